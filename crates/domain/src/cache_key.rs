@@ -1,0 +1,335 @@
+//! The registry of cached answers: every key that may ever stand in Redis, its TTL, and the tags that make it untrue.
+//!
+//! Key names and TTLs are the seed's where the seed has one. A *tag* is what the invalidation log speaks of: the
+//! triggers of the database write tags (`crates/store/migrations`, "cache"), and a cached value is refused when one of
+//! its tags was invalidated after the value was read (`docs/consistency.md`). So a value has to carry a tag for every
+//! row it was made from; a family's coarse tag (`game:*`) stands for "very many of them at once".
+
+use std::time::Duration;
+
+use crate::ids::{GameId, OrderId, ShopperId, UserId};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// The longest TTL of any key; the invalidation log has to remember longer than this.
+pub const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Carried by every cached value; written when a whole table is emptied.
+pub const TAG_EVERYTHING: &str = "*";
+/// Coarse tag of all games.
+pub const TAG_ALL_GAMES: &str = "game:*";
+/// Coarse tag of all carts and wishlists.
+pub const TAG_ALL_SHOPPERS: &str = "shopper:*";
+/// Coarse tag of all users' private answers.
+pub const TAG_ALL_USERS: &str = "user:*";
+/// Coarse tag of all orders.
+pub const TAG_ALL_ORDERS: &str = "order:*";
+/// Tag of the home page's lists (the seed's `home:*`).
+pub const TAG_HOME: &str = "home";
+/// Tag of catalogue pages, facets and search answers (the seed's `catalog:*`).
+pub const TAG_CATALOG: &str = "catalog";
+
+/// One cached answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum CacheKey {
+    /// `game:{id}`: one game's details.
+    Game(GameId),
+    /// `game:slug:{slug}`: the same, found by its address.
+    GameBySlug(String),
+    /// `game:{id}:similar:{count}`: games like this one.
+    SimilarGames(GameId, u32),
+    /// `home:bestSellers` or `home:bestSellers:{genre slug}`.
+    HomeBestSellers(Option<String>),
+    /// `home:newInCatalog`: latest additions to the catalogue.
+    HomeNewInCatalog,
+    /// `home:preorders`: announced games, by date.
+    HomePreorders,
+    /// `home:newGames`: released lately.
+    HomeNewGames,
+    /// `home:genre:{genre slug}`.
+    HomeGenre(String),
+    /// `home:collections`: lists by genre and publisher.
+    HomeCollections,
+    /// `home:random`: the pool that random picks are drawn from.
+    HomeRandomPool,
+    /// `home:page:{name}`: a rendered page made of home lists.
+    HomePage(String),
+    /// `catalog:filterOptions`: facets of the catalogue.
+    CatalogFilterOptions,
+    /// `catalog:genres`.
+    CatalogGenres,
+    /// `catalog:platforms`.
+    CatalogPlatforms,
+    /// `catalog:page:{digest}`: one page of the catalogue; the digest stands for filters, sort and page.
+    CatalogPage(String),
+    /// `catalog:autocomplete:{digest}`.
+    CatalogAutocomplete(String),
+    /// `user:{id}:profile`.
+    UserProfile(UserId),
+    /// `user:{id}:cart`; also carries the tags of the games in it (pass them when filling).
+    UserCart(ShopperId),
+    /// `user:{id}:wishlist`; also carries the tags of the games in it.
+    UserWishlist(ShopperId),
+    /// `session:{sid}:cart`.
+    SessionCart(ShopperId),
+    /// `session:{sid}:wishlist`.
+    SessionWishlist(ShopperId),
+    /// `user:{id}:orders`.
+    UserOrders(UserId),
+    /// `user:{id}:transactions`.
+    UserTransactions(UserId),
+    /// `order:{id}`.
+    Order(OrderId),
+}
+
+impl CacheKey {
+    /// The key's name in Redis (before an optional prefix).
+    pub fn name(&self) -> String {
+        match self {
+            Self::Game(id) => format!("game:{id}"),
+            Self::GameBySlug(slug) => format!("game:slug:{slug}"),
+            Self::SimilarGames(id, count) => format!("game:{id}:similar:{count}"),
+            Self::HomeBestSellers(None) => "home:bestSellers".into(),
+            Self::HomeBestSellers(Some(genre)) => format!("home:bestSellers:{genre}"),
+            Self::HomeNewInCatalog => "home:newInCatalog".into(),
+            Self::HomePreorders => "home:preorders".into(),
+            Self::HomeNewGames => "home:newGames".into(),
+            Self::HomeGenre(genre) => format!("home:genre:{genre}"),
+            Self::HomeCollections => "home:collections".into(),
+            Self::HomeRandomPool => "home:random".into(),
+            Self::HomePage(name) => format!("home:page:{name}"),
+            Self::CatalogFilterOptions => "catalog:filterOptions".into(),
+            Self::CatalogGenres => "catalog:genres".into(),
+            Self::CatalogPlatforms => "catalog:platforms".into(),
+            Self::CatalogPage(digest) => format!("catalog:page:{digest}"),
+            Self::CatalogAutocomplete(digest) => format!("catalog:autocomplete:{digest}"),
+            Self::UserProfile(id) => format!("user:{id}:profile"),
+            Self::UserCart(id) => format!("user:{id}:cart"),
+            Self::UserWishlist(id) => format!("user:{id}:wishlist"),
+            Self::SessionCart(id) => format!("session:{id}:cart"),
+            Self::SessionWishlist(id) => format!("session:{id}:wishlist"),
+            Self::UserOrders(id) => format!("user:{id}:orders"),
+            Self::UserTransactions(id) => format!("user:{id}:transactions"),
+            Self::Order(id) => format!("order:{id}"),
+        }
+    }
+
+    /// How long a value may be kept at the most: the seed's TTL, or 15 minutes for home lists and 5 minutes for
+    /// catalogue pages, which have none there.
+    pub const fn ttl(&self) -> Duration {
+        match self {
+            Self::Game(_)
+            | Self::GameBySlug(_)
+            | Self::CatalogFilterOptions
+            | Self::CatalogGenres
+            | Self::CatalogPlatforms
+            | Self::UserProfile(_)
+            | Self::UserWishlist(_) => HOUR,
+            Self::UserCart(_) | Self::UserOrders(_) => Duration::from_secs(30 * 60),
+            Self::UserTransactions(_)
+            | Self::Order(_)
+            | Self::HomeBestSellers(_)
+            | Self::HomeNewInCatalog
+            | Self::HomePreorders
+            | Self::HomeNewGames
+            | Self::HomeGenre(_)
+            | Self::HomeCollections
+            | Self::HomeRandomPool
+            | Self::HomePage(_) => Duration::from_secs(15 * 60),
+            Self::SessionCart(_) | Self::SessionWishlist(_) => MAX_TTL,
+            Self::SimilarGames(..) | Self::CatalogPage(_) | Self::CatalogAutocomplete(_) => {
+                Duration::from_secs(5 * MINUTE.as_secs())
+            }
+        }
+    }
+
+    /// The tags that a value under this key carries by its name alone. Carts and wishlists add [`game_tag`] for every
+    /// game in them.
+    pub fn tags(&self) -> Vec<String> {
+        let mut tags = vec![TAG_EVERYTHING.to_owned()];
+        match self {
+            Self::Game(id) => tags.extend([game_tag(*id), TAG_ALL_GAMES.into()]),
+            Self::GameBySlug(slug) => tags.extend([format!("game:slug:{slug}"), TAG_ALL_GAMES.into()]),
+            Self::SimilarGames(id, _) => tags.extend([game_tag(*id), TAG_ALL_GAMES.into(), TAG_CATALOG.into()]),
+            Self::HomeBestSellers(_)
+            | Self::HomeNewInCatalog
+            | Self::HomePreorders
+            | Self::HomeNewGames
+            | Self::HomeGenre(_)
+            | Self::HomeCollections
+            | Self::HomeRandomPool
+            | Self::HomePage(_) => tags.push(TAG_HOME.into()),
+            Self::CatalogFilterOptions
+            | Self::CatalogGenres
+            | Self::CatalogPlatforms
+            | Self::CatalogPage(_)
+            | Self::CatalogAutocomplete(_) => tags.push(TAG_CATALOG.into()),
+            Self::UserProfile(id) => tags.extend([format!("user:{id}:profile"), TAG_ALL_USERS.into()]),
+            Self::UserOrders(id) => {
+                tags.extend([format!("user:{id}:orders"), TAG_ALL_USERS.into(), TAG_ALL_ORDERS.into()]);
+            }
+            Self::UserTransactions(id) => tags.extend([format!("user:{id}:transactions"), TAG_ALL_USERS.into()]),
+            Self::Order(id) => tags.extend([format!("order:{id}"), TAG_ALL_ORDERS.into()]),
+            Self::UserCart(id) | Self::SessionCart(id) => {
+                tags.extend([
+                    format!("shopper:{id}:cart"),
+                    TAG_ALL_SHOPPERS.into(),
+                    TAG_ALL_GAMES.into(),
+                ]);
+            }
+            Self::UserWishlist(id) | Self::SessionWishlist(id) => {
+                tags.extend([
+                    format!("shopper:{id}:wishlist"),
+                    TAG_ALL_SHOPPERS.into(),
+                    TAG_ALL_GAMES.into(),
+                ]);
+            }
+        }
+        tags
+    }
+}
+
+/// The tag of one game, for values that show it.
+pub fn game_tag(id: GameId) -> String {
+    format!("game:{id}")
+}
+
+/// The names of all Redis keys that an invalidated tag certainly makes untrue and that can be named without a scan.
+///
+/// This is the seed's "cache must be invalidated after successful commits", done by the relay. It is hygiene: keys
+/// that cannot be named here (catalogue pages, carts that hold a game) are refused by their stamp all the same.
+pub fn names_to_drop(tag: &str) -> Vec<String> {
+    match tag {
+        TAG_HOME => [
+            CacheKey::HomeBestSellers(None),
+            CacheKey::HomeNewInCatalog,
+            CacheKey::HomePreorders,
+            CacheKey::HomeNewGames,
+            CacheKey::HomeCollections,
+            CacheKey::HomeRandomPool,
+        ]
+        .iter()
+        .map(CacheKey::name)
+        .collect(),
+        TAG_CATALOG => [
+            CacheKey::CatalogFilterOptions,
+            CacheKey::CatalogGenres,
+            CacheKey::CatalogPlatforms,
+        ]
+        .iter()
+        .map(CacheKey::name)
+        .collect(),
+        _ if tag.contains('*') => Vec::new(),
+        _ => match tag.strip_prefix("shopper:") {
+            // The log names the shopper, not whether it is a user or a guest: drop both names.
+            Some(rest) => vec![format!("user:{rest}"), format!("session:{rest}")],
+            None => vec![tag.to_owned()],
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn one_of_each() -> Vec<CacheKey> {
+        let id = Uuid::nil();
+        vec![
+            CacheKey::Game(GameId(id)),
+            CacheKey::GameBySlug("portal".into()),
+            CacheKey::SimilarGames(GameId(id), 10),
+            CacheKey::HomeBestSellers(None),
+            CacheKey::HomeBestSellers(Some("rpg".into())),
+            CacheKey::HomeNewInCatalog,
+            CacheKey::HomePreorders,
+            CacheKey::HomeNewGames,
+            CacheKey::HomeGenre("rpg".into()),
+            CacheKey::HomeCollections,
+            CacheKey::HomeRandomPool,
+            CacheKey::HomePage("index".into()),
+            CacheKey::CatalogFilterOptions,
+            CacheKey::CatalogGenres,
+            CacheKey::CatalogPlatforms,
+            CacheKey::CatalogPage("d".into()),
+            CacheKey::CatalogAutocomplete("d".into()),
+            CacheKey::UserProfile(UserId(id)),
+            CacheKey::UserCart(ShopperId(id)),
+            CacheKey::UserWishlist(ShopperId(id)),
+            CacheKey::SessionCart(ShopperId(id)),
+            CacheKey::SessionWishlist(ShopperId(id)),
+            CacheKey::UserOrders(UserId(id)),
+            CacheKey::UserTransactions(UserId(id)),
+            CacheKey::Order(OrderId(id)),
+        ]
+    }
+
+    #[test]
+    fn keys_and_ttls_are_the_seeds() {
+        let id = Uuid::nil();
+        let minutes = |key: CacheKey| (key.name().replace(&id.to_string(), "{id}"), key.ttl().as_secs() / 60);
+        assert_eq!(
+            minutes(CacheKey::UserProfile(UserId(id))),
+            ("user:{id}:profile".into(), 60)
+        );
+        assert_eq!(
+            minutes(CacheKey::UserCart(ShopperId(id))),
+            ("user:{id}:cart".into(), 30)
+        );
+        assert_eq!(
+            minutes(CacheKey::UserWishlist(ShopperId(id))),
+            ("user:{id}:wishlist".into(), 60)
+        );
+        assert_eq!(
+            minutes(CacheKey::SessionCart(ShopperId(id))),
+            ("session:{id}:cart".into(), 24 * 60)
+        );
+        assert_eq!(
+            minutes(CacheKey::SessionWishlist(ShopperId(id))),
+            ("session:{id}:wishlist".into(), 24 * 60)
+        );
+        assert_eq!(minutes(CacheKey::Game(GameId(id))), ("game:{id}".into(), 60));
+        assert_eq!(
+            minutes(CacheKey::UserOrders(UserId(id))),
+            ("user:{id}:orders".into(), 30)
+        );
+        assert_eq!(minutes(CacheKey::Order(OrderId(id))), ("order:{id}".into(), 15));
+        assert_eq!(
+            minutes(CacheKey::UserTransactions(UserId(id))),
+            ("user:{id}:transactions".into(), 15)
+        );
+        assert_eq!(
+            minutes(CacheKey::CatalogFilterOptions),
+            ("catalog:filterOptions".into(), 60)
+        );
+        assert_eq!(CacheKey::HomeBestSellers(None).name(), "home:bestSellers");
+        assert_eq!(CacheKey::HomeNewInCatalog.name(), "home:newInCatalog");
+        assert_eq!(CacheKey::HomePreorders.name(), "home:preorders");
+    }
+
+    #[test]
+    fn names_are_distinct_and_no_ttl_exceeds_the_logs_memory() {
+        let keys = one_of_each();
+        let names: std::collections::HashSet<String> = keys.iter().map(CacheKey::name).collect();
+        assert_eq!(names.len(), keys.len());
+        assert!(keys.iter().all(|key| key.ttl() <= MAX_TTL));
+        assert!(
+            keys.iter()
+                .all(|key| key.tags().first().map(String::as_str) == Some(TAG_EVERYTHING))
+        );
+    }
+
+    #[test]
+    fn the_drop_of_a_tag_only_names_keys_that_carry_it() {
+        let keys = one_of_each();
+        for tag in keys.iter().flat_map(CacheKey::tags) {
+            for name in names_to_drop(&tag) {
+                let Some(key) = keys.iter().find(|key| key.name() == name) else {
+                    continue;
+                };
+                assert!(key.tags().contains(&tag), "{tag} drops {name}, which does not carry it");
+            }
+        }
+    }
+}

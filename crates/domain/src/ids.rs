@@ -1,0 +1,57 @@
+//! Typed identifiers, so that a game's id cannot be passed where a user's is wanted.
+//!
+//! New rows get UUID v7 (they sort by age); any UUID is accepted, because an imported store brings its own.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! typed_id {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, uuid::Error> {
+                text.parse().map(Self)
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> Self {
+                Self(id)
+            }
+        }
+    )+};
+}
+
+typed_id! {
+    /// A game (`games.id`).
+    GameId,
+    /// A user (`users.id`).
+    UserId,
+    /// An order (`orders.id`).
+    OrderId,
+    /// Whoever owns a cart and a wishlist: a user or a guest session (`shoppers.id`).
+    ShopperId,
+    /// One run of the synchronisation (`sync_runs.id`).
+    SyncRunId,
+}

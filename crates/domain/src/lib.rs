@@ -1,0 +1,16 @@
+//! What is true everywhere in Lockstep: money, price and mark-up, the state machines of orders and units, slugs,
+//! and the registry of cache keys.
+//!
+//! No I/O, no async, and no clock of its own: whoever calls passes the time in. Everything here is a rule that the
+//! seed states or that follows from it; the database repeats the rules it can hold (see `crates/store/migrations`).
+
+pub mod cache_key;
+pub mod ids;
+pub mod money;
+pub mod order;
+pub mod price;
+pub mod slug;
+
+pub use cache_key::CacheKey;
+pub use ids::GameId;
+pub use money::Money;

@@ -1,0 +1,179 @@
+//! From G2A's prices to the shop's: which of G2A's prices counts, the mark-up, the discount shown.
+//!
+//! The seed: "Price must be updated with 2 % markup from G2A price during sync". Which of G2A's prices that is, is a
+//! setting (`G2A_PRICE_BASIS`), because what G2A lists and what it charges differ and nobody outside knows when.
+
+use std::str::FromStr;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::money::Money;
+
+/// Which of G2A's prices the list price follows (`G2A_PRICE_BASIS`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum PriceBasis {
+    /// `minPrice`, the cheapest listed offer: the seed's reading and the default.
+    #[default]
+    #[serde(rename = "minPrice")]
+    MinPrice,
+    /// `retail_min_price`, what some buyers report to be charged instead.
+    #[serde(rename = "retail_min_price")]
+    RetailMinPrice,
+    /// The higher of the two: never below cost, sometimes above the market.
+    #[serde(rename = "max")]
+    Max,
+}
+
+impl FromStr for PriceBasis {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "minPrice" => Ok(Self::MinPrice),
+            "retail_min_price" => Ok(Self::RetailMinPrice),
+            "max" => Ok(Self::Max),
+            _ => Err("expected minPrice, retail_min_price or max"),
+        }
+    }
+}
+
+/// How list prices are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pricing {
+    /// Which of G2A's prices counts.
+    pub basis: PriceBasis,
+    /// Mark-up in percent, 2 by the seed; may have decimals (`G2A_MARKUP_PERCENT`).
+    pub markup_percent: Decimal,
+}
+
+impl Default for Pricing {
+    fn default() -> Self {
+        Self {
+            basis: PriceBasis::MinPrice,
+            markup_percent: Decimal::TWO,
+        }
+    }
+}
+
+/// What the shop shows for one product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListPrice {
+    /// What the shopper pays, EUR.
+    pub price: Money,
+    /// G2A's higher retail price with the same mark-up, when it is higher than `price`; otherwise `None`.
+    pub original_price: Option<Money>,
+    /// Whole percent that `price` lies below `original_price`, rounded down so that a saving is never overstated; 0
+    /// without one.
+    pub discount: i32,
+}
+
+impl Pricing {
+    /// The list price of a product from G2A's two prices; `None` when the one that counts is missing or not positive
+    /// (such a product cannot be sold, the seed: "Price must be positive").
+    ///
+    /// Amount plus mark-up, rounded half up to cents.
+    pub fn list_price(&self, min_price: Option<Decimal>, retail_min_price: Option<Decimal>) -> Option<ListPrice> {
+        let positive = |price: Option<Decimal>| price.filter(|p| *p > Decimal::ZERO);
+        let (min, retail) = (positive(min_price), positive(retail_min_price));
+        let base = match self.basis {
+            PriceBasis::MinPrice => min?,
+            PriceBasis::RetailMinPrice => retail?,
+            PriceBasis::Max => min.max(retail)?,
+        };
+        let price = self.marked_up(base)?;
+        let original_price = retail
+            .and_then(|retail| self.marked_up(retail))
+            .filter(|original| *original > price);
+        let discount = original_price.map_or(0, |original| discount_percent(original, price));
+        Some(ListPrice {
+            price,
+            original_price,
+            discount,
+        })
+    }
+
+    /// `amount` plus the mark-up, rounded half up to cents; `None` unless the result is positive and can be stored.
+    pub fn marked_up(&self, amount: Decimal) -> Option<Money> {
+        let factor = Decimal::ONE.checked_add(self.markup_percent.checked_div(Decimal::ONE_HUNDRED)?)?;
+        Money::rounded(amount.checked_mul(factor)?)
+            .ok()
+            .filter(|price| price.is_positive())
+    }
+}
+
+/// Whole percent by which `price` lies below `original`, rounded down, between 0 and 100.
+fn discount_percent(original: Money, price: Money) -> i32 {
+    let (original, price) = (original.cents(), price.cents());
+    if original <= 0 || price >= original {
+        return 0;
+    }
+    i32::try_from((original - price) * 100 / original).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn d(text: &str) -> Decimal {
+        text.parse().unwrap()
+    }
+
+    fn shown(pricing: Pricing, min: &str, retail: &str) -> (String, Option<String>, i32) {
+        let list = pricing.list_price(Some(d(min)), Some(d(retail))).unwrap();
+        (
+            list.price.to_string(),
+            list.original_price.map(|p| p.to_string()),
+            list.discount,
+        )
+    }
+
+    #[test]
+    fn two_percent_on_min_price_rounded_half_up() {
+        let seed = Pricing::default();
+        assert_eq!(shown(seed, "4.99", "4.99"), ("5.09".into(), None, 0)); // 5.0898
+        assert_eq!(shown(seed, "0.25", "0"), ("0.26".into(), None, 0)); // 0.255, a half goes up
+        assert_eq!(shown(seed, "5", "9.25"), ("5.10".into(), Some("9.44".into()), 45)); // 45.97 % is not 46 %
+    }
+
+    #[test]
+    fn the_basis_decides_which_price_counts() {
+        let with = |basis| Pricing {
+            basis,
+            ..Pricing::default()
+        };
+        assert_eq!(shown(with(PriceBasis::RetailMinPrice), "10", "8").0, "8.16");
+        assert_eq!(shown(with(PriceBasis::Max), "10", "8").0, "10.20");
+        assert_eq!(shown(with(PriceBasis::Max), "8", "10").0, "10.20");
+    }
+
+    #[test]
+    fn a_product_without_a_positive_price_has_no_list_price() {
+        let seed = Pricing::default();
+        assert_eq!(seed.list_price(None, Some(d("5"))), None);
+        assert_eq!(seed.list_price(Some(d("0")), Some(d("5"))), None);
+        assert_eq!(seed.list_price(Some(d("-1")), None), None);
+        assert_eq!(seed.list_price(Some(d("0.004")), None), None, "rounds to nothing");
+        assert_eq!(
+            seed.list_price(Some(d("9999999999.99")), None),
+            None,
+            "does not fit the column"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_price_is_never_below_the_basis_and_the_discount_never_overstates(min in 1i64..10_000_000, retail in 0i64..10_000_000) {
+            let list = Pricing::default().list_price(Some(Decimal::new(min, 2)), Some(Decimal::new(retail, 2))).unwrap();
+            prop_assert!(list.price.cents() >= min);
+            prop_assert!((0..100).contains(&list.discount));
+            if let Some(original) = list.original_price {
+                prop_assert!(original > list.price);
+                prop_assert!(i64::from(list.discount) * original.cents() <= (original.cents() - list.price.cents()) * 100);
+            } else {
+                prop_assert_eq!(list.discount, 0);
+            }
+        }
+    }
+}

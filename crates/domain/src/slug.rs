@@ -1,0 +1,78 @@
+//! Slugs: the readable part of a game's, genre's or platform's address.
+
+use unicode_normalization::UnicodeNormalization as _;
+
+/// The longest slug, in bytes; room is left for a suffix that keeps it unique.
+pub const MAX_LEN: usize = 120;
+
+/// Turns a title into lower-case ASCII words joined by `-`, at most [`MAX_LEN`] bytes.
+///
+/// Accents are dropped (`Pokémon` → `pokemon`), `&` reads `and`, `+` reads `plus`. A title without a single Latin letter or digit gives
+/// an empty slug: the caller has to fall back to an id.
+pub fn slugify(title: &str) -> String {
+    let mut slug = String::with_capacity(title.len());
+    // Marks of ownership go first: compatibility decomposition would spell them out ("tm").
+    for c in title.chars().filter(|c| !matches!(c, '™' | '®' | '©')).nfkd() {
+        match c {
+            'a'..='z' | '0'..='9' => slug.push(c),
+            'A'..='Z' => slug.push(c.to_ascii_lowercase()),
+            '&' => push_word(&mut slug, "and"),
+            '+' => push_word(&mut slug, "plus"),
+            'ß' => slug.push_str("ss"),
+            'ø' | 'Ø' => slug.push('o'),
+            'æ' | 'Æ' => slug.push_str("ae"),
+            'ł' | 'Ł' => slug.push('l'),
+            // Apostrophes and combining accents do not split a word.
+            '\'' | '’' | '‘' => {}
+            c if ('\u{0300}'..='\u{036f}').contains(&c) => {}
+            _ => break_word(&mut slug),
+        }
+    }
+    if slug.len() > MAX_LEN {
+        let cut = slug.get(..MAX_LEN).and_then(|head| head.rfind('-')).unwrap_or(MAX_LEN);
+        slug.truncate(cut);
+    }
+    slug.truncate(slug.trim_end_matches('-').len());
+    slug
+}
+
+fn break_word(slug: &mut String) {
+    if !slug.is_empty() && !slug.ends_with('-') {
+        slug.push('-');
+    }
+}
+
+fn push_word(slug: &mut String, word: &str) {
+    break_word(slug);
+    slug.push_str(word);
+    slug.push('-');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn titles_become_readable_addresses() {
+        assert_eq!(
+            slugify("Killing Floor 2 Steam Key GLOBAL"),
+            "killing-floor-2-steam-key-global"
+        );
+        assert_eq!(slugify("Pokémon™: Let's Go & Win!"), "pokemon-lets-go-and-win");
+        assert_eq!(slugify("  ---  "), "");
+        assert_eq!(slugify("東京"), "");
+        assert_eq!(slugify("Straße nach Łódź"), "strasse-nach-lodz");
+    }
+
+    proptest! {
+        #[test]
+        fn a_slug_is_always_a_safe_address(title in ".*") {
+            let slug = slugify(&title);
+            prop_assert!(slug.len() <= MAX_LEN);
+            prop_assert!(!slug.starts_with('-') && !slug.ends_with('-') && !slug.contains("--"));
+            prop_assert!(slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
+            prop_assert_eq!(slugify(&slug), slug, "a slug of a slug is itself");
+        }
+    }
+}
