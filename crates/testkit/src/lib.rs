@@ -1,1 +1,9 @@
-//! Placeholder.
+//! What tests stand on: a private database each, real servers, and nothing started by hand.
+//!
+//! One throw-away PostgreSQL runs per test process (or the server that `LOCKSTEP_TEST_DATABASE_URL` names); every
+//! [`TestDb`] is a fresh database in it, copied from a template that has the schema.
+
+mod database;
+mod server;
+
+pub use database::TestDb;

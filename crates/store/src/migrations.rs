@@ -1,0 +1,81 @@
+//! The schema's history. Applied files are never edited; a change is a new file.
+
+use sqlx::Connection as _;
+use sqlx::migrate::Migrator;
+
+use crate::{Result, Store, StoreError};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// What is and what should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Versions in the database, ascending.
+    pub applied: Vec<i64>,
+    /// Versions this program knows and the database has not got, with their names.
+    pub pending: Vec<(i64, String)>,
+}
+
+impl Store {
+    /// Brings the schema up to date; what was brought is returned. Concurrent calls wait for each other.
+    ///
+    /// # Errors
+    /// [`StoreError::Schema`] when the database is newer than this program or an applied file was edited.
+    pub async fn migrate(&self) -> Result<Vec<(i64, String)>> {
+        let before = self.migration_status().await?;
+        let mut conn =
+            sqlx::PgConnection::connect_with(&self.connect_options().clone().options([("statement_timeout", "0")]))
+                .await?;
+        MIGRATIONS
+            .run_direct(None, &mut conn, false)
+            .await
+            .map_err(|error| match error {
+                sqlx::migrate::MigrateError::Execute(error) => StoreError::from(error),
+                error => StoreError::Schema(error.to_string()),
+            })?;
+        conn.close().await?;
+        Ok(before.pending)
+    }
+
+    /// Compares the database with what this program knows.
+    ///
+    /// # Errors
+    /// [`StoreError::Schema`] when the database holds versions this program does not know.
+    pub async fn migration_status(&self) -> Result<Status> {
+        let exists: bool =
+            sqlx::query_scalar("-- store.migrations.exists\nselect to_regclass('_sqlx_migrations') is not null")
+                .fetch_one(self.pool())
+                .await?;
+        let applied: Vec<i64> = if exists {
+            sqlx::query_scalar(
+                "-- store.migrations.applied\nselect version from _sqlx_migrations where success order by version",
+            )
+            .fetch_all(self.pool())
+            .await?
+        } else {
+            Vec::new()
+        };
+        if let Some(unknown) = applied.iter().find(|version| !MIGRATIONS.version_exists(**version)) {
+            return Err(StoreError::Schema(format!(
+                "the database has version {unknown}, which this program does not know: it was written by a newer Lockstep"
+            )));
+        }
+        let pending = MIGRATIONS
+            .iter()
+            .filter(|migration| !applied.contains(&migration.version))
+            .map(|migration| (migration.version, migration.description.to_string()))
+            .collect();
+        Ok(Status { applied, pending })
+    }
+}
+
+/// A digest of all migrations: two programs with the same digest make the same schema.
+pub fn digest() -> String {
+    MIGRATIONS
+        .iter()
+        .flat_map(|migration| migration.checksum.iter().take(4))
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+        .to_string()
+}

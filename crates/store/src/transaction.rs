@@ -1,0 +1,158 @@
+//! The two ways to the database: a stamped read, and a transaction that cannot be forgotten half way.
+
+use futures_core::future::BoxFuture;
+use sqlx::{PgConnection, Row as _};
+
+use crate::Store;
+use crate::error::{Result, StoreError};
+use crate::snapshot::{NotASnapshot, Snapshot, Stamped};
+
+/// How often a transaction is run again after a serialisation failure or a deadlock.
+const MAX_CONFLICTS: u32 = 5;
+
+/// An open transaction. Functions of this crate take it; nobody outside can send SQL through it.
+#[derive(Debug)]
+pub struct Tx {
+    conn: sqlx::pool::PoolConnection<sqlx::Postgres>,
+    /// The transaction has ended and the connection may go back to the pool.
+    ended: bool,
+}
+
+impl Tx {
+    pub(crate) fn conn(&mut self) -> &mut PgConnection {
+        &mut self.conn
+    }
+}
+
+impl Store {
+    /// Runs `body` in one read-only snapshot and stamps the answer with it.
+    ///
+    /// The snapshot is taken first and holds for every statement of `body`, so the stamp is never later than what was
+    /// read. `body` is called once.
+    ///
+    /// # Errors
+    /// Those of `body`, and [`StoreError::Unavailable`].
+    pub async fn read<T, E>(
+        &self,
+        body: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>>,
+    ) -> Result<Stamped<T>, E>
+    where
+        E: From<StoreError>,
+    {
+        let mut tx = self.begin("begin isolation level repeatable read read only").await?;
+        let result = async {
+            let stamp = current_snapshot(tx.conn()).await?;
+            let value = body(&mut tx).await?;
+            Ok(Stamped { stamp, value })
+        }
+        .await;
+        // Nothing to keep: ending the transaction can only fail when the connection is gone, and then it is closed.
+        let ended = sqlx::raw_sql("rollback").execute(tx.conn()).await;
+        tx.finish(ended.is_ok());
+        result
+    }
+
+    /// Runs `body` in one transaction: commits when it returns `Ok`, rolls back otherwise.
+    ///
+    /// After a serialisation failure or a deadlock `body` is run again, up to five times, so it has to bear that: no
+    /// HTTP, no Redis, nothing but the database inside. `name` shows in logs and metrics.
+    ///
+    /// # Errors
+    /// Those of `body`. When the commit itself got no answer the error is [`StoreError::Unavailable`] and the outcome
+    /// is unknown.
+    pub async fn tx<T, E>(
+        &self,
+        name: &'static str,
+        mut body: impl for<'t> FnMut(&'t mut Tx) -> BoxFuture<'t, Result<T, E>>,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError> + AsStoreError,
+    {
+        let mut conflicts = 0;
+        loop {
+            let mut tx = self.begin("begin").await?;
+            let result = match body(&mut tx).await {
+                Ok(value) => match sqlx::raw_sql("commit").execute(tx.conn()).await {
+                    Ok(_) => {
+                        tx.finish(true);
+                        self.committed.send_modify(|count| *count += 1);
+                        return Ok(value);
+                    }
+                    Err(error) => Err(E::from(StoreError::from(error))),
+                },
+                Err(error) => Err(error),
+            };
+            let ended = sqlx::raw_sql("rollback").execute(tx.conn()).await;
+            tx.finish(ended.is_ok());
+            match result {
+                Err(error)
+                    if conflicts < MAX_CONFLICTS && error.as_store_error().is_some_and(StoreError::is_conflict) =>
+                {
+                    conflicts += 1;
+                    tracing::debug!(
+                        transaction = name,
+                        conflicts,
+                        "running transaction {name} again after a conflict"
+                    );
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn begin(&self, statement: &'static str) -> Result<Tx> {
+        // A pooled connection may have died since it was last used; the first statement shows it. One such connection
+        // says nothing about the next, so a few are tried before the database is called unavailable.
+        let mut last = None;
+        for _ in 0..3 {
+            let conn = self.pool().acquire().await?;
+            let mut tx = Tx { conn, ended: false };
+            match sqlx::raw_sql(statement).execute(tx.conn()).await {
+                Ok(_) => return Ok(tx),
+                Err(error) => {
+                    tx.finish(false);
+                    last = Some(error);
+                }
+            }
+        }
+        Err(last.map_or_else(|| StoreError::Unavailable(sqlx::Error::PoolTimedOut), StoreError::from))
+    }
+}
+
+impl Tx {
+    /// Gives the connection back, or throws it away when its state is unknown.
+    fn finish(mut self, clean: bool) {
+        self.ended = clean;
+    }
+}
+
+/// A transaction whose caller went away in the middle must not be found open by the next one: its connection is closed,
+/// and PostgreSQL rolls back.
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.conn.close_on_drop();
+        }
+    }
+}
+
+/// Lets [`Store::tx`] look for a conflict inside a caller's own error type.
+pub trait AsStoreError {
+    /// The database's error, if that is what this is.
+    fn as_store_error(&self) -> Option<&StoreError>;
+}
+
+impl AsStoreError for StoreError {
+    fn as_store_error(&self) -> Option<&StoreError> {
+        Some(self)
+    }
+}
+
+pub(crate) async fn current_snapshot(conn: &mut PgConnection) -> Result<Snapshot> {
+    let row = sqlx::query("-- store.snapshot\nselect pg_current_snapshot()::text")
+        .fetch_one(conn)
+        .await?;
+    let text: String = row.try_get(0)?;
+    text.parse()
+        .map_err(|NotASnapshot| StoreError::Schema(format!("unexpected snapshot {text:?}")))
+}

@@ -1,0 +1,20 @@
+//! The schema installs, and is the one this program knows.
+
+use lockstep_testkit::TestDb;
+
+#[tokio::test]
+async fn a_new_database_is_brought_up_to_date_and_then_left_alone() {
+    let db = TestDb::new().await;
+    let status = db.store.migration_status().await.unwrap();
+    assert!(status.pending.is_empty() && !status.applied.is_empty(), "{status:?}");
+    assert_eq!(db.store.migrate().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_database_written_by_a_newer_program_is_refused() {
+    let db = TestDb::new().await;
+    db.execute("insert into _sqlx_migrations (version, description, success, checksum, execution_time) values (9999, 'future', true, '', 0)")
+        .await;
+    let error = db.store.migrate().await.unwrap_err().to_string();
+    assert!(error.contains("9999"), "{error}");
+}

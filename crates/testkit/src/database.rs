@@ -1,0 +1,150 @@
+//! A database of its own for each test.
+
+use lockstep_store::{Options, Store};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool};
+use uuid::Uuid;
+
+/// A fresh database with the schema and nothing else; dropped with the value.
+#[derive(Debug)]
+pub struct TestDb {
+    /// The product's own way to it.
+    pub store: Store,
+    /// Plain SQL, as `psql` would send it: for tests that try to break a rule or change data behind Lockstep's back.
+    pub sql: PgPool,
+    url: String,
+    name: String,
+    server: PgConnectOptions,
+}
+
+impl TestDb {
+    /// A new database. Takes some tens of milliseconds.
+    pub async fn new() -> Self {
+        let server_url = crate::server::url();
+        let server: PgConnectOptions = server_url.parse().expect("test server address");
+        let template = template(&server).await;
+        let name = format!("t_{}", Uuid::new_v4().simple());
+        let mut admin = server.clone().connect().await.expect("test server");
+        create(&mut admin, &format!("create database {name} template {template}")).await;
+        admin.close().await.ok();
+        let url = server.clone().database(&name).to_url_lossy().to_string();
+        let store = Store::new(
+            &url,
+            &Options {
+                max_connections: 8,
+                ..Options::default()
+            },
+        )
+        .expect("store");
+        let sql = PgPool::connect_lazy_with(server.clone().database(&name));
+        Self {
+            store,
+            sql,
+            url,
+            name,
+            server,
+        }
+    }
+
+    /// Address of this database, for another process or another [`Store`].
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Name of this database.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs statements as `psql` would.
+    pub async fn execute(&self, statements: &str) {
+        self.sql
+            .execute(AssertSqlSafe(statements.to_owned()))
+            .await
+            .expect("plain SQL");
+    }
+
+    /// Ends every other connection to this database, as an administrator or a restart would.
+    pub async fn cut_connections(&self) {
+        let mut admin = self.server.clone().connect().await.expect("test server");
+        sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
+            .bind(&self.name)
+            .execute(&mut admin)
+            .await
+            .expect("terminate");
+    }
+}
+
+impl Drop for TestDb {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), std::mem::take(&mut self.name));
+        // Drop cannot wait on the test's runtime; a thread with a small one of its own can.
+        let _unused = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .ok()?;
+            runtime.block_on(async {
+                let mut admin = server.connect().await.ok()?;
+                admin
+                    .execute(AssertSqlSafe(format!("drop database if exists {name} with (force)")))
+                    .await
+                    .ok()
+            })
+        })
+        .join();
+    }
+}
+
+/// The template with the schema of this very build, made by whoever comes first.
+async fn template(server: &PgConnectOptions) -> String {
+    static MADE: tokio::sync::OnceCell<String> = tokio::sync::OnceCell::const_new();
+    MADE.get_or_init(|| async {
+        let name = format!("template_{}", lockstep_store::migrations::digest());
+        let mut admin = server.clone().connect().await.expect("test server");
+        sqlx::query("select pg_advisory_lock(4711)")
+            .execute(&mut admin)
+            .await
+            .expect("lock");
+        let exists: bool = sqlx::query_scalar("select exists (select 1 from pg_database where datname = $1)")
+            .bind(&name)
+            .fetch_one(&mut admin)
+            .await
+            .expect("databases");
+        if !exists {
+            let building = format!("building_{}", Uuid::new_v4().simple());
+            create(&mut admin, &format!("create database {building}")).await;
+            let url = server.clone().database(&building).to_url_lossy().to_string();
+            let store = Store::new(&url, &Options::default()).expect("store");
+            store.migrate().await.expect("migrations");
+            store.close().await;
+            create(&mut admin, &format!("alter database {building} rename to {name}")).await;
+        }
+        sqlx::query("select pg_advisory_unlock(4711)")
+            .execute(&mut admin)
+            .await
+            .expect("unlock");
+        admin.close().await.ok();
+        name
+    })
+    .await
+    .clone()
+}
+
+/// Creating from a template fails while another session looks at it; that passes.
+async fn create(admin: &mut PgConnection, statement: &str) {
+    for attempt in 0..200 {
+        match admin.execute(AssertSqlSafe(statement.to_owned())).await {
+            Ok(_) => return,
+            Err(error)
+                if attempt < 199
+                    && error
+                        .as_database_error()
+                        .is_some_and(|e| e.code().as_deref() == Some("55006")) =>
+            {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            Err(error) => panic!("{statement}: {error}"),
+        }
+    }
+}
