@@ -3,7 +3,9 @@
 //! One throw-away PostgreSQL runs per test process (or the server that `LOCKSTEP_TEST_DATABASE_URL` names); every
 //! [`TestDb`] is a fresh database in it, copied from a template that has the schema.
 
+mod builders;
 mod database;
 mod server;
 
+pub use builders::{OrderRow, PASSWORD_HASH};
 pub use database::TestDb;
