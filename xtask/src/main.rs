@@ -4,7 +4,11 @@
 //! `.test-tools`), starts one throw-away PostgreSQL for all test programs, and runs every test. `lint` is what else has
 //! to hold before a change lands. `ci` is both.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its user")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool talks to its user"
+)]
 
 mod tidy;
 mod tools;
@@ -34,7 +38,11 @@ fn main() -> ExitCode {
         "ci" => test(&rest).and_then(|()| lint()),
         _ => {
             eprint!("{HELP}");
-            return if matches!(command.as_str(), "help" | "--help" | "-h") { ExitCode::SUCCESS } else { ExitCode::from(2) };
+            return if matches!(command.as_str(), "help" | "--help" | "-h") {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(2)
+            };
         }
     };
     match result {
@@ -48,14 +56,18 @@ fn main() -> ExitCode {
 
 /// The repository's top folder.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
 fn test(args: &[String]) -> Result<()> {
     let tools = tools::prepare(&root())?;
     let mut cargo = cargo();
     cargo.args(["test", "--workspace"]).args(args);
-    cargo.env("LOCKSTEP_REDIS_BIN", &tools.redis_server).env("LOCKSTEP_TEST_DATABASE_URL", tools.postgres.url());
+    cargo
+        .env("LOCKSTEP_REDIS_BIN", &tools.redis_server)
+        .env("LOCKSTEP_TEST_DATABASE_URL", tools.postgres.url());
     let result = run(&mut cargo);
     tools.postgres.stop();
     result
@@ -65,7 +77,9 @@ fn lint() -> Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     tidy::check(&root())?;
-    run(cargo().args(["doc", "--workspace", "--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings"))
+    run(cargo()
+        .args(["doc", "--workspace", "--no-deps", "--document-private-items"])
+        .env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 fn cargo() -> Command {
@@ -77,7 +91,9 @@ fn cargo() -> Command {
 /// Runs a command to its end and fails when it does.
 fn run(command: &mut Command) -> Result<()> {
     eprintln!("$ {}", shown(command));
-    let status = command.status().with_context(|| format!("could not start {}", shown(command)))?;
+    let status = command
+        .status()
+        .with_context(|| format!("could not start {}", shown(command)))?;
     if !status.success() {
         bail!("{} failed ({status})", shown(command));
     }
@@ -86,5 +102,8 @@ fn run(command: &mut Command) -> Result<()> {
 
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| word.to_string_lossy().rsplit('/').next().unwrap_or_default().to_owned()).collect::<Vec<_>>().join(" ")
+    words
+        .map(|word| word.to_string_lossy().rsplit('/').next().unwrap_or_default().to_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
 }

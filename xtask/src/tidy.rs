@@ -17,7 +17,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lockstep-store", &["lockstep-domain"]),
     ("lockstep-cache", &["lockstep-domain", "lockstep-store"]),
     ("lockstep-sync", &["lockstep-domain", "lockstep-g2a", "lockstep-store"]),
-    ("lockstep-relay", &["lockstep-domain", "lockstep-store", "lockstep-cache"]),
+    (
+        "lockstep-relay",
+        &["lockstep-domain", "lockstep-store", "lockstep-cache"],
+    ),
     ("lockstep-api", &["lockstep-domain", "lockstep-store", "lockstep-cache"]),
     ("lockstep-web", &["lockstep-domain", "lockstep-store", "lockstep-cache"]),
     ("lockstep-testkit", &["lockstep-embedded", "lockstep-store"]),
@@ -40,8 +43,11 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Outside crates that only one of ours may use in the product, and who.
-const KEPT: &[(&str, &[&str])] =
-    &[("sqlx", &["lockstep-store", "lockstep-testkit"]), ("redis", &["lockstep-cache"]), ("reqwest", &["lockstep-g2a"])];
+const KEPT: &[(&str, &[&str])] = &[
+    ("sqlx", &["lockstep-store", "lockstep-testkit"]),
+    ("redis", &["lockstep-cache"]),
+    ("reqwest", &["lockstep-g2a"]),
+];
 
 /// Checks all rules and lists every breach.
 pub(crate) fn check(root: &Path) -> Result<()> {
@@ -53,7 +59,11 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     if breaches.is_empty() {
         return Ok(());
     }
-    bail!("{} breach(es) of the house rules:\n  {}", breaches.len(), breaches.join("\n  "))
+    bail!(
+        "{} breach(es) of the house rules:\n  {}",
+        breaches.len(),
+        breaches.join("\n  ")
+    )
 }
 
 fn metadata(root: &Path) -> Result<Value> {
@@ -77,7 +87,10 @@ fn list<'v>(value: &'v Value, field: &str) -> &'v [Value] {
 }
 
 fn arrows(metadata: &Value, breaches: &mut Vec<String>) -> Result<()> {
-    let members: BTreeSet<&str> = list(metadata, "workspace_members").iter().filter_map(Value::as_str).collect();
+    let members: BTreeSet<&str> = list(metadata, "workspace_members")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
     let ours: BTreeMap<&str, &Value> = list(metadata, "packages")
         .iter()
         .filter(|package| members.contains(text(package, "id")))
@@ -85,10 +98,15 @@ fn arrows(metadata: &Value, breaches: &mut Vec<String>) -> Result<()> {
         .collect();
     for (name, package) in &ours {
         let Some((_, allowed)) = ARROWS.iter().find(|(known, _)| known == name) else {
-            breaches.push(format!("{name} has no place in the arrows: add it to xtask/src/tidy.rs and ARCHITECTURE.md"));
+            breaches.push(format!(
+                "{name} has no place in the arrows: add it to xtask/src/tidy.rs and ARCHITECTURE.md"
+            ));
             continue;
         };
-        for dependency in list(package, "dependencies").iter().filter(|d| d.get("kind").is_none_or(Value::is_null)) {
+        for dependency in list(package, "dependencies")
+            .iter()
+            .filter(|d| d.get("kind").is_none_or(Value::is_null))
+        {
             let used = text(dependency, "name");
             if ours.contains_key(used) && !allowed.contains(&used) {
                 breaches.push(format!("{name} may not use {used}"));
@@ -96,7 +114,10 @@ fn arrows(metadata: &Value, breaches: &mut Vec<String>) -> Result<()> {
             if let Some((_, keepers)) = KEPT.iter().find(|(kept, _)| *kept == used)
                 && !keepers.contains(name)
             {
-                breaches.push(format!("{name} may not use {used}: it belongs to {}", keepers.join(", ")));
+                breaches.push(format!(
+                    "{name} may not use {used}: it belongs to {}",
+                    keepers.join(", ")
+                ));
             }
         }
     }
@@ -105,10 +126,17 @@ fn arrows(metadata: &Value, breaches: &mut Vec<String>) -> Result<()> {
 
 /// Holds every dependency's licence against the list in `deny.toml`.
 fn licences(root: &Path, metadata: &Value, breaches: &mut Vec<String>) -> Result<()> {
-    let policy: toml::Table = std::fs::read_to_string(root.join("deny.toml")).context("deny.toml")?.parse()?;
+    let policy: toml::Table = std::fs::read_to_string(root.join("deny.toml"))
+        .context("deny.toml")?
+        .parse()?;
     let licences = policy.get("licenses").context("deny.toml has no [licenses]")?;
     let strings = |value: Option<&toml::Value>| -> Vec<String> {
-        value.and_then(toml::Value::as_array).into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+        value
+            .and_then(toml::Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|v| v.as_str().map(str::to_owned))
+            .collect()
     };
     let allowed = strings(licences.get("allow"));
     let exceptions: BTreeMap<String, Vec<String>> = licences
@@ -124,7 +152,9 @@ fn licences(root: &Path, metadata: &Value, breaches: &mut Vec<String>) -> Result
             allowed.iter().any(|a| a == one) || exceptions.get(name).is_some_and(|more| more.iter().any(|a| a == one))
         };
         if !satisfied(licence, &fine) {
-            breaches.push(format!("licence of {name} is {licence:?}, which deny.toml does not allow"));
+            breaches.push(format!(
+                "licence of {name} is {licence:?}, which deny.toml does not allow"
+            ));
         }
     }
     Ok(())
