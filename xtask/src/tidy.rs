@@ -15,14 +15,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lockstep-g2a", &["lockstep-domain"]),
     ("lockstep-g2a-sandbox", &["lockstep-domain"]),
     ("lockstep-store", &["lockstep-domain"]),
+    ("lockstep-auth", &["lockstep-domain", "lockstep-store"]),
     ("lockstep-cache", &["lockstep-domain", "lockstep-store"]),
     ("lockstep-sync", &["lockstep-domain", "lockstep-g2a", "lockstep-store"]),
     (
         "lockstep-relay",
         &["lockstep-domain", "lockstep-store", "lockstep-cache"],
     ),
-    ("lockstep-api", &["lockstep-domain", "lockstep-store", "lockstep-cache"]),
-    ("lockstep-web", &["lockstep-domain", "lockstep-store", "lockstep-cache"]),
+    (
+        "lockstep-api",
+        &["lockstep-domain", "lockstep-store", "lockstep-auth", "lockstep-cache"],
+    ),
+    (
+        "lockstep-web",
+        &["lockstep-domain", "lockstep-store", "lockstep-auth", "lockstep-cache"],
+    ),
     ("lockstep-testkit", &["lockstep-embedded", "lockstep-store"]),
     (
         "lockstep",
@@ -32,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-g2a",
             "lockstep-g2a-sandbox",
             "lockstep-store",
+            "lockstep-auth",
             "lockstep-cache",
             "lockstep-sync",
             "lockstep-relay",
