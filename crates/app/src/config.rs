@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use lockstep_domain::price::{PriceBasis, Pricing};
+use lockstep_g2a::{Auth, SecretText};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
@@ -90,16 +91,16 @@ pub(crate) enum Source {
 }
 
 /// How to reach G2A.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) enum Supplier {
     /// A real account, or any server of the same contract.
-    Account { url: String, auth: lockstep_g2a::Auth },
+    Account { url: String, auth: Auth },
     /// The built-in sandbox.
     Sandbox,
 }
 
 /// The effective configuration, checked.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) production: bool,
     pub(crate) database_url: Option<String>,
@@ -232,14 +233,13 @@ fn supplier(settings: &Settings) -> Result<Supplier> {
         value.clone().ok_or_else(|| anyhow!("G2A_API_URL is set, but {name} is not: all of G2A_API_HASH, G2A_API_EMAIL and G2A_API_SECRET are needed"))
     };
     let url = url.trim_end_matches('/').to_owned();
-    let (client_id, secret) = (need(&settings.g2a_api_hash, "G2A_API_HASH")?, need(&settings.g2a_api_secret, "G2A_API_SECRET")?);
+    let hash = SecretText::new(need(&settings.g2a_api_hash, "G2A_API_HASH")?);
+    let secret = SecretText::new(need(&settings.g2a_api_secret, "G2A_API_SECRET")?);
     let auth = match settings.g2a_auth.as_deref() {
-        None | Some("hash") => {
-            lockstep_g2a::Auth::Hash { api_hash: client_id, email: need(&settings.g2a_api_email, "G2A_API_EMAIL")?, secret: secret.into() }
-        }
+        None | Some("hash") => Auth::Hash { api_hash: hash, email: need(&settings.g2a_api_email, "G2A_API_EMAIL")?, secret },
         Some("oauth") => {
             let host = url.strip_suffix("/v1").unwrap_or(&url);
-            lockstep_g2a::Auth::OAuth { token_url: format!("{host}/oauth/token"), client_id, client_secret: secret.into() }
+            Auth::OAuth { token_url: format!("{host}/oauth/token"), client_id: hash, client_secret: secret }
         }
         Some(other) => bail!("G2A_AUTH is {other:?}; it has to be hash or oauth"),
     };
