@@ -49,7 +49,7 @@ use server::{Launch, PidFile, Server};
 pub const OLDEST_MAJOR: u32 = 15;
 
 /// How long [`Postgres::attach`] waits for a server that its owner is just starting.
-const ATTACH_LIMIT: Duration = Duration::from_secs(60);
+const ATTACH_LIMIT: Duration = Duration::from_mins(1);
 
 /// What becomes of the data when the machine loses power.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

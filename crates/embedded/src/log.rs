@@ -91,6 +91,7 @@ impl Log {
         let file = OpenOptions::new()
             .create(true)
             .append(true)
+            .mode(0o600)
             .open(&self.path)
             .map_err(Error::io("open", &self.path))?;
         let length = file.metadata().map_err(Error::io("open", &self.path))?.len();

@@ -80,7 +80,7 @@ fn tell(url: &str, sql: &str) {
 
 /// Waits until something is so.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !is_so() {
         assert!(Instant::now() < deadline, "waited a minute until {what}");
         thread::sleep(Duration::from_millis(5));
@@ -387,7 +387,8 @@ fn a_server_left_behind_by_a_dead_owner_is_ended_first() {
     command
         .arg("-D")
         .arg(&cluster)
-        .args(["-c", "listen_addresses=", "-c", "unix_socket_directories="]);
+        .args(["-c", "listen_addresses=", "-k"])
+        .arg(cluster.with_file_name("run"));
     command
         .current_dir("/")
         .stdin(Stdio::null())
