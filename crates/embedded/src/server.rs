@@ -171,6 +171,8 @@ impl Launch {
     fn start_once(&self, stopped: &Receiver<()>) -> Result<Child, Error> {
         let (output, from) = self.log.open()?;
         let errors = output.try_clone().map_err(Error::io("open", self.log.path()))?;
+        // So that the data's owner can go on with it after root ran it.
+        self.account.give(self.log.path())?;
         let mut command = self.account.command(&self.program, Signal::INT);
         command.args(&self.arguments).stdout(output).stderr(errors);
         let mut child = command.spawn().map_err(Error::io("run", &self.program))?;

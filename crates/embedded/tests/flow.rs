@@ -1,5 +1,7 @@
 //! The private server from the outside, with real programs: what its owner, a second process and a bystander see.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may panic as the tests may")]
+
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -525,13 +527,15 @@ fn neither_rows_nor_statements_come_into_the_log() {
     assert!(!text.contains("XXXX-SECRET-KEY"), "{text}");
 }
 
+/// The user `nobody` on every Linux.
+const NOBODY: u32 = 65534;
+
 /// Only root can become somebody else: run by an ordinary user, every other test here shows the same.
 #[test]
 fn an_ordinary_user_runs_the_server_as_itself_and_root_can_open_that_data_later() {
     if !geteuid().is_root() {
         return;
     }
-    const NOBODY: u32 = 65534;
     let folder = folder();
     chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     // Where the workspace is out of that user's reach, the copy is not.
@@ -607,9 +611,18 @@ fn root_can_keep_its_data_folder_where_no_other_user_can_enter() {
     let home = fs::read_link(data_dir.join("postgres")).unwrap();
     assert!(home.starts_with("/var/lib/lockstep"));
 
-    // The link is the truth: the folder can be moved.
+    // The link is the truth: the folder can be moved. And what root restored from a backup is handed over.
     let moved = closed.join("moved");
     fs::rename(&data_dir, &moved).unwrap();
+    assert!(
+        Command::new("chown")
+            .arg("-R")
+            .arg("root:root")
+            .arg(home.join("cluster"))
+            .status()
+            .unwrap()
+            .success()
+    );
     let postgres = Postgres::start(&options(&moved)).unwrap();
     assert_eq!(ask(&postgres.connection_string(), "select title from game"), "kept");
     postgres.stop().unwrap();
