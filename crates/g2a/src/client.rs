@@ -18,7 +18,7 @@ use rust_decimal::Decimal;
 use rustls_platform_verifier::BuilderVerifierExt;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::auth::{Authorization, TokenCache, hash_header, secret_header};
@@ -291,8 +291,7 @@ impl Client {
             query: Vec::new(),
             body: Some(order.body()?),
         };
-        let body = self.inner.once(&request).await?;
-        parse_created_order(&body).map_err(|error| self.inner.noted(error))
+        self.inner.read_once(&request, parse_created_order).await
     }
 
     /// What G2A says of an order. Repeated where that can help.
@@ -310,8 +309,7 @@ impl Client {
     /// Any [`Error`]; after [`Repeat::LookFirst`] read [`order_details`](Self::order_details) before anything else.
     pub async fn pay(&self, order_id: &str) -> Result<Payment, Error> {
         let request = Request::about_order(Call::Pay, Method::PUT, "/order/pay/", order_id)?;
-        let body = self.inner.once(&request).await?;
-        parse_payment(&body).map_err(|error| self.inner.noted(error))
+        self.inner.read_once(&request, parse_payment).await
     }
 
     /// Fetches the bytes of a key with exactly one HTTP request. G2A gives a key out once: store the bytes before reading
@@ -324,12 +322,18 @@ impl Client {
     /// no error: [`RawKeyAnswer::complete`] says whether it also ended.
     pub async fn key_bytes(&self, order_id: &str) -> Result<RawKeyAnswer, Error> {
         let request = Request::about_order(Call::Key, Method::GET, "/order/key/", order_id)?;
-        let answer = self.inner.send(&request).await?;
-        Ok(RawKeyAnswer {
+        let result = self.inner.send(&request).await.map(|answer| RawKeyAnswer {
             status: answer.status,
             body: answer.body,
             complete: matches!(answer.end, BodyEnd::Complete),
-        })
+        });
+        count(
+            Call::Key,
+            result
+                .as_ref()
+                .map_or_else(Error::label, |answer| if answer.complete { "ok" } else { "lost" }),
+        );
+        result
     }
 }
 
@@ -340,9 +344,9 @@ impl Inner {
         let began = Instant::now();
         let mut attempt = 1;
         loop {
-            let error = match self.once(request).await.and_then(|body| parse(&body)) {
+            let error = match self.read_once(request, &parse).await {
                 Ok(read) => return Ok(read),
-                Err(error) => self.noted(error),
+                Err(error) => error,
             };
             let Repeat::Safe(asked_for) = error.repeat() else {
                 return Err(error);
@@ -371,56 +375,42 @@ impl Inner {
         }
     }
 
-    /// One request whose answer has to be complete.
-    async fn once(&self, request: &Request) -> Result<Bytes, Error> {
-        let Answer { status, body, end, .. } = self.send(request).await?;
+    /// One request, whose answer has to be complete and readable.
+    async fn read_once<T>(&self, request: &Request, parse: impl Fn(&[u8]) -> Result<T, Error>) -> Result<T, Error> {
         let call = request.call;
-        match end {
-            BodyEnd::Complete => Ok(body),
-            BodyEnd::Broken => Err(Error::Lost {
-                call,
-                reason: Lost::HalfBody { status },
-            }),
-            BodyEnd::TimedOut => Err(Error::Lost {
-                call,
-                reason: Lost::Timeout,
-            }),
-            BodyEnd::TooLong => Err(Error::BadAnswer {
-                call,
-                status,
-                reason: BadAnswer::TooLarge {
-                    limit: body_limit(call),
-                },
-            }),
-        }
-    }
-
-    /// One request, counted and measured: a 2xx answer, complete or not, or an error.
-    async fn send(&self, request: &Request) -> Result<Answer, Error> {
-        let call = request.call;
-        let began = Instant::now();
-        let result = self.admitted(request).await;
-        if !matches!(result, Err(Error::NotSent { .. })) {
-            metrics::histogram!("g2a_call_seconds", "call" => call.name()).record(began.elapsed());
-        }
-        let outcome = match &result {
-            Ok(Answer {
-                end: BodyEnd::Complete, ..
-            }) => "ok",
-            Ok(_) => "lost",
-            Err(error) => error.label(),
-        };
-        metrics::counter!("g2a_calls_total", "call" => call.name(), "outcome" => outcome).increment(1);
+        let result = self
+            .send(request)
+            .await
+            .and_then(|Answer { status, body, end, .. }| match end {
+                BodyEnd::Complete => parse(&body),
+                BodyEnd::Broken => Err(Error::Lost {
+                    call,
+                    reason: Lost::HalfBody { status },
+                }),
+                BodyEnd::TimedOut => Err(Error::Lost {
+                    call,
+                    reason: Lost::Timeout,
+                }),
+                BodyEnd::TooLong => Err(Error::BadAnswer {
+                    call,
+                    status,
+                    reason: BadAnswer::TooLarge {
+                        limit: body_limit(call),
+                    },
+                }),
+            });
+        count(call, result.as_ref().map_or_else(Error::label, |_| "ok"));
         result
     }
 
-    /// Counts an answer that arrived well and could not be read.
-    fn noted(&self, error: Error) -> Error {
-        if matches!(error, Error::BadAnswer { .. }) {
-            let labels = [("call", error.call().name()), ("outcome", error.label())];
-            metrics::counter!("g2a_calls_total", &labels).increment(1);
+    /// One request, measured.
+    async fn send(&self, request: &Request) -> Result<Answer, Error> {
+        let began = Instant::now();
+        let result = self.admitted(request).await;
+        if !matches!(result, Err(Error::NotSent { .. })) {
+            metrics::histogram!("g2a_call_seconds", "call" => request.call.name()).record(began.elapsed());
         }
-        error
+        result
     }
 
     async fn admitted(&self, request: &Request) -> Result<Answer, Error> {
@@ -429,15 +419,10 @@ impl Inner {
         if let Some(retry_after) = self.breaker().refuses(Instant::now()) {
             return Err(not_sent(NotSent::BreakerOpen { retry_after }));
         }
-        let places = match call.class() {
-            CallClass::Catalogue => &self.catalogue_places,
-            CallClass::Order => &self.order_places,
-        };
-        self.spend(call.class())
+        let _place = self
+            .place(call.class())
             .await
             .map_err(|error| not_sent(NotSent::Budget(error)))?;
-        // The semaphore is never closed, and each holder is bounded by its own timeouts.
-        let _place = places.acquire().await;
         let admission = self
             .admit()
             .map_err(|retry_after| not_sent(NotSent::BreakerOpen { retry_after }))?;
@@ -461,17 +446,36 @@ impl Inner {
         result
     }
 
-    async fn spend(&self, class: CallClass) -> Result<(), BudgetError> {
+    /// Waits for one of the places and then for the budget, so that a granted call leaves at once.
+    async fn place(&self, class: CallClass) -> Result<SemaphorePermit<'_>, BudgetError> {
+        let places = match class {
+            CallClass::Catalogue => &self.catalogue_places,
+            CallClass::Order => &self.order_places,
+        };
+        let waiting = async {
+            let place = places
+                .acquire()
+                .await
+                .map_err(|closed| BudgetError::Unavailable(closed.into()))?;
+            self.budget.acquire(class).await?;
+            Ok(place)
+        };
+        self.within_budget_timeout(waiting).await
+    }
+
+    async fn within_budget_timeout<T>(
+        &self,
+        waiting: impl Future<Output = Result<T, BudgetError>>,
+    ) -> Result<T, BudgetError> {
         let waited = self.config.budget_timeout;
-        timeout(waited, self.budget.acquire(class))
+        timeout(waited, waiting)
             .await
             .unwrap_or(Err(BudgetError::TimedOut { waited }))
     }
 
     async fn pause_everybody(&self, wait: Duration) {
         tracing::warn!(wait_s = wait.as_secs(), "G2A answered 429: no calls for {wait:?}");
-        let told = timeout(self.config.budget_timeout, self.budget.penalise(wait)).await;
-        if !matches!(told, Ok(Ok(()))) {
+        if self.within_budget_timeout(self.budget.penalise(wait)).await.is_err() {
             tracing::warn!("the shared request budget could not be told of a 429");
         }
     }
@@ -489,7 +493,8 @@ impl Inner {
             return Err(Error::TokenRejected { call });
         }
         let authorization = self.authorization(call).await?;
-        self.spend(call.class()).await.map_err(|error| Error::NotSent {
+        let granted = self.within_budget_timeout(self.budget.acquire(call.class())).await;
+        granted.map_err(|error| Error::NotSent {
             call,
             reason: NotSent::Budget(error),
         })?;
@@ -699,6 +704,10 @@ impl NewOrder {
         };
         serde_json::to_vec(&body).map_err(|_| invalid("product_id"))
     }
+}
+
+fn count(call: Call, outcome: &'static str) {
+    metrics::counter!("g2a_calls_total", "call" => call.name(), "outcome" => outcome).increment(1);
 }
 
 fn argument(call: Call, name: &'static str) -> Error {

@@ -863,7 +863,7 @@ mod tests {
             Just("null".to_owned()),
             any::<bool>().prop_map(|value| value.to_string()),
             any::<i64>().prop_map(|value| value.to_string()),
-            "-?[0-9]{1,40}(\\.[0-9]{1,40})?([eE][-+]?[0-9]{1,6})?",
+            "-?(0|[1-9][0-9]{0,40})(\\.[0-9]{1,40})?([eE][-+]?[0-9]{1,6})?",
             ".{0,12}".prop_map(|value| serde_json::to_string(&value).unwrap()),
         ];
         let name = prop::sample::select(vec![
