@@ -3,6 +3,8 @@
 //! Each test has a server of its own. The server speaks plain HTTP/1.1 over a socket, because the faults that matter
 //! (a connection that breaks, half a body, silence) are below what an HTTP framework lets one do.
 
+#![expect(clippy::unwrap_used, reason = "a failed expectation of a test is a panic")]
+
 mod server;
 
 mod breaker;

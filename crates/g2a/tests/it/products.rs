@@ -270,7 +270,7 @@ async fn the_budget_is_asked_before_every_request_and_told_of_every_429() {
 async fn a_retry_after_beyond_the_callers_time_is_handed_to_the_caller() {
     let server = Server::start([Answer::Whole(429, "retry-after: 3600\r\n", String::new())]).await;
     let error = client(&server).products(&everything()).await.unwrap_err();
-    assert_eq!(error.repeat(), Repeat::Safe(Some(Duration::from_secs(3600))));
+    assert_eq!(error.repeat(), Repeat::Safe(Some(Duration::from_hours(1))));
     assert_eq!((error.outcome(), server.count()), (Outcome::Refused, 1));
 }
 
