@@ -426,6 +426,19 @@ impl Error {
         }
     }
 
+    /// The pause that G2A asks of everybody, if it does.
+    pub(crate) fn asks_to_slow_down(&self) -> Option<Duration> {
+        match self {
+            Self::Refused {
+                status,
+                code,
+                retry_after,
+                ..
+            } if refusal(*status, code.as_ref()) == Refusal::Busy => *retry_after,
+            _ => None,
+        }
+    }
+
     /// One word for metrics.
     pub(crate) fn label(&self) -> &'static str {
         match self {

@@ -8,6 +8,7 @@
 mod server;
 
 mod breaker;
+mod metered;
 mod oauth;
 mod orders;
 mod products;

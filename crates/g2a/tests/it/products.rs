@@ -250,11 +250,20 @@ impl Budget for Recorder {
 #[tokio::test]
 async fn the_budget_is_asked_before_every_request_and_told_of_every_429() {
     let slow_down = Answer::Whole(429, "retry-after: 1\r\n", String::new());
-    let server = Server::start([error(500, "ERR99"), error(429, "BR03"), slow_down, json(200, PAGE)]).await;
+    let script = [
+        error(500, "ERR99"),
+        error(400, "BR03"),
+        slow_down,
+        json(200, PAGE),
+        error(404, "ORD02"),
+    ];
+    let server = Server::start(script).await;
     let budget = Arc::new(Recorder::default());
     let client = Client::new(config(&server), Arc::clone(&budget) as Arc<dyn Budget>).unwrap();
     client.products(&everything()).await.unwrap();
     assert_eq!(*budget.granted.lock().unwrap(), [CallClass::Catalogue; 4]);
+    client.order_details("1").await.unwrap_err();
+    assert_eq!(budget.granted.lock().unwrap()[4..], [CallClass::Order]);
     assert_eq!(
         *budget.pauses.lock().unwrap(),
         [Duration::from_millis(2), Duration::from_secs(1)]
