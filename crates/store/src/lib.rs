@@ -6,6 +6,7 @@
 //! modules below take a [`Tx`] and are one step of one transaction; what they may not do outside it, they cannot.
 
 mod error;
+pub mod games;
 pub mod invalidation;
 pub mod migrations;
 pub mod snapshot;
