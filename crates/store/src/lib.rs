@@ -9,6 +9,7 @@ mod error;
 pub mod invalidation;
 pub mod migrations;
 pub mod snapshot;
+pub mod sync;
 mod transaction;
 
 use std::sync::Arc;
