@@ -10,6 +10,7 @@ pub mod games;
 pub mod invalidation;
 pub mod migrations;
 pub mod snapshot;
+pub mod sync;
 mod transaction;
 
 use std::sync::Arc;
