@@ -38,6 +38,11 @@ pub(crate) fn secret_header(text: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
+/// The age at which a token is replaced.
+fn replaced_after(lifetime: Duration) -> Duration {
+    lifetime.saturating_sub(MARGIN.min(lifetime / 5))
+}
+
 /// The `Authorization` header of a call, and which token it carries.
 #[derive(Clone)]
 pub(crate) struct Authorization {
@@ -109,7 +114,7 @@ impl TokenCache {
         match fetched {
             Ok((authorization, lifetime)) => {
                 let expires_at = asked_at + lifetime;
-                let replace_at = expires_at - MARGIN.min(lifetime / 5);
+                let replace_at = asked_at + replaced_after(lifetime);
                 tokens.current = Some(Token {
                     authorization: authorization.clone(),
                     replace_at,
@@ -159,6 +164,13 @@ mod tests {
     #[test]
     fn debug_output_of_a_header_does_not_contain_it() {
         assert!(!format!("{:?}", secret_header("Bearer abc").unwrap()).contains("abc"));
+    }
+
+    #[test]
+    fn a_token_is_replaced_before_it_expires() {
+        assert_eq!(replaced_after(Duration::from_hours(1)), Duration::from_mins(59));
+        assert_eq!(replaced_after(Duration::from_secs(10)), Duration::from_secs(8));
+        assert_eq!(replaced_after(Duration::ZERO), Duration::ZERO);
     }
 
     /// The current token, if need be one that a server gives now.

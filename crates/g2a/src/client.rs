@@ -757,7 +757,7 @@ fn not_answered(call: Call, error: reqwest::Error) -> Error {
     }
 }
 
-/// Reads an answer to its end or to `limit` bytes, keeping what arrived whatever happens.
+/// Reads an answer to its end or a little past `limit` bytes, keeping what arrived whatever happens.
 async fn read(mut response: Response, limit: usize) -> Answer {
     let status = response.status().as_u16();
     let header = response
@@ -769,9 +769,8 @@ async fn read(mut response: Response, limit: usize) -> Answer {
     let end = loop {
         match response.chunk().await {
             Ok(Some(chunk)) => {
-                let room = limit.saturating_sub(body.len());
-                body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
-                if chunk.len() > room {
+                body.extend_from_slice(&chunk);
+                if body.len() > limit {
                     break BodyEnd::TooLong;
                 }
             }

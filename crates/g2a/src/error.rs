@@ -194,7 +194,7 @@ pub enum Error {
     BadAnswer {
         /// The call.
         call: Call,
-        /// HTTP status.
+        /// HTTP status; 200 for any 2xx whose body was read and not understood.
         status: u16,
         /// What is wrong with it.
         #[source]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use lockstep_g2a::{BreakerState, Client, Config, Error, NotSent, ProductQuery, Repeat, Unlimited};
 
-use crate::config;
 use crate::server::{Answer, Server, error, json};
+use crate::{config, soon};
 
 const EMPTY: &str = r#"{"total": 0, "page": 1, "docs": []}"#;
 
@@ -72,13 +72,16 @@ async fn a_single_call_looks_again_and_its_success_opens_the_way() {
     let server = Server::start(script).await;
     let client = Client::new(patient_for(&server, Duration::from_millis(1)), Arc::new(Unlimited)).unwrap();
     // Failing looks keep it open; calls in between are not sent. The fourth failure is such a look.
-    while server.count() < 4 {
-        client.products(&ProductQuery::default()).await.unwrap_err();
-        tokio::task::yield_now().await;
-    }
-    while client.products(&ProductQuery::default()).await.is_err() {
-        tokio::task::yield_now().await;
-    }
+    soon(async {
+        while server.count() < 4 {
+            client.products(&ProductQuery::default()).await.unwrap_err();
+            tokio::task::yield_now().await;
+        }
+        while client.products(&ProductQuery::default()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     assert_eq!((client.health().state, server.count()), (BreakerState::Closed, 5));
     client.products(&ProductQuery::default()).await.unwrap();
 }
@@ -94,7 +97,7 @@ async fn a_look_whose_caller_went_away_does_not_hold_it_shut() {
     ])
     .await;
     let client = Client::new(patient_for(&server, Duration::from_millis(1)), Arc::new(Unlimited)).unwrap();
-    while server.count() < 3 {
+    for _ in 0..3 {
         client.products(&ProductQuery::default()).await.unwrap_err();
     }
     let look = tokio::spawn({
@@ -107,9 +110,12 @@ async fn a_look_whose_caller_went_away_does_not_hold_it_shut() {
             }
         }
     });
-    while server.count() < 4 {
-        tokio::task::yield_now().await;
-    }
+    soon(async {
+        while server.count() < 4 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     assert_eq!(client.health().state, BreakerState::HalfOpen);
     look.abort();
     assert!(look.await.unwrap_err().is_cancelled());

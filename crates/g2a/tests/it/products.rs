@@ -49,6 +49,7 @@ async fn a_request_carries_the_published_header_and_only_the_parameters_that_wer
         seen[0].header("authorization"),
         Some("games-games-games, 5feaefae655d6d2dcfb27f22e700495aa90e255fc0ad93bc22dfc0ed770fae21")
     );
+    assert_eq!(seen[0].header("accept-encoding"), Some("gzip"));
     assert_eq!(
         seen[1].line(),
         "GET /v1/products?page=7&id=10000009999001&minQty=2&minPriceFrom=0.30&minPriceTo=19.99&includeOutOfStock=true\
