@@ -157,11 +157,9 @@ impl Maker {
         let id = self.id(number);
         let mut dice = Dice::new(self.seed, number ^ 0x00C0_FFEE);
         let mut own = Dice::new(self.seed ^ series.code, instalment + 7);
-        let recipe = if rank == 0 {
-            0
-        } else {
-            1 + (rank - 1 + own.below(9)) % 9
-        };
+        // Drawn for every rank, so that all products of an instalment share what is drawn after it: their date.
+        let turn = own.below(9);
+        let recipe = if rank == 0 { 0 } else { 1 + (rank - 1 + turn) % 9 };
         let (kind, platform_choice, region_choice) = RECIPES[usize::try_from(recipe).unwrap_or(0) % RECIPES.len()];
         let platform = series.platform(platform_choice);
         let region = series.region(region_choice);

@@ -30,7 +30,7 @@ pub(super) const ADJECTIVES: &[&str] = &[
     "Gilded",
     "Glass",
     "Golden",
-    "Hidden",
+    "Veiled",
     "Hollowed",
     "Honest",
     "Hungry",
@@ -64,7 +64,7 @@ pub(super) const ADJECTIVES: &[&str] = &[
     "Second",
     "Secret",
     "Seventh",
-    "Shattered",
+    "Splintered",
     "Silent",
     "Silver",
     "Sleepless",
@@ -77,7 +77,7 @@ pub(super) const ADJECTIVES: &[&str] = &[
     "Unbroken",
     "Velvet",
     "Verdant",
-    "Wandering",
+    "Roaming",
     "Wicked",
     "Woven",
 ];
@@ -89,7 +89,7 @@ pub(super) const NOUNS: &[&str] = &[
     "Archive",
     "Armada",
     "Atlas",
-    "Avenue",
+    "Boulevard",
     "Bastion",
     "Beacon",
     "Blade",
@@ -145,7 +145,6 @@ pub(super) const NOUNS: &[&str] = &[
     "Heron",
     "Hive",
     "Horizon",
-    "Hunter",
     "Inheritance",
     "Island",
     "Jester",
@@ -191,12 +190,10 @@ pub(super) const NOUNS: &[&str] = &[
     "Skyline",
     "Smuggler",
     "Station",
-    "Storm",
     "Stranger",
     "Summit",
     "Tempest",
     "Thicket",
-    "Throne",
     "Tower",
     "Traveller",
     "Tribunal",
@@ -323,7 +320,7 @@ pub(super) const DEEDS: &[&str] = &[
 
 /// First halves of one-word titles.
 pub(super) const FIRST_HALVES: &[&str] = &[
-    "Arc", "Ash", "Astro", "Bolt", "Bramble", "Brine", "Chrono", "Cloud", "Cog", "Coral", "Dawn", "Drift", "Dusk",
+    "Arc", "Ash", "Astro", "Bolt", "Bramble", "Brine", "Chrono", "Cloud", "Cog", "Coral", "Morn", "Drift", "Dusk",
     "Ember", "Fern", "Flint", "Frost", "Gale", "Glimmer", "Grim", "Hex", "Hollow", "Iron", "Jade", "Lumen", "Moss",
     "Myth", "Nova", "Onyx", "Pyre", "Rune", "Rust", "Sable", "Shard", "Sky", "Thorn", "Umbra", "Vapor", "Volt", "Wisp",
 ];
@@ -331,9 +328,9 @@ pub(super) const FIRST_HALVES: &[&str] = &[
 /// Second halves of one-word titles.
 pub(super) const SECOND_HALVES: &[&str] = &[
     "bane", "bloom", "bound", "brand", "breaker", "burrow", "crest", "current", "drifter", "field", "fire", "flight",
-    "forge", "gate", "glade", "guard", "haven", "heart", "keeper", "kin", "light", "line", "mancer", "mark", "mire",
-    "path", "point", "reach", "rider", "runner", "shift", "shore", "song", "spire", "stead", "strider", "tide",
-    "vault", "wake", "weaver",
+    "gate", "glade", "guard", "haven", "heart", "keeper", "kin", "light", "line", "mancer", "mark", "mire", "path",
+    "point", "reach", "rider", "runner", "shift", "shore", "song", "spire", "stead", "strider", "tide", "vault",
+    "wake", "weaver",
 ];
 
 /// What follows the colon in a sequel or an expansion.
