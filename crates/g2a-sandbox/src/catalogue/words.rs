@@ -18,7 +18,7 @@ pub(super) const ADJECTIVES: &[&str] = &[
     "Roaming", "Wicked", "Woven",
 ];
 
-/// Things and people that titles are about. No word ends in `s`, so that plurals stay free for other uses.
+/// Things and people that titles are about.
 #[rustfmt::skip]
 pub(super) const NOUNS: &[&str] = &[
     "Alchemist", "Anchor", "Archive", "Armada", "Atlas", "Boulevard", "Bastion", "Beacon", "Blade", "Botanist",
