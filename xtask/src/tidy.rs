@@ -61,7 +61,7 @@ const KEPT: &[(&str, &[&str])] = &[
 pub(crate) fn check(root: &Path) -> Result<()> {
     let metadata = metadata(root)?;
     let mut breaches = Vec::new();
-    arrows(&metadata, &mut breaches)?;
+    arrows(&metadata, &mut breaches);
     licences(root, &metadata, &mut breaches)?;
     sources(root, &mut breaches)?;
     if breaches.is_empty() {
@@ -94,7 +94,7 @@ fn list<'v>(value: &'v Value, field: &str) -> &'v [Value] {
     value.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn arrows(metadata: &Value, breaches: &mut Vec<String>) -> Result<()> {
+fn arrows(metadata: &Value, breaches: &mut Vec<String>) {
     let members: BTreeSet<&str> = list(metadata, "workspace_members")
         .iter()
         .filter_map(Value::as_str)
@@ -129,7 +129,6 @@ fn arrows(metadata: &Value, breaches: &mut Vec<String>) -> Result<()> {
             }
         }
     }
-    Ok(())
 }
 
 /// Holds every dependency's licence against the list in `deny.toml`.
