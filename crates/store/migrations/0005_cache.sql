@@ -21,6 +21,14 @@ create table cache_floor (
 );
 insert into cache_floor (floor) values ('0');
 
+-- Names the server's present life. Being unlogged it is emptied when the server recovers from a crash, is restored or
+-- promoted, which is when numbers of transactions that were seen but not yet on disk are given out a second time; the
+-- first reader of the log then writes a new name, and nobody believes what was read in the life before.
+create unlogged table cache_incarnation (
+    only_row boolean primary key default true check (only_row),
+    id       uuid not null default gen_random_uuid()
+);
+
 -- How far the relay has dropped keys from Redis.
 create table relay_cursor (
     name     text primary key,
@@ -107,12 +115,17 @@ create function cache_users() returns trigger language plpgsql as $$
 declare
     fine text[];
 begin
-    select array_agg('user:' || id || ':profile') into fine from changed_rows;
+    if tg_op = 'UPDATE' then
+        select array_agg('user:' || id || ':profile') into fine
+          from (select id from new_rows union select id from old_rows) rows;
+    else
+        select array_agg('user:' || id || ':profile') into fine from changed_rows;
+    end if;
     perform cache_invalidate(fine, array['user:*'], '{}');
     return null;
 end $$;
 create trigger cache_insert after insert on users referencing new table as changed_rows for each statement execute function cache_users();
-create trigger cache_update after update on users referencing new table as changed_rows for each statement execute function cache_users();
+create trigger cache_update after update on users referencing old table as old_rows new table as new_rows for each statement execute function cache_users();
 create trigger cache_delete after delete on users referencing old table as changed_rows for each statement execute function cache_users();
 
 -- Carts and wishlists: the first argument says which.
@@ -145,23 +158,35 @@ create function cache_orders() returns trigger language plpgsql as $$
 declare
     fine text[];
 begin
-    select array_agg(distinct t) into fine
-      from changed_rows o, unnest(array['order:' || o.id, 'user:' || o.user_id || ':orders']) t;
+    if tg_op = 'UPDATE' then
+        select array_agg(distinct t) into fine
+          from (select id, user_id from new_rows union select id, user_id from old_rows) o,
+               unnest(array['order:' || o.id, 'user:' || o.user_id || ':orders']) t;
+    else
+        select array_agg(distinct t) into fine
+          from changed_rows o, unnest(array['order:' || o.id, 'user:' || o.user_id || ':orders']) t;
+    end if;
     perform cache_invalidate(fine, array['order:*', 'user:*'], '{}');
     return null;
 end $$;
 create trigger cache_insert after insert on orders referencing new table as changed_rows for each statement execute function cache_orders();
-create trigger cache_update after update on orders referencing new table as changed_rows for each statement execute function cache_orders();
+create trigger cache_update after update on orders referencing old table as old_rows new table as new_rows for each statement execute function cache_orders();
 create trigger cache_delete after delete on orders referencing old table as changed_rows for each statement execute function cache_orders();
 
--- What an order shows of its items, units and keys.
+-- What an order shows of its items, units and keys; a part that moves changes both orders.
 create function cache_order_parts() returns trigger language plpgsql as $$
 declare
     fine text[];
 begin
-    select array_agg(distinct t) into fine
-      from changed_rows c join orders o on o.id = c.order_id,
-           unnest(array['order:' || o.id, 'user:' || o.user_id || ':orders']) t;
+    if tg_op = 'UPDATE' then
+        select array_agg(distinct t) into fine
+          from (select order_id from new_rows union select order_id from old_rows) c join orders o on o.id = c.order_id,
+               unnest(array['order:' || o.id, 'user:' || o.user_id || ':orders']) t;
+    else
+        select array_agg(distinct t) into fine
+          from changed_rows c join orders o on o.id = c.order_id,
+               unnest(array['order:' || o.id, 'user:' || o.user_id || ':orders']) t;
+    end if;
     perform cache_invalidate(fine, array['order:*', 'user:*'], '{}');
     return null;
 end $$;
@@ -171,7 +196,7 @@ declare
 begin
     foreach name in array array['order_items', 'order_units', 'game_keys'] loop
         execute format('create trigger cache_insert after insert on %I referencing new table as changed_rows for each statement execute function cache_order_parts()', name);
-        execute format('create trigger cache_update after update on %I referencing new table as changed_rows for each statement execute function cache_order_parts()', name);
+        execute format('create trigger cache_update after update on %I referencing old table as old_rows new table as new_rows for each statement execute function cache_order_parts()', name);
         execute format('create trigger cache_delete after delete on %I referencing old table as changed_rows for each statement execute function cache_order_parts()', name);
     end loop;
 end $$;
@@ -180,12 +205,17 @@ create function cache_transactions() returns trigger language plpgsql as $$
 declare
     fine text[];
 begin
-    select array_agg(distinct 'user:' || user_id || ':transactions') into fine from changed_rows;
+    if tg_op = 'UPDATE' then
+        select array_agg(distinct 'user:' || user_id || ':transactions') into fine
+          from (select user_id from new_rows union select user_id from old_rows) rows;
+    else
+        select array_agg(distinct 'user:' || user_id || ':transactions') into fine from changed_rows;
+    end if;
     perform cache_invalidate(fine, array['user:*'], '{}');
     return null;
 end $$;
 create trigger cache_insert after insert on transactions referencing new table as changed_rows for each statement execute function cache_transactions();
-create trigger cache_update after update on transactions referencing new table as changed_rows for each statement execute function cache_transactions();
+create trigger cache_update after update on transactions referencing old table as old_rows new table as new_rows for each statement execute function cache_transactions();
 create trigger cache_delete after delete on transactions referencing old table as changed_rows for each statement execute function cache_transactions();
 
 -- Emptying a table makes everything untrue.
