@@ -30,6 +30,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// For callers that stopped waiting by themselves.
+    pub fn timed_out() -> Self {
+        Self::Unavailable(sqlx::Error::PoolTimedOut)
+    }
+
     /// Name of the rule that refused the change, if one did.
     pub fn constraint(&self) -> Option<&str> {
         match self {
