@@ -21,6 +21,14 @@ create table cache_floor (
 );
 insert into cache_floor (floor) values ('0');
 
+-- Names the server's present life. Being unlogged it is emptied when the server recovers from a crash, is restored or
+-- promoted, which is when numbers of transactions that were seen but not yet on disk are given out a second time; the
+-- first reader of the log then writes a new name, and nobody believes what was read in the life before.
+create unlogged table cache_incarnation (
+    only_row boolean primary key default true check (only_row),
+    id       uuid not null default gen_random_uuid()
+);
+
 -- How far the relay has dropped keys from Redis.
 create table relay_cursor (
     name     text primary key,

@@ -61,15 +61,19 @@ const QUERIES: &[(&str, &str)] = &[
     ),
     (
         "games_activation_service_idx",
-        "select * from games where withdrawn_at is null and activation_service = 'Rare'",
+        "select * from games where withdrawn_at is null and lower(activation_service) = 'rare'",
     ),
     (
         "games_region_idx",
-        "select * from games where withdrawn_at is null and region = 'RARE'",
+        "select * from games where withdrawn_at is null and lower(region) = 'rare'",
     ),
     (
         "games_publisher_idx",
-        "select * from games where withdrawn_at is null and publisher = 'Publisher 7'",
+        "select * from games where withdrawn_at is null and lower(publisher) = 'publisher 7'",
+    ),
+    (
+        "games_multiplayer_idx",
+        "select exists (select 1 from games where multiplayer and withdrawn_at is null)",
     ),
     (
         "games_preorder_idx",
@@ -220,11 +224,11 @@ const QUERIES: &[(&str, &str)] = &[
 async fn populate(db: &TestDb) {
     db.execute(
         "insert into games (title, slug, description, price, image, release_date, created_at, popularity, g2a_product_id, in_stock,
-                            g2a_stock, activation_service, region, publisher, is_preorder, is_new, is_best_seller)
+                            g2a_stock, activation_service, region, publisher, is_preorder, is_new, is_best_seller, multiplayer)
          select 'Game number ' || n, 'game-' || n, 'About w' || n, 1 + (n * 7919) % 60, 'i', '2000-01-01Z'::timestamptz + (n * 7919) % 9000 * interval '1 day',
                 '2020-01-01Z'::timestamptz + n * interval '1 minute', (n * 7907) % 1000, case when n % 5 > 0 then 'p' || n end, n % 3 = 0, n % 3 = 0,
                 case when n % 500 = 0 then 'Rare' else 'Steam' end, case when n % 500 = 0 then 'RARE' else 'GLOBAL' end,
-                'Publisher ' || n % 100, n % 50 = 0, n % 40 = 0, n % 30 = 0
+                'Publisher ' || n % 100, n % 50 = 0, n % 40 = 0, n % 30 = 0, n % 1000 = 0
            from generate_series(1, 4000) n;
          insert into categories (name, slug) select 'N' || n, 's' || n from generate_series(1, 300) n;
          insert into genres (name, slug) select 'N' || n, 's' || n from generate_series(1, 300) n;

@@ -54,6 +54,7 @@ fn reads(key: &CacheKey) -> &'static [&'static str] {
 const NOT_CACHED: &[&str] = &[
     "_sqlx_migrations",
     "cache_floor",
+    "cache_incarnation",
     "cache_inval",
     "g2a_budget",
     "guest_sessions",

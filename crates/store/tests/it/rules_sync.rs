@@ -38,6 +38,12 @@ rules! {
     the_floor_has_no_second_row: "cache_floor_only_row_check"
         refuses ["insert into cache_floor (only_row, floor) values (false, '0')"]
         allows ["update cache_floor set floor = '7'"]
+    the_server_has_one_life_at_a_time: "cache_incarnation_pkey"
+        refuses ["insert into cache_incarnation default values; insert into cache_incarnation default values"]
+        allows ["insert into cache_incarnation default values"]
+    a_life_has_no_second_row: "cache_incarnation_only_row_check"
+        refuses ["insert into cache_incarnation (only_row) values (false)"]
+        allows ["insert into cache_incarnation (only_row) values (true)"]
     a_relay_has_one_cursor: "relay_cursor_pkey"
         refuses ["insert into relay_cursor values ('r', '1:1:'), ('r', '1:1:')"]
         allows ["insert into relay_cursor values ('r', '1:1:'), ('s', '1:1:')"]
