@@ -451,12 +451,10 @@ pub fn autocomplete_key(text: &str, limit: u32) -> CacheKey {
 /// share a place in the cache.
 fn digest(text: &str) -> String {
     let hash = Sha256::digest(text.as_bytes());
-    hash.iter()
-        .take(16)
-        .fold(String::with_capacity(32), |mut hex, byte| {
-            let _infallible = write!(hex, "{byte:02x}");
-            hex
-        })
+    hash.iter().take(16).fold(String::with_capacity(32), |mut hex, byte| {
+        let _infallible = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// Dates as the front-end writes them itself: `2025-01-31T10:00:00.000Z`.

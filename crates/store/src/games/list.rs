@@ -160,9 +160,11 @@ impl<'q> Filter<'q> {
         }
         if let Some(preset) = query.price_preset {
             let (from, below) = preset.bounds();
-            sql.push(" and g.price >= ").push_bind(rust_decimal::Decimal::from(from));
+            sql.push(" and g.price >= ")
+                .push_bind(rust_decimal::Decimal::from(from));
             if let Some(below) = below {
-                sql.push(" and g.price < ").push_bind(rust_decimal::Decimal::from(below));
+                sql.push(" and g.price < ")
+                    .push_bind(rust_decimal::Decimal::from(below));
             }
         }
         if let Some(min) = query.min_price {
@@ -172,7 +174,11 @@ impl<'q> Filter<'q> {
             sql.push(" and g.price <= ").push_bind(max.decimal());
         }
         if let Some(multiplayer) = query.multiplayer {
-            sql.push(if multiplayer { " and g.multiplayer" } else { " and not g.multiplayer" });
+            sql.push(if multiplayer {
+                " and g.multiplayer"
+            } else {
+                " and not g.multiplayer"
+            });
         }
         for (column, values) in [
             ("activation_service", &self.services),
@@ -243,13 +249,7 @@ async fn gather(
 }
 
 /// Reads one page off the index that has the wanted order, skipping what does not match.
-async fn walk(
-    tx: &mut Tx,
-    filter: &Filter<'_>,
-    sort: Option<Sort>,
-    window: Window,
-    total: i64,
-) -> Result<Vec<Uuid>> {
+async fn walk(tx: &mut Tx, filter: &Filter<'_>, sort: Option<Sort>, window: Window, total: i64) -> Result<Vec<Uuid>> {
     if window.offset >= total {
         return Ok(Vec::new());
     }

@@ -125,7 +125,9 @@ impl Text {
                 sql.push("s.title like lower(").push_bind(format!("%{word}%")).push(")");
             } else {
                 sql.push("(s.title like lower(").push_bind(format!("{word}%"));
-                sql.push(") or s.title like lower(").push_bind(format!("% {word}%")).push("))");
+                sql.push(") or s.title like lower(")
+                    .push_bind(format!("% {word}%"))
+                    .push("))");
             }
         }
     }
@@ -237,7 +239,8 @@ async fn look(
     }
     if similar {
         sql.push(" union all (select game_id, round((0.5 * word_similarity(lower(");
-        sql.push_bind(text.plain.clone()).push("), title))::numeric, 2) from game_search where lower(");
+        sql.push_bind(text.plain.clone())
+            .push("), title))::numeric, 2) from game_search where lower(");
         sql.push_bind(text.plain.clone()).push(") <% title limit ");
         sql.push_bind(MAX_SIMILAR).push(")");
     }
