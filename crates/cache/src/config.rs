@@ -21,6 +21,38 @@ pub struct Config {
     pub redis_timeout: Duration,
     /// The longest that one load may take, whatever the network does; the database's own limit comes first.
     pub load_timeout: Duration,
+    /// Which rule of the protocol is broken on purpose.
+    #[cfg(feature = "mutants")]
+    pub mutant: Mutant,
+}
+
+/// A rule of the protocol that a test breaks on purpose, to see that the breach is found. Without the feature
+/// `mutants`, which the program is never built with, there is only the protocol as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mutant {
+    /// Nothing is broken.
+    #[default]
+    None,
+    /// A transaction that was running when a value was read counts as seen by it.
+    ForgetsRunning,
+    /// Copies are served however long ago the log was seen.
+    NoLease,
+    /// Whatever stands in Redis is served, as a cache does that is only deleted from after commits.
+    CacheAside,
+}
+
+impl Mutant {
+    pub(crate) const fn forgets_running(self) -> bool {
+        cfg!(feature = "mutants") && matches!(self, Self::ForgetsRunning)
+    }
+
+    pub(crate) const fn has_no_lease(self) -> bool {
+        cfg!(feature = "mutants") && matches!(self, Self::NoLease | Self::CacheAside)
+    }
+
+    pub(crate) const fn believes_everything(self) -> bool {
+        cfg!(feature = "mutants") && matches!(self, Self::CacheAside)
+    }
 }
 
 impl Default for Config {
@@ -33,7 +65,22 @@ impl Default for Config {
             l1_bytes: 64 * 1024 * 1024,
             redis_timeout: Duration::from_millis(100),
             load_timeout: Duration::from_secs(20),
+            #[cfg(feature = "mutants")]
+            mutant: Mutant::None,
         }
+    }
+}
+
+impl Config {
+    #[cfg(feature = "mutants")]
+    pub(crate) const fn mutant(&self) -> Mutant {
+        self.mutant
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    #[expect(clippy::unused_self, reason = "the same call with and without the feature")]
+    pub(crate) const fn mutant(&self) -> Mutant {
+        Mutant::None
     }
 }
 

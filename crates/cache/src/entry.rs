@@ -159,7 +159,8 @@ pub(crate) fn tag_hashes(tags: impl IntoIterator<Item = String>) -> Box<[u64]> {
     hashes.into()
 }
 
-/// A database's identity as values carry it; never 0.
+/// A database's identity as values carry it; never 0. The release is part of it: another one may write other bodies
+/// under the same key.
 pub(crate) fn identity_hash(identity: &str) -> u64 {
-    xxh3_64(identity.as_bytes()).max(1)
+    xxh3_64(format!("{identity} {}", env!("CARGO_PKG_VERSION")).as_bytes()).max(1)
 }

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use crate::ids::{GameId, OrderId, ShopperId, UserId};
 
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// The longest TTL of any key; the invalidation log has to remember longer than this.
-pub const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+pub const MAX_TTL: Duration = Duration::from_hours(24);
 
 /// Carried by every cached value; written when a whole table is emptied.
 pub const TAG_EVERYTHING: &str = "*";
@@ -126,7 +125,7 @@ impl CacheKey {
             | Self::CatalogPlatforms
             | Self::UserProfile(_)
             | Self::UserWishlist(_) => HOUR,
-            Self::UserCart(_) | Self::UserOrders(_) => Duration::from_secs(30 * 60),
+            Self::UserCart(_) | Self::UserOrders(_) => Duration::from_mins(30),
             Self::UserTransactions(_)
             | Self::Order(_)
             | Self::HomeBestSellers(_)
@@ -136,11 +135,9 @@ impl CacheKey {
             | Self::HomeGenre(_)
             | Self::HomeCollections
             | Self::HomeRandomPool
-            | Self::HomePage(_) => Duration::from_secs(15 * 60),
+            | Self::HomePage(_) => Duration::from_mins(15),
             Self::SessionCart(_) | Self::SessionWishlist(_) => MAX_TTL,
-            Self::SimilarGames(..) | Self::CatalogPage(_) | Self::CatalogAutocomplete(_) => {
-                Duration::from_secs(5 * MINUTE.as_secs())
-            }
+            Self::SimilarGames(..) | Self::CatalogPage(_) | Self::CatalogAutocomplete(_) => Duration::from_mins(5),
         }
     }
 
