@@ -25,23 +25,34 @@ pub(crate) async fn work(store: Store, context: Context, stop: CancellationToken
         if tokio::time::Instant::now() >= flags_at {
             flags_at += FLAGS_PERIOD;
             if let Err(error) = refresh_flags(&store).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "could not refresh the games' flags");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not refresh the games' flags"
+                );
             }
         }
         let past = match past(&store).await {
             Ok(past) => past,
             Err(error) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "could not look at the schedule");
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "could not look at the schedule"
+                );
                 continue;
             }
         };
-        let Some(kind) = lockstep_sync::due(Utc::now(), &past, &schedule) else { continue };
+        let Some(kind) = lockstep_sync::due(Utc::now(), &past, &schedule) else {
+            continue;
+        };
         match lockstep_sync::run(&context, kind, "schedule", stop.clone()).await {
             Ok(report) => tracing::info!("{report}"),
             // Another process is at it: good.
             Err(SyncError::Busy) => {}
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "{kind} synchronisation stopped: {error}");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "{kind} synchronisation stopped: {error}"
+                );
             }
         }
     }

@@ -44,9 +44,18 @@ impl Supplier {
             }
         };
         let is_sandbox = matches!(config.supplier, Configured::Sandbox);
-        let place = if is_sandbox { format!("the built-in sandbox at {url}") } else { url.clone() };
+        let place = if is_sandbox {
+            format!("the built-in sandbox at {url}")
+        } else {
+            url.clone()
+        };
         let client = Client::new(lockstep_g2a::Config::new(url, auth), budget).context("G2A")?;
-        Ok(Self { client, place, is_sandbox, sandbox })
+        Ok(Self {
+            client,
+            place,
+            is_sandbox,
+            sandbox,
+        })
     }
 
     /// Stops the sandbox, if this process runs it.
@@ -60,13 +69,20 @@ impl Supplier {
 
 fn sandbox_auth() -> Auth {
     let Credentials { hash, email, secret } = Credentials::default();
-    Auth::Hash { api_hash: SecretText::new(hash), email, secret: SecretText::new(secret) }
+    Auth::Hash {
+        api_hash: SecretText::new(hash),
+        email,
+        secret: SecretText::new(secret),
+    }
 }
 
 async fn start_sandbox(config: &Config, address_file: &Path) -> Result<Sandbox> {
     let sandbox = Sandbox::start(SandboxConfig {
         catalogue: lockstep_g2a_sandbox::Catalogue::Generated { count: GAMES, seed: 1 },
-        knobs: lockstep_g2a_sandbox::Knobs { rate_per_minute: config.rate_per_minute, ..Default::default() },
+        knobs: lockstep_g2a_sandbox::Knobs {
+            rate_per_minute: config.rate_per_minute,
+            ..Default::default()
+        },
         drift_per_second: DRIFT_PER_SECOND,
         ..SandboxConfig::default()
     })
@@ -84,6 +100,9 @@ async fn running_sandbox(address_file: &Path) -> Option<String> {
     let url = std::fs::read_to_string(address_file).ok()?;
     let address = url.strip_prefix("http://")?.split('/').next()?.to_owned();
     let connecting = tokio::net::TcpStream::connect(address);
-    tokio::time::timeout(Duration::from_millis(500), connecting).await.ok()?.ok()?;
+    tokio::time::timeout(Duration::from_millis(500), connecting)
+        .await
+        .ok()?
+        .ok()?;
     Some(url)
 }

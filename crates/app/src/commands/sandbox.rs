@@ -21,12 +21,18 @@ pub(crate) struct Request {
 pub(crate) async fn run(request: Request) -> Result<()> {
     let catalogue = match request.catalogue {
         Some(file) => Catalogue::File(file),
-        None => Catalogue::Generated { count: request.games, seed: request.seed },
+        None => Catalogue::Generated {
+            count: request.games,
+            seed: request.seed,
+        },
     };
     let sandbox = Sandbox::start(Config {
         bind: request.listen,
         catalogue,
-        knobs: Knobs { rate_per_minute: request.rate, ..Knobs::default() },
+        knobs: Knobs {
+            rate_per_minute: request.rate,
+            ..Knobs::default()
+        },
         drift_per_second: request.drift,
         ..Config::default()
     })
