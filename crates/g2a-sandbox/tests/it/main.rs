@@ -1,0 +1,10 @@
+//! The sandbox as its clients see it: over real HTTP on 127.0.0.1.
+
+mod catalogue;
+mod control;
+mod errors;
+mod faults;
+mod ledger;
+mod orders;
+mod products;
+mod support;
