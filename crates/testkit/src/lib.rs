@@ -4,6 +4,8 @@
 //! [`TestDb`] is a fresh database in it, copied from a template that has the schema.
 
 mod database;
+mod redis;
 mod server;
 
 pub use database::TestDb;
+pub use redis::{Contents, TestRedis};
