@@ -7,7 +7,9 @@
 
 mod builders;
 mod database;
+mod redis;
 mod server;
 
 pub use builders::{OrderRow, PASSWORD_HASH};
 pub use database::TestDb;
+pub use redis::{Contents, TestRedis};
