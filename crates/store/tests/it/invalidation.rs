@@ -45,7 +45,7 @@ fn reads(key: &CacheKey) -> &'static [&'static str] {
         CacheKey::UserWishlist(_) | CacheKey::SessionWishlist(_) => &["wishlist", "games"],
         // Statistics of what was bought, too.
         CacheKey::UserProfile(_) => &["users", "orders", "order_items", "order_units"],
-        CacheKey::UserOrders(_) | CacheKey::Order(_) => &["orders", "order_items", "order_units", "game_keys"],
+        CacheKey::UserOrders(_) | CacheKey::Order(_) => &["orders", "order_items", "order_units", "game_keys", "games"],
         CacheKey::UserTransactions(_) => &["transactions"],
     }
 }
@@ -125,7 +125,12 @@ fn keys(world: &World, about: &About) -> Vec<(CacheKey, BTreeSet<String>)> {
         let mut tags: BTreeSet<String> = key.tags().into_iter().collect();
         if matches!(
             key,
-            CacheKey::UserCart(_) | CacheKey::SessionCart(_) | CacheKey::UserWishlist(_) | CacheKey::SessionWishlist(_)
+            CacheKey::Order(_)
+                | CacheKey::UserOrders(_)
+                | CacheKey::UserCart(_)
+                | CacheKey::SessionCart(_)
+                | CacheKey::UserWishlist(_)
+                | CacheKey::SessionWishlist(_)
         ) {
             tags.insert(game_tag(game));
         }
