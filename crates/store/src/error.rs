@@ -50,7 +50,7 @@ impl StoreError {
         };
         source
             .as_database_error()
-            .and_then(|e| e.code())
+            .and_then(sqlx::error::DatabaseError::code)
             .is_some_and(|code| code == "40001" || code == "40P01")
     }
 }

@@ -1,0 +1,472 @@
+//! The request budget: G2A allows 600 calls a minute and answers 429 beyond, and all processes share that allowance.
+//!
+//! A token bucket of exact integers. Its capacity is small (a fortieth of the limit), and it refills at the limit less
+//! the capacity, so that no window of 60 s, wherever it begins, sees more grants than the limit: what was in the bucket
+//! plus what flowed in. The catalogue may only take what lies above a reserve, so an order never waits behind it.
+//!
+//! [`take`] is pure: [`LocalBudget`] runs it under a mutex for one process, and the shared budget runs it on a row of
+//! the database. The caller passes the time in and must always use the same clock for the same bucket.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Level of a bucket that one call costs: a refill of `n` calls a minute is then `n` units a millisecond, exactly.
+pub const UNITS_PER_CALL: i64 = 60_000;
+
+/// Longest pause that a 429 can impose. A supplier that asks for more is asked again after this, and may say so again.
+pub const MAX_PENALTY: Duration = Duration::from_mins(5);
+
+/// Clocks of processes that share a bucket differ a little; a step back beyond this means that the clock was set.
+const CLOCK_WAS_SET_MS: i64 = 60_000;
+
+/// What a call is for, as far as the budget is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CallClass {
+    /// Product lists: many, patient.
+    Catalogue,
+    /// Creating, paying, asking after and fetching an order: few, someone waits.
+    Order,
+}
+
+/// Why no call may be made now.
+#[derive(Debug, thiserror::Error)]
+pub enum BudgetError {
+    /// The place where the shared budget is kept cannot be reached.
+    #[error("the shared request budget cannot be reached")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No call became free within [`Config::budget_timeout`](crate::Config::budget_timeout).
+    #[error("no call became free in the request budget within {waited:?}")]
+    TimedOut {
+        /// How long the call had waited.
+        waited: Duration,
+    },
+}
+
+/// What [`Budget`] methods return: a boxed future, so that the trait can be used as `dyn Budget`.
+pub type BudgetFuture<'a> = Pin<Box<dyn Future<Output = Result<(), BudgetError>> + Send + 'a>>;
+
+/// Says when a call to G2A may be made. One budget is shared by everything that uses the same credentials.
+pub trait Budget: Send + Sync {
+    /// Waits until one call of this class may be made, and counts it. Dropping the future while it waits costs nothing.
+    ///
+    /// The client bounds the wait.
+    fn acquire(&self, class: CallClass) -> BudgetFuture<'_>;
+
+    /// G2A answered 429: nobody calls for `wait` (at most [`MAX_PENALTY`]). Told twice, the later end counts.
+    fn penalise(&self, wait: Duration) -> BudgetFuture<'_>;
+}
+
+/// No limit at all: for measuring against a simulator, never against G2A.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unlimited;
+
+impl Budget for Unlimited {
+    fn acquire(&self, _class: CallClass) -> BudgetFuture<'_> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn penalise(&self, _wait: Duration) -> BudgetFuture<'_> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// The sizes of a bucket, derived from the one number an operator knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    capacity: u32,
+    reserve: u32,
+    refill_per_minute: u32,
+}
+
+/// The limit leaves no room for a bucket: fewer than four calls a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a request budget needs at least 4 calls a minute")]
+pub struct LimitTooSmall;
+
+impl Limits {
+    /// Sizes for at most `limit` calls in any 60 s. G2A's limit is 600: 15 at once, 10 of them for orders, 585 a minute.
+    ///
+    /// From 40 a minute on the catalogue alone reaches at least 0.95 of the limit.
+    ///
+    /// # Errors
+    /// [`LimitTooSmall`] below 4.
+    pub fn per_minute(limit: u32) -> Result<Self, LimitTooSmall> {
+        if limit < 4 {
+            return Err(LimitTooSmall);
+        }
+        let capacity = (limit / 40).max(2);
+        Ok(Self {
+            capacity,
+            reserve: (capacity * 2 / 3).max(1),
+            refill_per_minute: limit - capacity,
+        })
+    }
+
+    /// Calls that can be made at once after a quiet time.
+    pub fn capacity(self) -> u32 {
+        self.capacity
+    }
+
+    /// The part of the capacity that only orders may use.
+    pub fn reserve(self) -> u32 {
+        self.reserve
+    }
+
+    /// Calls a minute that flow in: the steady rate.
+    pub fn refill_per_minute(self) -> u32 {
+        self.refill_per_minute
+    }
+
+    fn capacity_units(self) -> i64 {
+        i64::from(self.capacity).saturating_mul(UNITS_PER_CALL)
+    }
+}
+
+/// A bucket at some moment. Three integers, so that it can be a row of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BucketState {
+    /// What is in it, in [`UNITS_PER_CALL`].
+    pub level: i64,
+    /// The moment [`level`](Self::level) was true, in milliseconds of the bucket's clock.
+    pub updated_at_ms: i64,
+    /// Nobody calls before this moment, in milliseconds of the bucket's clock.
+    pub blocked_until_ms: i64,
+}
+
+impl BucketState {
+    /// A bucket that begins now, empty: a process that restarts again and again must not earn a burst each time.
+    pub fn empty(now_ms: i64) -> Self {
+        Self {
+            level: 0,
+            updated_at_ms: now_ms,
+            blocked_until_ms: now_ms,
+        }
+    }
+
+    /// The same bucket with what has flowed in until now.
+    fn at(self, now_ms: i64, limits: Limits) -> Self {
+        let elapsed = now_ms.saturating_sub(self.updated_at_ms);
+        // A clock slightly behind another process's does not move the bucket back, or the difference would be credited
+        // twice; a clock that was set does.
+        let updated_at_ms = if elapsed < -CLOCK_WAS_SET_MS {
+            now_ms
+        } else {
+            self.updated_at_ms.max(now_ms)
+        };
+        let refilled = elapsed.max(0).saturating_mul(i64::from(limits.refill_per_minute));
+        Self {
+            level: self.level.saturating_add(refilled).min(limits.capacity_units()),
+            updated_at_ms,
+            blocked_until_ms: self.blocked_until_ms.min(now_ms.saturating_add(millis(MAX_PENALTY))),
+        }
+    }
+}
+
+/// Takes one call out of the bucket: the new state, to be stored, or how long to wait before asking again.
+///
+/// Nothing needs to be stored when there is nothing to take. Several waiters may be told the same wait; each asks again.
+///
+/// # Errors
+/// The wait, at least a millisecond.
+pub fn take(state: BucketState, now_ms: i64, class: CallClass, limits: Limits) -> Result<BucketState, Duration> {
+    let state = state.at(now_ms, limits);
+    if state.blocked_until_ms > now_ms {
+        return Err(wait(state.blocked_until_ms.saturating_sub(now_ms)));
+    }
+    let kept_back = match class {
+        CallClass::Catalogue => i64::from(limits.reserve).saturating_mul(UNITS_PER_CALL),
+        CallClass::Order => 0,
+    };
+    let level = state.level.saturating_sub(UNITS_PER_CALL);
+    if level >= kept_back {
+        return Ok(BucketState { level, ..state });
+    }
+    let missing = kept_back.saturating_sub(level);
+    let refill = i64::from(limits.refill_per_minute).max(1);
+    let until_refilled = missing.saturating_add(refill - 1) / refill;
+    Err(wait(
+        until_refilled.saturating_add(state.updated_at_ms.saturating_sub(now_ms).max(0)),
+    ))
+}
+
+/// The bucket after a 429: nobody calls for `pause`, or for [`MAX_PENALTY`] if that is shorter.
+#[must_use]
+pub fn penalise(state: BucketState, now_ms: i64, pause: Duration) -> BucketState {
+    let until = now_ms.saturating_add(millis(pause.min(MAX_PENALTY)));
+    BucketState {
+        blocked_until_ms: state.blocked_until_ms.max(until),
+        ..state
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn wait(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0).max(1))
+}
+
+/// A budget for one process: for a program that is alone with its credentials, and for tests.
+#[derive(Debug)]
+pub struct LocalBudget {
+    limits: Limits,
+    started: Instant,
+    state: Mutex<BucketState>,
+}
+
+impl LocalBudget {
+    /// A budget that begins empty, now.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            started: Instant::now(),
+            state: Mutex::new(BucketState::empty(0)),
+        }
+    }
+
+    fn now_ms(&self) -> i64 {
+        millis(self.started.elapsed())
+    }
+
+    fn try_take(&self, class: CallClass) -> Result<(), Duration> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = take(*state, self.now_ms(), class, self.limits)?;
+        Ok(())
+    }
+}
+
+impl Budget for LocalBudget {
+    fn acquire(&self, class: CallClass) -> BudgetFuture<'_> {
+        Box::pin(async move {
+            while let Err(wait) = self.try_take(class) {
+                tokio::time::sleep(wait).await;
+            }
+            Ok(())
+        })
+    }
+
+    fn penalise(&self, wait: Duration) -> BudgetFuture<'_> {
+        Box::pin(async move {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            *state = penalise(*state, self.now_ms(), wait);
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn limits(per_minute: u32) -> Limits {
+        Limits::per_minute(per_minute).unwrap()
+    }
+
+    /// Moments at which a caller that never tires is granted a call, over `for_ms`.
+    fn greedy(limits: Limits, class: CallClass, mut state: BucketState, for_ms: i64) -> Vec<i64> {
+        let (mut now, mut granted) = (state.updated_at_ms, Vec::new());
+        let end = now + for_ms;
+        while now < end {
+            match take(state, now, class, limits) {
+                Ok(next) => {
+                    state = next;
+                    granted.push(now);
+                }
+                Err(wait) => now += millis(wait),
+            }
+        }
+        granted
+    }
+
+    fn most_in_a_minute(granted: &[i64]) -> usize {
+        let mut first = 0;
+        let mut most = 0;
+        for (last, at) in granted.iter().enumerate() {
+            while at - granted[first] > 60_000 {
+                first += 1;
+            }
+            most = most.max(last - first + 1);
+        }
+        most
+    }
+
+    #[test]
+    fn the_documented_limit_gives_the_documented_sizes() {
+        let sizes = limits(600);
+        assert_eq!(
+            (sizes.capacity(), sizes.reserve(), sizes.refill_per_minute()),
+            (15, 10, 585)
+        );
+        assert_eq!(Limits::per_minute(3), Err(LimitTooSmall));
+    }
+
+    #[test]
+    fn a_new_bucket_grants_nothing_at_once() {
+        assert!(take(BucketState::empty(5), 5, CallClass::Order, limits(600)).is_err());
+    }
+
+    #[test]
+    fn orders_get_through_while_the_catalogue_takes_all_it_can() {
+        let sizes = limits(600);
+        let mut state = BucketState::empty(0);
+        let mut catalogue = 0;
+        for now in 0..60_000 {
+            while let Ok(next) = take(state, now, CallClass::Catalogue, sizes) {
+                state = next;
+                catalogue += 1;
+            }
+            if now >= 2_000 && now % 500 == 0 {
+                state = take(state, now, CallClass::Order, sizes).expect("an order waits for nobody");
+            }
+        }
+        assert!(catalogue > 400, "{catalogue}");
+    }
+
+    #[test]
+    fn orders_alone_may_use_everything() {
+        let full = BucketState {
+            level: 15 * UNITS_PER_CALL,
+            updated_at_ms: 0,
+            blocked_until_ms: 0,
+        };
+        let mut state = full;
+        for _ in 0..15 {
+            state = take(state, 0, CallClass::Order, limits(600)).unwrap();
+        }
+        assert_eq!(state.level, 0);
+        assert_eq!(
+            take(state, 0, CallClass::Order, limits(600)),
+            Err(Duration::from_millis(103))
+        );
+    }
+
+    #[test]
+    fn after_a_429_nobody_calls_until_the_pause_is_over() {
+        let sizes = limits(600);
+        let state = penalise(BucketState::empty(0), 60_000, Duration::from_secs(7));
+        let state = penalise(state, 60_001, Duration::from_secs(1));
+        for class in [CallClass::Catalogue, CallClass::Order] {
+            assert_eq!(take(state, 66_000, class, sizes), Err(Duration::from_secs(1)));
+            assert!(take(state, 67_000, class, sizes).is_ok());
+        }
+    }
+
+    #[test]
+    fn an_absurd_pause_ends_after_five_minutes() {
+        let state = penalise(BucketState::empty(0), 0, Duration::MAX);
+        assert!(take(state, 300_000, CallClass::Order, limits(600)).is_ok());
+        let stored_wrongly = BucketState {
+            blocked_until_ms: i64::MAX,
+            ..state
+        };
+        assert_eq!(take(stored_wrongly, 0, CallClass::Order, limits(600)), Err(MAX_PENALTY));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_an_hour_does_not_stop_the_shop() {
+        let state = BucketState {
+            level: 0,
+            updated_at_ms: 3_600_000,
+            blocked_until_ms: 0,
+        };
+        assert_eq!(
+            take(state, 0, CallClass::Order, limits(600)),
+            Err(Duration::from_millis(103))
+        );
+        let refilling = state.at(0, limits(600));
+        assert!(take(refilling, 103, CallClass::Order, limits(600)).is_ok());
+    }
+
+    #[test]
+    fn two_clocks_that_differ_a_little_earn_no_extra_calls() {
+        let sizes = limits(600);
+        let mut state = BucketState::empty(0);
+        let mut granted = 0;
+        for now in 0..60_000 {
+            for clock in [now, now + 100] {
+                if let Ok(next) = take(state, clock, CallClass::Order, sizes) {
+                    state = next;
+                    granted += 1;
+                }
+            }
+        }
+        assert!(granted <= 600, "{granted}");
+    }
+
+    #[tokio::test]
+    async fn a_waiting_call_goes_through_when_the_bucket_has_refilled() {
+        let budget = LocalBudget::new(limits(60_000));
+        for _ in 0..5 {
+            budget.acquire(CallClass::Order).await.unwrap();
+        }
+        assert!(budget.started.elapsed() >= Duration::from_millis(5));
+    }
+
+    proptest! {
+        #[test]
+        fn no_minute_sees_more_calls_than_the_limit(
+            per_minute in 4u32..1_000,
+            steps in prop::collection::vec((0i64..3_000, 0u8..30, any::<bool>()), 1..200),
+        ) {
+            let sizes = limits(per_minute);
+            let mut state = BucketState { level: sizes.capacity_units(), updated_at_ms: 0, blocked_until_ms: 0 };
+            let (mut now, mut granted) = (0, Vec::new());
+            for (pause, tries, order) in steps {
+                now += pause;
+                for _ in 0..tries {
+                    let class = if order { CallClass::Order } else { CallClass::Catalogue };
+                    if let Ok(next) = take(state, now, class, sizes) {
+                        state = next;
+                        granted.push(now);
+                    }
+                }
+            }
+            prop_assert!(most_in_a_minute(&granted) <= usize::try_from(per_minute).unwrap());
+        }
+
+        #[test]
+        fn the_greediest_caller_stays_within_the_limit_and_the_catalogue_alone_comes_near_it(per_minute in 40u32..2_000) {
+            let sizes = limits(per_minute);
+            let full = BucketState { level: sizes.capacity_units(), updated_at_ms: 0, blocked_until_ms: 0 };
+            for class in [CallClass::Order, CallClass::Catalogue] {
+                let granted = greedy(sizes, class, full, 180_000);
+                prop_assert!(most_in_a_minute(&granted) <= usize::try_from(per_minute).unwrap());
+            }
+            let calls = greedy(sizes, CallClass::Catalogue, BucketState::empty(0), 600_000).len();
+            prop_assert!(calls * 100 >= usize::try_from(per_minute).unwrap() * 10 * 95 - 100 * 10, "{calls}");
+        }
+
+        #[test]
+        fn an_order_is_granted_whenever_the_catalogue_was_the_only_other_caller(
+            per_minute in 40u32..2_000, quiet in 4_000i64..20_000,
+        ) {
+            let sizes = limits(per_minute);
+            let mut state = BucketState::empty(0);
+            for now in 0..quiet {
+                while let Ok(next) = take(state, now, CallClass::Catalogue, sizes) {
+                    state = next;
+                }
+            }
+            prop_assert!(take(state, quiet, CallClass::Order, sizes).is_ok());
+        }
+
+        #[test]
+        fn the_arithmetic_bears_any_stored_state(
+            level: i64, updated_at_ms: i64, blocked_until_ms: i64, now: i64, per_minute in 4u32.., order: bool,
+        ) {
+            let class = if order { CallClass::Order } else { CallClass::Catalogue };
+            let state = BucketState { level, updated_at_ms, blocked_until_ms };
+            match take(state, now, class, limits(per_minute)) {
+                Ok(next) => prop_assert!(next.level >= 0 && next.level < limits(per_minute).capacity_units()),
+                Err(wait) => prop_assert!(wait >= Duration::from_millis(1)),
+            }
+            let _unused = penalise(state, now, Duration::from_millis(updated_at_ms.unsigned_abs()));
+        }
+    }
+}
