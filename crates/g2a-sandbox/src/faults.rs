@@ -96,7 +96,7 @@ pub enum Fault {
     },
     /// An error answer in G2A's shape in place of the real answer.
     Error {
-        /// HTTP status, 100 to 599.
+        /// HTTP status, 200 to 599; another number becomes 500.
         status: u16,
         /// G2A's code.
         code: String,

@@ -188,12 +188,12 @@ impl Sandbox {
             listener,
             ended: ended.clone(),
         };
-        let served = axum::serve(gate, router.into_make_service_with_connect_info::<Connection>())
+        let serving = axum::serve(gate, router.into_make_service_with_connect_info::<Connection>())
             .with_graceful_shutdown(closing.clone().cancelled_owned());
         let (drift, drift_closing) = (shared.clone(), closing.clone());
         let server = tokio::spawn(async move {
             let drifting = drift_closing.run_until_cancelled(drift_for_ever(&drift));
-            let (result, _) = tokio::join!(served, drifting);
+            let (result, _) = tokio::join!(serving, drifting);
             if let Err(error) = result {
                 tracing::error!(%error, "the G2A sandbox stopped");
             }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 pub const UNITS_PER_CALL: i64 = 60_000;
 
 /// Longest pause that a 429 can impose. A supplier that asks for more is asked again after this, and may say so again.
-pub const MAX_PENALTY: Duration = Duration::from_secs(300);
+pub const MAX_PENALTY: Duration = Duration::from_mins(5);
 
 /// Clocks of processes that share a bucket differ a little; a step back beyond this means that the clock was set.
 const CLOCK_WAS_SET_MS: i64 = 60_000;

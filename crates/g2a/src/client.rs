@@ -1,9 +1,13 @@
-//! The calls themselves: one HTTP request at a time, in the order breaker, budget, a free place, authorization, request.
+//! The calls themselves: one HTTP request at a time, in the order breaker, a free place, budget, authorization, request.
 //!
 //! Two HTTP clients stand behind a [`Client`]. Reads share pooled connections and accept compression. Creating, paying and
 //! fetching a key go out one by one, each on a connection of its own and uncompressed: a request on a connection that is
 //! just being closed is quietly sent again by HTTP libraries, and half of a compressed key is no key at all.
 //! Neither client follows redirects, uses a proxy, or repeats anything by itself.
+//!
+//! Every request counts in `g2a_calls_total{call,outcome}` (`ok`, `refused`, `rate_limited`, `server_error`, `bad_answer`,
+//! `lost`, `not_sent`); those that were sent are timed in `g2a_call_seconds{call}`, without the wait
+//! for the budget.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -403,17 +407,8 @@ impl Inner {
         result
     }
 
-    /// One request, measured.
+    /// One request, if breaker and budget allow it: a 2xx answer, complete or not, or an error.
     async fn send(&self, request: &Request) -> Result<Answer, Error> {
-        let began = Instant::now();
-        let result = self.admitted(request).await;
-        if !matches!(result, Err(Error::NotSent { .. })) {
-            metrics::histogram!("g2a_call_seconds", "call" => request.call.name()).record(began.elapsed());
-        }
-        result
-    }
-
-    async fn admitted(&self, request: &Request) -> Result<Answer, Error> {
         let call = request.call;
         let not_sent = |reason| Error::NotSent { call, reason };
         if let Some(retry_after) = self.breaker().refuses(Instant::now()) {
@@ -435,13 +430,8 @@ impl Inner {
             Err(error) if error.is_failure_of_g2a() => Ending::Failed,
             _ => Ending::Answered,
         });
-        if let Err(Error::Refused {
-            status: 429,
-            retry_after: Some(wait),
-            ..
-        }) = &result
-        {
-            self.pause_everybody(*wait).await;
+        if let Some(wait) = result.as_ref().err().and_then(Error::asks_to_slow_down) {
+            self.pause_everybody(wait).await;
         }
         result
     }
@@ -474,9 +464,9 @@ impl Inner {
     }
 
     async fn pause_everybody(&self, wait: Duration) {
-        tracing::warn!(wait_s = wait.as_secs(), "G2A answered 429: no calls for {wait:?}");
+        tracing::warn!(wait_s = wait.as_secs(), "G2A asks to slow down: no calls for {wait:?}");
         if self.within_budget_timeout(self.budget.penalise(wait)).await.is_err() {
-            tracing::warn!("the shared request budget could not be told of a 429");
+            tracing::warn!("the shared request budget could not be told to pause");
         }
     }
 
@@ -550,8 +540,17 @@ impl Inner {
         }
     }
 
-    /// The HTTP request itself, exactly one.
+    /// The HTTP request itself, exactly one, measured.
     async fn exchange(&self, request: &Request, authorization: &Authorization) -> Result<Answer, Error> {
+        let began = Instant::now();
+        let result = self.round_trip(request, authorization).await;
+        if !matches!(result, Err(Error::NotSent { .. })) {
+            metrics::histogram!("g2a_call_seconds", "call" => request.call.name()).record(began.elapsed());
+        }
+        result
+    }
+
+    async fn round_trip(&self, request: &Request, authorization: &Authorization) -> Result<Answer, Error> {
         let call = request.call;
         let client = if call.only_reads() { &self.reads } else { &self.single };
         let limit = if call == Call::Key {
@@ -579,14 +578,15 @@ impl Inner {
         if (200..300).contains(&answer.status) {
             return Ok(answer);
         }
-        let retry_after = match answer.retry_after {
-            None if answer.status == 429 => Some(self.config.retry.rate_limit_pause),
-            asked_for => asked_for,
-        };
+        let code = error_code(&answer.body);
+        let too_many = answer.status == 429 || code == Some(Code::TooManyRequests);
+        let pause = self.config.retry.rate_limit_pause;
+        let retry_after = answer.retry_after.or(too_many.then_some(pause));
+        let status = answer.status;
         Err(Error::Refused {
             call,
-            status: answer.status,
-            code: error_code(&answer.body),
+            status,
+            code,
             retry_after,
         })
     }
@@ -757,7 +757,7 @@ fn not_answered(call: Call, error: reqwest::Error) -> Error {
     }
 }
 
-/// Reads an answer to its end or to `limit` bytes, keeping what arrived whatever happens.
+/// Reads an answer to its end or a little past `limit` bytes, keeping what arrived whatever happens.
 async fn read(mut response: Response, limit: usize) -> Answer {
     let status = response.status().as_u16();
     let header = response
@@ -769,9 +769,8 @@ async fn read(mut response: Response, limit: usize) -> Answer {
     let end = loop {
         match response.chunk().await {
             Ok(Some(chunk)) => {
-                let room = limit.saturating_sub(body.len());
-                body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
-                if chunk.len() > room {
+                body.extend_from_slice(&chunk);
+                if body.len() > limit {
                     break BodyEnd::TooLong;
                 }
             }

@@ -5,7 +5,9 @@
 //! back, repeats after a serialisation failure, and tells the process that something was committed. Functions of the
 //! modules below take a [`Tx`] and are one step of one transaction; what they may not do outside it, they cannot.
 
+pub mod doctor;
 mod error;
+pub mod games;
 pub mod invalidation;
 pub mod migrations;
 pub mod snapshot;

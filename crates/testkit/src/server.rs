@@ -1,6 +1,52 @@
 //! The PostgreSQL that all tests of this process share.
+//!
+//! `cargo xtask test` starts one for all test programs and names it in `LOCKSTEP_TEST_DATABASE_URL`; a test program run
+//! by itself starts its own, in a folder that the next one clears away.
 
-/// Address of the server (database `postgres`, a role that may create databases).
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use lockstep_embedded::{Durability, Options, Postgres};
+
+/// Address of the server (a role that may create databases).
 pub(crate) fn url() -> String {
-    std::env::var("LOCKSTEP_TEST_DATABASE_URL").expect("LOCKSTEP_TEST_DATABASE_URL")
+    static URL: OnceLock<String> = OnceLock::new();
+    URL.get_or_init(|| std::env::var("LOCKSTEP_TEST_DATABASE_URL").unwrap_or_else(|_| own_server()))
+        .clone()
+}
+
+fn own_server() -> String {
+    static SERVER: OnceLock<Postgres> = OnceLock::new();
+    let parent = std::env::temp_dir().join("lockstep-tests");
+    clear_away_the_dead(&parent);
+    let folder = parent.join(std::process::id().to_string());
+    let postgres = SERVER.get_or_init(|| {
+        let options = Options {
+            durability: Durability::TestOnly,
+            max_connections: 400,
+            ..Options::new(folder)
+        };
+        Postgres::start(&options)
+            .unwrap_or_else(|error| panic!("tests need a PostgreSQL; run them with `cargo xtask test`: {error}"))
+    });
+    postgres.superuser_connection_string()
+}
+
+/// Removes the folders of test programs that are no more: a static server is stopped with its process, but its data
+/// stays.
+fn clear_away_the_dead(parent: &Path) {
+    let folders = std::fs::read_dir(parent)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()));
+    let dead = |folder: &PathBuf| {
+        let pid = folder
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|name| name.parse::<u32>().ok());
+        pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+    };
+    for folder in folders.filter(dead) {
+        drop(std::fs::remove_dir_all(folder));
+    }
 }

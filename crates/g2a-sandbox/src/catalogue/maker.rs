@@ -157,11 +157,9 @@ impl Maker {
         let id = self.id(number);
         let mut dice = Dice::new(self.seed, number ^ 0x00C0_FFEE);
         let mut own = Dice::new(self.seed ^ series.code, instalment + 7);
-        let recipe = if rank == 0 {
-            0
-        } else {
-            1 + (rank - 1 + own.below(9)) % 9
-        };
+        // Drawn for every rank, so that all products of an instalment share what is drawn after it: their date.
+        let turn = own.below(9);
+        let recipe = if rank == 0 { 0 } else { 1 + (rank - 1 + turn) % 9 };
         let (kind, platform_choice, region_choice) = RECIPES[usize::try_from(recipe).unwrap_or(0) % RECIPES.len()];
         let platform = series.platform(platform_choice);
         let region = series.region(region_choice);
@@ -628,5 +626,104 @@ fn make_odd(doc: &mut Doc, dice: &mut Dice) {
             doc.available_to_buy = None;
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn all_different<'a>(words: impl IntoIterator<Item = &'a &'static str>) -> bool {
+        let mut seen = HashSet::new();
+        words.into_iter().all(|word| seen.insert(*word))
+    }
+
+    #[test]
+    fn no_word_list_repeats_itself() {
+        for list in [
+            ADJECTIVES,
+            NOUNS,
+            PLACES,
+            HEROES,
+            DEEDS,
+            FIRST_HALVES,
+            SECOND_HALVES,
+            SUBTITLES,
+            STUDIOS,
+            TAGS,
+            REGIONS,
+            EDITIONS,
+            ADD_ONS,
+            LANGUAGES,
+        ] {
+            assert!(all_different(list), "{list:?}");
+        }
+    }
+
+    #[test]
+    fn every_tag_and_every_mix_of_a_genre_exists() {
+        for genre in GENRES {
+            assert!(genre.tags.iter().all(|tag| TAGS.contains(tag)), "{}", genre.name);
+            assert!(
+                genre
+                    .mixes
+                    .iter()
+                    .all(|mix| GENRES.iter().any(|other| other.name == *mix)),
+                "{}",
+                genre.name
+            );
+        }
+        assert!(GENRES.len() >= 15 && TAGS.len() >= 40 && STUDIOS.len() >= 80);
+    }
+
+    #[test]
+    fn no_two_series_share_a_name_up_to_a_million_products() {
+        // Codes of a million products; every third is enough to cross from the simple names into the long ones.
+        let names: HashSet<String> = (0..1_000_000).step_by(3).map(|code| root(9, code)).collect();
+        assert_eq!(names.len(), 333_334);
+    }
+
+    #[test]
+    fn ids_ascend_with_the_number() {
+        let maker = Maker::new(5, 100, NaiveDate::default());
+        assert!(
+            (0..5_000)
+                .map(|number| maker.id(number))
+                .is_sorted_by(|before, after| before < after)
+        );
+    }
+
+    #[test]
+    fn every_cut_fills_a_block() {
+        assert!(CUTS.iter().all(|cut| cut.iter().sum::<u64>() == BLOCK));
+    }
+
+    #[test]
+    fn products_of_one_instalment_come_out_together_apart_from_add_ons_and_editions() {
+        let today = NaiveDate::from_ymd_opt(2026, 2, 3).unwrap();
+        let maker = Maker::new(11, 2_400, today);
+        let mut dates = std::collections::HashMap::new();
+        for number in 0..2_400 {
+            let doc = maker.describe(number);
+            let (block, slot) = maker.place(number);
+            let (series, position) = maker.series(block, slot);
+            let title = series.title(position % series.instalments);
+            let date = doc.release_date.unwrap_or_default();
+            let plain = doc
+                .name
+                .strip_prefix(&title)
+                .is_some_and(|rest| rest.starts_with(" (") || rest.starts_with(" - "));
+            if plain && !doc.name.contains("(DLC)") && !date.is_empty() {
+                assert_eq!(
+                    *dates.entry(title).or_insert_with(|| date.clone()),
+                    date,
+                    "{}",
+                    doc.name
+                );
+            }
+        }
+        assert!(dates.len() > 50);
     }
 }

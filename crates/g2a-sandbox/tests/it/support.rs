@@ -122,13 +122,14 @@ impl Desk {
         self.get(&format!("/order/key/{order_id}")).await
     }
 
-    /// Sends a request by hand and returns every byte of what came back until the connection closed.
-    pub(crate) async fn raw(&self, method: &str, path: &str) -> Vec<u8> {
+    /// Sends a request by hand and returns every byte of what came back until the connection closed. `connection` is
+    /// the header of that name: with `keep-alive`, it closes only if the server cuts it.
+    pub(crate) async fn raw(&self, method: &str, path: &str, connection: &str) -> Vec<u8> {
         let mut stream = TcpStream::connect(self.sandbox.address()).await.unwrap();
         let authorization = self.sandbox.credentials().authorization();
         let request = format!(
             "{method} /v1{path} HTTP/1.1\r\nHost: sandbox\r\nAuthorization: {authorization}\r\nContent-Length: 0\r\n\
-             Connection: close\r\n\r\n"
+             Connection: {connection}\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut received = Vec::new();

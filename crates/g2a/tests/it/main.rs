@@ -3,9 +3,16 @@
 //! Each test has a server of its own. The server speaks plain HTTP/1.1 over a socket, because the faults that matter
 //! (a connection that breaks, half a body, silence) are below what an HTTP framework lets one do.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed expectation of a test is a panic"
+)]
+
 mod server;
 
 mod breaker;
+mod metered;
 mod oauth;
 mod orders;
 mod products;
@@ -29,6 +36,13 @@ fn config(server: &Server) -> Config {
     config.retry.base = Duration::from_millis(2);
     config.retry.rate_limit_pause = Duration::from_millis(2);
     config
+}
+
+/// Waits for something that has to happen, and gives up with a message when it does not.
+async fn soon<T>(happening: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), happening)
+        .await
+        .expect("it did not happen within 20 s")
 }
 
 fn client(server: &Server) -> Client {

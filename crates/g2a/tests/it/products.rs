@@ -49,6 +49,7 @@ async fn a_request_carries_the_published_header_and_only_the_parameters_that_wer
         seen[0].header("authorization"),
         Some("games-games-games, 5feaefae655d6d2dcfb27f22e700495aa90e255fc0ad93bc22dfc0ed770fae21")
     );
+    assert_eq!(seen[0].header("accept-encoding"), Some("gzip"));
     assert_eq!(
         seen[1].line(),
         "GET /v1/products?page=7&id=10000009999001&minQty=2&minPriceFrom=0.30&minPriceTo=19.99&includeOutOfStock=true\
@@ -250,11 +251,20 @@ impl Budget for Recorder {
 #[tokio::test]
 async fn the_budget_is_asked_before_every_request_and_told_of_every_429() {
     let slow_down = Answer::Whole(429, "retry-after: 1\r\n", String::new());
-    let server = Server::start([error(500, "ERR99"), error(429, "BR03"), slow_down, json(200, PAGE)]).await;
+    let script = [
+        error(500, "ERR99"),
+        error(400, "BR03"),
+        slow_down,
+        json(200, PAGE),
+        error(404, "ORD02"),
+    ];
+    let server = Server::start(script).await;
     let budget = Arc::new(Recorder::default());
     let client = Client::new(config(&server), Arc::clone(&budget) as Arc<dyn Budget>).unwrap();
     client.products(&everything()).await.unwrap();
     assert_eq!(*budget.granted.lock().unwrap(), [CallClass::Catalogue; 4]);
+    client.order_details("1").await.unwrap_err();
+    assert_eq!(budget.granted.lock().unwrap()[4..], [CallClass::Order]);
     assert_eq!(
         *budget.pauses.lock().unwrap(),
         [Duration::from_millis(2), Duration::from_secs(1)]
@@ -270,7 +280,7 @@ async fn the_budget_is_asked_before_every_request_and_told_of_every_429() {
 async fn a_retry_after_beyond_the_callers_time_is_handed_to_the_caller() {
     let server = Server::start([Answer::Whole(429, "retry-after: 3600\r\n", String::new())]).await;
     let error = client(&server).products(&everything()).await.unwrap_err();
-    assert_eq!(error.repeat(), Repeat::Safe(Some(Duration::from_secs(3600))));
+    assert_eq!(error.repeat(), Repeat::Safe(Some(Duration::from_hours(1))));
     assert_eq!((error.outcome(), server.count()), (Outcome::Refused, 1));
 }
 

@@ -1,0 +1,124 @@
+//! The command line: what `lockstep` can be asked to do.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Settings;
+
+/// A game-key store whose database, cache and supplier never drift apart.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lockstep",
+    version,
+    after_help = "Examples:\n  lockstep                      the store at http://127.0.0.1:8080, with everything it needs\n  \
+                  lockstep sync --full          bring the catalogue in line with G2A now\n  \
+                  lockstep doctor               check every dependency and say what to do\n\n\
+                  Exit codes: 0 done, 1 failed, 2 wrong usage, 75 try again later (somebody else is doing it, or a\n\
+                  dependency is away)."
+)]
+pub(crate) struct Cli {
+    /// A file of settings. Default: lockstep.toml in this folder, when it is there
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON, one object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// Default: serve.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the store: pages, API, and the work behind them
+    #[command(after_help = "Example:\n  lockstep serve --bind 0.0.0.0:8080")]
+    Serve,
+    /// Run pages and API only; another process does the work
+    #[command(
+        after_help = "Example:\n  lockstep web --database-url postgres://lockstep@db/lockstep --redis-url redis://cache"
+    )]
+    Web,
+    /// Do the work only: synchronisation, stock checks, cache upkeep
+    #[command(after_help = "Example:\n  lockstep worker --database-url postgres://lockstep@db/lockstep")]
+    Worker,
+    /// Bring the catalogue in line with G2A: what changed, or everything
+    #[command(
+        after_help = "Examples:\n  lockstep sync                 what changed since the last time\n  \
+                            lockstep sync --full          everything; also withdraws what is gone\n  \
+                            lockstep sync --product 10000000024005"
+    )]
+    Sync {
+        /// Every product, and withdraw what G2A no longer has
+        #[arg(long, conflicts_with = "product")]
+        full: bool,
+        /// One product, by G2A's id
+        #[arg(long, value_name = "ID")]
+        product: Option<String>,
+        /// Read only: fetch one page and show what would be stored for its products
+        #[arg(long, conflicts_with = "full")]
+        dry_run: bool,
+    },
+    /// Check stock and prices of what is in stock
+    #[command(after_help = "Example:\n  lockstep stock --json")]
+    Stock,
+    /// Bring the database's schema up to date
+    #[command(after_help = "Example:\n  lockstep migrate --database-url postgres://lockstep@db/lockstep")]
+    Migrate,
+    /// Check every dependency and invariant, and say what to do; exit code 1 when something is wrong
+    #[command(after_help = "Example:\n  lockstep doctor --json")]
+    Doctor,
+    /// Show the effective configuration, secrets masked
+    #[command(after_help = "Example:\n  G2A_MARKUP_PERCENT=3 lockstep config")]
+    Config,
+    /// Run the G2A sandbox alone: a server of G2A's contract with made-up games
+    #[command(after_help = "Examples:\n  lockstep g2a-sandbox --listen 127.0.0.1:9100\n  \
+                            lockstep g2a-sandbox --catalogue export.json --drift 0")]
+    G2aSandbox {
+        /// Address to listen on
+        #[arg(long, default_value = "127.0.0.1:9100", value_name = "ADDRESS:PORT")]
+        listen: std::net::SocketAddr,
+        /// How many made-up games
+        #[arg(long, default_value_t = 12_000, value_name = "COUNT", conflicts_with = "catalogue")]
+        games: u64,
+        /// A real export instead: a file with G2A's product pages
+        #[arg(long, value_name = "FILE")]
+        catalogue: Option<PathBuf>,
+        /// Changes of price and stock a second
+        #[arg(long, default_value_t = 2, value_name = "CHANGES")]
+        drift: u32,
+        /// Seed of the made-up catalogue
+        #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+        seed: u64,
+        /// Calls a minute before 429; 0 means no limit
+        #[arg(long, default_value_t = 600, value_name = "CALLS")]
+        rate: u32,
+    },
+    /// Print the description of the API (OpenAPI)
+    #[command(hide = true)]
+    Openapi,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        for command in Cli::command()
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set())
+        {
+            let help = command.clone().render_long_help().to_string();
+            assert!(help.contains("Example"), "{} has no example", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! Configuration: one table of settings, each a flag, an environment variable and a line of `lockstep.toml`.
+//!
+//! Flags beat the environment, the environment beats the file, and what nobody set falls back to a default that works
+//! on a laptop. With `LOCKSTEP_ENV=production` no such default is silent: what is missing is an error that names the
+//! variable. Nothing outside this module reads the environment.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use lockstep_domain::price::{PriceBasis, Pricing};
+use lockstep_g2a::{Auth, SecretText};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be set, as somebody set it. Field names are the keys of `lockstep.toml`.
+#[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+#[command(next_help_heading = "Settings (also as environment variables and in lockstep.toml)")]
+pub(crate) struct Settings {
+    /// PostgreSQL, `postgres://user:password@host/database`. Default: a private one in the data folder
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        global = true,
+        value_name = "URL"
+    )]
+    pub(crate) database_url: Option<String>,
+    /// Redis, `redis://host:6379`. Default: no Redis, the in-process cache only
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, global = true, value_name = "URL")]
+    pub(crate) redis_url: Option<String>,
+    /// Prefix of all keys in Redis, when it is shared with another program
+    #[arg(long, env = "LOCKSTEP_REDIS_PREFIX", global = true, value_name = "TEXT")]
+    pub(crate) redis_prefix: Option<String>,
+    /// `development` or `production`; production has no silent defaults
+    #[arg(
+        long = "environment",
+        id = "lockstep_env",
+        env = "LOCKSTEP_ENV",
+        global = true,
+        value_name = "NAME"
+    )]
+    pub(crate) lockstep_env: Option<String>,
+    /// Address to listen on. Default: 127.0.0.1:8080
+    #[arg(long, env = "LOCKSTEP_BIND", global = true, value_name = "ADDRESS:PORT")]
+    pub(crate) bind: Option<String>,
+    /// Folder for the private database and generated files. Default: ./data
+    #[arg(long, env = "LOCKSTEP_DATA_DIR", global = true, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<String>,
+    /// Where shoppers reach the store, `https://shop.example`
+    #[arg(long, env = "LOCKSTEP_PUBLIC_URL", global = true, value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+    /// Folder with PostgreSQL's programs for the private database
+    #[arg(long, env = "LOCKSTEP_PG_BIN", global = true, value_name = "FOLDER")]
+    pub(crate) pg_bin: Option<String>,
+    /// G2A's buyer API, ending in /v1. Default: the built-in sandbox
+    #[arg(long, env = "G2A_API_URL", global = true, value_name = "URL")]
+    pub(crate) g2a_api_url: Option<String>,
+    /// G2A client id ("API hash")
+    #[arg(
+        long,
+        env = "G2A_API_HASH",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) g2a_api_hash: Option<String>,
+    /// E-mail address of the G2A account
+    #[arg(
+        long,
+        env = "G2A_API_EMAIL",
+        hide_env_values = true,
+        global = true,
+        value_name = "EMAIL"
+    )]
+    pub(crate) g2a_api_email: Option<String>,
+    /// G2A client secret
+    #[arg(
+        long,
+        env = "G2A_API_SECRET",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) g2a_api_secret: Option<String>,
+    /// `hash` (header made of hash, e-mail and secret) or `oauth` (bearer token for hash and secret). Default: hash
+    #[arg(long, env = "G2A_AUTH", global = true, value_name = "FORM")]
+    pub(crate) g2a_auth: Option<String>,
+    /// Calls to G2A a minute, for all processes together. Default: 600, G2A's limit
+    #[arg(long, env = "G2A_RATE_PER_MINUTE", global = true, value_name = "CALLS")]
+    pub(crate) g2a_rate_per_minute: Option<String>,
+    /// Mark-up on G2A's price in percent. Default: 2
+    #[arg(long, env = "G2A_MARKUP_PERCENT", global = true, value_name = "PERCENT")]
+    pub(crate) g2a_markup_percent: Option<String>,
+    /// Which of G2A's prices counts: minPrice, retail_min_price or max. Default: minPrice
+    #[arg(long, env = "G2A_PRICE_BASIS", global = true, value_name = "NAME")]
+    pub(crate) g2a_price_basis: Option<String>,
+    /// Origins that browsers may call the API from, comma-separated
+    #[arg(long, env = "CORS_ORIGINS", global = true, value_name = "LIST")]
+    pub(crate) cors_origins: Option<String>,
+    /// What to log, in tracing's filter language. Default: info
+    #[arg(
+        long = "log",
+        id = "rust_log",
+        env = "RUST_LOG",
+        global = true,
+        value_name = "FILTER"
+    )]
+    pub(crate) rust_log: Option<String>,
+}
+
+/// Settings whose values are never shown.
+const SECRET: &[&str] = &["database_url", "redis_url", "g2a_api_hash", "g2a_api_secret"];
+
+/// Where a setting came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Source {
+    Flag,
+    Environment,
+    File,
+    Default,
+}
+
+/// How to reach G2A.
+#[derive(Debug, Clone)]
+pub(crate) enum Supplier {
+    /// A real account, or any server of the same contract.
+    Account { url: String, auth: Auth },
+    /// The built-in sandbox.
+    Sandbox,
+}
+
+/// The effective configuration, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) production: bool,
+    pub(crate) database_url: Option<String>,
+    pub(crate) redis_url: Option<String>,
+    pub(crate) redis_prefix: String,
+    pub(crate) bind: SocketAddr,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) public_url: String,
+    pub(crate) pg_bin: Option<PathBuf>,
+    pub(crate) supplier: Supplier,
+    pub(crate) rate_per_minute: u32,
+    pub(crate) pricing: Pricing,
+    pub(crate) cors_origins: Vec<String>,
+    /// For `lockstep config`: name, value as shown, source.
+    pub(crate) shown: Vec<(String, String, Source)>,
+}
+
+/// The file that holds settings, if it exists: `--config`, else `lockstep.toml` in the working folder.
+pub(crate) const FILE: &str = "lockstep.toml";
+
+impl Settings {
+    /// These settings over those of the file.
+    pub(crate) fn over_file(
+        self,
+        file: Option<&Path>,
+        matches: &ArgMatches,
+    ) -> Result<(Self, BTreeMap<String, Source>)> {
+        let mut sources = BTreeMap::new();
+        let mut merged = toml::Table::new();
+        let path = file.unwrap_or_else(|| Path::new(FILE));
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                let read: Self = toml::from_str(&text).with_context(|| format!("{}", path.display()))?;
+                merged = toml::Table::try_from(read)?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => {}
+            Err(error) => return Err(anyhow!(error).context(format!("cannot read {}", path.display()))),
+        }
+        for key in merged.keys() {
+            sources.insert(key.clone(), Source::File);
+        }
+        for (key, value) in toml::Table::try_from(self)? {
+            let flag = deepest(matches).value_source(&key) == Some(ValueSource::CommandLine);
+            sources.insert(key.clone(), if flag { Source::Flag } else { Source::Environment });
+            merged.insert(key, value);
+        }
+        // An empty variable is one that nobody set: `G2A_API_URL= lockstep serve` means the sandbox.
+        merged.retain(|_, value| value.as_str() != Some(""));
+        sources.retain(|key, _| merged.contains_key(key));
+        Ok((merged.try_into()?, sources))
+    }
+}
+
+/// The matches of the innermost subcommand: global arguments are found there.
+fn deepest(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, inner)| deepest(inner))
+}
+
+impl Config {
+    /// Checks settings one by one and against each other.
+    pub(crate) fn resolve(settings: &Settings, sources: &BTreeMap<String, Source>) -> Result<Self> {
+        let production = match settings.lockstep_env.as_deref() {
+            None | Some("development") => false,
+            Some("production") => true,
+            Some(other) => bail!("LOCKSTEP_ENV is {other:?}; it has to be development or production"),
+        };
+        let bind = parsed(settings.bind.as_deref(), "LOCKSTEP_BIND", "127.0.0.1:8080")?;
+        let rate_per_minute: u32 = parsed(settings.g2a_rate_per_minute.as_deref(), "G2A_RATE_PER_MINUTE", "600")?;
+        if !(1..=1_000_000).contains(&rate_per_minute) {
+            bail!("G2A_RATE_PER_MINUTE is {rate_per_minute}; it has to be at least 1");
+        }
+        let markup_percent: Decimal = parsed(settings.g2a_markup_percent.as_deref(), "G2A_MARKUP_PERCENT", "2")?;
+        if markup_percent < Decimal::ZERO || markup_percent > Decimal::ONE_THOUSAND {
+            bail!("G2A_MARKUP_PERCENT is {markup_percent}; it has to be between 0 and 1000");
+        }
+        let basis: PriceBasis = match settings.g2a_price_basis.as_deref() {
+            None => PriceBasis::default(),
+            Some(text) => text
+                .parse()
+                .map_err(|expected| anyhow!("G2A_PRICE_BASIS is {text:?}; {expected}"))?,
+        };
+        let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{bind}"));
+        let config = Self {
+            production,
+            database_url: settings.database_url.clone(),
+            redis_url: settings.redis_url.clone(),
+            redis_prefix: settings.redis_prefix.clone().unwrap_or_default(),
+            bind,
+            data_dir: settings.data_dir.clone().unwrap_or_else(|| "data".into()).into(),
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            pg_bin: settings.pg_bin.clone().map(PathBuf::from),
+            supplier: supplier(settings)?,
+            rate_per_minute,
+            pricing: Pricing { basis, markup_percent },
+            cors_origins: settings
+                .cors_origins
+                .iter()
+                .flat_map(|list| list.split(','))
+                .map(|origin| origin.trim().trim_end_matches('/').to_owned())
+                .filter(|origin| !origin.is_empty())
+                .collect(),
+            shown: shown(settings, sources)?,
+        };
+        if production {
+            config.demand_what_production_needs(settings)?;
+        }
+        Ok(config)
+    }
+
+    fn demand_what_production_needs(&self, settings: &Settings) -> Result<()> {
+        let needed = [
+            ("DATABASE_URL", settings.database_url.is_some()),
+            ("LOCKSTEP_PUBLIC_URL", settings.public_url.is_some()),
+            ("G2A_API_URL", settings.g2a_api_url.is_some()),
+            ("G2A_API_HASH", settings.g2a_api_hash.is_some()),
+            ("G2A_API_EMAIL", settings.g2a_api_email.is_some()),
+            ("G2A_API_SECRET", settings.g2a_api_secret.is_some()),
+        ];
+        let missing: Vec<&str> = needed.iter().filter(|(_, set)| !set).map(|(name, _)| *name).collect();
+        if !missing.is_empty() {
+            bail!(
+                "LOCKSTEP_ENV is production, which has no silent defaults; set {}",
+                missing.join(", ")
+            );
+        }
+        Ok(())
+    }
+}
+
+fn supplier(settings: &Settings) -> Result<Supplier> {
+    let given = [
+        &settings.g2a_api_hash,
+        &settings.g2a_api_email,
+        &settings.g2a_api_secret,
+    ];
+    let Some(url) = settings.g2a_api_url.clone() else {
+        if given.iter().any(|value| value.is_some()) {
+            bail!("G2A credentials are set, but G2A_API_URL is not (https://api.g2a.com/v1, or the sandbox's address)");
+        }
+        return Ok(Supplier::Sandbox);
+    };
+    let need = |value: &Option<String>, name: &str| {
+        value.clone().ok_or_else(|| anyhow!("G2A_API_URL is set, but {name} is not: all of G2A_API_HASH, G2A_API_EMAIL and G2A_API_SECRET are needed"))
+    };
+    let url = url.trim_end_matches('/').to_owned();
+    let hash = SecretText::new(need(&settings.g2a_api_hash, "G2A_API_HASH")?);
+    let secret = SecretText::new(need(&settings.g2a_api_secret, "G2A_API_SECRET")?);
+    let auth = match settings.g2a_auth.as_deref() {
+        None | Some("hash") => Auth::Hash {
+            api_hash: hash,
+            email: need(&settings.g2a_api_email, "G2A_API_EMAIL")?,
+            secret,
+        },
+        Some("oauth") => {
+            let host = url.strip_suffix("/v1").unwrap_or(&url);
+            Auth::OAuth {
+                token_url: format!("{host}/oauth/token"),
+                client_id: hash,
+                client_secret: secret,
+            }
+        }
+        Some(other) => bail!("G2A_AUTH is {other:?}; it has to be hash or oauth"),
+    };
+    Ok(Supplier::Account { url, auth })
+}
+
+fn parsed<T: std::str::FromStr>(value: Option<&str>, name: &str, default: &str) -> Result<T>
+where
+    T::Err: std::fmt::Display,
+{
+    let text = value.unwrap_or(default);
+    text.trim()
+        .parse()
+        .map_err(|error| anyhow!("{name} is {text:?}: {error}"))
+}
+
+/// Every setting with its value (secrets masked) and source, in the order of the help.
+fn shown(settings: &Settings, sources: &BTreeMap<String, Source>) -> Result<Vec<(String, String, Source)>> {
+    let values = toml::Table::try_from(settings)?;
+    let names = <Settings as clap::Args>::augment_args(clap::Command::new("settings"));
+    let mut rows = Vec::new();
+    for arg in names.get_arguments() {
+        let name = arg.get_id().as_str();
+        let variable = arg
+            .get_env()
+            .map_or_else(|| name.to_uppercase(), |env| env.to_string_lossy().into_owned());
+        let source = sources.get(name).copied().unwrap_or(Source::Default);
+        let value = match values.get(name).and_then(toml::Value::as_str) {
+            Some(_) if SECRET.contains(&name) => "********".to_owned(),
+            Some(text) => text.to_owned(),
+            None => String::new(),
+        };
+        rows.push((variable, value, source));
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(settings: &Settings) -> Result<Config> {
+        Config::resolve(settings, &BTreeMap::new())
+    }
+
+    fn refused(settings: &Settings) -> String {
+        resolve(settings)
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn with_nothing_set_it_runs_on_a_laptop() {
+        let config = resolve(&Settings::default()).unwrap();
+        assert!(!config.production && config.database_url.is_none() && matches!(config.supplier, Supplier::Sandbox));
+        assert_eq!(config.bind.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.pricing, Pricing::default());
+        assert_eq!(config.rate_per_minute, 600);
+    }
+
+    #[test]
+    fn production_names_every_variable_that_is_missing() {
+        let message = refused(&Settings {
+            lockstep_env: Some("production".into()),
+            ..Settings::default()
+        });
+        for name in [
+            "DATABASE_URL",
+            "LOCKSTEP_PUBLIC_URL",
+            "G2A_API_URL",
+            "G2A_API_HASH",
+            "G2A_API_EMAIL",
+            "G2A_API_SECRET",
+        ] {
+            assert!(message.contains(name), "{name} in {message}");
+        }
+    }
+
+    #[test]
+    fn half_a_g2a_account_is_refused() {
+        let url_only = Settings {
+            g2a_api_url: Some("https://api.example/v1".into()),
+            ..Settings::default()
+        };
+        assert!(refused(&url_only).contains("G2A_API_HASH"));
+        let secret_only = Settings {
+            g2a_api_secret: Some("s".into()),
+            ..Settings::default()
+        };
+        assert!(refused(&secret_only).contains("G2A_API_URL"));
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_by_the_name_of_its_variable() {
+        assert!(
+            refused(&Settings {
+                bind: Some("8080".into()),
+                ..Settings::default()
+            })
+            .contains("LOCKSTEP_BIND")
+        );
+        assert!(
+            refused(&Settings {
+                g2a_markup_percent: Some("-1".into()),
+                ..Settings::default()
+            })
+            .contains("G2A_MARKUP_PERCENT")
+        );
+        assert!(
+            refused(&Settings {
+                g2a_price_basis: Some("cheapest".into()),
+                ..Settings::default()
+            })
+            .contains("G2A_PRICE_BASIS")
+        );
+        assert!(
+            refused(&Settings {
+                lockstep_env: Some("prod".into()),
+                ..Settings::default()
+            })
+            .contains("LOCKSTEP_ENV")
+        );
+        assert!(
+            refused(&Settings {
+                g2a_rate_per_minute: Some("0".into()),
+                ..Settings::default()
+            })
+            .contains("G2A_RATE_PER_MINUTE")
+        );
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        let settings = Settings {
+            database_url: Some("postgres://u:hunter2@h/d".into()),
+            ..Settings::default()
+        };
+        let config = resolve(&settings).unwrap();
+        assert!(config.shown.iter().all(|(_, value, _)| !value.contains("hunter2")));
+        assert!(
+            config
+                .shown
+                .iter()
+                .any(|(name, value, _)| name == "DATABASE_URL" && value == "********")
+        );
+    }
+}

@@ -1,0 +1,248 @@
+//! Who runs PostgreSQL. It refuses to run as root, so root's Lockstep runs it as an unprivileged user; anybody else
+//! runs it as themselves.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, lchown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::process::{Signal, getegid, geteuid, getpid, getppid, set_parent_process_death_signal};
+
+use crate::error::Error;
+
+/// Users to run PostgreSQL as when Lockstep runs as root, best first.
+const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
+
+/// The user that PostgreSQL runs as.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    uid: u32,
+    gid: u32,
+    /// We are root and become this user.
+    switch: bool,
+}
+
+impl Account {
+    pub(crate) fn of_this_process() -> Self {
+        Self {
+            uid: geteuid().as_raw(),
+            gid: getegid().as_raw(),
+            switch: false,
+        }
+    }
+
+    /// Ourselves; if we are root, the owner of `cluster` where there is one already, else `postgres` or `nobody`.
+    ///
+    /// # Errors
+    /// [`Error::OtherOwner`] when the cluster is somebody else's and we are not root, [`Error::NoAccount`] when there
+    /// is nobody to become.
+    pub(crate) fn for_cluster(cluster: &Path) -> Result<Self, Error> {
+        let ourselves = Self::of_this_process();
+        let owner = match fs::metadata(cluster) {
+            Ok(metadata) => Some((metadata.uid(), metadata.gid())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(Error::io("examine", cluster)(error)),
+        };
+        match owner {
+            Some((uid, _)) if ourselves.uid != 0 && uid != ourselves.uid => Err(Error::OtherOwner {
+                cluster: cluster.to_path_buf(),
+                owner: user_name(uid),
+            }),
+            _ if ourselves.uid != 0 => Ok(ourselves),
+            Some((uid, gid)) if uid != 0 => Ok(Self { uid, gid, switch: true }),
+            _ => {
+                let users = fs::read_to_string("/etc/passwd").map_err(Error::io("read", Path::new("/etc/passwd")))?;
+                UNPRIVILEGED
+                    .iter()
+                    .find_map(|name| find_user(&users, name))
+                    .map(|(uid, gid)| Self { uid, gid, switch: true })
+                    .ok_or(Error::NoAccount)
+            }
+        }
+    }
+
+    pub(crate) fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Whether root becomes another user for the server.
+    pub(crate) fn switches(&self) -> bool {
+        self.switch
+    }
+
+    pub(crate) fn name(&self) -> String {
+        user_name(self.uid)
+    }
+
+    /// Whether root has to hand the folder over first.
+    pub(crate) fn is_not_owner_of(&self, folder: &Path) -> Result<bool, Error> {
+        Ok(fs::metadata(folder).map_err(Error::io("examine", folder))?.uid() != self.uid)
+    }
+
+    /// Gives one file or folder to this user; a link itself, not what it points to.
+    pub(crate) fn give(&self, path: &Path) -> Result<(), Error> {
+        if self.switch {
+            lchown(path, Some(self.uid), Some(self.gid)).map_err(Error::io("change the owner of", path))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Gives a folder with all that is in it to this user.
+    pub(crate) fn give_all(&self, folder: &Path) -> Result<(), Error> {
+        self.give(folder)?;
+        for entry in fs::read_dir(folder).map_err(Error::io("read", folder))? {
+            let entry = entry.map_err(Error::io("read", folder))?;
+            if entry.file_type().map_err(Error::io("examine", &entry.path()))?.is_dir() {
+                self.give_all(&entry.path())?;
+            } else {
+                self.give(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The folder that keeps this user from reaching `folder`, if there is one: `folder` itself or one above it.
+    /// Goes by the permission bits; access lists are not looked at.
+    pub(crate) fn barred_by(&self, folder: &Path) -> Option<PathBuf> {
+        if !self.switch {
+            return None;
+        }
+        let real = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+        let mut above: Vec<&Path> = real.ancestors().collect();
+        above.reverse();
+        above
+            .into_iter()
+            .find(|step| fs::metadata(step).is_ok_and(|metadata| !self.may_enter(&metadata)))
+            .map(Path::to_path_buf)
+    }
+
+    fn may_enter(&self, metadata: &fs::Metadata) -> bool {
+        let needed = if metadata.uid() == self.uid {
+            0o100
+        } else if metadata.gid() == self.gid {
+            0o010
+        } else {
+            0o001
+        };
+        metadata.mode() & needed != 0
+    }
+
+    /// A command of PostgreSQL's, to be run as this user and tied to our life.
+    ///
+    /// It gets none of our environment, which may hold secrets that are none of its business, and a process group of its
+    /// own: a Ctrl-C in the terminal must reach Lockstep only, which then stops the server in good order. `farewell` is
+    /// what the kernel sends it when the *thread* that spawned it ends: that thread must wait for it.
+    pub(crate) fn command(&self, program: &Path, farewell: Signal) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("LC_ALL", "C")
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .process_group(0);
+        for name in ["PATH", "LD_LIBRARY_PATH"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        if self.switch {
+            // The standard library drops the supplementary groups along with the user.
+            command.uid(self.uid).gid(self.gid);
+        }
+        tie_to_our_life(&mut command, farewell);
+        command
+    }
+}
+
+/// Has the kernel send `farewell` to the command's process when the thread that spawned it ends, however it ends.
+///
+/// Runs after the change of user, which would clear it.
+fn tie_to_our_life(command: &mut Command, farewell: Signal) {
+    let parent = getpid();
+    let tie = move || {
+        set_parent_process_death_signal(Some(farewell))?;
+        // Had the parent died just before, the signal would never come.
+        if getppid() == Some(parent) {
+            Ok(())
+        } else {
+            Err(io::Error::from(io::ErrorKind::BrokenPipe))
+        }
+    };
+    #[expect(
+        unsafe_code,
+        reason = "between fork and exec only async-signal-safe calls may be made; these are two plain system calls, and nothing is allocated"
+    )]
+    unsafe {
+        command.pre_exec(tie);
+    }
+}
+
+/// User and group number of `name` in the text of `/etc/passwd`.
+fn find_user(users: &str, name: &str) -> Option<(u32, u32)> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        if fields.next()? != name {
+            return None;
+        }
+        let uid: u32 = fields.nth(1)?.parse().ok()?;
+        let gid: u32 = fields.next()?.parse().ok()?;
+        (uid != 0).then_some((uid, gid))
+    })
+}
+
+/// The name of a user, or the number where it has none.
+fn user_name(uid: u32) -> String {
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let number = uid.to_string();
+    users
+        .lines()
+        .find(|line| line.split(':').nth(2) == Some(&*number))
+        .and_then(|line| line.split(':').next())
+        .map_or(number, str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_user_is_found_by_name_and_never_is_root() {
+        let users =
+            "root:x:0:0::/:/bin/sh\npostgres2:x:7:8::/:\npostgres:x:101:104:,,,:/:/bin/sh\nbad:x:0:0::/:\nshort:x\n";
+        assert_eq!(find_user(users, "postgres"), Some((101, 104)));
+        assert_eq!(find_user(users, "bad"), None);
+        assert_eq!(find_user(users, "short"), None);
+        assert_eq!(find_user(users, "nobody"), None);
+    }
+
+    #[test]
+    fn the_outermost_folder_that_bars_the_way_is_named() {
+        let root = tempfile::Builder::new()
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir()
+            .unwrap();
+        let closed = root.path().canonicalize().unwrap().join("closed");
+        let inner = closed.join("inner");
+        fs::create_dir_all(&inner).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o750)).unwrap();
+        let stranger = Account {
+            uid: 4_000_000,
+            gid: 4_000_000,
+            switch: true,
+        };
+        assert_eq!(stranger.barred_by(&inner), Some(closed.clone()));
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o711)).unwrap();
+        assert_eq!(stranger.barred_by(&inner), None);
+        let ourselves = Account {
+            switch: true,
+            ..Account::of_this_process()
+        };
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(ourselves.barred_by(&inner), None);
+    }
+}

@@ -1,0 +1,209 @@
+//! Where the server listens: one Unix socket in a private folder, no network at all.
+
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use crate::account::Account;
+use crate::error::Error;
+
+/// Number in the name of the socket file; no port is opened.
+const PORT: u16 = 5432;
+
+/// A socket's path must be shorter than 108 bytes (`sockaddr_un`), and PostgreSQL adds `/.s.PGSQL.5432`.
+pub(crate) const LONGEST_SOCKET_FOLDER: usize = 107 - "/.s.PGSQL.5432".len();
+
+/// Role that owns the database; not a superuser.
+const OWNER: &str = "lockstep";
+/// The database.
+const DATABASE: &str = "lockstep";
+/// The role that the cluster was made with.
+pub(crate) const SUPERUSER: &str = "postgres";
+
+/// How to reach the private server. There is no password: who can enter the socket folder is let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    socket_dir: PathBuf,
+    user: String,
+    database: String,
+}
+
+impl Connection {
+    pub(crate) fn new(socket_dir: PathBuf) -> Self {
+        Self {
+            socket_dir,
+            user: OWNER.to_owned(),
+            database: DATABASE.to_owned(),
+        }
+    }
+
+    /// The same server as the superuser of the cluster, in its database `postgres`: for creating databases.
+    #[must_use]
+    pub fn superuser(&self) -> Self {
+        Self {
+            user: SUPERUSER.to_owned(),
+            database: "postgres".to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// The same server and user, another database.
+    #[must_use]
+    pub fn with_database(&self, database: &str) -> Self {
+        Self {
+            database: database.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// A URL as sqlx and libpq read it: `postgres://user@localhost:5432/database?host=%2Fsocket%2Ffolder`.
+    pub fn url(&self) -> String {
+        format!(
+            "postgres://{}@localhost:{PORT}/{}?host={}",
+            percent_encode(&self.user),
+            percent_encode(&self.database),
+            percent_encode(&self.socket_dir.to_string_lossy()),
+        )
+    }
+
+    /// The folder that holds the socket.
+    pub fn socket_dir(&self) -> &Path {
+        &self.socket_dir
+    }
+
+    /// The socket itself.
+    pub fn socket(&self) -> PathBuf {
+        self.socket_dir.join(format!(".s.PGSQL.{PORT}"))
+    }
+
+    /// Number in the name of the socket file; no port is opened.
+    pub fn port(&self) -> u16 {
+        PORT
+    }
+
+    /// The role to connect as.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The database to connect to.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+}
+
+/// Encodes all but letters, digits and `-._~`, so that nothing can be taken for a part of the URL.
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            write!(encoded, "%{byte:02X}").ok();
+        }
+    }
+    encoded
+}
+
+/// Makes the folder for the socket: `run` beside the cluster, or, where that path is too long for a socket, a folder
+/// with a name derived from it under the system's folder for temporary files.
+pub(crate) fn make_socket_dir(home: &Path, account: &Account) -> Result<PathBuf, Error> {
+    let beside = home.join("run");
+    if fits(&beside) {
+        make_private(&beside, account)?;
+        return Ok(beside);
+    }
+    let mut hasher = DefaultHasher::new();
+    home.hash(&mut hasher);
+    let name = format!("lockstep-{}-{:016x}", account.uid(), hasher.finish());
+    for base in [std::env::temp_dir(), PathBuf::from("/tmp")] {
+        let folder = base.join(&name);
+        if fits(&folder) && base.is_dir() && account.barred_by(&base).is_none() {
+            make_private(&folder, account)?;
+            return Ok(folder);
+        }
+    }
+    Err(Error::NoSocketFolder)
+}
+
+/// Whether a socket can live there and its folder can be written down, in a URL and in the server's pid file.
+fn fits(folder: &Path) -> bool {
+    folder.is_absolute()
+        && folder.as_os_str().len() <= LONGEST_SOCKET_FOLDER
+        && folder.to_str().is_some_and(|text| !text.chars().any(char::is_control))
+}
+
+/// Makes `folder`, open to the server's user alone. One that is there already must be just so: under a folder
+/// that everybody can write to, somebody else may have put it there.
+fn make_private(folder: &Path, account: &Account) -> Result<(), Error> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => account.give(folder)?,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(Error::io("create", folder)(error)),
+    }
+    let metadata = fs::symlink_metadata(folder).map_err(Error::io("examine", folder))?;
+    // Only root can have left a folder of root's: an earlier run that was cut off before it gave the folder away.
+    if metadata.uid() == 0 && metadata.is_dir() {
+        account.give(folder)?;
+    } else if metadata.uid() != account.uid() {
+        return Err(Error::SocketFolderNotPrivate {
+            directory: folder.to_path_buf(),
+        });
+    }
+    if !metadata.is_dir() || metadata.mode() & 0o077 != 0 {
+        return Err(Error::SocketFolderNotPrivate {
+            directory: folder.to_path_buf(),
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_url_encodes_whatever_a_path_may_hold() {
+        let url = Connection::new(PathBuf::from("/a b/ü+&?#%/run")).url();
+        assert_eq!(
+            url,
+            "postgres://lockstep@localhost:5432/lockstep?host=%2Fa%20b%2F%C3%BC%2B%26%3F%23%25%2Frun"
+        );
+    }
+
+    #[test]
+    fn a_socket_folder_may_have_at_most_93_bytes() {
+        assert!(fits(Path::new(&format!("/{}", "a".repeat(92)))));
+        assert!(!fits(Path::new(&format!("/{}", "a".repeat(93)))));
+        assert!(!fits(Path::new("/line\nbreak")));
+    }
+
+    #[test]
+    fn a_socket_folder_that_others_can_enter_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = folder.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
+        let account = Account::of_this_process();
+        assert!(matches!(
+            make_private(&open, &account),
+            Err(Error::SocketFolderNotPrivate { .. })
+        ));
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o700)).unwrap();
+        make_private(&open, &account).unwrap();
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_socket_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+        let made = make_private(&link, &Account::of_this_process());
+        assert!(matches!(made, Err(Error::SocketFolderNotPrivate { .. })));
+    }
+}

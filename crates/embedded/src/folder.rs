@@ -1,0 +1,329 @@
+//! The data folder: who owns it, what lies where in it, and the making of a new cluster.
+//!
+//! ```text
+//! <data folder>/postgres.lock     held by its owner for life; holds the owner's process id
+//! <data folder>/postgres/         the home, or a link to it (see `HOMES`)
+//!     cluster/                    the data; exists only when it is complete
+//!     run/                        the socket, where the path is short enough
+//!     log, log.old                the server's log
+//!     package-18/                 the programs, where they had to be fetched
+//! ```
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::process::{Signal, geteuid};
+
+use crate::account::Account;
+use crate::binaries::Installation;
+use crate::connection::SUPERUSER;
+use crate::error::Error;
+use crate::log::Log;
+use crate::{Durability, process};
+
+/// Where the home goes when root keeps the data folder in a place that no other user can enter, such as /root.
+/// PostgreSQL does not run as root and could not get there; opening up root's folders is not ours to do.
+pub(crate) const HOMES: &str = "/var/lib/lockstep";
+
+/// How long a start insists when the folder is taken: a look by [`crate::Postgres::attach`] holds the lock for an
+/// instant, and an owner that is just ending lets go of it.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Limit for each step of making a cluster. It takes a second on an idle machine.
+const MAKING_LIMIT: Duration = Duration::from_mins(3);
+
+/// Locales for a new cluster, best first. The first knows the letters of all languages, which lower-casing and trigram
+/// search need, and sorts by code point, the same on every machine. The second one is in every C library, but knows
+/// only ASCII letters.
+const LOCALES: [&str; 2] = ["C.UTF-8", "C"];
+
+/// The data folder, with its lock held.
+#[derive(Debug)]
+pub(crate) struct DataFolder {
+    /// Absolute.
+    path: PathBuf,
+    /// Holding the file holds the lock; the kernel lets go of it when the process dies, however it dies.
+    _lock: File,
+}
+
+impl DataFolder {
+    /// Makes the folder if it is not there, and takes its lock.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] when another process has it.
+    pub(crate) fn own(path: &Path) -> Result<Self, Error> {
+        let path = std::path::absolute(path).map_err(Error::io("find", path))?;
+        if !path.is_dir() {
+            fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
+            if geteuid().is_root() {
+                // Ours, and new: the server's user may pass through but not list it, whatever the file mode mask.
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o711)).map_err(Error::io("open up", &path))?;
+            }
+        }
+        let path = path.canonicalize().map_err(Error::io("find", &path))?;
+        let file = lock_file(&path);
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&file)
+            .map_err(Error::io("open", &file))?;
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(process::GLANCE),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::InUse {
+                        data_dir: path,
+                        pid: owner_in(&mut lock),
+                    });
+                }
+                Err(TryLockError::Error(error)) => return Err(Error::io("lock", &file)(error)),
+            }
+        }
+        if geteuid().is_root() {
+            // So that the folder's own user can open it again after root had it.
+            let owner = fs::metadata(&path).map_err(Error::io("examine", &path))?;
+            chown(&file, Some(owner.uid()), Some(owner.gid())).map_err(Error::io("change the owner of", &file))?;
+        }
+        lock.set_len(0)
+            .and_then(|()| lock.write_all(format!("{}\n", std::process::id()).as_bytes()))
+            .map_err(Error::io("write", &file))?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Finds or makes the home, so that `account` can reach it.
+    ///
+    /// # Errors
+    /// [`Error::HomeGone`], [`Error::Barred`].
+    pub(crate) fn home(&self, account: &Account) -> Result<PathBuf, Error> {
+        let home = home_of(&self.path);
+        match fs::symlink_metadata(&home) {
+            Ok(metadata) if metadata.is_symlink() && !home.exists() => {
+                let target = fs::read_link(&home).map_err(Error::io("read", &home))?;
+                return Err(Error::HomeGone { link: home, target });
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_home(&home, account)?,
+            Err(error) => return Err(Error::io("examine", &home)(error)),
+        }
+        let real = home.canonicalize().map_err(Error::io("find", &home))?;
+        match account.barred_by(&real) {
+            Some(directory) => Err(Error::Barred {
+                path: real,
+                directory,
+                user: account.name(),
+            }),
+            None => Ok(real),
+        }
+    }
+
+    fn make_home(&self, home: &Path, account: &Account) -> Result<(), Error> {
+        let Some(bar) = account.barred_by(&self.path) else {
+            return make_folder(home, account);
+        };
+        let homes = Path::new(HOMES);
+        if !homes.is_dir() {
+            make_folder(homes, account)?;
+        }
+        // A new name every time: a data folder that was removed and made anew must not find its old data again.
+        let moment = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis());
+        let target = homes.join(format!("{moment}-{}", std::process::id()));
+        make_folder(&target, account)?;
+        symlink(&target, home).map_err(Error::io("create", home))?;
+        tracing::info!(
+            "PostgreSQL runs as the user {}, who may not pass through {}: its data is kept in {}, to which {} points",
+            account.name(),
+            bar.display(),
+            target.display(),
+            home.display()
+        );
+        Ok(())
+    }
+}
+
+/// The file that the owner holds locked.
+pub(crate) fn lock_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("postgres.lock")
+}
+
+/// The home, or the link to it.
+pub(crate) fn home_of(data_dir: &Path) -> PathBuf {
+    data_dir.join("postgres")
+}
+
+/// The cluster in a home.
+pub(crate) fn cluster_of(home: &Path) -> PathBuf {
+    home.join("cluster")
+}
+
+/// The process id that the owner wrote into the lock file.
+pub(crate) fn owner_in(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    lock.rewind().ok()?;
+    lock.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// Makes a folder that the server's user can pass through, if that is another user than ourselves.
+pub(crate) fn make_folder(folder: &Path, account: &Account) -> Result<(), Error> {
+    let mode = if account.switches() { 0o711 } else { 0o700 };
+    DirBuilder::new()
+        .mode(0o700)
+        .create(folder)
+        // Set apart from creating it, because the file mode mask does not apply here.
+        .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(mode)))
+        .map_err(Error::io("create", folder))
+}
+
+/// Major version of PostgreSQL that wrote a cluster; `None` if there is no cluster.
+///
+/// # Errors
+/// [`Error::NotACluster`] when there is a folder without a readable version.
+pub(crate) fn major_of(cluster: &Path) -> Result<Option<u32>, Error> {
+    if !cluster.exists() {
+        return Ok(None);
+    }
+    fs::read_to_string(cluster.join("PG_VERSION"))
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .map(Some)
+        .ok_or_else(|| Error::NotACluster {
+            cluster: cluster.to_path_buf(),
+        })
+}
+
+/// Makes a new cluster with the role and the database in it.
+///
+/// It is made beside its place and moved there when it is complete, so that whatever is found in that place is whole.
+///
+/// # Errors
+/// [`Error::Initialise`] with what PostgreSQL said.
+pub(crate) fn make_cluster(
+    home: &Path,
+    installation: &Installation,
+    account: &Account,
+    durability: Durability,
+    log: &Log,
+) -> Result<(), Error> {
+    make_cluster_with(&LOCALES, home, installation, account, durability, log)
+}
+
+fn make_cluster_with(
+    locales: &[&str],
+    home: &Path,
+    installation: &Installation,
+    account: &Account,
+    durability: Durability,
+    log: &Log,
+) -> Result<(), Error> {
+    for entry in fs::read_dir(home).map_err(Error::io("read", home))?.flatten() {
+        // An earlier run was cut off. Its initdb dies with it, but may be doing so right now: hence a name of our own.
+        if entry.file_name().to_string_lossy().starts_with("cluster.new-") {
+            crate::package::remove(&entry.path())?;
+        }
+    }
+    let staging = home.join(format!("cluster.new-{}", std::process::id()));
+    fs::create_dir(&staging).map_err(Error::io("create", &staging))?;
+    fs::set_permissions(&staging, fs::Permissions::from_mode(0o700)).map_err(Error::io("create", &staging))?;
+    account.give(&staging)?;
+
+    for (attempt, locale) in locales.iter().enumerate() {
+        let mut initdb = account.command(&installation.program("initdb"), Signal::KILL);
+        initdb
+            .arg("--pgdata")
+            .arg(&staging)
+            .args(["--username", SUPERUSER, "--encoding", "UTF8", "--data-checksums"]);
+        // Whoever can enter the socket folder is let in, which only the server's user and root can. No other way in.
+        initdb.args(["--auth-local=trust", "--auth-host=reject", "--no-instructions"]);
+        initdb.arg(format!("--locale={locale}"));
+        if durability == Durability::TestOnly {
+            initdb.arg("--no-sync");
+        }
+        let made = process::run(initdb, None, log, MAKING_LIMIT)?;
+        if made.success {
+            if attempt > 0 {
+                tracing::warn!("this machine has no locale {}: search will tell É from é", locales[0]);
+            }
+            break;
+        }
+        if attempt + 1 == locales.len() || !made.tail.contains("invalid locale") {
+            crate::package::remove(&staging)?;
+            return Err(Error::Initialise {
+                step: "initdb",
+                tail: made.tail,
+            });
+        }
+    }
+
+    let mut single = account.command(&installation.program("postgres"), Signal::KILL);
+    single.args(["--single", "-c", "exit_on_error=on", "-c", "log_checkpoints=off"]);
+    if durability == Durability::TestOnly {
+        single.args(["-c", "fsync=off"]);
+    }
+    single.arg("-D").arg(&staging).arg("postgres");
+    // The database belongs to the role, which so may add the extensions that PostgreSQL trusts; it is no superuser.
+    let made = process::run(
+        single,
+        Some("CREATE ROLE lockstep LOGIN;\nCREATE DATABASE lockstep OWNER lockstep;\n"),
+        log,
+        MAKING_LIMIT,
+    )?;
+    if !made.success {
+        crate::package::remove(&staging)?;
+        return Err(Error::Initialise {
+            step: "creating the database",
+            tail: made.tail,
+        });
+    }
+    fs::rename(&staging, cluster_of(home)).map_err(Error::io("rename", &staging))?;
+    if durability == Durability::Safe {
+        // The name is as lasting as the data under it.
+        File::open(home)
+            .and_then(|folder| folder.sync_all())
+            .map_err(Error::io("write", home))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_locale_that_the_machine_lacks_is_passed_over() {
+        let installation = crate::programs_for_tests();
+        let parent = tempfile::Builder::new()
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir()
+            .unwrap();
+        let account = Account::for_cluster(&parent.path().join("cluster")).unwrap();
+        let home = parent.path().join("home");
+        make_folder(&home, &account).unwrap();
+        let log = Log::at(home.join("log"));
+        let make =
+            |locales: &[&str]| make_cluster_with(locales, &home, &installation, &account, Durability::TestOnly, &log);
+
+        let refused = make(&["xx_NONE.UTF-8"]).unwrap_err().to_string();
+        assert!(refused.contains("invalid locale name"), "{refused}");
+        assert_eq!(major_of(&cluster_of(&home)).unwrap(), None);
+
+        make(&["xx_NONE.UTF-8", "C"]).unwrap();
+        assert_eq!(
+            major_of(&cluster_of(&home)).unwrap(),
+            Some(installation.version().major)
+        );
+    }
+
+    #[test]
+    fn a_folder_without_a_version_is_not_a_cluster() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(major_of(folder.path()), Err(Error::NotACluster { .. })));
+    }
+}

