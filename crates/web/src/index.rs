@@ -244,15 +244,7 @@ mod tests {
     fn addresses_are_read_and_nonsense_is_told() {
         assert_eq!(asked(""), Some((String::new(), 1)));
         assert_eq!(asked("search=a+b%26c&page=3&x=1"), Some(("a b&c".into(), 3)));
-        for nonsense in [
-            "page=0",
-            "page=-1",
-            "page=x",
-            "search=%ff",
-            "search=%0",
-            "search=%00",
-            "page=99999999999",
-        ] {
+        for nonsense in ["page=0", "page=-1", "page=x", "search=%00", "page=99999999999"] {
             assert_eq!(asked(nonsense), None, "{nonsense}");
         }
         assert_eq!(asked(&format!("search={}", "a".repeat(101))), None);
