@@ -82,7 +82,7 @@ pub(crate) enum Command {
         listen: std::net::SocketAddr,
         /// How many made-up games
         #[arg(long, default_value_t = 12_000, value_name = "COUNT", conflicts_with = "catalogue")]
-        games: usize,
+        games: u64,
         /// A real export instead: a file with G2A's product pages
         #[arg(long, value_name = "FILE")]
         catalogue: Option<PathBuf>,

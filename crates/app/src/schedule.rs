@@ -6,7 +6,8 @@ use std::time::Duration;
 use chrono::Utc;
 use lockstep_store::sync::{freshness, last_runs, refresh_flags};
 use lockstep_store::{Result, Store};
-use lockstep_sync::{Context, Past, Schedule, SyncError};
+use lockstep_sync::schedule::{Past, Schedule, due};
+use lockstep_sync::{Context, SyncError, What};
 use tokio_util::sync::CancellationToken;
 
 /// How often the schedule is looked at.
@@ -41,17 +42,19 @@ pub(crate) async fn work(store: Store, context: Context, stop: CancellationToken
                 continue;
             }
         };
-        let Some(kind) = lockstep_sync::due(Utc::now(), &past, &schedule) else {
+        let Some(kind) = due(Utc::now(), &past, &schedule) else {
             continue;
         };
-        match lockstep_sync::run(&context, kind, "schedule", stop.clone()).await {
-            Ok(report) => tracing::info!("{report}"),
-            // Another process is at it: good.
-            Err(SyncError::Busy) => {}
-            Err(error) => {
+        let Some(what) = Option::<What>::from(kind) else {
+            continue;
+        };
+        match lockstep_sync::run(&context, what, "schedule", stop.clone()).await {
+            // The run has told its report itself; another process at the same work is as good.
+            Ok(_) | Err(SyncError::AlreadyRunning | SyncError::Overtaken) => {}
+            Err(error @ SyncError::Store(_)) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "{kind} synchronisation stopped: {error}"
+                    "a synchronisation stopped: {error}"
                 );
             }
         }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use lockstep_g2a::{Auth, Client, SecretText};
+use anyhow::{Context as _, Result, anyhow};
+use lockstep_g2a::{Auth, Client, Limits, SecretText};
 use lockstep_g2a_sandbox::{Config as SandboxConfig, Credentials, Sandbox};
 use lockstep_store::Store;
-use lockstep_sync::StoreBudget;
+use lockstep_sync::{Context, Settings, StoreBudget};
 
 use crate::config::{Config, Supplier as Configured};
 
@@ -16,7 +16,7 @@ use crate::config::{Config, Supplier as Configured};
 const DRIFT_PER_SECOND: u32 = 2;
 
 /// Made-up games in the sandbox of `lockstep serve`.
-const GAMES: usize = 12_000;
+const GAMES: u64 = 12_000;
 
 /// A client of G2A, and the sandbox behind it if that is what it talks to.
 pub(crate) struct Supplier {
@@ -30,7 +30,9 @@ pub(crate) struct Supplier {
 impl Supplier {
     /// Connects to the configured account; without one, joins the sandbox of a running store or starts one.
     pub(crate) async fn connect(config: &Config, store: &Store) -> Result<Self> {
-        let budget = Arc::new(StoreBudget::new(store.clone(), config.rate_per_minute)?);
+        let limits =
+            Limits::per_minute(config.rate_per_minute).map_err(|error| anyhow!("G2A_RATE_PER_MINUTE: {error}"))?;
+        let budget = Arc::new(StoreBudget::new(store.clone(), limits));
         let (url, auth, sandbox) = match &config.supplier {
             Configured::Account { url, auth } => (url.clone(), auth.clone(), None),
             Configured::Sandbox => {
@@ -56,6 +58,16 @@ impl Supplier {
             is_sandbox,
             sandbox,
         })
+    }
+
+    /// What a synchronisation with this supplier needs.
+    pub(crate) fn context(&self, config: &Config, store: &Store) -> Context {
+        let settings = Settings {
+            pricing: config.pricing,
+            calls_per_minute: config.rate_per_minute,
+            ..Settings::default()
+        };
+        Context::new(store.clone(), self.client.clone(), settings)
     }
 
     /// Stops the sandbox, if this process runs it.

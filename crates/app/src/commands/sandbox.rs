@@ -10,7 +10,7 @@ use lockstep_g2a_sandbox::{Catalogue, Config, Knobs, Sandbox};
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) listen: SocketAddr,
-    pub(crate) games: usize,
+    pub(crate) games: u64,
     pub(crate) catalogue: Option<PathBuf>,
     pub(crate) drift: u32,
     pub(crate) seed: u64,

@@ -163,8 +163,8 @@ async fn show(supplier: &Supplier, pricing: &Pricing, request: &Request, output:
     }
     for product in &page.products {
         match mapping::listing(product, pricing) {
-            Ok(game) => output.result(&serde_json::json!({ "g2aProductId": product.id, "title": game.title, "price": game.price, "inStock": game.in_stock }), || {
-                format!("{}  {:>8}  {}  {}", product.id, game.price.to_string(), if game.in_stock { "in stock" } else { "sold out" }, game.title)
+            Ok(game) => output.result(&serde_json::json!({ "g2aProductId": product.id, "title": game.title, "price": game.price, "inStock": game.depth > 0 }), || {
+                format!("{}  {:>8}  {}  {}", product.id, game.price.to_string(), if game.depth > 0 { "in stock" } else { "sold out" }, game.title)
             })?,
             Err(reason) => output.line(&format!("{}: would be skipped: {reason}", product.id))?,
         }
