@@ -38,6 +38,7 @@ impl<T> Answer<T> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[expect(clippy::struct_excessive_bools, reason = "the front-end's form")]
 pub struct Game {
     /// Identifier.
     pub id: GameId,
