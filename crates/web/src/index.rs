@@ -215,6 +215,24 @@ fn age(checked_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> String {
     format!("Prices and stock checked with G2A {ago}.")
 }
 
+/// Any address that is no page.
+pub(crate) async fn nothing_here() -> Response {
+    trouble(
+        StatusCode::NOT_FOUND,
+        "There is nothing here",
+        "The address may be mistyped, or the page has moved.",
+    )
+}
+
+/// A page that could not be made because of a bug; the panic itself has been logged.
+pub(crate) fn after_a_panic(_panic: Box<dyn std::any::Any + Send>) -> Response {
+    trouble(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "Something went wrong",
+        "It was our fault, and it has been noted.",
+    )
+}
+
 fn trouble(status: StatusCode, title: &'static str, advice: &'static str) -> Response {
     rendered(
         status,
