@@ -221,6 +221,34 @@ impl Redis {
         Ok(removed)
     }
 
+    /// Writes something that Lockstep itself never reads back, for whoever looks into Redis.
+    pub(crate) async fn note(&self, name: &str, text: &str, ttl: Duration) -> Result<(), RedisLost> {
+        if !self.is_up() {
+            return Err(RedisLost);
+        }
+        let mut connection = self.writes.clone();
+        let mut command = cmd("SET");
+        command
+            .arg(self.full(name))
+            .arg(text)
+            .arg("EX")
+            .arg(ttl.as_secs().max(1));
+        match timeout(self.limit * 4, command.query_async::<()>(&mut connection)).await {
+            Ok(Ok(())) => {
+                self.succeeded();
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                self.failed(&error);
+                Err(RedisLost)
+            }
+            Err(_) => {
+                self.failed(&"no answer in time");
+                Err(RedisLost)
+            }
+        }
+    }
+
     /// Asks over both connections whether Redis is there and remembers the answer. One failure may be a connection that
     /// died unnoticed, so it is asked twice.
     pub(crate) async fn call(&self) {

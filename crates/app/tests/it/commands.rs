@@ -114,7 +114,7 @@ async fn sync_stock_and_doctor_work_on_a_database_of_ones_own() {
     assert_eq!(well.status.code(), Some(0), "{}", text(&well.stdout));
     assert!(text(&well.stdout).contains("Everything works."));
 
-    db.execute("alter table games disable trigger all; update games set in_stock = true; update games set title = title; delete from game_search").await;
+    db.execute("delete from game_search").await;
     let ill = run(&["doctor"]).await;
     assert_eq!(ill.status.code(), Some(1));
     assert!(text(&ill.stdout).contains("WRONG invariants"), "{}", text(&ill.stdout));

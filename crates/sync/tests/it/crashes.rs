@@ -104,10 +104,10 @@ async fn killed_while_any_page_is_on_its_way_a_run_repeats_that_page_only() {
 async fn a_run_that_is_asked_to_stop_is_interrupted_and_taken_up_again() {
     let shop = seven_pages().await;
     shop.gate.only(4);
-    let (cx, stop) = (Arc::clone(&shop.cx), CancellationToken::new());
-    let (report, ()) = tokio::join!(run(&cx, What::Full, "test", stop.clone()), async {
+    let (cx, halt) = (Arc::clone(&shop.cx), CancellationToken::new());
+    let (report, ()) = tokio::join!(run(&cx, What::Full, "test", halt.clone()), async {
         shop.gate.reached(5).await;
-        stop.cancel();
+        halt.cancel();
     });
     let report = report.unwrap();
     assert_eq!(report.status, RunStatus::Interrupted);
@@ -128,10 +128,10 @@ async fn a_run_that_is_asked_to_stop_is_interrupted_and_taken_up_again() {
 async fn an_unfinished_run_that_is_too_old_is_given_up() {
     let shop = seven_pages().await;
     shop.gate.only(4);
-    let stop = CancellationToken::new();
-    tokio::join!(run(&shop.cx, What::Full, "test", stop.clone()), async {
+    let halt = CancellationToken::new();
+    tokio::join!(run(&shop.cx, What::Full, "test", halt.clone()), async {
         shop.gate.reached(5).await;
-        stop.cancel();
+        halt.cancel();
     })
     .0
     .unwrap();
@@ -153,10 +153,10 @@ async fn an_unfinished_run_that_is_too_old_is_given_up() {
 async fn a_stock_check_between_does_not_spoil_what_a_full_run_has_to_go_on_with() {
     let shop = seven_pages().await;
     shop.gate.only(5);
-    let stop = CancellationToken::new();
-    tokio::join!(run(&shop.cx, What::Full, "test", stop.clone()), async {
+    let halt = CancellationToken::new();
+    tokio::join!(run(&shop.cx, What::Full, "test", halt.clone()), async {
         shop.gate.reached(6).await;
-        stop.cancel();
+        halt.cancel();
     })
     .0
     .unwrap();

@@ -127,9 +127,9 @@ async fn a_stock_check_follows_what_sells_out_while_it_reads() {
         selling.truncate(4);
         shop.gate.before_each(move |call| {
             if call == begin + at {
-                selling
-                    .iter()
-                    .for_each(|product| assert!(g2a.set_stock(product["id"].as_str().unwrap(), 0)));
+                for product in &selling {
+                    assert!(g2a.set_stock(product["id"].as_str().unwrap(), 0));
+                }
                 assert!(g2a.set_stock(sold_out[0]["id"].as_str().unwrap(), 7));
             }
         });
