@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::output::Output;
 
 /// `lockstep config`: every setting, its value and where it came from; empty values are defaults.
-pub(crate) fn show_config(config: &Config, output: &Output) -> Result<()> {
+pub(crate) fn show_config(config: &Config, output: Output) -> Result<()> {
     if output.is_json() {
         let rows: Vec<_> = config
             .shown

@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         })
         .and_then(|config| {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let result = runtime.block_on(run(cli.command.unwrap_or(Command::Serve), config, &output));
+            let result = runtime.block_on(run(cli.command.unwrap_or(Command::Serve), config, output));
             // Work that was told to end and did not is not waited for.
             runtime.shutdown_timeout(std::time::Duration::from_secs(1));
             result
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command, config: Config, output: &Output) -> anyhow::Result<ExitCode> {
+async fn run(command: Command, config: Config, output: Output) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve => serve::run(&config, serve::Parts { web: true, work: true }).await?,
         Command::Web => serve::run(&config, serve::Parts { web: true, work: false }).await?,

@@ -40,7 +40,7 @@ impl Output {
         }
     }
 
-    /// Why the command failed, with every cause that says something new.
+    /// Why the command failed, with every cause that says something new: on stderr, as text or as JSON.
     pub(crate) fn failure(self, error: &anyhow::Error) {
         let mut text = String::new();
         for cause in error.chain().map(ToString::to_string) {

@@ -177,7 +177,7 @@ fn asked(raw: &str) -> Option<(String, u32)> {
     let (mut search, mut page) = (String::new(), 1);
     for (name, value) in form_urlencoded::parse(raw.as_bytes()) {
         match name.as_ref() {
-            "search" => search = value.trim().to_owned(),
+            "search" => value.trim().clone_into(&mut search),
             "page" => page = value.parse().ok().filter(|page| (1..=100_000).contains(page))?,
             _ => {}
         }
@@ -191,7 +191,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 /// Generous: the machine may be busy, and nothing waits longer than it has to.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(2);
 
 /// `lockstep` with nothing of the caller's environment but what it needs to run.
 pub(crate) fn lockstep(args: &[&str]) -> Command {
