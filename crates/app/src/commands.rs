@@ -18,11 +18,11 @@ pub(crate) fn show_config(config: &Config, output: Output) -> Result<()> {
             .iter()
             .map(|(name, value, source)| serde_json::json!({ "name": name, "value": value, "source": source }))
             .collect();
-        return output.line(&serde_json::to_string(&rows)?);
+        return Output::line(&serde_json::to_string(&rows)?);
     }
     for (name, value, source) in &config.shown {
         let source = format!("{source:?}").to_lowercase();
-        output.line(format!("{name:<24} {source:<12} {value}").trim_end())?;
+        Output::line(format!("{name:<24} {source:<12} {value}").trim_end())?;
     }
     Ok(())
 }

@@ -81,7 +81,7 @@ async fn run(command: Command, config: Config, output: Output) -> anyhow::Result
         Command::Migrate => commands::migrate::run(&config, output).await?,
         Command::Doctor => return commands::doctor::run(&config, output).await,
         Command::Config => commands::show_config(&config, output)?,
-        Command::Openapi => output.line(&lockstep_api::openapi().to_pretty_json()?)?,
+        Command::Openapi => Output::line(&lockstep_api::openapi().to_pretty_json()?)?,
         Command::G2aSandbox {
             listen,
             games,

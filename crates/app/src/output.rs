@@ -26,14 +26,14 @@ impl Output {
     /// One result: as JSON on a line, or in words.
     pub(crate) fn result(self, value: &impl Serialize, words: impl FnOnce() -> String) -> Result<()> {
         if self.json {
-            self.line(&serde_json::to_string(value)?)
+            Self::line(&serde_json::to_string(value)?)
         } else {
-            self.line(&words())
+            Self::line(&words())
         }
     }
 
     /// A line on stdout. A reader that went away (`lockstep … | head`) is no failure.
-    pub(crate) fn line(self, text: &str) -> Result<()> {
+    pub(crate) fn line(text: &str) -> Result<()> {
         match writeln!(std::io::stdout().lock(), "{text}") {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
             result => Ok(result?),

@@ -155,7 +155,7 @@ async fn show(supplier: &Supplier, pricing: &Pricing, request: &Request, output:
     };
     let page = supplier.client.products(&query).await.context("G2A")?;
     for unreadable in &page.unreadable {
-        output.line(&format!(
+        Output::line(&format!(
             "{}: cannot be read: {}",
             unreadable.id.as_deref().unwrap_or("?"),
             unreadable.reason
@@ -166,7 +166,7 @@ async fn show(supplier: &Supplier, pricing: &Pricing, request: &Request, output:
             Ok(game) => output.result(&serde_json::json!({ "g2aProductId": product.id, "title": game.title, "price": game.price, "inStock": game.depth > 0 }), || {
                 format!("{}  {:>8}  {}  {}", product.id, game.price.to_string(), if game.depth > 0 { "in stock" } else { "sold out" }, game.title)
             })?,
-            Err(reason) => output.line(&format!("{}: would be skipped: {reason}", product.id))?,
+            Err(reason) => Output::line(&format!("{}: would be skipped: {reason}", product.id))?,
         }
     }
     if page.products.is_empty() && page.unreadable.is_empty() {
