@@ -10,7 +10,7 @@ use lockstep_api::{ApiState, SupplierState, SupplierStatus};
 use lockstep_cache::Cache;
 use lockstep_store::StoreError;
 use lockstep_web::{Supply, WebState};
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -69,6 +69,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
     let cache = Cache::start(database.store.clone(), cache_config).await;
 
     let tasks = TaskTracker::new();
+    tasks.spawn(keep_metrics_small(metrics.clone(), stop.clone()));
     let (supply_told, supply) = watch::channel(Supply::default());
     tasks.spawn(supply::keep(database.store.clone(), supply_told, stop.clone()));
     let mut supplier = None;
@@ -150,6 +151,14 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
     signals.abort();
     tracing::info!("closed");
     Ok(())
+}
+
+/// Folds recorded samples into the histograms now and then; without it they would pile up until somebody scrapes.
+async fn keep_metrics_small(metrics: PrometheusHandle, stop: CancellationToken) {
+    let mut every = tokio::time::interval(Duration::from_secs(5));
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        metrics.run_upkeep();
+    }
 }
 
 /// Brings the schema up to date, waiting for a database that is not there yet.

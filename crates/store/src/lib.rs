@@ -74,6 +74,8 @@ impl Store {
                 ),
                 ("idle_in_transaction_session_timeout", "30s".into()),
                 ("timezone", "UTC".into()),
+                // Compiling a count over a million rows takes longer than making it.
+                ("jit", "off".into()),
             ])
             .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1))
             .log_statements(tracing::log::LevelFilter::Trace);
