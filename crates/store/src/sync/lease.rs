@@ -20,7 +20,12 @@ impl CatalogueLock {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the connection is gone, and with it the lock.
-    pub async fn release(self) -> Result<()> {
+    pub async fn release(mut self) -> Result<()> {
+        // Closing alone would free it a little after the client has gone on: whoever asks next would be refused.
+        sqlx::query("-- store.sync.unlock_catalogue\nselect pg_advisory_unlock($1)")
+            .bind(LOCK)
+            .execute(&mut self.conn)
+            .await?;
         self.conn.close().await?;
         Ok(())
     }
