@@ -255,7 +255,8 @@ impl PasswordFault {
         }
     }
 
-    fn at(self, path: &'static str) -> FieldError {
+    /// The fault at a field of a form.
+    pub const fn at(self, path: &'static str) -> FieldError {
         FieldError {
             path,
             code: self.code(),

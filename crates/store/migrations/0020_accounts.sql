@@ -66,7 +66,9 @@ create unlogged table rate_limits (
 );
 create index rate_limits_debt_idx on rate_limits (debt);
 
--- A user's log-ins from one network are asked for at every log-in.
+-- An attempt to log in to an account that does not exist is noted too, as nobody's, so that it takes the same time.
+alter table login_history alter column user_id drop not null;
+-- The sweep.
 create index login_history_created_at_idx on login_history (created_at);
 
 -- When a game was last to be had again after it was sold out: a wishlist shows it.

@@ -250,7 +250,7 @@ pub async fn register(
             Box::pin(async move {
                 insert(tx, &new, Role::User, false).await?;
                 sessions::begin(tx, new.id, &session, &device).await?;
-                note_login(tx, new.id, true, &device).await?;
+                note_login(tx, Some(new.id), true, &device).await?;
                 let letter = Letter::Welcome {
                     nickname: new.nickname.clone().unwrap_or_else(|| DEFAULT_NICKNAME.to_owned()),
                     code: code.text.clone(),
@@ -283,13 +283,13 @@ async fn insert(tx: &mut Tx, new: &NewAccount, role: Role, verified: bool) -> Re
     Ok(())
 }
 
-async fn note_login(tx: &mut Tx, user: UserId, succeeded: bool, device: &Device) -> Result<()> {
+async fn note_login(tx: &mut Tx, user: Option<UserId>, succeeded: bool, device: &Device) -> Result<()> {
     sqlx::query(
         "-- store.accounts.note_login
         insert into login_history (id, user_id, succeeded, address, user_agent) values ($1, $2, $3, $4::text::inet, $5)",
     )
     .bind(Uuid::now_v7())
-    .bind(user.0)
+    .bind(user.map(|user| user.0))
     .bind(succeeded)
     .bind(device.address_text())
     .bind(device.user_agent())
@@ -384,7 +384,7 @@ pub async fn log_in(store: &Store, login: &Login) -> Result<(), AccountError> {
                     let email: String = row.try_get("email")?;
                     mail::enqueue(tx, login.user, &email, &letter, Utc::now() + NOTICE).await?;
                 }
-                note_login(tx, login.user, true, &login.device).await?;
+                note_login(tx, Some(login.user), true, &login.device).await?;
                 sessions::begin(tx, login.user, &login.session, &login.device).await?;
                 Ok(())
             })
@@ -426,11 +426,12 @@ async fn use_totp_step(tx: &mut Tx, user: UserId, step: Option<i64>) -> Result<(
     if fine { Ok(()) } else { Err(AccountError::Outdated) }
 }
 
-/// Notes a log-in that failed.
+/// Notes a log-in that failed. One for an address that has no account is noted as well, as nobody's: both cases do the
+/// same work, so the time of the answer does not tell them apart.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn note_failure(store: &Store, user: UserId, device: &Device) -> Result<()> {
+pub async fn note_failure(store: &Store, user: Option<UserId>, device: &Device) -> Result<()> {
     let device = device.clone();
     store
         .tx("accounts.note_failure", move |tx| {
@@ -707,7 +708,7 @@ pub async fn reset_password(
                 .bind(row.try_get::<String, _>("email")?)
                 .execute(tx.conn())
                 .await?;
-                note_login(tx, user, true, &device).await?;
+                note_login(tx, Some(user), true, &device).await?;
                 Ok(user)
             })
         })
@@ -1100,7 +1101,8 @@ pub async fn export(tx: &mut Tx, id: UserId) -> Result<Option<serde_json::Value>
     Ok(data.map(|data| data.0))
 }
 
-/// Forgets codes and links that have run out, and log-ins and attempts older than half a year; returns how many rows. At
+/// Forgets codes and links that have run out, log-ins and attempts older than half a year, and
+/// attempts on accounts that do not exist after a week; returns how many rows. At
 /// most a few thousand at a time.
 ///
 /// # Errors
@@ -1116,7 +1118,9 @@ pub async fn sweep(store: &Store) -> Result<u64> {
     let history = sqlx::query(
         "-- store.accounts.sweep.history
         delete from login_history where id in (
-            select id from login_history where created_at < now() - interval '180 days' limit 1000 for update skip locked)",
+            select id from login_history
+             where created_at < now() - interval '7 days'
+               and (user_id is null or created_at < now() - interval '180 days') limit 1000 for update skip locked)",
     )
     .execute(store.pool())
     .await?;
