@@ -93,7 +93,7 @@ impl Hasher {
         // The form of a real hash; which password it belongs to nobody knows.
         let decoy = Secret::new(format!(
             "$2b${:02}${}",
-            settings.cost, "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234"
+            settings.cost, "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01232"
         ));
         Ok(Self { queue, decoy, runs })
     }
