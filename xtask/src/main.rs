@@ -4,11 +4,7 @@
 //! `.test-tools`), starts one throw-away PostgreSQL for all test programs, and runs every test. `lint` is what else has
 //! to hold before a change lands. `ci` is both.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line tool talks to its user"
-)]
+#![expect(clippy::print_stderr, reason = "a command line tool talks to its user")]
 
 mod tidy;
 mod tools;

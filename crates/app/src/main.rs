@@ -1,1 +1,105 @@
-fn main() {}
+//! `lockstep`, the one binary: command line, configuration, wiring, schedule and shutdown.
+//!
+//! Data goes to stdout, everything else to stderr. A command ends with 0 when it did what was asked, 1 when it failed, 2
+//! when it was called wrongly, and 75 when trying again later is the remedy.
+
+mod cli;
+mod commands;
+mod config;
+mod database;
+mod logging;
+mod output;
+mod schedule;
+mod serve;
+mod supplier;
+mod supply;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use cli::{Cli, Command};
+use config::Config;
+use output::Output;
+
+/// Exit code for "try again later" (`EX_TEMPFAIL` of sysexits).
+const TRY_LATER: u8 = 75;
+
+/// A failure that trying again later may mend: somebody else is at it, or a dependency is away.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct TryLater(pub(crate) String);
+
+fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let output = Output::new(cli.json);
+    let result = cli
+        .settings
+        .clone()
+        .over_file(cli.config.as_deref(), &matches)
+        .and_then(|(settings, sources)| {
+            logging::start(settings.rust_log.as_deref())?;
+            Config::resolve(&settings, &sources)
+        })
+        .and_then(|config| {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let result = runtime.block_on(run(cli.command.unwrap_or(Command::Serve), config, &output));
+            // Work that was told to end and did not is not waited for.
+            runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+            result
+        });
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            output.failure(&error);
+            let later = error.chain().any(|cause| {
+                cause.is::<TryLater>()
+                    || matches!(
+                        cause.downcast_ref::<lockstep_store::StoreError>(),
+                        Some(lockstep_store::StoreError::Unavailable(_))
+                    )
+            });
+            if later {
+                ExitCode::from(TRY_LATER)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+async fn run(command: Command, config: Config, output: &Output) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve => serve::run(&config, serve::Parts { web: true, work: true }).await?,
+        Command::Web => serve::run(&config, serve::Parts { web: true, work: false }).await?,
+        Command::Worker => serve::run(&config, serve::Parts { web: false, work: true }).await?,
+        Command::Sync { full, product, dry_run } => {
+            commands::sync::run(&config, output, commands::sync::Request { full, product, dry_run }).await?;
+        }
+        Command::Stock => commands::sync::stock(&config, output).await?,
+        Command::Migrate => commands::migrate::run(&config, output).await?,
+        Command::Doctor => return commands::doctor::run(&config, output).await,
+        Command::Config => commands::show_config(&config, output)?,
+        Command::Openapi => output.line(&lockstep_api::openapi().to_pretty_json()?)?,
+        Command::G2aSandbox {
+            listen,
+            games,
+            catalogue,
+            drift,
+            seed,
+            rate,
+        } => {
+            commands::sandbox::run(commands::sandbox::Request {
+                listen,
+                games,
+                catalogue,
+                drift,
+                seed,
+                rate,
+            })
+            .await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

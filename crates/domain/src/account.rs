@@ -11,8 +11,8 @@ use std::sync::LazyLock;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::catalogue::iso_millis;
 use crate::ids::UserId;
-use crate::iso;
 use crate::money::Money;
 use crate::secret::Secret;
 
@@ -580,7 +580,7 @@ pub struct Profile {
     /// Whether logging in needs a code of an authenticator (not in the old shop).
     pub second_factor: bool,
     /// When they registered.
-    #[serde(serialize_with = "iso::serialize")]
+    #[serde(with = "iso_millis")]
     pub created_at: DateTime<Utc>,
     /// Figures shown beside it.
     pub stats: ProfileStats,

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use crate::ids::{GameId, OrderId, ShopperId, UserId};
 
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// The longest TTL of any key; the invalidation log has to remember longer than this.
-pub const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+pub const MAX_TTL: Duration = Duration::from_hours(24);
 
 /// Carried by every cached value; written when a whole table is emptied.
 pub const TAG_EVERYTHING: &str = "*";
@@ -126,7 +125,7 @@ impl CacheKey {
             | Self::CatalogPlatforms
             | Self::UserProfile(_)
             | Self::UserWishlist(_) => HOUR,
-            Self::UserCart(_) | Self::UserOrders(_) => Duration::from_secs(30 * 60),
+            Self::UserCart(_) | Self::UserOrders(_) => Duration::from_mins(30),
             Self::UserTransactions(_)
             | Self::Order(_)
             | Self::HomeBestSellers(_)
@@ -136,16 +135,14 @@ impl CacheKey {
             | Self::HomeGenre(_)
             | Self::HomeCollections
             | Self::HomeRandomPool
-            | Self::HomePage(_) => Duration::from_secs(15 * 60),
+            | Self::HomePage(_) => Duration::from_mins(15),
             Self::SessionCart(_) | Self::SessionWishlist(_) => MAX_TTL,
-            Self::SimilarGames(..) | Self::CatalogPage(_) | Self::CatalogAutocomplete(_) => {
-                Duration::from_secs(5 * MINUTE.as_secs())
-            }
+            Self::SimilarGames(..) | Self::CatalogPage(_) | Self::CatalogAutocomplete(_) => Duration::from_mins(5),
         }
     }
 
-    /// The tags that a value under this key carries by its name alone. Carts and wishlists add [`game_tag`] for every
-    /// game in them.
+    /// The tags that a value under this key carries by its name alone. Carts, wishlists and orders show games, and add
+    /// [`game_tag`] for every one of them.
     pub fn tags(&self) -> Vec<String> {
         let mut tags = vec![TAG_EVERYTHING.to_owned()];
         match self {
@@ -167,10 +164,15 @@ impl CacheKey {
             | Self::CatalogAutocomplete(_) => tags.push(TAG_CATALOG.into()),
             Self::UserProfile(id) => tags.extend([format!("user:{id}:profile"), TAG_ALL_USERS.into()]),
             Self::UserOrders(id) => {
-                tags.extend([format!("user:{id}:orders"), TAG_ALL_USERS.into(), TAG_ALL_ORDERS.into()]);
+                tags.extend([
+                    format!("user:{id}:orders"),
+                    TAG_ALL_USERS.into(),
+                    TAG_ALL_ORDERS.into(),
+                    TAG_ALL_GAMES.into(),
+                ]);
             }
             Self::UserTransactions(id) => tags.extend([format!("user:{id}:transactions"), TAG_ALL_USERS.into()]),
-            Self::Order(id) => tags.extend([format!("order:{id}"), TAG_ALL_ORDERS.into()]),
+            Self::Order(id) => tags.extend([format!("order:{id}"), TAG_ALL_ORDERS.into(), TAG_ALL_GAMES.into()]),
             Self::UserCart(id) | Self::SessionCart(id) => {
                 tags.extend([
                     format!("shopper:{id}:cart"),

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::cache_key::{CacheKey, game_tag};
+use crate::catalogue::iso_millis;
 use crate::ids::{GameId, ShopperId, UserId};
-use crate::iso;
 use crate::money::Money;
 
 /// How much fits into a cart and a wishlist.
@@ -135,7 +135,7 @@ pub struct CartLine {
     /// Copies.
     pub quantity: u32,
     /// When it was put in first.
-    #[serde(serialize_with = "iso::serialize")]
+    #[serde(with = "iso_millis")]
     pub added_at: DateTime<Utc>,
     /// Left out while the price is what it was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -181,7 +181,7 @@ pub struct WishItem {
     /// Which game.
     pub game_id: GameId,
     /// When it was put on the list.
-    #[serde(serialize_with = "iso::serialize")]
+    #[serde(with = "iso_millis")]
     pub added_at: DateTime<Utc>,
     /// Cheaper than when it was put on the list; left out otherwise.
     #[serde(skip_serializing_if = "Option::is_none", default)]

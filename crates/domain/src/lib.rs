@@ -7,8 +7,8 @@
 pub mod account;
 pub mod cache_key;
 pub mod cart;
+pub mod catalogue;
 pub mod ids;
-pub mod iso;
 pub mod letter;
 pub mod limit;
 pub mod money;

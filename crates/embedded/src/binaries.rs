@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::account::Account;
 use crate::error::Error;
-use crate::{OLDEST_MAJOR, package};
+use crate::{OLDEST_MAJOR, folder, package};
 
 /// Extensions that Lockstep's schema needs; they ship with PostgreSQL, on some systems as a package of their own.
 const NEEDED_EXTENSIONS: [&str; 1] = ["pg_trgm"];
@@ -276,7 +276,8 @@ pub(crate) fn choose(places: &Places, wanted: &Wanted<'_>, account: &Account) ->
 /// Programs that do not belong to a data folder: for tools that prepare tests.
 ///
 /// Takes an installation of the machine, else a package unpacked in `folder` earlier, else, if `fetch`, fetches it
-/// there. Safe to call from several processes at once: the others wait for the one that fetches.
+/// there. Safe to call from several processes at once: the others wait for the one that fetches. Where root's
+/// unprivileged user cannot get to `folder`, /var/lib/lockstep takes its place.
 ///
 /// # Errors
 /// [`Error::NoBinaries`] listing the choices; [`Error::InUse`] if another process is at it for more than ten minutes.
@@ -294,7 +295,9 @@ pub fn provide(folder: &Path, fetch: bool) -> Result<Installation, Error> {
         Err(Error::NoBinaries { .. }) if fetch => {}
         chosen => return chosen,
     }
-    fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    if !folder.is_dir() {
+        folder::make_folder(folder, &account)?;
+    }
     let path = folder.join("fetch.lock");
     let lock = fs::File::create(&path).map_err(Error::io("create", &path))?;
     let deadline = Instant::now() + Duration::from_mins(10);

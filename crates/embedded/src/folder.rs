@@ -27,7 +27,7 @@ use crate::{Durability, process};
 
 /// Where the home goes when root keeps the data folder in a place that no other user can enter, such as /root.
 /// PostgreSQL does not run as root and could not get there; opening up root's folders is not ours to do.
-const HOMES: &str = "/var/lib/lockstep";
+pub(crate) const HOMES: &str = "/var/lib/lockstep";
 
 /// How long a start insists when the folder is taken: a look by [`crate::Postgres::attach`] holds the lock for an
 /// instant, and an owner that is just ending lets go of it.
@@ -172,7 +172,7 @@ pub(crate) fn owner_in(lock: &mut File) -> Option<u32> {
 }
 
 /// Makes a folder that the server's user can pass through, if that is another user than ourselves.
-fn make_folder(folder: &Path, account: &Account) -> Result<(), Error> {
+pub(crate) fn make_folder(folder: &Path, account: &Account) -> Result<(), Error> {
     let mode = if account.switches() { 0o711 } else { 0o700 };
     DirBuilder::new()
         .mode(0o700)
@@ -298,8 +298,7 @@ mod tests {
 
     #[test]
     fn a_locale_that_the_machine_lacks_is_passed_over() {
-        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.test-tools");
-        let installation = crate::provide(&tools, false).unwrap();
+        let installation = crate::programs_for_tests();
         let parent = tempfile::Builder::new()
             .permissions(fs::Permissions::from_mode(0o755))
             .tempdir()

@@ -49,7 +49,7 @@ use server::{Launch, PidFile, Server};
 pub const OLDEST_MAJOR: u32 = 15;
 
 /// How long [`Postgres::attach`] waits for a server that its owner is just starting.
-const ATTACH_LIMIT: Duration = Duration::from_secs(60);
+const ATTACH_LIMIT: Duration = Duration::from_mins(1);
 
 /// What becomes of the data when the machine loses power.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,8 +57,8 @@ pub enum Durability {
     /// What was committed stays.
     #[default]
     Safe,
-    /// The data may be lost, for clusters that are thrown away: nothing waits for the disk. Outlives a crash of the
-    /// server all the same.
+    /// All of it may be lost, for clusters that are thrown away: nothing waits for the disk. A server that is killed
+    /// loses what was committed in its last moments, too.
     TestOnly,
 }
 
@@ -241,6 +241,8 @@ impl Postgres {
             }
             if let (Some(file), Some(owner_pid)) = (PidFile::read(&cluster)?, folder::owner_in(&mut lock))
                 && file.ready
+                // The file may be a dead server's, with the new one about to write its own.
+                && server::runs_in(file.pid, &cluster)
                 && let Some(major) = folder::major_of(&cluster)?
             {
                 return Ok(Some(Attached {
@@ -344,5 +346,14 @@ impl Attached {
     /// [`Connection::url`] of [`Attached::connection`].
     pub fn connection_string(&self) -> String {
         self.connection.url()
+    }
+}
+
+/// The programs for tests: those in `LOCKSTEP_PG_BIN`, else found as for a shop, never fetched.
+#[cfg(test)]
+pub(crate) fn programs_for_tests() -> Installation {
+    match std::env::var_os("LOCKSTEP_PG_BIN") {
+        Some(folder) => Installation::inspect(Path::new(&folder), &Account::of_this_process()).unwrap(),
+        None => provide(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.test-tools"), false).unwrap(),
     }
 }

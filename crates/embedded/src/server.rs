@@ -171,6 +171,8 @@ impl Launch {
     fn start_once(&self, stopped: &Receiver<()>) -> Result<Child, Error> {
         let (output, from) = self.log.open()?;
         let errors = output.try_clone().map_err(Error::io("open", self.log.path()))?;
+        // So that the data's owner can go on with it after root ran it.
+        self.account.give(self.log.path())?;
         let mut command = self.account.command(&self.program, Signal::INT);
         command.args(&self.arguments).stdout(output).stderr(errors);
         let mut child = command.spawn().map_err(Error::io("run", &self.program))?;
@@ -258,7 +260,7 @@ impl Launch {
 
 /// Whether the process lives and works in that folder, as a PostgreSQL server does in its cluster. A process that got
 /// the number of a dead server does not.
-fn runs_in(pid: Pid, cluster: &Path) -> bool {
+pub(crate) fn runs_in(pid: Pid, cluster: &Path) -> bool {
     let place = |path: &Path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
     let working = place(Path::new(&format!("/proc/{}/cwd", pid.as_raw_nonzero())));
     working.is_some() && working == place(cluster)
@@ -286,7 +288,14 @@ impl PidFile {
     /// Lines: pid, cluster, start time, port, socket folder, address, shared memory, status.
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
-        let pid = lines.next()?.trim().parse().ok().and_then(Pid::from_raw)?;
+        // Negative while a cluster is worked on without a server.
+        let pid = lines
+            .next()?
+            .trim()
+            .parse()
+            .ok()
+            .filter(|number: &i32| *number > 0)
+            .and_then(Pid::from_raw)?;
         let socket_dir = lines.nth(3).map(PathBuf::from).unwrap_or_default();
         let ready = lines.nth(2).is_some_and(|status| status.trim() == "ready");
         Some(Self { pid, socket_dir, ready })

@@ -15,11 +15,11 @@ use crate::error::TokenFailure;
 use crate::secret::SecretText;
 
 /// A token that does not say how long it lasts is kept this long.
-const UNSTATED_LIFETIME: Duration = Duration::from_secs(300);
+const UNSTATED_LIFETIME: Duration = Duration::from_mins(5);
 /// No token is kept longer, whatever it says.
-const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+const LONGEST_LIFETIME: Duration = Duration::from_hours(24);
 /// A token is replaced this long before it expires, or a fifth of its life if that is less.
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_mins(1);
 
 /// The documented header: hash, comma, blank, lower-case hex SHA-256 of hash, e-mail and secret one after another.
 pub(crate) fn hash_header(api_hash: &str, email: &str, secret: &str) -> String {
@@ -36,6 +36,11 @@ pub(crate) fn secret_header(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+/// The age at which a token is replaced.
+fn replaced_after(lifetime: Duration) -> Duration {
+    lifetime.saturating_sub(MARGIN.min(lifetime / 5))
 }
 
 /// The `Authorization` header of a call, and which token it carries.
@@ -109,7 +114,7 @@ impl TokenCache {
         match fetched {
             Ok((authorization, lifetime)) => {
                 let expires_at = asked_at + lifetime;
-                let replace_at = expires_at - MARGIN.min(lifetime / 5);
+                let replace_at = asked_at + replaced_after(lifetime);
                 tokens.current = Some(Token {
                     authorization: authorization.clone(),
                     replace_at,
@@ -161,49 +166,39 @@ mod tests {
         assert!(!format!("{:?}", secret_header("Bearer abc").unwrap()).contains("abc"));
     }
 
-    fn token(text: &str, seconds: Option<u64>) -> Result<(SecretText, Option<u64>), TokenFailure> {
-        Ok((SecretText::new(text), seconds))
+    #[test]
+    fn a_token_is_replaced_before_it_expires() {
+        assert_eq!(replaced_after(Duration::from_hours(1)), Duration::from_mins(59));
+        assert_eq!(replaced_after(Duration::from_secs(10)), Duration::from_secs(8));
+        assert_eq!(replaced_after(Duration::ZERO), Duration::ZERO);
+    }
+
+    /// The current token, if need be one that a server gives now.
+    async fn get(cache: &TokenCache, text: &str, seconds: Option<u64>) -> Result<Authorization, TokenFailure> {
+        cache.get(ready(Ok((SecretText::new(text), seconds)))).await
     }
 
     #[tokio::test]
     async fn a_good_token_is_used_again_and_an_expired_one_is_not() {
         let cache = TokenCache::default();
-        assert_eq!(
-            cache.get(ready(token("first", Some(3600)))).await.unwrap().header,
-            "Bearer first"
-        );
-        assert_eq!(
-            cache.get(ready(token("second", Some(3600)))).await.unwrap().header,
-            "Bearer first"
-        );
+        assert_eq!(get(&cache, "first", Some(3600)).await.unwrap().header, "Bearer first");
+        assert_eq!(get(&cache, "second", Some(3600)).await.unwrap().header, "Bearer first");
 
         let cache = TokenCache::default();
-        assert_eq!(
-            cache.get(ready(token("first", Some(0)))).await.unwrap().header,
-            "Bearer first"
-        );
-        assert_eq!(
-            cache.get(ready(token("second", None))).await.unwrap().header,
-            "Bearer second"
-        );
-        assert_eq!(
-            cache.get(ready(token("third", None))).await.unwrap().header,
-            "Bearer second"
-        );
+        assert_eq!(get(&cache, "first", Some(0)).await.unwrap().header, "Bearer first");
+        assert_eq!(get(&cache, "second", None).await.unwrap().header, "Bearer second");
+        assert_eq!(get(&cache, "third", None).await.unwrap().header, "Bearer second");
     }
 
     #[tokio::test]
     async fn only_the_token_that_was_refused_is_dropped() {
         let cache = TokenCache::default();
-        let first = cache.get(ready(token("first", None))).await.unwrap();
+        let first = get(&cache, "first", None).await.unwrap();
         cache.drop_refused(&first).await;
-        let second = cache.get(ready(token("second", None))).await.unwrap();
+        let second = get(&cache, "second", None).await.unwrap();
         assert_eq!(second.header, "Bearer second");
         cache.drop_refused(&first).await;
-        assert_eq!(
-            cache.get(ready(token("third", None))).await.unwrap().header,
-            "Bearer second"
-        );
+        assert_eq!(get(&cache, "third", None).await.unwrap().header, "Bearer second");
     }
 
     #[tokio::test]
@@ -219,17 +214,14 @@ mod tests {
         let (failed, waited, ()) = tokio::join!(failing, waiting, releasing);
         assert_eq!(failed.err(), Some(TokenFailure::Unavailable));
         assert_eq!(waited.err(), Some(TokenFailure::Unavailable));
-        assert_eq!(
-            cache.get(ready(token("next", None))).await.unwrap().header,
-            "Bearer next"
-        );
+        assert_eq!(get(&cache, "next", None).await.unwrap().header, "Bearer next");
     }
 
     #[tokio::test]
     async fn a_token_that_no_header_can_carry_is_unreadable() {
         let cache = TokenCache::default();
         assert_eq!(
-            cache.get(ready(token("two\nlines", None))).await.err(),
+            get(&cache, "two\nlines", None).await.err(),
             Some(TokenFailure::Unreadable)
         );
     }

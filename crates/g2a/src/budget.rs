@@ -18,7 +18,7 @@ use tokio::time::Instant;
 pub const UNITS_PER_CALL: i64 = 60_000;
 
 /// Longest pause that a 429 can impose. A supplier that asks for more is asked again after this, and may say so again.
-pub const MAX_PENALTY: Duration = Duration::from_secs(300);
+pub const MAX_PENALTY: Duration = Duration::from_mins(5);
 
 /// Clocks of processes that share a bucket differ a little; a step back beyond this means that the clock was set.
 const CLOCK_WAS_SET_MS: i64 = 60_000;
@@ -402,12 +402,10 @@ mod tests {
     #[tokio::test]
     async fn a_waiting_call_goes_through_when_the_bucket_has_refilled() {
         let budget = LocalBudget::new(limits(60_000));
-        for _ in 0..3 {
+        for _ in 0..5 {
             budget.acquire(CallClass::Order).await.unwrap();
         }
-        for _ in 0..3 {
-            budget.acquire(CallClass::Catalogue).await.unwrap();
-        }
+        assert!(budget.started.elapsed() >= Duration::from_millis(5));
     }
 
     proptest! {

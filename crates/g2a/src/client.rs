@@ -1,9 +1,13 @@
-//! The calls themselves: one HTTP request at a time, in the order breaker, budget, a free place, authorization, request.
+//! The calls themselves: one HTTP request at a time, in the order breaker, a free place, budget, authorization, request.
 //!
 //! Two HTTP clients stand behind a [`Client`]. Reads share pooled connections and accept compression. Creating, paying and
 //! fetching a key go out one by one, each on a connection of its own and uncompressed: a request on a connection that is
 //! just being closed is quietly sent again by HTTP libraries, and half of a compressed key is no key at all.
 //! Neither client follows redirects, uses a proxy, or repeats anything by itself.
+//!
+//! Every request counts in `g2a_calls_total{call,outcome}` (`ok`, `refused`, `rate_limited`, `server_error`, `bad_answer`,
+//! `lost`, `not_sent`); those that were sent are timed in `g2a_call_seconds{call}`, without the wait
+//! for the budget.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +22,7 @@ use rust_decimal::Decimal;
 use rustls_platform_verifier::BuilderVerifierExt;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::auth::{Authorization, TokenCache, hash_header, secret_header};
@@ -291,8 +295,7 @@ impl Client {
             query: Vec::new(),
             body: Some(order.body()?),
         };
-        let body = self.inner.once(&request).await?;
-        parse_created_order(&body).map_err(|error| self.inner.noted(error))
+        self.inner.read_once(&request, parse_created_order).await
     }
 
     /// What G2A says of an order. Repeated where that can help.
@@ -310,8 +313,7 @@ impl Client {
     /// Any [`Error`]; after [`Repeat::LookFirst`] read [`order_details`](Self::order_details) before anything else.
     pub async fn pay(&self, order_id: &str) -> Result<Payment, Error> {
         let request = Request::about_order(Call::Pay, Method::PUT, "/order/pay/", order_id)?;
-        let body = self.inner.once(&request).await?;
-        parse_payment(&body).map_err(|error| self.inner.noted(error))
+        self.inner.read_once(&request, parse_payment).await
     }
 
     /// Fetches the bytes of a key with exactly one HTTP request. G2A gives a key out once: store the bytes before reading
@@ -324,12 +326,18 @@ impl Client {
     /// no error: [`RawKeyAnswer::complete`] says whether it also ended.
     pub async fn key_bytes(&self, order_id: &str) -> Result<RawKeyAnswer, Error> {
         let request = Request::about_order(Call::Key, Method::GET, "/order/key/", order_id)?;
-        let answer = self.inner.send(&request).await?;
-        Ok(RawKeyAnswer {
+        let result = self.inner.send(&request).await.map(|answer| RawKeyAnswer {
             status: answer.status,
             body: answer.body,
             complete: matches!(answer.end, BodyEnd::Complete),
-        })
+        });
+        count(
+            Call::Key,
+            result
+                .as_ref()
+                .map_or_else(Error::label, |answer| if answer.complete { "ok" } else { "lost" }),
+        );
+        result
     }
 }
 
@@ -340,9 +348,9 @@ impl Inner {
         let began = Instant::now();
         let mut attempt = 1;
         loop {
-            let error = match self.once(request).await.and_then(|body| parse(&body)) {
+            let error = match self.read_once(request, &parse).await {
                 Ok(read) => return Ok(read),
-                Err(error) => self.noted(error),
+                Err(error) => error,
             };
             let Repeat::Safe(asked_for) = error.repeat() else {
                 return Err(error);
@@ -371,73 +379,45 @@ impl Inner {
         }
     }
 
-    /// One request whose answer has to be complete.
-    async fn once(&self, request: &Request) -> Result<Bytes, Error> {
-        let Answer { status, body, end, .. } = self.send(request).await?;
+    /// One request, whose answer has to be complete and readable.
+    async fn read_once<T>(&self, request: &Request, parse: impl Fn(&[u8]) -> Result<T, Error>) -> Result<T, Error> {
         let call = request.call;
-        match end {
-            BodyEnd::Complete => Ok(body),
-            BodyEnd::Broken => Err(Error::Lost {
-                call,
-                reason: Lost::HalfBody { status },
-            }),
-            BodyEnd::TimedOut => Err(Error::Lost {
-                call,
-                reason: Lost::Timeout,
-            }),
-            BodyEnd::TooLong => Err(Error::BadAnswer {
-                call,
-                status,
-                reason: BadAnswer::TooLarge {
-                    limit: body_limit(call),
-                },
-            }),
-        }
-    }
-
-    /// One request, counted and measured: a 2xx answer, complete or not, or an error.
-    async fn send(&self, request: &Request) -> Result<Answer, Error> {
-        let call = request.call;
-        let began = Instant::now();
-        let result = self.admitted(request).await;
-        if !matches!(result, Err(Error::NotSent { .. })) {
-            metrics::histogram!("g2a_call_seconds", "call" => call.name()).record(began.elapsed());
-        }
-        let outcome = match &result {
-            Ok(Answer {
-                end: BodyEnd::Complete, ..
-            }) => "ok",
-            Ok(_) => "lost",
-            Err(error) => error.label(),
-        };
-        metrics::counter!("g2a_calls_total", "call" => call.name(), "outcome" => outcome).increment(1);
+        let result = self
+            .send(request)
+            .await
+            .and_then(|Answer { status, body, end, .. }| match end {
+                BodyEnd::Complete => parse(&body),
+                BodyEnd::Broken => Err(Error::Lost {
+                    call,
+                    reason: Lost::HalfBody { status },
+                }),
+                BodyEnd::TimedOut => Err(Error::Lost {
+                    call,
+                    reason: Lost::Timeout,
+                }),
+                BodyEnd::TooLong => Err(Error::BadAnswer {
+                    call,
+                    status,
+                    reason: BadAnswer::TooLarge {
+                        limit: body_limit(call),
+                    },
+                }),
+            });
+        count(call, result.as_ref().map_or_else(Error::label, |_| "ok"));
         result
     }
 
-    /// Counts an answer that arrived well and could not be read.
-    fn noted(&self, error: Error) -> Error {
-        if matches!(error, Error::BadAnswer { .. }) {
-            let labels = [("call", error.call().name()), ("outcome", error.label())];
-            metrics::counter!("g2a_calls_total", &labels).increment(1);
-        }
-        error
-    }
-
-    async fn admitted(&self, request: &Request) -> Result<Answer, Error> {
+    /// One request, if breaker and budget allow it: a 2xx answer, complete or not, or an error.
+    async fn send(&self, request: &Request) -> Result<Answer, Error> {
         let call = request.call;
         let not_sent = |reason| Error::NotSent { call, reason };
         if let Some(retry_after) = self.breaker().refuses(Instant::now()) {
             return Err(not_sent(NotSent::BreakerOpen { retry_after }));
         }
-        let places = match call.class() {
-            CallClass::Catalogue => &self.catalogue_places,
-            CallClass::Order => &self.order_places,
-        };
-        self.spend(call.class())
+        let _place = self
+            .place(call.class())
             .await
             .map_err(|error| not_sent(NotSent::Budget(error)))?;
-        // The semaphore is never closed, and each holder is bounded by its own timeouts.
-        let _place = places.acquire().await;
         let admission = self
             .admit()
             .map_err(|retry_after| not_sent(NotSent::BreakerOpen { retry_after }))?;
@@ -450,29 +430,43 @@ impl Inner {
             Err(error) if error.is_failure_of_g2a() => Ending::Failed,
             _ => Ending::Answered,
         });
-        if let Err(Error::Refused {
-            status: 429,
-            retry_after: Some(wait),
-            ..
-        }) = &result
-        {
-            self.pause_everybody(*wait).await;
+        if let Some(wait) = result.as_ref().err().and_then(Error::asks_to_slow_down) {
+            self.pause_everybody(wait).await;
         }
         result
     }
 
-    async fn spend(&self, class: CallClass) -> Result<(), BudgetError> {
+    /// Waits for one of the places and then for the budget, so that a granted call leaves at once.
+    async fn place(&self, class: CallClass) -> Result<SemaphorePermit<'_>, BudgetError> {
+        let places = match class {
+            CallClass::Catalogue => &self.catalogue_places,
+            CallClass::Order => &self.order_places,
+        };
+        let waiting = async {
+            let place = places
+                .acquire()
+                .await
+                .map_err(|closed| BudgetError::Unavailable(closed.into()))?;
+            self.budget.acquire(class).await?;
+            Ok(place)
+        };
+        self.within_budget_timeout(waiting).await
+    }
+
+    async fn within_budget_timeout<T>(
+        &self,
+        waiting: impl Future<Output = Result<T, BudgetError>>,
+    ) -> Result<T, BudgetError> {
         let waited = self.config.budget_timeout;
-        timeout(waited, self.budget.acquire(class))
+        timeout(waited, waiting)
             .await
             .unwrap_or(Err(BudgetError::TimedOut { waited }))
     }
 
     async fn pause_everybody(&self, wait: Duration) {
-        tracing::warn!(wait_s = wait.as_secs(), "G2A answered 429: no calls for {wait:?}");
-        let told = timeout(self.config.budget_timeout, self.budget.penalise(wait)).await;
-        if !matches!(told, Ok(Ok(()))) {
-            tracing::warn!("the shared request budget could not be told of a 429");
+        tracing::warn!(wait_s = wait.as_secs(), "G2A asks to slow down: no calls for {wait:?}");
+        if self.within_budget_timeout(self.budget.penalise(wait)).await.is_err() {
+            tracing::warn!("the shared request budget could not be told to pause");
         }
     }
 
@@ -489,7 +483,8 @@ impl Inner {
             return Err(Error::TokenRejected { call });
         }
         let authorization = self.authorization(call).await?;
-        self.spend(call.class()).await.map_err(|error| Error::NotSent {
+        let granted = self.within_budget_timeout(self.budget.acquire(call.class())).await;
+        granted.map_err(|error| Error::NotSent {
             call,
             reason: NotSent::Budget(error),
         })?;
@@ -545,8 +540,17 @@ impl Inner {
         }
     }
 
-    /// The HTTP request itself, exactly one.
+    /// The HTTP request itself, exactly one, measured.
     async fn exchange(&self, request: &Request, authorization: &Authorization) -> Result<Answer, Error> {
+        let began = Instant::now();
+        let result = self.round_trip(request, authorization).await;
+        if !matches!(result, Err(Error::NotSent { .. })) {
+            metrics::histogram!("g2a_call_seconds", "call" => request.call.name()).record(began.elapsed());
+        }
+        result
+    }
+
+    async fn round_trip(&self, request: &Request, authorization: &Authorization) -> Result<Answer, Error> {
         let call = request.call;
         let client = if call.only_reads() { &self.reads } else { &self.single };
         let limit = if call == Call::Key {
@@ -574,14 +578,15 @@ impl Inner {
         if (200..300).contains(&answer.status) {
             return Ok(answer);
         }
-        let retry_after = match answer.retry_after {
-            None if answer.status == 429 => Some(self.config.retry.rate_limit_pause),
-            asked_for => asked_for,
-        };
+        let code = error_code(&answer.body);
+        let too_many = answer.status == 429 || code == Some(Code::TooManyRequests);
+        let pause = self.config.retry.rate_limit_pause;
+        let retry_after = answer.retry_after.or(too_many.then_some(pause));
+        let status = answer.status;
         Err(Error::Refused {
             call,
-            status: answer.status,
-            code: error_code(&answer.body),
+            status,
+            code,
             retry_after,
         })
     }
@@ -701,6 +706,10 @@ impl NewOrder {
     }
 }
 
+fn count(call: Call, outcome: &'static str) {
+    metrics::counter!("g2a_calls_total", "call" => call.name(), "outcome" => outcome).increment(1);
+}
+
 fn argument(call: Call, name: &'static str) -> Error {
     Error::NotSent {
         call,
@@ -748,7 +757,7 @@ fn not_answered(call: Call, error: reqwest::Error) -> Error {
     }
 }
 
-/// Reads an answer to its end or to `limit` bytes, keeping what arrived whatever happens.
+/// Reads an answer to its end or a little past `limit` bytes, keeping what arrived whatever happens.
 async fn read(mut response: Response, limit: usize) -> Answer {
     let status = response.status().as_u16();
     let header = response
@@ -760,9 +769,8 @@ async fn read(mut response: Response, limit: usize) -> Answer {
     let end = loop {
         match response.chunk().await {
             Ok(Some(chunk)) => {
-                let room = limit.saturating_sub(body.len());
-                body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
-                if chunk.len() > room {
+                body.extend_from_slice(&chunk);
+                if body.len() > limit {
                     break BodyEnd::TooLong;
                 }
             }

@@ -111,13 +111,13 @@ impl Config {
             timeout: Duration::from_secs(8),
             key_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(3),
-            budget_timeout: Duration::from_secs(120),
+            budget_timeout: Duration::from_mins(2),
             concurrency: 16,
             retry: RetryConfig {
                 attempts: 4,
                 base: Duration::from_millis(500),
                 cap: Duration::from_secs(10),
-                total: Duration::from_secs(60),
+                total: Duration::from_mins(1),
                 rate_limit_pause: Duration::from_secs(5),
             },
             breaker: BreakerConfig {

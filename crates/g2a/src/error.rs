@@ -194,7 +194,7 @@ pub enum Error {
     BadAnswer {
         /// The call.
         call: Call,
-        /// HTTP status.
+        /// HTTP status; 200 for any 2xx whose body was read and not understood.
         status: u16,
         /// What is wrong with it.
         #[source]
@@ -344,12 +344,13 @@ impl Error {
     /// HTTP status, if one arrived.
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Refused { status, .. } | Self::BadAnswer { status, .. } => Some(*status),
-            Self::TokenRejected { .. } => Some(401),
-            Self::Lost {
+            Self::Refused { status, .. }
+            | Self::BadAnswer { status, .. }
+            | Self::Lost {
                 reason: Lost::HalfBody { status },
                 ..
             } => Some(*status),
+            Self::TokenRejected { .. } => Some(401),
             Self::NotSent { .. } | Self::Lost { .. } => None,
         }
     }
@@ -382,13 +383,14 @@ impl Error {
     pub fn repeat(&self) -> Repeat {
         match self {
             Self::NotSent { reason, .. } => match reason {
-                NotSent::Connect(_) | NotSent::Budget(_) => Repeat::Safe(None),
+                NotSent::Connect(_)
+                | NotSent::Budget(_)
+                | NotSent::Token(TokenFailure::Unavailable | TokenFailure::Unreadable) => Repeat::Safe(None),
                 NotSent::BreakerOpen { retry_after } => Repeat::Safe(Some(*retry_after)),
                 NotSent::Token(TokenFailure::Refused { .. }) | NotSent::Argument(_) | NotSent::Build(_) => {
                     Repeat::Never
                 }
                 NotSent::Token(TokenFailure::RateLimited { retry_after }) => Repeat::Safe(*retry_after),
-                NotSent::Token(TokenFailure::Unavailable | TokenFailure::Unreadable) => Repeat::Safe(None),
             },
             Self::TokenRejected { .. } => Repeat::Safe(None),
             Self::Refused {
@@ -397,10 +399,9 @@ impl Error {
                 code,
                 retry_after,
             } => match refusal(*status, code.as_ref()) {
-                Refusal::Busy => Repeat::Safe(*retry_after),
                 Refusal::Final => Repeat::Never,
                 Refusal::NotYet | Refusal::Unclear if *call == Call::Pay => Repeat::LookFirst,
-                Refusal::NotYet => Repeat::Safe(*retry_after),
+                Refusal::Busy | Refusal::NotYet => Repeat::Safe(*retry_after),
                 Refusal::Unclear if *status < 500 => Repeat::Never,
                 Refusal::Unclear | Refusal::Fault => after_unknown(*call, *retry_after),
             },
@@ -422,6 +423,19 @@ impl Error {
                 matches!(reason, NotSent::Connect(_) | NotSent::Token(TokenFailure::Unavailable))
             }
             Self::TokenRejected { .. } => false,
+        }
+    }
+
+    /// The pause that G2A asks of everybody, if it does.
+    pub(crate) fn asks_to_slow_down(&self) -> Option<Duration> {
+        match self {
+            Self::Refused {
+                status,
+                code,
+                retry_after,
+                ..
+            } if refusal(*status, code.as_ref()) == Refusal::Busy => *retry_after,
+            _ => None,
         }
     }
 
@@ -530,11 +544,12 @@ mod tests {
 
     #[test]
     fn every_documented_code_is_read_back() {
-        assert_eq!(Code::DOCUMENTED.len(), 31);
-        for code in Code::DOCUMENTED {
-            assert_eq!(Code::from_text(code.as_str()).as_ref(), Some(code));
-            assert!(!matches!(code, Code::Other(_)));
-        }
+        let documented = "AUTH01 AUTH02 AUTH03 AUTH04 CTTYPE BR01 BR02 BR03 BR04 BR08 PR01 PR02 PR03 PR04 PR05 ORD01 ORD02 \
+            ORD03 ORD04 ORD05 ORD06 ORD110 ORD111 ORD112 ORD113 ORD114 ORD120 ORD121 ORD122 WRONGURL API00 ERR99";
+        let read: Vec<_> = documented.split_whitespace().filter_map(Code::from_text).collect();
+        assert_eq!(read, Code::DOCUMENTED);
+        let spelled: Vec<_> = read.iter().map(Code::as_str).collect();
+        assert_eq!(spelled.join(" "), documented);
     }
 
     #[test]

@@ -39,7 +39,7 @@ mod tests {
             attempts: 4,
             base: Duration::from_millis(500),
             cap: Duration::from_secs(10),
-            total: Duration::from_secs(60),
+            total: Duration::from_mins(1),
             rate_limit_pause: Duration::from_secs(5),
         }
     }

@@ -1,4 +1,8 @@
 -- What every table leans on: trigram search, the enums of the seed, and the guard of `updated_at`.
+--
+-- Two habits of all files here. A numeric column may hold 'NaN', which PostgreSQL counts as greater than every number, so
+-- `price > 0` alone would let it pass: money is checked from both sides. And a function that names a table brings its own
+-- search path, so that a rule does not depend on how the program that changes a row was set up.
 
 create extension if not exists pg_trgm;
 

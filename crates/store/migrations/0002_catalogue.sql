@@ -7,18 +7,19 @@ create table games (
                        constraint games_slug_is_an_address check (slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$'),
     description        text not null,
     short_description  text,
-    price              numeric(12,2) not null constraint games_price_positive check (price > 0),   -- EUR, mark-up included
-    original_price     numeric(12,2) constraint games_original_price_positive check (original_price > 0),
+    price              numeric(12,2) not null constraint games_price_positive check (price > 0 and price < 'NaN'),   -- EUR, mark-up included
+    original_price     numeric(12,2) constraint games_original_price_positive check (original_price > 0 and original_price < 'NaN'),
     discount           integer default 0 constraint games_discount_is_percent check (discount between 0 and 100),
     currency           text not null default 'EUR' constraint games_currency_iso check (currency ~ '^[A-Z]{3}$'),
     image              text not null,
-    images             text[] not null default '{}',
+    images             text[] not null default '{}' constraint games_images_have_no_gaps check (array_position(images, null) is null),
     in_stock           boolean not null default true,
     g2a_product_id     text constraint games_g2a_product_id_key unique
                        constraint games_g2a_product_id_not_empty check (g2a_product_id <> ''),
     g2a_stock          boolean not null default false,
     g2a_last_sync      timestamptz,                        -- when G2A's word last changed this row
-    release_date       timestamptz not null,
+    release_date       timestamptz not null                -- a date that every program can write down: no infinity
+                       constraint games_release_date_range check (release_date >= '0001-01-01Z' and release_date < '10000-01-01Z'),
     metacritic_score   integer constraint games_metacritic_score_range check (metacritic_score between 0 and 100),
     user_rating        numeric(3,2) constraint games_user_rating_range check (user_rating between 0 and 5),
     age_rating         text,
@@ -32,7 +33,10 @@ create table games (
     rating_critic      integer constraint games_rating_critic_range check (rating_critic between 0 and 100),
     rating_user        integer constraint games_rating_user_range check (rating_user between 0 and 100),
     languages          text[] not null default '{}'
-                       constraint games_languages_are_codes check (array_to_string(languages, ',') ~ '^([a-z]{2}(,[a-z]{2})*)?$'),
+                       constraint games_languages_are_codes check (   -- ISO 639-1, each an element of its own
+                           array_position(languages, null) is null
+                           and array_to_string(languages, ',') ~ '^([a-z]{2}(,[a-z]{2})*)?$'
+                           and (length(array_to_string(languages, ',')) + 1) / 3 = cardinality(languages)),
     created_at         timestamptz not null default now(),
     updated_at         timestamptz not null default now(),
     -- Beyond the seed:
@@ -80,7 +84,7 @@ create table game_search (
 create index game_search_title_idx on game_search using gin (title gin_trgm_ops);
 create index game_search_words_idx on game_search using gin (words);
 
-create function games_index_text() returns trigger language plpgsql as $$
+create function games_index_text() returns trigger language plpgsql set search_path from current as $$
 begin
     insert into game_search (game_id, title, words)
     values (new.id, lower(new.title),
@@ -95,16 +99,17 @@ create trigger games_index_text_update after update of title, description on gam
     when (old.title is distinct from new.title or old.description is distinct from new.description)
     execute function games_index_text();
 
--- Totals of the unfiltered catalogue, so that its first page does not count a million rows. Sixteen rows, so that
--- writers seldom wait for each other; the total is their sum.
+-- Totals of the unfiltered catalogue, so that its first page does not count a million rows. The total is the sum of all
+-- rows: a writer takes any row that no other holds, or adds one, so writers neither wait for each other nor deadlock,
+-- and there are never more rows than there were writers at one time.
 create table catalog_totals (
-    slot     smallint primary key,
+    slot     integer generated always as identity primary key,
     listed   bigint not null default 0,                    -- not withdrawn
     buyable  bigint not null default 0                     -- listed, in stock, not a preorder
 );
-insert into catalog_totals (slot) select generate_series(0, 15);
+insert into catalog_totals default values;
 
-create function games_count() returns trigger language plpgsql as $$
+create function games_count() returns trigger language plpgsql set search_path from current as $$
 declare
     d_listed bigint := 0;
     d_buyable bigint := 0;
@@ -125,7 +130,10 @@ begin
     end if;
     if d_listed <> 0 or d_buyable <> 0 then
         update catalog_totals set listed = listed + d_listed, buyable = buyable + d_buyable
-         where slot = pg_backend_pid() % 16;
+         where slot = (select slot from catalog_totals order by slot limit 1 for update skip locked);
+        if not found then
+            insert into catalog_totals (listed, buyable) values (d_listed, d_buyable);
+        end if;
     end if;
     return null;
 end $$;

@@ -21,69 +21,88 @@ create table cache_floor (
 );
 insert into cache_floor (floor) values ('0');
 
+-- Names the server's present life. Being unlogged it is emptied when the server recovers from a crash, is restored or
+-- promoted, which is when numbers of transactions that were seen but not yet on disk are given out a second time; the
+-- first reader of the log then writes a new name, and nobody believes what was read in the life before.
+create unlogged table cache_incarnation (
+    only_row boolean primary key default true check (only_row),
+    id       uuid not null default gen_random_uuid()
+);
+
 -- How far the relay has dropped keys from Redis.
 create table relay_cursor (
     name     text primary key,
     snapshot pg_snapshot not null
 );
 
--- Writes one row: the fine tags, or beyond 256 of them the coarse ones, and always the family tags.
-create function cache_invalidate(fine text[], coarse text[], families text[]) returns void language plpgsql as $$
-begin
-    if coalesce(cardinality(fine), 0) > 0 then
-        insert into cache_inval (tags)
-        values (case when cardinality(fine) > 256 then coarse else fine end || families);
-    end if;
-end $$;
-
-create function cache_games() returns trigger language plpgsql as $$
+-- Which tags a changed row makes untrue: one line a table. `r` is the row, before and after the change; beyond 256 rows in
+-- one statement the coarse tags stand for all of them. A statement that changes no row writes nothing.
+--
+-- Links and parts of an order look their game or order up; when that goes away in the same statement its own trigger has
+-- named it. A profile shows how much its user has bought.
+do $do$
 declare
-    fine text[];
+    subject record;
+    event record;
 begin
-    if tg_op = 'INSERT' then
-        select array_agg(t) into fine from new_rows g, unnest(array['game:' || g.id, 'game:slug:' || g.slug]) t;
-    elsif tg_op = 'DELETE' then
-        select array_agg(t) into fine from old_rows g, unnest(array['game:' || g.id, 'game:slug:' || g.slug]) t;
-    else
-        select array_agg(distinct t) into fine
-          from (select id, slug from new_rows union all select id, slug from old_rows) g,
-               unnest(array['game:' || g.id, 'game:slug:' || g.slug]) t;
-    end if;
-    perform cache_invalidate(fine, array['game:*'], array['home', 'catalog']);
-    return null;
-end $$;
-create trigger cache_insert after insert on games referencing new table as new_rows for each statement execute function cache_games();
-create trigger cache_update after update on games referencing old table as old_rows new table as new_rows for each statement execute function cache_games();
-create trigger cache_delete after delete on games referencing old table as old_rows for each statement execute function cache_games();
+    for subject in select * from (values
+        ('games',           $$, unnest(array['game:' || r.id, 'game:slug:' || r.slug]) t$$, '{game:*}', '{home,catalog}'),
+        ('game_categories', $$ join games g on g.id = r.game_id, unnest(array['game:' || g.id, 'game:slug:' || g.slug]) t$$, '{game:*}', '{home,catalog}'),
+        ('game_genres',     $$ join games g on g.id = r.game_id, unnest(array['game:' || g.id, 'game:slug:' || g.slug]) t$$, '{game:*}', '{home,catalog}'),
+        ('game_platforms',  $$ join games g on g.id = r.game_id, unnest(array['game:' || g.id, 'game:slug:' || g.slug]) t$$, '{game:*}', '{home,catalog}'),
+        ('game_tags',       $$ join games g on g.id = r.game_id, unnest(array['game:' || g.id, 'game:slug:' || g.slug]) t$$, '{game:*}', '{home,catalog}'),
+        ('users',           $$, unnest(array['user:' || r.id || ':profile']) t$$, '{user:*}', '{}'),
+        ('cart_items',      $$, unnest(array['shopper:' || r.user_id || ':cart']) t$$, '{shopper:*}', '{}'),
+        ('wishlist',        $$, unnest(array['shopper:' || r.user_id || ':wishlist']) t$$, '{shopper:*}', '{}'),
+        ('orders',          $$, unnest(array['order:' || r.id, 'user:' || r.user_id || ':orders', 'user:' || r.user_id || ':profile']) t$$, '{order:*,user:*}', '{}'),
+        ('order_items',     $$ join orders o on o.id = r.order_id, unnest(array['order:' || o.id, 'user:' || o.user_id || ':orders', 'user:' || o.user_id || ':profile']) t$$, '{order:*,user:*}', '{}'),
+        ('order_units',     $$ join orders o on o.id = r.order_id, unnest(array['order:' || o.id, 'user:' || o.user_id || ':orders', 'user:' || o.user_id || ':profile']) t$$, '{order:*,user:*}', '{}'),
+        ('game_keys',       $$ join orders o on o.id = r.order_id, unnest(array['order:' || o.id, 'user:' || o.user_id || ':orders', 'user:' || o.user_id || ':profile']) t$$, '{order:*,user:*}', '{}'),
+        ('transactions',    $$, unnest(array['user:' || r.user_id || ':transactions']) t$$, '{user:*}', '{}')
+    ) as map (table_name, tags, coarse, families) loop
+        -- A transition table has to be named as the trigger's event has it, hence three functions a table.
+        for event in select * from (values
+            ('insert', 'referencing new table as new_rows', 'new_rows', 'select * from new_rows'),
+            ('update', 'referencing old table as old_rows new table as new_rows', 'new_rows', 'select * from old_rows union all select * from new_rows'),
+            ('delete', 'referencing old table as old_rows', 'old_rows', 'select * from old_rows')
+        ) as map (name, transition, counted, changed) loop
+            execute format($sql$
+                create function cache_%1$s_%2$s() returns trigger language plpgsql set search_path from current as $body$
+                declare
+                    made_untrue text[];
+                begin
+                    if (select count(*) from (select from %4$s limit 257) few) > 256 then
+                        made_untrue := %7$L;
+                    else
+                        select array_agg(distinct t) into made_untrue from (%5$s) r%6$s;
+                    end if;
+                    if made_untrue is not null then
+                        insert into cache_inval (tags) values (made_untrue || %8$L::text[]);
+                    end if;
+                    return null;
+                end $body$;
+                create trigger cache_%2$s after %2$s on %1$s %3$s
+                    for each statement execute function cache_%1$s_%2$s();
+            $sql$, subject.table_name, event.name, event.transition, event.counted, event.changed,
+                subject.tags, subject.coarse, subject.families);
+        end loop;
+    end loop;
+end $do$;
 
--- Links of a game to its genres and so on: the game shows them, filters use them.
-create function cache_game_links() returns trigger language plpgsql as $$
-declare
-    fine text[];
-begin
-    if tg_op = 'INSERT' then
-        select array_agg(distinct t) into fine
-          from new_rows l join games g on g.id = l.game_id, unnest(array['game:' || g.id, 'game:slug:' || g.slug]) t;
-    elsif tg_op = 'DELETE' then
-        -- A deleted game's links go with it; the game's own trigger has named it then.
-        select array_agg(distinct t) into fine
-          from old_rows l join games g on g.id = l.game_id, unnest(array['game:' || g.id, 'game:slug:' || g.slug]) t;
-    else
-        select array_agg(distinct t) into fine
-          from (select game_id from new_rows union all select game_id from old_rows) l join games g on g.id = l.game_id,
-               unnest(array['game:' || g.id, 'game:slug:' || g.slug]) t;
-    end if;
-    perform cache_invalidate(fine, array['game:*'], array['home', 'catalog']);
-    return null;
-end $$;
-
--- A genre's name or slug stands in every game that has it.
-create function cache_taxonomy() returns trigger language plpgsql as $$
+-- A genre's name or slug stands in every game that has it; a new one stands in none yet.
+create function cache_taxonomy() returns trigger language plpgsql set search_path from current as $$
 begin
     if exists (select 1 from changed_rows) then
-        perform cache_invalidate(array['catalog'], array['catalog'],
-                                 case when tg_op = 'INSERT' then array['home'] else array['home', 'game:*'] end);
+        insert into cache_inval (tags)
+        values (case when tg_op = 'INSERT' then '{home,catalog}' else '{home,catalog,game:*}' end::text[]);
     end if;
+    return null;
+end $$;
+
+-- Emptying a table makes everything untrue.
+create function cache_everything() returns trigger language plpgsql set search_path from current as $$
+begin
+    insert into cache_inval (tags) values (array['*']);
     return null;
 end $$;
 
@@ -91,113 +110,11 @@ do $$
 declare
     name text;
 begin
-    foreach name in array array['game_categories', 'game_genres', 'game_platforms', 'game_tags'] loop
-        execute format('create trigger cache_insert after insert on %I referencing new table as new_rows for each statement execute function cache_game_links()', name);
-        execute format('create trigger cache_update after update on %I referencing old table as old_rows new table as new_rows for each statement execute function cache_game_links()', name);
-        execute format('create trigger cache_delete after delete on %I referencing old table as old_rows for each statement execute function cache_game_links()', name);
-    end loop;
     foreach name in array array['categories', 'genres', 'platforms', 'tags'] loop
         execute format('create trigger cache_insert after insert on %I referencing new table as changed_rows for each statement execute function cache_taxonomy()', name);
         execute format('create trigger cache_update after update on %I referencing new table as changed_rows for each statement execute function cache_taxonomy()', name);
         execute format('create trigger cache_delete after delete on %I referencing old table as changed_rows for each statement execute function cache_taxonomy()', name);
     end loop;
-end $$;
-
-create function cache_users() returns trigger language plpgsql as $$
-declare
-    fine text[];
-begin
-    select array_agg('user:' || id || ':profile') into fine from changed_rows;
-    perform cache_invalidate(fine, array['user:*'], '{}');
-    return null;
-end $$;
-create trigger cache_insert after insert on users referencing new table as changed_rows for each statement execute function cache_users();
-create trigger cache_update after update on users referencing new table as changed_rows for each statement execute function cache_users();
-create trigger cache_delete after delete on users referencing old table as changed_rows for each statement execute function cache_users();
-
--- Carts and wishlists: the first argument says which.
-create function cache_shopper_rows() returns trigger language plpgsql as $$
-declare
-    fine text[];
-begin
-    select array_agg(distinct 'shopper:' || user_id || ':' || tg_argv[0]) into fine from changed_rows;
-    perform cache_invalidate(fine, array['shopper:*'], '{}');
-    return null;
-end $$;
--- A row that moves from one shopper to another changes both.
-create function cache_shopper_moves() returns trigger language plpgsql as $$
-declare
-    fine text[];
-begin
-    select array_agg(distinct 'shopper:' || user_id || ':' || tg_argv[0]) into fine
-      from (select user_id from old_rows union all select user_id from new_rows) rows;
-    perform cache_invalidate(fine, array['shopper:*'], '{}');
-    return null;
-end $$;
-create trigger cache_insert after insert on cart_items referencing new table as changed_rows for each statement execute function cache_shopper_rows('cart');
-create trigger cache_update after update on cart_items referencing old table as old_rows new table as new_rows for each statement execute function cache_shopper_moves('cart');
-create trigger cache_delete after delete on cart_items referencing old table as changed_rows for each statement execute function cache_shopper_rows('cart');
-create trigger cache_insert after insert on wishlist referencing new table as changed_rows for each statement execute function cache_shopper_rows('wishlist');
-create trigger cache_update after update on wishlist referencing old table as old_rows new table as new_rows for each statement execute function cache_shopper_moves('wishlist');
-create trigger cache_delete after delete on wishlist referencing old table as changed_rows for each statement execute function cache_shopper_rows('wishlist');
-
-create function cache_orders() returns trigger language plpgsql as $$
-declare
-    fine text[];
-begin
-    select array_agg(distinct t) into fine
-      from changed_rows o, unnest(array['order:' || o.id, 'user:' || o.user_id || ':orders']) t;
-    perform cache_invalidate(fine, array['order:*', 'user:*'], '{}');
-    return null;
-end $$;
-create trigger cache_insert after insert on orders referencing new table as changed_rows for each statement execute function cache_orders();
-create trigger cache_update after update on orders referencing new table as changed_rows for each statement execute function cache_orders();
-create trigger cache_delete after delete on orders referencing old table as changed_rows for each statement execute function cache_orders();
-
--- What an order shows of its items, units and keys.
-create function cache_order_parts() returns trigger language plpgsql as $$
-declare
-    fine text[];
-begin
-    select array_agg(distinct t) into fine
-      from changed_rows c join orders o on o.id = c.order_id,
-           unnest(array['order:' || o.id, 'user:' || o.user_id || ':orders']) t;
-    perform cache_invalidate(fine, array['order:*', 'user:*'], '{}');
-    return null;
-end $$;
-do $$
-declare
-    name text;
-begin
-    foreach name in array array['order_items', 'order_units', 'game_keys'] loop
-        execute format('create trigger cache_insert after insert on %I referencing new table as changed_rows for each statement execute function cache_order_parts()', name);
-        execute format('create trigger cache_update after update on %I referencing new table as changed_rows for each statement execute function cache_order_parts()', name);
-        execute format('create trigger cache_delete after delete on %I referencing old table as changed_rows for each statement execute function cache_order_parts()', name);
-    end loop;
-end $$;
-
-create function cache_transactions() returns trigger language plpgsql as $$
-declare
-    fine text[];
-begin
-    select array_agg(distinct 'user:' || user_id || ':transactions') into fine from changed_rows;
-    perform cache_invalidate(fine, array['user:*'], '{}');
-    return null;
-end $$;
-create trigger cache_insert after insert on transactions referencing new table as changed_rows for each statement execute function cache_transactions();
-create trigger cache_update after update on transactions referencing new table as changed_rows for each statement execute function cache_transactions();
-create trigger cache_delete after delete on transactions referencing old table as changed_rows for each statement execute function cache_transactions();
-
--- Emptying a table makes everything untrue.
-create function cache_everything() returns trigger language plpgsql as $$
-begin
-    insert into cache_inval (tags) values (array['*']);
-    return null;
-end $$;
-do $$
-declare
-    name text;
-begin
     foreach name in array array['games', 'categories', 'genres', 'platforms', 'tags', 'game_categories', 'game_genres',
                                 'game_platforms', 'game_tags', 'users', 'cart_items', 'wishlist', 'orders', 'order_items',
                                 'order_units', 'game_keys', 'transactions'] loop

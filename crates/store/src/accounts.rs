@@ -480,7 +480,7 @@ pub async fn login_history(store: &Store, user: UserId, most: u32) -> Result<Vec
         .collect()
 }
 
-/// A user's profile. Cache it under `CacheKey::UserProfile` with [`profile_tags`].
+/// A user's profile. Cache it under `CacheKey::UserProfile`; a change of their orders makes that untrue too.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -517,11 +517,6 @@ pub async fn profile(tx: &mut Tx, id: UserId) -> Result<Option<ProfileFacts>> {
         })
     })
     .transpose()
-}
-
-/// Cache tags of a profile beside those of its key: its figures are made from orders.
-pub fn profile_tags(id: UserId) -> Vec<String> {
-    vec![format!("user:{id}:orders")]
 }
 
 /// Changes a user's names.

@@ -30,6 +30,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// For callers that stopped waiting by themselves.
+    pub fn timed_out() -> Self {
+        Self::Unavailable(sqlx::Error::PoolTimedOut)
+    }
+
     /// Name of the rule that refused the change, if one did.
     pub fn constraint(&self) -> Option<&str> {
         match self {
@@ -45,7 +50,7 @@ impl StoreError {
         };
         source
             .as_database_error()
-            .and_then(|e| e.code())
+            .and_then(sqlx::error::DatabaseError::code)
             .is_some_and(|code| code == "40001" || code == "40P01")
     }
 }

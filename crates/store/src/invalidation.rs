@@ -3,11 +3,13 @@
 //! A reader keeps the snapshot of its last look and asks for what has become visible since. A transaction's rows are
 //! returned exactly once, whatever the order in which transactions began and committed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::Row as _;
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgConnection, PgListener, PgPoolOptions, PgRow};
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::snapshot::{NotASnapshot, Snapshot};
 use crate::{Result, Store, StoreError};
@@ -24,6 +26,11 @@ pub struct Invalidation {
     pub tags: Vec<String>,
 }
 
+/// The most that one look returns, in rows and in tags. Beyond it a reader is better off believing nothing that is older
+/// than the look than remembering everything that happened (and PostgreSQL would refuse to build an answer that large).
+const MOST_ROWS: i64 = 5_000;
+const MOST_TAGS: i64 = 100_000;
+
 /// What one look at the log brought.
 #[derive(Debug, Clone)]
 pub struct Look {
@@ -31,41 +38,57 @@ pub struct Look {
     pub snapshot: Snapshot,
     /// What has become visible since.
     pub news: Vec<Invalidation>,
-    /// Which database this is: system identifier and timeline. A restored or failed-over database differs, and its
-    /// transaction numbers mean something else.
+    /// `false`: more has become visible than one look returns, and `news` is empty. Only what has seen everything that
+    /// `snapshot` sees may be believed from then on.
+    pub complete: bool,
+    /// Which database this is: system identifier, timeline, database, log table and incarnation. A copy that was
+    /// restored, promoted or recovered after a crash differs in one of them, and its transaction numbers mean
+    /// something else.
     pub identity: String,
     /// Values stamped with an `xmin` below this may be untrue without the log saying so any more.
     pub floor: u64,
 }
 
 impl Store {
-    /// What has become visible since `last`, in one statement.
+    /// The same database over a few connections of its own, so that looking at the log never queues behind slow
+    /// readers. Commits through it wake the same waiters.
+    pub fn apart(&self, connections: u32) -> Self {
+        Self {
+            pool: PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(Duration::from_secs(1))
+                .test_before_acquire(false)
+                .connect_lazy_with(self.options.clone()),
+            options: self.options.clone(),
+            committed: Arc::clone(&self.committed),
+        }
+    }
+
+    /// What has become visible since `last`, in one statement and so in one snapshot.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]; then the reader knows nothing new, and its old knowledge ages.
+    /// [`StoreError::Unavailable`]; then the reader knows nothing new, and its old knowledge ages. A standby server is
+    /// an error too: its snapshots do not tell which transactions were running.
     pub async fn look_at_invalidations(&self, last: &Snapshot) -> Result<Look> {
-        let row = sqlx::query(
-            "-- store.invalidation.look
-            select pg_current_snapshot()::text,
-                   (select coalesce(jsonb_agg(jsonb_build_array(xid::text, tags)), '[]')
-                      from cache_inval
-                     where xid >= $1::text::xid8 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)),
-                   (select system_identifier::text from pg_control_system())
-                       || '/' || (select timeline_id::text from pg_control_checkpoint()),
-                   (select floor::text from cache_floor)",
-        )
-        .bind(last.xmin.to_string())
-        .bind(pg_text(last))
-        .fetch_one(self.pool())
-        .await?;
-        let snapshot: String = row.try_get(0)?;
-        let news: sqlx::types::Json<Vec<(String, Vec<String>)>> = row.try_get(1)?;
+        let row = match self.look(last).await? {
+            Some(row) => row,
+            None => {
+                // The first look since the server was created or crashed.
+                sqlx::query("-- store.invalidation.incarnate\ninsert into cache_incarnation default values on conflict do nothing")
+                    .execute(self.pool())
+                    .await?;
+                self.look(last).await?.ok_or_else(|| unexpected("incarnation"))?
+            }
+        };
+        let snapshot: String = row.try_get(1)?;
+        let news: Option<sqlx::types::Json<Vec<(String, Vec<String>)>>> = row.try_get(2)?;
         let floor: String = row.try_get(3)?;
-        let unexpected = |what: &str| StoreError::Schema(format!("unexpected {what} in the invalidation log"));
         Ok(Look {
             snapshot: snapshot.parse().map_err(|NotASnapshot| unexpected("snapshot"))?,
+            complete: news.is_some(),
             news: news
-                .0
+                .map(|json| json.0)
+                .unwrap_or_default()
                 .into_iter()
                 .map(|(xid, tags)| {
                     Ok(Invalidation {
@@ -74,9 +97,39 @@ impl Store {
                     })
                 })
                 .collect::<Result<_>>()?,
-            identity: row.try_get(2)?,
+            identity: row.try_get(0)?,
             floor: floor.parse().map_err(|_| unexpected("floor"))?,
         })
+    }
+
+    /// `None`: this incarnation of the server has no name yet.
+    async fn look(&self, last: &Snapshot) -> Result<Option<PgRow>> {
+        // `pg_walfile_name` begins with the timeline at once after a promotion, which the control file does not, and
+        // fails on a standby.
+        let row = sqlx::query(
+            "-- store.invalidation.look
+            with news as materialized (
+                select xid, tags from cache_inval
+                 where xid >= $1::text::xid8 and not pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
+                 limit $3 + 1)
+            select (select system_identifier::text from pg_control_system())
+                       || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
+                       || '/' || (select oid::text from pg_database where datname = current_database())
+                       || '/' || (select tableoid::oid::text from cache_floor)
+                       || '/' || (select id::text from cache_incarnation),
+                   pg_current_snapshot()::text,
+                   case when n <= $3 and tags <= $4
+                        then (select coalesce(jsonb_agg(jsonb_build_array(xid::text, news.tags)), '[]') from news) end,
+                   (select floor::text from cache_floor)
+              from (select count(*) as n, coalesce(sum(cardinality(tags)), 0) as tags from news) size",
+        )
+        .bind(last.xmin.to_string())
+        .bind(pg_text(last))
+        .bind(MOST_ROWS)
+        .bind(MOST_TAGS)
+        .fetch_one(self.pool())
+        .await?;
+        Ok(row.try_get::<Option<String>, _>(0)?.is_some().then_some(row))
     }
 
     /// Deletes what is older than `keep` and raises the floor above it, in one transaction.
@@ -101,38 +154,27 @@ impl Store {
         Ok(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0))
     }
 
-    /// Where the relay called `name` has got to; `None` before its first step.
+    /// Becomes the only relay called `name` until the [`Turn`] is dropped or its connection lost; `None` while another
+    /// process is.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn relay_cursor(&self, name: &str) -> Result<Option<Snapshot>> {
-        let text: Option<String> =
-            sqlx::query_scalar("-- store.invalidation.cursor\nselect snapshot::text from relay_cursor where name = $1")
-                .bind(name)
-                .fetch_optional(self.pool())
-                .await?;
-        text.map(|text| {
-            text.parse()
-                .map_err(|NotASnapshot| StoreError::Schema("unexpected relay cursor".into()))
-        })
-        .transpose()
-    }
-
-    /// Remembers where the relay called `name` has got to.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn set_relay_cursor(&self, name: &str, snapshot: &Snapshot) -> Result<()> {
-        sqlx::query(
-            "-- store.invalidation.set_cursor
-            insert into relay_cursor (name, snapshot) values ($1, $2::text::pg_snapshot)
-            on conflict (name) do update set snapshot = excluded.snapshot",
+    pub async fn relay_turn(&self, name: &str) -> Result<Option<Turn>> {
+        let mut connection = self.connect_options().clone().connect().await?;
+        let mine: bool = sqlx::query_scalar(
+            "-- store.invalidation.turn\nselect pg_try_advisory_lock(hashtext('lockstep relay'), hashtext($1))",
         )
         .bind(name)
-        .bind(pg_text(snapshot))
-        .execute(self.pool())
+        .fetch_one(&mut connection)
         .await?;
-        Ok(())
+        if !mine {
+            connection.close().await?;
+            return Ok(None);
+        }
+        Ok(Some(Turn {
+            connection,
+            name: name.to_owned(),
+        }))
     }
 
     /// Wakes the listeners of all processes. Sent on its own, never inside a transaction: PostgreSQL makes committing
@@ -156,6 +198,67 @@ impl Store {
         let mut listener = PgListener::connect_with(self.pool()).await?;
         listener.listen(CHANNEL).await?;
         Ok(Wakeups(listener))
+    }
+}
+
+fn unexpected(what: &str) -> StoreError {
+    StoreError::Schema(format!("unexpected {what} in the invalidation log"))
+}
+
+/// The right to be the relay. It is tied to one connection, so it ends with the process however that ends. Two holders
+/// are possible for a moment when a connection is lost without anybody noticing; both remove keys then, which harms
+/// nobody.
+#[derive(Debug)]
+pub struct Turn {
+    connection: PgConnection,
+    name: String,
+}
+
+impl Turn {
+    /// Where the relay has got to; `None` before its first step.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: the turn is over.
+    pub async fn cursor(&mut self) -> Result<Option<Snapshot>> {
+        let text: Option<String> =
+            sqlx::query_scalar("-- store.invalidation.cursor\nselect snapshot::text from relay_cursor where name = $1")
+                .bind(&self.name)
+                .fetch_optional(&mut self.connection)
+                .await?;
+        text.map(|text| text.parse().map_err(|NotASnapshot| unexpected("cursor")))
+            .transpose()
+    }
+
+    /// Remembers where the relay has got to.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: the turn is over.
+    pub async fn set_cursor(&mut self, snapshot: &Snapshot) -> Result<()> {
+        sqlx::query(
+            "-- store.invalidation.set_cursor
+            insert into relay_cursor (name, snapshot) values ($1, $2::text::pg_snapshot)
+            on conflict (name) do update set snapshot = excluded.snapshot",
+        )
+        .bind(&self.name)
+        .bind(pg_text(snapshot))
+        .execute(&mut self.connection)
+        .await?;
+        Ok(())
+    }
+
+    /// Asks whether the turn still holds.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: the turn is over.
+    pub async fn check(&mut self) -> Result<()> {
+        self.connection.ping().await?;
+        Ok(())
+    }
+
+    /// Gives the turn to whoever wants it.
+    pub async fn end(self) {
+        // A connection that cannot be closed politely is closed all the same.
+        self.connection.close().await.ok();
     }
 }
 

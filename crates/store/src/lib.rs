@@ -7,7 +7,9 @@
 
 pub mod accounts;
 pub mod carts;
+pub mod doctor;
 mod error;
+pub mod games;
 pub mod guests;
 pub mod invalidation;
 pub mod limits;
@@ -16,6 +18,7 @@ pub mod migrations;
 mod row;
 pub mod sessions;
 pub mod snapshot;
+pub mod sync;
 mod transaction;
 pub mod wishlists;
 

@@ -3,7 +3,13 @@
 //! One throw-away PostgreSQL runs per test process (or the server that `LOCKSTEP_TEST_DATABASE_URL` names); every
 //! [`TestDb`] is a fresh database in it, copied from a template that has the schema.
 
+#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
+mod builders;
 mod database;
+mod redis;
 mod server;
 
+pub use builders::{OrderRow, PASSWORD_HASH};
 pub use database::TestDb;
+pub use redis::{Contents, TestRedis};

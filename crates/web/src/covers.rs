@@ -15,10 +15,54 @@ const HEIGHT: i64 = 400;
 
 /// Words that shops append to a title and that no cover would show.
 const APPENDED: &[&str] = &[
-    "key", "global", "europe", "row", "united", "states", "kingdom", "north", "america", "latin", "asia", "steam", "pc", "gog",
-    "com", "epic", "games", "origin", "ea", "app", "ubisoft", "connect", "uplay", "xbox", "live", "psn", "playstation",
-    "nintendo", "switch", "eshop", "battle", "net", "rockstar", "microsoft", "store", "windows", "code", "gift", "turkey",
-    "argentina", "brazil", "germany", "poland", "france", "eu", "us", "uk", "na",
+    "key",
+    "global",
+    "europe",
+    "row",
+    "united",
+    "states",
+    "kingdom",
+    "north",
+    "america",
+    "latin",
+    "asia",
+    "steam",
+    "pc",
+    "gog",
+    "com",
+    "epic",
+    "games",
+    "origin",
+    "ea",
+    "app",
+    "ubisoft",
+    "connect",
+    "uplay",
+    "xbox",
+    "live",
+    "psn",
+    "playstation",
+    "nintendo",
+    "switch",
+    "eshop",
+    "battle",
+    "net",
+    "rockstar",
+    "microsoft",
+    "store",
+    "windows",
+    "code",
+    "gift",
+    "turkey",
+    "argentina",
+    "brazil",
+    "germany",
+    "poland",
+    "france",
+    "eu",
+    "us",
+    "uk",
+    "na",
 ];
 
 /// `GET /covers/{slug}.svg`
@@ -26,14 +70,19 @@ pub(crate) async fn cover(Path(file): Path<String>) -> Response {
     let slug = file.strip_suffix(".svg").unwrap_or_default();
     let sound = !slug.is_empty()
         && slug.len() <= 200
-        && slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        && slug
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if !sound {
         return (StatusCode::NOT_FOUND, "no such cover").into_response();
     }
     let headers = [
         (header::CONTENT_TYPE, "image/svg+xml"),
         (header::CACHE_CONTROL, "public, max-age=604800"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'",
+        ),
     ];
     (headers, draw(slug)).into_response()
 }
@@ -67,7 +116,10 @@ fn draw(slug: &str) -> String {
         4 => shards(&mut svg, &mut shape, light),
         _ => orbit(&mut svg, &mut shape, light),
     }
-    let _infallible = write!(svg, "<rect y=\"190\" width=\"{WIDTH}\" height=\"210\" fill=\"url(#s)\"/>");
+    let _infallible = write!(
+        svg,
+        "<rect y=\"190\" width=\"{WIDTH}\" height=\"210\" fill=\"url(#s)\"/>"
+    );
     title(&mut svg, &words);
     svg.push_str("</svg>");
     svg
@@ -77,7 +129,11 @@ fn draw(slug: &str) -> String {
 fn words(slug: &str) -> Vec<&str> {
     let mut words: Vec<&str> = slug.split('-').filter(|word| !word.is_empty()).collect();
     // G2A's product id, or what keeps two equal titles apart.
-    while words.len() > 1 && words.last().is_some_and(|word| word.trim_start_matches('i').len() >= 8 && word.bytes().any(|b| b.is_ascii_digit())) {
+    while words.len() > 1
+        && words
+            .last()
+            .is_some_and(|word| word.trim_start_matches('i').len() >= 8 && word.bytes().any(|b| b.is_ascii_digit()))
+    {
         words.pop();
     }
     while words.len() > 1 && words.last().is_some_and(|word| APPENDED.contains(word)) {
@@ -118,14 +174,21 @@ fn title(svg: &mut String, words: &[&str]) {
 
 fn moon_and_ridges(svg: &mut String, dice: &mut Dice, light: i64, dark: i64) {
     let (x, y, r) = (70 + dice.below(160), 70 + dice.below(50), 34 + dice.below(30));
-    let _infallible = write!(svg, "<circle cx=\"{x}\" cy=\"{y}\" r=\"{r}\" fill=\"hsl({light} 85% 80%)\" opacity=\".92\"/>");
+    let _infallible = write!(
+        svg,
+        "<circle cx=\"{x}\" cy=\"{y}\" r=\"{r}\" fill=\"hsl({light} 85% 80%)\" opacity=\".92\"/>"
+    );
     for ridge in 0..3 {
         let base = 180 + ridge * 52;
         let mut path = format!("M0 {HEIGHT}V{}", base + dice.below(40));
         for step in 1..=6 {
             let _infallible = write!(path, "L{} {}", step * WIDTH / 6, base - 36 + dice.below(78));
         }
-        let _infallible = write!(svg, "<path d=\"{path}V{HEIGHT}Z\" fill=\"hsl({dark} 55% {}%)\" opacity=\".85\"/>", 26 - ridge * 8);
+        let _infallible = write!(
+            svg,
+            "<path d=\"{path}V{HEIGHT}Z\" fill=\"hsl({dark} 55% {}%)\" opacity=\".85\"/>",
+            26 - ridge * 8
+        );
     }
 }
 
@@ -153,7 +216,11 @@ fn rays(svg: &mut String, dice: &mut Dice, light: i64) {
             18 + dice.below(30)
         );
     }
-    let _infallible = write!(svg, "<circle cx=\"{x}\" cy=\"{y}\" r=\"{}\" fill=\"hsl({light} 90% 82%)\"/>", 16 + dice.below(22));
+    let _infallible = write!(
+        svg,
+        "<circle cx=\"{x}\" cy=\"{y}\" r=\"{}\" fill=\"hsl({light} 90% 82%)\"/>",
+        16 + dice.below(22)
+    );
 }
 
 fn city(svg: &mut String, dice: &mut Dice, light: i64, dark: i64) {
@@ -161,7 +228,11 @@ fn city(svg: &mut String, dice: &mut Dice, light: i64, dark: i64) {
     while x < WIDTH {
         let (width, height) = (22 + dice.below(34), 90 + dice.below(170));
         let top = HEIGHT - 60 - height;
-        let _infallible = write!(svg, "<rect x=\"{x}\" y=\"{top}\" width=\"{width}\" height=\"{HEIGHT}\" fill=\"hsl({dark} 50% {}%)\"/>", 10 + dice.below(9));
+        let _infallible = write!(
+            svg,
+            "<rect x=\"{x}\" y=\"{top}\" width=\"{width}\" height=\"{HEIGHT}\" fill=\"hsl({dark} 50% {}%)\"/>",
+            10 + dice.below(9)
+        );
         for _ in 0..5 {
             let _infallible = write!(
                 svg,
@@ -193,7 +264,13 @@ fn shards(svg: &mut String, dice: &mut Dice, light: i64) {
 fn orbit(svg: &mut String, dice: &mut Dice, light: i64) {
     let (x, y, r) = (90 + dice.below(120), 110 + dice.below(60), 46 + dice.below(30));
     for _ in 0..40 {
-        let _infallible = write!(svg, "<circle cx=\"{}\" cy=\"{}\" r=\"1\" fill=\"#fff\" opacity=\".{}\"/>", dice.below(WIDTH), dice.below(300), 30 + dice.below(60));
+        let _infallible = write!(
+            svg,
+            "<circle cx=\"{}\" cy=\"{}\" r=\"1\" fill=\"#fff\" opacity=\".{}\"/>",
+            dice.below(WIDTH),
+            dice.below(300),
+            30 + dice.below(60)
+        );
     }
     let tilt = dice.below(50) - 25;
     let _infallible = write!(
@@ -210,7 +287,9 @@ struct Dice(u64);
 
 impl Dice {
     fn new(seed: &str) -> Self {
-        Self(seed.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
+        Self(seed.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        }))
     }
 
     /// A number from 0 to `limit` − 1.
@@ -229,7 +308,10 @@ mod tests {
     #[test]
     fn a_cover_shows_the_title_and_not_what_shops_append() {
         assert_eq!(words("stellar-harvest-2-steam-key-global"), ["stellar", "harvest", "2"]);
-        assert_eq!(words("stellar-harvest-pc-xbox-live-key-united-states-10000000024005"), ["stellar", "harvest"]);
+        assert_eq!(
+            words("stellar-harvest-pc-xbox-live-key-united-states-10000000024005"),
+            ["stellar", "harvest"]
+        );
         assert_eq!(words("key"), ["key"]);
         assert!(draw("stellar-harvest-2-steam-key-global").contains(">STELLAR<"));
     }
@@ -244,7 +326,11 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_is_no_slug_has_no_cover() {
         for file in ["a\"b.svg", "A.svg", "../x.svg", ".svg", "a.png", "a<b.svg"] {
-            assert_eq!(cover(Path(file.to_owned())).await.status(), StatusCode::NOT_FOUND, "{file}");
+            assert_eq!(
+                cover(Path(file.to_owned())).await.status(),
+                StatusCode::NOT_FOUND,
+                "{file}"
+            );
         }
     }
 }

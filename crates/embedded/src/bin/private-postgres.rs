@@ -32,7 +32,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
             Some("--pg-bin") => {
-                options.bin_dir = Some(arguments.next().ok_or("name the folder after --pg-bin")?.into())
+                options.bin_dir = Some(arguments.next().ok_or("name the folder after --pg-bin")?.into());
             }
             Some("--fetch") => options.fetch = true,
             Some("--test-only") => options.durability = Durability::TestOnly,

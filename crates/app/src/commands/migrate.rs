@@ -1,0 +1,26 @@
+//! `lockstep migrate`
+
+use anyhow::{Context as _, Result};
+
+use crate::config::Config;
+use crate::database::{Database, Use};
+use crate::output::Output;
+
+/// Brings the schema up to date and lists what was brought.
+pub(crate) async fn run(config: &Config, output: &Output) -> Result<()> {
+    let database = Database::open(config, Use::Join).await?;
+    let brought = database.store.migrate().await.context("bringing the schema up to date");
+    let place = database.place.clone();
+    database.close().await;
+    let brought: Vec<String> = brought?
+        .into_iter()
+        .map(|(version, name)| format!("{version} {name}"))
+        .collect();
+    output.result(&serde_json::json!({ "database": place, "applied": brought }), || {
+        if brought.is_empty() {
+            "The schema is up to date.".to_owned()
+        } else {
+            format!("Applied:\n  {}", brought.join("\n  "))
+        }
+    })
+}

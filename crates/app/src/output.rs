@@ -1,0 +1,60 @@
+//! What commands say: results on stdout, as text for people or JSON for programs; progress and failures on stderr.
+
+#![expect(clippy::print_stderr, reason = "the one place where failures are told")]
+
+use std::io::Write as _;
+
+use anyhow::Result;
+use serde::Serialize;
+
+/// Where and how a command answers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Whether results are to be JSON.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// One result: as JSON on a line, or in words.
+    pub(crate) fn result(self, value: &impl Serialize, words: impl FnOnce() -> String) -> Result<()> {
+        if self.json {
+            self.line(&serde_json::to_string(value)?)
+        } else {
+            self.line(&words())
+        }
+    }
+
+    /// A line on stdout. A reader that went away (`lockstep … | head`) is no failure.
+    pub(crate) fn line(self, text: &str) -> Result<()> {
+        match writeln!(std::io::stdout().lock(), "{text}") {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            result => Ok(result?),
+        }
+    }
+
+    /// Why the command failed, with every cause that says something new.
+    pub(crate) fn failure(self, error: &anyhow::Error) {
+        let mut text = String::new();
+        for cause in error.chain().map(ToString::to_string) {
+            if !text.contains(&cause) {
+                if !text.is_empty() {
+                    text.push_str(": ");
+                }
+                text.push_str(&cause);
+            }
+        }
+        if self.json {
+            eprintln!("{}", serde_json::json!({ "error": text }));
+        } else {
+            eprintln!("lockstep: {text}");
+        }
+    }
+}

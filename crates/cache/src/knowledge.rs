@@ -1,0 +1,530 @@
+//! What this process knows of the invalidation log, and what follows from it for a copy.
+//!
+//! `look at the log → [this] → may this copy be served?`
+//!
+//! Invariants, on which the proof in `docs/consistency.md` stands:
+//! - every invalidation that the last look could see and [`Facts::base`] could not is in the tag maps;
+//! - what a look brought is in the maps before the look's time is published ([`Knowledge::known_at`]);
+//! - the time of a look is taken before its statement is sent.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use lockstep_store::Snapshot;
+use lockstep_store::invalidation::Look;
+
+use crate::clock;
+use crate::config::Mutant;
+use crate::entry::{Entry, Proof, identity_hash, tag_hash};
+
+/// Tags in one generation of the map, after which the older generation is forgotten: 64 thousand take some 5 MB.
+const TAGS_A_GENERATION: usize = 64 * 1024;
+/// Transactions remembered one by one for each tag.
+const NEWEST: usize = 4;
+
+/// Why a copy is not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The log has not been seen for longer than the lease.
+    Lease,
+    /// A tag was invalidated by a transaction that the copy has not seen.
+    Tag,
+    /// The copy is older than what the tags remember.
+    Horizon,
+    /// The copy was read from another database, or it is not known which.
+    Identity,
+}
+
+/// The transactions that made one tag untrue.
+#[derive(Debug, Clone, Copy, Default)]
+struct Marks {
+    /// The newest of them, descending; 0 where there are fewer.
+    newest: [u64; NEWEST],
+    /// The newest one that had to make room.
+    floor: u64,
+}
+
+impl Marks {
+    fn add(&mut self, xid: u64) {
+        let Some(place) = self.newest.iter().position(|known| *known <= xid) else {
+            self.floor = self.floor.max(xid);
+            return;
+        };
+        if self.newest[place] == xid {
+            return;
+        }
+        self.floor = self.floor.max(self.newest[NEWEST - 1]);
+        self.newest.copy_within(place..NEWEST - 1, place + 1);
+        self.newest[place] = xid;
+    }
+
+    fn allow(&self, stamp: &Snapshot, mutant: Mutant) -> bool {
+        (self.floor == 0 || stamp.xmin > self.floor)
+            && self.newest.iter().all(|xid| *xid == 0 || sees(stamp, *xid, mutant))
+    }
+}
+
+fn sees(stamp: &Snapshot, xid: u64, mutant: Mutant) -> bool {
+    if mutant.forgets_running() {
+        return xid < stamp.xmax;
+    }
+    stamp.sees(xid)
+}
+
+/// Whether everything that `earlier` sees is seen by `later` too.
+pub(crate) fn covers(later: &Snapshot, earlier: &Snapshot) -> bool {
+    later.xmax >= earlier.xmax && later.running.iter().all(|xid| !earlier.sees(*xid))
+}
+
+type Tags = HashMap<u64, Marks, foldhash::fast::RandomState>;
+
+#[derive(Debug)]
+struct Facts {
+    /// Which database; 0 before the first look.
+    identity: u64,
+    /// The janitor's: the log has forgotten transactions below this number.
+    floor: u64,
+    /// A copy has to see everything that this snapshot sees, because the tags remember only what came later.
+    base: Snapshot,
+    /// Invalidations that `base` does not see and `young_base` does.
+    old: Tags,
+    /// Invalidations that `young_base` does not see.
+    young: Tags,
+    young_base: Snapshot,
+}
+
+/// What this process knows of the log.
+#[derive(Debug)]
+pub(crate) struct Knowledge {
+    facts: RwLock<Facts>,
+    /// Counts the changes of `facts`; changed only while they are locked for writing.
+    generation: AtomicU64,
+    /// When the last look that succeeded began ([`clock::now`]); 0 before the first.
+    known_at: AtomicU64,
+    lease: u64,
+    tags_a_generation: usize,
+    mutant: Mutant,
+}
+
+impl Knowledge {
+    pub(crate) fn new(lease: Duration, mutant: Mutant) -> Self {
+        Self {
+            tags_a_generation: TAGS_A_GENERATION,
+            facts: RwLock::new(Facts {
+                identity: 0,
+                floor: 0,
+                base: Snapshot::ORIGIN,
+                old: Tags::default(),
+                young: Tags::default(),
+                young_base: Snapshot::ORIGIN,
+            }),
+            generation: AtomicU64::new(1),
+            known_at: AtomicU64::new(0),
+            lease: clock::nanos(lease),
+            mutant,
+        }
+    }
+
+    /// When the last look began.
+    pub(crate) fn known_at(&self) -> u64 {
+        self.known_at.load(Ordering::Acquire)
+    }
+
+    /// Whether the log was seen lately enough at `now` to serve copies.
+    pub(crate) fn lease_is_live(&self, now: u64) -> bool {
+        let known_at = self.known_at();
+        known_at != 0 && (now.saturating_sub(known_at) <= self.lease || self.mutant.has_no_lease())
+    }
+
+    /// The database that copies have to come from; 0 before the first look.
+    pub(crate) fn identity(&self) -> u64 {
+        self.read().identity
+    }
+
+    /// Whether `entry` may be served at `now`.
+    ///
+    /// The time of the last look is read first. It was published after what the look brought, so whatever is compared
+    /// afterwards contains that.
+    pub(crate) fn prove(&self, entry: &Entry, now: u64) -> Result<(), Refusal> {
+        if !self.lease_is_live(now) {
+            return Err(Refusal::Lease);
+        }
+        if entry.checked.load(Ordering::Relaxed) == self.generation.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let generation = self.check(&entry.proof)?;
+        entry.checked.store(generation, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether nothing that is known speaks against a value; the generation of the knowledge that says so.
+    pub(crate) fn check(&self, proof: &Proof) -> Result<u64, Refusal> {
+        let facts = self.read();
+        let generation = self.generation.load(Ordering::Relaxed);
+        if self.mutant.believes_everything() {
+            return Ok(generation);
+        }
+        if facts.identity == 0 || proof.identity != facts.identity {
+            return Err(Refusal::Identity);
+        }
+        if proof.stamp.xmin < facts.floor || (!covers(&proof.stamp, &facts.base) && !self.mutant.forgets_running()) {
+            return Err(Refusal::Horizon);
+        }
+        for generation in [&facts.young, &facts.old] {
+            if generation.is_empty() {
+                continue;
+            }
+            for tag in &proof.tags {
+                if generation
+                    .get(tag)
+                    .is_some_and(|marks| !marks.allow(&proof.stamp, self.mutant))
+                {
+                    return Err(Refusal::Tag);
+                }
+            }
+        }
+        Ok(generation)
+    }
+
+    /// Takes in a look that began at `began` and asked for what had become visible since the look before it, or, with
+    /// `anew`, for everything.
+    pub(crate) fn learn(&self, look: &Look, began: u64, anew: bool) -> bool {
+        let mut facts = self.write();
+        let changed = anew || !look.complete || !look.news.is_empty() || look.floor > facts.floor;
+        if anew {
+            facts.identity = identity_hash(&look.identity);
+            facts.floor = 0;
+            facts.base = Snapshot::ORIGIN;
+            facts.young_base = Snapshot::ORIGIN;
+            facts.old.clear();
+            facts.young.clear();
+        }
+        facts.floor = facts.floor.max(look.floor);
+        if look.complete {
+            for news in &look.news {
+                for tag in &news.tags {
+                    match facts.young.entry(tag_hash(tag)) {
+                        Slot::Occupied(mut slot) => slot.get_mut().add(news.xid),
+                        Slot::Vacant(slot) => slot.insert(Marks::default()).add(news.xid),
+                    }
+                }
+            }
+            if facts.young.len() > self.tags_a_generation {
+                facts.old = std::mem::take(&mut facts.young);
+                facts.base = std::mem::replace(&mut facts.young_base, look.snapshot.clone());
+            }
+        } else {
+            // Too much has happened to remember it tag by tag: only what has seen all of it is believed.
+            facts.old.clear();
+            facts.young.clear();
+            facts.base = look.snapshot.clone();
+            facts.young_base = look.snapshot.clone();
+        }
+        if changed {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+        drop(facts);
+        self.known_at.fetch_max(began, Ordering::AcqRel);
+        changed
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Facts> {
+        self.facts.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Facts> {
+        self.facts.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    fn remembered(&self) -> usize {
+        let facts = self.read();
+        facts.old.len() + facts.young.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_store::invalidation::Invalidation;
+    use proptest::prelude::*;
+    use proptest::strategy::ValueTree as _;
+
+    const DATABASE: &str = "one";
+    const MOST_ROWS: usize = 6;
+
+    /// PostgreSQL as far as the protocol is concerned: numbers are given out in order, transactions end in any order,
+    /// a log row becomes visible with its transaction.
+    #[derive(Default)]
+    struct Database {
+        next: u64,
+        running: Vec<(u64, Vec<u8>)>,
+        /// Committed, and not pruned.
+        log: Vec<(u64, Vec<u8>)>,
+        /// Committed, whether pruned or not: the truth.
+        history: Vec<(u64, Vec<u8>)>,
+        floor: u64,
+    }
+
+    impl Database {
+        fn snapshot(&self) -> Snapshot {
+            let mut running: Vec<u64> = self.running.iter().map(|(xid, _)| *xid).collect();
+            running.sort_unstable();
+            Snapshot {
+                xmin: running.first().copied().unwrap_or(self.next),
+                xmax: self.next,
+                running,
+            }
+        }
+
+        fn look(&self, last: &Snapshot) -> Look {
+            let news: Vec<Invalidation> = self
+                .log
+                .iter()
+                .filter(|(xid, _)| *xid >= last.xmin && !last.sees(*xid))
+                .map(|(xid, tags)| Invalidation {
+                    xid: *xid,
+                    tags: tags.iter().map(u8::to_string).collect(),
+                })
+                .collect();
+            let complete = news.len() <= MOST_ROWS;
+            Look {
+                snapshot: self.snapshot(),
+                news: if complete { news } else { Vec::new() },
+                complete,
+                identity: DATABASE.into(),
+                floor: self.floor,
+            }
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Begin(Vec<u8>),
+        Commit(prop::sample::Index),
+        Abort(prop::sample::Index),
+        Load(Vec<u8>),
+        Look,
+        /// Forget rows up to this one, whoever has seen them.
+        Prune(prop::sample::Index),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let tags = || prop::collection::vec(0_u8..5, 1..4);
+        prop_oneof![
+            4 => tags().prop_map(Step::Begin),
+            4 => any::<prop::sample::Index>().prop_map(Step::Commit),
+            1 => any::<prop::sample::Index>().prop_map(Step::Abort),
+            4 => tags().prop_map(Step::Load),
+            3 => Just(Step::Look),
+            1 => any::<prop::sample::Index>().prop_map(Step::Prune),
+        ]
+    }
+
+    /// Runs a history; the copies that were believed although a change was missing in them.
+    fn believed_wrongly(steps: Vec<Step>, tags_a_generation: usize, mutant: Mutant) -> Vec<String> {
+        let mut knowledge = Knowledge::new(Duration::from_millis(250), mutant);
+        knowledge.tags_a_generation = tags_a_generation;
+        let mut database = Database {
+            next: 3,
+            ..Database::default()
+        };
+        let mut last = Snapshot::ORIGIN;
+        let mut anew = true;
+        let mut copies: Vec<(Proof, Vec<u8>)> = Vec::new();
+        let mut wrong = Vec::new();
+        for step in steps {
+            match step {
+                Step::Begin(tags) => {
+                    database.running.push((database.next, tags));
+                    database.next += 1;
+                }
+                Step::Commit(which) if !database.running.is_empty() => {
+                    let done = database.running.remove(which.index(database.running.len()));
+                    database.log.push(done.clone());
+                    database.history.push(done);
+                }
+                Step::Abort(which) if !database.running.is_empty() => {
+                    database.running.remove(which.index(database.running.len()));
+                }
+                Step::Load(tags) => {
+                    let proof = Proof {
+                        stamp: database.snapshot(),
+                        tags: tags.iter().map(|tag| tag_hash(&tag.to_string())).collect(),
+                        identity: identity_hash(DATABASE),
+                        repeatable: true,
+                    };
+                    copies.push((proof, tags));
+                }
+                Step::Look => {
+                    let look = database.look(&last);
+                    knowledge.learn(&look, 1, anew);
+                    (last, anew) = (look.snapshot, false);
+                }
+                Step::Prune(which) if !database.log.is_empty() => {
+                    let gone: Vec<_> = database.log.drain(..=which.index(database.log.len())).collect();
+                    let newest = gone.iter().map(|(xid, _)| xid + 1).max().unwrap_or(0);
+                    database.floor = database.floor.max(newest);
+                }
+                Step::Commit(_) | Step::Abort(_) | Step::Prune(_) => {}
+            }
+            for (proof, tags) in &copies {
+                let misses = |(xid, changed): &&(u64, Vec<u8>)| {
+                    last.sees(*xid) && !proof.stamp.sees(*xid) && changed.iter().any(|tag| tags.contains(tag))
+                };
+                if let (Ok(_), Some(missed)) = (knowledge.check(proof), database.history.iter().find(misses)) {
+                    wrong.push(format!("{proof:?} lacks {missed:?}, known since {last}"));
+                }
+            }
+        }
+        wrong
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn no_copy_is_believed_that_lacks_a_known_change(
+            steps in prop::collection::vec(step(), 1..120),
+            tags_a_generation in prop_oneof![Just(1_usize), Just(2), Just(4), Just(1000)],
+        ) {
+            prop_assert_eq!(believed_wrongly(steps, tags_a_generation, Mutant::None), Vec::<String>::new());
+        }
+
+        #[test]
+        fn marks_allow_no_stamp_that_lacks_one_of_the_transactions(
+            xids in prop::collection::vec(3_u64..60, 0..20),
+            (xmin, mut offsets) in (3_u64..60, prop::collection::btree_set(0_u64..20, 0..5)),
+        ) {
+            let running: Vec<u64> = std::mem::take(&mut offsets).into_iter().map(|offset| xmin + offset).collect();
+            let stamp = Snapshot { xmin, xmax: running.last().map_or(xmin, |last| last + 1), running };
+            let mut marks = Marks::default();
+            for xid in &xids {
+                marks.add(*xid);
+            }
+            if marks.allow(&stamp, Mutant::None) {
+                prop_assert!(xids.iter().all(|xid| stamp.sees(*xid)));
+            }
+            // And the other way round, as long as nothing had to make room.
+            let distinct: std::collections::BTreeSet<_> = xids.iter().collect();
+            if distinct.len() <= NEWEST && xids.iter().all(|xid| stamp.sees(*xid)) {
+                prop_assert!(marks.allow(&stamp, Mutant::None));
+            }
+        }
+    }
+
+    #[test]
+    fn the_model_finds_a_reader_that_forgets_running_transactions() {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let strategy = prop::collection::vec(step(), 60..120);
+        let found = (0..500).any(|_| {
+            let steps = strategy.new_tree(&mut runner).unwrap().current();
+            !believed_wrongly(steps, 1000, Mutant::ForgetsRunning).is_empty()
+        });
+        assert!(found);
+    }
+
+    fn look(snapshot: &str, news: &[(u64, &[&str])]) -> Look {
+        Look {
+            snapshot: snapshot.parse().unwrap(),
+            news: news
+                .iter()
+                .map(|(xid, tags)| Invalidation {
+                    xid: *xid,
+                    tags: tags.iter().map(ToString::to_string).collect(),
+                })
+                .collect(),
+            complete: true,
+            identity: DATABASE.into(),
+            floor: 0,
+        }
+    }
+
+    fn proof(stamp: &str, tag: &str) -> Proof {
+        Proof {
+            stamp: stamp.parse().unwrap(),
+            tags: [tag_hash(tag)].into(),
+            identity: identity_hash(DATABASE),
+            repeatable: true,
+        }
+    }
+
+    #[test]
+    fn only_the_tag_that_was_invalidated_is_refused() {
+        let knowledge = Knowledge::new(Duration::from_secs(1), Mutant::None);
+        assert_eq!(
+            knowledge.check(&proof("10:10:", "a")),
+            Err(Refusal::Identity),
+            "nothing is known yet"
+        );
+        knowledge.learn(&look("12:12:", &[(11, &["a"])]), 1, true);
+        assert_eq!(knowledge.check(&proof("11:11:", "a")), Err(Refusal::Tag));
+        assert_eq!(
+            knowledge.check(&proof("11:13:11", "a")),
+            Err(Refusal::Tag),
+            "it was still running"
+        );
+        assert!(knowledge.check(&proof("12:12:", "a")).is_ok());
+        assert!(knowledge.check(&proof("10:10:", "b")).is_ok());
+    }
+
+    #[test]
+    fn a_value_of_another_database_is_refused() {
+        let knowledge = Knowledge::new(Duration::from_secs(1), Mutant::None);
+        knowledge.learn(&look("12:12:", &[]), 1, true);
+        let mut other = proof("12:12:", "a");
+        other.identity = identity_hash("another");
+        assert_eq!(knowledge.check(&other), Err(Refusal::Identity));
+    }
+
+    #[test]
+    fn what_the_log_has_forgotten_is_not_believed() {
+        let knowledge = Knowledge::new(Duration::from_secs(1), Mutant::None);
+        let mut pruned = look("30:30:", &[]);
+        pruned.floor = 20;
+        knowledge.learn(&pruned, 1, true);
+        assert_eq!(knowledge.check(&proof("19:19:", "a")), Err(Refusal::Horizon));
+        assert!(knowledge.check(&proof("20:20:", "a")).is_ok());
+    }
+
+    #[test]
+    fn after_more_than_can_be_told_only_what_saw_all_of_it_is_believed() {
+        let knowledge = Knowledge::new(Duration::from_secs(1), Mutant::None);
+        knowledge.learn(&look("12:12:", &[]), 1, true);
+        let mut flood = look("20:30:20", &[]);
+        flood.complete = false;
+        knowledge.learn(&flood, 1, false);
+        assert_eq!(knowledge.check(&proof("20:25:20", "a")), Err(Refusal::Horizon));
+        assert_eq!(knowledge.check(&proof("20:30:20,25", "a")), Err(Refusal::Horizon));
+        assert!(knowledge.check(&proof("20:30:20", "a")).is_ok());
+        assert!(knowledge.check(&proof("31:31:", "a")).is_ok());
+    }
+
+    #[test]
+    fn the_lease_ends_by_itself() {
+        let knowledge = Knowledge::new(Duration::from_nanos(250), Mutant::None);
+        assert!(!knowledge.lease_is_live(1), "nothing was seen yet");
+        knowledge.learn(&look("12:12:", &[]), 1_000, true);
+        assert!(knowledge.lease_is_live(1_000) && knowledge.lease_is_live(1_250));
+        assert!(!knowledge.lease_is_live(1_251));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut knowledge = Knowledge::new(Duration::from_secs(1), Mutant::None);
+        knowledge.tags_a_generation = 100;
+        for xid in 10..2_000_u64 {
+            let tag = format!("t{xid}");
+            knowledge.learn(
+                &look(&format!("{0}:{0}:", xid + 1), &[(xid, &[tag.as_str()])]),
+                xid,
+                xid == 10,
+            );
+        }
+        assert!(knowledge.remembered() <= 202, "{}", knowledge.remembered());
+        assert_eq!(knowledge.check(&proof("15:15:", "t20")), Err(Refusal::Horizon));
+        assert!(knowledge.check(&proof("2000:2000:", "t20")).is_ok());
+    }
+}

@@ -1,0 +1,206 @@
+//! Looks at the invalidation log: regularly, when woken, and when somebody has to know now.
+//!
+//! Being woken is luck: it makes changes visible within milliseconds, and nothing rests on it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lockstep_store::invalidation::Look;
+use lockstep_store::{Snapshot, Store, StoreError};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::knowledge::covers;
+use crate::tally::add;
+use crate::{Inner, ReadError, clock};
+
+/// A look that takes longer is given up: by then the lease is long gone.
+const LOOK_LIMIT: Duration = Duration::from_secs(1);
+/// Commits of this process within this time share one look and one wake-up of the other processes.
+const GATHER: Duration = Duration::from_millis(2);
+/// Pauses before the wake-up connection is tried again.
+const RELISTEN_MIN: Duration = Duration::from_millis(50);
+const RELISTEN_MAX: Duration = Duration::from_secs(5);
+/// How often counts are handed to the recorder of metrics.
+const PUBLISH: Duration = Duration::from_secs(1);
+
+/// The one who looks.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    /// Connections of its own: one to look, one to listen, one to wake.
+    log: Store,
+    /// Held while looking.
+    seen: tokio::sync::Mutex<Seen>,
+    /// For [`crate::Status`].
+    identity: Mutex<Option<String>>,
+    wake: Notify,
+}
+
+#[derive(Debug)]
+struct Seen {
+    last: Snapshot,
+    identity: Option<String>,
+    /// The last look failed, and that was logged.
+    blind: bool,
+}
+
+impl Poller {
+    pub(crate) fn new(store: &Store) -> Self {
+        Self {
+            log: store.apart(3),
+            seen: tokio::sync::Mutex::new(Seen {
+                last: Snapshot::ORIGIN,
+                identity: None,
+                blind: false,
+            }),
+            identity: Mutex::new(None),
+            wake: Notify::new(),
+        }
+    }
+
+    pub(crate) fn identity(&self) -> Option<String> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    #[cfg(feature = "mutants")]
+    pub(crate) async fn stand_still(&self, time: Duration) {
+        let _seen = self.seen.lock().await;
+        sleep(time).await;
+    }
+}
+
+impl Inner {
+    /// Looks at the log, unless a look that began after this call has been made meanwhile.
+    pub(crate) async fn catch_up(&self) -> Result<(), ReadError> {
+        let asked = clock::now();
+        let mut seen = self.poller.seen.lock().await;
+        if self.knowledge.known_at() > asked {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let result = self.look(&mut seen).await;
+        metrics::histogram!("lockstep_cache_poll_seconds").record(began.elapsed());
+        add(&self.tally.polls);
+        match &result {
+            Ok(()) if seen.blind => {
+                seen.blind = false;
+                tracing::info!("the invalidation log can be read again");
+            }
+            Ok(()) => {}
+            Err(error) => {
+                add(&self.tally.poll_errors);
+                if !seen.blind {
+                    seen.blind = true;
+                    tracing::warn!(
+                        error = error as &dyn std::error::Error,
+                        "the invalidation log cannot be read; no copies are served until it can: {error}"
+                    );
+                }
+            }
+        }
+        Ok(result?)
+    }
+
+    async fn look(&self, seen: &mut Seen) -> Result<(), StoreError> {
+        let mut began = clock::now();
+        let mut look = self.ask(&seen.last).await?;
+        let same = |look: &Look, seen: &Seen| {
+            seen.identity.as_ref() == Some(&look.identity) && covers(&look.snapshot, &seen.last)
+        };
+        let anew = !same(&look, seen);
+        if anew && seen.last != Snapshot::ORIGIN {
+            // The question was put in another database's numbers.
+            tracing::warn!(
+                "this is another database now (restored, promoted, or recovered from a crash); all copies are forgotten"
+            );
+            *seen = Seen {
+                last: Snapshot::ORIGIN,
+                identity: None,
+                blind: seen.blind,
+            };
+            began = clock::now();
+            look = self.ask(&seen.last).await?;
+        }
+        if self.knowledge.learn(&look, began, anew) {
+            self.news.send_modify(|count| *count += 1);
+        }
+        if anew {
+            *self.poller.identity.lock().unwrap_or_else(PoisonError::into_inner) = Some(look.identity.clone());
+        }
+        seen.last = look.snapshot;
+        seen.identity = Some(look.identity);
+        Ok(())
+    }
+
+    async fn ask(&self, last: &Snapshot) -> Result<Look, StoreError> {
+        timeout(LOOK_LIMIT, self.poller.log.look_at_invalidations(last))
+            .await
+            .unwrap_or_else(|_| Err(StoreError::timed_out()))
+    }
+}
+
+/// Starts the background work of `inner`.
+pub(crate) fn spawn(inner: &Arc<Inner>) {
+    let run = Arc::clone(inner);
+    inner.tasks.spawn(async move {
+        run.stop.run_until_cancelled(keep_looking(&run)).await;
+    });
+    let run = Arc::clone(inner);
+    inner.tasks.spawn(async move {
+        run.stop.run_until_cancelled(tell_others(&run)).await;
+    });
+    let run = Arc::clone(inner);
+    inner.tasks.spawn(async move {
+        run.stop.run_until_cancelled(listen(&run)).await;
+    });
+    if inner.redis.is_some() {
+        let run = Arc::clone(inner);
+        inner.tasks.spawn(async move {
+            if let Some(redis) = &run.redis {
+                redis.watch(&run.stop).await;
+            }
+        });
+    }
+}
+
+async fn keep_looking(inner: &Inner) {
+    let mut published = Instant::now();
+    loop {
+        // Which of the two it is does not matter.
+        timeout(inner.config.poll, inner.poller.wake.notified()).await.ok();
+        // Logged there; the lease runs out by itself.
+        inner.catch_up().await.ok();
+        if published.elapsed() >= PUBLISH {
+            published = Instant::now();
+            inner.publish();
+        }
+    }
+}
+
+/// After commits of this process: look at once, and let the others look.
+async fn tell_others(inner: &Inner) {
+    let mut commits = inner.store.commits();
+    while commits.changed().await.is_ok() {
+        sleep(GATHER).await;
+        commits.mark_unchanged();
+        let (_, woken) = tokio::join!(inner.catch_up(), inner.poller.log.wake_all());
+        if let Err(error) = woken {
+            tracing::debug!("the other processes were not woken: {error}");
+        }
+    }
+}
+
+async fn listen(inner: &Inner) {
+    let mut pause = RELISTEN_MIN;
+    loop {
+        if let Ok(mut wakeups) = inner.poller.log.wakeups().await {
+            inner.poller.wake.notify_one();
+            while wakeups.next().await.is_ok() {
+                pause = RELISTEN_MIN;
+                inner.poller.wake.notify_one();
+            }
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(RELISTEN_MAX);
+    }
+}

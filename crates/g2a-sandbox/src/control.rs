@@ -1,0 +1,460 @@
+//! The control surface: what a test, a demo or a person may do to the sandbox that no customer of G2A could.
+//!
+//! [`Control`] is the typed form for code in the same process; `/control/...` is the same over HTTP, without
+//! credentials, for everybody who can reach the port. Bodies are JSON; 400, 415 and 422 say what is wrong with one.
+//!
+//! | address | methods |
+//! |---|---|
+//! | `/control/knobs` | GET; PUT replaces (what is missing gets its default); PATCH sets the named ones |
+//! | `/control/faults` | GET; POST adds one [`FaultRule`] or a list; DELETE removes all |
+//! | `/control/products` | GET `?page&size`, in stock or not; POST adds a product |
+//! | `/control/products/{id}` | GET; PATCH sets fields, null removes one; DELETE |
+//! | `/control/orders/{id}/refund` | POST |
+//! | `/control/wallet` | GET; PUT `{"balance": 12.34}` |
+//! | `/control/ledger` | GET |
+//! | `/control/requests` | GET `?last=100`: counts, and the last requests |
+//! | `/control/clock` | GET; POST `{"advance_seconds": 60}` |
+//! | `/control/drift` | GET; PUT `{"per_second": 2}`; POST `{"changes": 10}` makes them now, at most 100,000 |
+//! | `/control/reset` | POST |
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State as Axum};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use chrono::{DateTime, Utc};
+use http::StatusCode;
+use lockstep_domain::Money;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::catalogue::{Filter, LoadError, loose_value};
+use crate::faults::FaultRule;
+use crate::knobs::Knobs;
+use crate::market::Ledger;
+use crate::state::{RequestCounts, RequestRecord, Shared, State};
+
+/// A handle on a running sandbox. Clones are handles on the same one.
+#[derive(Clone)]
+pub struct Control {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
+}
+
+/// The sandbox's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockReading {
+    /// The present moment as the sandbox sees it.
+    pub now: DateTime<Utc>,
+    /// How far it was moved since the start, in seconds.
+    pub offset_seconds: i64,
+}
+
+impl Control {
+    /// The switches as they are.
+    pub fn knobs(&self) -> Knobs {
+        self.shared.lock().knobs.clone()
+    }
+
+    /// Replaces all switches.
+    pub fn set_knobs(&self, knobs: Knobs) {
+        self.shared.lock().knobs = knobs;
+    }
+
+    /// Changes some switches.
+    pub fn change_knobs(&self, change: impl FnOnce(&mut Knobs)) {
+        change(&mut self.shared.lock().knobs);
+    }
+
+    /// Adds a fault rule after those that are there.
+    pub fn add_fault(&self, rule: FaultRule) {
+        self.shared.lock().rules.push(rule);
+    }
+
+    /// The rules that can still act, with what is left of their counts.
+    pub fn faults(&self) -> Vec<FaultRule> {
+        self.shared.lock().rules.clone()
+    }
+
+    /// Removes all fault rules.
+    pub fn clear_faults(&self) {
+        self.shared.lock().rules.clear();
+    }
+
+    /// How many products there are, in stock or not.
+    pub fn product_count(&self) -> usize {
+        self.shared.lock().goods.len()
+    }
+
+    /// A product as the API would show it, or `None`.
+    pub fn product(&self, id: &str) -> Option<Value> {
+        self.shared.lock().goods.value(id.parse().ok()?)
+    }
+
+    /// One page of all products by ascending id, in stock or not. Pages count from 1.
+    pub fn products(&self, page: usize, size: usize) -> Vec<Value> {
+        let mut state = self.shared.lock();
+        let (_, ids) = state.goods.page(&Filter::everything(), page, size, true);
+        ids.into_iter().filter_map(|id| state.goods.value(id)).collect()
+    }
+
+    /// Adds a product in G2A's JSON form, odd or not, and returns the id under which it is found: its own, or a free
+    /// one when it has none that is a number. One of the same id is replaced. Where it does not say when it changed,
+    /// it changed now.
+    pub fn add_product(&self, mut product: Map<String, Value>) -> String {
+        let mut state = self.shared.lock();
+        let now = state.settle();
+        product
+            .entry("updated_at")
+            .or_insert_with(|| crate::catalogue::write_time(now).into());
+        state.goods.add(product).to_string()
+    }
+
+    /// Sets JSON fields of a product; null removes a field. The product counts as changed now unless the patch has
+    /// an `updated_at`. False when there is no such product.
+    pub fn patch_product(&self, id: &str, patch: Map<String, Value>) -> bool {
+        let Ok(id) = id.parse() else { return false };
+        let mut state = self.shared.lock();
+        let now = state.settle();
+        state.goods.patch(id, patch, now)
+    }
+
+    /// Sets both prices of a product. False when there is no such product.
+    pub fn set_price(&self, id: &str, min_price: Money, retail_min_price: Money) -> bool {
+        self.change(id, |state, id, now| {
+            state.goods.change(id, |product| {
+                product.min_price = min_price;
+                product.retail_min_price = retail_min_price;
+                product.updated_at = Some(now);
+            })
+        })
+    }
+
+    /// Sets the stock of a product; negative counts as none. False when there is no such product.
+    pub fn set_stock(&self, id: &str, quantity: i64) -> bool {
+        self.change(id, |state, id, now| {
+            state.goods.change(id, |product| {
+                product.quantity = quantity.max(0);
+                product.updated_at = Some(now);
+            })
+        })
+    }
+
+    /// Takes a product off the market. False when there is no such product.
+    pub fn remove_product(&self, id: &str) -> bool {
+        self.change(id, |state, id, _| state.goods.remove(id))
+    }
+
+    fn change(&self, id: &str, change: impl FnOnce(&mut State, u64, DateTime<Utc>) -> bool) -> bool {
+        let Ok(id) = id.parse() else { return false };
+        let mut state = self.shared.lock();
+        let now = state.settle();
+        change(&mut state, id, now)
+    }
+
+    /// What is in the wallet.
+    pub fn wallet(&self) -> Money {
+        let mut state = self.shared.lock();
+        state.settle();
+        state.market.wallet()
+    }
+
+    /// Sets what is in the wallet. The ledger's sums do not change.
+    pub fn set_wallet(&self, balance: Money) {
+        self.shared.lock().market.set_wallet(balance);
+    }
+
+    /// What really happened so far.
+    pub fn ledger(&self) -> Ledger {
+        let mut state = self.shared.lock();
+        state.settle();
+        state.market.ledger()
+    }
+
+    /// The supplier refunds a paid order without a word. False when there is no such order, it is not paid, or it was
+    /// refunded before.
+    pub fn refund(&self, order_id: &str) -> bool {
+        self.change(order_id, |state, id, _| state.market.refund(id))
+    }
+
+    /// How many requests to `/v1` came in since the start or the last reset.
+    pub fn request_counts(&self) -> RequestCounts {
+        self.shared.lock().counts.clone()
+    }
+
+    /// The last requests to `/v1`, oldest first, at most `last` and at most 20,000.
+    pub fn requests(&self, last: usize) -> Vec<RequestRecord> {
+        let state = self.shared.lock();
+        state
+            .log
+            .iter()
+            .skip(state.log.len().saturating_sub(last))
+            .cloned()
+            .collect()
+    }
+
+    /// The sandbox's clock.
+    pub fn clock(&self) -> ClockReading {
+        let state = self.shared.lock();
+        ClockReading {
+            now: state.clock.now(),
+            offset_seconds: state.clock.offset_seconds(),
+        }
+    }
+
+    /// Moves the sandbox's clock forward by whole seconds; what becomes due by that happens.
+    pub fn advance_clock(&self, seconds: u64) {
+        let mut state = self.shared.lock();
+        state.clock.advance(seconds);
+        state.settle();
+    }
+
+    /// Changes per second that the catalogue makes by itself.
+    pub fn drift_per_second(&self) -> u32 {
+        self.shared.lock().drift_per_second
+    }
+
+    /// Sets how many changes per second the catalogue makes by itself; 0 is none.
+    pub fn set_drift_per_second(&self, changes: u32) {
+        self.shared.lock().drift_per_second = changes;
+        self.shared.drift_changed.notify_one();
+    }
+
+    /// Makes so many random changes at once, without waiting for the drift.
+    pub fn drift_now(&self, changes: u32) {
+        let mut state = self.shared.lock();
+        let now = state.settle();
+        let State { goods, dice, .. } = &mut *state;
+        for _ in 0..changes {
+            goods.drift(dice, now);
+        }
+    }
+
+    /// Back to the beginning: catalogue, switches, wallet, clock and drift as they were at the start, no orders, no
+    /// faults, no requests. Connections and the address stay.
+    ///
+    /// # Errors
+    /// [`LoadError`] when a catalogue file cannot be read again; then nothing has changed.
+    pub fn reset(&self) -> Result<(), LoadError> {
+        let fresh = State::new(&self.shared.config)?;
+        *self.shared.lock() = fresh;
+        self.shared.drift_changed.notify_one();
+        Ok(())
+    }
+}
+
+/// Why the control surface refused, as JSON `{"error": ...}`.
+struct Refused(StatusCode, String);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+fn bad<E: std::fmt::Display>(error: E) -> Refused {
+    Refused(StatusCode::BAD_REQUEST, format!("{error:#}"))
+}
+
+fn found(done: bool) -> Result<StatusCode, Refused> {
+    if done {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Refused(
+            StatusCode::NOT_FOUND,
+            "nothing of that id, or nothing to do".to_owned(),
+        ))
+    }
+}
+
+/// The routes under `/control`.
+pub(crate) fn routes(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/knobs", get(read_knobs).put(put_knobs).patch(patch_knobs))
+        .route("/faults", get(read_faults).post(add_faults).delete(clear_faults))
+        .route("/products", get(list_products).post(add_product))
+        .route(
+            "/products/{id}",
+            get(read_product).patch(patch_product).delete(remove_product),
+        )
+        .route("/orders/{id}/refund", post(refund))
+        .route("/wallet", get(read_wallet).put(put_wallet))
+        .route(
+            "/ledger",
+            get(async |Axum(control): Axum<Control>| Json(control.ledger())),
+        )
+        .route("/requests", get(read_requests))
+        .route(
+            "/clock",
+            get(async |Axum(control): Axum<Control>| Json(control.clock())).post(advance_clock),
+        )
+        .route("/drift", get(read_drift).put(put_drift).post(drift_now))
+        .route("/reset", post(reset))
+        .with_state(Control { shared })
+}
+
+async fn read_knobs(Axum(control): Axum<Control>) -> Json<Knobs> {
+    Json(control.knobs())
+}
+
+async fn put_knobs(Axum(control): Axum<Control>, Json(knobs): Json<Knobs>) -> Json<Knobs> {
+    control.set_knobs(knobs);
+    read_knobs(Axum(control)).await
+}
+
+/// Sets the named switches and leaves the others.
+async fn patch_knobs(
+    Axum(control): Axum<Control>,
+    Json(patch): Json<Map<String, Value>>,
+) -> Result<Json<Knobs>, Refused> {
+    let mut state = control.shared.lock();
+    let mut merged = serde_json::to_value(&state.knobs).map_err(bad)?;
+    if let Value::Object(knobs) = &mut merged {
+        knobs.extend(patch);
+    }
+    state.knobs = serde_json::from_value(merged).map_err(bad)?;
+    Ok(Json(state.knobs.clone()))
+}
+
+/// One rule or a list of rules.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Rules {
+    Many(Vec<FaultRule>),
+    One(FaultRule),
+}
+
+async fn read_faults(Axum(control): Axum<Control>) -> Json<Vec<FaultRule>> {
+    Json(control.faults())
+}
+
+async fn add_faults(Axum(control): Axum<Control>, Json(rules): Json<Rules>) -> Json<Vec<FaultRule>> {
+    match rules {
+        Rules::One(rule) => control.add_fault(rule),
+        Rules::Many(rules) => rules.into_iter().for_each(|rule| control.add_fault(rule)),
+    }
+    Json(control.faults())
+}
+
+async fn clear_faults(Axum(control): Axum<Control>) -> StatusCode {
+    control.clear_faults();
+    StatusCode::NO_CONTENT
+}
+
+#[derive(Deserialize)]
+struct PageQuery {
+    #[serde(default = "first_page")]
+    page: usize,
+    #[serde(default = "usual_size")]
+    size: usize,
+}
+
+fn first_page() -> usize {
+    1
+}
+
+fn usual_size() -> usize {
+    20
+}
+
+async fn list_products(Axum(control): Axum<Control>, Query(query): Query<PageQuery>) -> Json<Value> {
+    let products = control.products(query.page, query.size.min(1_000));
+    Json(json!({ "total": control.product_count(), "page": query.page, "docs": products }))
+}
+
+async fn add_product(Axum(control): Axum<Control>, Json(product): Json<Map<String, Value>>) -> Json<Value> {
+    Json(json!({ "id": control.add_product(product) }))
+}
+
+async fn read_product(Axum(control): Axum<Control>, Path(id): Path<String>) -> Result<Json<Value>, Refused> {
+    let missing = || Refused(StatusCode::NOT_FOUND, "no such product".to_owned());
+    control.product(&id).map(Json).ok_or_else(missing)
+}
+
+async fn patch_product(
+    Axum(control): Axum<Control>,
+    Path(id): Path<String>,
+    Json(patch): Json<Map<String, Value>>,
+) -> Result<StatusCode, Refused> {
+    found(control.patch_product(&id, patch))
+}
+
+async fn remove_product(Axum(control): Axum<Control>, Path(id): Path<String>) -> Result<StatusCode, Refused> {
+    found(control.remove_product(&id))
+}
+
+async fn refund(Axum(control): Axum<Control>, Path(id): Path<String>) -> Result<StatusCode, Refused> {
+    found(control.refund(&id))
+}
+
+#[derive(Deserialize)]
+struct WalletForm {
+    balance: Money,
+}
+
+async fn read_wallet(Axum(control): Axum<Control>) -> Json<Value> {
+    Json(json!({ "balance": loose_value(control.wallet()) }))
+}
+
+async fn put_wallet(Axum(control): Axum<Control>, Json(form): Json<WalletForm>) -> Json<Value> {
+    control.set_wallet(form.balance);
+    read_wallet(Axum(control)).await
+}
+
+#[derive(Deserialize)]
+struct RequestsQuery {
+    #[serde(default = "usual_log")]
+    last: usize,
+}
+
+fn usual_log() -> usize {
+    100
+}
+
+async fn read_requests(Axum(control): Axum<Control>, Query(query): Query<RequestsQuery>) -> Json<Value> {
+    Json(json!({ "counts": control.request_counts(), "requests": control.requests(query.last) }))
+}
+
+#[derive(Deserialize)]
+struct Advance {
+    advance_seconds: u64,
+}
+
+async fn advance_clock(Axum(control): Axum<Control>, Json(advance): Json<Advance>) -> Json<ClockReading> {
+    control.advance_clock(advance.advance_seconds);
+    Json(control.clock())
+}
+
+#[derive(Deserialize)]
+struct DriftRate {
+    per_second: u32,
+}
+
+#[derive(Deserialize)]
+struct DriftNow {
+    changes: u32,
+}
+
+async fn read_drift(Axum(control): Axum<Control>) -> Json<Value> {
+    Json(json!({ "per_second": control.drift_per_second() }))
+}
+
+async fn put_drift(Axum(control): Axum<Control>, Json(rate): Json<DriftRate>) -> Json<Value> {
+    control.set_drift_per_second(rate.per_second);
+    read_drift(Axum(control)).await
+}
+
+async fn drift_now(Axum(control): Axum<Control>, Json(now): Json<DriftNow>) -> StatusCode {
+    control.drift_now(now.changes.min(100_000));
+    StatusCode::NO_CONTENT
+}
+
+async fn reset(Axum(control): Axum<Control>) -> Result<StatusCode, Refused> {
+    control.reset().map(|()| StatusCode::NO_CONTENT).map_err(bad)
+}

@@ -1,0 +1,147 @@
+//! All that a sandbox knows, behind one lock.
+//!
+//! Every call holds the lock for its whole, short work and never across an await, so calls are atomic: a client that
+//! disappears half-way leaves nothing half done.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use crate::Config;
+use crate::catalogue::{Goods, LoadError};
+use crate::clock::Clock;
+use crate::dice::Dice;
+use crate::faults::{Call, FaultRule};
+use crate::knobs::Knobs;
+use crate::market::Market;
+
+/// How many requests the log remembers: a full listing of 100,000 products takes 5,000 pages.
+const REMEMBERED_REQUESTS: usize = 20_000;
+
+/// One request to `/v1`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestRecord {
+    /// Counts up from 1 since the start or the last reset.
+    pub number: u64,
+    /// When it arrived, by the sandbox's clock.
+    pub at: DateTime<Utc>,
+    /// Which call it is; `None` for an unknown address.
+    pub call: Option<Call>,
+    /// `GET`, `POST` or `PUT`.
+    pub method: String,
+    /// Path and query as sent.
+    pub target: String,
+    /// The status that was sent; `None` when the connection was closed instead.
+    pub status: Option<u16>,
+    /// The fault that acted on it, as the `kind` of its JSON form.
+    pub fault: Option<String>,
+}
+
+/// How many requests came in since the start or the last reset.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestCounts {
+    /// All of `/v1`.
+    pub total: u64,
+    /// By call.
+    pub by_call: BTreeMap<Call, u64>,
+}
+
+/// Everything that changes.
+pub(crate) struct State {
+    pub(crate) clock: Clock,
+    pub(crate) goods: Goods,
+    pub(crate) knobs: Knobs,
+    pub(crate) market: Market,
+    pub(crate) rules: Vec<FaultRule>,
+    pub(crate) drift_per_second: u32,
+    pub(crate) dice: Dice,
+    /// Bearer tokens and the end of their validity.
+    pub(crate) tokens: HashMap<String, DateTime<Utc>>,
+    pub(crate) log: VecDeque<RequestRecord>,
+    pub(crate) counts: RequestCounts,
+    /// The calls of the last minute that were let through.
+    recent: VecDeque<DateTime<Utc>>,
+}
+
+impl State {
+    pub(crate) fn new(config: &Config) -> Result<Self, LoadError> {
+        let clock = Clock::starting_at(config.start_at.unwrap_or_else(Utc::now));
+        Ok(Self {
+            goods: Goods::open(&config.catalogue, clock.now())?,
+            clock,
+            knobs: config.knobs.clone(),
+            market: Market::new(config.wallet),
+            rules: Vec::new(),
+            drift_per_second: config.drift_per_second,
+            dice: Dice::new(0x5EED, 0),
+            tokens: HashMap::new(),
+            log: VecDeque::new(),
+            counts: RequestCounts::default(),
+            recent: VecDeque::new(),
+        })
+    }
+
+    /// The present moment, with everything settled that was due by now.
+    pub(crate) fn settle(&mut self) -> DateTime<Utc> {
+        let now = self.clock.now();
+        self.market.settle(&mut self.goods, &self.knobs, now);
+        now
+    }
+
+    /// Lets a call through, or says in how many seconds the oldest of the last minute's calls is a minute old.
+    pub(crate) fn admit(&mut self, now: DateTime<Utc>) -> Result<(), u64> {
+        let minute = TimeDelta::seconds(60);
+        while self.recent.front().is_some_and(|oldest| *oldest + minute <= now) {
+            self.recent.pop_front();
+        }
+        let limit = usize::try_from(self.knobs.rate_per_minute).unwrap_or(usize::MAX);
+        if limit == 0 {
+            return Ok(());
+        }
+        if self.recent.len() < limit {
+            self.recent.push_back(now);
+            return Ok(());
+        }
+        let oldest = self.recent.get(self.recent.len() - limit).copied().unwrap_or(now);
+        let wait = (oldest + minute - now).num_milliseconds();
+        Err(u64::try_from(wait).unwrap_or(0).div_ceil(1_000).max(1))
+    }
+
+    /// Notes a request and returns its number.
+    pub(crate) fn note(&mut self, mut record: RequestRecord) {
+        self.counts.total += 1;
+        if let Some(call) = record.call {
+            *self.counts.by_call.entry(call).or_insert(0) += 1;
+        }
+        record.number = self.counts.total;
+        if self.log.len() >= REMEMBERED_REQUESTS {
+            self.log.pop_front();
+        }
+        self.log.push_back(record);
+    }
+}
+
+/// What all parts of a running sandbox share.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) drift_changed: Notify,
+    state: Mutex<State>,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config) -> Result<Self, LoadError> {
+        let state = Mutex::new(State::new(&config)?);
+        Ok(Self {
+            config,
+            drift_changed: Notify::new(),
+            state,
+        })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

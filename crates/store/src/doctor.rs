@@ -1,0 +1,71 @@
+//! Invariants as questions: what the schema should have made impossible is asked all the same, because a restored
+//! backup or a superuser can go around triggers.
+
+use sqlx::Row as _;
+
+use crate::{Result, Store};
+
+/// An invariant that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The invariant, in words.
+    pub name: &'static str,
+    /// How many rows break it.
+    pub rows: i64,
+}
+
+/// Every invariant with the statement that counts the rows that break it.
+const INVARIANTS: &[(&str, &str)] = &[
+    (
+        "a balance is the sum of its completed transactions",
+        "select count(*) from users u where u.balance <> coalesce(
+            (select sum(amount) from transactions t where t.user_id = u.id and t.status = 'COMPLETED'), 0)",
+    ),
+    ("a balance is not negative", "select count(*) from users where balance < 0"),
+    (
+        "an order is the sum of its items",
+        "select count(*) from orders o where o.subtotal <> coalesce(
+            (select sum(price * quantity) from order_items i where i.order_id = o.id), 0) or o.total <> o.subtotal - o.discount",
+    ),
+    (
+        "refunds never exceed what was paid",
+        "select count(*) from (select order_id from transactions
+            where order_id is not null and status = 'COMPLETED' group by order_id having sum(amount) > 0) r",
+    ),
+    (
+        "an ended order has no unit in flight",
+        "select count(*) from orders o where o.status in ('COMPLETED', 'FAILED', 'CANCELLED')
+            and exists (select 1 from order_units u where u.order_id = o.id and u.state not in ('DONE', 'REFUNDED'))",
+    ),
+    (
+        "stock is G2A's stock",
+        "select count(*) from games where g2a_product_id is not null and in_stock <> g2a_stock",
+    ),
+    (
+        "the catalogue's totals are right",
+        "select count(*) from (select sum(listed) as listed, sum(buyable) as buyable from catalog_totals) t,
+            (select count(*) filter (where withdrawn_at is null) as listed,
+                    count(*) filter (where withdrawn_at is null and in_stock and not is_preorder) as buyable from games) g
+          where t.listed <> g.listed or t.buyable <> g.buyable",
+    ),
+    (
+        "every game can be found by its words",
+        "select count(*) from games g where not exists (select 1 from game_search s where s.game_id = g.id)",
+    ),
+    ("a promo code is not used more often than allowed", "select count(*) from promo_codes where used_count > max_uses"),
+];
+
+/// The invariants that do not hold; empty when all is well. Reads every row of the tables concerned.
+///
+/// # Errors
+/// [`crate::StoreError::Unavailable`].
+pub async fn broken_invariants(store: &Store) -> Result<Vec<Broken>> {
+    let mut broken = Vec::new();
+    for (name, question) in INVARIANTS {
+        let rows: i64 = sqlx::query(*question).fetch_one(store.pool()).await?.try_get(0)?;
+        if rows > 0 {
+            broken.push(Broken { name, rows });
+        }
+    }
+    Ok(broken)
+}

@@ -1,0 +1,146 @@
+//! Reading the catalogue: one game, pages of games, search, the lists of the home page, and what can be filtered by.
+//!
+//! Every list is made in two steps: first which games, in which order, by an index and bounded; then what they look
+//! like, for just those rows. So the cost of a page does not grow with the catalogue. Withdrawn games are in no list,
+//! but can still be looked up, because orders and old links refer to them.
+
+mod facets;
+mod home;
+mod list;
+mod search;
+mod similar;
+
+use lockstep_domain::catalogue::Game;
+use lockstep_domain::{GameId, Money};
+use rust_decimal::Decimal;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use sqlx::types::Uuid;
+
+use crate::{Result, StoreError, Tx};
+
+pub use facets::{collections, filter_options, genres, last_synced, platforms};
+pub use home::{best_sellers, by_genre, new_in_catalog, new_releases, preorders, random_pool};
+pub use list::page;
+pub use search::{MAX_HITS, search, suggest};
+pub use similar::similar;
+
+/// The game with this id, withdrawn or not.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn by_id(tx: &mut Tx, id: GameId) -> Result<Option<Game>> {
+    Ok(views(tx, &[id.0], Detail::Full).await?.pop())
+}
+
+/// The game with this address, withdrawn or not.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn by_slug(tx: &mut Tx, slug: &str) -> Result<Option<Game>> {
+    let id: Option<Uuid> = sqlx::query_scalar("-- store.games.by_slug\nselect id from games where slug = $1")
+        .bind(slug)
+        .fetch_optional(tx.conn())
+        .await?;
+    match id {
+        Some(id) => by_id(tx, GameId(id)).await,
+        None => Ok(None),
+    }
+}
+
+/// How much of a game is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    /// As lists show it: without the system requirements, which no list shows.
+    List,
+    /// Everything.
+    Full,
+}
+
+/// What the games `ids` look like, in that order; unknown ids are left out.
+async fn views(tx: &mut Tx, ids: &[Uuid], detail: Detail) -> Result<Vec<Game>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query(
+        "-- store.games.views
+        select g.id, g.title, g.slug, g.description, g.short_description, g.price, g.original_price, g.discount,
+               g.currency, g.image, g.images, g.in_stock, g.multiplayer, g.is_best_seller, g.is_new, g.is_preorder,
+               g.release_date, g.release_date_known, g.metacritic_score, g.user_rating, g.age_rating,
+               g.activation_service, g.region, g.publisher, g.developer, g.languages,
+               array(select x.name from game_platforms l join platforms x on x.id = l.platform_id
+                      where l.game_id = g.id order by lower(x.name), x.name) as platforms,
+               array(select x.name from game_genres l join genres x on x.id = l.genre_id
+                      where l.game_id = g.id order by lower(x.name), x.name) as genres,
+               array(select x.name from game_tags l join tags x on x.id = l.tag_id
+                      where l.game_id = g.id order by lower(x.name), x.name) as tags,
+               array(select x.name from game_categories l join categories x on x.id = l.category_id
+                      where l.game_id = g.id order by lower(x.name), x.name) as categories,
+               case when $2 then g.requirements end as requirements
+          from unnest($1::uuid[]) with ordinality as wanted (id, place) join games g on g.id = wanted.id
+         order by wanted.place",
+    )
+    .bind(ids)
+    .bind(detail == Detail::Full)
+    .fetch_all(tx.conn())
+    .await?;
+    rows.iter().map(view).collect()
+}
+
+fn view(row: &PgRow) -> Result<Game> {
+    let price = money(row.try_get("price")?)?;
+    let original_price: Option<Decimal> = row.try_get("original_price")?;
+    let discount: Option<i32> = row.try_get("discount")?;
+    Ok(Game {
+        id: GameId(row.try_get("id")?),
+        title: row.try_get("title")?,
+        slug: row.try_get("slug")?,
+        description: row.try_get("description")?,
+        short_description: row.try_get("short_description")?,
+        price,
+        original_price: original_price
+            .map(money)
+            .transpose()?
+            .filter(|original| *original > price),
+        discount: discount.filter(|percent| *percent > 0),
+        currency: row.try_get("currency")?,
+        image: row.try_get("image")?,
+        images: row.try_get("images")?,
+        in_stock: row.try_get("in_stock")?,
+        multiplayer: row.try_get("multiplayer")?,
+        is_best_seller: row.try_get("is_best_seller")?,
+        is_new: row.try_get("is_new")?,
+        is_preorder: row.try_get("is_preorder")?,
+        release_date: row.try_get("release_date")?,
+        release_date_known: row.try_get("release_date_known")?,
+        metacritic_score: row.try_get("metacritic_score")?,
+        user_rating: row.try_get("user_rating")?,
+        age_rating: row.try_get("age_rating")?,
+        activation_service: row.try_get("activation_service")?,
+        region: row.try_get("region")?,
+        publisher: row.try_get("publisher")?,
+        developer: row.try_get("developer")?,
+        languages: row.try_get("languages")?,
+        platforms: row.try_get("platforms")?,
+        genres: row.try_get("genres")?,
+        tags: row.try_get("tags")?,
+        categories: row.try_get("categories")?,
+        requirements: row.try_get("requirements")?,
+    })
+}
+
+fn money(amount: Decimal) -> Result<Money> {
+    Money::new(amount).map_err(|error| StoreError::Schema(format!("an amount that is none: {error}")))
+}
+
+/// The genre that is meant by a slug or a name in any case.
+async fn genre_id(tx: &mut Tx, genre: &str) -> Result<Option<Uuid>> {
+    Ok(sqlx::query_scalar(
+        "-- store.games.genre_id
+        select id from genres where slug = lower($1) or lower(name) = lower($1)
+         order by slug = lower($1) desc, id limit 1",
+    )
+    .bind(genre)
+    .fetch_optional(tx.conn())
+    .await?)
+}

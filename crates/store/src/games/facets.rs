@@ -1,0 +1,181 @@
+//! What the catalogue can be filtered by, and what it is made of.
+//!
+//! Distinct values are found by skipping along an index from one to the next, so that the cost follows the number of
+//! values and not that of games.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use lockstep_domain::catalogue::{Collection, CollectionType, FilterOptions, Game, NameSlug};
+use lockstep_domain::slug::slugify;
+use sqlx::types::Uuid;
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::{Detail, views};
+use crate::{Result, Tx};
+
+/// No more values of one filter than this are listed.
+const MAX_VALUES: i64 = 10_000;
+
+/// Genres that a listed game has, by name.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn genres(tx: &mut Tx) -> Result<Vec<NameSlug>> {
+    let rows = sqlx::query_as::<_, (String, String)>(
+        "-- store.games.genres
+        select x.name, x.slug from genres x
+         where (select true from game_genres l join games g on g.id = l.game_id
+                 where l.genre_id = x.id and g.withdrawn_at is null limit 1)
+         order by lower(x.name), x.name",
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(named(rows))
+}
+
+/// Platforms that a listed game has, by name.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn platforms(tx: &mut Tx) -> Result<Vec<NameSlug>> {
+    let rows = sqlx::query_as::<_, (String, String)>(
+        "-- store.games.platforms
+        select x.name, x.slug from platforms x
+         where (select true from game_platforms l join games g on g.id = l.game_id
+                 where l.platform_id = x.id and g.withdrawn_at is null limit 1)
+         order by lower(x.name), x.name",
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(named(rows))
+}
+
+fn named(rows: Vec<(String, String)>) -> Vec<NameSlug> {
+    rows.into_iter().map(|(name, slug)| NameSlug { name, slug }).collect()
+}
+
+/// Everything the catalogue can be filtered by.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn filter_options(tx: &mut Tx) -> Result<FilterOptions> {
+    let multiplayer: Vec<bool> = sqlx::query_scalar(
+        "-- store.games.multiplayer_values
+        select v from (values (true, exists (select 1 from games where multiplayer and withdrawn_at is null)),
+                              (false, exists (select 1 from games where not multiplayer and withdrawn_at is null)))
+                      as options (v, there)
+         where there order by v desc",
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(FilterOptions {
+        genres: genres(tx).await?,
+        platforms: platforms(tx).await?,
+        activation_services: values_of(tx, "activation_service").await?,
+        regions: values_of(tx, "region").await?,
+        publishers: values_of(tx, "publisher").await?,
+        multiplayer,
+    })
+}
+
+/// The distinct values of a column of listed games, by alphabet, one spelling each.
+async fn values_of(tx: &mut Tx, column: &'static str) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar(AssertSqlSafe(format!(
+        "-- store.games.values_of
+        with recursive found as (
+            (select lower({column}) as low, {column} as spelt from games
+              where withdrawn_at is null and lower({column}) is not null
+              order by lower({column}), {column} limit 1)
+            union all
+            select next.low, next.spelt
+              from found cross join lateral (
+                   select lower({column}) as low, {column} as spelt from games
+                    where withdrawn_at is null and lower({column}) > found.low
+                    order by lower({column}), {column} limit 1) next)
+        select spelt from found where spelt <> '' limit $1"
+    )))
+    .bind(MAX_VALUES)
+    .fetch_all(tx.conn())
+    .await?)
+}
+
+/// The five genres and the five publishers that are most frequent among the 2,000 most popular games that can be
+/// bought, each with its most popular games, at most 40.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn collections(tx: &mut Tx) -> Result<Vec<Collection>> {
+    let rows = sqlx::query(
+        "-- store.games.collections
+        with top as materialized (
+            select id, publisher, row_number() over (order by popularity desc, id desc) as place
+              from games where withdrawn_at is null and in_stock and not is_preorder
+             order by popularity desc, id desc limit 2000),
+        genre as (
+            select x.slug as value, x.name as title, count(*) as games,
+                   (array_agg(top.id order by top.place))[1:40] as ids
+              from top join game_genres l on l.game_id = top.id join genres x on x.id = l.genre_id
+             group by x.id having count(*) >= 2 order by 3 desc, 1 limit 5),
+        publisher as (
+            select publisher as value, publisher as title, count(*) as games,
+                   (array_agg(id order by place))[1:40] as ids
+              from top where publisher <> ''
+             group by publisher having count(*) >= 2 order by 3 desc, 1 limit 5)
+        select true as is_genre, value, title, games, ids from genre
+        union all
+        select false, value, title, games, ids from publisher
+        order by is_genre desc, games desc, value",
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let mut heads = Vec::with_capacity(rows.len());
+    let mut wanted: Vec<Uuid> = Vec::new();
+    for row in &rows {
+        let is_genre: bool = row.try_get("is_genre")?;
+        let value: String = row.try_get("value")?;
+        let title: String = row.try_get("title")?;
+        let ids: Vec<Uuid> = row.try_get("ids")?;
+        wanted.extend(&ids);
+        heads.push((is_genre, value, title, ids));
+    }
+    wanted.sort_unstable();
+    wanted.dedup();
+    let games: HashMap<Uuid, Game> = views(tx, &wanted, Detail::List)
+        .await?
+        .into_iter()
+        .map(|game| (game.id.0, game))
+        .collect();
+    Ok(heads
+        .into_iter()
+        .map(|(is_genre, value, title, ids)| Collection {
+            id: if is_genre {
+                format!("genre-{value}")
+            } else {
+                format!("publisher-{}", slugify(&value))
+            },
+            title,
+            kind: if is_genre {
+                CollectionType::Genre
+            } else {
+                CollectionType::Publisher
+            },
+            value,
+            games: ids.iter().filter_map(|id| games.get(id).cloned()).collect(),
+        })
+        .collect())
+}
+
+/// When a synchronisation of the whole catalogue or of all stock last came to its end: how old the shop's knowledge of
+/// prices and stock is at the most. `None` before the first.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn last_synced(tx: &mut Tx) -> Result<Option<DateTime<Utc>>> {
+    Ok(sqlx::query_scalar(
+        "-- store.games.last_synced
+        select max(finished_at) from sync_runs where status = 'COMPLETED' and kind in ('FULL', 'STOCK')",
+    )
+    .fetch_one(tx.conn())
+    .await?)
+}

@@ -1,0 +1,146 @@
+//! The lists of the home page. Each is short, ordered, and read off an index made for it.
+
+use lockstep_domain::catalogue::Game;
+use sqlx::types::Uuid;
+
+use super::{Detail, genre_id, views};
+use crate::{Result, Tx};
+
+/// The best sold games that can be bought, most popular first, at most 30.
+///
+/// With a `genre` (slug or name, any case) those of that genre; a genre that has none among the best sold shows its
+/// most popular games instead of nothing. An unknown genre has none.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn best_sellers(tx: &mut Tx, genre: Option<&str>) -> Result<Vec<Game>> {
+    let ids: Vec<Uuid> = if let Some(genre) = genre {
+        let Some(genre) = genre_id(tx, genre).await? else {
+            return Ok(Vec::new());
+        };
+        let best: Vec<Uuid> = sqlx::query_scalar(
+            "-- store.games.best_sellers_of_genre
+            select g.id from games g
+             where g.is_best_seller and g.withdrawn_at is null and g.in_stock and not g.is_preorder
+               and exists (select 1 from game_genres l where l.game_id = g.id and l.genre_id = $1)
+             order by g.popularity desc, g.id desc limit 30",
+        )
+        .persistent(false)
+        .bind(genre)
+        .fetch_all(tx.conn())
+        .await?;
+        if best.is_empty() {
+            popular_of_genre(tx, genre, 30).await?
+        } else {
+            best
+        }
+    } else {
+        sqlx::query_scalar(
+            "-- store.games.best_sellers
+            select id from games
+             where is_best_seller and withdrawn_at is null and in_stock and not is_preorder
+             order by popularity desc, id desc limit 30",
+        )
+        .fetch_all(tx.conn())
+        .await?
+    };
+    views(tx, &ids, Detail::List).await
+}
+
+/// The most popular games of a genre (slug or name, any case) that can be bought, at most 40; the best sellers when
+/// there are none.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn by_genre(tx: &mut Tx, genre: &str) -> Result<Vec<Game>> {
+    let ids = match genre_id(tx, genre).await? {
+        Some(genre) => popular_of_genre(tx, genre, 40).await?,
+        None => Vec::new(),
+    };
+    if ids.is_empty() {
+        return best_sellers(tx, None).await;
+    }
+    views(tx, &ids, Detail::List).await
+}
+
+async fn popular_of_genre(tx: &mut Tx, genre: Uuid, limit: i64) -> Result<Vec<Uuid>> {
+    // Planned for this genre: a large one is found soon along the popular games, a small one by its links.
+    Ok(sqlx::query_scalar(
+        "-- store.games.popular_of_genre
+        select g.id from games g
+         where g.withdrawn_at is null and g.in_stock and not g.is_preorder
+           and exists (select 1 from game_genres l where l.game_id = g.id and l.genre_id = $1)
+         order by g.popularity desc, g.id desc limit $2",
+    )
+    .persistent(false)
+    .bind(genre)
+    .bind(limit)
+    .fetch_all(tx.conn())
+    .await?)
+}
+
+/// The latest additions to the catalogue that can be bought, at most 40.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn new_in_catalog(tx: &mut Tx) -> Result<Vec<Game>> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "-- store.games.new_in_catalog
+        select id from games where withdrawn_at is null and in_stock and not is_preorder
+         order by created_at desc, id desc limit 40",
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    views(tx, &ids, Detail::List).await
+}
+
+/// Announced games, the next to be released first, at most 30; also those that cannot be ordered at the moment.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn preorders(tx: &mut Tx) -> Result<Vec<Game>> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "-- store.games.preorders
+        select id from games where is_preorder and withdrawn_at is null order by release_date, id limit 30",
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    views(tx, &ids, Detail::List).await
+}
+
+/// Games released lately that can be bought, latest first, at most 30.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn new_releases(tx: &mut Tx) -> Result<Vec<Game>> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "-- store.games.new_releases
+        select id from games where is_new and withdrawn_at is null and in_stock and not is_preorder
+         order by release_date desc, id desc limit 30",
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    views(tx, &ids, Detail::List).await
+}
+
+/// Up to `size` games that can be bought, picked at random.
+///
+/// A small catalogue is shuffled whole. Of a large one random blocks of the table are read, enough for about twenty
+/// times as many games, and the pick is made from those.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn random_pool(tx: &mut Tx, size: u32) -> Result<Vec<Game>> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "-- store.games.random_pool
+        select id
+          from games tablesample system (
+                (select least(100, 2000.0 * $1 / greatest(1, sum(buyable)))::real from catalog_totals))
+         where withdrawn_at is null and in_stock and not is_preorder
+         order by random() limit $1",
+    )
+    .bind(i64::from(size))
+    .fetch_all(tx.conn())
+    .await?;
+    views(tx, &ids, Detail::List).await
+}

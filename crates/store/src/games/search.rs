@@ -1,0 +1,378 @@
+//! Finding games by what people type.
+//!
+//! Three things are looked for, each by an index: titles that hold every typed word, texts (title and description)
+//! that hold words beginning with every typed word, and, only when no title holds them, titles that hold the words
+//! with two letters swapped or that look like the typed text. Better matches come first. Each part is bounded, so that a word which every title has costs what
+//! another costs, also among a million games.
+
+use lockstep_domain::GameId;
+use lockstep_domain::catalogue::{CatalogQuery, Game, Sort, Suggestion};
+use rust_decimal::Decimal;
+use sqlx::types::Uuid;
+use sqlx::{Postgres, QueryBuilder, Row as _};
+
+use super::list::{Filter, Window, order_by, push_window};
+use super::{Detail, views};
+use crate::{Result, Tx};
+
+/// A search finds no more games than this, and counts no further.
+pub const MAX_HITS: i64 = 10_000;
+/// So many similar titles are looked at.
+const MAX_SIMILAR: i64 = 2_000;
+/// How alike a title has to be (`word_similarity`, 0–1) to be found by a text with an error in it: a letter missing,
+/// doubled or wrong in a word of five or more stays above.
+const SIMILARITY: &str = "0.42";
+/// Words of so many letters are also looked for with two neighbours swapped, which trigrams do not see through.
+const SWAPPED_LETTERS: std::ops::RangeInclusive<usize> = 4..=20;
+/// A text of fewer characters is looked for at the beginning of titles' words and nowhere else.
+const SHORT_TEXT: usize = 3;
+/// More typed words than this are not looked at.
+const MAX_WORDS: usize = 8;
+
+/// Games that match `text`, best match first, at most `limit`. Sold-out games and preorders are among them.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn search(tx: &mut Tx, text: &str, limit: u32) -> Result<Vec<Game>> {
+    let Some(text) = Text::parse(text) else {
+        return Ok(Vec::new());
+    };
+    let all = every_listed_game();
+    let filter = Filter::resolve(tx, &all).await?;
+    let found = find(tx, &text, &filter, None, Window::first(limit), Where::TitleAndText).await?;
+    views(tx, &found.ids, Detail::List).await
+}
+
+/// What `text`, typed so far, may become: titles, best match first, at most `limit`.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn suggest(tx: &mut Tx, text: &str, limit: u32) -> Result<Vec<Suggestion>> {
+    let Some(text) = Text::parse(text) else {
+        return Ok(Vec::new());
+    };
+    let all = every_listed_game();
+    let filter = Filter::resolve(tx, &all).await?;
+    let found = find(tx, &text, &filter, None, Window::first(limit), Where::Title).await?;
+    let rows = sqlx::query(
+        "-- store.games.suggest
+        select g.id, g.title, g.image, g.slug, wanted.score
+          from unnest($1::uuid[], $2::numeric[]) with ordinality as wanted (id, score, place)
+          join games g on g.id = wanted.id
+         order by wanted.place",
+    )
+    .bind(&found.ids)
+    .bind(&found.scores)
+    .fetch_all(tx.conn())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Suggestion {
+                id: GameId(row.try_get("id")?),
+                title: row.try_get("title")?,
+                image: row.try_get("image")?,
+                slug: row.try_get("slug")?,
+                relevance_score: row.try_get("score")?,
+            })
+        })
+        .collect()
+}
+
+fn every_listed_game() -> CatalogQuery {
+    CatalogQuery {
+        in_stock_only: false,
+        ..CatalogQuery::default()
+    }
+}
+
+/// A typed text, taken apart.
+pub(super) struct Text {
+    /// Spaces collapsed, wildcards of `like` made harmless.
+    phrase: String,
+    /// The same without that protection.
+    plain: String,
+    /// The phrase's words.
+    words: Vec<String>,
+    /// A text search query: every word as the beginning of one. Letters and digits only, so nothing to be escaped.
+    query: String,
+}
+
+impl Text {
+    /// `None` when there is not one letter or digit to look for.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let words: Vec<&str> = text.split_whitespace().take(MAX_WORDS).collect();
+        let plain = words.join(" ");
+        let query = plain
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            // The beginning of a word, unless so short that half the catalogue had such a word.
+            .map(|word| match word.chars().count() {
+                0..SHORT_TEXT => word.to_lowercase(),
+                _ => format!("{}:*", word.to_lowercase()),
+            })
+            .collect::<Vec<_>>()
+            .join(" & ");
+        (!query.is_empty()).then(|| Self {
+            phrase: escaped(&plain),
+            words: words.into_iter().map(escaped).collect(),
+            plain,
+            query,
+        })
+    }
+
+    /// Appends the condition that a title (of `s`) holds every word. A word of one or two letters has to begin a word
+    /// of the title: anywhere inside, the trigram index could not find it, nor would anybody mean that.
+    fn push_title_matches(&self, sql: &mut QueryBuilder<Postgres>) {
+        for (i, word) in self.words.iter().enumerate() {
+            sql.push(if i == 0 { "" } else { " and " });
+            push_holds(sql, word);
+        }
+    }
+
+    /// Appends the condition that a title (of `s`) holds every word, one of them with two letters swapped.
+    fn push_title_matches_swapped(&self, sql: &mut QueryBuilder<Postgres>) {
+        sql.push("(false");
+        for (i, word) in self.words.iter().enumerate() {
+            let patterns = swapped(word);
+            if patterns.is_empty() {
+                continue;
+            }
+            sql.push(" or (s.title like any(").push_bind(patterns).push(")");
+            for (_, other) in self.words.iter().enumerate().filter(|(other, _)| *other != i) {
+                sql.push(" and ");
+                push_holds(sql, other);
+            }
+            sql.push(")");
+        }
+        sql.push(")");
+    }
+
+    /// Appends how well a title that holds every word matches: 1 for the title itself down to 0.6 for all words
+    /// somewhere.
+    fn push_title_score(&self, sql: &mut QueryBuilder<Postgres>) {
+        sql.push("case when s.title = lower(").push_bind(self.plain.clone());
+        sql.push(") then 1.00");
+        for (before, after, score) in [
+            ("", " %", "0.95"),
+            ("", "%", "0.90"),
+            ("% ", " %", "0.80"),
+            ("% ", "%", "0.75"),
+            ("%", "%", "0.70"),
+        ] {
+            sql.push(" when s.title like lower(");
+            sql.push_bind(format!("{before}{}{after}", self.phrase));
+            sql.push(") then ").push(score);
+        }
+        sql.push(" else 0.60 end");
+    }
+}
+
+/// Appends the condition that a title (of `s`) holds a word, which is a pattern already.
+fn push_holds(sql: &mut QueryBuilder<Postgres>, word: &str) {
+    if word.chars().count() >= SHORT_TEXT {
+        sql.push("s.title like lower(").push_bind(format!("%{word}%")).push(")");
+    } else {
+        sql.push("(s.title like lower(").push_bind(format!("{word}%"));
+        sql.push(") or s.title like lower(")
+            .push_bind(format!("% {word}%"))
+            .push("))");
+    }
+}
+
+/// Patterns of a word with each pair of neighbours swapped; none for words that are too short or too long, or hold
+/// more than letters and digits.
+fn swapped(word: &str) -> Vec<String> {
+    let letters: Vec<char> = word.to_lowercase().chars().collect();
+    if !SWAPPED_LETTERS.contains(&letters.len()) || !letters.iter().all(|letter| letter.is_alphanumeric()) {
+        return Vec::new();
+    }
+    (1..letters.len())
+        .filter_map(|i| {
+            let mut swapped = letters.clone();
+            swapped.swap(i - 1, i);
+            (swapped != letters).then(|| format!("%{}%", String::from_iter(swapped)))
+        })
+        .collect()
+}
+
+/// Makes `%`, `_` and `\` stand for themselves in a pattern.
+fn escaped(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}
+
+/// What is searched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Where {
+    /// For suggestions.
+    Title,
+    /// Title and description.
+    TitleAndText,
+}
+
+/// One window of the games found.
+pub(super) struct Found {
+    pub(super) total: i64,
+    pub(super) ids: Vec<Uuid>,
+    /// How well each matches, 0–1.
+    scores: Vec<Decimal>,
+}
+
+/// Games that match `text` and pass `filter`; best match first unless `sort` says otherwise.
+pub(super) async fn find(
+    tx: &mut Tx,
+    text: &Text,
+    filter: &Filter<'_>,
+    sort: Option<Sort>,
+    window: Window,
+    place: Where,
+) -> Result<Found> {
+    let typed = look(tx, text, filter, sort, window, place, false).await?;
+    if typed.titles > MAX_HITS {
+        // A word that very many titles have. Any ten thousand of them would be a matter of chance, so the first ones
+        // in the wanted order are taken, which are near because so many match.
+        return walk(tx, text, filter, sort, window, typed.found.total.min(MAX_HITS)).await;
+    }
+    if typed.titles > 0 || text.plain.chars().count() < SHORT_TEXT {
+        return Ok(typed.found);
+    }
+    sqlx::query("-- store.games.search_similarity\nselect set_config('pg_trgm.word_similarity_threshold', $1, true)")
+        .bind(SIMILARITY)
+        .execute(tx.conn())
+        .await?;
+    Ok(look(tx, text, filter, sort, window, place, true).await?.found)
+}
+
+struct Look {
+    /// Titles that hold every word, before filters; one more than [`MAX_HITS`] means many more.
+    titles: i64,
+    found: Found,
+}
+
+async fn look(
+    tx: &mut Tx,
+    text: &Text,
+    filter: &Filter<'_>,
+    sort: Option<Sort>,
+    window: Window,
+    place: Where,
+    similar: bool,
+) -> Result<Look> {
+    let mut sql = QueryBuilder::new(
+        "-- store.games.search
+        with titles as materialized (select s.game_id, ",
+    );
+    text.push_title_score(&mut sql);
+    sql.push(" as score from game_search s where ");
+    text.push_title_matches(&mut sql);
+    sql.push(" limit ").push_bind(MAX_HITS + 1);
+    sql.push("), hits as materialized (select game_id, max(score) as score from (select game_id, score from titles");
+    if place == Where::TitleAndText && text.plain.chars().count() >= SHORT_TEXT {
+        sql.push(" union all (select game_id, 0.30 from game_search where words @@ to_tsquery('simple', ");
+        sql.push_bind(text.query.clone()).push(") limit ");
+        sql.push_bind(MAX_HITS).push(")");
+    }
+    if similar {
+        sql.push(" union all (select s.game_id, 0.50 from game_search s where ");
+        text.push_title_matches_swapped(&mut sql);
+        sql.push(" limit ").push_bind(MAX_SIMILAR).push(")");
+        sql.push(" union all (select game_id, round((0.5 * word_similarity(lower(");
+        sql.push_bind(text.plain.clone())
+            .push("), title))::numeric, 2) from game_search where lower(");
+        sql.push_bind(text.plain.clone()).push(") <% title limit ");
+        sql.push_bind(MAX_SIMILAR).push(")");
+    }
+    sql.push(
+        ") parts group by game_id), found as materialized (
+            select g.id, g.created_at, g.release_date, g.popularity, g.price, h.score
+              from hits h join games g on g.id = h.game_id",
+    );
+    filter.push_where(&mut sql);
+    sql.push("), shown as materialized (select id, score from found order by ");
+    sql.push(if sort.is_some() {
+        order_by(sort)
+    } else {
+        "score desc, popularity desc, id desc"
+    });
+    push_window(&mut sql, window);
+    sql.push(
+        ") select (select count(*) from titles), (select count(*) from found),
+                  array(select id from shown), array(select score from shown)",
+    );
+    let row = sql.build().persistent(false).fetch_one(tx.conn()).await?;
+    let total: i64 = row.try_get(1)?;
+    Ok(Look {
+        titles: row.try_get(0)?,
+        found: Found {
+            total,
+            ids: row.try_get(2)?,
+            scores: row.try_get(3)?,
+        },
+    })
+}
+
+/// Reads the games whose titles hold every word off the index that has the wanted order.
+async fn walk(
+    tx: &mut Tx,
+    text: &Text,
+    filter: &Filter<'_>,
+    sort: Option<Sort>,
+    window: Window,
+    total: i64,
+) -> Result<Found> {
+    let limit = window.limit.min(total - window.offset);
+    if limit <= 0 {
+        return Ok(Found {
+            total,
+            ids: Vec::new(),
+            scores: Vec::new(),
+        });
+    }
+    let mut sql = QueryBuilder::new("-- store.games.search_walk\nselect g.id, ");
+    text.push_title_score(&mut sql);
+    sql.push(" from games g join game_search s on s.game_id = g.id");
+    filter.push_where(&mut sql);
+    sql.push(" and ");
+    text.push_title_matches(&mut sql);
+    sql.push(" order by g.").push(order_by(sort.or(Some(Sort::Popular))));
+    push_window(&mut sql, Window { limit, ..window });
+    let rows = sql.build().persistent(false).fetch_all(tx.conn()).await?;
+    Ok(Found {
+        total,
+        ids: rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?,
+        scores: rows.iter().map(|row| row.try_get(1)).collect::<Result<_, _>>()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typed_text_is_taken_apart() {
+        let text = Text::parse("  100%  Orange_Juice ").unwrap();
+        assert_eq!(text.plain, "100% Orange_Juice");
+        assert_eq!(text.phrase, r"100\% Orange\_Juice");
+        assert_eq!(text.words, [r"100\%", r"Orange\_Juice"]);
+        assert_eq!(text.query, "100:* & orange:* & juice:*");
+    }
+
+    #[test]
+    fn a_word_is_also_looked_for_with_two_letters_swapped() {
+        assert_eq!(swapped("doom"), ["%odom%", "%domo%"], "not where it stays the same");
+        assert!(swapped("gta").is_empty() && swapped(r"50\%ab").is_empty());
+    }
+
+    #[test]
+    fn without_a_letter_or_digit_there_is_nothing_to_look_for() {
+        for nothing in ["", " ", "%", "_ %", "'&|!:*", "\\"] {
+            assert!(Text::parse(nothing).is_none(), "{nothing:?}");
+        }
+    }
+}

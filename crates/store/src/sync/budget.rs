@@ -1,0 +1,121 @@
+//! The request budget that all processes share: one row, changed in one statement.
+//!
+//! The arithmetic is that of the token bucket in `crates/g2a`; a test of `crates/sync` holds the two against each
+//! other. The clock is the database's, so processes need not agree about the time. The table is unlogged: after a
+//! crash of the database the bucket begins anew, empty.
+
+use std::time::Duration;
+
+use sqlx::Row as _;
+
+use crate::Store;
+use crate::error::Result;
+
+/// Sizes of the bucket, in the units of `crates/g2a`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BucketSizes {
+    /// What one call costs.
+    pub cost: i64,
+    /// What must remain after the call: the share of more urgent ones.
+    pub kept_back: i64,
+    /// The most that the bucket holds.
+    pub capacity: i64,
+    /// What flows in each millisecond.
+    pub refill_per_ms: i64,
+    /// The longest pause that is believed.
+    pub max_pause: Duration,
+}
+
+/// The bucket as it stands, and the time by its own clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    /// What is in it.
+    pub level: i64,
+    /// The moment `level` was true, in milliseconds since 1970.
+    pub updated_at_ms: i64,
+    /// Nobody calls before this moment.
+    pub blocked_until_ms: i64,
+    /// Now, by the database's clock.
+    pub now_ms: i64,
+}
+
+/// Whether a call was granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// Yes, and it is counted.
+    Granted,
+    /// No; the bucket shows how long it will take.
+    Refused(Bucket),
+}
+
+impl Store {
+    /// Takes one call out of the shared budget if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`](crate::StoreError::Unavailable): then no call may be made.
+    pub async fn take_g2a_call(&self, sizes: BucketSizes) -> Result<Taken> {
+        let granted = sqlx::query(
+            "-- store.sync.take_g2a_call
+            with clock as materialized (select (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms)
+            update g2a_budget b
+               set level = least(b.level + greatest(c.now_ms - b.updated_at_ms, 0) * $1, $2) - $3,
+                   updated_at_ms = case when c.now_ms - b.updated_at_ms < -60000 then c.now_ms
+                                        else greatest(b.updated_at_ms, c.now_ms) end
+              from clock c
+             where least(b.level + greatest(c.now_ms - b.updated_at_ms, 0) * $1, $2) - $3 >= $4
+               and least(b.blocked_until_ms, c.now_ms + $5) <= c.now_ms",
+        )
+        .bind(sizes.refill_per_ms)
+        .bind(sizes.capacity)
+        .bind(sizes.cost)
+        .bind(sizes.kept_back)
+        .bind(millis(sizes.max_pause))
+        .execute(self.pool())
+        .await?;
+        if granted.rows_affected() == 1 {
+            return Ok(Taken::Granted);
+        }
+        // Refused, or the row is missing (a new database, or one that crashed).
+        let row = sqlx::query(
+            "-- store.sync.look_at_g2a_budget
+            with clock as materialized (select (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms),
+            made as (
+                insert into g2a_budget (level, updated_at_ms, blocked_until_ms) select 0, now_ms, now_ms from clock
+                on conflict do nothing returning level, updated_at_ms, blocked_until_ms)
+            select coalesce(m.level, b.level, 0), coalesce(m.updated_at_ms, b.updated_at_ms, c.now_ms),
+                   coalesce(m.blocked_until_ms, b.blocked_until_ms, c.now_ms), c.now_ms
+              from clock c left join g2a_budget b on true left join made m on true",
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok(Taken::Refused(Bucket {
+            level: row.try_get(0)?,
+            updated_at_ms: row.try_get(1)?,
+            blocked_until_ms: row.try_get(2)?,
+            now_ms: row.try_get(3)?,
+        }))
+    }
+
+    /// G2A asked to slow down: nobody calls for `pause`. Told twice, the later end counts.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+    pub async fn penalise_g2a(&self, pause: Duration) -> Result<()> {
+        sqlx::query(
+            "-- store.sync.penalise_g2a
+            with clock as materialized (select (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms)
+            insert into g2a_budget as b (level, updated_at_ms, blocked_until_ms)
+            select 0, now_ms, now_ms + $1 from clock
+            on conflict (only_row) do update
+               set blocked_until_ms = greatest(b.blocked_until_ms, excluded.blocked_until_ms)",
+        )
+        .bind(millis(pause))
+        .execute(self.pool())
+        .await?;
+        Ok(())
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
+}

@@ -1,0 +1,608 @@
+//! G2A's products become games. Rows that would not change are neither written nor locked.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use lockstep_domain::slug::slugify;
+use lockstep_domain::{GameId, Money};
+use serde::Serialize;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::Fence;
+use crate::error::Result;
+use crate::{Store, Tx};
+
+/// A genre, category, platform or tag: found by its slug, named when it is new.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Term {
+    /// What people read.
+    pub name: String,
+    /// What identifies it.
+    pub slug: String,
+}
+
+/// What G2A says about one product, in our terms. The mapping of `crates/sync` makes it; every text is clean and
+/// bounded, every number within its column.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Listing {
+    /// G2A's id.
+    pub g2a_product_id: String,
+    /// Title.
+    pub title: String,
+    /// The slug it would like to have, if it is new and nobody has it; may be empty.
+    pub wanted_slug: String,
+    /// Description, safe HTML.
+    pub description: String,
+    /// Its first sentence, plain text.
+    pub short_description: Option<String>,
+    /// List price, EUR, mark-up included.
+    pub price: Money,
+    /// Higher reference price, EUR.
+    pub original_price: Option<Money>,
+    /// Whole percent off `original_price`; 0 without one.
+    pub discount: i32,
+    /// Cover; `None` for the one that the shop draws itself (`/covers/{slug}.svg`).
+    pub image: Option<String>,
+    /// More pictures.
+    pub images: Vec<String>,
+    /// Number of binary digits of G2A's stock; 0 is out of stock.
+    pub depth: i16,
+    /// Release date, if G2A knows one.
+    pub release_date: Option<DateTime<Utc>>,
+    /// Age rating in words.
+    pub age_rating: Option<String>,
+    /// Whether people can play together.
+    pub multiplayer: bool,
+    /// Where the key is activated.
+    pub activation_service: Option<String>,
+    /// Where in the world it can be activated.
+    pub region: Option<String>,
+    /// Publisher.
+    pub publisher: Option<String>,
+    /// Developer.
+    pub developer: Option<String>,
+    /// ISO 639-1 codes, sorted.
+    pub languages: Vec<String>,
+    /// `{minimal, recommended}`, each with the fields that are not empty.
+    pub requirements: Option<serde_json::Value>,
+    /// Categories.
+    #[serde(skip)]
+    pub categories: Vec<Term>,
+    /// Genres.
+    #[serde(skip)]
+    pub genres: Vec<Term>,
+    /// Platforms.
+    #[serde(skip)]
+    pub platforms: Vec<Term>,
+    /// Tags.
+    #[serde(skip)]
+    pub tags: Vec<Term>,
+}
+
+/// How much of a known game is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All that G2A knows.
+    Everything,
+    /// Price and stock. A product that is new here is created with everything all the same.
+    PriceAndStock,
+}
+
+/// How many terms were created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct TermCounts {
+    /// Categories.
+    pub categories: u64,
+    /// Genres.
+    pub genres: u64,
+    /// Platforms.
+    pub platforms: u64,
+    /// Tags.
+    pub tags: u64,
+}
+
+impl TermCounts {
+    /// The sum.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            categories: self.categories + other.categories,
+            genres: self.genres + other.genres,
+            platforms: self.platforms + other.platforms,
+            tags: self.tags + other.tags,
+        }
+    }
+}
+
+/// What a write did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Written {
+    /// New games.
+    pub created: i32,
+    /// Changed games.
+    pub updated: i32,
+    /// Games that needed no change.
+    pub unchanged: i32,
+    /// New terms.
+    pub terms: TermCounts,
+}
+
+/// The columns of a [`Listing`] as PostgreSQL reads them from its JSON form.
+macro_rules! listing_columns {
+    ($more:literal) => {
+        concat!(
+            "(g2a_product_id text, title text, description text, short_description text, price numeric(12,2), ",
+            "original_price numeric(12,2), discount integer, image text, images text[], depth smallint, ",
+            "release_date timestamptz, age_rating text, multiplayer boolean, activation_service text, region text, ",
+            "publisher text, developer text, languages text[], requirements jsonb",
+            $more,
+            ")"
+        )
+    };
+}
+
+/// Writes listings: new products become games, known ones are updated where they differ, others are left alone.
+///
+/// Writes the same rows when repeated. At most one listing of a product counts: the last.
+///
+/// # Errors
+/// [`StoreError::Fenced`](crate::StoreError::Fenced) when a newer run has begun;
+/// [`StoreError::Rule`](crate::StoreError::Rule) when a row breaks a rule, and then nothing is written.
+pub async fn write(tx: &mut Tx, fence: &Fence, listings: &[Listing], scope: Scope) -> Result<Written> {
+    fence.hold(tx).await?;
+    let latest: HashMap<&str, &Listing> = listings.iter().map(|l| (l.g2a_product_id.as_str(), l)).collect();
+    let mut listings: Vec<&Listing> = latest.into_values().collect();
+    listings.sort_unstable_by(|a, b| a.g2a_product_id.cmp(&b.g2a_product_id));
+    if listings.is_empty() {
+        return Ok(Written::default());
+    }
+    let ids: Vec<&str> = listings.iter().map(|l| l.g2a_product_id.as_str()).collect();
+    let known: HashMap<String, Uuid> = game_ids(tx, &ids).await?;
+    let (old, new): (Vec<&Listing>, Vec<&Listing>) =
+        listings.iter().partition(|l| known.contains_key(&l.g2a_product_id));
+
+    let mut changed: HashSet<Uuid> = match scope {
+        Scope::Everything => update_everything(tx, &old).await?,
+        Scope::PriceAndStock => update_price_and_stock(tx, &old).await?,
+    };
+    let created = insert(tx, &new).await?;
+
+    // Links: of every product, or in a stock check of the new ones only.
+    let linked: Vec<(Uuid, &Listing)> = listings
+        .iter()
+        .filter_map(|l| {
+            let known = known.get(&l.g2a_product_id).copied();
+            let known = known.filter(|_| scope == Scope::Everything);
+            Some((known.or_else(|| created.get(&l.g2a_product_id).copied())?, *l))
+        })
+        .collect();
+    let mut terms = TermCounts::default();
+    if !linked.is_empty() {
+        for taxonomy in &TAXONOMIES {
+            let made = taxonomy.link(tx, &linked, &mut changed).await?;
+            *(taxonomy.count)(&mut terms) += made;
+        }
+    }
+    let updated = old
+        .iter()
+        .filter(|l| known.get(&l.g2a_product_id).is_some_and(|id| changed.contains(id)));
+    let updated = count(updated.count());
+    Ok(Written {
+        created: count(created.len()),
+        updated,
+        unchanged: count(listings.len()) - count(created.len()) - updated,
+        terms,
+    })
+}
+
+fn count(n: usize) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+async fn game_ids(tx: &mut Tx, products: &[&str]) -> Result<HashMap<String, Uuid>> {
+    Ok(sqlx::query_as(
+        "-- store.sync.game_ids
+        select g2a_product_id, id from games where g2a_product_id = any($1)",
+    )
+    .bind(products)
+    .fetch_all(tx.conn())
+    .await?
+    .into_iter()
+    .collect())
+}
+
+/// The release date is kept once it is known, and otherwise the day on which the game was first seen: G2A's silence
+/// tells nothing. The slug is never touched: addresses are stable.
+async fn update_everything(tx: &mut Tx, listings: &[&Listing]) -> Result<HashSet<Uuid>> {
+    Ok(sqlx::query_scalar(concat!(
+        "-- store.sync.update_everything
+        update games g
+           set title = i.title, description = i.description, short_description = i.short_description,
+               price = i.price, original_price = i.original_price, discount = i.discount,
+               image = coalesce(i.image, '/covers/' || g.slug || '.svg'), images = i.images,
+               in_stock = i.depth > 0, g2a_stock = i.depth > 0,
+               popularity = g.popularity - g.g2a_depth + i.depth, g2a_depth = i.depth,
+               release_date = coalesce(i.release_date, g.release_date),
+               release_date_known = i.release_date is not null or g.release_date_known,
+               age_rating = i.age_rating, multiplayer = i.multiplayer, activation_service = i.activation_service,
+               region = i.region, publisher = i.publisher, developer = i.developer, languages = i.languages,
+               requirements = i.requirements, withdrawn_at = null, g2a_last_sync = now()
+          from json_to_recordset($1) as i ",
+        listing_columns!(""),
+        "
+         where g.g2a_product_id = i.g2a_product_id
+           and (g.title, g.description, g.short_description, g.price, g.original_price, g.discount, g.image, g.images,
+                g.in_stock, g.g2a_stock, g.g2a_depth, g.release_date, g.release_date_known, g.age_rating, g.multiplayer,
+                g.activation_service, g.region, g.publisher, g.developer, g.languages, g.requirements,
+                g.withdrawn_at is null)
+               is distinct from
+               (i.title, i.description, i.short_description, i.price, i.original_price, i.discount,
+                coalesce(i.image, '/covers/' || g.slug || '.svg'), i.images,
+                i.depth > 0, i.depth > 0, i.depth, coalesce(i.release_date, g.release_date),
+                i.release_date is not null or g.release_date_known, i.age_rating, i.multiplayer,
+                i.activation_service, i.region, i.publisher, i.developer, i.languages, i.requirements, true)
+        returning g.id"
+    ))
+    .bind(Json(listings))
+    .fetch_all(tx.conn())
+    .await?
+    .into_iter()
+    .collect())
+}
+
+async fn update_price_and_stock(tx: &mut Tx, listings: &[&Listing]) -> Result<HashSet<Uuid>> {
+    Ok(sqlx::query_scalar(concat!(
+        "-- store.sync.update_price_and_stock
+        update games g
+           set price = i.price, original_price = i.original_price, discount = i.discount,
+               in_stock = i.depth > 0, g2a_stock = i.depth > 0,
+               popularity = g.popularity - g.g2a_depth + i.depth, g2a_depth = i.depth,
+               withdrawn_at = null, g2a_last_sync = now()
+          from json_to_recordset($1) as i ",
+        listing_columns!(""),
+        "
+         where g.g2a_product_id = i.g2a_product_id
+           and (g.price, g.original_price, g.discount, g.in_stock, g.g2a_stock, g.g2a_depth, g.withdrawn_at is null)
+               is distinct from
+               (i.price, i.original_price, i.discount, i.depth > 0, i.depth > 0, i.depth, true)
+        returning g.id"
+    ))
+    .bind(Json(listings))
+    .fetch_all(tx.conn())
+    .await?
+    .into_iter()
+    .collect())
+}
+
+/// A listing with the id and the address that it will have.
+#[derive(Serialize)]
+struct NewGame<'a> {
+    #[serde(flatten)]
+    listing: &'a Listing,
+    id: Uuid,
+    slug: String,
+}
+
+async fn insert(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<String, Uuid>> {
+    if listings.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let candidates: Vec<[String; 3]> = listings.iter().map(|l| slug_candidates(l)).collect();
+    let asked: Vec<&str> = candidates.iter().flatten().map(String::as_str).collect();
+    let mut taken: HashSet<String> = sqlx::query_scalar(
+        "-- store.sync.taken_slugs
+        select slug from games where slug = any($1)",
+    )
+    .bind(asked)
+    .fetch_all(tx.conn())
+    .await?
+    .into_iter()
+    .collect();
+    let games: Vec<NewGame<'_>> = listings
+        .iter()
+        .zip(candidates)
+        .map(|(listing, candidates)| {
+            let id = Uuid::now_v7();
+            let free = candidates
+                .into_iter()
+                .find(|slug| !slug.is_empty() && !taken.contains(slug));
+            let slug = free.unwrap_or_else(|| format!("game-{}", id.simple()));
+            taken.insert(slug.clone());
+            NewGame { listing, id, slug }
+        })
+        .collect();
+    // One that somebody else has created a moment ago is left to the next pass.
+    Ok(sqlx::query_as(concat!(
+        "-- store.sync.insert
+        insert into games (id, g2a_product_id, slug, title, description, short_description, price, original_price,
+                           discount, image, images, in_stock, g2a_stock, g2a_depth, popularity, g2a_last_sync,
+                           release_date, release_date_known, is_preorder, is_new, age_rating, multiplayer,
+                           activation_service, region, publisher, developer, languages, requirements)
+        select i.id, i.g2a_product_id, i.slug, i.title, i.description, i.short_description, i.price, i.original_price,
+               i.discount, coalesce(i.image, '/covers/' || i.slug || '.svg'), i.images, i.depth > 0, i.depth > 0,
+               i.depth, i.depth, now(), coalesce(i.release_date, now()), i.release_date is not null,
+               coalesce(i.release_date > now(), false),
+               coalesce(i.release_date <= now() and i.release_date > now() - interval '14 days', false),
+               i.age_rating, i.multiplayer, i.activation_service, i.region, i.publisher, i.developer, i.languages,
+               i.requirements
+          from json_to_recordset($1) as i ",
+        listing_columns!(", id uuid, slug text"),
+        "
+        on conflict (g2a_product_id) do nothing
+        returning g2a_product_id, id"
+    ))
+    .bind(Json(&games))
+    .fetch_all(tx.conn())
+    .await?
+    .into_iter()
+    .collect())
+}
+
+/// From the nicest address to the one that nobody else can want: the title, the title with G2A's id, the id.
+fn slug_candidates(listing: &Listing) -> [String; 3] {
+    let id = slugify(&listing.g2a_product_id);
+    let wanted = listing.wanted_slug.as_str();
+    let with_id = if wanted.is_empty() || id.is_empty() {
+        String::new()
+    } else {
+        format!("{wanted}-{id}")
+    };
+    let only_id = if id.is_empty() {
+        String::new()
+    } else {
+        format!("g2a-{id}")
+    };
+    [wanted.to_owned(), with_id, only_id]
+}
+
+/// One taxonomy with its links.
+struct Taxonomy {
+    find: &'static str,
+    create: &'static str,
+    link: &'static str,
+    terms: fn(&Listing) -> &[Term],
+    count: fn(&mut TermCounts) -> &mut u64,
+}
+
+macro_rules! taxonomy {
+    ($plural:ident, $singular:literal) => {
+        Taxonomy {
+            find: concat!(
+                "-- store.sync.find_",
+                stringify!($plural),
+                "
+                select w.slug, t.id from unnest($1::text[], $2::text[]) as w(slug, name)
+                  join ",
+                stringify!($plural),
+                " t on t.slug = w.slug or t.name = w.name
+                 order by t.slug = w.slug",
+            ),
+            create: concat!(
+                "-- store.sync.create_",
+                stringify!($plural),
+                "
+                insert into ",
+                stringify!($plural),
+                " (slug, name)
+                select * from unnest($1::text[], $2::text[]) on conflict do nothing",
+            ),
+            link: concat!(
+                "-- store.sync.link_",
+                stringify!($plural),
+                "
+                with wanted as materialized (
+                    select distinct * from unnest($1::uuid[], $2::uuid[]) as w(game_id, term_id)),
+                gone as (
+                    delete from game_",
+                stringify!($plural),
+                " l
+                     where l.game_id = any($3)
+                       and not exists (select from wanted w where w.game_id = l.game_id and w.term_id = l.",
+                $singular,
+                "_id)
+                    returning l.game_id),
+                added as (
+                    insert into game_",
+                stringify!($plural),
+                " (game_id, ",
+                $singular,
+                "_id)
+                    select w.game_id, w.term_id from wanted w
+                     where not exists (select from game_",
+                stringify!($plural),
+                " l
+                                        where l.game_id = w.game_id and l.",
+                $singular,
+                "_id = w.term_id)
+                    on conflict do nothing returning game_id)
+                select game_id from gone union select game_id from added",
+            ),
+            terms: |listing| &listing.$plural,
+            count: |counts| &mut counts.$plural,
+        }
+    };
+}
+
+const TAXONOMIES: [Taxonomy; 4] = [
+    taxonomy!(categories, "category"),
+    taxonomy!(genres, "genre"),
+    taxonomy!(platforms, "platform"),
+    taxonomy!(tags, "tag"),
+];
+
+impl Taxonomy {
+    /// Makes the links of these games what their listings say, and adds those that differed to `changed`. Returns how
+    /// many terms were created.
+    async fn link(&self, tx: &mut Tx, games: &[(Uuid, &Listing)], changed: &mut HashSet<Uuid>) -> Result<u64> {
+        let terms: HashSet<&Term> = games.iter().flat_map(|(_, listing)| (self.terms)(listing)).collect();
+        let mut terms: Vec<&Term> = terms.into_iter().collect();
+        terms.sort_unstable();
+        let mut ids = self.find(tx, &terms).await?;
+        let missing: Vec<&&Term> = terms.iter().filter(|term| !ids.contains_key(&term.slug)).collect();
+        let mut created = 0;
+        if !missing.is_empty() {
+            created = sqlx::query(self.create)
+                .bind(missing.iter().map(|t| t.slug.as_str()).collect::<Vec<_>>())
+                .bind(missing.iter().map(|t| t.name.as_str()).collect::<Vec<_>>())
+                .execute(tx.conn())
+                .await?
+                .rows_affected();
+            ids = self.find(tx, &terms).await?;
+        }
+        let (mut game_ids, mut term_ids) = (Vec::new(), Vec::new());
+        for (game, listing) in games {
+            for term in (self.terms)(listing).iter().filter_map(|term| ids.get(&term.slug)) {
+                game_ids.push(*game);
+                term_ids.push(*term);
+            }
+        }
+        let all: Vec<Uuid> = games.iter().map(|(game, _)| *game).collect();
+        let differed: Vec<Uuid> = sqlx::query_scalar(self.link)
+            .bind(game_ids)
+            .bind(term_ids)
+            .bind(all)
+            .fetch_all(tx.conn())
+            .await?;
+        changed.extend(differed);
+        Ok(created)
+    }
+
+    /// Ids by slug. A term that somebody gave another slug is found by its name; one with the same slug counts more.
+    async fn find(&self, tx: &mut Tx, terms: &[&Term]) -> Result<HashMap<String, Uuid>> {
+        Ok(sqlx::query_as(self.find)
+            .bind(terms.iter().map(|t| t.slug.as_str()).collect::<Vec<_>>())
+            .bind(terms.iter().map(|t| t.name.as_str()).collect::<Vec<_>>())
+            .fetch_all(tx.conn())
+            .await?
+            .into_iter()
+            .collect())
+    }
+}
+
+/// Remembers that the run has met these products.
+///
+/// # Errors
+/// [`StoreError::Fenced`](crate::StoreError::Fenced) when a newer run has begun.
+pub async fn mark_seen(tx: &mut Tx, fence: &Fence, products: &[&str]) -> Result<()> {
+    fence.hold(tx).await?;
+    sqlx::query(
+        "-- store.sync.mark_seen
+        insert into sync_seen (run_id, g2a_product_id) select $1, unnest($2::text[]) on conflict do nothing",
+    )
+    .bind(fence.run.0)
+    .bind(products)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// How many different products the run has met.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn count_seen(tx: &mut Tx, fence: &Fence) -> Result<i64> {
+    Ok(
+        sqlx::query_scalar("-- store.sync.count_seen\nselect count(*) from sync_seen where run_id = $1")
+            .bind(fence.run.0)
+            .fetch_one(tx.conn())
+            .await?,
+    )
+}
+
+/// Which games a pass is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among {
+    /// All of G2A's that are not withdrawn.
+    Listed,
+    /// Those believed to be in stock.
+    InStock,
+}
+
+/// How many games there are of these.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn count_known(tx: &mut Tx, among: Among) -> Result<i64> {
+    Ok(sqlx::query_scalar(
+        "-- store.sync.count_known
+        select count(*) from games where g2a_product_id is not null and withdrawn_at is null and (in_stock or not $1)",
+    )
+    .bind(among == Among::InStock)
+    .fetch_one(tx.conn())
+    .await?)
+}
+
+/// The products among these that the run has not met, the most popular first.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn unseen(tx: &mut Tx, fence: &Fence, among: Among) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar(
+        "-- store.sync.unseen
+        select g.g2a_product_id from games g
+         where g.g2a_product_id is not null and g.withdrawn_at is null and (g.in_stock or not $2)
+           and not exists (select from sync_seen s where s.run_id = $1 and s.g2a_product_id = g.g2a_product_id)
+         order by g.popularity desc, g.id",
+    )
+    .bind(fence.run.0)
+    .bind(among == Among::InStock)
+    .fetch_all(tx.conn())
+    .await?)
+}
+
+/// Withdraws games that G2A does not list any more: kept for orders and keys, not shown, not sold. Returns how many.
+///
+/// # Errors
+/// [`StoreError::Fenced`](crate::StoreError::Fenced) when a newer run has begun.
+pub async fn withdraw(tx: &mut Tx, fence: &Fence, products: &[&str]) -> Result<u64> {
+    fence.hold(tx).await?;
+    let done = sqlx::query(
+        "-- store.sync.withdraw
+        update games
+           set withdrawn_at = now(), in_stock = false, g2a_stock = false, popularity = popularity - g2a_depth,
+               g2a_depth = 0, is_best_seller = false, g2a_last_sync = now()
+         where g2a_product_id = any($1) and withdrawn_at is null",
+    )
+    .bind(products)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Marks games as sold out. Returns how many were not.
+///
+/// # Errors
+/// [`StoreError::Fenced`](crate::StoreError::Fenced) when a newer run has begun.
+pub async fn sell_out(tx: &mut Tx, fence: &Fence, products: &[&str]) -> Result<u64> {
+    fence.hold(tx).await?;
+    let done = sqlx::query(
+        "-- store.sync.sell_out
+        update games
+           set in_stock = false, g2a_stock = false, popularity = popularity - g2a_depth, g2a_depth = 0,
+               is_best_seller = false, g2a_last_sync = now()
+         where g2a_product_id = any($1) and in_stock",
+    )
+    .bind(products)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Since when what we know of this game is known to hold: the later of its own last change and the beginning of the
+/// last completed pass. `None` when the game is not G2A's, or not there.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn known_since(store: &Store, game: GameId) -> Result<Option<DateTime<Utc>>> {
+    Ok(sqlx::query_scalar(
+        "-- store.sync.known_since
+        select greatest(g2a_last_sync, (select max(started_at) from sync_runs
+                                         where status = 'COMPLETED' and kind <> 'PRODUCT'))
+          from games where id = $1 and g2a_product_id is not null",
+    )
+    .bind(game.0)
+    .fetch_optional(store.pool())
+    .await?
+    .flatten())
+}

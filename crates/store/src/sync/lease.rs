@@ -1,0 +1,71 @@
+//! Who may write the catalogue.
+
+use lockstep_domain::ids::SyncRunId;
+use sqlx::{Connection as _, PgConnection};
+
+use crate::error::{Result, StoreError};
+use crate::{Store, Tx};
+
+/// The advisory lock that a synchronisation holds; any number will do as long as nobody else in this database uses it.
+const LOCK: i64 = 0x6c6f_636b_7374_6570;
+
+/// Held while a synchronisation runs, on a connection of its own: when the process dies, PostgreSQL lets go of it.
+#[derive(Debug)]
+pub struct CatalogueLock {
+    conn: PgConnection,
+}
+
+impl CatalogueLock {
+    /// Lets go at once. Dropping does the same as soon as PostgreSQL notices the closed connection.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the connection is gone, and with it the lock.
+    pub async fn release(self) -> Result<()> {
+        self.conn.close().await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Takes the lock, or `None` while somebody else holds it. Does not wait.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn lock_catalogue(&self) -> Result<Option<CatalogueLock>> {
+        // A machine that vanished must not hold the lock for the two hours that TCP would wait by itself.
+        let options = self.connect_options().clone().options([
+            ("tcp_keepalives_idle", "15"),
+            ("tcp_keepalives_interval", "5"),
+            ("tcp_keepalives_count", "3"),
+        ]);
+        let mut conn = PgConnection::connect_with(&options).await?;
+        let held: bool = sqlx::query_scalar("-- store.sync.lock_catalogue\nselect pg_try_advisory_lock($1)")
+            .bind(LOCK)
+            .fetch_one(&mut conn)
+            .await?;
+        Ok(held.then_some(CatalogueLock { conn }))
+    }
+}
+
+/// The right of one run to write, until another begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fence {
+    /// The run.
+    pub run: SyncRunId,
+    /// Epoch of the lease that it began with.
+    pub epoch: i64,
+}
+
+impl Fence {
+    /// Checks that nobody has begun since, and keeps it so until the transaction ends.
+    pub(super) async fn hold(&self, tx: &mut Tx) -> Result<()> {
+        let mine: Option<i32> = sqlx::query_scalar(
+            "-- store.sync.hold_fence
+            select 1 from sync_lease where name = 'catalogue' and epoch = $1 for share",
+        )
+        .bind(self.epoch)
+        .fetch_optional(tx.conn())
+        .await?;
+        mine.map(|_| ()).ok_or(StoreError::Fenced)
+    }
+}
