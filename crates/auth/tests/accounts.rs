@@ -405,9 +405,10 @@ async fn a_reset_link_works_once_ends_all_sessions_and_lets_nobody_know_who_has_
             Err(AuthError::LinkNotValid)
         ));
     }
+    let here = home();
     let (one, two) = tokio::join!(
-        shop.auth.reset_password(&link, OTHER, &home()),
-        shop.auth.reset_password(&link, OTHER, &home())
+        shop.auth.reset_password(&link, OTHER, &here),
+        shop.auth.reset_password(&link, OTHER, &here)
     );
     assert_eq!(
         [&one, &two].iter().filter(|result| result.is_ok()).count(),
