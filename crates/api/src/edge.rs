@@ -327,7 +327,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_answered_with_the_envelope_and_without_its_text() {
-        #[expect(clippy::unused_async, reason = "handlers are")]
         async fn panics() -> &'static str {
             panic!("secret")
         }

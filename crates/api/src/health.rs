@@ -50,10 +50,7 @@ pub(crate) struct Checks {
 #[utoipa::path(get, path = "/api/health", tag = "service",
     responses((status = 200, body = Health), (status = 503, body = Health)))]
 pub(crate) async fn health(State(api): State<Arc<ApiState>>) -> Response {
-    let database = match database_answers(&api).await {
-        true => "ok",
-        false => "error",
-    };
+    let database = if database_answers(&api).await { "ok" } else { "error" };
     let redis = match api.cache.status().redis {
         RedisState::Off => "disconnected",
         RedisState::Up => "ok",

@@ -130,7 +130,7 @@ pub fn router(state: ApiState) -> Router {
 }
 
 /// Refuses every method but the route's own.
-fn only<'p>((path, methods): (&'p str, MethodRouter<Arc<ApiState>>)) -> (&'p str, MethodRouter<Arc<ApiState>>) {
+fn only((path, methods): (&str, MethodRouter<Arc<ApiState>>)) -> (&str, MethodRouter<Arc<ApiState>>) {
     (path, methods.fallback(error::wrong_method))
 }
 

@@ -11,18 +11,18 @@ use crate::config::Config;
 use crate::output::Output;
 
 /// `lockstep config`: every setting, its value and where it came from; empty values are defaults.
-pub(crate) fn show_config(config: &Config, output: &Output) -> Result<()> {
+pub(crate) fn show_config(config: &Config, output: Output) -> Result<()> {
     if output.is_json() {
         let rows: Vec<_> = config
             .shown
             .iter()
             .map(|(name, value, source)| serde_json::json!({ "name": name, "value": value, "source": source }))
             .collect();
-        return output.line(&serde_json::to_string(&rows)?);
+        return Output::line(&serde_json::to_string(&rows)?);
     }
     for (name, value, source) in &config.shown {
         let source = format!("{source:?}").to_lowercase();
-        output.line(format!("{name:<24} {source:<12} {value}").trim_end())?;
+        Output::line(format!("{name:<24} {source:<12} {value}").trim_end())?;
     }
     Ok(())
 }

@@ -241,29 +241,29 @@ impl Config {
             shown: shown(settings, sources)?,
         };
         if production {
-            config.demand_what_production_needs(settings)?;
+            demand_what_production_needs(settings)?;
         }
         Ok(config)
     }
+}
 
-    fn demand_what_production_needs(&self, settings: &Settings) -> Result<()> {
-        let needed = [
-            ("DATABASE_URL", settings.database_url.is_some()),
-            ("LOCKSTEP_PUBLIC_URL", settings.public_url.is_some()),
-            ("G2A_API_URL", settings.g2a_api_url.is_some()),
-            ("G2A_API_HASH", settings.g2a_api_hash.is_some()),
-            ("G2A_API_EMAIL", settings.g2a_api_email.is_some()),
-            ("G2A_API_SECRET", settings.g2a_api_secret.is_some()),
-        ];
-        let missing: Vec<&str> = needed.iter().filter(|(_, set)| !set).map(|(name, _)| *name).collect();
-        if !missing.is_empty() {
-            bail!(
-                "LOCKSTEP_ENV is production, which has no silent defaults; set {}",
-                missing.join(", ")
-            );
-        }
-        Ok(())
+fn demand_what_production_needs(settings: &Settings) -> Result<()> {
+    let needed = [
+        ("DATABASE_URL", settings.database_url.is_some()),
+        ("LOCKSTEP_PUBLIC_URL", settings.public_url.is_some()),
+        ("G2A_API_URL", settings.g2a_api_url.is_some()),
+        ("G2A_API_HASH", settings.g2a_api_hash.is_some()),
+        ("G2A_API_EMAIL", settings.g2a_api_email.is_some()),
+        ("G2A_API_SECRET", settings.g2a_api_secret.is_some()),
+    ];
+    let missing: Vec<&str> = needed.iter().filter(|(_, set)| !set).map(|(name, _)| *name).collect();
+    if !missing.is_empty() {
+        bail!(
+            "LOCKSTEP_ENV is production, which has no silent defaults; set {}",
+            missing.join(", ")
+        );
     }
+    Ok(())
 }
 
 fn supplier(settings: &Settings) -> Result<Supplier> {

@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         })
         .and_then(|config| {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let result = runtime.block_on(run(cli.command.unwrap_or(Command::Serve), config, &output));
+            let result = runtime.block_on(run(cli.command.unwrap_or(Command::Serve), config, output));
             // Work that was told to end and did not is not waited for.
             runtime.shutdown_timeout(std::time::Duration::from_secs(1));
             result
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command, config: Config, output: &Output) -> anyhow::Result<ExitCode> {
+async fn run(command: Command, config: Config, output: Output) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve => serve::run(&config, serve::Parts { web: true, work: true }).await?,
         Command::Web => serve::run(&config, serve::Parts { web: true, work: false }).await?,
@@ -81,7 +81,7 @@ async fn run(command: Command, config: Config, output: &Output) -> anyhow::Resul
         Command::Migrate => commands::migrate::run(&config, output).await?,
         Command::Doctor => return commands::doctor::run(&config, output).await,
         Command::Config => commands::show_config(&config, output)?,
-        Command::Openapi => output.line(&lockstep_api::openapi().to_pretty_json()?)?,
+        Command::Openapi => Output::line(&lockstep_api::openapi().to_pretty_json()?)?,
         Command::G2aSandbox {
             listen,
             games,

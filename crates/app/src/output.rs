@@ -26,21 +26,21 @@ impl Output {
     /// One result: as JSON on a line, or in words.
     pub(crate) fn result(self, value: &impl Serialize, words: impl FnOnce() -> String) -> Result<()> {
         if self.json {
-            self.line(&serde_json::to_string(value)?)
+            Self::line(&serde_json::to_string(value)?)
         } else {
-            self.line(&words())
+            Self::line(&words())
         }
     }
 
     /// A line on stdout. A reader that went away (`lockstep … | head`) is no failure.
-    pub(crate) fn line(self, text: &str) -> Result<()> {
+    pub(crate) fn line(text: &str) -> Result<()> {
         match writeln!(std::io::stdout().lock(), "{text}") {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
             result => Ok(result?),
         }
     }
 
-    /// Why the command failed, with every cause that says something new.
+    /// Why the command failed, with every cause that says something new: on stderr, as text or as JSON.
     pub(crate) fn failure(self, error: &anyhow::Error) {
         let mut text = String::new();
         for cause in error.chain().map(ToString::to_string) {

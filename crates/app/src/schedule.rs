@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 const PERIOD: Duration = Duration::from_secs(5);
 
 /// The flags (new, preorder, best seller) follow the calendar, so they are looked at hourly even when nothing is synced.
-const FLAGS_PERIOD: Duration = Duration::from_secs(60 * 60);
+const FLAGS_PERIOD: Duration = Duration::from_hours(1);
 
 /// Works until it is told to stop. A run under way stops at the next page and is taken up again later.
 pub(crate) async fn work(store: Store, context: Context, stop: CancellationToken) {

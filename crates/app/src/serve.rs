@@ -81,6 +81,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
             );
         }
         let context = connected.context(config, &database.store);
+        tasks.spawn(supply::publish(cache.clone(), context.progress(), stop.clone()));
         tasks.spawn(schedule::work(database.store.clone(), context, stop.clone()));
         tasks.spawn(lockstep_relay::run(database.store.clone(), cache.clone(), stop.clone()));
         supplier = Some(connected);

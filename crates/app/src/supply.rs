@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use lockstep_api::{SupplierState, SupplierStatus};
+use lockstep_cache::Cache;
 use lockstep_store::Store;
 use lockstep_store::sync::{RunStatus, freshness, recent_runs};
+use lockstep_sync::Progress as SyncProgress;
 use lockstep_web::{Progress, Supply};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -77,5 +79,28 @@ pub(crate) async fn judge(store: Store, sandbox: bool, told: watch::Sender<Suppl
             }
             changed
         });
+    }
+}
+
+/// The key under which the progress of a synchronisation stands in Redis, for dashboards, and how long it stays there.
+const PROGRESS_KEY: &str = "g2a:sync:progress";
+const PROGRESS_TTL: Duration = Duration::from_hours(1);
+
+/// Leaves the progress of this process's synchronisations in Redis, once a second at the most and always the last word.
+pub(crate) async fn publish(
+    cache: Cache,
+    mut progress: watch::Receiver<Option<SyncProgress>>,
+    stop: CancellationToken,
+) {
+    while let Some(Ok(())) = stop.run_until_cancelled(progress.changed()).await {
+        let now = progress.borrow_and_update().clone();
+        if let Some(text) = now.and_then(|now| serde_json::to_string(&now).ok())
+            && let Err(error) = cache.leave_note(PROGRESS_KEY, &text, PROGRESS_TTL).await
+        {
+            tracing::debug!(error = &error as &dyn std::error::Error, "the progress is not in Redis");
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_none() {
+            return;
+        }
     }
 }

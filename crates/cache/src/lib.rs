@@ -189,6 +189,18 @@ impl Cache {
         Ok(())
     }
 
+    /// Leaves a text in Redis for people and monitors (`g2a:sync:progress`). It is not an answer: nothing here reads it
+    /// back, so it carries no stamp. Without a Redis nobody could look.
+    ///
+    /// # Errors
+    /// [`RedisLost`]; the next note will do.
+    pub async fn leave_note(&self, name: &str, text: &str, ttl: Duration) -> Result<(), RedisLost> {
+        match &self.0.redis {
+            Some(redis) => redis.note(name, text, ttl).await,
+            None => Ok(()),
+        }
+    }
+
     /// Ends the background work and waits for it.
     pub async fn shutdown(&self) {
         self.0.stop.cancel();

@@ -221,21 +221,58 @@ impl Redis {
         Ok(removed)
     }
 
-    /// Asks whether Redis is there and remembers the answer. One failure may be a connection that died unnoticed, so
-    /// it is asked twice.
-    pub(crate) async fn call(&self) {
-        for again in [false, true] {
-            let mut connection = self.reads.clone();
-            match timeout(CONNECT + self.limit, cmd("PING").query_async::<()>(&mut connection)).await {
-                Ok(Ok(())) => {
-                    self.failures.store(0, Ordering::Relaxed);
-                    self.found();
-                    return;
-                }
-                Ok(Err(error)) if again => self.lost(&error),
-                Err(_) if again => self.lost(&"no answer in time"),
-                Ok(Err(_)) | Err(_) => {}
+    /// Writes something that Lockstep itself never reads back, for whoever looks into Redis.
+    pub(crate) async fn note(&self, name: &str, text: &str, ttl: Duration) -> Result<(), RedisLost> {
+        if !self.is_up() {
+            return Err(RedisLost);
+        }
+        let mut connection = self.writes.clone();
+        let mut command = cmd("SET");
+        command
+            .arg(self.full(name))
+            .arg(text)
+            .arg("EX")
+            .arg(ttl.as_secs().max(1));
+        match timeout(self.limit * 4, command.query_async::<()>(&mut connection)).await {
+            Ok(Ok(())) => {
+                self.succeeded();
+                Ok(())
             }
+            Ok(Err(error)) => {
+                self.failed(&error);
+                Err(RedisLost)
+            }
+            Err(_) => {
+                self.failed(&"no answer in time");
+                Err(RedisLost)
+            }
+        }
+    }
+
+    /// Asks over both connections whether Redis is there and remembers the answer. One failure may be a connection that
+    /// died unnoticed, so it is asked twice.
+    pub(crate) async fn call(&self) {
+        let mut answers = Ok(());
+        for connection in [&self.reads, &self.writes] {
+            if answers.is_ok() && self.ping(connection).await.is_err() {
+                answers = self.ping(connection).await;
+            }
+        }
+        match answers {
+            Ok(()) => {
+                self.failures.store(0, Ordering::Relaxed);
+                self.found();
+            }
+            Err(error) => self.lost(&error),
+        }
+    }
+
+    async fn ping(&self, connection: &ConnectionManager) -> Result<(), String> {
+        let mut connection = connection.clone();
+        match timeout(CONNECT + self.limit, cmd("PING").query_async::<()>(&mut connection)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("no answer in time".to_owned()),
         }
     }
 

@@ -38,6 +38,7 @@ impl<T> Answer<T> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[expect(clippy::struct_excessive_bools, reason = "the front-end's form")]
 pub struct Game {
     /// Identifier.
     pub id: GameId,
@@ -567,6 +568,9 @@ mod openapi {
 mod tests {
     use super::*;
 
+    #[derive(Serialize, Deserialize, PartialEq, Debug)]
+    struct Dated(#[serde(with = "iso_millis")] DateTime<Utc>);
+
     fn asked(change: impl FnOnce(&mut CatalogQuery)) -> CacheKey {
         let mut query = CatalogQuery::default();
         change(&mut query);
@@ -638,8 +642,6 @@ mod tests {
         );
         assert_eq!(serde_json::from_str::<Suggestion>(&json).unwrap(), suggestion);
 
-        #[derive(Serialize, Deserialize, PartialEq, Debug)]
-        struct Dated(#[serde(with = "iso_millis")] DateTime<Utc>);
         let dated = Dated("2025-01-31T10:00:00Z".parse().unwrap());
         let json = serde_json::to_string(&dated).unwrap();
         assert_eq!(json, r#""2025-01-31T10:00:00.000Z""#);

@@ -64,6 +64,15 @@ impl TestDb {
             .expect("plain SQL");
     }
 
+    /// Rows of a table.
+    pub async fn count(&self, table: &str) -> i64 {
+        let question = AssertSqlSafe(format!("select count(*) from {table}"));
+        sqlx::query_scalar(question)
+            .fetch_one(&self.sql)
+            .await
+            .expect("a count")
+    }
+
     /// Ends every other connection to this database, as an administrator or a restart would.
     pub async fn cut_connections(&self) {
         let mut admin = self.server.clone().connect().await.expect("test server");

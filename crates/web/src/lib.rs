@@ -8,14 +8,21 @@ mod covers;
 mod index;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::routing::get;
 use chrono::{DateTime, Utc};
 use lockstep_cache::Cache;
 use tokio::sync::watch;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::timeout::TimeoutLayer;
+
+/// The longest that making a page may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the shop knows of its supplier, for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,6 +61,13 @@ pub fn router(state: WebState) -> Router {
         .route("/", get(index::index))
         .route("/covers/{file}", get(covers::cover))
         .route("/assets/{file}", get(assets::asset))
+        .fallback(index::nothing_here)
+        .layer(CompressionLayer::new())
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::SERVICE_UNAVAILABLE,
+            PATIENCE,
+        ))
+        .layer(CatchPanicLayer::custom(index::after_a_panic))
         .layer(middleware::from_fn(protect))
         .with_state(Arc::new(state))
 }

@@ -218,7 +218,14 @@ async fn health_says_whether_everything_is_well() {
         let answer = shop.get(path).await;
         let mut health = answer.json();
         let timestamp = health["timestamp"].take();
-        assert!(timestamp.as_str().unwrap().ends_with('Z'), "{timestamp}");
+        assert!(
+            timestamp
+                .as_str()
+                .unwrap()
+                .parse::<chrono::DateTime<chrono::Utc>>()
+                .is_ok(),
+            "{timestamp}"
+        );
         assert_eq!(answer.status, 200, "{path}");
         assert_eq!(
             health,
@@ -293,10 +300,11 @@ async fn the_api_describes_itself_and_can_be_browsed_offline() {
     let html = String::from_utf8(page.bytes).unwrap();
     assert!(!html.contains("http://") && !html.contains("https://"), "{html}");
     let mut parts = 0;
-    for part in html
-        .split(['"', '\''])
-        .filter(|part| part.ends_with(".js") || part.ends_with(".css"))
-    {
+    for part in html.split(['"', '\'']).filter(|part| {
+        std::path::Path::new(part)
+            .extension()
+            .is_some_and(|kind| kind == "js" || kind == "css")
+    }) {
         let part = part.trim_start_matches("./");
         assert_eq!(shop.get(&format!("/api/docs/{part}")).await.status, 200, "{part}");
         parts += 1;

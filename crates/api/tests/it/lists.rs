@@ -116,14 +116,14 @@ async fn random_games_are_distinct_buyable_and_drawn_anew() {
     games.push(NewGame::titled("Sold out").with(|game| game.in_stock = false));
     games.push(NewGame::titled("Coming").with(|game| game.is_preorder = true));
     shop.put(&games).await;
-    let mut draws = HashSet::new();
+    let mut seen = HashSet::new();
     for _ in 0..5 {
         let drawn = titles(&shop.get("/api/games/random?count=20").await.data());
         assert_eq!(drawn.iter().collect::<HashSet<_>>().len(), 20, "no game twice");
         assert!(!drawn.iter().any(|title| title == "Sold out" || title == "Coming"));
-        draws.insert(drawn);
+        seen.insert(drawn);
     }
-    assert!(draws.len() > 1, "five draws of 20 out of 40 came out alike");
+    assert!(seen.len() > 1, "five draws of 20 out of 40 came out alike");
     assert_eq!(titles(&shop.get("/api/games/random").await.data()).len(), 10);
     assert_eq!(titles(&shop.get("/api/games/random?count=50").await.data()).len(), 40);
     assert_eq!(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lockstep_api::Settings;
 use lockstep_cache::Config;
 use lockstep_store::{Options, Store};
-use lockstep_testkit::TestDb;
+use lockstep_testkit::{TestDb, TestRedis};
 use sqlx::postgres::PgConnectOptions;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -116,10 +116,48 @@ async fn without_its_database_the_store_says_try_again_and_recovers_by_itself() 
     );
 
     gate.set(true);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while shop.get("/api/games/slug/portal").await.status != 200 {
-        assert!(Instant::now() < deadline, "still not recovered");
-        tokio::task::yield_now().await;
-    }
+    wait_for(&shop, "/api/games/slug/portal", 200).await;
     assert_eq!(shop.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn with_redis_or_after_its_loss_a_change_is_seen_and_only_health_complains() {
+    let mut redis = TestRedis::start().await;
+    let db = TestDb::new().await;
+    let store = db.store.clone();
+    let config = Config {
+        redis_url: Some(redis.url()),
+        ..Config::default()
+    };
+    let shop = Shop::open_on(db, store, Settings::default(), config).await;
+    shop.put(&[NewGame::titled("Portal")]).await;
+    let price = || async {
+        shop.cache.catch_up().await.unwrap();
+        shop.get("/api/games/slug/portal").await.data()["price"].clone()
+    };
+    assert_eq!(price().await, 10.0);
+    shop.db.execute("update games set price = 11").await;
+    assert_eq!(price().await, 11.0);
+    wait_for(&shop, "/health", 200).await;
+
+    redis.kill();
+    shop.db.execute("update games set price = 12").await;
+    assert_eq!(price().await, 12.0);
+    wait_for(&shop, "/health", 503).await;
+    assert_eq!(shop.get("/health").await.json()["checks"]["redis"], "error");
+    let ready = shop.get("/readyz").await;
+    assert_eq!(
+        (ready.status.as_u16(), &ready.json()["redis"]["state"]),
+        (200, &"down".into())
+    );
+}
+
+/// Asks until the status is the wanted one; what it hangs on is noticed in the background.
+async fn wait_for(shop: &Shop, path: &str, status: u16) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while shop.get(path).await.status.as_u16() != status {
+        assert!(Instant::now() < deadline, "{path} did not become {status}");
+        // Something has to use Redis for its loss to be noticed.
+        shop.get("/api/games/random").await;
+    }
 }

@@ -64,7 +64,7 @@ impl Finding {
 }
 
 /// Looks, tells, and ends with 1 when something is wrong.
-pub(crate) async fn run(config: &Config, output: &Output) -> Result<ExitCode> {
+pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
     let mut findings = vec![Finding::well(
         "configuration",
         if config.production {
@@ -95,24 +95,24 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<ExitCode> {
 }
 
 fn in_words(findings: &[Finding], wrong: usize) -> String {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for finding in findings {
         let mark = match finding.state {
             State::Well => "ok   ",
             State::Note => "note ",
             State::Wrong => "WRONG",
         };
-        text.push_str(&format!("{mark} {:<14} {}\n", finding.what, finding.seen));
+        lines.push(format!("{mark} {:<14} {}", finding.what, finding.seen));
         if let Some(remedy) = &finding.remedy {
-            text.push_str(&format!("{:>20} → {remedy}\n", ""));
+            lines.push(format!("{:>20} → {remedy}", ""));
         }
     }
-    text.push_str(&match wrong {
+    lines.push(match wrong {
         0 => "Everything works.".to_owned(),
         1 => "One thing is wrong.".to_owned(),
         many => format!("{many} things are wrong."),
     });
-    text
+    lines.join("\n")
 }
 
 /// Whether the rest can be looked at.

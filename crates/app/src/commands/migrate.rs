@@ -7,7 +7,7 @@ use crate::database::{Database, Use};
 use crate::output::Output;
 
 /// Brings the schema up to date and lists what was brought.
-pub(crate) async fn run(config: &Config, output: &Output) -> Result<()> {
+pub(crate) async fn run(config: &Config, output: Output) -> Result<()> {
     let database = Database::open(config, Use::Join).await?;
     let brought = database.store.migrate().await.context("bringing the schema up to date");
     let place = database.place.clone();

@@ -30,7 +30,7 @@ pub(crate) struct Request {
 }
 
 /// `lockstep sync`
-pub(crate) async fn run(config: &Config, output: &Output, request: Request) -> Result<()> {
+pub(crate) async fn run(config: &Config, output: Output, request: Request) -> Result<()> {
     let what = match (&request.product, request.full) {
         (Some(product), _) => What::Product(product.clone()),
         (None, true) => What::Full,
@@ -38,18 +38,18 @@ pub(crate) async fn run(config: &Config, output: &Output, request: Request) -> R
     };
     with_supplier(config, async |database, supplier| {
         if request.dry_run {
-            show(&supplier, &config.pricing, &request, output).await
+            show(supplier, &config.pricing, &request, output).await
         } else {
-            go(config, &database, &supplier, what, output).await
+            go(config, database, supplier, what, output).await
         }
     })
     .await
 }
 
 /// `lockstep stock`
-pub(crate) async fn stock(config: &Config, output: &Output) -> Result<()> {
+pub(crate) async fn stock(config: &Config, output: Output) -> Result<()> {
     with_supplier(config, async |database, supplier| {
-        go(config, &database, &supplier, What::Stock, output).await
+        go(config, database, supplier, What::Stock, output).await
     })
     .await
 }
@@ -80,7 +80,7 @@ async fn with_supplier(config: &Config, body: impl AsyncFnOnce(&Database, &Suppl
     result
 }
 
-async fn go(config: &Config, database: &Database, supplier: &Supplier, what: What, output: &Output) -> Result<()> {
+async fn go(config: &Config, database: &Database, supplier: &Supplier, what: What, output: Output) -> Result<()> {
     let context = supplier.context(config, &database.store);
     let stop = CancellationToken::new();
     let watcher = tokio::spawn(told(context.progress(), output.is_json()));
@@ -146,7 +146,7 @@ async fn told(mut progress: watch::Receiver<Option<Progress>>, json: bool) {
 }
 
 /// `--dry-run`: what would be stored for one product or the first page, without storing it.
-async fn show(supplier: &Supplier, pricing: &Pricing, request: &Request, output: &Output) -> Result<()> {
+async fn show(supplier: &Supplier, pricing: &Pricing, request: &Request, output: Output) -> Result<()> {
     let query = ProductQuery {
         page: 1,
         id: request.product.clone(),
@@ -155,7 +155,7 @@ async fn show(supplier: &Supplier, pricing: &Pricing, request: &Request, output:
     };
     let page = supplier.client.products(&query).await.context("G2A")?;
     for unreadable in &page.unreadable {
-        output.line(&format!(
+        Output::line(&format!(
             "{}: cannot be read: {}",
             unreadable.id.as_deref().unwrap_or("?"),
             unreadable.reason
@@ -166,7 +166,7 @@ async fn show(supplier: &Supplier, pricing: &Pricing, request: &Request, output:
             Ok(game) => output.result(&serde_json::json!({ "g2aProductId": product.id, "title": game.title, "price": game.price, "inStock": game.depth > 0 }), || {
                 format!("{}  {:>8}  {}  {}", product.id, game.price.to_string(), if game.depth > 0 { "in stock" } else { "sold out" }, game.title)
             })?,
-            Err(reason) => output.line(&format!("{}: would be skipped: {reason}", product.id))?,
+            Err(reason) => Output::line(&format!("{}: would be skipped: {reason}", product.id))?,
         }
     }
     if page.products.is_empty() && page.unreadable.is_empty() {

@@ -14,6 +14,8 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::{Detail, views};
 use crate::{Result, Tx};
 
+// The first link in the order of the index is asked for, or a large genre's links would be read from the table's start.
+
 /// No more values of one filter than this are listed.
 const MAX_VALUES: i64 = 10_000;
 
@@ -26,7 +28,7 @@ pub async fn genres(tx: &mut Tx) -> Result<Vec<NameSlug>> {
         "-- store.games.genres
         select x.name, x.slug from genres x
          where (select true from game_genres l join games g on g.id = l.game_id
-                 where l.genre_id = x.id and g.withdrawn_at is null limit 1)
+                 where l.genre_id = x.id and g.withdrawn_at is null order by l.game_id limit 1)
          order by lower(x.name), x.name",
     )
     .fetch_all(tx.conn())
@@ -43,7 +45,7 @@ pub async fn platforms(tx: &mut Tx) -> Result<Vec<NameSlug>> {
         "-- store.games.platforms
         select x.name, x.slug from platforms x
          where (select true from game_platforms l join games g on g.id = l.game_id
-                 where l.platform_id = x.id and g.withdrawn_at is null limit 1)
+                 where l.platform_id = x.id and g.withdrawn_at is null order by l.game_id limit 1)
          order by lower(x.name), x.name",
     )
     .fetch_all(tx.conn())

@@ -125,7 +125,7 @@ pub async fn new_releases(tx: &mut Tx) -> Result<Vec<Game>> {
 
 /// Up to `size` games that can be bought, picked at random.
 ///
-/// A small catalogue is shuffled whole. Of a large one random blocks of the table are read, enough for about twenty
+/// A small catalogue is shuffled whole. Of a large one random blocks of the table are read, enough for about five
 /// times as many games, and the pick is made from those.
 ///
 /// # Errors
@@ -135,7 +135,7 @@ pub async fn random_pool(tx: &mut Tx, size: u32) -> Result<Vec<Game>> {
         "-- store.games.random_pool
         select id
           from games tablesample system (
-                (select least(100, 2000.0 * $1 / greatest(1, sum(buyable)))::real from catalog_totals))
+                (select least(100, 500.0 * $1 / greatest(1, sum(buyable)))::real from catalog_totals))
          where withdrawn_at is null and in_stock and not is_preorder
          order by random() limit $1",
     )

@@ -39,13 +39,14 @@ pub async fn page(tx: &mut Tx, query: &CatalogQuery) -> Result<Page<Game>> {
             let total = filter.kept_total(tx).await?;
             (total, walk(tx, &filter, query.sort, window, total).await?)
         }
-        None => match gather(tx, &filter, query.sort, window).await? {
-            Some(found) => found,
-            None => {
+        None => {
+            if let Some(found) = gather(tx, &filter, query.sort, window).await? {
+                found
+            } else {
                 let total = filter.count(tx).await?;
                 (total, walk(tx, &filter, query.sort, window, total).await?)
             }
-        },
+        }
     };
     let games = views(tx, &ids, Detail::List).await?;
     Ok(Page::new(

@@ -216,6 +216,17 @@ pub(super) enum Where {
     TitleAndText,
 }
 
+impl Where {
+    /// So many matches are compared with each other. Of more, the first ones in the wanted order are taken.
+    const fn limit(self) -> i64 {
+        match self {
+            // Asked for with every key that is pressed, and answered with a handful.
+            Self::Title => 1_000,
+            Self::TitleAndText => MAX_HITS,
+        }
+    }
+}
+
 /// One window of the games found.
 pub(super) struct Found {
     pub(super) total: i64,
@@ -234,10 +245,10 @@ pub(super) async fn find(
     place: Where,
 ) -> Result<Found> {
     let typed = look(tx, text, filter, sort, window, place, false).await?;
-    if typed.titles > MAX_HITS {
-        // A word that very many titles have. Any ten thousand of them would be a matter of chance, so the first ones
-        // in the wanted order are taken, which are near because so many match.
-        return walk(tx, text, filter, sort, window, typed.found.total.min(MAX_HITS)).await;
+    if typed.titles > place.limit() {
+        // A word that very many titles have. Which of them were compared would be a matter of chance, so the first
+        // ones in the wanted order are taken, which are near because so many match.
+        return walk(tx, text, filter, sort, window, typed.found.total.min(place.limit())).await;
     }
     if typed.titles > 0 || text.plain.chars().count() < SHORT_TEXT {
         return Ok(typed.found);
@@ -250,7 +261,7 @@ pub(super) async fn find(
 }
 
 struct Look {
-    /// Titles that hold every word, before filters; one more than [`MAX_HITS`] means many more.
+    /// Titles that hold every word, before filters; one more than [`Where::limit`] means many more.
     titles: i64,
     found: Found,
 }
@@ -271,12 +282,12 @@ async fn look(
     text.push_title_score(&mut sql);
     sql.push(" as score from game_search s where ");
     text.push_title_matches(&mut sql);
-    sql.push(" limit ").push_bind(MAX_HITS + 1);
+    sql.push(" limit ").push_bind(place.limit() + 1);
     sql.push("), hits as materialized (select game_id, max(score) as score from (select game_id, score from titles");
     if place == Where::TitleAndText && text.plain.chars().count() >= SHORT_TEXT {
         sql.push(" union all (select game_id, 0.30 from game_search where words @@ to_tsquery('simple', ");
         sql.push_bind(text.query.clone()).push(") limit ");
-        sql.push_bind(MAX_HITS).push(")");
+        sql.push_bind(place.limit()).push(")");
     }
     if similar {
         sql.push(" union all (select s.game_id, 0.50 from game_search s where ");

@@ -6,6 +6,12 @@
 //!
 //! [`Store`]: lockstep_store::Store
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod concurrency;
 mod coverage;
 mod indexes;

@@ -82,7 +82,7 @@ async fn the_statement_and_the_pure_bucket_agree() {
                     blocked_until_ms,
                 };
                 // The moment of the statement: its own stamp, or a moment within the tolerated step back before it.
-                let now = if age < 0 && age >= -60_000 {
+                let now = if (-60_000..0).contains(&age) {
                     updated_at_ms + age
                 } else {
                     updated_at_ms
@@ -168,14 +168,14 @@ async fn a_pause_holds_for_everybody_and_a_missing_row_comes_back_empty() {
     assert_eq!(bucket.level, 0);
     put(&db, 15 * UNITS_PER_CALL, 0, -1).await;
     let budget = StoreBudget::new(db.store.clone(), limits);
-    budget.penalise(Duration::from_secs(60)).await.unwrap();
+    budget.penalise(Duration::from_mins(1)).await.unwrap();
     budget.penalise(Duration::from_secs(1)).await.unwrap();
     let Taken::Refused(bucket) = db.store.take_g2a_call(sizes).await.unwrap() else {
         panic!("nobody calls during a pause");
     };
     assert!(bucket.blocked_until_ms - bucket.now_ms > 30_000, "the later end counts");
     db.execute("truncate g2a_budget").await;
-    budget.penalise(Duration::from_secs(60)).await.unwrap();
+    budget.penalise(Duration::from_mins(1)).await.unwrap();
     assert!(
         matches!(db.store.take_g2a_call(sizes).await.unwrap(), Taken::Refused(_)),
         "a pause needs no row"

@@ -104,10 +104,10 @@ async fn killed_while_any_page_is_on_its_way_a_run_repeats_that_page_only() {
 async fn a_run_that_is_asked_to_stop_is_interrupted_and_taken_up_again() {
     let shop = seven_pages().await;
     shop.gate.only(4);
-    let (cx, stop) = (Arc::clone(&shop.cx), CancellationToken::new());
-    let (report, ()) = tokio::join!(run(&cx, What::Full, "test", stop.clone()), async {
+    let (cx, halt) = (Arc::clone(&shop.cx), CancellationToken::new());
+    let (report, ()) = tokio::join!(run(&cx, What::Full, "test", halt.clone()), async {
         shop.gate.reached(5).await;
-        stop.cancel();
+        halt.cancel();
     });
     let report = report.unwrap();
     assert_eq!(report.status, RunStatus::Interrupted);
@@ -128,10 +128,10 @@ async fn a_run_that_is_asked_to_stop_is_interrupted_and_taken_up_again() {
 async fn an_unfinished_run_that_is_too_old_is_given_up() {
     let shop = seven_pages().await;
     shop.gate.only(4);
-    let stop = CancellationToken::new();
-    tokio::join!(run(&shop.cx, What::Full, "test", stop.clone()), async {
+    let halt = CancellationToken::new();
+    tokio::join!(run(&shop.cx, What::Full, "test", halt.clone()), async {
         shop.gate.reached(5).await;
-        stop.cancel();
+        halt.cancel();
     })
     .0
     .unwrap();
@@ -153,10 +153,10 @@ async fn an_unfinished_run_that_is_too_old_is_given_up() {
 async fn a_stock_check_between_does_not_spoil_what_a_full_run_has_to_go_on_with() {
     let shop = seven_pages().await;
     shop.gate.only(5);
-    let stop = CancellationToken::new();
-    tokio::join!(run(&shop.cx, What::Full, "test", stop.clone()), async {
+    let halt = CancellationToken::new();
+    tokio::join!(run(&shop.cx, What::Full, "test", halt.clone()), async {
         shop.gate.reached(6).await;
-        stop.cancel();
+        halt.cancel();
     })
     .0
     .unwrap();
@@ -226,6 +226,45 @@ async fn a_run_that_was_believed_dead_writes_nothing_after_another_has_begun() {
             .await,
         1
     );
+}
+
+#[tokio::test]
+async fn killed_with_several_pages_on_their_way_a_run_repeats_at_most_those() {
+    let settings = Settings {
+        calls_per_minute: 1_000_000,
+        max_in_flight: 4,
+        ..Settings::default()
+    };
+    let start = || {
+        Shop::start(
+            Catalogue::Generated { count: 700, seed: 2 },
+            Knobs::default(),
+            settings.clone(),
+        )
+    };
+    let whole = start().await;
+    whole.run(What::Full).await;
+    for call in [12, 20, 27, 33] {
+        let shop = start().await;
+        shop.gate.only(call - 1);
+        {
+            let cx = Arc::clone(&shop.cx);
+            let killed = run(&cx, What::Full, "killed", CancellationToken::new());
+            tokio::select! {
+                result = killed => panic!("call {call} was not waited for: {result:?}"),
+                () = shop.gate.reached(u32::try_from(call).unwrap()) => {}
+            }
+        }
+        shop.gate.open();
+        let report = shop.run_after_crash(What::Full).await;
+        assert_eq!(
+            (report.status, report.counts.created),
+            (RunStatus::Completed, 700),
+            "{report}"
+        );
+        let again = repeated(&shop.requests(), &whole.requests());
+        assert!(again <= 4, "call {call}: {again} pages were asked for again");
+    }
 }
 
 #[tokio::test]

@@ -59,8 +59,8 @@ async fn a_product_that_comes_in_between_pushes_no_other_out_of_sight() {
 }
 
 #[tokio::test]
-async fn whatever_moves_while_it_is_read_the_end_is_what_g2a_lists() {
-    for seed in 0..12 {
+async fn whatever_moves_while_it_is_read_nothing_is_overlooked() {
+    for seed in 0..6 {
         let mut dice = StdRng::seed_from_u64(seed);
         let knobs = Knobs {
             max_page: 5,
@@ -71,7 +71,7 @@ async fn whatever_moves_while_it_is_read_the_end_is_what_g2a_lists() {
             max_in_flight: 1 + dice.random_range(0..4),
             ..Settings::default()
         };
-        let shop = Shop::start(Catalogue::Generated { count: 320, seed }, knobs, settings).await;
+        let shop = Shop::start(Catalogue::Generated { count: 220, seed }, knobs, settings).await;
         if seed % 2 == 0 {
             shop.run(What::Full).await;
         }
@@ -79,7 +79,7 @@ async fn whatever_moves_while_it_is_read_the_end_is_what_g2a_lists() {
         let begin = shop.gate.calls();
         shop.gate.before_each(move |call| {
             // The last changes are made while pages are still being read.
-            if call > begin + 28 || dice.random_bool(0.4) {
+            if call > begin + 20 || dice.random_bool(0.4) {
                 return;
             }
             let products = g2a.products(1, 10_000);
@@ -92,7 +92,9 @@ async fn whatever_moves_while_it_is_read_the_end_is_what_g2a_lists() {
                 0 => assert!(g2a.remove_product(&id)),
                 1 => {
                     next_id += 1;
-                    g2a.add_product(row(next_id, &format!("Newcomer {next_id}"), &price.to_string()));
+                    let mut newcomer = row(next_id, &format!("Newcomer {next_id}"), &price.to_string());
+                    newcomer.remove("updated_at"); // which makes it now
+                    g2a.add_product(newcomer);
                 }
                 2 => assert!(g2a.set_stock(&id, dice.random_range(0..3))),
                 _ => assert!(g2a.set_price(&id, price, price)),
@@ -100,9 +102,12 @@ async fn whatever_moves_while_it_is_read_the_end_is_what_g2a_lists() {
         });
         let report = shop.run(What::Full).await;
         assert_eq!(report.status, RunStatus::Completed, "seed {seed}: {report}");
-        shop.assert_in_line().await;
+        shop.assert_nothing_overlooked().await;
         let calls = shop.gate.calls() - begin;
-        assert!(calls < 100, "seed {seed}: {calls} calls for 16 pages");
+        assert!(calls < 100, "seed {seed}: {calls} calls for 11 pages");
+        // What disappeared after it had been met is found out by the next pass.
+        shop.run(What::Full).await;
+        shop.assert_in_line().await;
     }
 }
 
@@ -124,9 +129,9 @@ async fn a_stock_check_follows_what_sells_out_while_it_reads() {
         selling.truncate(4);
         shop.gate.before_each(move |call| {
             if call == begin + at {
-                selling
-                    .iter()
-                    .for_each(|product| assert!(g2a.set_stock(product["id"].as_str().unwrap(), 0)));
+                for product in &selling {
+                    assert!(g2a.set_stock(product["id"].as_str().unwrap(), 0));
+                }
                 assert!(g2a.set_stock(sold_out[0]["id"].as_str().unwrap(), 7));
             }
         });

@@ -361,17 +361,29 @@ async fn an_unknown_release_date_stays_the_day_the_game_was_first_seen() {
 #[tokio::test]
 async fn flags_follow_the_calendar_and_the_sales() {
     let shop = Shop::with(300).await;
+    let today = chrono::Utc::now().date_naive();
+    for (id, days) in [(1, 30), (2, -3), (3, -20)] {
+        let mut product = row(id, &format!("Game {id}"), "5");
+        product.insert(
+            "release_date".into(),
+            (today + chrono::Duration::days(days)).to_string().into(),
+        );
+        shop.g2a.add_product(product);
+    }
     shop.run(What::Full).await;
+    let flags = "select string_agg(is_preorder || ' ' || is_new, ', ' order by g2a_product_id::bigint)
+                   from games where g2a_product_id in ('1', '2', '3')";
+    assert_eq!(shop.text(flags).await, "true false, false true, false false");
     assert_eq!(
-        shop.count("select count(*) from games where is_preorder <> (release_date > now())")
+        shop.count("select count(*) from games where is_preorder <> (release_date_known and release_date > now())")
             .await,
         0
     );
-    assert!(shop.count("select count(*) from games where is_preorder").await > 0);
     assert_eq!(
         shop.count(
             "select count(*) from games
-              where is_new <> (release_date <= now() and release_date > now() - interval '14 days')"
+              where is_new <> (release_date_known and release_date <= now()
+                               and release_date > now() - interval '14 days')"
         )
         .await,
         0

@@ -1,0 +1,141 @@
+//! The commands: what they print, and what they end with.
+
+use lockstep_testkit::TestDb;
+
+use crate::program::{lockstep, outcome, sandbox, text, with_account};
+
+#[tokio::test]
+async fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
+    let wrong = outcome(&mut lockstep(&["sinc"])).await;
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("sync"), "{}", text(&wrong.stderr));
+}
+
+#[tokio::test]
+async fn production_without_its_settings_names_them_and_starts_nothing() {
+    let refused = outcome(lockstep(&["serve"]).env("LOCKSTEP_ENV", "production")).await;
+    assert_eq!(refused.status.code(), Some(1));
+    for name in ["DATABASE_URL", "LOCKSTEP_PUBLIC_URL", "G2A_API_URL", "G2A_API_SECRET"] {
+        assert!(
+            text(&refused.stderr).contains(name),
+            "{name}: {}",
+            text(&refused.stderr)
+        );
+    }
+}
+
+#[tokio::test]
+async fn flags_beat_the_environment_and_the_environment_beats_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lockstep.toml");
+    std::fs::write(&file, "bind = \"127.0.0.1:1\"\nredis_url = \"redis://secret-word@h\"\ng2a_markup_percent = \"5\"\ncors_origins = \"https://a.example\"\n").unwrap();
+    let shown = outcome(
+        lockstep(&[
+            "config",
+            "--json",
+            "--config",
+            file.to_str().unwrap(),
+            "--bind",
+            "127.0.0.1:3",
+        ])
+        .env("LOCKSTEP_BIND", "127.0.0.1:2")
+        .env("G2A_MARKUP_PERCENT", "4"),
+    )
+    .await;
+    assert!(!text(&shown.stdout).contains("secret-word"), "secrets are masked");
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&shown.stdout).unwrap();
+    let setting = |name: &str| {
+        rows.iter()
+            .find(|row| row["name"] == name)
+            .map(|row| (row["value"].clone(), row["source"].clone()))
+    };
+    assert_eq!(setting("LOCKSTEP_BIND"), Some(("127.0.0.1:3".into(), "flag".into())));
+    assert_eq!(setting("G2A_MARKUP_PERCENT"), Some(("4".into(), "environment".into())));
+    assert_eq!(
+        setting("CORS_ORIGINS"),
+        Some(("https://a.example".into(), "file".into()))
+    );
+    assert_eq!(
+        setting("G2A_PRICE_BASIS").map(|(_, source)| source),
+        Some("default".into())
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_line_in_the_file_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lockstep.toml");
+    std::fs::write(&file, "databse_url = \"x\"\n").unwrap();
+    let refused = outcome(&mut lockstep(&["config", "--config", file.to_str().unwrap()])).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        text(&refused.stderr).contains("databse_url"),
+        "{}",
+        text(&refused.stderr)
+    );
+}
+
+#[tokio::test]
+async fn sync_stock_and_doctor_work_on_a_database_of_ones_own() {
+    let (db, g2a) = (TestDb::new().await, sandbox(45).await);
+    let run = async |args: &[&str]| {
+        let mut command = lockstep(args);
+        with_account(&mut command, &g2a).env("DATABASE_URL", db.url());
+        outcome(&mut command).await
+    };
+    let report = |output: &std::process::Output| -> serde_json::Value {
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)))
+    };
+
+    let first = run(&["sync", "--full", "--json"]).await;
+    assert_eq!(first.status.code(), Some(0), "{}", text(&first.stderr));
+    let created = report(&first)["created"].as_u64().unwrap();
+    assert!(created >= 40, "{created}");
+
+    let second = report(&run(&["sync", "--full", "--json"]).await);
+    assert_eq!(
+        (second["created"].as_u64(), second["updated"].as_u64()),
+        (Some(0), Some(0)),
+        "nothing changed, nothing is written"
+    );
+
+    let stock = run(&["stock"]).await;
+    assert_eq!(stock.status.code(), Some(0), "{}", text(&stock.stderr));
+    assert!(
+        text(&stock.stdout).contains("stock sync completed"),
+        "{}",
+        text(&stock.stdout)
+    );
+
+    let dry = run(&["sync", "--dry-run"]).await;
+    assert!(text(&dry.stdout).contains("in stock"), "{}", text(&dry.stdout));
+
+    let well = run(&["doctor"]).await;
+    assert_eq!(well.status.code(), Some(0), "{}", text(&well.stdout));
+    assert!(text(&well.stdout).contains("Everything works."));
+
+    db.execute("delete from game_search").await;
+    let ill = run(&["doctor"]).await;
+    assert_eq!(ill.status.code(), Some(1));
+    assert!(text(&ill.stdout).contains("WRONG invariants"), "{}", text(&ill.stdout));
+}
+
+#[tokio::test]
+async fn a_wrong_password_at_g2a_is_told_in_words_and_writes_nothing() {
+    let (db, g2a) = (TestDb::new().await, sandbox(20).await);
+    let mut command = lockstep(&["sync", "--full"]);
+    with_account(&mut command, &g2a)
+        .env("DATABASE_URL", db.url())
+        .env("G2A_API_SECRET", "a-wrong-secret");
+    let refused = outcome(&mut command).await;
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("G2A_API"), "{}", text(&refused.stderr));
+    assert!(!text(&refused.stderr).contains("a-wrong-secret"));
+    assert_eq!(db.count("games").await, 0);
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_means_try_again_later() {
+    let away = outcome(lockstep(&["migrate"]).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")).await;
+    assert_eq!(away.status.code(), Some(75), "{}", text(&away.stderr));
+}

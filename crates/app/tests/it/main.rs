@@ -1,0 +1,11 @@
+//! The real binary, as an operator uses it: real PostgreSQL, a real G2A sandbox, real signals.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod commands;
+mod program;
+mod serve;

@@ -1,0 +1,163 @@
+//! Runs `lockstep` with a clean environment and waits for states, never for a time.
+
+use std::process::{ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use lockstep_g2a_sandbox::{Catalogue, Config, Knobs, Sandbox};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+/// Generous: the machine may be busy, and nothing waits longer than it has to.
+pub(crate) const DEADLINE: Duration = Duration::from_mins(2);
+
+/// `lockstep` with nothing of the caller's environment but what it needs to run.
+pub(crate) fn lockstep(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
+    command
+        .args(args)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    if let Some(bin) = std::env::var_os("LOCKSTEP_PG_BIN") {
+        command.env("LOCKSTEP_PG_BIN", bin);
+    }
+    // No lockstep.toml of the checkout may interfere.
+    command
+        .current_dir(std::env::temp_dir())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) async fn outcome(command: &mut Command) -> Output {
+    tokio::time::timeout(DEADLINE, command.output())
+        .await
+        .expect("the command ends")
+        .expect("the command starts")
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A sandbox with few games and no limit of calls.
+pub(crate) async fn sandbox(games: u64) -> Sandbox {
+    Sandbox::start(Config {
+        catalogue: Catalogue::Generated { count: games, seed: 7 },
+        knobs: Knobs {
+            rate_per_minute: 0,
+            ..Knobs::default()
+        },
+        ..Config::default()
+    })
+    .await
+    .expect("sandbox")
+}
+
+/// Points a command at a sandbox as at any account.
+pub(crate) fn with_account<'c>(command: &'c mut Command, sandbox: &Sandbox) -> &'c mut Command {
+    let credentials = sandbox.credentials();
+    command
+        .env("G2A_API_URL", sandbox.base_url())
+        .env("G2A_API_HASH", credentials.hash)
+        .env("G2A_API_EMAIL", credentials.email)
+        .env("G2A_API_SECRET", credentials.secret)
+        .env("G2A_RATE_PER_MINUTE", "100000")
+}
+
+/// A running `lockstep serve` and the address it listens on.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) address: String,
+}
+
+impl Running {
+    /// Starts on a free port and waits until it says that it is open.
+    pub(crate) async fn start(command: &mut Command) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .and_then(|free| free.local_addr())
+            .expect("a free port")
+            .port();
+        let address = format!("127.0.0.1:{port}");
+        let mut child = command
+            .env("LOCKSTEP_BIND", &address)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut log = BufReader::new(child.stderr.take().expect("stderr")).lines();
+        let opened = async {
+            let mut told = String::new();
+            while let Ok(Some(line)) = log.next_line().await {
+                if line.contains("the store is open at") {
+                    return;
+                }
+                told.push_str(&line);
+                told.push('\n');
+            }
+            panic!("the store did not open:\n{told}");
+        };
+        tokio::time::timeout(DEADLINE, opened).await.expect("the store opens");
+        // A pipe that nobody reads would stop the program when it is full.
+        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+        Self { child, address }
+    }
+
+    /// Body of a page, whatever its status.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let response = client()
+            .get(format!("http://{}{path}", self.address))
+            .send()
+            .await
+            .expect("an answer");
+        (response.status().as_u16(), response.text().await.expect("a body"))
+    }
+
+    pub(crate) async fn json(&self, path: &str) -> serde_json::Value {
+        let (status, body) = self.get(path).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// Asks until `found` finds something.
+    pub(crate) async fn wait_for<T>(&self, path: &str, found: impl Fn(&serde_json::Value) -> Option<T>) -> T {
+        let started = Instant::now();
+        loop {
+            let answer = self.json(path).await;
+            if let Some(found) = found(&answer) {
+                return found;
+            }
+            assert!(started.elapsed() < DEADLINE, "{path} still answers {answer}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Sends a signal.
+    pub(crate) async fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("it runs").to_string();
+        let sent = Command::new("kill")
+            .args(["-s", name, &pid])
+            .status()
+            .await
+            .expect("kill");
+        assert!(sent.success());
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn ended(mut self) -> ExitStatus {
+        tokio::time::timeout(DEADLINE, self.child.wait())
+            .await
+            .expect("it ends")
+            .expect("its status")
+    }
+}
+
+fn client() -> reqwest::Client {
+    // Tests speak plain HTTP; the TLS that reqwest is built with wants a provider all the same.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(10))
+        .build()
+        .expect("client")
+}

@@ -1,0 +1,179 @@
+//! `lockstep serve`: from nothing to a store full of games.
+
+use std::time::{Duration, Instant};
+
+use lockstep_testkit::{TestDb, TestRedis};
+
+use crate::program::{DEADLINE, Running, lockstep, outcome, sandbox, text, with_account};
+
+fn first_game(answer: &serde_json::Value) -> Option<(String, String)> {
+    let game = answer.pointer("/data/data/0")?;
+    Some((game["id"].as_str()?.to_owned(), game["title"].as_str()?.to_owned()))
+}
+
+#[tokio::test]
+async fn one_command_with_nothing_configured_shows_games_and_closes_cleanly() {
+    let folder = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .tempdir()
+        .unwrap();
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+    let store = Running::start(&mut lockstep(&["serve", "--data-dir", data])).await;
+    // The first pages arrive while the synchronisation is still running.
+    let (id, title) = store.wait_for("/api/games", first_game).await;
+    assert_eq!(
+        store
+            .json(&format!("/api/games/{id}"))
+            .await
+            .pointer("/data/title")
+            .unwrap(),
+        title.as_str()
+    );
+    let (status, page) = store.get("/").await;
+    assert_eq!(status, 200);
+    assert!(
+        page.contains("In stock") && page.contains("€") && page.contains("/covers/"),
+        "{page}"
+    );
+    assert!(page.contains("No G2A account is connected"), "the sandbox is announced");
+
+    // A second store may not open the same data, commands may work beside the first.
+    let second = outcome(&mut lockstep(&["serve", "--data-dir", data, "--bind", "127.0.0.1:0"])).await;
+    assert_eq!(second.status.code(), Some(1), "{}", text(&second.stderr));
+    assert!(text(&second.stderr).contains("in use"), "{}", text(&second.stderr));
+    let doctor = outcome(&mut lockstep(&["doctor", "--data-dir", data])).await;
+    assert!(
+        text(&doctor.stdout).contains("in use by a running store"),
+        "{}",
+        text(&doctor.stdout)
+    );
+
+    store.signal("TERM").await;
+    assert_eq!(store.ended().await.code(), Some(0));
+
+    // It opens again with what it had.
+    let again = Running::start(&mut lockstep(&["web", "--data-dir", data])).await;
+    assert!(
+        again.json(&format!("/api/games/{id}")).await["success"]
+            .as_bool()
+            .unwrap()
+    );
+}
+
+#[tokio::test]
+async fn any_server_of_the_same_contract_is_synchronised() {
+    let (db, g2a) = (TestDb::new().await, sandbox(130).await);
+    let mut command = lockstep(&["serve"]);
+    with_account(&mut command, &g2a).env("DATABASE_URL", db.url());
+    let store = Running::start(&mut command).await;
+    let listed = store
+        .wait_for("/api/games?inStockOnly=false&pageSize=1", |answer| {
+            answer.pointer("/data/total")?.as_u64().filter(|total| *total >= 120)
+        })
+        .await;
+    assert!(listed <= 130);
+    let (_, page) = store.get("/").await;
+    assert!(!page.contains("No G2A account is connected"));
+}
+
+/// Changes a price behind the store's back and asks until it is served; a request made a second later has to see it.
+async fn change_is_served(db: &TestDb, store: &Running, id: &str, price: &str, when: &str) {
+    let path = format!("/api/games/{id}");
+    store.json(&path).await;
+    db.execute(&format!(
+        "update games set price = {price}, original_price = null, discount = 0 where id = '{id}'"
+    ))
+    .await;
+    let changed = Instant::now();
+    loop {
+        let asked = Instant::now();
+        let served = store.json(&path).await.pointer("/data/price").unwrap().to_string();
+        if served == price {
+            return;
+        }
+        assert!(
+            asked - changed < Duration::from_secs(1),
+            "{when}: {served} was served to a request made a second after {price}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_price_changed_by_plain_sql_is_served_within_a_second_with_redis_up_frozen_down_or_none() {
+    let (db, g2a, mut redis) = (TestDb::new().await, sandbox(40).await, TestRedis::start().await);
+    let mut command = lockstep(&["serve"]);
+    with_account(&mut command, &g2a)
+        .env("DATABASE_URL", db.url())
+        .env("REDIS_URL", redis.url());
+    let store = Running::start(&mut command).await;
+    let mut without_redis = lockstep(&["web"]);
+    with_account(&mut without_redis, &g2a).env("DATABASE_URL", db.url());
+    let other = Running::start(&mut without_redis).await;
+    let (id, _) = store.wait_for("/api/games", first_game).await;
+
+    change_is_served(&db, &store, &id, "1001.01", "Redis up").await;
+    redis.freeze();
+    change_is_served(&db, &store, &id, "1002.02", "Redis frozen").await;
+    redis.thaw();
+    redis.kill();
+    change_is_served(&db, &store, &id, "1003.03", "Redis down").await;
+    let ready = store
+        .wait_for("/readyz", |answer| {
+            (answer["redis"]["state"] != "ok").then(|| answer["ready"].clone())
+        })
+        .await;
+    assert_eq!(ready, true, "without Redis the store sells on");
+    redis.restart_same_port().await;
+    store
+        .wait_for("/readyz", |answer| (answer["redis"]["state"] == "ok").then_some(()))
+        .await;
+    change_is_served(&db, &store, &id, "1004.04", "Redis back").await;
+    change_is_served(&db, &other, &id, "1005.05", "no Redis").await;
+}
+
+#[tokio::test]
+async fn the_progress_of_a_synchronisation_can_be_read_in_redis() {
+    let (db, g2a, redis) = (TestDb::new().await, sandbox(60).await, TestRedis::start().await);
+    let mut command = lockstep(&["serve"]);
+    with_account(&mut command, &g2a)
+        .env("DATABASE_URL", db.url())
+        .env("REDIS_URL", redis.url());
+    let _store = Running::start(&mut command).await;
+    let started = Instant::now();
+    loop {
+        let note = redis.get("g2a:sync:progress").await;
+        let progress: serde_json::Value = note
+            .map(|text| serde_json::from_slice(&text).unwrap())
+            .unwrap_or_default();
+        if progress["status"] == "COMPLETED" {
+            assert!(progress["seen"].as_u64().unwrap() >= 60, "{progress}");
+            break;
+        }
+        assert!(started.elapsed() < DEADLINE, "{progress}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_killed_store_leaves_nothing_that_hinders_the_next() {
+    let folder = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .tempdir()
+        .unwrap();
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+    let store = Running::start(&mut lockstep(&["serve", "--data-dir", data])).await;
+    let (id, _) = store.wait_for("/api/games", first_game).await;
+    store.signal("KILL").await;
+    store.ended().await;
+    let store = Running::start(&mut lockstep(&["serve", "--data-dir", data])).await;
+    assert!(
+        store.json(&format!("/api/games/{id}")).await["success"]
+            .as_bool()
+            .unwrap(),
+        "what was committed is there"
+    );
+    store.signal("INT").await;
+    assert_eq!(store.ended().await.code(), Some(0));
+}
