@@ -12,9 +12,9 @@ use subtle::ConstantTimeEq as _;
 use crate::secrets::Keys;
 
 /// How long a verification code is good for.
-pub const VERIFICATION_LIFETIME: Duration = Duration::from_secs(60 * 60);
+pub const VERIFICATION_LIFETIME: Duration = Duration::from_hours(1);
 /// How long a reset link is good for.
-pub const RESET_LIFETIME: Duration = Duration::from_secs(30 * 60);
+pub const RESET_LIFETIME: Duration = Duration::from_mins(30);
 
 const VERIFY: &str = "verify-email";
 const RESET: &str = "reset-password";

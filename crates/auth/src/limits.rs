@@ -51,8 +51,7 @@ impl Action {
     const fn by_address(self) -> Rule {
         match self {
             Self::Login | Self::Password | Self::SecondFactor => Rule::new(30, 5),
-            Self::Register => Rule::new(10, 60),
-            Self::AskForReset | Self::AskForVerification => Rule::new(10, 60),
+            Self::Register | Self::AskForReset | Self::AskForVerification => Rule::new(10, 60),
             Self::UseReset | Self::Verify => Rule::new(20, 10),
             Self::NewGuest => Rule::new(60, 2),
         }

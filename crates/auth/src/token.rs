@@ -169,7 +169,7 @@ mod tests {
     use jsonwebtoken::get_current_timestamp;
     use proptest::prelude::*;
 
-    const DAY: Duration = Duration::from_secs(86_400);
+    const DAY: Duration = Duration::from_hours(24);
 
     fn tokens(seed: &str) -> Tokens {
         let secrets = TokenSecrets::new(

@@ -1,5 +1,7 @@
 //! Accounts as their owners, and others, meet them: real database, low bcrypt cost.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -568,7 +570,7 @@ async fn guessing_is_slowed_down_and_the_owner_still_gets_in_at_home_or_by_the_l
     }
     let retry_after = refused.unwrap();
     assert!(
-        retry_after >= Duration::from_secs(1) && retry_after <= Duration::from_secs(60),
+        retry_after >= Duration::from_secs(1) && retry_after <= Duration::from_mins(1),
         "{retry_after:?}"
     );
     // The same for an address without an account.

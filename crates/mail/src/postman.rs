@@ -14,7 +14,7 @@ use crate::letters::{self, Letterhead};
 const BATCH: u32 = 10;
 
 /// How long a batch may take; longer than all its deliveries can.
-const LEASE: Duration = Duration::from_secs(10 * 60);
+const LEASE: Duration = Duration::from_mins(10);
 
 /// How often the queue is looked at when nothing of this process says that there is something.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -123,7 +123,7 @@ fn retry_in(error: &DeliveryError, attempts: u32) -> Option<Duration> {
         DeliveryError::Later(_) => MOST_ATTEMPTS,
     };
     let wait = Duration::from_secs(30).saturating_mul(2u32.saturating_pow(attempts.saturating_sub(1)));
-    (attempts < most).then(|| wait.min(Duration::from_secs(60 * 60)))
+    (attempts < most).then(|| wait.min(Duration::from_hours(1)))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The mail queue against a real database, a real folder, and a mail server that speaks real SMTP.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -44,7 +46,7 @@ async fn somebody(db: &TestDb, name: &str) -> UserId {
     let code = NewCode {
         text: Secret::new("123456"),
         hash: [7; 32],
-        lifetime: Duration::from_secs(3600),
+        lifetime: Duration::from_hours(1),
     };
     accounts::register(&db.store, &new, session, &Device::default(), &code)
         .await
@@ -116,7 +118,7 @@ async fn without_a_mail_server_a_letter_becomes_a_file_and_the_queue_forgets_wha
 async fn a_letter_in_the_hands_of_a_worker_that_died_is_delivered_by_the_next() {
     let db = TestDb::new().await;
     somebody(&db, "ada").await;
-    let dead = mail::claim(&db.store, 10, Duration::from_secs(600))
+    let dead = mail::claim(&db.store, 10, Duration::from_mins(10))
         .await
         .unwrap()
         .remove(0);
@@ -147,7 +149,7 @@ async fn two_workers_never_hold_the_same_letter() {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..6 {
         let store = db.store.clone();
-        tasks.spawn(async move { mail::claim(&store, 3, Duration::from_secs(60)).await.unwrap() });
+        tasks.spawn(async move { mail::claim(&store, 3, Duration::from_mins(1)).await.unwrap() });
     }
     let mut claimed: Vec<Uuid> = tasks
         .join_all()
@@ -157,7 +159,7 @@ async fn two_workers_never_hold_the_same_letter() {
         .map(|letter| letter.id)
         .collect();
     claimed.extend(
-        mail::claim(&db.store, 100, Duration::from_secs(60))
+        mail::claim(&db.store, 100, Duration::from_mins(1))
             .await
             .unwrap()
             .iter()
@@ -296,7 +298,7 @@ async fn the_worker_wakes_for_a_letter_and_stops_when_told() {
         async move { postman.run(stop).await }
     });
     somebody(&db, "ada").await;
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
     while !state(&db).await.1 {
         assert!(tokio::time::Instant::now() < deadline, "not sent");
         tokio::time::sleep(Duration::from_millis(20)).await;

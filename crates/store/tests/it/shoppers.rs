@@ -757,8 +757,8 @@ async fn whatever_the_interleaving(db: &TestDb, games: &[GameId], tasks: Vec<Vec
     let mut wished = BTreeSet::new();
     let mut left_out = [0u32; GAMES];
     // The last look of everybody, once all is quiet: as when each comes back to the shop.
-    db.execute("update games set in_stock = true").await;
     let mut all = running.join_all().await;
+    db.execute("update games set in_stock = true").await;
     let last: Vec<Step> = (0..GUESTS)
         .flat_map(|guest| [Step::MoveCart { guest }, Step::MoveWishes { guest }])
         .collect();
@@ -771,21 +771,21 @@ async fn whatever_the_interleaving(db: &TestDb, games: &[GameId], tasks: Vec<Vec
         }
     }
     let after = cart(&scene.store, Owner::User(scene.user)).await;
-    let mut has = [0u32; GAMES];
+    let mut copies = [0u32; GAMES];
     for line in &after.items {
-        has[scene.index(line.game_id)] = line.quantity;
+        copies[scene.index(line.game_id)] = line.quantity;
         assert!(line.quantity <= per_line);
     }
     for game in 0..GAMES {
         assert_eq!(
-            has[game] + left_out[game],
+            copies[game] + left_out[game],
             added[game],
-            "copies of game {game}: has {has:?}, left out {left_out:?}"
+            "copies of game {game}: has {copies:?}, left out {left_out:?}"
         );
     }
-    let wishes = wishlist(&scene.store, Owner::User(scene.user)).await;
+    let on_the_list = wishlist(&scene.store, Owner::User(scene.user)).await;
     assert_eq!(
-        wishes
+        on_the_list
             .items
             .iter()
             .map(|item| scene.index(item.game_id))
@@ -844,11 +844,11 @@ async fn a_limit_is_exact_for_all_processes_together() {
     assert_eq!(done.iter().filter(|taken| taken.is_ok()).count(), 5);
     assert!(done.iter().all(|taken| match taken {
         Ok(()) => true,
-        Err(LimitError::Refused { retry_after, .. }) => *retry_after <= Duration::from_secs(600),
+        Err(LimitError::Refused { retry_after, .. }) => *retry_after <= Duration::from_mins(10),
         Err(LimitError::Store(_)) => false,
     }));
     limits::give_back(&db.store, &limit).await.unwrap();
-    assert!(limits::take(&db.store, &[limit.clone()]).await.is_ok());
+    assert!(limits::take(&db.store, std::slice::from_ref(&limit)).await.is_ok());
     assert!(limits::take(&db.store, &[limit]).await.is_err());
     other.close().await;
 }
