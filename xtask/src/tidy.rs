@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lockstep-g2a-sandbox", &["lockstep-domain"]),
     ("lockstep-store", &["lockstep-domain"]),
     ("lockstep-auth", &["lockstep-domain", "lockstep-store"]),
+    ("lockstep-mail", &["lockstep-domain", "lockstep-store"]),
     ("lockstep-cache", &["lockstep-domain", "lockstep-store"]),
     ("lockstep-sync", &["lockstep-domain", "lockstep-g2a", "lockstep-store"]),
     (
@@ -40,6 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-g2a-sandbox",
             "lockstep-store",
             "lockstep-auth",
+            "lockstep-mail",
             "lockstep-cache",
             "lockstep-sync",
             "lockstep-relay",
@@ -55,6 +57,7 @@ const KEPT: &[(&str, &[&str])] = &[
     ("sqlx", &["lockstep-store", "lockstep-testkit"]),
     ("redis", &["lockstep-cache", "lockstep-testkit"]),
     ("reqwest", &["lockstep-g2a"]),
+    ("lettre", &["lockstep-mail"]),
 ];
 
 /// Checks all rules and lists every breach.

@@ -52,6 +52,8 @@ typed_id! {
     OrderId,
     /// Whoever owns a cart and a wishlist: a user or a guest session (`shoppers.id`).
     ShopperId,
+    /// A log-in of a user (`user_sessions.id`).
+    SessionId,
     /// One run of the synchronisation (`sync_runs.id`).
     SyncRunId,
 }

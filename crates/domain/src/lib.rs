@@ -1,17 +1,23 @@
-//! What is true everywhere in Lockstep: money, price and mark-up, the state machines of orders and units, slugs,
-//! and the registry of cache keys.
+//! What is true everywhere in Lockstep: money, price and mark-up, the state machines of orders and units, what
+//! accounts and carts may be, letters, the arithmetic of rate limits, slugs, and the registry of cache keys.
 //!
 //! No I/O, no async, and no clock of its own: whoever calls passes the time in. Everything here is a rule that the
 //! seed states or that follows from it; the database repeats the rules it can hold (see `crates/store/migrations`).
 
+pub mod account;
 pub mod cache_key;
+pub mod cart;
 pub mod catalogue;
 pub mod ids;
+pub mod letter;
+pub mod limit;
 pub mod money;
 pub mod order;
 pub mod price;
+pub mod secret;
 pub mod slug;
 
 pub use cache_key::CacheKey;
 pub use ids::GameId;
 pub use money::Money;
+pub use secret::Secret;

@@ -5,14 +5,22 @@
 //! back, repeats after a serialisation failure, and tells the process that something was committed. Functions of the
 //! modules below take a [`Tx`] and are one step of one transaction; what they may not do outside it, they cannot.
 
+pub mod accounts;
+pub mod carts;
 pub mod doctor;
 mod error;
 pub mod games;
+pub mod guests;
 pub mod invalidation;
+pub mod limits;
+pub mod mail;
 pub mod migrations;
+mod row;
+pub mod sessions;
 pub mod snapshot;
 pub mod sync;
 mod transaction;
+pub mod wishlists;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +31,7 @@ use tokio::sync::watch;
 
 pub use error::{Result, StoreError};
 pub use snapshot::{Snapshot, Stamped};
-pub use transaction::Tx;
+pub use transaction::{AsStoreError, Tx};
 
 /// How to connect.
 #[derive(Debug, Clone)]

@@ -129,6 +129,54 @@ const QUERIES: &[(&str, &str)] = &[
         "select * from login_history where user_id = (select id from users limit 1) order by created_at desc limit 100",
     ),
     (
+        "login_history_created_at_idx",
+        "delete from login_history where created_at < now() - interval '7 days'",
+    ),
+    (
+        "users_admins_idx",
+        "select id from users where role = 'ADMIN' order by id for no key update",
+    ),
+    (
+        "user_sessions_user_id_idx",
+        "select * from user_sessions where user_id = (select id from users limit 1) order by created_at desc",
+    ),
+    (
+        "user_sessions_expires_at_idx",
+        "select id from user_sessions where expires_at <= now() order by expires_at limit 1000",
+    ),
+    (
+        "one_time_codes_user_id_idx",
+        "select * from one_time_codes where user_id = (select id from users limit 1) and purpose = 'VERIFY_EMAIL' order by created_at desc",
+    ),
+    (
+        "one_time_codes_link_key",
+        "select user_id from one_time_codes where purpose = 'RESET_PASSWORD' and hash = sha256('x')",
+    ),
+    (
+        "one_time_codes_expires_at_idx",
+        "delete from one_time_codes where expires_at <= now()",
+    ),
+    (
+        "rate_limits_debt_idx",
+        "select key from rate_limits where debt <= now() order by debt limit 10000",
+    ),
+    (
+        "mail_outbox_owed_idx",
+        "select id from mail_outbox where letter is not null and not_before <= now() order by not_before, id limit 10 for update skip locked",
+    ),
+    (
+        "mail_outbox_gave_up_idx",
+        "select * from mail_outbox where gave_up_at is not null order by gave_up_at desc limit 20",
+    ),
+    (
+        "mail_outbox_user_id_idx",
+        "delete from mail_outbox where user_id = (select id from users limit 1)",
+    ),
+    (
+        "mail_outbox_created_at_idx",
+        "select id from mail_outbox where letter is null and created_at < now() - interval '30 days' order by created_at limit 1000",
+    ),
+    (
         "cart_items_game_id_idx",
         "select user_id from cart_items where game_id = (select id from games limit 1)",
     ),
@@ -243,6 +291,15 @@ async fn populate(db: &TestDb) {
          select id, 'TOP_UP', 1, case when n % 2 = 0 then 'PENDING' else 'FAILED' end::payment_status, now() - n * interval '1 hour'
            from users, generate_series(1, 15) n;
          insert into login_history (user_id, succeeded) select id, true from users, generate_series(1, 15);
+         insert into user_sessions (id, user_id, expires_at, refresh_id)
+         select gen_random_uuid(), id, now() + n * interval '1 hour', id from users, generate_series(1, 15) n;
+         insert into one_time_codes (user_id, purpose, hash, email, expires_at)
+         select id, case when n % 2 = 0 then 'RESET_PASSWORD' else 'VERIFY_EMAIL' end, sha256((id::text || n)::bytea), email, now() + n * interval '1 hour'
+           from users, generate_series(1, 15) n;
+         insert into rate_limits select 'k' || n, now() + n * interval '1 second' from generate_series(1, 2000) n;
+         insert into mail_outbox (user_id, recipient, kind, letter, not_after, sent_at, gave_up_at)
+         select id, email, 'welcome', case when n = 1 then '{}'::jsonb end, now(), case when n > 2 then now() end, case when n = 2 then now() end
+           from users, generate_series(1, 15) n;
          insert into cart_items (user_id, game_id) select u.id, g.id from users u join games g on g.in_stock and right(g.slug, 1) = left(u.email, 1);
          insert into wishlist (user_id, game_id) select user_id, game_id from cart_items;
          insert into game_keys (game_id, key_ciphertext, key_hash) select id, 'x', sha256(slug::bytea) from games;

@@ -44,7 +44,7 @@ fn reads(key: &CacheKey) -> &'static [&'static str] {
         CacheKey::UserCart(_) | CacheKey::SessionCart(_) => &["cart_items", "games"],
         CacheKey::UserWishlist(_) | CacheKey::SessionWishlist(_) => &["wishlist", "games"],
         // Statistics of what was bought, too.
-        CacheKey::UserProfile(_) => &["users", "orders", "order_items", "order_units"],
+        CacheKey::UserProfile(_) => &["users", "user_totp", "orders", "order_items", "order_units"],
         CacheKey::UserOrders(_) | CacheKey::Order(_) => &["orders", "order_items", "order_units", "game_keys", "games"],
         CacheKey::UserTransactions(_) => &["transactions"],
     }
@@ -59,12 +59,16 @@ const NOT_CACHED: &[&str] = &[
     "g2a_budget",
     "guest_sessions",
     "login_history",
+    "mail_outbox",
+    "one_time_codes",
     "promo_codes",
+    "rate_limits",
     "relay_cursor",
     "shoppers",
     "sync_lease",
     "sync_runs",
     "sync_seen",
+    "user_sessions",
     // Written by the triggers of `games` only, in the statement that is logged as a change of games.
     "catalog_totals",
     "game_search",
@@ -295,6 +299,15 @@ fn all_changes() -> Vec<Changes> {
             },
             update: "update users set nickname = 'Bobby' where id = {other_user}",
             delete: "delete from users where id = {other_user}",
+        },
+        Changes {
+            table: "user_totp",
+            about: USUAL,
+            before: "insert into user_totp (user_id, nonce) values ({user}, sha256('x'))",
+            insert: "insert into user_totp (user_id, nonce) values ({other_user}, sha256('x'))",
+            inserted: other_user.clone(),
+            update: "update user_totp set confirmed_at = now() where user_id = {user}",
+            delete: "delete from user_totp where user_id = {user}",
         },
         Changes {
             table: "cart_items",

@@ -1,0 +1,308 @@
+//! What somebody does with an account: password, address, second factor, deletion; and what the operator does.
+
+use chrono::Utc;
+use lockstep_domain::account::{Email, NewPassword, Role};
+use lockstep_domain::ids::{SessionId, UserId};
+use lockstep_domain::secret::Secret;
+use lockstep_store::accounts::{self, Account, AccountError, AdminMade, Deleted, NewAccount};
+use lockstep_store::sessions::{self, Device};
+use lockstep_store::{guests, limits, mail};
+use rand::RngCore as _;
+use uuid::Uuid;
+
+use crate::error::refused;
+use crate::limits::{Action, Subject};
+use crate::totp::{self, Enrolment};
+use crate::{Admin, Auth, AuthError, Caller, code};
+
+impl Auth {
+    /// The caller's account, after their password was asked for once more.
+    async fn confirmed(&self, caller: &Caller, password: &Secret, device: &Device) -> Result<Account, AuthError> {
+        let inner = &*self.0;
+        inner.limits.take_address(Action::Password, device).await?;
+        let subject = Subject::User(caller.user());
+        let taken = inner
+            .limits
+            .take_account(Action::Password, device, subject, false)
+            .await?;
+        let account = accounts::by_id(&inner.store, caller.user()).await?;
+        let hash = account.as_ref().map(|account| &account.password_hash);
+        if !inner.hasher.verify(password, hash).await? {
+            return Err(AuthError::WrongPassword);
+        }
+        inner.limits.give_back(&taken).await;
+        account.ok_or(AuthError::Account(AccountError::NotFound))
+    }
+
+    /// Changes the caller's password. All other sessions end, and the owner gets a letter.
+    ///
+    /// # Errors
+    /// [`AuthError::Invalid`] with the fault of the new one, [`AuthError::WrongPassword`], [`AuthError::RateLimited`],
+    /// [`AuthError::Busy`], [`AuthError::Store`].
+    pub async fn change_password(
+        &self,
+        caller: &Caller,
+        current: &Secret,
+        new: &str,
+        device: &Device,
+    ) -> Result<(), AuthError> {
+        let owner = Email::parse(caller.email()).ok();
+        let new = NewPassword::parse(new, owner.as_ref()).map_err(|fault| refused(fault, "newPassword"))?;
+        let account = self.confirmed(caller, current, device).await?;
+        let hash = self.0.hasher.hash(&new).await?;
+        accounts::change_password(
+            &self.0.store,
+            account.id,
+            &account.password_hash,
+            &hash,
+            Some(caller.session()),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Sends a reset link, if there is such an account; whether there is, is not told.
+    ///
+    /// # Errors
+    /// [`AuthError::RateLimited`] (the same with and without an account), [`AuthError::Store`].
+    pub async fn forgot_password(&self, email: &Email, device: &Device) -> Result<(), AuthError> {
+        let inner = &*self.0;
+        inner
+            .limits
+            .take(Action::AskForReset, device, Subject::Address(email))
+            .await?;
+        accounts::send_reset(&inner.store, email, &code::reset(&inner.keys)).await?;
+        Ok(())
+    }
+
+    /// Sets a new password by a link. Every session ends; the link is used up.
+    ///
+    /// # Errors
+    /// [`AuthError::LinkNotValid`], [`AuthError::Invalid`], [`AuthError::RateLimited`], [`AuthError::Busy`],
+    /// [`AuthError::Store`].
+    pub async fn reset_password(&self, token: &str, new: &str, device: &Device) -> Result<(), AuthError> {
+        let inner = &*self.0;
+        inner.limits.take_address(Action::UseReset, device).await?;
+        for hash in code::reset_hashes(&inner.keys, token) {
+            let Some((_, email)) = accounts::reset_owner(&inner.store, &hash).await? else {
+                continue;
+            };
+            let owner = Email::parse(&email).ok();
+            let new = NewPassword::parse(new, owner.as_ref()).map_err(|fault| refused(fault, "newPassword"))?;
+            let new = inner.hasher.hash(&new).await?;
+            return match accounts::reset_password(&inner.store, &hash, &new, device).await {
+                Ok(_) => Ok(()),
+                Err(AccountError::NotFound) => Err(AuthError::LinkNotValid),
+                Err(error) => Err(error.into()),
+            };
+        }
+        Err(AuthError::LinkNotValid)
+    }
+
+    /// Sends the caller a new verification code; the one before is worth nothing then.
+    ///
+    /// # Errors
+    /// [`AuthError::Account`] with [`AccountError::AlreadyVerified`], [`AuthError::RateLimited`], [`AuthError::Store`].
+    pub async fn send_verification(&self, caller: &Caller, device: &Device) -> Result<(), AuthError> {
+        let inner = &*self.0;
+        inner
+            .limits
+            .take(Action::AskForVerification, device, Subject::User(caller.user()))
+            .await?;
+        accounts::send_verification(
+            &inner.store,
+            caller.user(),
+            &code::verification(&inner.keys, caller.user()),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Proves the caller's address by the code that was sent to it.
+    ///
+    /// # Errors
+    /// [`AuthError::WrongCode`], [`AuthError::CodeNotValid`], [`AuthError::RateLimited`], [`AuthError::Store`].
+    pub async fn verify_email(&self, caller: &Caller, typed: &str, device: &Device) -> Result<(), AuthError> {
+        let inner = &*self.0;
+        inner
+            .limits
+            .take(Action::Verify, device, Subject::User(caller.user()))
+            .await?;
+        let attempt = accounts::spend_attempt(&inner.store, caller.user())
+            .await?
+            .ok_or(AuthError::CodeNotValid)?;
+        if !code::is_verification(&inner.keys, caller.user(), typed, &attempt.hash) {
+            return Err(AuthError::WrongCode { left: attempt.left });
+        }
+        accounts::verify_email(&inner.store, caller.user(), attempt.id)
+            .await
+            .map_err(|error| match error {
+                AccountError::NotFound => AuthError::CodeNotValid,
+                error => error.into(),
+            })
+    }
+
+    /// Offers the caller an authenticator. Nothing changes until [`confirm_second_factor`](Self::confirm_second_factor).
+    ///
+    /// # Errors
+    /// [`AuthError::WrongPassword`], [`AuthError::Account`] with [`AccountError::SecondFactorExists`],
+    /// [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
+    pub async fn offer_second_factor(
+        &self,
+        caller: &Caller,
+        password: &Secret,
+        device: &Device,
+    ) -> Result<Enrolment, AuthError> {
+        let account = self.confirmed(caller, password, device).await?;
+        let mut nonce = [0; 32];
+        rand::rng().fill_bytes(&mut nonce);
+        accounts::offer_totp(&self.0.store, account.id, nonce).await?;
+        totp::enrolment(&self.0.keys, account.id, &nonce, &self.0.issuer, &account.email).ok_or(AuthError::Internal)
+    }
+
+    /// Turns the second factor on, by a first code. Other sessions end.
+    ///
+    /// # Errors
+    /// [`AuthError::SecondFactorWrong`], [`AuthError::RateLimited`], [`AuthError::Account`], [`AuthError::Store`].
+    pub async fn confirm_second_factor(
+        &self,
+        caller: &Caller,
+        typed: &Secret,
+        device: &Device,
+    ) -> Result<(), AuthError> {
+        let inner = &*self.0;
+        inner
+            .limits
+            .take(Action::SecondFactor, device, Subject::User(caller.user()))
+            .await?;
+        let account = accounts::by_id(&inner.store, caller.user())
+            .await?
+            .ok_or(AccountError::NotFound)?;
+        let factor = account
+            .totp
+            .filter(|totp| !totp.confirmed)
+            .ok_or(AccountError::Outdated)?;
+        let step = totp::step_of(&inner.keys, account.id, &factor.nonce, typed, Utc::now())
+            .ok_or(AuthError::SecondFactorWrong)?;
+        accounts::confirm_totp(&inner.store, account.id, &factor.nonce, step, caller.session()).await?;
+        Ok(())
+    }
+
+    /// Turns the second factor off again: password and a code.
+    ///
+    /// # Errors
+    /// [`AuthError::WrongPassword`], [`AuthError::SecondFactorWrong`], [`AuthError::RateLimited`], [`AuthError::Busy`],
+    /// [`AuthError::Store`].
+    pub async fn remove_second_factor(
+        &self,
+        caller: &Caller,
+        password: &Secret,
+        typed: &Secret,
+        device: &Device,
+    ) -> Result<(), AuthError> {
+        let account = self.confirmed(caller, password, device).await?;
+        let inner = &*self.0;
+        inner
+            .limits
+            .take(Action::SecondFactor, device, Subject::User(account.id))
+            .await?;
+        if let Some(factor) = account.second_factor() {
+            totp::step_of(&inner.keys, account.id, &factor.nonce, typed, Utc::now())
+                .filter(|step| *step > factor.last_step)
+                .ok_or(AuthError::SecondFactorWrong)?;
+        }
+        accounts::remove_totp(&inner.store, account.id).await?;
+        Ok(())
+    }
+
+    /// Deletes the caller's account: what is personal goes, orders and bookings stay without a name.
+    ///
+    /// # Errors
+    /// [`AuthError::WrongPassword`]; [`AuthError::Account`] with what stands in the way; [`AuthError::RateLimited`],
+    /// [`AuthError::Busy`], [`AuthError::Store`].
+    pub async fn delete_account(
+        &self,
+        caller: &Caller,
+        password: &Secret,
+        give_up_balance: bool,
+        device: &Device,
+    ) -> Result<Deleted, AuthError> {
+        let account = self.confirmed(caller, password, device).await?;
+        Ok(accounts::delete(&self.0.store, account.id, give_up_balance).await?)
+    }
+
+    /// Everything stored about the caller.
+    ///
+    /// # Errors
+    /// [`AuthError::Account`] with [`AccountError::NotFound`], [`AuthError::Store`].
+    pub async fn export(&self, caller: &Caller) -> Result<serde_json::Value, AuthError> {
+        let user = caller.user();
+        let data = self.0.store.read(|tx| Box::pin(accounts::export(tx, user))).await?;
+        data.value.ok_or(AuthError::Account(AccountError::NotFound))
+    }
+
+    /// The caller's sessions, newest first.
+    ///
+    /// # Errors
+    /// [`AuthError::Store`].
+    pub async fn sessions(&self, caller: &Caller) -> Result<Vec<sessions::Listed>, AuthError> {
+        Ok(sessions::list(&self.0.store, caller.user()).await?)
+    }
+
+    /// Ends one of the caller's sessions; fine when it has ended, and nothing happens to anybody else's.
+    ///
+    /// # Errors
+    /// [`AuthError::Store`].
+    pub async fn end_session(&self, caller: &Caller, session: SessionId) -> Result<(), AuthError> {
+        sessions::end(&self.0.store, session, caller.user()).await?;
+        Ok(())
+    }
+
+    /// Ends all of the caller's sessions but the present one; returns how many.
+    ///
+    /// # Errors
+    /// [`AuthError::Store`].
+    pub async fn end_other_sessions(&self, caller: &Caller) -> Result<u64, AuthError> {
+        Ok(sessions::end_others(&self.0.store, caller.user(), Some(caller.session())).await?)
+    }
+
+    /// Changes somebody's role, from their next request on.
+    ///
+    /// # Errors
+    /// [`AuthError::Account`] with [`AccountError::LastAdmin`] or [`AccountError::NotFound`], [`AuthError::Store`].
+    pub async fn change_role(&self, _by: &Admin, user: UserId, role: Role) -> Result<(), AuthError> {
+        Ok(accounts::change_role(&self.0.store, user, role).await?)
+    }
+
+    /// Makes the first admin, or another one, on the operator's word (the command line). An existing account is promoted
+    /// and keeps its password.
+    ///
+    /// # Errors
+    /// [`AuthError::Invalid`] with the fault of the password, [`AuthError::Busy`], [`AuthError::Store`].
+    pub async fn create_admin(&self, email: &Email, password: &str) -> Result<AdminMade, AuthError> {
+        let password = NewPassword::parse(password, Some(email)).map_err(|fault| refused(fault, "password"))?;
+        let new = NewAccount {
+            id: UserId(Uuid::now_v7()),
+            email: email.clone(),
+            password_hash: self.0.hasher.hash(&password).await?,
+            nickname: None,
+            first_name: None,
+            last_name: None,
+        };
+        Ok(accounts::create_admin(&self.0.store, &new).await?)
+    }
+
+    /// Forgets what has run out: guests, sessions, codes, limits, old letters and log-ins. Cheap when there is nothing;
+    /// to be called every few minutes by one process or by several.
+    ///
+    /// # Errors
+    /// [`AuthError::Store`].
+    pub async fn sweep(&self) -> Result<u64, AuthError> {
+        let store = &self.0.store;
+        Ok(guests::sweep(store).await?
+            + sessions::sweep(store).await?
+            + accounts::sweep(store).await?
+            + limits::sweep(store).await?
+            + mail::sweep(store).await?)
+    }
+}

@@ -1,0 +1,97 @@
+//! One-time codes and links: made here, hashed here, compared here. What leaves this module towards the database is a
+//! keyed hash; without the key, a stolen database does not even allow to try six digits.
+
+use std::time::Duration;
+
+use lockstep_domain::ids::UserId;
+use lockstep_domain::secret::Secret;
+use lockstep_store::accounts::NewCode;
+use rand::{Rng as _, RngCore as _};
+use subtle::ConstantTimeEq as _;
+
+use crate::secrets::Keys;
+
+/// How long a verification code is good for.
+pub const VERIFICATION_LIFETIME: Duration = Duration::from_hours(1);
+/// How long a reset link is good for.
+pub const RESET_LIFETIME: Duration = Duration::from_mins(30);
+
+const VERIFY: &str = "verify-email";
+const RESET: &str = "reset-password";
+
+/// Six digits for `user`.
+pub(crate) fn verification(keys: &Keys, user: UserId) -> NewCode {
+    let text = format!("{:06}", rand::rng().random_range(0..1_000_000));
+    let hash = keys.hash(VERIFY, &[user.0.as_bytes(), text.as_bytes()]);
+    NewCode {
+        text: Secret::new(text),
+        hash,
+        lifetime: VERIFICATION_LIFETIME,
+    }
+}
+
+/// Whether what was typed is the code with this hash.
+pub(crate) fn is_verification(keys: &Keys, user: UserId, typed: &str, hash: &[u8]) -> bool {
+    let typed: String = typed.chars().filter(|c| !c.is_whitespace()).take(12).collect();
+    let parts: [&[u8]; 2] = [user.0.as_bytes(), typed.as_bytes()];
+    // Every key is tried, so that the time does not tell which one it was.
+    keys.hashes(VERIFY, &parts)
+        .fold(false, |found, candidate| bool::from(candidate.ct_eq(hash)) | found)
+}
+
+/// What a reset link carries: 256 random bits.
+pub(crate) fn reset(keys: &Keys) -> NewCode {
+    let mut bytes = [0; 32];
+    rand::rng().fill_bytes(&mut bytes);
+    let text = hex::encode(bytes);
+    let hash = keys.hash(RESET, &[text.as_bytes()]);
+    NewCode {
+        text: Secret::new(text),
+        hash,
+        lifetime: RESET_LIFETIME,
+    }
+}
+
+/// The hashes under which a link may be stored: one for each key.
+pub(crate) fn reset_hashes(keys: &Keys, typed: &str) -> Vec<[u8; 32]> {
+    let typed = typed.trim();
+    if typed.len() != 64 {
+        return Vec::new();
+    }
+    keys.hashes(RESET, &[typed.as_bytes()]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_code_is_six_digits_for_one_person_under_any_of_the_keys() {
+        let keys = Keys::parse(&"11".repeat(32)).unwrap();
+        let later = Keys::parse(&format!("{},{}", "22".repeat(32), "11".repeat(32))).unwrap();
+        let (ada, bob) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
+        let code = verification(&keys, ada);
+        let text = code.text.expose();
+        assert!(text.len() == 6 && text.bytes().all(|b| b.is_ascii_digit()), "{text}");
+        assert!(is_verification(&keys, ada, text, &code.hash));
+        assert!(is_verification(
+            &later,
+            ada,
+            &format!(" {} {} ", &text[..3], &text[3..]),
+            &code.hash
+        ));
+        assert!(!is_verification(&keys, bob, text, &code.hash));
+        assert!(!is_verification(&keys, ada, "", &code.hash));
+        assert!(!format!("{code:?}").contains(text));
+    }
+
+    #[test]
+    fn links_are_long_and_never_the_same() {
+        let keys = Keys::parse(&"11".repeat(32)).unwrap();
+        let (one, two) = (reset(&keys), reset(&keys));
+        assert_ne!(one.text, two.text);
+        assert_eq!(reset_hashes(&keys, one.text.expose()), [one.hash]);
+        assert!(reset_hashes(&keys, "short").is_empty());
+    }
+}

@@ -1,0 +1,178 @@
+//! How often what may be tried, by whom.
+//!
+//! An address is limited because each attempt costs work; an account is limited because each attempt is a guess. A limit
+//! on an account must not become a way to lock its owner out. So a right password costs nothing; who comes from a
+//! network that the owner has logged in from lately has an allowance of their own, which nobody elsewhere can use up;
+//! and a reset link, which goes to the owner alone, makes the place where it is used such a network.
+
+use std::time::Duration;
+
+use lockstep_domain::account::Email;
+use lockstep_domain::ids::UserId;
+use lockstep_domain::limit::Rule;
+use lockstep_store::Store;
+use lockstep_store::limits::{self, Limit, LimitError};
+use lockstep_store::sessions::Device;
+
+use crate::AuthError;
+use crate::secrets::Keys;
+
+/// What is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    Login,
+    Register,
+    AskForReset,
+    UseReset,
+    AskForVerification,
+    Verify,
+    /// Anything that asks for the password of somebody signed in.
+    Password,
+    SecondFactor,
+    NewGuest,
+}
+
+impl Action {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Register => "register",
+            Self::AskForReset => "ask-for-reset",
+            Self::UseReset => "use-reset",
+            Self::AskForVerification => "ask-for-verification",
+            Self::Verify => "verify",
+            Self::Password => "password",
+            Self::SecondFactor => "second-factor",
+            Self::NewGuest => "new-guest",
+        }
+    }
+
+    /// For one address. Generous enough for an office behind one.
+    const fn by_address(self) -> Rule {
+        match self {
+            Self::Login | Self::Password | Self::SecondFactor => Rule::new(30, 5),
+            Self::Register | Self::AskForReset | Self::AskForVerification => Rule::new(10, 60),
+            Self::UseReset | Self::Verify => Rule::new(20, 10),
+            Self::NewGuest => Rule::new(60, 2),
+        }
+    }
+
+    /// For one account.
+    const fn by_account(self) -> Rule {
+        match self {
+            Self::Login | Self::Password | Self::UseReset | Self::Verify | Self::NewGuest => Rule::new(10, 60),
+            Self::Register => Rule::new(5, 600),
+            // Each is a letter into somebody's box.
+            Self::AskForReset | Self::AskForVerification => Rule::new(3, 300),
+            // Three codes in a million are right at any moment.
+            Self::SecondFactor => Rule::new(5, 300),
+        }
+    }
+}
+
+/// Whose account an attempt is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Subject<'a> {
+    Address(&'a Email),
+    User(UserId),
+}
+
+/// The limits, or none of them (load tests and acceptance tests come from one address).
+#[derive(Clone)]
+pub(crate) struct Limits {
+    store: Store,
+    keys: Keys,
+    on: bool,
+}
+
+impl Limits {
+    pub(crate) fn new(store: Store, keys: Keys, on: bool) -> Self {
+        Self { store, keys, on }
+    }
+
+    fn address(action: Action, device: &Device) -> Option<Limit> {
+        // A device whose address is not known cannot be limited by it: all such would share one allowance.
+        let address = match device.address()? {
+            std::net::IpAddr::V4(v4) => v4.to_string(),
+            std::net::IpAddr::V6(_) => device.network()?,
+        };
+        Some(Limit {
+            key: format!("{}:address:{address}", action.name()),
+            rule: action.by_address(),
+        })
+    }
+
+    /// Named by a keyed hash: the table of limits tells nobody whose accounts are being tried.
+    fn account(&self, action: Action, subject: Subject<'_>, place: Option<&str>) -> Limit {
+        let hash = match subject {
+            Subject::Address(email) => self.keys.hash("limit", &[b"email", email.as_str().as_bytes()]),
+            Subject::User(user) => self.keys.hash("limit", &[b"user", user.0.as_bytes()]),
+        };
+        let hash = hex::encode(hash.get(..16).unwrap_or_default());
+        let key = match place {
+            None => format!("{}:account:{hash}", action.name()),
+            Some(place) => format!("{}:account:{hash}:from:{place}", action.name()),
+        };
+        Limit {
+            key,
+            rule: action.by_account(),
+        }
+    }
+
+    async fn take_all(&self, limits: Vec<Limit>) -> Result<(), AuthError> {
+        if !self.on || limits.is_empty() {
+            return Ok(());
+        }
+        limits::take(&self.store, &limits).await.map_err(|error| match error {
+            LimitError::Refused { retry_after, .. } => AuthError::RateLimited {
+                retry_after: at_least_a_second(retry_after),
+            },
+            LimitError::Store(error) => AuthError::Store(error),
+        })
+    }
+
+    /// Counts an attempt against the address alone.
+    pub(crate) async fn take_address(&self, action: Action, device: &Device) -> Result<(), AuthError> {
+        self.take_all(Self::address(action, device).into_iter().collect()).await
+    }
+
+    /// Counts an attempt against the address and the account, or against neither.
+    pub(crate) async fn take(&self, action: Action, device: &Device, subject: Subject<'_>) -> Result<(), AuthError> {
+        let account = self.account(action, subject, None);
+        self.take_all(Self::address(action, device).into_iter().chain([account]).collect())
+            .await
+    }
+
+    /// Counts an attempt against the account alone; somebody from a known place has an allowance of their own when the
+    /// common one is used up. What was taken is returned, to be given back to whoever was right.
+    pub(crate) async fn take_account(
+        &self,
+        action: Action,
+        device: &Device,
+        subject: Subject<'_>,
+        known_place: bool,
+    ) -> Result<Limit, AuthError> {
+        let common = self.account(action, subject, None);
+        match (self.take_all(vec![common.clone()]).await, device.network()) {
+            (Ok(()), _) => Ok(common),
+            (Err(AuthError::RateLimited { .. }), Some(place)) if known_place => {
+                let own = self.account(action, subject, Some(&place));
+                self.take_all(vec![own.clone()]).await.map(|()| own)
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Whoever was right costs nothing. A failure only means that the owner has one attempt less.
+    pub(crate) async fn give_back(&self, limit: &Limit) {
+        if self.on
+            && let Err(error) = limits::give_back(&self.store, limit).await
+        {
+            tracing::warn!(%error, "an attempt could not be given back");
+        }
+    }
+}
+
+fn at_least_a_second(wait: Duration) -> Duration {
+    Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(Duration::from_secs(1))
+}

@@ -1,0 +1,335 @@
+//! Coming in and going out: register, log in, refresh, log out, and what a guest brings along.
+
+use chrono::{TimeDelta, Utc};
+use lockstep_domain::account::{AuthData, AuthUser, Credentials, DEFAULT_NICKNAME, Registration, Role, TokenPair};
+use lockstep_domain::cart::Moved;
+use lockstep_domain::ids::{SessionId, UserId};
+use lockstep_store::accounts::{self, Account, AccountError, Login, NewAccount};
+use lockstep_store::sessions::{self, Device, NewSession, Rotation};
+use lockstep_store::{carts, wishlists};
+use uuid::Uuid;
+
+use crate::limits::{Action, Subject};
+use crate::token::{Bearer, Kind};
+use crate::{Auth, AuthError, Caller, code, totp};
+
+/// What a guest brought along. `None`: it could not be moved now; it is still there, and moving can be tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MovedIn {
+    /// The cart.
+    pub cart: Option<Moved>,
+    /// The wishlist.
+    pub wishlist: Option<Moved>,
+}
+
+/// Somebody has come in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SignedIn {
+    /// The answer.
+    pub data: AuthData,
+    /// What a guest brought along.
+    pub moved: MovedIn,
+}
+
+impl Auth {
+    /// Makes an account, signs its owner in and moves in what they collected as `guest` (the cookie's value, if any).
+    ///
+    /// # Errors
+    /// [`AuthError::EmailTaken`], [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
+    pub async fn register(
+        &self,
+        registration: Registration,
+        device: &Device,
+        guest: Option<Uuid>,
+    ) -> Result<SignedIn, AuthError> {
+        let inner = &*self.0;
+        inner
+            .limits
+            .take(Action::Register, device, Subject::Address(&registration.email))
+            .await?;
+        // The schema has the last word; asking first saves half a second of work.
+        if accounts::by_email(&inner.store, &registration.email, device)
+            .await?
+            .is_some()
+        {
+            return Err(AuthError::EmailTaken);
+        }
+        let password_hash = inner.hasher.hash(&registration.password).await?;
+        let user = UserId(Uuid::now_v7());
+        let session = self.new_session(false);
+        let bearer = Bearer {
+            user,
+            email: registration.email.as_str(),
+            role: Role::User,
+            session: session.id,
+        };
+        // Signed before the account is made: there is never one without tokens.
+        let tokens = inner
+            .tokens
+            .pair(bearer, session.refresh_id, Utc::now())
+            .map_err(|_| AuthError::Internal)?;
+        let new = NewAccount {
+            id: user,
+            email: registration.email.clone(),
+            password_hash,
+            nickname: registration.nickname.clone(),
+            first_name: registration.first_name.clone(),
+            last_name: registration.last_name.clone(),
+        };
+        accounts::register(
+            &inner.store,
+            &new,
+            session,
+            device,
+            &code::verification(&inner.keys, user),
+        )
+        .await?;
+        let data = AuthData {
+            user: AuthUser {
+                id: user,
+                email: registration.email.as_str().to_owned(),
+                nickname: registration.nickname.unwrap_or_else(|| DEFAULT_NICKNAME.to_owned()),
+                first_name: registration.first_name,
+                last_name: registration.last_name,
+                avatar: None,
+                role: Role::User,
+            },
+            tokens,
+        };
+        Ok(SignedIn {
+            data,
+            moved: self.move_in(guest, user).await,
+        })
+    }
+
+    /// Signs somebody in and moves in what they collected as `guest`. Takes the same time and says the same, whichever
+    /// part was wrong.
+    ///
+    /// # Errors
+    /// [`AuthError::WrongCredentials`], [`AuthError::SecondFactorNeeded`], [`AuthError::SecondFactorWrong`],
+    /// [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
+    pub async fn log_in(
+        &self,
+        credentials: &Credentials,
+        device: &Device,
+        guest: Option<Uuid>,
+    ) -> Result<SignedIn, AuthError> {
+        let inner = &*self.0;
+        inner.limits.take_address(Action::Login, device).await?;
+        let found = accounts::by_email(&inner.store, &credentials.email, device).await?;
+        let (account, known_place) = match found {
+            Some((account, known_place)) => (Some(account), known_place),
+            None => (None, false),
+        };
+        let subject = Subject::Address(&credentials.email);
+        let taken = inner
+            .limits
+            .take_account(Action::Login, device, subject, known_place)
+            .await?;
+        let hash = account.as_ref().map(|account| &account.password_hash);
+        let matches = inner.hasher.verify(&credentials.password, hash).await?;
+        let user = account.as_ref().map(|account| account.id);
+        let Some(account) = account.filter(|_| matches) else {
+            accounts::note_failure(&inner.store, user, device).await?;
+            return Err(AuthError::WrongCredentials);
+        };
+        inner.limits.give_back(&taken).await;
+        let totp_step = self.second_factor(&account, credentials, device).await?;
+        let session = self.new_session(totp_step.is_some());
+        let login = Login {
+            user: account.id,
+            password_hash: account.password_hash.clone(),
+            totp_step,
+            session,
+            device: device.clone(),
+        };
+        let tokens = inner
+            .tokens
+            .pair(bearer(&account, session.id), session.refresh_id, Utc::now())
+            .map_err(|_| AuthError::Internal)?;
+        accounts::log_in(&inner.store, &login)
+            .await
+            .map_err(|error| match error {
+                AccountError::Outdated if totp_step.is_some() => AuthError::SecondFactorWrong,
+                AccountError::Outdated => AuthError::WrongCredentials,
+                error => error.into(),
+            })?;
+        let moved = self.move_in(guest, account.id).await;
+        Ok(SignedIn {
+            data: AuthData {
+                user: view(account),
+                tokens,
+            },
+            moved,
+        })
+    }
+
+    /// The time step of the code that was given, when the account asks for one.
+    async fn second_factor(
+        &self,
+        account: &Account,
+        credentials: &Credentials,
+        device: &Device,
+    ) -> Result<Option<i64>, AuthError> {
+        let Some(factor) = account.second_factor() else {
+            return Ok(None);
+        };
+        let typed = credentials.code.as_ref().ok_or(AuthError::SecondFactorNeeded)?;
+        let inner = &*self.0;
+        let taken = inner
+            .limits
+            .take_account(Action::SecondFactor, device, Subject::User(account.id), false)
+            .await?;
+        match totp::step_of(&inner.keys, account.id, &factor.nonce, typed, Utc::now()) {
+            Some(step) if step > factor.last_step => {
+                inner.limits.give_back(&taken).await;
+                Ok(Some(step))
+            }
+            _ => {
+                accounts::note_failure(&inner.store, Some(account.id), device).await?;
+                Err(AuthError::SecondFactorWrong)
+            }
+        }
+    }
+
+    /// A new pair of tokens for a refresh token, which is good for this once.
+    ///
+    /// Several tabs may present the same token at the same moment, and a client may repeat a request whose answer was
+    /// lost: within the grace they all get the same pair. After it, an old token ends the whole session, because two
+    /// people hold the chain and nobody can tell which is the owner.
+    ///
+    /// # Errors
+    /// [`AuthError::NotSignedIn`], [`AuthError::Store`].
+    pub async fn refresh(&self, refresh_token: &str) -> Result<TokenPair, AuthError> {
+        let inner = &*self.0;
+        let claims = inner
+            .tokens
+            .read(refresh_token, Kind::Refresh)
+            .map_err(|_| AuthError::NotSignedIn)?;
+        let lifetime = inner.tokens.refresh_lifetime();
+        let rotation = sessions::rotate(
+            &inner.store,
+            claims.sid,
+            claims.jti,
+            Uuid::new_v4(),
+            lifetime,
+            inner.refresh_grace,
+        )
+        .await?;
+        match rotation {
+            Rotation::Successor {
+                holder,
+                refresh_id,
+                rotated_at,
+            } if holder.user == claims.user_id => {
+                let bearer = Bearer {
+                    user: holder.user,
+                    email: &holder.email,
+                    role: holder.role,
+                    session: holder.session,
+                };
+                inner
+                    .tokens
+                    .pair(bearer, refresh_id, rotated_at)
+                    .map_err(|_| AuthError::Internal)
+            }
+            Rotation::Reused { user } => {
+                tracing::warn!(%user, session = %claims.sid, "an old refresh token was used; the session has been ended");
+                Err(AuthError::NotSignedIn)
+            }
+            Rotation::Successor { .. } | Rotation::Ended => Err(AuthError::NotSignedIn),
+        }
+    }
+
+    /// Ends the caller's session: its tokens are worth nothing from now on.
+    ///
+    /// # Errors
+    /// [`AuthError::Store`].
+    pub async fn log_out(&self, caller: &Caller) -> Result<(), AuthError> {
+        sessions::end(&self.0.store, caller.session(), caller.user()).await?;
+        Ok(())
+    }
+
+    /// Moves a guest's cart to the caller; nothing to move is fine.
+    ///
+    /// # Errors
+    /// [`AuthError::Store`]; the guest's cart is still there then.
+    pub async fn move_cart(&self, caller: &Caller, guest: Option<Uuid>) -> Result<Moved, AuthError> {
+        let Some(guest) = guest else {
+            return Ok(Moved::default());
+        };
+        Ok(carts::move_to_user(&self.0.store, guest, caller.user(), self.0.cart).await?)
+    }
+
+    /// Moves a guest's wishlist to the caller; nothing to move is fine.
+    ///
+    /// # Errors
+    /// [`AuthError::Store`]; the guest's wishlist is still there then.
+    pub async fn move_wishlist(&self, caller: &Caller, guest: Option<Uuid>) -> Result<Moved, AuthError> {
+        let Some(guest) = guest else {
+            return Ok(Moved::default());
+        };
+        Ok(wishlists::move_to_user(&self.0.store, guest, caller.user(), self.0.cart).await?)
+    }
+
+    /// Counts a visitor who is about to become a guest by a first write, so that nobody can make guests by the million.
+    ///
+    /// # Errors
+    /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    pub async fn allow_new_guest(&self, device: &Device) -> Result<(), AuthError> {
+        self.0.limits.take_address(Action::NewGuest, device).await
+    }
+
+    /// Both, for somebody who has just come in. They are in whatever happens here; what could not be moved stays with
+    /// the guest, and the front-end asks again with its next page.
+    async fn move_in(&self, guest: Option<Uuid>, user: UserId) -> MovedIn {
+        let Some(guest) = guest else {
+            return MovedIn {
+                cart: Some(Moved::default()),
+                wishlist: Some(Moved::default()),
+            };
+        };
+        let store = &self.0.store;
+        let cart = carts::move_to_user(store, guest, user, self.0.cart)
+            .await
+            .inspect_err(|error| tracing::warn!(%user, %error, "a guest's cart could not be moved"));
+        let wishlist = wishlists::move_to_user(store, guest, user, self.0.cart)
+            .await
+            .inspect_err(|error| tracing::warn!(%user, %error, "a guest's wishlist could not be moved"));
+        MovedIn {
+            cart: cart.ok(),
+            wishlist: wishlist.ok(),
+        }
+    }
+
+    fn new_session(&self, second_factor: bool) -> NewSession {
+        let lifetime = TimeDelta::from_std(self.0.tokens.refresh_lifetime()).unwrap_or(TimeDelta::days(30));
+        NewSession {
+            id: SessionId(Uuid::new_v4()),
+            refresh_id: Uuid::new_v4(),
+            expires_at: Utc::now() + lifetime,
+            second_factor,
+        }
+    }
+}
+
+fn bearer(account: &Account, session: SessionId) -> Bearer<'_> {
+    Bearer {
+        user: account.id,
+        email: &account.email,
+        role: account.role,
+        session,
+    }
+}
+
+fn view(account: Account) -> AuthUser {
+    AuthUser {
+        id: account.id,
+        email: account.email,
+        nickname: account.nickname.unwrap_or_else(|| DEFAULT_NICKNAME.to_owned()),
+        first_name: account.first_name,
+        last_name: account.last_name,
+        avatar: account.avatar,
+        role: account.role,
+    }
+}

@@ -1,0 +1,352 @@
+//! Tokens: what a client carries to say who it is.
+//!
+//! HS256 with a secret of its own for each of the two kinds. The contract's claims are `userId`, `email`, `role`, `iat`
+//! and `exp`; ours beside them name the session (`sid`), the step of its chain (`jti`) and the kind. A token is made
+//! from those claims alone, so the same step of a chain always has the same two tokens.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use lockstep_domain::account::{Role, TokenPair};
+use lockstep_domain::ids::{SessionId, UserId};
+use lockstep_domain::secret::Secret;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::secrets::TokenSecrets;
+
+/// No token of ours is longer; longer ones are not looked at.
+const MAX_TOKEN_BYTES: usize = 4096;
+
+/// What `expiresIn` always says (the contract: the front-end's timer rests on it).
+const EXPIRES_IN: u64 = 604_800;
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Opens doors, for days.
+    Access,
+    /// Gets a new pair, for weeks, once.
+    Refresh,
+}
+
+/// What a token says. Only trustworthy after [`Tokens::read`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Claims {
+    /// Who.
+    pub user_id: UserId,
+    /// Their address when it was made.
+    pub email: String,
+    /// Their role when it was made; the database's word counts.
+    pub role: Role,
+    /// Made at, seconds since 1970.
+    pub iat: i64,
+    /// Good until, seconds since 1970.
+    pub exp: i64,
+    /// The session.
+    pub sid: SessionId,
+    /// The step of the session's chain.
+    pub jti: Uuid,
+    /// Which of the two.
+    pub kind: Kind,
+}
+
+/// Why a token says nothing. The caller is told one thing only: not signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Good once.
+    #[error("the token has expired")]
+    Expired,
+    /// Not one of ours, or of the other kind.
+    #[error("the token is not valid")]
+    Invalid,
+}
+
+/// For whom a pair is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bearer<'a> {
+    pub(crate) user: UserId,
+    pub(crate) email: &'a str,
+    pub(crate) role: Role,
+    pub(crate) session: SessionId,
+}
+
+/// Signs and reads tokens.
+#[derive(Clone)]
+pub struct Tokens {
+    access: (EncodingKey, DecodingKey),
+    refresh: (EncodingKey, DecodingKey),
+    access_lifetime: Duration,
+    refresh_lifetime: Duration,
+    validation: Validation,
+}
+
+impl Tokens {
+    /// Tokens under these secrets, good for so long.
+    pub fn new(secrets: &TokenSecrets, access_lifetime: Duration, refresh_lifetime: Duration) -> Self {
+        let keys = |secret: &[u8]| (EncodingKey::from_secret(secret), DecodingKey::from_secret(secret));
+        // One algorithm and no other: a token's own word about how it is signed counts for nothing.
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = 0;
+        validation.set_required_spec_claims(&["exp"]);
+        Self {
+            access: keys(&secrets.access),
+            refresh: keys(&secrets.refresh),
+            access_lifetime,
+            refresh_lifetime,
+            validation,
+        }
+    }
+
+    /// How long a refresh token is good for.
+    pub(crate) fn refresh_lifetime(&self) -> Duration {
+        self.refresh_lifetime
+    }
+
+    /// The pair of step `jti`, made at `now`.
+    pub(crate) fn pair(&self, bearer: Bearer<'_>, jti: Uuid, now: DateTime<Utc>) -> Result<TokenPair, TokenError> {
+        Ok(TokenPair {
+            token: self.sign(bearer, jti, Kind::Access, now)?,
+            refresh_token: self.sign(bearer, jti, Kind::Refresh, now)?,
+            expires_in: EXPIRES_IN,
+        })
+    }
+
+    fn sign(&self, bearer: Bearer<'_>, jti: Uuid, kind: Kind, now: DateTime<Utc>) -> Result<Secret, TokenError> {
+        let ((key, _), lifetime) = match kind {
+            Kind::Access => (&self.access, self.access_lifetime),
+            Kind::Refresh => (&self.refresh, self.refresh_lifetime),
+        };
+        let iat = now.timestamp();
+        let claims = Claims {
+            user_id: bearer.user,
+            email: bearer.email.to_owned(),
+            role: bearer.role,
+            iat,
+            exp: iat.saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX)),
+            sid: bearer.session,
+            jti,
+            kind,
+        };
+        // Serialising plain fields and an HMAC cannot fail; a bug would show as a token that is not given out.
+        encode(&Header::new(Algorithm::HS256), &claims, key)
+            .map(Secret::new)
+            .map_err(|_| TokenError::Invalid)
+    }
+
+    /// What a token of this kind says, if it is one of ours and still good.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub fn read(&self, text: &str, kind: Kind) -> Result<Claims, TokenError> {
+        let (_, key) = match kind {
+            Kind::Access => &self.access,
+            Kind::Refresh => &self.refresh,
+        };
+        if text.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::Invalid);
+        }
+        let claims = decode::<Claims>(text, key, &self.validation)
+            .map_err(|error| match error.kind() {
+                jsonwebtoken::errors::ErrorKind::ExpiredSignature => TokenError::Expired,
+                _ => TokenError::Invalid,
+            })?
+            .claims;
+        if claims.kind == kind && !claims.email.is_empty() {
+            Ok(claims)
+        } else {
+            Err(TokenError::Invalid)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jsonwebtoken::get_current_timestamp;
+    use proptest::prelude::*;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    fn tokens(seed: &str) -> Tokens {
+        let secrets = TokenSecrets::new(
+            &format!("{seed}-access-{}", "a".repeat(32)),
+            &format!("{seed}-refresh-{}", "r".repeat(32)),
+        )
+        .unwrap();
+        Tokens::new(&secrets, 7 * DAY, 30 * DAY)
+    }
+
+    fn pair(tokens: &Tokens, at: DateTime<Utc>) -> TokenPair {
+        let bearer = Bearer {
+            user: UserId(Uuid::from_u128(1)),
+            email: "ada@example.com",
+            role: Role::User,
+            session: SessionId(Uuid::from_u128(2)),
+        };
+        tokens.pair(bearer, Uuid::from_u128(3), at).unwrap()
+    }
+
+    fn part(token: &Secret, index: usize) -> serde_json::Value {
+        let part = token.expose().split('.').nth(index).unwrap();
+        serde_json::from_slice(&decode_base64(part)).unwrap()
+    }
+
+    fn decode_base64(text: &str) -> Vec<u8> {
+        const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let mut bits = 0u32;
+        let mut held = 0;
+        let mut bytes = Vec::new();
+        for letter in text.bytes() {
+            bits = (bits << 6) | u32::try_from(ALPHABET.iter().position(|a| *a == letter).unwrap()).unwrap();
+            held += 6;
+            if held >= 8 {
+                held -= 8;
+                bytes.push(u8::try_from((bits >> held) & 0xff).unwrap());
+            }
+        }
+        bytes
+    }
+
+    fn encode_base64(bytes: &[u8]) -> String {
+        const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        bytes
+            .chunks(3)
+            .flat_map(|chunk| {
+                let word =
+                    chunk.iter().fold(0u32, |word, byte| (word << 8) | u32::from(*byte)) << (8 * (3 - chunk.len()));
+                (0..=chunk.len())
+                    .map(move |i| char::from(ALPHABET[usize::try_from((word >> (18 - 6 * i)) & 63).unwrap()]))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_claims_are_the_contracts_and_the_lives_are_7_and_30_days() {
+        let now = Utc::now();
+        let pair = pair(&tokens("x"), now);
+        let access = part(&pair.token, 1);
+        assert_eq!(access["userId"], Uuid::from_u128(1).to_string());
+        assert_eq!(
+            (&access["email"], &access["role"]),
+            (&"ada@example.com".into(), &"USER".into())
+        );
+        assert_eq!(access["iat"], now.timestamp());
+        assert_eq!(access["exp"].as_i64().unwrap() - now.timestamp(), 604_800);
+        assert_eq!(
+            part(&pair.refresh_token, 1)["exp"].as_i64().unwrap() - now.timestamp(),
+            30 * 86_400
+        );
+        assert_eq!(part(&pair.token, 0)["alg"], "HS256");
+        assert_eq!(pair.expires_in, 604_800);
+    }
+
+    #[test]
+    fn the_same_step_has_the_same_tokens() {
+        let now = Utc::now();
+        assert_eq!(pair(&tokens("x"), now), pair(&tokens("x"), now));
+    }
+
+    #[test]
+    fn neither_kind_passes_for_the_other() {
+        let tokens = tokens("x");
+        let pair = pair(&tokens, Utc::now());
+        assert!(tokens.read(pair.token.expose(), Kind::Access).is_ok());
+        assert!(tokens.read(pair.refresh_token.expose(), Kind::Refresh).is_ok());
+        assert_eq!(
+            tokens.read(pair.refresh_token.expose(), Kind::Access),
+            Err(TokenError::Invalid)
+        );
+        assert_eq!(
+            tokens.read(pair.token.expose(), Kind::Refresh),
+            Err(TokenError::Invalid)
+        );
+        // Not even when it is signed with the other's secret.
+        let mut claims = tokens.read(pair.refresh_token.expose(), Kind::Refresh).unwrap();
+        let forged = encode(&Header::new(Algorithm::HS256), &claims, &tokens.access.0).unwrap();
+        assert_eq!(tokens.read(&forged, Kind::Access), Err(TokenError::Invalid));
+        claims.kind = Kind::Access;
+        let fine = encode(&Header::new(Algorithm::HS256), &claims, &tokens.access.0).unwrap();
+        assert!(tokens.read(&fine, Kind::Access).is_ok());
+    }
+
+    #[test]
+    fn a_token_of_another_secret_or_algorithm_or_of_none_is_refused() {
+        let ours = tokens("x");
+        let theirs = pair(&tokens("y"), Utc::now());
+        assert_eq!(ours.read(theirs.token.expose(), Kind::Access), Err(TokenError::Invalid));
+        let good = pair(&ours, Utc::now());
+        let claims = ours.read(good.token.expose(), Kind::Access).unwrap();
+        for algorithm in [Algorithm::HS384, Algorithm::HS512] {
+            let forged = encode(&Header::new(algorithm), &claims, &ours.access.0).unwrap();
+            assert_eq!(ours.read(&forged, Kind::Access), Err(TokenError::Invalid));
+        }
+        let payload = good.token.expose().split('.').nth(1).unwrap();
+        for header in [
+            r#"{"alg":"none","typ":"JWT"}"#,
+            r#"{"alg":"None"}"#,
+            r#"{"alg":"RS256"}"#,
+            "{}",
+        ] {
+            let header = encode_base64(header.as_bytes());
+            for signature in ["", good.token.expose().rsplit('.').next().unwrap()] {
+                assert_eq!(
+                    ours.read(&format!("{header}.{payload}.{signature}"), Kind::Access),
+                    Err(TokenError::Invalid)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn changing_the_role_inside_breaks_the_signature() {
+        let tokens = tokens("x");
+        let good = pair(&tokens, Utc::now());
+        let mut claims = part(&good.token, 1);
+        claims["role"] = "ADMIN".into();
+        let parts: Vec<&str> = good.token.expose().split('.').collect();
+        let forged = format!(
+            "{}.{}.{}",
+            parts[0],
+            encode_base64(claims.to_string().as_bytes()),
+            parts[2]
+        );
+        assert_eq!(tokens.read(&forged, Kind::Access), Err(TokenError::Invalid));
+    }
+
+    #[test]
+    fn an_expired_token_is_told_apart_and_a_token_of_the_old_shop_is_not_one() {
+        let tokens = tokens("x");
+        let old = pair(&tokens, Utc::now() - 7 * DAY - Duration::from_secs(1));
+        assert_eq!(tokens.read(old.token.expose(), Kind::Access), Err(TokenError::Expired));
+        let now = get_current_timestamp();
+        let stateless = serde_json::json!({"userId": Uuid::nil(), "email": "a@b.cc", "role": "USER", "iat": now, "exp": now + 1000});
+        let stateless = encode(&Header::new(Algorithm::HS256), &stateless, &tokens.access.0).unwrap();
+        assert_eq!(tokens.read(&stateless, Kind::Access), Err(TokenError::Invalid));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_or_passes(text in ".*") {
+            prop_assert!(tokens("x").read(&text, Kind::Access).is_err());
+        }
+
+        #[test]
+        fn no_single_changed_letter_passes(at in 0usize..200, letter in "[A-Za-z0-9_-]") {
+            let tokens = tokens("x");
+            let good = pair(&tokens, Utc::now());
+            let mut text: Vec<u8> = good.token.expose().bytes().collect();
+            let at = at % text.len();
+            if text[at] != b'.' && text[at] != letter.as_bytes()[0] {
+                // The last letter of a part may carry bits that mean nothing.
+                let last = text.get(at + 1).is_none_or(|next| *next == b'.');
+                text[at] = letter.as_bytes()[0];
+                let read = tokens.read(std::str::from_utf8(&text).unwrap(), Kind::Access);
+                prop_assert!(read.is_err() || last);
+            }
+        }
+    }
+}

@@ -1,0 +1,898 @@
+//! Accounts as their owners, and others, meet them: real database, low bcrypt cost.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::Utc;
+use lockstep_auth::password::HashSettings;
+use lockstep_auth::{Auth, AuthError, Caller, Device, Keys, Settings, SignedIn, TokenSecrets, totp};
+use lockstep_domain::account::{Credentials, Email, ProfileChange, ProfileFacts, Registration, Role};
+use lockstep_domain::cart::{CartLimits, Visitor};
+use lockstep_domain::ids::{GameId, UserId};
+use lockstep_domain::secret::Secret;
+use lockstep_store::accounts::{self, AccountError, AdminMade, Deleted};
+use lockstep_store::{carts, sessions, wishlists};
+use lockstep_testkit::TestDb;
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+const PASSWORD: &str = "Correct7Horse";
+const OTHER: &str = "Battery9Staple";
+
+struct Shop {
+    db: TestDb,
+    auth: Auth,
+}
+
+fn settings() -> Settings {
+    let secrets = TokenSecrets::new(&"a".repeat(32), &"b".repeat(32)).unwrap();
+    Settings {
+        hashing: HashSettings {
+            cost: 4,
+            threads: 2,
+            queue: 100,
+        },
+        ..Settings::new(secrets, Keys::parse(&"11".repeat(32)).unwrap())
+    }
+}
+
+impl Shop {
+    async fn open(settings: Settings) -> Self {
+        let db = TestDb::new().await;
+        let auth = Auth::start(db.store.clone(), settings).unwrap();
+        Self { db, auth }
+    }
+
+    async fn register(&self, email: &str) -> SignedIn {
+        let registration = Registration::check(email, PASSWORD, None, None, None).unwrap();
+        self.auth.register(registration, &home(), None).await.unwrap()
+    }
+
+    async fn log_in(&self, email: &str, password: &str, device: &Device) -> Result<SignedIn, AuthError> {
+        self.auth
+            .log_in(&Credentials::check(email, password, None).unwrap(), device, None)
+            .await
+    }
+
+    async fn log_in_with_code(&self, email: &str, code: &str) -> Result<SignedIn, AuthError> {
+        self.auth
+            .log_in(&Credentials::check(email, PASSWORD, Some(code)).unwrap(), &home(), None)
+            .await
+    }
+
+    async fn caller(&self, signed_in: &SignedIn) -> Caller {
+        self.auth
+            .authenticate(signed_in.data.tokens.token.expose())
+            .await
+            .unwrap()
+    }
+
+    async fn is_signed_in(&self, signed_in: &SignedIn) -> bool {
+        match self.auth.authenticate(signed_in.data.tokens.token.expose()).await {
+            Ok(_) => true,
+            Err(AuthError::NotSignedIn) => false,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    async fn profile(&self, user: UserId) -> ProfileFacts {
+        self.db
+            .store
+            .read(|tx| Box::pin(accounts::profile(tx, user)))
+            .await
+            .unwrap()
+            .value
+            .unwrap()
+    }
+
+    async fn one<T>(&self, sql: &str) -> T
+    where
+        T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+    {
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+            .fetch_one(&self.db.sql)
+            .await
+            .unwrap()
+    }
+
+    /// What waits in the newest letter of a kind.
+    async fn letter(&self, kind: &str, field: &str) -> String {
+        self.one(&format!(
+            "select letter ->> '{field}' from mail_outbox where kind = '{kind}' order by id desc limit 1"
+        ))
+        .await
+    }
+
+    async fn letters(&self, kind: &str) -> i64 {
+        self.one(&format!("select count(*) from mail_outbox where kind = '{kind}'"))
+            .await
+    }
+}
+
+fn device(address: &str) -> Device {
+    Device::new(Some(address.parse().unwrap()), Some("Test Browser 1.0"))
+}
+
+fn home() -> Device {
+    device("203.0.113.7")
+}
+
+fn email(text: &str) -> Email {
+    Email::parse(text).unwrap()
+}
+
+#[tokio::test]
+async fn registering_makes_an_account_a_session_a_code_and_a_letter_or_nothing_at_all() {
+    let shop = Shop::open(settings()).await;
+    let ada = shop.register("A.da+shop@GoogleMail.com").await;
+    assert_eq!(
+        (ada.data.user.email.as_str(), ada.data.user.nickname.as_str()),
+        ("ada@gmail.com", "Newbie Guy")
+    );
+    assert_eq!((ada.data.user.role, ada.data.tokens.expires_in), (Role::User, 604_800));
+    assert_eq!(shop.caller(&ada).await.user(), ada.data.user.id);
+    let facts = shop.profile(ada.data.user.id).await;
+    assert_eq!(
+        (facts.email_verified, facts.nickname.as_deref()),
+        (false, Some("Newbie Guy"))
+    );
+    let hash: String = shop.one("select password_hash from users").await;
+    assert!(hash.starts_with("$2b$04$") && !hash.contains(PASSWORD));
+    assert_eq!(shop.letters("welcome").await, 1);
+    assert_eq!(shop.letter("welcome", "code").await.len(), 6);
+
+    // When one part cannot be written, none is.
+    shop.db
+        .execute("alter table mail_outbox add constraint no_more check (false) not valid")
+        .await;
+    let registration = Registration::check("bob@example.com", PASSWORD, None, None, None).unwrap();
+    assert!(shop.auth.register(registration, &home(), None).await.is_err());
+    assert_eq!(shop.one::<i64>("select count(*) from users").await, 1);
+    assert_eq!(shop.one::<i64>("select count(*) from user_sessions").await, 1);
+}
+
+#[tokio::test]
+async fn an_address_is_taken_once_whatever_its_case_and_by_one_of_ten_at_once() {
+    let shop = Shop::open(Settings {
+        limits: false,
+        ..settings()
+    })
+    .await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for i in 0..10 {
+        let auth = shop.auth.clone();
+        let address = if i % 2 == 0 {
+            "Ada@Example.com"
+        } else {
+            "ada@EXAMPLE.com"
+        };
+        let registration = Registration::check(address, PASSWORD, None, None, None).unwrap();
+        tasks.spawn(async move { auth.register(registration, &home(), None).await });
+    }
+    let done = tasks.join_all().await;
+    assert_eq!(done.iter().filter(|result| result.is_ok()).count(), 1);
+    for error in done.into_iter().filter_map(Result::err) {
+        assert!(matches!(error, AuthError::EmailTaken), "{error:?}");
+        assert!(error.to_string().contains("already exists"));
+    }
+}
+
+#[tokio::test]
+async fn a_log_in_never_tells_which_part_was_wrong_and_does_the_same_work() {
+    let shop = Shop::open(settings()).await;
+    shop.register("ada@example.com").await;
+    let mut told = BTreeSet::new();
+    let long = "x".repeat(200);
+    for (address, password) in [
+        ("ada@example.com", OTHER),
+        ("nobody@example.com", PASSWORD),
+        ("ada@example.com", long.as_str()),
+    ] {
+        let before = shop.auth.hashes();
+        let noted: i64 = shop.one("select count(*) from login_history").await;
+        let error = shop.log_in(address, password, &home()).await.unwrap_err();
+        told.insert((error.code(), error.to_string()));
+        assert_eq!(shop.auth.hashes(), before + 1, "{address}");
+        assert_eq!(
+            shop.one::<i64>("select count(*) from login_history").await,
+            noted + 1,
+            "{address}"
+        );
+    }
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(shop.log_in("ADA@example.com", PASSWORD, &home()).await.is_ok());
+    let history = accounts::login_history(&shop.db.store, shop.register("bob@example.com").await.data.user.id, 10)
+        .await
+        .unwrap();
+    assert_eq!(history.len(), 1, "only one's own");
+}
+
+#[tokio::test]
+async fn a_session_ends_when_its_owner_logs_out_and_with_it_both_tokens() {
+    let shop = Shop::open(settings()).await;
+    let phone = shop.register("ada@example.com").await;
+    let laptop = shop.log_in("ada@example.com", PASSWORD, &home()).await.unwrap();
+    let caller = shop.caller(&phone).await;
+    shop.auth.log_out(&caller).await.unwrap();
+    shop.auth.log_out(&caller).await.unwrap();
+    assert!(!shop.is_signed_in(&phone).await);
+    assert!(matches!(
+        shop.auth.refresh(phone.data.tokens.refresh_token.expose()).await,
+        Err(AuthError::NotSignedIn)
+    ));
+    assert!(shop.is_signed_in(&laptop).await, "the other device stays");
+}
+
+#[tokio::test]
+async fn tabs_that_refresh_at_once_get_one_successor_and_a_late_one_ends_the_session() {
+    let shop = Shop::open(settings()).await;
+    let ada = shop.register("ada@example.com").await;
+    let first = ada.data.tokens.refresh_token.clone();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let (auth, token) = (shop.auth.clone(), first.clone());
+        tasks.spawn(async move { auth.refresh(token.expose()).await.unwrap() });
+    }
+    let pairs = tasks.join_all().await;
+    assert!(
+        pairs
+            .iter()
+            .all(|pair| *pair == pairs[0] && pair.refresh_token != first)
+    );
+    assert!(shop.auth.authenticate(pairs[0].token.expose()).await.is_ok());
+    // The old access token stays good as long as its session: other tabs hold it.
+    assert!(shop.is_signed_in(&ada).await);
+    // After the grace an old refresh token shows that two people hold the chain.
+    shop.db
+        .execute("update user_sessions set rotated_at = rotated_at - interval '2 minutes'")
+        .await;
+    assert!(matches!(
+        shop.auth.refresh(first.expose()).await,
+        Err(AuthError::NotSignedIn)
+    ));
+    for pair in &pairs {
+        assert!(matches!(
+            shop.auth.refresh(pair.refresh_token.expose()).await,
+            Err(AuthError::NotSignedIn)
+        ));
+        assert!(matches!(
+            shop.auth.authenticate(pair.token.expose()).await,
+            Err(AuthError::NotSignedIn)
+        ));
+    }
+}
+
+#[tokio::test]
+async fn a_token_two_steps_old_ends_the_session_even_within_the_grace() {
+    let shop = Shop::open(settings()).await;
+    let ada = shop.register("ada@example.com").await;
+    let second = shop.auth.refresh(ada.data.tokens.refresh_token.expose()).await.unwrap();
+    let third = shop.auth.refresh(second.refresh_token.expose()).await.unwrap();
+    assert!(shop.auth.refresh(ada.data.tokens.refresh_token.expose()).await.is_err());
+    assert!(shop.auth.refresh(third.refresh_token.expose()).await.is_err());
+}
+
+#[tokio::test]
+async fn an_access_token_refreshes_nothing_and_a_refresh_token_opens_nothing() {
+    let shop = Shop::open(settings()).await;
+    let ada = shop.register("ada@example.com").await;
+    assert!(matches!(
+        shop.auth.refresh(ada.data.tokens.token.expose()).await,
+        Err(AuthError::NotSignedIn)
+    ));
+    for token in [ada.data.tokens.refresh_token.expose(), "", "a.b.c", &"x".repeat(10_000)] {
+        assert!(matches!(
+            shop.auth.authenticate(token).await,
+            Err(AuthError::NotSignedIn)
+        ));
+    }
+}
+
+#[tokio::test]
+async fn a_role_counts_from_the_next_request_and_there_is_always_an_admin() {
+    let shop = Shop::open(Settings {
+        admin_second_factor: false,
+        ..settings()
+    })
+    .await;
+    let (ada, bob) = (
+        shop.register("ada@example.com").await,
+        shop.register("bob@example.com").await,
+    );
+    assert!(matches!(
+        shop.auth.admin(shop.caller(&ada).await),
+        Err(AuthError::Forbidden)
+    ));
+    assert_eq!(
+        shop.auth.create_admin(&email("ada@example.com"), OTHER).await.unwrap(),
+        AdminMade::Promoted
+    );
+    let admin = shop.auth.admin(shop.caller(&ada).await).unwrap();
+    assert!(
+        shop.log_in("ada@example.com", PASSWORD, &home()).await.is_ok(),
+        "the password stays"
+    );
+    let last = shop.auth.change_role(&admin, ada.data.user.id, Role::User).await;
+    assert!(matches!(last, Err(AuthError::Account(AccountError::LastAdmin))));
+    shop.auth
+        .change_role(&admin, bob.data.user.id, Role::Admin)
+        .await
+        .unwrap();
+    assert_eq!(shop.caller(&bob).await.role(), Role::Admin);
+    // Two who step down at the same moment: one stays.
+    let (one, two) = tokio::join!(
+        shop.auth.change_role(&admin, ada.data.user.id, Role::User),
+        shop.auth.change_role(&admin, bob.data.user.id, Role::User)
+    );
+    assert_eq!(
+        [&one, &two].iter().filter(|result| result.is_ok()).count(),
+        1,
+        "{one:?} {two:?}"
+    );
+    assert_eq!(
+        shop.auth.create_admin(&email("root@example.com"), OTHER).await.unwrap(),
+        AdminMade::Created
+    );
+    assert_eq!(
+        shop.log_in("root@example.com", OTHER, &home())
+            .await
+            .unwrap()
+            .data
+            .user
+            .role,
+        Role::Admin
+    );
+}
+
+#[tokio::test]
+async fn a_new_password_ends_every_other_session_and_is_told_by_letter() {
+    let shop = Shop::open(settings()).await;
+    let phone = shop.register("ada@example.com").await;
+    let laptop = shop.log_in("ada@example.com", PASSWORD, &home()).await.unwrap();
+    let caller = shop.caller(&laptop).await;
+    let wrong = shop
+        .auth
+        .change_password(&caller, &Secret::new(OTHER), OTHER, &home())
+        .await;
+    assert!(matches!(wrong, Err(AuthError::WrongPassword)));
+    let weak = shop
+        .auth
+        .change_password(&caller, &Secret::new(PASSWORD), "Password1", &home())
+        .await;
+    assert!(matches!(weak, Err(AuthError::Invalid(_))), "{weak:?}");
+    assert!(shop.is_signed_in(&phone).await);
+    shop.auth
+        .change_password(&caller, &Secret::new(PASSWORD), OTHER, &home())
+        .await
+        .unwrap();
+    assert!(shop.is_signed_in(&laptop).await && !shop.is_signed_in(&phone).await);
+    assert!(shop.log_in("ada@example.com", PASSWORD, &home()).await.is_err());
+    assert!(shop.log_in("ada@example.com", OTHER, &home()).await.is_ok());
+    assert_eq!(shop.letters("password-changed").await, 1);
+}
+
+#[tokio::test]
+async fn a_reset_link_works_once_ends_all_sessions_and_lets_nobody_know_who_has_an_account() {
+    let shop = Shop::open(settings()).await;
+    let ada = shop.register("ada@example.com").await;
+    shop.auth
+        .forgot_password(&email("nobody@example.com"), &home())
+        .await
+        .unwrap();
+    assert_eq!(shop.letters("reset").await, 0);
+    shop.auth
+        .forgot_password(&email("ada@example.com"), &home())
+        .await
+        .unwrap();
+    let earlier = shop.letter("reset", "token").await;
+    shop.auth
+        .forgot_password(&email("ada@example.com"), &home())
+        .await
+        .unwrap();
+    let link = shop.letter("reset", "token").await;
+    let stored: i64 = shop
+        .one(&format!(
+            "select count(*) from one_time_codes where encode(hash, 'hex') = '{link}'"
+        ))
+        .await;
+    assert_eq!(stored, 0, "only the keyed hash is stored");
+
+    let weak = shop.auth.reset_password(&link, "short", &home()).await;
+    assert!(matches!(weak, Err(AuthError::Invalid(_))));
+    for bad in ["", "00", &"0".repeat(64)] {
+        assert!(matches!(
+            shop.auth.reset_password(bad, OTHER, &home()).await,
+            Err(AuthError::LinkNotValid)
+        ));
+    }
+    let here = home();
+    let (one, two) = tokio::join!(
+        shop.auth.reset_password(&link, OTHER, &here),
+        shop.auth.reset_password(&link, OTHER, &here)
+    );
+    assert_eq!(
+        [&one, &two].iter().filter(|result| result.is_ok()).count(),
+        1,
+        "{one:?} {two:?}"
+    );
+    assert!(!shop.is_signed_in(&ada).await);
+    for used in [&link, &earlier] {
+        assert!(matches!(
+            shop.auth.reset_password(used, PASSWORD, &home()).await,
+            Err(AuthError::LinkNotValid)
+        ));
+    }
+    assert!(shop.log_in("ada@example.com", OTHER, &home()).await.is_ok());
+    assert!(
+        shop.profile(ada.data.user.id).await.email_verified,
+        "the link went to that address"
+    );
+
+    shop.auth
+        .forgot_password(&email("ada@example.com"), &home())
+        .await
+        .unwrap();
+    let late = shop.letter("reset", "token").await;
+    shop.db
+        .execute("update one_time_codes set created_at = now() - interval '1 hour', expires_at = now()")
+        .await;
+    assert!(matches!(
+        shop.auth.reset_password(&late, PASSWORD, &home()).await,
+        Err(AuthError::LinkNotValid)
+    ));
+}
+
+#[tokio::test]
+async fn an_address_is_proved_by_the_newest_code_within_five_attempts() {
+    let shop = Shop::open(settings()).await;
+    let ada = shop.register("ada@example.com").await;
+    let caller = shop.caller(&ada).await;
+    let old = shop.letter("welcome", "code").await;
+    shop.auth.send_verification(&caller, &home()).await.unwrap();
+    let code = shop.letter("verification", "code").await;
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    for left in (0..5).rev() {
+        let typed = if left == 4 && old != code { old.as_str() } else { wrong };
+        let error = shop.auth.verify_email(&caller, typed, &home()).await.unwrap_err();
+        assert!(
+            matches!(error, AuthError::WrongCode { left: l } if l == left),
+            "{error:?}"
+        );
+    }
+    // The right one comes too late.
+    assert!(matches!(
+        shop.auth.verify_email(&caller, &code, &home()).await,
+        Err(AuthError::CodeNotValid)
+    ));
+    shop.auth.send_verification(&caller, &home()).await.unwrap();
+    let code = shop.letter("verification", "code").await;
+    shop.auth.verify_email(&caller, &code, &home()).await.unwrap();
+    assert!(shop.profile(ada.data.user.id).await.email_verified && shop.caller(&ada).await.email_verified());
+    assert!(matches!(
+        shop.auth.verify_email(&caller, &code, &home()).await,
+        Err(AuthError::CodeNotValid)
+    ));
+    let again = shop.auth.send_verification(&caller, &home()).await;
+    assert!(matches!(again, Err(AuthError::Account(AccountError::AlreadyVerified))));
+}
+
+#[tokio::test]
+async fn a_second_factor_is_asked_for_works_once_a_code_and_is_required_of_admins() {
+    let shop = Shop::open(settings()).await;
+    let ada = shop.register("ada@example.com").await;
+    shop.auth.create_admin(&email("ada@example.com"), OTHER).await.unwrap();
+    let other_session = shop.log_in("ada@example.com", PASSWORD, &home()).await.unwrap();
+    let caller = shop.caller(&ada).await;
+    assert!(matches!(
+        shop.auth.admin(caller.clone()),
+        Err(AuthError::AdminNeedsSecondFactor)
+    ));
+
+    let wrong = shop
+        .auth
+        .offer_second_factor(&caller, &Secret::new(OTHER), &home())
+        .await;
+    assert!(matches!(wrong, Err(AuthError::WrongPassword)));
+    let enrolment = shop
+        .auth
+        .offer_second_factor(&caller, &Secret::new(PASSWORD), &home())
+        .await
+        .unwrap();
+    // Until it is confirmed nothing has changed.
+    assert!(shop.log_in("ada@example.com", PASSWORD, &home()).await.is_ok());
+    let wrong = shop
+        .auth
+        .confirm_second_factor(&caller, &Secret::new("000"), &home())
+        .await;
+    assert!(matches!(wrong, Err(AuthError::SecondFactorWrong)));
+    let code = totp::code_at(&enrolment, Utc::now()).unwrap();
+    shop.auth
+        .confirm_second_factor(&caller, &Secret::new(code.clone()), &home())
+        .await
+        .unwrap();
+    assert!(shop.auth.admin(shop.caller(&ada).await).is_ok());
+    assert!(!shop.is_signed_in(&other_session).await);
+
+    assert!(matches!(
+        shop.log_in("ada@example.com", PASSWORD, &home()).await,
+        Err(AuthError::SecondFactorNeeded)
+    ));
+    assert!(
+        matches!(
+            shop.log_in_with_code("ada@example.com", &code).await,
+            Err(AuthError::SecondFactorWrong)
+        ),
+        "used before"
+    );
+    let next = totp::code_at(&enrolment, Utc::now() + Duration::from_secs(30)).unwrap();
+    let (one, two) = tokio::join!(
+        shop.log_in_with_code("ada@example.com", &next),
+        shop.log_in_with_code("ada@example.com", &next)
+    );
+    assert_eq!(
+        [&one, &two].iter().filter(|result| result.is_ok()).count(),
+        1,
+        "a code works once"
+    );
+    let signed_in = one.or(two).unwrap();
+    assert!(shop.auth.admin(shop.caller(&signed_in).await).is_ok());
+    // With the wrong password a code is never asked for.
+    assert!(matches!(
+        shop.log_in("ada@example.com", OTHER, &home()).await,
+        Err(AuthError::WrongCredentials)
+    ));
+    // The operator helps whoever lost it.
+    assert!(accounts::remove_totp(&shop.db.store, ada.data.user.id).await.unwrap());
+    assert!(matches!(
+        shop.auth.admin(shop.caller(&ada).await),
+        Err(AuthError::AdminNeedsSecondFactor)
+    ));
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_down_and_the_owner_still_gets_in_at_home_or_by_the_letter() {
+    let shop = Shop::open(settings()).await;
+    shop.register("ada@example.com").await;
+    let mut refused = None;
+    for i in 0..20 {
+        let attacker = device(&format!("198.51.{i}.1"));
+        match shop
+            .log_in("ada@example.com", "Wrong1234", &attacker)
+            .await
+            .unwrap_err()
+        {
+            AuthError::WrongCredentials => assert!(refused.is_none()),
+            AuthError::RateLimited { retry_after } => refused = Some(retry_after),
+            error => panic!("{error:?}"),
+        }
+    }
+    let retry_after = refused.unwrap();
+    assert!(
+        retry_after >= Duration::from_secs(1) && retry_after <= Duration::from_mins(1),
+        "{retry_after:?}"
+    );
+    // The same for an address without an account.
+    for i in 0..11 {
+        let attacker = device(&format!("198.51.{i}.2"));
+        let error = shop
+            .log_in("nobody@example.com", "Wrong1234", &attacker)
+            .await
+            .unwrap_err();
+        assert_eq!(matches!(error, AuthError::RateLimited { .. }), i == 10, "{i} {error:?}");
+    }
+    // The owner at home, and somebody elsewhere with the right password.
+    assert!(
+        shop.log_in("ada@example.com", PASSWORD, &device("203.0.113.200"))
+            .await
+            .is_ok()
+    );
+    let away = device("192.0.2.55");
+    assert!(matches!(
+        shop.log_in("ada@example.com", PASSWORD, &away).await,
+        Err(AuthError::RateLimited { .. })
+    ));
+    // By the letter the new place becomes known.
+    shop.auth
+        .forgot_password(&email("ada@example.com"), &away)
+        .await
+        .unwrap();
+    let link = shop.letter("reset", "token").await;
+    shop.auth.reset_password(&link, OTHER, &away).await.unwrap();
+    assert!(shop.log_in("ada@example.com", OTHER, &away).await.is_ok());
+}
+
+#[tokio::test]
+async fn whoever_is_right_is_never_limited_on_an_account_and_an_address_is_limited_over_all_accounts() {
+    let shop = Shop::open(settings()).await;
+    shop.register("ada@example.com").await;
+    for _ in 0..15 {
+        shop.log_in("ada@example.com", PASSWORD, &home()).await.unwrap();
+    }
+    let attacker = device("198.51.100.1");
+    let mut outcomes = Vec::new();
+    for i in 0..40 {
+        outcomes.push(
+            shop.log_in(&format!("user{i}@example.com"), "Wrong1234", &attacker)
+                .await
+                .unwrap_err()
+                .code(),
+        );
+    }
+    assert!(
+        outcomes[..30].iter().all(|code| *code == "wrong_credentials"),
+        "{outcomes:?}"
+    );
+    assert!(outcomes[32..].contains(&"rate_limited"), "{outcomes:?}");
+    // No limit is named after a person.
+    let named: i64 = shop
+        .one("select count(*) from rate_limits where key like '%example.com%'")
+        .await;
+    assert_eq!(named, 0);
+}
+
+#[tokio::test]
+async fn a_log_in_from_a_new_network_is_told_by_letter_and_from_a_known_one_is_not() {
+    let shop = Shop::open(settings()).await;
+    shop.register("ada@example.com").await;
+    shop.log_in("ada@example.com", PASSWORD, &device("203.0.113.99"))
+        .await
+        .unwrap();
+    assert_eq!(shop.letters("new-device").await, 0);
+    let away = device("192.0.2.55");
+    assert!(shop.log_in("ada@example.com", OTHER, &away).await.is_err());
+    assert_eq!(
+        shop.letters("new-device").await,
+        0,
+        "a failure makes no place known and writes no letter"
+    );
+    shop.log_in("ada@example.com", PASSWORD, &away).await.unwrap();
+    assert_eq!(shop.letter("new-device", "address").await, "192.0.2.55");
+    shop.log_in("ada@example.com", PASSWORD, &away).await.unwrap();
+    assert_eq!(shop.letters("new-device").await, 1);
+}
+
+async fn game(db: &TestDb, name: &str) -> GameId {
+    let id: Uuid = sqlx::query_scalar(
+        "insert into games (title, slug, description, price, image, release_date) values ($1, $1, 'd', 5, 'i', now()) returning id",
+    )
+    .bind(name)
+    .fetch_one(&db.sql)
+    .await
+    .unwrap();
+    GameId(id)
+}
+
+#[tokio::test]
+async fn what_a_guest_collected_follows_at_register_and_at_login_and_a_failure_keeps_nobody_out() {
+    let shop = Shop::open(settings()).await;
+    let limits = CartLimits::default();
+    let portal = game(&shop.db, "portal").await;
+    let collect = || async {
+        let guest = carts::add(&shop.db.store, Visitor::Guest(None), portal, 2, limits)
+            .await
+            .unwrap()
+            .owner
+            .shopper()
+            .0;
+        wishlists::add(&shop.db.store, Visitor::Guest(Some(guest)), portal, limits)
+            .await
+            .unwrap();
+        guest
+    };
+    let registration = Registration::check("ada@example.com", PASSWORD, None, None, None).unwrap();
+    let ada = shop
+        .auth
+        .register(registration, &home(), Some(collect().await))
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            ada.moved.cart.as_ref().unwrap().moved,
+            ada.moved.wishlist.as_ref().unwrap().moved
+        ),
+        (2, 1)
+    );
+    let credentials = Credentials::check("ada@example.com", PASSWORD, None).unwrap();
+    let again = shop
+        .auth
+        .log_in(&credentials, &home(), Some(collect().await))
+        .await
+        .unwrap();
+    assert_eq!(again.moved.cart.unwrap().moved, 2);
+    let caller = shop.caller(&ada).await;
+    assert_eq!(shop.auth.move_cart(&caller, None).await.unwrap().moved, 0);
+    assert_eq!(
+        shop.auth
+            .move_wishlist(&caller, Some(Uuid::new_v4()))
+            .await
+            .unwrap()
+            .moved,
+        0
+    );
+
+    let guest = collect().await;
+    shop.db
+        .execute(
+            "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
+             create trigger refuse before delete on cart_items for each row execute function refuse()",
+        )
+        .await;
+    let signed_in = shop.auth.log_in(&credentials, &home(), Some(guest)).await.unwrap();
+    assert_eq!(signed_in.moved.cart, None);
+    assert!(signed_in.moved.wishlist.is_some() && shop.is_signed_in(&signed_in).await);
+    shop.db.execute("drop trigger refuse on cart_items").await;
+    assert_eq!(
+        shop.auth
+            .move_cart(&shop.caller(&signed_in).await, Some(guest))
+            .await
+            .unwrap()
+            .moved,
+        2
+    );
+    let copies: i64 = shop.one("select sum(quantity) from cart_items").await;
+    assert_eq!(copies, 6);
+}
+
+#[tokio::test]
+async fn a_profile_changes_field_by_field() {
+    let shop = Shop::open(settings()).await;
+    let ada = shop.register("ada@example.com").await.data.user.id;
+    let store = &shop.db.store;
+    let change = |nickname, first, last| ProfileChange::check(nickname, first, last).unwrap();
+    accounts::change_profile(store, ada, &change(Some("Ada"), Some("Augusta"), Some("King")))
+        .await
+        .unwrap();
+    accounts::change_profile(store, ada, &change(None, Some(""), None))
+        .await
+        .unwrap();
+    let facts = shop.profile(ada).await;
+    assert_eq!(
+        (
+            facts.nickname.as_deref(),
+            facts.first_name.as_deref(),
+            facts.last_name.as_deref()
+        ),
+        (Some("Ada"), None, Some("King"))
+    );
+    let nobody = accounts::change_profile(store, UserId(Uuid::new_v4()), &ProfileChange::default()).await;
+    assert!(matches!(nobody, Err(AccountError::NotFound)));
+}
+
+#[tokio::test]
+async fn deleting_an_account_leaves_nothing_when_nothing_was_bought() {
+    let shop = Shop::open(settings()).await;
+    let ada = shop.register("ada@example.com").await;
+    let portal = game(&shop.db, "portal").await;
+    let caller = shop.caller(&ada).await;
+    carts::add(&shop.db.store, caller.visitor(), portal, 1, CartLimits::default())
+        .await
+        .unwrap();
+    let wrong = shop
+        .auth
+        .delete_account(&caller, &Secret::new(OTHER), false, &home())
+        .await;
+    assert!(matches!(wrong, Err(AuthError::WrongPassword)));
+    let data = shop.auth.export(&caller).await.unwrap();
+    assert_eq!(
+        (&data["user"]["email"], &data["cart"][0]["title"]),
+        (&"ada@example.com".into(), &"portal".into())
+    );
+    let text = data.to_string();
+    assert!(
+        !text.contains("password_hash") && !text.contains("refresh_id") && !text.contains("\"code\""),
+        "{text}"
+    );
+    assert_eq!(
+        shop.auth
+            .delete_account(&caller, &Secret::new(PASSWORD), false, &home())
+            .await
+            .unwrap(),
+        Deleted::Completely
+    );
+    assert!(!shop.is_signed_in(&ada).await);
+    for table in [
+        "users",
+        "shoppers",
+        "cart_items",
+        "user_sessions",
+        "one_time_codes",
+        "mail_outbox",
+        "login_history",
+    ] {
+        assert_eq!(
+            shop.one::<i64>(&format!("select count(*) from {table}")).await,
+            0,
+            "{table}"
+        );
+    }
+    shop.register("ada@example.com").await;
+}
+
+#[tokio::test]
+async fn orders_and_money_survive_their_owner_without_a_name() {
+    let shop = Shop::open(settings()).await;
+    let ada = shop.register("ada@example.com").await;
+    let caller = shop.caller(&ada).await;
+    shop.db
+        .execute(&format!(
+            "begin;
+             insert into transactions (user_id, type, amount, status, gateway_response)
+             values ('{0}', 'TOP_UP', 20, 'COMPLETED', '{{\"email\": \"ada@example.com\", \"name\": \"Ada\", \"reference\": 7}}');
+             update users set balance = 20 where id = '{0}';
+             commit",
+            ada.data.user.id
+        ))
+        .await;
+    let password = Secret::new(PASSWORD);
+    let refused = shop.auth.delete_account(&caller, &password, false, &home()).await;
+    assert!(matches!(refused, Err(AuthError::Account(AccountError::HasBalance))));
+    assert!(shop.is_signed_in(&ada).await, "a refusal changes nothing");
+    assert_eq!(
+        shop.auth
+            .delete_account(&caller, &password, true, &home())
+            .await
+            .unwrap(),
+        Deleted::Anonymised
+    );
+
+    assert!(!shop.is_signed_in(&ada).await);
+    assert!(shop.log_in("ada@example.com", PASSWORD, &home()).await.is_err());
+    let sums: String = shop
+        .one("select u.balance || ' ' || sum(t.amount) from users u join transactions t on t.user_id = u.id group by u.id")
+        .await;
+    assert_eq!(sums, "20.00 20.00");
+    let everything: String = shop
+        .one("select (select jsonb_agg(u) from users u)::text || (select jsonb_agg(t) from transactions t)::text")
+        .await;
+    assert!(
+        !everything.contains("ada") && !everything.contains("Ada") && everything.contains("\"reference\": 7"),
+        "{everything}"
+    );
+    for table in ["user_sessions", "one_time_codes", "mail_outbox"] {
+        assert_eq!(
+            shop.one::<i64>(&format!("select count(*) from {table}")).await,
+            0,
+            "{table}"
+        );
+    }
+    assert_eq!(
+        shop.one::<i64>("select count(*) from login_history where user_id is not null")
+            .await,
+        0
+    );
+    // The address is free again.
+    shop.register("ada@example.com").await;
+}
+
+#[tokio::test]
+async fn sessions_can_be_listed_and_ended_by_their_owner_only() {
+    let shop = Shop::open(settings()).await;
+    let phone = shop.register("ada@example.com").await;
+    let laptop = shop
+        .log_in("ada@example.com", PASSWORD, &device("203.0.113.8"))
+        .await
+        .unwrap();
+    let (ada, bob) = (
+        shop.caller(&laptop).await,
+        shop.caller(&shop.register("bob@example.com").await).await,
+    );
+    let listed = shop.auth.sessions(&ada).await.unwrap();
+    assert_eq!(listed.len(), 2);
+    assert_eq!(
+        (listed[0].id, listed[0].address.as_deref()),
+        (ada.session(), Some("203.0.113.8"))
+    );
+    shop.auth.end_session(&bob, listed[1].id).await.unwrap();
+    assert!(shop.is_signed_in(&phone).await, "bob cannot end ada's");
+    assert_eq!(shop.auth.end_other_sessions(&ada).await.unwrap(), 1);
+    assert!(!shop.is_signed_in(&phone).await && shop.is_signed_in(&laptop).await);
+    // What has run out is swept.
+    shop.db
+        .execute("update user_sessions set created_at = now() - interval '31 days', expires_at = now()")
+        .await;
+    assert!(!shop.is_signed_in(&laptop).await);
+    assert_eq!(sessions::sweep(&shop.db.store).await.unwrap(), 2);
+    shop.auth.sweep().await.unwrap();
+}

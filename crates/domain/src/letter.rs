@@ -1,0 +1,86 @@
+//! The letters that Lockstep writes to people: which there are, and what each has to know.
+//!
+//! A letter waits in the queue as data and becomes text when it is sent, so that a template can be mended while letters
+//! wait. Codes and links are [`Secret`]: the queue holds them until the letter is sent and blanks them then.
+
+use serde::{Deserialize, Serialize};
+
+use crate::secret::Secret;
+
+/// One letter. In the queue it is stored as JSON with its name under `kind`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Letter {
+    /// After registration.
+    Welcome {
+        /// How the person wants to be called.
+        nickname: String,
+        /// Six digits that prove that the address is theirs.
+        code: Secret,
+        /// How long the code is good for, in minutes.
+        minutes: u32,
+    },
+    /// A code to prove an address with, asked for again.
+    Verification {
+        /// How the person wants to be called.
+        nickname: String,
+        /// Six digits.
+        code: Secret,
+        /// How long the code is good for, in minutes.
+        minutes: u32,
+    },
+    /// A link to set a new password with.
+    Reset {
+        /// How the person wants to be called.
+        nickname: String,
+        /// What the link carries; the address of the shop is put before it when the letter is written.
+        token: Secret,
+        /// How long the link is good for, in minutes.
+        minutes: u32,
+    },
+    /// The password was changed.
+    PasswordChanged {
+        /// How the person wants to be called.
+        nickname: String,
+    },
+    /// Somebody logged in from a place where this account has not been used before.
+    NewDevice {
+        /// How the person wants to be called.
+        nickname: String,
+        /// Network address of the device, if known.
+        address: Option<String>,
+        /// What the device says it is, if it says so.
+        user_agent: Option<String>,
+    },
+}
+
+impl Letter {
+    /// The name under which the queue keeps it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Welcome { .. } => "welcome",
+            Self::Verification { .. } => "verification",
+            Self::Reset { .. } => "reset",
+            Self::PasswordChanged { .. } => "password-changed",
+            Self::NewDevice { .. } => "new-device",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_survives_the_queue_and_its_debug_output_hides_the_code() {
+        let letter = Letter::Verification {
+            nickname: "Ada".into(),
+            code: Secret::new("123456"),
+            minutes: 30,
+        };
+        let stored = serde_json::to_value(&letter).unwrap();
+        assert_eq!(stored["kind"], letter.kind());
+        assert_eq!(serde_json::from_value::<Letter>(stored).unwrap(), letter);
+        assert!(!format!("{letter:?}").contains("123456"));
+    }
+}

@@ -1,0 +1,133 @@
+//! The last step of a letter: to a mail server, or, where there is none, into a folder as one file a letter.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lettre::message::{Mailbox, MultiPart};
+use lettre::transport::smtp::PoolConfig;
+use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
+use lockstep_store::mail::Claimed;
+
+use crate::letters::Written;
+
+/// The longest that handing one letter over may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Why a letter was not delivered. No text of these contains anything of the letter.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    /// The server says that it will not ever take this letter.
+    #[error("refused by the mail server: {0}")]
+    Refused(String),
+    /// Not now: the server is away, busy or slow, or the folder cannot be written.
+    #[error("not delivered: {0}")]
+    Later(String),
+    /// The sender's or the receiver's address, or the server's, cannot be read.
+    #[error("not an address: {0}")]
+    Address(String),
+}
+
+/// Where letters go.
+#[derive(Clone)]
+pub enum Delivery {
+    /// To a mail server.
+    Smtp {
+        /// Its connections.
+        transport: AsyncSmtpTransport<Tokio1Executor>,
+        /// Who writes.
+        from: Mailbox,
+    },
+    /// Into a folder, one `.eml` file each, readable by its owner only.
+    Folder {
+        /// The folder; made when it is not there.
+        path: PathBuf,
+        /// Who writes.
+        from: Mailbox,
+    },
+}
+
+impl Delivery {
+    /// To the server that `url` names (`smtps://user:password@host:465`, `smtp://host:587?tls=required`), from `from`
+    /// (`Lockstep <shop@example.com>`). Nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`DeliveryError::Address`], which names neither user nor password.
+    pub fn smtp(url: &str, from: &str) -> Result<Self, DeliveryError> {
+        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
+            .map_err(|_| DeliveryError::Address("SMTP_URL".into()))?
+            .timeout(Some(TIMEOUT))
+            .pool_config(PoolConfig::new().max_size(4))
+            .build();
+        Ok(Self::Smtp {
+            transport,
+            from: mailbox(from)?,
+        })
+    }
+
+    /// Into a folder.
+    ///
+    /// # Errors
+    /// [`DeliveryError::Address`].
+    pub fn folder(path: impl Into<PathBuf>, from: &str) -> Result<Self, DeliveryError> {
+        Ok(Self::Folder {
+            path: path.into(),
+            from: mailbox(from)?,
+        })
+    }
+
+    /// Hands a letter over. Done twice for the same letter, the server gets two with one Message-ID, the folder one file.
+    ///
+    /// # Errors
+    /// [`DeliveryError`].
+    pub async fn deliver(&self, claimed: &Claimed, written: &Written) -> Result<(), DeliveryError> {
+        let (Self::Smtp { from, .. } | Self::Folder { from, .. }) = self;
+        let to: Address = claimed
+            .recipient
+            .parse()
+            .map_err(|_| DeliveryError::Address("recipient".into()))?;
+        let message = Message::builder()
+            .from(from.clone())
+            .to(Mailbox::new(None, to))
+            .subject(&written.subject)
+            .date(claimed.created_at.into())
+            .message_id(Some(format!("<{}@{}>", claimed.id, from.email.domain())))
+            .multipart(MultiPart::alternative_plain_html(
+                written.text.clone(),
+                written.html.clone(),
+            ))
+            .map_err(|_| DeliveryError::Refused("the letter cannot be put into a message".into()))?;
+        match self {
+            Self::Smtp { transport, .. } => match tokio::time::timeout(TIMEOUT * 2, transport.send(message)).await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) if error.is_permanent() => Err(DeliveryError::Refused(error.to_string())),
+                Ok(Err(error)) => Err(DeliveryError::Later(error.to_string())),
+                Err(_) => Err(DeliveryError::Later("the mail server is too slow".into())),
+            },
+            Self::Folder { path, .. } => {
+                let name = format!("{}-{}.eml", claimed.created_at.format("%Y%m%dT%H%M%S"), claimed.id);
+                put(path, &name, &message.formatted())
+                    .await
+                    .map_err(|error| DeliveryError::Later(error.to_string()))
+            }
+        }
+    }
+}
+
+fn mailbox(text: &str) -> Result<Mailbox, DeliveryError> {
+    text.parse().map_err(|_| DeliveryError::Address(text.to_owned()))
+}
+
+/// Writes a file completely or not at all, for its owner's eyes: letters hold codes.
+async fn put(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    use tokio::io::AsyncWriteExt as _;
+    let mut make = tokio::fs::DirBuilder::new();
+    make.recursive(true).mode(0o700);
+    make.create(folder).await?;
+    let unfinished = folder.join(format!(".{name}.part"));
+    let mut options = tokio::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(&unfinished).await?;
+    file.write_all(bytes).await?;
+    file.sync_all().await?;
+    tokio::fs::rename(&unfinished, folder.join(name)).await
+}

@@ -1,0 +1,152 @@
+//! What the letters say, in text and in HTML. The templates are checked when Lockstep is built.
+
+use askama::Template;
+use lockstep_domain::letter::Letter;
+
+/// Whose paper the letters are written on.
+#[derive(Debug, Clone)]
+pub struct Letterhead {
+    /// Name of the shop.
+    pub shop: String,
+    /// Where shoppers reach it, without a slash at the end.
+    pub public_url: String,
+}
+
+/// A letter in words. It has no `Debug` on purpose: that would show codes.
+pub struct Written {
+    /// One line.
+    pub subject: String,
+    /// For programs that show text.
+    pub text: String,
+    /// For programs that show HTML.
+    pub html: String,
+}
+
+#[derive(Template)]
+#[template(path = "letter.txt", escape = "none")]
+struct Text<'a> {
+    head: &'a Letterhead,
+    letter: &'a Letter,
+}
+
+#[derive(Template)]
+#[template(path = "letter.html")]
+struct Html<'a> {
+    head: &'a Letterhead,
+    subject: &'a str,
+    letter: &'a Letter,
+}
+
+/// Puts a letter into words.
+///
+/// # Errors
+/// Only when memory ends: the templates were checked.
+pub fn write(letter: &Letter, head: &Letterhead) -> Result<Written, askama::Error> {
+    let subject = match letter {
+        Letter::Welcome { .. } => format!("Welcome to {}", head.shop),
+        Letter::Verification { .. } => format!("Your verification code for {}", head.shop),
+        Letter::Reset { .. } => format!("Set a new password for {}", head.shop),
+        Letter::PasswordChanged { .. } => format!("Your password for {} was changed", head.shop),
+        Letter::NewDevice { .. } => format!("New log-in to {}", head.shop),
+    };
+    Ok(Written {
+        text: Text { head, letter }.render()?,
+        html: Html {
+            head,
+            subject: &subject,
+            letter,
+        }
+        .render()?,
+        subject,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_domain::secret::Secret;
+
+    fn head() -> Letterhead {
+        Letterhead {
+            shop: "Lockstep".into(),
+            public_url: "https://shop.example".into(),
+        }
+    }
+
+    fn one_of_each(nickname: &str) -> Vec<(Letter, Vec<&'static str>)> {
+        let nickname = nickname.to_owned();
+        let code = Secret::new("123456");
+        vec![
+            (
+                Letter::Welcome {
+                    nickname: nickname.clone(),
+                    code: code.clone(),
+                    minutes: 60,
+                },
+                vec!["123456", "60 minutes"],
+            ),
+            (
+                Letter::Verification {
+                    nickname: nickname.clone(),
+                    code,
+                    minutes: 60,
+                },
+                vec!["123456", "60 minutes"],
+            ),
+            (
+                Letter::Reset {
+                    nickname: nickname.clone(),
+                    token: Secret::new("abc123"),
+                    minutes: 30,
+                },
+                vec!["https://shop.example/reset-password?token=abc123", "30 minutes"],
+            ),
+            (
+                Letter::PasswordChanged {
+                    nickname: nickname.clone(),
+                },
+                vec!["was changed"],
+            ),
+            (
+                Letter::NewDevice {
+                    nickname,
+                    address: Some("203.0.113.7".into()),
+                    user_agent: Some("Browser 1.0".into()),
+                },
+                vec!["203.0.113.7", "Browser 1.0"],
+            ),
+        ]
+    }
+
+    #[test]
+    fn every_letter_says_what_it_has_to_in_both_forms() {
+        for (letter, says) in one_of_each("Ada") {
+            let written = write(&letter, &head()).unwrap();
+            assert!(!written.subject.is_empty() && !written.subject.contains('\n'));
+            for form in [&written.text, &written.html] {
+                for what in says.iter().chain(&["Ada", "https://shop.example"]) {
+                    assert!(form.contains(what), "{what:?} is missing in {form}");
+                }
+                assert!(!form.contains("{{") && !form.contains("{%"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_cannot_write_html() {
+        for (letter, _) in one_of_each("<b>Ada</b>") {
+            let written = write(&letter, &head()).unwrap();
+            assert!(!written.html.contains("<b>") && written.text.contains("<b>Ada</b>"));
+        }
+    }
+
+    #[test]
+    fn a_device_that_says_nothing_is_described_as_unknown() {
+        let letter = Letter::NewDevice {
+            nickname: "Ada".into(),
+            address: None,
+            user_agent: None,
+        };
+        assert!(write(&letter, &head()).unwrap().text.contains("unknown"));
+    }
+}

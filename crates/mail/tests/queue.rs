@@ -1,0 +1,309 @@
+//! The mail queue against a real database, a real folder, and a mail server that speaks real SMTP.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use lockstep_domain::account::Email;
+use lockstep_domain::ids::{SessionId, UserId};
+use lockstep_domain::secret::Secret;
+use lockstep_mail::{Delivery, Letterhead, Postman, Round};
+use lockstep_store::accounts::{self, NewAccount, NewCode};
+use lockstep_store::mail;
+use lockstep_store::sessions::{Device, NewSession};
+use lockstep_testkit::TestDb;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+const FROM: &str = "Lockstep <shop@shop.example>";
+
+fn head() -> Letterhead {
+    Letterhead {
+        shop: "Lockstep".into(),
+        public_url: "https://shop.example".into(),
+    }
+}
+
+/// Somebody registers, and is owed a welcome with the code 123456.
+async fn somebody(db: &TestDb, name: &str) -> UserId {
+    let new = NewAccount {
+        id: UserId(Uuid::now_v7()),
+        email: Email::parse(&format!("{name}@example.com")).unwrap(),
+        password_hash: Secret::new(format!("$2b$04${}", "a".repeat(53))),
+        nickname: None,
+        first_name: None,
+        last_name: None,
+    };
+    let session = NewSession {
+        id: SessionId(Uuid::new_v4()),
+        refresh_id: Uuid::new_v4(),
+        expires_at: "2100-01-01T00:00:00Z".parse().unwrap(),
+        second_factor: false,
+    };
+    let code = NewCode {
+        text: Secret::new("123456"),
+        hash: [7; 32],
+        lifetime: Duration::from_hours(1),
+    };
+    accounts::register(&db.store, &new, session, &Device::default(), &code)
+        .await
+        .unwrap();
+    new.id
+}
+
+async fn state(db: &TestDb) -> (bool, bool, bool, i32) {
+    use sqlx::Row as _;
+    let row =
+        sqlx::query("select letter is null, sent_at is not null, gave_up_at is not null, attempts from mail_outbox")
+            .fetch_one(&db.sql)
+            .await
+            .unwrap();
+    (row.get(0), row.get(1), row.get(2), row.get(3))
+}
+
+fn postman(db: &TestDb, delivery: Delivery) -> Postman {
+    Postman::new(db.store.clone(), delivery, head())
+}
+
+fn folder() -> (std::path::PathBuf, Delivery) {
+    let path = std::env::temp_dir().join(format!("lockstep-mail-{}", Uuid::new_v4()));
+    (path.clone(), Delivery::folder(path, FROM).unwrap())
+}
+
+fn files(path: &std::path::Path) -> Vec<String> {
+    std::fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn without_a_mail_server_a_letter_becomes_a_file_and_the_queue_forgets_what_it_said() {
+    let db = TestDb::new().await;
+    somebody(&db, "ada").await;
+    let (path, delivery) = folder();
+    let postman = postman(&db, delivery);
+    assert_eq!(
+        postman.round().await.unwrap(),
+        Round {
+            sent: 1,
+            ..Round::default()
+        }
+    );
+    assert_eq!(state(&db).await, (true, true, false, 1));
+    let files = files(&path);
+    assert_eq!(files.len(), 1);
+    for what in [
+        "123456",
+        "To: ada@example.com",
+        "From: \"Lockstep\" <shop@shop.example>",
+        "text/html",
+        "text/plain",
+    ] {
+        assert!(
+            files[0].contains(what) || files[0].contains(&what.replace('"', "")),
+            "{what} is missing in {}",
+            files[0]
+        );
+    }
+    assert_eq!(postman.round().await.unwrap(), Round::default());
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+#[tokio::test]
+async fn a_letter_in_the_hands_of_a_worker_that_died_is_delivered_by_the_next() {
+    let db = TestDb::new().await;
+    somebody(&db, "ada").await;
+    let dead = mail::claim(&db.store, 10, Duration::from_mins(10))
+        .await
+        .unwrap()
+        .remove(0);
+    let (path, delivery) = folder();
+    let postman = postman(&db, delivery);
+    assert_eq!(
+        postman.round().await.unwrap(),
+        Round::default(),
+        "not while the lease lasts"
+    );
+    db.execute("update mail_outbox set not_before = now()").await;
+    // The next one dies between delivering and saying so: the same file, delivered again under the same name.
+    let next = mail::claim(&db.store, 10, Duration::ZERO).await.unwrap().remove(0);
+    assert_eq!((next.id, next.attempts), (dead.id, 2));
+    assert_eq!(postman.round().await.unwrap().sent, 1);
+    assert!(!mail::sent(&db.store, &dead).await.unwrap() && !mail::failed(&db.store, &next, "x", None).await.unwrap());
+    assert_eq!(state(&db).await, (true, true, false, 3));
+    assert_eq!(files(&path).len(), 1);
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+#[tokio::test]
+async fn two_workers_never_hold_the_same_letter() {
+    let db = TestDb::new().await;
+    for i in 0..12 {
+        somebody(&db, &format!("user{i}")).await;
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let store = db.store.clone();
+        tasks.spawn(async move { mail::claim(&store, 3, Duration::from_mins(1)).await.unwrap() });
+    }
+    let mut claimed: Vec<Uuid> = tasks
+        .join_all()
+        .await
+        .into_iter()
+        .flatten()
+        .map(|letter| letter.id)
+        .collect();
+    claimed.extend(
+        mail::claim(&db.store, 100, Duration::from_mins(1))
+            .await
+            .unwrap()
+            .iter()
+            .map(|letter| letter.id),
+    );
+    assert_eq!(claimed.len(), 12);
+    assert_eq!(claimed.iter().collect::<BTreeSet<_>>().len(), 12);
+}
+
+#[tokio::test]
+async fn a_letter_whose_code_has_run_out_is_given_up_and_one_of_a_deleted_account_is_gone() {
+    let db = TestDb::new().await;
+    somebody(&db, "ada").await;
+    db.execute("update mail_outbox set not_after = now()").await;
+    let (_, delivery) = folder();
+    assert_eq!(postman(&db, delivery).round().await.unwrap(), Round::default());
+    assert_eq!(state(&db).await, (true, false, true, 0));
+    assert_eq!(mail::counts(&db.store).await.unwrap(), (0, 1));
+    assert_eq!(
+        mail::list(&db.store, true, 10).await.unwrap()[0].last_error.as_deref(),
+        Some("not sent in time")
+    );
+    let bob = somebody(&db, "bob").await;
+    accounts::delete(&db.store, bob, false).await.unwrap();
+    assert_eq!(mail::counts(&db.store).await.unwrap().0, 0);
+}
+
+/// A mail server that answers every RCPT with `verdict` and keeps what it is given.
+async fn server(verdict: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://{}", listener.local_addr().unwrap());
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let mails = Arc::clone(&kept);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mails = Arc::clone(&mails);
+            tokio::spawn(async move {
+                let (read, mut write) = stream.into_split();
+                let mut lines = BufReader::new(read).lines();
+                write.write_all(b"220 test\r\n").await.ok()?;
+                while let Some(line) = lines.next_line().await.ok()? {
+                    let answer = match line.get(..4)? {
+                        "EHLO" => "250 test\r\n".to_owned(),
+                        "RCPT" => format!("{verdict}\r\n"),
+                        "DATA" => {
+                            write.write_all(b"354 go\r\n").await.ok()?;
+                            let mut mail = String::new();
+                            while let Some(line) = lines.next_line().await.ok()?.filter(|line| line != ".") {
+                                mail.push_str(&line);
+                                mail.push('\n');
+                            }
+                            mails.lock().ok()?.push(mail);
+                            "250 kept\r\n".to_owned()
+                        }
+                        "QUIT" => return write.write_all(b"221 bye\r\n").await.ok(),
+                        _ => "250 ok\r\n".to_owned(),
+                    };
+                    write.write_all(answer.as_bytes()).await.ok()?;
+                }
+                Some(())
+            });
+        }
+    });
+    (url, kept)
+}
+
+#[tokio::test]
+async fn a_mail_server_gets_the_letter_once() {
+    let db = TestDb::new().await;
+    somebody(&db, "ada").await;
+    let (url, kept) = server("250 ok").await;
+    let postman = postman(&db, Delivery::smtp(&url, FROM).unwrap());
+    assert_eq!(postman.round().await.unwrap().sent, 1);
+    assert_eq!(postman.round().await.unwrap(), Round::default());
+    let kept = kept.lock().unwrap();
+    assert_eq!(kept.len(), 1);
+    assert!(
+        kept[0].contains("123456") && kept[0].contains("Message-ID: <") && kept[0].contains("@shop.example>"),
+        "{}",
+        kept[0]
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_makes_the_letter_wait_and_one_that_refuses_makes_it_given_up() {
+    let db = TestDb::new().await;
+    somebody(&db, "ada").await;
+    let away = postman(&db, Delivery::smtp("smtp://127.0.0.1:1", FROM).unwrap());
+    assert_eq!(
+        away.round().await.unwrap(),
+        Round {
+            later: 1,
+            ..Round::default()
+        }
+    );
+    assert_eq!(
+        away.round().await.unwrap(),
+        Round::default(),
+        "it is not tried again at once"
+    );
+    assert_eq!(state(&db).await, (false, false, false, 1));
+    let (url, _) = server("550 no such mailbox").await;
+    let refusing = postman(&db, Delivery::smtp(&url, FROM).unwrap());
+    for round in 0..2 {
+        db.execute("update mail_outbox set not_before = now()").await;
+        let expected = if round == 0 {
+            Round {
+                later: 1,
+                ..Round::default()
+            }
+        } else {
+            Round {
+                given_up: 1,
+                ..Round::default()
+            }
+        };
+        assert_eq!(refusing.round().await.unwrap(), expected);
+    }
+    assert_eq!(state(&db).await, (true, false, true, 3));
+    let listed = mail::list(&db.store, true, 10).await.unwrap().remove(0);
+    let error = listed.last_error.unwrap();
+    assert!(
+        error.contains("no such mailbox") && !error.contains("123456"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn the_worker_wakes_for_a_letter_and_stops_when_told() {
+    let db = TestDb::new().await;
+    let (path, delivery) = folder();
+    let postman = postman(&db, delivery);
+    let stop = tokio_util::sync::CancellationToken::new();
+    let worker = tokio::spawn({
+        let stop = stop.clone();
+        async move { postman.run(stop).await }
+    });
+    somebody(&db, "ada").await;
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+    while !state(&db).await.1 {
+        assert!(tokio::time::Instant::now() < deadline, "not sent");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stop.cancel();
+    worker.await.unwrap();
+    std::fs::remove_dir_all(path).unwrap();
+}

@@ -1,0 +1,366 @@
+//! Carts: lines of a user or a guest, always at the prices of now.
+//!
+//! Every write locks its shopper's row first. So the writes of one shopper come one after the other, limits hold
+//! exactly, and a move from a guest to a user sees either all of a guest's write or nothing of it.
+
+use lockstep_domain::cart::{
+    Buyable, Cart, CartLimits, CartLine, MiniGame, Moved, MovingLine, Owner, PriceChange, StoredLine, Visitor, merge,
+};
+use lockstep_domain::ids::{GameId, UserId};
+use rust_decimal::Decimal;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use crate::guests::{self, ShopperError, Writer};
+use crate::row::{count, money, money_or_null};
+use crate::{Result, Store, StoreError, Tx};
+
+/// The columns of a [`MiniGame`] of the row `g` of `games`.
+macro_rules! mini_game_columns {
+    () => {
+        "g.id, g.title, g.slug, g.image, g.price, g.original_price, g.discount, g.currency, g.in_stock, g.is_best_seller,
+         g.is_preorder,
+         array(select p.name from game_platforms l join platforms p on p.id = l.platform_id
+                where l.game_id = g.id order by p.name) as platforms,
+         array(select n.name from game_genres l join genres n on n.id = l.genre_id
+                where l.game_id = g.id order by n.name) as genres"
+    };
+}
+pub(crate) use mini_game_columns;
+
+pub(crate) fn mini_game(row: &PgRow) -> Result<MiniGame> {
+    Ok(MiniGame {
+        id: GameId(row.try_get("id")?),
+        title: row.try_get("title")?,
+        slug: row.try_get("slug")?,
+        image: row.try_get("image")?,
+        price: money(row, "price")?,
+        original_price: money_or_null(row, "original_price")?,
+        discount: row
+            .try_get::<Option<i32>, _>("discount")?
+            .filter(|percent| *percent > 0),
+        currency: row.try_get("currency")?,
+        in_stock: row.try_get("in_stock")?,
+        platforms: row.try_get("platforms")?,
+        genres: row.try_get("genres")?,
+        is_best_seller: row.try_get("is_best_seller")?,
+        is_preorder: row.try_get("is_preorder")?,
+    })
+}
+
+/// The cart of `owner`, newest line first; empty for a guest who is none (any more). Cache it under
+/// [`Owner::cart_key`] with [`Cart::tags`].
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn load(tx: &mut Tx, owner: Owner) -> Result<Cart> {
+    let rows = sqlx::query(concat!(
+        "-- store.carts.load
+        select c.quantity, c.added_at, c.price_seen, ",
+        mini_game_columns!(),
+        " from cart_items c join games g on g.id = c.game_id
+         where c.user_id = $1 and case when $2 then
+                   exists (select 1 from guest_sessions where id = $1 and expires_at > now())
+               else exists (select 1 from shoppers where id = $1 and kind = 'USER') end
+         order by c.added_at desc, c.game_id"
+    ))
+    .bind(owner.shopper().0)
+    .bind(matches!(owner, Owner::Guest(_)))
+    .fetch_all(tx.conn())
+    .await?;
+    let items = rows
+        .iter()
+        .map(|row| {
+            let game = mini_game(row)?;
+            Ok(CartLine {
+                game_id: game.id,
+                quantity: count(row, "quantity")?,
+                added_at: row.try_get("added_at")?,
+                price_changed: PriceChange::since(money_or_null(row, "price_seen")?, game.price),
+                game,
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Cart::of(items).ok_or_else(|| StoreError::Schema("a cart adds up to more than can be charged".into()))
+}
+
+/// Puts `quantity` copies of a game into the visitor's cart, on top of those already there. Called twice it adds twice.
+///
+/// # Errors
+/// [`ShopperError`]; nothing is changed then, and no guest is made.
+pub async fn add(
+    store: &Store,
+    visitor: Visitor,
+    game: GameId,
+    quantity: i64,
+    limits: CartLimits,
+) -> Result<Writer, ShopperError> {
+    let quantity = positive(quantity, limits)?;
+    store
+        .tx("carts.add", |tx| {
+            Box::pin(async move {
+                let writer = guests::writer(tx, visitor).await?.ok_or(ShopperError::NoSuchShopper)?;
+                put(tx, writer.owner, game, quantity, true, limits).await?;
+                Ok(writer)
+            })
+        })
+        .await
+        .map_err(sold_out_meanwhile)
+}
+
+/// Sets how many copies of a game are in the visitor's cart; zero or less takes the line out. A line that is not there
+/// is made. Called twice it changes nothing more. `None`: there was nothing to take out and nobody to take it from.
+///
+/// # Errors
+/// [`ShopperError`]. A sold-out game's line may be lowered, not raised.
+pub async fn set(
+    store: &Store,
+    visitor: Visitor,
+    game: GameId,
+    quantity: i64,
+    limits: CartLimits,
+) -> Result<Option<Writer>, ShopperError> {
+    if quantity <= 0 {
+        return remove(store, visitor, game).await;
+    }
+    let quantity = positive(quantity, limits)?;
+    store
+        .tx("carts.set", |tx| {
+            Box::pin(async move {
+                let writer = guests::writer(tx, visitor).await?.ok_or(ShopperError::NoSuchShopper)?;
+                let lowered = sqlx::query(
+                    "-- store.carts.set.lower
+                    update cart_items set quantity = $3 where user_id = $1 and game_id = $2 and quantity >= $3",
+                )
+                .bind(writer.owner.shopper().0)
+                .bind(game.0)
+                .bind(quantity)
+                .execute(tx.conn())
+                .await
+                .map_err(StoreError::from)?;
+                if lowered.rows_affected() == 0 {
+                    put(tx, writer.owner, game, quantity, false, limits).await?;
+                }
+                Ok(Some(writer))
+            })
+        })
+        .await
+        .map_err(sold_out_meanwhile)
+}
+
+/// Takes a game out of the visitor's cart; fine when it is not there. `None`: there is no such visitor.
+///
+/// # Errors
+/// [`ShopperError::Store`].
+pub async fn remove(store: &Store, visitor: Visitor, game: GameId) -> Result<Option<Writer>, ShopperError> {
+    delete(store, visitor, Some(game)).await
+}
+
+/// Empties the visitor's cart. `None`: there is no such visitor.
+///
+/// # Errors
+/// [`ShopperError::Store`].
+pub async fn clear(store: &Store, visitor: Visitor) -> Result<Option<Writer>, ShopperError> {
+    delete(store, visitor, None).await
+}
+
+async fn delete(store: &Store, visitor: Visitor, game: Option<GameId>) -> Result<Option<Writer>, ShopperError> {
+    store
+        .tx("carts.remove", |tx| {
+            Box::pin(async move {
+                let Some(owner) = guests::lock(tx, visitor).await? else { return Ok(None) };
+                sqlx::query("-- store.carts.remove\ndelete from cart_items where user_id = $1 and ($2::uuid is null or game_id = $2)")
+                    .bind(owner.shopper().0)
+                    .bind(game.map(|game| game.0))
+                    .execute(tx.conn())
+                    .await
+                    .map_err(StoreError::from)?;
+                Ok(Some(Writer { owner, minted: false }))
+            })
+        })
+        .await
+}
+
+fn positive(quantity: i64, limits: CartLimits) -> Result<i32, ShopperError> {
+    if quantity <= 0 {
+        return Err(ShopperError::NotPositive);
+    }
+    i32::try_from(quantity)
+        .ok()
+        .filter(|quantity| quantity.unsigned_abs() <= limits.per_line)
+        .ok_or(ShopperError::TooManyCopies { most: limits.per_line })
+}
+
+/// Puts a line in, added up or replaced; the shopper's row is locked.
+async fn put(
+    tx: &mut Tx,
+    owner: Owner,
+    game: GameId,
+    quantity: i32,
+    add: bool,
+    limits: CartLimits,
+) -> Result<(), ShopperError> {
+    let row = sqlx::query(
+        "-- store.carts.put.look
+        select g.price, g.in_stock, c.quantity,
+               (select count(*) from cart_items where user_id = $1) as lines
+          from games g left join cart_items c on c.user_id = $1 and c.game_id = g.id
+         where g.id = $2 and g.withdrawn_at is null",
+    )
+    .bind(owner.shopper().0)
+    .bind(game.0)
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(StoreError::from)?
+    .ok_or(ShopperError::NoSuchGame)?;
+    let get = |error| ShopperError::Store(StoreError::from(error));
+    if !row.try_get::<bool, _>("in_stock").map_err(get)? {
+        return Err(ShopperError::OutOfStock);
+    }
+    let before = row.try_get::<Option<i32>, _>("quantity").map_err(get)?;
+    let lines = row.try_get::<i64, _>("lines").map_err(get)?;
+    if before.is_none() && lines >= i64::from(limits.lines) {
+        return Err(ShopperError::TooManyGames { most: limits.lines });
+    }
+    let wanted = if add {
+        i64::from(before.unwrap_or(0)) + i64::from(quantity)
+    } else {
+        i64::from(quantity)
+    };
+    let wanted = positive(wanted, limits)?;
+    sqlx::query(
+        "-- store.carts.put
+        insert into cart_items (user_id, game_id, quantity, added_at, price_seen) values ($1, $2, $3, clock_timestamp(), $4)
+        on conflict (user_id, game_id) do update set quantity = excluded.quantity, price_seen = excluded.price_seen",
+    )
+    .bind(owner.shopper().0)
+    .bind(game.0)
+    .bind(wanted)
+    .bind(row.try_get::<Decimal, _>("price").map_err(get)?)
+    .execute(tx.conn())
+    .await
+    .map_err(|error| ShopperError::Store(error.into()))?;
+    Ok(())
+}
+
+/// The game sold out or vanished between the look and the write; the schema's rule saw it.
+fn sold_out_meanwhile(error: ShopperError) -> ShopperError {
+    match &error {
+        ShopperError::Store(store) => match store.constraint() {
+            Some("cart_items_game_in_stock") => ShopperError::OutOfStock,
+            Some("cart_items_game_id_fkey" | "wishlist_game_id_fkey") => ShopperError::NoSuchGame,
+            _ => error,
+        },
+        _ => error,
+    }
+}
+
+/// Moves a guest's cart into a user's, in one transaction: quantities add up as far as a line may go, what cannot be
+/// bought is left out and reported, and the guest's lines are gone afterwards.
+///
+/// Exactly once, however often and by however many it is called: the guest's row is locked first, and whoever comes
+/// second finds nothing. When it fails nothing has changed. A guest who is none is nothing to move.
+///
+/// # Errors
+/// [`ShopperError::NoSuchShopper`] when the user is gone, [`ShopperError::Store`].
+pub async fn move_to_user(store: &Store, guest: Uuid, user: UserId, limits: CartLimits) -> Result<Moved, ShopperError> {
+    let mut again = 0;
+    loop {
+        let result = store
+            .tx("carts.move_to_user", |tx| Box::pin(move_lines(tx, guest, user, limits)))
+            .await;
+        match result {
+            // A game sold out between the look and the write: look again, it will be left out.
+            Err(ShopperError::Store(error)) if again < 3 && error.constraint() == Some("cart_items_game_in_stock") => {
+                again += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+async fn move_lines(tx: &mut Tx, guest: Uuid, user: UserId, limits: CartLimits) -> Result<Moved, ShopperError> {
+    let Some(from) = guests::lock(tx, Visitor::Guest(Some(guest))).await? else {
+        return Ok(Moved::default());
+    };
+    let arriving = sqlx::query(
+        "-- store.carts.move_to_user.guest
+        select c.game_id, c.quantity, c.added_at, c.price_seen, g.title, g.in_stock, g.withdrawn_at is not null as withdrawn
+          from cart_items c join games g on g.id = c.game_id where c.user_id = $1",
+    )
+    .bind(guest)
+    .fetch_all(tx.conn())
+    .await
+    .map_err(StoreError::from)?;
+    if arriving.is_empty() {
+        return Ok(Moved::default());
+    }
+    let to = guests::lock(tx, Visitor::User(user))
+        .await?
+        .ok_or(ShopperError::NoSuchShopper)?;
+    let own = sqlx::query(
+        "-- store.carts.move_to_user.user
+        select game_id, quantity, added_at, price_seen from cart_items where user_id = $1",
+    )
+    .bind(user.0)
+    .fetch_all(tx.conn())
+    .await
+    .map_err(StoreError::from)?;
+    let own = own.iter().map(stored_line).collect::<Result<Vec<_>>>()?;
+    let arriving = arriving.iter().map(moving_line).collect::<Result<Vec<_>>>()?;
+    let (lines, moved) = merge(&own, &arriving, limits);
+    sqlx::query(
+        "-- store.carts.move_to_user.put
+        insert into cart_items (user_id, game_id, quantity, added_at, price_seen)
+        select $1, * from unnest($2::uuid[], $3::integer[], $4::timestamptz[], $5::numeric[])
+        on conflict (user_id, game_id) do update
+           set quantity = excluded.quantity, added_at = excluded.added_at, price_seen = excluded.price_seen",
+    )
+    .bind(to.shopper().0)
+    .bind(lines.iter().map(|line| line.game.0).collect::<Vec<_>>())
+    .bind(
+        lines
+            .iter()
+            .map(|line| i32::try_from(line.quantity).unwrap_or(i32::MAX))
+            .collect::<Vec<_>>(),
+    )
+    .bind(lines.iter().map(|line| line.added_at).collect::<Vec<_>>())
+    .bind(
+        lines
+            .iter()
+            .map(|line| line.price_seen.map(lockstep_domain::Money::decimal))
+            .collect::<Vec<_>>(),
+    )
+    .execute(tx.conn())
+    .await
+    .map_err(StoreError::from)?;
+    sqlx::query("-- store.carts.move_to_user.delete\ndelete from cart_items where user_id = $1")
+        .bind(from.shopper().0)
+        .execute(tx.conn())
+        .await
+        .map_err(StoreError::from)?;
+    Ok(moved)
+}
+
+fn stored_line(row: &PgRow) -> Result<StoredLine> {
+    Ok(StoredLine {
+        game: GameId(row.try_get("game_id")?),
+        quantity: count(row, "quantity")?,
+        added_at: row.try_get("added_at")?,
+        price_seen: money_or_null(row, "price_seen")?,
+    })
+}
+
+fn moving_line(row: &PgRow) -> Result<MovingLine> {
+    let state = match (row.try_get("withdrawn")?, row.try_get("in_stock")?) {
+        (true, _) => Buyable::Gone,
+        (false, false) => Buyable::SoldOut,
+        (false, true) => Buyable::Yes,
+    };
+    Ok(MovingLine {
+        line: stored_line(row)?,
+        title: row.try_get("title")?,
+        state,
+    })
+}

@@ -1,0 +1,162 @@
+//! Guests: people without an account who have put something into a cart or on a wishlist.
+//!
+//! A guest begins with the first write, never with a look, and lives 24 hours after the last use. What the cookie says
+//! is never believed: a guest is who has a row in `guest_sessions`, so somebody else's user id leads nowhere.
+
+use lockstep_domain::cart::{Owner, Visitor};
+use lockstep_domain::ids::ShopperId;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::{Result, Store, StoreError, Tx};
+
+/// Who wrote, and whether they became a guest by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Writer {
+    /// Whose cart or wishlist was written.
+    pub owner: Owner,
+    /// A guest session was made: the answer has to carry its cookie.
+    pub minted: bool,
+}
+
+/// Says that a guest is still there; at most one write a minute. True while there is such a guest.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn touch(store: &Store, guest: Uuid) -> Result<bool> {
+    let row = sqlx::query(
+        "-- store.guests.touch
+        with alive as (select id, last_used_at from guest_sessions where id = $1 and expires_at > now()),
+        touched as (
+            update guest_sessions set last_used_at = now(), expires_at = now() + interval '24 hours'
+             where id = (select id from alive where last_used_at < now() - interval '1 minute') and expires_at > now())
+        select exists (select 1 from alive)",
+    )
+    .bind(guest)
+    .fetch_one(store.pool())
+    .await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Deletes guests whose time is up, with their carts and wishlists; returns how many. At most a thousand at a time:
+/// call again while it returns that many.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn sweep(store: &Store) -> Result<u64> {
+    let done = sqlx::query(
+        "-- store.guests.sweep
+        delete from guest_sessions where id in (
+            select id from guest_sessions where expires_at <= now() order by expires_at limit 1000 for update skip locked)",
+    )
+    .execute(store.pool())
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// The visitor as a writer: locks the shopper's row until the transaction ends, so that writes of one shopper come one
+/// after the other, and makes a guest of a visitor who is none yet.
+pub(crate) async fn writer(tx: &mut Tx, visitor: Visitor) -> Result<Option<Writer>> {
+    if let Some(owner) = lock(tx, visitor).await? {
+        return Ok(Some(Writer { owner, minted: false }));
+    }
+    if matches!(visitor, Visitor::User(_)) {
+        return Ok(None);
+    }
+    // The id is a secret of the guest's: random, not sorted by age.
+    let id = Uuid::new_v4();
+    sqlx::query("-- store.guests.mint\ninsert into guest_sessions (id) values ($1)")
+        .bind(id)
+        .execute(tx.conn())
+        .await?;
+    Ok(Some(Writer {
+        owner: Owner::Guest(ShopperId(id)),
+        minted: true,
+    }))
+}
+
+/// The visitor's row, locked until the transaction ends; `None` when there is no such user or living guest.
+pub(crate) async fn lock(tx: &mut Tx, visitor: Visitor) -> Result<Option<Owner>> {
+    match visitor {
+        Visitor::Guest(None) => Ok(None),
+        Visitor::User(user) => {
+            let found = sqlx::query(
+                "-- store.guests.lock_user
+                select 1 from shoppers where id = $1 and kind = 'USER' for no key update",
+            )
+            .bind(user.0)
+            .fetch_optional(tx.conn())
+            .await?;
+            Ok(found.map(|_| Owner::User(user)))
+        }
+        Visitor::Guest(Some(id)) => {
+            let found = sqlx::query(
+                "-- store.guests.lock_guest
+                select g.last_used_at < now() - interval '1 minute' as stale
+                  from shoppers s join guest_sessions g on g.id = s.id
+                 where s.id = $1 and s.kind = 'GUEST' and g.expires_at > now() for no key update of s",
+            )
+            .bind(id)
+            .fetch_optional(tx.conn())
+            .await?;
+            let Some(row) = found else { return Ok(None) };
+            if row.try_get("stale")? {
+                sqlx::query(
+                    "-- store.guests.lock_guest.touch
+                    update guest_sessions set last_used_at = now(), expires_at = now() + interval '24 hours' where id = $1",
+                )
+                .bind(id)
+                .execute(tx.conn())
+                .await?;
+            }
+            Ok(Some(Owner::Guest(ShopperId(id))))
+        }
+    }
+}
+
+impl From<Writer> for Owner {
+    fn from(writer: Writer) -> Self {
+        writer.owner
+    }
+}
+
+/// Why something could not be put into a cart or on a wishlist.
+#[derive(Debug, thiserror::Error)]
+pub enum ShopperError {
+    /// No such game in the shop.
+    #[error("game not found")]
+    NoSuchGame,
+    /// The game cannot be bought now.
+    #[error("game is out of stock")]
+    OutOfStock,
+    /// A quantity that is not positive.
+    #[error("quantity must be a positive whole number")]
+    NotPositive,
+    /// More copies than one line may have.
+    #[error("at most {most} copies of one game fit into a cart")]
+    TooManyCopies {
+        /// The most.
+        most: u32,
+    },
+    /// More games than fit.
+    #[error("at most {most} games fit")]
+    TooManyGames {
+        /// The most.
+        most: u32,
+    },
+    /// The account is gone (deleted while its token was still in use).
+    #[error("account not found")]
+    NoSuchShopper,
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl crate::AsStoreError for ShopperError {
+    fn as_store_error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error) => Some(error),
+            _ => None,
+        }
+    }
+}

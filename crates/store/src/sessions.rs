@@ -1,0 +1,381 @@
+//! Log-ins that last: one row each, and a token is good only while its row is here.
+//!
+//! Refresh tokens rotate: each may be used once, and whoever uses an old one shows that two people hold the same chain,
+//! so the whole session ends. One exception keeps honest clients honest: for a short while after a rotation the token
+//! just replaced answers the *same* successor again, because tabs of one browser refresh at the same moment and answers
+//! get lost on the way.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use lockstep_domain::account::Role;
+use lockstep_domain::ids::{SessionId, UserId};
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use crate::row::role;
+use crate::{Result, Store, StoreError, Tx};
+
+/// Most sessions of one user; the oldest makes room.
+const MOST_SESSIONS: i64 = 50;
+
+/// From where somebody asks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Device {
+    address: Option<IpAddr>,
+    user_agent: Option<String>,
+}
+
+impl Device {
+    /// An address and what the program calls itself, shortened to what is stored.
+    pub fn new(address: Option<IpAddr>, user_agent: Option<&str>) -> Self {
+        Self {
+            address: address.map(|address| address.to_canonical()),
+            user_agent: user_agent
+                .map(|text| text.chars().filter(|c| !c.is_control()).take(500).collect::<String>())
+                .filter(|text| !text.is_empty()),
+        }
+    }
+
+    /// The address.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// What the program calls itself.
+    pub fn user_agent(&self) -> Option<&str> {
+        self.user_agent.as_deref()
+    }
+
+    /// The network that the address belongs to, as far as one person or household usually has it: an IPv4 /24, an IPv6
+    /// /64.
+    pub fn network(&self) -> Option<String> {
+        self.address.map(|address| match address {
+            IpAddr::V4(v4) => {
+                let [a, b, c, _] = v4.octets();
+                format!("{a}.{b}.{c}.0/24")
+            }
+            IpAddr::V6(v6) => {
+                let prefix = u128::from(v6) & (u128::MAX << 64);
+                format!("{}/64", std::net::Ipv6Addr::from(prefix))
+            }
+        })
+    }
+
+    pub(crate) fn address_text(&self) -> Option<String> {
+        self.address.map(|address| address.to_string())
+    }
+}
+
+/// A session about to begin.
+#[derive(Debug, Clone, Copy)]
+pub struct NewSession {
+    /// Its id.
+    pub id: SessionId,
+    /// Id of its first refresh token.
+    pub refresh_id: Uuid,
+    /// When that runs out.
+    pub expires_at: DateTime<Utc>,
+    /// A code of the authenticator was given.
+    pub second_factor: bool,
+}
+
+/// Who a token speaks for, as the database knows them now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The user.
+    pub user: UserId,
+    /// The session.
+    pub session: SessionId,
+    /// Their address now.
+    pub email: String,
+    /// What they may do now.
+    pub role: Role,
+    /// Whether their address is proved.
+    pub email_verified: bool,
+    /// A code of the authenticator was given in this session.
+    pub second_factor: bool,
+}
+
+/// A session as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Which.
+    pub id: SessionId,
+    /// When it began.
+    pub created_at: DateTime<Utc>,
+    /// When it was last used, to a few minutes.
+    pub last_used_at: DateTime<Utc>,
+    /// Where it began.
+    pub address: Option<String>,
+    /// With what.
+    pub user_agent: Option<String>,
+}
+
+/// What came of a refresh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotation {
+    /// This refresh token is good from now on; either just made, or made a moment ago for the same predecessor.
+    Successor {
+        /// For whom.
+        holder: Holder,
+        /// Its id.
+        refresh_id: Uuid,
+        /// When it was made.
+        rotated_at: DateTime<Utc>,
+    },
+    /// An old token was used: the session has been ended, for the thief and for the owner.
+    Reused {
+        /// Whose session it was.
+        user: UserId,
+    },
+    /// There is no such session (any more).
+    Ended,
+}
+
+pub(crate) async fn begin(tx: &mut Tx, user: UserId, session: &NewSession, device: &Device) -> Result<()> {
+    sqlx::query(
+        "-- store.sessions.begin
+        insert into user_sessions (id, user_id, expires_at, address, user_agent, refresh_id, second_factor)
+        values ($1, $2, $3, $4::text::inet, $5, $6, $7)",
+    )
+    .bind(session.id.0)
+    .bind(user.0)
+    .bind(session.expires_at)
+    .bind(device.address_text())
+    .bind(&device.user_agent)
+    .bind(session.refresh_id)
+    .bind(session.second_factor)
+    .execute(tx.conn())
+    .await?;
+    sqlx::query(
+        "-- store.sessions.begin.make_room
+        delete from user_sessions where id in (
+            select id from user_sessions where user_id = $1 order by created_at desc, id offset $2)",
+    )
+    .bind(user.0)
+    .bind(MOST_SESSIONS)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+fn holder(row: &PgRow) -> Result<Holder> {
+    Ok(Holder {
+        user: UserId(row.try_get("user_id")?),
+        session: SessionId(row.try_get("session_id")?),
+        email: row.try_get("email")?,
+        role: role(row, "role")?,
+        email_verified: row.try_get("email_verified")?,
+        second_factor: row.try_get("second_factor")?,
+    })
+}
+
+/// Who holds session `id`, in one indexed read; `None` when it has ended or is not that user's. Notes the use, at most
+/// once in five minutes.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn holder_of(store: &Store, id: SessionId, user: UserId) -> Result<Option<Holder>> {
+    let row = sqlx::query(
+        "-- store.sessions.holder_of
+        select s.id as session_id, s.second_factor, s.last_used_at < now() - interval '5 minutes' as stale,
+               u.id as user_id, u.email, u.role::text as role, u.email_verified
+          from user_sessions s join users u on u.id = s.user_id
+         where s.id = $1 and s.user_id = $2 and s.expires_at > now() and u.deleted_at is null",
+    )
+    .bind(id.0)
+    .bind(user.0)
+    .fetch_optional(store.pool())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    if row.try_get("stale")? {
+        sqlx::query(
+            "-- store.sessions.touch
+            update user_sessions set last_used_at = now() where id = $1 and last_used_at < now() - interval '5 minutes'",
+        )
+        .bind(id.0)
+        .execute(store.pool())
+        .await?;
+    }
+    holder(&row).map(Some)
+}
+
+/// Exchanges refresh token `presented` of session `id` for `successor`, good for `lifetime`.
+///
+/// The newest token of the chain makes the successor; the one before it answers the same successor for `grace` after
+/// the rotation; any other token of the chain ends the session.
+///
+/// # Errors
+/// [`StoreError::Unavailable`]; after it, the same token may be presented again.
+pub async fn rotate(
+    store: &Store,
+    id: SessionId,
+    presented: Uuid,
+    successor: Uuid,
+    lifetime: Duration,
+    grace: Duration,
+) -> Result<Rotation> {
+    let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
+    let grace = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);
+    store
+        .tx("sessions.rotate", move |tx| {
+            Box::pin(async move {
+                let row = sqlx::query(
+                    "-- store.sessions.rotate.look
+                    select s.id as session_id, s.second_factor, s.refresh_id, s.previous_refresh_id, s.rotated_at,
+                           s.rotated_at > clock_timestamp() - make_interval(secs => $2::bigint) as in_grace,
+                           u.id as user_id, u.email, u.role::text as role, u.email_verified
+                      from user_sessions s join users u on u.id = s.user_id
+                     where s.id = $1 and s.expires_at > now() and u.deleted_at is null for update of s",
+                )
+                .bind(id.0)
+                .bind(grace)
+                .fetch_optional(tx.conn())
+                .await?;
+                let Some(row) = row else { return Ok(Rotation::Ended) };
+                let holder = holder(&row)?;
+                let refresh_id: Uuid = row.try_get("refresh_id")?;
+                let previous: Option<Uuid> = row.try_get("previous_refresh_id")?;
+                if presented == refresh_id {
+                    let rotated_at = sqlx::query_scalar(
+                        "-- store.sessions.rotate
+                        update user_sessions
+                           set previous_refresh_id = refresh_id, refresh_id = $2,
+                               rotated_at = date_trunc('second', clock_timestamp()), last_used_at = now(),
+                               expires_at = clock_timestamp() + make_interval(secs => $3::bigint)
+                         where id = $1 returning rotated_at",
+                    )
+                    .bind(id.0)
+                    .bind(successor)
+                    .bind(lifetime)
+                    .fetch_one(tx.conn())
+                    .await?;
+                    return Ok(Rotation::Successor {
+                        holder,
+                        refresh_id: successor,
+                        rotated_at,
+                    });
+                }
+                if previous == Some(presented) && row.try_get("in_grace")? {
+                    return Ok(Rotation::Successor {
+                        holder,
+                        refresh_id,
+                        rotated_at: row.try_get("rotated_at")?,
+                    });
+                }
+                delete(tx, id).await?;
+                Ok::<_, StoreError>(Rotation::Reused { user: holder.user })
+            })
+        })
+        .await
+}
+
+async fn delete(tx: &mut Tx, id: SessionId) -> Result<()> {
+    sqlx::query("-- store.sessions.delete\ndelete from user_sessions where id = $1")
+        .bind(id.0)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Ends one session of a user; fine when it has ended. True when it was there.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn end(store: &Store, id: SessionId, user: UserId) -> Result<bool> {
+    let done = sqlx::query("-- store.sessions.end\ndelete from user_sessions where id = $1 and user_id = $2")
+        .bind(id.0)
+        .bind(user.0)
+        .execute(store.pool())
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Ends all sessions of a user but one; returns how many.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn end_others(store: &Store, user: UserId, keep: Option<SessionId>) -> Result<u64> {
+    store
+        .tx("sessions.end_others", move |tx| Box::pin(end_all_but(tx, user, keep)))
+        .await
+}
+
+pub(crate) async fn end_all_but(tx: &mut Tx, user: UserId, keep: Option<SessionId>) -> Result<u64> {
+    let done = sqlx::query(
+        "-- store.sessions.end_all_but
+        delete from user_sessions where user_id = $1 and id is distinct from $2",
+    )
+    .bind(user.0)
+    .bind(keep.map(|keep| keep.0))
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// A user's sessions, newest first.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn list(store: &Store, user: UserId) -> Result<Vec<Listed>> {
+    let rows = sqlx::query(
+        "-- store.sessions.list
+        select id, created_at, last_used_at, host(address) as address, user_agent from user_sessions
+         where user_id = $1 and expires_at > now() order by created_at desc",
+    )
+    .bind(user.0)
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Listed {
+                id: SessionId(row.try_get("id")?),
+                created_at: row.try_get("created_at")?,
+                last_used_at: row.try_get("last_used_at")?,
+                address: row.try_get("address")?,
+                user_agent: row.try_get("user_agent")?,
+            })
+        })
+        .collect()
+}
+
+/// Forgets sessions whose refresh token has run out; returns how many. At most a thousand at a time.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn sweep(store: &Store) -> Result<u64> {
+    let done = sqlx::query(
+        "-- store.sessions.sweep
+        delete from user_sessions where id in (
+            select id from user_sessions where expires_at <= now() order by expires_at limit 1000 for update skip locked)",
+    )
+    .execute(store.pool())
+    .await?;
+    Ok(done.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_what_one_household_has() {
+        let network = |text: &str| Device::new(Some(text.parse().unwrap()), None).network().unwrap();
+        assert_eq!(network("203.0.113.77"), "203.0.113.0/24");
+        assert_eq!(network("::ffff:203.0.113.77"), "203.0.113.0/24");
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
+        assert_eq!(Device::default().network(), None);
+    }
+
+    #[test]
+    fn what_a_program_calls_itself_is_cut_to_size_and_cleaned() {
+        let long = format!("a\r\nb{}", "x".repeat(1000));
+        let device = Device::new(None, Some(&long));
+        assert_eq!(device.user_agent().map(|text| text.chars().count()), Some(500));
+        assert!(device.user_agent().is_some_and(|text| text.starts_with("abx")));
+        assert_eq!(Device::new(None, Some("")).user_agent(), None);
+    }
+}

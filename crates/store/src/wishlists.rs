@@ -1,0 +1,187 @@
+//! Wishlists: games that a user or a guest wants to remember, with what happened to them since.
+
+use lockstep_domain::cart::{
+    CartLimits, LeftOut, LeftOutReason, Moved, Owner, PriceChange, Visitor, WishItem, Wishlist,
+};
+use lockstep_domain::ids::{GameId, UserId};
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::carts::{mini_game, mini_game_columns};
+use crate::guests::{self, ShopperError, Writer};
+use crate::row::money_or_null;
+use crate::{Result, Store, StoreError, Tx};
+
+/// The wishlist of `owner`, newest first; empty for a guest who is none (any more). Cache it under
+/// [`Owner::wishlist_key`] with [`Wishlist::tags`].
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn load(tx: &mut Tx, owner: Owner) -> Result<Wishlist> {
+    let rows = sqlx::query(concat!(
+        "-- store.wishlists.load
+        select w.added_at, w.price_seen, coalesce(g.in_stock and g.restocked_at > w.added_at, false) as back, ",
+        mini_game_columns!(),
+        " from wishlist w join games g on g.id = w.game_id
+         where w.user_id = $1 and case when $2 then
+                   exists (select 1 from guest_sessions where id = $1 and expires_at > now())
+               else exists (select 1 from shoppers where id = $1 and kind = 'USER') end
+         order by w.added_at desc, w.game_id"
+    ))
+    .bind(owner.shopper().0)
+    .bind(matches!(owner, Owner::Guest(_)))
+    .fetch_all(tx.conn())
+    .await?;
+    let items = rows
+        .iter()
+        .map(|row| {
+            let game = mini_game(row)?;
+            Ok(WishItem {
+                game_id: game.id,
+                added_at: row.try_get("added_at")?,
+                price_drop: PriceChange::since(money_or_null(row, "price_seen")?, game.price)
+                    .filter(|change| change.to < change.from),
+                back_in_stock: row.try_get("back")?,
+                game,
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Wishlist { items })
+}
+
+/// Puts a game on the visitor's wishlist. Called twice it changes nothing more.
+///
+/// # Errors
+/// [`ShopperError`]; nothing is changed then, and no guest is made.
+pub async fn add(store: &Store, visitor: Visitor, game: GameId, limits: CartLimits) -> Result<Writer, ShopperError> {
+    store
+        .tx("wishlists.add", |tx| {
+            Box::pin(async move {
+                let writer = guests::writer(tx, visitor).await?.ok_or(ShopperError::NoSuchShopper)?;
+                let row = sqlx::query(
+                    "-- store.wishlists.add
+                    with game as (select id, price from games where id = $2 and withdrawn_at is null),
+                    before as (select count(*) as n, coalesce(bool_or(game_id = $2), false) as there
+                                 from wishlist where user_id = $1),
+                    added as (
+                        insert into wishlist (user_id, game_id, added_at, price_seen)
+                        select $1, game.id, clock_timestamp(), game.price from game, before where before.there or before.n < $3
+                        on conflict (user_id, game_id) do nothing)
+                    select exists (select 1 from game) as known, there or n < $3 as fits from before",
+                )
+                .bind(writer.owner.shopper().0)
+                .bind(game.0)
+                .bind(i64::from(limits.wishes))
+                .fetch_one(tx.conn())
+                .await
+                .map_err(StoreError::from)?;
+                let get = |error| ShopperError::Store(StoreError::from(error));
+                if !row.try_get::<bool, _>("known").map_err(get)? {
+                    return Err(ShopperError::NoSuchGame);
+                }
+                if !row.try_get::<bool, _>("fits").map_err(get)? {
+                    return Err(ShopperError::TooManyGames { most: limits.wishes });
+                }
+                Ok(writer)
+            })
+        })
+        .await
+        .map_err(|error| match &error {
+            ShopperError::Store(store) if store.constraint() == Some("wishlist_game_id_fkey") => ShopperError::NoSuchGame,
+            _ => error,
+        })
+}
+
+/// Takes a game off the visitor's wishlist; fine when it is not there. `None`: there is no such visitor.
+///
+/// # Errors
+/// [`ShopperError::Store`].
+pub async fn remove(store: &Store, visitor: Visitor, game: GameId) -> Result<Option<Writer>, ShopperError> {
+    store
+        .tx("wishlists.remove", |tx| {
+            Box::pin(async move {
+                let Some(owner) = guests::lock(tx, visitor).await? else {
+                    return Ok(None);
+                };
+                sqlx::query("-- store.wishlists.remove\ndelete from wishlist where user_id = $1 and game_id = $2")
+                    .bind(owner.shopper().0)
+                    .bind(game.0)
+                    .execute(tx.conn())
+                    .await
+                    .map_err(StoreError::from)?;
+                Ok(Some(Writer { owner, minted: false }))
+            })
+        })
+        .await
+}
+
+/// Moves a guest's wishlist to a user's, in one transaction: the union of both, what has left the shop reported, the
+/// guest's rows gone. Exactly once, as with [`crate::carts::move_to_user`].
+///
+/// # Errors
+/// [`ShopperError::NoSuchShopper`] when the user is gone, [`ShopperError::Store`].
+pub async fn move_to_user(store: &Store, guest: Uuid, user: UserId, limits: CartLimits) -> Result<Moved, ShopperError> {
+    store
+        .tx("wishlists.move_to_user", |tx| {
+            Box::pin(move_wishes(tx, guest, user, limits))
+        })
+        .await
+}
+
+async fn move_wishes(tx: &mut Tx, guest: Uuid, user: UserId, limits: CartLimits) -> Result<Moved, ShopperError> {
+    let Some(from) = guests::lock(tx, Visitor::Guest(Some(guest))).await? else {
+        return Ok(Moved::default());
+    };
+    let any = sqlx::query("-- store.wishlists.move_to_user.any\nselect 1 from wishlist where user_id = $1 limit 1")
+        .bind(guest)
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(StoreError::from)?;
+    if any.is_none() {
+        return Ok(Moved::default());
+    }
+    let to = guests::lock(tx, Visitor::User(user))
+        .await?
+        .ok_or(ShopperError::NoSuchShopper)?;
+    // A game that both have stays as the user put it there; of the others the newest go as long as there is room.
+    let rows = sqlx::query(
+        "-- store.wishlists.move_to_user
+        with gone as (delete from wishlist where user_id = $1 returning game_id, added_at, price_seen),
+        room as (select $3 - count(*) as n from wishlist where user_id = $2),
+        fresh as (
+            select gone.*, g.title, g.withdrawn_at is not null as withdrawn,
+                   row_number() over (partition by g.withdrawn_at is null order by gone.added_at desc, gone.game_id) as place
+              from gone join games g on g.id = gone.game_id
+             where not exists (select 1 from wishlist own where own.user_id = $2 and own.game_id = gone.game_id)),
+        moved as (
+            insert into wishlist (user_id, game_id, added_at, price_seen)
+            select $2, game_id, added_at, price_seen from fresh, room where not withdrawn and place <= room.n
+            on conflict (user_id, game_id) do nothing)
+        select game_id, title, withdrawn, not withdrawn and place <= room.n as moved from fresh, room",
+    )
+    .bind(from.shopper().0)
+    .bind(to.shopper().0)
+    .bind(i64::from(limits.wishes))
+    .fetch_all(tx.conn())
+    .await
+    .map_err(StoreError::from)?;
+    let mut report = Moved::default();
+    for row in rows {
+        let get = |error| ShopperError::Store(StoreError::from(error));
+        if row.try_get::<bool, _>("moved").map_err(get)? {
+            report.moved += 1;
+        } else {
+            report.left_out.push(LeftOut {
+                game_id: GameId(row.try_get("game_id").map_err(get)?),
+                title: row.try_get("title").map_err(get)?,
+                reason: if row.try_get("withdrawn").map_err(get)? {
+                    LeftOutReason::Gone
+                } else {
+                    LeftOutReason::Full
+                },
+                copies: 1,
+            });
+        }
+    }
+    Ok(report)
+}

@@ -1,0 +1,70 @@
+//! What stands behind an account: sessions, codes, limits, letters.
+
+use crate::world::rules;
+
+rules! {
+    a_deleted_account_says_nothing_about_a_person: "users_deleted_is_anonymous"
+        refuses [
+            "update users set deleted_at = now() where id = {other_user}",
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null, last_name = 'Byron' where id = {other_user}",
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null, role = 'ADMIN' where id = {other_user}",
+        ]
+        allows ["update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}"]
+    a_session_lasts: "user_sessions_expires_later"
+        refuses ["insert into user_sessions (id, user_id, expires_at, refresh_id) values ({new}, {user}, now(), {new})"]
+        allows ["insert into user_sessions (id, user_id, expires_at, refresh_id) values ({new}, {user}, now() + interval '1 second', {new})"]
+    what_a_session_was_begun_with_is_bounded: "user_sessions_user_agent_bounded"
+        refuses ["insert into user_sessions (id, user_id, expires_at, refresh_id, user_agent) values ({new}, {user}, now() + interval '1 day', {new}, repeat('x', 501))"]
+        allows ["insert into user_sessions (id, user_id, expires_at, refresh_id, user_agent) values ({new}, {user}, now() + interval '1 day', {new}, repeat('x', 500))"]
+    a_session_is_a_users: "user_sessions_user_id_fkey"
+        refuses ["insert into user_sessions (id, user_id, expires_at, refresh_id) values ({new}, {guest}, now() + interval '1 day', {new})"]
+        allows ["insert into user_sessions (id, user_id, expires_at, refresh_id) values ({new}, {other_user}, now() + interval '1 day', {new})"]
+    an_authenticator_has_a_nonce_of_32_bytes: "user_totp_nonce_length"
+        refuses ["insert into user_totp (user_id, nonce) values ({user}, 'x')"]
+        allows ["insert into user_totp (user_id, nonce) values ({user}, sha256('x'))"]
+    a_user_has_one_authenticator: "user_totp_pkey"
+        refuses ["insert into user_totp (user_id, nonce) values ({user}, sha256('x')), ({user}, sha256('y'))"]
+        allows ["insert into user_totp (user_id, nonce) values ({user}, sha256('x')), ({other_user}, sha256('x'))"]
+    a_code_has_a_purpose: "one_time_codes_purpose_known"
+        refuses ["insert into one_time_codes (user_id, purpose, hash, email, expires_at) values ({user}, 'FUN', sha256('x'), 'e', now() + interval '1 hour')"]
+        allows ["insert into one_time_codes (user_id, purpose, hash, email, expires_at) values ({user}, 'VERIFY_EMAIL', sha256('x'), 'e', now() + interval '1 hour')"]
+    a_code_is_kept_as_a_hash_only: "one_time_codes_hash_length"
+        refuses ["insert into one_time_codes (user_id, purpose, hash, email, expires_at) values ({user}, 'VERIFY_EMAIL', '123456', 'e', now() + interval '1 hour')"]
+        allows ["insert into one_time_codes (user_id, purpose, hash, email, expires_at) values ({user}, 'VERIFY_EMAIL', sha256('123456'), 'e', now() + interval '1 hour')"]
+    a_code_lasts: "one_time_codes_expires_later"
+        refuses ["insert into one_time_codes (user_id, purpose, hash, email, expires_at) values ({user}, 'VERIFY_EMAIL', sha256('x'), 'e', now())"]
+        allows ["insert into one_time_codes (user_id, purpose, hash, email, expires_at) values ({user}, 'VERIFY_EMAIL', sha256('x'), 'e', now() + interval '1 second')"]
+    a_code_survives_five_attempts_at_the_most: "one_time_codes_attempts_bounded"
+        refuses [
+            "insert into one_time_codes (user_id, purpose, hash, email, expires_at, attempts) values ({user}, 'VERIFY_EMAIL', sha256('x'), 'e', now() + interval '1 hour', 6)",
+            "insert into one_time_codes (user_id, purpose, hash, email, expires_at, attempts) values ({user}, 'VERIFY_EMAIL', sha256('x'), 'e', now() + interval '1 hour', -1)",
+        ]
+        allows ["insert into one_time_codes (user_id, purpose, hash, email, expires_at, attempts) values ({user}, 'VERIFY_EMAIL', sha256('x'), 'e', now() + interval '1 hour', 5)"]
+    a_link_is_one_persons: "one_time_codes_link_key"
+        refuses ["insert into one_time_codes (user_id, purpose, hash, email, expires_at)
+                  select u.id, 'RESET_PASSWORD', sha256('x'), 'e', now() + interval '1 hour' from users u"]
+        allows ["insert into one_time_codes (user_id, purpose, hash, email, expires_at)
+                 select u.id, 'VERIFY_EMAIL', sha256('x'), 'e', now() + interval '1 hour' from users u"]
+    the_name_of_a_limit_is_bounded: "rate_limits_key_bounded"
+        refuses ["insert into rate_limits values (repeat('x', 201), now())"]
+        allows ["insert into rate_limits values (repeat('x', 200), now())"]
+    a_letter_is_of_a_known_kind: "mail_outbox_kind_known"
+        refuses ["insert into mail_outbox (recipient, kind, letter, not_after) values ('r', 'spam', '{}', now())"]
+        allows ["insert into mail_outbox (recipient, kind, letter, not_after) values ('r', 'welcome', '{}', now())"]
+    a_letter_is_not_tried_for_ever: "mail_outbox_attempts_bounded"
+        refuses ["insert into mail_outbox (recipient, kind, letter, not_after, attempts) values ('r', 'welcome', '{}', now(), 101)"]
+        allows ["insert into mail_outbox (recipient, kind, letter, not_after, attempts) values ('r', 'welcome', '{}', now(), 100)"]
+    the_reason_of_a_failure_is_bounded: "mail_outbox_last_error_bounded"
+        refuses ["insert into mail_outbox (recipient, kind, letter, not_after, last_error) values ('r', 'welcome', '{}', now(), repeat('x', 501))"]
+        allows ["insert into mail_outbox (recipient, kind, letter, not_after, last_error) values ('r', 'welcome', '{}', now(), repeat('x', 500))"]
+    a_letter_is_sent_or_given_up: "mail_outbox_sent_or_given_up"
+        refuses ["insert into mail_outbox (recipient, kind, not_after, sent_at, gave_up_at) values ('r', 'welcome', now(), now(), now())"]
+        allows ["insert into mail_outbox (recipient, kind, not_after, sent_at) values ('r', 'welcome', now(), now())"]
+    a_letter_says_nothing_once_it_is_sent_or_given_up: "mail_outbox_says_nothing_afterwards"
+        refuses [
+            "insert into mail_outbox (recipient, kind, letter, not_after, sent_at) values ('r', 'welcome', '{}', now(), now())",
+            "insert into mail_outbox (recipient, kind, letter, not_after, gave_up_at) values ('r', 'welcome', '{}', now(), now())",
+            "insert into mail_outbox (recipient, kind, not_after) values ('r', 'welcome', now())",
+        ]
+        allows ["insert into mail_outbox (recipient, kind, not_after, gave_up_at) values ('r', 'welcome', now(), now())"]
+}
