@@ -102,6 +102,19 @@ pub struct TermCounts {
     pub tags: u64,
 }
 
+impl TermCounts {
+    /// The sum.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            categories: self.categories + other.categories,
+            genres: self.genres + other.genres,
+            platforms: self.platforms + other.platforms,
+            tags: self.tags + other.tags,
+        }
+    }
+}
+
 /// What a write did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Written {

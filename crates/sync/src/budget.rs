@@ -1,0 +1,81 @@
+//! The request budget of all processes, kept in PostgreSQL, in the form that the client of G2A asks for.
+
+use std::time::Duration;
+
+use lockstep_g2a::{
+    BucketState, Budget, BudgetError, BudgetFuture, CallClass, Limits, MAX_PENALTY, UNITS_PER_CALL, take,
+};
+use lockstep_store::sync::{BucketSizes, Taken};
+use lockstep_store::{Store, StoreError};
+use tokio::sync::Mutex;
+
+/// Grants calls out of the shared bucket. While PostgreSQL is away it grants none.
+#[derive(Debug)]
+pub struct StoreBudget {
+    store: Store,
+    limits: Limits,
+    /// One waiter of each class asks PostgreSQL, the others stand behind it.
+    catalogue: Mutex<()>,
+    order: Mutex<()>,
+}
+
+impl StoreBudget {
+    /// The budget kept in `store`, for at most as many calls as `limits` allow.
+    pub fn new(store: Store, limits: Limits) -> Self {
+        Self { store, limits, catalogue: Mutex::new(()), order: Mutex::new(()) }
+    }
+
+    /// Takes a call, or says how long to wait before asking again.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn try_take(&self, class: CallClass) -> Result<Option<Duration>, StoreError> {
+        let kept_back = match class {
+            CallClass::Catalogue => i64::from(self.limits.reserve()) * UNITS_PER_CALL,
+            CallClass::Order => 0,
+        };
+        let sizes = BucketSizes {
+            cost: UNITS_PER_CALL,
+            kept_back,
+            capacity: i64::from(self.limits.capacity()) * UNITS_PER_CALL,
+            refill_per_ms: i64::from(self.limits.refill_per_minute()),
+            max_pause: MAX_PENALTY,
+        };
+        Ok(match self.store.take_g2a_call(sizes).await? {
+            Taken::Granted => None,
+            Taken::Refused(bucket) => {
+                let state = BucketState {
+                    level: bucket.level,
+                    updated_at_ms: bucket.updated_at_ms,
+                    blocked_until_ms: bucket.blocked_until_ms,
+                };
+                // Where the bucket has filled in the meantime, ask again at once.
+                Some(take(state, bucket.now_ms, class, self.limits).err().unwrap_or(Duration::from_millis(1)))
+            }
+        })
+    }
+}
+
+fn unavailable(error: StoreError) -> BudgetError {
+    BudgetError::Unavailable(Box::new(error))
+}
+
+impl Budget for StoreBudget {
+    fn acquire(&self, class: CallClass) -> BudgetFuture<'_> {
+        Box::pin(async move {
+            let queue = match class {
+                CallClass::Catalogue => &self.catalogue,
+                CallClass::Order => &self.order,
+            };
+            let _turn = queue.lock().await;
+            while let Some(wait) = self.try_take(class).await.map_err(unavailable)? {
+                tokio::time::sleep(wait).await;
+            }
+            Ok(())
+        })
+    }
+
+    fn penalise(&self, wait: Duration) -> BudgetFuture<'_> {
+        Box::pin(async move { self.store.penalise_g2a(wait.min(MAX_PENALTY)).await.map_err(unavailable) })
+    }
+}
