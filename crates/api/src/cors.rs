@@ -1,0 +1,152 @@
+//! Which pages of other origins may read our answers (CORS).
+//!
+//! As the existing front-end needs it, with three departures. Localhost is let in only outside production: a page that
+//! some program serves on a visitor's own machine is not the shop. Hosts of a hosting company are not let in as such
+//! (`https://*.vercel.app` can be listed where somebody wants that). And a refused origin gets no permission instead
+//! of an internal error.
+
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Response, StatusCode, Uri};
+
+use crate::Settings;
+
+/// Who may.
+#[derive(Debug)]
+pub(crate) struct Cors {
+    exact: Vec<String>,
+    /// Scheme with `://`, and the end of the host with its leading dot.
+    below: Vec<(String, String)>,
+    local: bool,
+}
+
+impl Cors {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let mut exact = Vec::new();
+        let mut below = Vec::new();
+        for origin in &settings.cors_origins {
+            let origin = origin.trim().trim_end_matches('/').to_ascii_lowercase();
+            match origin.split_once("://*") {
+                Some((scheme, host)) => below.push((format!("{scheme}://"), host.to_owned())),
+                None => exact.push(origin),
+            }
+        }
+        Self {
+            exact,
+            below,
+            local: !settings.production,
+        }
+    }
+
+    /// Whether pages of `origin` may read our answers.
+    fn allows(&self, origin: &HeaderValue) -> bool {
+        let Ok(origin) = origin.to_str() else {
+            return false;
+        };
+        let origin = origin.to_ascii_lowercase();
+        self.exact.contains(&origin)
+            || self.below.iter().any(|(scheme, host)| {
+                origin
+                    .strip_prefix(scheme)
+                    .and_then(|rest| rest.strip_suffix(host))
+                    .is_some_and(|name| !name.is_empty() && !name.contains(['/', '@', ':']))
+            })
+            || (self.local && is_local(&origin))
+    }
+
+    /// Whether this is a browser asking beforehand.
+    pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+        method == Method::OPTIONS
+            && headers.contains_key(header::ORIGIN)
+            && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+    }
+
+    /// The answer to a browser that asks beforehand; `None` refuses.
+    pub(crate) fn preflight<B: Default>(&self, origin: &HeaderValue) -> Option<Response<B>> {
+        if !self.allows(origin) {
+            return None;
+        }
+        let mut response = Response::new(B::default());
+        *response.status_mut() = StatusCode::OK;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("GET,POST,PUT,DELETE,PATCH,OPTIONS"),
+        );
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("Content-Type,Authorization,X-Requested-With,Idempotency-Key"),
+        );
+        // A day; browsers cap it themselves. Every call of the front-end is preflighted.
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+        Some(response)
+    }
+
+    /// Lets the page read the answer if it may.
+    pub(crate) fn permit(&self, origin: HeaderValue, headers: &mut HeaderMap) {
+        if self.allows(&origin) {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(
+                header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+                HeaderValue::from_static("true"),
+            );
+            headers.insert(
+                header::ACCESS_CONTROL_EXPOSE_HEADERS,
+                HeaderValue::from_static("Content-Range,X-Content-Range,X-Request-Id"),
+            );
+        }
+    }
+}
+
+/// A page that this very machine serves, on any port.
+fn is_local(origin: &str) -> bool {
+    origin.parse::<Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && matches!(uri.host(), Some("localhost" | "127.0.0.1"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allows(production: bool, listed: &[&str], origin: &str) -> bool {
+        let settings = Settings {
+            production,
+            cors_origins: listed.iter().map(|&origin| origin.to_owned()).collect(),
+            ..Settings::default()
+        };
+        Cors::new(&settings).allows(&HeaderValue::from_str(origin).unwrap())
+    }
+
+    #[test]
+    fn only_listed_origins_are_let_in_in_production() {
+        let listed = ["https://shop.example.com/", "https://*.vercel.app"];
+        for (origin, expected) in [
+            ("https://shop.example.com", true),
+            ("https://SHOP.example.com", true),
+            ("http://shop.example.com", false),
+            ("https://shop.example.com.evil.example", false),
+            ("https://preview-1.vercel.app", true),
+            ("https://vercel.app", false),
+            ("https://evilvercel.app", false),
+            ("https://evil.example/.vercel.app", false),
+            ("http://localhost:5173", false),
+            ("null", false),
+        ] {
+            assert_eq!(allows(true, &listed, origin), expected, "{origin}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_let_in_outside_production_and_only_it() {
+        for (origin, expected) in [
+            ("http://localhost:5173", true),
+            ("http://127.0.0.1:3000", true),
+            ("https://localhost", true),
+            ("http://localhost.evil.example", false),
+            ("http://evil.example/localhost", false),
+            ("http://127.0.0.1.evil.example", false),
+        ] {
+            assert_eq!(allows(false, &[], origin), expected, "{origin}");
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! What every request gets, around all handlers, in one step.
+//!
+//! In: a request id, limits on body, time and number, CORS, and a check of the path's encoding. Out: the error envelope,
+//! security headers, permission for other origins, metrics, and a log line for what failed or was slow.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::response::Response;
+use futures::FutureExt as _;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Request, StatusCode};
+use metrics::{Counter, Histogram};
+use tower::{Layer, Service};
+
+use crate::Settings;
+use crate::cors::Cors;
+use crate::error::ApiError;
+use crate::params::is_encoded_well;
+
+/// The largest body that is read, in bytes.
+pub(crate) const MAX_BODY: u64 = 100 * 1024;
+/// A request that takes longer is worth a line in the log.
+const SLOW: Duration = Duration::from_secs(1);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What all routes share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    cors: Cors,
+    production: bool,
+    timeout: Duration,
+    max_in_flight: usize,
+    in_flight: AtomicUsize,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: &Settings) -> Arc<Self> {
+        Arc::new(Self {
+            cors: Cors::new(settings),
+            production: settings.production,
+            timeout: settings.request_timeout,
+            max_in_flight: settings.max_in_flight,
+            in_flight: AtomicUsize::new(0),
+        })
+    }
+
+    /// The layer for the route `path`, which is its name in metrics and logs.
+    pub(crate) fn layer(self: &Arc<Self>, path: &'static str) -> EdgeLayer {
+        EdgeLayer(Arc::new(Route {
+            path,
+            shared: Arc::clone(self),
+            answered: [const { OnceLock::new() }; COUNTED.len()],
+            seconds: OnceLock::new(),
+        }))
+    }
+}
+
+/// Statuses whose counters are kept at hand.
+const COUNTED: [StatusCode; 8] = [
+    StatusCode::OK,
+    StatusCode::NOT_MODIFIED,
+    StatusCode::BAD_REQUEST,
+    StatusCode::NOT_FOUND,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::INTERNAL_SERVER_ERROR,
+    StatusCode::SERVICE_UNAVAILABLE,
+    StatusCode::GATEWAY_TIMEOUT,
+];
+
+#[derive(Debug)]
+struct Route {
+    path: &'static str,
+    shared: Arc<Shared>,
+    answered: [OnceLock<Counter>; COUNTED.len()],
+    seconds: OnceLock<Histogram>,
+}
+
+impl Route {
+    fn count(&self, status: StatusCode, took: Duration) {
+        let counter =
+            || metrics::counter!("http_requests_total", "route" => self.path, "status" => status.as_u16().to_string());
+        let known = COUNTED
+            .iter()
+            .zip(&self.answered)
+            .find(|(counted, _)| **counted == status);
+        match known {
+            Some((_, handle)) => handle.get_or_init(counter).increment(1),
+            None => counter().increment(1),
+        }
+        self.seconds
+            .get_or_init(|| metrics::histogram!("http_request_duration_seconds", "route" => self.path))
+            .record(took.as_secs_f64());
+    }
+}
+
+/// Puts the edge around a route.
+#[derive(Debug, Clone)]
+pub(crate) struct EdgeLayer(Arc<Route>);
+
+impl<S> Layer<S> for EdgeLayer {
+    type Service = Edge<S>;
+
+    fn layer(&self, inner: S) -> Edge<S> {
+        Edge {
+            inner,
+            route: Arc::clone(&self.0),
+        }
+    }
+}
+
+/// A route with the edge around it.
+#[derive(Debug, Clone)]
+pub(crate) struct Edge<S> {
+    inner: S,
+    route: Arc<Route>,
+}
+
+impl<S> Service<Request<Body>> for Edge<S>
+where
+    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let waiting = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, waiting);
+        let route = Arc::clone(&self.route);
+        Box::pin(async move {
+            let started = Instant::now();
+            let id = request_id(request.headers());
+            let origin = request.headers().get(header::ORIGIN).cloned();
+            let method = request.method().clone();
+            let shared = &*route.shared;
+            let mut response = match admit(shared, &request) {
+                Ok(Admitted::Asked(response)) => response,
+                Ok(Admitted::Through(_place)) => {
+                    // The handler is not used again after a panic, so nothing half-changed is seen.
+                    let handled = AssertUnwindSafe(async { inner.call(request).await }).catch_unwind();
+                    match tokio::time::timeout(shared.timeout, handled).await {
+                        Ok(Ok(Ok(response))) => response,
+                        Ok(Ok(Err(never))) => match never {},
+                        Ok(Err(_panic)) => refuse(ApiError::Bug(None)),
+                        Err(_elapsed) => refuse(ApiError::TimedOut),
+                    }
+                }
+                Err(error) => refuse(error),
+            };
+            if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+                let allow = response.headers_mut().remove(header::ALLOW);
+                response = error.render(id.to_str().ok());
+                if let Some(allow) = allow {
+                    response.headers_mut().insert(header::ALLOW, allow);
+                }
+                log_failure(&route, &id, &error);
+            }
+            let status = response.status();
+            finish(shared, response.headers_mut(), origin, &id);
+            let took = started.elapsed();
+            route.count(status, took);
+            if took >= SLOW {
+                tracing::info!(route = route.path, %method, status = status.as_u16(), request_id = ?id, ?took, "slow request");
+            } else {
+                tracing::debug!(route = route.path, %method, status = status.as_u16(), request_id = ?id, ?took, "request");
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// A request that may go on.
+enum Admitted<'s> {
+    /// It was only a browser asking beforehand.
+    Asked(Response),
+    /// To the handler; the place is given back when dropped.
+    Through(Place<'s>),
+}
+
+/// One of the requests in flight.
+struct Place<'s>(&'s AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn admit<'s>(shared: &'s Shared, request: &Request<Body>) -> Result<Admitted<'s>, ApiError> {
+    let headers = request.headers();
+    if Cors::is_preflight(request.method(), headers) {
+        return headers
+            .get(header::ORIGIN)
+            .and_then(|origin| shared.cors.preflight(origin))
+            .map(Admitted::Asked)
+            .ok_or(ApiError::OriginRefused);
+    }
+    let place = Place(&shared.in_flight);
+    if shared.in_flight.fetch_add(1, Ordering::Relaxed) >= shared.max_in_flight {
+        drop(place);
+        return Err(ApiError::Busy);
+    }
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > MAX_BODY) {
+        return Err(ApiError::TooLarge);
+    }
+    if !is_encoded_well(request.uri().path()) {
+        return Err(ApiError::invalid("path", "is not encoded as UTF-8 in percent notation"));
+    }
+    Ok(Admitted::Through(place))
+}
+
+/// An answer that only carries its error; it is rendered further out.
+fn refuse(error: ApiError) -> Response {
+    axum::response::IntoResponse::into_response(error)
+}
+
+fn log_failure(route: &Route, id: &HeaderValue, error: &ApiError) {
+    match error {
+        ApiError::Bug(source) => {
+            let cause = source
+                .as_ref()
+                .map_or_else(|| "it panicked".to_owned(), |source| chain(source));
+            tracing::error!(route = route.path, request_id = ?id, "request failed: {cause}");
+        }
+        ApiError::Unavailable | ApiError::Busy | ApiError::TimedOut => {
+            tracing::info!(route = route.path, request_id = ?id, "request not answered: {error}");
+        }
+        _ => {}
+    }
+}
+
+/// An error with all its causes.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Headers of every answer.
+fn finish(shared: &Shared, headers: &mut HeaderMap, origin: Option<HeaderValue>, id: &HeaderValue) {
+    headers.reserve(8);
+    headers.insert(REQUEST_ID, id.clone());
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    // A cache on the way must not give one origin's permission to another.
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    if shared.production {
+        headers.insert(
+            header::STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static("max-age=31536000"),
+        );
+    }
+    if let Some(origin) = origin {
+        shared.cors.permit(origin, headers);
+    }
+}
+
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// The caller's own id if it is a sane one, else a new one: random for the process, counted within it.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    static PROCESS: OnceLock<u64> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let sane = |id: &&HeaderValue| {
+        (1..=64).contains(&id.len())
+            && id
+                .as_bytes()
+                .iter()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    if let Some(id) = headers.get(REQUEST_ID).filter(sane) {
+        return id.clone();
+    }
+    let process = PROCESS.get_or_init(rand::random);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    HeaderValue::try_from(format!("{process:016x}-{count:x}")).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    async fn answer(settings: Settings, router: Router) -> (StatusCode, serde_json::Value, HeaderMap) {
+        let router = router.layer(Shared::new(&settings).layer("/x"));
+        let request = Request::get("/x")
+            .header("x-request-id", "abc-1")
+            .body(Body::empty())
+            .unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        (parts.status, serde_json::from_slice(&body).unwrap(), parts.headers)
+    }
+
+    fn failure(message: &str, code: &str) -> serde_json::Value {
+        serde_json::json!({"success": false, "error": {"message": message, "code": code, "requestId": "abc-1"}})
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_with_the_envelope_and_without_its_text() {
+        #[expect(clippy::unused_async, reason = "handlers are")]
+        async fn panics() -> &'static str {
+            panic!("secret")
+        }
+        let (status, body, _) = answer(Settings::default(), Router::new().route("/x", get(panics))).await;
+        assert_eq!(status, 500);
+        assert_eq!(body, failure("Internal Server Error", "internal_error"));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_takes_too_long_is_given_up() {
+        let settings = Settings {
+            request_timeout: Duration::from_millis(1),
+            ..Settings::default()
+        };
+        let router = Router::new().route("/x", get(|| async { std::future::pending::<()>().await }));
+        let (status, body, _) = answer(settings, router).await;
+        assert_eq!(status, 504);
+        assert_eq!(body, failure("The answer took too long, please try again", "timeout"));
+    }
+
+    #[tokio::test]
+    async fn more_requests_than_allowed_are_told_to_come_again() {
+        let settings = Settings {
+            max_in_flight: 0,
+            ..Settings::default()
+        };
+        let (status, body, headers) = answer(settings, Router::new().route("/x", get(|| async {}))).await;
+        assert_eq!(status, 503);
+        assert_eq!(body["error"]["code"], "try_again");
+        assert_eq!(headers["retry-after"], "1");
+    }
+
+    #[tokio::test]
+    async fn a_place_is_given_back_after_every_request() {
+        let settings = Settings {
+            max_in_flight: 1,
+            ..Settings::default()
+        };
+        let router = Router::new()
+            .route("/x", get(|| async { "ok" }))
+            .layer(Shared::new(&settings).layer("/x"));
+        for _ in 0..3 {
+            let request = Request::get("/x").body(Body::empty()).unwrap();
+            assert_eq!(router.clone().oneshot(request).await.unwrap().status(), 200);
+        }
+    }
+}

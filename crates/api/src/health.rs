@@ -1,0 +1,189 @@
+//! How the service is, for monitors and for whoever routes traffic to it.
+//!
+//! Three questions, three addresses. `/healthz`: does the process run? `/readyz`: can it serve? Only PostgreSQL decides
+//! that; without Redis or G2A the store sells on. `/health`, which existing monitors ask: is everything well? There
+//! everything counts that is configured.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use chrono::{DateTime, Utc};
+use http::StatusCode;
+use http::header::{self, HeaderValue};
+use lockstep_cache::RedisState;
+use lockstep_domain::catalogue::iso_millis;
+use lockstep_store::games;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{ApiState, SupplierState};
+
+/// PostgreSQL is given this long to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether everything is well.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// `ok` or `degraded`.
+    status: &'static str,
+    #[serde(with = "iso_millis")]
+    #[schema(value_type = String, format = DateTime)]
+    timestamp: DateTime<Utc>,
+    checks: Checks,
+}
+
+/// The parts.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Checks {
+    /// `ok` or `error`.
+    database: &'static str,
+    /// `ok`, `disconnected` (none is configured, which is fine) or `error`.
+    redis: &'static str,
+    /// `ok` or `error` (it does not answer, or no credentials are set). The sandbox is `ok`.
+    g2a: &'static str,
+}
+
+/// Whether everything is well: 200, else 503.
+#[utoipa::path(get, path = "/api/health", tag = "service",
+    responses((status = 200, body = Health), (status = 503, body = Health)))]
+pub(crate) async fn health(State(api): State<Arc<ApiState>>) -> Response {
+    let database = match database_answers(&api).await {
+        true => "ok",
+        false => "error",
+    };
+    let redis = match api.cache.status().redis {
+        RedisState::Off => "disconnected",
+        RedisState::Up => "ok",
+        RedisState::Down { .. } => "error",
+    };
+    let g2a = match api.supplier.borrow().state {
+        SupplierState::Ok | SupplierState::Sandbox => "ok",
+        SupplierState::Error | SupplierState::NotConfigured => "error",
+    };
+    let well = [database, redis, g2a].iter().all(|check| *check != "error");
+    let body = Health {
+        status: if well { "ok" } else { "degraded" },
+        timestamp: Utc::now(),
+        checks: Checks { database, redis, g2a },
+    };
+    state_of(well, &body)
+}
+
+/// The same as `/api/health`.
+#[utoipa::path(get, path = "/health", tag = "service",
+    responses((status = 200, body = Health), (status = 503, body = Health)))]
+pub(crate) async fn health_at_root(state: State<Arc<ApiState>>) -> Response {
+    health(state).await
+}
+
+/// The process runs.
+#[utoipa::path(get, path = "/healthz", tag = "service", responses((status = 200, body = String)))]
+pub(crate) async fn healthz() -> &'static str {
+    "ok"
+}
+
+/// What readiness hangs on, and what it does not.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Readiness {
+    /// It can serve.
+    ready: bool,
+    database: Dependency,
+    redis: Dependency,
+    supplier: Dependency,
+    /// Cached answers may be served: the log of changes has been seen lately.
+    copies_usable: bool,
+    /// When a synchronisation of the whole catalogue or of all stock last came to its end: how old prices and stock
+    /// are at the most. Absent before the first one, and while PostgreSQL is away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    catalogue_checked_at: Option<DateTime<Utc>>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Dependency {
+    /// `ok`, `down`, `off` (not configured) or `sandbox`.
+    state: &'static str,
+    /// Whether the service cannot serve without it.
+    required: bool,
+    /// Since when, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    since: Option<DateTime<Utc>>,
+}
+
+/// Whether it can serve: 200, else 503.
+#[utoipa::path(get, path = "/readyz", tag = "service",
+    responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
+pub(crate) async fn readyz(State(api): State<Arc<ApiState>>) -> Response {
+    let asked = tokio::time::timeout(PATIENCE, api.store.read(|tx| Box::pin(games::last_synced(tx)))).await;
+    let (ready, catalogue_checked_at) = match asked {
+        Ok(Ok(checked)) => (true, checked.value),
+        Ok(Err(_)) | Err(_) => (false, None),
+    };
+    let cache = api.cache.status();
+    let (redis, redis_since) = match cache.redis {
+        RedisState::Off => ("off", None),
+        RedisState::Up => ("ok", None),
+        RedisState::Down { since } => ("down", Some(since)),
+    };
+    let supplier = *api.supplier.borrow();
+    let body = Readiness {
+        ready,
+        database: Dependency {
+            state: if ready { "ok" } else { "down" },
+            required: true,
+            since: None,
+        },
+        redis: Dependency {
+            state: redis,
+            required: false,
+            since: redis_since,
+        },
+        supplier: Dependency {
+            state: match supplier.state {
+                SupplierState::Ok => "ok",
+                SupplierState::Error => "down",
+                SupplierState::NotConfigured => "off",
+                SupplierState::Sandbox => "sandbox",
+            },
+            required: false,
+            since: Some(supplier.since),
+        },
+        copies_usable: cache.lease_live,
+        catalogue_checked_at,
+    };
+    state_of(ready, &body)
+}
+
+/// Figures for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, body = String, content_type = "text/plain")))]
+pub(crate) async fn metrics(State(api): State<Arc<ApiState>>) -> Response {
+    let mut response = (api.metrics)().into_response();
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+    );
+    response
+}
+
+async fn database_answers(api: &ApiState) -> bool {
+    matches!(tokio::time::timeout(PATIENCE, api.store.ping()).await, Ok(Ok(())))
+}
+
+fn state_of(well: bool, body: &impl Serialize) -> Response {
+    let status = if well {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let mut response = (status, Json(body)).into_response();
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,275 @@
+//! What callers may say in an address, read strictly: whatever cannot be understood is named and refused, and never
+//! reaches the database. Parameters that are not known are ignored.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use axum::extract::FromRequestParts;
+use http::HeaderValue;
+use http::header;
+use http::request::Parts;
+
+use crate::error::ApiError;
+
+/// A longer query is refused unread.
+const MAX_QUERY: usize = 8 * 1024;
+/// The longest text anybody may look for, in characters.
+const MAX_TEXT: usize = 100;
+/// The most values of one list.
+const MAX_VALUES: usize = 50;
+/// So many neighbours in a list are also read as one value with commas in it.
+const MAX_JOINED: usize = 3;
+
+/// One request, as far as handlers care.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pairs: Vec<(String, String)>,
+    /// The caller takes gzip.
+    pub(crate) gzip: bool,
+    /// The versions that the caller has already got.
+    pub(crate) if_none_match: Option<HeaderValue>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Ask {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        Ok(Self {
+            pairs: parts.uri.query().map_or(Ok(Vec::new()), pairs)?,
+            gzip: parts.headers.get(header::ACCEPT_ENCODING).is_some_and(takes_gzip),
+            if_none_match: parts.headers.get(header::IF_NONE_MATCH).cloned(),
+        })
+    }
+}
+
+impl Ask {
+    /// The one value of a parameter.
+    fn one(&self, name: &'static str) -> Result<Option<&str>, ApiError> {
+        let mut values = self.pairs.iter().filter(|(key, _)| key == name);
+        let first = values.next();
+        if values.next().is_some() {
+            return Err(ApiError::invalid(name, "is given more than once"));
+        }
+        Ok(first.map(|(_, value)| value.as_str()))
+    }
+
+    /// A parameter that has to read as a `T`.
+    pub(crate) fn parsed<T>(&self, name: &'static str) -> Result<Option<T>, ApiError>
+    where
+        T: FromStr,
+        T::Err: std::fmt::Display,
+    {
+        self.one(name)?
+            .map(|text| {
+                text.parse()
+                    .map_err(|why: T::Err| ApiError::invalid(name, why.to_string()))
+            })
+            .transpose()
+    }
+
+    /// A whole number from `least` to `most`.
+    pub(crate) fn number(&self, name: &'static str, default: u32, least: u32, most: u32) -> Result<u32, ApiError> {
+        let Some(text) = self.one(name)? else {
+            return Ok(default);
+        };
+        // `+5` parses as a number, but nobody means it: in a query a plus is a space.
+        text.parse()
+            .ok()
+            .filter(|number| (least..=most).contains(number) && text.bytes().all(|b| b.is_ascii_digit()))
+            .ok_or_else(|| ApiError::invalid(name, format!("must be a whole number from {least} to {most}")))
+    }
+
+    /// A text to look for, without spaces around it; `None` when nothing is left.
+    pub(crate) fn text(&self, name: &'static str) -> Result<Option<String>, ApiError> {
+        self.one(name)?
+            .map(|text| checked_text(name, text))
+            .transpose()
+            .map(|text| text.filter(|text| !text.is_empty()).map(str::to_owned))
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn flag(&self, name: &'static str) -> Result<Option<bool>, ApiError> {
+        match self.one(name)? {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(ApiError::invalid(name, "must be true or false")),
+        }
+    }
+
+    /// Whether a parameter is given and is exactly `text`.
+    pub(crate) fn is(&self, name: &'static str, text: &str) -> Result<bool, ApiError> {
+        Ok(self.one(name)? == Some(text))
+    }
+
+    /// Values of a list, given as one parameter with commas, as several parameters, or both.
+    ///
+    /// A value may itself hold a comma (`Kalypso, Inc.`), which a list cannot tell from a separator; so up to three
+    /// neighbours are also read as one value. What nobody is called like matches nothing.
+    pub(crate) fn list(&self, name: &'static str) -> Result<Vec<String>, ApiError> {
+        let mut values = Vec::new();
+        let mut count = 0;
+        for (_, text) in self.pairs.iter().filter(|(key, _)| key == name) {
+            let parts: Vec<&str> = text.split(',').collect();
+            count += parts.len();
+            if count > MAX_VALUES {
+                return Err(ApiError::invalid(name, format!("has more than {MAX_VALUES} values")));
+            }
+            for part in &parts {
+                checked_text(name, part)?;
+            }
+            for length in 1..=MAX_JOINED {
+                for run in parts.windows(length) {
+                    let value = run.join(",");
+                    let value = value.trim();
+                    if !value.is_empty() && run.iter().all(|part| length == 1 || !part.trim().is_empty()) {
+                        values.push(value.to_owned());
+                    }
+                }
+            }
+        }
+        values.sort_unstable();
+        values.dedup();
+        Ok(values)
+    }
+}
+
+/// A text as people type it: no control characters, not too long; spaces around it cut off.
+pub(crate) fn checked_text<'t>(name: &'static str, text: &'t str) -> Result<&'t str, ApiError> {
+    if text.chars().any(char::is_control) {
+        return Err(ApiError::invalid(name, "must not hold control characters"));
+    }
+    let text = text.trim();
+    if text.chars().nth(MAX_TEXT).is_some() {
+        return Err(ApiError::invalid(
+            name,
+            format!("must not be longer than {MAX_TEXT} characters"),
+        ));
+    }
+    Ok(text)
+}
+
+/// Whether every `%` of a path or query begins an escape and the bytes so written are text.
+pub(crate) fn is_encoded_well(text: &str) -> bool {
+    !text.contains('%') || decoded(text).is_some()
+}
+
+fn pairs(query: &str) -> Result<Vec<(String, String)>, ApiError> {
+    if query.len() > MAX_QUERY {
+        return Err(ApiError::invalid("query", format!("is longer than {MAX_QUERY} bytes")));
+    }
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match (decoded(name), decoded(value)) {
+                (Some(name), Some(value)) => Ok((name.into_owned(), value.into_owned())),
+                (name, _) => Err(ApiError::invalid(
+                    name.map_or_else(|| "query".into(), |name| name.chars().take(50).collect::<String>()),
+                    "is not encoded as UTF-8 in percent notation",
+                )),
+            }
+        })
+        .collect()
+}
+
+/// Undoes percent notation, strictly; `+` is a space.
+fn decoded(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains(['%', '+']) {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    let digit = |byte: Option<u8>| {
+        char::from(byte?)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => digit(rest.next())? << 4 | digit(rest.next())?,
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+/// Whether an `Accept-Encoding` lets us answer in gzip.
+fn takes_gzip(header: &HeaderValue) -> bool {
+    let Ok(text) = header.to_str() else {
+        return false;
+    };
+    text.split(',').any(|choice| {
+        let (name, weight) = choice.split_once(';').unwrap_or((choice, ""));
+        let refused = weight
+            .trim()
+            .strip_prefix("q=")
+            .is_some_and(|q| q.trim().chars().all(|c| matches!(c, '0' | '.')));
+        matches!(name.trim(), "gzip" | "x-gzip" | "*") && !refused
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(query: &str) -> Ask {
+        Ask {
+            pairs: pairs(query).unwrap(),
+            gzip: false,
+            if_none_match: None,
+        }
+    }
+
+    #[test]
+    fn lists_come_with_commas_or_repeated_or_both() {
+        for query in [
+            "g=action,rpg",
+            "g=action&g=rpg",
+            "g=%20rpg%20,action",
+            "g=rpg,,action&g=",
+            "x=1&g=rpg%2Caction",
+        ] {
+            let values = ask(query).list("g").unwrap();
+            assert!(
+                values.contains(&"action".to_owned()) && values.contains(&"rpg".to_owned()),
+                "{query}: {values:?}"
+            );
+            assert!(values.iter().all(|value| !value.trim().is_empty()));
+        }
+        assert_eq!(ask("g=").list("g").unwrap(), Vec::<String>::new());
+        assert_eq!(ask("").list("g").unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_value_with_a_comma_in_it_is_found_in_a_list() {
+        let values = ask("p=Kalypso, Inc.,Valve").list("p").unwrap();
+        assert!(values.contains(&"Kalypso, Inc.".to_owned()) && values.contains(&"Valve".to_owned()));
+    }
+
+    #[test]
+    fn percent_notation_is_read_strictly() {
+        assert_eq!(decoded("a%20b+c").unwrap(), "a b c");
+        assert_eq!(decoded("%E6%9D%B1").unwrap(), "東");
+        for broken in ["%", "%2", "%zz", "%+1", "%ff", "%c3%28"] {
+            assert!(decoded(broken).is_none(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn gzip_is_taken_unless_it_is_refused() {
+        for (header, expected) in [
+            ("gzip", true),
+            ("br, gzip;q=0.5", true),
+            ("*", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.000", false),
+            ("br", false),
+            ("", false),
+        ] {
+            assert_eq!(takes_gzip(&HeaderValue::from_static(header)), expected, "{header}");
+        }
+    }
+}
