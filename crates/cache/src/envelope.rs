@@ -186,7 +186,7 @@ mod tests {
         #[test]
         fn what_is_sealed_comes_out_again(value in sealed(), name in "[a-z:]{1,20}") {
             let bytes = Bytes::from(seal(&name, &value).unwrap());
-            prop_assert_eq!(&bytes[..WIDTH], order(&value.proof.stamp).as_bytes());
+            prop_assert!(bytes.starts_with(order(&value.proof.stamp).as_bytes()));
             prop_assert_eq!(open(&name, &bytes), Some(value));
         }
 

@@ -105,12 +105,14 @@ pub(crate) struct Knowledge {
     /// When the last look that succeeded began ([`clock::now`]); 0 before the first.
     known_at: AtomicU64,
     lease: u64,
+    tags_a_generation: usize,
     mutant: Mutant,
 }
 
 impl Knowledge {
     pub(crate) fn new(lease: Duration, mutant: Mutant) -> Self {
         Self {
+            tags_a_generation: TAGS_A_GENERATION,
             facts: RwLock::new(Facts {
                 identity: 0,
                 floor: 0,
@@ -210,7 +212,7 @@ impl Knowledge {
                     }
                 }
             }
-            if facts.young.len() > TAGS_A_GENERATION {
+            if facts.young.len() > self.tags_a_generation {
                 facts.old = std::mem::take(&mut facts.young);
                 facts.base = std::mem::replace(&mut facts.young_base, look.snapshot.clone());
             }
@@ -241,5 +243,288 @@ impl Knowledge {
     fn remembered(&self) -> usize {
         let facts = self.read();
         facts.old.len() + facts.young.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_store::invalidation::Invalidation;
+    use proptest::prelude::*;
+    use proptest::strategy::ValueTree as _;
+
+    const DATABASE: &str = "one";
+    const MOST_ROWS: usize = 6;
+
+    /// PostgreSQL as far as the protocol is concerned: numbers are given out in order, transactions end in any order,
+    /// a log row becomes visible with its transaction.
+    #[derive(Default)]
+    struct Database {
+        next: u64,
+        running: Vec<(u64, Vec<u8>)>,
+        /// Committed, and not pruned.
+        log: Vec<(u64, Vec<u8>)>,
+        /// Committed, whether pruned or not: the truth.
+        history: Vec<(u64, Vec<u8>)>,
+        floor: u64,
+    }
+
+    impl Database {
+        fn snapshot(&self) -> Snapshot {
+            let mut running: Vec<u64> = self.running.iter().map(|(xid, _)| *xid).collect();
+            running.sort_unstable();
+            Snapshot {
+                xmin: running.first().copied().unwrap_or(self.next),
+                xmax: self.next,
+                running,
+            }
+        }
+
+        fn look(&self, last: &Snapshot) -> Look {
+            let news: Vec<Invalidation> = self
+                .log
+                .iter()
+                .filter(|(xid, _)| *xid >= last.xmin && !last.sees(*xid))
+                .map(|(xid, tags)| Invalidation {
+                    xid: *xid,
+                    tags: tags.iter().map(u8::to_string).collect(),
+                })
+                .collect();
+            let complete = news.len() <= MOST_ROWS;
+            Look {
+                snapshot: self.snapshot(),
+                news: if complete { news } else { Vec::new() },
+                complete,
+                identity: DATABASE.into(),
+                floor: self.floor,
+            }
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Begin(Vec<u8>),
+        Commit(prop::sample::Index),
+        Abort(prop::sample::Index),
+        Load(Vec<u8>),
+        Look,
+        /// Forget rows up to this one, whoever has seen them.
+        Prune(prop::sample::Index),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let tags = || prop::collection::vec(0_u8..5, 1..4);
+        prop_oneof![
+            4 => tags().prop_map(Step::Begin),
+            4 => any::<prop::sample::Index>().prop_map(Step::Commit),
+            1 => any::<prop::sample::Index>().prop_map(Step::Abort),
+            4 => tags().prop_map(Step::Load),
+            3 => Just(Step::Look),
+            1 => any::<prop::sample::Index>().prop_map(Step::Prune),
+        ]
+    }
+
+    /// Runs a history; the copies that were believed although a change was missing in them.
+    fn believed_wrongly(steps: Vec<Step>, tags_a_generation: usize, mutant: Mutant) -> Vec<String> {
+        let mut knowledge = Knowledge::new(Duration::from_millis(250), mutant);
+        knowledge.tags_a_generation = tags_a_generation;
+        let mut database = Database {
+            next: 3,
+            ..Database::default()
+        };
+        let mut last = Snapshot::ORIGIN;
+        let mut anew = true;
+        let mut copies: Vec<(Proof, Vec<u8>)> = Vec::new();
+        let mut wrong = Vec::new();
+        for step in steps {
+            match step {
+                Step::Begin(tags) => {
+                    database.running.push((database.next, tags));
+                    database.next += 1;
+                }
+                Step::Commit(which) if !database.running.is_empty() => {
+                    let done = database.running.remove(which.index(database.running.len()));
+                    database.log.push(done.clone());
+                    database.history.push(done);
+                }
+                Step::Abort(which) if !database.running.is_empty() => {
+                    database.running.remove(which.index(database.running.len()));
+                }
+                Step::Load(tags) => {
+                    let proof = Proof {
+                        stamp: database.snapshot(),
+                        tags: tags.iter().map(|tag| tag_hash(&tag.to_string())).collect(),
+                        identity: identity_hash(DATABASE),
+                        repeatable: true,
+                    };
+                    copies.push((proof, tags));
+                }
+                Step::Look => {
+                    let look = database.look(&last);
+                    knowledge.learn(&look, 1, anew);
+                    (last, anew) = (look.snapshot, false);
+                }
+                Step::Prune(which) if !database.log.is_empty() => {
+                    let gone: Vec<_> = database.log.drain(..=which.index(database.log.len())).collect();
+                    let newest = gone.iter().map(|(xid, _)| xid + 1).max().unwrap_or(0);
+                    database.floor = database.floor.max(newest);
+                }
+                Step::Commit(_) | Step::Abort(_) | Step::Prune(_) => {}
+            }
+            for (proof, tags) in &copies {
+                let misses = |(xid, changed): &&(u64, Vec<u8>)| {
+                    last.sees(*xid) && !proof.stamp.sees(*xid) && changed.iter().any(|tag| tags.contains(tag))
+                };
+                if let (Ok(_), Some(missed)) = (knowledge.check(proof), database.history.iter().find(misses)) {
+                    wrong.push(format!("{proof:?} lacks {missed:?}, known since {last}"));
+                }
+            }
+        }
+        wrong
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn no_copy_is_believed_that_lacks_a_known_change(
+            steps in prop::collection::vec(step(), 1..120),
+            tags_a_generation in prop_oneof![Just(1_usize), Just(2), Just(4), Just(1000)],
+        ) {
+            prop_assert_eq!(believed_wrongly(steps, tags_a_generation, Mutant::None), Vec::<String>::new());
+        }
+
+        #[test]
+        fn marks_allow_no_stamp_that_lacks_one_of_the_transactions(
+            xids in prop::collection::vec(3_u64..60, 0..20),
+            (xmin, mut offsets) in (3_u64..60, prop::collection::btree_set(0_u64..20, 0..5)),
+        ) {
+            let running: Vec<u64> = std::mem::take(&mut offsets).into_iter().map(|offset| xmin + offset).collect();
+            let stamp = Snapshot { xmin, xmax: running.last().map_or(xmin, |last| last + 1), running };
+            let mut marks = Marks::default();
+            for xid in &xids {
+                marks.add(*xid);
+            }
+            if marks.allow(&stamp, Mutant::None) {
+                prop_assert!(xids.iter().all(|xid| stamp.sees(*xid)));
+            }
+            // And the other way round, as long as nothing had to make room.
+            let distinct: std::collections::BTreeSet<_> = xids.iter().collect();
+            if distinct.len() <= NEWEST && xids.iter().all(|xid| stamp.sees(*xid)) {
+                prop_assert!(marks.allow(&stamp, Mutant::None));
+            }
+        }
+    }
+
+    #[test]
+    fn the_model_finds_a_reader_that_forgets_running_transactions() {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let strategy = prop::collection::vec(step(), 60..120);
+        let found = (0..500).any(|_| {
+            let steps = strategy.new_tree(&mut runner).unwrap().current();
+            !believed_wrongly(steps, 1000, Mutant::ForgetsRunning).is_empty()
+        });
+        assert!(found);
+    }
+
+    fn look(snapshot: &str, news: &[(u64, &[&str])]) -> Look {
+        Look {
+            snapshot: snapshot.parse().unwrap(),
+            news: news
+                .iter()
+                .map(|(xid, tags)| Invalidation {
+                    xid: *xid,
+                    tags: tags.iter().map(ToString::to_string).collect(),
+                })
+                .collect(),
+            complete: true,
+            identity: DATABASE.into(),
+            floor: 0,
+        }
+    }
+
+    fn proof(stamp: &str, tag: &str) -> Proof {
+        Proof {
+            stamp: stamp.parse().unwrap(),
+            tags: [tag_hash(tag)].into(),
+            identity: identity_hash(DATABASE),
+            repeatable: true,
+        }
+    }
+
+    #[test]
+    fn only_the_tag_that_was_invalidated_is_refused() {
+        let knowledge = Knowledge::new(Duration::from_secs(1), Mutant::None);
+        assert_eq!(
+            knowledge.check(&proof("10:10:", "a")),
+            Err(Refusal::Identity),
+            "nothing is known yet"
+        );
+        knowledge.learn(&look("12:12:", &[(11, &["a"])]), 1, true);
+        assert_eq!(knowledge.check(&proof("11:11:", "a")), Err(Refusal::Tag));
+        assert_eq!(
+            knowledge.check(&proof("11:13:11", "a")),
+            Err(Refusal::Tag),
+            "it was still running"
+        );
+        assert!(knowledge.check(&proof("12:12:", "a")).is_ok());
+        assert!(knowledge.check(&proof("10:10:", "b")).is_ok());
+    }
+
+    #[test]
+    fn a_value_of_another_database_is_refused() {
+        let knowledge = Knowledge::new(Duration::from_secs(1), Mutant::None);
+        knowledge.learn(&look("12:12:", &[]), 1, true);
+        let mut other = proof("12:12:", "a");
+        other.identity = identity_hash("another");
+        assert_eq!(knowledge.check(&other), Err(Refusal::Identity));
+    }
+
+    #[test]
+    fn what_the_log_has_forgotten_is_not_believed() {
+        let knowledge = Knowledge::new(Duration::from_secs(1), Mutant::None);
+        let mut pruned = look("30:30:", &[]);
+        pruned.floor = 20;
+        knowledge.learn(&pruned, 1, true);
+        assert_eq!(knowledge.check(&proof("19:19:", "a")), Err(Refusal::Horizon));
+        assert!(knowledge.check(&proof("20:20:", "a")).is_ok());
+    }
+
+    #[test]
+    fn after_more_than_can_be_told_only_what_saw_all_of_it_is_believed() {
+        let knowledge = Knowledge::new(Duration::from_secs(1), Mutant::None);
+        knowledge.learn(&look("12:12:", &[]), 1, true);
+        let mut flood = look("20:30:20", &[]);
+        flood.complete = false;
+        knowledge.learn(&flood, 1, false);
+        assert_eq!(knowledge.check(&proof("20:25:20", "a")), Err(Refusal::Horizon));
+        assert_eq!(knowledge.check(&proof("20:30:20,25", "a")), Err(Refusal::Horizon));
+        assert!(knowledge.check(&proof("20:30:20", "a")).is_ok());
+        assert!(knowledge.check(&proof("31:31:", "a")).is_ok());
+    }
+
+    #[test]
+    fn the_lease_ends_by_itself() {
+        let knowledge = Knowledge::new(Duration::from_nanos(250), Mutant::None);
+        assert!(!knowledge.lease_is_live(1), "nothing was seen yet");
+        knowledge.learn(&look("12:12:", &[]), 1_000, true);
+        assert!(knowledge.lease_is_live(1_000) && knowledge.lease_is_live(1_250));
+        assert!(!knowledge.lease_is_live(1_251));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut knowledge = Knowledge::new(Duration::from_secs(1), Mutant::None);
+        knowledge.tags_a_generation = 100;
+        for xid in 10..2_000_u64 {
+            let tag = format!("t{xid}");
+            knowledge.learn(
+                &look(&format!("{0}:{0}:", xid + 1), &[(xid, &[tag.as_str()])]),
+                xid,
+                xid == 10,
+            );
+        }
+        assert!(knowledge.remembered() <= 202, "{}", knowledge.remembered());
+        assert_eq!(knowledge.check(&proof("15:15:", "t20")), Err(Refusal::Horizon));
+        assert!(knowledge.check(&proof("2000:2000:", "t20")).is_ok());
     }
 }

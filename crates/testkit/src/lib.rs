@@ -6,6 +6,8 @@
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
 mod database;
+mod redis;
 mod server;
 
 pub use database::TestDb;
+pub use redis::{Contents, TestRedis};

@@ -1,0 +1,342 @@
+//! Everything goes wrong at once, and no reader sees an old price; then rules of the protocol are broken one by one,
+//! and each time a reader does, so that we know that this test would notice.
+//!
+//! Three nodes with a copy of everything, one Redis, one PostgreSQL. Writers raise the prices of a few hot games, some
+//! holding their transaction open before they commit. Readers ask any node. Meanwhile loads take long, so that their
+//! values arrive late; nodes stand still; Redis is killed, frozen, and gets old contents written back; the connections
+//! that wake nodes are cut.
+//!
+//! The judgement has no tolerance that a slow machine could use up: a price is a version number, and when it was
+//! confirmed is noted after the commit was acknowledged. A read that began at `t` has to contain every version that was
+//! confirmed before `t - X`. Both times err on the side of the reader.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use common::{insert_games, number, pool, read_price, with_redis};
+use lockstep_cache::{Cache, Config, Mutant, Payload};
+use lockstep_domain::{CacheKey, GameId};
+use lockstep_store::{Stamped, StoreError};
+use lockstep_testkit::{TestDb, TestRedis};
+use sqlx::{PgPool, Row as _};
+
+const NODES: usize = 3;
+const READERS: usize = 24;
+const WRITERS: usize = 4;
+const GAMES: i32 = 64;
+const X: Duration = Duration::from_millis(250);
+/// How long the protocol has to stand it.
+const LONG: Duration = Duration::from_secs(15);
+/// How long a broken rule may stay unnoticed; it is noticed within a few seconds.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What is wrong with the reader, if anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Broken {
+    Nothing,
+    Rule(Mutant),
+    /// The stamp is taken after the data it stands for.
+    StampAfterData,
+}
+
+/// One game: which version was confirmed when.
+#[derive(Default)]
+struct History(Mutex<Vec<(Instant, i64)>>);
+
+impl History {
+    fn confirm(&self, version: i64) {
+        let mut history = self.0.lock().unwrap();
+        history.push((Instant::now(), version));
+    }
+
+    /// The newest version that was confirmed before `time`.
+    fn confirmed_before(&self, time: Instant) -> i64 {
+        let history = self.0.lock().unwrap();
+        let before = history.iter().filter(|(at, _)| *at < time);
+        before.map(|(_, version)| *version).max().unwrap_or(1)
+    }
+}
+
+struct Chaos {
+    broken: Broken,
+    db: TestDb,
+    reads: PgPool,
+    writes: PgPool,
+    caches: Vec<Cache>,
+    games: Vec<GameId>,
+    histories: Vec<History>,
+    stop: AtomicBool,
+    answers: AtomicU64,
+    versions: AtomicU64,
+    /// Reads that lacked a confirmed version, and the oldest answer among them.
+    violations: AtomicU64,
+    first: Mutex<Option<String>>,
+}
+
+fn chance(percent: u32) -> bool {
+    rand::random_range(0..100) < percent
+}
+
+fn up_to(ms: u64) -> Duration {
+    Duration::from_millis(rand::random_range(0..=ms))
+}
+
+/// One price; a quarter of the loads take long after they have read it.
+async fn load(reads: PgPool, game: GameId, broken: Broken) -> Result<Stamped<Payload>, StoreError> {
+    let mut loaded = read_price(reads.clone(), game).await?;
+    if chance(25) {
+        tokio::time::sleep(up_to(800)).await;
+    }
+    if broken == Broken::StampAfterData {
+        let stamp: String = sqlx::query("select pg_current_snapshot()::text")
+            .fetch_one(&reads)
+            .await?
+            .try_get(0)?;
+        loaded.stamp = stamp.parse().unwrap();
+    }
+    Ok(loaded)
+}
+
+impl Chaos {
+    fn over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    async fn read_on(&self, node: usize) {
+        while !self.over() {
+            // The pace of the crowd, so that two cores also have time for PostgreSQL.
+            tokio::time::sleep(up_to(4)).await;
+            let which = rand::random_range(0..self.games.len());
+            let (game, reads, broken) = (self.games[which], self.reads.clone(), self.broken);
+            let began = Instant::now();
+            let answer = self.caches[node]
+                .read(CacheKey::Game(game), move |_| load(reads, game, broken))
+                .await;
+            // Being told to try again is no lie.
+            let Ok(entry) = answer else { continue };
+            self.answers.fetch_add(1, Ordering::Relaxed);
+            let seen = number(&entry).unwrap();
+            let Some(limit) = began.checked_sub(X) else { continue };
+            let confirmed = self.histories[which].confirmed_before(limit);
+            if seen < confirmed {
+                self.violations.fetch_add(1, Ordering::Relaxed);
+                self.first.lock().unwrap().get_or_insert_with(|| {
+                    format!("node {node} served version {seen} of game {which}; {confirmed} was confirmed more than {X:?} before: {entry:?}")
+                });
+            }
+        }
+    }
+
+    async fn write_on(&self) -> Result<(), sqlx::Error> {
+        while !self.over() {
+            tokio::time::sleep(up_to(40)).await;
+            let which = rand::random_range(0..self.games.len());
+            let mut tx = self.writes.begin().await?;
+            let price: i64 =
+                sqlx::query_scalar("update games set price = price + 1 where id = $1 returning price::bigint")
+                    .bind(self.games[which].0)
+                    .fetch_one(&mut *tx)
+                    .await?;
+            if chance(10) {
+                tokio::time::sleep(up_to(120)).await;
+            }
+            tx.commit().await?;
+            self.histories[which].confirm(price);
+            self.versions.fetch_add(1, Ordering::Relaxed);
+            if self.broken == Broken::Rule(Mutant::CacheAside) {
+                let name = CacheKey::Game(self.games[which]).name();
+                self.caches[0].drop_keys(&[name]).await.ok();
+            }
+        }
+        Ok(())
+    }
+
+    /// A node that stands still for longer than its lease, again and again.
+    async fn stand_still(&self, node: usize) {
+        while !self.over() {
+            tokio::time::sleep(up_to(1000)).await;
+            self.caches[node]
+                .stand_still(Duration::from_millis(50) + up_to(850))
+                .await;
+        }
+    }
+
+    async fn cut_listeners(&self) {
+        while !self.over() {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            self.db
+                .execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query ilike 'listen%'")
+                .await;
+        }
+    }
+
+    /// Old contents, death and stupor, in turn.
+    async fn torment(&self, redis: &mut TestRedis) {
+        let mut old = redis.contents().await;
+        for turn in 0.. {
+            let pause = Instant::now() + Duration::from_millis(1200);
+            while Instant::now() < pause {
+                if self.over() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            match turn % 4 {
+                0 | 2 => {
+                    let now = redis.contents().await;
+                    redis.write_back(&old).await;
+                    old = now;
+                }
+                1 => {
+                    redis.kill();
+                    tokio::time::sleep(Duration::from_millis(700)).await;
+                    redis.restart_same_port().await;
+                    redis.write_back(&old).await;
+                }
+                _ => {
+                    redis.freeze();
+                    tokio::time::sleep(Duration::from_millis(700)).await;
+                    redis.thaw();
+                }
+            }
+        }
+    }
+}
+
+/// Runs for `time`, or until a violation shows when there is something broken.
+async fn run(broken: Broken, time: Duration) -> Arc<Chaos> {
+    let db = TestDb::new().await;
+    let mut redis = TestRedis::start().await;
+    let games = insert_games(&db, GAMES).await;
+    let mut caches = Vec::new();
+    for _ in 0..NODES {
+        let config = Config {
+            lease: X,
+            mutant: match broken {
+                Broken::Rule(mutant) => mutant,
+                Broken::Nothing | Broken::StampAfterData => Mutant::None,
+            },
+            ..with_redis(&redis.url())
+        };
+        caches.push(Cache::start(db.store.clone(), config).await);
+    }
+    let chaos = Arc::new(Chaos {
+        broken,
+        reads: pool(db.url(), 16),
+        writes: pool(db.url(), u32::try_from(WRITERS).unwrap()),
+        db,
+        caches,
+        histories: games.iter().map(|_| History::default()).collect(),
+        games,
+        stop: AtomicBool::new(false),
+        answers: AtomicU64::new(0),
+        versions: AtomicU64::new(0),
+        violations: AtomicU64::new(0),
+        first: Mutex::new(None),
+    });
+    let mut tasks = tokio::task::JoinSet::new();
+    for reader in 0..READERS {
+        let chaos = Arc::clone(&chaos);
+        tasks.spawn(async move { chaos.read_on(reader % NODES).await });
+    }
+    for _ in 0..WRITERS {
+        let chaos = Arc::clone(&chaos);
+        tasks.spawn(async move { chaos.write_on().await.unwrap() });
+    }
+    // A plain cache has no poller that could stand still, and it is wrong without any other trouble.
+    if broken != Broken::Rule(Mutant::CacheAside) {
+        for node in 0..NODES {
+            let chaos = Arc::clone(&chaos);
+            tasks.spawn(async move { chaos.stand_still(node).await });
+        }
+        let listeners = Arc::clone(&chaos);
+        tasks.spawn(async move { listeners.cut_listeners().await });
+        let redis_and = Arc::clone(&chaos);
+        tasks.spawn(async move { redis_and.torment(&mut redis).await });
+    }
+    let end = Instant::now() + time;
+    while Instant::now() < end && (broken == Broken::Nothing || chaos.violations.load(Ordering::Relaxed) == 0) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    chaos.stop.store(true, Ordering::Relaxed);
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+    for cache in &chaos.caches {
+        cache.shutdown().await;
+    }
+    chaos
+}
+
+async fn is_noticed(broken: Broken) {
+    let began = Instant::now();
+    let chaos = run(broken, LIMIT).await;
+    println!(
+        "{broken:?}: {} violations in {} answers and {} versions after {:?}",
+        chaos.violations.load(Ordering::Relaxed),
+        chaos.answers.load(Ordering::Relaxed),
+        chaos.versions.load(Ordering::Relaxed),
+        began.elapsed()
+    );
+    assert!(
+        chaos.violations.load(Ordering::Relaxed) > 0,
+        "{broken:?} stays unnoticed"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_reader_is_served_a_value_older_than_the_lease_whatever_happens() {
+    let chaos = run(Broken::Nothing, LONG).await;
+    let mut total = lockstep_cache::Counters::default();
+    for cache in &chaos.caches {
+        let counters = cache.status().counters;
+        println!("{counters:?}");
+        total.l1_hits += counters.l1_hits;
+        total.redis_hits += counters.redis_hits;
+        total.refused_tag += counters.refused_tag;
+        total.refused_lease += counters.refused_lease;
+        total.violations += counters.violations;
+    }
+    let answers = chaos.answers.load(Ordering::Relaxed);
+    println!("{answers} answers, {} versions", chaos.versions.load(Ordering::Relaxed));
+    assert_eq!(
+        chaos.violations.load(Ordering::Relaxed),
+        0,
+        "{:?}",
+        chaos.first.lock().unwrap()
+    );
+    assert_eq!(
+        total.violations, 0,
+        "the observer found a difference that no invalidation explains"
+    );
+    // The run was about something: all tiers served and refused, and prices changed.
+    assert!(
+        total.l1_hits > 0 && total.redis_hits > 0 && total.refused_tag > 0 && total.refused_lease > 0,
+        "{total:?}"
+    );
+    assert!(chaos.versions.load(Ordering::Relaxed) > 0 && answers > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_forgets_running_transactions_is_noticed() {
+    is_noticed(Broken::Rule(Mutant::ForgetsRunning)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_without_a_lease_is_noticed() {
+    is_noticed(Broken::Rule(Mutant::NoLease)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stamp_taken_after_the_data_is_noticed() {
+    is_noticed(Broken::StampAfterData).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cache_that_is_only_deleted_from_is_noticed() {
+    is_noticed(Broken::Rule(Mutant::CacheAside)).await;
+}

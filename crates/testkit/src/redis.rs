@@ -1,0 +1,265 @@
+//! A Redis of a test's own, which may be killed, frozen and emptied without anybody else noticing.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+
+/// How long a server may take to answer after its start, on a busy machine.
+const START: Duration = Duration::from_secs(20);
+
+/// A `redis-server` on a port of its own of 127.0.0.1, that writes nothing to disk; killed with the value.
+#[derive(Debug)]
+pub struct TestRedis {
+    binary: PathBuf,
+    port: u16,
+    server: Option<Child>,
+}
+
+/// All keys with their values, as `DUMP` gives them.
+#[derive(Debug, Clone, Default)]
+pub struct Contents(Vec<(Vec<u8>, Vec<u8>)>);
+
+impl Contents {
+    /// How many keys.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// No key at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl TestRedis {
+    /// A new, empty server. The binary is what `LOCKSTEP_REDIS_BIN` names, or `redis-server` on the `PATH`.
+    pub async fn start() -> Self {
+        let binary = binary();
+        // The port is free when it is chosen; whoever takes it in between is noticed and another one chosen.
+        for _ in 0..20 {
+            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+                .and_then(|listener| listener.local_addr())
+                .expect("a free port")
+                .port();
+            let mut redis = Self {
+                binary: binary.clone(),
+                port,
+                server: None,
+            };
+            if redis.spawn().await {
+                return redis;
+            }
+        }
+        panic!("redis-server does not start on any port");
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// Ends it at once, as `kill -9` does; what it held is lost.
+    pub fn kill(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.kill().expect("kill redis-server");
+            server.wait().expect("wait for redis-server");
+        }
+    }
+
+    /// Starts it again after [`kill`](Self::kill), empty, where clients look for it.
+    pub async fn restart_same_port(&mut self) {
+        self.kill();
+        assert!(
+            self.spawn().await,
+            "redis-server does not come back on port {}",
+            self.port
+        );
+    }
+
+    /// Stops it without ending it: it accepts connections and answers nothing.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    /// Removes everything.
+    pub async fn flush(&self) {
+        let mut connection = self.connect().await;
+        redis::cmd("FLUSHALL")
+            .query_async::<()>(&mut connection)
+            .await
+            .expect("FLUSHALL");
+    }
+
+    /// All that it holds.
+    pub async fn contents(&self) -> Contents {
+        let mut connection = self.connect().await;
+        let keys: Vec<Vec<u8>> = redis::cmd("KEYS")
+            .arg("*")
+            .query_async(&mut connection)
+            .await
+            .expect("KEYS");
+        let mut contents = Vec::with_capacity(keys.len());
+        for key in keys {
+            let value: Option<Vec<u8>> = redis::cmd("DUMP")
+                .arg(&key)
+                .query_async(&mut connection)
+                .await
+                .expect("DUMP");
+            // A key may expire in between.
+            contents.extend(value.map(|value| (key, value)));
+        }
+        Contents(contents)
+    }
+
+    /// Writes `contents` over whatever is there, as restoring an old backup does.
+    pub async fn write_back(&self, contents: &Contents) {
+        let mut connection = self.connect().await;
+        for (key, value) in &contents.0 {
+            redis::cmd("RESTORE")
+                .arg(key)
+                .arg(0)
+                .arg(value)
+                .arg("REPLACE")
+                .query_async::<()>(&mut connection)
+                .await
+                .expect("RESTORE");
+        }
+    }
+
+    /// Names of all keys, sorted.
+    pub async fn keys(&self) -> Vec<String> {
+        let mut connection = self.connect().await;
+        let mut keys: Vec<String> = redis::cmd("KEYS")
+            .arg("*")
+            .query_async(&mut connection)
+            .await
+            .expect("KEYS");
+        keys.sort();
+        keys
+    }
+
+    /// What stands under `key`.
+    pub async fn get(&self, key: &str) -> Option<Vec<u8>> {
+        let mut connection = self.connect().await;
+        redis::cmd("GET")
+            .arg(key)
+            .query_async(&mut connection)
+            .await
+            .expect("GET")
+    }
+
+    /// Writes bytes under `key`, whatever they are.
+    pub async fn set(&self, key: &str, value: &[u8]) {
+        let mut connection = self.connect().await;
+        redis::cmd("SET")
+            .arg(key)
+            .arg(value)
+            .query_async::<()>(&mut connection)
+            .await
+            .expect("SET");
+    }
+
+    /// How long `key` has left to live, in milliseconds; negative as `PTTL` defines it.
+    pub async fn ttl_ms(&self, key: &str) -> i64 {
+        let mut connection = self.connect().await;
+        redis::cmd("PTTL")
+            .arg(key)
+            .query_async(&mut connection)
+            .await
+            .expect("PTTL")
+    }
+
+    async fn connect(&self) -> MultiplexedConnection {
+        redis::Client::open(self.url())
+            .expect("address of the test's Redis")
+            .get_multiplexed_async_connection()
+            .await
+            .expect("connection to the test's Redis")
+    }
+
+    /// Whether the server runs and answers on its port, rather than somebody else's.
+    async fn spawn(&mut self) -> bool {
+        let server = Command::new(&self.binary)
+            .args([
+                "--port",
+                &self.port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ])
+            .args(["--daemonize", "no", "--loglevel", "warning", "--databases", "1"])
+            .current_dir(std::env::temp_dir())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{} does not start: {error}", self.binary.display()));
+        let pid = server.id();
+        self.server = Some(server);
+        let deadline = Instant::now() + START;
+        while Instant::now() < deadline {
+            let exited = self
+                .server
+                .as_mut()
+                .is_some_and(|server| server.try_wait().expect("redis-server").is_some());
+            if exited {
+                self.server = None;
+                return false;
+            }
+            if self.answers_as(pid).await {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("redis-server on port {} does not answer", self.port);
+    }
+
+    async fn answers_as(&self, pid: u32) -> bool {
+        let client = redis::Client::open(self.url()).expect("address of the test's Redis");
+        let Ok(mut connection) = client.get_multiplexed_async_connection().await else {
+            return false;
+        };
+        let info: Result<String, _> = redis::cmd("INFO").arg("server").query_async(&mut connection).await;
+        info.is_ok_and(|info| info.lines().any(|line| line.trim() == format!("process_id:{pid}")))
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.server.as_ref().expect("the test's Redis runs").id();
+        // The shell's own `kill`: a minimal system has no other.
+        let status = Command::new("sh")
+            .args(["-c", &format!("kill -{signal} {pid}")])
+            .status()
+            .expect("sh");
+        assert!(status.success(), "kill -{signal} {pid}");
+    }
+}
+
+impl Drop for TestRedis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("LOCKSTEP_REDIS_BIN") {
+        return path.into();
+    }
+    std::env::var_os("PATH")
+        .and_then(|path| {
+            std::env::split_paths(&path)
+                .map(|folder| folder.join("redis-server"))
+                .find(|file| Path::is_file(file))
+        })
+        .expect("redis-server is needed: install it (Debian: apt-get install redis-server) or name it in LOCKSTEP_REDIS_BIN")
+}
