@@ -128,7 +128,8 @@ struct Measured {
 fn main() -> Result<()> {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
-        .with_env_filter("warn")
+        .with_env_filter("warn,sqlx=error")
+        .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
     // As `lockstep` builds its own.

@@ -44,16 +44,14 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
         let first = synchronise(&database.store, &client, NO_LIMIT).await?;
         ensure!(
             first.counts.created == i32::try_from(products)?,
-            "created {} games",
-            first.counts.created
+            "not every product became a game: {first}"
         );
         firsts.push(taken(&first));
         calls.push(f64::from(first.calls));
         let second = synchronise(&database.store, &client, NO_LIMIT).await?;
         ensure!(
             second.counts.updated == 0,
-            "{} games changed by themselves",
-            second.counts.updated
+            "games changed by themselves: {second}"
         );
         seconds.push(taken(&second));
         say(&format!(

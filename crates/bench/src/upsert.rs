@@ -33,7 +33,7 @@ const PLAIN: &str = "
            i.short_description, i.price, i.original_price, i.discount, coalesce(i.image, '/'), i.images, i.depth > 0,
            i.depth > 0, i.depth, now(), coalesce(i.release_date, now()), i.age_rating, i.multiplayer,
            i.activation_service, i.region, i.publisher, i.developer, i.languages, i.requirements
-      from json_to_recordset($1) as i
+      from jsonb_to_recordset($1) as i
            (g2a_product_id text, title text, description text, short_description text, price numeric(12,2),
             original_price numeric(12,2), discount integer, image text, images text[], depth smallint,
             release_date timestamptz, age_rating text, multiplayer boolean, activation_service text, region text,
