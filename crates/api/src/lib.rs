@@ -109,10 +109,9 @@ pub fn router(state: ApiState) -> Router {
     let edge = edge::Shared::new(&state.settings);
     let state = Arc::new(state);
     let wrap = |router: Router<Arc<ApiState>>, (path, methods): (&'static str, MethodRouter<Arc<ApiState>>)| {
-        let methods = methods.fallback(error::wrong_method).layer(edge.layer(path));
-        router.route(path, methods)
+        router.route(path, methods.layer(edge.layer(path)))
     };
-    let api = api_routes().into_iter().fold(Router::new(), wrap);
+    let api = api_routes().into_iter().map(only).fold(Router::new(), wrap);
     let no_route = ["/api", "/api/", "/api/{*rest}"]
         .into_iter()
         .map(|path| (path, any(error::no_route)));
@@ -121,13 +120,18 @@ pub fn router(state: ApiState) -> Router {
         .layer(map_response(docs::let_the_page_run))
         .layer(CompressionLayer::new())
         .layer(edge.layer("/api/docs"));
-    let service = service_routes().into_iter().fold(Router::new(), wrap);
+    let service = service_routes().into_iter().map(only).fold(Router::new(), wrap);
     Router::new()
         .nest("/api", api.clone())
         .merge(api)
         .merge(docs)
         .merge(service)
         .with_state(state)
+}
+
+/// Refuses every method but the route's own.
+fn only<'p>((path, methods): (&'p str, MethodRouter<Arc<ApiState>>)) -> (&'p str, MethodRouter<Arc<ApiState>>) {
+    (path, methods.fallback(error::wrong_method))
 }
 
 /// Every documented route under `/api`.

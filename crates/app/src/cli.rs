@@ -37,15 +37,19 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  lockstep serve --bind 0.0.0.0:8080")]
     Serve,
     /// Run pages and API only; another process does the work
-    #[command(after_help = "Example:\n  lockstep web --database-url postgres://lockstep@db/lockstep --redis-url redis://cache")]
+    #[command(
+        after_help = "Example:\n  lockstep web --database-url postgres://lockstep@db/lockstep --redis-url redis://cache"
+    )]
     Web,
     /// Do the work only: synchronisation, stock checks, cache upkeep
     #[command(after_help = "Example:\n  lockstep worker --database-url postgres://lockstep@db/lockstep")]
     Worker,
     /// Bring the catalogue in line with G2A: what changed, or everything
-    #[command(after_help = "Examples:\n  lockstep sync                 what changed since the last time\n  \
+    #[command(
+        after_help = "Examples:\n  lockstep sync                 what changed since the last time\n  \
                             lockstep sync --full          everything; also withdraws what is gone\n  \
-                            lockstep sync --product 10000000024005")]
+                            lockstep sync --product 10000000024005"
+    )]
     Sync {
         /// Every product, and withdraw what G2A no longer has
         #[arg(long, conflicts_with = "product")]
@@ -78,7 +82,7 @@ pub(crate) enum Command {
         listen: std::net::SocketAddr,
         /// How many made-up games
         #[arg(long, default_value_t = 12_000, value_name = "COUNT", conflicts_with = "catalogue")]
-        games: usize,
+        games: u64,
         /// A real export instead: a file with G2A's product pages
         #[arg(long, value_name = "FILE")]
         catalogue: Option<PathBuf>,
@@ -109,7 +113,10 @@ mod tests {
 
     #[test]
     fn every_command_shows_an_example() {
-        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+        for command in Cli::command()
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set())
+        {
             let help = command.clone().render_long_help().to_string();
             assert!(help.contains("Example"), "{} has no example", command.get_name());
         }

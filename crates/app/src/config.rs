@@ -22,7 +22,13 @@ use serde::{Deserialize, Serialize};
 #[command(next_help_heading = "Settings (also as environment variables and in lockstep.toml)")]
 pub(crate) struct Settings {
     /// PostgreSQL, `postgres://user:password@host/database`. Default: a private one in the data folder
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true, value_name = "URL")]
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        global = true,
+        value_name = "URL"
+    )]
     pub(crate) database_url: Option<String>,
     /// Redis, `redis://host:6379`. Default: no Redis, the in-process cache only
     #[arg(long, env = "REDIS_URL", hide_env_values = true, global = true, value_name = "URL")]
@@ -31,7 +37,13 @@ pub(crate) struct Settings {
     #[arg(long, env = "LOCKSTEP_REDIS_PREFIX", global = true, value_name = "TEXT")]
     pub(crate) redis_prefix: Option<String>,
     /// `development` or `production`; production has no silent defaults
-    #[arg(long = "environment", id = "lockstep_env", env = "LOCKSTEP_ENV", global = true, value_name = "NAME")]
+    #[arg(
+        long = "environment",
+        id = "lockstep_env",
+        env = "LOCKSTEP_ENV",
+        global = true,
+        value_name = "NAME"
+    )]
     pub(crate) lockstep_env: Option<String>,
     /// Address to listen on. Default: 127.0.0.1:8080
     #[arg(long, env = "LOCKSTEP_BIND", global = true, value_name = "ADDRESS:PORT")]
@@ -49,13 +61,31 @@ pub(crate) struct Settings {
     #[arg(long, env = "G2A_API_URL", global = true, value_name = "URL")]
     pub(crate) g2a_api_url: Option<String>,
     /// G2A client id ("API hash")
-    #[arg(long, env = "G2A_API_HASH", hide_env_values = true, global = true, value_name = "TEXT")]
+    #[arg(
+        long,
+        env = "G2A_API_HASH",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
     pub(crate) g2a_api_hash: Option<String>,
     /// E-mail address of the G2A account
-    #[arg(long, env = "G2A_API_EMAIL", hide_env_values = true, global = true, value_name = "EMAIL")]
+    #[arg(
+        long,
+        env = "G2A_API_EMAIL",
+        hide_env_values = true,
+        global = true,
+        value_name = "EMAIL"
+    )]
     pub(crate) g2a_api_email: Option<String>,
     /// G2A client secret
-    #[arg(long, env = "G2A_API_SECRET", hide_env_values = true, global = true, value_name = "TEXT")]
+    #[arg(
+        long,
+        env = "G2A_API_SECRET",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
     pub(crate) g2a_api_secret: Option<String>,
     /// `hash` (header made of hash, e-mail and secret) or `oauth` (bearer token for hash and secret). Default: hash
     #[arg(long, env = "G2A_AUTH", global = true, value_name = "FORM")]
@@ -73,7 +103,13 @@ pub(crate) struct Settings {
     #[arg(long, env = "CORS_ORIGINS", global = true, value_name = "LIST")]
     pub(crate) cors_origins: Option<String>,
     /// What to log, in tracing's filter language. Default: info
-    #[arg(long = "log", id = "rust_log", env = "RUST_LOG", global = true, value_name = "FILTER")]
+    #[arg(
+        long = "log",
+        id = "rust_log",
+        env = "RUST_LOG",
+        global = true,
+        value_name = "FILTER"
+    )]
     pub(crate) rust_log: Option<String>,
 }
 
@@ -123,7 +159,11 @@ pub(crate) const FILE: &str = "lockstep.toml";
 
 impl Settings {
     /// These settings over those of the file.
-    pub(crate) fn over_file(self, file: Option<&Path>, matches: &ArgMatches) -> Result<(Self, BTreeMap<String, Source>)> {
+    pub(crate) fn over_file(
+        self,
+        file: Option<&Path>,
+        matches: &ArgMatches,
+    ) -> Result<(Self, BTreeMap<String, Source>)> {
         let mut sources = BTreeMap::new();
         let mut merged = toml::Table::new();
         let path = file.unwrap_or_else(|| Path::new(FILE));
@@ -174,7 +214,9 @@ impl Config {
         }
         let basis: PriceBasis = match settings.g2a_price_basis.as_deref() {
             None => PriceBasis::default(),
-            Some(text) => text.parse().map_err(|expected| anyhow!("G2A_PRICE_BASIS is {text:?}; {expected}"))?,
+            Some(text) => text
+                .parse()
+                .map_err(|expected| anyhow!("G2A_PRICE_BASIS is {text:?}; {expected}"))?,
         };
         let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{bind}"));
         let config = Self {
@@ -215,14 +257,21 @@ impl Config {
         ];
         let missing: Vec<&str> = needed.iter().filter(|(_, set)| !set).map(|(name, _)| *name).collect();
         if !missing.is_empty() {
-            bail!("LOCKSTEP_ENV is production, which has no silent defaults; set {}", missing.join(", "));
+            bail!(
+                "LOCKSTEP_ENV is production, which has no silent defaults; set {}",
+                missing.join(", ")
+            );
         }
         Ok(())
     }
 }
 
 fn supplier(settings: &Settings) -> Result<Supplier> {
-    let given = [&settings.g2a_api_hash, &settings.g2a_api_email, &settings.g2a_api_secret];
+    let given = [
+        &settings.g2a_api_hash,
+        &settings.g2a_api_email,
+        &settings.g2a_api_secret,
+    ];
     let Some(url) = settings.g2a_api_url.clone() else {
         if given.iter().any(|value| value.is_some()) {
             bail!("G2A credentials are set, but G2A_API_URL is not (https://api.g2a.com/v1, or the sandbox's address)");
@@ -236,10 +285,18 @@ fn supplier(settings: &Settings) -> Result<Supplier> {
     let hash = SecretText::new(need(&settings.g2a_api_hash, "G2A_API_HASH")?);
     let secret = SecretText::new(need(&settings.g2a_api_secret, "G2A_API_SECRET")?);
     let auth = match settings.g2a_auth.as_deref() {
-        None | Some("hash") => Auth::Hash { api_hash: hash, email: need(&settings.g2a_api_email, "G2A_API_EMAIL")?, secret },
+        None | Some("hash") => Auth::Hash {
+            api_hash: hash,
+            email: need(&settings.g2a_api_email, "G2A_API_EMAIL")?,
+            secret,
+        },
         Some("oauth") => {
             let host = url.strip_suffix("/v1").unwrap_or(&url);
-            Auth::OAuth { token_url: format!("{host}/oauth/token"), client_id: hash, client_secret: secret }
+            Auth::OAuth {
+                token_url: format!("{host}/oauth/token"),
+                client_id: hash,
+                client_secret: secret,
+            }
         }
         Some(other) => bail!("G2A_AUTH is {other:?}; it has to be hash or oauth"),
     };
@@ -251,7 +308,9 @@ where
     T::Err: std::fmt::Display,
 {
     let text = value.unwrap_or(default);
-    text.trim().parse().map_err(|error| anyhow!("{name} is {text:?}: {error}"))
+    text.trim()
+        .parse()
+        .map_err(|error| anyhow!("{name} is {text:?}: {error}"))
 }
 
 /// Every setting with its value (secrets masked) and source, in the order of the help.
@@ -261,7 +320,9 @@ fn shown(settings: &Settings, sources: &BTreeMap<String, Source>) -> Result<Vec<
     let mut rows = Vec::new();
     for arg in names.get_arguments() {
         let name = arg.get_id().as_str();
-        let variable = arg.get_env().map_or_else(|| name.to_uppercase(), |env| env.to_string_lossy().into_owned());
+        let variable = arg
+            .get_env()
+            .map_or_else(|| name.to_uppercase(), |env| env.to_string_lossy().into_owned());
         let source = sources.get(name).copied().unwrap_or(Source::Default);
         let value = match values.get(name).and_then(toml::Value::as_str) {
             Some(_) if SECRET.contains(&name) => "********".to_owned(),
@@ -282,7 +343,10 @@ mod tests {
     }
 
     fn refused(settings: &Settings) -> String {
-        resolve(settings).err().map(|error| error.to_string()).unwrap_or_default()
+        resolve(settings)
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
     }
 
     #[test]
@@ -296,34 +360,88 @@ mod tests {
 
     #[test]
     fn production_names_every_variable_that_is_missing() {
-        let message = refused(&Settings { lockstep_env: Some("production".into()), ..Settings::default() });
-        for name in ["DATABASE_URL", "LOCKSTEP_PUBLIC_URL", "G2A_API_URL", "G2A_API_HASH", "G2A_API_EMAIL", "G2A_API_SECRET"] {
+        let message = refused(&Settings {
+            lockstep_env: Some("production".into()),
+            ..Settings::default()
+        });
+        for name in [
+            "DATABASE_URL",
+            "LOCKSTEP_PUBLIC_URL",
+            "G2A_API_URL",
+            "G2A_API_HASH",
+            "G2A_API_EMAIL",
+            "G2A_API_SECRET",
+        ] {
             assert!(message.contains(name), "{name} in {message}");
         }
     }
 
     #[test]
     fn half_a_g2a_account_is_refused() {
-        let url_only = Settings { g2a_api_url: Some("https://api.example/v1".into()), ..Settings::default() };
+        let url_only = Settings {
+            g2a_api_url: Some("https://api.example/v1".into()),
+            ..Settings::default()
+        };
         assert!(refused(&url_only).contains("G2A_API_HASH"));
-        let secret_only = Settings { g2a_api_secret: Some("s".into()), ..Settings::default() };
+        let secret_only = Settings {
+            g2a_api_secret: Some("s".into()),
+            ..Settings::default()
+        };
         assert!(refused(&secret_only).contains("G2A_API_URL"));
     }
 
     #[test]
     fn a_wrong_value_is_refused_by_the_name_of_its_variable() {
-        assert!(refused(&Settings { bind: Some("8080".into()), ..Settings::default() }).contains("LOCKSTEP_BIND"));
-        assert!(refused(&Settings { g2a_markup_percent: Some("-1".into()), ..Settings::default() }).contains("G2A_MARKUP_PERCENT"));
-        assert!(refused(&Settings { g2a_price_basis: Some("cheapest".into()), ..Settings::default() }).contains("G2A_PRICE_BASIS"));
-        assert!(refused(&Settings { lockstep_env: Some("prod".into()), ..Settings::default() }).contains("LOCKSTEP_ENV"));
-        assert!(refused(&Settings { g2a_rate_per_minute: Some("0".into()), ..Settings::default() }).contains("G2A_RATE_PER_MINUTE"));
+        assert!(
+            refused(&Settings {
+                bind: Some("8080".into()),
+                ..Settings::default()
+            })
+            .contains("LOCKSTEP_BIND")
+        );
+        assert!(
+            refused(&Settings {
+                g2a_markup_percent: Some("-1".into()),
+                ..Settings::default()
+            })
+            .contains("G2A_MARKUP_PERCENT")
+        );
+        assert!(
+            refused(&Settings {
+                g2a_price_basis: Some("cheapest".into()),
+                ..Settings::default()
+            })
+            .contains("G2A_PRICE_BASIS")
+        );
+        assert!(
+            refused(&Settings {
+                lockstep_env: Some("prod".into()),
+                ..Settings::default()
+            })
+            .contains("LOCKSTEP_ENV")
+        );
+        assert!(
+            refused(&Settings {
+                g2a_rate_per_minute: Some("0".into()),
+                ..Settings::default()
+            })
+            .contains("G2A_RATE_PER_MINUTE")
+        );
     }
 
     #[test]
     fn secrets_are_masked() {
-        let settings = Settings { database_url: Some("postgres://u:hunter2@h/d".into()), ..Settings::default() };
+        let settings = Settings {
+            database_url: Some("postgres://u:hunter2@h/d".into()),
+            ..Settings::default()
+        };
         let config = resolve(&settings).unwrap();
         assert!(config.shown.iter().all(|(_, value, _)| !value.contains("hunter2")));
-        assert!(config.shown.iter().any(|(name, value, _)| name == "DATABASE_URL" && value == "********"));
+        assert!(
+            config
+                .shown
+                .iter()
+                .any(|(name, value, _)| name == "DATABASE_URL" && value == "********")
+        );
     }
 }

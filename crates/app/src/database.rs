@@ -27,10 +27,17 @@ pub(crate) struct Database {
 impl Database {
     /// Finds or starts the database. Does not touch the schema.
     pub(crate) async fn open(config: &Config, how: Use) -> Result<Self> {
-        let options = Options { application_name: "lockstep".into(), ..Options::default() };
+        let options = Options {
+            application_name: "lockstep".into(),
+            ..Options::default()
+        };
         if let Some(url) = &config.database_url {
             let store = Store::new(url, &options).context("DATABASE_URL")?;
-            return Ok(Self { store, place: "DATABASE_URL".into(), private: None });
+            return Ok(Self {
+                store,
+                place: "DATABASE_URL".into(),
+                private: None,
+            });
         }
         let (data_dir, pg_bin) = (config.data_dir.clone(), config.pg_bin.clone());
         // Starting takes about a second and blocks.
@@ -38,9 +45,16 @@ impl Database {
             if how == Use::Join
                 && let Some(running) = Postgres::attach(&data_dir)?
             {
-                return Ok((None, running.connection_string(), format!("{} (in use by a running store)", data_dir.display())));
+                return Ok((
+                    None,
+                    running.connection_string(),
+                    format!("{} (in use by a running store)", data_dir.display()),
+                ));
             }
-            let options = lockstep_embedded::Options { bin_dir: pg_bin, ..lockstep_embedded::Options::new(&data_dir) };
+            let options = lockstep_embedded::Options {
+                bin_dir: pg_bin,
+                ..lockstep_embedded::Options::new(&data_dir)
+            };
             let postgres = Postgres::start(&options)?;
             let (url, place) = (postgres.connection_string(), postgres.cluster().display().to_string());
             Ok((Some(postgres), url, place))
@@ -60,7 +74,11 @@ impl Database {
     pub(crate) async fn migrate(&self) -> Result<()> {
         let brought = self.store.migrate().await.context("bringing the schema up to date")?;
         if !brought.is_empty() {
-            tracing::info!(migrations = brought.len(), "brought the schema up to date: {} migration(s)", brought.len());
+            tracing::info!(
+                migrations = brought.len(),
+                "brought the schema up to date: {} migration(s)",
+                brought.len()
+            );
         }
         Ok(())
     }

@@ -12,7 +12,14 @@ const DEFAULT: &str = "info,sqlx=warn,hyper=warn,reqwest=warn";
 pub(crate) fn start(filter: Option<&str>) -> Result<()> {
     let filter = EnvFilter::try_new(filter.unwrap_or(DEFAULT)).map_err(|error| anyhow!("RUST_LOG: {error}"))?;
     let terminal = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
-    if terminal { builder.with_target(false).try_init() } else { builder.json().flatten_event(true).try_init() }
-        .map_err(|error| anyhow!("logging: {error}"))
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal);
+    if terminal {
+        builder.with_target(false).try_init()
+    } else {
+        builder.json().flatten_event(true).try_init()
+    }
+    .map_err(|error| anyhow!("logging: {error}"))
 }

@@ -60,7 +60,11 @@ fn main() -> ExitCode {
                         Some(lockstep_store::StoreError::Unavailable(_))
                     )
             });
-            if later { ExitCode::from(TRY_LATER) } else { ExitCode::FAILURE }
+            if later {
+                ExitCode::from(TRY_LATER)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -78,8 +82,23 @@ async fn run(command: Command, config: Config, output: &Output) -> anyhow::Resul
         Command::Doctor => return commands::doctor::run(&config, output).await,
         Command::Config => commands::show_config(&config, output)?,
         Command::Openapi => output.line(&lockstep_api::openapi().to_pretty_json()?)?,
-        Command::G2aSandbox { listen, games, catalogue, drift, seed, rate } => {
-            commands::sandbox::run(commands::sandbox::Request { listen, games, catalogue, drift, seed, rate }).await?;
+        Command::G2aSandbox {
+            listen,
+            games,
+            catalogue,
+            drift,
+            seed,
+            rate,
+        } => {
+            commands::sandbox::run(commands::sandbox::Request {
+                listen,
+                games,
+                catalogue,
+                drift,
+                seed,
+                rate,
+            })
+            .await?;
         }
     }
     Ok(ExitCode::SUCCESS)

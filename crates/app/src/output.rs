@@ -25,7 +25,11 @@ impl Output {
 
     /// One result: as JSON on a line, or in words.
     pub(crate) fn result(self, value: &impl Serialize, words: impl FnOnce() -> String) -> Result<()> {
-        if self.json { self.line(&serde_json::to_string(value)?) } else { self.line(&words()) }
+        if self.json {
+            self.line(&serde_json::to_string(value)?)
+        } else {
+            self.line(&words())
+        }
     }
 
     /// A line on stdout. A reader that went away (`lockstep … | head`) is no failure.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use chrono::Utc;
 use lockstep_store::sync::{freshness, last_runs, refresh_flags};
 use lockstep_store::{Result, Store};
-use lockstep_sync::{Context, Past, Schedule, SyncError};
+use lockstep_sync::schedule::{Past, Schedule, due};
+use lockstep_sync::{Context, SyncError, What};
 use tokio_util::sync::CancellationToken;
 
 /// How often the schedule is looked at.
@@ -25,23 +26,36 @@ pub(crate) async fn work(store: Store, context: Context, stop: CancellationToken
         if tokio::time::Instant::now() >= flags_at {
             flags_at += FLAGS_PERIOD;
             if let Err(error) = refresh_flags(&store).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "could not refresh the games' flags");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not refresh the games' flags"
+                );
             }
         }
         let past = match past(&store).await {
             Ok(past) => past,
             Err(error) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "could not look at the schedule");
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "could not look at the schedule"
+                );
                 continue;
             }
         };
-        let Some(kind) = lockstep_sync::due(Utc::now(), &past, &schedule) else { continue };
-        match lockstep_sync::run(&context, kind, "schedule", stop.clone()).await {
-            Ok(report) => tracing::info!("{report}"),
-            // Another process is at it: good.
-            Err(SyncError::Busy) => {}
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "{kind} synchronisation stopped: {error}");
+        let Some(kind) = due(Utc::now(), &past, &schedule) else {
+            continue;
+        };
+        let Some(what) = Option::<What>::from(kind) else {
+            continue;
+        };
+        match lockstep_sync::run(&context, what, "schedule", stop.clone()).await {
+            // The run has told its report itself; another process at the same work is as good.
+            Ok(_) | Err(SyncError::AlreadyRunning | SyncError::Overtaken) => {}
+            Err(error @ SyncError::Store(_)) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a synchronisation stopped: {error}"
+                );
             }
         }
     }

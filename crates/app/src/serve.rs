@@ -40,7 +40,10 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
     // Listening comes first: an address that is taken should not cost the start of a database.
     let listener = if parts.web {
         let listener = tokio::net::TcpListener::bind(config.bind).await;
-        Some(listener.with_context(|| format!("cannot listen on {}; choose another address with --bind", config.bind))?)
+        Some(
+            listener
+                .with_context(|| format!("cannot listen on {}; choose another address with --bind", config.bind))?,
+        )
     } else {
         None
     };
@@ -49,7 +52,11 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
     let signals = tokio::spawn(watch_signals(stop.clone()));
 
     let database = Database::open(config, Use::Own).await?;
-    let Some(()) = stop.run_until_cancelled(migrate_when_there(&database)).await.transpose()? else {
+    let Some(()) = stop
+        .run_until_cancelled(migrate_when_there(&database))
+        .await
+        .transpose()?
+    else {
         database.close().await;
         return Ok(());
     };
@@ -80,8 +87,16 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
     }
     if let Some(listener) = listener {
         let is_sandbox = matches!(config.supplier, ConfiguredSupplier::Sandbox);
-        let (state_told, supplier_state) = watch::channel(SupplierStatus { state: SupplierState::Ok, since: Utc::now() });
-        tasks.spawn(supply::judge(database.store.clone(), is_sandbox, state_told, stop.clone()));
+        let (state_told, supplier_state) = watch::channel(SupplierStatus {
+            state: SupplierState::Ok,
+            since: Utc::now(),
+        });
+        tasks.spawn(supply::judge(
+            database.store.clone(),
+            is_sandbox,
+            state_told,
+            stop.clone(),
+        ));
         let api = lockstep_api::router(ApiState {
             cache: cache.clone(),
             store: database.store.clone(),
@@ -93,8 +108,16 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
             metrics: Arc::new(move || metrics.render()),
             supplier: supplier_state,
         });
-        let web = lockstep_web::router(WebState { cache: cache.clone(), supply, sandbox: is_sandbox });
-        tracing::info!("the store is open at {} (API: {}/api/docs/)", config.public_url, config.public_url);
+        let web = lockstep_web::router(WebState {
+            cache: cache.clone(),
+            supply,
+            sandbox: is_sandbox,
+        });
+        tracing::info!(
+            "the store is open at {} (API: {}/api/docs/)",
+            config.public_url,
+            config.public_url
+        );
         let serving = axum::serve(listener, api.merge(web)).with_graceful_shutdown(stop.clone().cancelled_owned());
         // A connection that stays open must not keep the store from closing.
         let deadline = async {
@@ -113,7 +136,10 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
     stop.cancel();
     tasks.close();
     if tokio::time::timeout(PATIENCE, tasks.wait()).await.is_err() {
-        tracing::warn!("work was still under way after {} s and is cut; it is taken up again at the next start", PATIENCE.as_secs());
+        tracing::warn!(
+            "work was still under way after {} s and is cut; it is taken up again at the next start",
+            PATIENCE.as_secs()
+        );
     }
     cache.shutdown().await;
     if let Some(supplier) = supplier {
@@ -130,7 +156,9 @@ async fn migrate_when_there(database: &Database) -> Result<()> {
     let mut told = false;
     loop {
         match database.migrate().await {
-            Err(error) if matches!(error.downcast_ref(), Some(StoreError::Unavailable(_))) && !database.is_private() => {
+            Err(error)
+                if matches!(error.downcast_ref(), Some(StoreError::Unavailable(_))) && !database.is_private() =>
+            {
                 if !told {
                     tracing::warn!("the database does not answer yet; waiting for it: {:#}", error);
                     told = true;

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use lockstep_g2a::{Auth, Client, SecretText};
+use anyhow::{Context as _, Result, anyhow};
+use lockstep_g2a::{Auth, Client, Limits, SecretText};
 use lockstep_g2a_sandbox::{Config as SandboxConfig, Credentials, Sandbox};
 use lockstep_store::Store;
-use lockstep_sync::StoreBudget;
+use lockstep_sync::{Context, Settings, StoreBudget};
 
 use crate::config::{Config, Supplier as Configured};
 
@@ -16,7 +16,7 @@ use crate::config::{Config, Supplier as Configured};
 const DRIFT_PER_SECOND: u32 = 2;
 
 /// Made-up games in the sandbox of `lockstep serve`.
-const GAMES: usize = 12_000;
+const GAMES: u64 = 12_000;
 
 /// A client of G2A, and the sandbox behind it if that is what it talks to.
 pub(crate) struct Supplier {
@@ -30,7 +30,9 @@ pub(crate) struct Supplier {
 impl Supplier {
     /// Connects to the configured account; without one, joins the sandbox of a running store or starts one.
     pub(crate) async fn connect(config: &Config, store: &Store) -> Result<Self> {
-        let budget = Arc::new(StoreBudget::new(store.clone(), config.rate_per_minute)?);
+        let limits =
+            Limits::per_minute(config.rate_per_minute).map_err(|error| anyhow!("G2A_RATE_PER_MINUTE: {error}"))?;
+        let budget = Arc::new(StoreBudget::new(store.clone(), limits));
         let (url, auth, sandbox) = match &config.supplier {
             Configured::Account { url, auth } => (url.clone(), auth.clone(), None),
             Configured::Sandbox => {
@@ -44,9 +46,28 @@ impl Supplier {
             }
         };
         let is_sandbox = matches!(config.supplier, Configured::Sandbox);
-        let place = if is_sandbox { format!("the built-in sandbox at {url}") } else { url.clone() };
+        let place = if is_sandbox {
+            format!("the built-in sandbox at {url}")
+        } else {
+            url.clone()
+        };
         let client = Client::new(lockstep_g2a::Config::new(url, auth), budget).context("G2A")?;
-        Ok(Self { client, place, is_sandbox, sandbox })
+        Ok(Self {
+            client,
+            place,
+            is_sandbox,
+            sandbox,
+        })
+    }
+
+    /// What a synchronisation with this supplier needs.
+    pub(crate) fn context(&self, config: &Config, store: &Store) -> Context {
+        let settings = Settings {
+            pricing: config.pricing,
+            calls_per_minute: config.rate_per_minute,
+            ..Settings::default()
+        };
+        Context::new(store.clone(), self.client.clone(), settings)
     }
 
     /// Stops the sandbox, if this process runs it.
@@ -60,13 +81,20 @@ impl Supplier {
 
 fn sandbox_auth() -> Auth {
     let Credentials { hash, email, secret } = Credentials::default();
-    Auth::Hash { api_hash: SecretText::new(hash), email, secret: SecretText::new(secret) }
+    Auth::Hash {
+        api_hash: SecretText::new(hash),
+        email,
+        secret: SecretText::new(secret),
+    }
 }
 
 async fn start_sandbox(config: &Config, address_file: &Path) -> Result<Sandbox> {
     let sandbox = Sandbox::start(SandboxConfig {
         catalogue: lockstep_g2a_sandbox::Catalogue::Generated { count: GAMES, seed: 1 },
-        knobs: lockstep_g2a_sandbox::Knobs { rate_per_minute: config.rate_per_minute, ..Default::default() },
+        knobs: lockstep_g2a_sandbox::Knobs {
+            rate_per_minute: config.rate_per_minute,
+            ..Default::default()
+        },
         drift_per_second: DRIFT_PER_SECOND,
         ..SandboxConfig::default()
     })
@@ -84,6 +112,9 @@ async fn running_sandbox(address_file: &Path) -> Option<String> {
     let url = std::fs::read_to_string(address_file).ok()?;
     let address = url.strip_prefix("http://")?.split('/').next()?.to_owned();
     let connecting = tokio::net::TcpStream::connect(address);
-    tokio::time::timeout(Duration::from_millis(500), connecting).await.ok()?.ok()?;
+    tokio::time::timeout(Duration::from_millis(500), connecting)
+        .await
+        .ok()?
+        .ok()?;
     Some(url)
 }

@@ -38,7 +38,9 @@ async fn look(store: &Store) -> Result<Supply, lockstep_store::StoreError> {
     let checked_at = freshness(store).await?.latest();
     let runs = store.read(|tx| Box::pin(recent_runs(tx, 1))).await?.value;
     let now = chrono::Utc::now();
-    let running = runs.into_iter().find(|run| run.status == RunStatus::Running && now - run.updated_at < SILENT);
+    let running = runs
+        .into_iter()
+        .find(|run| run.status == RunStatus::Running && now - run.updated_at < SILENT);
     let count = |number: i32| u64::try_from(number).unwrap_or(0);
     let progress = running.map(|run| Progress {
         seen: count(run.counts.seen),
@@ -53,8 +55,13 @@ pub(crate) async fn judge(store: Store, sandbox: bool, told: watch::Sender<Suppl
     let mut every = tokio::time::interval(Duration::from_secs(5));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
-        let Ok(runs) = store.read(|tx| Box::pin(recent_runs(tx, 1))).await else { continue };
-        let failing = runs.value.first().is_some_and(|run| matches!(run.status, RunStatus::Failed | RunStatus::Interrupted));
+        let Ok(runs) = store.read(|tx| Box::pin(recent_runs(tx, 1))).await else {
+            continue;
+        };
+        let failing = runs
+            .value
+            .first()
+            .is_some_and(|run| matches!(run.status, RunStatus::Failed | RunStatus::Interrupted));
         let state = match (failing, sandbox) {
             (true, _) => SupplierState::Error,
             (false, true) => SupplierState::Sandbox,
@@ -63,7 +70,10 @@ pub(crate) async fn judge(store: Store, sandbox: bool, told: watch::Sender<Suppl
         told.send_if_modified(|known| {
             let changed = known.state != state;
             if changed {
-                *known = SupplierStatus { state, since: chrono::Utc::now() };
+                *known = SupplierStatus {
+                    state,
+                    since: chrono::Utc::now(),
+                };
             }
             changed
         });

@@ -141,8 +141,8 @@ impl CacheKey {
         }
     }
 
-    /// The tags that a value under this key carries by its name alone. Carts and wishlists add [`game_tag`] for every
-    /// game in them.
+    /// The tags that a value under this key carries by its name alone. Carts, wishlists and orders show games, and add
+    /// [`game_tag`] for every one of them.
     pub fn tags(&self) -> Vec<String> {
         let mut tags = vec![TAG_EVERYTHING.to_owned()];
         match self {
@@ -164,10 +164,15 @@ impl CacheKey {
             | Self::CatalogAutocomplete(_) => tags.push(TAG_CATALOG.into()),
             Self::UserProfile(id) => tags.extend([format!("user:{id}:profile"), TAG_ALL_USERS.into()]),
             Self::UserOrders(id) => {
-                tags.extend([format!("user:{id}:orders"), TAG_ALL_USERS.into(), TAG_ALL_ORDERS.into()]);
+                tags.extend([
+                    format!("user:{id}:orders"),
+                    TAG_ALL_USERS.into(),
+                    TAG_ALL_ORDERS.into(),
+                    TAG_ALL_GAMES.into(),
+                ]);
             }
             Self::UserTransactions(id) => tags.extend([format!("user:{id}:transactions"), TAG_ALL_USERS.into()]),
-            Self::Order(id) => tags.extend([format!("order:{id}"), TAG_ALL_ORDERS.into()]),
+            Self::Order(id) => tags.extend([format!("order:{id}"), TAG_ALL_ORDERS.into(), TAG_ALL_GAMES.into()]),
             Self::UserCart(id) | Self::SessionCart(id) => {
                 tags.extend([
                     format!("shopper:{id}:cart"),

@@ -72,7 +72,9 @@ impl Store {
         loop {
             let mut tx = self.begin("begin").await?;
             let result = match body(&mut tx).await {
-                Ok(value) => match sqlx::raw_sql("commit").execute(tx.conn()).await {
+                // The first statement fails where `body` swallowed a failed statement: PostgreSQL answers the commit of
+                // such a transaction with a rollback and no error.
+                Ok(value) => match sqlx::raw_sql("select 1; commit").execute(tx.conn()).await {
                     Ok(_) => {
                         tx.finish(true);
                         self.committed.send_modify(|count| *count += 1);
@@ -155,4 +157,51 @@ pub(crate) async fn current_snapshot(conn: &mut PgConnection) -> Result<Snapshot
     let text: String = row.try_get(0)?;
     text.parse()
         .map_err(|NotASnapshot| StoreError::Schema(format!("unexpected snapshot {text:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_testkit::TestDb;
+
+    use super::*;
+    use crate::Options;
+
+    #[tokio::test]
+    async fn a_body_that_swallowed_a_failed_statement_has_not_committed() {
+        let db = TestDb::new().await;
+        let store = Store::new(db.url(), &Options::default()).unwrap();
+        let commits = store.commits();
+        let result: Result<()> = store
+            .tx("test", |tx| {
+                Box::pin(async move {
+                    sqlx::query("update sync_lease set epoch = 7")
+                        .execute(tx.conn())
+                        .await?;
+                    assert!(sqlx::query("select 1 / 0").execute(tx.conn()).await.is_err());
+                    Ok(())
+                })
+            })
+            .await;
+        let told = result.unwrap_err();
+        assert!(matches!(told, StoreError::Database(_)), "{told:?}");
+        assert_eq!(*commits.borrow(), 0);
+    }
+
+    /// What is checked at commit is told like any other rule.
+    #[tokio::test]
+    async fn a_rule_that_is_checked_at_commit_is_told_by_its_name() {
+        let db = TestDb::new().await;
+        let store = Store::new(db.url(), &Options::default()).unwrap();
+        let result: Result<()> = store
+            .tx("test", |tx| {
+                Box::pin(async move {
+                    sqlx::query("insert into shoppers (kind) values ('GUEST')")
+                        .execute(tx.conn())
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await;
+        assert_eq!(result.unwrap_err().constraint(), Some("shoppers_are_somebody"));
+    }
 }

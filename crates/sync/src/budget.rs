@@ -22,7 +22,12 @@ pub struct StoreBudget {
 impl StoreBudget {
     /// The budget kept in `store`, for at most as many calls as `limits` allow.
     pub fn new(store: Store, limits: Limits) -> Self {
-        Self { store, limits, catalogue: Mutex::new(()), order: Mutex::new(()) }
+        Self {
+            store,
+            limits,
+            catalogue: Mutex::new(()),
+            order: Mutex::new(()),
+        }
     }
 
     /// Takes a call, or says how long to wait before asking again.
@@ -50,7 +55,11 @@ impl StoreBudget {
                     blocked_until_ms: bucket.blocked_until_ms,
                 };
                 // Where the bucket has filled in the meantime, ask again at once.
-                Some(take(state, bucket.now_ms, class, self.limits).err().unwrap_or(Duration::from_millis(1)))
+                Some(
+                    take(state, bucket.now_ms, class, self.limits)
+                        .err()
+                        .unwrap_or(Duration::from_millis(1)),
+                )
             }
         })
     }
@@ -76,6 +85,11 @@ impl Budget for StoreBudget {
     }
 
     fn penalise(&self, wait: Duration) -> BudgetFuture<'_> {
-        Box::pin(async move { self.store.penalise_g2a(wait.min(MAX_PENALTY)).await.map_err(unavailable) })
+        Box::pin(async move {
+            self.store
+                .penalise_g2a(wait.min(MAX_PENALTY))
+                .await
+                .map_err(unavailable)
+        })
     }
 }

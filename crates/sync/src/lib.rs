@@ -83,7 +83,12 @@ pub struct Context {
 impl Context {
     /// Puts it together.
     pub fn new(store: Store, client: Client, settings: Settings) -> Self {
-        Self { store, client, settings, progress: watch::Sender::new(None) }
+        Self {
+            store,
+            client,
+            settings,
+            progress: watch::Sender::new(None),
+        }
     }
 
     /// How far the run of this process is; `None` before the first.
@@ -155,7 +160,10 @@ async fn run_alone(cx: &Context, what: What, reason: &str, stop: &CancellationTo
         (What::Incremental, Some(watermark)) => (RunKind::Incremental, Some(watermark - MARGIN)),
         (What::Product(_), _) => (RunKind::Product, None),
     };
-    let (reason, resume) = (reason.to_owned(), (kind != RunKind::Product).then_some(cx.settings.resume_within));
+    let (reason, resume) = (
+        reason.to_owned(),
+        (kind != RunKind::Product).then_some(cx.settings.resume_within),
+    );
     let begun = cx
         .store
         .tx("sync.begin", move |tx| {

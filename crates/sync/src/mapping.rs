@@ -52,11 +52,17 @@ pub enum BadProduct {
 /// # Errors
 /// [`BadProduct`] says what is missing.
 pub fn listing(product: &Product, pricing: &Pricing) -> Result<Listing, BadProduct> {
-    let title = product.name.as_deref().map(|name| text::line(name, MAX_TITLE)).unwrap_or_default();
+    let title = product
+        .name
+        .as_deref()
+        .map(|name| text::line(name, MAX_TITLE))
+        .unwrap_or_default();
     if title.is_empty() {
         return Err(BadProduct::NoName);
     }
-    let price = pricing.list_price(product.min_price, product.retail_min_price).ok_or(BadProduct::NoPrice)?;
+    let price = pricing
+        .list_price(product.min_price, product.retail_min_price)
+        .ok_or(BadProduct::NoPrice)?;
     // `availableToBuy` is left out of account: G2A's own sandbox says `false` for every product it sells.
     let quantity = product.qty.ok_or(BadProduct::NoStock)?;
 
@@ -66,7 +72,11 @@ pub fn listing(product: &Product, pricing: &Pricing) -> Result<Listing, BadProdu
     let publisher = name(product.publisher.as_deref());
     let release_date = product.release_date.and_then(midnight);
 
-    let told = product.description.as_deref().map(|html| text::safe_html(html, MAX_DESCRIPTION)).unwrap_or_default();
+    let told = product
+        .description
+        .as_deref()
+        .map(|html| text::safe_html(html, MAX_DESCRIPTION))
+        .unwrap_or_default();
     let told_plain = text::plain(&told, MAX_DESCRIPTION);
     let (description, plain) = if told_plain.is_empty() {
         let facts = facts(&title, developer.as_deref(), publisher.as_deref(), &place, release_date);
@@ -76,7 +86,9 @@ pub fn listing(product: &Product, pricing: &Pricing) -> Result<Listing, BadProdu
     };
     let short = text::first_sentence(&plain, MAX_SHORT);
 
-    let mut pictures = [&product.cover_image, &product.small_image, &product.thumbnail].into_iter().flatten();
+    let mut pictures = [&product.cover_image, &product.small_image, &product.thumbnail]
+        .into_iter()
+        .flatten();
     let image = pictures.find_map(|url| address(url));
     let mut images: Vec<String> = Vec::new();
     for url in product.images.iter().filter_map(|url| address(url)) {
@@ -118,7 +130,8 @@ fn depth(quantity: u64) -> i16 {
 }
 
 fn name(text: Option<&str>) -> Option<String> {
-    text.map(|text| text::line(text, MAX_NAME)).filter(|text| !text.is_empty())
+    text.map(|text| text::line(text, MAX_NAME))
+        .filter(|text| !text.is_empty())
 }
 
 /// An address of a picture that can stand in a page.
@@ -126,13 +139,17 @@ fn address(url: &str) -> Option<String> {
     let url = url.trim();
     let plausible = (url.starts_with("https://") || url.starts_with("http://"))
         && url.len() <= MAX_URL
-        && url.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\'' | b'<' | b'>' | b'\\' | b'`'));
+        && url
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\'' | b'<' | b'>' | b'\\' | b'`'));
     plausible.then(|| url.to_owned())
 }
 
 /// The day of release as a moment; a year that nobody meant is no date.
 fn midnight(day: NaiveDate) -> Option<DateTime<Utc>> {
-    (1950..2200).contains(&day.year()).then(|| day.and_time(NaiveTime::MIN).and_utc())
+    (1950..2200)
+        .contains(&day.year())
+        .then(|| day.and_time(NaiveTime::MIN).and_utc())
 }
 
 /// Where and on what a key is used.
@@ -157,12 +174,18 @@ impl Place {
             Some(field) => service_called(field),
             None => service_in(&lower),
         };
-        let region = name(product.region.as_deref()).map(|field| field.to_uppercase()).or_else(|| region_in(&words));
+        let region = name(product.region.as_deref())
+            .map(|field| field.to_uppercase())
+            .or_else(|| region_in(&words));
         let mut devices = devices_in(&lower);
         if devices.is_empty() {
             devices.extend(service.map(|service| service.device));
         }
-        Self { service: service.map(|service| service.name.to_owned()).or(field), region, devices }
+        Self {
+            service: service.map(|service| service.name.to_owned()).or(field),
+            region,
+            devices,
+        }
     }
 }
 
@@ -182,8 +205,11 @@ fn service_in(words: &[String]) -> Option<&'static words::Service> {
     for service in words::SERVICES {
         let clear = service.phrases.iter().filter_map(|phrase| last_end(words, phrase));
         let in_front_of_key = service.ambiguous.iter().filter_map(|phrase| {
-            last_end(words, phrase)
-                .filter(|end| words.get(*end).is_some_and(|next| words::AFTER_SERVICE.contains(&next.as_str())))
+            last_end(words, phrase).filter(|end| {
+                words
+                    .get(*end)
+                    .is_some_and(|next| words::AFTER_SERVICE.contains(&next.as_str()))
+            })
         });
         if let Some(end) = clear.chain(in_front_of_key).max()
             && found.is_none_or(|(other, _)| end > other)
@@ -199,7 +225,12 @@ fn last_end<W: AsRef<str>>(words: &[W], phrase: &str) -> Option<usize> {
     let phrase: Vec<&str> = phrase.split(' ').collect();
     words
         .windows(phrase.len())
-        .rposition(|window| window.iter().zip(&phrase).all(|(word, wanted)| word.as_ref() == *wanted))
+        .rposition(|window| {
+            window
+                .iter()
+                .zip(&phrase)
+                .all(|(word, wanted)| word.as_ref() == *wanted)
+        })
         .map(|start| start + phrase.len())
 }
 
@@ -226,7 +257,10 @@ fn devices_in(words: &[String]) -> Vec<&'static str> {
         }
     }
     let all = devices.clone();
-    devices.retain(|device| !all.iter().any(|other| other.len() > device.len() && other.starts_with(device)));
+    devices.retain(|device| {
+        !all.iter()
+            .any(|other| other.len() > device.len() && other.starts_with(device))
+    });
     devices
 }
 
@@ -250,7 +284,8 @@ fn sort_categories(product: &Product, place: &Place) -> Sorted {
     for category in product.categories.iter().take(4 * MAX_TERMS) {
         let name = text::line(&category.name, MAX_TERM);
         let lower = name.to_lowercase();
-        let known = |list: &[(&'static str, &'static str)]| list.iter().find(|(from, _)| *from == lower).map(|(_, to)| *to);
+        let known =
+            |list: &[(&'static str, &'static str)]| list.iter().find(|(from, _)| *from == lower).map(|(_, to)| *to);
         let id = category.id.as_deref();
         sorted.together |= words::TOGETHER.contains(&lower.as_str());
         add(&mut sorted.categories, &name, id);
@@ -269,10 +304,17 @@ fn sort_categories(product: &Product, place: &Place) -> Sorted {
 fn add(terms: &mut Vec<Term>, name: &str, id: Option<&str>) {
     let mut slug = slugify(name);
     if slug.is_empty() {
-        slug = id.map(slugify).filter(|id| !id.is_empty()).map(|id| format!("g2a-{id}")).unwrap_or_default();
+        slug = id
+            .map(slugify)
+            .filter(|id| !id.is_empty())
+            .map(|id| format!("g2a-{id}"))
+            .unwrap_or_default();
     }
     if !name.is_empty() && !slug.is_empty() && terms.len() < MAX_TERMS && !terms.iter().any(|term| term.slug == slug) {
-        terms.push(Term { name: name.to_owned(), slug });
+        terms.push(Term {
+            name: name.to_owned(),
+            slug,
+        });
     }
 }
 
@@ -297,7 +339,12 @@ fn languages(plain: &str) -> Vec<String> {
             for item in list.split([',', '/']).flat_map(|item| item.split(" and ")).take(60) {
                 let item = item.trim().trim_matches(|c: char| !c.is_alphabetic());
                 let first = item.split([' ', '-', '(']).next().unwrap_or_default();
-                let code = |name: &str| words::LANGUAGES.iter().find(|(from, _)| *from == name).map(|(_, code)| *code);
+                let code = |name: &str| {
+                    words::LANGUAGES
+                        .iter()
+                        .find(|(from, _)| *from == name)
+                        .map(|(_, code)| *code)
+                };
                 codes.extend(code(item).or_else(|| code(first)));
             }
         }
@@ -308,9 +355,10 @@ fn languages(plain: &str) -> Vec<String> {
 /// `{minimal, recommended}` with what is not empty; `None` when nothing is.
 fn requirements(product: &Product) -> Option<serde_json::Value> {
     let mut levels = serde_json::Map::new();
-    for (level, fields) in
-        [("minimal", &product.requirements.minimal), ("recommended", &product.requirements.recommended)]
-    {
+    for (level, fields) in [
+        ("minimal", &product.requirements.minimal),
+        ("recommended", &product.requirements.recommended),
+    ] {
         let kept: serde_json::Map<String, serde_json::Value> = fields
             .iter()
             .take(30)
@@ -393,14 +441,23 @@ mod tests {
             release_date: NaiveDate::from_ymd_opt(2016, 11, 18),
             available_to_buy: Some(false),
             cover_image: Some("https://images.example.test/a/b.jpg".into()),
-            categories: vec![Category { id: Some("189".into()), name: "Games".into() }],
+            categories: vec![Category {
+                id: Some("189".into()),
+                name: "Games".into(),
+            }],
             ..product("Killing Floor 2 Steam Key GLOBAL")
         };
         let game = mapped(&row);
         assert_eq!(game.wanted_slug, "killing-floor-2-steam-key-global");
-        assert_eq!((game.price, game.original_price), ("5.61".parse().unwrap(), Some("9.44".parse::<Money>().unwrap())));
+        assert_eq!(
+            (game.price, game.original_price),
+            ("5.61".parse().unwrap(), Some("9.44".parse::<Money>().unwrap()))
+        );
         assert_eq!((game.discount, game.depth), (40, 9));
-        assert_eq!((game.activation_service.as_deref(), game.region.as_deref()), (Some("Steam"), Some("GLOBAL")));
+        assert_eq!(
+            (game.activation_service.as_deref(), game.region.as_deref()),
+            (Some("Steam"), Some("GLOBAL"))
+        );
         assert_eq!(names(&game.platforms), ["PC"]);
         assert_eq!(names(&game.categories), ["Games"]);
         assert!(game.genres.is_empty() && game.tags.is_empty() && game.languages.is_empty());
@@ -414,15 +471,50 @@ mod tests {
     #[test]
     fn service_device_and_region_are_read_from_the_title() {
         for (title, service, device, region) in [
-            ("Xbox Live GOLD Subscription Card 1 Month GLOBAL XBOX LIVE", "Xbox Live", "Xbox", "GLOBAL"),
-            ("Diablo 3 Battlechest Battle.net PC Key GLOBAL", "Battle.net", "PC", "GLOBAL"),
-            ("Destiny 2 Battle.net Key PC NORTH AMERICA", "Battle.net", "PC", "NORTH AMERICA"),
+            (
+                "Xbox Live GOLD Subscription Card 1 Month GLOBAL XBOX LIVE",
+                "Xbox Live",
+                "Xbox",
+                "GLOBAL",
+            ),
+            (
+                "Diablo 3 Battlechest Battle.net PC Key GLOBAL",
+                "Battle.net",
+                "PC",
+                "GLOBAL",
+            ),
+            (
+                "Destiny 2 Battle.net Key PC NORTH AMERICA",
+                "Battle.net",
+                "PC",
+                "NORTH AMERICA",
+            ),
             ("Grand Theft Auto V Rockstar Key GLOBAL", "Rockstar", "PC", "GLOBAL"),
-            ("Assassin's Creed: Revelations Uplay Key GLOBAL", "Ubisoft Connect", "PC", "GLOBAL"),
+            (
+                "Assassin's Creed: Revelations Uplay Key GLOBAL",
+                "Ubisoft Connect",
+                "PC",
+                "GLOBAL",
+            ),
             ("Counter-Strike Complete Steam Key RU/CIS", "Steam", "PC", "RU/CIS"),
-            ("Amber Oath (PS5) - PSN Key - UNITED STATES", "PlayStation Network", "PlayStation 5", "UNITED STATES"),
-            ("Amber Oath (Xbox Series X/S) - Xbox Live Key - EUROPE", "Xbox Live", "Xbox Series X/S", "EUROPE"),
-            ("Amber Oath Nintendo eShop Key JAPAN", "Nintendo eShop", "Nintendo Switch", "JAPAN"),
+            (
+                "Amber Oath (PS5) - PSN Key - UNITED STATES",
+                "PlayStation Network",
+                "PlayStation 5",
+                "UNITED STATES",
+            ),
+            (
+                "Amber Oath (Xbox Series X/S) - Xbox Live Key - EUROPE",
+                "Xbox Live",
+                "Xbox Series X/S",
+                "EUROPE",
+            ),
+            (
+                "Amber Oath Nintendo eShop Key JAPAN",
+                "Nintendo eShop",
+                "Nintendo Switch",
+                "JAPAN",
+            ),
             ("SteamWorld Epic Quest GOG.COM Key ROW", "GOG", "PC", "ROW"),
             ("Amber Oath (PC) - Epic Games Key - LATAM", "Epic Games", "PC", "LATAM"),
             ("Origin of Species EA App Key POLAND", "EA App", "PC", "POLAND"),
@@ -450,14 +542,23 @@ mod tests {
             ..product("Odd Title Steam Key GLOBAL")
         };
         let game = mapped(&row);
-        assert_eq!((game.activation_service.as_deref(), game.region.as_deref()), (Some("Xbox Live"), Some("EUROPE")));
-        let unknown = Product { platform: Some("Some New Shop".into()), ..product("Odd Title") };
+        assert_eq!(
+            (game.activation_service.as_deref(), game.region.as_deref()),
+            (Some("Xbox Live"), Some("EUROPE"))
+        );
+        let unknown = Product {
+            platform: Some("Some New Shop".into()),
+            ..product("Odd Title")
+        };
         assert_eq!(mapped(&unknown).activation_service.as_deref(), Some("Some New Shop"));
     }
 
     #[test]
     fn categories_are_sorted_into_genres_platforms_and_tags() {
-        let category = |id: u32, name: &str| Category { id: Some(id.to_string()), name: name.into() };
+        let category = |id: u32, name: &str| Category {
+            id: Some(id.to_string()),
+            name: name.into(),
+        };
         let row = Product {
             categories: vec![
                 category(189, "Games"),
@@ -492,7 +593,9 @@ mod tests {
                 .map(|(mark, set)| (mark.to_owned(), set))
                 .into(),
             requirements: Requirements {
-                minimal: [("reqmemory", "4 GB\0"), ("reqother", " ")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+                minimal: [("reqmemory", "4 GB\0"), ("reqother", " ")]
+                    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                    .into(),
                 recommended: BTreeMap::new(),
             },
             ..product("Amber Oath")
@@ -500,8 +603,14 @@ mod tests {
         let game = mapped(&row);
         assert_eq!(game.languages, ["de", "en", "es", "zh"]);
         assert_eq!(game.age_rating.as_deref(), Some("PEGI: violence, bad language"));
-        assert_eq!(game.requirements, Some(serde_json::json!({"minimal": {"reqmemory": "4 GB"}})));
-        assert_eq!(game.short_description.as_deref(), Some("Sail a paper boat through the drowned city."));
+        assert_eq!(
+            game.requirements,
+            Some(serde_json::json!({"minimal": {"reqmemory": "4 GB"}}))
+        );
+        assert_eq!(
+            game.short_description.as_deref(),
+            Some("Sail a paper boat through the drowned city.")
+        );
         assert!(!game.description.contains("script"));
     }
 
@@ -513,7 +622,10 @@ mod tests {
             listing(&row, &Pricing::default()).unwrap_err()
         };
         assert_eq!(refused(|row| row.name = None), BadProduct::NoName);
-        assert_eq!(refused(|row| row.name = Some("\u{0}\u{200b}  ".into())), BadProduct::NoName);
+        assert_eq!(
+            refused(|row| row.name = Some("\u{0}\u{200b}  ".into())),
+            BadProduct::NoName
+        );
         assert_eq!(refused(|row| row.min_price = None), BadProduct::NoPrice);
         assert_eq!(refused(|row| row.min_price = Some(Decimal::ZERO)), BadProduct::NoPrice);
         assert_eq!(refused(|row| row.min_price = Some(Decimal::MAX)), BadProduct::NoPrice);

@@ -72,10 +72,18 @@ impl From<G2aError> for Stop {
                 error.code(),
                 Some(Code::NoAuthorization | Code::WrongCredentials | Code::AddressNotAllowed | Code::NoPrivilege)
             )
-            || matches!(&error, G2aError::NotSent { reason: NotSent::Token(TokenFailure::Refused { .. }), .. });
+            || matches!(
+                &error,
+                G2aError::NotSent {
+                    reason: NotSent::Token(TokenFailure::Refused { .. }),
+                    ..
+                }
+            );
         let text = chain(&error);
         if error.code() == Some(&Code::AddressNotAllowed) {
-            Self::Failed(format!("{text}; the address of this machine is not on the list of the G2A account"))
+            Self::Failed(format!(
+                "{text}; the address of this machine is not on the list of the G2A account"
+            ))
         } else if refused_us {
             Self::Failed(format!(
                 "{text}; G2A does not accept the credentials: check G2A_API_HASH, G2A_API_EMAIL and G2A_API_SECRET"
@@ -183,7 +191,11 @@ impl<'a> Pass<'a> {
             pages_total: begun.pages_total,
             counts: begun.counts,
             terms: TermCounts::default(),
-            reported: begun.problems.iter().filter_map(|problem| problem.product.clone()).collect(),
+            reported: begun
+                .problems
+                .iter()
+                .filter_map(|problem| problem.product.clone())
+                .collect(),
             problems: begun.problems.clone(),
             calls: Arc::default(),
             reread: 0,
@@ -333,7 +345,10 @@ impl<'a> Pass<'a> {
             return self.write_pages(vec![first]).await;
         }
         if shown == 0 {
-            return Err(Stop::Interrupted(format!("G2A counts {} products and lists none of them", first.total)));
+            return Err(Stop::Interrupted(format!(
+                "G2A counts {} products and lists none of them",
+                first.total
+            )));
         }
         let mut pages = u32::try_from(first.total.div_ceil(u64::from(size))).unwrap_or(u32::MAX);
         if self.pages_total.is_none() {
@@ -355,7 +370,13 @@ impl<'a> Pass<'a> {
                 pages = self.cx.settings.max_page;
             }
         }
-        self.cursor.at = Some(Position { slice, page: pages, size, total: first.total, moved: false });
+        self.cursor.at = Some(Position {
+            slice,
+            page: pages,
+            size,
+            total: first.total,
+            moved: false,
+        });
         self.save(Batch::default()).await
     }
 
@@ -429,7 +450,9 @@ impl<'a> Pass<'a> {
         let mut pages: Vec<ProductPage> = Vec::new();
         let mut rise = rise;
         for _ in 0..MAX_REREADS {
-            let back = u32::try_from(rise.div_ceil(u64::from(at.size.max(1)))).unwrap_or(MAX_REREAD).min(MAX_REREAD);
+            let back = u32::try_from(rise.div_ceil(u64::from(at.size.max(1))))
+                .unwrap_or(MAX_REREAD)
+                .min(MAX_REREAD);
             let top = at.page.saturating_add(back).min(self.cx.settings.max_page);
             let mut total: Option<u64> = None;
             rise = 0;
@@ -456,8 +479,13 @@ impl<'a> Pass<'a> {
         }
         let listed = self.page(&Slice::default(), 1).await?.total;
         let fence = self.begun.fence;
-        let met: i64 =
-            self.cx.store.tx("sync.count_seen", move |tx| Box::pin(async move { records::count_seen(tx, &fence).await })).await?;
+        let met: i64 = self
+            .cx
+            .store
+            .tx("sync.count_seen", move |tx| {
+                Box::pin(async move { records::count_seen(tx, &fence).await })
+            })
+            .await?;
         let met = u64::try_from(met).unwrap_or(0) + self.cursor.nameless;
         if met >= listed {
             return Ok(false);
@@ -529,16 +557,25 @@ impl<'a> Pass<'a> {
     }
 
     fn scope(&self) -> Scope {
-        if self.kind == RunKind::Stock { Scope::PriceAndStock } else { Scope::Everything }
+        if self.kind == RunKind::Stock {
+            Scope::PriceAndStock
+        } else {
+            Scope::Everything
+        }
     }
 
     /// Writes a batch together with the cursor, in one transaction.
     async fn save(&mut self, mut batch: Batch) -> Result<(), Stop> {
         // Notes go first in the record: they matter more than single products.
-        let noted = self.problems.iter().filter(|p| p.product.is_none() && !self.begun.problems.contains(p));
+        let noted = self
+            .problems
+            .iter()
+            .filter(|p| p.product.is_none() && !self.begun.problems.contains(p));
         let noted: Vec<Problem> = noted.cloned().collect();
         self.begun.problems.extend(noted.iter().cloned());
-        batch.problems.retain(|problem| problem.product.is_some() || !noted.contains(problem));
+        batch
+            .problems
+            .retain(|problem| problem.product.is_some() || !noted.contains(problem));
         batch.problems.splice(0..0, noted);
 
         let cursor = serde_json::to_value(&self.cursor).unwrap_or_default();
@@ -589,7 +626,17 @@ impl<'a> Pass<'a> {
                     let withdrawn = i32::try_from(withdrawn).unwrap_or(i32::MAX);
                     let counts = counted(&batch, written, withdrawn);
                     let problems = batch.problems.clone();
-                    records::record(tx, &fence, &Step { cursor, pages_total, counts, problems }).await?;
+                    records::record(
+                        tx,
+                        &fence,
+                        &Step {
+                            cursor,
+                            pages_total,
+                            counts,
+                            problems,
+                        },
+                    )
+                    .await?;
                     Ok((counts, written.terms))
                 })
             })
@@ -654,7 +701,11 @@ impl<'a> Pass<'a> {
             return Ok(());
         }
         let fence = self.begun.fence;
-        let among = if self.kind == RunKind::Full { Among::Listed } else { Among::InStock };
+        let among = if self.kind == RunKind::Full {
+            Among::Listed
+        } else {
+            Among::InStock
+        };
         let read = self.cx.store.tx("sync.missing", move |tx| {
             Box::pin(async move {
                 let missing = records::unseen(tx, &fence, among).await?;
@@ -687,7 +738,10 @@ impl<'a> Pass<'a> {
         }
         let (now, later) = missing.split_at(missing.len().min(MAX_LOOKUPS));
         if !later.is_empty() {
-            self.note(format!("{} more games were not met; the next pass looks them up", later.len()));
+            self.note(format!(
+                "{} more games were not met; the next pass looks them up",
+                later.len()
+            ));
         }
         for ids in now.chunks(self.cx.settings.max_in_flight.max(1)) {
             let answers = future::join_all(ids.iter().map(|id| self.look_up(id))).await;
@@ -716,7 +770,11 @@ impl<'a> Pass<'a> {
 
     fn doubt(&mut self, batch: &mut Batch, id: &str, error: &G2aError) {
         batch.met.push(id.to_owned());
-        self.problem(batch, Some(id.to_owned()), format!("it was not listed and cannot be looked up: {}", chain(error)));
+        self.problem(
+            batch,
+            Some(id.to_owned()),
+            format!("it was not listed and cannot be looked up: {}", chain(error)),
+        );
     }
 
     async fn look_up(&self, id: &str) -> Result<Option<Product>, G2aError> {
@@ -778,7 +836,10 @@ async fn patiently<T, F: Future<Output = Result<T, G2aError>>>(
     loop {
         calls.fetch_add(1, Ordering::Relaxed);
         match call().await {
-            Err(error) if waits < MAX_WAITS && let Some(wait) = asked_to_wait(&error) => {
+            Err(error)
+                if waits < MAX_WAITS
+                    && let Some(wait) = asked_to_wait(&error) =>
+            {
                 waits += 1;
                 tokio::time::sleep(wait.min(MAX_WAIT)).await;
             }
@@ -791,8 +852,20 @@ async fn patiently<T, F: Future<Output = Result<T, G2aError>>>(
 fn asked_to_wait(error: &G2aError) -> Option<Duration> {
     let busy = error.status() == Some(429)
         || error.code() == Some(&Code::TooManyRequests)
-        || matches!(&error, G2aError::NotSent { reason: NotSent::Token(TokenFailure::RateLimited { .. }), .. });
-    let no_call_free = matches!(&error, G2aError::NotSent { reason: NotSent::Budget(BudgetError::TimedOut { .. }), .. });
+        || matches!(
+            &error,
+            G2aError::NotSent {
+                reason: NotSent::Token(TokenFailure::RateLimited { .. }),
+                ..
+            }
+        );
+    let no_call_free = matches!(
+        &error,
+        G2aError::NotSent {
+            reason: NotSent::Budget(BudgetError::TimedOut { .. }),
+            ..
+        }
+    );
     match error.repeat() {
         Repeat::Safe(wait) if busy => Some(wait.unwrap_or(Duration::from_secs(5))),
         // It has waited in the budget already.

@@ -104,7 +104,11 @@ impl fmt::Display for Report {
             c.updated,
             c.unchanged,
             c.withdrawn,
-            if self.kind == RunKind::Full { "withdrawn" } else { "sold out" },
+            if self.kind == RunKind::Full {
+                "withdrawn"
+            } else {
+                "sold out"
+            },
             c.skipped
         )?;
         for problem in self.problems.iter().take(10) {

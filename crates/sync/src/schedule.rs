@@ -28,7 +28,10 @@ impl Default for Schedule {
     /// and ten minutes after a failure.
     fn default() -> Self {
         Self {
-            full_at: [2, 14].into_iter().filter_map(|hour| NaiveTime::from_hms_opt(hour, 0, 0)).collect(),
+            full_at: [2, 14]
+                .into_iter()
+                .filter_map(|hour| NaiveTime::from_hms_opt(hour, 0, 0))
+                .collect(),
             stock_every: Duration::minutes(15),
             incremental_every: Duration::minutes(5),
             after_interruption: Duration::minutes(1),
@@ -59,7 +62,12 @@ impl Past {
                 .find(|run| run.kind == kind && run.status != RunStatus::Completed)
                 .map(|run| (run.status, run.updated_at))
         });
-        Self { full: freshness.full, stock: freshness.stock, incremental: freshness.incremental, unfinished }
+        Self {
+            full: freshness.full,
+            stock: freshness.stock,
+            incremental: freshness.incremental,
+            unfinished,
+        }
     }
 }
 
@@ -74,7 +82,9 @@ pub fn due(now: DateTime<Utc>, past: &Past, schedule: &Schedule) -> Option<What>
     };
     let older = |last: Option<DateTime<Utc>>, than: Duration| last.is_none_or(|last| now >= last + than);
 
-    let full_due = past.full.is_none_or(|last| last_slot(now, &schedule.full_at).is_some_and(|slot| last < slot));
+    let full_due = past
+        .full
+        .is_none_or(|last| last_slot(now, &schedule.full_at).is_some_and(|slot| last < slot));
     if full_due && !resting(0) {
         return Some(What::Full);
     }
@@ -107,7 +117,12 @@ mod tests {
 
     fn done(full: &str, stock: &str, incremental: &str) -> Past {
         let moment = |time: &str| (!time.is_empty()).then(|| at(time));
-        Past { full: moment(full), stock: moment(stock), incremental: moment(incremental), ..Past::default() }
+        Past {
+            full: moment(full),
+            stock: moment(stock),
+            incremental: moment(incremental),
+            ..Past::default()
+        }
     }
 
     #[test]
@@ -124,7 +139,11 @@ mod tests {
             ("09:15:00", done("02:00:00", "09:00:00", "09:14:00"), Some(What::Stock)),
             ("09:14:59", done("02:00:00", "09:00:00", "09:10:00"), None),
             ("09:15:00", done("02:00:00", "09:00:00", "09:10:00"), Some(What::Stock)),
-            ("09:05:00", done("02:00:00", "09:00:00", "09:00:00"), Some(What::Incremental)),
+            (
+                "09:05:00",
+                done("02:00:00", "09:00:00", "09:00:00"),
+                Some(What::Incremental),
+            ),
             ("02:15:00", done("02:00:00", "", ""), Some(What::Stock)),
             ("02:05:00", done("02:00:00", "", ""), Some(What::Incremental)),
             ("02:04:59", done("02:00:00", "", ""), None),
@@ -135,7 +154,10 @@ mod tests {
 
     #[test]
     fn the_slot_of_yesterday_evening_counts_after_midnight() {
-        let past = Past { full: Some("2027-03-03T13:00:00Z".parse().unwrap()), ..Past::default() };
+        let past = Past {
+            full: Some("2027-03-03T13:00:00Z".parse().unwrap()),
+            ..Past::default()
+        };
         assert_eq!(due(at("00:10:00"), &past, &Schedule::default()), Some(What::Full));
     }
 
@@ -143,7 +165,10 @@ mod tests {
     fn a_run_that_did_not_complete_rests_before_it_is_tried_again_and_others_go_on() {
         let mut past = done("02:00:00", "13:50:00", "13:50:00");
         past.unfinished[0] = Some((RunStatus::Interrupted, at("14:01:00")));
-        assert_eq!(due(at("14:01:30"), &past, &Schedule::default()), Some(What::Incremental));
+        assert_eq!(
+            due(at("14:01:30"), &past, &Schedule::default()),
+            Some(What::Incremental)
+        );
         assert_eq!(due(at("14:02:00"), &past, &Schedule::default()), Some(What::Full));
         past.unfinished[0] = Some((RunStatus::Failed, at("14:01:00")));
         assert_eq!(due(at("14:10:59"), &past, &Schedule::default()), Some(What::Stock));

@@ -33,7 +33,10 @@ pub(crate) struct Slice {
 impl Slice {
     /// Everything that changed at or after `from`.
     pub(crate) fn changed_since(from: DateTime<Utc>) -> Self {
-        Self { updated_from: Some(from), ..Self::default() }
+        Self {
+            updated_from: Some(from),
+            ..Self::default()
+        }
     }
 
     /// Asks for one page of it.
@@ -59,18 +62,32 @@ impl Slice {
             (Some(from), Some(to)) => (from < to).then_some(from + (to - from) / 2),
         };
         if let Some(cut) = cut {
-            let low = Self { price_to: Some(cut), ..self.clone() };
-            let high = Self { price_from: Some(cut + 1), ..self.clone() };
+            let low = Self {
+                price_to: Some(cut),
+                ..self.clone()
+            };
+            let high = Self {
+                price_from: Some(cut + 1),
+                ..self.clone()
+            };
             return Some((low, high));
         }
-        let from = self.updated_from.or_else(|| Utc.with_ymd_and_hms(2005, 1, 1, 0, 0, 0).single())?;
+        let from = self
+            .updated_from
+            .or_else(|| Utc.with_ymd_and_hms(2005, 1, 1, 0, 0, 0).single())?;
         let to = self.updated_to.unwrap_or(now).trunc_subsecs(0);
         let half = Duration::seconds((to - from).num_seconds() / 2);
         if to - from < Duration::seconds(1) {
             return None;
         }
-        let early = Self { updated_to: Some(from + half), ..self.clone() };
-        let late = Self { updated_from: Some(from + half + Duration::seconds(1)), ..self.clone() };
+        let early = Self {
+            updated_to: Some(from + half),
+            ..self.clone()
+        };
+        let late = Self {
+            updated_from: Some(from + half + Duration::seconds(1)),
+            ..self.clone()
+        };
         Some((early, late))
     }
 }

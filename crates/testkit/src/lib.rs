@@ -5,10 +5,12 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
+mod builders;
 mod database;
 mod redis;
 mod server;
 
+pub use builders::{OrderRow, PASSWORD_HASH};
 pub use database::TestDb;
 pub use redis::{Contents, TestRedis};
 /// For programs that measure: plain SQL has no other place outside the store.

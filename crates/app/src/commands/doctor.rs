@@ -36,15 +36,30 @@ enum State {
 
 impl Finding {
     fn well(what: &'static str, seen: impl Into<String>) -> Self {
-        Self { what, state: State::Well, seen: seen.into(), remedy: None }
+        Self {
+            what,
+            state: State::Well,
+            seen: seen.into(),
+            remedy: None,
+        }
     }
 
     fn note(what: &'static str, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what, state: State::Note, seen: seen.into(), remedy: Some(remedy.into()) }
+        Self {
+            what,
+            state: State::Note,
+            seen: seen.into(),
+            remedy: Some(remedy.into()),
+        }
     }
 
     fn wrong(what: &'static str, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what, state: State::Wrong, seen: seen.into(), remedy: Some(remedy.into()) }
+        Self {
+            what,
+            state: State::Wrong,
+            seen: seen.into(),
+            remedy: Some(remedy.into()),
+        }
     }
 }
 
@@ -52,7 +67,11 @@ impl Finding {
 pub(crate) async fn run(config: &Config, output: &Output) -> Result<ExitCode> {
     let mut findings = vec![Finding::well(
         "configuration",
-        if config.production { "production" } else { "development: what is not set has a default" },
+        if config.production {
+            "production"
+        } else {
+            "development: what is not set has a default"
+        },
     )];
     match Database::open(config, Use::Join).await {
         Ok(database) => {
@@ -68,7 +87,11 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<ExitCode> {
     }
     let wrong = findings.iter().filter(|finding| finding.state == State::Wrong).count();
     output.result(&findings, || in_words(&findings, wrong))?;
-    Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if wrong == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn in_words(findings: &[Finding], wrong: usize) -> String {
@@ -96,7 +119,10 @@ fn in_words(findings: &[Finding], wrong: usize) -> String {
 async fn look_at_schema(database: &Database, findings: &mut Vec<Finding>) -> bool {
     match database.store.migration_status().await {
         Ok(status) if status.pending.is_empty() => {
-            findings.push(Finding::well("schema", format!("up to date, {} migrations", status.applied.len())));
+            findings.push(Finding::well(
+                "schema",
+                format!("up to date, {} migrations", status.applied.len()),
+            ));
             true
         }
         Ok(status) => {
@@ -106,7 +132,11 @@ async fn look_at_schema(database: &Database, findings: &mut Vec<Finding>) -> boo
         }
         Err(error) => {
             let remedy = "is PostgreSQL running, and is DATABASE_URL right?";
-            findings.push(Finding::wrong("database", format!("{:#}", anyhow::Error::from(error)), remedy));
+            findings.push(Finding::wrong(
+                "database",
+                format!("{:#}", anyhow::Error::from(error)),
+                remedy,
+            ));
             false
         }
     }
@@ -118,28 +148,55 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
         Ok(broken) => {
             for invariant in broken {
                 let remedy = "write down what happened before this; the database should have refused it";
-                findings.push(Finding::wrong("invariants", format!("{}: {} row(s)", invariant.name, invariant.rows), remedy));
+                findings.push(Finding::wrong(
+                    "invariants",
+                    format!("{}: {} row(s)", invariant.name, invariant.rows),
+                    remedy,
+                ));
             }
         }
         Err(error) => findings.push(Finding::wrong("invariants", error.to_string(), "try again")),
     }
     match freshness(&database.store).await {
         Ok(known) => findings.push(match known.latest() {
-            None => Finding::note("catalogue", "never synchronised", "run `lockstep sync --full`, or start the store"),
+            None => Finding::note(
+                "catalogue",
+                "never synchronised",
+                "run `lockstep sync --full`, or start the store",
+            ),
             Some(at) if Utc::now() - at > chrono::TimeDelta::hours(1) => {
-                let seen = format!("price and stock were last complete at {}", at.format("%Y-%m-%d %H:%M UTC"));
-                Finding::wrong("catalogue", seen, "see the latest run below, and whether `lockstep serve` or `worker` is running")
+                let seen = format!(
+                    "price and stock were last complete at {}",
+                    at.format("%Y-%m-%d %H:%M UTC")
+                );
+                Finding::wrong(
+                    "catalogue",
+                    seen,
+                    "see the latest run below, and whether `lockstep serve` or `worker` is running",
+                )
             }
-            Some(at) => Finding::well("catalogue", format!("price and stock complete as of {}", at.format("%H:%M:%S UTC"))),
+            Some(at) => Finding::well(
+                "catalogue",
+                format!("price and stock complete as of {}", at.format("%H:%M:%S UTC")),
+            ),
         }),
         Err(error) => findings.push(Finding::wrong("catalogue", error.to_string(), "try again")),
     }
     if let Ok(runs) = database.store.read(|tx| Box::pin(recent_runs(tx, 1))).await
         && let Some(run) = runs.value.first()
     {
-        let seen = format!("{} {:?} at {}", run.kind.as_str(), run.status, run.started_at.format("%Y-%m-%d %H:%M UTC"));
+        let seen = format!(
+            "{} {:?} at {}",
+            run.kind.as_str(),
+            run.status,
+            run.started_at.format("%Y-%m-%d %H:%M UTC")
+        );
         findings.push(match &run.stopped_by {
-            Some(reason) => Finding::wrong("latest run", format!("{seen}: {reason}"), "mend the reason; it is taken up again by itself"),
+            Some(reason) => Finding::wrong(
+                "latest run",
+                format!("{seen}: {reason}"),
+                "mend the reason; it is taken up again by itself",
+            ),
             None => Finding::well("latest run", seen),
         });
     }
@@ -147,10 +204,17 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
 
 async fn look_at_redis(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
     let Some(url) = &config.redis_url else {
-        findings.push(Finding::note("redis", "not configured: each process caches for itself", "set REDIS_URL to share"));
+        findings.push(Finding::note(
+            "redis",
+            "not configured: each process caches for itself",
+            "set REDIS_URL to share",
+        ));
         return;
     };
-    let cache_config = lockstep_cache::Config { redis_url: Some(url.clone()), ..lockstep_cache::Config::default() };
+    let cache_config = lockstep_cache::Config {
+        redis_url: Some(url.clone()),
+        ..lockstep_cache::Config::default()
+    };
     if let Err(error) = cache_config.check() {
         findings.push(Finding::wrong("redis", error.to_string(), "correct REDIS_URL"));
         return;
@@ -161,23 +225,38 @@ async fn look_at_redis(config: &Config, database: &Database, findings: &mut Vec<
     cache.shutdown().await;
     findings.push(match (reached, state) {
         (Ok(()), lockstep_cache::RedisState::Up) => Finding::well("redis", "answers"),
-        _ => Finding::wrong("redis", "does not answer", "the store works without it, more slowly; is REDIS_URL right?"),
+        _ => Finding::wrong(
+            "redis",
+            "does not answer",
+            "the store works without it, more slowly; is REDIS_URL right?",
+        ),
     });
 }
 
 async fn look_at_supplier(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
     if matches!(config.supplier, Configured::Sandbox) {
-        findings.push(Finding::note("g2a", "no account: the built-in sandbox", "set G2A_API_URL and the credentials to connect yours"));
+        findings.push(Finding::note(
+            "g2a",
+            "no account: the built-in sandbox",
+            "set G2A_API_URL and the credentials to connect yours",
+        ));
         return;
     }
     let asked = async {
         let supplier = Supplier::connect(config, &database.store).await?;
-        let query = lockstep_g2a::ProductQuery { page: 1, ..Default::default() };
+        let query = lockstep_g2a::ProductQuery {
+            page: 1,
+            ..Default::default()
+        };
         let page = tokio::time::timeout(Duration::from_secs(30), supplier.client.products(&query)).await;
         anyhow::Ok(page.map_err(|_| anyhow::anyhow!("no answer within 30 s"))??)
     };
     findings.push(match asked.await {
         Ok(page) => Finding::well("g2a", format!("answers; {} products in stock", page.total)),
-        Err(error) => Finding::wrong("g2a", format!("{error:#}"), "check G2A_API_URL, the credentials, and whether G2A allows this address"),
+        Err(error) => Finding::wrong(
+            "g2a",
+            format!("{error:#}"),
+            "check G2A_API_URL, the credentials, and whether G2A allows this address",
+        ),
     });
 }

@@ -12,8 +12,15 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<()> {
     let brought = database.store.migrate().await.context("bringing the schema up to date");
     let place = database.place.clone();
     database.close().await;
-    let brought: Vec<String> = brought?.into_iter().map(|(version, name)| format!("{version} {name}")).collect();
+    let brought: Vec<String> = brought?
+        .into_iter()
+        .map(|(version, name)| format!("{version} {name}"))
+        .collect();
     output.result(&serde_json::json!({ "database": place, "applied": brought }), || {
-        if brought.is_empty() { "The schema is up to date.".to_owned() } else { format!("Applied:\n  {}", brought.join("\n  ")) }
+        if brought.is_empty() {
+            "The schema is up to date.".to_owned()
+        } else {
+            format!("Applied:\n  {}", brought.join("\n  "))
+        }
     })
 }

@@ -10,7 +10,7 @@ use lockstep_g2a_sandbox::{Catalogue, Config, Knobs, Sandbox};
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) listen: SocketAddr,
-    pub(crate) games: usize,
+    pub(crate) games: u64,
     pub(crate) catalogue: Option<PathBuf>,
     pub(crate) drift: u32,
     pub(crate) seed: u64,
@@ -21,12 +21,18 @@ pub(crate) struct Request {
 pub(crate) async fn run(request: Request) -> Result<()> {
     let catalogue = match request.catalogue {
         Some(file) => Catalogue::File(file),
-        None => Catalogue::Generated { count: request.games, seed: request.seed },
+        None => Catalogue::Generated {
+            count: request.games,
+            seed: request.seed,
+        },
     };
     let sandbox = Sandbox::start(Config {
         bind: request.listen,
         catalogue,
-        knobs: Knobs { rate_per_minute: request.rate, ..Knobs::default() },
+        knobs: Knobs {
+            rate_per_minute: request.rate,
+            ..Knobs::default()
+        },
         drift_per_second: request.drift,
         ..Config::default()
     })

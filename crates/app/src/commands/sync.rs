@@ -37,14 +37,21 @@ pub(crate) async fn run(config: &Config, output: &Output, request: Request) -> R
         (None, false) => What::Incremental,
     };
     with_supplier(config, async |database, supplier| {
-        if request.dry_run { show(&supplier, &config.pricing, &request, output).await } else { go(config, &database, &supplier, what, output).await }
+        if request.dry_run {
+            show(&supplier, &config.pricing, &request, output).await
+        } else {
+            go(config, &database, &supplier, what, output).await
+        }
     })
     .await
 }
 
 /// `lockstep stock`
 pub(crate) async fn stock(config: &Config, output: &Output) -> Result<()> {
-    with_supplier(config, async |database, supplier| go(config, &database, &supplier, What::Stock, output).await).await
+    with_supplier(config, async |database, supplier| {
+        go(config, &database, &supplier, What::Stock, output).await
+    })
+    .await
 }
 
 /// Opens database and supplier, and closes both whatever happens in between.
@@ -53,7 +60,14 @@ async fn with_supplier(config: &Config, body: impl AsyncFnOnce(&Database, &Suppl
     let result = async {
         if database.is_private() {
             database.migrate().await?;
-        } else if !database.store.migration_status().await.context("the database")?.pending.is_empty() {
+        } else if !database
+            .store
+            .migration_status()
+            .await
+            .context("the database")?
+            .pending
+            .is_empty()
+        {
             bail!("the database's schema is behind this program; run `lockstep migrate` first");
         }
         let supplier = Supplier::connect(config, &database.store).await?;
@@ -93,9 +107,9 @@ fn ended_well(report: &Report) -> Result<()> {
     match report.status {
         RunStatus::Completed => Ok(()),
         RunStatus::Failed => bail!("the synchronisation failed: {reason}"),
-        RunStatus::Interrupted | RunStatus::Running => {
-            Err(anyhow!(TryLater(format!("the synchronisation was interrupted ({reason}); run it again and it goes on"))))
-        }
+        RunStatus::Interrupted | RunStatus::Running => Err(anyhow!(TryLater(format!(
+            "the synchronisation was interrupted ({reason}); run it again and it goes on"
+        )))),
     }
 }
 
@@ -108,14 +122,19 @@ async fn told(mut progress: watch::Receiver<Option<Progress>>, json: bool) {
     let show_bar = !json && std::io::stderr().is_terminal();
     let mut told_at = tokio::time::Instant::now();
     while progress.changed().await.is_ok() {
-        let Some(now) = progress.borrow_and_update().clone() else { continue };
+        let Some(now) = progress.borrow_and_update().clone() else {
+            continue;
+        };
         if show_bar {
             if let Some(total) = now.pages_total.and_then(|total| u64::try_from(total).ok()) {
                 bar.set_length(total);
             }
             bar.set_position(u64::try_from(now.counts.pages_read).unwrap_or(0));
             let counts = now.counts;
-            bar.set_message(format!("{} products, {} new, {} changed", counts.seen, counts.created, counts.updated));
+            bar.set_message(format!(
+                "{} products, {} new, {} changed",
+                counts.seen, counts.created, counts.updated
+            ));
         } else if json && told_at.elapsed() >= JSON_PERIOD {
             told_at = tokio::time::Instant::now();
             if let Ok(line) = serde_json::to_string(&now) {
@@ -128,15 +147,24 @@ async fn told(mut progress: watch::Receiver<Option<Progress>>, json: bool) {
 
 /// `--dry-run`: what would be stored for one product or the first page, without storing it.
 async fn show(supplier: &Supplier, pricing: &Pricing, request: &Request, output: &Output) -> Result<()> {
-    let query = ProductQuery { page: 1, id: request.product.clone(), include_out_of_stock: true, ..ProductQuery::default() };
+    let query = ProductQuery {
+        page: 1,
+        id: request.product.clone(),
+        include_out_of_stock: true,
+        ..ProductQuery::default()
+    };
     let page = supplier.client.products(&query).await.context("G2A")?;
     for unreadable in &page.unreadable {
-        output.line(&format!("{}: cannot be read: {}", unreadable.id.as_deref().unwrap_or("?"), unreadable.reason))?;
+        output.line(&format!(
+            "{}: cannot be read: {}",
+            unreadable.id.as_deref().unwrap_or("?"),
+            unreadable.reason
+        ))?;
     }
     for product in &page.products {
         match mapping::listing(product, pricing) {
-            Ok(game) => output.result(&serde_json::json!({ "g2aProductId": product.id, "title": game.title, "price": game.price, "inStock": game.in_stock }), || {
-                format!("{}  {:>8}  {}  {}", product.id, game.price.to_string(), if game.in_stock { "in stock" } else { "sold out" }, game.title)
+            Ok(game) => output.result(&serde_json::json!({ "g2aProductId": product.id, "title": game.title, "price": game.price, "inStock": game.depth > 0 }), || {
+                format!("{}  {:>8}  {}  {}", product.id, game.price.to_string(), if game.depth > 0 { "in stock" } else { "sold out" }, game.title)
             })?,
             Err(reason) => output.line(&format!("{}: would be skipped: {reason}", product.id))?,
         }

@@ -1,8 +1,8 @@
 //! Finding games by what people type.
 //!
 //! Three things are looked for, each by an index: titles that hold every typed word, texts (title and description)
-//! that hold words beginning with every typed word, and, only when those bring next to nothing, titles that look like
-//! the typed text. Better matches come first. Each part is bounded, so that a word which every title has costs what
+//! that hold words beginning with every typed word, and, only when no title holds them, titles that hold the words
+//! with two letters swapped or that look like the typed text. Better matches come first. Each part is bounded, so that a word which every title has costs what
 //! another costs, also among a million games.
 
 use lockstep_domain::GameId;
@@ -17,13 +17,15 @@ use crate::{Result, Tx};
 
 /// A search finds no more games than this, and counts no further.
 pub const MAX_HITS: i64 = 10_000;
-/// With fewer matches than this the text may hold a typing error, and similar titles are looked for too.
-const FEW_HITS: i64 = 5;
 /// So many similar titles are looked at.
 const MAX_SIMILAR: i64 = 2_000;
-/// Share of a text's trigrams that a similar title has to have: low enough for two swapped letters in a word of six
-/// ("protal"), which leave three of its seven trigrams.
+/// How alike a title has to be (`word_similarity`, 0–1) to be found by a text with an error in it: a letter missing,
+/// doubled or wrong in a word of five or more stays above.
 const SIMILARITY: &str = "0.42";
+/// Words of so many letters are also looked for with two neighbours swapped, which trigrams do not see through.
+const SWAPPED_LETTERS: std::ops::RangeInclusive<usize> = 4..=20;
+/// A text of fewer characters is looked for at the beginning of titles' words and nowhere else.
+const SHORT_TEXT: usize = 3;
 /// More typed words than this are not looked at.
 const MAX_WORDS: usize = 8;
 
@@ -103,7 +105,11 @@ impl Text {
         let query = plain
             .split(|c: char| !c.is_alphanumeric())
             .filter(|word| !word.is_empty())
-            .map(|word| format!("{}:*", word.to_lowercase()))
+            // The beginning of a word, unless so short that half the catalogue had such a word.
+            .map(|word| match word.chars().count() {
+                0..SHORT_TEXT => word.to_lowercase(),
+                _ => format!("{}:*", word.to_lowercase()),
+            })
             .collect::<Vec<_>>()
             .join(" & ");
         (!query.is_empty()).then(|| Self {
@@ -118,18 +124,27 @@ impl Text {
     /// of the title: anywhere inside, the trigram index could not find it, nor would anybody mean that.
     fn push_title_matches(&self, sql: &mut QueryBuilder<Postgres>) {
         for (i, word) in self.words.iter().enumerate() {
-            if i > 0 {
-                sql.push(" and ");
-            }
-            if word.chars().count() >= 3 {
-                sql.push("s.title like lower(").push_bind(format!("%{word}%")).push(")");
-            } else {
-                sql.push("(s.title like lower(").push_bind(format!("{word}%"));
-                sql.push(") or s.title like lower(")
-                    .push_bind(format!("% {word}%"))
-                    .push("))");
-            }
+            sql.push(if i == 0 { "" } else { " and " });
+            push_holds(sql, word);
         }
+    }
+
+    /// Appends the condition that a title (of `s`) holds every word, one of them with two letters swapped.
+    fn push_title_matches_swapped(&self, sql: &mut QueryBuilder<Postgres>) {
+        sql.push("(false");
+        for (i, word) in self.words.iter().enumerate() {
+            let patterns = swapped(word);
+            if patterns.is_empty() {
+                continue;
+            }
+            sql.push(" or (s.title like any(").push_bind(patterns).push(")");
+            for (_, other) in self.words.iter().enumerate().filter(|(other, _)| *other != i) {
+                sql.push(" and ");
+                push_holds(sql, other);
+            }
+            sql.push(")");
+        }
+        sql.push(")");
     }
 
     /// Appends how well a title that holds every word matches: 1 for the title itself down to 0.6 for all words
@@ -150,6 +165,34 @@ impl Text {
         }
         sql.push(" else 0.60 end");
     }
+}
+
+/// Appends the condition that a title (of `s`) holds a word, which is a pattern already.
+fn push_holds(sql: &mut QueryBuilder<Postgres>, word: &str) {
+    if word.chars().count() >= SHORT_TEXT {
+        sql.push("s.title like lower(").push_bind(format!("%{word}%")).push(")");
+    } else {
+        sql.push("(s.title like lower(").push_bind(format!("{word}%"));
+        sql.push(") or s.title like lower(")
+            .push_bind(format!("% {word}%"))
+            .push("))");
+    }
+}
+
+/// Patterns of a word with each pair of neighbours swapped; none for words that are too short or too long, or hold
+/// more than letters and digits.
+fn swapped(word: &str) -> Vec<String> {
+    let letters: Vec<char> = word.to_lowercase().chars().collect();
+    if !SWAPPED_LETTERS.contains(&letters.len()) || !letters.iter().all(|letter| letter.is_alphanumeric()) {
+        return Vec::new();
+    }
+    (1..letters.len())
+        .filter_map(|i| {
+            let mut swapped = letters.clone();
+            swapped.swap(i - 1, i);
+            (swapped != letters).then(|| format!("%{}%", String::from_iter(swapped)))
+        })
+        .collect()
 }
 
 /// Makes `%`, `_` and `\` stand for themselves in a pattern.
@@ -196,7 +239,7 @@ pub(super) async fn find(
         // in the wanted order are taken, which are near because so many match.
         return walk(tx, text, filter, sort, window, typed.found.total.min(MAX_HITS)).await;
     }
-    if typed.hits >= FEW_HITS || text.plain.chars().count() < 3 {
+    if typed.titles > 0 || text.plain.chars().count() < SHORT_TEXT {
         return Ok(typed.found);
     }
     sqlx::query("-- store.games.search_similarity\nselect set_config('pg_trgm.word_similarity_threshold', $1, true)")
@@ -209,8 +252,6 @@ pub(super) async fn find(
 struct Look {
     /// Titles that hold every word, before filters; one more than [`MAX_HITS`] means many more.
     titles: i64,
-    /// All games found, before filters.
-    hits: i64,
     found: Found,
 }
 
@@ -232,12 +273,15 @@ async fn look(
     text.push_title_matches(&mut sql);
     sql.push(" limit ").push_bind(MAX_HITS + 1);
     sql.push("), hits as materialized (select game_id, max(score) as score from (select game_id, score from titles");
-    if place == Where::TitleAndText {
+    if place == Where::TitleAndText && text.plain.chars().count() >= SHORT_TEXT {
         sql.push(" union all (select game_id, 0.30 from game_search where words @@ to_tsquery('simple', ");
         sql.push_bind(text.query.clone()).push(") limit ");
         sql.push_bind(MAX_HITS).push(")");
     }
     if similar {
+        sql.push(" union all (select s.game_id, 0.50 from game_search s where ");
+        text.push_title_matches_swapped(&mut sql);
+        sql.push(" limit ").push_bind(MAX_SIMILAR).push(")");
         sql.push(" union all (select game_id, round((0.5 * word_similarity(lower(");
         sql.push_bind(text.plain.clone())
             .push("), title))::numeric, 2) from game_search where lower(");
@@ -258,18 +302,17 @@ async fn look(
     });
     push_window(&mut sql, window);
     sql.push(
-        ") select (select count(*) from titles), (select count(*) from hits), (select count(*) from found),
+        ") select (select count(*) from titles), (select count(*) from found),
                   array(select id from shown), array(select score from shown)",
     );
     let row = sql.build().persistent(false).fetch_one(tx.conn()).await?;
-    let total: i64 = row.try_get(2)?;
+    let total: i64 = row.try_get(1)?;
     Ok(Look {
         titles: row.try_get(0)?,
-        hits: row.try_get(1)?,
         found: Found {
             total,
-            ids: row.try_get(3)?,
-            scores: row.try_get(4)?,
+            ids: row.try_get(2)?,
+            scores: row.try_get(3)?,
         },
     })
 }
@@ -318,6 +361,12 @@ mod tests {
         assert_eq!(text.phrase, r"100\% Orange\_Juice");
         assert_eq!(text.words, [r"100\%", r"Orange\_Juice"]);
         assert_eq!(text.query, "100:* & orange:* & juice:*");
+    }
+
+    #[test]
+    fn a_word_is_also_looked_for_with_two_letters_swapped() {
+        assert_eq!(swapped("doom"), ["%odom%", "%domo%"], "not where it stays the same");
+        assert!(swapped("gta").is_empty() && swapped(r"50\%ab").is_empty());
     }
 
     #[test]

@@ -35,8 +35,12 @@ pub async fn similar(tx: &mut Tx, id: GameId, count: u32) -> Result<Vec<Game>> {
         "-- store.games.similar
         with mine as materialized (
             select g.id, lower(nullif(g.publisher, '')) as publisher, s.title,
-                   to_tsquery('simple', nullif($2, '')) as series
-              from games g join game_search s on s.game_id = g.id where g.id = $1),
+                   to_tsquery('simple', nullif($2, '')) as series, 0.8 * ln($4::float8 / (1 + n.games)) as publisher_weight
+              from games g join game_search s on s.game_id = g.id cross join lateral (
+                   select count(*) as games
+                     from (select 1 from games o
+                            where lower(o.publisher) = lower(g.publisher) and o.withdrawn_at is null limit $4 - 1) o) n
+             where g.id = $1),
         my_tags as materialized (
             select l.tag_id, 1.0 * ln($4::float8 / (1 + n.games)) as weight, n.games
               from game_tags l cross join lateral (
@@ -74,7 +78,7 @@ pub async fn similar(tx: &mut Tx, id: GameId, count: u32) -> Result<Vec<Game>> {
                                   where l.game_id = g.id), 0)
                        + coalesce((select sum(t.weight) from my_genres t join game_genres l on l.genre_id = t.genre_id
                                     where l.game_id = g.id), 0)
-                       + case when lower(g.publisher) = mine.publisher then 3 else 0 end
+                       + case when lower(g.publisher) = mine.publisher then mine.publisher_weight else 0 end
                        + case when s.words @@ mine.series then 6 else 0 end as common
                   from candidates c join games g on g.id = c.id join game_search s on s.game_id = g.id cross join mine
                  where g.id <> $1 and g.withdrawn_at is null and g.in_stock and not g.is_preorder) compared

@@ -1,0 +1,306 @@
+//! What every answer carries, and what browsers and caches are told.
+
+use std::io::Read as _;
+
+use axum::body::Body;
+use http::{Request, StatusCode};
+use lockstep_api::{Settings, SupplierState, SupplierStatus};
+
+use crate::shop::{NewGame, Shop, date};
+
+async fn shop_with_games(settings: Settings) -> Shop {
+    let shop = Shop::open_with(settings).await;
+    let games: Vec<NewGame> = (0..40).map(|i| NewGame::titled(&format!("Game {i}"))).collect();
+    shop.put(&games).await;
+    shop
+}
+
+#[tokio::test]
+async fn an_answer_that_the_caller_has_already_is_not_sent_again() {
+    let shop = shop_with_games(Settings::default()).await;
+    let first = shop.get("/api/games").await;
+    let etag = first.header("etag").unwrap().to_owned();
+    assert!(etag.starts_with("W/\""), "{etag}");
+    let strong = etag.trim_start_matches("W/");
+    for held in [&etag, strong, "*", &format!("\"other\", {etag}")] {
+        let again = shop.get_with("/api/games", &[("if-none-match", held)]).await;
+        assert_eq!(again.status, StatusCode::NOT_MODIFIED, "{held}");
+        assert!(again.bytes.is_empty(), "{held}");
+        assert_eq!(again.header("etag"), Some(&*etag), "{held}");
+        assert_eq!(
+            again.header("cache-control"),
+            Some("public, max-age=0, must-revalidate"),
+            "{held}"
+        );
+    }
+    let other = shop.get_with("/api/games", &[("if-none-match", "\"other\"")]).await;
+    assert_eq!(other.bytes, first.bytes);
+}
+
+#[tokio::test]
+async fn answers_are_compressed_for_those_who_take_it() {
+    let shop = shop_with_games(Settings::default()).await;
+    let plain = shop.get("/api/games").await;
+    assert_eq!(plain.header("content-encoding"), None);
+    for path in ["/api/games", "/api/games/random?count=40", "/api/openapi.json"] {
+        let packed = shop.get_with(path, &[("accept-encoding", "br, gzip")]).await;
+        assert_eq!(packed.header("content-encoding"), Some("gzip"), "{path}");
+        let mut unpacked = Vec::new();
+        flate2::read::GzDecoder::new(&*packed.bytes)
+            .read_to_end(&mut unpacked)
+            .unwrap();
+        assert!(packed.bytes.len() * 2 < unpacked.len(), "{path}");
+        assert!(
+            packed
+                .headers
+                .get_all("vary")
+                .iter()
+                .any(|vary| vary == "accept-encoding"),
+            "{path}"
+        );
+        if path == "/api/games" {
+            assert_eq!(unpacked, plain.bytes);
+        }
+    }
+    let refused = shop.get_with("/api/games", &[("accept-encoding", "gzip;q=0")]).await;
+    assert_eq!(refused.bytes, plain.bytes);
+}
+
+#[tokio::test]
+async fn a_head_request_gets_the_headers_alone() {
+    let shop = shop_with_games(Settings::default()).await;
+    let whole = shop.get("/api/games").await;
+    let head = shop
+        .send(Request::head("/api/games").body(Body::empty()).unwrap())
+        .await;
+    assert_eq!(head.status, 200);
+    assert!(head.bytes.is_empty());
+    assert_eq!(head.header("etag"), whole.header("etag"));
+}
+
+#[tokio::test]
+async fn every_answer_carries_an_id_and_the_security_headers() {
+    let shop = Shop::open_with(Settings {
+        production: true,
+        ..Settings::default()
+    })
+    .await;
+    let mut ids = std::collections::HashSet::new();
+    for path in [
+        "/api/games",
+        "/api/games/random",
+        "/api/nowhere",
+        "/health",
+        "/healthz",
+        "/metrics",
+        "/api/docs/",
+    ] {
+        let answer = shop.get(path).await;
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(
+            answer.header("cross-origin-resource-policy"),
+            Some("cross-origin"),
+            "{path}"
+        );
+        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{path}");
+        assert_eq!(
+            answer.header("strict-transport-security"),
+            Some("max-age=31536000"),
+            "{path}"
+        );
+        assert!(answer.header("content-security-policy").is_some(), "{path}");
+        assert!(ids.insert(answer.header("x-request-id").unwrap().to_owned()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_sane_request_id_is_taken_over_and_another_replaced() {
+    let shop = Shop::open().await;
+    for (given, kept) in [
+        ("abc-DEF_1.2", true),
+        ("", false),
+        ("a b", false),
+        ("<script>", false),
+        (&"x".repeat(65), false),
+    ] {
+        let answer = shop.get_with("/healthz", &[("x-request-id", given)]).await;
+        assert_eq!(answer.header("x-request-id") == Some(given), kept, "{given:?}");
+    }
+}
+
+async fn preflight(shop: &Shop, path: &str, origin: &str) -> crate::shop::Answered {
+    let request = Request::options(path)
+        .header("origin", origin)
+        .header("access-control-request-method", "GET")
+        .header("access-control-request-headers", "content-type,authorization")
+        .body(Body::empty())
+        .unwrap();
+    shop.send(request).await
+}
+
+#[tokio::test]
+async fn a_preflight_of_an_allowed_origin_is_answered_200_and_empty() {
+    let shop = Shop::open_with(Settings {
+        production: true,
+        cors_origins: vec!["https://shop.example.com".into()],
+        ..Settings::default()
+    })
+    .await;
+    for path in ["/api/games", "/api/orders", "/api/games/x/y/z", "/health"] {
+        let answer = preflight(&shop, path, "https://shop.example.com").await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.bytes.is_empty(), "{path}");
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            Some("https://shop.example.com"),
+            "{path}"
+        );
+        assert_eq!(
+            answer.header("access-control-allow-credentials"),
+            Some("true"),
+            "{path}"
+        );
+        assert_eq!(
+            answer.header("access-control-allow-methods"),
+            Some("GET,POST,PUT,DELETE,PATCH,OPTIONS"),
+            "{path}"
+        );
+        let allowed = answer.header("access-control-allow-headers").unwrap();
+        for name in ["Content-Type", "Authorization", "X-Requested-With"] {
+            assert!(allowed.contains(name), "{path}: {allowed}");
+        }
+        assert!(answer.header("vary").unwrap().contains("origin"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_origin_that_is_not_allowed_gets_no_permission() {
+    let shop = Shop::open_with(Settings {
+        production: true,
+        cors_origins: vec!["https://shop.example.com".into()],
+        ..Settings::default()
+    })
+    .await;
+    for origin in ["https://evil.example", "http://localhost:3000", "null"] {
+        let asked = preflight(&shop, "/api/games", origin).await;
+        assert_eq!(asked.failure(), (403, "origin_not_allowed".to_owned()), "{origin}");
+        let read = shop.get_with("/api/games", &[("origin", origin)]).await;
+        assert_eq!(read.status, 200, "{origin}");
+        for answer in [asked, read] {
+            assert_eq!(answer.header("access-control-allow-origin"), None, "{origin}");
+            assert_eq!(answer.header("access-control-allow-credentials"), None, "{origin}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn this_machines_pages_may_read_answers_outside_production() {
+    let shop = Shop::open().await;
+    let answer = shop
+        .get_with("/api/games?page=0", &[("origin", "http://localhost:5173")])
+        .await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(
+        answer.header("access-control-allow-origin"),
+        Some("http://localhost:5173"),
+        "failures are read too"
+    );
+    assert_eq!(
+        answer.header("access-control-expose-headers"),
+        Some("Content-Range,X-Content-Range,X-Request-Id")
+    );
+}
+
+#[tokio::test]
+async fn health_says_whether_everything_is_well() {
+    let shop = Shop::open().await;
+    for path in ["/health", "/api/health"] {
+        let answer = shop.get(path).await;
+        let mut health = answer.json();
+        let timestamp = health["timestamp"].take();
+        assert!(timestamp.as_str().unwrap().ends_with('Z'), "{timestamp}");
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(
+            health,
+            serde_json::json!({"status": "ok", "timestamp": null,
+                "checks": {"database": "ok", "redis": "disconnected", "g2a": "ok"}}),
+            "{path}"
+        );
+    }
+    for state in [SupplierState::Error, SupplierState::NotConfigured] {
+        shop.supplier.send_replace(SupplierStatus {
+            state,
+            since: date("2026-01-02"),
+        });
+        let answer = shop.get("/health").await;
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.json()["status"], "degraded");
+        assert_eq!(answer.json()["checks"]["g2a"], "error");
+        assert_eq!(shop.get("/readyz").await.status, 200, "the store sells on without G2A");
+    }
+}
+
+#[tokio::test]
+async fn readiness_lists_every_dependency() {
+    let shop = Shop::open().await;
+    shop.db
+        .execute(
+            "insert into sync_runs (kind, reason, status, epoch, started_at, finished_at)
+             values ('FULL', 'test', 'COMPLETED', 1, '2026-01-03 09:00Z', '2026-01-03 10:00Z'),
+                    ('STOCK', 'test', 'COMPLETED', 2, '2026-01-03 11:00Z', '2026-01-03 11:30Z'),
+                    ('FULL', 'test', 'FAILED', 3, '2026-01-03 12:00Z', '2026-01-03 12:30Z'),
+                    ('PRODUCT', 'test', 'COMPLETED', 4, '2026-01-03 13:00Z', '2026-01-03 13:30Z')",
+        )
+        .await;
+    let answer = shop.get("/readyz").await;
+    assert_eq!(answer.status, 200);
+    let mut ready = answer.json();
+    assert!(ready["copiesUsable"].take().is_boolean());
+    assert_eq!(
+        ready,
+        serde_json::json!({
+            "ready": true,
+            "database": {"state": "ok", "required": true},
+            "redis": {"state": "off", "required": false},
+            "supplier": {"state": "sandbox", "required": false, "since": "2026-01-01T10:00:00Z"},
+            "copiesUsable": null,
+            "catalogueCheckedAt": "2026-01-03T11:30:00Z"
+        })
+    );
+}
+
+#[tokio::test]
+async fn metrics_and_the_process_answer() {
+    let shop = Shop::open().await;
+    let metrics = shop.get("/metrics").await;
+    assert_eq!(metrics.bytes, b"lockstep_up 1\n");
+    assert_eq!(
+        metrics.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    assert_eq!(shop.get("/healthz").await.bytes, b"ok");
+}
+
+#[tokio::test]
+async fn the_api_describes_itself_and_can_be_browsed_offline() {
+    let shop = Shop::open().await;
+    let description = shop.get("/api/openapi.json").await.json();
+    assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
+    let game = &description["components"]["schemas"]["Game"]["properties"];
+    assert_eq!(game["price"]["$ref"], "#/components/schemas/Money");
+    let page = shop.get("/api/docs/").await;
+    assert_eq!(page.status, 200);
+    let html = String::from_utf8(page.bytes).unwrap();
+    assert!(!html.contains("http://") && !html.contains("https://"), "{html}");
+    let mut parts = 0;
+    for part in html
+        .split(['"', '\''])
+        .filter(|part| part.ends_with(".js") || part.ends_with(".css"))
+    {
+        let part = part.trim_start_matches("./");
+        assert_eq!(shop.get(&format!("/api/docs/{part}")).await.status, 200, "{part}");
+        parts += 1;
+    }
+    assert!(parts >= 3, "{html}");
+    assert_eq!(shop.get("/api/docs").await.header("location"), Some("/api/docs/"));
+}

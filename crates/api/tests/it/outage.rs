@@ -1,0 +1,125 @@
+//! PostgreSQL going away and coming back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lockstep_api::Settings;
+use lockstep_cache::Config;
+use lockstep_store::{Options, Store};
+use lockstep_testkit::TestDb;
+use sqlx::postgres::PgConnectOptions;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::watch;
+
+use crate::shop::{NewGame, Shop};
+
+/// A way to the database that can be closed: connections are cut, and new ones are cut as soon as they are made.
+struct Gate {
+    url: String,
+    open: Arc<watch::Sender<bool>>,
+}
+
+impl Gate {
+    async fn before(db: &TestDb) -> Self {
+        let server: PgConnectOptions = db.url().parse().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let open = Arc::new(watch::Sender::new(true));
+        let state = Arc::clone(&open);
+        let target = server.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let mut state = state.subscribe();
+                let target = target.clone();
+                tokio::spawn(async move {
+                    if *state.borrow_and_update() {
+                        tokio::select! {
+                            () = carry(client, &target) => {}
+                            _ = state.wait_for(|open| !open) => {}
+                        }
+                    }
+                });
+            }
+        });
+        let user = server.get_username();
+        Self {
+            url: format!("postgres://{user}@127.0.0.1:{port}/{}", db.name()),
+            open,
+        }
+    }
+
+    fn set(&self, open: bool) {
+        self.open.send_replace(open);
+    }
+}
+
+async fn carry(mut client: TcpStream, target: &PgConnectOptions) {
+    let ended = if let Some(directory) = target.get_socket() {
+        let path = directory.join(format!(".s.PGSQL.{}", target.get_port()));
+        match UnixStream::connect(path).await {
+            Ok(mut server) => copy_bidirectional(&mut client, &mut server).await,
+            Err(error) => Err(error),
+        }
+    } else {
+        match TcpStream::connect((target.get_host(), target.get_port())).await {
+            Ok(mut server) => copy_bidirectional(&mut client, &mut server).await,
+            Err(error) => Err(error),
+        }
+    };
+    drop(ended);
+}
+
+#[tokio::test]
+async fn without_its_database_the_store_says_try_again_and_recovers_by_itself() {
+    let db = TestDb::new().await;
+    let gate = Gate::before(&db).await;
+    let options = Options {
+        acquire_timeout: Duration::from_millis(300),
+        ..Options::default()
+    };
+    let store = Store::new(&gate.url, &options).unwrap();
+    let shop = Shop::open_on(db, store, Settings::default(), Config::default()).await;
+    shop.put(&[NewGame::titled("Portal")]).await;
+    assert_eq!(shop.get("/api/games").await.data()["total"], 1);
+    assert_eq!(shop.get("/readyz").await.status, 200);
+
+    gate.set(false);
+    for path in [
+        "/api/games?page=2",
+        "/api/games/slug/portal",
+        "/api/games/random",
+        "/api/games/search?q=portal",
+    ] {
+        let answer = shop.get(path).await;
+        assert_eq!(answer.failure(), (503, "try_again".to_owned()), "{path}");
+        assert_eq!(answer.header("retry-after"), Some("1"), "{path}");
+        let text = String::from_utf8(answer.bytes).unwrap().to_lowercase();
+        for leak in ["sql", "postgres", "pool", "select", "127.0.0.1", "connection"] {
+            assert!(!text.contains(leak), "{path}: {text}");
+        }
+    }
+    let health = shop.get("/health").await;
+    assert_eq!(
+        (health.status.as_u16(), &health.json()["checks"]["database"]),
+        (503, &"error".into())
+    );
+    let ready = shop.get("/readyz").await;
+    assert_eq!(
+        (ready.status.as_u16(), &ready.json()["database"]["state"]),
+        (503, &"down".into())
+    );
+    assert_eq!(
+        shop.get("/healthz").await.status,
+        200,
+        "the process is not to be restarted for it"
+    );
+
+    gate.set(true);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while shop.get("/api/games/slug/portal").await.status != 200 {
+        assert!(Instant::now() < deadline, "still not recovered");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(shop.get("/readyz").await.status, 200);
+}

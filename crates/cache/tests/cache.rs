@@ -1,0 +1,719 @@
+//! The cache as those who read through it see it, on a real PostgreSQL and a real Redis.
+
+mod common;
+#[path = "common/proxy.rs"]
+mod proxy;
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use common::{insert_games, number, pool, price, read_price, set_price, until, with_redis};
+use lockstep_cache::{Cache, Config, ConfigError, Payload, ReadError, RedisState};
+use lockstep_domain::{CacheKey, GameId};
+use lockstep_store::{Options, Snapshot, Stamped, Store};
+use lockstep_testkit::{TestDb, TestRedis};
+use proxy::Proxy;
+use uuid::Uuid;
+
+/// The promise.
+const PROMISE: Duration = Duration::from_secs(1);
+
+async fn alone(db: &TestDb) -> Cache {
+    Cache::start(db.store.clone(), Config::default()).await
+}
+
+/// A load that counts.
+fn counted(
+    db: &TestDb,
+    game: GameId,
+    count: &Arc<AtomicU64>,
+) -> impl FnOnce(Store) -> futures::future::BoxFuture<'static, Result<Stamped<Payload>, lockstep_store::StoreError>>
++ Send
++ 'static {
+    let (sql, count) = (db.sql.clone(), Arc::clone(count));
+    move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        Box::pin(read_price(sql, game))
+    }
+}
+
+/// Changes the price as `psql` would, and reads through every cache until the promise is due; then all have to serve
+/// the new price. The time that counts ends when the read begins.
+async fn changed_price_is_served_by_all(db: &TestDb, caches: &[Cache], game: GameId, to: i32) {
+    set_price(db, game, to).await;
+    let due = Instant::now() + PROMISE;
+    for cache in caches {
+        loop {
+            let began = Instant::now();
+            if price(cache, &db.sql, game).await == Some(to.into()) {
+                break;
+            }
+            assert!(began < due, "the old price was served after {PROMISE:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_read_once_and_then_served_from_memory() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let cache = alone(&db).await;
+    let loads = Arc::new(AtomicU64::new(0));
+    // A pause of this process longer than the lease costs another load, which is no fault of the cache.
+    until("two reads cost one load", async || {
+        loads.store(0, Ordering::Relaxed);
+        set_price(&db, game, 7).await;
+        cache.catch_up().await.unwrap();
+        for _ in 0..2 {
+            let entry = cache
+                .read(CacheKey::Game(game), counted(&db, game, &loads))
+                .await
+                .unwrap();
+            assert_eq!(number(&entry), Some(7));
+        }
+        loads.load(Ordering::Relaxed) == 1
+    })
+    .await;
+    assert!(cache.status().counters.l1_hits > 0);
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_remembered_until_it_does() {
+    let db = TestDb::new().await;
+    let redis = TestRedis::start().await;
+    let cache = Cache::start(db.store.clone(), with_redis(&redis.url())).await;
+    let game = GameId(Uuid::now_v7());
+    assert_eq!(price(&cache, &db.sql, game).await, None);
+    let name = CacheKey::Game(game).name();
+    until("the absence is in Redis", async || redis.get(&name).await.is_some()).await;
+    assert!(
+        redis.ttl_ms(&name).await <= 60_000,
+        "names that do not exist are unlimited"
+    );
+    until("the absence is served from memory", async || {
+        assert_eq!(price(&cache, &db.sql, game).await, None);
+        cache.status().counters.l1_hits > 0
+    })
+    .await;
+    sqlx::query(
+        "insert into games (id, title, slug, description, price, image, release_date) values ($1, 'G', 'g', '', 5, '', now())",
+    )
+    .bind(game.0)
+    .execute(&db.sql)
+    .await
+    .unwrap();
+    let due = Instant::now() + PROMISE;
+    loop {
+        let began = Instant::now();
+        if price(&cache, &db.sql, game).await == Some(5) {
+            break;
+        }
+        assert!(began < due, "still missing after {PROMISE:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_price_changed_by_plain_sql_is_served_within_a_second_with_redis_up_frozen_down_and_back() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let mut redis = TestRedis::start().await;
+    let mut caches = Vec::new();
+    for _ in 0..3 {
+        caches.push(Cache::start(db.store.clone(), with_redis(&redis.url())).await);
+    }
+    caches.push(alone(&db).await);
+    changed_price_is_served_by_all(&db, &caches, game, 2).await;
+    redis.freeze();
+    changed_price_is_served_by_all(&db, &caches, game, 3).await;
+    redis.thaw();
+    changed_price_is_served_by_all(&db, &caches, game, 4).await;
+    redis.kill();
+    changed_price_is_served_by_all(&db, &caches, game, 5).await;
+    redis.restart_same_port().await;
+    changed_price_is_served_by_all(&db, &caches, game, 6).await;
+}
+
+#[tokio::test]
+async fn redis_may_come_late_and_go_and_come_back_without_a_restart() {
+    let db = TestDb::new().await;
+    let games = insert_games(&db, 200).await;
+    let mut redis = TestRedis::start().await;
+    redis.kill();
+    let cache = Cache::start(db.store.clone(), with_redis(&redis.url())).await;
+    assert!(matches!(cache.status().redis, RedisState::Down { .. }));
+    assert_eq!(price(&cache, &db.sql, games[0]).await, Some(1), "it works without");
+
+    for round in 0..2 {
+        redis.restart_same_port().await;
+        until("Redis is seen", async || cache.status().redis == RedisState::Up).await;
+        until("it is filled", async || {
+            set_price(&db, games[0], 10 + round).await;
+            price(&cache, &db.sql, games[0]).await;
+            redis.get(&CacheKey::Game(games[0]).name()).await.is_some()
+        })
+        .await;
+        redis.kill();
+        until("its loss is seen", async || cache.status().redis != RedisState::Up).await;
+        set_price(&db, games[1], 20 + round).await;
+        until("the new price is served", async || {
+            price(&cache, &db.sql, games[1]).await == Some(i64::from(20 + round))
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn readers_of_a_frozen_redis_stop_waiting_for_it() {
+    let db = TestDb::new().await;
+    let games = insert_games(&db, 64).await;
+    let redis = TestRedis::start().await;
+    let cache = Cache::start(db.store.clone(), with_redis(&redis.url())).await;
+    redis.freeze();
+    // Ten that find out are enough, even before the background call does.
+    for game in &games {
+        assert_eq!(price(&cache, &db.sql, *game).await, Some(1));
+    }
+    assert!(matches!(cache.status().redis, RedisState::Down { .. }));
+    assert!(
+        cache.status().counters.redis_errors <= 32,
+        "{:?}",
+        cache.status().counters
+    );
+    redis.thaw();
+    until("Redis is taken back", async || cache.status().redis == RedisState::Up).await;
+}
+
+/// A cache that has nothing of its own, so that what it serves comes from Redis if it may.
+async fn newcomer(db: &TestDb, redis: &TestRedis) -> Cache {
+    Cache::start(db.store.clone(), with_redis(&redis.url())).await
+}
+
+/// Fills Redis with the price of `game`.
+async fn filled(db: &TestDb, redis: &TestRedis, game: GameId) {
+    let name = CacheKey::Game(game).name();
+    until("Redis is filled", async || {
+        price(&newcomer(db, redis).await, &db.sql, game).await;
+        redis.get(&name).await.is_some()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn another_process_is_served_from_redis() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let redis = TestRedis::start().await;
+    filled(&db, &redis, game).await;
+    let ttl_ms = redis.ttl_ms(&CacheKey::Game(game).name()).await;
+    assert!(
+        (1..=3_600_000).contains(&ttl_ms),
+        "{ttl_ms} ms are not within the key's hour"
+    );
+    until("Redis serves", async || {
+        let cache = newcomer(&db, &redis).await;
+        assert_eq!(price(&cache, &db.sql, game).await, Some(1));
+        let counters = cache.status().counters;
+        counters.redis_hits == 1 && counters.loads == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn old_contents_written_back_are_refused() {
+    let db = TestDb::new().await;
+    let games = insert_games(&db, 10).await;
+    let redis = TestRedis::start().await;
+    for game in &games {
+        filled(&db, &redis, *game).await;
+    }
+    let old = redis.contents().await;
+    assert_eq!(old.len(), games.len());
+    for game in &games {
+        set_price(&db, *game, 2).await;
+    }
+    redis.flush().await;
+    redis.write_back(&old).await;
+    let cache = newcomer(&db, &redis).await;
+    cache.catch_up().await.unwrap();
+    for game in &games {
+        assert_eq!(price(&cache, &db.sql, *game).await, Some(2));
+    }
+    assert_eq!(cache.status().counters.redis_hits, 0);
+    assert!(cache.status().counters.refused_tag + cache.status().counters.refused_lease > 0);
+}
+
+#[tokio::test]
+async fn everything_forgotten_by_redis_costs_a_load_and_nothing_else() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let redis = TestRedis::start().await;
+    filled(&db, &redis, game).await;
+    redis.flush().await;
+    let cache = newcomer(&db, &redis).await;
+    assert_eq!(price(&cache, &db.sql, game).await, Some(1));
+    assert_eq!(cache.status().counters.redis_misses, 1);
+}
+
+#[tokio::test]
+async fn garbage_in_redis_is_a_miss_and_is_replaced() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let redis = TestRedis::start().await;
+    let name = CacheKey::Game(game).name();
+    // The middle one claims to be newer than anything, so that no fill would replace it by its order alone.
+    for garbage in [b"42".as_slice(), b"ffffffffffffffffffffffffffffffffffff", b""] {
+        redis.set(&name, garbage).await;
+        let cache = newcomer(&db, &redis).await;
+        assert_eq!(price(&cache, &db.sql, game).await, Some(1));
+        assert_eq!(cache.status().counters.refused_garbage, 1);
+        until("the garbage is replaced", async || {
+            redis.get(&name).await.as_deref() != Some(garbage)
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_value_copied_to_another_key_is_not_served_there() {
+    let db = TestDb::new().await;
+    let games = insert_games(&db, 2).await;
+    set_price(&db, games[1], 9).await;
+    let redis = TestRedis::start().await;
+    filled(&db, &redis, games[0]).await;
+    let value = redis.get(&CacheKey::Game(games[0]).name()).await.unwrap();
+    redis.set(&CacheKey::Game(games[1]).name(), &value).await;
+    assert_eq!(price(&newcomer(&db, &redis).await, &db.sql, games[1]).await, Some(9));
+}
+
+#[tokio::test]
+async fn two_databases_may_share_a_redis_and_never_serve_each_other() {
+    let redis = TestRedis::start().await;
+    let (one, two) = (TestDb::new().await, TestDb::new().await);
+    let game = GameId(Uuid::now_v7());
+    for (db, price) in [(&one, 1), (&two, 2)] {
+        db.execute(&format!(
+            "insert into games (id, title, slug, description, price, image, release_date)
+             values ('{game}', 'G', 'g', '', {price}, '', now())"
+        ))
+        .await;
+    }
+    filled(&one, &redis, game).await;
+    let cache = newcomer(&two, &redis).await;
+    assert_eq!(price(&cache, &two.sql, game).await, Some(2));
+    let counters = cache.status().counters;
+    assert_eq!(counters.refused_identity + counters.refused_lease, 1, "{counters:?}");
+    // What is worthless to us is replaced, though its transaction numbers may be greater.
+    until("our value stands in Redis", async || {
+        let cache = newcomer(&two, &redis).await;
+        assert_eq!(price(&cache, &two.sql, game).await, Some(2));
+        cache.status().counters.redis_hits == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn after_a_crash_of_the_server_nothing_that_was_read_before_is_believed() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let redis = TestRedis::start().await;
+    filled(&db, &redis, game).await;
+    let old = newcomer(&db, &redis).await;
+    assert_eq!(price(&old, &db.sql, game).await, Some(1));
+    let identity = old.status().identity;
+    // What PostgreSQL does to an unlogged table when it recovers from a crash.
+    db.execute("truncate cache_incarnation").await;
+    until("the new life is noticed", async || old.status().identity != identity).await;
+    let refused = old.status().counters.refused_identity;
+    assert_eq!(price(&old, &db.sql, game).await, Some(1));
+    until("what was read before is refused", async || {
+        let newcomer = newcomer(&db, &redis).await;
+        assert_eq!(newcomer.status().identity, old.status().identity);
+        old.status().counters.refused_identity > refused
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_postgres_copies_are_served_for_the_lease_and_then_nothing_until_it_is_back() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let redis = TestRedis::start().await;
+    let proxy = Proxy::to(&db);
+    let options = Options {
+        acquire_timeout: Duration::from_millis(300),
+        ..Options::default()
+    };
+    let cache = Cache::start(Store::new(&proxy.url(), &options).unwrap(), with_redis(&redis.url())).await;
+    let sql = pool(&proxy.url(), 4);
+    assert_eq!(price(&cache, &sql, game).await, Some(1));
+
+    proxy.cut();
+    let read = async || {
+        let sql = sql.clone();
+        cache.read(CacheKey::Game(game), move |_| read_price(sql, game)).await
+    };
+    until("nothing is served", async || match read().await {
+        Ok(entry) => {
+            assert_eq!(number(&entry), Some(1));
+            false
+        }
+        Err(ReadError::Unavailable) => true,
+        Err(error) => panic!("{error:?}"),
+    })
+    .await;
+    assert!(!cache.status().lease_live);
+    assert!(matches!(cache.catch_up().await, Err(ReadError::Unavailable)));
+
+    // It changes while nobody sees it.
+    set_price(&db, game, 2).await;
+    proxy.mend();
+    until("it is served again", async || {
+        read().await.is_ok_and(|entry| number(&entry) == Some(2))
+    })
+    .await;
+    until("the lease is back", async || cache.status().lease_live).await;
+}
+
+#[tokio::test]
+async fn it_starts_without_postgres_and_takes_it_when_it_comes() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let proxy = Proxy::to(&db);
+    proxy.cut();
+    let options = Options {
+        acquire_timeout: Duration::from_millis(300),
+        ..Options::default()
+    };
+    let cache = Cache::start(Store::new(&proxy.url(), &options).unwrap(), Config::default()).await;
+    assert_eq!(cache.status().identity, None);
+    proxy.mend();
+    until("the log is seen", async || cache.status().lease_live).await;
+    assert_eq!(price(&cache, &pool(&proxy.url(), 2), game).await, Some(1));
+}
+
+#[tokio::test]
+async fn without_the_log_every_answer_is_read_from_the_database() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let cache = alone(&db).await;
+    db.execute("alter table cache_inval rename to elsewhere").await;
+    until("the lease has ended", async || !cache.status().lease_live).await;
+    for new in [3, 4] {
+        set_price_without_log(&db, game, new).await;
+        assert_eq!(price(&cache, &db.sql, game).await, Some(i64::from(new)));
+    }
+    db.execute("alter table elsewhere rename to cache_inval").await;
+    until("the lease is back", async || cache.status().lease_live).await;
+}
+
+async fn set_price_without_log(db: &TestDb, game: GameId, price: i32) {
+    db.execute(&format!(
+        "begin; set local session_replication_role = replica; update games set price = {price} where id = '{game}'; commit"
+    ))
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_has_written_reads_its_own_write() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let redis = TestRedis::start().await;
+    let cache = newcomer(&db, &redis).await;
+    for new in 2..40 {
+        set_price(&db, game, new).await;
+        cache.catch_up().await.unwrap();
+        assert_eq!(price(&cache, &db.sql, game).await, Some(i64::from(new)));
+    }
+}
+
+#[tokio::test]
+async fn many_who_ask_at_once_cost_one_load() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let cache = alone(&db).await;
+    let loads = Arc::new(AtomicU64::new(0));
+    until("one load for a hundred readers", async || {
+        set_price(&db, game, 3).await;
+        cache.catch_up().await.unwrap();
+        loads.store(0, Ordering::Relaxed);
+        let readers = (0..100).map(|_| cache.read(CacheKey::Game(game), counted(&db, game, &loads)));
+        for entry in futures::future::join_all(readers).await {
+            assert_eq!(number(&entry.unwrap()), Some(3));
+        }
+        loads.load(Ordering::Relaxed) == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_does_not_take_the_load_from_the_others() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let cache = alone(&db).await;
+    let (go, wait) = tokio::sync::oneshot::channel::<()>();
+    let sql = db.sql.clone();
+    let first = tokio::spawn({
+        let cache = cache.clone();
+        async move {
+            cache
+                .read(CacheKey::Game(game), move |_| async move {
+                    wait.await.ok();
+                    read_price(sql, game).await
+                })
+                .await
+        }
+    });
+    let loads = Arc::new(AtomicU64::new(0));
+    let second = tokio::spawn({
+        let (cache, load) = (cache.clone(), counted(&db, game, &loads));
+        async move { cache.read(CacheKey::Game(game), load).await }
+    });
+    tokio::task::yield_now().await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    go.send(()).unwrap();
+    assert_eq!(number(&second.await.unwrap().unwrap()), Some(1));
+}
+
+#[tokio::test]
+async fn a_load_that_began_before_a_change_is_not_shared_with_those_who_ask_after_it() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let cache = alone(&db).await;
+    let (read_it, is_read) = tokio::sync::oneshot::channel::<()>();
+    let (go, wait) = tokio::sync::oneshot::channel::<()>();
+    let sql = db.sql.clone();
+    let early = tokio::spawn({
+        let cache = cache.clone();
+        async move {
+            cache
+                .read(CacheKey::Game(game), move |_| async move {
+                    let value = read_price(sql, game).await;
+                    read_it.send(()).unwrap();
+                    wait.await.ok();
+                    value
+                })
+                .await
+        }
+    });
+    is_read.await.unwrap();
+    set_price(&db, game, 2).await;
+    cache.catch_up().await.unwrap();
+    let late = tokio::spawn({
+        let (cache, sql) = (cache.clone(), db.sql.clone());
+        async move { price(&cache, &sql, game).await }
+    });
+    tokio::task::yield_now().await;
+    go.send(()).unwrap();
+    assert_eq!(late.await.unwrap(), Some(2));
+    assert_eq!(
+        number(&early.await.unwrap().unwrap()),
+        Some(1),
+        "it asked before the change"
+    );
+    assert_eq!(
+        price(&cache, &db.sql, game).await,
+        Some(2),
+        "the early value was not kept"
+    );
+}
+
+#[tokio::test]
+async fn a_load_that_panics_harms_nobody_else() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let cache = alone(&db).await;
+    let failed = cache
+        .read(CacheKey::Game(game), |_| async { panic!("a bug in a load") })
+        .await;
+    assert!(matches!(failed, Err(ReadError::Unavailable)), "{failed:?}");
+    assert_eq!(price(&cache, &db.sql, game).await, Some(1));
+}
+
+#[tokio::test]
+async fn a_change_of_a_row_that_a_value_merely_shows_is_served_too() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let cache = alone(&db).await;
+    let key = CacheKey::UserCart(lockstep_domain::ids::ShopperId(Uuid::now_v7()));
+    let cart = async || {
+        let sql = db.sql.clone();
+        let entry = cache.read(key.clone(), move |_| async move {
+            let tag = lockstep_domain::cache_key::game_tag(game);
+            Ok(read_price(sql, game).await?.map(|payload| payload.with_tags(vec![tag])))
+        });
+        number(&entry.await.unwrap())
+    };
+    assert_eq!(cart().await, Some(1));
+    set_price(&db, game, 2).await;
+    cache.catch_up().await.unwrap();
+    assert_eq!(cart().await, Some(2));
+}
+
+#[tokio::test]
+async fn the_log_may_be_pruned_and_what_it_forgot_is_not_believed() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let redis = TestRedis::start().await;
+    filled(&db, &redis, game).await;
+    let old = redis.contents().await;
+    set_price(&db, game, 2).await;
+    db.execute("update cache_inval set at = at - interval '2 days'").await;
+    assert!(
+        db.store
+            .prune_invalidations(Duration::from_secs(25 * 3600))
+            .await
+            .unwrap()
+            > 0
+    );
+    assert_eq!(
+        db.store
+            .prune_invalidations(Duration::from_secs(25 * 3600))
+            .await
+            .unwrap(),
+        0
+    );
+    redis.write_back(&old).await;
+    let cache = newcomer(&db, &redis).await;
+    assert_eq!(price(&cache, &db.sql, game).await, Some(2));
+    let counters = cache.status().counters;
+    assert_eq!(counters.refused_horizon + counters.refused_lease, 1, "{counters:?}");
+}
+
+#[tokio::test]
+async fn a_flood_of_invalidations_is_survived() {
+    let db = TestDb::new().await;
+    let games = insert_games(&db, 2).await;
+    let cache = alone(&db).await;
+    assert_eq!(price(&cache, &db.sql, games[0]).await, Some(1));
+    let before = db
+        .store
+        .look_at_invalidations(&Snapshot::ORIGIN)
+        .await
+        .unwrap()
+        .snapshot;
+    db.execute(
+        "begin;
+         update games set price = 2;
+         insert into cache_inval (tags) select array['flood:' || n] from generate_series(1, 6000) n;
+         commit",
+    )
+    .await;
+    let look = db.store.look_at_invalidations(&before).await.unwrap();
+    assert!(!look.complete && look.news.is_empty());
+    cache.catch_up().await.unwrap();
+    for game in games {
+        assert_eq!(price(&cache, &db.sql, game).await, Some(2));
+    }
+    until("copies are served again", async || {
+        let hits = cache.status().counters.l1_hits;
+        price(&cache, &db.sql, GameId(Uuid::nil())).await;
+        cache.status().counters.l1_hits > hits
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_commits_late_invalidates_what_was_read_while_it_ran() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let cache = alone(&db).await;
+    let mut slow = db.sql.begin().await.unwrap();
+    sqlx::query("update games set price = 2 where id = $1")
+        .bind(game.0)
+        .execute(&mut *slow)
+        .await
+        .unwrap();
+    // Others come and go, and the value is read and kept.
+    for _ in 0..5 {
+        db.execute("select pg_current_xact_id()").await;
+        cache.catch_up().await.unwrap();
+        assert_eq!(price(&cache, &db.sql, game).await, Some(1));
+    }
+    slow.commit().await.unwrap();
+    cache.catch_up().await.unwrap();
+    assert_eq!(price(&cache, &db.sql, game).await, Some(2));
+}
+
+#[tokio::test]
+async fn a_missing_trigger_is_found_by_the_observer() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let cache = alone(&db).await;
+    assert_eq!(price(&cache, &db.sql, game).await, Some(1));
+    set_price_without_log(&db, game, 2).await;
+    until("the difference is counted", async || {
+        for _ in 0..500 {
+            price(&cache, &db.sql, game).await;
+        }
+        // A load for another reason (a pause longer than the lease) mends the copy; then it has to be made wrong again.
+        if price(&cache, &db.sql, game).await == Some(2) {
+            set_price(&db, game, 1).await;
+            cache.catch_up().await.unwrap();
+            price(&cache, &db.sql, game).await;
+            set_price_without_log(&db, game, 2).await;
+        }
+        cache.status().counters.violations > 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn honest_copies_are_compared_and_nothing_is_found() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let cache = alone(&db).await;
+    let mut new = 1;
+    until("copies are compared", async || {
+        new += 1;
+        set_price(&db, game, new).await;
+        for _ in 0..500 {
+            price(&cache, &db.sql, game).await;
+        }
+        cache.status().counters.compared >= 3
+    })
+    .await;
+    assert_eq!(cache.status().counters.violations, 0);
+}
+
+#[tokio::test]
+async fn an_answer_has_a_strong_validator_and_a_compressed_form() {
+    let db = TestDb::new().await;
+    let cache = alone(&db).await;
+    let body = |text: &'static str| {
+        let store = db.store.clone();
+        cache.read(CacheKey::CatalogPage(text.len().to_string()), move |_| async move {
+            store
+                .read(|_| Box::pin(async move { Ok(Payload::bytes(text.as_bytes().into())) }))
+                .await
+        })
+    };
+    let small = body("small").await.unwrap();
+    assert_eq!(small.gzip(), None);
+    assert!(small.etag.starts_with('"') && small.etag.ends_with('"') && small.etag.len() > 10);
+    let large = body(include_str!("../Cargo.toml").repeat(4).leak()).await.unwrap();
+    let packed = large.gzip().unwrap();
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(packed.as_ref())
+        .read_to_end(&mut unpacked)
+        .unwrap();
+    assert_eq!(unpacked, large.body);
+    assert_ne!(small.etag, large.etag);
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused_and_no_password_is_shown() {
+    let secret = with_redis("redis://:hunter2@localhost/");
+    assert!(!format!("{secret:?}").contains("hunter2"));
+    assert_eq!(secret.check(), Ok(()));
+    let error = with_redis("hunter2").check().unwrap_err();
+    assert_eq!(error, ConfigError::RedisUrl);
+    assert!(!error.to_string().contains("hunter2"));
+    let short = Config {
+        lease: Duration::from_millis(60),
+        ..Config::default()
+    };
+    assert!(matches!(short.check(), Err(ConfigError::LeaseTooShort { .. })));
+}

@@ -1,0 +1,155 @@
+//! Nothing in the schema is without its test: rules, references, tables.
+
+use lockstep_testkit::TestDb;
+
+use crate::world::World;
+
+/// Rules that a test of its own tries, by name.
+const TRIED_ELSEWHERE: &[&str] = &[
+    // Keys that exist for others to refer to; their first column is unique by itself.
+    "shoppers_id_kind_key",
+    "orders_id_user_id_key",
+    "order_items_id_order_id_game_id_key",
+    "order_units_id_order_id_game_id_key",
+];
+
+#[tokio::test]
+async fn every_rule_of_the_schema_is_tried() {
+    let db = TestDb::new().await;
+    // Primary keys of a made-up id need no test; those of which the schema makes a rule (`cart_items_pkey`) are in the
+    // lists and checked to exist.
+    let held: Vec<String> = sqlx::query_scalar(
+        "select conname::text from pg_constraint where connamespace = 'public'::regnamespace and contype in ('c', 'u')
+                and conrelid <> '_sqlx_migrations'::regclass
+         union
+         select r[1] from pg_proc, regexp_matches(prosrc, 'constraint = ''(\\w+)''', 'g') r
+          where pronamespace = 'public'::regnamespace
+         union
+         select r[1] from pg_proc, regexp_matches(prosrc, 'then ''(\\w+)''', 'g') r where proname = 'order_adds_up'
+         order by 1",
+    )
+    .fetch_all(&db.sql)
+    .await
+    .unwrap();
+    let tried: Vec<&str> = [
+        crate::rules_users::RULES,
+        crate::rules_games::RULES,
+        crate::rules_carts::RULES,
+        crate::rules_promo_codes::RULES,
+        crate::rules_orders::RULES,
+        crate::rules_money::RULES,
+        crate::rules_keys::RULES,
+        crate::rules_sync::RULES,
+        TRIED_ELSEWHERE,
+    ]
+    .concat();
+    let untried: Vec<&String> = held.iter().filter(|rule| !tried.contains(&rule.as_str())).collect();
+    assert!(untried.is_empty(), "no `rules!` entry tries {untried:?}");
+}
+
+/// The relationships of the seed: from, to, and what happens to the row when the other goes.
+#[tokio::test]
+async fn the_relationships_are_the_seeds() {
+    let db = TestDb::new().await;
+    let references: Vec<String> = sqlx::query_scalar(
+        "select format('%s(%s) -> %s: %s', conrelid::regclass,
+                       (select string_agg(attname, ', ' order by n) from unnest(conkey) with ordinality k (attnum, n)
+                          join pg_attribute a on a.attrelid = conrelid and a.attnum = k.attnum),
+                       confrelid::regclass,
+                       case confdeltype when 'c' then 'goes along' when 'r' then 'forbids' else confdeltype::text end)
+           from pg_constraint where contype = 'f' order by 1",
+    )
+    .fetch_all(&db.sql)
+    .await
+    .unwrap();
+    let mut expected = [
+        "cart_items(game_id) -> games: goes along",
+        "cart_items(user_id) -> shoppers: goes along",
+        "game_categories(category_id) -> categories: goes along",
+        "game_categories(game_id) -> games: goes along",
+        "game_genres(game_id) -> games: goes along",
+        "game_genres(genre_id) -> genres: goes along",
+        "game_keys(game_id) -> games: forbids",
+        "game_keys(order_unit_id, order_id, game_id) -> order_units: forbids",
+        "game_platforms(game_id) -> games: goes along",
+        "game_platforms(platform_id) -> platforms: goes along",
+        "game_search(game_id) -> games: goes along",
+        "game_tags(game_id) -> games: goes along",
+        "game_tags(tag_id) -> tags: goes along",
+        "guest_sessions(id, kind) -> shoppers: goes along",
+        "login_history(user_id) -> users: goes along",
+        "order_items(game_id) -> games: forbids",
+        "order_items(order_id) -> orders: goes along",
+        "order_units(order_item_id, order_id, game_id) -> order_items: goes along",
+        "orders(promo_code) -> promo_codes: forbids",
+        "orders(user_id) -> users: forbids",
+        "sync_seen(run_id) -> sync_runs: goes along",
+        "transactions(order_id, user_id) -> orders: forbids",
+        "transactions(user_id) -> users: forbids",
+        "users(id, kind) -> shoppers: goes along",
+        "wishlist(game_id) -> games: goes along",
+        "wishlist(user_id) -> shoppers: goes along",
+    ];
+    expected.sort_unstable();
+    let mut references = references;
+    references.sort_unstable();
+    assert_eq!(references, expected);
+}
+
+/// Every field of the seed, in the shape that it has there. `?` marks an optional one.
+#[tokio::test]
+async fn every_field_of_the_seed_has_its_column() {
+    let world = World::new().await;
+    for (table, fields) in [
+        (
+            "users",
+            "id uuid, email text, password_hash text, nickname text?, first_name text?, last_name text?, avatar text?, \
+             balance numeric(12,2), role role, email_verified boolean, created_at timestamp with time zone, \
+             updated_at timestamp with time zone",
+        ),
+        (
+            "games",
+            "id uuid, title text, slug text, description text, short_description text?, price numeric(12,2), \
+             original_price numeric(12,2)?, discount integer?, currency text, image text, images text[], in_stock boolean, \
+             g2a_product_id text?, g2a_stock boolean, g2a_last_sync timestamp with time zone?, \
+             release_date timestamp with time zone, metacritic_score integer?, user_rating numeric(3,2)?, age_rating text?, \
+             multiplayer boolean, activation_service text?, region text?, publisher text?, is_best_seller boolean, \
+             is_new boolean, is_preorder boolean, rating_critic integer?, rating_user integer?, languages text[], \
+             created_at timestamp with time zone, updated_at timestamp with time zone",
+        ),
+        (
+            "orders",
+            "id uuid, user_id uuid, status order_status, subtotal numeric(12,2), discount numeric(12,2), total numeric(12,2), \
+             payment_method text?, payment_status payment_status?, promo_code text?, external_order_id text?, \
+             created_at timestamp with time zone, completed_at timestamp with time zone?",
+        ),
+        (
+            "transactions",
+            "id uuid, user_id uuid, order_id uuid?, type transaction_type, amount numeric(12,2), currency text, method text?, \
+             status payment_status, description text?, transaction_hash text?, gateway_response jsonb?, \
+             created_at timestamp with time zone",
+        ),
+        (
+            "cart_items",
+            "user_id uuid, game_id uuid, quantity integer, added_at timestamp with time zone",
+        ),
+        (
+            "wishlist",
+            "user_id uuid, game_id uuid, added_at timestamp with time zone",
+        ),
+    ] {
+        for field in fields.split(", ") {
+            let (column, shape) = field.split_once(' ').unwrap();
+            let found: Option<String> = sqlx::query_scalar(
+                "select format_type(atttypid, atttypmod) || case when attnotnull then '' else '?' end
+                   from pg_attribute where attrelid = $1::text::regclass and attname = $2",
+            )
+            .bind(table)
+            .bind(column)
+            .fetch_optional(&world.db.sql)
+            .await
+            .unwrap();
+            assert_eq!(found.as_deref(), Some(shape), "{table}.{column}");
+        }
+    }
+}

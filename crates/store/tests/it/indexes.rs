@@ -1,0 +1,325 @@
+//! Every index is there for a query, and the query uses it.
+
+use std::collections::BTreeMap;
+
+use lockstep_testkit::TestDb;
+use sqlx::{AssertSqlSafe, Executor as _};
+
+/// The index and the query it is for. Representative SQL: what the store really sends is in `crates/store/src`.
+const QUERIES: &[(&str, &str)] = &[
+    // The seed's.
+    ("users_email_key", "select * from users where email = '77@example.org'"),
+    ("games_slug_key", "select * from games where slug = 'game-77'"),
+    (
+        "games_g2a_product_id_key",
+        "select * from games where g2a_product_id = any (array['p77', 'p78'])",
+    ),
+    (
+        "games_price_idx",
+        "select * from games where withdrawn_at is null order by price, id limit 20",
+    ),
+    (
+        "games_in_stock_idx",
+        "select g2a_product_id from games where in_stock order by g2a_product_id",
+    ),
+    (
+        "orders_user_id_idx",
+        "select * from orders where user_id = (select id from users limit 1) order by created_at desc limit 20",
+    ),
+    (
+        "orders_status_idx",
+        "select * from orders where status = 'PROCESSING' order by created_at limit 100",
+    ),
+    (
+        "orders_external_order_id_key",
+        "select * from orders where external_order_id = 'x'",
+    ),
+    (
+        "transactions_user_id_idx",
+        "select * from transactions where user_id = (select id from users limit 1) order by created_at desc limit 20",
+    ),
+    (
+        "transactions_order_id_idx",
+        "select * from transactions where order_id = (select id from orders limit 1)",
+    ),
+    (
+        "transactions_transaction_hash_key",
+        "select * from transactions where transaction_hash = 'h'",
+    ),
+    // Catalogue.
+    (
+        "games_created_at_idx",
+        "select * from games where withdrawn_at is null order by created_at desc, id desc limit 20",
+    ),
+    (
+        "games_release_date_idx",
+        "select * from games where withdrawn_at is null order by release_date desc, id desc limit 20",
+    ),
+    (
+        "games_popularity_idx",
+        "select * from games where withdrawn_at is null order by popularity desc, id desc limit 20",
+    ),
+    (
+        "games_activation_service_idx",
+        "select * from games where withdrawn_at is null and lower(activation_service) = 'rare'",
+    ),
+    (
+        "games_region_idx",
+        "select * from games where withdrawn_at is null and lower(region) = 'rare'",
+    ),
+    (
+        "games_publisher_idx",
+        "select * from games where withdrawn_at is null and lower(publisher) = 'publisher 7'",
+    ),
+    (
+        "games_multiplayer_idx",
+        "select exists (select 1 from games where multiplayer and withdrawn_at is null)",
+    ),
+    (
+        "games_preorder_idx",
+        "select * from games where is_preorder and withdrawn_at is null order by release_date, id limit 20",
+    ),
+    (
+        "games_is_new_idx",
+        "select * from games where is_new and withdrawn_at is null order by release_date desc, id desc limit 20",
+    ),
+    (
+        "games_best_seller_idx",
+        "select * from games where is_best_seller and withdrawn_at is null order by popularity desc, id desc limit 20",
+    ),
+    (
+        "game_search_title_idx",
+        "select game_id from game_search where title % 'game number 77'",
+    ),
+    (
+        "game_search_words_idx",
+        "select game_id from game_search where words @@ to_tsquery('simple', 'w77')",
+    ),
+    (
+        "game_categories_category_id_idx",
+        "select game_id from game_categories where category_id = (select id from categories where slug = 's7')",
+    ),
+    (
+        "game_genres_genre_id_idx",
+        "select game_id from game_genres where genre_id = (select id from genres where slug = 's7')",
+    ),
+    (
+        "game_platforms_platform_id_idx",
+        "select game_id from game_platforms where platform_id = (select id from platforms where slug = 's7')",
+    ),
+    (
+        "game_tags_tag_id_idx",
+        "select game_id from game_tags where tag_id = (select id from tags where slug = 's7')",
+    ),
+    ("categories_name_key", "select id from categories where name = 'N7'"),
+    ("categories_slug_key", "select id from categories where slug = 's7'"),
+    ("genres_name_key", "select id from genres where name = 'N7'"),
+    ("genres_slug_key", "select id from genres where slug = 's7'"),
+    ("platforms_name_key", "select id from platforms where name = 'N7'"),
+    ("platforms_slug_key", "select id from platforms where slug = 's7'"),
+    ("tags_name_key", "select id from tags where name = 'N7'"),
+    ("tags_slug_key", "select id from tags where slug = 's7'"),
+    // People.
+    (
+        "guest_sessions_expires_at_idx",
+        "delete from guest_sessions where expires_at < now()",
+    ),
+    (
+        "login_history_user_id_idx",
+        "select * from login_history where user_id = (select id from users limit 1) order by created_at desc limit 100",
+    ),
+    (
+        "cart_items_game_id_idx",
+        "select user_id from cart_items where game_id = (select id from games limit 1)",
+    ),
+    (
+        "wishlist_game_id_idx",
+        "select user_id from wishlist where game_id = (select id from games limit 1)",
+    ),
+    // Orders, units, keys, money.
+    (
+        "promo_codes_code_key",
+        "select * from promo_codes where code = 'GKEYS10'",
+    ),
+    (
+        "orders_promo_code_idx",
+        "select * from orders where promo_code = 'GKEYS10'",
+    ),
+    (
+        "order_items_order_id_game_id_key",
+        "select * from order_items where order_id = (select id from orders limit 1)",
+    ),
+    (
+        "order_items_game_id_idx",
+        "select 1 from order_items where game_id = (select id from games limit 1)",
+    ),
+    (
+        "order_units_order_id_idx",
+        "select * from order_units where order_id = (select id from orders limit 1)",
+    ),
+    (
+        "order_units_item_position_key",
+        "select * from order_units where order_item_id = (select id from order_items limit 1) order by position",
+    ),
+    (
+        "order_units_g2a_order_id_key",
+        "select * from order_units where g2a_order_id = 'o'",
+    ),
+    (
+        "order_units_open_idx",
+        "select * from order_units where state not in ('DONE', 'REFUNDED') and not_before <= now() order by not_before, id limit 10",
+    ),
+    (
+        "game_keys_key_hash_key",
+        "select * from game_keys where key_hash = sha256('x')",
+    ),
+    (
+        "game_keys_order_unit_id_key",
+        "select * from game_keys where order_unit_id = (select id from order_units limit 1)",
+    ),
+    (
+        "game_keys_g2a_order_id_key",
+        "select * from game_keys where g2a_order_id = 'o'",
+    ),
+    (
+        "game_keys_order_id_idx",
+        "select * from game_keys where order_id = (select id from orders limit 1)",
+    ),
+    (
+        "game_keys_game_id_idx",
+        "select 1 from game_keys where game_id = (select id from games limit 1)",
+    ),
+    (
+        "game_keys_stock_idx",
+        "select id from game_keys where game_id = (select id from games limit 1) and order_unit_id is null order by created_at limit 1 for update skip locked",
+    ),
+    (
+        "transactions_purchase_order_id_key",
+        "select status from transactions where order_id = (select id from orders limit 1) and type = 'PURCHASE'",
+    ),
+    (
+        "transactions_booked_idx",
+        "select sum(amount) from transactions where user_id = (select id from users limit 1) and status = 'COMPLETED'",
+    ),
+    // The log, and the runs.
+    (
+        "cache_inval_xid_idx",
+        "select tags from cache_inval where xid >= '99999999'",
+    ),
+    (
+        "cache_inval_at_idx",
+        "delete from cache_inval where at < now() - interval '25 hours'",
+    ),
+    (
+        "sync_runs_started_at_idx",
+        "select * from sync_runs order by started_at desc limit 20",
+    ),
+    (
+        "sync_runs_last_completed_idx",
+        "select * from sync_runs where kind = 'FULL' and status = 'COMPLETED' order by finished_at desc limit 1",
+    ),
+];
+
+/// A few thousand rows, so that plans are what they are in a real shop.
+async fn populate(db: &TestDb) {
+    db.execute(
+        "insert into games (title, slug, description, price, image, release_date, created_at, popularity, g2a_product_id, in_stock,
+                            g2a_stock, activation_service, region, publisher, is_preorder, is_new, is_best_seller, multiplayer)
+         select 'Game number ' || n, 'game-' || n, 'About w' || n, 1 + (n * 7919) % 60, 'i', '2000-01-01Z'::timestamptz + (n * 7919) % 9000 * interval '1 day',
+                '2020-01-01Z'::timestamptz + n * interval '1 minute', (n * 7907) % 1000, case when n % 5 > 0 then 'p' || n end, n % 3 = 0, n % 3 = 0,
+                case when n % 500 = 0 then 'Rare' else 'Steam' end, case when n % 500 = 0 then 'RARE' else 'GLOBAL' end,
+                'Publisher ' || n % 100, n % 50 = 0, n % 40 = 0, n % 30 = 0, n % 1000 = 0
+           from generate_series(1, 4000) n;
+         insert into categories (name, slug) select 'N' || n, 's' || n from generate_series(1, 300) n;
+         insert into genres (name, slug) select 'N' || n, 's' || n from generate_series(1, 300) n;
+         insert into platforms (name, slug) select 'N' || n, 's' || n from generate_series(1, 300) n;
+         insert into tags (name, slug) select 'N' || n, 's' || n from generate_series(1, 300) n;
+         insert into game_categories select g.id, c.id from games g join categories c on c.slug = 's' || right(g.slug, 2);
+         insert into game_genres select g.id, c.id from games g join genres c on c.slug = 's' || right(g.slug, 2);
+         insert into game_platforms select g.id, c.id from games g join platforms c on c.slug = 's' || right(g.slug, 2);
+         insert into game_tags select g.id, c.id from games g join tags c on c.slug = 's' || right(g.slug, 2);
+         insert into users (email, password_hash) select n || '@example.org', '$2a$10$' || repeat('a', 53) from generate_series(1, 200) n;
+         insert into transactions (user_id, type, amount, status, created_at)
+         select id, 'TOP_UP', 1, case when n % 2 = 0 then 'PENDING' else 'FAILED' end::payment_status, now() - n * interval '1 hour'
+           from users, generate_series(1, 15) n;
+         insert into login_history (user_id, succeeded) select id, true from users, generate_series(1, 15);
+         insert into cart_items (user_id, game_id) select u.id, g.id from users u join games g on g.in_stock and right(g.slug, 1) = left(u.email, 1);
+         insert into wishlist (user_id, game_id) select user_id, game_id from cart_items;
+         insert into game_keys (game_id, key_ciphertext, key_hash) select id, 'x', sha256(slug::bytea) from games;
+         insert into guest_sessions (expires_at) select now() + n * interval '1 minute' from generate_series(1, 500) n;
+         insert into sync_runs (kind, reason, epoch, status, finished_at)
+         select case when n % 10 = 0 then 'FULL' else 'STOCK' end, 'schedule', n, 'COMPLETED', now() from generate_series(1, 500) n;
+         insert into cache_inval (tags) select '{x}' from generate_series(1, 2000);
+         alter table orders disable trigger orders_add_up;
+         alter table order_items disable trigger order_items_add_up;
+         alter table order_units disable trigger order_units_add_up;
+         insert into orders (user_id, subtotal, total) select id, 1, 1 from users, generate_series(1, 10);
+         insert into order_items (order_id, game_id, price) select o.id, g.id, 1 from orders o join games g on g.slug in ('game-1', 'game-2');
+         insert into order_units (order_id, order_item_id, game_id, position, price_paid) select order_id, id, game_id, 1, 1 from order_items;
+         analyze",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn every_index_has_its_query() {
+    let db = TestDb::new().await;
+    // Primary keys are looked up by id everywhere; keys that others refer to are in `coverage`.
+    let existing: Vec<String> = sqlx::query_scalar(
+        "select indexname::text from pg_indexes where schemaname = 'public' and indexname !~ '_pkey$'
+            and indexname not in ('shoppers_id_kind_key', 'orders_id_user_id_key', 'order_items_id_order_id_game_id_key',
+                                  'order_units_id_order_id_game_id_key') order by 1",
+    )
+    .fetch_all(&db.sql)
+    .await
+    .unwrap();
+    let mut listed: Vec<&str> = QUERIES.iter().map(|(index, _)| *index).collect();
+    listed.sort_unstable();
+    assert_eq!(existing, listed);
+
+    populate(&db).await;
+    let mut connection = db.sql.acquire().await.unwrap();
+    // Some tables are small here, and would be read whole.
+    connection
+        .execute("set enable_seqscan = off; set enable_bitmapscan = on")
+        .await
+        .unwrap();
+    let mut unused = BTreeMap::new();
+    for (index, query) in QUERIES {
+        let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("explain (costs off) {query}")))
+            .fetch_all(&mut *connection)
+            .await
+            .unwrap();
+        let uses = plan.iter().any(|line| {
+            line.ends_with(&format!(" {index}"))
+                || line.contains(&format!(" {index} on "))
+                || line.contains(&format!("using {index} "))
+        });
+        if !uses {
+            unused.insert(*index, plan);
+        }
+    }
+    assert!(unused.is_empty(), "not used: {unused:#?}");
+}
+
+/// A row that goes, goes quickly: whoever refers to it is found by an index.
+#[tokio::test]
+async fn every_reference_can_be_followed_backwards() {
+    let db = TestDb::new().await;
+    let unindexed: Vec<String> = sqlx::query_scalar(
+        "select conname::text from pg_constraint f
+          where contype = 'f' and not exists (
+                select 1 from pg_index i
+                 where i.indrelid = f.conrelid and i.indisvalid
+                   -- Some prefix of the index is made of the reference's columns.
+                   and (i.indkey::int2[])[0] = any (f.conkey)
+                   -- A partial index will do when all it leaves out is rows that refer to nothing.
+                   and (i.indpred is null or pg_get_expr(i.indpred, i.indrelid) = any (
+                        select format('(%I IS NOT NULL)', attname) from pg_attribute
+                         where attrelid = f.conrelid and attnum = any (f.conkey))))",
+    )
+    .fetch_all(&db.sql)
+    .await
+    .unwrap();
+    assert_eq!(unindexed, [] as [String; 0]);
+}

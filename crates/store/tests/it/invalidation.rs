@@ -1,0 +1,698 @@
+//! Whatever changes a row changes the log: for every cached answer and every table it is made from, a change writes a
+//! tag that the answer carries.
+
+use std::collections::BTreeSet;
+
+use lockstep_domain::CacheKey;
+use lockstep_domain::cache_key::game_tag;
+use lockstep_domain::ids::{GameId, OrderId, ShopperId, UserId};
+use lockstep_testkit::TestDb;
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
+
+use crate::world::World;
+
+/// The tables that an answer is made from. A new answer has to be given its tables here, and its instance in [`keys`].
+fn reads(key: &CacheKey) -> &'static [&'static str] {
+    const GAME: &[&str] = &[
+        "games",
+        "categories",
+        "genres",
+        "platforms",
+        "tags",
+        "game_categories",
+        "game_genres",
+        "game_platforms",
+        "game_tags",
+    ];
+    match key {
+        CacheKey::Game(_)
+        | CacheKey::GameBySlug(_)
+        | CacheKey::SimilarGames(..)
+        | CacheKey::HomeBestSellers(_)
+        | CacheKey::HomeNewInCatalog
+        | CacheKey::HomePreorders
+        | CacheKey::HomeNewGames
+        | CacheKey::HomeGenre(_)
+        | CacheKey::HomeCollections
+        | CacheKey::HomeRandomPool
+        | CacheKey::HomePage(_)
+        | CacheKey::CatalogFilterOptions
+        | CacheKey::CatalogGenres
+        | CacheKey::CatalogPlatforms
+        | CacheKey::CatalogPage(_)
+        | CacheKey::CatalogAutocomplete(_) => GAME,
+        CacheKey::UserCart(_) | CacheKey::SessionCart(_) => &["cart_items", "games"],
+        CacheKey::UserWishlist(_) | CacheKey::SessionWishlist(_) => &["wishlist", "games"],
+        // Statistics of what was bought, too.
+        CacheKey::UserProfile(_) => &["users", "orders", "order_items", "order_units"],
+        CacheKey::UserOrders(_) | CacheKey::Order(_) => &["orders", "order_items", "order_units", "game_keys", "games"],
+        CacheKey::UserTransactions(_) => &["transactions"],
+    }
+}
+
+/// Tables that no cached answer is made from.
+const NOT_CACHED: &[&str] = &[
+    "_sqlx_migrations",
+    "cache_floor",
+    "cache_incarnation",
+    "cache_inval",
+    "g2a_budget",
+    "guest_sessions",
+    "login_history",
+    "promo_codes",
+    "relay_cursor",
+    "shoppers",
+    "sync_lease",
+    "sync_runs",
+    "sync_seen",
+    // Written by the triggers of `games` only, in the statement that is logged as a change of games.
+    "catalog_totals",
+    "game_search",
+];
+
+/// Whom and what a change concerns.
+#[derive(Clone)]
+struct About {
+    game: &'static str,
+    slug: &'static str,
+    person: &'static str,
+    order: &'static str,
+}
+
+const USUAL: About = About {
+    game: "game",
+    slug: "portal",
+    person: "user",
+    order: "order",
+};
+
+/// One of every cached answer, about these, with the tags a value would carry.
+fn keys(world: &World, about: &About) -> Vec<(CacheKey, BTreeSet<String>)> {
+    let game = GameId(world.id(about.game));
+    let user = UserId(world.id(about.person));
+    let shopper = ShopperId(user.0);
+    let order = OrderId(world.id(about.order));
+    let name = || "puzzle".to_owned();
+    [
+        CacheKey::Game(game),
+        CacheKey::GameBySlug(about.slug.into()),
+        CacheKey::SimilarGames(game, 10),
+        CacheKey::HomeBestSellers(None),
+        CacheKey::HomeBestSellers(Some(name())),
+        CacheKey::HomeNewInCatalog,
+        CacheKey::HomePreorders,
+        CacheKey::HomeNewGames,
+        CacheKey::HomeGenre(name()),
+        CacheKey::HomeCollections,
+        CacheKey::HomeRandomPool,
+        CacheKey::HomePage(name()),
+        CacheKey::CatalogFilterOptions,
+        CacheKey::CatalogGenres,
+        CacheKey::CatalogPlatforms,
+        CacheKey::CatalogPage(name()),
+        CacheKey::CatalogAutocomplete(name()),
+        CacheKey::UserProfile(user),
+        CacheKey::UserCart(shopper),
+        CacheKey::UserWishlist(shopper),
+        CacheKey::SessionCart(shopper),
+        CacheKey::SessionWishlist(shopper),
+        CacheKey::UserOrders(user),
+        CacheKey::UserTransactions(user),
+        CacheKey::Order(order),
+    ]
+    .into_iter()
+    .map(|key| {
+        let mut tags: BTreeSet<String> = key.tags().into_iter().collect();
+        if matches!(
+            key,
+            CacheKey::Order(_)
+                | CacheKey::UserOrders(_)
+                | CacheKey::UserCart(_)
+                | CacheKey::SessionCart(_)
+                | CacheKey::UserWishlist(_)
+                | CacheKey::SessionWishlist(_)
+        ) {
+            tags.insert(game_tag(game));
+        }
+        (key, tags)
+    })
+    .collect()
+}
+
+/// The tags that `change` writes after `before`, in a transaction that is taken back.
+async fn tags_of(world: &World, before: &str, change: &str) -> BTreeSet<String> {
+    let mut tx = world.db.sql.begin().await.unwrap();
+    tx.execute(AssertSqlSafe(world.fill(before)))
+        .await
+        .unwrap_or_else(|e| panic!("{before}: {e}"));
+    let seq: i64 = sqlx::query_scalar("select coalesce(max(seq), 0) from cache_inval")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
+    tx.execute(AssertSqlSafe(world.fill(change)))
+        .await
+        .unwrap_or_else(|e| panic!("{change}: {e}"));
+    let tags = written_since(&mut tx, seq).await;
+    tx.rollback().await.unwrap();
+    tags
+}
+
+async fn written_since(connection: &mut PgConnection, seq: i64) -> BTreeSet<String> {
+    sqlx::query_scalar::<_, String>(
+        "select distinct t from cache_inval, unnest(tags) t where seq > $1 and xid = pg_current_xact_id()",
+    )
+    .bind(seq)
+    .fetch_all(connection)
+    .await
+    .unwrap()
+    .into_iter()
+    .collect()
+}
+
+/// A table, whom its row is about, what has to be there first, and a change of each kind.
+struct Changes {
+    table: &'static str,
+    about: About,
+    before: &'static str,
+    insert: &'static str,
+    /// Whom the inserted row is about.
+    inserted: About,
+    update: &'static str,
+    delete: &'static str,
+}
+
+fn taxonomy(table: &'static str, insert: &'static str, update: &'static str, delete: &'static str) -> Changes {
+    Changes {
+        table,
+        about: USUAL,
+        before: "",
+        insert,
+        inserted: USUAL,
+        update,
+        delete,
+    }
+}
+
+fn all_changes() -> Vec<Changes> {
+    let bare = "insert into orders (id, user_id, subtotal, total) values ({new_order}, {user}, 10, 10);
+                insert into order_items (id, order_id, game_id, quantity, price) values ({new_item}, {new_order}, {game}, 2, 10);
+                insert into order_units (order_id, order_item_id, game_id, position, price_paid) values ({new_order}, {new_item}, {game}, 1, 10)";
+    let new_order = About {
+        order: "new_order",
+        ..USUAL
+    };
+    let other_user = About {
+        person: "other_user",
+        ..USUAL
+    };
+    vec![
+        Changes {
+            table: "games",
+            about: About {
+                game: "other_game",
+                slug: "half-life",
+                ..USUAL
+            },
+            before: "insert into cart_items (user_id, game_id) values ({user}, {other_game})",
+            insert: "insert into games (id, title, slug, description, price, image, release_date) values ({new_game}, 'N', 'new', 'd', 1, 'i', now())",
+            inserted: About {
+                game: "new_game",
+                slug: "new",
+                ..USUAL
+            },
+            update: "update games set price = 12 where id = {other_game}",
+            delete: "delete from games where id = {other_game}",
+        },
+        taxonomy(
+            "categories",
+            "insert into categories (name, slug) values ('N', 'n')",
+            "update categories set name = 'N' where id = {category}",
+            "delete from categories where id = {category}",
+        ),
+        taxonomy(
+            "genres",
+            "insert into genres (name, slug) values ('N', 'n')",
+            "update genres set name = 'N' where id = {genre}",
+            "delete from genres where id = {genre}",
+        ),
+        taxonomy(
+            "platforms",
+            "insert into platforms (name, slug) values ('N', 'n')",
+            "update platforms set name = 'N' where id = {platform}",
+            "delete from platforms where id = {platform}",
+        ),
+        taxonomy(
+            "tags",
+            "insert into tags (name, slug) values ('N', 'n')",
+            "update tags set name = 'N' where id = {tag}",
+            "delete from tags where id = {tag}",
+        ),
+        Changes {
+            before: "delete from game_categories; insert into categories values ({new}, 'N', 'n'); insert into game_categories values ({game}, {category})",
+            ..taxonomy(
+                "game_categories",
+                "insert into game_categories values ({game}, {new})",
+                "update game_categories set category_id = {new} where game_id = {game}",
+                "delete from game_categories where game_id = {game}",
+            )
+        },
+        Changes {
+            before: "insert into genres values ({new}, 'N', 'n')",
+            ..taxonomy(
+                "game_genres",
+                "insert into game_genres values ({game}, {new})",
+                // Taken from one game and given to another: both change.
+                "update game_genres set game_id = {other_game} where game_id = {game}",
+                "delete from game_genres where game_id = {game}",
+            )
+        },
+        Changes {
+            before: "insert into platforms values ({new}, 'N', 'n')",
+            ..taxonomy(
+                "game_platforms",
+                "insert into game_platforms values ({game}, {new})",
+                "update game_platforms set platform_id = {new} where game_id = {game}",
+                "delete from game_platforms where game_id = {game}",
+            )
+        },
+        Changes {
+            before: "insert into tags values ({new}, 'N', 'n')",
+            ..taxonomy(
+                "game_tags",
+                "insert into game_tags values ({game}, {new})",
+                "update game_tags set tag_id = {new} where game_id = {game}",
+                "delete from game_tags where game_id = {game}",
+            )
+        },
+        Changes {
+            table: "users",
+            about: other_user.clone(),
+            before: "",
+            insert: "insert into users (id, email, password_hash) select {new_user}, 'n@example.org', max(password_hash) from users",
+            inserted: About {
+                person: "new_user",
+                ..USUAL
+            },
+            update: "update users set nickname = 'Bobby' where id = {other_user}",
+            delete: "delete from users where id = {other_user}",
+        },
+        Changes {
+            table: "cart_items",
+            about: USUAL,
+            before: "",
+            insert: "insert into cart_items (user_id, game_id) values ({other_user}, {game})",
+            inserted: other_user.clone(),
+            update: "update cart_items set quantity = 5 where user_id = {user}",
+            delete: "delete from cart_items where user_id = {user}",
+        },
+        Changes {
+            table: "wishlist",
+            about: USUAL,
+            before: "",
+            insert: "insert into wishlist (user_id, game_id) values ({other_user}, {game})",
+            inserted: other_user,
+            update: "update wishlist set user_id = {other_user} where user_id = {user}",
+            delete: "delete from wishlist where user_id = {user}",
+        },
+        Changes {
+            table: "orders",
+            about: new_order.clone(),
+            before: bare,
+            insert: "insert into orders (id, user_id, subtotal, total) values ({new}, {user}, 1, 1)",
+            inserted: About { order: "new", ..USUAL },
+            update: "update orders set payment_method = 'CARD' where id = {new_order}",
+            delete: "delete from orders where id = {new_order}",
+        },
+        Changes {
+            table: "order_items",
+            about: new_order.clone(),
+            before: bare,
+            insert: "insert into order_items (order_id, game_id, price) values ({new_order}, {other_game}, 1)",
+            inserted: new_order.clone(),
+            update: "update order_items set price = 11 where id = {new_item}",
+            delete: "delete from order_items where id = {new_item}",
+        },
+        Changes {
+            table: "order_units",
+            about: new_order.clone(),
+            before: bare,
+            insert: "insert into order_units (order_id, order_item_id, game_id, position, price_paid) values ({new_order}, {new_item}, {game}, 2, 10)",
+            inserted: new_order,
+            update: "update order_units set state = 'ORDERING' where order_id = {new_order}",
+            delete: "delete from order_units where order_id = {new_order}",
+        },
+        Changes {
+            table: "game_keys",
+            about: About {
+                order: "delivered_order",
+                ..USUAL
+            },
+            before: "alter table game_keys disable trigger game_keys_guard",
+            insert: "insert into game_keys (game_id, order_id, order_unit_id, key_ciphertext, key_hash) values ({game}, {order}, {unit}, 'x', sha256('x'))",
+            inserted: USUAL,
+            update: "update game_keys set activated = true, activation_date = now() where id = {sold_key}",
+            delete: "delete from game_keys where id = {sold_key}",
+        },
+        Changes {
+            table: "transactions",
+            about: USUAL,
+            before: "insert into transactions (id, user_id, type, amount, status) values ({new}, {user}, 'TOP_UP', 1, 'PENDING')",
+            insert: "insert into transactions (user_id, type, amount, status) values ({user}, 'TOP_UP', 1, 'PENDING')",
+            inserted: USUAL,
+            update: "update transactions set status = 'PROCESSING' where id = {new}",
+            delete: "delete from transactions where id = {new}",
+        },
+    ]
+}
+
+#[tokio::test]
+async fn a_change_makes_every_answer_untrue_that_was_made_from_it() {
+    let world = World::new().await;
+    for changes in all_changes() {
+        for (change, about) in [
+            (changes.insert, &changes.inserted),
+            (changes.update, &changes.about),
+            (changes.delete, &changes.about),
+        ] {
+            let written = tags_of(&world, changes.before, change).await;
+            for (key, carried) in keys(&world, about) {
+                // No game has a genre that was just made.
+                let unaffected = change == changes.insert
+                    && ["categories", "genres", "platforms", "tags"].contains(&changes.table)
+                    && matches!(key, CacheKey::Game(_) | CacheKey::GameBySlug(_));
+                if reads(&key).contains(&changes.table) && !unaffected {
+                    assert!(
+                        !carried.is_disjoint(&written),
+                        "{key:?} carries {carried:?}, but {change} wrote {written:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_table_is_cached_and_logged_or_known_not_to_be() {
+    let world = World::new().await;
+    let tables: BTreeSet<String> =
+        sqlx::query_scalar("select tablename::text from pg_tables where schemaname = 'public'")
+            .fetch_all(&world.db.sql)
+            .await
+            .unwrap()
+            .into_iter()
+            .collect();
+    let read: BTreeSet<String> = keys(&world, &USUAL)
+        .iter()
+        .flat_map(|(key, _)| reads(key))
+        .map(|table| (*table).to_owned())
+        .collect();
+    let tried: BTreeSet<String> = all_changes().iter().map(|changes| changes.table.to_owned()).collect();
+    assert_eq!(
+        read, tried,
+        "every table that an answer reads is changed in `all_changes`"
+    );
+    let known: BTreeSet<String> = read
+        .iter()
+        .cloned()
+        .chain(NOT_CACHED.iter().map(|t| (*t).to_owned()))
+        .collect();
+    assert_eq!(tables, known, "a new table belongs into `reads` or into `NOT_CACHED`");
+}
+
+#[tokio::test]
+async fn an_emptied_table_makes_everything_untrue() {
+    let world = World::new().await;
+    // Nothing sold: what was booked and sold refuses to be emptied.
+    world
+        .db
+        .execute(
+            "alter table transactions disable trigger transactions_kept_all;
+             alter table game_keys disable trigger game_keys_guard_all",
+        )
+        .await;
+    for changes in all_changes() {
+        let written = tags_of(&world, "", &format!("truncate {} cascade", changes.table)).await;
+        assert!(written.contains("*"), "{}: {written:?}", changes.table);
+        for (key, carried) in keys(&world, &USUAL) {
+            assert!(carried.contains("*"), "{key:?}");
+        }
+    }
+}
+
+/// More than 256 rows in one statement are logged as their families, and still reach every answer.
+#[tokio::test]
+async fn a_large_change_is_logged_coarsely() {
+    let world = World::new().await;
+    world
+        .db
+        .execute(&world.fill(
+            "alter table game_keys disable trigger game_keys_guard;
+             insert into games (title, slug, description, price, image, release_date)
+             select 'G', 'many-' || n, 'd', 1, 'i', now() from generate_series(1, 300) n;
+             insert into categories (name, slug) select 'C' || n, 'c' || n from generate_series(1, 300) n",
+        ))
+        .await;
+    let games = "(select id, row_number() over (order by slug) as n from games where slug like 'many-%') g";
+    let bare = "insert into orders (id, user_id, subtotal, total) values ({new_order}, {user}, 10, 10);
+                insert into order_items (id, order_id, game_id, quantity, price) values ({new_item}, {new_order}, {game}, 2, 10);";
+    let units = "insert into order_units (order_id, order_item_id, game_id, position, price_paid)
+                 select {new_order}, {new_item}, {game}, n, 1 from generate_series(1, 300) n";
+    let game_families: &[&str] = &["catalog", "game:*", "home"];
+    let order_families: &[&str] = &["order:*", "user:*"];
+    let link = |table: &str| {
+        let column = match table {
+            "game_categories" => "{category}",
+            "game_genres" => "{genre}",
+            "game_platforms" => "{platform}",
+            _ => "{tag}",
+        };
+        format!("insert into {table} select id, {column} from {games}")
+    };
+    for (table, before, insert, update, delete, expected) in [
+        (
+            "games",
+            String::new(),
+            "insert into games (title, slug, description, price, image, release_date)
+             select 'H', 'more-' || n, 'd', 1, 'i', now() from generate_series(1, 257) n"
+                .to_owned(),
+            "update games set price = 2",
+            "delete from games where slug like 'm%-%'",
+            game_families,
+        ),
+        ("game_categories", String::new(), link("game_categories"), "update game_categories set game_id = game_id", "delete from game_categories", game_families),
+        ("game_genres", String::new(), link("game_genres"), "update game_genres set game_id = game_id", "delete from game_genres", game_families),
+        ("game_platforms", String::new(), link("game_platforms"), "update game_platforms set game_id = game_id", "delete from game_platforms", game_families),
+        ("game_tags", String::new(), link("game_tags"), "update game_tags set game_id = game_id", "delete from game_tags", game_families),
+        (
+            "users",
+            String::new(),
+            "insert into users (email, password_hash) select n || '@example.org', (select max(password_hash) from users) from generate_series(1, 257) n".to_owned(),
+            "update users set nickname = 'X'",
+            "delete from users where email ~ '^[0-9]'",
+            &["user:*"],
+        ),
+        (
+            "cart_items",
+            String::new(),
+            format!("insert into cart_items (user_id, game_id) select {{user}}, id from {games}"),
+            "update cart_items set quantity = 1",
+            "delete from cart_items",
+            &["shopper:*"],
+        ),
+        (
+            "wishlist",
+            String::new(),
+            format!("insert into wishlist (user_id, game_id) select {{guest}}, id from {games}"),
+            "update wishlist set price_seen = 1",
+            "delete from wishlist",
+            &["shopper:*"],
+        ),
+        (
+            "orders",
+            String::new(),
+            "insert into orders (user_id, subtotal, total) select {user}, 1, 1 from generate_series(1, 257)".to_owned(),
+            "update orders set payment_method = 'X'",
+            "delete from orders where total = 1",
+            order_families,
+        ),
+        (
+            "order_items",
+            bare.to_owned(),
+            format!("insert into order_items (order_id, game_id, price) select {{new_order}}, id, 1 from {games}"),
+            "update order_items set discount = 0",
+            "delete from order_items where order_id = {new_order}",
+            order_families,
+        ),
+        (
+            "order_units",
+            bare.to_owned(),
+            units.to_owned(),
+            "update order_units set attempts = 1",
+            "delete from order_units where order_id = {new_order}",
+            order_families,
+        ),
+        (
+            "game_keys",
+            format!("{bare}{units}"),
+            "insert into game_keys (game_id, order_id, order_unit_id, key_ciphertext, key_hash)
+             select game_id, order_id, id, 'x', sha256(id::text::bytea) from order_units where order_id = {new_order}"
+                .to_owned(),
+            "update game_keys set activated = false",
+            "delete from game_keys",
+            order_families,
+        ),
+        (
+            "transactions",
+            String::new(),
+            "insert into transactions (user_id, type, amount, status) select {user}, 'TOP_UP', 1, 'PENDING' from generate_series(1, 257)".to_owned(),
+            "update transactions set description = 'x'",
+            "delete from transactions where status = 'PENDING'",
+            &["user:*"],
+        ),
+    ] {
+        for (before, change) in [
+            (before.clone(), insert.as_str()),
+            (format!("{before};{insert}"), update),
+            (format!("{before};{insert}"), delete),
+        ] {
+            let written = tags_of(&world, &before, change).await;
+            // Rows that go along with others are logged by their own table.
+            let own: Vec<&str> = written.iter().map(String::as_str).filter(|tag| expected.contains(tag)).collect();
+            assert_eq!(own, expected, "{change}: {written:?}");
+            assert!(written.len() <= expected.len() + 2, "{change} is logged finely: {written:?}");
+            for (key, carried) in keys(&world, &USUAL) {
+                if reads(&key).contains(&table) {
+                    assert!(!carried.is_disjoint(&written), "{key:?} does not notice {change}, which wrote {written:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_game_is_named_by_its_id_and_its_address() {
+    let world = World::new().await;
+    let named = |slugs: &[&str]| -> BTreeSet<String> {
+        slugs
+            .iter()
+            .map(|slug| format!("game:slug:{slug}"))
+            .chain([game_tag(GameId(world.id("game"))), "home".into(), "catalog".into()])
+            .collect()
+    };
+    let price = tags_of(&world, "", "update games set price = 1 where id = {game}").await;
+    assert_eq!(price, named(&["portal"]));
+    let address = tags_of(&world, "", "update games set slug = 'portal-2' where id = {game}").await;
+    assert_eq!(address, named(&["portal", "portal-2"]));
+}
+
+/// A line that moves changes two carts, a cascade the cart of whoever had the game in it, an upsert both its kinds of row.
+#[tokio::test]
+async fn changes_that_go_along_are_logged_as_well() {
+    let world = World::new().await;
+    let tags = tags_of(
+        &world,
+        "delete from cart_items where user_id = {user}",
+        "update cart_items set user_id = {user} where user_id = {guest}",
+    )
+    .await;
+    for shopper in ["user", "guest"] {
+        assert!(
+            tags.contains(&format!("shopper:{}:cart", world.id(shopper))),
+            "{tags:?}"
+        );
+    }
+    let tags = tags_of(
+        &world,
+        "insert into cart_items (user_id, game_id) values ({user}, {other_game})",
+        "delete from games where id = {other_game}",
+    )
+    .await;
+    assert!(tags.contains(&format!("shopper:{}:cart", world.id("user"))), "{tags:?}");
+    let tags = tags_of(&world, "", "delete from guest_sessions").await;
+    assert!(
+        tags.contains(&format!("shopper:{}:wishlist", world.id("guest"))),
+        "{tags:?}"
+    );
+    let tags = tags_of(
+        &world,
+        "",
+        "insert into games (id, title, slug, description, price, image, release_date)
+         values ({new_game}, 'N', 'new', 'd', 1, 'i', now()), ({new}, 'P', 'portal', 'd', 1, 'i', now())
+         on conflict (slug) do update set price = excluded.price",
+    )
+    .await;
+    assert!(
+        tags.contains("game:slug:new") && tags.contains("game:slug:portal"),
+        "{tags:?}"
+    );
+    assert!(tags.contains(&game_tag(GameId(world.id("game")))), "{tags:?}");
+}
+
+#[tokio::test]
+async fn a_statement_that_changes_no_row_writes_nothing() {
+    let world = World::new().await;
+    for changes in all_changes() {
+        for statement in [
+            format!(
+                "update {0} set {1} = {1} where false",
+                changes.table,
+                column_of(&world.db, changes.table).await
+            ),
+            format!("delete from {} where false", changes.table),
+            format!(
+                "insert into {0} overriding user value select * from {0} where false",
+                changes.table
+            )
+            .replace(
+                "insert into users overriding user value select *",
+                "insert into users (email) select email",
+            ),
+        ] {
+            assert_eq!(tags_of(&world, "", &statement).await, BTreeSet::new(), "{statement}");
+        }
+    }
+}
+
+async fn column_of(db: &TestDb, table: &str) -> String {
+    sqlx::query_scalar("select attname::text from pg_attribute where attrelid = $1::text::regclass and attnum = 1")
+        .bind(table)
+        .fetch_one(&db.sql)
+        .await
+        .unwrap()
+}
+
+/// The log is part of the change: what is taken back was never said, and what commits is found by the next look.
+#[tokio::test]
+async fn the_log_is_written_by_the_commit_and_by_nothing_else() {
+    let world = World::new().await;
+    let seen = world
+        .db
+        .store
+        .look_at_invalidations(&lockstep_store::Snapshot::ORIGIN)
+        .await
+        .unwrap()
+        .snapshot;
+    let mut tx = world.db.sql.begin().await.unwrap();
+    tx.execute("update games set price = 2").await.unwrap();
+    let look = world.db.store.look_at_invalidations(&seen).await.unwrap();
+    assert_eq!(look.news, [], "not committed yet");
+    tx.rollback().await.unwrap();
+    let look = world.db.store.look_at_invalidations(&look.snapshot).await.unwrap();
+    assert_eq!(look.news, [], "taken back");
+
+    let mut tx = world.db.sql.begin().await.unwrap();
+    tx.execute("savepoint s; update games set price = 3; rollback to s; update users set nickname = 'N'")
+        .await
+        .unwrap();
+    let xid: String = sqlx::query_scalar("select pg_current_xact_id()::text")
+        .fetch_one(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let look = world.db.store.look_at_invalidations(&look.snapshot).await.unwrap();
+    let [news] = look.news.as_slice() else {
+        panic!("one row: {:?}", look.news);
+    };
+    assert_eq!(news.xid.to_string(), xid);
+    assert!(news.tags.iter().all(|tag| tag.starts_with("user:")), "{news:?}");
+}

@@ -1,0 +1,25 @@
+//! What the database itself promises, tried with plain SQL as anybody with `psql` could send it, and what [`Store`]
+//! makes of it.
+//!
+//! One binary: a rule of the schema is one `rules!` entry (see [`world`]), and `coverage` fails when a rule, a
+//! reference, an index or a table has no entry here.
+//!
+//! [`Store`]: lockstep_store::Store
+
+mod concurrency;
+mod coverage;
+mod indexes;
+mod invalidation;
+mod rules_carts;
+mod rules_games;
+mod rules_keys;
+mod rules_money;
+mod rules_orders;
+mod rules_promo_codes;
+mod rules_sync;
+mod rules_users;
+mod schema;
+mod state_machines;
+mod store;
+mod totals;
+mod world;

@@ -1,0 +1,297 @@
+//! Orders, their items and their units.
+
+use crate::world::{World, rules};
+
+rules! {
+    an_order_belongs_to_a_user: "orders_user_id_fkey"
+        refuses ["insert into orders (user_id, subtotal, total) values ({guest}, 0, 0)", "insert into orders (user_id, subtotal, total) values ({new}, 0, 0)"]
+        allows ["update orders set payment_method = 'BALANCE'"]
+    a_subtotal_is_not_negative: "orders_subtotal_not_negative"
+        // A negative one leaves no room for any discount, so that rule refuses it first.
+        refuses ["insert into orders (user_id, subtotal, discount, total) values ({user}, 'NaN', 0, 'NaN')"]
+        allows ["update orders set external_order_id = 'x' where id = {order}"]
+    /// The seed: "`total` must equal `subtotal - discount`".
+    a_total_is_the_subtotal_less_the_discount: "orders_total_is_subtotal_less_discount"
+        refuses [
+            "insert into orders (user_id, subtotal, discount, total) values ({user}, 10, 1, 9.01)",
+            "insert into orders (user_id, subtotal, discount, total) values ({user}, 10, 1, 10)",
+        ]
+        allows [
+            // A whole order with a discount; the items, units and money that belong to it.
+            "insert into orders (id, user_id, subtotal, discount, total) values ({new_order}, {user}, 10, 1, 9);
+             insert into order_items (id, order_id, game_id, price) values ({new_item}, {new_order}, {other_game}, 10);
+             insert into order_units (order_id, order_item_id, game_id, position, price_paid) values ({new_order}, {new_item}, {other_game}, 1, 9);
+             insert into transactions (user_id, order_id, type, amount, status) values ({user}, {new_order}, 'PURCHASE', -9, 'COMPLETED');
+             update users set balance = balance - 9 where id = {user}",
+            // One that a promo code made free.
+            "insert into orders (id, user_id, subtotal, discount, total) values ({new_order}, {user}, 10, 10, 0);
+             insert into order_items (id, order_id, game_id, price) values ({new_item}, {new_order}, {other_game}, 10);
+             insert into order_units (order_id, order_item_id, game_id, position, price_paid) values ({new_order}, {new_item}, {other_game}, 1, 0);
+             insert into transactions (user_id, order_id, type, amount, status) values ({user}, {new_order}, 'PURCHASE', 0, 'COMPLETED')",
+        ]
+    a_discount_is_not_more_than_the_subtotal: "orders_discount_within_subtotal"
+        refuses [
+            "insert into orders (user_id, subtotal, discount, total) values ({user}, -1, 0, -1)",
+            "insert into orders (user_id, subtotal, discount, total) values ({user}, 10, 11, -1)",
+            "insert into orders (user_id, subtotal, discount, total) values ({user}, 10, -1, 11)",
+        ]
+        allows ["update orders set payment_status = 'COMPLETED' where id = {order}"]
+    /// The seed: "`externalOrderId` must be unique if provided".
+    an_external_order_id_is_unique: "orders_external_order_id_key"
+        refuses ["update orders set external_order_id = 'same'"]
+        allows ["update orders set external_order_id = null", "update orders set external_order_id = id::text"]
+    an_order_begins_as_pending: "orders_begin_pending"
+        refuses [
+            "insert into orders (user_id, subtotal, total, status) values ({user}, 0, 0, 'PROCESSING')",
+            "insert into orders (user_id, subtotal, total, status, completed_at) values ({user}, 0, 0, 'COMPLETED', now())",
+            "insert into orders (user_id, subtotal, total, status) values ({user}, 0, 0, 'FAILED')",
+        ]
+        allows ["update orders set status = 'PROCESSING' where id = {order}"]
+    /// The seed: "PENDING → PROCESSING → COMPLETED/FAILED". All pairs are compared in `state_machines`.
+    an_order_never_goes_back: "orders_status_transition"
+        refuses [
+            "update orders set status = 'PROCESSING' where id = {order}; update orders set status = 'PENDING' where id = {order}",
+            "update orders set status = 'COMPLETED' where id = {order}",
+        ]
+        allows ["update orders set status = status"]
+    what_was_ordered_and_by_whom_does_not_change: "orders_amounts_fixed"
+        refuses [
+            "update orders set subtotal = 60, total = 60 where id = {order}",
+            "update orders set discount = 1, total = 49 where id = {order}",
+            "update orders set user_id = {other_user} where id = {order}",
+        ]
+        allows ["update orders set payment_method = 'BALANCE', external_order_id = 'x' where id = {order}"]
+    an_order_is_completed_only_when_nothing_is_in_flight: "orders_completed_is_delivered"
+        refuses [
+            "update orders set status = 'PROCESSING' where id = {order}; update orders set status = 'COMPLETED' where id = {order}",
+            // Everything given back: that is FAILED.
+            "update orders set status = 'PROCESSING' where id = {order};
+             update order_units set state = 'REFUNDED' where order_id = {order};
+             update orders set status = 'COMPLETED' where id = {order}",
+        ]
+        allows ["update orders set status = 'PROCESSING' where id = {delivered_order}; update orders set status = 'COMPLETED' where id = {delivered_order}"]
+    an_order_fails_only_when_everything_was_given_back: "orders_ended_is_refunded"
+        refuses [
+            "update orders set status = 'FAILED' where id = {order}",
+            "update orders set status = 'CANCELLED' where id = {order}",
+            "update order_units set state = 'REFUNDED' where id = {unit}; update orders set status = 'CANCELLED' where id = {order}",
+        ]
+        allows [
+            "update order_units set state = 'REFUNDED' where order_id = {order};
+             insert into transactions (user_id, order_id, type, amount, status) values ({user}, {order}, 'REFUND', 50, 'COMPLETED');
+             update users set balance = balance + 50 where id = {user};
+             update orders set status = 'FAILED' where id = {order}",
+        ]
+    only_a_completed_order_has_a_completion_date: "orders_completed_at_when_completed"
+        refuses ["update orders set completed_at = now() where id = {order}"]
+        allows ["update orders set completed_at = null where id = {order}"]
+    /// The seed: "Transaction must be created for each order", atomically with it.
+    an_order_comes_with_its_purchase: "orders_have_a_purchase"
+        refuses [
+            "insert into orders (id, user_id, subtotal, total) values ({new_order}, {user}, 10, 10);
+             insert into order_items (id, order_id, game_id, price) values ({new_item}, {new_order}, {other_game}, 10);
+             insert into order_units (order_id, order_item_id, game_id, position, price_paid) values ({new_order}, {new_item}, {other_game}, 1, 10)",
+            "insert into orders (user_id, subtotal, total) values ({user}, 0, 0)",
+        ]
+        allows [
+            "insert into orders (id, user_id, subtotal, total) values ({new_order}, {user}, 10, 10);
+             insert into order_items (id, order_id, game_id, price) values ({new_item}, {new_order}, {other_game}, 10);
+             insert into order_units (order_id, order_item_id, game_id, position, price_paid) values ({new_order}, {new_item}, {other_game}, 1, 10);
+             insert into transactions (user_id, order_id, type, amount, status) values ({user}, {new_order}, 'PURCHASE', -10, 'PENDING')",
+        ]
+    items_add_up_to_the_subtotal: "orders_subtotal_is_sum_of_items"
+        refuses [
+            "insert into order_items (order_id, game_id, price) values ({order}, {other_game}, 10)",
+            "update order_items set price = 26 where id = {item}",
+            "update order_items set quantity = 3 where id = {item}",
+            "delete from order_items where id = {item}",
+        ]
+        allows ["update order_items set price = price where id = {item}"]
+    every_copy_has_its_unit: "order_units_one_a_copy"
+        refuses [
+            "delete from order_units where id = {unit}",
+            "insert into order_units (order_id, order_item_id, game_id, position, price_paid) values ({order}, {item}, {game}, 3, 0)",
+            "update order_items set quantity = 1, price = 50 where id = {item}",
+        ]
+        allows ["delete from order_units where id = {unit};
+                 insert into order_units (order_id, order_item_id, game_id, position, price_paid) values ({order}, {item}, {game}, 1, 25)"]
+    units_add_up_to_the_total: "orders_total_is_sum_of_units"
+        refuses ["update order_units set price_paid = 24.99 where id = {unit}"]
+        allows ["update order_units set price_paid = 24.99 where id = {unit}; update order_units set price_paid = 25.01 where id = {unit2}"]
+    /// "Paid = delivered + refunded + in flight".
+    what_is_refunded_is_the_price_of_the_units_given_up: "orders_refunds_are_of_refunded_units"
+        refuses [
+            // A unit given up, and the money kept.
+            "update order_units set state = 'REFUNDED' where id = {unit}",
+            // Money given back, and the unit still on its way.
+            "insert into transactions (user_id, order_id, type, amount, status) values ({user}, {order}, 'REFUND', 25, 'COMPLETED');
+             update users set balance = balance + 25 where id = {user}",
+            "update order_units set state = 'REFUNDED' where id = {unit};
+             insert into transactions (user_id, order_id, type, amount, status) values ({user}, {order}, 'REFUND', 24, 'COMPLETED');
+             update users set balance = balance + 24 where id = {user}",
+        ]
+        allows ["update order_units set state = 'REFUNDED' where id = {unit};
+                 insert into transactions (user_id, order_id, type, amount, status) values ({user}, {order}, 'REFUND', 25, 'COMPLETED');
+                 update users set balance = balance + 25 where id = {user}"]
+
+    an_item_belongs_to_an_order: "order_items_order_id_fkey"
+        refuses ["insert into order_items (order_id, game_id, price) values ({new}, {game}, 1)"]
+        allows ["update order_items set order_id = order_id"]
+    an_item_is_a_game: "order_items_game_id_fkey"
+        refuses ["insert into order_items (order_id, game_id, price) values ({order}, {new}, 1)"]
+        allows ["update order_items set game_id = game_id"]
+    an_items_quantity_is_positive: "order_items_quantity_positive"
+        refuses ["update order_items set quantity = 0"]
+        allows ["update order_items set quantity = quantity"]
+    an_items_price_is_positive: "order_items_price_positive"
+        refuses ["update order_items set price = 0", "update order_items set price = 'NaN'"]
+        allows ["update order_items set price = price"]
+    an_items_discount_is_not_negative: "order_items_discount_not_negative"
+        refuses ["update order_items set discount = -1", "update order_items set discount = 'NaN'"]
+        allows ["update order_items set discount = 1"]
+    a_game_is_one_item_of_an_order: "order_items_order_id_game_id_key"
+        refuses ["insert into order_items (order_id, game_id, price) values ({order}, {game}, 1)"]
+        allows ["update order_items set discount = 0"]
+
+    a_unit_is_of_its_items_order_and_game: "order_units_item_fk"
+        refuses [
+            "update order_units set game_id = {other_game} where id = {unit}",
+            "update order_units set order_id = {delivered_order} where id = {unit}",
+            "update order_units set order_item_id = {delivered_item}, position = 9 where id = {unit}",
+            "update order_items set game_id = {other_game} where id = {item}",
+        ]
+        allows ["update order_units set not_before = now() where id = {unit}"]
+    units_are_counted_from_one: "order_units_position_positive"
+        refuses ["update order_units set position = 0 where id = {unit}"]
+        allows ["update order_units set position = 9 where id = {unit}"]
+    a_position_is_taken_once: "order_units_item_position_key"
+        refuses ["update order_units set position = 1 where order_id = {order}"]
+        allows ["update order_units set position = position + 5 where order_id = {order}"]
+    a_units_state_is_known: "order_units_state_known"
+        refuses ["alter table order_units disable trigger order_units_guard; update order_units set state = 'GONE' where id = {unit}"]
+        allows ["update order_units set state = 'ORDERING' where id = {unit}"]
+    a_unit_begins_as_new: "order_units_begin_new"
+        refuses ["insert into order_units (order_id, order_item_id, game_id, position, price_paid, state) values ({order}, {item}, {game}, 3, 0, 'DONE')"]
+        allows ["update order_units set state = 'ORDERING' where id = {unit}"]
+    /// All pairs are compared in `state_machines`.
+    a_unit_goes_only_the_ways_of_a_sale: "order_units_state_transition"
+        refuses [
+            "update order_units set state = 'PAID', g2a_order_id = 'o' where id = {unit}",
+            "update order_units set state = 'NEW' where id = {delivered_unit}",
+            "update order_units set state = 'REFUNDED' where id = {delivered_unit}",
+        ]
+        allows ["update order_units set state = 'ORDERING' where id = {unit}; update order_units set state = 'NEW' where id = {unit}"]
+    /// "No G2A order paid that the database does not know".
+    nothing_is_paid_for_that_is_not_recorded: "order_units_paid_is_recorded"
+        refuses [
+            "update order_units set state = 'ORDERING' where id = {unit}; update order_units set state = 'ORDERED' where id = {unit}",
+        ]
+        allows [
+            "update order_units set state = 'ORDERING' where id = {unit};
+             update order_units set state = 'ORDERED', g2a_order_id = 'o' where id = {unit};
+             update order_units set state = 'PAYING' where id = {unit}; update order_units set state = 'PAID' where id = {unit}",
+        ]
+    what_may_have_been_paid_for_is_not_forgotten: "order_units_g2a_order_id_fixed"
+        refuses [
+            "update order_units set state = 'ORDERING' where id = {unit};
+             update order_units set state = 'ORDERED', g2a_order_id = 'o' where id = {unit};
+             update order_units set g2a_order_id = 'p' where id = {unit}",
+            "update order_units set state = 'ORDERING' where id = {unit};
+             update order_units set state = 'ORDERED', g2a_order_id = 'o' where id = {unit};
+             update order_units set state = 'PAYING' where id = {unit};
+             update order_units set state = 'REFUNDED', g2a_order_id = null where id = {unit}",
+        ]
+        allows [
+            "update order_units set state = 'ORDERING' where id = {unit};
+             update order_units set state = 'ORDERED', g2a_order_id = 'o' where id = {unit};
+             update order_units set state = 'NEW', g2a_order_id = null where id = {unit};
+             update order_units set state = 'ORDERING' where id = {unit};
+             update order_units set state = 'ORDERED', g2a_order_id = 'p' where id = {unit}",
+        ]
+    an_order_at_g2a_is_of_one_unit: "order_units_g2a_order_id_key"
+        refuses ["update order_units set state = 'ORDERING' where order_id = {order}; update order_units set g2a_order_id = 'o' where order_id = {order}"]
+        allows ["update order_units set state = 'ORDERING' where order_id = {order}; update order_units set g2a_order_id = id::text where order_id = {order}"]
+    nothing_is_bought_or_handed_out_that_is_not_paid: "order_units_sold_is_paid"
+        refuses [
+            "insert into orders (id, user_id, subtotal, total) values ({new_order}, {user}, 10, 10);
+             insert into order_items (id, order_id, game_id, price) values ({new_item}, {new_order}, {other_game}, 10);
+             insert into order_units (order_id, order_item_id, game_id, position, price_paid) values ({new_order}, {new_item}, {other_game}, 1, 10);
+             insert into transactions (user_id, order_id, type, amount, status) values ({user}, {new_order}, 'PURCHASE', -10, 'PENDING');
+             update order_units set state = 'DONE' where order_id = {new_order}",
+            "insert into orders (id, user_id, subtotal, total) values ({new_order}, {user}, 10, 10);
+             insert into order_items (id, order_id, game_id, price) values ({new_item}, {new_order}, {other_game}, 10);
+             insert into order_units (order_id, order_item_id, game_id, position, price_paid) values ({new_order}, {new_item}, {other_game}, 1, 10);
+             update order_units set state = 'ORDERING' where order_id = {new_order};
+             update order_units set state = 'ORDERED', g2a_order_id = 'o' where order_id = {new_order};
+             update order_units set state = 'PAYING' where order_id = {new_order}",
+        ]
+        allows [
+            "update order_units set state = 'ORDERING' where id = {unit};
+             update order_units set state = 'ORDERED', g2a_order_id = 'o' where id = {unit};
+             update order_units set state = 'PAYING' where id = {unit}",
+        ]
+    a_unit_is_done_only_with_its_key: "order_units_done_has_its_key"
+        refuses [
+            "update order_units set state = 'DONE' where id = {unit}",
+            "update game_keys set order_id = {order}, order_unit_id = {unit} where id = {key}",
+        ]
+        allows ["update order_units set state = 'DONE' where id = {unit};
+                 update game_keys set order_id = {order}, order_unit_id = {unit} where id = {key}"]
+    a_units_price_is_not_negative: "order_units_price_paid_not_negative"
+        refuses ["update order_units set price_paid = -1 where id = {unit}", "update order_units set price_paid = 'NaN' where id = {unit}"]
+        allows ["update order_units set price_paid = 0 where id = {unit}; update order_units set price_paid = 50 where id = {unit2}"]
+    a_units_cost_is_not_negative: "order_units_g2a_price_not_negative"
+        refuses ["update order_units set g2a_price = -1", "update order_units set g2a_price = 'NaN'"]
+        allows ["update order_units set g2a_price = 0", "update order_units set g2a_price = null"]
+    attempts_are_bounded: "order_units_attempts_bounded"
+        refuses ["update order_units set attempts = -1", "update order_units set attempts = 1001"]
+        allows ["update order_units set attempts = 1000"]
+}
+
+#[tokio::test]
+async fn an_order_begins_with_the_seeds_defaults() {
+    let world = World::new().await;
+    let mut tx = world.db.sql.begin().await.unwrap();
+    let row: String = sqlx::query_scalar(
+        "insert into orders (user_id, subtotal, total) values ($1, 5, 5)
+         returning concat_ws('|', status, discount, payment_method is null, payment_status is null, promo_code is null,
+                             external_order_id is null, completed_at is null, created_at = now())",
+    )
+    .bind(world.id("user"))
+    .fetch_one(&mut *tx)
+    .await
+    .unwrap();
+    assert_eq!(row, "PENDING|0.00|t|t|t|t|t|t");
+}
+
+#[tokio::test]
+async fn a_completed_order_knows_when() {
+    let world = World::new().await;
+    let order = world.id("delivered_order");
+    for status in ["PROCESSING", "COMPLETED"] {
+        sqlx::query("update orders set status = $2::order_status where id = $1")
+            .bind(order)
+            .bind(status)
+            .execute(&world.db.sql)
+            .await
+            .unwrap();
+    }
+    let dated: bool = sqlx::query_scalar("select completed_at is not null from orders where id = $1")
+        .bind(order)
+        .fetch_one(&world.db.sql)
+        .await
+        .unwrap();
+    assert!(dated);
+}
+
+/// "Paid = delivered + refunded + in flight", of an order whose parts ended differently.
+#[tokio::test]
+async fn an_order_partly_delivered_is_completed_with_its_refund() {
+    let world = World::new().await;
+    world.db.deliver(world.id("unit")).await;
+    world.db.refund(world.id("unit2")).await;
+    world
+        .attempt("update orders set status = 'PROCESSING' where id = {order}; update orders set status = 'COMPLETED' where id = {order}")
+        .await
+        .unwrap();
+}

@@ -1,0 +1,50 @@
+//! The run history, the lease, and the bookkeeping rows of which there is exactly one.
+
+use crate::world::rules;
+
+rules! {
+    a_run_is_of_a_known_kind: "sync_runs_kind_known"
+        refuses ["insert into sync_runs (kind, reason, epoch) values ('HALF', 'test', 1)"]
+        allows ["insert into sync_runs (kind, reason, epoch) values ('FULL', 'test', 1), ('STOCK', 't', 1), ('INCREMENTAL', 't', 1), ('PRODUCT', 't', 1)"]
+    a_runs_status_is_known: "sync_runs_status_known"
+        refuses ["insert into sync_runs (kind, reason, epoch, status, finished_at) values ('FULL', 'test', 1, 'GONE', now())"]
+        allows ["insert into sync_runs (kind, reason, epoch) values ('FULL', 'test', 1)"]
+    a_run_that_ended_says_when: "sync_runs_finished_when_ended"
+        refuses [
+            "insert into sync_runs (kind, reason, epoch, status) values ('FULL', 'test', 1, 'COMPLETED')",
+            "insert into sync_runs (kind, reason, epoch, finished_at) values ('FULL', 'test', 1, now())",
+        ]
+        allows ["insert into sync_runs (kind, reason, epoch, status, finished_at) values ('FULL', 'test', 1, 'COMPLETED', now())"]
+    what_was_seen_belongs_to_a_run: "sync_seen_run_id_fkey"
+        refuses ["insert into sync_seen values ({new}, 'g1')"]
+        allows ["insert into sync_runs (id, kind, reason, epoch) values ({new}, 'FULL', 'test', 1); insert into sync_seen values ({new}, 'g1')"]
+    a_product_is_seen_once_in_a_run: "sync_seen_pkey"
+        refuses ["insert into sync_runs (id, kind, reason, epoch) values ({new}, 'FULL', 'test', 1);
+                  insert into sync_seen values ({new}, 'g1'), ({new}, 'g1')"]
+        allows ["insert into sync_runs (id, kind, reason, epoch) values ({new}, 'FULL', 'test', 1);
+                 insert into sync_seen values ({new}, 'g1'), ({new}, 'g1') on conflict do nothing"]
+    there_is_one_lease_of_a_name: "sync_lease_pkey"
+        refuses ["insert into sync_lease (name) values ('catalogue')"]
+        allows ["insert into sync_lease (name) values ('something else')"]
+    there_is_one_request_budget: "g2a_budget_pkey"
+        refuses ["insert into g2a_budget (level, updated_at_ms) values (1, 1), (2, 2)"]
+        allows ["truncate g2a_budget; insert into g2a_budget (level, updated_at_ms) values (1, 1)"]
+    the_request_budget_has_no_second_row: "g2a_budget_only_row_check"
+        refuses ["insert into g2a_budget (only_row, level, updated_at_ms) values (false, 1, 1)"]
+        allows ["truncate g2a_budget; insert into g2a_budget (only_row, level, updated_at_ms) values (true, 1, 1)"]
+    the_log_has_one_floor: "cache_floor_pkey"
+        refuses ["insert into cache_floor (floor) values ('0')"]
+        allows ["update cache_floor set floor = '7'"]
+    the_floor_has_no_second_row: "cache_floor_only_row_check"
+        refuses ["insert into cache_floor (only_row, floor) values (false, '0')"]
+        allows ["update cache_floor set floor = '7'"]
+    the_server_has_one_life_at_a_time: "cache_incarnation_pkey"
+        refuses ["insert into cache_incarnation default values; insert into cache_incarnation default values"]
+        allows ["insert into cache_incarnation default values"]
+    a_life_has_no_second_row: "cache_incarnation_only_row_check"
+        refuses ["insert into cache_incarnation (only_row) values (false)"]
+        allows ["insert into cache_incarnation (only_row) values (true)"]
+    a_relay_has_one_cursor: "relay_cursor_pkey"
+        refuses ["insert into relay_cursor values ('r', '1:1:'), ('r', '1:1:')"]
+        allows ["insert into relay_cursor values ('r', '1:1:'), ('s', '1:1:')"]
+}

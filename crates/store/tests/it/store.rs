@@ -1,0 +1,294 @@
+//! [`Store`]: what its two ways to the database promise to whoever uses them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use lockstep_store::{Options, Snapshot, Store, StoreError};
+use lockstep_testkit::TestDb;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A failure that PostgreSQL really produced: `raise` with this condition.
+async fn failure(db: &TestDb, condition: &str) -> StoreError {
+    let error = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("do $$ begin raise {condition}; end $$")))
+        .execute(&db.sql)
+        .await
+        .unwrap_err();
+    StoreError::from(error)
+}
+
+/// Sessions of the store (it names itself `lockstep`) that hold a transaction open.
+async fn open_transactions(db: &TestDb) -> i64 {
+    sqlx::query_scalar(
+        "select count(*) from pg_stat_activity
+          where datname = current_database() and application_name = 'lockstep' and state like 'idle in transaction%'",
+    )
+    .fetch_one(&db.sql)
+    .await
+    .unwrap()
+}
+
+async fn wait_for_open_transactions(db: &TestDb, wanted: i64) {
+    tokio::time::timeout(DEADLINE, async {
+        while open_transactions(db).await != wanted {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("transactions begin and end");
+}
+
+#[tokio::test]
+async fn a_transaction_runs_again_after_a_conflict() {
+    let db = Arc::new(TestDb::new().await);
+    for condition in ["serialization_failure", "deadlock_detected"] {
+        let calls = Arc::new(AtomicU32::new(0));
+        let (raising, counted) = (db.clone(), calls.clone());
+        let value = db
+            .store
+            .tx("test", move |_tx| {
+                let (db, calls) = (raising.clone(), counted.clone());
+                Box::pin(async move {
+                    match calls.fetch_add(1, Ordering::SeqCst) {
+                        0..3 => Err(failure(&db, condition).await),
+                        call => Ok(call),
+                    }
+                })
+            })
+            .await
+            .unwrap();
+        assert_eq!((value, calls.load(Ordering::SeqCst)), (3, 4), "{condition}");
+    }
+    assert_eq!(open_transactions(&db).await, 0);
+}
+
+#[tokio::test]
+async fn a_conflict_that_does_not_end_is_told_after_five_more_tries() {
+    let db = Arc::new(TestDb::new().await);
+    let calls = Arc::new(AtomicU32::new(0));
+    let (raising, counted) = (db.clone(), calls.clone());
+    let result: Result<(), StoreError> = db
+        .store
+        .tx("test", move |_tx| {
+            let (db, calls) = (raising.clone(), counted.clone());
+            Box::pin(async move {
+                calls.fetch_add(1, Ordering::SeqCst);
+                Err(failure(&db, "serialization_failure").await)
+            })
+        })
+        .await;
+    assert!(result.is_err());
+    assert_eq!(calls.load(Ordering::SeqCst), 6);
+}
+
+#[tokio::test]
+async fn any_other_failure_is_told_at_once() {
+    let db = Arc::new(TestDb::new().await);
+    for condition in ["unique_violation", "division_by_zero", "query_canceled"] {
+        let calls = Arc::new(AtomicU32::new(0));
+        let (raising, counted) = (db.clone(), calls.clone());
+        let result: Result<(), StoreError> = db
+            .store
+            .tx("test", move |_tx| {
+                let (db, calls) = (raising.clone(), counted.clone());
+                Box::pin(async move {
+                    calls.fetch_add(1, Ordering::SeqCst);
+                    Err(failure(&db, condition).await)
+                })
+            })
+            .await;
+        assert!(result.is_err());
+        assert_eq!(calls.load(Ordering::SeqCst), 1, "{condition}");
+    }
+    assert_eq!(open_transactions(&db).await, 0);
+}
+
+#[tokio::test]
+async fn only_a_commit_is_counted_as_one() {
+    let db = Arc::new(TestDb::new().await);
+    let commits = db.store.commits();
+    let before = *commits.borrow();
+    let refused: Result<(), StoreError> = db
+        .store
+        .tx("test", |_tx| Box::pin(async { Err(StoreError::Fenced) }))
+        .await;
+    assert!(matches!(refused, Err(StoreError::Fenced)));
+    assert_eq!(*commits.borrow(), before);
+    db.store
+        .tx("test", |_tx| Box::pin(async { Ok::<_, StoreError>(()) }))
+        .await
+        .unwrap();
+    assert_eq!(*commits.borrow(), before + 1);
+}
+
+/// A request that is dropped in the middle leaves neither an open transaction nor a connection that is still in one.
+#[tokio::test]
+async fn a_transaction_whose_caller_went_away_is_taken_back() {
+    let db = Arc::new(TestDb::new().await);
+    let store = Store::new(
+        db.url(),
+        &Options {
+            max_connections: 1,
+            ..Options::default()
+        },
+    )
+    .unwrap();
+    let held = store.clone();
+    let abandoned = tokio::spawn(async move {
+        held.tx("test", |_tx| {
+            Box::pin(async {
+                std::future::pending::<()>().await;
+                Ok::<_, StoreError>(())
+            })
+        })
+        .await
+    });
+    wait_for_open_transactions(&db, 1).await;
+    abandoned.abort();
+    assert!(abandoned.await.unwrap_err().is_cancelled());
+    wait_for_open_transactions(&db, 0).await;
+    // The only connection of this pool is a new one: were it the old, still open one, `begin` inside it would pass with
+    // a warning and this transaction would see the start of the other.
+    store.ping().await.unwrap();
+    store
+        .tx("test", |_tx| Box::pin(async { Ok::<_, StoreError>(()) }))
+        .await
+        .unwrap();
+    assert_eq!(open_transactions(&db).await, 0);
+}
+
+#[tokio::test]
+async fn a_reader_who_went_away_leaves_no_transaction_open() {
+    let db = Arc::new(TestDb::new().await);
+    let store = db.store.clone();
+    let abandoned = tokio::spawn(async move {
+        store
+            .read(|_tx| {
+                Box::pin(async {
+                    std::future::pending::<()>().await;
+                    Ok::<_, StoreError>(())
+                })
+            })
+            .await
+    });
+    wait_for_open_transactions(&db, 1).await;
+    abandoned.abort();
+    assert!(abandoned.await.unwrap_err().is_cancelled());
+    wait_for_open_transactions(&db, 0).await;
+}
+
+async fn commit(sql: &sqlx::PgPool) -> u64 {
+    let xid: String =
+        sqlx::query_scalar("with a as (update sync_lease set epoch = epoch + 1) select pg_current_xact_id()::text")
+            .fetch_one(sql)
+            .await
+            .unwrap();
+    xid.parse().unwrap()
+}
+
+/// What commits while an answer is being read is not claimed by its stamp; what was committed before is.
+#[tokio::test]
+async fn a_stamp_is_taken_before_the_answer_is_read() {
+    let db = Arc::new(TestDb::new().await);
+    let earlier = commit(&db.sql).await;
+    let mut open = db.sql.begin().await.unwrap();
+    let running: String = sqlx::query_scalar("select pg_current_xact_id()::text")
+        .fetch_one(&mut *open)
+        .await
+        .unwrap();
+    let running: u64 = running.parse().unwrap();
+    let sql = db.sql.clone();
+    let answer = db
+        .store
+        .read(move |_tx| Box::pin(async move { Ok::<_, StoreError>(commit(&sql).await) }))
+        .await
+        .unwrap();
+    open.commit().await.unwrap();
+    assert!(answer.stamp.sees(earlier));
+    assert!(!answer.stamp.sees(running), "still running when the answer was read");
+    assert!(!answer.stamp.sees(answer.value), "committed while the answer was read");
+    let later = db
+        .store
+        .read(|_tx| Box::pin(async { Ok::<_, StoreError>(()) }))
+        .await
+        .unwrap();
+    assert!(later.stamp.sees(running) && later.stamp.sees(answer.value));
+    assert_ne!(later.stamp, Snapshot::ORIGIN);
+}
+
+#[tokio::test]
+async fn a_broken_rule_is_told_by_its_name() {
+    let db = Arc::new(TestDb::new().await);
+    let error = StoreError::from(
+        sqlx::raw_sql(
+            "insert into games (title, slug, description, price, image, release_date) values ('T', 't', 'd', 0, 'i', now())",
+        )
+        .execute(&db.sql)
+        .await
+        .unwrap_err(),
+    );
+    assert_eq!(error.constraint(), Some("games_price_positive"));
+    assert_eq!(
+        error.to_string(),
+        "the database refused the change: games_price_positive"
+    );
+    assert_eq!(failure(&db, "division_by_zero").await.constraint(), None);
+}
+
+#[tokio::test]
+async fn what_passes_by_waiting_is_told_apart_from_a_bug() {
+    let db = Arc::new(TestDb::new().await);
+    for condition in ["query_canceled", "too_many_connections", "admin_shutdown", "disk_full"] {
+        let error = failure(&db, condition).await;
+        assert!(matches!(error, StoreError::Unavailable(_)), "{condition}: {error:?}");
+    }
+    for condition in ["undefined_table", "division_by_zero"] {
+        let error = failure(&db, condition).await;
+        assert!(matches!(error, StoreError::Database(_)), "{condition}: {error:?}");
+    }
+}
+
+/// Whoever is in the middle when the connections go is told to try again; whoever comes later is served.
+#[tokio::test]
+async fn a_database_that_cuts_all_connections_is_taken_back_without_a_restart() {
+    let db = Arc::new(TestDb::new().await);
+    let cut = db.clone();
+    let result: Result<(), StoreError> = db
+        .store
+        .tx("test", move |_tx| {
+            let db = cut.clone();
+            Box::pin(async move {
+                db.cut_connections().await;
+                Ok(())
+            })
+        })
+        .await;
+    assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
+    tokio::time::timeout(DEADLINE, async {
+        while let Err(error) = db.store.ping().await {
+            assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+        }
+    })
+    .await
+    .expect("served again");
+    db.store
+        .tx("test", |_tx| Box::pin(async { Ok::<_, StoreError>(()) }))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_unavailable() {
+    let gone = Store::new(
+        "postgres://lockstep@127.0.0.1:1/none",
+        &Options {
+            acquire_timeout: Duration::from_millis(200),
+            ..Options::default()
+        },
+    )
+    .unwrap();
+    assert!(matches!(gone.ping().await, Err(StoreError::Unavailable(_))));
+    let read = gone.read(|_tx| Box::pin(async { Ok::<_, StoreError>(()) })).await;
+    assert!(matches!(read, Err(StoreError::Unavailable(_))));
+}

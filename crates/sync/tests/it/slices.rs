@@ -1,0 +1,99 @@
+//! Lists that are longer than G2A gives out.
+
+use lockstep_g2a_sandbox::{Catalogue, Knobs};
+use lockstep_store::sync::RunStatus;
+use lockstep_sync::{Settings, What};
+
+use crate::support::{Shop, row};
+
+/// A supplier that gives out five pages of each list.
+async fn five_pages(catalogue: Catalogue) -> Shop {
+    let knobs = Knobs {
+        max_page: 5,
+        ..Knobs::default()
+    };
+    Shop::start(
+        catalogue,
+        knobs,
+        Settings {
+            max_page: 5,
+            ..Settings::default()
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_catalogue_many_times_longer_than_a_list_is_covered_by_slices() {
+    let shop = five_pages(Catalogue::Generated { count: 1_000, seed: 3 }).await;
+    let report = shop.run(What::Full).await;
+    assert_eq!(
+        (report.status, report.counts.created),
+        (RunStatus::Completed, 1_000),
+        "{report}"
+    );
+    shop.assert_in_line().await;
+    assert!(
+        shop.g2a
+            .requests(20_000)
+            .iter()
+            .all(|request| request.status == Some(200)),
+        "no page too far was asked for"
+    );
+}
+
+#[tokio::test]
+async fn products_of_one_price_are_told_apart_by_when_they_changed() {
+    let shop = five_pages(Catalogue::Empty).await;
+    for n in 0..250_u64 {
+        let mut product = row(n + 1, &format!("Game {n}"), "1.99");
+        product.insert(
+            "updated_at".into(),
+            format!("2026-03-{:02} 10:{:02}:00", n % 28 + 1, n / 28).into(),
+        );
+        shop.g2a.add_product(product);
+    }
+    let report = shop.run(What::Full).await;
+    assert_eq!(
+        (report.status, report.counts.created),
+        (RunStatus::Completed, 250),
+        "{report}"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_cut_is_read_as_far_as_it_goes_and_nothing_is_withdrawn() {
+    let shop = five_pages(Catalogue::Empty).await;
+    for n in 0..130_u64 {
+        let mut product = row(n + 1, &format!("Game {n}"), "1.99");
+        product.insert("updated_at".into(), "2026-03-01 10:00:00".into());
+        shop.g2a.add_product(product);
+    }
+    let report = shop.run(What::Full).await;
+    assert_eq!(
+        (report.status, report.counts.created),
+        (RunStatus::Completed, 100),
+        "{report}"
+    );
+    shop.g2a.remove_product("3");
+    let report = shop.run(What::Full).await;
+    assert_eq!(report.counts.withdrawn, 0);
+    assert!(
+        report.problems[0].reason.contains("share one price"),
+        "{:?}",
+        report.problems
+    );
+}
+
+#[tokio::test]
+async fn twelve_thousand_products_pass_the_last_page_of_g2a() {
+    let shop = Shop::with(12_000).await;
+    let report = shop.run(What::Full).await;
+    assert_eq!(
+        (report.status, report.counts.created),
+        (RunStatus::Completed, 12_000),
+        "{report}"
+    );
+    assert_eq!(shop.count("select count(*) from games").await, 12_000);
+    assert!(report.counts.pages_read < 660, "{report}");
+}
