@@ -66,7 +66,7 @@ impl Default for Settings {
             max_in_flight: 8,
             max_page: lockstep_g2a::MAX_PAGE,
             max_missing_percent: 20,
-            resume_within: Duration::from_secs(2 * 60 * 60),
+            resume_within: Duration::from_hours(2),
         }
     }
 }

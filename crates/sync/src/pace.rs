@@ -25,7 +25,7 @@ pub(crate) struct Pace {
 impl Pace {
     pub(crate) fn new(calls_per_minute: u32, most: usize, now: Instant) -> Self {
         Self {
-            aim: Duration::from_secs(60) / calls_per_minute.max(1),
+            aim: Duration::from_mins(1) / calls_per_minute.max(1),
             most: most.max(1),
             window: 1,
             before: None,

@@ -40,7 +40,7 @@ const MAX_REREADS: u32 = 3;
 /// How often a call waits because G2A or the budget asks to slow down.
 const MAX_WAITS: u32 = 20;
 /// Longest single wait.
-const MAX_WAIT: Duration = Duration::from_secs(300);
+const MAX_WAIT: Duration = Duration::from_mins(5);
 /// Products that are looked up one by one in a pass; the others wait for the next.
 const MAX_LOOKUPS: usize = 2_000;
 /// So many may always be missing.
@@ -589,7 +589,7 @@ impl<'a> Pass<'a> {
                 Err(StoreError::Rule { constraint, .. }) if constraint == "games_slug_key" && slug_taken < 3 => {
                     slug_taken += 1;
                 }
-                Err(StoreError::Rule { .. } | StoreError::Database(_)) if !batch.listings.is_empty() => {
+                Err(StoreError::Rule { .. }) if !batch.listings.is_empty() => {
                     break self.write_one_by_one(&batch, &cursor).await?;
                 }
                 result => break result?,
@@ -681,7 +681,6 @@ impl<'a> Pass<'a> {
                     continue;
                 }
                 Err(StoreError::Rule { constraint, .. }) => constraint,
-                Err(StoreError::Database(error)) => error.to_string(),
                 Err(error) => return Err(error),
             };
             rest.counts.skipped += 1;

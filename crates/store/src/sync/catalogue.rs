@@ -228,7 +228,7 @@ async fn update_everything(tx: &mut Tx, listings: &[&Listing]) -> Result<HashSet
                age_rating = i.age_rating, multiplayer = i.multiplayer, activation_service = i.activation_service,
                region = i.region, publisher = i.publisher, developer = i.developer, languages = i.languages,
                requirements = i.requirements, withdrawn_at = null, g2a_last_sync = now()
-          from json_to_recordset($1) as i ",
+          from jsonb_to_recordset($1) as i ",
         listing_columns!(""),
         "
          where g.g2a_product_id = i.g2a_product_id
@@ -259,7 +259,7 @@ async fn update_price_and_stock(tx: &mut Tx, listings: &[&Listing]) -> Result<Ha
                in_stock = i.depth > 0, g2a_stock = i.depth > 0,
                popularity = g.popularity - g.g2a_depth + i.depth, g2a_depth = i.depth,
                withdrawn_at = null, g2a_last_sync = now()
-          from json_to_recordset($1) as i ",
+          from jsonb_to_recordset($1) as i ",
         listing_columns!(""),
         "
          where g.g2a_product_id = i.g2a_product_id
@@ -326,7 +326,7 @@ async fn insert(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<String, Uu
                coalesce(i.release_date <= now() and i.release_date > now() - interval '14 days', false),
                i.age_rating, i.multiplayer, i.activation_service, i.region, i.publisher, i.developer, i.languages,
                i.requirements
-          from json_to_recordset($1) as i ",
+          from jsonb_to_recordset($1) as i ",
         listing_columns!(", id uuid, slug text"),
         "
         on conflict (g2a_product_id) do nothing

@@ -221,18 +221,13 @@ pub(super) fn plain(html: &str, max: usize) -> String {
                 text.push(' ');
                 after.find('>').and_then(|end| after.get(end + 1..)).unwrap_or_default()
             }
-            '&' => match entity(after) {
-                Some((meant, after)) => {
-                    text.push(meant);
-                    after
-                }
-                None => {
-                    text.push(c);
-                    after
-                }
-            },
             c => {
-                text.push(c);
+                let (meant, after) = if c == '&' {
+                    entity(after).unwrap_or((c, after))
+                } else {
+                    (c, after)
+                };
+                text.push(meant);
                 after
             }
         };

@@ -229,6 +229,45 @@ async fn a_run_that_was_believed_dead_writes_nothing_after_another_has_begun() {
 }
 
 #[tokio::test]
+async fn killed_with_several_pages_on_their_way_a_run_repeats_at_most_those() {
+    let settings = Settings {
+        calls_per_minute: 1_000_000,
+        max_in_flight: 4,
+        ..Settings::default()
+    };
+    let start = || {
+        Shop::start(
+            Catalogue::Generated { count: 700, seed: 2 },
+            Knobs::default(),
+            settings.clone(),
+        )
+    };
+    let whole = start().await;
+    whole.run(What::Full).await;
+    for call in [12, 20, 27, 33] {
+        let shop = start().await;
+        shop.gate.only(call - 1);
+        {
+            let cx = Arc::clone(&shop.cx);
+            let killed = run(&cx, What::Full, "killed", CancellationToken::new());
+            tokio::select! {
+                result = killed => panic!("call {call} was not waited for: {result:?}"),
+                () = shop.gate.reached(u32::try_from(call).unwrap()) => {}
+            }
+        }
+        shop.gate.open();
+        let report = shop.run_after_crash(What::Full).await;
+        assert_eq!(
+            (report.status, report.counts.created),
+            (RunStatus::Completed, 700),
+            "{report}"
+        );
+        let again = repeated(&shop.requests(), &whole.requests());
+        assert!(again <= 4, "call {call}: {again} pages were asked for again");
+    }
+}
+
+#[tokio::test]
 async fn many_pages_under_way_at_once_lose_none() {
     let settings = Settings {
         calls_per_minute: 1_000_000,

@@ -59,7 +59,7 @@ async fn a_product_that_comes_in_between_pushes_no_other_out_of_sight() {
 }
 
 #[tokio::test]
-async fn whatever_moves_while_it_is_read_the_end_is_what_g2a_lists() {
+async fn whatever_moves_while_it_is_read_nothing_is_overlooked() {
     for seed in 0..12 {
         let mut dice = StdRng::seed_from_u64(seed);
         let knobs = Knobs {
@@ -100,9 +100,12 @@ async fn whatever_moves_while_it_is_read_the_end_is_what_g2a_lists() {
         });
         let report = shop.run(What::Full).await;
         assert_eq!(report.status, RunStatus::Completed, "seed {seed}: {report}");
-        shop.assert_in_line().await;
+        shop.assert_nothing_overlooked().await;
         let calls = shop.gate.calls() - begin;
         assert!(calls < 100, "seed {seed}: {calls} calls for 16 pages");
+        // What disappeared after it had been met is found out by the next pass.
+        shop.run(What::Full).await;
+        shop.assert_in_line().await;
     }
 }
 

@@ -138,9 +138,9 @@ async fn a_database_that_restarts_costs_at_most_the_run_and_the_next_goes_on() {
 
 #[tokio::test]
 async fn a_catalogue_that_vanishes_is_not_believed() {
-    let shop = Shop::with(200).await;
+    let shop = Shop::with(120).await;
     shop.run(What::Full).await;
-    let ids: Vec<String> = (0..120).map(|place| shop.id_at(place)).collect();
+    let ids: Vec<String> = (0..70).map(|place| shop.id_at(place)).collect();
     for id in &ids {
         shop.g2a.remove_product(id);
     }
@@ -167,7 +167,7 @@ async fn a_catalogue_that_vanishes_is_not_believed() {
     let report = lockstep_sync::run(&cx, What::Full, "test", tokio_util::sync::CancellationToken::new())
         .await
         .unwrap();
-    assert_eq!(report.counts.withdrawn, 120);
+    assert_eq!(report.counts.withdrawn, 70);
     shop.assert_in_line().await;
 }
 

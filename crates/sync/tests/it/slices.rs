@@ -84,16 +84,3 @@ async fn what_cannot_be_cut_is_read_as_far_as_it_goes_and_nothing_is_withdrawn()
         report.problems
     );
 }
-
-#[tokio::test]
-async fn twelve_thousand_products_pass_the_last_page_of_g2a() {
-    let shop = Shop::with(12_000).await;
-    let report = shop.run(What::Full).await;
-    assert_eq!(
-        (report.status, report.counts.created),
-        (RunStatus::Completed, 12_000),
-        "{report}"
-    );
-    assert_eq!(shop.count("select count(*) from games").await, 12_000);
-    assert!(report.counts.pages_read < 660, "{report}");
-}
