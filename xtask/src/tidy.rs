@@ -71,7 +71,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Outside crates that only one of ours may use in the product, and who.
 const KEPT: &[(&str, &[&str])] = &[
     ("sqlx", &["lockstep-store", "lockstep-testkit"]),
-    ("redis", &["lockstep-cache"]),
+    ("redis", &["lockstep-cache", "lockstep-testkit"]),
     ("reqwest", &["lockstep-g2a"]),
 ];
 

@@ -95,7 +95,7 @@ impl fmt::Debug for Config {
             .field("l1_bytes", &self.l1_bytes)
             .field("redis_timeout", &self.redis_timeout)
             .field("load_timeout", &self.load_timeout)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -127,9 +127,9 @@ fn checksum(name: &str, head: &[u8], flags: &[u8], body: &[u8]) -> u64 {
 }
 
 fn put(bytes: &mut Vec<u8>, number: u64, width: usize) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for place in (0..width).rev() {
-        bytes.push(DIGITS[usize::from((number >> (place * 4)) as u8 & 0xf)]);
+        let digit = (number >> (place * 4)) & 0xf;
+        bytes.extend(u8::try_from(digit).map(|digit| if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }));
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{Inner, ReadError, clock, polaris};
 
 /// A missing thing is remembered this long at the most: names that do not exist are unlimited, and whoever tries them
 /// should not fill Redis for an hour.
-const MISSING_TTL: Duration = Duration::from_secs(60);
+const MISSING_TTL: Duration = Duration::from_mins(1);
 
 /// The fetches under way.
 #[derive(Debug, Default)]
@@ -269,5 +269,5 @@ fn ttl(key: &CacheKey, found: bool) -> Duration {
 /// Up to a tenth less, so that values that were filled together do not all expire together.
 fn shortened(ttl: Duration) -> Duration {
     let most_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX) / 10;
-    ttl - Duration::from_millis(rand::random_range(0..=most_ms))
+    ttl.saturating_sub(Duration::from_millis(rand::random_range(0..=most_ms)))
 }

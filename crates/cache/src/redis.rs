@@ -221,21 +221,30 @@ impl Redis {
         Ok(removed)
     }
 
-    /// Asks whether Redis is there and remembers the answer. One failure may be a connection that died unnoticed, so
-    /// it is asked twice.
+    /// Asks over both connections whether Redis is there and remembers the answer. One failure may be a connection that
+    /// died unnoticed, so it is asked twice.
     pub(crate) async fn call(&self) {
-        for again in [false, true] {
-            let mut connection = self.reads.clone();
-            match timeout(CONNECT + self.limit, cmd("PING").query_async::<()>(&mut connection)).await {
-                Ok(Ok(())) => {
-                    self.failures.store(0, Ordering::Relaxed);
-                    self.found();
-                    return;
-                }
-                Ok(Err(error)) if again => self.lost(&error),
-                Err(_) if again => self.lost(&"no answer in time"),
-                Ok(Err(_)) | Err(_) => {}
+        let mut answers = Ok(());
+        for connection in [&self.reads, &self.writes] {
+            if answers.is_ok() && self.ping(connection).await.is_err() {
+                answers = self.ping(connection).await;
             }
+        }
+        match answers {
+            Ok(()) => {
+                self.failures.store(0, Ordering::Relaxed);
+                self.found();
+            }
+            Err(error) => self.lost(&error),
+        }
+    }
+
+    async fn ping(&self, connection: &ConnectionManager) -> Result<(), String> {
+        let mut connection = connection.clone();
+        match timeout(CONNECT + self.limit, cmd("PING").query_async::<()>(&mut connection)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("no answer in time".to_owned()),
         }
     }
 

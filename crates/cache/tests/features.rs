@@ -1,5 +1,10 @@
 //! What the tests may break must not be in the program.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test whose ground gives way has to fail where it does"
+)]
+
 use std::process::Command;
 
 /// The features of this crate in a build of the program: no test, no example.

@@ -31,6 +31,9 @@ pub struct Invalidation {
 const MOST_ROWS: i64 = 5_000;
 const MOST_TAGS: i64 = 100_000;
 
+/// Rows of the log as PostgreSQL puts them together: transaction and tags.
+type Rows = sqlx::types::Json<Vec<(String, Vec<String>)>>;
+
 /// What one look at the log brought.
 #[derive(Debug, Clone)]
 pub struct Look {
@@ -52,6 +55,7 @@ pub struct Look {
 impl Store {
     /// The same database over a few connections of its own, so that looking at the log never queues behind slow
     /// readers. Commits through it wake the same waiters.
+    #[must_use]
     pub fn apart(&self, connections: u32) -> Self {
         Self {
             pool: PgPoolOptions::new()
@@ -70,18 +74,19 @@ impl Store {
     /// [`StoreError::Unavailable`]; then the reader knows nothing new, and its old knowledge ages. A standby server is
     /// an error too: its snapshots do not tell which transactions were running.
     pub async fn look_at_invalidations(&self, last: &Snapshot) -> Result<Look> {
-        let row = match self.look(last).await? {
-            Some(row) => row,
-            None => {
-                // The first look since the server was created or crashed.
-                sqlx::query("-- store.invalidation.incarnate\ninsert into cache_incarnation default values on conflict do nothing")
-                    .execute(self.pool())
-                    .await?;
-                self.look(last).await?.ok_or_else(|| unexpected("incarnation"))?
-            }
+        let row = if let Some(row) = self.look(last).await? {
+            row
+        } else {
+            // The first look since the server was created or crashed.
+            sqlx::query(
+                "-- store.invalidation.incarnate\ninsert into cache_incarnation default values on conflict do nothing",
+            )
+            .execute(self.pool())
+            .await?;
+            self.look(last).await?.ok_or_else(|| unexpected("incarnation"))?
         };
         let snapshot: String = row.try_get(1)?;
-        let news: Option<sqlx::types::Json<Vec<(String, Vec<String>)>>> = row.try_get(2)?;
+        let news: Option<Rows> = row.try_get(2)?;
         let floor: String = row.try_get(3)?;
         Ok(Look {
             snapshot: snapshot.parse().map_err(|NotASnapshot| unexpected("snapshot"))?,

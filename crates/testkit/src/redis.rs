@@ -1,5 +1,10 @@
 //! A Redis of a test's own, which may be killed, frozen and emptied without anybody else noticing.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a test whose ground gives way has to fail where it does"
+)]
+
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

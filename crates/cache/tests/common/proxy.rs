@@ -54,15 +54,12 @@ impl Proxy {
             while let Ok((client, _)) = listener.accept().await {
                 let target = target.clone();
                 connections.spawn(async move {
-                    match target.get_socket() {
-                        Some(folder) => {
-                            let path = folder.join(format!(".s.PGSQL.{}", target.get_port()));
-                            pass(client, UnixStream::connect(path).await.unwrap()).await;
-                        }
-                        None => {
-                            let address = (target.get_host(), target.get_port());
-                            pass(client, TcpStream::connect(address).await.unwrap()).await;
-                        }
+                    if let Some(folder) = target.get_socket() {
+                        let path = folder.join(format!(".s.PGSQL.{}", target.get_port()));
+                        pass(client, UnixStream::connect(path).await.unwrap()).await;
+                    } else {
+                        let address = (target.get_host(), target.get_port());
+                        pass(client, TcpStream::connect(address).await.unwrap()).await;
                     }
                 });
             }

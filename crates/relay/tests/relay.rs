@@ -1,0 +1,210 @@
+//! The relay on a real PostgreSQL and a real Redis.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test whose ground gives way has to fail where it does"
+)]
+
+use std::time::{Duration, Instant};
+
+use lockstep_cache::{Cache, Config, RedisState};
+use lockstep_testkit::{TestDb, TestRedis};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "not within {DEADLINE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn cache(db: &TestDb, redis: &TestRedis) -> Cache {
+    let config = Config {
+        redis_url: Some(redis.url()),
+        ..Config::default()
+    };
+    let cache = Cache::start(db.store.clone(), config).await;
+    until("Redis is seen", async || cache.status().redis == RedisState::Up).await;
+    cache
+}
+
+/// A relay that can be stopped as its process can.
+struct Relay(CancellationToken, JoinHandle<()>);
+
+impl Relay {
+    fn start(db: &TestDb, cache: &Cache) -> Self {
+        let stop = CancellationToken::new();
+        let relay = lockstep_relay::run(db.store.clone(), cache.clone(), stop.clone());
+        Self(stop, tokio::spawn(relay))
+    }
+
+    async fn stop(self) {
+        self.0.cancel();
+        self.1.await.unwrap();
+    }
+}
+
+async fn insert_game(db: &TestDb, slug: &str) -> Uuid {
+    sqlx::query_scalar(
+        "insert into games (title, slug, description, price, image, release_date) values ($1, $1, '', 1, '', now()) returning id",
+    )
+    .bind(slug)
+    .fetch_one(&db.sql)
+    .await
+    .unwrap()
+}
+
+async fn set_price(db: &TestDb, game: Uuid, price: i32) {
+    db.execute(&format!("update games set price = {price} where id = '{game}'"))
+        .await;
+}
+
+/// Writes something under every name.
+async fn write(redis: &TestRedis, names: &[String]) {
+    for name in names {
+        redis.set(name, b"x").await;
+    }
+}
+
+/// Waits until the relay has read the log to here.
+async fn caught_up(db: &TestDb, redis: &TestRedis) {
+    let sentinel = insert_game(db, &format!("sentinel-{}", Uuid::now_v7())).await;
+    until("the relay has got here", async || {
+        write(redis, &[format!("game:{sentinel}")]).await;
+        set_price(db, sentinel, 2).await;
+        !redis.keys().await.contains(&format!("game:{sentinel}"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_keys_of_a_changed_game_are_dropped_and_no_others() {
+    let db = TestDb::new().await;
+    let redis = TestRedis::start().await;
+    let (game, other) = (insert_game(&db, "portal").await, insert_game(&db, "doom").await);
+    let relay = Relay::start(&db, &cache(&db, &redis).await);
+    caught_up(&db, &redis).await;
+
+    let changed = [
+        format!("game:{game}"),
+        "game:slug:portal".into(),
+        "home:bestSellers".into(),
+        "home:newInCatalog".into(),
+        "home:preorders".into(),
+        "catalog:filterOptions".into(),
+    ];
+    let unchanged = [
+        format!("game:{other}"),
+        "game:slug:doom".into(),
+        format!("user:{game}:cart"),
+    ];
+    write(&redis, &changed).await;
+    write(&redis, &unchanged).await;
+    set_price(&db, game, 2).await;
+    until("the changed keys are gone", async || {
+        let keys = redis.keys().await;
+        changed.iter().all(|name| !keys.contains(name))
+    })
+    .await;
+    let keys = redis.keys().await;
+    assert!(unchanged.iter().all(|name| keys.contains(name)), "{keys:?}");
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn what_changed_while_redis_stood_still_is_dropped_when_it_goes_on() {
+    let db = TestDb::new().await;
+    let redis = TestRedis::start().await;
+    let game = insert_game(&db, "portal").await;
+    let cache = cache(&db, &redis).await;
+    let relay = Relay::start(&db, &cache);
+    caught_up(&db, &redis).await;
+    let name = format!("game:{game}");
+    write(&redis, std::slice::from_ref(&name)).await;
+    redis.freeze();
+    set_price(&db, game, 2).await;
+    until("the loss of Redis is seen", async || {
+        cache.status().redis != RedisState::Up
+    })
+    .await;
+    redis.thaw();
+    until("the key is gone", async || !redis.keys().await.contains(&name)).await;
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn what_changed_while_no_relay_ran_is_dropped_by_the_next_one() {
+    let db = TestDb::new().await;
+    let redis = TestRedis::start().await;
+    let game = insert_game(&db, "portal").await;
+    let cache = cache(&db, &redis).await;
+    let relay = Relay::start(&db, &cache);
+    caught_up(&db, &redis).await;
+    relay.stop().await;
+
+    let name = format!("game:{game}");
+    write(&redis, std::slice::from_ref(&name)).await;
+    set_price(&db, game, 2).await;
+    let relay = Relay::start(&db, &cache);
+    until("the key is gone", async || !redis.keys().await.contains(&name)).await;
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn another_process_takes_over_from_a_relay_that_ends_or_loses_its_database() {
+    let db = TestDb::new().await;
+    let redis = TestRedis::start().await;
+    let game = insert_game(&db, "portal").await;
+    let cache = cache(&db, &redis).await;
+    let first = Relay::start(&db, &cache);
+    caught_up(&db, &redis).await;
+    assert!(
+        db.store.relay_turn("redis").await.unwrap().is_none(),
+        "there is one relay"
+    );
+    let second = Relay::start(&db, &cache);
+
+    db.cut_connections().await;
+    let name = format!("game:{game}");
+    write(&redis, std::slice::from_ref(&name)).await;
+    until("PostgreSQL answers", async || db.store.ping().await.is_ok()).await;
+    set_price(&db, game, 2).await;
+    until("the key is gone", async || !redis.keys().await.contains(&name)).await;
+
+    first.stop().await;
+    write(&redis, std::slice::from_ref(&name)).await;
+    set_price(&db, game, 3).await;
+    until("the key is gone again", async || !redis.keys().await.contains(&name)).await;
+    second.stop().await;
+    until("nobody is the relay", async || {
+        db.store.relay_turn("redis").await.unwrap().is_some()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_log_is_kept_for_longer_than_any_value_lives_and_no_longer() {
+    let db = TestDb::new().await;
+    insert_game(&db, "old").await;
+    db.execute("update cache_inval set at = at - interval '26 hours'").await;
+    insert_game(&db, "young").await;
+    db.execute("update cache_inval set at = at - interval '24 hours' where at > now() - interval '1 hour'")
+        .await;
+    // Without a Redis the log is kept short all the same.
+    let cache = Cache::start(db.store.clone(), Config::default()).await;
+    let relay = Relay::start(&db, &cache);
+    let rows = async || -> i64 {
+        sqlx::query_scalar("select count(*) from cache_inval")
+            .fetch_one(&db.sql)
+            .await
+            .unwrap()
+    };
+    until("the old row is gone", async || rows().await == 1).await;
+    relay.stop().await;
+    assert_eq!(rows().await, 1);
+}
