@@ -104,7 +104,7 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
 async fn turn(server: &Server, request: &[u8], time: Duration) -> Result<Turn> {
     let before = server.processor_time()?;
     let mut load = client::load(server.address, request, CONNECTIONS, time).await?;
-    let used = server.processor_time()? - before;
+    let used = server.processor_time()?.saturating_sub(before);
     let answers = number(load.times.len());
     Ok(Turn {
         per_second: answers / load.took.as_secs_f64(),

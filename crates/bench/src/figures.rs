@@ -168,7 +168,7 @@ impl Section {
         for row in &rows {
             let mut line = String::from(" ");
             for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-                let _infallible = if column < 2 || column > 5 {
+                let _infallible = if !(2..=5).contains(&column) {
                     write!(line, " {cell:<width$} ")
                 } else {
                     write!(line, " {cell:>width$} ")

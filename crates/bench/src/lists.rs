@@ -14,7 +14,7 @@ use lockstep_testkit::sqlx;
 use uuid::Uuid;
 
 use crate::client::{self, Connection};
-use crate::figures::{Aim, Figure, Section, Times};
+use crate::figures::{Aim, Figure, Section, Times, milliseconds, number};
 use crate::servers::{Database, Role, Server};
 use crate::{Run, say};
 
@@ -233,6 +233,9 @@ struct Found {
     /// The slowest hundredth of every round.
     few_p99: Vec<f64>,
     many_p99: Vec<f64>,
+    /// PostgreSQL's processor time for a question, in milliseconds, of every round.
+    few_work: Vec<f64>,
+    many_work: Vec<f64>,
 }
 
 pub(crate) async fn measure(run: &Run) -> Result<Section> {
@@ -252,15 +255,18 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
             }
             for round in 0..rounds {
                 let first = 10 + round * most;
-                for (catalogue, times, p99) in [
-                    (&few, &mut found.few, &mut found.few_p99),
-                    (&many, &mut found.many, &mut found.many_p99),
+                for (catalogue, times, p99, work) in [
+                    (&few, &mut found.few, &mut found.few_p99, &mut found.few_work),
+                    (&many, &mut found.many, &mut found.many_p99, &mut found.many_work),
                 ] {
+                    let before = run.cluster.processor_time()?;
                     let mut these = if over_http {
                         catalogue.ask_api(shape, first, most, time).await?
                     } else {
                         catalogue.ask_store(shape, first, most, time).await?
                     };
+                    let used = run.cluster.processor_time()?.saturating_sub(before);
+                    work.push(milliseconds(used) / number(these.len()));
                     p99.push(these.percentile(99));
                     times.extend(&these);
                 }

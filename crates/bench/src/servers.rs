@@ -46,6 +46,28 @@ impl Cluster {
         })
     }
 
+    /// Processor time that PostgreSQL has used so far, in steps of 10 ms. Unlike the time on the clock it does not grow
+    /// while other programs have the processors.
+    pub(crate) fn processor_time(&self) -> Result<Duration> {
+        let postgres = self.postgres.as_ref().context("PostgreSQL has ended")?;
+        let told = std::fs::read_to_string(postgres.cluster().join("postmaster.pid"))?;
+        let parent: u32 = told.lines().next().context("postmaster.pid")?.trim().parse()?;
+        // Its own, that of its children that have ended, and that of those that run.
+        let mut ticks: u64 = account(parent)?.get(11..15).unwrap_or_default().iter().sum();
+        for entry in std::fs::read_dir("/proc")? {
+            let Some(process) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            // One that ends meanwhile has no account any more.
+            if let Ok(fields) = account(process)
+                && fields.get(1) == Some(&u64::from(parent))
+            {
+                ticks += fields.get(11..13).unwrap_or_default().iter().sum::<u64>();
+            }
+        }
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
     /// A new database with the schema and nothing else.
     pub(crate) async fn database(&self, name: &str) -> Result<Database> {
         let postgres = self.postgres.as_ref().context("PostgreSQL has ended")?;
@@ -143,18 +165,21 @@ impl Server {
 
     /// Processor time it has used so far, of all its threads. In steps of 10 ms.
     pub(crate) fn processor_time(&self) -> Result<Duration> {
-        let account = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // After the name, which is in brackets and may hold anything: fields 14 and 15 of proc(5), in the ticks of the
-        // system's interface, a hundred a second.
-        let (_, fields) = account.rsplit_once(')').context("/proc/PID/stat")?;
-        let ticks: u64 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<u64>().ok())
-            .sum();
+        let ticks: u64 = account(self.child.id())?.get(11..13).unwrap_or_default().iter().sum();
         Ok(Duration::from_millis(ticks * 10))
     }
+}
+
+/// The system's account of a process: the fields of proc(5) from the third on, those that are no numbers as 0. Times are
+/// in the ticks of that interface, a hundred a second.
+fn account(process: u32) -> Result<Vec<u64>> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // After the name, which is in brackets and may hold anything.
+    let (_, fields) = text.rsplit_once(')').context("/proc/PID/stat")?;
+    Ok(fields
+        .split_whitespace()
+        .map(|field| field.parse().unwrap_or(0))
+        .collect())
 }
 
 impl Drop for Server {

@@ -49,10 +49,7 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
         firsts.push(taken(&first));
         calls.push(f64::from(first.calls));
         let second = synchronise(&database.store, &client, NO_LIMIT).await?;
-        ensure!(
-            second.counts.updated == 0,
-            "games changed by themselves: {second}"
-        );
+        ensure!(second.counts.updated == 0, "games changed by themselves: {second}");
         seconds.push(taken(&second));
         say(&format!(
             "no limit: loop {one:.2} s (eight at once {eight:.2} s), first {:.2} s, again {:.2} s",
