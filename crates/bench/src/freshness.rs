@@ -150,8 +150,8 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
     let with = Process::start(&database, Some(&redis)).await?;
     let other = Process::start(&database, Some(&redis)).await?;
 
-    let rounds = if run.quick { 2 } else { 4 };
-    let changes = if run.quick { 40 } else { 100 };
+    let rounds = if run.quick { 2 } else { 3 };
+    let changes = if run.quick { 30 } else { 80 };
     let mut found = vec![(Times::default(), Vec::new()); Case::all().len()];
     for round in 0..rounds {
         for (case, (all, p99)) in Case::all().into_iter().zip(&mut found) {

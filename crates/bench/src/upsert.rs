@@ -65,7 +65,7 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
     let plainly = plain(&database.sql, &listings).await?;
     let mut figures = vec![Figure::against("new", "rows/s", &[created], &[plainly])];
 
-    let rounds = if run.quick { 3 } else { 5 };
+    let rounds = if run.quick { 2 } else { 3 };
     let kinds = [
         ("price changed", Scope::Everything, Change::Price),
         ("price changed, stock check", Scope::PriceAndStock, Change::Price),
