@@ -1,7 +1,7 @@
 -- A catalogue of $COUNT games, made in one go. It looks like one that synchronisations have brought together over two
 -- years: ids and dates of creation ascend together, 200 games a moment; prices are log-normal around 10 euro; a few
--- genres, regions, tags and publishers are very common and most are rare; titles share words the more, the more games
--- there are. Every number comes from a hash of the game's own, so two runs make the same catalogue.
+-- genres, regions, tags and publishers are very common (a third of all games is Action, half is for PC) and most are
+-- rare; a word that stands in many titles stands in one of thirty, and the more games there are the more share a title. Every number comes from a hash of the game's own, so two runs make the same catalogue.
 --
 -- Rows arrive without triggers and without secondary indexes; what triggers would have written is written below, by the
 -- same expressions, and the indexes are made again at the end.
@@ -41,15 +41,18 @@ create function fill.word(i bigint) returns text language sql immutable parallel
     $$select s[1 + i % 30] || s[1 + i / 30 % 30] || case when i % 3 = 0 then '' else s[1 + i / 900 % 30] end
         from (select '{ka,ro,mi,ven,tor,al,shi,bra,dun,el,fra,gor,hal,ist,jen,kor,lum,mar,nor,ost,pra,quel,rim,sol,thal,ul,vor,wyn,yar,zen}'::text[] as s) t$$;
 
-insert into categories (name, slug) select 'Category ' || i, 'category-' || i from generate_series(1, 8) i;
-insert into genres (name, slug) select initcap(w), w from unnest('{action,adventure,indie,rpg,strategy,simulation,casual,shooter,open-world,horror,racing,sports,puzzle,platformer,survival,fighting,stealth,roguelike,sandbox,tactical,rhythm,western,noir,trivia}'::text[]) w;
-insert into platforms (name, slug) select initcap(w), w from unnest('{pc,xbox,playstation,switch,mac,linux,android,vr}'::text[]) w;
-insert into tags (name, slug) select 'Tag ' || initcap(fill.word(i * 7)) || ' ' || i, 'tag-' || i from generate_series(1, 120) i;
 create table fill.terms as
-    select 'categories' as taxonomy, row_number() over (order by name) as i, id from categories
-    union all select 'genres', row_number() over (order by name), id from genres
-    union all select 'platforms', row_number() over (order by name), id from platforms
-    union all select 'tags', row_number() over (order by name), id from tags;
+    select 'categories' as taxonomy, i, gen_random_uuid() as id, 'Category ' || i as name, 'category-' || i as slug from generate_series(1, 8) i
+    union all
+    select 'genres', i, gen_random_uuid(), initcap(w), w from unnest('{action,adventure,indie,rpg,strategy,simulation,casual,shooter,open-world,horror,racing,sports,puzzle,platformer,survival,fighting,stealth,roguelike,sandbox,tactical,rhythm,western,noir,trivia}'::text[]) with ordinality t (w, i)
+    union all
+    select 'platforms', i, gen_random_uuid(), initcap(w), w from unnest('{pc,xbox,playstation,switch,mac,linux,android,vr}'::text[]) with ordinality t (w, i)
+    union all
+    select 'tags', i, gen_random_uuid(), 'Tag ' || initcap(fill.word(i * 7)) || ' ' || i, 'tag-' || i from generate_series(1, 120) i;
+insert into categories (id, name, slug) select id, name, slug from fill.terms where taxonomy = 'categories';
+insert into genres (id, name, slug) select id, name, slug from fill.terms where taxonomy = 'genres';
+insert into platforms (id, name, slug) select id, name, slug from fill.terms where taxonomy = 'platforms';
+insert into tags (id, name, slug) select id, name, slug from fill.terms where taxonomy = 'tags';
 create unique index on fill.terms (taxonomy, i);
 
 create table fill.told as
@@ -82,7 +85,7 @@ select fill.game_id(n), title, trim(both '-' from regexp_replace(lower(title), '
                fill.h(n, 10) < 0.01 as withdrawn, fill.h(n, 11) < 0.02 as preorder, fill.h(n, 12) < 0.4 as dear,
                round(greatest(0.05, exp(2.3 + 1.7 * (fill.h(n, 13) + fill.h(n, 14) + fill.h(n, 15) + fill.h(n, 16) - 2)))::numeric, 2) as price,
                case when fill.h(n, 10) < 0.01 or fill.h(n, 17) < 0.15 then 0 else fill.pick(n, 18, 12) end as depth,
-               (array['Crimson','Silent','Last','Iron','Hidden','Broken','Eternal','Frozen','Golden','Dark','Wild','Lost','Neon','Rising','Fallen','Brave','Ancient','Infinite','Savage','Mystic','Little','Super','Cosmic','Deadly','Secret','Burning','Royal','Shadow','Storm','Sacred'])[fill.pick(n, 1, 30)]
+               (array['Crimson','Silent','Last','Iron','Hidden','Broken','Eternal','Frozen','Golden','Dark','Wild','Lost','Neon','Rising','Fallen','Brave','Ancient','Infinite','Savage','Mystic','Little','Super','Cosmic','Deadly','Secret','Burning','Royal','Shadow','Storm','Sacred'])[1 + floor(30 * fill.h(n, 1))::integer]
                || ' ' || initcap(fill.word(fill.pick(n, 2, greatest(200, least(27000, $COUNT / 15)::integer))))
                || case when fill.h(n, 3) < 0.25 then ' ' || (2 + fill.pick(n, 19, 5))::text else '' end
                || case when fill.h(n, 23) < 0.15 then ': Deluxe Edition' else '' end
