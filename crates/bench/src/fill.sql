@@ -1,7 +1,8 @@
 -- A catalogue of $COUNT games, made in one go. It looks like one that synchronisations have brought together over two
 -- years: ids and dates of creation ascend together, 200 games a moment; prices are log-normal around 10 euro; a few
 -- genres, regions, tags and publishers are very common (a third of all games is Action, half is for PC) and most are
--- rare; a word that stands in many titles stands in one of thirty, and the more games there are the more share a title. Every number comes from a hash of the game's own, so two runs make the same catalogue.
+-- rare; a word that stands in many titles stands in one of thirty, and the more games there are the more share a
+-- title. Every number comes from a hash of the game's own, so two runs make the same catalogue.
 --
 -- Rows arrive without triggers and without secondary indexes; what triggers would have written is written below, by the
 -- same expressions, and the indexes are made again at the end.
