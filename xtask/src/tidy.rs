@@ -49,6 +49,24 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-web",
         ],
     ),
+    // Measures from outside; nothing may use it.
+    (
+        "lockstep-bench",
+        &[
+            "lockstep-domain",
+            "lockstep-embedded",
+            "lockstep-g2a",
+            "lockstep-g2a-sandbox",
+            "lockstep-store",
+            "lockstep-auth",
+            "lockstep-cache",
+            "lockstep-sync",
+            "lockstep-relay",
+            "lockstep-api",
+            "lockstep-web",
+            "lockstep-testkit",
+        ],
+    ),
     ("xtask", &["lockstep-embedded"]),
 ];
 

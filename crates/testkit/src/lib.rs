@@ -13,3 +13,5 @@ mod server;
 pub use builders::{OrderRow, PASSWORD_HASH};
 pub use database::TestDb;
 pub use redis::{Contents, TestRedis};
+/// For programs that measure: plain SQL has no other place outside the store.
+pub use sqlx;

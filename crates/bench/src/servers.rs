@@ -1,0 +1,243 @@
+//! The servers of a run, all private to it and gone afterwards: a PostgreSQL with the settings that an operator gets who
+//! configures nothing (nothing is switched off for speed), and HTTP servers in processes of their own, so that what they
+//! cost can be read off the system's accounts.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use axum::Router;
+use axum::routing::get;
+use bytes::Bytes;
+use http::header;
+use lockstep_api::{ApiState, SupplierState, SupplierStatus};
+use lockstep_cache::Cache;
+use lockstep_embedded::Postgres;
+use lockstep_store::{Options, Store};
+use lockstep_testkit::sqlx::postgres::PgConnectOptions;
+use lockstep_testkit::sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgPool};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// The run's PostgreSQL. Dropping it stops the server and removes its data.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    postgres: Option<Postgres>,
+    folder: PathBuf,
+}
+
+impl Cluster {
+    /// Programs are those of `LOCKSTEP_BENCH_PG_BIN`, else they are found or fetched.
+    pub(crate) fn start() -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("lockstep-bench-{}", std::process::id()));
+        let options = lockstep_embedded::Options {
+            bin_dir: std::env::var_os("LOCKSTEP_BENCH_PG_BIN").map(PathBuf::from),
+            ..lockstep_embedded::Options::new(&folder)
+        };
+        Ok(Self {
+            postgres: Some(Postgres::start(&options).context("starting a PostgreSQL")?),
+            folder,
+        })
+    }
+
+    /// Processor time that PostgreSQL has used so far, in steps of 10 ms. Unlike the time on the clock it does not grow
+    /// while other programs have the processors.
+    pub(crate) fn processor_time(&self) -> Result<Duration> {
+        let postgres = self.postgres.as_ref().context("PostgreSQL has ended")?;
+        let told = std::fs::read_to_string(postgres.cluster().join("postmaster.pid"))?;
+        let parent: u32 = told.lines().next().context("postmaster.pid")?.trim().parse()?;
+        // Its own, that of its children that have ended, and that of those that run.
+        let mut ticks: u64 = account(parent)?.get(11..15).unwrap_or_default().iter().sum();
+        for entry in std::fs::read_dir("/proc")? {
+            let Some(process) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            // One that ends meanwhile has no account any more.
+            if let Ok(fields) = account(process)
+                && fields.get(1) == Some(&u64::from(parent))
+            {
+                ticks += fields.get(11..13).unwrap_or_default().iter().sum::<u64>();
+            }
+        }
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
+    /// A new database with the schema and nothing else.
+    pub(crate) async fn database(&self, name: &str) -> Result<Database> {
+        let postgres = self.postgres.as_ref().context("PostgreSQL has ended")?;
+        let server = postgres.superuser_connection_string();
+        let admin = PgPool::connect(&server).await?;
+        admin
+            .execute(AssertSqlSafe(format!("drop database if exists {name} with (force)")))
+            .await?;
+        admin.execute(AssertSqlSafe(format!("create database {name}"))).await?;
+        admin.close().await;
+        // The address names the database that administrators start in; ours differs in nothing but that.
+        let address: PgConnectOptions = server.parse()?;
+        let url = address.database(name).to_url_lossy().to_string();
+        let store = store(&url)?;
+        store.migrate().await?;
+        Ok(Database {
+            sql: PgPool::connect(&url).await?,
+            store,
+            url,
+        })
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.postgres.take());
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// One database of the cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct Database {
+    /// The product's way to it.
+    pub(crate) store: Store,
+    /// Plain SQL, as `psql` would send it.
+    pub(crate) sql: PgPool,
+    pub(crate) url: String,
+}
+
+/// A store with the product's own settings.
+pub(crate) fn store(url: &str) -> Result<Store> {
+    Ok(Store::new(url, &Options::default())?)
+}
+
+/// What a process of its own serves.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Role {
+    /// Files from memory: the reference.
+    Bare {
+        /// Path and the file whose bytes are its answer.
+        routes: Vec<(String, PathBuf)>,
+    },
+    /// The product's API on a database.
+    Api {
+        /// Its address.
+        database: String,
+        /// Size of the cache in the process; 0 means that every answer is read from PostgreSQL.
+        l1_bytes: u64,
+    },
+}
+
+/// A server in a process of its own. Dropping it ends the process.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    /// Starts this program once more in another role.
+    pub(crate) async fn start(role: &Role) -> Result<Self> {
+        let role = serde_json::to_string(role)?;
+        tokio::task::spawn_blocking(move || {
+            let mut child = Command::new(std::env::current_exe()?)
+                .args(["--role", &role])
+                // It ends when this is closed, however this process ends.
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .context("starting a server")?;
+            let mut line = String::new();
+            let told = child.stdout.take().context("no output")?;
+            BufReader::new(told).read_line(&mut line)?;
+            let address = line.trim().parse();
+            let mut server = Self {
+                child,
+                address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            };
+            server.address = address.context("the server did not start")?;
+            Ok(server)
+        })
+        .await?
+    }
+
+    /// Processor time it has used so far, of all its threads. In steps of 10 ms.
+    pub(crate) fn processor_time(&self) -> Result<Duration> {
+        let ticks: u64 = account(self.child.id())?.get(11..13).unwrap_or_default().iter().sum();
+        Ok(Duration::from_millis(ticks * 10))
+    }
+}
+
+/// The system's account of a process: the fields of proc(5) from the third on, those that are no numbers as 0. Times are
+/// in the ticks of that interface, a hundred a second.
+fn account(process: u32) -> Result<Vec<u64>> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // After the name, which is in brackets and may hold anything.
+    let (_, fields) = text.rsplit_once(')').context("/proc/PID/stat")?;
+    Ok(fields
+        .split_whitespace()
+        .map(|field| field.parse().unwrap_or(0))
+        .collect())
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The other process: serves until its standard input is closed.
+#[expect(clippy::print_stdout, reason = "tells the process that started it where it listens")]
+pub(crate) async fn play(role: Role) -> Result<()> {
+    let metrics = PrometheusBuilder::new().install_recorder()?;
+    let router = match role {
+        Role::Bare { routes } => {
+            let mut router = Router::new();
+            for (path, file) in routes {
+                let body = Bytes::from(std::fs::read(&file)?);
+                let handler = move || {
+                    let body = body.clone();
+                    async move { ([(header::CONTENT_TYPE, "application/json")], body) }
+                };
+                router = router.route(&path, get(handler));
+            }
+            router
+        }
+        Role::Api { database, l1_bytes } => {
+            let store = store(&database)?;
+            let config = lockstep_cache::Config {
+                l1_bytes,
+                ..lockstep_cache::Config::default()
+            };
+            let cache = Cache::start(store.clone(), config).await;
+            api(store, cache, Arc::new(move || metrics.render()))
+        }
+    };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    println!("{}", listener.local_addr()?);
+    let closed = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async {
+            drop(closed.await);
+        })
+        .await?;
+    Ok(())
+}
+
+/// The product's API as `lockstep serve` puts it together.
+pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + Send + Sync>) -> Router {
+    let (_, supplier) = watch::channel(SupplierStatus {
+        state: SupplierState::Sandbox,
+        since: chrono::Utc::now(),
+    });
+    lockstep_api::router(ApiState {
+        cache,
+        store,
+        settings: Arc::new(lockstep_api::Settings::default()),
+        metrics,
+        supplier,
+    })
+}
