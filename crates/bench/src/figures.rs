@@ -168,10 +168,10 @@ impl Section {
         for row in &rows {
             let mut line = String::from(" ");
             for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-                let _infallible = if !(2..=5).contains(&column) {
-                    write!(line, " {cell:<width$} ")
-                } else {
+                let _infallible = if (2..=5).contains(&column) {
                     write!(line, " {cell:>width$} ")
+                } else {
+                    write!(line, " {cell:<width$} ")
                 };
             }
             text.push_str(line.trim_end());

@@ -178,59 +178,6 @@ async fn redis_may_come_late_and_go_and_come_back_without_a_restart() {
     }
 }
 
-/// What is logged by this thread, which is the whole test.
-#[derive(Clone, Default)]
-struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn lines_with(&self, text: &str) -> usize {
-        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        log.lines().filter(|line| line.contains(text)).count()
-    }
-}
-
-#[tokio::test]
-async fn the_loss_and_the_return_of_redis_are_logged_once_each() {
-    let log = Log::default();
-    let writer = log.clone();
-    let _capture = tracing::subscriber::set_default(
-        tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::INFO)
-            .with_writer(move || writer.clone())
-            .finish(),
-    );
-    let db = TestDb::new().await;
-    let games = insert_games(&db, 100).await;
-    let mut redis = TestRedis::start().await;
-    let cache = newcomer(&db, &redis).await;
-    let lost_before = log.lines_with("Redis lost");
-    redis.kill();
-    // Everybody notices, before and after it is known.
-    for game in &games {
-        assert_eq!(price(&cache, &db.sql, *game).await, Some(1));
-    }
-    until("its loss is known", async || cache.status().redis != RedisState::Up).await;
-    cache.drop_keys(&["game:1".to_owned()]).await.unwrap_err();
-    assert_eq!(log.lines_with("Redis lost"), lost_before + 1);
-    let back_before = log.lines_with("Redis back");
-    redis.restart_same_port().await;
-    until("its return is known", async || cache.status().redis == RedisState::Up).await;
-    cache.drop_keys(&["game:1".to_owned()]).await.unwrap();
-    assert_eq!(log.lines_with("Redis back"), back_before + 1);
-    assert_eq!(log.lines_with("Redis lost"), lost_before + 1);
-}
-
 #[tokio::test]
 async fn readers_of_a_frozen_redis_stop_waiting_for_it() {
     let db = TestDb::new().await;

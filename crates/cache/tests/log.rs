@@ -1,0 +1,69 @@
+//! What the cache tells an operator. Alone in its binary: a subscriber of one thread misses events when tests of other
+//! threads meet the same lines of code at the same time.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test whose ground gives way has to fail where it does"
+)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{insert_games, price, until, with_redis};
+use lockstep_cache::{Cache, RedisState};
+use lockstep_testkit::{TestDb, TestRedis};
+
+/// What is logged by this thread, which is the whole test.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn lines_with(&self, text: &str) -> usize {
+        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        log.lines().filter(|line| line.contains(text)).count()
+    }
+}
+
+#[tokio::test]
+async fn the_loss_and_the_return_of_redis_are_logged_once_each() {
+    let log = Log::default();
+    let writer = log.clone();
+    let _capture = tracing::subscriber::set_default(
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::INFO)
+            .with_writer(move || writer.clone())
+            .finish(),
+    );
+    let db = TestDb::new().await;
+    let games = insert_games(&db, 100).await;
+    let mut redis = TestRedis::start().await;
+    let cache = Cache::start(db.store.clone(), with_redis(&redis.url())).await;
+    until("Redis is seen", async || cache.status().redis == RedisState::Up).await;
+    let lost_before = log.lines_with("Redis lost");
+    redis.kill();
+    // Everybody notices, before and after it is known.
+    for game in &games {
+        assert_eq!(price(&cache, &db.sql, *game).await, Some(1));
+    }
+    until("its loss is known", async || cache.status().redis != RedisState::Up).await;
+    cache.drop_keys(&["game:1".to_owned()]).await.unwrap_err();
+    assert_eq!(log.lines_with("Redis lost"), lost_before + 1);
+    let back_before = log.lines_with("Redis back");
+    redis.restart_same_port().await;
+    until("its return is known", async || cache.status().redis == RedisState::Up).await;
+    cache.drop_keys(&["game:1".to_owned()]).await.unwrap();
+    assert_eq!(log.lines_with("Redis back"), back_before + 1);
+    assert_eq!(log.lines_with("Redis lost"), lost_before + 1);
+}
