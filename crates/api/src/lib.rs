@@ -2,7 +2,7 @@
 //!
 //! `people → [edge → handler] → cache → store`. A handler reads the request, asks the cache for one answer and serves
 //! the bytes found there; it never calls G2A. What every request gets (request id, CORS, limits, headers, metrics,
-//! the error envelope) is done in one place around all handlers ([`edge`]), because a cached answer costs so little
+//! the error envelope) is done in one place around all handlers (`edge`), because a cached answer costs so little
 //! that a stack of middleware would cost more.
 
 mod cors;
