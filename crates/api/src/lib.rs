@@ -22,6 +22,7 @@ use axum::middleware::map_response;
 use axum::routing::{MethodRouter, any, get};
 use chrono::{DateTime, Utc};
 use lockstep_cache::Cache;
+use lockstep_shop::Shop;
 use lockstep_store::Store;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -34,6 +35,8 @@ pub use docs::openapi;
 pub struct ApiState {
     /// Answers.
     pub cache: Cache,
+    /// What a shopper does.
+    pub shop: Shop,
     /// The truth; asked directly only about its health.
     pub store: Store,
     /// Settings.
@@ -65,6 +68,8 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// More requests than this at once are answered with 503, so that a flood waits outside and not in our memory.
     pub max_in_flight: usize,
+    /// So many reverse proxies stand in front, and so many entries of `X-Forwarded-For` are believed.
+    pub trusted_proxies: usize,
 }
 
 impl Default for Settings {
@@ -74,6 +79,7 @@ impl Default for Settings {
             cors_origins: Vec::new(),
             request_timeout: Duration::from_secs(10),
             max_in_flight: 1024,
+            trusted_proxies: 0,
         }
     }
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+use lockstep_domain::cart::CartLimits;
 use lockstep_domain::price::{PriceBasis, Pricing};
 use lockstep_g2a::{Auth, SecretText};
 use rust_decimal::Decimal;
@@ -99,6 +100,94 @@ pub(crate) struct Settings {
     /// Which of G2A's prices counts: minPrice, retail_min_price or max. Default: minPrice
     #[arg(long, env = "G2A_PRICE_BASIS", global = true, value_name = "NAME")]
     pub(crate) g2a_price_basis: Option<String>,
+    /// What G2A's relays sign their webhooks with. Default: the API hash
+    #[arg(
+        long,
+        env = "G2A_WEBHOOK_SECRET",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) g2a_webhook_secret: Option<String>,
+    /// What access tokens are signed with, at least 32 characters. Default: made once, kept in the data folder
+    #[arg(long, env = "JWT_SECRET", hide_env_values = true, global = true, value_name = "TEXT")]
+    pub(crate) jwt_secret: Option<String>,
+    /// What refresh tokens are signed with; another one
+    #[arg(
+        long,
+        env = "JWT_REFRESH_SECRET",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) jwt_refresh_secret: Option<String>,
+    /// What seals game keys: 64 hexadecimal digits. A comma list rotates: the first writes, any reads
+    #[arg(
+        long = "key-secret",
+        id = "lockstep_key_secret",
+        env = "LOCKSTEP_KEY_SECRET",
+        hide_env_values = true,
+        global = true,
+        value_name = "HEX"
+    )]
+    pub(crate) lockstep_key_secret: Option<String>,
+    /// Mail server, `smtps://user:password@host:465`. Default: letters are written into the data folder
+    #[arg(long, env = "SMTP_URL", hide_env_values = true, global = true, value_name = "URL")]
+    pub(crate) smtp_url: Option<String>,
+    /// Who letters come from, `Lockstep <shop@example.com>`
+    #[arg(
+        long = "mail-from",
+        id = "lockstep_mail_from",
+        env = "LOCKSTEP_MAIL_FROM",
+        global = true,
+        value_name = "ADDRESS"
+    )]
+    pub(crate) lockstep_mail_from: Option<String>,
+    /// The shop's name, as pages, letters and authenticators show it. Default: Lockstep
+    #[arg(
+        long = "shop-name",
+        id = "lockstep_shop_name",
+        env = "LOCKSTEP_SHOP_NAME",
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) lockstep_shop_name: Option<String>,
+    /// `on` or `off`: limits on log-ins and other attempts. Off only outside production. Default: on
+    #[arg(
+        long = "rate-limits",
+        id = "lockstep_rate_limits",
+        env = "LOCKSTEP_RATE_LIMITS",
+        global = true,
+        value_name = "on|off"
+    )]
+    pub(crate) lockstep_rate_limits: Option<String>,
+    /// How many reverse proxies stand in front; so many entries of X-Forwarded-For are believed. Default: 0
+    #[arg(
+        long = "trusted-proxies",
+        id = "lockstep_trusted_proxies",
+        env = "LOCKSTEP_TRUSTED_PROXIES",
+        global = true,
+        value_name = "COUNT"
+    )]
+    pub(crate) lockstep_trusted_proxies: Option<String>,
+    /// Most copies of one game in a cart. Default: 99
+    #[arg(
+        long = "cart-max-copies",
+        id = "lockstep_cart_max_copies",
+        env = "LOCKSTEP_CART_MAX_COPIES",
+        global = true,
+        value_name = "COUNT"
+    )]
+    pub(crate) lockstep_cart_max_copies: Option<String>,
+    /// Most different games in a cart. Default: 100
+    #[arg(
+        long = "cart-max-lines",
+        id = "lockstep_cart_max_lines",
+        env = "LOCKSTEP_CART_MAX_LINES",
+        global = true,
+        value_name = "COUNT"
+    )]
+    pub(crate) lockstep_cart_max_lines: Option<String>,
     /// Origins that browsers may call the API from, comma-separated
     #[arg(long, env = "CORS_ORIGINS", global = true, value_name = "LIST")]
     pub(crate) cors_origins: Option<String>,
@@ -114,7 +203,17 @@ pub(crate) struct Settings {
 }
 
 /// Settings whose values are never shown.
-const SECRET: &[&str] = &["database_url", "redis_url", "g2a_api_hash", "g2a_api_secret"];
+const SECRET: &[&str] = &[
+    "database_url",
+    "redis_url",
+    "g2a_api_hash",
+    "g2a_api_secret",
+    "g2a_webhook_secret",
+    "jwt_secret",
+    "jwt_refresh_secret",
+    "lockstep_key_secret",
+    "smtp_url",
+];
 
 /// Where a setting came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -135,8 +234,8 @@ pub(crate) enum Supplier {
     Sandbox,
 }
 
-/// The effective configuration, checked.
-#[derive(Debug, Clone)]
+/// The effective configuration, checked. Has no `Debug` on purpose: it holds secrets.
+#[derive(Clone)]
 pub(crate) struct Config {
     pub(crate) production: bool,
     pub(crate) database_url: Option<String>,
@@ -150,6 +249,14 @@ pub(crate) struct Config {
     pub(crate) rate_per_minute: u32,
     pub(crate) pricing: Pricing,
     pub(crate) cors_origins: Vec<String>,
+    /// `JWT_SECRET`, `JWT_REFRESH_SECRET` and `LOCKSTEP_KEY_SECRET`, where given.
+    pub(crate) secrets: (Option<String>, Option<String>, Option<String>),
+    pub(crate) smtp_url: Option<String>,
+    pub(crate) mail_from: String,
+    pub(crate) shop_name: String,
+    pub(crate) rate_limits: bool,
+    pub(crate) trusted_proxies: usize,
+    pub(crate) cart_limits: CartLimits,
     /// For `lockstep config`: name, value as shown, source.
     pub(crate) shown: Vec<(String, String, Source)>,
 }
@@ -218,6 +325,25 @@ impl Config {
                 .parse()
                 .map_err(|expected| anyhow!("G2A_PRICE_BASIS is {text:?}; {expected}"))?,
         };
+        let rate_limits = match settings.lockstep_rate_limits.as_deref() {
+            None | Some("on") => true,
+            Some("off") if production => bail!("LOCKSTEP_RATE_LIMITS cannot be off in production"),
+            Some("off") => false,
+            Some(other) => bail!("LOCKSTEP_RATE_LIMITS is {other:?}; it has to be on or off"),
+        };
+        let per_line = parsed(
+            settings.lockstep_cart_max_copies.as_deref(),
+            "LOCKSTEP_CART_MAX_COPIES",
+            "99",
+        )?;
+        let lines = parsed(
+            settings.lockstep_cart_max_lines.as_deref(),
+            "LOCKSTEP_CART_MAX_LINES",
+            "100",
+        )?;
+        if !(1..=10_000).contains(&per_line) || !(1..=1_000).contains(&lines) {
+            bail!("LOCKSTEP_CART_MAX_COPIES has to be 1 to 10000, and LOCKSTEP_CART_MAX_LINES 1 to 1000");
+        }
         let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{bind}"));
         let config = Self {
             production,
@@ -238,6 +364,28 @@ impl Config {
                 .map(|origin| origin.trim().trim_end_matches('/').to_owned())
                 .filter(|origin| !origin.is_empty())
                 .collect(),
+            secrets: (
+                settings.jwt_secret.clone(),
+                settings.jwt_refresh_secret.clone(),
+                settings.lockstep_key_secret.clone(),
+            ),
+            smtp_url: settings.smtp_url.clone(),
+            mail_from: settings
+                .lockstep_mail_from
+                .clone()
+                .unwrap_or_else(|| "Lockstep <shop@localhost>".into()),
+            shop_name: settings.lockstep_shop_name.clone().unwrap_or_else(|| "Lockstep".into()),
+            rate_limits,
+            trusted_proxies: parsed(
+                settings.lockstep_trusted_proxies.as_deref(),
+                "LOCKSTEP_TRUSTED_PROXIES",
+                "0",
+            )?,
+            cart_limits: CartLimits {
+                per_line,
+                lines,
+                ..CartLimits::default()
+            },
             shown: shown(settings, sources)?,
         };
         if production {
@@ -255,6 +403,11 @@ fn demand_what_production_needs(settings: &Settings) -> Result<()> {
         ("G2A_API_HASH", settings.g2a_api_hash.is_some()),
         ("G2A_API_EMAIL", settings.g2a_api_email.is_some()),
         ("G2A_API_SECRET", settings.g2a_api_secret.is_some()),
+        ("JWT_SECRET", settings.jwt_secret.is_some()),
+        ("JWT_REFRESH_SECRET", settings.jwt_refresh_secret.is_some()),
+        ("LOCKSTEP_KEY_SECRET", settings.lockstep_key_secret.is_some()),
+        ("SMTP_URL", settings.smtp_url.is_some()),
+        ("LOCKSTEP_MAIL_FROM", settings.lockstep_mail_from.is_some()),
     ];
     let missing: Vec<&str> = needed.iter().filter(|(_, set)| !set).map(|(name, _)| *name).collect();
     if !missing.is_empty() {
@@ -371,6 +524,11 @@ mod tests {
             "G2A_API_HASH",
             "G2A_API_EMAIL",
             "G2A_API_SECRET",
+            "JWT_SECRET",
+            "JWT_REFRESH_SECRET",
+            "LOCKSTEP_KEY_SECRET",
+            "SMTP_URL",
+            "LOCKSTEP_MAIL_FROM",
         ] {
             assert!(message.contains(name), "{name} in {message}");
         }

@@ -10,6 +10,7 @@ mod database;
 mod logging;
 mod output;
 mod schedule;
+mod secrets;
 mod serve;
 mod supplier;
 mod supply;

@@ -7,8 +7,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use chrono::Utc;
 use lockstep_api::{ApiState, SupplierState, SupplierStatus};
+use lockstep_auth::Auth;
 use lockstep_cache::Cache;
-use lockstep_store::StoreError;
+use lockstep_mail::{Delivery, Letterhead, Postman};
+use lockstep_shop::Shop;
+use lockstep_store::{Store, StoreError};
 use lockstep_web::{Supply, WebState};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
@@ -17,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Supplier as ConfiguredSupplier};
 use crate::database::{Database, Use};
+use crate::secrets::Secrets;
 use crate::supplier::Supplier;
 use crate::{schedule, supply};
 
@@ -31,6 +35,9 @@ pub(crate) struct Parts {
 
 /// Requests and work under way get so long to end after the first signal.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How often what has run out is forgotten.
+const SWEEP_EVERY: Duration = Duration::from_mins(5);
 
 /// How often a database that is not there yet is asked again at start.
 const RETRY: Duration = Duration::from_secs(2);
@@ -68,6 +75,8 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
     cache_config.check().context("REDIS_URL")?;
     let cache = Cache::start(database.store.clone(), cache_config).await;
 
+    let shop = open_shop(config, &database.store, &cache)?;
+
     let tasks = TaskTracker::new();
     tasks.spawn(keep_metrics_small(metrics.clone(), stop.clone()));
     let (supply_told, supply) = watch::channel(Supply::default());
@@ -84,6 +93,10 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
         let context = connected.context(config, &database.store);
         tasks.spawn(supply::publish(cache.clone(), context.progress(), stop.clone()));
         tasks.spawn(schedule::work(database.store.clone(), context, stop.clone()));
+        tasks.spawn(sweep(shop.clone(), stop.clone()));
+        let postman = Postman::new(database.store.clone(), delivery(config)?, letterhead(config));
+        let until = stop.clone();
+        tasks.spawn(async move { postman.run(until).await });
         tasks.spawn(lockstep_relay::run(database.store.clone(), cache.clone(), stop.clone()));
         supplier = Some(connected);
     }
@@ -101,10 +114,12 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
         ));
         let api = lockstep_api::router(ApiState {
             cache: cache.clone(),
+            shop: shop.clone(),
             store: database.store.clone(),
             settings: Arc::new(lockstep_api::Settings {
                 production: config.production,
                 cors_origins: config.cors_origins.clone(),
+                trusted_proxies: config.trusted_proxies,
                 ..lockstep_api::Settings::default()
             }),
             metrics: Arc::new(move || metrics.render()),
@@ -112,6 +127,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
         });
         let web = lockstep_web::router(WebState {
             cache: cache.clone(),
+            shop,
             supply,
             sandbox: is_sandbox,
         });
@@ -151,6 +167,58 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
     signals.abort();
     tracing::info!("closed");
     Ok(())
+}
+
+/// The use cases of shoppers over this database.
+fn open_shop(config: &Config, store: &Store, cache: &Cache) -> Result<Shop> {
+    let secrets = Secrets::open(config)?;
+    let keys = secrets.keys.clone();
+    let auth = Auth::start(
+        store.clone(),
+        lockstep_auth::Settings {
+            limits: config.rate_limits,
+            admin_second_factor: config.production,
+            cart: config.cart_limits,
+            issuer: config.shop_name.clone(),
+            ..lockstep_auth::Settings::new(secrets.tokens, secrets.keys)
+        },
+    )
+    .context("password hashing")?;
+    Ok(Shop::new(lockstep_shop::Parts {
+        store: store.clone(),
+        cache: cache.clone(),
+        auth,
+        keys,
+        cart_limits: config.cart_limits,
+    }))
+}
+
+/// Where letters go: to the mail server, or into the data folder.
+fn delivery(config: &Config) -> Result<Delivery> {
+    Ok(match &config.smtp_url {
+        Some(url) => Delivery::smtp(url, &config.mail_from)?,
+        None => Delivery::folder(config.data_dir.join("mail"), &config.mail_from)?,
+    })
+}
+
+fn letterhead(config: &Config) -> Letterhead {
+    Letterhead {
+        shop: config.shop_name.clone(),
+        public_url: config.public_url.clone(),
+    }
+}
+
+/// Forgets what has run out: guests, sessions, codes, limits, old letters.
+async fn sweep(shop: Shop, stop: CancellationToken) {
+    let mut every = tokio::time::interval(SWEEP_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        match shop.auth().sweep().await {
+            Ok(0) => {}
+            Ok(count) => tracing::debug!(count, "forgot {count} things that had run out"),
+            Err(error) => tracing::warn!(%error, "could not forget what has run out; it is tried again"),
+        }
+    }
 }
 
 /// Folds recorded samples into the histograms now and then; without it they would pile up until somebody scrapes.

@@ -6,10 +6,9 @@ use std::time::Duration;
 use lockstep_domain::ids::UserId;
 use lockstep_domain::secret::Secret;
 use lockstep_store::accounts::NewCode;
+use lockstep_vault::Keys;
 use rand::{Rng as _, RngCore as _};
 use subtle::ConstantTimeEq as _;
-
-use crate::secrets::Keys;
 
 /// How long a verification code is good for.
 pub const VERIFICATION_LIFETIME: Duration = Duration::from_hours(1);

@@ -29,7 +29,8 @@ pub use caller::{Admin, Caller};
 pub use code::{RESET_LIFETIME, VERIFICATION_LIFETIME};
 pub use error::AuthError;
 pub use lockstep_store::sessions::Device;
-pub use secrets::{Keys, MIN_SECRET_CHARS, SecretError, TokenSecrets};
+pub use lockstep_vault::Keys;
+pub use secrets::{MIN_SECRET_CHARS, SecretError, TokenSecrets};
 pub use signing_in::{MovedIn, SignedIn};
 pub use token::{Claims, Kind, TokenError, Tokens};
 

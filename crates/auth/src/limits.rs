@@ -13,9 +13,9 @@ use lockstep_domain::limit::Rule;
 use lockstep_store::Store;
 use lockstep_store::limits::{self, Limit, LimitError};
 use lockstep_store::sessions::Device;
+use lockstep_vault::Keys;
 
 use crate::AuthError;
-use crate::secrets::Keys;
 
 /// What is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

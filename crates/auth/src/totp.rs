@@ -6,11 +6,10 @@
 use chrono::{DateTime, Utc};
 use lockstep_domain::ids::UserId;
 use lockstep_domain::secret::Secret;
+use lockstep_vault::Keys;
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 use totp_rs::{Algorithm, TOTP};
-
-use crate::secrets::Keys;
 
 /// Seconds a code is shown for.
 const STEP: u64 = 30;

@@ -101,7 +101,7 @@ impl Process {
         let address = listener.local_addr()?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(lockstep_relay::run(store.clone(), cache.clone(), stop.clone()));
-        let router = servers::api(store.clone(), cache.clone(), Arc::new(String::new));
+        let router = servers::api(store.clone(), cache.clone(), Arc::new(String::new))?;
         let serving = axum::serve(listener, router).into_future();
         let until = stop.clone();
         tasks.spawn(async move {

@@ -15,8 +15,11 @@ use axum::routing::get;
 use bytes::Bytes;
 use http::header;
 use lockstep_api::{ApiState, SupplierState, SupplierStatus};
+use lockstep_auth::{Auth, Keys, TokenSecrets};
 use lockstep_cache::Cache;
+use lockstep_domain::cart::CartLimits;
 use lockstep_embedded::Postgres;
+use lockstep_shop::Shop;
 use lockstep_store::{Options, Store};
 use lockstep_testkit::sqlx::postgres::PgConnectOptions;
 use lockstep_testkit::sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgPool};
@@ -213,7 +216,7 @@ pub(crate) async fn play(role: Role) -> Result<()> {
                 ..lockstep_cache::Config::default()
             };
             let cache = Cache::start(store.clone(), config).await;
-            api(store, cache, Arc::new(move || metrics.render()))
+            api(store, cache, Arc::new(move || metrics.render()))?
         }
     };
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -228,16 +231,26 @@ pub(crate) async fn play(role: Role) -> Result<()> {
 }
 
 /// The product's API as `lockstep serve` puts it together.
-pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + Send + Sync>) -> Router {
+pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + Send + Sync>) -> Result<Router> {
+    let secrets = TokenSecrets::new(&"a".repeat(32), &"b".repeat(32))?;
+    let keys = Keys::parse(&"11".repeat(32))?;
+    let shop = Shop::new(lockstep_shop::Parts {
+        store: store.clone(),
+        cache: cache.clone(),
+        auth: Auth::start(store.clone(), lockstep_auth::Settings::new(secrets, keys.clone()))?,
+        keys,
+        cart_limits: CartLimits::default(),
+    });
     let (_, supplier) = watch::channel(SupplierStatus {
         state: SupplierState::Sandbox,
         since: chrono::Utc::now(),
     });
-    lockstep_api::router(ApiState {
+    Ok(lockstep_api::router(ApiState {
         cache,
+        shop,
         store,
         settings: Arc::new(lockstep_api::Settings::default()),
         metrics,
         supplier,
-    })
+    }))
 }

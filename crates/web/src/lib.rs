@@ -16,6 +16,7 @@ use axum::middleware::{self, Next};
 use axum::routing::get;
 use chrono::{DateTime, Utc};
 use lockstep_cache::Cache;
+use lockstep_shop::Shop;
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -49,6 +50,8 @@ pub struct Progress {
 pub struct WebState {
     /// The way to every answer.
     pub cache: Cache,
+    /// What a shopper does.
+    pub shop: Shop,
     /// Kept up to date by whoever runs the store.
     pub supply: watch::Receiver<Supply>,
     /// Whether goods come from the built-in sandbox; every page says so.

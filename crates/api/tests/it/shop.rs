@@ -8,7 +8,10 @@ use axum::body::Body;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, Request, StatusCode};
 use lockstep_api::{ApiState, Settings, SupplierState, SupplierStatus};
+use lockstep_auth::password::HashSettings;
+use lockstep_auth::{Auth, Keys, TokenSecrets};
 use lockstep_cache::{Cache, Config};
+use lockstep_domain::cart::CartLimits;
 use lockstep_store::Store;
 use lockstep_testkit::TestDb;
 use serde_json::Value;
@@ -163,8 +166,28 @@ impl Shop {
             state: SupplierState::Sandbox,
             since: date("2026-01-01"),
         });
+        let secrets = TokenSecrets::new(&"a".repeat(32), &"b".repeat(32)).unwrap();
+        let keys = Keys::parse(&"11".repeat(32)).unwrap();
+        let hashing = HashSettings {
+            cost: 4,
+            threads: 1,
+            queue: 100,
+        };
+        let auth = lockstep_auth::Settings {
+            hashing,
+            admin_second_factor: false,
+            ..lockstep_auth::Settings::new(secrets, keys.clone())
+        };
+        let shop = lockstep_shop::Shop::new(lockstep_shop::Parts {
+            store: store.clone(),
+            cache: cache.clone(),
+            auth: Auth::start(store.clone(), auth).unwrap(),
+            keys,
+            cart_limits: CartLimits::default(),
+        });
         let router = lockstep_api::router(ApiState {
             cache: cache.clone(),
+            shop,
             store,
             settings: Arc::new(settings),
             metrics: Arc::new(|| "lockstep_up 1\n".to_owned()),

@@ -1,0 +1,149 @@
+//! The secrets that Lockstep rests on: given by configuration, or made once and kept in the data folder.
+//!
+//! In production all have to be given: a generated secret would go with the disk that it lies on, and with it every key
+//! that was sealed with it.
+
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use lockstep_auth::{Keys, TokenSecrets};
+use rand::RngCore as _;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+
+/// The generated secrets' file in the data folder, mode 0600.
+const FILE: &str = "secrets.toml";
+
+/// Checked and ready for use. Has no `Debug` on purpose.
+pub(crate) struct Secrets {
+    /// What tokens are signed with.
+    pub(crate) tokens: TokenSecrets,
+    /// What seals game keys and keys hashes.
+    pub(crate) keys: Keys,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Generated {
+    jwt_secret: String,
+    jwt_refresh_secret: String,
+    key_secret: String,
+}
+
+impl Secrets {
+    /// The configured secrets; what is not configured is read from the data folder, or made there by whoever comes first.
+    pub(crate) fn open(config: &Config) -> Result<Self> {
+        let given = &config.secrets;
+        let generated = match given {
+            (Some(_), Some(_), Some(_)) => None,
+            _ => Some(generated(&config.data_dir)?),
+        };
+        let choose = |given: &Option<String>, pick: fn(&Generated) -> &String| {
+            given
+                .clone()
+                .or_else(|| generated.as_ref().map(|g| pick(g).clone()))
+                .unwrap_or_default()
+        };
+        let (access, refresh, keys) = given;
+        Ok(Self {
+            tokens: TokenSecrets::new(
+                &choose(access, |g| &g.jwt_secret),
+                &choose(refresh, |g| &g.jwt_refresh_secret),
+            )?,
+            keys: Keys::parse(&choose(keys, |g| &g.key_secret))?,
+        })
+    }
+}
+
+fn generated(data_dir: &Path) -> Result<Generated> {
+    std::fs::create_dir_all(data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
+    let path = data_dir.join(FILE);
+    if let Some(found) = read(&path)? {
+        return Ok(found);
+    }
+    let secret = || {
+        let mut bytes = [0; 32];
+        rand::rng().fill_bytes(&mut bytes);
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let made = Generated {
+        jwt_secret: secret(),
+        jwt_refresh_secret: secret(),
+        key_secret: secret(),
+    };
+    // Written whole beside it and then linked: two processes that start at once end up with the same secrets, and a
+    // crash leaves none or all.
+    let partial = data_dir.join(format!("{FILE}.{}", std::process::id()));
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&partial)?;
+        file.write_all(toml::to_string(&made).unwrap_or_default().as_bytes())?;
+        file.sync_all()
+    };
+    write().with_context(|| format!("cannot write {}", partial.display()))?;
+    let linked = std::fs::hard_link(&partial, &path);
+    drop(std::fs::remove_file(&partial));
+    match linked {
+        Ok(()) => Ok(made),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            read(&path)?.with_context(|| format!("{} vanished", path.display()))
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Generated>> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let mode = std::fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        tracing::warn!("{} can be read by others; its mode should be 0600", path.display());
+    }
+    // The parser's message would show the line, which is a secret.
+    let secrets = toml::from_str(&text).map_err(|_| {
+        anyhow::anyhow!(
+            "{} is damaged; restore it from a backup, game keys are sealed with it",
+            path.display()
+        )
+    })?;
+    Ok(Some(secrets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_made_once_for_their_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = generated(folder.path()).unwrap();
+        let again = generated(folder.path()).unwrap();
+        assert_eq!(first.key_secret, again.key_secret);
+        assert_ne!(first.jwt_secret, first.jwt_refresh_secret);
+        let mode = std::fs::metadata(folder.path().join(FILE))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let files = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(files, 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_damaged_file_is_told_without_its_contents() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(FILE), "jwt_secret = hunter2").unwrap();
+        let told = format!("{:#}", generated(folder.path()).err().unwrap());
+        assert!(told.contains("damaged") && !told.contains("hunter2"), "{told}");
+    }
+}

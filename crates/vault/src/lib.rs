@@ -1,0 +1,185 @@
+//! `LOCKSTEP_KEY_SECRET`: what seals game keys at rest, and what hashes of secrets are keyed with.
+//!
+//! The setting is a list: the first key makes new values, any of them reads old ones, so that keys can be changed one
+//! after the other. A sealed value is bound to its place (table, column and row), so that it cannot be moved to another
+//! row and opened there. Nothing here prints.
+
+use chacha20poly1305::aead::{Aead as _, Payload};
+use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305};
+use hmac::{Hmac, Mac as _};
+use rand::RngCore as _;
+use sha2::Sha256;
+
+/// First byte of a sealed value: XChaCha20-Poly1305 under a subkey, `version | key mark | nonce | ciphertext and tag`.
+const VERSION: u8 = 1;
+/// Bytes that tell which key of the list sealed a value, so that rotation can find what is still old.
+const MARK: usize = 4;
+/// Bytes of the random nonce; long enough that random ones do not meet.
+const NONCE: usize = 24;
+
+/// `LOCKSTEP_KEY_SECRET` cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("LOCKSTEP_KEY_SECRET must be 64 hexadecimal digits, or several such separated by commas")]
+pub struct NotKeys;
+
+/// A sealed value cannot be opened: another key, another place, or damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a sealed value cannot be opened with LOCKSTEP_KEY_SECRET")]
+pub struct Unreadable;
+
+/// The keys of `LOCKSTEP_KEY_SECRET`. Has no `Debug` on purpose.
+#[derive(Clone)]
+pub struct Keys {
+    first: [u8; 32],
+    older: Vec<[u8; 32]>,
+}
+
+impl Keys {
+    /// Reads `LOCKSTEP_KEY_SECRET`: 64 hexadecimal digits, or several such separated by commas.
+    ///
+    /// # Errors
+    /// [`NotKeys`].
+    pub fn parse(text: &str) -> Result<Self, NotKeys> {
+        let key = |part: &str| {
+            let mut key = [0; 32];
+            hex::decode_to_slice(part.trim(), &mut key).map_err(|_| NotKeys)?;
+            Ok(key)
+        };
+        let mut keys = text.split(',').map(key);
+        let first = keys.next().ok_or(NotKeys)??;
+        let older = keys.collect::<Result<_, _>>()?;
+        Ok(Self { first, older })
+    }
+
+    /// The keyed hash of `parts` for one purpose; different purposes and different cuts give different hashes.
+    pub fn hash(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
+        keyed(&self.first, purpose, parts)
+    }
+
+    /// The same under every key, newest first.
+    pub fn hashes<'k>(&'k self, purpose: &'k str, parts: &'k [&'k [u8]]) -> impl Iterator<Item = [u8; 32]> + 'k {
+        self.all().map(move |key| keyed(key, purpose, parts))
+    }
+
+    /// Seals `plain` for one place (`game_keys.key_ciphertext/{id}`), with the newest key.
+    pub fn seal(&self, place: &str, plain: &[u8]) -> Vec<u8> {
+        let mut nonce = [0; NONCE];
+        rand::rng().fill_bytes(&mut nonce);
+        let payload = Payload {
+            msg: plain,
+            aad: place.as_bytes(),
+        };
+        // The cipher only refuses plaintexts of 256 GB and more.
+        let sealed = cipher(&self.first).encrypt(&nonce.into(), payload).unwrap_or_default();
+        [&[VERSION][..], &mark(&self.first), &nonce, &sealed].concat()
+    }
+
+    /// Opens what [`seal`](Self::seal) made for the same place, with whichever key it was.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub fn open(&self, place: &str, sealed: &[u8]) -> Result<Vec<u8>, Unreadable> {
+        let (head, rest) = sealed.split_at_checked(1 + MARK).ok_or(Unreadable)?;
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(Unreadable)?;
+        let key = self
+            .all()
+            .find(|key| head == [&[VERSION][..], &mark(key)].concat())
+            .ok_or(Unreadable)?;
+        let payload = Payload {
+            msg: sealed,
+            aad: place.as_bytes(),
+        };
+        cipher(key).decrypt(nonce.into(), payload).map_err(|_| Unreadable)
+    }
+
+    /// Whether a value was sealed with the newest key. What was not is sealed again by a rotation.
+    pub fn is_current(&self, sealed: &[u8]) -> bool {
+        sealed.starts_with(&[&[VERSION][..], &mark(&self.first)].concat())
+    }
+
+    fn all(&self) -> impl Iterator<Item = &[u8; 32]> {
+        std::iter::once(&self.first).chain(&self.older)
+    }
+}
+
+/// Each use has a key of its own, derived from the one in the list.
+fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(&keyed(key, "seal", &[]).into())
+}
+
+fn mark(key: &[u8; 32]) -> [u8; MARK] {
+    let [a, b, c, d, ..] = keyed(key, "mark", &[]);
+    [a, b, c, d]
+}
+
+fn keyed(key: &[u8; 32], purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
+    // HMAC takes keys of any length, so the error cannot occur.
+    let Ok(mut mac) = <Hmac<Sha256> as hmac::Mac>::new_from_slice(key) else {
+        return [0; 32];
+    };
+    for part in std::iter::once(&purpose.as_bytes()).chain(parts) {
+        mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn keys(list: &str) -> Keys {
+        Keys::parse(list).unwrap()
+    }
+
+    #[test]
+    fn keys_are_a_list_whose_first_writes_and_any_reads() {
+        let (old, new) = ("00".repeat(32), "11".repeat(32));
+        let before = keys(&old);
+        let after = keys(&format!("{new}, {old}"));
+        let hash = before.hash("p", &[b"x"]);
+        assert_ne!(after.hash("p", &[b"x"]), hash);
+        assert!(after.hashes("p", &[b"x"]).any(|candidate| candidate == hash));
+        let sealed = before.seal("place", b"AAAA-BBBB");
+        assert_eq!(after.open("place", &sealed).as_deref(), Ok(&b"AAAA-BBBB"[..]));
+        assert!(before.is_current(&sealed) && !after.is_current(&sealed));
+        assert_eq!(keys(&new).open("place", &sealed), Err(Unreadable));
+        for bad in ["", "zz", "0011", &format!("{new},"), &"0".repeat(63)] {
+            assert_eq!(Keys::parse(bad).err(), Some(NotKeys), "{bad}");
+        }
+    }
+
+    #[test]
+    fn purposes_and_cuts_do_not_collide() {
+        let keys = keys(&"22".repeat(32));
+        let all = [
+            keys.hash("a", &[b"bc"]),
+            keys.hash("ab", &[b"c"]),
+            keys.hash("a", &[b"b", b"c"]),
+            keys.hash("a", &[b"bc", b""]),
+        ];
+        for (i, hash) in all.iter().enumerate() {
+            assert!(!all[..i].contains(hash));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn only_the_same_place_and_the_same_bytes_open(plain in ".{0,80}", place in ".{0,20}", other in ".{0,20}", at in any::<prop::sample::Index>(), flip in 1_u8..) {
+            let keys = keys(&"33".repeat(32));
+            let sealed = keys.seal(&place, plain.as_bytes());
+            prop_assert_eq!(keys.open(&place, &sealed), Ok(plain.into_bytes()));
+            prop_assert_ne!(&sealed, &keys.seal(&place, b""));
+            if other != place {
+                prop_assert_eq!(keys.open(&other, &sealed), Err(Unreadable));
+            }
+            let mut damaged = sealed.clone();
+            let at = at.index(damaged.len());
+            damaged[at] ^= flip;
+            prop_assert_eq!(keys.open(&place, &damaged), Err(Unreadable));
+            prop_assert_eq!(keys.open(&place, &sealed[..at]), Err(Unreadable));
+        }
+    }
+}
