@@ -13,6 +13,7 @@
 //! | `/control/wallet` | GET; PUT `{"balance": 12.34}` |
 //! | `/control/ledger` | GET |
 //! | `/control/requests` | GET `?last=100`: counts, and the last requests |
+//! | `/control/held` | GET: numbers of the requests whose answer is held back; POST `{"release": 7}` |
 //! | `/control/clock` | GET; POST `{"advance_seconds": 60}` |
 //! | `/control/drift` | GET; PUT `{"per_second": 2}`; POST `{"changes": 10}` makes them now, at most 100,000 |
 //! | `/control/reset` | POST |
@@ -199,6 +200,20 @@ impl Control {
             .collect()
     }
 
+    /// The numbers of the requests whose answer is held back ([`Fault::Hold`](crate::Fault::Hold)) and whose caller is
+    /// still waiting, oldest first.
+    pub fn held(&self) -> Vec<u64> {
+        let mut state = self.shared.lock();
+        state.held.retain(|_, release| !release.is_closed());
+        state.held.keys().copied().collect()
+    }
+
+    /// Sends the answer to this request. False when it is not held, or nobody waits for it any more.
+    pub fn release(&self, request: u64) -> bool {
+        let held = self.shared.lock().held.remove(&request);
+        held.is_some_and(|release| release.send(()).is_ok())
+    }
+
     /// The sandbox's clock.
     pub fn clock(&self) -> ClockReading {
         let state = self.shared.lock();
@@ -290,6 +305,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
             get(async |Axum(control): Axum<Control>| Json(control.ledger())),
         )
         .route("/requests", get(read_requests))
+        .route("/held", get(read_held).post(release_held))
         .route(
             "/clock",
             get(async |Axum(control): Axum<Control>| Json(control.clock())).post(advance_clock),
@@ -419,6 +435,19 @@ fn usual_log() -> usize {
 
 async fn read_requests(Axum(control): Axum<Control>, Query(query): Query<RequestsQuery>) -> Json<Value> {
     Json(json!({ "counts": control.request_counts(), "requests": control.requests(query.last) }))
+}
+
+#[derive(Deserialize)]
+struct Release {
+    release: u64,
+}
+
+async fn read_held(Axum(control): Axum<Control>) -> Json<Vec<u64>> {
+    Json(control.held())
+}
+
+async fn release_held(Axum(control): Axum<Control>, Json(form): Json<Release>) -> Result<StatusCode, Refused> {
+    found(control.release(form.release))
 }
 
 #[derive(Deserialize)]
