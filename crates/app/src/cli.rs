@@ -64,6 +64,9 @@ pub(crate) enum Command {
     /// Check stock and prices of what is in stock
     #[command(after_help = "Example:\n  lockstep stock --json")]
     Stock,
+    /// Admins of the shop
+    #[command(subcommand, after_help = "Example:\n  lockstep admin create ada@example.com")]
+    Admin(AdminCommand),
     /// Bring the database's schema up to date
     #[command(after_help = "Example:\n  lockstep migrate --database-url postgres://lockstep@db/lockstep")]
     Migrate,
@@ -99,6 +102,20 @@ pub(crate) enum Command {
     /// Print the description of the API (OpenAPI)
     #[command(hide = true)]
     Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Make an admin: a new account, or an existing one promoted, which keeps its password
+    #[command(
+        after_help = "Asks for the password without showing it. Left empty, or without a terminal, one is made up and\n\
+                      printed once.\n\nExample:\n  lockstep admin create ada@example.com"
+    )]
+    Create {
+        /// Their e-mail address
+        #[arg(value_name = "EMAIL")]
+        email: String,
+    },
 }
 
 #[cfg(test)]

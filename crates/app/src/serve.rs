@@ -176,11 +176,13 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
     Ok(())
 }
 
-/// The use cases of shoppers over this database.
-fn open_shop(config: &Config, store: &Store, cache: &Cache) -> Result<Shop> {
-    let secrets = Secrets::open(config)?;
-    let keys = secrets.keys.clone();
-    let auth = Auth::start(
+/// Accounts over this database.
+pub(crate) fn open_auth(config: &Config, store: &Store) -> Result<Auth> {
+    auth_with(config, store, Secrets::open(config)?)
+}
+
+fn auth_with(config: &Config, store: &Store, secrets: Secrets) -> Result<Auth> {
+    Auth::start(
         store.clone(),
         lockstep_auth::Settings {
             limits: config.rate_limits,
@@ -190,7 +192,14 @@ fn open_shop(config: &Config, store: &Store, cache: &Cache) -> Result<Shop> {
             ..lockstep_auth::Settings::new(secrets.tokens, secrets.keys)
         },
     )
-    .context("password hashing")?;
+    .context("password hashing")
+}
+
+/// The use cases of shoppers over this database.
+fn open_shop(config: &Config, store: &Store, cache: &Cache) -> Result<Shop> {
+    let secrets = Secrets::open(config)?;
+    let keys = secrets.keys.clone();
+    let auth = auth_with(config, store, secrets)?;
     Ok(Shop::new(lockstep_shop::Parts {
         store: store.clone(),
         cache: cache.clone(),
