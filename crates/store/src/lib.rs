@@ -9,6 +9,8 @@ pub mod accounts;
 pub mod carts;
 pub mod doctor;
 mod error;
+pub mod failpoint;
+pub mod fulfilment;
 pub mod games;
 pub mod guests;
 pub mod invalidation;
