@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::error::ApiError;
-use crate::{games, health};
+use crate::{account, auth, cart, games, health, user, wishlist};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -48,7 +48,17 @@ struct Description;
 
 /// The API's description, as `/api/openapi.json` serves it.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    Description::openapi()
+    let mut description = Description::openapi();
+    for more in [
+        auth::Description::openapi(),
+        cart::Description::openapi(),
+        wishlist::Description::openapi(),
+        user::Description::openapi(),
+        account::Description::openapi(),
+    ] {
+        description.merge(more);
+    }
+    description
 }
 
 /// This description.

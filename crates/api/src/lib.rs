@@ -1,10 +1,16 @@
-//! The JSON API: the games that anybody may see, the state of the service, and the API's own description.
+//! The JSON API: the games that anybody may see, accounts, carts and wishlists, the state of the service, and the API's
+//! own description.
 //!
-//! `people → [edge → handler] → cache → store`. A handler reads the request, asks the cache for one answer and serves
-//! the bytes found there; it never calls G2A. What every request gets (request id, CORS, limits, headers, metrics,
+//! `people → [edge → handler] → cache → store`, and for what is somebody's own `handler → shop`. A handler reads the
+//! request, asks for one answer and serves the bytes found there; it never calls G2A. What every request gets (request id, CORS, limits, headers, metrics,
 //! the error envelope) is done in one place around all handlers (`edge`), because a cached answer costs so little
 //! that a stack of middleware would cost more.
 
+mod account;
+mod answer;
+mod auth;
+mod body;
+mod cart;
 mod cors;
 mod docs;
 mod edge;
@@ -12,6 +18,9 @@ mod error;
 mod games;
 mod health;
 mod params;
+mod user;
+mod visit;
+mod wishlist;
 
 use std::fmt;
 use std::sync::Arc;
@@ -142,7 +151,7 @@ fn only((path, methods): (&str, MethodRouter<Arc<ApiState>>)) -> (&str, MethodRo
 
 /// Every documented route under `/api`.
 fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
-    vec![
+    let mut routes = vec![
         ("/api/games", get(games::list)),
         ("/api/games/search", get(games::search)),
         ("/api/games/autocomplete", get(games::autocomplete)),
@@ -161,7 +170,17 @@ fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         ("/api/games/{id}/similar", get(games::similar)),
         ("/api/health", get(health::health)),
         ("/api/openapi.json", get(docs::document).layer(CompressionLayer::new())),
-    ]
+    ];
+    for more in [
+        auth::routes(),
+        cart::routes(),
+        wishlist::routes(),
+        user::routes(),
+        account::routes(),
+    ] {
+        routes.extend(more);
+    }
+    routes
 }
 
 /// Every documented route outside `/api`.

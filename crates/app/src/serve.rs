@@ -1,6 +1,7 @@
 //! `lockstep serve` and its halves `web` and `worker`: opens everything in order, runs until told to stop, and closes
 //! everything in the opposite order.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,7 +137,8 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
             config.public_url,
             config.public_url
         );
-        let serving = axum::serve(listener, api.merge(web)).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let service = api.merge(web).into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
         // A connection that stays open must not keep the store from closing.
         let deadline = async {
             stop.cancelled().await;

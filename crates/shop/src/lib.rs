@@ -5,6 +5,18 @@
 //! Reads go through the cache under the seed's keys, writes go to the store in one transaction each. Nothing here knows
 //! HTTP: who is asking comes in as a value that only `lockstep_auth` can make, and errors are types that each face tells
 //! in its own way.
+//!
+//! A request begins with [`Shop::arrive`], which learns once of everything that was committed before it; what is read
+//! through the [`Arrival`] is as true as that. So whoever writes reads the own write with the next request, whichever
+//! process answers it.
+
+mod account;
+mod arrival;
+mod cart;
+mod error;
+mod guests;
+mod own;
+mod wishlist;
 
 use std::sync::Arc;
 
@@ -12,6 +24,14 @@ use lockstep_auth::{Auth, Keys};
 use lockstep_cache::Cache;
 use lockstep_domain::cart::CartLimits;
 use lockstep_store::Store;
+
+pub use arrival::Arrival;
+pub use error::ShopError;
+pub use lockstep_store::accounts::LoginRecord;
+pub use lockstep_store::guests::Writer;
+pub use own::Own;
+
+use guests::Living;
 
 /// What the use cases stand on.
 #[derive(Clone)]
@@ -30,22 +50,39 @@ pub struct Parts {
 
 /// The use cases. Cheap to clone.
 #[derive(Clone)]
-pub struct Shop(Arc<Parts>);
+pub struct Shop(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    /// Guests whose last use was noted a moment ago.
+    living: Living,
+}
 
 impl Shop {
     /// The use cases over these parts.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        Self(Arc::new(Inner {
+            parts,
+            living: Living::default(),
+        }))
     }
 
     /// Who is asking.
     pub fn auth(&self) -> &Auth {
-        &self.0.auth
+        &self.0.parts.auth
     }
 
     /// Answers.
     pub fn cache(&self) -> &Cache {
-        &self.0.cache
+        &self.0.parts.cache
+    }
+
+    fn store(&self) -> &Store {
+        &self.0.parts.store
+    }
+
+    fn limits(&self) -> CartLimits {
+        self.0.parts.cart_limits
     }
 }
 

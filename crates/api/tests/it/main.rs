@@ -7,8 +7,10 @@
 )]
 
 mod bad_input;
+mod client;
 mod edge;
 mod filters;
+mod guests;
 mod lists;
 mod outage;
 mod search;

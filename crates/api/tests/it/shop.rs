@@ -144,6 +144,7 @@ pub(crate) fn titles(games: &Value) -> Vec<String> {
 pub(crate) struct Shop {
     pub(crate) db: TestDb,
     pub(crate) cache: Cache,
+    pub(crate) cases: lockstep_shop::Shop,
     pub(crate) router: Router,
     pub(crate) supplier: watch::Sender<SupplierStatus>,
 }
@@ -187,7 +188,7 @@ impl Shop {
         });
         let router = lockstep_api::router(ApiState {
             cache: cache.clone(),
-            shop,
+            shop: shop.clone(),
             store,
             settings: Arc::new(settings),
             metrics: Arc::new(|| "lockstep_up 1\n".to_owned()),
@@ -196,9 +197,14 @@ impl Shop {
         Self {
             db,
             cache,
+            cases: shop,
             router,
             supplier,
         }
+    }
+
+    pub(crate) fn auth(&self) -> &Auth {
+        self.cases.auth()
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answered {
