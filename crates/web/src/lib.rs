@@ -6,6 +6,7 @@
 //! are made once and served as they are (`page`); the header's personal part comes in a fragment of its own. Texts stand
 //! in `messages/`, templates in `templates/`, stylesheet and modules in `assets/`; all of it lies in the binary.
 
+mod answers;
 mod assets;
 mod cards;
 mod covers;
@@ -18,6 +19,9 @@ mod i18n;
 mod page;
 mod pages;
 mod pictures;
+mod safe_html;
+mod seo;
+mod titles;
 mod visit;
 
 use std::sync::Arc;
@@ -104,6 +108,14 @@ pub fn router(parts: Parts) -> Router {
     });
     Router::new()
         .route("/", get(pages::home::home))
+        .route("/games", get(pages::catalogue::catalogue))
+        .route("/game/{slug}", get(pages::game::game))
+        .route("/preorders", get(pages::preorders::preorders))
+        .route("/fragments/recent", get(pages::recent::fragment))
+        .route("/sitemap.xml", get(seo::sitemap))
+        .route("/sitemap/{file}", get(seo::sitemap_part))
+        .route("/robots.txt", get(seo::robots))
+        .route("/site.webmanifest", get(seo::manifest))
         .route("/style", get(pages::style::style))
         .route("/preferences", post(pages::preferences::set))
         .route("/fragments/me", get(pages::me::fragment))

@@ -1,9 +1,13 @@
 //! Pictures as pages refer to them: always with a size, so that nothing moves while they load, and always from here.
 
 use lockstep_domain::GameId;
+use lockstep_domain::catalogue::Game;
 
 /// Widths that covers are offered in, in pixels.
 pub(crate) const COVER_WIDTHS: [u32; 3] = [160, 320, 480];
+
+/// Widths that pictures of a gallery are offered in.
+pub(crate) const GALLERY_WIDTHS: [u32; 3] = [480, 960, 1280];
 
 /// One picture of a page.
 #[derive(Debug, Clone)]
@@ -28,6 +32,32 @@ impl Picture {
             src: format!("/images/{id}/0/320.webp?v={version}"),
             srcset,
         }
+    }
+
+    /// The pictures of a game's page, large and small: its gallery, or else its cover where that is a picture of some
+    /// address. Empty when there is nothing but the cover that is drawn here.
+    pub(crate) fn gallery(game: &Game) -> Vec<(Self, Self)> {
+        let is_address = |image: &str| image.starts_with("https://") || image.starts_with("http://");
+        game.images
+            .iter()
+            .enumerate()
+            .filter(|(_, image)| is_address(image))
+            .map(|(i, image)| {
+                let (place, version) = (i + 1, version(image));
+                let address = |width| format!("/images/{}/{place}/{width}.webp?v={version}", game.id);
+                let large = Self {
+                    src: address(1280),
+                    srcset: GALLERY_WIDTHS
+                        .map(|width| format!("{} {width}w", address(width)))
+                        .join(", "),
+                };
+                let small = Self {
+                    src: address(160),
+                    srcset: String::new(),
+                };
+                (large, small)
+            })
+            .collect()
     }
 
     /// The cover that is drawn from the title.
