@@ -16,6 +16,7 @@
 //! | `/control/held` | GET: numbers of the requests whose answer is held back; POST `{"release": 7}` |
 //! | `/control/clock` | GET; POST `{"advance_seconds": 60}` |
 //! | `/control/drift` | GET; PUT `{"per_second": 2}`; POST `{"changes": 10}` makes them now, at most 100,000 |
+//! | `/control/drive` | POST a [`Drive`]: drives a seller's server through the dropshipping contract, answers with the report |
 //! | `/control/reset` | POST |
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::catalogue::{Filter, LoadError, loose_value};
+use crate::driver::{Drive, DriveReport};
 use crate::faults::FaultRule;
 use crate::knobs::Knobs;
 use crate::market::Ledger;
@@ -311,6 +313,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
             get(async |Axum(control): Axum<Control>| Json(control.clock())).post(advance_clock),
         )
         .route("/drift", get(read_drift).put(put_drift).post(drift_now))
+        .route("/drive", post(drive))
         .route("/reset", post(reset))
         .with_state(Control { shared })
 }
@@ -482,6 +485,10 @@ async fn put_drift(Axum(control): Axum<Control>, Json(rate): Json<DriftRate>) ->
 async fn drift_now(Axum(control): Axum<Control>, Json(now): Json<DriftNow>) -> StatusCode {
     control.drift_now(now.changes.min(100_000));
     StatusCode::NO_CONTENT
+}
+
+async fn drive(Json(form): Json<Drive>) -> Result<Json<DriveReport>, Refused> {
+    crate::driver::drive(&form).await.map(Json).map_err(bad)
 }
 
 async fn reset(Axum(control): Axum<Control>) -> Result<StatusCode, Refused> {
