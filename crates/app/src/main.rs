@@ -91,7 +91,11 @@ async fn run(command: Command, config: Config, output: Output) -> anyhow::Result
             drift,
             seed,
             rate,
+            drive,
         } => {
+            if let Some(url) = &drive.url {
+                return commands::sandbox::drive(url, &drive, output).await;
+            }
             commands::sandbox::run(commands::sandbox::Request {
                 listen,
                 games,

@@ -13,7 +13,7 @@ use lockstep_cache::Cache;
 use lockstep_mail::{Delivery, Letterhead, Postman};
 use lockstep_shop::Shop;
 use lockstep_store::{Store, StoreError};
-use lockstep_web::{Supply, WebState};
+use lockstep_web::Supply;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -126,11 +126,16 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
             metrics: Arc::new(move || metrics.render()),
             supplier: supplier_state,
         });
-        let web = lockstep_web::router(WebState {
+        let web = lockstep_web::router(lockstep_web::Parts {
             cache: cache.clone(),
             shop,
             supply,
-            sandbox: is_sandbox,
+            settings: lockstep_web::Settings {
+                production: config.production,
+                shop_name: config.shop_name.clone(),
+                public_url: config.public_url.clone(),
+                sandbox: is_sandbox,
+            },
         });
         tracing::info!(
             "the store is open at {} (API: {}/api/docs/)",
