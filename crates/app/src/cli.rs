@@ -70,6 +70,20 @@ pub(crate) enum Command {
     /// Check every dependency and invariant, and say what to do; exit code 1 when something is wrong
     #[command(after_help = "Example:\n  lockstep doctor --json")]
     Doctor,
+    /// Compare orders, money, keys and G2A, and say what to do about each difference; exit code 1 when there is one
+    #[command(after_help = "Examples:\n  lockstep reconcile            look only\n  \
+                            lockstep reconcile --fix      and mend what can be mended safely")]
+    Reconcile {
+        /// Mend what can be mended safely
+        #[arg(long)]
+        fix: bool,
+    },
+    /// Look after the game keys in the database
+    #[command(after_help = "Example:\n  LOCKSTEP_KEY_SECRET=NEW,OLD lockstep keys rotate")]
+    Keys {
+        #[command(subcommand)]
+        what: KeysCommand,
+    },
     /// Show the effective configuration, secrets masked
     #[command(after_help = "Example:\n  G2A_MARKUP_PERCENT=3 lockstep config")]
     Config,
@@ -99,6 +113,13 @@ pub(crate) enum Command {
     /// Print the description of the API (OpenAPI)
     #[command(hide = true)]
     Openapi,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Seal every key with the first secret of LOCKSTEP_KEY_SECRET; afterwards the others can be dropped
+    #[command(after_help = "Example:\n  LOCKSTEP_KEY_SECRET=NEW,OLD lockstep keys rotate")]
+    Rotate,
 }
 
 #[cfg(test)]

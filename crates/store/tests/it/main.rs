@@ -18,6 +18,7 @@ mod indexes;
 mod invalidation;
 mod rules_accounts;
 mod rules_carts;
+mod rules_fulfilment;
 mod rules_games;
 mod rules_keys;
 mod rules_money;
