@@ -9,6 +9,7 @@ use chrono::Utc;
 use lockstep_api::{ApiState, SupplierState, SupplierStatus};
 use lockstep_auth::Auth;
 use lockstep_cache::Cache;
+use lockstep_domain::secret::Secret;
 use lockstep_fulfil::Fulfilment;
 use lockstep_mail::{Delivery, Letterhead, Postman};
 use lockstep_shop::Shop;
@@ -139,6 +140,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
                 production: config.production,
                 cors_origins: config.cors_origins.clone(),
                 trusted_proxies: config.trusted_proxies,
+                webhook_secret: Secret::new(config.webhook_secret.expose()),
                 ..lockstep_api::Settings::default()
             }),
             metrics: Arc::new(move || metrics.render()),

@@ -14,3 +14,4 @@ mod outage;
 mod search;
 mod shapes;
 mod shop;
+mod webhook;
