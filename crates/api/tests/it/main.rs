@@ -19,3 +19,4 @@ mod search;
 mod shapes;
 mod shop;
 mod shopping;
+mod webhook;
