@@ -9,7 +9,7 @@ use lockstep_domain::ids::TopUpId;
 use lockstep_domain::{Money, Secret};
 use lockstep_store::top_ups::{Said, TopUp, Which, Word};
 use reqwest::StatusCode;
-use rustls_platform_verifier::BuilderVerifierExt as _;
+use rustls_platform_verifier::BuilderVerifierExt;
 use serde::Deserialize;
 
 use crate::provider::{Delivered, DeliveryError, Invited, Provider, ProviderError};
