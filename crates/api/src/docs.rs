@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::error::ApiError;
-use crate::{account, auth, cart, games, health, user, wishlist};
+use crate::{account, admin_money, auth, cart, games, health, money, orders, test_payment, user, wishlist};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -55,6 +55,10 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         wishlist::Description::openapi(),
         user::Description::openapi(),
         account::Description::openapi(),
+        orders::Description::openapi(),
+        money::Description::openapi(),
+        test_payment::Description::openapi(),
+        admin_money::Description::openapi(),
     ] {
         description.merge(more);
     }
