@@ -15,7 +15,7 @@ use lockstep_mail::{Delivery, Letterhead, Postman};
 use lockstep_payments::{Limits, Payments, Provider, Relay, Stripe, StripeConfig, TestProvider};
 use lockstep_shop::Shop;
 use lockstep_store::{Store, StoreError};
-use lockstep_web::{Supply, WebState};
+use lockstep_web::Supply;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -139,11 +139,16 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
             metrics: Arc::new(move || metrics.render()),
             supplier: supplier_state,
         });
-        let web = lockstep_web::router(WebState {
+        let web = lockstep_web::router(lockstep_web::Parts {
             cache: cache.clone(),
             shop,
             supply,
-            sandbox: is_sandbox,
+            settings: lockstep_web::Settings {
+                production: config.production,
+                shop_name: config.shop_name.clone(),
+                public_url: config.public_url.clone(),
+                sandbox: is_sandbox,
+            },
         });
         tracing::info!(
             "the store is open at {} (API: {}/api/docs/)",
@@ -184,12 +189,13 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
     Ok(())
 }
 
-/// The use cases of shoppers over this database.
-fn open_shop(config: &Config, store: &Store, cache: &Cache) -> Result<Shop> {
-    let secrets = Secrets::open(config)?;
-    let keys = secrets.keys.clone();
-    let payments = payments(config, store, &keys)?;
-    let auth = Auth::start(
+/// Accounts over this database.
+pub(crate) fn open_auth(config: &Config, store: &Store) -> Result<Auth> {
+    auth_with(config, store, Secrets::open(config)?)
+}
+
+fn auth_with(config: &Config, store: &Store, secrets: Secrets) -> Result<Auth> {
+    Auth::start(
         store.clone(),
         lockstep_auth::Settings {
             limits: config.rate_limits,
@@ -199,7 +205,15 @@ fn open_shop(config: &Config, store: &Store, cache: &Cache) -> Result<Shop> {
             ..lockstep_auth::Settings::new(secrets.tokens, secrets.keys)
         },
     )
-    .context("password hashing")?;
+    .context("password hashing")
+}
+
+/// The use cases of shoppers over this database.
+fn open_shop(config: &Config, store: &Store, cache: &Cache) -> Result<Shop> {
+    let secrets = Secrets::open(config)?;
+    let keys = secrets.keys.clone();
+    let payments = payments(config, store, &keys)?;
+    let auth = auth_with(config, store, secrets)?;
     Ok(Shop::new(lockstep_shop::Parts {
         store: store.clone(),
         cache: cache.clone(),

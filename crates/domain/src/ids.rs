@@ -50,6 +50,10 @@ typed_id! {
     UserId,
     /// An order (`orders.id`).
     OrderId,
+    /// One copy of an order, that is one key (`order_units.id`).
+    UnitId,
+    /// A stored key (`game_keys.id`).
+    KeyId,
     /// Whoever owns a cart and a wishlist: a user or a guest session (`shoppers.id`).
     ShopperId,
     /// A log-in of a user (`user_sessions.id`).

@@ -73,6 +73,36 @@ pub enum Letter {
         /// What the device says it is, if it says so.
         user_agent: Option<String>,
     },
+    /// Keys of an order can be had.
+    KeysReady {
+        /// How the person wants to be called.
+        nickname: String,
+        /// The order, `orders.id`.
+        order: String,
+        /// What was delivered, one line a copy.
+        copies: Vec<DeliveredCopy>,
+    },
+    /// Money went back to the balance.
+    Refund {
+        /// How the person wants to be called.
+        nickname: String,
+        /// The order, `orders.id`.
+        order: String,
+        /// What went back, EUR.
+        amount: Money,
+        /// What it was for, one title a copy.
+        titles: Vec<String>,
+    },
+}
+
+/// A copy in [`Letter::KeysReady`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveredCopy {
+    /// Title of the game.
+    pub title: String,
+    /// The key itself, only where the operator chose that letters carry it. Never for a file.
+    pub key: Option<Secret>,
 }
 
 /// A line of [`Letter::OrderReceived`].
@@ -95,6 +125,8 @@ impl Letter {
             Self::TopUp { .. } => "top-up",
             Self::PasswordChanged { .. } => "password-changed",
             Self::NewDevice { .. } => "new-device",
+            Self::KeysReady { .. } => "keys-ready",
+            Self::Refund { .. } => "refund",
         }
     }
 }

@@ -50,6 +50,9 @@ pub fn write(letter: &Letter, head: &Letterhead) -> Result<Written, askama::Erro
         Letter::TopUp { amount, .. } => format!("{amount} EUR were added to your balance at {}", head.shop),
         Letter::PasswordChanged { .. } => format!("Your password for {} was changed", head.shop),
         Letter::NewDevice { .. } => format!("New log-in to {}", head.shop),
+        Letter::KeysReady { copies, .. } if copies.len() == 1 => format!("Your key from {}", head.shop),
+        Letter::KeysReady { .. } => format!("Your keys from {}", head.shop),
+        Letter::Refund { amount, .. } => format!("{amount} EUR went back to your balance at {}", head.shop),
     };
     Ok(Written {
         text: Text { head, letter }.render()?,
@@ -66,7 +69,7 @@ pub fn write(letter: &Letter, head: &Letterhead) -> Result<Written, askama::Erro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_domain::letter::OrderedLine;
+    use lockstep_domain::letter::{DeliveredCopy, OrderedLine};
     use lockstep_domain::secret::Secret;
 
     fn head() -> Letterhead {
@@ -132,11 +135,37 @@ mod tests {
             ),
             (
                 Letter::NewDevice {
-                    nickname,
+                    nickname: nickname.clone(),
                     address: Some("203.0.113.7".into()),
                     user_agent: Some("Browser 1.0".into()),
                 },
                 vec!["203.0.113.7", "Browser 1.0"],
+            ),
+            (
+                Letter::KeysReady {
+                    nickname: nickname.clone(),
+                    order: "0198".into(),
+                    copies: vec![
+                        DeliveredCopy {
+                            title: "Portal".into(),
+                            key: None,
+                        },
+                        DeliveredCopy {
+                            title: "Myst".into(),
+                            key: Some(Secret::new("AAAA-BBBB")),
+                        },
+                    ],
+                },
+                vec!["https://shop.example/orders/0198", "Portal", "Myst", "AAAA-BBBB"],
+            ),
+            (
+                Letter::Refund {
+                    nickname,
+                    order: "0198".into(),
+                    amount: "12.30".parse().unwrap(),
+                    titles: vec!["Portal".into()],
+                },
+                vec!["12.30", "Portal", "https://shop.example/orders/0198"],
             ),
         ]
     }

@@ -10,6 +10,8 @@ mod audit;
 pub mod carts;
 pub mod doctor;
 mod error;
+pub mod failpoint;
+pub mod fulfilment;
 pub mod games;
 pub mod guests;
 pub mod invalidation;

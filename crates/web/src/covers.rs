@@ -6,8 +6,10 @@
 use std::fmt::Write as _;
 
 use axum::extract::Path;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+
+use crate::error::PageError;
 
 /// Width and height of a cover in its own units; games' covers are upright, 3 to 4.
 const WIDTH: i64 = 300;
@@ -65,16 +67,18 @@ const APPENDED: &[&str] = &[
     "na",
 ];
 
-/// `GET /covers/{slug}.svg`
-pub(crate) async fn cover(Path(file): Path<String>) -> Response {
-    let slug = file.strip_suffix(".svg").unwrap_or_default();
+/// `GET /covers/{slug}.svg`, and `{slug}.wide.svg` for what stands behind other things: the same picture, wide, without
+/// words.
+pub(crate) async fn cover(Path(file): Path<String>) -> Result<Response, PageError> {
+    let name = file.strip_suffix(".svg").unwrap_or_default();
+    let (slug, is_wide) = name.strip_suffix(".wide").map_or((name, false), |slug| (slug, true));
     let sound = !slug.is_empty()
         && slug.len() <= 200
         && slug
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if !sound {
-        return (StatusCode::NOT_FOUND, "no such cover").into_response();
+        return Err(PageError::NotFound);
     }
     let headers = [
         (header::CONTENT_TYPE, "image/svg+xml"),
@@ -84,11 +88,11 @@ pub(crate) async fn cover(Path(file): Path<String>) -> Response {
             "default-src 'none'; style-src 'unsafe-inline'",
         ),
     ];
-    (headers, draw(slug)).into_response()
+    Ok((headers, draw(slug, is_wide)).into_response())
 }
 
 /// A cover as SVG. `slug` has to consist of lower-case letters, digits and `-`, so nothing in it needs escaping.
-fn draw(slug: &str) -> String {
+fn draw(slug: &str, is_wide: bool) -> String {
     let words = words(slug);
     // The same series keeps its colours: they come from the first two words, the pattern from all of them.
     let mut colour = Dice::new(&words.iter().take(2).copied().collect::<Vec<_>>().join("-"));
@@ -96,10 +100,15 @@ fn draw(slug: &str) -> String {
     let hue = colour.below(360);
     let second = (hue + 25 + colour.below(70)) % 360;
     let light = (hue + 180 + colour.below(40)) % 360;
+    let view = if is_wide {
+        format!("0 40 {WIDTH} 150")
+    } else {
+        format!("0 0 {WIDTH} {HEIGHT}")
+    };
     let mut svg = String::with_capacity(4096);
     let _infallible = write!(
         svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"{view}\" preserveAspectRatio=\"xMidYMid slice\" role=\"img\" aria-label=\"{}\">\
          <defs><linearGradient id=\"g\" x1=\"0\" y1=\"0\" x2=\"{}\" y2=\"1\"><stop offset=\"0\" stop-color=\"hsl({hue} 62% 34%)\"/>\
          <stop offset=\"1\" stop-color=\"hsl({second} 70% 14%)\"/></linearGradient>\
          <linearGradient id=\"s\" x1=\"0\" y1=\"0\" x2=\"0\" y2=\"1\"><stop offset=\"0\" stop-color=\"#000\" stop-opacity=\"0\"/>\
@@ -116,11 +125,13 @@ fn draw(slug: &str) -> String {
         4 => shards(&mut svg, &mut shape, light),
         _ => orbit(&mut svg, &mut shape, light),
     }
-    let _infallible = write!(
-        svg,
-        "<rect y=\"190\" width=\"{WIDTH}\" height=\"210\" fill=\"url(#s)\"/>"
-    );
-    title(&mut svg, &words);
+    if !is_wide {
+        let _infallible = write!(
+            svg,
+            "<rect y=\"190\" width=\"{WIDTH}\" height=\"210\" fill=\"url(#s)\"/>"
+        );
+        title(&mut svg, &words);
+    }
     svg.push_str("</svg>");
     svg
 }
@@ -313,24 +324,21 @@ mod tests {
             ["stellar", "harvest"]
         );
         assert_eq!(words("key"), ["key"]);
-        assert!(draw("stellar-harvest-2-steam-key-global").contains(">STELLAR<"));
+        assert!(draw("stellar-harvest-2-steam-key-global", false).contains(">STELLAR<"));
     }
 
     #[test]
     fn the_same_game_always_has_the_same_cover_and_others_have_others() {
-        assert_eq!(draw("stellar-harvest"), draw("stellar-harvest"));
-        let different: std::collections::HashSet<String> = (0..200).map(|n| draw(&format!("game-{n}"))).collect();
+        assert_eq!(draw("stellar-harvest", false), draw("stellar-harvest", false));
+        let different: std::collections::HashSet<String> =
+            (0..200).map(|n| draw(&format!("game-{n}"), false)).collect();
         assert_eq!(different.len(), 200);
     }
 
     #[tokio::test]
     async fn an_address_that_is_no_slug_has_no_cover() {
         for file in ["a\"b.svg", "A.svg", "../x.svg", ".svg", "a.png", "a<b.svg"] {
-            assert_eq!(
-                cover(Path(file.to_owned())).await.status(),
-                StatusCode::NOT_FOUND,
-                "{file}"
-            );
+            assert!(cover(Path(file.to_owned())).await.is_err(), "{file}");
         }
     }
 }

@@ -6,6 +6,8 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+mod accounts;
+mod bad_bodies;
 mod bad_input;
 mod client;
 mod edge;
@@ -18,3 +20,4 @@ mod outage;
 mod search;
 mod shapes;
 mod shop;
+mod shopping;

@@ -1,0 +1,37 @@
+//! `GET /fragments/me`: the personal part of the header, which `site.js` puts into pages that are the same for everybody.
+//!
+//! Without scripts the header shows plain links to account and cart, which know who is asking.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+use crate::error::PageError;
+use crate::frame::Frame;
+use crate::visit::Visit;
+use crate::{WebState, page};
+
+#[derive(Template)]
+#[template(path = "fragments/me.html")]
+struct Fragment {
+    frame: Frame,
+    me: Me,
+}
+
+/// What the header shows of a reader.
+#[derive(Debug, Default)]
+pub(crate) struct Me {
+    /// Of a member who is signed in.
+    pub(crate) name: Option<String>,
+    /// Copies in the cart.
+    pub(crate) in_cart: u64,
+}
+
+pub(crate) async fn fragment(State(state): State<Arc<WebState>>, visit: Visit) -> Result<Response, PageError> {
+    page::private(&Fragment {
+        frame: Frame::new(&state, &visit),
+        me: Me::default(),
+    })
+}
