@@ -9,7 +9,9 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::error::ApiError;
-use crate::{account, auth, cart, games, health, user, webhook, wishlist};
+use crate::{
+    account, admin_money, auth, cart, games, health, money, orders, test_payment, user, webhook, wishlist,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -56,6 +58,10 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         wishlist::Description::openapi(),
         user::Description::openapi(),
         account::Description::openapi(),
+        orders::Description::openapi(),
+        money::Description::openapi(),
+        test_payment::Description::openapi(),
+        admin_money::Description::openapi(),
     ] {
         description.merge(more);
     }

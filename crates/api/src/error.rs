@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, header};
 use lockstep_auth::AuthError;
 use lockstep_cache::ReadError;
+use lockstep_domain::Money;
 use lockstep_domain::account::FieldError;
 use lockstep_shop::ShopError;
 use lockstep_store::StoreError;
@@ -45,6 +46,14 @@ pub(crate) enum ApiError {
         message: Cow<'static, str>,
         /// When trying again makes sense.
         retry_after: Option<Duration>,
+    },
+    /// The total has risen since the caller saw it.
+    #[error("The price has risen from {expected} to {total} EUR; please look at your order again")]
+    PriceRisen {
+        /// What the caller saw.
+        expected: Money,
+        /// What it is now.
+        total: Money,
     },
     /// A browser sends this on behalf of a page that is not ours.
     #[error("Requests from other sites are not allowed")]
@@ -89,12 +98,23 @@ impl ApiError {
         }
     }
 
+    /// A use case's refusal in its own words.
+    pub(crate) fn refused(status: StatusCode, code: &'static str, why: &impl std::fmt::Display) -> Self {
+        Self::Refused {
+            status,
+            code,
+            message: why.to_string().into(),
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(5)),
+        }
+    }
+
     const fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_parameter"),
             Self::Fields(_) => (StatusCode::BAD_REQUEST, "validation_failed"),
             Self::NotAnObject(_) => (StatusCode::BAD_REQUEST, "invalid_body"),
             Self::Refused { status, code, .. } => (*status, code),
+            Self::PriceRisen { .. } => (StatusCode::CONFLICT, "price_risen"),
             Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, "route_not_found"),
@@ -120,6 +140,13 @@ impl ApiError {
                 errors: match self {
                     Self::Fields(faults) => faults,
                     _ => &[],
+                },
+                details: match self {
+                    Self::PriceRisen { expected, total } => Some(NewPrice {
+                        expected_total: *expected,
+                        total: *total,
+                    }),
+                    _ => None,
                 },
             },
         };
@@ -160,6 +187,16 @@ struct Body<'a> {
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     errors: &'a [FieldError],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<NewPrice>,
+}
+
+/// What a caller has to agree to anew.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NewPrice {
+    expected_total: Money,
+    total: Money,
 }
 
 impl From<ShopError> for ApiError {
@@ -167,6 +204,13 @@ impl From<ShopError> for ApiError {
         match error {
             ShopError::Refused(error) => error.into(),
             ShopError::Read(error) => error.into(),
+            ShopError::NotFound(what) => Self::NotFound(what),
+            ShopError::Checkout(fault) => fault.into(),
+            ShopError::Place(error) => error.into(),
+            ShopError::TopUp(error) => error.into(),
+            ShopError::Refund(error) => error.into(),
+            ShopError::Adjust(error) => error.into(),
+            ShopError::Busy => Self::refused(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", &error),
             ShopError::Unreadable(error) => Self::Bug(Some(Arc::new(StoreError::Schema(error.to_string())))),
         }
     }
@@ -219,15 +263,6 @@ impl From<AuthError> for ApiError {
             code,
             message: message.into(),
             retry_after,
-        }
-    }
-}
-
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unavailable(_) => Self::Unavailable,
-            error => Self::Bug(Some(Arc::new(error))),
         }
     }
 }

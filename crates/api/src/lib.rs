@@ -1,4 +1,4 @@
-//! The JSON API: the games that anybody may see, accounts, carts and wishlists, the state of the service, and the API's
+//! The JSON API: the games that anybody may see, accounts, carts, orders and money, the state of the service, and the API's
 //! own description.
 //!
 //! `people → [edge → handler] → cache → store`, and for what is somebody's own `handler → shop`. A handler reads the
@@ -7,6 +7,7 @@
 //! that a stack of middleware would cost more.
 
 mod account;
+mod admin_money;
 mod answer;
 mod auth;
 mod body;
@@ -17,7 +18,11 @@ mod edge;
 mod error;
 mod games;
 mod health;
+mod money;
+mod orders;
 mod params;
+mod refusals;
+mod test_payment;
 mod user;
 mod visit;
 mod wishlist;
@@ -184,6 +189,10 @@ fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         wishlist::routes(),
         user::routes(),
         account::routes(),
+        orders::routes(),
+        money::routes(),
+        test_payment::routes(),
+        admin_money::routes(),
     ] {
         routes.extend(more);
     }

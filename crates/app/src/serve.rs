@@ -8,11 +8,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use chrono::Utc;
 use lockstep_api::{ApiState, SupplierState, SupplierStatus};
-use lockstep_auth::Auth;
+use lockstep_auth::{Auth, Keys};
 use lockstep_cache::Cache;
-use lockstep_domain::secret::Secret;
+use lockstep_domain::Secret;
 use lockstep_fulfil::Fulfilment;
 use lockstep_mail::{Delivery, Letterhead, Postman};
+use lockstep_payments::{Limits, Payments, Provider, Relay, Stripe, StripeConfig, TestProvider};
 use lockstep_shop::Shop;
 use lockstep_store::{Store, StoreError};
 use lockstep_web::Supply;
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Supplier as ConfiguredSupplier};
+use crate::config::{Config, PaymentProvider, Supplier as ConfiguredSupplier};
 use crate::database::{Database, Use};
 use crate::commands::reconcile::spool_folder;
 use crate::secrets::Secrets;
@@ -42,6 +43,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A key that is being read gets so long beyond that.
 const LAST_KEY: Duration = Duration::from_secs(45);
+/// A payment provider that takes longer is told to the shopper as unavailable, before the request itself runs out.
+const PROVIDER_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// How often what has run out is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_mins(5);
@@ -85,6 +88,12 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
     let secrets = Secrets::open(config)?;
     let keys = secrets.keys.clone();
     let shop = open_shop(config, secrets, &database.store, &cache)?;
+    // Whoever watches an order would keep the store from closing.
+    let watched = (shop.clone(), stop.clone());
+    tokio::spawn(async move {
+        watched.1.cancelled().await;
+        watched.0.close();
+    });
 
     let tasks = TaskTracker::new();
     // Buying ends by itself at the next place where it can rest; a key that is being read is never cut.
@@ -115,6 +124,8 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
         .with_context(|| format!("cannot use the spool for keys in {}", spool_folder(config).display()))?;
         let until = stop.clone();
         buying.spawn(async move { fulfilment.run(until).await });
+        let (payments, until) = (shop.payments().clone(), stop.clone());
+        tasks.spawn(async move { payments.run(until).await });
         let postman = Postman::new(database.store.clone(), delivery(config)?, letterhead(config));
         let until = stop.clone();
         tasks.spawn(async move { postman.run(until).await });
@@ -223,14 +234,57 @@ fn auth_with(config: &Config, store: &Store, secrets: Secrets) -> Result<Auth> {
 /// The use cases of shoppers over this database.
 fn open_shop(config: &Config, secrets: Secrets, store: &Store, cache: &Cache) -> Result<Shop> {
     let keys = secrets.keys.clone();
+    let payments = payments(config, store, &keys)?;
     let auth = auth_with(config, store, secrets)?;
     Ok(Shop::new(lockstep_shop::Parts {
         store: store.clone(),
         cache: cache.clone(),
         auth,
         keys,
+        payments,
         cart_limits: config.cart_limits,
     }))
+}
+
+/// How shoppers pay.
+fn payments(config: &Config, store: &Store, keys: &Keys) -> Result<Payments> {
+    let settings = &config.payments;
+    let provider: Option<Box<dyn Provider>> = match &settings.provider {
+        PaymentProvider::Stripe {
+            api_url,
+            secret_key,
+            webhook_secrets,
+        } => Some(Box::new(Stripe::new(StripeConfig {
+            api_url: api_url.clone(),
+            secret_key: secret_key.clone(),
+            webhook_secrets: webhook_secrets.clone(),
+            product: format!("Balance at {}", config.shop_name),
+            return_url: settings.return_url.clone(),
+            timeout: PROVIDER_TIMEOUT,
+        })?)),
+        PaymentProvider::Test => {
+            tracing::warn!("no payment provider is configured: top-ups are paid on a test page, no money moves");
+            // All processes of a store have the same key, and so the same secret.
+            let secret = keys
+                .hash("payments.test", &[])
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>();
+            Some(Box::new(TestProvider::new(
+                Secret::new(secret),
+                format!("{}/api/payment/test", config.public_url),
+                settings.return_url.clone(),
+            )))
+        }
+        PaymentProvider::None => {
+            tracing::warn!("no payment provider is configured: nobody can top up; set STRIPE_SECRET_KEY");
+            None
+        }
+    };
+    let relay = (!settings.relay_secrets.is_empty()).then(|| Relay {
+        secrets: settings.relay_secrets.clone(),
+    });
+    Ok(Payments::new(store.clone(), provider, relay, Limits::default()))
 }
 
 /// Where letters go: to the mail server, or into the data folder.

@@ -14,6 +14,8 @@ mod edge;
 mod filters;
 mod guests;
 mod lists;
+mod money;
+mod orders;
 mod outage;
 mod search;
 mod shapes;
