@@ -36,6 +36,9 @@ pub(crate) struct Parts {
 /// Requests and work under way get so long to end after the first signal.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// About how much of the data folder small pictures may take.
+const PICTURE_BYTES: u64 = 1024 * 1024 * 1024;
+
 /// How often what has run out is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_mins(5);
 
@@ -134,6 +137,11 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
                 shop_name: config.shop_name.clone(),
                 public_url: config.public_url.clone(),
                 sandbox: is_sandbox,
+                pictures: lockstep_web::PictureSettings {
+                    folder: config.data_dir.join("pictures"),
+                    most_bytes: PICTURE_BYTES,
+                    trusts_private_addresses: false,
+                },
             },
         });
         tracing::info!(
