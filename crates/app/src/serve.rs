@@ -45,6 +45,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const LAST_KEY: Duration = Duration::from_secs(45);
 /// A payment provider that takes longer is told to the shopper as unavailable, before the request itself runs out.
 const PROVIDER_TIMEOUT: Duration = Duration::from_secs(7);
+/// About how much of the data folder small pictures may take.
+const PICTURE_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// How often what has run out is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_mins(5);
@@ -167,6 +169,11 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
                 shop_name: config.shop_name.clone(),
                 public_url: config.public_url.clone(),
                 sandbox: is_sandbox,
+                pictures: lockstep_web::PictureSettings {
+                    folder: config.data_dir.join("pictures"),
+                    most_bytes: PICTURE_BYTES,
+                    trusts_private_addresses: false,
+                },
             },
         });
         tracing::info!(

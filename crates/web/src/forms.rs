@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     async fn sent(kind: &str, body: impl Into<Body>) -> Result<Form, PageError> {
-        let request = axum::http::Request::post("/")
+        let request = http::Request::post("/")
             .header("content-type", kind)
             .body(body.into())
             .unwrap();

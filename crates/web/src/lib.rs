@@ -39,6 +39,8 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use error::PageError;
 use page::Shelf;
+pub use pictures::PictureSettings;
+use pictures::Proxy;
 
 /// What the shop knows of its supplier, for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,6 +73,8 @@ pub struct Settings {
     pub public_url: String,
     /// Goods come from the built-in sandbox; every page says so.
     pub sandbox: bool,
+    /// Where pictures are kept.
+    pub pictures: PictureSettings,
 }
 
 /// What pages are made from.
@@ -92,6 +96,7 @@ pub(crate) struct WebState {
     pub(crate) supply: watch::Receiver<Supply>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) shelf: Shelf,
+    pub(crate) pictures: Proxy,
 }
 
 /// The pages.
@@ -101,6 +106,7 @@ pub fn router(parts: Parts) -> Router {
         .public_url
         .truncate(settings.public_url.trim_end_matches('/').len());
     let state = Arc::new(WebState {
+        pictures: Proxy::new(&settings.pictures),
         cache: parts.cache,
         supply: parts.supply,
         settings: Arc::new(settings),
@@ -119,6 +125,7 @@ pub fn router(parts: Parts) -> Router {
         .route("/style", get(pages::style::style))
         .route("/preferences", post(pages::preferences::set))
         .route("/fragments/me", get(pages::me::fragment))
+        .route("/images/{game}/{place}/{file}", get(pictures::proxy::picture))
         .route("/covers/{file}", get(covers::cover))
         .route("/assets/{file}", get(assets::asset))
         .method_not_allowed_fallback(error::wrong_method)
