@@ -135,6 +135,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
                 shop_name: config.shop_name.clone(),
                 public_url: config.public_url.clone(),
                 sandbox: is_sandbox,
+                trusted_proxies: config.trusted_proxies,
             },
         });
         tracing::info!(

@@ -18,6 +18,7 @@ mod i18n;
 mod page;
 mod pages;
 mod pictures;
+mod session;
 mod visit;
 
 use std::sync::Arc;
@@ -67,6 +68,8 @@ pub struct Settings {
     pub public_url: String,
     /// Goods come from the built-in sandbox; every page says so.
     pub sandbox: bool,
+    /// How many of our own proxies stand in front; so many entries of `X-Forwarded-For` are believed.
+    pub trusted_proxies: usize,
 }
 
 /// What pages are made from.
@@ -85,6 +88,7 @@ pub struct Parts {
 /// What handlers share.
 pub(crate) struct WebState {
     pub(crate) cache: Cache,
+    pub(crate) shop: Shop,
     pub(crate) supply: watch::Receiver<Supply>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) shelf: Shelf,
@@ -98,15 +102,17 @@ pub fn router(parts: Parts) -> Router {
         .truncate(settings.public_url.trim_end_matches('/').len());
     let state = Arc::new(WebState {
         cache: parts.cache,
+        shop: parts.shop,
         supply: parts.supply,
         settings: Arc::new(settings),
         shelf: Shelf::default(),
     });
+    let own = pages::own_routes().layer(middleware::from_fn_with_state(Arc::clone(&state), session::arrive));
     Router::new()
+        .merge(own)
         .route("/", get(pages::home::home))
         .route("/style", get(pages::style::style))
         .route("/preferences", post(pages::preferences::set))
-        .route("/fragments/me", get(pages::me::fragment))
         .route("/covers/{file}", get(covers::cover))
         .route("/assets/{file}", get(assets::asset))
         .method_not_allowed_fallback(error::wrong_method)
