@@ -1,5 +1,6 @@
 //! The commands besides `serve`: each opens what it needs, does one thing, and says what it did.
 
+pub(crate) mod backup;
 pub(crate) mod doctor;
 pub(crate) mod migrate;
 pub(crate) mod sandbox;

@@ -81,6 +81,8 @@ async fn run(command: Command, config: Config, output: Output) -> anyhow::Result
         Command::Stock => commands::sync::stock(&config, output).await?,
         Command::Migrate => commands::migrate::run(&config, output).await?,
         Command::Doctor => return commands::doctor::run(&config, output).await,
+        Command::Backup { folder, force } => commands::backup::backup(&config, &folder, force, output).await?,
+        Command::Restore { folder, force } => commands::backup::restore(&config, &folder, force, output).await?,
         Command::Config => commands::show_config(&config, output)?,
         Command::Openapi => Output::line(&lockstep_api::openapi().to_pretty_json()?)?,
         Command::G2aSandbox {
