@@ -38,7 +38,7 @@ impl Connection {
         })
     }
 
-    /// Sends `request` and returns the body of the answer, which has to be a 200.
+    /// Sends `request` and returns the body of the answer, which has to be a success.
     pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<&[u8]> {
         self.stream.write_all(request).await?;
         let mut filled = 0;
@@ -50,7 +50,7 @@ impl Connection {
             }
         };
         let head = self.buffer.get(..body_at).unwrap_or_default();
-        if head.get(9..12) != Some(b"200") {
+        if head.get(9) != Some(&b'2') {
             bail!(
                 "answered with {}",
                 String::from_utf8_lossy(self.buffer.get(..filled).unwrap_or_default())

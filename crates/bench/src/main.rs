@@ -14,6 +14,7 @@ mod figures;
 mod freshness;
 mod lists;
 mod machine;
+mod orders;
 mod servers;
 mod sync;
 mod upsert;
@@ -63,6 +64,8 @@ enum Name {
     Sync,
     /// Writing products against plain SQL
     Upsert,
+    /// Placing orders over HTTP against plain SQL
+    Orders,
     /// From a commit to the first reader who sees it
     Freshness,
 }
@@ -172,6 +175,7 @@ async fn measure(cli: &Cli) -> Result<()> {
             Name::Lists => lists::measure(&run).await,
             Name::Sync => sync::measure(&run).await,
             Name::Upsert => upsert::measure(&run).await,
+            Name::Orders => orders::measure(&run).await,
             Name::Freshness => freshness::measure(&run).await,
         };
         let section = section.with_context(|| format!("{name:?}"))?;
