@@ -73,6 +73,9 @@ pub(crate) enum ApiError {
     /// A browser asks on behalf of a page that may not read our answers.
     #[error("This origin is not allowed")]
     OriginRefused,
+    /// A webhook that its sender did not sign, or not so.
+    #[error("Invalid signature")]
+    BadSignature,
     /// Nothing can be read at the moment.
     #[error("The store is not available at the moment, please try again")]
     Unavailable,
@@ -118,6 +121,7 @@ impl ApiError {
             Self::WrongMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::OriginRefused => (StatusCode::FORBIDDEN, "origin_not_allowed"),
+            Self::BadSignature => (StatusCode::UNAUTHORIZED, "invalid_signature"),
             Self::Unavailable | Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "try_again"),
             Self::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
             Self::Bug(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),

@@ -26,6 +26,7 @@ mod test_payment;
 mod user;
 mod visit;
 mod wishlist;
+mod webhook;
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,9 +34,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::map_response;
-use axum::routing::{MethodRouter, any, get};
+use axum::routing::{MethodRouter, any, get, post};
 use chrono::{DateTime, Utc};
 use lockstep_cache::Cache;
+use lockstep_domain::secret::Secret;
 use lockstep_shop::Shop;
 use lockstep_store::Store;
 use serde::Serialize;
@@ -84,6 +86,8 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// So many reverse proxies stand in front, and so many entries of `X-Forwarded-For` are believed.
     pub trusted_proxies: usize,
+    /// What webhooks about orders at G2A are signed with.
+    pub webhook_secret: Secret,
 }
 
 impl Default for Settings {
@@ -94,6 +98,8 @@ impl Default for Settings {
             request_timeout: Duration::from_secs(10),
             max_in_flight: 1024,
             trusted_proxies: 0,
+            // Nobody knows it, so nothing is taken until the operator sets one.
+            webhook_secret: Secret::new(hex::encode(rand::random::<[u8; 32]>())),
         }
     }
 }
@@ -173,6 +179,7 @@ fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         ("/api/games/slug/{slug}", get(games::by_slug)),
         ("/api/games/{id}", get(games::by_id)),
         ("/api/games/{id}/similar", get(games::similar)),
+        ("/api/g2a/webhook", post(webhook::g2a)),
         ("/api/health", get(health::health)),
         ("/api/openapi.json", get(docs::document).layer(CompressionLayer::new())),
     ];

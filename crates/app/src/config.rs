@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use lockstep_domain::Secret;
+use lockstep_domain::{Money, Secret};
 use lockstep_domain::cart::CartLimits;
 use lockstep_domain::price::{PriceBasis, Pricing};
 use lockstep_g2a::{Auth, SecretText};
@@ -222,6 +223,46 @@ pub(crate) struct Settings {
         value_name = "COUNT"
     )]
     pub(crate) lockstep_cart_max_lines: Option<String>,
+    /// What a copy may cost at G2A above what the shop asked for it, in euro; beyond it is refunded. Default: 0
+    #[arg(long, env = "G2A_ALLOWED_LOSS", global = true, value_name = "EUR")]
+    pub(crate) g2a_allowed_loss: Option<String>,
+    /// Copies bought at the same time by this process. Default: 8
+    #[arg(
+        long = "workers",
+        id = "lockstep_workers",
+        env = "LOCKSTEP_WORKERS",
+        global = true,
+        value_name = "COUNT"
+    )]
+    pub(crate) lockstep_workers: Option<String>,
+    /// Days after its release that a preorder is waited for before it is refunded. Default: 7
+    #[arg(
+        long = "preorder-days",
+        id = "lockstep_preorder_days",
+        env = "LOCKSTEP_PREORDER_DAYS",
+        global = true,
+        value_name = "DAYS"
+    )]
+    pub(crate) lockstep_preorder_days: Option<String>,
+    /// `on` or `off`: letters carry the keys themselves and not only a link. Default: off
+    #[arg(
+        long = "keys-in-letters",
+        id = "lockstep_keys_in_letters",
+        env = "LOCKSTEP_KEYS_IN_LETTERS",
+        global = true,
+        value_name = "on|off"
+    )]
+    pub(crate) lockstep_keys_in_letters: Option<String>,
+    /// `test`: buying waits milliseconds where it waits minutes. For tests of the program
+    #[arg(
+        long = "pace",
+        id = "lockstep_pace",
+        env = "LOCKSTEP_PACE",
+        global = true,
+        hide = true,
+        value_name = "NAME"
+    )]
+    pub(crate) lockstep_pace: Option<String>,
     /// Origins that browsers may call the API from, comma-separated
     #[arg(long, env = "CORS_ORIGINS", global = true, value_name = "LIST")]
     pub(crate) cors_origins: Option<String>,
@@ -321,6 +362,10 @@ pub(crate) struct Config {
     pub(crate) rate_limits: bool,
     pub(crate) trusted_proxies: usize,
     pub(crate) cart_limits: CartLimits,
+    /// How buying goes about it.
+    pub(crate) fulfilment: lockstep_fulfil::Settings,
+    /// What webhooks of G2A's relays are signed with.
+    pub(crate) webhook_secret: SecretText,
     /// For `lockstep config`: name, value as shown, source.
     pub(crate) shown: Vec<(String, String, Source)>,
 }
@@ -452,6 +497,14 @@ impl Config {
                 lines,
                 ..CartLimits::default()
             },
+            fulfilment: fulfilment(settings, Pricing { basis, markup_percent }, production)?,
+            webhook_secret: SecretText::new(
+                settings
+                    .g2a_webhook_secret
+                    .clone()
+                    .or_else(|| settings.g2a_api_hash.clone())
+                    .unwrap_or_else(|| lockstep_g2a_sandbox::Credentials::default().hash),
+            ),
             shown: shown(settings, sources)?,
         };
         if production {
@@ -521,6 +574,46 @@ fn demand_what_production_needs(settings: &Settings) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// How buying goes about it.
+fn fulfilment(settings: &Settings, pricing: Pricing, production: bool) -> Result<lockstep_fulfil::Settings> {
+    let defaults = lockstep_fulfil::Settings::default();
+    let allowed_loss: Money = parsed(settings.g2a_allowed_loss.as_deref(), "G2A_ALLOWED_LOSS", "0")?;
+    if allowed_loss < Money::ZERO {
+        bail!("G2A_ALLOWED_LOSS is {allowed_loss}; it cannot be negative");
+    }
+    let parallel = parsed(settings.lockstep_workers.as_deref(), "LOCKSTEP_WORKERS", "8")?;
+    let days: u64 = parsed(settings.lockstep_preorder_days.as_deref(), "LOCKSTEP_PREORDER_DAYS", "7")?;
+    if !(1..=64).contains(&parallel) || days > 3_650 {
+        bail!("LOCKSTEP_WORKERS has to be 1 to 64, and LOCKSTEP_PREORDER_DAYS at most 3650");
+    }
+    let keys_in_letters = match settings.lockstep_keys_in_letters.as_deref() {
+        None | Some("off") => false,
+        Some("on") => true,
+        Some(other) => bail!("LOCKSTEP_KEYS_IN_LETTERS is {other:?}; it has to be on or off"),
+    };
+    let millis = Duration::from_millis;
+    let paced = match settings.lockstep_pace.as_deref() {
+        None => defaults,
+        Some("test") if !production => lockstep_fulfil::Settings {
+            request_lifetime: millis(150),
+            lost_grace: millis(50),
+            backoff: (millis(5), millis(40)),
+            alarm_retry: millis(100),
+            poll: millis(20),
+            ..defaults
+        },
+        Some(other) => bail!("LOCKSTEP_PACE is {other:?}; it is for tests of the program only"),
+    };
+    Ok(lockstep_fulfil::Settings {
+        allowed_loss,
+        pricing,
+        parallel,
+        preorder_patience: Duration::from_hours(24 * days),
+        keys_in_letters,
+        ..paced
+    })
 }
 
 fn supplier(settings: &Settings) -> Result<Supplier> {

@@ -16,6 +16,7 @@ mod lists;
 mod machine;
 mod orders;
 mod servers;
+mod shoppers;
 mod sync;
 mod upsert;
 
@@ -68,6 +69,8 @@ enum Name {
     Orders,
     /// From a commit to the first reader who sees it
     Freshness,
+    /// Carts and profiles of members, and others who log in meanwhile
+    Shoppers,
 }
 
 /// What the benchmarks of one run share.
@@ -177,6 +180,7 @@ async fn measure(cli: &Cli) -> Result<()> {
             Name::Upsert => upsert::measure(&run).await,
             Name::Orders => orders::measure(&run).await,
             Name::Freshness => freshness::measure(&run).await,
+            Name::Shoppers => shoppers::measure(&run).await,
         };
         let section = section.with_context(|| format!("{name:?}"))?;
         let (seconds, load_after) = (began.elapsed().as_secs_f64(), machine::load_average());

@@ -21,3 +21,4 @@ mod search;
 mod shapes;
 mod shop;
 mod shopping;
+mod webhook;
