@@ -1,10 +1,8 @@
 //! `cargo xtask crash` and `cargo xtask mutants`: the proofs that take too long for every test run.
 
-use std::process::Command;
-
 use anyhow::{Result, bail};
 
-/// The mistakes of the store that Lockstep replaces, and the test that each makes fail: name, package, test binary, test.
+/// The mistakes of the store that Lockstep replaces, and the test of `crates/fulfil` that each makes fail.
 const MUTANTS: &[(&str, &str, &str)] = &[
     (
         "buy-again",
@@ -39,7 +37,7 @@ const MUTANTS: &[(&str, &str, &str)] = &[
 ];
 
 /// Aborts the real program at many places; see `docs/purchase.md`.
-pub(crate) fn crash(test: impl FnOnce(&mut Command) -> Result<()>, args: &[String]) -> Result<()> {
+pub(crate) fn crash(args: &[String]) -> Result<()> {
     let (mut runs, mut seed) = ("50".to_owned(), "1".to_owned());
     let mut args = args.iter();
     while let Some(arg) = args.next() {
@@ -58,34 +56,35 @@ pub(crate) fn crash(test: impl FnOnce(&mut Command) -> Result<()>, args: &[Strin
         .args(["test", "--package", "lockstep", "--test", "it", "--", "crash::", "--nocapture"])
         .env("LOCKSTEP_CRASH_RUNS", runs)
         .env("LOCKSTEP_CRASH_SEED", seed);
-    test(&mut cargo)
+    super::with_servers(|test| test(&mut cargo))
 }
 
 /// Puts each mistake in and expects its test to fail; fails when one passes.
-pub(crate) fn mutants(test: impl Fn(&mut Command) -> Result<()>) -> Result<()> {
-    let run = |mutant: Option<&str>, name: &str| {
-        let mut cargo = super::cargo();
-        cargo
-            .args(["test", "--quiet", "--package", "lockstep-fulfil", "--features", "mutants", "--test", "it", "--"])
-            .args(["--exact", name]);
-        if let Some(mutant) = mutant {
-            cargo.env("LOCKSTEP_MUTANT", mutant);
-        }
-        test(&mut cargo)
-    };
-    let mut survivors = Vec::new();
+pub(crate) fn mutants() -> Result<()> {
     let mut lines = Vec::new();
-    for (mutant, what, name) in MUTANTS {
-        run(None, name)?;
-        let found = run(Some(mutant), name).is_err();
-        lines.push(format!(
-            "{} {mutant}: {what}\n         {name}",
-            if found { "found   " } else { "SURVIVED" }
-        ));
-        if !found {
-            survivors.push(*mutant);
+    let mut survivors = Vec::new();
+    super::with_servers(|test| {
+        let run = |mutant: Option<&str>, name: &str| {
+            let mut cargo = super::cargo();
+            cargo
+                .args(["test", "--quiet", "--package", "lockstep-fulfil", "--features", "mutants", "--test", "it", "--"])
+                .args(["--exact", name]);
+            if let Some(mutant) = mutant {
+                cargo.env("LOCKSTEP_MUTANT", mutant);
+            }
+            test(&mut cargo)
+        };
+        for (mutant, what, name) in MUTANTS {
+            run(None, name)?;
+            let found = run(Some(mutant), name).is_err();
+            let word = if found { "found   " } else { "SURVIVED" };
+            lines.push(format!("{word} {mutant}: {what}\n         {name}"));
+            if !found {
+                survivors.push(*mutant);
+            }
         }
-    }
+        Ok(())
+    })?;
     eprintln!("\n{}", lines.join("\n"));
     if !survivors.is_empty() {
         bail!("no test finds {}", survivors.join(", "));

@@ -9,7 +9,9 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::error::ApiError;
-use crate::{games, health, webhook};
+use crate::{
+    account, admin_money, auth, cart, games, health, money, orders, test_payment, user, webhook, wishlist,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -49,7 +51,21 @@ struct Description;
 
 /// The API's description, as `/api/openapi.json` serves it.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    Description::openapi()
+    let mut description = Description::openapi();
+    for more in [
+        auth::Description::openapi(),
+        cart::Description::openapi(),
+        wishlist::Description::openapi(),
+        user::Description::openapi(),
+        account::Description::openapi(),
+        orders::Description::openapi(),
+        money::Description::openapi(),
+        test_payment::Description::openapi(),
+        admin_money::Description::openapi(),
+    ] {
+        description.merge(more);
+    }
+    description
 }
 
 /// This description.

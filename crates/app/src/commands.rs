@@ -1,5 +1,6 @@
 //! The commands besides `serve`: each opens what it needs, does one thing, and says what it did.
 
+pub(crate) mod admin;
 pub(crate) mod doctor;
 pub(crate) mod keys;
 pub(crate) mod migrate;

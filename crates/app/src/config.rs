@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use lockstep_domain::Money;
+use lockstep_domain::{Money, Secret};
 use lockstep_domain::cart::CartLimits;
 use lockstep_domain::price::{PriceBasis, Pricing};
 use lockstep_g2a::{Auth, SecretText};
@@ -133,6 +133,39 @@ pub(crate) struct Settings {
         value_name = "HEX"
     )]
     pub(crate) lockstep_key_secret: Option<String>,
+    /// Stripe's secret key, `sk_…`. Default: the built-in test provider, with which no money moves; none in production
+    #[arg(
+        long,
+        env = "STRIPE_SECRET_KEY",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) stripe_secret_key: Option<String>,
+    /// What Stripe signs its webhooks with, `whsec_…`. A comma list while it is being changed
+    #[arg(
+        long,
+        env = "STRIPE_WEBHOOK_SECRET",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) stripe_webhook_secret: Option<String>,
+    /// Stripe's API. Default: https://api.stripe.com
+    #[arg(long, env = "STRIPE_API_URL", global = true, value_name = "URL")]
+    pub(crate) stripe_api_url: Option<String>,
+    /// What a relay signs payments with that it reports in the old store's form. Default: none may. A comma list rotates
+    #[arg(
+        long,
+        env = "PAYMENT_WEBHOOK_SECRET",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) payment_webhook_secret: Option<String>,
+    /// Where browsers come back to after paying; {id} stands for the top-up. Default: the balance page of the store
+    #[arg(long, env = "PAYMENT_RETURN_URL", global = true, value_name = "URL")]
+    pub(crate) payment_return_url: Option<String>,
     /// Mail server, `smtps://user:password@host:465`. Default: letters are written into the data folder
     #[arg(long, env = "SMTP_URL", hide_env_values = true, global = true, value_name = "URL")]
     pub(crate) smtp_url: Option<String>,
@@ -254,6 +287,9 @@ const SECRET: &[&str] = &[
     "jwt_secret",
     "jwt_refresh_secret",
     "lockstep_key_secret",
+    "stripe_secret_key",
+    "stripe_webhook_secret",
+    "payment_webhook_secret",
     "smtp_url",
 ];
 
@@ -276,6 +312,32 @@ pub(crate) enum Supplier {
     Sandbox,
 }
 
+/// How shoppers pay.
+#[derive(Debug, Clone)]
+pub(crate) struct PaymentSettings {
+    /// Through whom.
+    pub(crate) provider: PaymentProvider,
+    /// What a relay may sign with; none: no relay.
+    pub(crate) relay_secrets: Vec<Secret>,
+    /// Where browsers come back to.
+    pub(crate) return_url: String,
+}
+
+/// Through whom shoppers pay.
+#[derive(Debug, Clone)]
+pub(crate) enum PaymentProvider {
+    /// Stripe, or a server of the same contract.
+    Stripe {
+        api_url: String,
+        secret_key: Secret,
+        webhook_secrets: Vec<Secret>,
+    },
+    /// The built-in one, with which no money moves.
+    Test,
+    /// Nobody: balances cannot be topped up.
+    None,
+}
+
 /// The effective configuration, checked. Has no `Debug` on purpose: it holds secrets.
 #[derive(Clone)]
 pub(crate) struct Config {
@@ -293,6 +355,7 @@ pub(crate) struct Config {
     pub(crate) cors_origins: Vec<String>,
     /// `JWT_SECRET`, `JWT_REFRESH_SECRET` and `LOCKSTEP_KEY_SECRET`, where given.
     pub(crate) secrets: (Option<String>, Option<String>, Option<String>),
+    pub(crate) payments: PaymentSettings,
     pub(crate) smtp_url: Option<String>,
     pub(crate) mail_from: String,
     pub(crate) shop_name: String,
@@ -391,14 +454,16 @@ impl Config {
             bail!("LOCKSTEP_CART_MAX_COPIES has to be 1 to 10000, and LOCKSTEP_CART_MAX_LINES 1 to 1000");
         }
         let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{bind}"));
+        let public_url = public_url.trim_end_matches('/').to_owned();
         let config = Self {
+            payments: payments(settings, production, &public_url)?,
             production,
             database_url: settings.database_url.clone(),
             redis_url: settings.redis_url.clone(),
             redis_prefix: settings.redis_prefix.clone().unwrap_or_default(),
             bind,
             data_dir: settings.data_dir.clone().unwrap_or_else(|| "data".into()).into(),
-            public_url: public_url.trim_end_matches('/').to_owned(),
+            public_url,
             pg_bin: settings.pg_bin.clone().map(PathBuf::from),
             supplier: supplier(settings)?,
             rate_per_minute,
@@ -447,6 +512,44 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+fn payments(settings: &Settings, production: bool, public_url: &str) -> Result<PaymentSettings> {
+    let secrets = |list: &Option<String>| -> Vec<Secret> {
+        list.iter()
+            .flat_map(|list| list.split(','))
+            .map(str::trim)
+            .filter(|secret| !secret.is_empty())
+            .map(Secret::new)
+            .collect()
+    };
+    let webhook_secrets = secrets(&settings.stripe_webhook_secret);
+    let provider = match &settings.stripe_secret_key {
+        Some(_) if webhook_secrets.is_empty() => {
+            bail!(
+                "STRIPE_SECRET_KEY is set and STRIPE_WEBHOOK_SECRET is not; nothing that Stripe says could be believed"
+            )
+        }
+        Some(key) => PaymentProvider::Stripe {
+            api_url: settings
+                .stripe_api_url
+                .clone()
+                .unwrap_or_else(|| "https://api.stripe.com".into()),
+            secret_key: Secret::new(key.clone()),
+            webhook_secrets,
+        },
+        // Money that does not move buys nothing in production.
+        None if production => PaymentProvider::None,
+        None => PaymentProvider::Test,
+    };
+    Ok(PaymentSettings {
+        provider,
+        relay_secrets: secrets(&settings.payment_webhook_secret),
+        return_url: settings
+            .payment_return_url
+            .clone()
+            .unwrap_or_else(|| format!("{public_url}/account/balance?topUp={{id}}")),
+    })
 }
 
 fn demand_what_production_needs(settings: &Settings) -> Result<()> {
@@ -682,9 +785,35 @@ mod tests {
     }
 
     #[test]
+    fn shoppers_pay_through_stripe_the_test_provider_or_nobody() {
+        let with = |env: Option<&str>, key: Option<&str>, webhook: Option<&str>| Settings {
+            lockstep_env: env.map(str::to_owned),
+            stripe_secret_key: key.map(str::to_owned),
+            stripe_webhook_secret: webhook.map(str::to_owned),
+            ..Settings::default()
+        };
+        let config = resolve(&with(None, None, None)).unwrap();
+        assert!(matches!(config.payments.provider, PaymentProvider::Test));
+        assert_eq!(
+            config.payments.return_url,
+            "http://127.0.0.1:8080/account/balance?topUp={id}"
+        );
+        let config = resolve(&with(None, Some("sk_test_1"), Some("whsec_1, whsec_2"))).unwrap();
+        assert!(
+            matches!(config.payments.provider, PaymentProvider::Stripe { webhook_secrets, .. } if webhook_secrets.len() == 2)
+        );
+        assert!(refused(&with(None, Some("sk_test_1"), None)).contains("STRIPE_WEBHOOK_SECRET"));
+        let production = payments(&with(Some("production"), None, None), true, "https://shop.example").unwrap();
+        assert!(matches!(production.provider, PaymentProvider::None));
+    }
+
+    #[test]
     fn secrets_are_masked() {
         let settings = Settings {
             database_url: Some("postgres://u:hunter2@h/d".into()),
+            stripe_secret_key: Some("sk_hunter2".into()),
+            stripe_webhook_secret: Some("whsec_hunter2".into()),
+            payment_webhook_secret: Some("hunter2".into()),
             ..Settings::default()
         };
         let config = resolve(&settings).unwrap();

@@ -1,26 +1,28 @@
 //! `lockstep serve` and its halves `web` and `worker`: opens everything in order, runs until told to stop, and closes
 //! everything in the opposite order.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use chrono::Utc;
 use lockstep_api::{ApiState, SupplierState, SupplierStatus};
-use lockstep_auth::Auth;
+use lockstep_auth::{Auth, Keys};
 use lockstep_cache::Cache;
-use lockstep_domain::secret::Secret;
+use lockstep_domain::Secret;
 use lockstep_fulfil::Fulfilment;
 use lockstep_mail::{Delivery, Letterhead, Postman};
+use lockstep_payments::{Limits, Payments, Provider, Relay, Stripe, StripeConfig, TestProvider};
 use lockstep_shop::Shop;
 use lockstep_store::{Store, StoreError};
-use lockstep_web::{Supply, WebState};
+use lockstep_web::Supply;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Supplier as ConfiguredSupplier};
+use crate::config::{Config, PaymentProvider, Supplier as ConfiguredSupplier};
 use crate::database::{Database, Use};
 use crate::commands::reconcile::spool_folder;
 use crate::secrets::Secrets;
@@ -41,6 +43,10 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A key that is being read gets so long beyond that.
 const LAST_KEY: Duration = Duration::from_secs(45);
+/// A payment provider that takes longer is told to the shopper as unavailable, before the request itself runs out.
+const PROVIDER_TIMEOUT: Duration = Duration::from_secs(7);
+/// About how much of the data folder small pictures may take.
+const PICTURE_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// How often what has run out is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_mins(5);
@@ -84,6 +90,12 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
     let secrets = Secrets::open(config)?;
     let keys = secrets.keys.clone();
     let shop = open_shop(config, secrets, &database.store, &cache)?;
+    // Whoever watches an order would keep the store from closing.
+    let watched = (shop.clone(), stop.clone());
+    tokio::spawn(async move {
+        watched.1.cancelled().await;
+        watched.0.close();
+    });
 
     let tasks = TaskTracker::new();
     // Buying ends by itself at the next place where it can rest; a key that is being read is never cut.
@@ -114,6 +126,8 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
         .with_context(|| format!("cannot use the spool for keys in {}", spool_folder(config).display()))?;
         let until = stop.clone();
         buying.spawn(async move { fulfilment.run(until).await });
+        let (payments, until) = (shop.payments().clone(), stop.clone());
+        tasks.spawn(async move { payments.run(until).await });
         let postman = Postman::new(database.store.clone(), delivery(config)?, letterhead(config));
         let until = stop.clone();
         tasks.spawn(async move { postman.run(until).await });
@@ -146,18 +160,30 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
             metrics: Arc::new(move || metrics.render()),
             supplier: supplier_state,
         });
-        let web = lockstep_web::router(WebState {
+        let web = lockstep_web::router(lockstep_web::Parts {
             cache: cache.clone(),
             shop,
             supply,
-            sandbox: is_sandbox,
+            settings: lockstep_web::Settings {
+                production: config.production,
+                shop_name: config.shop_name.clone(),
+                public_url: config.public_url.clone(),
+                sandbox: is_sandbox,
+                pictures: lockstep_web::PictureSettings {
+                    folder: config.data_dir.join("pictures"),
+                    most_bytes: PICTURE_BYTES,
+                    trusts_private_addresses: false,
+                },
+                trusted_proxies: config.trusted_proxies,
+            },
         });
         tracing::info!(
             "the store is open at {} (API: {}/api/docs/)",
             config.public_url,
             config.public_url
         );
-        let serving = axum::serve(listener, api.merge(web)).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let service = api.merge(web).into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
         // A connection that stays open must not keep the store from closing.
         let deadline = async {
             stop.cancelled().await;
@@ -194,10 +220,13 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
     Ok(())
 }
 
-/// The use cases of shoppers over this database.
-fn open_shop(config: &Config, secrets: Secrets, store: &Store, cache: &Cache) -> Result<Shop> {
-    let keys = secrets.keys.clone();
-    let auth = Auth::start(
+/// Accounts over this database.
+pub(crate) fn open_auth(config: &Config, store: &Store) -> Result<Auth> {
+    auth_with(config, store, Secrets::open(config)?)
+}
+
+fn auth_with(config: &Config, store: &Store, secrets: Secrets) -> Result<Auth> {
+    Auth::start(
         store.clone(),
         lockstep_auth::Settings {
             limits: config.rate_limits,
@@ -207,14 +236,63 @@ fn open_shop(config: &Config, secrets: Secrets, store: &Store, cache: &Cache) ->
             ..lockstep_auth::Settings::new(secrets.tokens, secrets.keys)
         },
     )
-    .context("password hashing")?;
+    .context("password hashing")
+}
+
+/// The use cases of shoppers over this database.
+fn open_shop(config: &Config, secrets: Secrets, store: &Store, cache: &Cache) -> Result<Shop> {
+    let keys = secrets.keys.clone();
+    let payments = payments(config, store, &keys)?;
+    let auth = auth_with(config, store, secrets)?;
     Ok(Shop::new(lockstep_shop::Parts {
         store: store.clone(),
         cache: cache.clone(),
         auth,
         keys,
+        payments,
         cart_limits: config.cart_limits,
     }))
+}
+
+/// How shoppers pay.
+fn payments(config: &Config, store: &Store, keys: &Keys) -> Result<Payments> {
+    let settings = &config.payments;
+    let provider: Option<Box<dyn Provider>> = match &settings.provider {
+        PaymentProvider::Stripe {
+            api_url,
+            secret_key,
+            webhook_secrets,
+        } => Some(Box::new(Stripe::new(StripeConfig {
+            api_url: api_url.clone(),
+            secret_key: secret_key.clone(),
+            webhook_secrets: webhook_secrets.clone(),
+            product: format!("Balance at {}", config.shop_name),
+            return_url: settings.return_url.clone(),
+            timeout: PROVIDER_TIMEOUT,
+        })?)),
+        PaymentProvider::Test => {
+            tracing::warn!("no payment provider is configured: top-ups are paid on a test page, no money moves");
+            // All processes of a store have the same key, and so the same secret.
+            let secret = keys
+                .hash("payments.test", &[])
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>();
+            Some(Box::new(TestProvider::new(
+                Secret::new(secret),
+                format!("{}/api/payment/test", config.public_url),
+                settings.return_url.clone(),
+            )))
+        }
+        PaymentProvider::None => {
+            tracing::warn!("no payment provider is configured: nobody can top up; set STRIPE_SECRET_KEY");
+            None
+        }
+    };
+    let relay = (!settings.relay_secrets.is_empty()).then(|| Relay {
+        secrets: settings.relay_secrets.clone(),
+    });
+    Ok(Payments::new(store.clone(), provider, relay, Limits::default()))
 }
 
 /// Where letters go: to the mail server, or into the data folder.

@@ -58,6 +58,8 @@ typed_id! {
     ShopperId,
     /// A log-in of a user (`user_sessions.id`).
     SessionId,
+    /// An intent to top up a balance (`top_ups.id`).
+    TopUpId,
     /// One run of the synchronisation (`sync_runs.id`).
     SyncRunId,
 }

@@ -39,6 +39,26 @@ pub enum Letter {
         /// How long the link is good for, in minutes.
         minutes: u32,
     },
+    /// An order was placed and paid for.
+    OrderReceived {
+        /// How the person wants to be called.
+        nickname: String,
+        /// The order, `orders.id`.
+        order: String,
+        /// What was paid, EUR.
+        total: Money,
+        /// What was ordered, one line a game.
+        lines: Vec<OrderedLine>,
+    },
+    /// Money arrived on the balance.
+    TopUp {
+        /// How the person wants to be called.
+        nickname: String,
+        /// What arrived, EUR.
+        amount: Money,
+        /// The balance afterwards, EUR.
+        balance: Money,
+    },
     /// The password was changed.
     PasswordChanged {
         /// How the person wants to be called.
@@ -85,6 +105,15 @@ pub struct DeliveredCopy {
     pub key: Option<Secret>,
 }
 
+/// A line of [`Letter::OrderReceived`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderedLine {
+    /// Title of the game.
+    pub title: String,
+    /// Copies.
+    pub quantity: u32,
+}
+
 impl Letter {
     /// The name under which the queue keeps it.
     pub const fn kind(&self) -> &'static str {
@@ -92,6 +121,8 @@ impl Letter {
             Self::Welcome { .. } => "welcome",
             Self::Verification { .. } => "verification",
             Self::Reset { .. } => "reset",
+            Self::OrderReceived { .. } => "order-received",
+            Self::TopUp { .. } => "top-up",
             Self::PasswordChanged { .. } => "password-changed",
             Self::NewDevice { .. } => "new-device",
             Self::KeysReady { .. } => "keys-ready",

@@ -46,6 +46,8 @@ pub fn write(letter: &Letter, head: &Letterhead) -> Result<Written, askama::Erro
         Letter::Welcome { .. } => format!("Welcome to {}", head.shop),
         Letter::Verification { .. } => format!("Your verification code for {}", head.shop),
         Letter::Reset { .. } => format!("Set a new password for {}", head.shop),
+        Letter::OrderReceived { .. } => format!("Your order at {}", head.shop),
+        Letter::TopUp { amount, .. } => format!("{amount} EUR were added to your balance at {}", head.shop),
         Letter::PasswordChanged { .. } => format!("Your password for {} was changed", head.shop),
         Letter::NewDevice { .. } => format!("New log-in to {}", head.shop),
         Letter::KeysReady { copies, .. } if copies.len() == 1 => format!("Your key from {}", head.shop),
@@ -67,7 +69,7 @@ pub fn write(letter: &Letter, head: &Letterhead) -> Result<Written, askama::Erro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_domain::letter::DeliveredCopy;
+    use lockstep_domain::letter::{DeliveredCopy, OrderedLine};
     use lockstep_domain::secret::Secret;
 
     fn head() -> Letterhead {
@@ -104,6 +106,26 @@ mod tests {
                     minutes: 30,
                 },
                 vec!["https://shop.example/reset-password?token=abc123", "30 minutes"],
+            ),
+            (
+                Letter::OrderReceived {
+                    nickname: nickname.clone(),
+                    order: "0197".into(),
+                    total: "30.25".parse().unwrap(),
+                    lines: vec![OrderedLine {
+                        title: "Half-Life".into(),
+                        quantity: 3,
+                    }],
+                },
+                vec!["30.25", "3", "Half-Life", "https://shop.example/orders/0197"],
+            ),
+            (
+                Letter::TopUp {
+                    nickname: nickname.clone(),
+                    amount: "25".parse().unwrap(),
+                    balance: "31.50".parse().unwrap(),
+                },
+                vec!["25.00", "31.50"],
             ),
             (
                 Letter::PasswordChanged {

@@ -1,35 +1,103 @@
-//! Files that pages refer to, from the binary.
+//! Files that pages refer to, from the binary: one stylesheet, a few modules, icons.
+//!
+//! Each has a name that changes with its contents, so browsers keep it for ever; its compressed form is made once.
 
+use std::io::Write as _;
 use std::sync::LazyLock;
 
 use axum::extract::Path;
-use axum::http::{StatusCode, header};
+use axum::http::header::{self, HeaderMap};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
-const STYLESHEET: &str = include_str!("../assets/site.css");
-const ICON: &str = include_str!("../assets/icon.svg");
+use crate::error::PageError;
+use crate::visit::takes_gzip;
 
-/// Address of the stylesheet; it changes with its contents, so it may be kept for ever.
-pub(crate) static STYLESHEET_ADDRESS: LazyLock<String> =
-    LazyLock::new(|| format!("/assets/site.{:016x}.css", digest(STYLESHEET)));
+/// Name, type and contents of every file.
+macro_rules! files {
+    ($($name:literal: $kind:literal),+ $(,)?) => {
+        &[$(($name, $kind, include_bytes!(concat!("../assets/", $name)).as_slice())),+]
+    };
+}
+
+const FILES: &[(&str, &str, &[u8])] = files! {
+    "site.css": "text/css; charset=utf-8",
+    "site.js": "text/javascript; charset=utf-8",
+    "catalogue.js": "text/javascript; charset=utf-8",
+    "game.js": "text/javascript; charset=utf-8",
+    "recent.js": "text/javascript; charset=utf-8",
+    "cart.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+};
+
+/// For ever, as its name changes with its contents.
+pub(crate) const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+
+struct Asset {
+    name: &'static str,
+    /// `/assets/site.0123456789abcdef.css`
+    address: String,
+    kind: HeaderValue,
+    body: Bytes,
+    gzip: Option<Bytes>,
+}
+
+static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
+    FILES
+        .iter()
+        .map(|&(name, kind, body)| {
+            let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+            Asset {
+                name,
+                address: format!("/assets/{stem}.{:016x}.{extension}", digest(body)),
+                kind: HeaderValue::from_static(kind),
+                body: Bytes::from_static(body),
+                gzip: compressed(body),
+            }
+        })
+        .collect()
+});
+
+/// The address of a file in `assets/`. A name that does not exist is a mistake in a template, which a test finds.
+pub(crate) fn address(name: &str) -> &'static str {
+    ASSETS
+        .iter()
+        .find(|asset| asset.name == name)
+        .map_or("/assets/none", |asset| asset.address.as_str())
+}
 
 /// `GET /assets/{file}`
-pub(crate) async fn asset(Path(file): Path<String>) -> Response {
-    let (body, kind, keep) = match file.as_str() {
-        "icon.svg" => (ICON, "image/svg+xml", "public, max-age=86400"),
-        _ if STYLESHEET_ADDRESS.ends_with(&format!("/{file}")) => (
-            STYLESHEET,
-            "text/css; charset=utf-8",
-            "public, max-age=31536000, immutable",
-        ),
-        _ => return (StatusCode::NOT_FOUND, "no such file").into_response(),
-    };
-    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, keep)], body).into_response()
+pub(crate) async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Result<Response, PageError> {
+    let asset = ASSETS
+        .iter()
+        .find(|asset| asset.address.strip_prefix("/assets/") == Some(file.as_str()))
+        .ok_or(PageError::NotFound)?;
+    let packed = if takes_gzip(&headers) { asset.gzip.clone() } else { None };
+    let mut response = (StatusCode::OK, packed.clone().unwrap_or_else(|| asset.body.clone())).into_response();
+    let answered = response.headers_mut();
+    answered.insert(header::CONTENT_TYPE, asset.kind.clone());
+    answered.insert(header::CACHE_CONTROL, FOR_EVER);
+    answered.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if packed.is_some() {
+        answered.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Ok(response)
+}
+
+/// `body` in gzip, if that is smaller.
+pub(crate) fn compressed(body: &[u8]) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 3), Compression::new(6));
+    encoder.write_all(body).ok()?;
+    let packed = encoder.finish().ok()?;
+    (packed.len() < body.len()).then(|| packed.into())
 }
 
 /// FNV-1a: tells versions of a file apart, nothing more.
-fn digest(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+fn digest(body: &[u8]) -> u64 {
+    body.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }

@@ -1,29 +1,47 @@
 //! What people see: server-rendered pages that read through the same cache and the same answers as the API.
 //!
-//! Every page works without scripts, loads one stylesheet and nothing from elsewhere. Assets lie in the binary under
-//! names that change with their contents, so browsers may keep them for ever.
+//! `people → [edge → page] → shelf of finished pages → cache → store`
+//!
+//! Every page works without scripts, loads one stylesheet and nothing from elsewhere. Pages that show nothing personal
+//! are made once and served as they are (`page`); the header's personal part comes in a fragment of its own. Texts stand
+//! in `messages/`, templates in `templates/`, stylesheet and modules in `assets/`; all of it lies in the binary.
 
+mod answers;
 mod assets;
+mod cards;
 mod covers;
-mod index;
+mod edge;
+mod error;
+mod format;
+mod forms;
+mod frame;
+mod i18n;
+mod page;
+mod pages;
+mod pictures;
+mod safe_html;
+mod seo;
+mod titles;
+mod session;
+mod visit;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::routing::get;
+use axum::middleware;
+use axum::response::IntoResponse as _;
+use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 use lockstep_cache::Cache;
 use lockstep_shop::Shop;
 use tokio::sync::watch;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::timeout::TimeoutLayer;
+use tower_http::csrf::{CsrfLayer, ProtectionError};
 
-/// The longest that making a page may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+use error::PageError;
+use page::Shelf;
+pub use pictures::PictureSettings;
+use pictures::Proxy;
 
 /// What the shop knows of its supplier, for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,7 +53,7 @@ pub struct Supply {
 }
 
 /// How far a synchronisation has got.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Progress {
     /// Products read so far.
     pub seen: u64,
@@ -45,47 +63,82 @@ pub struct Progress {
     pub pages_total: Option<u64>,
 }
 
-/// What pages need.
+/// What an operator may set about the pages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// In production browsers are told to stay with HTTPS, and the style page is not served.
+    pub production: bool,
+    /// The shop's name.
+    pub shop_name: String,
+    /// Where people reach the shop, scheme and host without a slash at the end.
+    pub public_url: String,
+    /// Goods come from the built-in sandbox; every page says so.
+    pub sandbox: bool,
+    /// Where pictures are kept.
+    pub pictures: PictureSettings,
+    /// How many of our own proxies stand in front; so many entries of `X-Forwarded-For` are believed.
+    pub trusted_proxies: usize,
+}
+
+/// What pages are made from.
 #[derive(Debug, Clone)]
-pub struct WebState {
+pub struct Parts {
     /// The way to every answer.
     pub cache: Cache,
     /// What a shopper does.
     pub shop: Shop,
     /// Kept up to date by whoever runs the store.
     pub supply: watch::Receiver<Supply>,
-    /// Whether goods come from the built-in sandbox; every page says so.
-    pub sandbox: bool,
+    /// Settings.
+    pub settings: Settings,
+}
+
+/// What handlers share.
+pub(crate) struct WebState {
+    pub(crate) cache: Cache,
+    pub(crate) shop: Shop,
+    pub(crate) supply: watch::Receiver<Supply>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) shelf: Shelf,
+    pub(crate) pictures: Proxy,
 }
 
 /// The pages.
-pub fn router(state: WebState) -> Router {
+pub fn router(parts: Parts) -> Router {
+    let mut settings = parts.settings;
+    settings
+        .public_url
+        .truncate(settings.public_url.trim_end_matches('/').len());
+    let state = Arc::new(WebState {
+        pictures: Proxy::new(&settings.pictures),
+        cache: parts.cache,
+        shop: parts.shop,
+        supply: parts.supply,
+        settings: Arc::new(settings),
+        shelf: Shelf::default(),
+    });
+    let own = pages::own_routes().layer(middleware::from_fn_with_state(Arc::clone(&state), session::arrive));
     Router::new()
-        .route("/", get(index::index))
+        .merge(own)
+        .route("/", get(pages::home::home))
+        .route("/games", get(pages::catalogue::catalogue))
+        .route("/game/{slug}", get(pages::game::game))
+        .route("/preorders", get(pages::preorders::preorders))
+        .route("/fragments/recent", get(pages::recent::fragment))
+        .route("/sitemap.xml", get(seo::sitemap))
+        .route("/sitemap/{file}", get(seo::sitemap_part))
+        .route("/robots.txt", get(seo::robots))
+        .route("/site.webmanifest", get(seo::manifest))
+        .route("/style", get(pages::style::style))
+        .route("/preferences", post(pages::preferences::set))
+        .route("/images/{game}/{place}/{file}", get(pictures::proxy::picture))
         .route("/covers/{file}", get(covers::cover))
         .route("/assets/{file}", get(assets::asset))
-        .fallback(index::nothing_here)
+        .method_not_allowed_fallback(error::wrong_method)
+        .fallback(error::nothing_here)
+        // A form counts only when one of our own pages sent it: browsers say so themselves (Sec-Fetch-Site, Origin).
+        .layer(CsrfLayer::new().with_rejection_response(|_why: ProtectionError| PageError::Forbidden.into_response()))
         .layer(CompressionLayer::new())
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::SERVICE_UNAVAILABLE,
-            PATIENCE,
-        ))
-        .layer(CatchPanicLayer::custom(index::after_a_panic))
-        .layer(middleware::from_fn(protect))
-        .with_state(Arc::new(state))
-}
-
-/// Pages run no scripts and load nothing from elsewhere but pictures.
-async fn protect(request: axum::extract::Request, next: Next) -> axum::response::Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(
-        "default-src 'none'; style-src 'self'; img-src 'self' https: data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    ));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("strict-origin-when-cross-origin"),
-    );
-    response
+        .layer(middleware::from_fn_with_state(Arc::clone(&state), edge::edge))
+        .with_state(state)
 }

@@ -39,6 +39,7 @@ async fn every_rule_of_the_schema_is_tried() {
         crate::rules_promo_codes::RULES,
         crate::rules_orders::RULES,
         crate::rules_money::RULES,
+        crate::rules_payments::RULES,
         crate::rules_keys::RULES,
         crate::rules_sync::RULES,
         crate::rules_fulfilment::RULES,
@@ -65,6 +66,7 @@ async fn the_relationships_are_the_seeds() {
     .await
     .unwrap();
     let mut expected = [
+        "audit_log(admin_id) -> users: forbids",
         "cart_items(game_id) -> games: goes along",
         "cart_items(user_id) -> shoppers: goes along",
         "game_categories(category_id) -> categories: goes along",
@@ -91,7 +93,10 @@ async fn the_relationships_are_the_seeds() {
         "order_units(order_item_id, order_id, game_id) -> order_items: goes along",
         "orders(promo_code) -> promo_codes: forbids",
         "orders(user_id) -> users: forbids",
+        "payment_events(top_up_id) -> top_ups: forbids",
         "sync_seen(run_id) -> sync_runs: goes along",
+        "top_ups(transaction_id) -> transactions: forbids",
+        "top_ups(user_id) -> users: forbids",
         "transactions(order_id, user_id) -> orders: forbids",
         "transactions(user_id) -> users: forbids",
         "user_sessions(user_id) -> users: goes along",

@@ -1,0 +1,121 @@
+// What every page gains from scripts: the personal part of the header, a theme without a reload, suggestions while
+// typing, and ages that go on counting. Every one of them stands on HTML that works without it.
+
+const language = document.documentElement.lang;
+
+// The header's personal part: the page itself is the same for everybody.
+const me = document.querySelector("[data-me]");
+export async function refreshMe() {
+  const answer = await fetch("/fragments/me", { headers: { accept: "text/html" } }).catch(() => null);
+  if (!me || !answer?.ok) return;
+  const fragment = new DOMParser().parseFromString(await answer.text(), "text/html");
+  me.replaceChildren(...fragment.body.childNodes);
+}
+refreshMe();
+document.addEventListener("lockstep:me", refreshMe);
+addEventListener("pageshow", (event) => event.persisted && refreshMe());
+
+// Light and dark at once; the form's cookie makes it last.
+document.querySelector("[data-themes]")?.addEventListener("submit", (event) => {
+  const theme = event.submitter?.value;
+  if (!theme) return;
+  event.preventDefault();
+  document.documentElement.dataset.theme = theme;
+  document.cookie = `theme=${theme}; Path=/; Max-Age=31536000; SameSite=Lax`;
+  for (const button of event.target.querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", String(button.value === theme));
+  }
+});
+
+// Ages: "3 minutes ago" while the page stays open.
+const relative = new Intl.RelativeTimeFormat(language, { numeric: "always" });
+function age() {
+  for (const time of document.querySelectorAll("time[data-ago]")) {
+    const minutes = Math.floor((Date.now() - Date.parse(time.dateTime)) / 60000);
+    if (!(minutes >= 1)) continue;
+    time.textContent =
+      minutes < 60 ? relative.format(-minutes, "minute")
+      : minutes < 2880 ? relative.format(-Math.floor(minutes / 60), "hour")
+      : relative.format(-Math.floor(minutes / 1440), "day");
+  }
+}
+setInterval(age, 60000);
+
+// Suggestions: a combobox with a listbox, as the ARIA practices describe it.
+for (const form of document.querySelectorAll("form[data-suggest]")) suggest(form);
+function suggest(form) {
+  const input = form.querySelector("input[type=search]");
+  const list = document.createElement("ul");
+  list.id = `${input.id}-list`;
+  list.className = "suggestions";
+  list.setAttribute("role", "listbox");
+  list.setAttribute("aria-label", input.labels[0]?.textContent ?? "");
+  list.hidden = true;
+  form.append(list);
+  for (const [name, value] of [["role", "combobox"], ["aria-autocomplete", "list"], ["aria-controls", list.id], ["aria-expanded", "false"]]) {
+    input.setAttribute(name, value);
+  }
+  let found = [], at = -1, asked = "", timer, running;
+  const show = (open) => {
+    list.hidden = !open;
+    input.setAttribute("aria-expanded", String(open));
+    if (!open) select(-1);
+  };
+  const select = (next) => {
+    at = next;
+    [...list.children].forEach((option, i) => option.setAttribute("aria-selected", String(i === at)));
+    const option = list.children[at];
+    if (option) {
+      input.setAttribute("aria-activedescendant", option.id);
+      option.scrollIntoView({ block: "nearest" });
+    } else input.removeAttribute("aria-activedescendant");
+  };
+  const go = (i) => { location.href = `/game/${encodeURIComponent(found[i].slug)}`; };
+  const draw = () => {
+    list.replaceChildren(...found.map((game, i) => {
+      const option = document.createElement("li");
+      option.id = `${list.id}-${i}`;
+      option.setAttribute("role", "option");
+      const image = document.createElement("img");
+      image.src = game.image.startsWith("/covers/") ? game.image : `/images/${game.id}/0/160.webp`;
+      image.alt = "";
+      image.width = 34;
+      image.height = 45;
+      const title = document.createElement("span");
+      title.textContent = game.title;
+      option.append(image, title);
+      option.addEventListener("mousedown", (event) => { event.preventDefault(); go(i); });
+      return option;
+    }));
+    show(found.length > 0 && document.activeElement === input);
+  };
+  const ask = async () => {
+    const text = input.value.trim();
+    if (text === asked) return;
+    asked = text;
+    running?.abort();
+    if (text.length < 2) { found = []; draw(); return; }
+    running = new AbortController();
+    try {
+      const answer = await fetch(`/api/games/autocomplete?limit=8&q=${encodeURIComponent(text)}`, { signal: running.signal });
+      if (!answer.ok) return;
+      const { data } = await answer.json();
+      if (text === asked) { found = data; draw(); }
+    } catch { /* Another key was pressed, or the network is away: the form still searches. */ }
+  };
+  input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(ask, 120); });
+  input.addEventListener("blur", () => show(false));
+  input.addEventListener("focus", () => found.length && input.value.trim() === asked && show(true));
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !list.hidden) { show(false); event.preventDefault(); }
+    if (list.hidden || found.length === 0) return;
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      event.preventDefault();
+      const step = event.key === "ArrowDown" ? 1 : -1;
+      select((at + 1 + step + found.length + 1) % (found.length + 1) - 1);
+    } else if (event.key === "Enter" && at >= 0) {
+      event.preventDefault();
+      go(at);
+    }
+  });
+}

@@ -1,0 +1,146 @@
+//! A game as lists show it. [`Tile`] is what is cached of it, without the long texts that no list shows; [`Card`] is the
+//! tile in the reader's language, for `components/card.html`.
+
+use chrono::{DateTime, Utc};
+use lockstep_domain::catalogue::{Game, iso_millis};
+use lockstep_domain::{GameId, Money};
+use serde::{Deserialize, Serialize};
+
+use crate::i18n::Language;
+use crate::pictures::Picture;
+use crate::{format, titles};
+
+/// A game, short.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Tile {
+    pub(crate) id: GameId,
+    pub(crate) slug: String,
+    pub(crate) title: String,
+    pub(crate) about: Option<String>,
+    pub(crate) image: String,
+    pub(crate) service: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) price: Money,
+    pub(crate) original: Option<Money>,
+    pub(crate) discount: Option<i32>,
+    pub(crate) in_stock: bool,
+    pub(crate) is_preorder: bool,
+    #[serde(with = "iso_millis")]
+    pub(crate) release: DateTime<Utc>,
+    pub(crate) release_known: bool,
+}
+
+impl From<Game> for Tile {
+    fn from(game: Game) -> Self {
+        Self {
+            id: game.id,
+            slug: game.slug,
+            title: game.title,
+            about: game.short_description,
+            image: game.image,
+            service: game.activation_service,
+            region: game.region,
+            price: game.price,
+            original: game.original_price,
+            discount: game.discount,
+            in_stock: game.in_stock,
+            is_preorder: game.is_preorder,
+            release: game.release_date,
+            release_known: game.release_date_known,
+        }
+    }
+}
+
+/// A game as `components/card.html` shows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Card {
+    pub(crate) slug: String,
+    pub(crate) title: String,
+    pub(crate) picture: Picture,
+    /// `Steam · Europe`
+    pub(crate) place: String,
+    pub(crate) price: String,
+    pub(crate) original: Option<String>,
+    pub(crate) discount: i32,
+    /// Cannot be bought at the moment.
+    pub(crate) is_out: bool,
+    /// A word on the cover: sold out, preorder.
+    pub(crate) tag: Option<(&'static str, &'static str)>,
+    /// A word under the price: when it comes out.
+    pub(crate) state: Option<String>,
+}
+
+impl Card {
+    pub(crate) fn new(words: Language, tile: &Tile) -> Self {
+        let place = [
+            tile.service.clone(),
+            tile.region.as_deref().map(|region| region_name(words, region)),
+        ];
+        Self {
+            slug: tile.slug.clone(),
+            title: titles::own(&tile.title, tile.region.as_deref()).to_owned(),
+            picture: Picture::cover(tile.id, &tile.slug, &tile.image),
+            place: place.into_iter().flatten().collect::<Vec<_>>().join(" · "),
+            price: format::price(words, tile.price),
+            original: tile.original.map(|price| format::price(words, price)),
+            discount: tile.discount.unwrap_or(0),
+            is_out: !tile.in_stock,
+            tag: match (tile.in_stock, tile.is_preorder) {
+                (_, true) => Some(("warn", words.text("card.preorder"))),
+                (false, false) => Some(("", words.text("card.out"))),
+                (true, false) => None,
+            },
+            state: (tile.is_preorder && tile.release_known)
+                .then(|| words.with("card.released", format::date(words, tile.release))),
+        }
+    }
+
+    /// Cards of tiles.
+    pub(crate) fn all(words: Language, tiles: &[Tile]) -> Vec<Self> {
+        tiles.iter().map(|tile| Self::new(words, tile)).collect()
+    }
+}
+
+/// A region as the reader calls it: those that G2A sells most for are known, any other keeps its own name.
+pub(crate) fn region_name(words: Language, region: &str) -> String {
+    let key: String = region
+        .to_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .collect();
+    words
+        .find(&format!("region.{key}"))
+        .map_or_else(|| title_case(region), str::to_owned)
+}
+
+/// `NORTH AMERICA` as `North America`; what is not shouted stays.
+fn title_case(text: &str) -> String {
+    if text.chars().any(char::is_lowercase) || text.chars().count() <= 3 {
+        return text.to_owned();
+    }
+    text.split(' ')
+        .map(|word| {
+            let mut letters = word.chars();
+            letters.next().map_or_else(String::new, |first| {
+                first
+                    .to_uppercase()
+                    .chain(letters.flat_map(char::to_lowercase))
+                    .collect()
+            })
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_are_called_as_the_reader_calls_them() {
+        assert_eq!(region_name(Language::English, "GLOBAL"), "Worldwide");
+        assert_eq!(region_name(Language::German, "EUROPE"), "Europa");
+        assert_eq!(region_name(Language::German, "SOUTH ATLANTIS"), "South Atlantis");
+        assert_eq!(region_name(Language::English, "USA"), "USA");
+    }
+}

@@ -1,0 +1,199 @@
+//! Why there is no page, and the page that says so.
+//!
+//! A handler returns a [`PageError`]; the edge, which knows the reader's language and theme, makes the page of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use lockstep_auth::AuthError;
+use lockstep_cache::ReadError;
+use lockstep_shop::ShopError;
+use lockstep_store::StoreError;
+use lockstep_store::guests::ShopperError;
+
+use crate::WebState;
+use crate::frame::Frame;
+use crate::page;
+use crate::visit::Visit;
+
+/// Why there is no page.
+#[derive(Debug, Clone)]
+pub(crate) enum PageError {
+    /// The address names nothing.
+    NotFound,
+    /// The address or the form makes no sense.
+    BadRequest,
+    /// Another site sent the form, or the reader may not do this.
+    Forbidden,
+    /// Not in this way.
+    WrongMethod,
+    /// Too often; after this time again.
+    TooMany(Duration),
+    /// The database does not answer, or too late.
+    Offline,
+    /// A mistake of ours; it has been logged.
+    Internal,
+}
+
+impl PageError {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Offline => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for PageError {
+    /// A bare status that carries the reason; the edge turns it into a page.
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<ReadError> for PageError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Unavailable => Self::Offline,
+            ReadError::Load(error) => Self::from_store(&error),
+        }
+    }
+}
+
+impl From<StoreError> for PageError {
+    fn from(error: StoreError) -> Self {
+        Self::from_store(&Arc::new(error))
+    }
+}
+
+impl PageError {
+    fn from_store(error: &Arc<StoreError>) -> Self {
+        if matches!(**error, StoreError::Unavailable(_)) {
+            return Self::Offline;
+        }
+        tracing::error!(error = &**error as &dyn std::error::Error, "a page could not be made");
+        Self::Internal
+    }
+}
+
+impl From<ShopError> for PageError {
+    fn from(error: ShopError) -> Self {
+        match error {
+            ShopError::Refused(error) => error.into(),
+            ShopError::Read(error) => error.into(),
+            ShopError::Unreadable(error) => error.into(),
+            ShopError::NotFound(_) => Self::NotFound,
+            ShopError::Busy => Self::Offline,
+            // What no form tells better.
+            error => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a page did not expect this");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<AuthError> for PageError {
+    /// What no form tells better: see [`Form::refuse`](crate::forms::Form::refuse).
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::RateLimited { retry_after } => Self::TooMany(retry_after),
+            AuthError::Busy => Self::Offline,
+            AuthError::Store(error) => error.into(),
+            AuthError::Shopper(ShopperError::NoSuchGame) => Self::NotFound,
+            AuthError::Shopper(ShopperError::TooManyGames { .. }) => Self::BadRequest,
+            AuthError::Forbidden | AuthError::AdminNeedsSecondFactor => Self::Forbidden,
+            error => {
+                tracing::error!(code = error.code(), "a page did not expect {}", error.code());
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<askama::Error> for PageError {
+    fn from(error: askama::Error) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "a template failed");
+        Self::Internal
+    }
+}
+
+impl From<serde_json::Error> for PageError {
+    fn from(error: serde_json::Error) -> Self {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "a cached answer has another form than expected"
+        );
+        Self::Internal
+    }
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    frame: Frame,
+    code: u16,
+    title: &'static str,
+    advice: String,
+    /// Trying again is of use.
+    again: bool,
+}
+
+/// The page that tells `error`.
+pub(crate) fn tell(state: &WebState, visit: &Visit, error: &PageError) -> Response {
+    let words = visit.language;
+    let (title, advice) = match error {
+        PageError::NotFound => (words.text("error.404.title"), words.text("error.404.advice").to_owned()),
+        PageError::BadRequest => (words.text("error.400.title"), words.text("error.400.advice").to_owned()),
+        PageError::Forbidden => (words.text("error.403.title"), words.text("error.403.advice").to_owned()),
+        PageError::WrongMethod => (words.text("error.405.title"), words.text("error.405.advice").to_owned()),
+        PageError::TooMany(wait) => (
+            words.text("error.429.title"),
+            words.count("error.429.advice", wait.as_secs().div_ceil(60).max(1)),
+        ),
+        PageError::Offline => (words.text("error.503.title"), words.text("error.503.advice").to_owned()),
+        PageError::Internal => (words.text("error.500.title"), words.text("error.500.advice").to_owned()),
+    };
+    let template = ErrorPage {
+        frame: Frame::new(state, visit).unlisted(),
+        code: error.status().as_u16(),
+        title,
+        advice,
+        again: matches!(error, PageError::Offline | PageError::Internal | PageError::TooMany(_)),
+    };
+    let mut response = match template.render() {
+        Ok(html) => page::fresh(error.status(), html),
+        Err(_) => error.status().into_response(),
+    };
+    let wait = match error {
+        PageError::TooMany(wait) => Some(wait.as_secs().max(1)),
+        PageError::Offline => Some(5),
+        _ => None,
+    };
+    if let Some(wait) = wait {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(wait));
+    }
+    response
+}
+
+/// Any address that is no page.
+pub(crate) async fn nothing_here() -> PageError {
+    PageError::NotFound
+}
+
+/// An address that is asked in the wrong way.
+pub(crate) async fn wrong_method() -> PageError {
+    PageError::WrongMethod
+}

@@ -1,0 +1,122 @@
+//! Prices, numbers, dates and ages in the reader's form.
+
+use std::fmt::Display;
+
+use chrono::{DateTime, Datelike as _, Utc};
+use lockstep_domain::Money;
+
+use crate::i18n::Language;
+
+/// `€1,234.56` or `1.234,56 €`.
+pub(crate) fn price(language: Language, price: Money) -> String {
+    let text = price.to_string();
+    let (sign, text) = match text.strip_prefix('-') {
+        Some(rest) => ("−", rest),
+        None => ("", text.as_str()),
+    };
+    let (euro, cents) = text.split_once('.').unwrap_or((text, "00"));
+    match language {
+        Language::English => format!("{sign}€{}.{cents}", grouped(euro, ',')),
+        Language::German => format!("{sign}{},{cents}\u{a0}€", grouped(euro, '.')),
+    }
+}
+
+/// `1,234` or `1.234`.
+pub(crate) fn number(language: Language, number: u64) -> String {
+    let separator = match language {
+        Language::English => ',',
+        Language::German => '.',
+    };
+    grouped(&number.to_string(), separator)
+}
+
+/// A decimal with the language's point.
+pub(crate) fn decimal(language: Language, number: impl Display) -> String {
+    let text = number.to_string();
+    match language {
+        Language::English => text,
+        Language::German => text.replace('.', ","),
+    }
+}
+
+fn grouped(digits: &str, separator: char) -> String {
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(separator);
+        }
+        out.push(digit);
+    }
+    out
+}
+
+const MONTHS: [&str; 12] = [
+    "month.1", "month.2", "month.3", "month.4", "month.5", "month.6", "month.7", "month.8", "month.9", "month.10",
+    "month.11", "month.12",
+];
+
+/// `5 March 2026` or `5. März 2026`.
+pub(crate) fn date(language: Language, date: DateTime<Utc>) -> String {
+    let month = MONTHS
+        .get(usize::try_from(date.month0()).unwrap_or(0))
+        .map_or("", |key| language.text(key));
+    match language {
+        Language::English => format!("{} {month} {}", date.day(), date.year()),
+        Language::German => format!("{}. {month} {}", date.day(), date.year()),
+    }
+}
+
+/// For machines: `2026-03-05`.
+pub(crate) fn iso_date(date: DateTime<Utc>) -> String {
+    date.format("%Y-%m-%d").to_string()
+}
+
+/// How long ago something was, in words: `3 minutes ago`.
+pub(crate) fn ago(language: Language, then: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let minutes = u64::try_from((now - then).num_minutes()).unwrap_or(0);
+    match minutes {
+        0 => language.text("ago.now").to_owned(),
+        1..60 => language.count("ago.minutes", minutes),
+        60..2880 => language.count("ago.hours", minutes / 60),
+        _ => language.count("ago.days", minutes / 60 / 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Duration;
+
+    use super::*;
+
+    #[test]
+    fn prices_are_written_as_the_reader_writes_them() {
+        let written = |cents| {
+            let money = Money::from_cents(cents).unwrap();
+            Language::ALL.map(|language| price(language, money))
+        };
+        assert_eq!(written(1234), ["€12.34", "12,34\u{a0}€"]);
+        assert_eq!(written(123_456_789), ["€1,234,567.89", "1.234.567,89\u{a0}€"]);
+        assert_eq!(written(5), ["€0.05", "0,05\u{a0}€"]);
+        assert_eq!(written(-150), ["−€1.50", "−1,50\u{a0}€"]);
+    }
+
+    #[test]
+    fn numbers_dates_and_ages_are_for_people() {
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(|n| number(Language::English, n)),
+            ["0", "999", "1,000", "1,234,567"]
+        );
+        let day = "2026-03-05T10:00:00Z".parse().unwrap();
+        assert_eq!(
+            Language::ALL.map(|language| date(language, day)),
+            ["5 March 2026", "5. März 2026"]
+        );
+        let ago = |minutes| Language::ALL.map(|language| ago(language, day - Duration::minutes(minutes), day));
+        assert_eq!(ago(0), ["just now", "gerade eben"]);
+        assert_eq!(ago(-5), ["just now", "gerade eben"], "a clock that is wrong");
+        assert_eq!(ago(1), ["1 minute ago", "vor 1 Minute"]);
+        assert_eq!(ago(3), ["3 minutes ago", "vor 3 Minuten"]);
+        assert_eq!(ago(300), ["5 hours ago", "vor 5 Stunden"]);
+        assert_eq!(ago(3000), ["2 days ago", "vor 2 Tagen"]);
+    }
+}

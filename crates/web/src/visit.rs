@@ -1,0 +1,192 @@
+//! One request as pages see it: which language and theme, which address, and what the browser has already got.
+
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, Uri};
+
+use crate::i18n::Language;
+
+/// Cookie that remembers the language.
+pub(crate) const LANGUAGE_COOKIE: &str = "lang";
+/// Cookie that remembers the theme.
+pub(crate) const THEME_COOKIE: &str = "theme";
+
+/// Light or dark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) enum Theme {
+    /// What the system prefers.
+    #[default]
+    System,
+    Light,
+    Dark,
+}
+
+impl Theme {
+    pub(crate) const ALL: [Self; 3] = [Self::System, Self::Light, Self::Dark];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
+
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|theme| theme.name() == name)
+    }
+}
+
+/// What a request says about its sender's wishes. Any page may take it as an extractor; it never refuses.
+#[derive(Debug, Clone)]
+pub(crate) struct Visit {
+    pub(crate) language: Language,
+    pub(crate) theme: Theme,
+    pub(crate) uri: Uri,
+    /// The address itself asks for the language (`?lang=`), which is then remembered.
+    pub(crate) language_in_address: bool,
+    /// The browser takes gzip.
+    pub(crate) gzip: bool,
+    /// The versions that the browser has already got.
+    pub(crate) if_none_match: Option<HeaderValue>,
+}
+
+impl Visit {
+    pub(crate) fn of(uri: &Uri, headers: &HeaderMap) -> Self {
+        let asked = uri.query().filter(|query| query.contains("lang=")).and_then(|query| {
+            form_urlencoded::parse(query.as_bytes())
+                .find(|(name, _)| name == "lang")
+                .and_then(|(_, code)| Language::of_code(&code))
+        });
+        let language = asked
+            .or_else(|| cookie(headers, LANGUAGE_COOKIE).and_then(Language::of_code))
+            .unwrap_or_else(|| Language::negotiate(text_of(headers, &header::ACCEPT_LANGUAGE)));
+        Self {
+            language,
+            theme: cookie(headers, THEME_COOKIE)
+                .and_then(Theme::of_name)
+                .unwrap_or_default(),
+            uri: uri.clone(),
+            language_in_address: asked.is_some(),
+            gzip: takes_gzip(headers),
+            if_none_match: headers.get(header::IF_NONE_MATCH).cloned(),
+        }
+    }
+
+    /// The query's pairs, without the language.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (String, String)> {
+        form_urlencoded::parse(self.uri.query().unwrap_or_default().as_bytes())
+            .filter(|(name, _)| name != "lang")
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+    }
+
+    /// The address of this page in another language.
+    pub(crate) fn in_language(&self, language: Language) -> String {
+        let mut address = form_urlencoded::Serializer::new(format!("{}?", self.uri.path()));
+        for (name, value) in self.pairs() {
+            address.append_pair(&name, &value);
+        }
+        address.append_pair("lang", language.code()).finish()
+    }
+
+    /// What tells one rendering of a page from another: for names of shelved pages.
+    pub(crate) fn variant(&self) -> String {
+        format!("{}:{}", self.language.code(), self.theme.name())
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Visit {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.uri, &parts.headers))
+    }
+}
+
+/// The value of a cookie.
+pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(known, _)| *known == name)
+        .map(|(_, value)| value)
+}
+
+/// A cookie for a preference: a year, for every page, not secret.
+pub(crate) fn preference(name: &str, value: &str) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("{name}={value}; Path=/; Max-Age=31536000; SameSite=Lax")).ok()
+}
+
+pub(crate) fn text_of<'h>(headers: &'h HeaderMap, name: &HeaderName) -> &'h str {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
+/// Whether an `Accept-Encoding` lets us answer in gzip.
+pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
+    text_of(headers, &header::ACCEPT_ENCODING).split(',').any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        matches!(parts.next(), Some("gzip" | "x-gzip" | "*"))
+            && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn visit(address: &str, headers: &[(&'static str, &str)]) -> Visit {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
+            .collect();
+        Visit::of(&address.parse().unwrap(), &headers)
+    }
+
+    #[test]
+    fn the_address_wins_over_the_cookie_and_that_over_the_browser() {
+        let browser = ("accept-language", "de");
+        assert_eq!(visit("/", &[browser]).language, Language::German);
+        assert_eq!(
+            visit("/", &[browser, ("cookie", "a=b; lang=en")]).language,
+            Language::English
+        );
+        let asked = visit("/?lang=de", &[("cookie", "lang=en")]);
+        assert_eq!((asked.language, asked.language_in_address), (Language::German, true));
+        let nonsense = visit("/?lang=xx", &[("cookie", "lang=\"><script>")]);
+        assert_eq!(
+            (nonsense.language, nonsense.language_in_address),
+            (Language::English, false)
+        );
+    }
+
+    #[test]
+    fn another_language_keeps_the_rest_of_the_address() {
+        assert_eq!(
+            visit("/games?search=a%26b&lang=en&page=2", &[]).in_language(Language::German),
+            "/games?search=a%26b&page=2&lang=de"
+        );
+        assert_eq!(visit("/", &[]).in_language(Language::German), "/?lang=de");
+    }
+
+    #[test]
+    fn gzip_is_sent_to_those_who_take_it() {
+        for (accepted, taken) in [
+            ("gzip, br", true),
+            ("*", true),
+            ("br", false),
+            ("gzip;q=0", false),
+            ("", false),
+        ] {
+            assert_eq!(visit("/", &[("accept-encoding", accepted)]).gzip, taken, "{accepted}");
+        }
+    }
+}
