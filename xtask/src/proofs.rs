@@ -53,7 +53,16 @@ pub(crate) fn crash(args: &[String]) -> Result<()> {
     }
     let mut cargo = super::cargo();
     cargo
-        .args(["test", "--package", "lockstep", "--test", "it", "--", "crash::", "--nocapture"])
+        .args([
+            "test",
+            "--package",
+            "lockstep",
+            "--test",
+            "it",
+            "--",
+            "crash::",
+            "--nocapture",
+        ])
         .env("LOCKSTEP_CRASH_RUNS", runs)
         .env("LOCKSTEP_CRASH_SEED", seed);
     super::with_servers(|test| test(&mut cargo))
@@ -67,7 +76,17 @@ pub(crate) fn mutants() -> Result<()> {
         let run = |mutant: Option<&str>, name: &str| {
             let mut cargo = super::cargo();
             cargo
-                .args(["test", "--quiet", "--package", "lockstep-fulfil", "--features", "mutants", "--test", "it", "--"])
+                .args([
+                    "test",
+                    "--quiet",
+                    "--package",
+                    "lockstep-fulfil",
+                    "--features",
+                    "mutants",
+                    "--test",
+                    "it",
+                    "--",
+                ])
                 .args(["--exact", name]);
             if let Some(mutant) = mutant {
                 cargo.env("LOCKSTEP_MUTANT", mutant);

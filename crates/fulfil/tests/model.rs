@@ -151,7 +151,9 @@ impl World {
     }
 
     fn is_paying(&self, order: u8) -> bool {
-        self.wire.iter().any(|message| matches!(message, Message::Pay { order: of, .. } if *of == order))
+        self.wire
+            .iter()
+            .any(|message| matches!(message, Message::Pay { order: of, .. } if *of == order))
     }
 
     /// The worker lets go; what it asked for may still be under way, but nobody waits for it.
@@ -176,8 +178,10 @@ impl World {
         self.wire.retain(|message| {
             !matches!(
                 message,
-                Message::Create { to: None } |
-                Message::Created { to: None, .. } | Message::PayAnswer { to: None, .. } | Message::KeyAnswer { to: None, .. }
+                Message::Create { to: None }
+                    | Message::Created { to: None, .. }
+                    | Message::PayAnswer { to: None, .. }
+                    | Message::KeyAnswer { to: None, .. }
             )
         });
         self.wire.sort_unstable();
@@ -308,7 +312,11 @@ impl Check {
                 next.losses -= 1;
             }
             next.rest(who);
-            if self.mistake == Mistake::BuyAgain && me.at == At::WaitPay && me.has_fence && next.state == UnitState::Paying {
+            if self.mistake == Mistake::BuyAgain
+                && me.at == At::WaitPay
+                && me.has_fence
+                && next.state == UnitState::Paying
+            {
                 next.go(UnitState::New);
                 next.order = None;
             }
@@ -485,7 +493,11 @@ impl Check {
             UnitState::Paying => {
                 let order = world.order.unwrap();
                 let remote = world.remote[usize::from(order)];
-                let seen = if remote.paid > 0 { DetailsSeen::Paid } else { DetailsSeen::Unpaid };
+                let seen = if remote.paid > 0 {
+                    DetailsSeen::Paid
+                } else {
+                    DetailsSeen::Unpaid
+                };
                 let nothing_under_way = !world.is_paying(order) || self.mistake == Mistake::NoWait;
                 me.at = At::Looked(rules::after_details(seen, nothing_under_way, remote.lapsed));
                 "looks at the order"
@@ -526,7 +538,9 @@ impl Check {
         seen.insert(first, 0);
         while let Some((world, index)) = queue.pop_front() {
             let next = self.next(&world);
-            let wrong = world.violation().or_else(|| if next.is_empty() { world.at_rest() } else { None });
+            let wrong = world
+                .violation()
+                .or_else(|| if next.is_empty() { world.at_rest() } else { None });
             if let Some(wrong) = wrong {
                 let mut history = vec![wrong, format!("{world:?}")];
                 let mut at = index;

@@ -12,6 +12,7 @@ use lockstep_domain::checkout::{Checkout, CheckoutFault, OrderLimits};
 use lockstep_domain::ids::{GameId, OrderId, UserId};
 use lockstep_domain::purchase::OrderView;
 use lockstep_domain::{Money, Secret};
+use lockstep_store::failpoint;
 use lockstep_store::orders::{self, Idempotency, MAX_LISTED, Placed, Seen};
 use uuid::Uuid;
 
@@ -100,7 +101,10 @@ impl Shop {
         checkout: &Checkout,
         key: Option<&Idempotency>,
     ) -> Result<OrderView, ShopError> {
-        match orders::place(self.store(), caller.user(), checkout, key).await? {
+        failpoint!("checkout.before");
+        let placed = orders::place(self.store(), caller.user(), checkout, key).await?;
+        failpoint!("checkout.after");
+        match placed {
             Placed::Now(order) => Ok(order),
             Placed::Before(id) => {
                 self.cache().catch_up().await?;

@@ -43,10 +43,10 @@ const INVARIANTS: &[(&str, &str)] = &[
           where (u.state = 'DONE') <> exists (select 1 from game_keys k where k.order_unit_id = u.id)",
     ),
     (
-        "what was refunded of an order is the price of its refunded copies",
+        "what was refunded of an order is the price of its refunded copies, and goodwill",
         "select count(*) from orders o where coalesce(
             (select sum(amount) from transactions t where t.order_id = o.id and t.type = 'REFUND' and t.status = 'COMPLETED'), 0)
-            <> coalesce((select sum(price_paid) from order_units u where u.order_id = o.id and u.state = 'REFUNDED'), 0)",
+            <> coalesce((select sum(case u.state when 'REFUNDED' then u.price_paid else u.goodwill end) from order_units u where u.order_id = o.id), 0)",
     ),
     (
         "every order at G2A that a copy names is on record",

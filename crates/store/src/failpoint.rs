@@ -48,7 +48,11 @@ mod armed {
         if let Some(mut log) = plan.log.as_ref() {
             drop(writeln!(log, "{name}"));
         }
-        if plan.at.as_ref().is_some_and(|at| at == name || *at == number.to_string()) {
+        if plan
+            .at
+            .as_ref()
+            .is_some_and(|at| at == name || *at == number.to_string())
+        {
             std::process::abort();
         }
     }

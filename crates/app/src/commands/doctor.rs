@@ -226,9 +226,15 @@ async fn look_at_buying(config: &Config, database: &Database, findings: &mut Vec
         Err(error) => findings.push(Finding::wrong("buying", error.to_string(), "try again")),
     }
     if let Ok(load) = lockstep_store::fulfilment::waiting(&database.store).await {
-        let seen = format!("{} copies on their way, {} of them preorders", load.open, load.preordered);
+        let seen = format!(
+            "{} copies on their way, {} of them preorders",
+            load.open, load.preordered
+        );
         findings.push(if load.paid_and_waiting > 0 {
-            let seen = format!("{seen}; {} paid for at G2A more than an hour ago", load.paid_and_waiting);
+            let seen = format!(
+                "{seen}; {} paid for at G2A more than an hour ago",
+                load.paid_and_waiting
+            );
             Finding::wrong("orders", seen, "run `lockstep reconcile`")
         } else {
             Finding::well("orders", seen)
@@ -237,7 +243,11 @@ async fn look_at_buying(config: &Config, database: &Database, findings: &mut Vec
     if let Ok(open) = incidents::open(&database.store).await {
         for (kind, count) in open {
             let remedy = "each was made good by a rule; look at it in the console, or in the table `incidents`";
-            findings.push(Finding::note("incidents", format!("{count} of the kind {kind}"), remedy));
+            findings.push(Finding::note(
+                "incidents",
+                format!("{count} of the kind {kind}"),
+                remedy,
+            ));
         }
     }
     let spool = spool_folder(config);
@@ -245,7 +255,10 @@ async fn look_at_buying(config: &Config, database: &Database, findings: &mut Vec
         Ok((0, 0)) => {}
         Ok((waiting, aside)) => findings.push(Finding::note(
             "spool",
-            format!("{waiting} answer(s) with keys wait in {}, {aside} put aside", spool.display()),
+            format!(
+                "{waiting} answer(s) with keys wait in {}, {aside} put aside",
+                spool.display()
+            ),
             "a worker with this data folder records them; what was put aside needs a person",
         )),
         Err(error) => findings.push(Finding::wrong(

@@ -65,7 +65,14 @@ impl Accident {
             Self::TooMany(call) => (call, Fault::RateLimited { retry_after: None }),
             Self::Fails500(call) => {
                 let (code, message) = ("ERR99".to_owned(), String::new());
-                (call, Fault::Error { status: 500, code, message })
+                (
+                    call,
+                    Fault::Error {
+                        status: 500,
+                        code,
+                        message,
+                    },
+                )
             }
             Self::Empty502(call) => (call, Fault::EmptyBody502),
             Self::SentTwice(call) => (call, Fault::Duplicate),
@@ -163,7 +170,12 @@ async fn dies_at(g2a: &Sandbox, number: u64, accident: Accident) -> bool {
             db.cut_connections().await;
         }
         assert!(began.elapsed() < DEADLINE, "{said}: it neither died nor came to rest");
-        tokio::time::sleep(Duration::from_millis(if accident == Accident::DatabaseCut { 100 } else { 10 })).await;
+        tokio::time::sleep(Duration::from_millis(if accident == Accident::DatabaseCut {
+            100
+        } else {
+            10
+        }))
+        .await;
     }
     stop(first).await;
     if accident == Accident::Reconciled {
@@ -195,13 +207,14 @@ async fn dies_at(g2a: &Sandbox, number: u64, accident: Accident) -> bool {
 }
 
 async fn check_books(db: &TestDb, g2a: &Sandbox, before: usize, said: &str) {
-    db.books_balance().await;
-    let known: BTreeSet<String> = sqlx::query_scalar("select g2a_order_id from g2a_orders where pay_asked_at is not null")
-        .fetch_all(&db.sql)
-        .await
-        .unwrap()
-        .into_iter()
-        .collect();
+    db.assert_books_balance().await;
+    let known: BTreeSet<String> =
+        sqlx::query_scalar("select g2a_order_id from g2a_orders where pay_asked_at is not null")
+            .fetch_all(&db.sql)
+            .await
+            .unwrap()
+            .into_iter()
+            .collect();
     let flagged: BTreeSet<String> = sqlx::query_scalar("select g2a_order_id from incidents where kind = 'KEY_LOST'")
         .fetch_all(&db.sql)
         .await
@@ -209,7 +222,10 @@ async fn check_books(db: &TestDb, g2a: &Sandbox, before: usize, said: &str) {
         .into_iter()
         .collect();
     let keys = Keys::parse(SECRET).unwrap();
-    let rows = sqlx::query("select id, key_ciphertext from game_keys").fetch_all(&db.sql).await.unwrap();
+    let rows = sqlx::query("select id, key_ciphertext from game_keys")
+        .fetch_all(&db.sql)
+        .await
+        .unwrap();
     let texts: BTreeSet<String> = rows
         .iter()
         .map(|row| {
@@ -220,7 +236,10 @@ async fn check_books(db: &TestDb, g2a: &Sandbox, before: usize, said: &str) {
     let ledger = g2a.control().ledger();
     for order in ledger.orders.iter().skip(before).filter(|order| order.paid_times > 0) {
         assert_eq!(order.paid_times, 1, "{said}: paid twice: {order:?}");
-        assert!(known.contains(&order.order_id), "{said}: paid, and unknown here: {order:?}");
+        assert!(
+            known.contains(&order.order_id),
+            "{said}: paid, and unknown here: {order:?}"
+        );
         let sha = order.key_sha256.as_ref().unwrap();
         assert!(
             texts.contains(sha) || flagged.contains(&order.order_id),
@@ -236,7 +255,10 @@ fn setting(name: &str) -> Option<String> {
 /// Numbers that look random and are the same for the same seed.
 fn number(seed: u64, index: u64) -> u64 {
     let digest = Sha256::digest(format!("{seed}/{index}"));
-    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// Places that one order of two copies passes, about.
@@ -257,7 +279,8 @@ async fn whatever_dies_where_the_books_balance() {
         return;
     }
     let runs: u64 = runs.parse().expect("LOCKSTEP_CRASH_RUNS is a number, or all");
-    let seed: u64 = setting("LOCKSTEP_CRASH_SEED").map_or(1, |seed| seed.parse().expect("LOCKSTEP_CRASH_SEED is a number"));
+    let seed: u64 =
+        setting("LOCKSTEP_CRASH_SEED").map_or(1, |seed| seed.parse().expect("LOCKSTEP_CRASH_SEED is a number"));
     let all = Accident::all();
     for run in 0..runs {
         // Every other run is a plain crash; places are spread evenly.
