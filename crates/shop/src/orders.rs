@@ -14,6 +14,7 @@ use lockstep_domain::checkout::{Checkout, CheckoutFault, OrderLimits};
 use lockstep_domain::ids::{GameId, KeyId, OrderId, UserId};
 use lockstep_domain::purchase::OrderView;
 use lockstep_domain::{Money, Secret};
+use lockstep_store::failpoint;
 use lockstep_store::fulfilment::keys::{How as Seen, place};
 use lockstep_store::orders::{self, Idempotency, MAX_LISTED, Placed};
 
@@ -102,7 +103,10 @@ impl Shop {
         checkout: &Checkout,
         key: Option<&Idempotency>,
     ) -> Result<OrderView, ShopError> {
-        match orders::place(self.store(), caller.user(), checkout, key).await? {
+        failpoint!("checkout.before");
+        let placed = orders::place(self.store(), caller.user(), checkout, key).await?;
+        failpoint!("checkout.after");
+        match placed {
             Placed::Now(order) => Ok(order),
             Placed::Before(id) => {
                 self.cache().catch_up().await?;
