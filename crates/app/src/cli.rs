@@ -73,6 +73,20 @@ pub(crate) enum Command {
     /// Check every dependency and invariant, and say what to do; exit code 1 when something is wrong
     #[command(after_help = "Example:\n  lockstep doctor --json")]
     Doctor,
+    /// Compare orders, money, keys and G2A, and say what to do about each difference; exit code 1 when there is one
+    #[command(after_help = "Examples:\n  lockstep reconcile            look only\n  \
+                            lockstep reconcile --fix      and mend what can be mended safely")]
+    Reconcile {
+        /// Mend what can be mended safely
+        #[arg(long)]
+        fix: bool,
+    },
+    /// Look after the game keys in the database
+    #[command(after_help = "Example:\n  LOCKSTEP_KEY_SECRET=NEW,OLD lockstep keys rotate")]
+    Keys {
+        #[command(subcommand)]
+        what: KeysCommand,
+    },
     /// Show the effective configuration, secrets masked
     #[command(after_help = "Example:\n  G2A_MARKUP_PERCENT=3 lockstep config")]
     Config,
@@ -144,6 +158,13 @@ pub(crate) struct Drive {
     /// After how many seconds a reservation must have expired; without it expiry is not tried
     #[arg(long, value_name = "SECONDS", requires = "url")]
     pub(crate) expiry: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Seal every key with the first secret of LOCKSTEP_KEY_SECRET; afterwards the others can be dropped
+    #[command(after_help = "Example:\n  LOCKSTEP_KEY_SECRET=NEW,OLD lockstep keys rotate")]
+    Rotate,
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 pub(crate) mod admin;
 pub(crate) mod doctor;
+pub(crate) mod keys;
 pub(crate) mod migrate;
+pub(crate) mod reconcile;
 pub(crate) mod sandbox;
 pub(crate) mod sync;
 

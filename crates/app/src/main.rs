@@ -82,6 +82,10 @@ async fn run(command: Command, config: Config, output: Output) -> anyhow::Result
         Command::Admin(AdminCommand::Create { email }) => commands::admin::create(&config, output, &email).await?,
         Command::Migrate => commands::migrate::run(&config, output).await?,
         Command::Doctor => return commands::doctor::run(&config, output).await,
+        Command::Reconcile { fix } => return commands::reconcile::run(&config, output, fix).await,
+        Command::Keys {
+            what: cli::KeysCommand::Rotate,
+        } => commands::keys::rotate(&config, output).await?,
         Command::Config => commands::show_config(&config, output)?,
         Command::Openapi => Output::line(&lockstep_api::openapi().to_pretty_json()?)?,
         Command::G2aSandbox {

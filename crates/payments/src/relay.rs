@@ -65,7 +65,9 @@ pub(crate) fn read(body: &[u8]) -> Result<Option<Outside>, RelayError> {
     }
     Ok(Some(Outside {
         transaction: report.transaction_id,
-        email: Email::parse(&report.email).map_err(|_| RelayError::Unreadable)?.to_string(),
+        email: Email::parse(&report.email)
+            .map_err(|_| RelayError::Unreadable)?
+            .to_string(),
         amount,
         method,
     }))

@@ -22,6 +22,7 @@ mod pictures;
 mod safe_html;
 mod seo;
 mod titles;
+mod session;
 mod visit;
 
 use std::sync::Arc;
@@ -39,6 +40,8 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use error::PageError;
 use page::Shelf;
+pub use pictures::PictureSettings;
+use pictures::Proxy;
 
 /// What the shop knows of its supplier, for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,6 +74,10 @@ pub struct Settings {
     pub public_url: String,
     /// Goods come from the built-in sandbox; every page says so.
     pub sandbox: bool,
+    /// Where pictures are kept.
+    pub pictures: PictureSettings,
+    /// How many of our own proxies stand in front; so many entries of `X-Forwarded-For` are believed.
+    pub trusted_proxies: usize,
 }
 
 /// What pages are made from.
@@ -89,9 +96,11 @@ pub struct Parts {
 /// What handlers share.
 pub(crate) struct WebState {
     pub(crate) cache: Cache,
+    pub(crate) shop: Shop,
     pub(crate) supply: watch::Receiver<Supply>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) shelf: Shelf,
+    pub(crate) pictures: Proxy,
 }
 
 /// The pages.
@@ -101,12 +110,16 @@ pub fn router(parts: Parts) -> Router {
         .public_url
         .truncate(settings.public_url.trim_end_matches('/').len());
     let state = Arc::new(WebState {
+        pictures: Proxy::new(&settings.pictures),
         cache: parts.cache,
+        shop: parts.shop,
         supply: parts.supply,
         settings: Arc::new(settings),
         shelf: Shelf::default(),
     });
+    let own = pages::own_routes().layer(middleware::from_fn_with_state(Arc::clone(&state), session::arrive));
     Router::new()
+        .merge(own)
         .route("/", get(pages::home::home))
         .route("/games", get(pages::catalogue::catalogue))
         .route("/game/{slug}", get(pages::game::game))
@@ -118,7 +131,7 @@ pub fn router(parts: Parts) -> Router {
         .route("/site.webmanifest", get(seo::manifest))
         .route("/style", get(pages::style::style))
         .route("/preferences", post(pages::preferences::set))
-        .route("/fragments/me", get(pages::me::fragment))
+        .route("/images/{game}/{place}/{file}", get(pictures::proxy::picture))
         .route("/covers/{file}", get(covers::cover))
         .route("/assets/{file}", get(assets::asset))
         .method_not_allowed_fallback(error::wrong_method)

@@ -11,7 +11,9 @@ use lockstep_api::{ApiState, Settings, SupplierState, SupplierStatus};
 use lockstep_auth::password::HashSettings;
 use lockstep_auth::{Auth, Keys, TokenSecrets};
 use lockstep_cache::{Cache, Config};
+use lockstep_domain::Secret;
 use lockstep_domain::cart::CartLimits;
+use lockstep_payments::{Payments, Relay, TestProvider};
 use lockstep_store::Store;
 use lockstep_testkit::TestDb;
 use serde_json::Value;
@@ -146,10 +148,14 @@ pub(crate) fn titles(games: &Value) -> Vec<String> {
         .collect()
 }
 
+/// What a relay signs its reports with.
+pub(crate) const RELAY_SECRET: &str = "relay-secret";
+
 pub(crate) struct Shop {
     pub(crate) db: Arc<TestDb>,
     pub(crate) cache: Cache,
     pub(crate) cases: lockstep_shop::Shop,
+    pub(crate) keys: Keys,
     pub(crate) router: Router,
     pub(crate) supplier: watch::Sender<SupplierStatus>,
 }
@@ -228,11 +234,26 @@ impl Shop {
             admin_second_factor: false,
             ..lockstep_auth::Settings::new(secrets, keys.clone())
         };
+        let test_provider = TestProvider::new(
+            Secret::new("test"),
+            "http://shop.example/api/payment/test",
+            "http://shop.example/account/balance?topUp={id}",
+        );
+        let relay = Relay {
+            secrets: vec![Secret::new(RELAY_SECRET)],
+        };
+        let payments = Payments::new(
+            store.clone(),
+            Some(Box::new(test_provider)),
+            Some(relay),
+            lockstep_payments::Limits::default(),
+        );
         let shop = lockstep_shop::Shop::new(lockstep_shop::Parts {
+            payments,
             store: store.clone(),
             cache: cache.clone(),
             auth: Auth::start(store.clone(), auth).unwrap(),
-            keys,
+            keys: keys.clone(),
             cart_limits: CartLimits::default(),
         });
         let router = lockstep_api::router(ApiState {
@@ -247,6 +268,7 @@ impl Shop {
             db,
             cache,
             cases: shop,
+            keys,
             router,
             supplier,
         }

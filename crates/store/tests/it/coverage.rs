@@ -42,6 +42,7 @@ async fn every_rule_of_the_schema_is_tried() {
         crate::rules_payments::RULES,
         crate::rules_keys::RULES,
         crate::rules_sync::RULES,
+        crate::rules_fulfilment::RULES,
         TRIED_ELSEWHERE,
     ]
     .concat();
@@ -72,6 +73,7 @@ async fn the_relationships_are_the_seeds() {
         "game_categories(game_id) -> games: goes along",
         "game_genres(game_id) -> games: goes along",
         "game_genres(genre_id) -> genres: goes along",
+        "g2a_orders(order_unit_id) -> order_units: forbids",
         "game_keys(game_id) -> games: forbids",
         "game_keys(order_unit_id, order_id, game_id) -> order_units: forbids",
         "game_platforms(game_id) -> games: goes along",
@@ -80,6 +82,9 @@ async fn the_relationships_are_the_seeds() {
         "game_tags(game_id) -> games: goes along",
         "game_tags(tag_id) -> tags: goes along",
         "guest_sessions(id, kind) -> shoppers: goes along",
+        "incidents(order_unit_id) -> order_units: goes along",
+        "key_reveals(game_key_id) -> game_keys: forbids",
+        "key_reveals(user_id) -> users: forbids",
         "login_history(user_id) -> users: goes along",
         "mail_outbox(user_id) -> users: goes along",
         "one_time_codes(user_id) -> users: goes along",
@@ -97,6 +102,7 @@ async fn the_relationships_are_the_seeds() {
         "user_sessions(user_id) -> users: goes along",
         "user_totp(user_id) -> users: goes along",
         "users(id, kind) -> shoppers: goes along",
+        "webhook_events(order_id) -> orders: goes along",
         "wishlist(game_id) -> games: goes along",
         "wishlist(user_id) -> shoppers: goes along",
     ];

@@ -160,6 +160,47 @@ const QUERIES: &[(&str, &str)] = &[
         "rate_limits_debt_idx",
         "select key from rate_limits where debt <= now() order by debt limit 10000",
     ),
+    // Fulfilment.
+    (
+        "g2a_orders_unit_idx",
+        "select * from g2a_orders where order_unit_id = (select id from order_units limit 1)",
+    ),
+    (
+        "incidents_open_idx",
+        "select kind from incidents where resolved_at is null order by created_at limit 10",
+    ),
+    (
+        "incidents_unit_idx",
+        "delete from incidents where order_unit_id = (select id from order_units limit 1)",
+    ),
+    (
+        "incidents_told_once",
+        "select 1 from incidents where kind = 'KEY_LOST' and order_unit_id = (select id from order_units limit 1) and g2a_order_id = 'x'",
+    ),
+    (
+        "key_reveals_key_idx",
+        "select * from key_reveals where game_key_id = (select id from game_keys limit 1) order by at desc limit 10",
+    ),
+    (
+        "key_reveals_user_idx",
+        "select * from key_reveals where user_id = (select id from users limit 1) order by at desc limit 10",
+    ),
+    (
+        "webhook_events_taken_once",
+        "select 1 from webhook_events where source = 'g2a' and event_id = 'e7' and order_ref = 'o7' and kind = 'k'",
+    ),
+    (
+        "webhook_events_waiting_idx",
+        "select id from webhook_events where applied_at is null order by order_ref limit 10",
+    ),
+    (
+        "webhook_events_order_idx",
+        "delete from webhook_events where order_id = (select id from orders limit 1)",
+    ),
+    (
+        "webhook_events_received_idx",
+        "select id from webhook_events where received_at < now() - interval '30 days' order by received_at limit 1000",
+    ),
     (
         "mail_outbox_owed_idx",
         "select id from mail_outbox where letter is not null and not_before <= now() order by not_before, id limit 10 for update skip locked",
@@ -361,6 +402,12 @@ async fn populate(db: &TestDb) {
          insert into orders (user_id, subtotal, total) select id, 1, 1 from users, generate_series(1, 10);
          insert into order_items (order_id, game_id, price) select o.id, g.id, 1 from orders o join games g on g.slug in ('game-1', 'game-2');
          insert into order_units (order_id, order_item_id, game_id, position, price_paid) select order_id, id, game_id, 1, 1 from order_items;
+         insert into g2a_orders (g2a_order_id, order_unit_id, price) select 'g' || row_number() over (), id, 1 from order_units;
+         insert into incidents (kind, order_unit_id, detail, resolved_at)
+         select 'KEY_LOST', id, 'x', case when random() < 0.9 then now() end from order_units;
+         insert into key_reveals (game_key_id, user_id, how) select k.id, u.id, 'API' from (select id from game_keys limit 40) k, users u;
+         insert into webhook_events (source, event_id, order_ref, kind, payload, order_id, applied_at)
+         select 'g2a', 'e' || n, 'o' || n, 'k', '{}', (select id from orders limit 1), case when n % 10 > 0 then now() end from generate_series(1, 2000) n;
          analyze",
     )
     .await;

@@ -19,6 +19,7 @@ mod invalidation;
 mod orders;
 mod rules_accounts;
 mod rules_carts;
+mod rules_fulfilment;
 mod rules_games;
 mod rules_keys;
 mod rules_money;
