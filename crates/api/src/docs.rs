@@ -9,7 +9,9 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::error::ApiError;
-use crate::{games, health};
+use crate::{
+    account, admin_money, auth, cart, games, health, money, orders, test_payment, user, webhook, wishlist,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,7 +20,7 @@ use crate::{games, health};
         description = "Success is `{\"success\": true, \"data\": ...}`; failure is `{\"success\": false, \"error\": {\"message\", \"code\", \"requestId\"}}` with a 4xx or 5xx status. Money is a number in euro, dates are ISO 8601 in UTC.",
         license(name = "MIT OR Apache-2.0")
     ),
-    tags((name = "games", description = "The catalogue"), (name = "service", description = "How the service is")),
+    tags((name = "games", description = "The catalogue"), (name = "webhooks", description = "Signed events from outside"), (name = "service", description = "How the service is")),
     paths(
         games::list,
         games::search,
@@ -36,6 +38,7 @@ use crate::{games, health};
         games::by_slug,
         games::by_id,
         games::similar,
+        webhook::g2a,
         health::health,
         health::health_at_root,
         health::healthz,
@@ -48,7 +51,21 @@ struct Description;
 
 /// The API's description, as `/api/openapi.json` serves it.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    Description::openapi()
+    let mut description = Description::openapi();
+    for more in [
+        auth::Description::openapi(),
+        cart::Description::openapi(),
+        wishlist::Description::openapi(),
+        user::Description::openapi(),
+        account::Description::openapi(),
+        orders::Description::openapi(),
+        money::Description::openapi(),
+        test_payment::Description::openapi(),
+        admin_money::Description::openapi(),
+    ] {
+        description.merge(more);
+    }
+    description
 }
 
 /// This description.

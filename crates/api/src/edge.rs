@@ -65,8 +65,10 @@ impl Shared {
 }
 
 /// Statuses whose counters are kept at hand.
-const COUNTED: [StatusCode; 8] = [
+const COUNTED: [StatusCode; 10] = [
     StatusCode::OK,
+    StatusCode::CREATED,
+    StatusCode::UNAUTHORIZED,
     StatusCode::NOT_MODIFIED,
     StatusCode::BAD_REQUEST,
     StatusCode::NOT_FOUND,
@@ -208,6 +210,9 @@ fn admit<'s>(shared: &'s Shared, request: &Request<Body>) -> Result<Admitted<'s>
             .and_then(|origin| shared.cors.preflight(origin))
             .map(Admitted::Asked)
             .ok_or(ApiError::OriginRefused);
+    }
+    if !shared.cors.may_change(request.method(), headers) {
+        return Err(ApiError::CrossSite);
     }
     let place = Place(&shared.in_flight);
     if shared.in_flight.fetch_add(1, Ordering::Relaxed) >= shared.max_in_flight {

@@ -2,13 +2,20 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::OriginalUri;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, header};
+use lockstep_auth::AuthError;
 use lockstep_cache::ReadError;
+use lockstep_domain::Money;
+use lockstep_domain::account::FieldError;
+use lockstep_shop::ShopError;
 use lockstep_store::StoreError;
+use lockstep_store::accounts::AccountError;
+use lockstep_store::guests::ShopperError;
 use serde::Serialize;
 
 /// Why a request was not answered.
@@ -22,6 +29,35 @@ pub(crate) enum ApiError {
         /// What it would have to be.
         why: Cow<'static, str>,
     },
+    /// Fields of a body that cannot be used (the contract's message).
+    #[error("Validation failed")]
+    Fields(Vec<FieldError>),
+    /// A body that is not a JSON object.
+    #[error("The request body must be a JSON object: {0}")]
+    NotAnObject(&'static str),
+    /// A use case said no.
+    #[error("{message}")]
+    Refused {
+        /// How HTTP calls it.
+        status: StatusCode,
+        /// Its stable name.
+        code: &'static str,
+        /// In words.
+        message: Cow<'static, str>,
+        /// When trying again makes sense.
+        retry_after: Option<Duration>,
+    },
+    /// The total has risen since the caller saw it.
+    #[error("The price has risen from {expected} to {total} EUR; please look at your order again")]
+    PriceRisen {
+        /// What the caller saw.
+        expected: Money,
+        /// What it is now.
+        total: Money,
+    },
+    /// A browser sends this on behalf of a page that is not ours.
+    #[error("Requests from other sites are not allowed")]
+    CrossSite,
     /// There is no such thing.
     #[error("{0} not found")]
     NotFound(&'static str),
@@ -37,6 +73,9 @@ pub(crate) enum ApiError {
     /// A browser asks on behalf of a page that may not read our answers.
     #[error("This origin is not allowed")]
     OriginRefused,
+    /// A webhook that its sender did not sign, or not so.
+    #[error("Invalid signature")]
+    BadSignature,
     /// Nothing can be read at the moment.
     #[error("The store is not available at the moment, please try again")]
     Unavailable,
@@ -59,14 +98,30 @@ impl ApiError {
         }
     }
 
+    /// A use case's refusal in its own words.
+    pub(crate) fn refused(status: StatusCode, code: &'static str, why: &impl std::fmt::Display) -> Self {
+        Self::Refused {
+            status,
+            code,
+            message: why.to_string().into(),
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(5)),
+        }
+    }
+
     const fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_parameter"),
+            Self::Fields(_) => (StatusCode::BAD_REQUEST, "validation_failed"),
+            Self::NotAnObject(_) => (StatusCode::BAD_REQUEST, "invalid_body"),
+            Self::Refused { status, code, .. } => (*status, code),
+            Self::PriceRisen { .. } => (StatusCode::CONFLICT, "price_risen"),
+            Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, "route_not_found"),
             Self::WrongMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::OriginRefused => (StatusCode::FORBIDDEN, "origin_not_allowed"),
+            Self::BadSignature => (StatusCode::UNAUTHORIZED, "invalid_signature"),
             Self::Unavailable | Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "try_again"),
             Self::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
             Self::Bug(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
@@ -82,13 +137,36 @@ impl ApiError {
                 message: self.to_string(),
                 code,
                 request_id,
+                errors: match self {
+                    Self::Fields(faults) => faults,
+                    _ => &[],
+                },
+                details: match self {
+                    Self::PriceRisen { expected, total } => Some(NewPrice {
+                        expected_total: *expected,
+                        total: *total,
+                    }),
+                    _ => None,
+                },
             },
         };
         let mut response = (status, Json(envelope)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if matches!(self, Self::Unavailable | Self::Busy) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        match self {
+            Self::Unavailable | Self::Busy => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::Refused {
+                retry_after: Some(wait),
+                ..
+            } => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+            }
+            _ => {}
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
@@ -107,6 +185,95 @@ struct Body<'a> {
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
+    errors: &'a [FieldError],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<NewPrice>,
+}
+
+/// What a caller has to agree to anew.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NewPrice {
+    expected_total: Money,
+    total: Money,
+}
+
+impl From<ShopError> for ApiError {
+    fn from(error: ShopError) -> Self {
+        match error {
+            ShopError::Refused(error) => error.into(),
+            ShopError::Read(error) => error.into(),
+            ShopError::NotFound(what) => Self::NotFound(what),
+            ShopError::Checkout(fault) => fault.into(),
+            ShopError::Place(error) => error.into(),
+            ShopError::TopUp(error) => error.into(),
+            ShopError::Refund(error) => error.into(),
+            ShopError::Adjust(error) => error.into(),
+            ShopError::Busy => Self::refused(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", &error),
+            ShopError::Unreadable(error) => Self::Bug(Some(Arc::new(StoreError::Schema(error.to_string())))),
+        }
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        let (code, message) = (error.code(), error.to_string());
+        let (status, retry_after) = match error {
+            AuthError::Invalid(faults) => return Self::Fields(faults),
+            AuthError::Store(error)
+            | AuthError::Account(AccountError::Store(error))
+            | AuthError::Shopper(ShopperError::Store(error)) => return error.into(),
+            AuthError::Internal => return Self::Bug(None),
+            AuthError::RateLimited { retry_after } => (StatusCode::TOO_MANY_REQUESTS, Some(retry_after)),
+            AuthError::Busy => (StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(1))),
+            AuthError::WrongCredentials
+            | AuthError::SecondFactorNeeded
+            | AuthError::SecondFactorWrong
+            | AuthError::NotSignedIn
+            // The account was deleted while its token was under way.
+            | AuthError::Shopper(ShopperError::NoSuchShopper) => (StatusCode::UNAUTHORIZED, None),
+            AuthError::Forbidden | AuthError::AdminNeedsSecondFactor => (StatusCode::FORBIDDEN, None),
+            AuthError::EmailTaken
+            | AuthError::Account(
+                AccountError::EmailTaken
+                | AccountError::Outdated
+                | AccountError::AlreadyVerified
+                | AccountError::SecondFactorExists
+                | AccountError::LastAdmin
+                | AccountError::OrdersUnderWay
+                | AccountError::HasBalance,
+            ) => (StatusCode::CONFLICT, None),
+            AuthError::Account(AccountError::NotFound) | AuthError::Shopper(ShopperError::NoSuchGame) => {
+                (StatusCode::NOT_FOUND, None)
+            }
+            AuthError::WrongPassword
+            | AuthError::LinkNotValid
+            | AuthError::WrongCode { .. }
+            | AuthError::CodeNotValid
+            | AuthError::Shopper(
+                ShopperError::OutOfStock
+                | ShopperError::NotPositive
+                | ShopperError::TooManyCopies { .. }
+                | ShopperError::TooManyGames { .. },
+            ) => (StatusCode::BAD_REQUEST, None),
+        };
+        Self::Refused {
+            status,
+            code,
+            message: message.into(),
+            retry_after,
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self::Unavailable,
+            error => Self::Bug(Some(Arc::new(error))),
+        }
+    }
 }
 
 impl From<ReadError> for ApiError {

@@ -1,17 +1,32 @@
-//! The JSON API: the games that anybody may see, the state of the service, and the API's own description.
+//! The JSON API: the games that anybody may see, accounts, carts, orders and money, the state of the service, and the API's
+//! own description.
 //!
-//! `people → [edge → handler] → cache → store`. A handler reads the request, asks the cache for one answer and serves
-//! the bytes found there; it never calls G2A. What every request gets (request id, CORS, limits, headers, metrics,
+//! `people → [edge → handler] → cache → store`, and for what is somebody's own `handler → shop`. A handler reads the
+//! request, asks for one answer and serves the bytes found there; it never calls G2A. What every request gets (request id, CORS, limits, headers, metrics,
 //! the error envelope) is done in one place around all handlers (`edge`), because a cached answer costs so little
 //! that a stack of middleware would cost more.
 
+mod account;
+mod admin_money;
+mod answer;
+mod auth;
+mod body;
+mod cart;
 mod cors;
 mod docs;
 mod edge;
 mod error;
 mod games;
 mod health;
+mod money;
+mod orders;
 mod params;
+mod refusals;
+mod test_payment;
+mod user;
+mod visit;
+mod wishlist;
+mod webhook;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,9 +34,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::map_response;
-use axum::routing::{MethodRouter, any, get};
+use axum::routing::{MethodRouter, any, get, post};
 use chrono::{DateTime, Utc};
 use lockstep_cache::Cache;
+use lockstep_domain::secret::Secret;
 use lockstep_shop::Shop;
 use lockstep_store::Store;
 use serde::Serialize;
@@ -70,6 +86,8 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// So many reverse proxies stand in front, and so many entries of `X-Forwarded-For` are believed.
     pub trusted_proxies: usize,
+    /// What webhooks about orders at G2A are signed with.
+    pub webhook_secret: Secret,
 }
 
 impl Default for Settings {
@@ -80,6 +98,8 @@ impl Default for Settings {
             request_timeout: Duration::from_secs(10),
             max_in_flight: 1024,
             trusted_proxies: 0,
+            // Nobody knows it, so nothing is taken until the operator sets one.
+            webhook_secret: Secret::new(hex::encode(rand::random::<[u8; 32]>())),
         }
     }
 }
@@ -142,7 +162,7 @@ fn only((path, methods): (&str, MethodRouter<Arc<ApiState>>)) -> (&str, MethodRo
 
 /// Every documented route under `/api`.
 fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
-    vec![
+    let mut routes = vec![
         ("/api/games", get(games::list)),
         ("/api/games/search", get(games::search)),
         ("/api/games/autocomplete", get(games::autocomplete)),
@@ -159,9 +179,24 @@ fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         ("/api/games/slug/{slug}", get(games::by_slug)),
         ("/api/games/{id}", get(games::by_id)),
         ("/api/games/{id}/similar", get(games::similar)),
+        ("/api/g2a/webhook", post(webhook::g2a)),
         ("/api/health", get(health::health)),
         ("/api/openapi.json", get(docs::document).layer(CompressionLayer::new())),
-    ]
+    ];
+    for more in [
+        auth::routes(),
+        cart::routes(),
+        wishlist::routes(),
+        user::routes(),
+        account::routes(),
+        orders::routes(),
+        money::routes(),
+        test_payment::routes(),
+        admin_money::routes(),
+    ] {
+        routes.extend(more);
+    }
+    routes
 }
 
 /// Every documented route outside `/api`.

@@ -27,6 +27,7 @@ pub(crate) struct Secrets {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the settings' names")]
 struct Generated {
     jwt_secret: String,
     jwt_refresh_secret: String,
@@ -67,7 +68,7 @@ fn generated(data_dir: &Path) -> Result<Generated> {
     let secret = || {
         let mut bytes = [0; 32];
         rand::rng().fill_bytes(&mut bytes);
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        hex::encode(bytes)
     };
     let made = Generated {
         jwt_secret: secret(),

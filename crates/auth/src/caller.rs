@@ -78,6 +78,31 @@ impl Auth {
             .ok_or(AuthError::NotSignedIn)
     }
 
+    /// The same, with the session found by `find`: a memory of sessions that is kept true in another way.
+    ///
+    /// # Errors
+    /// [`AuthError::NotSignedIn`] whatever is wrong with it, and what `find` says.
+    pub async fn authenticate_by<F, E>(
+        &self,
+        token: &str,
+        find: impl FnOnce(UserId, SessionId) -> F,
+    ) -> Result<Caller, E>
+    where
+        F: Future<Output = Result<Option<Holder>, E>>,
+        E: From<AuthError>,
+    {
+        let claims = self
+            .0
+            .tokens
+            .read(token, Kind::Access)
+            .map_err(|_| AuthError::NotSignedIn)?;
+        find(claims.user_id, claims.sid)
+            .await?
+            .filter(|holder| holder.user == claims.user_id && holder.session == claims.sid)
+            .map(Caller)
+            .ok_or_else(|| AuthError::NotSignedIn.into())
+    }
+
     /// The caller as an admin.
     ///
     /// # Errors

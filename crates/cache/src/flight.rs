@@ -116,7 +116,11 @@ where
     F: FnOnce(Store) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Stamped<Payload>, StoreError>> + Send + 'static,
 {
-    let (found, worthless) = from_redis(inner, key).await;
+    let (found, worthless) = if key.is_shared() {
+        from_redis(inner, key).await
+    } else {
+        (None, false)
+    };
     if let Some(landing) = found {
         let count = inner
             .tally
@@ -155,7 +159,9 @@ where
     if let Ok(generation) = inner.knowledge.check(&entry.proof) {
         entry.checked.store(generation, std::sync::atomic::Ordering::Relaxed);
         keep(inner, key, &entry);
-        fill(inner, key, &entry, ttl, worthless);
+        if key.is_shared() {
+            fill(inner, key, &entry, ttl, worthless);
+        }
     }
     Ok(Landing { entry, good_as_of })
 }

@@ -25,6 +25,7 @@ pub const MAX_PASSWORD_BYTES: usize = 72;
 /// What somebody may do (the seed's enum).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Role {
     /// A shopper.
     User,
@@ -53,6 +54,7 @@ impl Role {
 
 /// Why a field of a form was refused: the field, a name that programs can rely on, and a sentence for the person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FieldError {
     /// Name of the field in the request.
     pub path: &'static str,
@@ -521,18 +523,36 @@ pub struct ProfileFacts {
     pub created_at: DateTime<Utc>,
     /// Keys delivered to them.
     pub games_purchased: u64,
+    /// Orders of theirs, whatever became of them.
+    pub total_orders: u64,
     /// Discounts on their completed orders, EUR.
     pub total_saved: Money,
 }
 
 impl ProfileFacts {
+    /// Whole days since they registered.
+    fn days_at(&self, now: DateTime<Utc>) -> u64 {
+        u64::try_from((now - self.created_at).num_days()).unwrap_or(0)
+    }
+
+    /// The figures as they are answered at `now`.
+    pub fn figures_at(&self, now: DateTime<Utc>) -> Figures {
+        Figures {
+            total_games: self.games_purchased,
+            total_saved: self.total_saved,
+            days_since_registration: self.days_at(now),
+            total_orders: self.total_orders,
+            balance: self.balance,
+        }
+    }
+
     /// The profile as it is answered at `now`.
     pub fn at(self, now: DateTime<Utc>) -> Profile {
         let empty = |field: &Option<String>| u32::from(field.as_deref().is_none_or(str::is_empty));
         let stats = ProfileStats {
             games_purchased: self.games_purchased,
             total_saved: self.total_saved,
-            days_since_registration: u64::try_from((now - self.created_at).num_days()).unwrap_or(0),
+            days_since_registration: self.days_at(now),
             empty_fields_count: [&self.nickname, &self.first_name, &self.last_name, &self.avatar]
                 .into_iter()
                 .map(empty)
@@ -558,6 +578,7 @@ impl ProfileFacts {
 /// The contract's `Profile`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Profile {
     /// Whose.
     pub id: UserId,
@@ -581,6 +602,7 @@ pub struct Profile {
     pub second_factor: bool,
     /// When they registered.
     #[serde(with = "iso_millis")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: DateTime<Utc>,
     /// Figures shown beside it.
     pub stats: ProfileStats,
@@ -589,6 +611,7 @@ pub struct Profile {
 /// Figures of a profile.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ProfileStats {
     /// Keys delivered.
     pub games_purchased: u64,
@@ -600,9 +623,27 @@ pub struct ProfileStats {
     pub empty_fields_count: u32,
 }
 
+/// The contract's answer to `GET /api/user/stats`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Figures {
+    /// Keys delivered.
+    pub total_games: u64,
+    /// Discounts on completed orders, EUR.
+    pub total_saved: Money,
+    /// Whole days.
+    pub days_since_registration: u64,
+    /// Orders, whatever became of them.
+    pub total_orders: u64,
+    /// EUR.
+    pub balance: Money,
+}
+
 /// The `user` of the contract's `AuthData`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuthUser {
     /// Whose.
     pub id: UserId,
@@ -623,10 +664,13 @@ pub struct AuthUser {
 /// Both tokens, as refresh answers them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenPair {
     /// Access token.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub token: Secret,
     /// Refresh token.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub refresh_token: Secret,
     /// Life of the access token in seconds. The front-end's timer wants 301 to 2 147 483.
     pub expires_in: u64,
@@ -634,6 +678,7 @@ pub struct TokenPair {
 
 /// The contract's `AuthData`: the answer to register and login.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuthData {
     /// Who.
     pub user: AuthUser,
@@ -831,6 +876,7 @@ mod tests {
             second_factor: false,
             created_at: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
             games_purchased: 3,
+            total_orders: 0,
             total_saved: "1.2".parse().unwrap(),
         }
     }

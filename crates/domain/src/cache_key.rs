@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::ids::{GameId, OrderId, ShopperId, UserId};
+use crate::ids::{GameId, OrderId, SessionId, ShopperId, UserId};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -66,6 +66,8 @@ pub enum CacheKey {
     CatalogAutocomplete(String),
     /// `user:{id}:profile`.
     UserProfile(UserId),
+    /// `user:{id}:session:{sid}`: who a log-in belongs to and what they may do. Never leaves the process.
+    UserSession(UserId, SessionId),
     /// `user:{id}:cart`; also carries the tags of the games in it (pass them when filling).
     UserCart(ShopperId),
     /// `user:{id}:wishlist`; also carries the tags of the games in it.
@@ -104,6 +106,7 @@ impl CacheKey {
             Self::CatalogPage(digest) => format!("catalog:page:{digest}"),
             Self::CatalogAutocomplete(digest) => format!("catalog:autocomplete:{digest}"),
             Self::UserProfile(id) => format!("user:{id}:profile"),
+            Self::UserSession(id, session) => format!("user:{id}:session:{session}"),
             Self::UserCart(id) => format!("user:{id}:cart"),
             Self::UserWishlist(id) => format!("user:{id}:wishlist"),
             Self::SessionCart(id) => format!("session:{id}:cart"),
@@ -137,8 +140,16 @@ impl CacheKey {
             | Self::HomeRandomPool
             | Self::HomePage(_) => Duration::from_mins(15),
             Self::SessionCart(_) | Self::SessionWishlist(_) => MAX_TTL,
-            Self::SimilarGames(..) | Self::CatalogPage(_) | Self::CatalogAutocomplete(_) => Duration::from_mins(5),
+            Self::SimilarGames(..) | Self::CatalogPage(_) | Self::CatalogAutocomplete(_) | Self::UserSession(..) => {
+                Duration::from_mins(5)
+            }
         }
+    }
+
+    /// Whether the answer may lie in Redis. What decides who somebody is stays in the process that read it: whoever can
+    /// write to Redis must not be able to make an ended session live, or an admin of a shopper.
+    pub const fn is_shared(&self) -> bool {
+        !matches!(self, Self::UserSession(..))
     }
 
     /// The tags that a value under this key carries by its name alone. Carts, wishlists and orders show games, and add
@@ -163,6 +174,11 @@ impl CacheKey {
             | Self::CatalogPage(_)
             | Self::CatalogAutocomplete(_) => tags.push(TAG_CATALOG.into()),
             Self::UserProfile(id) => tags.extend([format!("user:{id}:profile"), TAG_ALL_USERS.into()]),
+            Self::UserSession(id, session) => tags.extend([
+                format!("user:{id}:session:{session}"),
+                format!("user:{id}:profile"),
+                TAG_ALL_USERS.into(),
+            ]),
             Self::UserOrders(id) => {
                 tags.extend([
                     format!("user:{id}:orders"),
@@ -222,7 +238,7 @@ pub fn names_to_drop(tag: &str) -> Vec<String> {
         .iter()
         .map(CacheKey::name)
         .collect(),
-        _ if tag.contains('*') => Vec::new(),
+        _ if tag.contains('*') || tag.contains(":session:") => Vec::new(),
         _ => match tag.strip_prefix("shopper:") {
             // The log names the shopper, not whether it is a user or a guest: drop both names.
             Some(rest) => vec![format!("user:{rest}"), format!("session:{rest}")],
@@ -257,6 +273,7 @@ mod tests {
             CacheKey::CatalogPage("d".into()),
             CacheKey::CatalogAutocomplete("d".into()),
             CacheKey::UserProfile(UserId(id)),
+            CacheKey::UserSession(UserId(id), SessionId(id)),
             CacheKey::UserCart(ShopperId(id)),
             CacheKey::UserWishlist(ShopperId(id)),
             CacheKey::SessionCart(ShopperId(id)),
@@ -326,6 +343,11 @@ mod tests {
     fn the_drop_of_a_tag_only_names_keys_that_carry_it() {
         let keys = one_of_each();
         for tag in keys.iter().flat_map(CacheKey::tags) {
+            assert!(
+                keys.iter()
+                    .all(|key| key.is_shared() || !names_to_drop(&tag).contains(&key.name())),
+                "{tag} drops what is never there"
+            );
             for name in names_to_drop(&tag) {
                 let Some(key) = keys.iter().find(|key| key.name() == name) else {
                     continue;

@@ -79,6 +79,7 @@ pub enum Visitor {
 /// What a cart or a wishlist shows of a game (the contract's `MiniGame`, with the fields that its pages use if present).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MiniGame {
     /// Which.
     pub id: GameId,
@@ -112,6 +113,7 @@ pub struct MiniGame {
 
 /// A price that is not what it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PriceChange {
     /// When the game was put here, EUR.
     pub from: Money,
@@ -129,6 +131,7 @@ impl PriceChange {
 /// One game in a cart (the contract's `CartItem`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CartLine {
     /// Which game.
     pub game_id: GameId,
@@ -136,6 +139,7 @@ pub struct CartLine {
     pub quantity: u32,
     /// When it was put in first.
     #[serde(with = "iso_millis")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub added_at: DateTime<Utc>,
     /// Left out while the price is what it was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -146,6 +150,7 @@ pub struct CartLine {
 
 /// A cart: newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Cart {
     /// Its lines.
     pub items: Vec<CartLine>,
@@ -177,11 +182,13 @@ impl Cart {
 /// One game on a wishlist (the contract's `WishItem`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WishItem {
     /// Which game.
     pub game_id: GameId,
     /// When it was put on the list.
     #[serde(with = "iso_millis")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub added_at: DateTime<Utc>,
     /// Cheaper than when it was put on the list; left out otherwise.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -195,6 +202,7 @@ pub struct WishItem {
 
 /// A wishlist: newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Wishlist {
     /// What is on it.
     pub items: Vec<WishItem>,
@@ -245,6 +253,7 @@ pub enum Buyable {
 /// Why something did not move from the guest's cart or wishlist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum LeftOutReason {
     /// The game is not in the shop any more.
     Gone,
@@ -259,6 +268,7 @@ pub enum LeftOutReason {
 /// Something that did not move.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LeftOut {
     /// Which game.
     pub game_id: GameId,
@@ -273,6 +283,7 @@ pub struct LeftOut {
 /// What came of moving a guest's cart or wishlist.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Moved {
     /// Copies that the user's cart gained, or games that the wishlist gained.
     pub moved: u32,

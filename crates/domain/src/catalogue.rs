@@ -582,6 +582,7 @@ mod openapi {
     use utoipa::openapi::{ObjectBuilder, RefOr};
     use utoipa::{PartialSchema, ToSchema};
 
+    use crate::ids::{SessionId, UserId};
     use crate::{GameId, Money};
 
     impl PartialSchema for Money {
@@ -595,16 +596,22 @@ mod openapi {
 
     impl ToSchema for Money {}
 
-    impl PartialSchema for GameId {
-        fn schema() -> RefOr<Schema> {
-            ObjectBuilder::new()
-                .schema_type(Type::String)
-                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
-                .into()
-        }
+    macro_rules! uuid {
+        ($($id:ty),+) => {$(
+            impl PartialSchema for $id {
+                fn schema() -> RefOr<Schema> {
+                    ObjectBuilder::new()
+                        .schema_type(Type::String)
+                        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
+                        .into()
+                }
+            }
+
+            impl ToSchema for $id {}
+        )+};
     }
 
-    impl ToSchema for GameId {}
+    uuid!(GameId, UserId, SessionId);
 }
 
 #[cfg(test)]

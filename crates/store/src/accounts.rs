@@ -492,6 +492,7 @@ pub async fn profile(tx: &mut Tx, id: UserId) -> Result<Option<ProfileFacts>> {
                exists (select 1 from user_totp t where t.user_id = u.id and t.confirmed_at is not null) as second_factor,
                (select count(*) from orders o join order_units n on n.order_id = o.id
                  where o.user_id = u.id and n.state = 'DONE') as games,
+               (select count(*) from orders o where o.user_id = u.id) as orders,
                (select coalesce(sum(discount), 0) from orders o
                  where o.user_id = u.id and o.status = 'COMPLETED')::numeric(12,2) as saved
           from users u where u.id = $1 and u.deleted_at is null",
@@ -513,6 +514,7 @@ pub async fn profile(tx: &mut Tx, id: UserId) -> Result<Option<ProfileFacts>> {
             second_factor: row.try_get("second_factor")?,
             created_at: row.try_get("created_at")?,
             games_purchased: u64::try_from(row.try_get::<i64, _>("games")?).unwrap_or(0),
+            total_orders: u64::try_from(row.try_get::<i64, _>("orders")?).unwrap_or(0),
             total_saved: money(&row, "saved")?,
         })
     })

@@ -8,15 +8,19 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use lockstep_domain::account::Role;
 use lockstep_domain::ids::{SessionId, UserId};
+use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::row::role;
 use crate::{Result, Store, StoreError, Tx};
+
+/// How exactly the last use of a session is known.
+const TOUCH_EVERY: TimeDelta = TimeDelta::minutes(5);
 
 /// Most sessions of one user; the oldest makes room.
 const MOST_SESSIONS: i64 = 50;
@@ -83,7 +87,7 @@ pub struct NewSession {
 }
 
 /// Who a token speaks for, as the database knows them now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// The user.
     pub user: UserId,
@@ -97,6 +101,29 @@ pub struct Holder {
     pub email_verified: bool,
     /// A code of the authenticator was given in this session.
     pub second_factor: bool,
+}
+
+/// A session as it may be remembered: with what time alone makes untrue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// Who holds it.
+    pub holder: Holder,
+    /// From then on nobody does.
+    pub expires_at: DateTime<Utc>,
+    /// When it was last used, to a few minutes.
+    pub last_used_at: DateTime<Utc>,
+}
+
+impl Remembered {
+    /// Who holds the session at `now`.
+    pub fn holder_at(self, now: DateTime<Utc>) -> Option<Holder> {
+        (now < self.expires_at).then_some(self.holder)
+    }
+
+    /// Whether its use at `now` is worth a note ([`touch`]).
+    pub fn is_stale_at(&self, now: DateTime<Utc>) -> bool {
+        now - self.last_used_at > TOUCH_EVERY
+    }
 }
 
 /// A session as its owner sees it.
@@ -192,15 +219,50 @@ pub async fn holder_of(store: &Store, id: SessionId, user: UserId) -> Result<Opt
     .await?;
     let Some(row) = row else { return Ok(None) };
     if row.try_get("stale")? {
-        sqlx::query(
-            "-- store.sessions.touch
-            update user_sessions set last_used_at = now() where id = $1 and last_used_at < now() - interval '5 minutes'",
-        )
-        .bind(id.0)
-        .execute(store.pool())
-        .await?;
+        touch(store, id).await?;
     }
     holder(&row).map(Some)
+}
+
+/// Session `id` of `user`, to be remembered under `CacheKey::UserSession`; `None` when it has ended or is not that user's.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn remember(tx: &mut Tx, id: SessionId, user: UserId) -> Result<Option<Remembered>> {
+    let row = sqlx::query(
+        "-- store.sessions.remember
+        select s.id as session_id, s.second_factor, s.expires_at, s.last_used_at,
+               u.id as user_id, u.email, u.role::text as role, u.email_verified
+          from user_sessions s join users u on u.id = s.user_id
+         where s.id = $1 and s.user_id = $2 and s.expires_at > now() and u.deleted_at is null",
+    )
+    .bind(id.0)
+    .bind(user.0)
+    .fetch_optional(tx.conn())
+    .await?;
+    row.map(|row| {
+        Ok(Remembered {
+            holder: holder(&row)?,
+            expires_at: row.try_get("expires_at")?,
+            last_used_at: row.try_get("last_used_at")?,
+        })
+    })
+    .transpose()
+}
+
+/// Notes that a session is in use, at most once in five minutes.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn touch(store: &Store, id: SessionId) -> Result<()> {
+    sqlx::query(
+        "-- store.sessions.touch
+        update user_sessions set last_used_at = now() where id = $1 and last_used_at < now() - interval '5 minutes'",
+    )
+    .bind(id.0)
+    .execute(store.pool())
+    .await?;
+    Ok(())
 }
 
 /// Exchanges refresh token `presented` of session `id` for `successor`, good for `lifetime`.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use lockstep_domain::CacheKey;
 use lockstep_domain::cache_key::game_tag;
-use lockstep_domain::ids::{GameId, OrderId, ShopperId, UserId};
+use lockstep_domain::ids::{GameId, OrderId, SessionId, ShopperId, UserId};
 use lockstep_testkit::TestDb;
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 
@@ -45,6 +45,7 @@ fn reads(key: &CacheKey) -> &'static [&'static str] {
         CacheKey::UserWishlist(_) | CacheKey::SessionWishlist(_) => &["wishlist", "games"],
         // Statistics of what was bought, too.
         CacheKey::UserProfile(_) => &["users", "user_totp", "orders", "order_items", "order_units"],
+        CacheKey::UserSession(..) => &["users", "user_sessions"],
         CacheKey::UserOrders(_) | CacheKey::Order(_) => &["orders", "order_items", "order_units", "game_keys", "games"],
         CacheKey::UserTransactions(_) => &["transactions"],
     }
@@ -53,22 +54,29 @@ fn reads(key: &CacheKey) -> &'static [&'static str] {
 /// Tables that no cached answer is made from.
 const NOT_CACHED: &[&str] = &[
     "_sqlx_migrations",
+    "audit_log",
     "cache_floor",
     "cache_incarnation",
     "cache_inval",
     "g2a_budget",
+    "g2a_orders",
     "guest_sessions",
+    "incidents",
+    "key_reveals",
     "login_history",
     "mail_outbox",
     "one_time_codes",
+    "payment_events",
     "promo_codes",
     "rate_limits",
     "relay_cursor",
     "shoppers",
+    "supplier_alarms",
     "sync_lease",
     "sync_runs",
     "sync_seen",
-    "user_sessions",
+    "top_ups",
+    "webhook_events",
     // Written by the triggers of `games` only, in the statement that is logged as a change of games.
     "catalog_totals",
     "game_search",
@@ -116,6 +124,7 @@ fn keys(world: &World, about: &About) -> Vec<(CacheKey, BTreeSet<String>)> {
         CacheKey::CatalogPage(name()),
         CacheKey::CatalogAutocomplete(name()),
         CacheKey::UserProfile(user),
+        CacheKey::UserSession(user, SessionId(world.id("session"))),
         CacheKey::UserCart(shopper),
         CacheKey::UserWishlist(shopper),
         CacheKey::SessionCart(shopper),
@@ -310,6 +319,17 @@ fn all_changes() -> Vec<Changes> {
             delete: "delete from user_totp where user_id = {user}",
         },
         Changes {
+            table: "user_sessions",
+            about: USUAL,
+            before: "insert into user_sessions (id, user_id, expires_at, refresh_id) values ({session}, {user}, now() + interval '1 day', {new})",
+            insert: "delete from user_sessions;
+                     insert into user_sessions (id, user_id, expires_at, refresh_id) values ({session}, {other_user}, now() + interval '1 day', {new})",
+            inserted: other_user.clone(),
+            // Given to somebody else: both answers change.
+            update: "update user_sessions set user_id = {other_user} where id = {session}",
+            delete: "delete from user_sessions where id = {session}",
+        },
+        Changes {
             table: "cart_items",
             about: USUAL,
             before: "",
@@ -440,6 +460,7 @@ async fn an_emptied_table_makes_everything_untrue() {
         .db
         .execute(
             "alter table transactions disable trigger transactions_kept_all;
+             alter table audit_log disable trigger audit_log_stays_all;
              alter table game_keys disable trigger game_keys_guard_all",
         )
         .await;
@@ -502,6 +523,16 @@ async fn a_large_change_is_logged_coarsely() {
             "insert into users (email, password_hash) select n || '@example.org', (select max(password_hash) from users) from generate_series(1, 257) n".to_owned(),
             "update users set nickname = 'X'",
             "delete from users where email ~ '^[0-9]'",
+            &["user:*"],
+        ),
+        (
+            "user_sessions",
+            String::new(),
+            "insert into user_sessions (id, user_id, expires_at, refresh_id)
+             select gen_random_uuid(), {user}, now() + interval '1 day', {new} from generate_series(1, 257)"
+                .to_owned(),
+            "update user_sessions set last_used_at = now()",
+            "delete from user_sessions",
             &["user:*"],
         ),
         (

@@ -52,6 +52,7 @@ impl World {
             "tag",
             "new_game",
             "new_user",
+            "session",
             "new_order",
             "new_item",
             "new",

@@ -1,0 +1,145 @@
+//! `/api/cart…`: for members and guests alike.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::routing::{MethodRouter, get, post, put};
+use http::StatusCode;
+use lockstep_domain::cart::Owner;
+use lockstep_domain::cart::{Cart, Moved};
+use lockstep_domain::catalogue::Answer;
+use lockstep_domain::ids::GameId;
+use lockstep_shop::Writer;
+use utoipa::{OpenApi, ToSchema};
+
+use crate::answer::{self, Answered, Message, MessageWith};
+use crate::body::{Body, uuid};
+use crate::error::ApiError;
+use crate::visit::{Member, Visit, guest_cookie};
+use crate::{ApiState, Settings};
+
+type Api = State<Arc<ApiState>>;
+
+#[derive(OpenApi)]
+#[openapi(
+    tags((name = "cart", description = "What a member or a guest wants to buy")),
+    paths(show, add, clear, set, remove, migrate)
+)]
+pub(crate) struct Description;
+
+pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
+    vec![
+        ("/api/cart", get(show).post(add).delete(clear)),
+        ("/api/cart/migrate", post(migrate)),
+        ("/api/cart/{gameId}", put(set).delete(remove)),
+    ]
+}
+
+/// What to put in.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes what `Body` reads")]
+struct NewLine {
+    game_id: GameId,
+    /// Copies on top of those already there (default 1).
+    quantity: Option<u32>,
+}
+
+/// How many.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `Body` reads")]
+struct Quantity {
+    /// Copies; zero or less takes the line out.
+    quantity: i64,
+}
+
+/// The cart at the prices of now, newest line first; empty for whoever has none.
+#[utoipa::path(get, path = "/api/cart", tag = "cart", responses((status = 200, body = Answer<Cart>)))]
+pub(crate) async fn show(State(api): Api, visit: Visit) -> Answered {
+    let cart = visit.arrival.cart().await?;
+    let answer = answer::body(StatusCode::OK, cart.body().clone());
+    Ok(answer::with_cookie(answer, visit.renewed(&api.settings)))
+}
+
+/// Puts copies of a game in, on top of those already there. A visitor without a session becomes a guest by it.
+#[utoipa::path(post, path = "/api/cart", tag = "cart", request_body = NewLine, responses(
+    (status = 201, body = Message), (status = 400, description = "Fields that are wrong, out of stock, or more than fits"),
+    (status = 404, description = "There is no such game"), (status = 429, description = "Too many new guests from one address")))]
+pub(crate) async fn add(State(api): Api, visit: Visit, body: Body) -> Answered {
+    let mut form = body.form();
+    let game = form.game("gameId");
+    let quantity = form.whole_number("quantity").unwrap_or(1);
+    let game = form.finish(game.ok_or_else(Vec::new))?;
+    let visitor = visit.arrival.visitor();
+    let writer = api.shop.add_to_cart(visitor, game, quantity, &visit.device).await?;
+    let answer = answer::message(StatusCode::CREATED, "Added to the cart")?;
+    Ok(answer::with_cookie(answer, visit.after(Some(writer), &api.settings)))
+}
+
+/// Takes everything out.
+#[utoipa::path(delete, path = "/api/cart", tag = "cart", responses((status = 200, body = Message)))]
+pub(crate) async fn clear(State(api): Api, visit: Visit) -> Answered {
+    api.shop.clear_cart(visit.arrival.visitor()).await?;
+    let answer = answer::message(StatusCode::OK, "The cart is empty")?;
+    Ok(answer::with_cookie(answer, visit.renewed(&api.settings)))
+}
+
+/// Sets how many copies are in the cart.
+#[utoipa::path(put, path = "/api/cart/{gameId}", tag = "cart",
+    params(("gameId" = GameId, Path, description = "Identifier")), request_body = Quantity, responses(
+    (status = 200, body = Message), (status = 400, description = "Fields that are wrong, out of stock, or more than fits"),
+    (status = 404, description = "There is no such game")))]
+pub(crate) async fn set(State(api): Api, Path(game): Path<String>, visit: Visit, body: Body) -> Answered {
+    let game = game_id(&game)?;
+    let mut form = body.form();
+    let quantity = form.required_number("quantity");
+    form.finish(Ok(()))?;
+    let visitor = visit.arrival.visitor();
+    let writer = api.shop.set_in_cart(visitor, game, quantity, &visit.device).await?;
+    let answer = answer::message(StatusCode::OK, "The cart is changed")?;
+    Ok(answer::with_cookie(answer, visit.after(writer, &api.settings)))
+}
+
+/// Takes a game out; fine when it is not there.
+#[utoipa::path(delete, path = "/api/cart/{gameId}", tag = "cart",
+    params(("gameId" = GameId, Path, description = "Identifier")),
+    responses((status = 200, body = Message), (status = 400, description = "gameId is not a UUID")))]
+pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: Visit) -> Answered {
+    let game = game_id(&game)?;
+    api.shop.remove_from_cart(visit.arrival.visitor(), game).await?;
+    let answer = answer::message(StatusCode::OK, "Taken out of the cart")?;
+    Ok(answer::with_cookie(answer, visit.renewed(&api.settings)))
+}
+
+/// Moves what was collected as a guest to the caller; nothing to move is fine.
+#[utoipa::path(post, path = "/api/cart/migrate", tag = "cart", responses(
+    (status = 200, body = MessageWith<Moved>), (status = 401, description = "Not signed in")))]
+pub(crate) async fn migrate(State(api): Api, member: Member) -> Answered {
+    let moved = api.shop.move_cart(&member.caller, member.arrival.cookie()).await?;
+    answer::message_with("The cart is moved", moved)
+}
+
+/// The game in a path.
+pub(crate) fn game_id(text: &str) -> Result<GameId, ApiError> {
+    uuid(text)
+        .map(GameId)
+        .ok_or_else(|| ApiError::invalid("gameId", "must be a UUID"))
+}
+
+impl Visit {
+    /// The guest's cookie, when its life was prolonged by the visit.
+    pub(crate) fn renewed(&self, settings: &Settings) -> Option<http::HeaderValue> {
+        self.arrival.renewed().map(|session| guest_cookie(session, settings))
+    }
+
+    /// The guest's cookie after a write: a new guest's, or one whose life was prolonged.
+    pub(crate) fn after(&self, writer: Option<Writer>, settings: &Settings) -> Option<http::HeaderValue> {
+        match writer {
+            Some(Writer {
+                owner: Owner::Guest(id),
+                minted: true,
+            }) => Some(guest_cookie(id.0, settings)),
+            _ => self.renewed(settings),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! `/api/user…`: one's own account as the existing front-end knows it: profile, password, figures, wishlist.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::{MethodRouter, delete, get, post, put};
+use chrono::Utc;
+use http::StatusCode;
+use http::header::{self, HeaderValue};
+use lockstep_domain::account::{Figures, Profile, ProfileChange};
+use lockstep_domain::cart::{MiniGame, Moved, WishItem};
+use lockstep_domain::catalogue::{Answer, Game, Page};
+use lockstep_domain::ids::GameId;
+use lockstep_domain::secret::Secret;
+use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
+
+use crate::answer::{self, Answered, Message, MessageWith};
+use crate::body::Body;
+use crate::cart::game_id;
+use crate::params::Ask;
+use crate::visit::{Member, Visit};
+use crate::{ApiState, auth, games, wishlist};
+
+type Api = State<Arc<ApiState>>;
+
+#[derive(OpenApi)]
+#[openapi(
+    tags((name = "user", description = "One's own account")),
+    paths(profile, change_profile, change_password, stats, log_out, wishes, add_wish, remove_wish, migrate_wishes, catalog, catalog_game)
+)]
+pub(crate) struct Description;
+
+pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
+    vec![
+        ("/api/user/profile", get(profile).put(change_profile)),
+        ("/api/user/password", put(change_password)),
+        ("/api/user/stats", get(stats)),
+        ("/api/user/logout", post(log_out)),
+        ("/api/user/wishlist", get(wishes)),
+        ("/api/user/wishlist/migrate", post(migrate_wishes)),
+        ("/api/user/wishlist/{gameId}", delete(remove_wish).post(add_wish)),
+        ("/api/user/catalog", get(catalog)),
+        ("/api/user/catalog/{id}", get(catalog_game)),
+    ]
+}
+
+/// A change; what is left out stays.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes what `Body` reads")]
+struct NewNames {
+    nickname: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+}
+
+/// Both passwords.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes what `Body` reads")]
+struct Passwords {
+    current_password: String,
+    new_password: String,
+}
+
+/// A wish in both forms that are known of it: with its game inside, and as the game itself.
+#[derive(Serialize, ToSchema)]
+struct FlatWish {
+    #[serde(flatten)]
+    game: MiniGame,
+    #[serde(flatten)]
+    wish: WishItem,
+}
+
+/// The caller's profile.
+#[utoipa::path(get, path = "/api/user/profile", tag = "user", responses(
+    (status = 200, body = Answer<Profile>), (status = 401, description = "Not signed in")))]
+pub(crate) async fn profile(member: Member) -> Answered {
+    answer::data(StatusCode::OK, &member.arrival.profile().await?.at(Utc::now()))
+}
+
+/// Changes the names that are given; an empty one, or `null`, is emptied.
+#[utoipa::path(put, path = "/api/user/profile", tag = "user", request_body = NewNames, responses(
+    (status = 200, body = Answer<Profile>), (status = 400, description = "Fields that are wrong, each named"),
+    (status = 401, description = "Not signed in")))]
+pub(crate) async fn change_profile(State(api): Api, member: Member, body: Body) -> Answered {
+    let mut form = body.form();
+    let nickname = form.changed_text("nickname");
+    let (first, last) = (form.changed_text("firstName"), form.changed_text("lastName"));
+    let change = form.finish(ProfileChange::check(nickname, first, last))?;
+    let facts = api.shop.change_profile(&member.caller, &change).await?;
+    answer::data(StatusCode::OK, &facts.at(Utc::now()))
+}
+
+/// Sets a new password; all other sessions end.
+#[utoipa::path(put, path = "/api/user/password", tag = "user", request_body = Passwords, responses(
+    (status = 200, body = Message), (status = 400, description = "The current password is wrong, or the new one is not good"),
+    (status = 401, description = "Not signed in"), (status = 429, description = "Too many attempts")))]
+pub(crate) async fn change_password(State(api): Api, member: Member, body: Body) -> Answered {
+    let mut form = body.form();
+    let current = Secret::new(form.text("currentPassword"));
+    let new = form.text("newPassword");
+    form.finish(Ok(()))?;
+    api.shop
+        .auth()
+        .change_password(&member.caller, &current, new, &member.device)
+        .await?;
+    answer::message(
+        StatusCode::OK,
+        "Your password is changed; your other devices are logged out",
+    )
+}
+
+/// Figures about the caller.
+#[utoipa::path(get, path = "/api/user/stats", tag = "user", responses(
+    (status = 200, body = Answer<Figures>), (status = 401, description = "Not signed in")))]
+pub(crate) async fn stats(member: Member) -> Answered {
+    let facts = member.arrival.profile().await?;
+    answer::data(StatusCode::OK, &facts.figures_at(Utc::now()))
+}
+
+/// The same as `/api/auth/logout`.
+#[utoipa::path(post, path = "/api/user/logout", tag = "user", responses(
+    (status = 200, body = Message), (status = 401, description = "Not signed in")))]
+pub(crate) async fn log_out(api: Api, member: Member) -> Answered {
+    auth::logout(api, member).await
+}
+
+/// The caller's wishlist as a plain list.
+#[utoipa::path(get, path = "/api/user/wishlist", tag = "user", responses(
+    (status = 200, body = Answer<Vec<FlatWish>>), (status = 401, description = "Not signed in")))]
+pub(crate) async fn wishes(member: Member) -> Answered {
+    let wishlist = member.arrival.wishlist().await?.read()?;
+    let flat: Vec<FlatWish> = wishlist
+        .items
+        .into_iter()
+        .map(|wish| FlatWish {
+            game: wish.game.clone(),
+            wish,
+        })
+        .collect();
+    answer::data(StatusCode::OK, &flat)
+}
+
+/// Puts a game on the caller's wishlist; fine when it is there already.
+#[utoipa::path(post, path = "/api/user/wishlist/{gameId}", tag = "user",
+    params(("gameId" = GameId, Path, description = "Identifier")), responses(
+    (status = 201, body = Message), (status = 400, description = "gameId is not a UUID, or more than fits"),
+    (status = 401, description = "Not signed in"), (status = 404, description = "There is no such game")))]
+pub(crate) async fn add_wish(State(api): Api, Path(game): Path<String>, visit: Visit) -> Answered {
+    visit.arrival.signed_in()?;
+    wishlist::put(&api, &visit, game_id(&game)?).await
+}
+
+/// Takes a game off the caller's wishlist; fine when it is not there.
+#[utoipa::path(delete, path = "/api/user/wishlist/{gameId}", tag = "user",
+    params(("gameId" = GameId, Path, description = "Identifier")), responses(
+    (status = 200, body = Message), (status = 400, description = "gameId is not a UUID"),
+    (status = 401, description = "Not signed in")))]
+pub(crate) async fn remove_wish(State(api): Api, Path(game): Path<String>, member: Member) -> Answered {
+    let game = game_id(&game)?;
+    api.shop.remove_from_wishlist(member.caller.visitor(), game).await?;
+    answer::message(StatusCode::OK, "Taken off the wishlist")
+}
+
+/// The same as `/api/wishlist/migrate`.
+#[utoipa::path(post, path = "/api/user/wishlist/migrate", tag = "user", responses(
+    (status = 200, body = MessageWith<Moved>), (status = 401, description = "Not signed in")))]
+pub(crate) async fn migrate_wishes(State(api): Api, member: Member) -> Answered {
+    wishlist::moved(&api, &member).await
+}
+
+/// The same as `/api/games`, for members.
+#[utoipa::path(get, path = "/api/user/catalog", tag = "user", responses(
+    (status = 200, body = Answer<Page<Game>>), (status = 400, description = "A parameter cannot be used; the message names it"),
+    (status = 401, description = "Not signed in")))]
+pub(crate) async fn catalog(api: Api, _member: Member, ask: Ask) -> Answered {
+    games::list(api, ask).await.map(for_one)
+}
+
+/// The same as `/api/games/{id}`, for members.
+#[utoipa::path(get, path = "/api/user/catalog/{id}", tag = "user",
+    params(("id" = GameId, Path, description = "Identifier")), responses(
+    (status = 200, body = Answer<Game>), (status = 400, description = "id is not a UUID"),
+    (status = 401, description = "Not signed in"), (status = 404, description = "There is no such game")))]
+pub(crate) async fn catalog_game(api: Api, id: Path<String>, _member: Member, ask: Ask) -> Answered {
+    games::by_id(api, id, ask).await.map(for_one)
+}
+
+/// What needs a token must not be kept for those without one.
+fn for_one(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

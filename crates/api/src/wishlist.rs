@@ -1,0 +1,114 @@
+//! `/api/wishlist…`: for members and guests alike.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::routing::{MethodRouter, delete, get, post};
+use http::StatusCode;
+use lockstep_domain::cart::{Moved, Wishlist};
+use lockstep_domain::catalogue::Answer;
+use lockstep_domain::ids::GameId;
+use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
+
+use crate::ApiState;
+use crate::answer::{self, Answered, Message, MessageWith};
+use crate::body::Body;
+use crate::cart::game_id;
+use crate::visit::{Member, Visit};
+
+type Api = State<Arc<ApiState>>;
+
+#[derive(OpenApi)]
+#[openapi(
+    tags((name = "wishlist", description = "What a member or a guest wants to remember")),
+    paths(show, add, remove, check, migrate)
+)]
+pub(crate) struct Description;
+
+pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
+    vec![
+        ("/api/wishlist", get(show).post(add)),
+        ("/api/wishlist/migrate", post(migrate)),
+        ("/api/wishlist/{gameId}", delete(remove)),
+        ("/api/wishlist/{gameId}/check", get(check)),
+    ]
+}
+
+/// What to remember.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes what `Body` reads")]
+struct Wish {
+    game_id: GameId,
+}
+
+/// Whether it is there.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Checked {
+    /// It is.
+    in_wishlist: bool,
+}
+
+/// The wishlist, newest first; empty for whoever has none.
+#[utoipa::path(get, path = "/api/wishlist", tag = "wishlist", responses((status = 200, body = Answer<Wishlist>)))]
+pub(crate) async fn show(State(api): Api, visit: Visit) -> Answered {
+    let wishlist = visit.arrival.wishlist().await?;
+    let answer = answer::body(StatusCode::OK, wishlist.body().clone());
+    Ok(answer::with_cookie(answer, visit.renewed(&api.settings)))
+}
+
+/// Puts a game on it; fine when it is there already. A visitor without a session becomes a guest by it.
+#[utoipa::path(post, path = "/api/wishlist", tag = "wishlist", request_body = Wish, responses(
+    (status = 201, body = Message), (status = 400, description = "gameId is wrong, or more than fits"),
+    (status = 404, description = "There is no such game"), (status = 429, description = "Too many new guests from one address")))]
+pub(crate) async fn add(State(api): Api, visit: Visit, body: Body) -> Answered {
+    let mut form = body.form();
+    let game = form.game("gameId");
+    let game = form.finish(game.ok_or_else(Vec::new))?;
+    put(&api, &visit, game).await
+}
+
+/// Puts `game` on the visitor's wishlist and answers.
+pub(crate) async fn put(api: &ApiState, visit: &Visit, game: GameId) -> Answered {
+    let visitor = visit.arrival.visitor();
+    let writer = api.shop.add_to_wishlist(visitor, game, &visit.device).await?;
+    let answer = answer::message(StatusCode::CREATED, "Added to the wishlist")?;
+    Ok(answer::with_cookie(answer, visit.after(Some(writer), &api.settings)))
+}
+
+/// Takes a game off; fine when it is not there.
+#[utoipa::path(delete, path = "/api/wishlist/{gameId}", tag = "wishlist",
+    params(("gameId" = GameId, Path, description = "Identifier")),
+    responses((status = 200, body = Message), (status = 400, description = "gameId is not a UUID")))]
+pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: Visit) -> Answered {
+    let game = game_id(&game)?;
+    api.shop.remove_from_wishlist(visit.arrival.visitor(), game).await?;
+    let answer = answer::message(StatusCode::OK, "Taken off the wishlist")?;
+    Ok(answer::with_cookie(answer, visit.renewed(&api.settings)))
+}
+
+/// Whether a game is on it.
+#[utoipa::path(get, path = "/api/wishlist/{gameId}/check", tag = "wishlist",
+    params(("gameId" = GameId, Path, description = "Identifier")),
+    responses((status = 200, body = Answer<Checked>), (status = 400, description = "gameId is not a UUID")))]
+pub(crate) async fn check(Path(game): Path<String>, visit: Visit) -> Answered {
+    let game = game_id(&game)?;
+    let wishlist = visit.arrival.wishlist().await?.read()?;
+    let in_wishlist = wishlist.items.iter().any(|item| item.game_id == game);
+    answer::data(StatusCode::OK, &Checked { in_wishlist })
+}
+
+/// Moves what was collected as a guest to the caller; nothing to move is fine.
+#[utoipa::path(post, path = "/api/wishlist/migrate", tag = "wishlist", responses(
+    (status = 200, body = MessageWith<Moved>), (status = 401, description = "Not signed in")))]
+pub(crate) async fn migrate(State(api): Api, member: Member) -> Answered {
+    moved(&api, &member).await
+}
+
+/// Moves the guest's wishlist to the caller and answers.
+pub(crate) async fn moved(api: &ApiState, member: &Member) -> Answered {
+    let moved = api.shop.move_wishlist(&member.caller, member.arrival.cookie()).await?;
+    answer::message_with("The wishlist is moved", moved)
+}

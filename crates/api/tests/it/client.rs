@@ -1,0 +1,160 @@
+//! A client as browsers are: it keeps its cookie, and its tokens as the existing front-end does.
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use http::{Method, Request};
+use serde_json::{Value, json};
+
+use crate::shop::{Answered, Shop};
+
+/// A password that passes the rule.
+pub(crate) const PASSWORD: &str = "Correct-Horse-1";
+
+/// One browser.
+pub(crate) struct Client<'s> {
+    shop: &'s Shop,
+    address: SocketAddr,
+    cookie: Mutex<Option<String>>,
+    token: Mutex<Option<String>>,
+}
+
+impl<'s> Client<'s> {
+    /// A browser that was never here.
+    pub(crate) fn new(shop: &'s Shop) -> Self {
+        Self::at(shop, "203.0.113.7")
+    }
+
+    /// The same somewhere else.
+    pub(crate) fn at(shop: &'s Shop, address: &str) -> Self {
+        Self {
+            shop,
+            address: SocketAddr::new(address.parse().unwrap(), 40_000),
+            cookie: Mutex::new(None),
+            token: Mutex::new(None),
+        }
+    }
+
+    /// The guest's session, if the browser has one.
+    pub(crate) fn session(&self) -> Option<String> {
+        self.cookie.lock().unwrap().clone()
+    }
+
+    pub(crate) fn set_session(&self, session: Option<&str>) {
+        *self.cookie.lock().unwrap() = session.map(str::to_owned);
+    }
+
+    pub(crate) fn token(&self) -> Option<String> {
+        self.token.lock().unwrap().clone()
+    }
+
+    pub(crate) fn set_token(&self, token: Option<&str>) {
+        *self.token.lock().unwrap() = token.map(str::to_owned);
+    }
+
+    /// Sends what the front-end sends: JSON announced whether or not there is a body.
+    pub(crate) async fn send(&self, method: &str, path: &str, body: impl Into<Body>) -> Answered {
+        self.send_with(method, path, body, &[]).await
+    }
+
+    pub(crate) async fn send_with(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl Into<Body>,
+        headers: &[(&str, &str)],
+    ) -> Answered {
+        let mut request = Request::builder()
+            .method(Method::from_bytes(method.as_bytes()).unwrap())
+            .uri(path)
+            .header("content-type", "application/json")
+            .header("user-agent", "Browser/1.0")
+            .extension(ConnectInfo(self.address));
+        if let Some(session) = self.session() {
+            request = request.header("cookie", format!("theme=dark; sessionId={session}"));
+        }
+        if let Some(token) = self.token() {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answered = self.shop.send(request.body(body.into()).unwrap()).await;
+        for set in answered.headers.get_all("set-cookie") {
+            let set = set.to_str().unwrap();
+            let value = set.strip_prefix("sessionId=").unwrap().split(';').next().unwrap();
+            self.set_session(Some(value).filter(|value| !value.is_empty()));
+        }
+        answered
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answered {
+        self.send("GET", path, Body::empty()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answered {
+        self.send("POST", path, body.to_string()).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answered {
+        self.send("PUT", path, body.to_string()).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answered {
+        self.send("DELETE", path, Body::empty()).await
+    }
+
+    /// Registers and keeps the tokens; returns the answer's data.
+    pub(crate) async fn register(&self, email: &str) -> Value {
+        let answer = self
+            .post("/api/auth/register", json!({"email": email, "password": PASSWORD}))
+            .await;
+        assert_eq!(answer.status, 201, "{}", answer.json());
+        self.came_in(&answer)
+    }
+
+    /// Logs in and keeps the tokens; returns the answer's data.
+    pub(crate) async fn log_in(&self, email: &str) -> Value {
+        let answer = self
+            .post("/api/auth/login", json!({"email": email, "password": PASSWORD}))
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.json());
+        self.came_in(&answer)
+    }
+
+    /// Tries a refresh token that is not good any more.
+    pub(crate) async fn refresh_fails(&self, refresh_token: Value) {
+        let answer = self
+            .post("/api/auth/refresh", json!({"refreshToken": refresh_token}))
+            .await;
+        assert_eq!(answer.failure().0, 401);
+    }
+
+    fn came_in(&self, answer: &Answered) -> Value {
+        let mut json = answer.json();
+        let data = json["data"].take();
+        self.set_token(data["token"].as_str());
+        data
+    }
+
+    /// The cart as `(title, quantity)`, newest first.
+    pub(crate) async fn cart(&self) -> Vec<(String, u64)> {
+        let cart = self.get("/api/cart").await.data();
+        let line = |line: &Value| {
+            (
+                line["game"]["title"].as_str().unwrap().to_owned(),
+                line["quantity"].as_u64().unwrap(),
+            )
+        };
+        cart["items"].as_array().unwrap().iter().map(line).collect()
+    }
+
+    /// Titles on the wishlist, newest first.
+    pub(crate) async fn wishlist(&self) -> Vec<String> {
+        let wishlist = self.get("/api/wishlist").await.data();
+        let title = |item: &Value| item["game"]["title"].as_str().unwrap().to_owned();
+        wishlist["items"].as_array().unwrap().iter().map(title).collect()
+    }
+}

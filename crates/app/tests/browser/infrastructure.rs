@@ -1,0 +1,82 @@
+//! What these tests stand on: the browser sees what a visitor sees, and what must never happen fails a test.
+
+use lockstep_browser::{Impact, Key, Visitor};
+
+use crate::shop::Shop;
+
+#[test]
+fn the_first_page_shows_games_and_is_accessible() {
+    let page = Shop::open().visit(&Visitor::default());
+    page.goto("/");
+    page.wait_for_text("€");
+    page.assert_accessible();
+    page.close();
+}
+
+#[test]
+fn axe_core_finds_what_keeps_people_out() {
+    let page = Shop::open().visit(&Visitor::default());
+    page.goto("/");
+    page.evaluate(
+        "document.body.insertAdjacentHTML('beforeend', '<button></button><main><p id=\"pale\">too pale</p></main>');
+         const sheet = new CSSStyleSheet(); sheet.replaceSync('#pale { color: #ccc; background: #fff }');
+         document.adoptedStyleSheets.push(sheet);",
+    );
+    let found = page.violations();
+    let impact = |rule: &str| {
+        found
+            .iter()
+            .find(|violation| violation.rule == rule)
+            .map(|found| found.impact)
+    };
+    assert_eq!(impact("button-name"), Some(Impact::Critical), "{found:?}");
+    assert_eq!(impact("color-contrast"), Some(Impact::Serious), "{found:?}");
+    page.close();
+}
+
+#[test]
+fn a_breach_of_the_content_security_policy_an_error_and_a_lost_request_are_trouble() {
+    let page = Shop::open().visit(&Visitor::default());
+    page.goto("/");
+    page.assert_no_trouble();
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<p style=\"color: red\">inline</p>')");
+    page.expect_trouble("Applying inline style violates");
+    page.expect_trouble("against the Content-Security-Policy");
+    page.evaluate("console.error('something is wrong')");
+    page.expect_trouble("something is wrong");
+    page.evaluate("void setTimeout(() => nobody.knows())");
+    page.expect_trouble("nobody is not defined");
+    page.evaluate("void (new Image().src = '/assets/none')");
+    page.expect_trouble("404");
+    page.close();
+}
+
+#[test]
+fn a_visitor_has_a_screen_a_taste_a_language_and_may_run_no_scripts() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor {
+        dark: true,
+        scripts: false,
+        language: "de-DE,de",
+        ..Visitor::on_a_phone()
+    });
+    page.goto("/");
+    let seen = page.evaluate(
+        "[innerWidth, matchMedia('(prefers-color-scheme: dark)').matches,
+          matchMedia('(prefers-reduced-motion: reduce)').matches, matchMedia('(scripting: none)').matches]",
+    );
+    assert_eq!(seen, serde_json::json!([390, true, true, true]));
+    page.close();
+}
+
+#[test]
+fn a_form_is_filled_and_sent_with_the_keyboard_alone() {
+    let page = Shop::open().visit(&Visitor::default());
+    page.goto("/");
+    page.tab_to("input[type=search]");
+    page.write("game");
+    assert_eq!(page.value_of("input[type=search]"), "game");
+    page.press_and_follow(Key::Enter);
+    assert!(page.path().contains("search=game"), "{}", page.path());
+    page.close();
+}

@@ -1,0 +1,200 @@
+//! The store that these tests visit: one for the whole test program, on a database and a sandbox of its own.
+
+use std::io::{BufRead as _, BufReader};
+use std::ops::Deref;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use lockstep_browser::{Browser, Page, Visitor};
+use lockstep_g2a_sandbox::{Catalogue, Config, Knobs, Sandbox};
+use lockstep_testkit::TestDb;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// Games in the sandbox: some pages of the catalogue, there within a second.
+const GAMES: u64 = 80;
+
+/// Generous: the machine may be busy.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// An open store, full of games, and the browser to visit it. Shared by the tests that run at the same time and gone
+/// with the last of them; tests keep out of each other's way with accounts and carts of their own.
+pub(crate) struct Shop {
+    browser: Browser,
+    origin: String,
+    // Dropped in this order: the program, then what it stands on.
+    _program: Program,
+    _folder: TempDir,
+    _database: TestDb,
+    _sandbox: Sandbox,
+    _runtime: Runtime,
+}
+
+impl Shop {
+    /// The store of this test program.
+    pub(crate) fn open() -> Arc<Self> {
+        static OPEN: Mutex<Weak<Shop>> = Mutex::new(Weak::new());
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shop) = open.upgrade() {
+            return shop;
+        }
+        let shop = Arc::new(Self::start());
+        *open = Arc::downgrade(&shop);
+        shop
+    }
+
+    fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("set-up");
+        let (database, sandbox) = runtime.block_on(async { (TestDb::new().await, sandbox().await) });
+        let folder = tempfile::Builder::new()
+            .prefix("lockstep-shop-")
+            .tempdir()
+            .expect("set-up");
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .and_then(|free| free.local_addr())
+            .expect("set-up")
+            .port();
+        let origin = format!("http://127.0.0.1:{port}");
+        let account = sandbox.credentials();
+        let settings = [
+            ("PATH", std::env::var("PATH").unwrap_or_default()),
+            ("DATABASE_URL", database.url().to_owned()),
+            ("LOCKSTEP_DATA_DIR", folder.path().display().to_string()),
+            ("LOCKSTEP_BIND", format!("127.0.0.1:{port}")),
+            ("LOCKSTEP_PUBLIC_URL", origin.clone()),
+            ("LOCKSTEP_RATE_LIMITS", "off".to_owned()),
+            ("G2A_API_URL", sandbox.base_url()),
+            ("G2A_API_HASH", account.hash),
+            ("G2A_API_EMAIL", account.email),
+            ("G2A_API_SECRET", account.secret),
+            ("G2A_RATE_PER_MINUTE", "100000".to_owned()),
+        ];
+        let lockstep = |program: &str| {
+            let mut command = Command::new(program);
+            command
+                .env_clear()
+                .envs(settings.clone())
+                // No lockstep.toml of the checkout may interfere.
+                .current_dir(folder.path());
+            command
+        };
+        // The shelves are filled before the doors open.
+        let filled = lockstep(PROGRAM).args(["sync", "--full"]).output().expect("set-up");
+        assert!(filled.status.success(), "{}", String::from_utf8_lossy(&filled.stderr));
+        let program = Program::open(lockstep("sh"));
+        Self {
+            browser: Browser::shared(),
+            origin,
+            _program: program,
+            _folder: folder,
+            _database: database,
+            _sandbox: sandbox,
+            _runtime: runtime,
+        }
+    }
+
+    /// A page of the store for `visitor`, showing nothing yet.
+    pub(crate) fn visit(self: &Arc<Self>, visitor: &Visitor) -> Visit {
+        Visit {
+            page: self.browser.page(&self.origin, visitor),
+            _shop: self.clone(),
+        }
+    }
+}
+
+/// A page, and the store that stays open for as long as somebody is in it.
+pub(crate) struct Visit {
+    page: Page,
+    _shop: Arc<Shop>,
+}
+
+impl Visit {
+    /// Ends the visit; fails if it met trouble.
+    pub(crate) fn close(self) {
+        self.page.close();
+    }
+}
+
+impl Deref for Visit {
+    type Target = Page;
+
+    fn deref(&self) -> &Page {
+        &self.page
+    }
+}
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_lockstep");
+
+async fn sandbox() -> Sandbox {
+    Sandbox::start(Config {
+        catalogue: Catalogue::Generated { count: GAMES, seed: 7 },
+        knobs: Knobs {
+            rate_per_minute: 0,
+            ..Knobs::default()
+        },
+        ..Config::default()
+    })
+    .await
+    .expect("set-up")
+}
+
+/// `lockstep serve`, told to end by the end of its holder, however that ends.
+struct Program {
+    child: Child,
+    holder: Option<ChildStdin>,
+}
+
+impl Program {
+    /// Starts it with the shell's environment and waits until it says that it is open.
+    fn open(mut shell: Command) -> Self {
+        #[expect(
+            clippy::zombie_processes,
+            reason = "a store that does not open fails the test program"
+        )]
+        let mut child = shell
+            .args([
+                "-c",
+                "\"$@\" </dev/null & store=$!; cat >/dev/null; kill $store; wait $store",
+                "sh",
+            ])
+            .args([PROGRAM, "serve"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("set-up");
+        let holder = child.stdin.take();
+        let log = BufReader::new(child.stderr.take().expect("stderr"));
+        let (told, tells) = channel();
+        // Reads to the end: a pipe that nobody reads would stop the program when it is full.
+        std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                drop(told.send(line));
+            }
+        });
+        let mut log = String::new();
+        loop {
+            let line = tells
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|error| panic!("the store did not open ({error}):\n{log}"));
+            if line.contains("the store is open at") {
+                return Self { child, holder };
+            }
+            log.push_str(&line);
+            log.push('\n');
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        drop(self.holder.take());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,250 @@
+//! Somebody at the door: who they are and what is theirs, as of the moment they came.
+
+use chrono::Utc;
+use lockstep_auth::{AuthError, Caller};
+use lockstep_cache::Payload;
+use lockstep_domain::CacheKey;
+use lockstep_domain::account::ProfileFacts;
+use lockstep_domain::cart::{Cart, Owner, Visitor, Wishlist};
+use lockstep_domain::ids::{SessionId, ShopperId, UserId};
+use lockstep_store::sessions::{self, Holder, Remembered};
+use lockstep_store::{accounts, carts, wishlists};
+use uuid::Uuid;
+
+use crate::guests::Guest;
+use crate::own::{data, payload};
+use crate::{Own, Shop, ShopError};
+
+/// One request's visitor. What is read through it contains everything that was committed before the request came, but
+/// not necessarily what the request itself has written: read that through [`Shop::cart`] and its like.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    shop: Shop,
+    caller: Option<Caller>,
+    cookie: Option<Uuid>,
+    guest: Option<Guest>,
+}
+
+impl Shop {
+    /// Lets somebody in: by an access token that is good, else by the cookie of a guest, else as nobody in particular.
+    /// Costs one look at the log, which all who come at the same time share; nobody in particular costs nothing.
+    ///
+    /// # Errors
+    /// [`ShopError`] when nothing can be read. A token that says nothing is not an error: see [`Arrival::signed_in`].
+    pub async fn arrive(&self, token: Option<&str>, cookie: Option<Uuid>) -> Result<Arrival, ShopError> {
+        let caller = match token {
+            Some(token) => match self.caller(token).await {
+                Ok(caller) => Some(caller),
+                Err(ShopError::Refused(AuthError::NotSignedIn)) => None,
+                Err(error) => return Err(error),
+            },
+            None => None,
+        };
+        let guest = match (&caller, cookie) {
+            (None, Some(cookie)) => Some(self.guest(cookie).await?),
+            _ => None,
+        };
+        if caller.is_none() && guest.is_some_and(|guest| guest != Guest::Nobody) {
+            self.cache().catch_up().await?;
+        }
+        Ok(Arrival {
+            shop: self.clone(),
+            caller,
+            cookie,
+            guest,
+        })
+    }
+
+    /// Who carries this access token. The session is remembered, and the memory is brought up to date first: a log-out,
+    /// a new role or a new password counts at once, whoever made it.
+    ///
+    /// # Errors
+    /// [`AuthError::NotSignedIn`] inside, whatever is wrong with the token; [`ShopError::Read`].
+    pub async fn caller(&self, token: &str) -> Result<Caller, ShopError> {
+        self.auth()
+            .authenticate_by(token, |user, session| self.holder(user, session))
+            .await
+    }
+
+    async fn holder(&self, user: UserId, session: SessionId) -> Result<Option<Holder>, ShopError> {
+        self.cache().catch_up().await?;
+        let entry = self
+            .cache()
+            .read(CacheKey::UserSession(user, session), move |store| async move {
+                let found = store.read(|tx| Box::pin(sessions::remember(tx, session, user))).await?;
+                let payload = match &found.value {
+                    // Time has a say in it as well.
+                    Some(remembered) => payload(remembered)?.not_repeatable(),
+                    None => Payload::missing(),
+                };
+                Ok(found.map(|_| payload))
+            })
+            .await?;
+        let Some(remembered) = data::<Remembered>(&entry)? else {
+            return Ok(None);
+        };
+        let now = Utc::now();
+        if remembered.is_stale_at(now) {
+            sessions::touch(self.store(), session).await?;
+        }
+        Ok(remembered.holder_at(now))
+    }
+
+    /// A visitor's cart as of now, with all that was written before the call.
+    ///
+    /// # Errors
+    /// [`ShopError::Read`].
+    pub async fn cart(&self, visitor: Visitor) -> Result<Own<Cart>, ShopError> {
+        self.cache().catch_up().await?;
+        self.cart_of(visitor).await
+    }
+
+    /// A visitor's wishlist as of now, with all that was written before the call.
+    ///
+    /// # Errors
+    /// [`ShopError::Read`].
+    pub async fn wishlist(&self, visitor: Visitor) -> Result<Own<Wishlist>, ShopError> {
+        self.cache().catch_up().await?;
+        self.wishlist_of(visitor).await
+    }
+
+    /// The caller's profile as of now, with all that was written before the call.
+    ///
+    /// # Errors
+    /// [`ShopError::Read`]; [`ShopError::Refused`] when the account is gone.
+    pub async fn profile(&self, caller: &Caller) -> Result<ProfileFacts, ShopError> {
+        self.cache().catch_up().await?;
+        self.profile_of(caller).await
+    }
+
+    async fn cart_of(&self, visitor: Visitor) -> Result<Own<Cart>, ShopError> {
+        let Some(owner) = owner(visitor) else {
+            return Own::of(&Cart::EMPTY);
+        };
+        let entry = self
+            .cache()
+            .read(owner.cart_key(), move |store| async move {
+                let cart = store.read(|tx| Box::pin(carts::load(tx, owner))).await?;
+                let payload = match (owner, cart.value.items.is_empty()) {
+                    // Nothing that anybody can make up may be remembered for a day.
+                    (Owner::Guest(_), true) => Payload::missing(),
+                    _ => payload(&cart.value)?.with_tags(cart.value.tags()),
+                };
+                Ok(cart.map(|_| payload))
+            })
+            .await?;
+        if entry.found {
+            Ok(Own::remembered(entry.body.clone()))
+        } else {
+            Own::of(&Cart::EMPTY)
+        }
+    }
+
+    async fn wishlist_of(&self, visitor: Visitor) -> Result<Own<Wishlist>, ShopError> {
+        let Some(owner) = owner(visitor) else {
+            return Own::of(&Wishlist::default());
+        };
+        let entry = self
+            .cache()
+            .read(owner.wishlist_key(), move |store| async move {
+                let wishlist = store.read(|tx| Box::pin(wishlists::load(tx, owner))).await?;
+                let payload = match (owner, wishlist.value.items.is_empty()) {
+                    (Owner::Guest(_), true) => Payload::missing(),
+                    _ => payload(&wishlist.value)?.with_tags(wishlist.value.tags()),
+                };
+                Ok(wishlist.map(|_| payload))
+            })
+            .await?;
+        if entry.found {
+            Ok(Own::remembered(entry.body.clone()))
+        } else {
+            Own::of(&Wishlist::default())
+        }
+    }
+
+    async fn profile_of(&self, caller: &Caller) -> Result<ProfileFacts, ShopError> {
+        let user = caller.user();
+        let entry = self
+            .cache()
+            .read(CacheKey::UserProfile(user), move |store| async move {
+                let found = store.read(|tx| Box::pin(accounts::profile(tx, user))).await?;
+                let payload = match &found.value {
+                    Some(facts) => payload(facts)?,
+                    None => Payload::missing(),
+                };
+                Ok(found.map(|_| payload))
+            })
+            .await?;
+        data(&entry)?.ok_or(ShopError::Refused(AuthError::Account(accounts::AccountError::NotFound)))
+    }
+}
+
+impl Arrival {
+    pub(crate) fn shop(&self) -> &Shop {
+        &self.shop
+    }
+
+    /// As whom they shop.
+    pub fn visitor(&self) -> Visitor {
+        match (&self.caller, self.guest) {
+            (Some(caller), _) => caller.visitor(),
+            (None, Some(Guest::Alive | Guest::Renewed)) => Visitor::Guest(self.cookie),
+            (None, _) => Visitor::Guest(None),
+        }
+    }
+
+    /// Who they are, if they are signed in.
+    pub fn caller(&self) -> Option<&Caller> {
+        self.caller.as_ref()
+    }
+
+    /// Who they are.
+    ///
+    /// # Errors
+    /// [`AuthError::NotSignedIn`] inside.
+    pub fn signed_in(&self) -> Result<&Caller, ShopError> {
+        self.caller.as_ref().ok_or(ShopError::Refused(AuthError::NotSignedIn))
+    }
+
+    /// What the cookie says, whoever they are: a guest's things that may be moved to the caller.
+    pub fn cookie(&self) -> Option<Uuid> {
+        self.cookie
+    }
+
+    /// The guest whose life this visit has prolonged; the cookie has to be told, so that it lives as long.
+    pub fn renewed(&self) -> Option<Uuid> {
+        self.cookie.filter(|_| self.guest == Some(Guest::Renewed))
+    }
+
+    /// Their cart.
+    ///
+    /// # Errors
+    /// [`ShopError::Read`].
+    pub async fn cart(&self) -> Result<Own<Cart>, ShopError> {
+        self.shop.cart_of(self.visitor()).await
+    }
+
+    /// Their wishlist.
+    ///
+    /// # Errors
+    /// [`ShopError::Read`].
+    pub async fn wishlist(&self) -> Result<Own<Wishlist>, ShopError> {
+        self.shop.wishlist_of(self.visitor()).await
+    }
+
+    /// Their profile.
+    ///
+    /// # Errors
+    /// [`ShopError::Refused`] when they are not signed in or their account is gone; [`ShopError::Read`].
+    pub async fn profile(&self) -> Result<ProfileFacts, ShopError> {
+        self.shop.profile_of(self.signed_in()?).await
+    }
+}
+
+/// Whose cart and wishlist a visitor's are, if anybody's.
+fn owner(visitor: Visitor) -> Option<Owner> {
+    match visitor {
+        Visitor::User(user) => Some(Owner::User(user)),
+        Visitor::Guest(cookie) => cookie.map(|id| Owner::Guest(ShopperId(id))),
+    }
+}
