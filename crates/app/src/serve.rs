@@ -174,6 +174,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
                     most_bytes: PICTURE_BYTES,
                     trusts_private_addresses: false,
                 },
+                trusted_proxies: config.trusted_proxies,
             },
         });
         tracing::info!(

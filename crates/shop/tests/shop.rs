@@ -16,6 +16,7 @@ use lockstep_domain::account::{Credentials, ProfileChange, Registration};
 use lockstep_domain::cart::{CartLimits, Moved, Visitor};
 use lockstep_domain::ids::GameId;
 use lockstep_mail::{Delivery, Letterhead, Postman};
+use lockstep_payments::Payments;
 use lockstep_shop::{Parts, Shop, ShopError};
 use lockstep_store::{Options, Store};
 use lockstep_testkit::{TestDb, TestRedis};
@@ -45,6 +46,7 @@ async fn process_at(url: &str, config: Config) -> Shop {
         ..lockstep_auth::Settings::new(secrets, keys.clone())
     };
     Shop::new(Parts {
+        payments: Payments::new(store.clone(), None, None, lockstep_payments::Limits::default()),
         store: store.clone(),
         cache,
         auth: Auth::start(store, settings).unwrap(),

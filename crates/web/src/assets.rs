@@ -29,6 +29,7 @@ const FILES: &[(&str, &str, &[u8])] = files! {
     "catalogue.js": "text/javascript; charset=utf-8",
     "game.js": "text/javascript; charset=utf-8",
     "recent.js": "text/javascript; charset=utf-8",
+    "cart.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 };
 

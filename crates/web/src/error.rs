@@ -8,8 +8,11 @@ use std::time::Duration;
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use lockstep_auth::AuthError;
 use lockstep_cache::ReadError;
+use lockstep_shop::ShopError;
 use lockstep_store::StoreError;
+use lockstep_store::guests::ShopperError;
 
 use crate::WebState;
 use crate::frame::Frame;
@@ -80,6 +83,41 @@ impl PageError {
         }
         tracing::error!(error = &**error as &dyn std::error::Error, "a page could not be made");
         Self::Internal
+    }
+}
+
+impl From<ShopError> for PageError {
+    fn from(error: ShopError) -> Self {
+        match error {
+            ShopError::Refused(error) => error.into(),
+            ShopError::Read(error) => error.into(),
+            ShopError::Unreadable(error) => error.into(),
+            ShopError::NotFound(_) => Self::NotFound,
+            ShopError::Busy => Self::Offline,
+            // What no form tells better.
+            error => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a page did not expect this");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<AuthError> for PageError {
+    /// What no form tells better: see [`Form::refuse`](crate::forms::Form::refuse).
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::RateLimited { retry_after } => Self::TooMany(retry_after),
+            AuthError::Busy => Self::Offline,
+            AuthError::Store(error) => error.into(),
+            AuthError::Shopper(ShopperError::NoSuchGame) => Self::NotFound,
+            AuthError::Shopper(ShopperError::TooManyGames { .. }) => Self::BadRequest,
+            AuthError::Forbidden | AuthError::AdminNeedsSecondFactor => Self::Forbidden,
+            error => {
+                tracing::error!(code = error.code(), "a page did not expect {}", error.code());
+                Self::Internal
+            }
+        }
     }
 }
 

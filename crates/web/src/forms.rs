@@ -7,7 +7,12 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
+use lockstep_auth::AuthError;
+use lockstep_domain::account::FieldError;
+use lockstep_shop::ShopError;
+
 use crate::error::PageError;
+use crate::i18n::Language;
 
 /// No form of ours is longer.
 const MAX_BYTES: usize = 64 * 1024;
@@ -73,6 +78,61 @@ impl Form {
         }
     }
 
+    /// What is wrong with the form as a whole.
+    pub(crate) fn problem(&self) -> Option<&str> {
+        self.errors
+            .iter()
+            .find(|(known, _)| known.is_empty())
+            .map(|(_, error)| error.as_str())
+    }
+
+    /// Writes each error beside the field that it names.
+    pub(crate) fn wrong_fields(&mut self, words: Language, errors: &[FieldError]) {
+        for error in errors {
+            self.wrong(error.path, reason(words, error.code).unwrap_or(error.msg));
+        }
+    }
+
+    /// Writes why something was refused beside the field that `places` names for it, else above the form. What a form
+    /// cannot tell, because nothing in it is to blame, is a page of its own.
+    pub(crate) fn refuse(
+        &mut self,
+        words: Language,
+        error: AuthError,
+        places: &[(&str, &'static str)],
+    ) -> Result<(), PageError> {
+        let code = error.code();
+        match error {
+            AuthError::Invalid(errors) => self.wrong_fields(words, &errors),
+            AuthError::RateLimited { retry_after } => {
+                let minutes = retry_after.as_secs().div_ceil(60).max(1);
+                self.wrong("", words.count("error.429.advice", minutes));
+            }
+            AuthError::WrongCode { left } => self.wrong("code", words.count("wrong.wrong_code", left.into())),
+            error => {
+                let Some(text) = reason(words, code) else {
+                    return Err(error.into());
+                };
+                let place = places.iter().find(|(known, _)| *known == code);
+                self.wrong(place.map_or("", |(_, field)| field), text);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for whatever a use case of the shop answers.
+    pub(crate) fn refuse_shop(
+        &mut self,
+        words: Language,
+        error: ShopError,
+        places: &[(&str, &'static str)],
+    ) -> Result<(), PageError> {
+        match error {
+            ShopError::Refused(error) => self.refuse(words, error, places),
+            error => Err(error.into()),
+        }
+    }
+
     /// Whether nothing is wrong.
     pub(crate) fn is_sound(&self) -> bool {
         self.errors.is_empty()
@@ -105,7 +165,9 @@ impl Form {
                 .map(|(_, error)| error.clone()),
             hint: None,
             autocomplete: "off",
+            keyboard: None,
             is_required: false,
+            is_first: self.errors.first().is_some_and(|(known, _)| *known == name),
         }
     }
 }
@@ -121,7 +183,11 @@ pub(crate) struct Field {
     pub(crate) error: Option<String>,
     pub(crate) hint: Option<&'static str>,
     pub(crate) autocomplete: &'static str,
+    /// `inputmode`: which keyboard a phone shows.
+    pub(crate) keyboard: Option<&'static str>,
     pub(crate) is_required: bool,
+    /// The first that is wrong: the focus goes there, with and without scripts.
+    pub(crate) is_first: bool,
 }
 
 impl Field {
@@ -137,6 +203,20 @@ impl Field {
         self
     }
 
+    /// Digits: a phone shows its numbers.
+    pub(crate) fn digits(mut self) -> Self {
+        self.keyboard = Some("numeric");
+        self
+    }
+
+    /// Already filled in, unless something was typed.
+    pub(crate) fn filled(mut self, value: &str) -> Self {
+        if self.value.is_empty() && self.error.is_none() {
+            value.clone_into(&mut self.value);
+        }
+        self
+    }
+
     /// It has to be filled in.
     pub(crate) fn required(mut self) -> Self {
         self.is_required = true;
@@ -149,6 +229,11 @@ impl Field {
         let error = self.error.as_ref().map(|_| format!("{}-error", self.name));
         [hint, error].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Why something was refused, in the reader's language; the names are those of the API's errors.
+fn reason(words: Language, code: &str) -> Option<&'static str> {
+    words.find(&format!("wrong.{code}"))
 }
 
 /// 303 to a page of ours, after a form that was right. An address that leads elsewhere leads to the home page.

@@ -4,8 +4,11 @@
 use std::sync::Arc;
 
 use chrono::Utc;
+use lockstep_shop::Arrival;
 
+use crate::error::PageError;
 use crate::i18n::Language;
+use crate::pages::me::Me;
 use crate::visit::{Theme, Visit};
 use crate::{Progress, Settings, WebState, assets, format};
 
@@ -30,6 +33,8 @@ pub(crate) struct Frame {
     pub(crate) unlisted: bool,
     /// A sentence about the page, for search engines and previews.
     pub(crate) about: String,
+    /// Who reads; nobody in particular on pages that are the same for all.
+    pub(crate) me: Me,
 }
 
 impl Frame {
@@ -55,6 +60,7 @@ impl Frame {
             canonical: visit.uri.path().to_owned(),
             unlisted: false,
             about: words.with("about", &state.settings.shop_name),
+            me: Me::default(),
         }
     }
 
@@ -68,6 +74,13 @@ impl Frame {
     pub(crate) fn unlisted(mut self) -> Self {
         self.unlisted = true;
         self
+    }
+
+    /// The frame of a page that shows something of the reader's own.
+    pub(crate) async fn of_reader(state: &WebState, visit: &Visit, arrival: &Arrival) -> Result<Self, PageError> {
+        let mut frame = Self::new(state, visit).unlisted();
+        frame.me = Me::of(arrival).await?;
+        Ok(frame)
     }
 
     /// The same with a sentence about the page.

@@ -22,6 +22,7 @@ mod pictures;
 mod safe_html;
 mod seo;
 mod titles;
+mod session;
 mod visit;
 
 use std::sync::Arc;
@@ -78,6 +79,8 @@ pub struct Settings {
     pub sandbox: bool,
     /// Where pictures are kept.
     pub pictures: PictureSettings,
+    /// How many of our own proxies stand in front; so many entries of `X-Forwarded-For` are believed.
+    pub trusted_proxies: usize,
 }
 
 /// What pages are made from.
@@ -96,6 +99,7 @@ pub struct Parts {
 /// What handlers share.
 pub(crate) struct WebState {
     pub(crate) cache: Cache,
+    pub(crate) shop: Shop,
     pub(crate) supply: watch::Receiver<Supply>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) shelf: Shelf,
@@ -113,12 +117,15 @@ pub fn router(parts: Parts) -> Router {
     let state = Arc::new(WebState {
         pictures: Arc::new(Proxy::new(&settings.pictures)),
         cache: parts.cache,
+        shop: parts.shop,
         supply: parts.supply,
         settings: Arc::new(settings),
         shelf: Shelf::default(),
         places: Semaphore::new(MAX_IN_FLIGHT),
     });
+    let own = pages::own_routes().layer(middleware::from_fn_with_state(Arc::clone(&state), session::arrive));
     Router::new()
+        .merge(own)
         .route("/", get(pages::home::home))
         .route("/games", get(pages::catalogue::catalogue))
         .route("/game/{slug}", get(pages::game::game))
@@ -130,7 +137,6 @@ pub fn router(parts: Parts) -> Router {
         .route("/site.webmanifest", get(seo::manifest))
         .route("/style", get(pages::style::style))
         .route("/preferences", post(pages::preferences::set))
-        .route("/fragments/me", get(pages::me::fragment))
         .route("/images/{game}/{place}/{file}", get(pictures::proxy::picture))
         .route("/covers/{file}", get(covers::cover))
         .route("/assets/{file}", get(assets::asset))

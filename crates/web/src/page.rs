@@ -31,6 +31,12 @@ pub(crate) fn fresh(status: StatusCode, html: String) -> Response {
     (status, headers, Html(html)).into_response()
 }
 
+/// A page with a form for secrets: not even the browser keeps it.
+pub(crate) fn secret(status: StatusCode, html: String) -> Response {
+    let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    (status, headers, Html(html)).into_response()
+}
+
 /// A page that shows something personal.
 pub(crate) fn private(template: &impl Template) -> Result<Response, PageError> {
     Ok(fresh(StatusCode::OK, template.render()?))

@@ -1,10 +1,45 @@
-//! The pages, one module each.
+//! The pages, one module each. Those of [`own_routes`] show something of the reader's own and stand behind the session.
 
 pub(crate) mod catalogue;
 pub(crate) mod game;
+pub(crate) mod account;
+pub(crate) mod cart;
+pub(crate) mod entrance;
 pub(crate) mod home;
 pub(crate) mod me;
+pub(crate) mod password;
 pub(crate) mod preferences;
 pub(crate) mod preorders;
 pub(crate) mod recent;
+pub(crate) mod sheet;
 pub(crate) mod style;
+pub(crate) mod verify;
+pub(crate) mod wishlist;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::WebState;
+
+/// Pages that know who reads them.
+pub(crate) fn own_routes() -> Router<Arc<WebState>> {
+    Router::new()
+        .route("/fragments/me", get(me::fragment))
+        .route("/register", get(entrance::register_page).post(entrance::register))
+        .route("/login", get(entrance::log_in_page).post(entrance::log_in))
+        .route("/logout", post(entrance::log_out))
+        .route("/forgot-password", get(password::forgot_page).post(password::forgot))
+        .route("/reset-password", get(password::reset_page).post(password::reset))
+        .route("/verify-email", get(verify::page).post(verify::verify))
+        .route("/verify-email/again", post(verify::send_again))
+        .route("/cart", get(cart::page))
+        .route("/cart/add", post(cart::add))
+        .route("/cart/set", post(cart::set))
+        .route("/cart/remove", post(cart::remove))
+        .route("/wishlist", get(wishlist::page))
+        .route("/wishlist/add", post(wishlist::add))
+        .route("/wishlist/remove", post(wishlist::remove))
+        .merge(account::routes())
+}

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use lockstep_domain::account::{DEFAULT_NICKNAME, ProfileFacts};
+use lockstep_shop::Arrival;
 
 use crate::error::PageError;
 use crate::frame::Frame;
+use crate::session::Reader;
 use crate::visit::Visit;
 use crate::{WebState, page};
 
@@ -29,9 +32,32 @@ pub(crate) struct Me {
     pub(crate) in_cart: u64,
 }
 
-pub(crate) async fn fragment(State(state): State<Arc<WebState>>, visit: Visit) -> Result<Response, PageError> {
+impl Me {
+    pub(crate) async fn of(arrival: &Arrival) -> Result<Self, PageError> {
+        let name = match arrival.caller() {
+            Some(_) => Some(name(&arrival.profile().await?)),
+            None => None,
+        };
+        let cart = arrival.cart().await?.read()?;
+        Ok(Self {
+            name,
+            in_cart: cart.items.iter().map(|line| u64::from(line.quantity)).sum(),
+        })
+    }
+}
+
+/// How a member is called.
+fn name(profile: &ProfileFacts) -> String {
+    profile.nickname.clone().unwrap_or_else(|| DEFAULT_NICKNAME.to_owned())
+}
+
+pub(crate) async fn fragment(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    reader: Reader,
+) -> Result<Response, PageError> {
     page::private(&Fragment {
         frame: Frame::new(&state, &visit),
-        me: Me::default(),
+        me: Me::of(&reader.arrival).await?,
     })
 }

@@ -1,0 +1,98 @@
+//! One's own account: an overview, and a page for each thing that can be done with it.
+
+pub(crate) mod data;
+pub(crate) mod factor;
+pub(crate) mod overview;
+pub(crate) mod profile;
+pub(crate) mod sessions;
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Router;
+use axum::response::Response;
+use axum::routing::{get, post};
+
+use crate::error::PageError;
+use crate::forms::Form;
+use crate::frame::Frame;
+use crate::pages::sheet::{Sheet, notice};
+use crate::session::Member;
+use crate::visit::Visit;
+use crate::{WebState, page};
+
+pub(crate) fn routes() -> Router<Arc<WebState>> {
+    Router::new()
+        .route("/account", get(overview::page))
+        .route("/account/profile", get(profile::page).post(profile::change))
+        .route(
+            "/account/password",
+            get(profile::password_page).post(profile::change_password),
+        )
+        .route("/account/second-factor", get(factor::page).post(factor::offer))
+        .route("/account/second-factor/confirm", post(factor::confirm))
+        .route("/account/second-factor/remove", post(factor::remove))
+        .route("/account/sessions", get(sessions::page))
+        .route("/account/sessions/end", post(sessions::end))
+        .route("/account/sessions/end-others", post(sessions::end_others))
+        .route("/account/data", get(data::page))
+        .route("/account/data/download", get(data::download))
+        .route("/account/delete", get(data::leave_page).post(data::leave))
+}
+
+/// The pages of an account and where they are, for the menu.
+pub(crate) const MENU: [(&str, &str); 6] = [
+    ("/account", "account.overview"),
+    ("/account/profile", "account.profile"),
+    ("/account/password", "account.password"),
+    ("/account/second-factor", "account.factor"),
+    ("/account/sessions", "account.sessions"),
+    ("/account/data", "account.data"),
+];
+
+/// The menu beside an account's pages: address, text, whether it is this page.
+pub(crate) struct Menu(pub(crate) Vec<(&'static str, &'static str, bool)>);
+
+impl Menu {
+    pub(crate) fn of(visit: &Visit) -> Self {
+        Self(
+            MENU.into_iter()
+                .map(|(address, key)| (address, visit.language.text(key), visit.uri.path() == address))
+                .collect(),
+        )
+    }
+}
+
+/// An account's page that is one form.
+#[derive(Template)]
+#[template(path = "account/sheet.html")]
+pub(crate) struct AccountSheet {
+    frame: Frame,
+    menu: Menu,
+    notice: Option<String>,
+    title: &'static str,
+    lead: Option<String>,
+    sheet: Sheet,
+}
+
+impl AccountSheet {
+    pub(crate) async fn show(
+        state: &WebState,
+        visit: &Visit,
+        member: &Member,
+        form: &Form,
+        title: &'static str,
+        lead: Option<String>,
+        sheet: Sheet,
+    ) -> Result<Response, PageError> {
+        let page = Self {
+            frame: Frame::of_reader(state, visit, &member.arrival).await?,
+            menu: Menu::of(visit),
+            notice: notice(visit.language, visit),
+            title,
+            lead,
+            sheet,
+        };
+        Ok(page::secret(form.status(), page.render()?))
+    }
+}

@@ -1,0 +1,99 @@
+//! Taking one's data along, and leaving.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use lockstep_domain::Money;
+use lockstep_domain::secret::Secret;
+
+use super::{AccountSheet, Menu};
+use crate::error::PageError;
+use crate::format;
+use crate::forms::{self, Form};
+use crate::frame::Frame;
+use crate::pages::sheet::Sheet;
+use crate::session::{self, Member};
+use crate::visit::Visit;
+use crate::{WebState, page};
+
+#[derive(Template)]
+#[template(path = "account/data.html")]
+struct DataPage {
+    frame: Frame,
+    menu: Menu,
+    notice: Option<String>,
+}
+
+pub(crate) async fn page(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+) -> Result<Response, PageError> {
+    let page = DataPage {
+        frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
+        menu: Menu::of(&visit),
+        notice: None,
+    };
+    Ok(page::fresh(StatusCode::OK, page.render()?))
+}
+
+/// Everything stored about the reader, as a file.
+pub(crate) async fn download(State(state): State<Arc<WebState>>, member: Member) -> Result<Response, PageError> {
+    let data = state.shop.auth().export(&member.caller).await?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (
+            header::CONTENT_DISPOSITION,
+            HeaderValue::from_static("attachment; filename=\"my-data.json\""),
+        ),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((headers, serde_json::to_vec_pretty(&data)?).into_response())
+}
+
+async fn show(state: &WebState, visit: &Visit, member: &Member, form: &Form) -> Result<Response, PageError> {
+    let words = visit.language;
+    let balance = member.arrival.profile().await?.balance;
+    let password = form
+        .field("password", "password", words.text("field.current_password"))
+        .autocomplete("current-password")
+        .required();
+    let mut sheet = Sheet::new(form, "/account/delete", words.text("leave.submit"), vec![password]).danger();
+    if balance > Money::ZERO {
+        let label = words.with("leave.balance", format::price(words, balance));
+        sheet = sheet.check("give_up_balance", label, form.value("give_up_balance") == "yes");
+    }
+    let lead = Some(words.text("leave.lead").to_owned());
+    AccountSheet::show(state, visit, member, form, words.text("leave.title"), lead, sheet).await
+}
+
+pub(crate) async fn leave_page(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+) -> Result<Response, PageError> {
+    show(&state, &visit, &member, &Form::default()).await
+}
+
+pub(crate) async fn leave(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+    mut form: Form,
+) -> Result<Response, PageError> {
+    let password = Secret::new(form.raw("password"));
+    let give_up_balance = form.value("give_up_balance") == "yes";
+    let left = state
+        .shop
+        .auth()
+        .delete_account(&member.caller, &password, give_up_balance, &member.device)
+        .await;
+    match left {
+        Ok(_) => return Ok(session::signed_out(forms::done("/login?done=left"), &state.settings)),
+        Err(error) => form.refuse(visit.language, error, &[("wrong_password", "password")])?,
+    }
+    show(&state, &visit, &member, &form).await
+}

@@ -1,0 +1,220 @@
+//! The second factor: setting an authenticator up by a picture or by typing, and giving it up again.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use lockstep_domain::secret::Secret;
+use qrcodegen::{QrCode, QrCodeEcc};
+
+use super::{AccountSheet, Menu};
+use crate::error::PageError;
+use crate::forms::{self, Form};
+use crate::frame::Frame;
+use crate::pages::sheet::Sheet;
+use crate::session::Member;
+use crate::visit::Visit;
+use crate::{WebState, page};
+
+/// White around the picture, in modules: without it cameras do not find it.
+const QUIET_ZONE: i32 = 4;
+
+#[derive(Template)]
+#[template(path = "account/factor.html")]
+struct FactorPage {
+    frame: Frame,
+    menu: Menu,
+    notice: Option<String>,
+    /// The picture: its size in modules and the path of the dark ones.
+    picture: (i32, String),
+    /// The same to type in, in groups of four.
+    secret: String,
+    sheet: Sheet,
+}
+
+fn code_sheet(visit: &Visit, form: &Form) -> Sheet {
+    let words = visit.language;
+    let code = form
+        .field("code", "text", words.text("factor.code"))
+        .autocomplete("one-time-code")
+        .digits()
+        .required();
+    Sheet::new(
+        form,
+        "/account/second-factor/confirm",
+        words.text("factor.confirm"),
+        vec![code],
+    )
+}
+
+async fn show(state: &WebState, visit: &Visit, member: &Member, form: &Form) -> Result<Response, PageError> {
+    let words = visit.language;
+    let password = form
+        .field("password", "password", words.text("field.current_password"))
+        .autocomplete("current-password")
+        .required();
+    let title = words.text("account.factor");
+    if member.arrival.profile().await?.second_factor {
+        let code = form
+            .field("code", "text", words.text("factor.code"))
+            .autocomplete("one-time-code")
+            .digits()
+            .required();
+        let sheet = Sheet::new(
+            form,
+            "/account/second-factor/remove",
+            words.text("factor.remove"),
+            vec![password, code],
+        )
+        .danger();
+        let lead = Some(words.text("factor.is_on").to_owned());
+        return AccountSheet::show(state, visit, member, form, title, lead, sheet).await;
+    }
+    let sheet = Sheet::new(
+        form,
+        "/account/second-factor",
+        words.text("factor.begin"),
+        vec![password],
+    );
+    let lead = Some(words.text("factor.lead").to_owned());
+    AccountSheet::show(state, visit, member, form, title, lead, sheet).await
+}
+
+pub(crate) async fn page(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+) -> Result<Response, PageError> {
+    show(&state, &visit, &member, &Form::default()).await
+}
+
+/// Shows the secret. Nothing has changed until a first code comes.
+pub(crate) async fn offer(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+    mut form: Form,
+) -> Result<Response, PageError> {
+    let password = Secret::new(form.raw("password"));
+    let offered = state
+        .shop
+        .auth()
+        .offer_second_factor(&member.caller, &password, &member.device)
+        .await;
+    match offered {
+        Ok(enrolment) => {
+            let page = FactorPage {
+                frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
+                menu: Menu::of(&visit),
+                notice: None,
+                picture: picture(enrolment.url.expose()).ok_or(PageError::Internal)?,
+                secret: in_groups(enrolment.secret.expose()),
+                sheet: code_sheet(&visit, &Form::default()),
+            };
+            Ok(page::secret(StatusCode::OK, page.render()?))
+        }
+        Err(error) => {
+            form.refuse(visit.language, error, &[("wrong_password", "password")])?;
+            show(&state, &visit, &member, &form).await
+        }
+    }
+}
+
+pub(crate) async fn confirm(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+    mut form: Form,
+) -> Result<Response, PageError> {
+    let words = visit.language;
+    let code = Secret::new(form.value("code"));
+    let confirmed = state
+        .shop
+        .auth()
+        .confirm_second_factor(&member.caller, &code, &member.device)
+        .await;
+    match confirmed {
+        Ok(()) => return Ok(forms::done("/account/second-factor?done=factor_on")),
+        Err(error) => form.refuse(words, error, &[("second_factor_wrong", "code")])?,
+    }
+    let sheet = code_sheet(&visit, &form);
+    let lead = Some(words.text("factor.again").to_owned());
+    AccountSheet::show(
+        &state,
+        &visit,
+        &member,
+        &form,
+        words.text("account.factor"),
+        lead,
+        sheet,
+    )
+    .await
+}
+
+pub(crate) async fn remove(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+    mut form: Form,
+) -> Result<Response, PageError> {
+    let (password, code) = (Secret::new(form.raw("password")), Secret::new(form.value("code")));
+    let removed = state
+        .shop
+        .auth()
+        .remove_second_factor(&member.caller, &password, &code, &member.device)
+        .await;
+    match removed {
+        Ok(()) => return Ok(forms::done("/account/second-factor?done=factor_off")),
+        Err(error) => form.refuse(
+            visit.language,
+            error,
+            &[("wrong_password", "password"), ("second_factor_wrong", "code")],
+        )?,
+    }
+    show(&state, &visit, &member, &form).await
+}
+
+/// A QR code as one SVG path: a square for each dark module.
+fn picture(text: &str) -> Option<(i32, String)> {
+    let code = QrCode::encode_text(text, QrCodeEcc::Medium).ok()?;
+    let mut path = String::new();
+    for y in 0..code.size() {
+        for x in (0..code.size()).filter(|x| code.get_module(*x, y)) {
+            let _infallible = write!(path, "M{} {}h1v1h-1z", x + QUIET_ZONE, y + QUIET_ZONE);
+        }
+    }
+    Some((code.size() + 2 * QUIET_ZONE, path))
+}
+
+fn in_groups(secret: &str) -> String {
+    let letters: Vec<char> = secret.chars().collect();
+    letters
+        .chunks(4)
+        .map(|group| group.iter().collect::<String>())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_has_its_corners_and_white_around_it() {
+        let (size, path) = picture("otpauth://totp/Shop:ada@example.com?secret=ABCDEFGH&issuer=Shop").unwrap();
+        assert!(size > 21 + 2 * QUIET_ZONE);
+        // The finder patterns begin in three corners.
+        assert!(path.starts_with("M4 4h1v1h-1z"));
+        assert!(
+            path.contains(&format!("M{} 4h1v1h-1z", size - 5)) && path.contains(&format!("M4 {}h1v1h-1z", size - 5))
+        );
+    }
+
+    #[test]
+    fn a_secret_is_shown_in_groups_of_four() {
+        assert_eq!(in_groups("ABCDEFGHIJ"), "ABCD EFGH IJ");
+    }
+}

@@ -1,0 +1,63 @@
+//! `GET /account`: what there is, at a glance.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use chrono::Utc;
+use lockstep_domain::Money;
+
+use super::Menu;
+use crate::error::PageError;
+use crate::format;
+use crate::frame::Frame;
+use crate::pages::sheet::notice;
+use crate::session::Member;
+use crate::visit::Visit;
+use crate::{WebState, page};
+
+#[derive(Template)]
+#[template(path = "account/overview.html")]
+struct Overview {
+    frame: Frame,
+    menu: Menu,
+    notice: Option<String>,
+    name: String,
+    email: String,
+    is_verified: bool,
+    has_factor: bool,
+    balance: String,
+    orders: u64,
+    keys: u64,
+    /// What discounts have spared, unless it is nothing.
+    saved: Option<String>,
+    since: String,
+}
+
+pub(crate) async fn page(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+) -> Result<Response, PageError> {
+    let words = visit.language;
+    let facts = member.arrival.profile().await?;
+    let figures = facts.figures_at(Utc::now());
+    let frame = Frame::of_reader(&state, &visit, &member.arrival).await?;
+    let page = Overview {
+        menu: Menu::of(&visit),
+        notice: notice(words, &visit),
+        name: frame.me.name.clone().unwrap_or_default(),
+        frame,
+        email: facts.email,
+        is_verified: facts.email_verified,
+        has_factor: facts.second_factor,
+        balance: format::price(words, figures.balance),
+        orders: figures.total_orders,
+        keys: figures.total_games,
+        saved: (figures.total_saved > Money::ZERO).then(|| format::price(words, figures.total_saved)),
+        since: format::date(words, facts.created_at),
+    };
+    Ok(page::fresh(StatusCode::OK, page.render()?))
+}

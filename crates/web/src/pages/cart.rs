@@ -1,0 +1,190 @@
+//! The cart, a guest's and a member's alike. Every change is a form that works without scripts and answers with a
+//! redirect; `cart.js` only spares a click after a number was typed.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use lockstep_domain::GameId;
+use lockstep_domain::cart::{Cart, CartLine, PriceChange};
+
+use crate::error::PageError;
+use crate::format;
+use crate::forms::{self, Form};
+use crate::frame::Frame;
+use crate::i18n::Language;
+use crate::pages::sheet::notice;
+use crate::pictures::Picture;
+use crate::session::{self, Reader};
+use crate::visit::Visit;
+use crate::{WebState, page};
+
+#[derive(Template)]
+#[template(path = "cart.html")]
+struct CartPage {
+    frame: Frame,
+    notice: Option<String>,
+    problem: Option<String>,
+    lines: Vec<Line>,
+    total: String,
+    copies: u64,
+    /// Something in it cannot be bought now.
+    is_blocked: bool,
+    is_member: bool,
+}
+
+/// One game in the cart.
+pub(crate) struct Line {
+    pub(crate) id: GameId,
+    pub(crate) slug: String,
+    pub(crate) title: String,
+    pub(crate) picture: Picture,
+    pub(crate) platforms: String,
+    pub(crate) quantity: u32,
+    pub(crate) price: String,
+    pub(crate) sum: String,
+    pub(crate) is_out: bool,
+    /// Another price than when it was put in: the sentence, and whether it rose.
+    pub(crate) changed: Option<(String, bool)>,
+}
+
+impl Line {
+    pub(crate) fn new(words: Language, line: &CartLine) -> Self {
+        let game = &line.game;
+        let sum = game.price.checked_mul(line.quantity).unwrap_or(game.price);
+        Self {
+            id: game.id,
+            slug: game.slug.clone(),
+            title: game.title.clone(),
+            picture: Picture::cover(game.id, &game.slug, &game.image),
+            platforms: game.platforms.join(", "),
+            quantity: line.quantity,
+            price: format::price(words, game.price),
+            sum: format::price(words, sum),
+            is_out: !game.in_stock,
+            changed: line
+                .price_changed
+                .map(|change| (changed(words, change), change.to > change.from)),
+        }
+    }
+}
+
+/// A change of price in words.
+pub(crate) fn changed(words: Language, change: PriceChange) -> String {
+    let prices = (format::price(words, change.from), format::price(words, change.to));
+    if change.to > change.from {
+        words.with_all("cart.price.rose", &[&prices.0, &prices.1])
+    } else {
+        words.with_all("cart.price.fell", &[&prices.0, &prices.1])
+    }
+}
+
+async fn show(
+    state: &WebState,
+    visit: &Visit,
+    reader: &Reader,
+    cart: &Cart,
+    form: &Form,
+) -> Result<Response, PageError> {
+    let words = visit.language;
+    let page = CartPage {
+        frame: Frame::of_reader(state, visit, &reader.arrival).await?,
+        notice: notice(words, visit),
+        problem: form.problem().map(str::to_owned),
+        lines: cart.items.iter().map(|line| Line::new(words, line)).collect(),
+        total: format::price(words, cart.total),
+        copies: cart.items.iter().map(|line| u64::from(line.quantity)).sum(),
+        is_blocked: cart.items.iter().any(|line| !line.game.in_stock),
+        is_member: reader.arrival.caller().is_some(),
+    };
+    Ok(page::fresh(form.status(), page.render()?))
+}
+
+pub(crate) async fn page(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    reader: Reader,
+) -> Result<Response, PageError> {
+    let cart = reader.arrival.cart().await?.read()?;
+    show(&state, &visit, &reader, &cart, &Form::default()).await
+}
+
+/// The game that a form names.
+pub(crate) fn game(form: &Form) -> Result<GameId, PageError> {
+    form.value("game")
+        .parse()
+        .map(GameId)
+        .map_err(|_| PageError::BadRequest)
+}
+
+pub(crate) async fn add(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    reader: Reader,
+    mut form: Form,
+) -> Result<Response, PageError> {
+    let game = game(&form)?;
+    let quantity = match form.value("quantity") {
+        "" => 1,
+        text => text.parse().unwrap_or(0),
+    };
+    let visitor = reader.arrival.visitor();
+    match state.shop.add_to_cart(visitor, game, quantity, &reader.device).await {
+        Ok(writer) => {
+            let next = Some(form.value("next")).filter(|next| forms::is_ours(next));
+            let to = forms::done(next.unwrap_or("/cart?done=added"));
+            return Ok(session::wrote(to, &writer, &state.settings));
+        }
+        Err(error) => form.refuse_shop(visit.language, error, &[])?,
+    }
+    let cart = reader.arrival.cart().await?.read()?;
+    show(&state, &visit, &reader, &cart, &form).await
+}
+
+/// Sets how many copies, or one more or less (`step`) than the form shows.
+pub(crate) async fn set(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    reader: Reader,
+    mut form: Form,
+) -> Result<Response, PageError> {
+    let words = visit.language;
+    let game = game(&form)?;
+    let step: i64 = form.value("step").parse().unwrap_or(0);
+    match form.value("quantity").parse::<i64>() {
+        Err(_) => form.wrong("", words.text("wrong.quantity")),
+        Ok(quantity) => {
+            let quantity = quantity.saturating_add(step.clamp(-1, 1));
+            let visitor = reader.arrival.visitor();
+            match state.shop.set_in_cart(visitor, game, quantity, &reader.device).await {
+                Ok(writer) => {
+                    let to = forms::done(if quantity > 0 {
+                        "/cart?done=changed"
+                    } else {
+                        "/cart?done=removed"
+                    });
+                    return Ok(match writer {
+                        Some(writer) => session::wrote(to, &writer, &state.settings),
+                        None => to,
+                    });
+                }
+                Err(error) => form.refuse_shop(words, error, &[])?,
+            }
+        }
+    }
+    let cart = reader.arrival.cart().await?.read()?;
+    show(&state, &visit, &reader, &cart, &form).await
+}
+
+pub(crate) async fn remove(
+    State(state): State<Arc<WebState>>,
+    reader: Reader,
+    form: Form,
+) -> Result<Response, PageError> {
+    state
+        .shop
+        .remove_from_cart(reader.arrival.visitor(), game(&form)?)
+        .await?;
+    Ok(forms::done("/cart?done=removed"))
+}

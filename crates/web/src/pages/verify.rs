@@ -1,0 +1,90 @@
+//! Proving one's address by the code that was sent to it.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+
+use crate::WebState;
+use crate::error::PageError;
+use crate::forms::{self, Form};
+use crate::frame::Frame;
+use crate::page;
+use crate::pages::sheet::{Sheet, notice};
+use crate::session::Member;
+use crate::visit::Visit;
+
+use askama::Template;
+
+#[derive(Template)]
+#[template(path = "verify.html")]
+struct VerifyPage {
+    frame: Frame,
+    notice: Option<String>,
+    /// Where the code went.
+    email: String,
+    sheet: Sheet,
+}
+
+async fn show(state: &WebState, visit: &Visit, member: &Member, form: &Form) -> Result<Response, PageError> {
+    let words = visit.language;
+    let fields = vec![
+        form.field("code", "text", words.text("verify.code"))
+            .autocomplete("one-time-code")
+            .digits()
+            .required(),
+    ];
+    let page = VerifyPage {
+        frame: Frame::of_reader(state, visit, &member.arrival).await?,
+        notice: notice(words, visit),
+        email: member.caller.email().to_owned(),
+        sheet: Sheet::new(form, "/verify-email", words.text("verify.submit"), fields),
+    };
+    Ok(page::secret(form.status(), page.render()?))
+}
+
+pub(crate) async fn page(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+) -> Result<Response, PageError> {
+    if member.caller.email_verified() {
+        return Ok(forms::done("/account"));
+    }
+    show(&state, &visit, &member, &Form::default()).await
+}
+
+pub(crate) async fn verify(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+    mut form: Form,
+) -> Result<Response, PageError> {
+    let auth = state.shop.auth();
+    match auth
+        .verify_email(&member.caller, form.value("code"), &member.device)
+        .await
+    {
+        Ok(()) => return Ok(forms::done("/account?done=verified")),
+        Err(error) => form.refuse(visit.language, error, &[("code_not_valid", "code")])?,
+    }
+    show(&state, &visit, &member, &form).await
+}
+
+pub(crate) async fn send_again(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+) -> Result<Response, PageError> {
+    let mut form = Form::default();
+    match state
+        .shop
+        .auth()
+        .send_verification(&member.caller, &member.device)
+        .await
+    {
+        Ok(()) => return Ok(forms::done("/verify-email?done=code_sent")),
+        Err(error) => form.refuse(visit.language, error, &[])?,
+    }
+    show(&state, &visit, &member, &form).await
+}

@@ -1,0 +1,100 @@
+//! The wishlist, a guest's and a member's: what got cheaper, what is back, and into the cart with one click.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use lockstep_domain::GameId;
+use lockstep_domain::cart::WishItem;
+
+use crate::error::PageError;
+use crate::format;
+use crate::forms::{self, Form};
+use crate::frame::Frame;
+use crate::i18n::Language;
+use crate::pages::cart::{changed, game};
+use crate::pages::sheet::notice;
+use crate::pictures::Picture;
+use crate::session::{self, Reader};
+use crate::visit::Visit;
+use crate::{WebState, page};
+
+#[derive(Template)]
+#[template(path = "wishlist.html")]
+struct WishlistPage {
+    frame: Frame,
+    notice: Option<String>,
+    wishes: Vec<Wish>,
+    is_member: bool,
+}
+
+struct Wish {
+    id: GameId,
+    slug: String,
+    title: String,
+    picture: Picture,
+    platforms: String,
+    price: String,
+    is_out: bool,
+    is_back: bool,
+    dropped: Option<String>,
+}
+
+impl Wish {
+    fn new(words: Language, wish: &WishItem) -> Self {
+        let game = &wish.game;
+        Self {
+            id: game.id,
+            slug: game.slug.clone(),
+            title: game.title.clone(),
+            picture: Picture::cover(game.id, &game.slug, &game.image),
+            platforms: game.platforms.join(", "),
+            price: format::price(words, game.price),
+            is_out: !game.in_stock,
+            is_back: wish.back_in_stock,
+            dropped: wish.price_drop.map(|change| changed(words, change)),
+        }
+    }
+}
+
+pub(crate) async fn page(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    reader: Reader,
+) -> Result<Response, PageError> {
+    let words = visit.language;
+    let wishlist = reader.arrival.wishlist().await?.read()?;
+    let page = WishlistPage {
+        frame: Frame::of_reader(&state, &visit, &reader.arrival).await?,
+        notice: notice(words, &visit),
+        wishes: wishlist.items.iter().map(|wish| Wish::new(words, wish)).collect(),
+        is_member: reader.arrival.caller().is_some(),
+    };
+    Ok(page::fresh(StatusCode::OK, page.render()?))
+}
+
+pub(crate) async fn add(State(state): State<Arc<WebState>>, reader: Reader, form: Form) -> Result<Response, PageError> {
+    let visitor = reader.arrival.visitor();
+    let writer = state
+        .shop
+        .add_to_wishlist(visitor, game(&form)?, &reader.device)
+        .await?;
+    let next = Some(form.value("next")).filter(|next| forms::is_ours(next));
+    let to = forms::done(next.unwrap_or("/wishlist?done=wished"));
+    Ok(session::wrote(to, &writer, &state.settings))
+}
+
+pub(crate) async fn remove(
+    State(state): State<Arc<WebState>>,
+    reader: Reader,
+    form: Form,
+) -> Result<Response, PageError> {
+    state
+        .shop
+        .remove_from_wishlist(reader.arrival.visitor(), game(&form)?)
+        .await?;
+    let next = Some(form.value("next")).filter(|next| forms::is_ours(next));
+    Ok(forms::done(next.unwrap_or("/wishlist?done=unwished")))
+}

@@ -1,0 +1,306 @@
+//! Who reads a page: cookies in, cookies out, and a fresh token without anybody noticing.
+//!
+//! Pages that show something of one's own stand behind the layer [`arrive`]. It reads the access token from its cookie;
+//! one that has run out is replaced by means of the refresh token, in this one place. Scripts cannot read either cookie,
+//! and other sites cannot make a browser send them with a form (`SameSite`, and the check around all pages). A guest's
+//! cookie is the one that the API uses, so both show the same cart.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::request::Parts;
+use axum::http::{Method, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use lockstep_auth::{AuthError, Caller, Device};
+use lockstep_domain::account::TokenPair;
+use lockstep_domain::cart::Owner;
+use lockstep_shop::{Arrival, ShopError, Writer};
+use uuid::Uuid;
+
+use crate::error::PageError;
+use crate::forms;
+use crate::visit::{cookie, text_of};
+use crate::{Settings, WebState};
+
+/// Carries the access token of somebody who is signed in.
+const ACCESS: &str = "access";
+/// Carries the refresh token.
+const REFRESH: &str = "refresh";
+/// Carries a guest's session; the API's name for it.
+const GUEST: &str = "sessionId";
+
+/// As long as a refresh token is good for.
+const SIGNED_IN_SECONDS: u32 = 30 * 86_400;
+/// As long as a guest lives after the last use.
+const GUEST_SECONDS: u32 = 86_400;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Whoever reads the page: a member, a guest, or nobody in particular.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    /// Who, and what is theirs.
+    pub(crate) arrival: Arrival,
+    /// Address and program.
+    pub(crate) device: Device,
+}
+
+/// Somebody who is signed in; everybody else is sent to the log-in and back.
+#[derive(Debug, Clone)]
+pub(crate) struct Member {
+    pub(crate) caller: Caller,
+    pub(crate) arrival: Arrival,
+    pub(crate) device: Device,
+}
+
+/// The layer around pages that show something of one's own.
+pub(crate) async fn arrive(State(state): State<Arc<WebState>>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let (reader, cookies) = match open(&state, &parts).await {
+        Ok(opened) => opened,
+        Err(error) => return PageError::from(error).into_response(),
+    };
+    parts.extensions.insert(reader);
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    for (name, cookie) in cookies {
+        // What the page itself decided counts.
+        let decided = response
+            .headers()
+            .get_all(header::SET_COOKIE)
+            .iter()
+            .any(|set| set.as_bytes().starts_with(format!("{name}=").as_bytes()));
+        if !decided {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+    }
+    response
+}
+
+type Cookies = Vec<(&'static str, HeaderValue)>;
+
+async fn open(state: &WebState, parts: &Parts) -> Result<(Reader, Cookies), ShopError> {
+    let headers = &parts.headers;
+    let guest = guest(headers);
+    let mut cookies = Vec::new();
+    let mut arrival = state.shop.arrive(cookie(headers, ACCESS), guest).await?;
+    if arrival.caller().is_none()
+        && let Some(refresh) = cookie(headers, REFRESH)
+    {
+        match state.shop.auth().refresh(refresh).await {
+            Ok(tokens) => {
+                arrival = state.shop.arrive(Some(tokens.token.expose()), guest).await?;
+                cookies = token_cookies(&tokens, &state.settings);
+            }
+            // The session was ended, here or elsewhere.
+            Err(AuthError::NotSignedIn) => cookies = no_token_cookies(&state.settings),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if let Some(renewed) = arrival.renewed() {
+        cookies.push((GUEST, guest_cookie(renewed, &state.settings)));
+    }
+    let reader = Reader {
+        arrival,
+        device: device(parts, &state.settings),
+    };
+    Ok((reader, cookies))
+}
+
+impl<S: Sync> FromRequestParts<S> for Reader {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, PageError> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+            tracing::error!("{} is not behind the session layer", parts.uri.path());
+            PageError::Internal
+        })
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Member {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let Reader { arrival, device } = Reader::from_request_parts(parts, state)
+            .await
+            .map_err(PageError::into_response)?;
+        match arrival.caller().cloned() {
+            Some(caller) => Ok(Self {
+                caller,
+                arrival,
+                device,
+            }),
+            None => Err(to_log_in(parts)),
+        }
+    }
+}
+
+/// To the log-in, and from there back to the page: a form's page, when it was a form that was sent.
+fn to_log_in(parts: &Parts) -> Response {
+    let back = if parts.method == Method::GET {
+        parts.uri.path_and_query().map(ToString::to_string)
+    } else {
+        text_of(&parts.headers, &header::REFERER)
+            .parse::<Uri>()
+            .ok()
+            .and_then(|uri| uri.path_and_query().map(ToString::to_string))
+    };
+    let back = back.as_deref().unwrap_or("/account");
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("next", back)
+        .finish();
+    forms::done(&format!("/login?{query}"))
+}
+
+/// The answer with the cookies of somebody who has just come in.
+pub(crate) fn signed_in(mut response: Response, tokens: &TokenPair, settings: &Settings) -> Response {
+    for (_, cookie) in token_cookies(tokens, settings) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// The answer with which a browser forgets who was here.
+pub(crate) fn signed_out(mut response: Response, settings: &Settings) -> Response {
+    for (_, cookie) in no_token_cookies(settings) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+        .headers_mut()
+        .append(header::SET_COOKIE, set_cookie(GUEST, "", 0, settings));
+    response
+}
+
+/// The answer after a write, with the cookie of a guest who became one by it.
+pub(crate) fn wrote(mut response: Response, writer: &Writer, settings: &Settings) -> Response {
+    if let Writer {
+        owner: Owner::Guest(guest),
+        minted: true,
+    } = writer
+    {
+        response
+            .headers_mut()
+            .append(header::SET_COOKIE, guest_cookie(guest.0, settings));
+    }
+    response
+}
+
+fn token_cookies(tokens: &TokenPair, settings: &Settings) -> Cookies {
+    let cookie = |name, token: &str| (name, set_cookie(name, token, SIGNED_IN_SECONDS, settings));
+    vec![
+        cookie(ACCESS, tokens.token.expose()),
+        cookie(REFRESH, tokens.refresh_token.expose()),
+    ]
+}
+
+fn no_token_cookies(settings: &Settings) -> Cookies {
+    [ACCESS, REFRESH]
+        .map(|name| (name, set_cookie(name, "", 0, settings)))
+        .into()
+}
+
+fn guest_cookie(guest: Uuid, settings: &Settings) -> HeaderValue {
+    set_cookie(GUEST, &guest.to_string(), GUEST_SECONDS, settings)
+}
+
+fn set_cookie(name: &str, value: &str, seconds: u32, settings: &Settings) -> HeaderValue {
+    let secure = if settings.production { "; Secure" } else { "" };
+    let text = format!("{name}={value}; HttpOnly; SameSite=Lax; Path=/; Max-Age={seconds}{secure}");
+    // Tokens and identifiers are letters, digits, dots, dashes and underscores.
+    let mut cookie = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
+    cookie.set_sensitive(true);
+    cookie
+}
+
+/// What the guest's cookie says, if it can be a session.
+fn guest(headers: &HeaderMap) -> Option<Uuid> {
+    cookie(headers, GUEST)
+        .filter(|text| text.len() == 36)
+        .and_then(|text| text.parse().ok())
+}
+
+fn device(parts: &Parts, settings: &Settings) -> Device {
+    let peer = parts
+        .extensions
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|ConnectInfo(peer)| peer.ip());
+    let agent = parts
+        .headers
+        .get(header::USER_AGENT)
+        .map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+    Device::new(
+        address(&parts.headers, settings.trusted_proxies).or(peer),
+        agent.as_deref(),
+    )
+}
+
+/// What the outermost of our own proxies says who asked it. Further to the left stands what the caller wrote.
+fn address(headers: &HeaderMap, proxies: usize) -> Option<IpAddr> {
+    let entries: Vec<&str> = headers
+        .get_all(FORWARDED_FOR)
+        .iter()
+        .flat_map(|header| header.to_str().unwrap_or_default().split(','))
+        .map(str::trim)
+        .collect();
+    let entry = entries.get(entries.len().checked_sub(proxies)?)?;
+    entry
+        .parse()
+        .ok()
+        .or_else(|| entry.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(production: bool) -> Settings {
+        Settings {
+            production,
+            shop_name: "Shop".into(),
+            public_url: String::new(),
+            sandbox: false,
+            pictures: crate::PictureSettings {
+                folder: "pictures".into(),
+                most_bytes: 0,
+                trusts_private_addresses: false,
+            },
+            trusted_proxies: 1,
+        }
+    }
+
+    #[test]
+    fn scripts_and_other_sites_do_not_get_at_cookies_and_production_keeps_them_on_https() {
+        assert_eq!(
+            set_cookie(ACCESS, "a.b-c_d", 60, &settings(false)),
+            "access=a.b-c_d; HttpOnly; SameSite=Lax; Path=/; Max-Age=60"
+        );
+        assert_eq!(
+            set_cookie(REFRESH, "", 0, &settings(true)),
+            "refresh=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0; Secure"
+        );
+    }
+
+    #[test]
+    fn a_guest_is_a_uuid_in_its_usual_form() {
+        let of = |text: &str| {
+            guest(&HeaderMap::from_iter([(
+                header::COOKIE,
+                HeaderValue::from_str(text).unwrap(),
+            )]))
+        };
+        assert!(of("a=b; sessionId=0192f0c1-0000-4000-8000-000000000001").is_some());
+        assert!(of("sessionId=0192f0c1000040008000000000000001").is_none());
+        assert!(of("sessionId=' or 1=1").is_none());
+    }
+
+    #[test]
+    fn only_what_our_own_proxies_wrote_is_an_address() {
+        let headers = HeaderMap::from_iter([(FORWARDED_FOR, HeaderValue::from_static("6.6.6.6, 2.2.2.2"))]);
+        assert_eq!(address(&headers, 1), Some("2.2.2.2".parse().unwrap()));
+        assert_eq!(address(&headers, 0), None);
+        assert_eq!(address(&headers, 3), None);
+    }
+}
