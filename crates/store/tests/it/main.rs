@@ -16,6 +16,7 @@ mod concurrency;
 mod coverage;
 mod indexes;
 mod invalidation;
+mod lists;
 mod rules_accounts;
 mod rules_carts;
 mod rules_games;
