@@ -40,7 +40,8 @@ const MAX_SEARCH: u32 = 50;
 /// From how many games random picks are drawn, until the catalogue changes.
 const RANDOM_POOL: u32 = 150;
 
-/// One page of the catalogue.
+/// One page of the catalogue. With filters or a search a list ends after 10,000 games: a `total` below that is exact, and
+/// 10,000 means that at least so many match.
 #[utoipa::path(get, path = "/api/games", tag = "games", params(
     ("page" = Option<u32>, Query, description = "From 1 (default 1)"),
     ("pageSize" = Option<u32>, Query, description = "1–100 (default 36)"),

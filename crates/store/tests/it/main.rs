@@ -17,6 +17,7 @@ mod coverage;
 mod indexes;
 mod invalidation;
 mod orders;
+mod lists;
 mod rules_accounts;
 mod rules_carts;
 mod rules_fulfilment;
