@@ -103,7 +103,7 @@ impl Shop {
         key: Option<&Idempotency>,
     ) -> Result<OrderView, ShopError> {
         match orders::place(self.store(), caller.user(), checkout, key).await? {
-            Placed::Now(order) => Ok(order),
+            Placed::Now(order) => Ok(*order),
             Placed::Before(id) => {
                 self.cache().catch_up().await?;
                 self.order_of(caller.user(), id)
