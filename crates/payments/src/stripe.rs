@@ -309,12 +309,7 @@ impl FailureBody {
         [self.kind.as_deref(), self.code.as_deref()]
             .into_iter()
             .flatten()
-            .map(|word| {
-                word.chars()
-                    .filter(|c| c.is_ascii_graphic())
-                    .take(60)
-                    .collect::<String>()
-            })
+            .map(|word| word.chars().filter(char::is_ascii_graphic).take(60).collect::<String>())
             .collect::<Vec<_>>()
             .join(" ")
     }

@@ -107,7 +107,7 @@ impl Shop {
         let placed = orders::place(self.store(), caller.user(), checkout, key).await?;
         failpoint!("checkout.after");
         match placed {
-            Placed::Now(order) => Ok(order),
+            Placed::Now(order) => Ok(*order),
             Placed::Before(id) => {
                 self.cache().catch_up().await?;
                 self.order_of(caller.user(), id)

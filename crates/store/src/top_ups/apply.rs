@@ -191,19 +191,17 @@ async fn find(tx: &mut Tx, said: &Said) -> Result<Option<TopUp>> {
     let Some(reference) = reference else {
         return Ok(Some(found));
     };
-    match &found.reference {
-        Some(known) => Ok((known == reference).then_some(found)),
-        None => {
-            // The answer that would have told us was lost.
-            sqlx::query("-- store.top_ups.apply.learn\nupdate top_ups set reference = $2 where id = $1")
-                .bind(found.id.0)
-                .bind(reference)
-                .execute(tx.conn())
-                .await?;
-            found.reference = Some(reference.clone());
-            Ok(Some(found))
-        }
+    if let Some(known) = &found.reference {
+        return Ok((known == reference).then_some(found));
     }
+    // The answer that would have told us was lost.
+    sqlx::query("-- store.top_ups.apply.learn\nupdate top_ups set reference = $2 where id = $1")
+        .bind(found.id.0)
+        .bind(reference)
+        .execute(tx.conn())
+        .await?;
+    found.reference = Some(reference.clone());
+    Ok(Some(found))
 }
 
 async fn taken_before(tx: &mut Tx, said: &Said) -> Result<bool> {

@@ -29,7 +29,7 @@ fn checkout(items: &[(Uuid, i64)], promo: Option<&str>, expected: Option<&str>) 
 
 async fn place(db: &TestDb, user: Uuid, order: &Checkout) -> Result<OrderView, PlaceError> {
     match orders::place(&db.store, UserId(user), order, None).await? {
-        Placed::Now(order) => Ok(order),
+        Placed::Now(order) => Ok(*order),
         Placed::Before(id) => panic!("{id} without a key"),
     }
 }
@@ -94,6 +94,9 @@ async fn an_order_is_paid_written_and_taken_out_of_the_cart_in_one_go() {
     db.assert_books_balance().await;
 }
 
+/// Whether an error is the expected one.
+type Expected = fn(&PlaceError) -> bool;
+
 #[tokio::test]
 async fn whatever_is_refused_changes_nothing_and_says_why() {
     let db = TestDb::new().await;
@@ -112,7 +115,6 @@ async fn whatever_is_refused_changes_nothing_and_says_why() {
     )
     .await;
     let unknown = Uuid::new_v4();
-    type Expected = fn(&PlaceError) -> bool;
     let cases: [(Checkout, &str, Expected); 11] = [
         (of(&[(unknown, 1)]), "not found", |e| {
             matches!(e, PlaceError::NoSuchGame(_))
