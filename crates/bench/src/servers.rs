@@ -259,6 +259,7 @@ pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + 
             shop_name: "Lockstep".to_owned(),
             public_url: "https://shop.example".to_owned(),
             sandbox: false,
+            trusted_proxies: 0,
             pictures: lockstep_web::PictureSettings {
                 folder: std::env::temp_dir().join("lockstep-bench-pictures"),
                 most_bytes: 0,

@@ -21,8 +21,8 @@ mod pages;
 mod pictures;
 mod safe_html;
 mod seo;
-mod titles;
 mod session;
+mod titles;
 mod visit;
 
 use std::sync::Arc;
