@@ -260,7 +260,7 @@ pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + 
             public_url: "https://shop.example".to_owned(),
             sandbox: false,
             trusted_proxies: 0,
-                pictures: lockstep_web::PictureSettings {
+            pictures: lockstep_web::PictureSettings {
                 folder: std::env::temp_dir().join("lockstep-bench-pictures"),
                 most_bytes: 0,
                 trusts_private_addresses: false,
