@@ -5,8 +5,10 @@
 use axum::body::Body as HttpBody;
 use axum::extract::{FromRequest, Request};
 use futures::TryStreamExt as _;
+use lockstep_domain::Money;
 use lockstep_domain::account::FieldError;
 use lockstep_domain::ids::GameId;
+use lockstep_domain::money::MoneyError;
 use serde_json::{Map, Value};
 
 use crate::edge::MAX_BODY;
@@ -30,6 +32,17 @@ impl<S: Sync> FromRequest<S> for Body {
             // The parser's own words would repeat what was sent.
             Err(_) => Err(ApiError::NotAnObject("it cannot be read")),
         }
+    }
+}
+
+/// The bytes as they were sent, for what is signed.
+pub(crate) struct RawBody(pub(crate) Vec<u8>);
+
+impl<S: Sync> FromRequest<S> for RawBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+        Ok(Self(read(request.into_body()).await?))
     }
 }
 
@@ -145,6 +158,58 @@ impl<'b> Form<'b> {
             self.fault(path, "invalid_id", "This field must be the id of a game (a UUID)");
         }
         id.map(GameId)
+    }
+
+    /// An amount of money that may be left out: a number with at most two decimals.
+    pub(crate) fn money(&mut self, path: &'static str) -> Option<Money> {
+        let value = self.get(path)?;
+        // The digits as the shortest that stand for the number: what was written, for any amount that we keep.
+        match value.as_number().map(|number| number.to_string().parse::<Money>()) {
+            Some(Ok(amount)) => return Some(amount),
+            Some(Err(MoneyError::TooPrecise)) => {
+                self.fault(path, "too_precise", "This field must have at most two decimals");
+            }
+            Some(Err(MoneyError::OutOfRange)) => self.fault(path, "out_of_range", "This amount is too large"),
+            Some(Err(MoneyError::NotANumber)) | None => self.fault(path, "wrong_type", "This field must be a number"),
+        }
+        None
+    }
+
+    /// An amount of money that has to be there.
+    pub(crate) fn required_money(&mut self, path: &'static str) -> Money {
+        if self.get(path).is_none() {
+            self.fault(path, "required", "This field is required");
+        }
+        self.money(path).unwrap_or_default()
+    }
+
+    /// Games with quantities, `[{gameId, quantity}]`; one copy where no quantity is given.
+    pub(crate) fn games(&mut self, path: &'static str) -> Vec<(GameId, i64)> {
+        let Some(value) = self.get(path) else {
+            self.fault(path, "required", "This field is required");
+            return Vec::new();
+        };
+        let read = |value: &Value| {
+            let game = value.get("gameId")?;
+            let game = game.get("id").unwrap_or(game).as_str().and_then(uuid)?;
+            let quantity = match value.get("quantity") {
+                None | Some(Value::Null) => 1,
+                Some(quantity) => quantity.as_i64()?,
+            };
+            Some((GameId(game), quantity))
+        };
+        let games = value
+            .as_array()
+            .map(|list| list.iter().map(read).collect::<Option<Vec<_>>>());
+        if let Some(Some(games)) = games {
+            return games;
+        }
+        self.fault(
+            path,
+            "invalid_items",
+            "This field must be a list of {gameId, quantity}: a UUID and a whole number",
+        );
+        Vec::new()
     }
 
     /// What the fields come to, when none of them was wrong.

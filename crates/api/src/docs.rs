@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::error::ApiError;
-use crate::{account, auth, cart, games, health, user, wishlist};
+use crate::{account, admin_money, auth, cart, games, health, money, orders, test_payment, user, webhook, wishlist};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,7 +18,7 @@ use crate::{account, auth, cart, games, health, user, wishlist};
         description = "Success is `{\"success\": true, \"data\": ...}`; failure is `{\"success\": false, \"error\": {\"message\", \"code\", \"requestId\"}}` with a 4xx or 5xx status. Money is a number in euro, dates are ISO 8601 in UTC.",
         license(name = "MIT OR Apache-2.0")
     ),
-    tags((name = "games", description = "The catalogue"), (name = "service", description = "How the service is")),
+    tags((name = "games", description = "The catalogue"), (name = "webhooks", description = "Signed events from outside"), (name = "service", description = "How the service is")),
     paths(
         games::list,
         games::search,
@@ -36,6 +36,7 @@ use crate::{account, auth, cart, games, health, user, wishlist};
         games::by_slug,
         games::by_id,
         games::similar,
+        webhook::g2a,
         health::health,
         health::health_at_root,
         health::healthz,
@@ -55,6 +56,10 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         wishlist::Description::openapi(),
         user::Description::openapi(),
         account::Description::openapi(),
+        orders::Description::openapi(),
+        money::Description::openapi(),
+        test_payment::Description::openapi(),
+        admin_money::Description::openapi(),
     ] {
         description.merge(more);
     }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, header};
 use lockstep_auth::AuthError;
 use lockstep_cache::ReadError;
+use lockstep_domain::Money;
 use lockstep_domain::account::FieldError;
 use lockstep_shop::ShopError;
 use lockstep_store::StoreError;
@@ -46,6 +47,14 @@ pub(crate) enum ApiError {
         /// When trying again makes sense.
         retry_after: Option<Duration>,
     },
+    /// The total has risen since the caller saw it.
+    #[error("The price has risen from {expected} to {total} EUR; please look at your order again")]
+    PriceRisen {
+        /// What the caller saw.
+        expected: Money,
+        /// What it is now.
+        total: Money,
+    },
     /// A browser sends this on behalf of a page that is not ours.
     #[error("Requests from other sites are not allowed")]
     CrossSite,
@@ -64,6 +73,9 @@ pub(crate) enum ApiError {
     /// A browser asks on behalf of a page that may not read our answers.
     #[error("This origin is not allowed")]
     OriginRefused,
+    /// A webhook that its sender did not sign, or not so.
+    #[error("Invalid signature")]
+    BadSignature,
     /// Nothing can be read at the moment.
     #[error("The store is not available at the moment, please try again")]
     Unavailable,
@@ -86,18 +98,30 @@ impl ApiError {
         }
     }
 
+    /// A use case's refusal in its own words.
+    pub(crate) fn refused(status: StatusCode, code: &'static str, why: &impl std::fmt::Display) -> Self {
+        Self::Refused {
+            status,
+            code,
+            message: why.to_string().into(),
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(5)),
+        }
+    }
+
     const fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_parameter"),
             Self::Fields(_) => (StatusCode::BAD_REQUEST, "validation_failed"),
             Self::NotAnObject(_) => (StatusCode::BAD_REQUEST, "invalid_body"),
             Self::Refused { status, code, .. } => (*status, code),
+            Self::PriceRisen { .. } => (StatusCode::CONFLICT, "price_risen"),
             Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, "route_not_found"),
             Self::WrongMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::OriginRefused => (StatusCode::FORBIDDEN, "origin_not_allowed"),
+            Self::BadSignature => (StatusCode::UNAUTHORIZED, "invalid_signature"),
             Self::Unavailable | Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "try_again"),
             Self::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
             Self::Bug(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
@@ -116,6 +140,13 @@ impl ApiError {
                 errors: match self {
                     Self::Fields(faults) => faults,
                     _ => &[],
+                },
+                details: match self {
+                    Self::PriceRisen { expected, total } => Some(NewPrice {
+                        expected_total: *expected,
+                        total: *total,
+                    }),
+                    _ => None,
                 },
             },
         };
@@ -156,6 +187,16 @@ struct Body<'a> {
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     errors: &'a [FieldError],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<NewPrice>,
+}
+
+/// What a caller has to agree to anew.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NewPrice {
+    expected_total: Money,
+    total: Money,
 }
 
 impl From<ShopError> for ApiError {
@@ -163,6 +204,13 @@ impl From<ShopError> for ApiError {
         match error {
             ShopError::Refused(error) => error.into(),
             ShopError::Read(error) => error.into(),
+            ShopError::NotFound(what) => Self::NotFound(what),
+            ShopError::Checkout(fault) => fault.into(),
+            ShopError::Place(error) => error.into(),
+            ShopError::TopUp(error) => error.into(),
+            ShopError::Refund(error) => error.into(),
+            ShopError::Adjust(error) => error.into(),
+            ShopError::Busy => Self::refused(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", &error),
             ShopError::Unreadable(error) => Self::Bug(Some(Arc::new(StoreError::Schema(error.to_string())))),
         }
     }

@@ -1,4 +1,4 @@
-//! The JSON API: the games that anybody may see, accounts, carts and wishlists, the state of the service, and the API's
+//! The JSON API: the games that anybody may see, accounts, carts, orders and money, the state of the service, and the API's
 //! own description.
 //!
 //! `people → [edge → handler] → cache → store`, and for what is somebody's own `handler → shop`. A handler reads the
@@ -7,6 +7,7 @@
 //! that a stack of middleware would cost more.
 
 mod account;
+mod admin_money;
 mod answer;
 mod auth;
 mod body;
@@ -17,9 +18,14 @@ mod edge;
 mod error;
 mod games;
 mod health;
+mod money;
+mod orders;
 mod params;
+mod refusals;
+mod test_payment;
 mod user;
 mod visit;
+mod webhook;
 mod wishlist;
 
 use std::fmt;
@@ -28,9 +34,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::map_response;
-use axum::routing::{MethodRouter, any, get};
+use axum::routing::{MethodRouter, any, get, post};
 use chrono::{DateTime, Utc};
 use lockstep_cache::Cache;
+use lockstep_domain::secret::Secret;
 use lockstep_shop::Shop;
 use lockstep_store::Store;
 use serde::Serialize;
@@ -79,6 +86,8 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// So many reverse proxies stand in front, and so many entries of `X-Forwarded-For` are believed.
     pub trusted_proxies: usize,
+    /// What webhooks about orders at G2A are signed with.
+    pub webhook_secret: Secret,
 }
 
 impl Default for Settings {
@@ -89,6 +98,8 @@ impl Default for Settings {
             request_timeout: Duration::from_secs(10),
             max_in_flight: 1024,
             trusted_proxies: 0,
+            // Nobody knows it, so nothing is taken until the operator sets one.
+            webhook_secret: Secret::new(hex::encode(rand::random::<[u8; 32]>())),
         }
     }
 }
@@ -168,6 +179,7 @@ fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         ("/api/games/slug/{slug}", get(games::by_slug)),
         ("/api/games/{id}", get(games::by_id)),
         ("/api/games/{id}/similar", get(games::similar)),
+        ("/api/g2a/webhook", post(webhook::g2a)),
         ("/api/health", get(health::health)),
         ("/api/openapi.json", get(docs::document).layer(CompressionLayer::new())),
     ];
@@ -177,6 +189,10 @@ fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         wishlist::routes(),
         user::routes(),
         account::routes(),
+        orders::routes(),
+        money::routes(),
+        test_payment::routes(),
+        admin_money::routes(),
     ] {
         routes.extend(more);
     }

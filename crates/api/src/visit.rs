@@ -10,8 +10,8 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
-use lockstep_auth::{Caller, Device};
-use lockstep_shop::Arrival;
+use lockstep_auth::{Admin, Caller, Device};
+use lockstep_shop::{Arrival, Idempotency};
 use uuid::Uuid;
 
 use crate::body::uuid;
@@ -23,6 +23,7 @@ const COOKIE: &str = "sessionId";
 /// As long as a guest lives after the last use.
 const COOKIE_SECONDS: u32 = 86_400;
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// From where a request comes, before anybody has asked who it is.
@@ -84,6 +85,34 @@ impl FromRequestParts<Arc<ApiState>> for Member {
             arrival,
             device,
         })
+    }
+}
+
+/// Somebody who may run the shop; everybody else is refused (401 without a good token, 403 with one).
+pub(crate) struct Administrator(pub(crate) Admin);
+
+impl FromRequestParts<Arc<ApiState>> for Administrator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, ApiError> {
+        let member = Member::from_request_parts(parts, api).await?;
+        Ok(Self(api.shop.auth().admin(member.caller)?))
+    }
+}
+
+/// The `Idempotency-Key` of a call that changes something, if it has one.
+pub(crate) struct Key(pub(crate) Option<Idempotency>);
+
+impl<S: Sync> FromRequestParts<S> for Key {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let Some(value) = parts.headers.get(IDEMPOTENCY_KEY) else {
+            return Ok(Self(None));
+        };
+        let key = value.to_str().ok().and_then(Idempotency::new);
+        key.map(|key| Self(Some(key)))
+            .ok_or_else(|| ApiError::invalid("Idempotency-Key", "must be 1 to 200 printable ASCII characters"))
     }
 }
 

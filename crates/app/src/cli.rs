@@ -64,18 +64,38 @@ pub(crate) enum Command {
     /// Check stock and prices of what is in stock
     #[command(after_help = "Example:\n  lockstep stock --json")]
     Stock,
+    /// Admins of the shop
+    #[command(subcommand, after_help = "Example:\n  lockstep admin create ada@example.com")]
+    Admin(AdminCommand),
     /// Bring the database's schema up to date
     #[command(after_help = "Example:\n  lockstep migrate --database-url postgres://lockstep@db/lockstep")]
     Migrate,
     /// Check every dependency and invariant, and say what to do; exit code 1 when something is wrong
     #[command(after_help = "Example:\n  lockstep doctor --json")]
     Doctor,
+    /// Compare orders, money, keys and G2A, and say what to do about each difference; exit code 1 when there is one
+    #[command(after_help = "Examples:\n  lockstep reconcile            look only\n  \
+                            lockstep reconcile --fix      and mend what can be mended safely")]
+    Reconcile {
+        /// Mend what can be mended safely
+        #[arg(long)]
+        fix: bool,
+    },
+    /// Look after the game keys in the database
+    #[command(after_help = "Example:\n  LOCKSTEP_KEY_SECRET=NEW,OLD lockstep keys rotate")]
+    Keys {
+        #[command(subcommand)]
+        what: KeysCommand,
+    },
     /// Show the effective configuration, secrets masked
     #[command(after_help = "Example:\n  G2A_MARKUP_PERCENT=3 lockstep config")]
     Config,
     /// Run the G2A sandbox alone: a server of G2A's contract with made-up games
     #[command(after_help = "Examples:\n  lockstep g2a-sandbox --listen 127.0.0.1:9100\n  \
-                            lockstep g2a-sandbox --catalogue export.json --drift 0")]
+                            lockstep g2a-sandbox --catalogue export.json --drift 0\n  \
+                            G2A_DRIVE_CLIENT_SECRET=... lockstep g2a-sandbox --drive https://shop.example/g2a \\\n    \
+                            --client-id g2a --product 10000000024005   call a seller's server the way G2A does, tell\n    \
+                            every departure from the dropshipping contract, and exit with 1 when there is one")]
     G2aSandbox {
         /// Address to listen on
         #[arg(long, default_value = "127.0.0.1:9100", value_name = "ADDRESS:PORT")]
@@ -95,10 +115,56 @@ pub(crate) enum Command {
         /// Calls a minute before 429; 0 means no limit
         #[arg(long, default_value_t = 600, value_name = "CALLS")]
         rate: u32,
+        #[command(flatten)]
+        drive: Drive,
     },
     /// Print the description of the API (OpenAPI)
     #[command(hide = true)]
     Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Make an admin: a new account, or an existing one promoted, which keeps its password
+    #[command(
+        after_help = "Asks for the password without showing it. Left empty, or without a terminal, one is made up and\n\
+                      printed once.\n\nExample:\n  lockstep admin create ada@example.com"
+    )]
+    Create {
+        /// Their e-mail address
+        #[arg(value_name = "EMAIL")]
+        email: String,
+    },
+}
+
+/// Instead of running a sandbox, be G2A as the caller of a seller's server.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Drive {
+    /// Drive the seller's server at this address through the dropshipping contract instead; its keys are really ordered
+    #[arg(long = "drive", value_name = "URL", requires_all = ["client_id", "client_secret", "product"])]
+    pub(crate) url: Option<String>,
+    /// The client id that the seller has given G2A
+    #[arg(long, value_name = "ID", requires = "url")]
+    pub(crate) client_id: Option<String>,
+    /// The client secret that the seller has given G2A
+    #[arg(long, env = "G2A_DRIVE_CLIENT_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub(crate) client_secret: Option<String>,
+    /// A product that the seller has in stock, by G2A's id; may be given several times
+    #[arg(long, value_name = "ID", requires = "url")]
+    pub(crate) product: Vec<u64>,
+    /// How many of each are ordered at a time
+    #[arg(long, value_name = "COUNT", default_value_t = 2, requires = "url")]
+    pub(crate) quantity: u32,
+    /// After how many seconds a reservation must have expired; without it expiry is not tried
+    #[arg(long, value_name = "SECONDS", requires = "url")]
+    pub(crate) expiry: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Seal every key with the first secret of LOCKSTEP_KEY_SECRET; afterwards the others can be dropped
+    #[command(after_help = "Example:\n  LOCKSTEP_KEY_SECRET=NEW,OLD lockstep keys rotate")]
+    Rotate,
 }
 
 #[cfg(test)]

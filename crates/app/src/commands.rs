@@ -1,7 +1,10 @@
 //! The commands besides `serve`: each opens what it needs, does one thing, and says what it did.
 
+pub(crate) mod admin;
 pub(crate) mod doctor;
+pub(crate) mod keys;
 pub(crate) mod migrate;
+pub(crate) mod reconcile;
 pub(crate) mod sandbox;
 pub(crate) mod sync;
 

@@ -7,12 +7,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use lockstep_domain::cart::CartLimits;
 use lockstep_domain::price::{PriceBasis, Pricing};
+use lockstep_domain::{Money, Secret};
 use lockstep_g2a::{Auth, SecretText};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -131,6 +133,39 @@ pub(crate) struct Settings {
         value_name = "HEX"
     )]
     pub(crate) lockstep_key_secret: Option<String>,
+    /// Stripe's secret key, `sk_…`. Default: the built-in test provider, with which no money moves; none in production
+    #[arg(
+        long,
+        env = "STRIPE_SECRET_KEY",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) stripe_secret_key: Option<String>,
+    /// What Stripe signs its webhooks with, `whsec_…`. A comma list while it is being changed
+    #[arg(
+        long,
+        env = "STRIPE_WEBHOOK_SECRET",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) stripe_webhook_secret: Option<String>,
+    /// Stripe's API. Default: https://api.stripe.com
+    #[arg(long, env = "STRIPE_API_URL", global = true, value_name = "URL")]
+    pub(crate) stripe_api_url: Option<String>,
+    /// What a relay signs payments with that it reports in the old store's form. Default: none may. A comma list rotates
+    #[arg(
+        long,
+        env = "PAYMENT_WEBHOOK_SECRET",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) payment_webhook_secret: Option<String>,
+    /// Where browsers come back to after paying; {id} stands for the top-up. Default: the balance page of the store
+    #[arg(long, env = "PAYMENT_RETURN_URL", global = true, value_name = "URL")]
+    pub(crate) payment_return_url: Option<String>,
     /// Mail server, `smtps://user:password@host:465`. Default: letters are written into the data folder
     #[arg(long, env = "SMTP_URL", hide_env_values = true, global = true, value_name = "URL")]
     pub(crate) smtp_url: Option<String>,
@@ -188,6 +223,46 @@ pub(crate) struct Settings {
         value_name = "COUNT"
     )]
     pub(crate) lockstep_cart_max_lines: Option<String>,
+    /// What a copy may cost at G2A above what the shop asked for it, in euro; beyond it is refunded. Default: 0
+    #[arg(long, env = "G2A_ALLOWED_LOSS", global = true, value_name = "EUR")]
+    pub(crate) g2a_allowed_loss: Option<String>,
+    /// Copies bought at the same time by this process. Default: 8
+    #[arg(
+        long = "workers",
+        id = "lockstep_workers",
+        env = "LOCKSTEP_WORKERS",
+        global = true,
+        value_name = "COUNT"
+    )]
+    pub(crate) lockstep_workers: Option<String>,
+    /// Days after its release that a preorder is waited for before it is refunded. Default: 7
+    #[arg(
+        long = "preorder-days",
+        id = "lockstep_preorder_days",
+        env = "LOCKSTEP_PREORDER_DAYS",
+        global = true,
+        value_name = "DAYS"
+    )]
+    pub(crate) lockstep_preorder_days: Option<String>,
+    /// `on` or `off`: letters carry the keys themselves and not only a link. Default: off
+    #[arg(
+        long = "keys-in-letters",
+        id = "lockstep_keys_in_letters",
+        env = "LOCKSTEP_KEYS_IN_LETTERS",
+        global = true,
+        value_name = "on|off"
+    )]
+    pub(crate) lockstep_keys_in_letters: Option<String>,
+    /// `test`: buying waits milliseconds where it waits minutes. For tests of the program
+    #[arg(
+        long = "pace",
+        id = "lockstep_pace",
+        env = "LOCKSTEP_PACE",
+        global = true,
+        hide = true,
+        value_name = "NAME"
+    )]
+    pub(crate) lockstep_pace: Option<String>,
     /// Origins that browsers may call the API from, comma-separated
     #[arg(long, env = "CORS_ORIGINS", global = true, value_name = "LIST")]
     pub(crate) cors_origins: Option<String>,
@@ -212,6 +287,9 @@ const SECRET: &[&str] = &[
     "jwt_secret",
     "jwt_refresh_secret",
     "lockstep_key_secret",
+    "stripe_secret_key",
+    "stripe_webhook_secret",
+    "payment_webhook_secret",
     "smtp_url",
 ];
 
@@ -234,6 +312,32 @@ pub(crate) enum Supplier {
     Sandbox,
 }
 
+/// How shoppers pay.
+#[derive(Debug, Clone)]
+pub(crate) struct PaymentSettings {
+    /// Through whom.
+    pub(crate) provider: PaymentProvider,
+    /// What a relay may sign with; none: no relay.
+    pub(crate) relay_secrets: Vec<Secret>,
+    /// Where browsers come back to.
+    pub(crate) return_url: String,
+}
+
+/// Through whom shoppers pay.
+#[derive(Debug, Clone)]
+pub(crate) enum PaymentProvider {
+    /// Stripe, or a server of the same contract.
+    Stripe {
+        api_url: String,
+        secret_key: Secret,
+        webhook_secrets: Vec<Secret>,
+    },
+    /// The built-in one, with which no money moves.
+    Test,
+    /// Nobody: balances cannot be topped up.
+    None,
+}
+
 /// The effective configuration, checked. Has no `Debug` on purpose: it holds secrets.
 #[derive(Clone)]
 pub(crate) struct Config {
@@ -251,12 +355,17 @@ pub(crate) struct Config {
     pub(crate) cors_origins: Vec<String>,
     /// `JWT_SECRET`, `JWT_REFRESH_SECRET` and `LOCKSTEP_KEY_SECRET`, where given.
     pub(crate) secrets: (Option<String>, Option<String>, Option<String>),
+    pub(crate) payments: PaymentSettings,
     pub(crate) smtp_url: Option<String>,
     pub(crate) mail_from: String,
     pub(crate) shop_name: String,
     pub(crate) rate_limits: bool,
     pub(crate) trusted_proxies: usize,
     pub(crate) cart_limits: CartLimits,
+    /// How buying goes about it.
+    pub(crate) fulfilment: lockstep_fulfil::Settings,
+    /// What webhooks of G2A's relays are signed with.
+    pub(crate) webhook_secret: SecretText,
     /// For `lockstep config`: name, value as shown, source.
     pub(crate) shown: Vec<(String, String, Source)>,
 }
@@ -345,14 +454,16 @@ impl Config {
             bail!("LOCKSTEP_CART_MAX_COPIES has to be 1 to 10000, and LOCKSTEP_CART_MAX_LINES 1 to 1000");
         }
         let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{bind}"));
+        let public_url = public_url.trim_end_matches('/').to_owned();
         let config = Self {
+            payments: payments(settings, production, &public_url)?,
             production,
             database_url: settings.database_url.clone(),
             redis_url: settings.redis_url.clone(),
             redis_prefix: settings.redis_prefix.clone().unwrap_or_default(),
             bind,
             data_dir: settings.data_dir.clone().unwrap_or_else(|| "data".into()).into(),
-            public_url: public_url.trim_end_matches('/').to_owned(),
+            public_url,
             pg_bin: settings.pg_bin.clone().map(PathBuf::from),
             supplier: supplier(settings)?,
             rate_per_minute,
@@ -386,6 +497,14 @@ impl Config {
                 lines,
                 ..CartLimits::default()
             },
+            fulfilment: fulfilment(settings, Pricing { basis, markup_percent }, production)?,
+            webhook_secret: SecretText::new(
+                settings
+                    .g2a_webhook_secret
+                    .clone()
+                    .or_else(|| settings.g2a_api_hash.clone())
+                    .unwrap_or_else(|| lockstep_g2a_sandbox::Credentials::default().hash),
+            ),
             shown: shown(settings, sources)?,
         };
         if production {
@@ -393,6 +512,44 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+fn payments(settings: &Settings, production: bool, public_url: &str) -> Result<PaymentSettings> {
+    let secrets = |list: &Option<String>| -> Vec<Secret> {
+        list.iter()
+            .flat_map(|list| list.split(','))
+            .map(str::trim)
+            .filter(|secret| !secret.is_empty())
+            .map(Secret::new)
+            .collect()
+    };
+    let webhook_secrets = secrets(&settings.stripe_webhook_secret);
+    let provider = match &settings.stripe_secret_key {
+        Some(_) if webhook_secrets.is_empty() => {
+            bail!(
+                "STRIPE_SECRET_KEY is set and STRIPE_WEBHOOK_SECRET is not; nothing that Stripe says could be believed"
+            )
+        }
+        Some(key) => PaymentProvider::Stripe {
+            api_url: settings
+                .stripe_api_url
+                .clone()
+                .unwrap_or_else(|| "https://api.stripe.com".into()),
+            secret_key: Secret::new(key.clone()),
+            webhook_secrets,
+        },
+        // Money that does not move buys nothing in production.
+        None if production => PaymentProvider::None,
+        None => PaymentProvider::Test,
+    };
+    Ok(PaymentSettings {
+        provider,
+        relay_secrets: secrets(&settings.payment_webhook_secret),
+        return_url: settings
+            .payment_return_url
+            .clone()
+            .unwrap_or_else(|| format!("{public_url}/account/balance?topUp={{id}}")),
+    })
 }
 
 fn demand_what_production_needs(settings: &Settings) -> Result<()> {
@@ -417,6 +574,50 @@ fn demand_what_production_needs(settings: &Settings) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// How buying goes about it.
+fn fulfilment(settings: &Settings, pricing: Pricing, production: bool) -> Result<lockstep_fulfil::Settings> {
+    let defaults = lockstep_fulfil::Settings::default();
+    let allowed_loss: Money = parsed(settings.g2a_allowed_loss.as_deref(), "G2A_ALLOWED_LOSS", "0")?;
+    if allowed_loss < Money::ZERO {
+        bail!("G2A_ALLOWED_LOSS is {allowed_loss}; it cannot be negative");
+    }
+    let parallel = parsed(settings.lockstep_workers.as_deref(), "LOCKSTEP_WORKERS", "8")?;
+    let days: u64 = parsed(
+        settings.lockstep_preorder_days.as_deref(),
+        "LOCKSTEP_PREORDER_DAYS",
+        "7",
+    )?;
+    if !(1..=64).contains(&parallel) || days > 3_650 {
+        bail!("LOCKSTEP_WORKERS has to be 1 to 64, and LOCKSTEP_PREORDER_DAYS at most 3650");
+    }
+    let keys_in_letters = match settings.lockstep_keys_in_letters.as_deref() {
+        None | Some("off") => false,
+        Some("on") => true,
+        Some(other) => bail!("LOCKSTEP_KEYS_IN_LETTERS is {other:?}; it has to be on or off"),
+    };
+    let millis = Duration::from_millis;
+    let paced = match settings.lockstep_pace.as_deref() {
+        None => defaults,
+        Some("test") if !production => lockstep_fulfil::Settings {
+            request_lifetime: millis(150),
+            lost_grace: millis(50),
+            backoff: (millis(5), millis(40)),
+            alarm_retry: millis(100),
+            poll: millis(20),
+            ..defaults
+        },
+        Some(other) => bail!("LOCKSTEP_PACE is {other:?}; it is for tests of the program only"),
+    };
+    Ok(lockstep_fulfil::Settings {
+        allowed_loss,
+        pricing,
+        parallel,
+        preorder_patience: Duration::from_hours(24 * days),
+        keys_in_letters,
+        ..paced
+    })
 }
 
 fn supplier(settings: &Settings) -> Result<Supplier> {
@@ -588,9 +789,35 @@ mod tests {
     }
 
     #[test]
+    fn shoppers_pay_through_stripe_the_test_provider_or_nobody() {
+        let with = |env: Option<&str>, key: Option<&str>, webhook: Option<&str>| Settings {
+            lockstep_env: env.map(str::to_owned),
+            stripe_secret_key: key.map(str::to_owned),
+            stripe_webhook_secret: webhook.map(str::to_owned),
+            ..Settings::default()
+        };
+        let config = resolve(&with(None, None, None)).unwrap();
+        assert!(matches!(config.payments.provider, PaymentProvider::Test));
+        assert_eq!(
+            config.payments.return_url,
+            "http://127.0.0.1:8080/account/balance?topUp={id}"
+        );
+        let config = resolve(&with(None, Some("sk_test_1"), Some("whsec_1, whsec_2"))).unwrap();
+        assert!(
+            matches!(config.payments.provider, PaymentProvider::Stripe { webhook_secrets, .. } if webhook_secrets.len() == 2)
+        );
+        assert!(refused(&with(None, Some("sk_test_1"), None)).contains("STRIPE_WEBHOOK_SECRET"));
+        let production = payments(&with(Some("production"), None, None), true, "https://shop.example").unwrap();
+        assert!(matches!(production.provider, PaymentProvider::None));
+    }
+
+    #[test]
     fn secrets_are_masked() {
         let settings = Settings {
             database_url: Some("postgres://u:hunter2@h/d".into()),
+            stripe_secret_key: Some("sk_hunter2".into()),
+            stripe_webhook_secret: Some("whsec_hunter2".into()),
+            payment_webhook_secret: Some("hunter2".into()),
             ..Settings::default()
         };
         let config = resolve(&settings).unwrap();

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
-use cli::{Cli, Command};
+use cli::{AdminCommand, Cli, Command};
 use config::Config;
 use output::Output;
 
@@ -79,8 +79,13 @@ async fn run(command: Command, config: Config, output: Output) -> anyhow::Result
             commands::sync::run(&config, output, commands::sync::Request { full, product, dry_run }).await?;
         }
         Command::Stock => commands::sync::stock(&config, output).await?,
+        Command::Admin(AdminCommand::Create { email }) => commands::admin::create(&config, output, &email).await?,
         Command::Migrate => commands::migrate::run(&config, output).await?,
         Command::Doctor => return commands::doctor::run(&config, output).await,
+        Command::Reconcile { fix } => return commands::reconcile::run(&config, output, fix).await,
+        Command::Keys {
+            what: cli::KeysCommand::Rotate,
+        } => commands::keys::rotate(&config, output).await?,
         Command::Config => commands::show_config(&config, output)?,
         Command::Openapi => Output::line(&lockstep_api::openapi().to_pretty_json()?)?,
         Command::G2aSandbox {
@@ -90,7 +95,11 @@ async fn run(command: Command, config: Config, output: Output) -> anyhow::Result
             drift,
             seed,
             rate,
+            drive,
         } => {
+            if let Some(url) = &drive.url {
+                return commands::sandbox::drive(url, &drive, output).await;
+            }
             commands::sandbox::run(commands::sandbox::Request {
                 listen,
                 games,

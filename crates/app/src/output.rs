@@ -40,6 +40,13 @@ impl Output {
         }
     }
 
+    /// A question to a person at the terminal.
+    pub(crate) fn prompt(text: &str) -> Result<()> {
+        let mut stderr = std::io::stderr().lock();
+        write!(stderr, "{text}")?;
+        Ok(stderr.flush()?)
+    }
+
     /// Why the command failed, with every cause that says something new: on stderr, as text or as JSON.
     pub(crate) fn failure(self, error: &anyhow::Error) {
         let mut text = String::new();

@@ -8,9 +8,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use chrono::Utc;
 use lockstep_api::{ApiState, SupplierState, SupplierStatus};
-use lockstep_auth::Auth;
+use lockstep_auth::{Auth, Keys};
 use lockstep_cache::Cache;
+use lockstep_domain::Secret;
+use lockstep_fulfil::Fulfilment;
 use lockstep_mail::{Delivery, Letterhead, Postman};
+use lockstep_payments::{Limits, Payments, Provider, Relay, Stripe, StripeConfig, TestProvider};
 use lockstep_shop::Shop;
 use lockstep_store::{Store, StoreError};
 use lockstep_web::Supply;
@@ -19,7 +22,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Supplier as ConfiguredSupplier};
+use crate::commands::reconcile::spool_folder;
+use crate::config::{Config, PaymentProvider, Supplier as ConfiguredSupplier};
 use crate::database::{Database, Use};
 use crate::secrets::Secrets;
 use crate::supplier::Supplier;
@@ -36,6 +40,13 @@ pub(crate) struct Parts {
 
 /// Requests and work under way get so long to end after the first signal.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A key that is being read gets so long beyond that.
+const LAST_KEY: Duration = Duration::from_secs(45);
+/// A payment provider that takes longer is told to the shopper as unavailable, before the request itself runs out.
+const PROVIDER_TIMEOUT: Duration = Duration::from_secs(7);
+/// About how much of the data folder small pictures may take.
+const PICTURE_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// How often what has run out is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_mins(5);
@@ -76,9 +87,19 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
     cache_config.check().context("REDIS_URL")?;
     let cache = Cache::start(database.store.clone(), cache_config).await;
 
-    let shop = open_shop(config, &database.store, &cache)?;
+    let secrets = Secrets::open(config)?;
+    let keys = secrets.keys.clone();
+    let shop = open_shop(config, secrets, &database.store, &cache)?;
+    // Whoever watches an order would keep the store from closing.
+    let watched = (shop.clone(), stop.clone());
+    tokio::spawn(async move {
+        watched.1.cancelled().await;
+        watched.0.close();
+    });
 
     let tasks = TaskTracker::new();
+    // Buying ends by itself at the next place where it can rest; a key that is being read is never cut.
+    let buying = TaskTracker::new();
     tasks.spawn(keep_metrics_small(metrics.clone(), stop.clone()));
     let (supply_told, supply) = watch::channel(Supply::default());
     tasks.spawn(supply::keep(database.store.clone(), supply_told, stop.clone()));
@@ -94,7 +115,19 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
         let context = connected.context(config, &database.store);
         tasks.spawn(supply::publish(cache.clone(), context.progress(), stop.clone()));
         tasks.spawn(schedule::work(database.store.clone(), context, stop.clone()));
-        tasks.spawn(sweep(shop.clone(), stop.clone()));
+        tasks.spawn(sweep(shop.clone(), database.store.clone(), stop.clone()));
+        let fulfilment = Fulfilment::open(
+            database.store.clone(),
+            connected.client.clone(),
+            keys,
+            &spool_folder(config),
+            config.fulfilment.clone(),
+        )
+        .with_context(|| format!("cannot use the spool for keys in {}", spool_folder(config).display()))?;
+        let until = stop.clone();
+        buying.spawn(async move { fulfilment.run(until).await });
+        let (payments, until) = (shop.payments().clone(), stop.clone());
+        tasks.spawn(async move { payments.run(until).await });
         let postman = Postman::new(database.store.clone(), delivery(config)?, letterhead(config));
         let until = stop.clone();
         tasks.spawn(async move { postman.run(until).await });
@@ -121,6 +154,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
                 production: config.production,
                 cors_origins: config.cors_origins.clone(),
                 trusted_proxies: config.trusted_proxies,
+                webhook_secret: Secret::new(config.webhook_secret.expose()),
                 ..lockstep_api::Settings::default()
             }),
             metrics: Arc::new(move || metrics.render()),
@@ -136,6 +170,11 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
                 public_url: config.public_url.clone(),
                 sandbox: is_sandbox,
                 trusted_proxies: config.trusted_proxies,
+                pictures: lockstep_web::PictureSettings {
+                    folder: config.data_dir.join("pictures"),
+                    most_bytes: PICTURE_BYTES,
+                    trusts_private_addresses: false,
+                },
             },
         });
         tracing::info!(
@@ -167,6 +206,13 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
             PATIENCE.as_secs()
         );
     }
+    buying.close();
+    if tokio::time::timeout(LAST_KEY, buying.wait()).await.is_err() {
+        tracing::error!(
+            "a key was still being read after {} s; its copy is looked at again at the next start",
+            LAST_KEY.as_secs()
+        );
+    }
     cache.shutdown().await;
     if let Some(supplier) = supplier {
         supplier.close().await;
@@ -177,11 +223,13 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
     Ok(())
 }
 
-/// The use cases of shoppers over this database.
-fn open_shop(config: &Config, store: &Store, cache: &Cache) -> Result<Shop> {
-    let secrets = Secrets::open(config)?;
-    let keys = secrets.keys.clone();
-    let auth = Auth::start(
+/// Accounts over this database.
+pub(crate) fn open_auth(config: &Config, store: &Store) -> Result<Auth> {
+    auth_with(config, store, Secrets::open(config)?)
+}
+
+fn auth_with(config: &Config, store: &Store, secrets: Secrets) -> Result<Auth> {
+    Auth::start(
         store.clone(),
         lockstep_auth::Settings {
             limits: config.rate_limits,
@@ -191,14 +239,63 @@ fn open_shop(config: &Config, store: &Store, cache: &Cache) -> Result<Shop> {
             ..lockstep_auth::Settings::new(secrets.tokens, secrets.keys)
         },
     )
-    .context("password hashing")?;
+    .context("password hashing")
+}
+
+/// The use cases of shoppers over this database.
+fn open_shop(config: &Config, secrets: Secrets, store: &Store, cache: &Cache) -> Result<Shop> {
+    let keys = secrets.keys.clone();
+    let payments = payments(config, store, &keys)?;
+    let auth = auth_with(config, store, secrets)?;
     Ok(Shop::new(lockstep_shop::Parts {
         store: store.clone(),
         cache: cache.clone(),
         auth,
         keys,
+        payments,
         cart_limits: config.cart_limits,
     }))
+}
+
+/// How shoppers pay.
+fn payments(config: &Config, store: &Store, keys: &Keys) -> Result<Payments> {
+    let settings = &config.payments;
+    let provider: Option<Box<dyn Provider>> = match &settings.provider {
+        PaymentProvider::Stripe {
+            api_url,
+            secret_key,
+            webhook_secrets,
+        } => Some(Box::new(Stripe::new(StripeConfig {
+            api_url: api_url.clone(),
+            secret_key: secret_key.clone(),
+            webhook_secrets: webhook_secrets.clone(),
+            product: format!("Balance at {}", config.shop_name),
+            return_url: settings.return_url.clone(),
+            timeout: PROVIDER_TIMEOUT,
+        })?)),
+        PaymentProvider::Test => {
+            tracing::warn!("no payment provider is configured: top-ups are paid on a test page, no money moves");
+            // All processes of a store have the same key, and so the same secret.
+            let secret = keys
+                .hash("payments.test", &[])
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>();
+            Some(Box::new(TestProvider::new(
+                Secret::new(secret),
+                format!("{}/api/payment/test", config.public_url),
+                settings.return_url.clone(),
+            )))
+        }
+        PaymentProvider::None => {
+            tracing::warn!("no payment provider is configured: nobody can top up; set STRIPE_SECRET_KEY");
+            None
+        }
+    };
+    let relay = (!settings.relay_secrets.is_empty()).then(|| Relay {
+        secrets: settings.relay_secrets.clone(),
+    });
+    Ok(Payments::new(store.clone(), provider, relay, Limits::default()))
 }
 
 /// Where letters go: to the mail server, or into the data folder.
@@ -217,7 +314,7 @@ fn letterhead(config: &Config) -> Letterhead {
 }
 
 /// Forgets what has run out: guests, sessions, codes, limits, old letters.
-async fn sweep(shop: Shop, stop: CancellationToken) {
+async fn sweep(shop: Shop, store: Store, stop: CancellationToken) {
     let mut every = tokio::time::interval(SWEEP_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
@@ -225,6 +322,9 @@ async fn sweep(shop: Shop, stop: CancellationToken) {
             Ok(0) => {}
             Ok(count) => tracing::debug!(count, "forgot {count} things that had run out"),
             Err(error) => tracing::warn!(%error, "could not forget what has run out; it is tried again"),
+        }
+        if let Err(error) = lockstep_store::fulfilment::events::sweep(&store).await {
+            tracing::warn!(%error, "could not forget old webhook events; it is tried again");
         }
     }
 }

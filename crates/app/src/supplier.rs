@@ -93,6 +93,8 @@ async fn start_sandbox(config: &Config, address_file: &Path) -> Result<Sandbox> 
         catalogue: lockstep_g2a_sandbox::Catalogue::Generated { count: GAMES, seed: 1 },
         knobs: lockstep_g2a_sandbox::Knobs {
             rate_per_minute: config.rate_per_minute,
+            // What is listed is what is charged, so that the demo sells. `g2a-sandbox` alone keeps the less kind reading.
+            charge_basis: lockstep_g2a_sandbox::PriceBasis::MinPrice,
             ..Default::default()
         },
         drift_per_second: DRIFT_PER_SECOND,

@@ -22,11 +22,11 @@ const CONNECTIONS: usize = 64;
 const AIM: f64 = 0.7;
 
 /// What one turn of one server came to.
-struct Turn {
-    per_second: f64,
-    processor_us: f64,
-    p50: f64,
-    p99: f64,
+pub(crate) struct Turn {
+    pub(crate) per_second: f64,
+    pub(crate) processor_us: f64,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
 }
 
 pub(crate) async fn measure(run: &Run) -> Result<Section> {
@@ -101,7 +101,8 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
     })
 }
 
-async fn turn(server: &Server, request: &[u8], time: Duration) -> Result<Turn> {
+/// Asks one server over and over for `time`.
+pub(crate) async fn turn(server: &Server, request: &[u8], time: Duration) -> Result<Turn> {
     let before = server.processor_time()?;
     let mut load = client::load(server.address, request, CONNECTIONS, time).await?;
     let used = server.processor_time()?.saturating_sub(before);

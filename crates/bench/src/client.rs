@@ -21,6 +21,17 @@ pub(crate) fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: */*\r\n\r\n").into_bytes()
 }
 
+/// The same for somebody with a token, or with a body.
+pub(crate) fn request(method: &str, path: &str, token: Option<&str>, body: &str) -> Vec<u8> {
+    let authorization = token.map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: */*\r\n{authorization}content-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
 /// One connection that is kept alive.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -38,7 +49,7 @@ impl Connection {
         })
     }
 
-    /// Sends `request` and returns the body of the answer, which has to be a 200.
+    /// Sends `request` and returns the body of the answer, which has to be a success.
     pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<&[u8]> {
         self.stream.write_all(request).await?;
         let mut filled = 0;
@@ -50,7 +61,7 @@ impl Connection {
             }
         };
         let head = self.buffer.get(..body_at).unwrap_or_default();
-        if head.get(9..12) != Some(b"200") {
+        if head.get(9..11) != Some(b"20") {
             bail!(
                 "answered with {}",
                 String::from_utf8_lossy(self.buffer.get(..filled).unwrap_or_default())

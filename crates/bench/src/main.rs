@@ -15,6 +15,7 @@ mod freshness;
 mod lists;
 mod machine;
 mod servers;
+mod shoppers;
 mod sync;
 mod upsert;
 
@@ -65,6 +66,8 @@ enum Name {
     Upsert,
     /// From a commit to the first reader who sees it
     Freshness,
+    /// Carts and profiles of members, and others who log in meanwhile
+    Shoppers,
 }
 
 /// What the benchmarks of one run share.
@@ -173,6 +176,7 @@ async fn measure(cli: &Cli) -> Result<()> {
             Name::Sync => sync::measure(&run).await,
             Name::Upsert => upsert::measure(&run).await,
             Name::Freshness => freshness::measure(&run).await,
+            Name::Shoppers => shoppers::measure(&run).await,
         };
         let section = section.with_context(|| format!("{name:?}"))?;
         let (seconds, load_after) = (began.elapsed().as_secs_f64(), machine::load_average());

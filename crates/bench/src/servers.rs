@@ -239,6 +239,7 @@ pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + 
         cache: cache.clone(),
         auth: Auth::start(store.clone(), lockstep_auth::Settings::new(secrets, keys.clone()))?,
         keys,
+        payments: lockstep_payments::Payments::new(store.clone(), None, None, lockstep_payments::Limits::default()),
         cart_limits: CartLimits::default(),
     });
     let (_, supplier) = watch::channel(SupplierStatus {

@@ -4,6 +4,7 @@
 //! read back from there by the pages, so every type here goes both ways. Whoever fills [`CacheKey::CatalogPage`] and
 //! its siblings has to store an [`Answer`], because the cached bytes are a whole HTTP body.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::str::FromStr;
 
@@ -188,6 +189,32 @@ pub struct FilterOptions {
     pub publishers: Vec<String>,
     /// `true` and `false`, as far as there are such games.
     pub multiplayer: Vec<bool>,
+}
+
+/// How many games each value of each filter would leave, the other filters as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FacetCounts {
+    /// There are so many games that not all were counted; every number means "at least".
+    pub is_capped: bool,
+    /// By slug.
+    pub genres: BTreeMap<String, u64>,
+    /// By slug.
+    pub platforms: BTreeMap<String, u64>,
+    /// By value in lower case.
+    pub activation_services: BTreeMap<String, u64>,
+    /// By value in lower case.
+    pub regions: BTreeMap<String, u64>,
+    /// By value in lower case; the most frequent.
+    pub publishers: BTreeMap<String, u64>,
+    /// By name of the [`PricePreset`].
+    pub prices: BTreeMap<String, u64>,
+    /// Games for several.
+    pub multiplayer: u64,
+    /// What can be bought now and is released.
+    pub in_stock: u64,
+    /// All, sold-out games and preorders included.
+    pub listed: u64,
 }
 
 /// What a [`Collection`] has in common.
@@ -393,6 +420,22 @@ impl Default for CatalogQuery {
 impl CatalogQuery {
     /// Under which key the page is cached. Lists that differ in order, case or repetition ask the same question.
     pub fn cache_key(&self) -> CacheKey {
+        CacheKey::CatalogPage(digest(&self.canonical()))
+    }
+
+    /// Under which key the [`FacetCounts`] are cached: page and order do not matter to them.
+    pub fn facets_key(&self) -> CacheKey {
+        let question = Self {
+            page: 1,
+            page_size: 1,
+            sort: None,
+            ..self.clone()
+        };
+        CacheKey::CatalogPage(digest(&format!("facets:{}", question.canonical())))
+    }
+
+    /// The question in one way of writing it down.
+    fn canonical(&self) -> String {
         let mut text = format!(
             "page={}&size={}&stock={}",
             self.page,
@@ -434,7 +477,7 @@ impl CatalogQuery {
         if let Some(multiplayer) = self.multiplayer {
             add("multiplayer", if multiplayer { "1" } else { "0" });
         }
-        CacheKey::CatalogPage(digest(&text))
+        text
     }
 }
 
@@ -614,6 +657,26 @@ mod tests {
         ];
         let distinct: std::collections::HashSet<String> = keys.iter().map(CacheKey::name).collect();
         assert_eq!(distinct.len(), keys.len());
+    }
+
+    #[test]
+    fn counts_of_filters_are_asked_once_for_all_pages_and_orders() {
+        let key = |change: fn(&mut CatalogQuery)| {
+            let mut query = CatalogQuery::default();
+            change(&mut query);
+            query.facets_key()
+        };
+        let first = key(|_| {});
+        assert_eq!(
+            first,
+            key(|q| (q.page, q.page_size, q.sort) = (7, 20, Some(Sort::Newest)))
+        );
+        assert_ne!(first, key(|q| q.multiplayer = Some(true)));
+        assert_ne!(
+            first,
+            asked(|q| q.page_size = 1),
+            "counts and pages never share a place"
+        );
     }
 
     #[test]

@@ -50,10 +50,16 @@ typed_id! {
     UserId,
     /// An order (`orders.id`).
     OrderId,
+    /// One copy of an order, that is one key (`order_units.id`).
+    UnitId,
+    /// A stored key (`game_keys.id`).
+    KeyId,
     /// Whoever owns a cart and a wishlist: a user or a guest session (`shoppers.id`).
     ShopperId,
     /// A log-in of a user (`user_sessions.id`).
     SessionId,
+    /// An intent to top up a balance (`top_ups.id`).
+    TopUpId,
     /// One run of the synchronisation (`sync_runs.id`).
     SyncRunId,
 }

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::money::Money;
 use crate::secret::Secret;
 
 /// One letter. In the queue it is stored as JSON with its name under `kind`.
@@ -38,6 +39,26 @@ pub enum Letter {
         /// How long the link is good for, in minutes.
         minutes: u32,
     },
+    /// An order was placed and paid for.
+    OrderReceived {
+        /// How the person wants to be called.
+        nickname: String,
+        /// The order, `orders.id`.
+        order: String,
+        /// What was paid, EUR.
+        total: Money,
+        /// What was ordered, one line a game.
+        lines: Vec<OrderedLine>,
+    },
+    /// Money arrived on the balance.
+    TopUp {
+        /// How the person wants to be called.
+        nickname: String,
+        /// What arrived, EUR.
+        amount: Money,
+        /// The balance afterwards, EUR.
+        balance: Money,
+    },
     /// The password was changed.
     PasswordChanged {
         /// How the person wants to be called.
@@ -52,6 +73,45 @@ pub enum Letter {
         /// What the device says it is, if it says so.
         user_agent: Option<String>,
     },
+    /// Keys of an order can be had.
+    KeysReady {
+        /// How the person wants to be called.
+        nickname: String,
+        /// The order, `orders.id`.
+        order: String,
+        /// What was delivered, one line a copy.
+        copies: Vec<DeliveredCopy>,
+    },
+    /// Money went back to the balance.
+    Refund {
+        /// How the person wants to be called.
+        nickname: String,
+        /// The order, `orders.id`.
+        order: String,
+        /// What went back, EUR.
+        amount: Money,
+        /// What it was for, one title a copy.
+        titles: Vec<String>,
+    },
+}
+
+/// A copy in [`Letter::KeysReady`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveredCopy {
+    /// Title of the game.
+    pub title: String,
+    /// The key itself, only where the operator chose that letters carry it. Never for a file.
+    pub key: Option<Secret>,
+}
+
+/// A line of [`Letter::OrderReceived`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderedLine {
+    /// Title of the game.
+    pub title: String,
+    /// Copies.
+    pub quantity: u32,
 }
 
 impl Letter {
@@ -61,8 +121,12 @@ impl Letter {
             Self::Welcome { .. } => "welcome",
             Self::Verification { .. } => "verification",
             Self::Reset { .. } => "reset",
+            Self::OrderReceived { .. } => "order-received",
+            Self::TopUp { .. } => "top-up",
             Self::PasswordChanged { .. } => "password-changed",
             Self::NewDevice { .. } => "new-device",
+            Self::KeysReady { .. } => "keys-ready",
+            Self::Refund { .. } => "refund",
         }
     }
 }

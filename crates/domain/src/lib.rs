@@ -1,5 +1,6 @@
 //! What is true everywhere in Lockstep: money, price and mark-up, the state machines of orders and units, what
-//! accounts and carts may be, letters, the arithmetic of rate limits, slugs, and the registry of cache keys.
+//! accounts and carts may be, what an order costs and how it is shown, letters, the arithmetic of rate limits, slugs, and
+//! the registry of cache keys.
 //!
 //! No I/O, no async, and no clock of its own: whoever calls passes the time in. Everything here is a rule that the
 //! seed states or that follows from it; the database repeats the rules it can hold (see `crates/store/migrations`).
@@ -8,12 +9,14 @@ pub mod account;
 pub mod cache_key;
 pub mod cart;
 pub mod catalogue;
+pub mod checkout;
 pub mod ids;
 pub mod letter;
 pub mod limit;
 pub mod money;
 pub mod order;
 pub mod price;
+pub mod purchase;
 pub mod secret;
 pub mod slug;
 

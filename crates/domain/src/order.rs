@@ -104,6 +104,16 @@ impl UnitState {
         }
     }
 
+    /// The state of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
+    /// True at the end of the way: delivered, or refunded.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Refunded)
+    }
+
     /// Whether a unit may go from `self` to `next`.
     ///
     /// `NEW → DONE` sells a key of our own stock. `ORDERED → NEW` abandons an unpaid order (too dear, or lapsed).

@@ -15,6 +15,7 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::catalogue::{Filter, later, loose_number, read_time};
@@ -139,27 +140,29 @@ pub(crate) async fn handle(
         return Answer::from(Refusal::new(413, "BR02", "Request body is too large")).into_response();
     };
     let request = http::Request::from_parts(parts, body.as_ref());
-    let (outcome, fault) = shared.answer(&request);
-    match (outcome, fault) {
-        (Outcome::Cut, _) => {
-            connection.cut_now();
-            StatusCode::NO_CONTENT.into_response()
+    let (number, outcome, fault) = shared.answer(&request);
+    let Outcome::Answer(answer) = outcome else {
+        connection.cut_now();
+        return StatusCode::NO_CONTENT.into_response();
+    };
+    match fault {
+        Some(Fault::TruncateAt { bytes }) => connection.cut_in_body(bytes),
+        Some(Fault::Slow { milliseconds }) => tokio::time::sleep(Duration::from_millis(milliseconds)).await,
+        Some(Fault::Hold) => {
+            let (release, released) = oneshot::channel();
+            shared.lock().held.insert(number, release);
+            // A reset lets go of it as well.
+            drop(released.await);
         }
-        (Outcome::Answer(answer), Some(Fault::TruncateAt { bytes })) => {
-            connection.cut_in_body(bytes);
-            answer.into_response()
-        }
-        (Outcome::Answer(answer), Some(Fault::Slow { milliseconds })) => {
-            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
-            answer.into_response()
-        }
-        (Outcome::Answer(answer), _) => answer.into_response(),
+        _ => {}
     }
+    shared.lock().note_answered(number);
+    answer.into_response()
 }
 
 impl Shared {
-    /// Processes a request as far as the fault rules let it, and notes it.
-    fn answer(&self, request: &http::Request<&[u8]>) -> (Outcome, Option<Fault>) {
+    /// Processes a request as far as the fault rules let it, and notes it under the number that is returned.
+    fn answer(&self, request: &http::Request<&[u8]>) -> (u64, Outcome, Option<Fault>) {
         let route = Route::of(request.method(), request.uri().path());
         let mut state = self.lock();
         let now = state.settle();
@@ -179,7 +182,7 @@ impl Shared {
                     drop(process());
                     Outcome::Cut
                 }
-                Fault::TruncateAt { .. } | Fault::Slow { .. } => Outcome::Answer(process()),
+                Fault::TruncateAt { .. } | Fault::Slow { .. } | Fault::Hold => Outcome::Answer(process()),
                 Fault::Duplicate => {
                     drop(process());
                     Outcome::Answer(process())
@@ -205,7 +208,7 @@ impl Shared {
                 }
             },
         };
-        state.note(RequestRecord {
+        let number = state.note(RequestRecord {
             number: 0,
             at: now,
             call: route.call(),
@@ -218,9 +221,10 @@ impl Shared {
                 Outcome::Answer(answer) => Some(answer.status.as_u16()),
                 Outcome::Cut => None,
             },
+            answered_at: None,
             fault: rule.as_ref().and_then(|rule| kind_of(&rule.fault)),
         });
-        (outcome, rule.map(|rule| rule.fault))
+        (number, outcome, rule.map(|rule| rule.fault))
     }
 
     /// Processes a request without faults: the rate limit, the caller, the call.

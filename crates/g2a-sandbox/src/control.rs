@@ -13,8 +13,10 @@
 //! | `/control/wallet` | GET; PUT `{"balance": 12.34}` |
 //! | `/control/ledger` | GET |
 //! | `/control/requests` | GET `?last=100`: counts, and the last requests |
+//! | `/control/held` | GET: numbers of the requests whose answer is held back; POST `{"release": 7}` |
 //! | `/control/clock` | GET; POST `{"advance_seconds": 60}` |
 //! | `/control/drift` | GET; PUT `{"per_second": 2}`; POST `{"changes": 10}` makes them now, at most 100,000 |
+//! | `/control/drive` | POST a [`Drive`]: drives a seller's server through the dropshipping contract, answers with the report |
 //! | `/control/reset` | POST |
 
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::catalogue::{Filter, LoadError, loose_value};
+use crate::driver::{Drive, DriveReport};
 use crate::faults::FaultRule;
 use crate::knobs::Knobs;
 use crate::market::Ledger;
@@ -199,6 +202,20 @@ impl Control {
             .collect()
     }
 
+    /// The numbers of the requests whose answer is held back ([`Fault::Hold`](crate::Fault::Hold)) and whose caller is
+    /// still waiting, oldest first.
+    pub fn held(&self) -> Vec<u64> {
+        let mut state = self.shared.lock();
+        state.held.retain(|_, release| !release.is_closed());
+        state.held.keys().copied().collect()
+    }
+
+    /// Sends the answer to this request. False when it is not held, or nobody waits for it any more.
+    pub fn release(&self, request: u64) -> bool {
+        let held = self.shared.lock().held.remove(&request);
+        held.is_some_and(|release| release.send(()).is_ok())
+    }
+
     /// The sandbox's clock.
     pub fn clock(&self) -> ClockReading {
         let state = self.shared.lock();
@@ -290,11 +307,13 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
             get(async |Axum(control): Axum<Control>| Json(control.ledger())),
         )
         .route("/requests", get(read_requests))
+        .route("/held", get(read_held).post(release_held))
         .route(
             "/clock",
             get(async |Axum(control): Axum<Control>| Json(control.clock())).post(advance_clock),
         )
         .route("/drift", get(read_drift).put(put_drift).post(drift_now))
+        .route("/drive", post(drive))
         .route("/reset", post(reset))
         .with_state(Control { shared })
 }
@@ -422,6 +441,19 @@ async fn read_requests(Axum(control): Axum<Control>, Query(query): Query<Request
 }
 
 #[derive(Deserialize)]
+struct Release {
+    release: u64,
+}
+
+async fn read_held(Axum(control): Axum<Control>) -> Json<Vec<u64>> {
+    Json(control.held())
+}
+
+async fn release_held(Axum(control): Axum<Control>, Json(form): Json<Release>) -> Result<StatusCode, Refused> {
+    found(control.release(form.release))
+}
+
+#[derive(Deserialize)]
 struct Advance {
     advance_seconds: u64,
 }
@@ -453,6 +485,10 @@ async fn put_drift(Axum(control): Axum<Control>, Json(rate): Json<DriftRate>) ->
 async fn drift_now(Axum(control): Axum<Control>, Json(now): Json<DriftNow>) -> StatusCode {
     control.drift_now(now.changes.min(100_000));
     StatusCode::NO_CONTENT
+}
+
+async fn drive(Json(form): Json<Drive>) -> Result<Json<DriveReport>, Refused> {
+    crate::driver::drive(&form).await.map(Json).map_err(bad)
 }
 
 async fn reset(Axum(control): Axum<Control>) -> Result<StatusCode, Refused> {

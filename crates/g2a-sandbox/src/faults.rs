@@ -117,6 +117,9 @@ pub enum Fault {
         /// Milliseconds of real time.
         milliseconds: u64,
     },
+    /// The call is processed at once and answered when [`Control::release`](crate::Control::release) says so, or when
+    /// the caller goes away. What is held is [`Control::held`](crate::Control::held).
+    Hold,
     /// 200 with a web page in place of the real answer.
     Nonsense,
     /// 200 with JSON of another shape in place of the real answer.

@@ -5,6 +5,9 @@
 //! the contract is a [switch](Knobs), each accident a [rule](FaultRule), and the [ledger](Ledger) says afterwards what
 //! money was really taken and which keys really went out.
 //!
+//! The other way round, [`drive`] is G2A as a caller: it takes a seller's server through the dropshipping contract and
+//! tells every departure from it.
+//!
 //! ```no_run
 //! # async fn example() -> Result<(), lockstep_g2a_sandbox::StartError> {
 //! use lockstep_g2a_sandbox::{CallMatch, Config, Fault, FaultRule, Sandbox};
@@ -21,6 +24,7 @@ mod catalogue;
 mod clock;
 mod control;
 mod dice;
+mod driver;
 mod faults;
 mod knobs;
 mod market;
@@ -43,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use catalogue::{Catalogue, LoadError};
 pub use control::{ClockReading, Control};
+pub use driver::{DEADLINE, Deviation, Drive, DriveError, DriveReport, drive};
 pub use faults::{Call, CallMatch, Fault, FaultRule, Times};
 pub use knobs::{AlreadyDownloaded, Auth01Status, KeyNotReady, Knobs, OrderIds, PayTwice, PriceBasis, Statuses};
 pub use market::{Ledger, OrderRecord};

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::Config;
 use crate::catalogue::{Goods, LoadError};
@@ -34,8 +34,11 @@ pub struct RequestRecord {
     pub method: String,
     /// Path and query as sent.
     pub target: String,
-    /// The status that was sent; `None` when the connection was closed instead.
+    /// The status that was sent, or will be; `None` when the connection was closed instead.
     pub status: Option<u16>,
+    /// When the answer was handed to the connection; `None` while it is held back, when the caller left before that, and
+    /// when there was none.
+    pub answered_at: Option<DateTime<Utc>>,
     /// The fault that acted on it, as the `kind` of its JSON form.
     pub fault: Option<String>,
 }
@@ -62,6 +65,8 @@ pub(crate) struct State {
     pub(crate) tokens: HashMap<String, DateTime<Utc>>,
     pub(crate) log: VecDeque<RequestRecord>,
     pub(crate) counts: RequestCounts,
+    /// Answers that wait to be released, by the number of their request.
+    pub(crate) held: BTreeMap<u64, oneshot::Sender<()>>,
     /// The calls of the last minute that were let through.
     recent: VecDeque<DateTime<Utc>>,
 }
@@ -80,6 +85,7 @@ impl State {
             tokens: HashMap::new(),
             log: VecDeque::new(),
             counts: RequestCounts::default(),
+            held: BTreeMap::new(),
             recent: VecDeque::new(),
         })
     }
@@ -111,7 +117,7 @@ impl State {
     }
 
     /// Notes a request and returns its number.
-    pub(crate) fn note(&mut self, mut record: RequestRecord) {
+    pub(crate) fn note(&mut self, mut record: RequestRecord) -> u64 {
         self.counts.total += 1;
         if let Some(call) = record.call {
             *self.counts.by_call.entry(call).or_insert(0) += 1;
@@ -121,6 +127,18 @@ impl State {
             self.log.pop_front();
         }
         self.log.push_back(record);
+        self.counts.total
+    }
+
+    /// The answer to this request is handed to its connection.
+    pub(crate) fn note_answered(&mut self, number: u64) {
+        let now = self.clock.now();
+        // The log is in the order of the numbers, and may have forgotten the oldest or been reset.
+        if let Ok(at) = self.log.binary_search_by_key(&number, |record| record.number)
+            && let Some(record) = self.log.get_mut(at)
+        {
+            record.answered_at = Some(now);
+        }
     }
 }
 

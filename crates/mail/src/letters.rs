@@ -46,8 +46,13 @@ pub fn write(letter: &Letter, head: &Letterhead) -> Result<Written, askama::Erro
         Letter::Welcome { .. } => format!("Welcome to {}", head.shop),
         Letter::Verification { .. } => format!("Your verification code for {}", head.shop),
         Letter::Reset { .. } => format!("Set a new password for {}", head.shop),
+        Letter::OrderReceived { .. } => format!("Your order at {}", head.shop),
+        Letter::TopUp { amount, .. } => format!("{amount} EUR were added to your balance at {}", head.shop),
         Letter::PasswordChanged { .. } => format!("Your password for {} was changed", head.shop),
         Letter::NewDevice { .. } => format!("New log-in to {}", head.shop),
+        Letter::KeysReady { copies, .. } if copies.len() == 1 => format!("Your key from {}", head.shop),
+        Letter::KeysReady { .. } => format!("Your keys from {}", head.shop),
+        Letter::Refund { amount, .. } => format!("{amount} EUR went back to your balance at {}", head.shop),
     };
     Ok(Written {
         text: Text { head, letter }.render()?,
@@ -64,6 +69,7 @@ pub fn write(letter: &Letter, head: &Letterhead) -> Result<Written, askama::Erro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lockstep_domain::letter::{DeliveredCopy, OrderedLine};
     use lockstep_domain::secret::Secret;
 
     fn head() -> Letterhead {
@@ -102,6 +108,26 @@ mod tests {
                 vec!["https://shop.example/reset-password?token=abc123", "30 minutes"],
             ),
             (
+                Letter::OrderReceived {
+                    nickname: nickname.clone(),
+                    order: "0197".into(),
+                    total: "30.25".parse().unwrap(),
+                    lines: vec![OrderedLine {
+                        title: "Half-Life".into(),
+                        quantity: 3,
+                    }],
+                },
+                vec!["30.25", "3", "Half-Life", "https://shop.example/orders/0197"],
+            ),
+            (
+                Letter::TopUp {
+                    nickname: nickname.clone(),
+                    amount: "25".parse().unwrap(),
+                    balance: "31.50".parse().unwrap(),
+                },
+                vec!["25.00", "31.50"],
+            ),
+            (
                 Letter::PasswordChanged {
                     nickname: nickname.clone(),
                 },
@@ -109,11 +135,37 @@ mod tests {
             ),
             (
                 Letter::NewDevice {
-                    nickname,
+                    nickname: nickname.clone(),
                     address: Some("203.0.113.7".into()),
                     user_agent: Some("Browser 1.0".into()),
                 },
                 vec!["203.0.113.7", "Browser 1.0"],
+            ),
+            (
+                Letter::KeysReady {
+                    nickname: nickname.clone(),
+                    order: "0198".into(),
+                    copies: vec![
+                        DeliveredCopy {
+                            title: "Portal".into(),
+                            key: None,
+                        },
+                        DeliveredCopy {
+                            title: "Myst".into(),
+                            key: Some(Secret::new("AAAA-BBBB")),
+                        },
+                    ],
+                },
+                vec!["https://shop.example/orders/0198", "Portal", "Myst", "AAAA-BBBB"],
+            ),
+            (
+                Letter::Refund {
+                    nickname,
+                    order: "0198".into(),
+                    amount: "12.30".parse().unwrap(),
+                    titles: vec!["Portal".into()],
+                },
+                vec!["12.30", "Portal", "https://shop.example/orders/0198"],
             ),
         ]
     }

@@ -1,21 +1,18 @@
 //! Somebody at the door: who they are and what is theirs, as of the moment they came.
 
-use std::sync::Arc;
-
 use chrono::Utc;
 use lockstep_auth::{AuthError, Caller};
-use lockstep_cache::{Entry, Payload};
+use lockstep_cache::Payload;
 use lockstep_domain::CacheKey;
 use lockstep_domain::account::ProfileFacts;
 use lockstep_domain::cart::{Cart, Owner, Visitor, Wishlist};
-use lockstep_domain::catalogue::Answer;
 use lockstep_domain::ids::{SessionId, ShopperId, UserId};
 use lockstep_store::sessions::{self, Holder, Remembered};
 use lockstep_store::{accounts, carts, wishlists};
 use uuid::Uuid;
 
 use crate::guests::Guest;
-use crate::own::payload;
+use crate::own::{data, payload};
 use crate::{Own, Shop, ShopError};
 
 /// One request's visitor. What is read through it contains everything that was committed before the request came, but
@@ -183,6 +180,10 @@ impl Shop {
 }
 
 impl Arrival {
+    pub(crate) fn shop(&self) -> &Shop {
+        &self.shop
+    }
+
     /// As whom they shop.
     pub fn visitor(&self) -> Visitor {
         match (&self.caller, self.guest) {
@@ -246,11 +247,4 @@ fn owner(visitor: Visitor) -> Option<Owner> {
         Visitor::User(user) => Some(Owner::User(user)),
         Visitor::Guest(cookie) => cookie.map(|id| Owner::Guest(ShopperId(id))),
     }
-}
-
-fn data<T: serde::de::DeserializeOwned>(entry: &Arc<Entry>) -> Result<Option<T>, ShopError> {
-    if !entry.found {
-        return Ok(None);
-    }
-    Ok(Some(serde_json::from_slice::<Answer<T>>(&entry.body)?.data))
 }

@@ -2,9 +2,13 @@
 
 use lockstep_auth::AuthError;
 use lockstep_cache::ReadError;
+use lockstep_domain::checkout::CheckoutFault;
+use lockstep_payments::TopUpError;
 use lockstep_store::StoreError;
 use lockstep_store::accounts::AccountError;
 use lockstep_store::guests::ShopperError;
+use lockstep_store::ledger::AdjustError;
+use lockstep_store::orders::{GoodwillError, PlaceError};
 
 /// Why something did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +19,27 @@ pub enum ShopError {
     /// Nothing can be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// There is no such thing, or it is somebody else's.
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    /// What is asked for cannot be an order.
+    #[error(transparent)]
+    Checkout(#[from] CheckoutFault),
+    /// The order was not placed.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The top-up was not begun.
+    #[error(transparent)]
+    TopUp(#[from] TopUpError),
+    /// Nothing was refunded.
+    #[error(transparent)]
+    Refund(#[from] GoodwillError),
+    /// The balance was not changed.
+    #[error(transparent)]
+    Adjust(#[from] AdjustError),
+    /// Too many at once.
+    #[error("Too many at once, try again later")]
+    Busy,
     /// A remembered answer has another form than it was written in (a bug).
     #[error("a remembered answer cannot be understood")]
     Unreadable(#[from] serde_json::Error),

@@ -15,7 +15,10 @@ mod arrival;
 mod cart;
 mod error;
 mod guests;
+mod money;
+mod orders;
 mod own;
+mod watch;
 mod wishlist;
 
 use std::sync::Arc;
@@ -23,15 +26,23 @@ use std::sync::Arc;
 use lockstep_auth::{Auth, Keys};
 use lockstep_cache::Cache;
 use lockstep_domain::cart::CartLimits;
+use lockstep_payments::Payments;
 use lockstep_store::Store;
+use tokio_util::sync::CancellationToken;
 
 pub use arrival::Arrival;
 pub use error::ShopError;
+pub use lockstep_payments::{Decision, TestPage, TopUpError, WebhookError, WebhookOutcome};
 pub use lockstep_store::accounts::LoginRecord;
 pub use lockstep_store::guests::Writer;
+pub use lockstep_store::ledger::Adjusted;
+pub use lockstep_store::orders::{Idempotency, Refunded, Seen};
+pub use orders::{KeyFile, Slice};
 pub use own::Own;
+pub use watch::OrderWatch;
 
 use guests::Living;
+use watch::Watchers;
 
 /// What the use cases stand on.
 #[derive(Clone)]
@@ -44,6 +55,8 @@ pub struct Parts {
     pub auth: Auth,
     /// What opens sealed game keys.
     pub keys: Keys,
+    /// Money from outside.
+    pub payments: Payments,
     /// How much fits into a cart.
     pub cart_limits: CartLimits,
 }
@@ -56,6 +69,10 @@ struct Inner {
     parts: Parts,
     /// Guests whose last use was noted a moment ago.
     living: Living,
+    /// Who watches an order.
+    watchers: Watchers,
+    /// The store is closing: whoever waits for something is let go.
+    closing: CancellationToken,
 }
 
 impl Shop {
@@ -64,6 +81,8 @@ impl Shop {
         Self(Arc::new(Inner {
             parts,
             living: Living::default(),
+            watchers: Watchers::default(),
+            closing: CancellationToken::new(),
         }))
     }
 
@@ -79,6 +98,23 @@ impl Shop {
 
     fn store(&self) -> &Store {
         &self.0.parts.store
+    }
+
+    /// Lets everybody go who waits for something to happen. Everything else works as before.
+    pub fn close(&self) {
+        self.0.closing.cancel();
+    }
+
+    fn closing(&self) -> &CancellationToken {
+        &self.0.closing
+    }
+
+    fn watchers(&self) -> &Watchers {
+        &self.0.watchers
+    }
+
+    fn keys(&self) -> &Keys {
+        &self.0.parts.keys
     }
 
     fn limits(&self) -> CartLimits {

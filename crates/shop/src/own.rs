@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use bytes::Bytes;
-use lockstep_cache::Payload;
+use lockstep_cache::{Entry, Payload};
 use lockstep_domain::catalogue::Answer;
 use lockstep_store::StoreError;
 use serde::Serialize;
@@ -55,4 +55,12 @@ impl<T> fmt::Debug for Own<T> {
 /// An answer in the form that is remembered.
 pub(crate) fn payload(data: &impl Serialize) -> Result<Payload, StoreError> {
     Payload::json(&Answer::new(data)).map_err(|error| StoreError::Schema(format!("has no JSON form: {error}")))
+}
+
+/// What a remembered answer says; `None` when it is that there is nothing.
+pub(crate) fn data<T: DeserializeOwned>(entry: &Entry) -> Result<Option<T>, ShopError> {
+    if !entry.found {
+        return Ok(None);
+    }
+    Ok(Some(serde_json::from_slice::<Answer<T>>(&entry.body)?.data))
 }

@@ -4,11 +4,13 @@
 //! like, for just those rows. So the cost of a page does not grow with the catalogue. Withdrawn games are in no list,
 //! but can still be looked up, because orders and old links refer to them.
 
+mod counts;
 mod facets;
 mod home;
 mod list;
 mod search;
 mod similar;
+mod sitemap;
 
 use lockstep_domain::catalogue::Game;
 use lockstep_domain::{GameId, Money};
@@ -19,11 +21,13 @@ use sqlx::types::Uuid;
 
 use crate::{Result, StoreError, Tx};
 
+pub use counts::facet_counts;
 pub use facets::{collections, filter_options, genres, last_synced, platforms};
 pub use home::{best_sellers, by_genre, new_in_catalog, new_releases, preorders, random_pool};
 pub use list::page;
 pub use search::{MAX_HITS, search, suggest};
 pub use similar::similar;
+pub use sitemap::{Address, addresses, listed};
 
 /// The game with this id, withdrawn or not.
 ///

@@ -6,19 +6,25 @@
 //! modules below take a [`Tx`] and are one step of one transaction; what they may not do outside it, they cannot.
 
 pub mod accounts;
+mod audit;
 pub mod carts;
 pub mod doctor;
 mod error;
+pub mod failpoint;
+pub mod fulfilment;
 pub mod games;
 pub mod guests;
 pub mod invalidation;
+pub mod ledger;
 pub mod limits;
 pub mod mail;
 pub mod migrations;
+pub mod orders;
 mod row;
 pub mod sessions;
 pub mod snapshot;
 pub mod sync;
+pub mod top_ups;
 mod transaction;
 pub mod wishlists;
 

@@ -1,7 +1,9 @@
 //! Reading columns whose types are ours.
 
 use lockstep_domain::Money;
-use lockstep_domain::account::Role;
+use lockstep_domain::account::{DEFAULT_NICKNAME, Role};
+use lockstep_domain::order::{OrderStatus, TransactionType, UnitState};
+use lockstep_domain::purchase::PaymentStatus;
 use rust_decimal::Decimal;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -32,4 +34,61 @@ pub(crate) fn role(row: &PgRow, column: &str) -> Result<Role> {
 pub(crate) fn count(row: &PgRow, column: &str) -> Result<u32> {
     let number: i32 = row.try_get(column)?;
     u32::try_from(number).map_err(|_| StoreError::Schema(format!("unexpected {column} {number}")))
+}
+
+/// How somebody wants to be called.
+pub(crate) fn nickname(row: &PgRow) -> Result<String> {
+    Ok(row
+        .try_get::<Option<String>, _>("nickname")?
+        .unwrap_or_else(|| DEFAULT_NICKNAME.to_owned()))
+}
+
+/// The one of `all` that `column` names.
+fn named<T: Copy>(row: &PgRow, column: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T> {
+    let text: &str = row.try_get(column)?;
+    all.iter()
+        .copied()
+        .find(|one| name(*one) == text)
+        .ok_or_else(|| StoreError::Schema(format!("unexpected {column} {text:?}")))
+}
+
+/// An `order_status::text`.
+pub(crate) fn order_status(row: &PgRow, column: &str) -> Result<OrderStatus> {
+    named(row, column, &OrderStatus::ALL, OrderStatus::as_str)
+}
+
+/// A unit's `state`.
+pub(crate) fn unit_state(row: &PgRow, column: &str) -> Result<UnitState> {
+    named(row, column, &UnitState::ALL, UnitState::as_str)
+}
+
+/// A `payment_status::text`.
+pub(crate) fn payment_status(row: &PgRow, column: &str) -> Result<PaymentStatus> {
+    named(row, column, &PaymentStatus::ALL, PaymentStatus::as_str)
+}
+
+/// A `payment_status::text` that may be null.
+pub(crate) fn payment_status_or_null(row: &PgRow, column: &str) -> Result<Option<PaymentStatus>> {
+    match row.try_get::<Option<&str>, _>(column)? {
+        Some(_) => payment_status(row, column).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// A `transaction_type::text`.
+pub(crate) fn transaction_type(row: &PgRow, column: &str) -> Result<TransactionType> {
+    named(
+        row,
+        column,
+        &[
+            TransactionType::TopUp,
+            TransactionType::Purchase,
+            TransactionType::Refund,
+        ],
+        |kind| match kind {
+            TransactionType::TopUp => "TOP_UP",
+            TransactionType::Purchase => "PURCHASE",
+            TransactionType::Refund => "REFUND",
+        },
+    )
 }

@@ -44,6 +44,8 @@ impl StoreBudget {
             kept_back,
             capacity: i64::from(self.limits.capacity()) * UNITS_PER_CALL,
             refill_per_ms: i64::from(self.limits.refill_per_minute()),
+            // The share of orders: the catalogue begins with what flows in.
+            at_first: i64::from(self.limits.reserve()) * UNITS_PER_CALL,
             max_pause: MAX_PENALTY,
         };
         Ok(match self.store.take_g2a_call(sizes).await? {

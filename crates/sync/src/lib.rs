@@ -12,12 +12,14 @@
 //! - a product that cannot be used is skipped and reported, never fatal;
 //! - a game is withdrawn only by a complete pass over everything, after G2A was asked for it by its id; none is deleted;
 //! - one run at a time over all processes, and one that was overtaken writes nothing any more;
-//! - a run that was stopped goes on where it was; only pages that were under way are read again.
+//! - a run that was stopped goes on where it was: no page that was written is asked for again, and of the pages whose
+//!   answer was taken in at most one was not written yet. Calls that were still unanswered are made anew.
 
 mod budget;
 pub mod mapping;
 mod pace;
 mod pass;
+mod position;
 mod report;
 pub mod schedule;
 mod slices;
@@ -47,7 +49,9 @@ pub struct Settings {
     pub pricing: Pricing,
     /// Calls that G2A allows (`G2A_RATE_PER_MINUTE`): more pages are asked for at once only while this is not reached.
     pub calls_per_minute: u32,
-    /// Most pages asked for at once; also the most that are read again after a crash.
+    /// Pages asked for at once in the beginning, before it is known how fast they come.
+    pub in_flight_at_first: usize,
+    /// Most pages asked for at once.
     pub max_in_flight: usize,
     /// The last page that the supplier gives out (G2A: 500). Lists are cut before they come near it.
     pub max_page: u32,
@@ -58,11 +62,12 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// The seed's pricing, G2A's 600 calls a minute and 500 pages, at most 8 pages at once, 20 percent, two hours.
+    /// The seed's pricing, G2A's 600 calls a minute and 500 pages, one page at once and at most 8, 20 percent, two hours.
     fn default() -> Self {
         Self {
             pricing: Pricing::default(),
             calls_per_minute: 600,
+            in_flight_at_first: 1,
             max_in_flight: 8,
             max_page: lockstep_g2a::MAX_PAGE,
             max_missing_percent: 20,

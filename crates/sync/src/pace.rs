@@ -1,6 +1,6 @@
 //! How many pages are asked for at once.
 //!
-//! One is best: a crash then costs one page. But one at a time does not use up the calls that G2A allows when G2A is
+//! One is best: a crash then costs one call. But one at a time does not use up the calls that G2A allows when G2A is
 //! slow, so the number grows while the pages come slower than they may, and only as far as growing helps.
 
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// Pages between two looks.
 const LOOK_EVERY: u32 = 8;
 
-/// Decides how many pages may be under way, answered but not yet written ones included.
+/// Decides how many pages may be under way.
 #[derive(Debug)]
 pub(crate) struct Pace {
     /// Time a page would take at the rate that is allowed.
@@ -23,11 +23,11 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    pub(crate) fn new(calls_per_minute: u32, most: usize, now: Instant) -> Self {
+    pub(crate) fn new(calls_per_minute: u32, first: usize, most: usize, now: Instant) -> Self {
         Self {
             aim: Duration::from_mins(1) / calls_per_minute.max(1),
             most: most.max(1),
-            window: 1,
+            window: first.clamp(1, most.max(1)),
             before: None,
             settled: false,
             since: now,
@@ -69,7 +69,7 @@ mod tests {
     /// The window after `looks` looks at a server that takes `latency` a page and grants no more than one in `grant`.
     fn settles_at(latency: Duration, grant: Duration, calls_per_minute: u32) -> usize {
         let mut now = Instant::now();
-        let mut pace = Pace::new(calls_per_minute, 8, now);
+        let mut pace = Pace::new(calls_per_minute, 1, 8, now);
         for _ in 0..20 {
             let window = u32::try_from(pace.window()).unwrap();
             now += (latency / window).max(grant) * LOOK_EVERY;

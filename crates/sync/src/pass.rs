@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use futures::stream::{FuturesOrdered, StreamExt as _};
-use futures::{FutureExt as _, future};
+use futures::future::BoxFuture;
+use futures::stream::{self, FuturesUnordered, StreamExt as _};
 use lockstep_g2a::{
     BudgetError, Code, Error as G2aError, NotSent, Product, ProductPage, ProductQuery, Repeat, TokenFailure,
 };
@@ -23,24 +23,21 @@ use lockstep_store::sync::{
     self as records, Among, Begun, Counts, Listing, Problem, Run, RunKind, RunStatus, Scope, Step, TermCounts, Written,
 };
 use serde::{Deserialize, Serialize};
-use tokio_util::task::AbortOnDropHandle;
+use tokio::time::timeout_at;
 
 use crate::mapping;
 use crate::pace::Pace;
+use crate::position::{Position, Wanted};
 use crate::report::{Phase, Progress, Report};
 use crate::slices::Slice;
 use crate::{Context, MARGIN, What, chain};
 
-/// Pages written in one transaction.
-const MAX_BATCH: usize = 10;
-/// Pages read again at once when the list has moved.
-const MAX_REREAD: u32 = 10;
-/// How often a list that moves again while it is read again is read once more.
-const MAX_REREADS: u32 = 3;
 /// How often a call waits because G2A or the budget asks to slow down.
 const MAX_WAITS: u32 = 20;
 /// Longest single wait.
 const MAX_WAIT: Duration = Duration::from_mins(5);
+/// When one call has failed, how long the others that are under way are still waited for.
+const DRAIN: Duration = Duration::from_secs(15);
 /// Products that are looked up one by one in a pass; the others wait for the next.
 const MAX_LOOKUPS: usize = 2_000;
 /// So many may always be missing.
@@ -125,20 +122,6 @@ enum Stage {
     Done,
 }
 
-/// A place in a slice.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Position {
-    slice: Slice,
-    /// The next page, counting down; at least 1.
-    page: u32,
-    /// Products on a page.
-    size: u32,
-    /// Products in the slice, when the page before was read.
-    total: u64,
-    /// The total was another one before.
-    moved: bool,
-}
-
 /// What one transaction writes.
 #[derive(Default)]
 struct Batch {
@@ -187,7 +170,12 @@ impl<'a> Pass<'a> {
             cx,
             kind,
             cursor,
-            pace: Pace::new(cx.settings.calls_per_minute, cx.settings.max_in_flight, Instant::now()),
+            pace: Pace::new(
+                cx.settings.calls_per_minute,
+                cx.settings.in_flight_at_first,
+                cx.settings.max_in_flight,
+                Instant::now(),
+            ),
             pages_total: begun.pages_total,
             counts: begun.counts,
             terms: TermCounts::default(),
@@ -310,16 +298,14 @@ impl<'a> Pass<'a> {
         slice.query(page, self.out_of_stock_too())
     }
 
-    /// Asks for a page in a task of its own, so that it makes way while others are written.
-    fn ask(&self, query: ProductQuery) -> Asked {
+    /// Asks for a page. It makes way only while it is waited for: what a write holds up is not taken in meanwhile.
+    fn ask(&self, query: ProductQuery) -> impl Future<Output = Result<ProductPage, G2aError>> + Send + use<> {
         let (client, calls) = (self.cx.client.clone(), Arc::clone(&self.calls));
-        AbortOnDropHandle::new(tokio::spawn(async move {
-            patiently(&calls, || client.products(&query)).await
-        }))
+        async move { patiently(&calls, || client.products(&query)).await }
     }
 
     async fn page(&self, slice: &Slice, page: u32) -> Result<ProductPage, Stop> {
-        answer(self.ask(self.query(slice, page)).await)
+        Ok(self.ask(self.query(slice, page)).await?)
     }
 
     async fn read_slices(&mut self) -> Result<(), Stop> {
@@ -370,105 +356,68 @@ impl<'a> Pass<'a> {
                 pages = self.cx.settings.max_page;
             }
         }
-        self.cursor.at = Some(Position {
-            slice,
-            page: pages,
-            size,
-            total: first.total,
-            moved: false,
-        });
+        self.cursor.at = Some(Position::at_the_end(slice, pages, size, first.total));
         self.save(Batch::default()).await
     }
 
     /// Reads the slice of the cursor from its page down to the first.
     async fn read_downwards(&mut self) -> Result<(), Stop> {
-        let Some(mut at) = self.cursor.at.clone() else {
-            return Ok(());
-        };
-        let mut ahead: FuturesOrdered<Asked> = FuturesOrdered::new();
-        let mut next = at.page;
+        let (mut answers, mut under_way) = (FuturesUnordered::new(), Vec::new());
         loop {
-            while ahead.len() < self.pace.window() && next >= 1 {
-                ahead.push_back(self.ask(self.query(&at.slice, next)));
-                next -= 1;
+            while answers.len() < self.pace.window()
+                && let Some((wanted, query)) = self.next_wanted(&under_way)
+            {
+                under_way.push(wanted);
+                let answer = self.ask(query);
+                let asked: BoxFuture<'_, _> = Box::pin(async move { (wanted, answer.await) });
+                answers.push(asked);
             }
-            let Some(first) = ahead.next().await else {
+            let Some((asked, answer)) = answers.next().await else {
                 return Ok(());
             };
-            let mut answers = vec![first];
-            while answers.len() < MAX_BATCH
-                && let Some(Some(another)) = ahead.next().now_or_never()
-            {
-                answers.push(another);
-            }
-            let (mut pages, mut stop) = (Vec::new(), None);
-            for one in answers {
-                match self.take_in(&mut at, one, &mut pages).await {
-                    Ok(()) => {}
-                    Err(reason) => {
-                        stop = Some(reason);
-                        break;
-                    }
+            under_way.retain(|one| *one != asked);
+            match answer {
+                Ok(page) => self.take_in(asked, page).await?,
+                Err(error) => {
+                    self.drain(answers).await?;
+                    return Err(error.into());
                 }
-            }
-            // What had arrived before something went wrong is written all the same.
-            if !pages.is_empty() {
-                let count = u32::try_from(pages.len()).unwrap_or(u32::MAX);
-                if at.page == 0 && at.moved && !self.cursor.moved.contains(&at.slice) {
-                    self.cursor.moved.push(at.slice.clone());
-                }
-                self.cursor.at = (at.page > 0).then(|| at.clone());
-                self.write_pages(pages).await?;
-                self.pace.written(count, Instant::now());
-            }
-            if let Some(reason) = stop {
-                return Err(reason);
             }
         }
     }
 
-    /// Takes the answer for page `at.page` in and moves on to the page before it.
-    async fn take_in(&mut self, at: &mut Position, one: Answered, pages: &mut Vec<ProductPage>) -> Result<(), Stop> {
-        let page = answer(one)?;
-        at.moved |= page.total != at.total;
-        if page.total > at.total {
-            let rise = page.total - at.total;
-            let (again, total) = self.read_again(at, rise).await?;
-            pages.extend(again);
-            at.total = total;
-        } else {
-            at.total = page.total;
+    fn next_wanted(&self, under_way: &[Wanted]) -> Option<(Wanted, ProductQuery)> {
+        let at = self.cursor.at.as_ref()?;
+        let wanted = at.wanted(under_way)?;
+        Some((wanted, self.query(&at.slice, wanted.page)))
+    }
+
+    /// Writes a page together with the record that it is written.
+    async fn take_in(&mut self, asked: Wanted, page: ProductPage) -> Result<(), Stop> {
+        if let Some(at) = &mut self.cursor.at {
+            at.take_in(asked, page.total, self.cx.settings.max_page);
+            self.reread += u32::from(asked.again);
+            if at.is_done() {
+                let done = self.cursor.at.take();
+                let moved = done.filter(Position::has_moved).map(|at| at.slice);
+                let new = moved.filter(|slice| !self.cursor.moved.contains(slice));
+                self.cursor.moved.extend(new);
+            }
         }
-        pages.push(page);
-        at.page -= 1;
+        self.write_pages(vec![page]).await?;
+        self.pace.written(1, Instant::now());
         Ok(())
     }
 
-    /// `rise` products came in, so as many may have moved from page `at.page` to pages that were read before: reads
-    /// those and it again, in that order, until the list holds still.
-    async fn read_again(&mut self, at: &Position, rise: u64) -> Result<(Vec<ProductPage>, u64), Stop> {
-        let mut pages: Vec<ProductPage> = Vec::new();
-        let mut rise = rise;
-        for _ in 0..MAX_REREADS {
-            let back = u32::try_from(rise.div_ceil(u64::from(at.size.max(1))))
-                .unwrap_or(MAX_REREAD)
-                .min(MAX_REREAD);
-            let top = at.page.saturating_add(back).min(self.cx.settings.max_page);
-            let mut total: Option<u64> = None;
-            rise = 0;
-            for number in (at.page..=top).rev() {
-                let page = self.page(&at.slice, number).await?;
-                self.reread += 1;
-                rise += total.map_or(0, |before| page.total.saturating_sub(before));
-                total = Some(page.total);
-                pages.push(page);
-            }
-            if rise == 0 {
-                break;
+    /// Writes what is still answered of the calls that are under way, so that nobody has to make them again.
+    async fn drain(&mut self, mut answers: Answers<'_>) -> Result<(), Stop> {
+        let end = tokio::time::Instant::now() + DRAIN;
+        while let Ok(Some((asked, answer))) = timeout_at(end, answers.next()).await {
+            if let Ok(page) = answer {
+                self.take_in(asked, page).await?;
             }
         }
-        let total = pages.last().map_or(at.total, |page| page.total);
-        Ok((pages, total))
+        Ok(())
     }
 
     /// Whether products were overlooked that reading the moved slices again may bring to light. When none is left to
@@ -742,27 +691,33 @@ impl<'a> Pass<'a> {
                 later.len()
             ));
         }
-        for ids in now.chunks(self.cx.settings.max_in_flight.max(1)) {
-            let answers = future::join_all(ids.iter().map(|id| self.look_up(id))).await;
-            let (mut batch, mut stop) = (Batch::default(), None);
-            for (id, found) in ids.iter().zip(answers) {
-                match found {
-                    Ok(Some(product)) => self.add(&mut batch, product),
-                    Ok(None) => batch.gone.push(id.clone()),
-                    // It is there, only not to be read; or G2A does not take the question. No reason to let it go.
-                    Err(error @ G2aError::BadAnswer { .. }) => self.doubt(&mut batch, id, &error),
-                    Err(error @ G2aError::Refused { .. })
-                        if error.repeat() == Repeat::Never && !matches!(error.status(), Some(401 | 403)) =>
-                    {
-                        self.doubt(&mut batch, id, &error);
-                    }
-                    Err(error) => stop = Some(Stop::from(error)),
+        let (client, calls) = (self.cx.client.clone(), Arc::clone(&self.calls));
+        let mut answers = stream::iter(now.to_vec())
+            .map(|id| {
+                let (client, calls) = (client.clone(), Arc::clone(&calls));
+                async move {
+                    let found = patiently(&calls, || client.product(&id)).await;
+                    (id, found)
                 }
+            })
+            .buffer_unordered(self.cx.settings.max_in_flight.max(1))
+            .boxed();
+        // Each is written as it comes, for the same reason as pages are.
+        while let Some((id, found)) = answers.next().await {
+            let mut batch = Batch::default();
+            match found {
+                Ok(Some(product)) => self.add(&mut batch, product),
+                Ok(None) => batch.gone.push(id),
+                // It is there, only not to be read; or G2A does not take the question. No reason to let it go.
+                Err(error @ G2aError::BadAnswer { .. }) => self.doubt(&mut batch, &id, &error),
+                Err(error @ G2aError::Refused { .. })
+                    if error.repeat() == Repeat::Never && !matches!(error.status(), Some(401 | 403)) =>
+                {
+                    self.doubt(&mut batch, &id, &error);
+                }
+                Err(error) => return Err(error.into()),
             }
             self.save(batch).await?;
-            if let Some(stop) = stop {
-                return Err(stop);
-            }
         }
         Ok(())
     }
@@ -803,15 +758,7 @@ impl<'a> Pass<'a> {
     }
 }
 
-type Answered = Result<Result<ProductPage, G2aError>, tokio::task::JoinError>;
-type Asked = AbortOnDropHandle<Result<ProductPage, G2aError>>;
-
-fn answer(answered: Answered) -> Result<ProductPage, Stop> {
-    match answered {
-        Ok(answer) => answer.map_err(Stop::from),
-        Err(error) => Err(Stop::Failed(format!("reading a page ended unexpectedly: {error}"))),
-    }
-}
+type Answers<'a> = FuturesUnordered<BoxFuture<'a, (Wanted, Result<ProductPage, G2aError>)>>;
 
 /// What a batch adds to the counts of its run.
 fn counted(batch: &Batch, written: Written, withdrawn: i32) -> Counts {

@@ -5,6 +5,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
+mod books;
 mod builders;
 mod database;
 mod redis;

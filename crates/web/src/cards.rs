@@ -6,9 +6,9 @@ use lockstep_domain::catalogue::{Game, iso_millis};
 use lockstep_domain::{GameId, Money};
 use serde::{Deserialize, Serialize};
 
-use crate::format;
 use crate::i18n::Language;
 use crate::pictures::Picture;
+use crate::{format, titles};
 
 /// A game, short.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -78,7 +78,7 @@ impl Card {
         ];
         Self {
             slug: tile.slug.clone(),
-            title: tile.title.clone(),
+            title: titles::own(&tile.title, tile.region.as_deref()).to_owned(),
             picture: Picture::cover(tile.id, &tile.slug, &tile.image),
             place: place.into_iter().flatten().collect::<Vec<_>>().join(" · "),
             price: format::price(words, tile.price),

@@ -6,6 +6,7 @@
 //! are made once and served as they are (`page`); the header's personal part comes in a fragment of its own. Texts stand
 //! in `messages/`, templates in `templates/`, stylesheet and modules in `assets/`; all of it lies in the binary.
 
+mod answers;
 mod assets;
 mod cards;
 mod covers;
@@ -18,7 +19,10 @@ mod i18n;
 mod page;
 mod pages;
 mod pictures;
+mod safe_html;
+mod seo;
 mod session;
+mod titles;
 mod visit;
 
 use std::sync::Arc;
@@ -36,6 +40,8 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use error::PageError;
 use page::Shelf;
+pub use pictures::PictureSettings;
+use pictures::Proxy;
 
 /// What the shop knows of its supplier, for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,6 +76,8 @@ pub struct Settings {
     pub sandbox: bool,
     /// How many of our own proxies stand in front; so many entries of `X-Forwarded-For` are believed.
     pub trusted_proxies: usize,
+    /// Where pictures are kept.
+    pub pictures: PictureSettings,
 }
 
 /// What pages are made from.
@@ -92,6 +100,7 @@ pub(crate) struct WebState {
     pub(crate) supply: watch::Receiver<Supply>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) shelf: Shelf,
+    pub(crate) pictures: Proxy,
 }
 
 /// The pages.
@@ -101,6 +110,7 @@ pub fn router(parts: Parts) -> Router {
         .public_url
         .truncate(settings.public_url.trim_end_matches('/').len());
     let state = Arc::new(WebState {
+        pictures: Proxy::new(&settings.pictures),
         cache: parts.cache,
         shop: parts.shop,
         supply: parts.supply,
@@ -111,8 +121,17 @@ pub fn router(parts: Parts) -> Router {
     Router::new()
         .merge(own)
         .route("/", get(pages::home::home))
+        .route("/games", get(pages::catalogue::catalogue))
+        .route("/game/{slug}", get(pages::game::game))
+        .route("/preorders", get(pages::preorders::preorders))
+        .route("/fragments/recent", get(pages::recent::fragment))
+        .route("/sitemap.xml", get(seo::sitemap))
+        .route("/sitemap/{file}", get(seo::sitemap_part))
+        .route("/robots.txt", get(seo::robots))
+        .route("/site.webmanifest", get(seo::manifest))
         .route("/style", get(pages::style::style))
         .route("/preferences", post(pages::preferences::set))
+        .route("/images/{game}/{place}/{file}", get(pictures::proxy::picture))
         .route("/covers/{file}", get(covers::cover))
         .route("/assets/{file}", get(assets::asset))
         .method_not_allowed_fallback(error::wrong_method)

@@ -263,6 +263,11 @@ mod tests {
             public_url: String::new(),
             sandbox: false,
             trusted_proxies: 1,
+            pictures: crate::PictureSettings {
+                folder: std::path::PathBuf::new(),
+                most_bytes: 0,
+                trusts_private_addresses: false,
+            },
         }
     }
 

@@ -124,6 +124,14 @@ impl<'s> Client<'s> {
         self.came_in(&answer)
     }
 
+    /// Tries a refresh token that is not good any more.
+    pub(crate) async fn refresh_fails(&self, refresh_token: Value) {
+        let answer = self
+            .post("/api/auth/refresh", json!({"refreshToken": refresh_token}))
+            .await;
+        assert_eq!(answer.failure().0, 401);
+    }
+
     fn came_in(&self, answer: &Answered) -> Value {
         let mut json = answer.json();
         let data = json["data"].take();

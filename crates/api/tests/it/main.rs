@@ -6,13 +6,19 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+mod accounts;
+mod bad_bodies;
 mod bad_input;
 mod client;
 mod edge;
 mod filters;
 mod guests;
 mod lists;
+mod money;
+mod orders;
 mod outage;
 mod search;
 mod shapes;
 mod shop;
+mod shopping;
+mod webhook;

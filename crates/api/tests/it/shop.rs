@@ -11,7 +11,9 @@ use lockstep_api::{ApiState, Settings, SupplierState, SupplierStatus};
 use lockstep_auth::password::HashSettings;
 use lockstep_auth::{Auth, Keys, TokenSecrets};
 use lockstep_cache::{Cache, Config};
+use lockstep_domain::Secret;
 use lockstep_domain::cart::CartLimits;
+use lockstep_payments::{Payments, Relay, TestProvider};
 use lockstep_store::Store;
 use lockstep_testkit::TestDb;
 use serde_json::Value;
@@ -117,6 +119,11 @@ impl Answered {
         json["data"].take()
     }
 
+    /// Fails unless it was a success, with or without data.
+    pub(crate) fn data_or_message(&self) {
+        assert_eq!(self.json()["success"], true, "{}", self.json());
+    }
+
     /// Status and error code.
     pub(crate) fn failure(&self) -> (u16, String) {
         let json = self.json();
@@ -141,10 +148,14 @@ pub(crate) fn titles(games: &Value) -> Vec<String> {
         .collect()
 }
 
+/// What a relay signs its reports with.
+pub(crate) const RELAY_SECRET: &str = "relay-secret";
+
 pub(crate) struct Shop {
-    pub(crate) db: TestDb,
+    pub(crate) db: Arc<TestDb>,
     pub(crate) cache: Cache,
     pub(crate) cases: lockstep_shop::Shop,
+    pub(crate) keys: Keys,
     pub(crate) router: Router,
     pub(crate) supplier: watch::Sender<SupplierStatus>,
 }
@@ -160,14 +171,57 @@ impl Shop {
         Self::open_on(db, store, settings, Config::default()).await
     }
 
+    /// A shop that lets anybody try as often as they like, or not.
+    pub(crate) async fn open_with_limits(limits: bool) -> Self {
+        let db = Arc::new(TestDb::new().await);
+        let store = db.store.clone();
+        Self::assemble(db, store, Settings::default(), Config::default(), limits).await
+    }
+
+    /// Another process of the same shop: the same database, and nothing else in common.
+    pub(crate) async fn another_process(&self) -> Self {
+        let store = Store::new(self.db.url(), &lockstep_store::Options::default()).unwrap();
+        Self::assemble(
+            Arc::clone(&self.db),
+            store,
+            Settings::default(),
+            Config::default(),
+            true,
+        )
+        .await
+    }
+
     /// A shop whose way to the database, or whose cache, is not the usual one.
     pub(crate) async fn open_on(db: TestDb, store: Store, settings: Settings, config: Config) -> Self {
+        Self::assemble(Arc::new(db), store, settings, config, true).await
+    }
+
+    /// A shop whose tokens are signed with 32 of each of these.
+    pub(crate) async fn open_with_secrets(access: &str, refresh: &str) -> Self {
+        let db = Arc::new(TestDb::new().await);
+        let store = db.store.clone();
+        let secrets = TokenSecrets::new(&access.repeat(32), &refresh.repeat(32)).unwrap();
+        Self::assemble_with(db, store, Settings::default(), Config::default(), true, secrets).await
+    }
+
+    async fn assemble(db: Arc<TestDb>, store: Store, settings: Settings, config: Config, limits: bool) -> Self {
+        let secrets = TokenSecrets::new(&"a".repeat(32), &"b".repeat(32)).unwrap();
+        Self::assemble_with(db, store, settings, config, limits, secrets).await
+    }
+
+    async fn assemble_with(
+        db: Arc<TestDb>,
+        store: Store,
+        settings: Settings,
+        config: Config,
+        limits: bool,
+        secrets: TokenSecrets,
+    ) -> Self {
         let cache = Cache::start(store.clone(), config).await;
         let (supplier, seen) = watch::channel(SupplierStatus {
             state: SupplierState::Sandbox,
             since: date("2026-01-01"),
         });
-        let secrets = TokenSecrets::new(&"a".repeat(32), &"b".repeat(32)).unwrap();
         let keys = Keys::parse(&"11".repeat(32)).unwrap();
         let hashing = HashSettings {
             cost: 4,
@@ -176,14 +230,30 @@ impl Shop {
         };
         let auth = lockstep_auth::Settings {
             hashing,
+            limits,
             admin_second_factor: false,
             ..lockstep_auth::Settings::new(secrets, keys.clone())
         };
+        let test_provider = TestProvider::new(
+            Secret::new("test"),
+            "http://shop.example/api/payment/test",
+            "http://shop.example/account/balance?topUp={id}",
+        );
+        let relay = Relay {
+            secrets: vec![Secret::new(RELAY_SECRET)],
+        };
+        let payments = Payments::new(
+            store.clone(),
+            Some(Box::new(test_provider)),
+            Some(relay),
+            lockstep_payments::Limits::default(),
+        );
         let shop = lockstep_shop::Shop::new(lockstep_shop::Parts {
+            payments,
             store: store.clone(),
             cache: cache.clone(),
             auth: Auth::start(store.clone(), auth).unwrap(),
-            keys,
+            keys: keys.clone(),
             cart_limits: CartLimits::default(),
         });
         let router = lockstep_api::router(ApiState {
@@ -198,6 +268,7 @@ impl Shop {
             db,
             cache,
             cases: shop,
+            keys,
             router,
             supplier,
         }

@@ -1,10 +1,14 @@
-//! `lockstep g2a-sandbox`: the simulator alone, for development and for a second store.
+//! `lockstep g2a-sandbox`: the simulator alone, for development and for a second store; or G2A as a caller.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use lockstep_g2a_sandbox::{Catalogue, Config, Knobs, Sandbox};
+use lockstep_g2a_sandbox::{Catalogue, Config, Drive, DriveReport, Knobs, Sandbox};
+
+use crate::cli::Drive as Wish;
+use crate::output::Output;
 
 /// What was asked for on the command line.
 #[derive(Debug)]
@@ -49,4 +53,40 @@ pub(crate) async fn run(request: Request) -> Result<()> {
     crate::serve::told_to_stop().await?;
     sandbox.shutdown().await;
     Ok(())
+}
+
+/// Calls a seller's server the way G2A does; ends with 1 when it departs from the contract.
+pub(crate) async fn drive(url: &str, wish: &Wish, output: Output) -> Result<ExitCode> {
+    let mut drive = Drive::new(
+        url,
+        wish.client_id.as_deref().unwrap_or_default(),
+        wish.client_secret.as_deref().unwrap_or_default(),
+        wish.product.clone(),
+    );
+    drive.quantity = wish.quantity;
+    drive.expiry_ms = wish.expiry.map(|seconds| seconds.saturating_mul(1_000));
+    let report = lockstep_g2a_sandbox::drive(&drive).await?;
+    output.result(&report, || in_words(&report))?;
+    Ok(if report.deviations.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn in_words(report: &DriveReport) -> String {
+    let mut lines = Vec::new();
+    for step in &report.steps {
+        let found: Vec<_> = report.deviations.iter().filter(|one| one.step == *step).collect();
+        lines.push(format!("{}  {step}", if found.is_empty() { "ok   " } else { "WRONG" }));
+        lines.extend(found.iter().map(|one| format!("         {}: {}", one.call, one.what)));
+    }
+    lines.push(format!(
+        "{} calls, the slowest took {} ms, {} items, {} departures from the contract",
+        report.calls,
+        report.slowest_ms,
+        report.items,
+        report.deviations.len()
+    ));
+    lines.join("\n")
 }

@@ -121,6 +121,50 @@ async fn sync_stock_and_doctor_work_on_a_database_of_ones_own() {
 }
 
 #[tokio::test]
+async fn the_operator_makes_the_first_admin_with_a_password_shown_once() {
+    let db = TestDb::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let run = async |email: &str| {
+        outcome(
+            lockstep(&["admin", "create", email, "--json"])
+                .env("DATABASE_URL", db.url())
+                .env("LOCKSTEP_DATA_DIR", folder.path()),
+        )
+        .await
+    };
+    let made = run("Ada@Example.com").await;
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    assert_eq!(
+        (&told["email"], &told["created"]),
+        (&"ada@example.com".into(), &true.into())
+    );
+    let password = told["password"].as_str().unwrap();
+    assert_eq!(password.len(), 24);
+    assert!(!text(&made.stderr).contains(password), "on stdout only");
+    let admins: i64 = lockstep_testkit::sqlx::query_scalar(
+        "select count(*) from users where role = 'ADMIN' and email_verified and email = 'ada@example.com'",
+    )
+    .fetch_one(&db.sql)
+    .await
+    .unwrap();
+    assert_eq!(admins, 1);
+    // Again: nothing is changed, and no password is told that would not be true.
+    let again: serde_json::Value = serde_json::from_slice(&run("ada@example.com").await.stdout).unwrap();
+    assert_eq!(
+        (&again["promoted"], &again["password"]),
+        (&true.into(), &serde_json::Value::Null)
+    );
+    let wrong = run("nobody").await;
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(
+        text(&wrong.stderr).contains("not a valid e-mail address"),
+        "{}",
+        text(&wrong.stderr)
+    );
+}
+
+#[tokio::test]
 async fn a_wrong_password_at_g2a_is_told_in_words_and_writes_nothing() {
     let (db, g2a) = (TestDb::new().await, sandbox(20).await);
     let mut command = lockstep(&["sync", "--full"]);

@@ -285,3 +285,41 @@ async fn fault_rules_have_a_json_form() {
     assert_eq!(read, again);
     assert!(serde_json::from_value::<FaultRule>(json!({ "call": "pay", "fault": { "kind": "earthquake" } })).is_err());
 }
+
+#[tokio::test]
+async fn a_held_answer_comes_when_it_is_released_in_whatever_order_and_the_ledger_says_when() {
+    let (desk, _) = Desk::with_one_product().await;
+    desk.control
+        .add_fault(FaultRule::forever(CallMatch::Products, Fault::Hold));
+    let ask = |page: u32| {
+        let request = desk.request(Method::GET, &format!("/products?page={page}"));
+        tokio::spawn(async move { request.send().await.unwrap().status() })
+    };
+    let held = async |count: usize| {
+        for _ in 0..2_000 {
+            if desk.control.held().len() == count {
+                return desk.control.held();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("never {count} held: {:?}", desk.control.held());
+    };
+    let first = ask(1);
+    assert_eq!(held(1).await, [1]);
+    let second = ask(2);
+    assert_eq!(held(2).await, [1, 2]);
+    assert!(desk.control.release(2) && !desk.control.release(2));
+    assert_eq!(second.await.unwrap(), 200);
+    let answered: Vec<bool> = desk
+        .control
+        .requests(9)
+        .iter()
+        .map(|one| one.answered_at.is_some())
+        .collect();
+    assert_eq!(answered, [false, true]);
+    // Who goes away is not waited for any more.
+    first.abort();
+    assert_eq!(held(0).await, [0_u64; 0]);
+    assert!(!desk.control.release(1));
+    assert_eq!(desk.control.requests(9)[0].answered_at, None);
+}

@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod control;
+mod driver;
 mod errors;
 mod faults;
 mod ledger;

@@ -203,6 +203,63 @@ impl<'q> Filter<'q> {
         }
     }
 
+    /// Appends, for each filter, a column over the games called `g` that tells whether a game passes it; `true` where
+    /// nothing is asked.
+    pub(super) fn push_verdicts(&self, sql: &mut QueryBuilder<Postgres>) {
+        let query = self.query;
+        sql.push(", g.in_stock and not g.is_preorder as in_stock, true");
+        if let Some(preset) = query.price_preset {
+            let (from, below) = preset.bounds();
+            sql.push(" and g.price >= ")
+                .push_bind(rust_decimal::Decimal::from(from));
+            if let Some(below) = below {
+                sql.push(" and g.price < ")
+                    .push_bind(rust_decimal::Decimal::from(below));
+            }
+        }
+        if let Some(min) = query.min_price {
+            sql.push(" and g.price >= ").push_bind(min.decimal());
+        }
+        if let Some(max) = query.max_price {
+            sql.push(" and g.price <= ").push_bind(max.decimal());
+        }
+        sql.push(" as price_ok, ");
+        sql.push(match query.multiplayer {
+            None => "true",
+            Some(true) => "g.multiplayer",
+            Some(false) => "not g.multiplayer",
+        });
+        sql.push(" as multiplayer_ok");
+        for (column, name, values) in [
+            ("activation_service", "service", &self.services),
+            ("region", "region", &self.regions),
+            ("publisher", "publisher", &self.publishers),
+        ] {
+            sql.push(", ");
+            if values.is_empty() {
+                sql.push("true");
+            } else {
+                sql.push("coalesce(lower(g.").push(column).push(") = any(");
+                sql.push_bind(values.clone()).push("), false)");
+            }
+            sql.push(" as ").push(name).push("_ok");
+        }
+        for (links, column, name, ids) in [
+            ("game_genres", "genre_id", "genre", &self.genres),
+            ("game_platforms", "platform_id", "platform", &self.platforms),
+        ] {
+            sql.push(", ");
+            if let Some(ids) = ids {
+                sql.push("g.id in (select game_id from ").push(links);
+                sql.push(" where ").push(column).push(" = any(");
+                sql.push_bind(ids.clone()).push("))");
+            } else {
+                sql.push("true");
+            }
+            sql.push(" as ").push(name).push("_ok");
+        }
+    }
+
     /// The total that the database keeps up to date, of an open filter.
     async fn kept_total(&self, tx: &mut Tx) -> Result<i64> {
         Ok(sqlx::query_scalar(

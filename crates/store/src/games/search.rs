@@ -43,6 +43,21 @@ pub async fn search(tx: &mut Tx, text: &str, limit: u32) -> Result<Vec<Game>> {
     views(tx, &found.ids, Detail::List).await
 }
 
+/// Ids of all listed games that match `text`, at most [`MAX_HITS`], in no order; sold-out games and preorders are among
+/// them.
+pub(super) async fn hits(tx: &mut Tx, text: &str) -> Result<Vec<Uuid>> {
+    let Some(text) = Text::parse(text) else {
+        return Ok(Vec::new());
+    };
+    let all = every_listed_game();
+    let filter = Filter::resolve(tx, &all).await?;
+    let window = Window {
+        limit: MAX_HITS,
+        offset: 0,
+    };
+    Ok(find(tx, &text, &filter, None, window, Where::TitleAndText).await?.ids)
+}
+
 /// What `text`, typed so far, may become: titles, best match first, at most `limit`.
 ///
 /// # Errors

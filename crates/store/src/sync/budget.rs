@@ -2,7 +2,8 @@
 //!
 //! The arithmetic is that of the token bucket in `crates/g2a`; a test of `crates/sync` holds the two against each
 //! other. The clock is the database's, so processes need not agree about the time. The table is unlogged: after a
-//! crash of the database the bucket begins anew, empty.
+//! crash of the database the bucket begins anew, empty, because nobody knows what was called just before. Only where no
+//! synchronisation has ever read a page it does not have to fill first.
 
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub struct BucketSizes {
     pub capacity: i64,
     /// What flows in each millisecond.
     pub refill_per_ms: i64,
+    /// What is in it at the first start of a new database. After a crash of the database it begins empty.
+    pub at_first: i64,
     /// The longest pause that is believed.
     pub max_pause: Duration,
 }
@@ -80,12 +83,16 @@ impl Store {
             "-- store.sync.look_at_g2a_budget
             with clock as materialized (select (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms),
             made as (
-                insert into g2a_budget (level, updated_at_ms, blocked_until_ms) select 0, now_ms, now_ms from clock
+                insert into g2a_budget (level, updated_at_ms, blocked_until_ms)
+                select case when exists (select from sync_runs where pages_read > 0 or finished_at is not null)
+                            then 0 else $1 end, now_ms, now_ms
+                  from clock
                 on conflict do nothing returning level, updated_at_ms, blocked_until_ms)
             select coalesce(m.level, b.level, 0), coalesce(m.updated_at_ms, b.updated_at_ms, c.now_ms),
                    coalesce(m.blocked_until_ms, b.blocked_until_ms, c.now_ms), c.now_ms
               from clock c left join g2a_budget b on true left join made m on true",
         )
+        .bind(sizes.at_first)
         .fetch_one(self.pool())
         .await?;
         Ok(Taken::Refused(Bucket {

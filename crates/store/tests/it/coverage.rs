@@ -39,8 +39,10 @@ async fn every_rule_of_the_schema_is_tried() {
         crate::rules_promo_codes::RULES,
         crate::rules_orders::RULES,
         crate::rules_money::RULES,
+        crate::rules_payments::RULES,
         crate::rules_keys::RULES,
         crate::rules_sync::RULES,
+        crate::rules_fulfilment::RULES,
         TRIED_ELSEWHERE,
     ]
     .concat();
@@ -64,12 +66,14 @@ async fn the_relationships_are_the_seeds() {
     .await
     .unwrap();
     let mut expected = [
+        "audit_log(admin_id) -> users: forbids",
         "cart_items(game_id) -> games: goes along",
         "cart_items(user_id) -> shoppers: goes along",
         "game_categories(category_id) -> categories: goes along",
         "game_categories(game_id) -> games: goes along",
         "game_genres(game_id) -> games: goes along",
         "game_genres(genre_id) -> genres: goes along",
+        "g2a_orders(order_unit_id) -> order_units: forbids",
         "game_keys(game_id) -> games: forbids",
         "game_keys(order_unit_id, order_id, game_id) -> order_units: forbids",
         "game_platforms(game_id) -> games: goes along",
@@ -78,6 +82,9 @@ async fn the_relationships_are_the_seeds() {
         "game_tags(game_id) -> games: goes along",
         "game_tags(tag_id) -> tags: goes along",
         "guest_sessions(id, kind) -> shoppers: goes along",
+        "incidents(order_unit_id) -> order_units: goes along",
+        "key_reveals(game_key_id) -> game_keys: forbids",
+        "key_reveals(user_id) -> users: forbids",
         "login_history(user_id) -> users: goes along",
         "mail_outbox(user_id) -> users: goes along",
         "one_time_codes(user_id) -> users: goes along",
@@ -86,12 +93,16 @@ async fn the_relationships_are_the_seeds() {
         "order_units(order_item_id, order_id, game_id) -> order_items: goes along",
         "orders(promo_code) -> promo_codes: forbids",
         "orders(user_id) -> users: forbids",
+        "payment_events(top_up_id) -> top_ups: forbids",
         "sync_seen(run_id) -> sync_runs: goes along",
+        "top_ups(transaction_id) -> transactions: forbids",
+        "top_ups(user_id) -> users: forbids",
         "transactions(order_id, user_id) -> orders: forbids",
         "transactions(user_id) -> users: forbids",
         "user_sessions(user_id) -> users: goes along",
         "user_totp(user_id) -> users: goes along",
         "users(id, kind) -> shoppers: goes along",
+        "webhook_events(order_id) -> orders: goes along",
         "wishlist(game_id) -> games: goes along",
         "wishlist(user_id) -> shoppers: goes along",
     ];

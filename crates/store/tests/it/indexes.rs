@@ -160,6 +160,47 @@ const QUERIES: &[(&str, &str)] = &[
         "rate_limits_debt_idx",
         "select key from rate_limits where debt <= now() order by debt limit 10000",
     ),
+    // Fulfilment.
+    (
+        "g2a_orders_unit_idx",
+        "select * from g2a_orders where order_unit_id = (select id from order_units limit 1)",
+    ),
+    (
+        "incidents_open_idx",
+        "select kind from incidents where resolved_at is null order by created_at limit 10",
+    ),
+    (
+        "incidents_unit_idx",
+        "delete from incidents where order_unit_id = (select id from order_units limit 1)",
+    ),
+    (
+        "incidents_told_once",
+        "select 1 from incidents where kind = 'KEY_LOST' and order_unit_id = (select id from order_units limit 1) and g2a_order_id = 'x'",
+    ),
+    (
+        "key_reveals_key_idx",
+        "select * from key_reveals where game_key_id = (select id from game_keys limit 1) order by at desc limit 10",
+    ),
+    (
+        "key_reveals_user_idx",
+        "select * from key_reveals where user_id = (select id from users limit 1) order by at desc limit 10",
+    ),
+    (
+        "webhook_events_taken_once",
+        "select 1 from webhook_events where source = 'g2a' and event_id = 'e7' and order_ref = 'o7' and kind = 'k'",
+    ),
+    (
+        "webhook_events_waiting_idx",
+        "select id from webhook_events where applied_at is null order by order_ref limit 10",
+    ),
+    (
+        "webhook_events_order_idx",
+        "delete from webhook_events where order_id = (select id from orders limit 1)",
+    ),
+    (
+        "webhook_events_received_idx",
+        "select id from webhook_events where received_at < now() - interval '30 days' order by received_at limit 1000",
+    ),
     (
         "mail_outbox_owed_idx",
         "select id from mail_outbox where letter is not null and not_before <= now() order by not_before, id limit 10 for update skip locked",
@@ -249,6 +290,47 @@ const QUERIES: &[(&str, &str)] = &[
         "transactions_booked_idx",
         "select sum(amount) from transactions where user_id = (select id from users limit 1) and status = 'COMPLETED'",
     ),
+    (
+        "orders_user_id_idempotency_key_key",
+        "select id from orders where user_id = (select id from users limit 1) and idempotency_key = 'k'",
+    ),
+    (
+        "top_ups_user_id_idempotency_key_key",
+        "select * from top_ups where user_id = (select id from users limit 1) and idempotency_key = 'k'",
+    ),
+    (
+        "top_ups_provider_reference_key",
+        "select * from top_ups where provider = 'test' and reference = 'r7'",
+    ),
+    (
+        "top_ups_transaction_id_key",
+        "select 1 from top_ups where transaction_id = (select id from transactions limit 1)",
+    ),
+    (
+        "top_ups_open_idx",
+        "select id from top_ups where status in ('PENDING', 'PROCESSING') and not_before <= now() order by not_before limit 10 for update skip locked",
+    ),
+    (
+        "payment_events_taken_once",
+        "select 1 from payment_events where provider = 'test' and event_id = 'e7'",
+    ),
+    (
+        "payment_events_top_up_id_idx",
+        "select 1 from payment_events where top_up_id = (select id from top_ups limit 1)",
+    ),
+    (
+        "payment_events_received_at_idx",
+        "select event_id from payment_events where received_at < now() - interval '90 days' order by received_at limit 1000",
+    ),
+    ("audit_log_at_idx", "select * from audit_log order by at desc limit 20"),
+    (
+        "audit_log_subject_idx",
+        "select * from audit_log where subject_id = (select id from users limit 1) order by at desc",
+    ),
+    (
+        "audit_log_admin_idx",
+        "select * from audit_log where admin_id = (select id from users limit 1) order by at desc",
+    ),
     // The log, and the runs.
     (
         "cache_inval_xid_idx",
@@ -300,6 +382,13 @@ async fn populate(db: &TestDb) {
          insert into mail_outbox (user_id, recipient, kind, letter, not_after, sent_at, gave_up_at)
          select id, email, 'welcome', case when n = 1 then '{}'::jsonb end, now(), case when n > 2 then now() end, case when n = 2 then now() end
            from users, generate_series(1, 15) n;
+         insert into top_ups (user_id, amount, method, provider, reference, status, not_before)
+         select id, 1, 'card', 'test', id::text || n, case when n = 1 then 'PENDING' else 'FAILED' end::payment_status, now() + n * interval '1 minute'
+           from users, generate_series(1, 15) n;
+         insert into payment_events (provider, event_id, kind, top_up_id, outcome, received_at)
+         select 'test', id::text, 'k', id, 'nothing', created_at + random() * interval '1 day' from top_ups;
+         insert into audit_log (admin_id, action, subject_kind, subject_id, at)
+         select id, 'order.refund', 'user', id, now() + n * interval '1 second' from users, generate_series(1, 15) n;
          insert into cart_items (user_id, game_id) select u.id, g.id from users u join games g on g.in_stock and right(g.slug, 1) = left(u.email, 1);
          insert into wishlist (user_id, game_id) select user_id, game_id from cart_items;
          insert into game_keys (game_id, key_ciphertext, key_hash) select id, 'x', sha256(slug::bytea) from games;
@@ -313,6 +402,12 @@ async fn populate(db: &TestDb) {
          insert into orders (user_id, subtotal, total) select id, 1, 1 from users, generate_series(1, 10);
          insert into order_items (order_id, game_id, price) select o.id, g.id, 1 from orders o join games g on g.slug in ('game-1', 'game-2');
          insert into order_units (order_id, order_item_id, game_id, position, price_paid) select order_id, id, game_id, 1, 1 from order_items;
+         insert into g2a_orders (g2a_order_id, order_unit_id, price) select 'g' || row_number() over (), id, 1 from order_units;
+         insert into incidents (kind, order_unit_id, detail, resolved_at)
+         select 'KEY_LOST', id, 'x', case when random() < 0.9 then now() end from order_units;
+         insert into key_reveals (game_key_id, user_id, how) select k.id, u.id, 'API' from (select id from game_keys limit 40) k, users u;
+         insert into webhook_events (source, event_id, order_ref, kind, payload, order_id, applied_at)
+         select 'g2a', 'e' || n, 'o' || n, 'k', '{}', (select id from orders limit 1), case when n % 10 > 0 then now() end from generate_series(1, 2000) n;
          analyze",
     )
     .await;

@@ -36,7 +36,7 @@ rules! {
         ]
         allows ["update game_keys set activated = true, activation_date = now() where id = {sold_key}"]
     a_sold_key_is_never_deleted: "game_keys_kept"
-        refuses ["delete from game_keys where id = {sold_key}", "truncate game_keys"]
+        refuses ["delete from game_keys where id = {sold_key}", "truncate game_keys cascade"]
         allows ["delete from game_keys where id = {key}"]
     an_activation_has_a_date: "game_keys_activation_has_a_date"
         refuses ["update game_keys set activated = true", "update game_keys set activation_date = now()"]

@@ -78,7 +78,7 @@ rules! {
         refuses [
             "delete from transactions where type = 'TOP_UP'",
             "delete from transactions where type = 'PURCHASE'",
-            "truncate transactions",
+            "truncate transactions cascade",
         ]
         allows [
             "insert into transactions (id, user_id, type, amount, status) values ({new}, {user}, 'TOP_UP', 1, 'PENDING');

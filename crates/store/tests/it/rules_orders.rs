@@ -129,10 +129,44 @@ rules! {
             "update order_units set state = 'REFUNDED' where id = {unit};
              insert into transactions (user_id, order_id, type, amount, status) values ({user}, {order}, 'REFUND', 24, 'COMPLETED');
              update users set balance = balance + 24 where id = {user}",
+            // Goodwill noted, and no money; money, and less goodwill noted.
+            "update order_units set goodwill = 5 where id = {delivered_unit}",
+            "update order_units set goodwill = 4 where id = {delivered_unit};
+             insert into transactions (user_id, order_id, type, amount, status) values ({user}, {delivered_order}, 'REFUND', 5, 'COMPLETED');
+             update users set balance = balance + 5 where id = {user}",
         ]
         allows ["update order_units set state = 'REFUNDED' where id = {unit};
                  insert into transactions (user_id, order_id, type, amount, status) values ({user}, {order}, 'REFUND', 25, 'COMPLETED');
                  update users set balance = balance + 25 where id = {user}"]
+
+    an_idempotency_key_is_short: "orders_idempotency_key_bounded"
+        refuses [
+            "update orders set idempotency_key = '', request_hash = sha256('x') where id = {order}",
+            "update orders set idempotency_key = repeat('x', 201), request_hash = sha256('x') where id = {order}",
+        ]
+        allows ["update orders set idempotency_key = repeat('x', 200), request_hash = sha256('x') where id = {order}"]
+    what_was_asked_for_is_kept_as_a_hash: "orders_request_hash_length"
+        refuses ["update orders set idempotency_key = 'k', request_hash = 'x' where id = {order}"]
+        allows ["update orders set idempotency_key = 'k', request_hash = sha256('x') where id = {order}"]
+    a_key_stands_for_a_request: "orders_idempotency_key_has_its_request"
+        refuses ["update orders set idempotency_key = 'k' where id = {order}", "update orders set request_hash = sha256('x') where id = {order}"]
+        allows ["update orders set idempotency_key = null, request_hash = null where id = {order}"]
+    a_key_places_one_order: "orders_user_id_idempotency_key_key"
+        refuses ["update orders set idempotency_key = 'k', request_hash = sha256('x')"]
+        allows ["update orders set idempotency_key = id::text, request_hash = sha256('x')"]
+    goodwill_is_never_above_the_price: "order_units_goodwill_within_price"
+        refuses [
+            "update order_units set goodwill = 25.01 where id = {delivered_unit}",
+            "update order_units set goodwill = -0.01 where id = {delivered_unit}",
+        ]
+        allows [
+            "update order_units set goodwill = 25 where id = {delivered_unit};
+             insert into transactions (user_id, order_id, type, amount, status) values ({user}, {delivered_order}, 'REFUND', 25, 'COMPLETED');
+             update users set balance = balance + 25 where id = {user}",
+        ]
+    goodwill_is_for_what_was_delivered: "order_units_goodwill_is_of_delivered"
+        refuses ["update order_units set goodwill = 1 where id = {unit}"]
+        allows ["update order_units set goodwill = 0 where id = {unit}"]
 
     an_item_belongs_to_an_order: "order_items_order_id_fkey"
         refuses ["insert into order_items (order_id, game_id, price) values ({new}, {game}, 1)"]

@@ -19,6 +19,7 @@ fn sizes(limits: Limits, class: CallClass) -> BucketSizes {
         },
         capacity: i64::from(limits.capacity()) * UNITS_PER_CALL,
         refill_per_ms: i64::from(limits.refill_per_minute()),
+        at_first: 0,
         max_pause: MAX_PENALTY,
     }
 }
@@ -180,6 +181,31 @@ async fn a_pause_holds_for_everybody_and_a_missing_row_comes_back_empty() {
         matches!(db.store.take_g2a_call(sizes).await.unwrap(), Taken::Refused(_)),
         "a pause needs no row"
     );
+}
+
+#[tokio::test]
+async fn only_before_the_first_page_was_ever_read_the_bucket_begins_with_the_share_of_orders() {
+    let db = TestDb::new().await;
+    let limits = Limits::per_minute(600).unwrap();
+    let at_first = 10 * UNITS_PER_CALL;
+    let look = async || {
+        db.execute("truncate g2a_budget").await;
+        let sizes = BucketSizes {
+            at_first,
+            refill_per_ms: 0,
+            ..sizes(limits, CallClass::Catalogue)
+        };
+        match db.store.take_g2a_call(sizes).await.unwrap() {
+            Taken::Refused(bucket) => bucket.level,
+            Taken::Granted => panic!("the catalogue has nothing of the share of orders"),
+        }
+    };
+    assert_eq!(look().await, at_first);
+    db.execute("insert into sync_runs (kind, reason, epoch) values ('FULL', 'test', 1)")
+        .await;
+    assert_eq!(look().await, at_first, "it has not read anything yet");
+    db.execute("update sync_runs set pages_read = 1").await;
+    assert_eq!(look().await, 0);
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use lockstep_g2a_sandbox::{CallMatch, Catalogue, Fault, FaultRule, Knobs};
 use lockstep_store::sync::{RunKind, RunStatus};
 use lockstep_sync::{Settings, SyncError, What, run};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Shop, one_at_a_time};
@@ -228,43 +230,195 @@ async fn a_run_that_was_believed_dead_writes_nothing_after_another_has_begun() {
     );
 }
 
-#[tokio::test]
-async fn killed_with_several_pages_on_their_way_a_run_repeats_at_most_those() {
-    let settings = Settings {
+/// Ten pages, of which eight are asked for at once, from a G2A that holds every answer back until the test lets it go.
+const PAGES: u32 = 10;
+
+struct Slow {
+    shop: Shop,
+    run: tokio::task::JoinHandle<Result<lockstep_sync::Report, SyncError>>,
+    dice: StdRng,
+}
+
+fn eight_at_once() -> Settings {
+    Settings {
         calls_per_minute: 1_000_000,
-        max_in_flight: 4,
+        in_flight_at_first: 8,
         ..Settings::default()
-    };
-    let start = || {
-        Shop::start(
-            Catalogue::Generated { count: 700, seed: 2 },
-            Knobs::default(),
-            settings.clone(),
-        )
-    };
-    let whole = start().await;
-    whole.run(What::Full).await;
-    for call in [12, 20, 27, 33] {
-        let shop = start().await;
-        shop.gate.only(call - 1);
-        {
-            let cx = Arc::clone(&shop.cx);
-            let killed = run(&cx, What::Full, "killed", CancellationToken::new());
-            tokio::select! {
-                result = killed => panic!("call {call} was not waited for: {result:?}"),
-                () = shop.gate.reached(u32::try_from(call).unwrap()) => {}
-            }
+    }
+}
+
+async fn ten_pages() -> Shop {
+    let goods = Catalogue::Generated { count: 200, seed: 2 };
+    Shop::start(goods, Knobs::default(), eight_at_once()).await
+}
+
+async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !happened().await {
+        assert!(Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+impl Slow {
+    async fn start(seed: u64) -> Self {
+        let shop = ten_pages().await;
+        shop.g2a.add_fault(FaultRule::forever(CallMatch::Products, Fault::Hold));
+        let cx = Arc::clone(&shop.cx);
+        let run = tokio::spawn(async move { run(&cx, What::Full, "killed", CancellationToken::new()).await });
+        Self {
+            shop,
+            run,
+            dice: StdRng::seed_from_u64(seed),
         }
-        shop.gate.open();
-        let report = shop.run_after_crash(What::Full).await;
+    }
+
+    /// Waits until as many calls are under way as can be in front of the `nth` answer: the first looks how many pages there
+    /// are, then come the pages.
+    async fn under_way(&self, nth: u32) {
+        let under_way = match nth {
+            2.. if nth <= PAGES + 1 => 8.min(PAGES + 2 - nth),
+            _ => 1,
+        };
+        until("as many calls under way as may be", async || {
+            self.shop.g2a.held().len() == usize::try_from(under_way).unwrap()
+        })
+        .await;
+    }
+
+    /// Lets the answer to one of the calls that are under way go.
+    fn answer(&mut self) {
+        let held = self.shop.g2a.held();
+        assert!(self.shop.g2a.release(held[self.dice.random_range(0..held.len())]));
+    }
+
+    /// Waits until what the `nth` answer said is written.
+    async fn written(&self, nth: u32) {
+        if (2..=PAGES + 1).contains(&nth) {
+            until("the page is written", async || {
+                self.shop.count("select pages_read::bigint from sync_runs").await == i64::from(nth - 1)
+            })
+            .await;
+        } else {
+            until("the next call", async || {
+                !self.shop.g2a.held().is_empty() || self.run.is_finished()
+            })
+            .await;
+        }
+    }
+
+    /// Kills the run, lets G2A answer at once from now on, takes the run up, and returns how many calls that took.
+    async fn take_up(self) -> (Shop, u32) {
+        self.run.abort();
+        drop(self.run.await);
+        self.shop.g2a.clear_faults();
+        let report = self.shop.run_after_crash(What::Full).await;
         assert_eq!(
-            (report.status, report.counts.created),
-            (RunStatus::Completed, 700),
+            (report.status, report.resumes, report.counts.created),
+            (RunStatus::Completed, 1, 200),
             "{report}"
         );
-        let again = repeated(&shop.requests(), &whole.requests());
-        assert!(again <= 4, "call {call}: {again} pages were asked for again");
+        self.shop.assert_in_line().await;
+        (self.shop, report.calls)
     }
+}
+
+/// How much more often pages were given out than in a run without a crash.
+fn answered_again(with_crash: &Shop, without: &Shop) -> i32 {
+    let answered = |shop: &Shop| -> Vec<String> {
+        let all = shop.g2a.requests(20_000).into_iter();
+        all.filter(|request| request.answered_at.is_some() && request.status == Some(200))
+            .map(|request| request.target)
+            .collect()
+    };
+    repeated(&answered(with_crash), &answered(without))
+}
+
+#[tokio::test]
+async fn with_eight_pages_under_way_and_killed_after_any_write_no_page_that_was_answered_is_asked_for_again() {
+    let whole = ten_pages().await;
+    let calls = whole.run(What::Full).await.calls;
+    for last in 1..calls {
+        let mut slow = Slow::start(u64::from(last)).await;
+        for nth in 1..=last {
+            slow.under_way(nth).await;
+            slow.answer();
+            slow.written(nth).await;
+        }
+        let (after, more) = slow.take_up().await;
+        assert_eq!(more, calls - last, "after answer {last}");
+        assert_eq!(answered_again(&after, &whole), 0, "after answer {last}");
+    }
+}
+
+#[tokio::test]
+async fn with_eight_pages_under_way_and_killed_before_any_write_only_the_page_just_answered_is_asked_for_again() {
+    let whole = ten_pages().await;
+    let calls = whole.run(What::Full).await.calls;
+    for last in 1..=calls {
+        let mut slow = Slow::start(u64::from(last)).await;
+        for nth in 1..last {
+            slow.under_way(nth).await;
+            slow.answer();
+            slow.written(nth).await;
+        }
+        slow.under_way(last).await;
+        // Whatever the run writes waits for this transaction.
+        let mut stop = slow.shop.db.sql.begin().await.unwrap();
+        sqlx::query("select 1 from sync_lease for update")
+            .execute(&mut *stop)
+            .await
+            .unwrap();
+        slow.answer();
+        until("it waits to write", async || {
+            let waiting =
+                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+            slow.shop.count(waiting).await > 0
+        })
+        .await;
+        slow.run.abort();
+        until("it is dead", async || slow.run.is_finished()).await;
+        stop.rollback().await.unwrap();
+        let (after, more) = slow.take_up().await;
+        assert_eq!(more, calls - last + 1, "at answer {last}");
+        assert_eq!(answered_again(&after, &whole), 1, "at answer {last}");
+    }
+}
+
+#[tokio::test]
+async fn when_g2a_fails_on_one_of_several_pages_the_others_are_written_and_not_asked_for_again() {
+    let whole = ten_pages().await;
+    let calls = whole.run(What::Full).await.calls;
+    let shop = ten_pages().await;
+    // The look at how many pages there are and four of the eight are held; the other four fail twice, as often as asked.
+    shop.g2a
+        .add_fault(FaultRule::once(CallMatch::Products, Fault::Hold).times(5));
+    shop.g2a
+        .add_fault(FaultRule::once(CallMatch::Products, Fault::EmptyBody502).times(8));
+    let (report, ()) = tokio::join!(shop.run(What::Full), async {
+        until("the first look", async || shop.g2a.held() == [1]).await;
+        assert!(shop.g2a.release(1));
+        until("four have failed", async || {
+            shop.g2a.request_counts().total == 1 + 4 + 8
+        })
+        .await;
+        for number in shop.g2a.held() {
+            assert!(shop.g2a.release(number));
+        }
+    });
+    assert_eq!(
+        (report.status, report.counts.pages_read),
+        (RunStatus::Interrupted, 4),
+        "{report}"
+    );
+    let report = shop.run(What::Full).await;
+    assert_eq!(
+        (report.status, report.resumes, report.calls),
+        (RunStatus::Completed, 1, calls - 5),
+        "{report}"
+    );
+    assert_eq!(answered_again(&shop, &whole), 0);
+    shop.assert_in_line().await;
 }
 
 #[tokio::test]

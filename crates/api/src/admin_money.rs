@@ -1,0 +1,169 @@
+//! `/api/admin…` as far as it is about other people's money: adjustments and refunds, each on record under the admin's
+//! name.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::routing::{MethodRouter, post, put};
+use http::StatusCode;
+use lockstep_domain::Money;
+use lockstep_domain::account::FieldError;
+use lockstep_domain::catalogue::Answer;
+use lockstep_domain::ids::UserId;
+use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
+use uuid::Uuid;
+
+use crate::ApiState;
+use crate::answer::{self, Answered};
+use crate::body::{Body, uuid};
+use crate::error::ApiError;
+use crate::visit::{Administrator, Key};
+
+type Api = State<Arc<ApiState>>;
+
+/// The longest reason, in characters.
+const MAX_REASON: usize = 500;
+
+#[derive(OpenApi)]
+#[openapi(
+    tags((name = "admin", description = "Running the shop; needs the role ADMIN")),
+    paths(adjust, refund)
+)]
+pub(crate) struct Description;
+
+pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
+    vec![
+        ("/api/admin/users/{id}/balance", put(adjust)),
+        ("/api/admin/payments/transactions/{id}/refund", post(refund)),
+    ]
+}
+
+/// A change of a balance.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `Body` reads")]
+struct Adjustment {
+    /// Euro, at most two decimals; negative to take.
+    amount: f64,
+    /// Why.
+    reason: String,
+}
+
+/// What came of it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct AdjustedView {
+    user_id: Uuid,
+    previous_balance: Money,
+    new_balance: Money,
+    amount: Money,
+    reason: String,
+}
+
+/// A refund.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `Body` reads")]
+struct RefundWanted {
+    /// Euro, at most two decimals; all that is left when it is left out.
+    amount: Option<f64>,
+    /// Why.
+    reason: Option<String>,
+}
+
+/// What came of it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct RefundView {
+    refund_id: Uuid,
+    status: &'static str,
+    amount: Money,
+    currency: &'static str,
+    message: &'static str,
+}
+
+/// Changes somebody's balance: a credit is booked as a top-up, a debit as a purchase of nothing, both marked as
+/// adjustments and explained.
+#[utoipa::path(put, path = "/api/admin/users/{id}/balance", tag = "admin", request_body = Adjustment, params(
+    ("id" = Uuid, Path, description = "The user"),
+    ("Idempotency-Key" = Option<String>, Header, description = "The same key and body is the same adjustment")), responses(
+    (status = 200, body = Answer<AdjustedView>), (status = 400, description = "No amount or reason, or more than there is"),
+    (status = 401, description = "Not signed in"), (status = 403, description = "Not an admin"), (status = 404, description = "There is no such user"),
+    (status = 409, description = "The key was used for another adjustment")))]
+pub(crate) async fn adjust(
+    State(api): Api,
+    Path(id): Path<String>,
+    Administrator(admin): Administrator,
+    Key(key): Key,
+    body: Body,
+) -> Answered {
+    let user = user_id(&id)?;
+    let mut form = body.form();
+    let amount = form.required_money("amount");
+    let reason = form.text("reason").trim();
+    let reason = form.finish(checked_reason(reason))?;
+    let adjusted = api
+        .shop
+        .adjust_balance(&admin, user, amount, reason, key.as_ref())
+        .await?;
+    let view = AdjustedView {
+        user_id: user.0,
+        previous_balance: adjusted.previous,
+        new_balance: adjusted.balance,
+        amount,
+        reason: reason.to_owned(),
+    };
+    answer::data(StatusCode::OK, &view)
+}
+
+/// Gives money for delivered copies of an order back to its owner's balance. What was not delivered is cancelled instead.
+#[utoipa::path(post, path = "/api/admin/payments/transactions/{id}/refund", tag = "admin", request_body = RefundWanted,
+    params(("id" = Uuid, Path, description = "The purchase's transaction")), responses(
+    (status = 200, body = Answer<RefundView>), (status = 400, description = "Not refundable, already refunded, or more than was paid"),
+    (status = 401, description = "Not signed in"), (status = 403, description = "Not an admin"), (status = 404, description = "There is no such transaction")))]
+pub(crate) async fn refund(
+    State(api): Api,
+    Path(id): Path<String>,
+    Administrator(admin): Administrator,
+    body: Body,
+) -> Answered {
+    let purchase = uuid(&id).ok_or_else(|| ApiError::invalid("id", "must be a UUID"))?;
+    let mut form = body.form();
+    let amount = form.money("amount");
+    let reason = form
+        .optional_text("reason")
+        .map(str::trim)
+        .filter(|reason| !reason.is_empty());
+    let reason = form.finish(reason.map(checked_reason).transpose())?;
+    let refunded = api.shop.refund(&admin, purchase, amount, reason).await?;
+    let view = RefundView {
+        refund_id: refunded.transaction,
+        status: "COMPLETED",
+        amount: refunded.amount,
+        currency: "EUR",
+        message: "Refunded to the balance",
+    };
+    answer::data(StatusCode::OK, &view)
+}
+
+fn checked_reason(reason: &str) -> Result<&str, Vec<FieldError>> {
+    let fault = |code, msg| {
+        Err(vec![FieldError {
+            path: "reason",
+            code,
+            msg,
+        }])
+    };
+    if reason.is_empty() {
+        fault("required", "This field is required")
+    } else if reason.chars().count() > MAX_REASON || reason.contains('\0') {
+        fault("too_long", "This field must have at most 500 characters")
+    } else {
+        Ok(reason)
+    }
+}
+
+fn user_id(text: &str) -> Result<UserId, ApiError> {
+    uuid(text)
+        .map(UserId)
+        .ok_or_else(|| ApiError::invalid("id", "must be a UUID"))
+}

@@ -1,0 +1,107 @@
+//! How HTTP calls what stands in the way of an order or of money: status and stable code. The words are the use cases'
+//! own; the existing front-end looks for some of them (contract, section 2).
+
+use http::StatusCode;
+use lockstep_domain::checkout::CheckoutFault;
+use lockstep_shop::{TopUpError, WebhookError};
+use lockstep_store::ledger::AdjustError;
+use lockstep_store::orders::{GoodwillError, PlaceError};
+use lockstep_store::top_ups::{BeginError, OutsideError};
+
+use crate::error::ApiError;
+
+impl From<CheckoutFault> for ApiError {
+    fn from(fault: CheckoutFault) -> Self {
+        let code = match fault {
+            CheckoutFault::Empty => "empty_order",
+            CheckoutFault::NotPositive => "quantity_not_positive",
+            CheckoutFault::TooManyCopies { .. } => "too_many_copies",
+            CheckoutFault::TooManyGames { .. } => "too_many_games",
+            CheckoutFault::TooMany { .. } => "order_too_large",
+        };
+        Self::refused(StatusCode::BAD_REQUEST, code, &fault)
+    }
+}
+
+impl From<PlaceError> for ApiError {
+    fn from(error: PlaceError) -> Self {
+        let (status, code) = match error {
+            PlaceError::Store(error) => return error.into(),
+            PlaceError::PriceRisen { expected, total } => return Self::PriceRisen { expected, total },
+            PlaceError::NoSuchGame(_) => (StatusCode::NOT_FOUND, "game_not_found"),
+            PlaceError::OutOfStock { .. } => (StatusCode::BAD_REQUEST, "out_of_stock"),
+            PlaceError::PromoCode(_) => (StatusCode::BAD_REQUEST, "invalid_promo_code"),
+            PlaceError::InsufficientBalance { .. } => (StatusCode::BAD_REQUEST, "insufficient_balance"),
+            PlaceError::TooMuch => (StatusCode::BAD_REQUEST, "order_too_large"),
+            PlaceError::KeyReused => (StatusCode::CONFLICT, "idempotency_key_reused"),
+            PlaceError::NoSuchUser => (StatusCode::UNAUTHORIZED, "not_signed_in"),
+        };
+        Self::refused(status, code, &error)
+    }
+}
+
+impl From<TopUpError> for ApiError {
+    fn from(error: TopUpError) -> Self {
+        let (status, code) = match error {
+            TopUpError::Begin(BeginError::Store(error)) => return error.into(),
+            TopUpError::NoProvider => (StatusCode::SERVICE_UNAVAILABLE, "no_payment_provider"),
+            TopUpError::Amount { .. } => (StatusCode::BAD_REQUEST, "amount_out_of_range"),
+            TopUpError::Method => (StatusCode::BAD_REQUEST, "unknown_payment_method"),
+            TopUpError::Begin(BeginError::TooManyOpen) => (StatusCode::CONFLICT, "too_many_open_payments"),
+            TopUpError::Begin(BeginError::KeyReused) => (StatusCode::CONFLICT, "idempotency_key_reused"),
+            TopUpError::Begin(BeginError::NoSuchUser) => (StatusCode::UNAUTHORIZED, "not_signed_in"),
+            TopUpError::Provider(_) => {
+                // What the provider said is in the log; it may speak of the shop's account there.
+                return Self::refused(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "payment_provider_unavailable",
+                    &"The payment provider does not take payments at the moment, please try again",
+                );
+            }
+        };
+        Self::refused(status, code, &error)
+    }
+}
+
+impl From<WebhookError> for ApiError {
+    fn from(error: WebhookError) -> Self {
+        let (status, code) = match error {
+            WebhookError::Store(error) | WebhookError::Outside(OutsideError::Store(error)) => return error.into(),
+            WebhookError::NotSigned => (StatusCode::UNAUTHORIZED, "not_signed"),
+            WebhookError::Unreadable | WebhookError::Relay(_) => (StatusCode::BAD_REQUEST, "invalid_body"),
+            WebhookError::Outside(OutsideError::NoSuchUser) => (StatusCode::NOT_FOUND, "account_not_found"),
+            WebhookError::Outside(OutsideError::NameReused) => (StatusCode::CONFLICT, "transaction_id_reused"),
+        };
+        Self::refused(status, code, &error)
+    }
+}
+
+impl From<GoodwillError> for ApiError {
+    fn from(error: GoodwillError) -> Self {
+        let (status, code) = match error {
+            GoodwillError::Store(error) => return error.into(),
+            GoodwillError::NotFound => (StatusCode::NOT_FOUND, "transaction_not_found"),
+            GoodwillError::NotAPurchase | GoodwillError::NothingDelivered => {
+                (StatusCode::BAD_REQUEST, "not_refundable")
+            }
+            GoodwillError::AlreadyRefunded => (StatusCode::BAD_REQUEST, "already_refunded"),
+            GoodwillError::TooMuch { .. } => (StatusCode::BAD_REQUEST, "refund_exceeds_payment"),
+            GoodwillError::NotPositive => (StatusCode::BAD_REQUEST, "amount_not_positive"),
+        };
+        Self::refused(status, code, &error)
+    }
+}
+
+impl From<AdjustError> for ApiError {
+    fn from(error: AdjustError) -> Self {
+        let (status, code) = match error {
+            AdjustError::Store(error) => return error.into(),
+            AdjustError::NotFound => (StatusCode::NOT_FOUND, "account_not_found"),
+            AdjustError::Zero => (StatusCode::BAD_REQUEST, "amount_zero"),
+            AdjustError::Insufficient { .. } => (StatusCode::BAD_REQUEST, "insufficient_balance"),
+            AdjustError::TooMuch => (StatusCode::BAD_REQUEST, "amount_out_of_range"),
+            AdjustError::KeyReused => (StatusCode::CONFLICT, "idempotency_key_reused"),
+        };
+        Self::refused(status, code, &error)
+    }
+}

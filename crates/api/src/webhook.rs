@@ -1,0 +1,221 @@
+//! Signed events about orders at G2A, from relays and other suppliers: `POST /api/g2a/webhook`.
+//!
+//! G2A's buyer API sends none itself, so polling is the truth and an event only makes Lockstep look sooner: nothing that
+//! anybody sends, signed or not, ends an order. Events are taken once; those for orders that are not here yet are kept.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use chrono::Utc;
+use hmac::{Hmac, Mac as _};
+use http::HeaderMap;
+use lockstep_domain::secret::Secret;
+use lockstep_store::failpoint;
+use lockstep_store::fulfilment::events::{self, Event, Taken};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::Sha256;
+use utoipa::ToSchema;
+
+use crate::ApiState;
+use crate::error::ApiError;
+
+/// How far the sender's clock and ours may be apart, in milliseconds.
+const SKEW_MS: i64 = 5 * 60 * 1000;
+/// Longest id, order or type.
+const MAX_TEXT: usize = 200;
+/// What is acted on; other types are answered and forgotten.
+const TYPES: &[&str] = &["order.status_changed", "order.completed", "order.failed"];
+
+/// An event as it is sent. `signature`, `nonce` and `timestamp` may come as headers instead, which win.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct Sent<'a> {
+    /// The sender's id of the event; the same for every delivery of it.
+    event_id: Option<String>,
+    /// The order: ours, or G2A's id of one.
+    order_id: Option<String>,
+    /// `order.status_changed`, `order.completed` or `order.failed`.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// What it says.
+    #[serde(borrow)]
+    #[schema(value_type = Object)]
+    payload: Option<&'a RawValue>,
+    /// Hexadecimal HMAC-SHA-256 of payload, timestamp, nonce and the secret.
+    signature: Option<String>,
+    /// Anything, once.
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>)]
+    nonce: Option<&'a RawValue>,
+    /// Milliseconds since 1970.
+    #[serde(borrow)]
+    #[schema(value_type = Option<i64>)]
+    timestamp: Option<&'a RawValue>,
+}
+
+/// The answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Received {
+    success: bool,
+    message: &'static str,
+}
+
+/// Takes a signed event.
+#[utoipa::path(post, path = "/api/g2a/webhook", tag = "webhooks", request_body = Object,
+    responses((status = 200, body = Received), (status = 400, description = "A field is missing or of no use, or the time is off"),
+              (status = 401, description = "The signature does not fit")))]
+pub(crate) async fn g2a(
+    State(api): State<Arc<ApiState>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Received>, ApiError> {
+    let body = body.map_err(|_| ApiError::TooLarge)?;
+    metrics::counter!("webhook_events_total").increment(1);
+    let read = read(
+        &body,
+        &headers,
+        &api.settings.webhook_secret,
+        Utc::now().timestamp_millis(),
+    );
+    let event = read.inspect_err(|_| metrics::counter!("webhook_events_refused_total").increment(1))?;
+    if !TYPES.contains(&event.kind.as_str()) {
+        return Ok(answer("Event type is not handled"));
+    }
+    failpoint!("webhook.before");
+    let taken = api
+        .store
+        .tx("webhook.take", move |tx| {
+            let event = event.clone();
+            Box::pin(async move { events::take(tx, &event).await })
+        })
+        .await?;
+    failpoint!("webhook.after");
+    Ok(answer(match taken {
+        Taken::Applied(_) => "Webhook processed",
+        Taken::Repeated => "Event already processed",
+        Taken::Kept => "Event kept until its order is known",
+    }))
+}
+
+fn answer(message: &'static str) -> Json<Received> {
+    Json(Received { success: true, message })
+}
+
+/// The event in a request whose fields, time and signature are right.
+fn read(body: &[u8], headers: &HeaderMap, secret: &Secret, now_ms: i64) -> Result<Event, ApiError> {
+    let sent: Sent<'_> =
+        serde_json::from_slice(body).map_err(|_| ApiError::invalid("body", "it has to be a JSON object"))?;
+    let header = |names: [&str; 2]| {
+        let value = names.iter().find_map(|name| headers.get(*name))?;
+        value.to_str().ok().map(str::to_owned)
+    };
+    let signature = header(["x-g2a-signature", "signature"]).or(sent.signature);
+    let nonce = header(["x-g2a-nonce", "nonce"]).or_else(|| sent.nonce.and_then(plain));
+    let timestamp = header(["x-g2a-timestamp", "timestamp"]).or_else(|| sent.timestamp.and_then(plain));
+    let (event_id, order_ref, kind) = (
+        text("event_id", sent.event_id)?,
+        text("order_id", sent.order_id)?,
+        text("type", sent.kind)?,
+    );
+    let payload = sent
+        .payload
+        .filter(|payload| payload.get().starts_with('{'))
+        .ok_or_else(|| ApiError::invalid("payload", "it has to be an object"))?;
+    let signature = text("signature", signature)?;
+    let nonce = text("nonce", nonce)?;
+    let timestamp = text("timestamp", timestamp)?;
+    let sent_at: i64 = timestamp
+        .parse()
+        .map_err(|_| ApiError::invalid("timestamp", "it has to be milliseconds since 1970"))?;
+    if now_ms.checked_sub(sent_at).is_none_or(|skew| skew.abs() > SKEW_MS) {
+        return Err(ApiError::invalid("timestamp", "it is more than five minutes off"));
+    }
+    let rest = format!("{timestamp}{nonce}{}", secret.expose());
+    let signature = hex::decode(&signature).map_err(|_| ApiError::BadSignature)?;
+    // As the sender's program writes it, or as it was sent: whitespace between tokens is the only difference.
+    let forms = [compact(payload.get()), payload.get().to_owned()];
+    if !forms.iter().any(|form| fits(secret, form, &rest, &signature)) {
+        return Err(ApiError::BadSignature);
+    }
+    // The database keeps no NUL, and a number beyond any meaning is no event.
+    let value = serde_json::from_str::<serde_json::Value>(payload.get())
+        .ok()
+        .filter(|value| !value.to_string().contains("\\u0000"))
+        .ok_or_else(|| ApiError::invalid("payload", "it cannot be stored"))?;
+    Ok(Event {
+        event_id,
+        order_ref,
+        kind,
+        payload: value,
+    })
+}
+
+/// A field that has to be there.
+fn text(name: &'static str, value: Option<String>) -> Result<String, ApiError> {
+    value
+        .filter(|value| !value.is_empty() && value.len() <= MAX_TEXT && !value.contains('\0'))
+        .ok_or_else(|| ApiError::invalid(name, "it has to be a text of 1 to 200 bytes"))
+}
+
+/// A JSON string or number as text.
+fn plain(raw: &RawValue) -> Option<String> {
+    let raw = raw.get();
+    if raw.starts_with('"') {
+        serde_json::from_str(raw).ok()
+    } else {
+        raw.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+            .then(|| raw.to_owned())
+    }
+}
+
+/// JSON without the whitespace between its tokens; everything else as it was received.
+fn compact(json: &str) -> String {
+    let (mut out, mut in_string, mut escaped) = (String::with_capacity(json.len()), false, false);
+    for letter in json.chars() {
+        if in_string {
+            in_string = escaped || letter != '"';
+            escaped = !escaped && letter == '\\';
+        } else if letter.is_ascii_whitespace() {
+            continue;
+        } else {
+            in_string = letter == '"';
+        }
+        out.push(letter);
+    }
+    out
+}
+
+/// Compares in constant time.
+fn fits(secret: &Secret, payload: &str, rest: &str, signature: &[u8]) -> bool {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()) else {
+        return false;
+    };
+    mac.update(payload.as_bytes());
+    mac.update(rest.as_bytes());
+    mac.verify_slice(signature).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn compacting_changes_no_value(value in "\\PC{0,40}", spaces in "[ \n\t]{0,3}") {
+            let text = serde_json::to_string(&value).unwrap();
+            let spread = format!("{spaces}{{{spaces}\"a\"{spaces}:{spaces}[{text}{spaces},{spaces}1.50]{spaces}}}{spaces}");
+            let tight = compact(&spread);
+            prop_assert_eq!(&tight, &format!("{{\"a\":[{text},1.50]}}"));
+        }
+
+        #[test]
+        fn no_body_panics(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(read(&body, &HeaderMap::new(), &Secret::new("s"), 0).is_err());
+        }
+    }
+}

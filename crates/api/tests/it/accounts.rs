@@ -1,0 +1,601 @@
+//! Accounts over HTTP: each sentence of the contract about coming in, going out and what is one's own.
+
+use axum::body::Body;
+use chrono::Utc;
+use lockstep_auth::totp::{Enrolment, code_at};
+use lockstep_domain::account::Role;
+use lockstep_domain::ids::UserId;
+use lockstep_domain::secret::Secret;
+use serde_json::{Value, json};
+use sqlx::types::Uuid;
+
+use crate::client::{Client, PASSWORD};
+use crate::shop::Shop;
+
+/// What the newest letter of a kind says in one of its fields.
+async fn letter(shop: &Shop, kind: &str, field: &str) -> String {
+    let letter: Value =
+        sqlx::query_scalar("select letter from mail_outbox where kind = $1 order by created_at desc limit 1")
+            .bind(kind)
+            .fetch_one(&shop.db.sql)
+            .await
+            .unwrap();
+    letter[field].as_str().unwrap_or_else(|| panic!("{letter}")).to_owned()
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn register_answers_auth_data_and_me_the_profile() {
+    let shop = Shop::open().await;
+    let ada = Client::new(&shop);
+    let answer = ada
+        .post(
+            "/api/auth/register",
+            json!({"email": " Ada@Example.COM ", "password": PASSWORD, "firstName": "Ada", "extra": [1]}),
+        )
+        .await;
+    assert_eq!(
+        (
+            answer.status.as_u16(),
+            answer.header("cache-control"),
+            answer.header("set-cookie")
+        ),
+        (201, Some("no-store"), None)
+    );
+    let data = answer.json()["data"].take();
+    assert_eq!(keys(&data), ["expiresIn", "refreshToken", "token", "user"]);
+    let id = data["user"]["id"].clone();
+    assert_eq!(
+        data["user"],
+        json!({"id": id, "email": "ada@example.com", "nickname": "Newbie Guy", "firstName": "Ada", "lastName": null,
+               "avatar": null, "role": "USER"})
+    );
+    assert_eq!(data["expiresIn"], 604_800);
+    ada.set_token(data["token"].as_str());
+    for path in ["/api/auth/me", "/api/user/profile"] {
+        let answer = ada.get(path).await;
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        let mut me = answer.data();
+        let created = me["createdAt"].take();
+        assert!(
+            created.as_str().is_some_and(|at| at.len() == 24 && at.ends_with('Z')),
+            "{created}"
+        );
+        assert_eq!(
+            me,
+            json!({"id": id, "email": "ada@example.com", "nickname": "Newbie Guy", "firstName": "Ada", "lastName": null,
+                   "avatar": null, "balance": 0.0, "role": "USER", "emailVerified": false, "secondFactor": false,
+                   "createdAt": null,
+                   "stats": {"gamesPurchased": 0, "totalSaved": 0.0, "daysSinceRegistration": 0, "emptyFieldsCount": 2}})
+        );
+    }
+    assert_eq!(
+        ada.get("/api/user/stats").await.data(),
+        json!({"totalGames": 0, "totalSaved": 0.0, "daysSinceRegistration": 0, "totalOrders": 0, "balance": 0.0})
+    );
+    // One mailbox is one account, whatever its case.
+    let again = json!({"email": "ADA@example.com", "password": PASSWORD});
+    let answer = Client::new(&shop).post("/api/auth/register", again).await;
+    assert_eq!(answer.failure(), (409, "email_taken".to_owned()));
+    assert!(
+        answer.json()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("already exists")
+    );
+    assert_eq!(shop.db.count("users").await, 1);
+}
+
+#[tokio::test]
+async fn login_never_tells_which_part_was_wrong_and_asks_no_rule_of_an_old_password() {
+    let shop = Shop::open().await;
+    let ada = Client::new(&shop);
+    ada.register("ada@example.com").await;
+    let wrong = |email: &str, password: &str| json!({"email": email, "password": password});
+    let mut answers = Vec::new();
+    for body in [
+        wrong("ada@example.com", "Wrong-Horse-1"),
+        wrong("nobody@example.com", PASSWORD),
+        wrong("ada@example.com", "short"),
+        wrong("ada@example.com", &"x".repeat(90_000)),
+        wrong("ada@example.com", "Correct-Horse-1\u{0}"),
+        wrong("ada@example.com", "Пароль-密码"),
+    ] {
+        let answer = Client::new(&shop).post("/api/auth/login", body).await;
+        assert_eq!(answer.failure(), (401, "wrong_credentials".to_owned()));
+        let mut json = answer.json();
+        json["error"]["requestId"].take();
+        answers.push(json);
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1);
+    assert!(
+        answers[0]["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("Unauthorized")
+    );
+    // An account whose password is older than the rule gets in.
+    let hash_of_old = "$2b$04$abcdefghijklmnopqrstuu3C6u2sQjFttrT16nmXgxlk/de0mfCmu";
+    shop.db
+        .execute(&format!("update users set password_hash = '{hash_of_old}'"))
+        .await;
+    let answer = Client::new(&shop)
+        .post("/api/auth/login", wrong("ada@example.com", "old"))
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.json());
+}
+
+#[tokio::test]
+async fn a_log_out_ends_the_session_at_once_and_only_that_one() {
+    let shop = Shop::open().await;
+    let (phone, laptop) = (Client::new(&shop), Client::new(&shop));
+    let tokens = phone.register("ada@example.com").await;
+    laptop.log_in("ada@example.com").await;
+    // The old client's way: JSON announced, nothing sent.
+    let answer = phone.send("POST", "/api/auth/logout", Body::empty()).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.json(), json!({"success": true, "message": "Logged out"}));
+    assert_eq!(
+        phone.get("/api/auth/me").await.failure(),
+        (401, "not_signed_in".to_owned())
+    );
+    let refresh = json!({"refreshToken": tokens["refreshToken"]});
+    assert_eq!(phone.post("/api/auth/refresh", refresh).await.failure().0, 401);
+    assert_eq!(
+        phone.send("POST", "/api/user/logout", Body::empty()).await.failure().0,
+        401
+    );
+    assert_eq!(laptop.get("/api/auth/me").await.status, 200);
+    assert_eq!(laptop.send("POST", "/api/user/logout", Body::empty()).await.status, 200);
+    assert_eq!(laptop.get("/api/auth/me").await.failure().0, 401);
+}
+
+#[tokio::test]
+async fn a_stolen_refresh_token_ends_the_family_for_thief_and_owner() {
+    let shop = Shop::open().await;
+    let ada = Client::new(&shop);
+    let first = ada.register("ada@example.com").await;
+    let refresh = async |token: &Value| ada.post("/api/auth/refresh", json!({"refreshToken": token})).await;
+    let second = refresh(&first["refreshToken"]).await.data();
+    assert_eq!(keys(&second), ["expiresIn", "refreshToken", "token"]);
+    // Another tab, a moment later, gets the same pair.
+    assert_eq!(refresh(&first["refreshToken"]).await.data(), second);
+    let third = refresh(&second["refreshToken"]).await.data();
+    ada.set_token(third["token"].as_str());
+    assert_eq!(ada.get("/api/auth/me").await.status, 200);
+    // Two steps old: somebody else holds the chain.
+    assert_eq!(
+        refresh(&first["refreshToken"]).await.failure(),
+        (401, "not_signed_in".to_owned())
+    );
+    assert_eq!(refresh(&third["refreshToken"]).await.failure().0, 401);
+    assert_eq!(ada.get("/api/auth/me").await.failure().0, 401);
+}
+
+#[tokio::test]
+async fn a_new_role_and_a_deleted_account_count_with_the_next_request_in_every_process() {
+    let shop = Shop::open().await;
+    let other = shop.another_process().await;
+    let (here, there) = (Client::new(&shop), Client::new(&other));
+    let data = here.register("ada@example.com").await;
+    let id = UserId(data["user"]["id"].as_str().unwrap().parse().unwrap());
+    there.set_token(here.token().as_deref());
+    let caller = async |shop: &Shop, token: String| shop.cases.caller(&token).await.map(|caller| caller.role());
+    let token = here.token().unwrap();
+    for role in [Role::Admin, Role::User, Role::Admin] {
+        shop.db.execute("insert into users (email, password_hash, role) select gen_random_uuid() || '@example.com', password_hash, 'ADMIN' from users limit 1").await;
+        // By plain SQL, so that no process is told.
+        let name = role.name();
+        shop.db
+            .execute(&format!("update users set role = '{name}' where id = '{id}'"))
+            .await;
+        for process in [&shop, &other] {
+            assert_eq!(caller(process, token.clone()).await.unwrap(), role);
+        }
+        for client in [&here, &there] {
+            assert_eq!(client.get("/api/auth/me").await.data()["role"], name);
+        }
+    }
+    shop.db.execute(&format!("delete from users where id = '{id}'")).await;
+    for client in [&there, &here] {
+        assert_eq!(client.get("/api/auth/me").await.failure().0, 401);
+        assert_eq!(client.get("/api/cart").await.data()["items"], json!([]));
+        let answer = client.put("/api/user/profile", json!({"nickname": "Ghost"})).await;
+        assert_eq!(answer.failure().0, 401);
+    }
+}
+
+#[tokio::test]
+async fn a_profile_changes_field_by_field() {
+    let shop = Shop::open().await;
+    let ada = Client::new(&shop);
+    ada.register("ada@example.com").await;
+    let change = async |body: Value| ada.put("/api/user/profile", body).await.data();
+    let me = change(json!({"nickname": "Ада 🎲", "firstName": "Ada", "lastName": "Lovelace"})).await;
+    assert_eq!(
+        (&me["nickname"], &me["lastName"]),
+        (&"Ада 🎲".into(), &"Lovelace".into())
+    );
+    let me = change(json!({"lastName": null, "email": "other@example.com", "role": "ADMIN", "balance": 100})).await;
+    assert_eq!(
+        (&me["nickname"], &me["firstName"], &me["lastName"]),
+        (&"Ада 🎲".into(), &"Ada".into(), &Value::Null)
+    );
+    assert_eq!(
+        (&me["email"], &me["role"], &me["balance"]),
+        (&"ada@example.com".into(), &"USER".into(), &json!(0.0))
+    );
+    assert_eq!(change(json!({"nickname": ""})).await["nickname"], "Newbie Guy");
+    assert_eq!(ada.get("/api/auth/me").await.data()["firstName"], "Ada");
+}
+
+#[tokio::test]
+async fn a_new_password_ends_other_sessions_and_needs_the_old_one() {
+    let shop = Shop::open().await;
+    let (phone, laptop) = (Client::new(&shop), Client::new(&shop));
+    phone.register("ada@example.com").await;
+    laptop.log_in("ada@example.com").await;
+    let new = "Another-Horse-2";
+    let wrong = json!({"currentPassword": "Wrong-Horse-1", "newPassword": new});
+    assert_eq!(
+        phone.put("/api/user/password", wrong).await.failure(),
+        (400, "wrong_password".to_owned())
+    );
+    let weak = json!({"currentPassword": PASSWORD, "newPassword": "short"});
+    let refused = phone.put("/api/user/password", weak).await;
+    assert_eq!(refused.failure(), (400, "validation_failed".to_owned()));
+    assert_eq!(refused.json()["error"]["errors"][0]["path"], "newPassword");
+    assert_eq!(laptop.get("/api/auth/me").await.status, 200);
+    let right = json!({"currentPassword": PASSWORD, "newPassword": new});
+    assert_eq!(phone.put("/api/user/password", right).await.status, 200);
+    assert_eq!(phone.get("/api/auth/me").await.status, 200);
+    assert_eq!(laptop.get("/api/auth/me").await.failure().0, 401);
+    assert_eq!(letter(&shop, "password-changed", "nickname").await, "Newbie Guy");
+    let login = json!({"email": "ada@example.com", "password": new});
+    assert_eq!(laptop.post("/api/auth/login", login).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_forgotten_password_is_set_by_a_link_that_works_once() {
+    let shop = Shop::open().await;
+    let ada = Client::new(&shop);
+    ada.register("ada@example.com").await;
+    let asked = async |email: &str| ada.post("/api/auth/forgot-password", json!({"email": email})).await;
+    let (known, unknown) = (asked("Ada@example.com").await, asked("nobody@example.com").await);
+    assert_eq!((known.status.as_u16(), unknown.status.as_u16()), (200, 200));
+    assert_eq!(known.json(), unknown.json(), "whether there is an account is not told");
+    // Nothing has changed: nobody locks anybody out.
+    assert_eq!(ada.get("/api/auth/me").await.status, 200);
+    let token = letter(&shop, "reset", "token").await;
+    let reset = |token: &str, password: &str| json!({"token": token, "newPassword": password});
+    let mut forged = token.clone();
+    forged.replace_range(..1, if token.starts_with('0') { "1" } else { "0" });
+    let visitor = Client::new(&shop);
+    for (body, code) in [
+        (reset(&forged, "Another-Horse-2"), "link_not_valid"),
+        (reset("x", "Another-Horse-2"), "link_not_valid"),
+        (reset(&token, "password"), "validation_failed"),
+    ] {
+        assert_eq!(
+            visitor.post("/api/auth/reset-password", body).await.failure(),
+            (400, code.to_owned())
+        );
+    }
+    let good = reset(&token, "Another-Horse-2");
+    assert_eq!(visitor.post("/api/auth/reset-password", good.clone()).await.status, 200);
+    let again = visitor.post("/api/auth/reset-password", good).await;
+    assert_eq!(again.failure(), (400, "link_not_valid".to_owned()));
+    assert_eq!(
+        ada.get("/api/auth/me").await.failure().0,
+        401,
+        "every session has ended"
+    );
+    let login = json!({"email": "ada@example.com", "password": "Another-Horse-2"});
+    assert_eq!(visitor.post("/api/auth/login", login).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_address_is_proved_by_the_code_that_was_sent() {
+    let shop = Shop::open().await;
+    let ada = Client::new(&shop);
+    ada.register("ada@example.com").await;
+    let code = letter(&shop, "welcome", "code").await;
+    // The older client's body, signed in or not.
+    for client in [&ada, &Client::new(&shop)] {
+        let answer = client.post("/api/auth/verify-email", json!({"token": "abc"})).await;
+        assert_eq!(answer.failure(), (400, "validation_failed".to_owned()));
+        assert_eq!(answer.json()["error"]["errors"][0]["path"], "code");
+    }
+    let visitor = Client::new(&shop);
+    let stranger = visitor.post("/api/auth/verify-email", json!({"code": code})).await;
+    assert_eq!(stranger.failure(), (401, "not_signed_in".to_owned()));
+    let wrong = if code == "123456" { "654321" } else { "123456" };
+    let answer = ada.post("/api/auth/verify-email", json!({"code": wrong})).await;
+    assert_eq!(answer.failure(), (400, "wrong_code".to_owned()));
+    // A new one makes the old one worthless.
+    assert_eq!(
+        ada.send("POST", "/api/auth/send-verification-code", Body::empty())
+            .await
+            .status,
+        200
+    );
+    let newer = letter(&shop, "verification", "code").await;
+    if newer != code {
+        let answer = ada.post("/api/auth/verify-email", json!({"code": code})).await;
+        assert_eq!(answer.failure(), (400, "wrong_code".to_owned()));
+    }
+    let spaced = format!(" {} {} ", &newer[..3], &newer[3..]);
+    assert_eq!(
+        ada.post("/api/auth/verify-email", json!({"code": spaced})).await.status,
+        200
+    );
+    assert_eq!(ada.get("/api/auth/me").await.data()["emailVerified"], true);
+    let answer = ada.post("/api/auth/verify-email", json!({"code": newer})).await;
+    assert_eq!(answer.failure(), (400, "code_not_valid".to_owned()));
+    let answer = ada
+        .send("POST", "/api/auth/send-verification-code", Body::empty())
+        .await;
+    assert_eq!(answer.failure(), (409, "already_verified".to_owned()));
+}
+
+#[tokio::test]
+async fn a_code_runs_out_and_survives_five_guesses() {
+    let shop = Shop::open_with_limits(false).await;
+    let ada = Client::new(&shop);
+    ada.register("ada@example.com").await;
+    let code = letter(&shop, "welcome", "code").await;
+    let wrong = if code == "123456" { "654321" } else { "123456" };
+    for _ in 0..5 {
+        let answer = ada.post("/api/auth/verify-email", json!({"code": wrong})).await;
+        assert_eq!(answer.failure().1, "wrong_code");
+    }
+    let answer = ada.post("/api/auth/verify-email", json!({"code": code})).await;
+    assert_eq!(answer.failure(), (400, "code_not_valid".to_owned()));
+    ada.post("/api/auth/send-verification-code", json!({})).await.json();
+    let code = letter(&shop, "verification", "code").await;
+    shop.db
+        .execute(
+            "update one_time_codes set created_at = now() - interval '2 hours', expires_at = now() - interval '1 hour'",
+        )
+        .await;
+    let answer = ada.post("/api/auth/verify-email", json!({"code": code})).await;
+    assert_eq!(answer.failure(), (400, "code_not_valid".to_owned()));
+    assert_eq!(ada.get("/api/auth/me").await.data()["emailVerified"], false);
+}
+
+#[tokio::test]
+async fn a_second_factor_is_offered_confirmed_asked_for_and_removed() {
+    let shop = Shop::open().await;
+    let ada = Client::new(&shop);
+    ada.register("ada@example.com").await;
+    let offered = ada
+        .post("/api/user/second-factor", json!({"password": "Wrong-Horse-1"}))
+        .await;
+    assert_eq!(offered.failure(), (400, "wrong_password".to_owned()));
+    let offer = ada
+        .post("/api/user/second-factor", json!({"password": PASSWORD}))
+        .await
+        .data();
+    assert_eq!(keys(&offer), ["secret", "url"]);
+    let enrolment = Enrolment {
+        secret: Secret::new(offer["secret"].as_str().unwrap()),
+        url: Secret::new(offer["url"].as_str().unwrap()),
+    };
+    assert!(enrolment.url.expose().starts_with("otpauth://totp/"));
+    let code = |minutes: i64| code_at(&enrolment, Utc::now() + chrono::TimeDelta::minutes(minutes)).unwrap();
+    // Still signed in, so not a 401.
+    let answer = ada
+        .post("/api/user/second-factor/confirm", json!({"code": code(60)}))
+        .await;
+    assert_eq!(answer.failure(), (400, "second_factor_wrong".to_owned()));
+    let answer = ada
+        .post("/api/user/second-factor/confirm", json!({"code": code(0)}))
+        .await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(ada.get("/api/auth/me").await.data()["secondFactor"], true);
+    let login = |code: Option<String>| json!({"email": "ada@example.com", "password": PASSWORD, "code": code});
+    let laptop = Client::new(&shop);
+    let answer = laptop.post("/api/auth/login", login(None)).await;
+    assert_eq!(answer.failure(), (401, "second_factor_needed".to_owned()));
+    let answer = laptop.post("/api/auth/login", login(Some(code(0)))).await;
+    assert_eq!(
+        answer.failure(),
+        (401, "second_factor_wrong".to_owned()),
+        "a code works once"
+    );
+    // The next code, half a minute early: clocks differ.
+    let next = code_at(&enrolment, Utc::now() + chrono::TimeDelta::seconds(30)).unwrap();
+    assert_eq!(laptop.post("/api/auth/login", login(Some(next))).await.status, 200);
+    let remove = json!({"password": PASSWORD, "code": "000000"}).to_string();
+    let answer = ada.send("DELETE", "/api/user/second-factor", remove).await;
+    assert_eq!(answer.failure(), (400, "second_factor_wrong".to_owned()));
+}
+
+#[tokio::test]
+async fn sessions_and_log_ins_are_shown_and_ended_by_their_owner_only() {
+    let shop = Shop::open().await;
+    let (phone, laptop, bob) = (
+        Client::new(&shop),
+        Client::at(&shop, "198.51.100.9"),
+        Client::new(&shop),
+    );
+    phone.register("ada@example.com").await;
+    laptop.log_in("ada@example.com").await;
+    bob.register("bob@example.com").await;
+    let wrong = json!({"email": "ada@example.com", "password": "Wrong-Horse-1"});
+    bob.post("/api/auth/login", wrong).await.json();
+    let sessions = phone.get("/api/user/sessions").await.data();
+    let [of_laptop, of_phone] = &sessions.as_array().unwrap()[..] else {
+        panic!("{sessions}")
+    };
+    assert_eq!(
+        (&of_phone["current"], &of_laptop["current"]),
+        (&true.into(), &false.into())
+    );
+    assert_eq!(
+        (&of_laptop["address"], &of_laptop["userAgent"]),
+        (&"198.51.100.9".into(), &"Browser/1.0".into())
+    );
+    let logins = phone.get("/api/user/logins").await.data();
+    assert_eq!(logins[0]["succeeded"], false, "{logins}");
+    // Somebody else's is not ended, and nothing is told about it.
+    let path = format!("/api/user/sessions/{}", of_laptop["id"].as_str().unwrap());
+    assert_eq!(bob.delete(&path).await.status, 200);
+    assert_eq!(laptop.get("/api/auth/me").await.status, 200);
+    assert_eq!(phone.delete(&path).await.status, 200);
+    assert_eq!(laptop.get("/api/auth/me").await.failure().0, 401);
+    laptop.log_in("ada@example.com").await;
+    assert_eq!(laptop.delete("/api/user/sessions").await.data(), json!({"ended": 1}));
+    assert_eq!(phone.get("/api/auth/me").await.failure().0, 401);
+    assert_eq!(
+        (
+            laptop.get("/api/auth/me").await.status.as_u16(),
+            bob.get("/api/auth/me").await.status.as_u16()
+        ),
+        (200, 200)
+    );
+}
+
+#[tokio::test]
+async fn data_can_be_taken_along_and_the_account_deleted_while_orders_stay_without_a_name() {
+    let shop = Shop::open().await;
+    let ada = Client::new(&shop);
+    let id: Uuid = ada.register("ada@example.com").await["user"]["id"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let answer = ada.get("/api/user/export").await;
+    assert!(answer.header("content-disposition").unwrap().starts_with("attachment"));
+    let data = answer.data();
+    assert_eq!(
+        (&data["user"]["email"], data["sessions"].as_array().map(Vec::len)),
+        (&"ada@example.com".into(), Some(1))
+    );
+    let text = data.to_string();
+    assert!(
+        !text.contains("$2b$") && !text.contains("password_hash") && !text.contains("refresh_id"),
+        "{text}"
+    );
+
+    shop.db
+        .execute(&format!(
+            "insert into transactions (user_id, type, amount, status) values ('{id}', 'TOP_UP', 5, 'PENDING');
+             update transactions set status = 'COMPLETED';
+             update users set balance = (select coalesce(sum(amount), 0) from transactions where status = 'COMPLETED') where id = '{id}'"
+        ))
+        .await;
+    let leave = async |body: Value| ada.send("DELETE", "/api/user/account", body.to_string()).await;
+    assert_eq!(
+        leave(json!({"password": "Wrong-Horse-1"})).await.failure(),
+        (400, "wrong_password".to_owned())
+    );
+    assert_eq!(
+        leave(json!({"password": PASSWORD})).await.failure(),
+        (409, "has_balance".to_owned())
+    );
+    let answer = leave(json!({"password": PASSWORD, "giveUpBalance": "yes"})).await;
+    assert_eq!(answer.failure(), (400, "validation_failed".to_owned()));
+    let answer = leave(json!({"password": PASSWORD, "giveUpBalance": true})).await;
+    assert_eq!(answer.status, 200, "{}", answer.json());
+    assert_eq!(ada.get("/api/auth/me").await.failure().0, 401);
+    let (email, nickname): (String, Option<String>) = sqlx::query_as("select email, nickname from users where id = $1")
+        .bind(id)
+        .fetch_one(&shop.db.sql)
+        .await
+        .unwrap();
+    assert!(email.starts_with("deleted-") && nickname.is_none(), "{email}");
+    assert_eq!(shop.db.count("transactions").await, 1);
+    // The address is free again.
+    Client::new(&shop).register("ada@example.com").await;
+}
+
+#[tokio::test]
+async fn guessing_is_answered_with_429_and_when_to_come_again() {
+    let shop = Shop::open().await;
+    let ada = Client::at(&shop, "198.51.100.1");
+    ada.register("ada@example.com").await;
+    let attacker = Client::at(&shop, "203.0.113.66");
+    let guess = json!({"email": "ada@example.com", "password": "Wrong-Horse-1"});
+    let mut refused = None;
+    for _ in 0..40 {
+        let answer = attacker.post("/api/auth/login", guess.clone()).await;
+        if answer.status == 429 {
+            refused = Some(answer);
+            break;
+        }
+        assert_eq!(answer.failure(), (401, "wrong_credentials".to_owned()));
+    }
+    let refused = refused.expect("a limit");
+    assert_eq!(refused.failure(), (429, "rate_limited".to_owned()));
+    assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
+    // From where the owner has been before, the owner gets in.
+    ada.log_in("ada@example.com").await;
+
+    // Registering and asking for letters is limited by address too, whatever X-Forwarded-For claims.
+    let mut statuses = Vec::new();
+    for n in 0..12 {
+        let body = json!({"email": format!("n{n}@example.com"), "password": PASSWORD}).to_string();
+        let claimed = format!("198.51.100.{n}");
+        let answer = attacker
+            .send_with("POST", "/api/auth/register", body, &[("x-forwarded-for", &claimed)])
+            .await;
+        statuses.push(answer.status.as_u16());
+    }
+    assert_eq!((statuses[0], *statuses.last().unwrap()), (201, 429), "{statuses:?}");
+    for _ in 0..3 {
+        ada.post("/api/auth/forgot-password", json!({"email": "bob@example.com"}))
+            .await
+            .json();
+    }
+    let answer = ada
+        .post("/api/auth/forgot-password", json!({"email": "bob@example.com"}))
+        .await;
+    assert_eq!(answer.failure(), (429, "rate_limited".to_owned()));
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_cannot_act_for_a_visitor() {
+    let shop = Shop::open_with(lockstep_api::Settings {
+        production: true,
+        ..lockstep_api::Settings::default()
+    })
+    .await;
+    let ada = Client::new(&shop);
+    ada.register("ada@example.com").await;
+    for headers in [
+        &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")][..],
+        &[("origin", "https://evil.example"), ("host", "shop.example")],
+        &[("origin", "null")],
+        &[("origin", "http://localhost:3000")],
+    ] {
+        for (method, path) in [
+            ("POST", "/api/cart"),
+            ("DELETE", "/api/cart"),
+            ("POST", "/api/auth/login"),
+            ("POST", "/api/auth/logout"),
+            ("PUT", "/api/user/profile"),
+            ("DELETE", "/api/user/account"),
+        ] {
+            let answer = ada.send_with(method, path, Body::empty(), headers).await;
+            assert_eq!(
+                answer.failure(),
+                (403, "cross_site".to_owned()),
+                "{method} {path} {headers:?}"
+            );
+        }
+    }
+    let own = [
+        ("sec-fetch-site", "same-origin"),
+        ("origin", "https://shop.example"),
+        ("host", "shop.example"),
+    ];
+    let answer = ada
+        .send_with("PUT", "/api/user/profile", r#"{"nickname": "Ada"}"#, &own)
+        .await;
+    assert_eq!(answer.data()["nickname"], "Ada");
+}

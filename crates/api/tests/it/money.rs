@@ -1,0 +1,343 @@
+//! Topping up, the payment webhook, and what admins do about other people's money.
+
+use chrono::Utc;
+use futures::future::join_all;
+use lockstep_domain::Secret;
+use lockstep_payments::signature;
+use serde_json::{Value, json};
+use sqlx::types::Uuid;
+
+use crate::client::Client;
+use crate::orders::fund;
+use crate::shop::{Answered, NewGame, RELAY_SECRET, Shop};
+
+async fn top_up(client: &Client<'_>, amount: Value) -> Answered {
+    let body = json!({"amount": amount, "currency": "EUR", "paymentMethod": "card", "promoCode": "x"});
+    client.post("/api/payment/balance-top-up", body).await
+}
+
+/// The path of the page that the browser is sent to.
+fn page(answer: &Answered) -> String {
+    let url = answer.data()["redirectUrl"].as_str().unwrap().to_owned();
+    url.strip_prefix("http://shop.example").unwrap().to_owned()
+}
+
+async fn balance(client: &Client<'_>) -> Value {
+    client.get("/api/user/balance").await.data()["balance"].clone()
+}
+
+#[tokio::test]
+async fn a_demonstration_pays_on_the_test_page_and_is_credited_once() {
+    let shop = Shop::open().await;
+    let ada = Client::new(&shop);
+    ada.register("ada@example.org").await;
+    let answer = top_up(&ada, json!(25.5)).await;
+    let intent = answer.data();
+    assert_eq!(
+        (&intent["amount"], &intent["currency"], &intent["status"]),
+        (&json!(25.5), &json!("EUR"), &json!("pending"))
+    );
+    let (page, status) = (
+        page(&answer),
+        format!("/api/payment/top-ups/{}", intent["id"].as_str().unwrap()),
+    );
+    // Whoever has the address can pay, as with a card terminal.
+    let payer = Client::new(&shop);
+    let html = payer.get(&page).await;
+    assert!(String::from_utf8_lossy(&html.bytes).contains("25.50 EUR"));
+    assert_eq!(html.header("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(payer.send("POST", &page, "decision=maybe").await.failure().0, 400);
+    let done = join_all((0..5).map(|_| payer.send("POST", &page, "decision=pay"))).await;
+    let back = format!(
+        "http://shop.example/account/balance?topUp={}",
+        intent["id"].as_str().unwrap()
+    );
+    for answer in &done {
+        assert_eq!((answer.status.as_u16(), answer.header("location")), (303, Some(&*back)));
+    }
+    payer.send("POST", &page, "decision=decline").await;
+    assert_eq!(balance(&ada).await, json!(25.5));
+    let seen = ada.get(&status).await.data();
+    assert_eq!((&seen["status"], seen.get("redirectUrl")), (&json!("completed"), None));
+    let booking = ada.get("/api/user/transactions").await.data()[0].clone();
+    assert_eq!(
+        (&booking["type"], &booking["method"], &booking["amount"]),
+        (&json!("TOP_UP"), &json!("card"), &json!(25.5))
+    );
+    assert!(booking["transactionHash"].as_str().unwrap().starts_with("test:"));
+    assert!(String::from_utf8_lossy(&payer.get(&page).await.bytes).contains("has been decided"));
+    // Nobody else's intent, and no page that is none.
+    let bob = Client::new(&shop);
+    bob.register("bob@example.org").await;
+    assert_eq!(bob.get(&status).await.failure().0, 404);
+    assert_eq!(bob.get("/api/payment/test/test_x").await.failure().0, 404);
+    shop.db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn declining_credits_nothing() {
+    let shop = Shop::open().await;
+    let ada = Client::new(&shop);
+    ada.register("ada@example.org").await;
+    let answer = top_up(&ada, json!(10)).await;
+    ada.send("POST", &page(&answer), "decision=decline").await;
+    let status = format!("/api/payment/top-ups/{}", answer.data()["id"].as_str().unwrap());
+    assert_eq!(ada.get(&status).await.data()["status"], "failed");
+    assert_eq!(balance(&ada).await, json!(0.0));
+}
+
+#[tokio::test]
+async fn amounts_that_are_none_are_told_apart() {
+    let shop = Shop::open().await;
+    let ada = Client::new(&shop);
+    ada.register("ada@example.org").await;
+    for (amount, code) in [
+        (json!(0), "amount_out_of_range"),
+        (json!(-5), "amount_out_of_range"),
+        (json!(0.99), "amount_out_of_range"),
+        (json!(10_000.01), "amount_out_of_range"),
+        (json!(1e12), "validation_failed"),
+        (json!(10.005), "validation_failed"),
+        (json!("10"), "validation_failed"),
+        (Value::Null, "validation_failed"),
+    ] {
+        assert_eq!(
+            top_up(&ada, amount.clone()).await.failure(),
+            (400, code.to_owned()),
+            "{amount}"
+        );
+    }
+    let body = |currency: &str, method: &str| json!({"amount": 10, "currency": currency, "paymentMethod": method});
+    let answer = ada.post("/api/payment/balance-top-up", body("USD", "card")).await;
+    assert_eq!(answer.failure(), (400, "currency_not_supported".into()));
+    let answer = ada.post("/api/payment/balance-top-up", body("EUR", "cash")).await;
+    assert_eq!(answer.failure(), (400, "unknown_payment_method".into()));
+    assert_eq!(shop.db.count("top_ups").await, 0);
+}
+
+#[tokio::test]
+async fn one_key_is_one_top_up() {
+    let shop = Shop::open().await;
+    let ada = Client::new(&shop);
+    ada.register("ada@example.org").await;
+    let send = |amount: u32| {
+        let body = json!({"amount": amount}).to_string();
+        ada.send_with("POST", "/api/payment/balance-top-up", body, &[("idempotency-key", "k")])
+    };
+    let first = send(10).await.data();
+    assert_eq!(send(10).await.data(), first);
+    assert_eq!(send(11).await.failure(), (409, "idempotency_key_reused".into()));
+}
+
+/// The old store credited whoever asked, and repeated deliveries again.
+#[tokio::test]
+async fn only_signed_reports_are_believed_and_each_counts_once() {
+    let shop = Shop::open().await;
+    let ada = Client::new(&shop);
+    ada.register("ada@example.org").await;
+    let report = json!({
+        "transactionId": "t-1", "email": "Ada@Example.org", "name": "Ada", "amount": 7.5, "currency": "EUR",
+        "method": "terminal", "status": "completed", "timestamp": "2026-01-01T00:00:00Z", "hash": "x",
+    });
+    let relay = Client::new(&shop);
+    let deliver = |report: &Value, header: &'static str, secret: &str, at: i64| {
+        let body = report.to_string();
+        let signed = signature::sign(
+            body.as_bytes(),
+            &Secret::new(secret),
+            Utc::now() + chrono::TimeDelta::seconds(at),
+        );
+        let relay = &relay;
+        async move {
+            relay
+                .send_with("POST", "/api/payment/webhook", body, &[(header, &signed)])
+                .await
+        }
+    };
+    let signed = "x-payment-signature";
+    assert_eq!(
+        relay.post("/api/payment/webhook", report.clone()).await.failure(),
+        (401, "not_signed".into())
+    );
+    for (header, secret, at) in [
+        (signed, "wrong", 0),
+        (signed, RELAY_SECRET, -400),
+        (signed, RELAY_SECRET, 400),
+        ("stripe-signature", RELAY_SECRET, 0),
+        // The provider may not speak as a relay.
+        (signed, "test", 0),
+    ] {
+        assert_eq!(
+            deliver(&report, header, secret, at).await.failure().0,
+            401,
+            "{header} {secret} {at}"
+        );
+    }
+    assert_eq!(balance(&ada).await, json!(0.0));
+    let at_once = join_all((0..5).map(|_| deliver(&report, signed, RELAY_SECRET, 0))).await;
+    assert!(at_once.iter().all(|answer| answer.status == 200));
+    assert_eq!(balance(&ada).await, json!(7.5));
+    let with = |field: &str, value: Value| {
+        let mut report = report.clone();
+        report[field] = value;
+        report
+    };
+    for (report, status) in [
+        (with("amount", json!(8)), 409),
+        (with("transactionId", json!("")), 400),
+        (with("status", json!("done")), 400),
+        (json!({}), 400),
+        (json!([1]), 400),
+    ] {
+        assert_eq!(
+            deliver(&report, signed, RELAY_SECRET, 0).await.failure().0,
+            status,
+            "{report}"
+        );
+    }
+    let mut other = with("transactionId", json!("t-2"));
+    for (field, value, status) in [
+        ("amount", json!(-1), 400),
+        ("amount", json!(0), 400),
+        ("amount", json!(1.001), 400),
+        ("currency", json!("USD"), 400),
+        ("email", json!("nobody@example.org"), 404),
+    ] {
+        let good = other[field].take();
+        other[field] = value;
+        assert_eq!(
+            deliver(&other, signed, RELAY_SECRET, 0).await.failure().0,
+            status,
+            "{other}"
+        );
+        other[field] = good;
+    }
+    for status in ["pending", "processing", "failed", "cancelled"] {
+        assert_eq!(
+            deliver(&with("status", json!(status)), signed, RELAY_SECRET, 0)
+                .await
+                .status,
+            200
+        );
+    }
+    assert_eq!((balance(&ada).await, shop.db.count("users").await), (json!(7.5), 1));
+    shop.db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn the_old_stores_terminal_webhook_is_not_there() {
+    let shop = Shop::open().await;
+    let answer = Client::new(&shop)
+        .post("/api/payment/terminal-webhook", json!({}))
+        .await;
+    assert_eq!(answer.failure().0, 404);
+}
+
+#[tokio::test]
+async fn an_admin_adjusts_and_refunds_on_record_and_nobody_else_does() {
+    let shop = Shop::open().await;
+    let game = NewGame::titled("Portal");
+    shop.put(std::slice::from_ref(&game)).await;
+    let (ada, root) = (Client::new(&shop), Client::new(&shop));
+    let user = ada.register("ada@example.org").await;
+    root.register("root@example.org").await;
+    shop.db
+        .execute("update users set role = 'ADMIN' where email = 'root@example.org'")
+        .await;
+    fund(&shop, &user, "20").await;
+    let adjust = format!("/api/admin/users/{}/balance", user["user"]["id"].as_str().unwrap());
+    let wanted = json!({"amount": 5, "reason": "sorry"});
+    assert_eq!(
+        ada.put(&adjust, wanted.clone()).await.failure(),
+        (403, "forbidden".into())
+    );
+    assert_eq!(
+        root.put(&adjust, wanted).await.data(),
+        json!({"userId": user["user"]["id"], "previousBalance": 20.0, "newBalance": 25.0, "amount": 5.0, "reason": "sorry"})
+    );
+    assert_eq!(
+        root.put(&adjust, json!({"amount": -15, "reason": "mistake"}))
+            .await
+            .data()["newBalance"],
+        10.0
+    );
+    for (body, code) in [
+        (json!({"amount": 5}), "validation_failed"),
+        (json!({"amount": 5, "reason": "  "}), "validation_failed"),
+        (json!({"amount": 5.001, "reason": "x"}), "validation_failed"),
+        (json!({"amount": 0, "reason": "x"}), "amount_zero"),
+        (json!({"amount": -10.01, "reason": "x"}), "insufficient_balance"),
+    ] {
+        assert_eq!(
+            root.put(&adjust, body.clone()).await.failure(),
+            (400, code.to_owned()),
+            "{body}"
+        );
+    }
+    let nobody = format!("/api/admin/users/{}/balance", Uuid::new_v4());
+    assert_eq!(
+        root.put(&nobody, json!({"amount": 1, "reason": "x"})).await.failure().0,
+        404
+    );
+
+    let order = ada
+        .post("/api/orders", json!({"items": [{"gameId": game.id, "quantity": 1}]}))
+        .await
+        .json()["data"]
+        .take();
+    let purchase = ada.get("/api/user/transactions").await.data()[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let refund = format!("/api/admin/payments/transactions/{purchase}/refund");
+    assert_eq!(ada.post(&refund, json!({})).await.failure(), (403, "forbidden".into()));
+    assert_eq!(
+        root.post(&refund, json!({})).await.failure(),
+        (400, "not_refundable".into())
+    );
+    shop.db
+        .deliver(order["copies"][0]["id"].as_str().unwrap().parse().unwrap())
+        .await;
+    assert_eq!(
+        root.post(&refund, json!({"amount": 10.01})).await.failure(),
+        (400, "refund_exceeds_payment".into())
+    );
+    assert_eq!(
+        root.post(&refund, json!({"amount": 0})).await.failure(),
+        (400, "amount_not_positive".into())
+    );
+    let part = root.post(&refund, json!({"amount": 4, "reason": "late"})).await.data();
+    assert_eq!(
+        (&part["status"], &part["amount"], &part["currency"]),
+        (&json!("COMPLETED"), &json!(4.0), &json!("EUR"))
+    );
+    // Nothing in the body is all that is left.
+    assert_eq!(root.send("POST", &refund, "").await.data()["amount"], 6.0);
+    assert_eq!(
+        root.post(&refund, json!({})).await.failure(),
+        (400, "already_refunded".into())
+    );
+    let unknown = format!("/api/admin/payments/transactions/{}/refund", Uuid::new_v4());
+    assert_eq!(
+        root.post(&unknown, json!({})).await.failure(),
+        (404, "transaction_not_found".into())
+    );
+    assert_eq!(balance(&ada).await, json!(10.0));
+    let seen = ada
+        .get(&format!("/api/orders/{}", order["id"].as_str().unwrap()))
+        .await
+        .data();
+    assert_eq!(
+        (&seen["refunded"], &seen["copies"][0]["state"]),
+        (&json!(10.0), &json!("DELIVERED"))
+    );
+    let deeds: Vec<String> = sqlx::query_scalar("select action from audit_log order by at")
+        .fetch_all(&shop.db.sql)
+        .await
+        .unwrap();
+    assert_eq!(
+        deeds,
+        ["balance.adjust", "balance.adjust", "order.refund", "order.refund"]
+    );
+    shop.db.assert_books_balance().await;
+}

@@ -1,0 +1,436 @@
+//! Ordering over HTTP: the contract's words, one order for one click, and keys for their owner only.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use futures::StreamExt as _;
+use futures::future::join_all;
+use http::{Request, StatusCode};
+use serde_json::{Value, json};
+use sqlx::types::Uuid;
+use tower::ServiceExt as _;
+
+use crate::client::Client;
+use crate::shop::{NewGame, Shop};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Gives the account money, as a completed top-up.
+pub(crate) async fn fund(shop: &Shop, user: &Value, amount: &str) {
+    shop.db
+        .execute(&format!(
+            "update users set balance = balance + {amount} where id = '{id}';
+             insert into transactions (user_id, type, amount, status) values ('{id}', 'TOP_UP', {amount}, 'COMPLETED')",
+            id = user["user"]["id"].as_str().unwrap()
+        ))
+        .await;
+}
+
+async fn games(shop: &Shop, titles: &[&str]) -> Vec<Uuid> {
+    let games: Vec<NewGame> = titles.iter().map(|title| NewGame::titled(title)).collect();
+    shop.put(&games).await;
+    games.iter().map(|game| game.id).collect()
+}
+
+fn one(game: Uuid) -> Value {
+    json!({"items": [{"gameId": game, "quantity": 1}]})
+}
+
+/// Delivers the copy with a key that the shop's vault sealed.
+async fn deliver(shop: &Shop, copy: &str, key: &str) -> Uuid {
+    let id = shop.db.deliver(copy.parse().unwrap()).await;
+    let sealed = shop
+        .keys
+        .seal(&format!("game_keys.key_ciphertext/{id}"), key.as_bytes());
+    sqlx::query("update game_keys set key_ciphertext = $2 where id = $1")
+        .bind(id)
+        .bind(sealed)
+        .execute(&shop.db.sql)
+        .await
+        .unwrap();
+    id
+}
+
+#[tokio::test]
+async fn an_order_has_the_contracts_form_and_is_there_at_once() {
+    let shop = Shop::open().await;
+    let [portal, myst] = games(&shop, &["Portal", "Myst"]).await[..] else {
+        unreachable!()
+    };
+    let ada = Client::new(&shop);
+    let user = ada.register("ada@example.org").await;
+    fund(&shop, &user, "100").await;
+    assert_eq!(ada.get("/api/orders").await.data(), json!([]));
+    ada.post("/api/cart", json!({"gameId": portal, "quantity": 5}))
+        .await
+        .json();
+    let answer = ada
+        .post(
+            "/api/orders",
+            json!({"items": [{"gameId": portal, "quantity": 2}, {"gameId": myst, "quantity": 1}], "promoCode": "GKEYS10", "ignored": 1}),
+        )
+        .await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.json());
+    let mut json = answer.json();
+    let order = json["data"].take();
+    for (field, value) in [
+        ("status", json!("PENDING")),
+        ("subtotal", json!(30.0)),
+        ("discount", json!(3.0)),
+        ("total", json!(27.0)),
+        ("paymentMethod", json!("BALANCE")),
+        ("paymentStatus", json!("COMPLETED")),
+        ("promoCode", json!("GKEYS10")),
+        ("keys", json!([])),
+        ("userId", user["user"]["id"].clone()),
+    ] {
+        assert_eq!(order[field], value, "{field}");
+    }
+    let item = &order["items"][0];
+    assert_eq!(
+        (&item["gameId"], &item["quantity"], &item["price"]),
+        (&json!(portal), &json!(2), &json!(10.0))
+    );
+    assert_eq!(item["game"]["title"], "Portal");
+    let path = format!("/api/orders/{}", order["id"].as_str().unwrap());
+    // With the next request, everywhere.
+    assert_eq!(ada.get(&path).await.data(), order);
+    assert_eq!(ada.get("/api/orders").await.data(), json!([order]));
+    assert_eq!(ada.get("/api/user/orders").await.data(), json!([order]));
+    assert_eq!(
+        ada.get("/api/user/balance").await.data(),
+        json!({"balance": 73.0, "currency": "EUR"})
+    );
+    let bookings = ada.get("/api/user/transactions").await.data();
+    assert_eq!(
+        (&bookings[0]["type"], &bookings[0]["amount"], &bookings[0]["orderId"]),
+        (&json!("PURCHASE"), &json!(-27.0), &order["id"])
+    );
+    assert_eq!(ada.cart().await, [("Portal".to_owned(), 3)]);
+    shop.db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn bad_orders_are_told_apart_and_change_nothing() {
+    let shop = Shop::open().await;
+    let [game, sold_out, gone] = games(&shop, &["Portal", "Myst", "Doom"]).await[..] else {
+        unreachable!()
+    };
+    shop.db
+        .execute(
+            "update games set in_stock = false where title = 'Myst';
+             update games set in_stock = false, withdrawn_at = now() where title = 'Doom';
+             insert into promo_codes (code, discount, valid_from, valid_until) values ('LATE', 10, now() - interval '2 days', now() - interval '1 day');
+             insert into promo_codes (code, discount, max_uses, used_count) values ('USED', 10, 1, 1)",
+        )
+        .await;
+    let ada = Client::new(&shop);
+    let user = ada.register("ada@example.org").await;
+    fund(&shop, &user, "25").await;
+    let items = |game: Uuid, quantity: Value| json!({"items": [{"gameId": game, "quantity": quantity}]});
+    let promo = |code: &str| json!({"items": [{"gameId": game, "quantity": 1}], "promoCode": code});
+    let expecting = |total: Value| json!({"items": [{"gameId": game, "quantity": 1}], "expectedTotal": total});
+    for (body, status, code, words) in [
+        (json!({}), 400, "validation_failed", "Validation failed"),
+        (json!({"items": "x"}), 400, "validation_failed", ""),
+        (json!({"items": [game]}), 400, "validation_failed", ""),
+        (
+            json!({"items": [{"gameId": "x", "quantity": 1}]}),
+            400,
+            "validation_failed",
+            "",
+        ),
+        (json!({"items": []}), 400, "empty_order", "no items"),
+        (items(game, json!(0)), 400, "quantity_not_positive", ""),
+        (items(game, json!(-5)), 400, "quantity_not_positive", ""),
+        (items(game, json!(0.5)), 400, "validation_failed", ""),
+        (items(game, json!("2")), 400, "validation_failed", ""),
+        (items(game, json!(100)), 400, "too_many_copies", "99"),
+        (items(game, json!(i64::MAX)), 400, "too_many_copies", ""),
+        (items(game, json!(1e300)), 400, "validation_failed", ""),
+        (items(Uuid::new_v4(), json!(1)), 404, "game_not_found", "not found"),
+        (items(gone, json!(1)), 404, "game_not_found", "not found"),
+        (items(sold_out, json!(1)), 400, "out_of_stock", "out of stock"),
+        (
+            items(game, json!(3)),
+            400,
+            "insufficient_balance",
+            "Insufficient balance",
+        ),
+        (promo("NOPE"), 400, "invalid_promo_code", "Invalid promo code"),
+        (promo("LATE"), 400, "invalid_promo_code", "Invalid promo code"),
+        (promo("USED"), 400, "invalid_promo_code", "Invalid promo code"),
+        (
+            json!({"items": [{"gameId": game}], "promoCode": 7}),
+            400,
+            "validation_failed",
+            "",
+        ),
+        (expecting(json!(9.999)), 400, "validation_failed", ""),
+        (expecting(json!("9")), 400, "validation_failed", ""),
+        (expecting(json!(1e30)), 400, "validation_failed", ""),
+    ] {
+        let answer = ada.post("/api/orders", body.clone()).await;
+        assert_eq!(answer.failure(), (status, code.to_owned()), "{body}: {}", answer.json());
+        let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(words), "{body}: {message}");
+    }
+    let answer = ada.post("/api/orders", expecting(json!(9.99))).await;
+    assert_eq!(answer.failure(), (409, "price_risen".into()));
+    assert_eq!(
+        answer.json()["error"]["details"],
+        json!({"expectedTotal": 9.99, "total": 10.0})
+    );
+    assert_eq!(ada.get("/api/orders").await.data(), json!([]));
+    assert_eq!(ada.get("/api/user/balance").await.data()["balance"], 25.0);
+    for bad in ["page=0", "page=-1", "limit=0", "limit=101", "limit=x"] {
+        assert_eq!(
+            ada.get(&format!("/api/orders?{bad}")).await.failure(),
+            (400, "invalid_parameter".into()),
+            "{bad}"
+        );
+    }
+    shop.db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn nobody_orders_or_looks_without_signing_in() {
+    let shop = Shop::open().await;
+    let stranger = Client::new(&shop);
+    let id = Uuid::new_v4();
+    for (method, path) in [
+        ("POST", "/api/orders".to_owned()),
+        ("GET", "/api/orders".to_owned()),
+        ("GET", format!("/api/orders/{id}")),
+        ("GET", format!("/api/orders/{id}/events")),
+        ("GET", format!("/api/orders/{id}/keys/{id}/file")),
+        ("GET", "/api/user/orders".to_owned()),
+        ("GET", "/api/user/balance".to_owned()),
+        ("GET", "/api/user/transactions".to_owned()),
+        ("POST", "/api/payment/balance-top-up".to_owned()),
+        ("GET", format!("/api/payment/top-ups/{id}")),
+        ("PUT", format!("/api/admin/users/{id}/balance")),
+        ("POST", format!("/api/admin/payments/transactions/{id}/refund")),
+    ] {
+        let answer = stranger.send(method, &path, "{}").await;
+        assert_eq!(answer.failure().0, 401, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn another_persons_order_is_not_found_and_its_keys_stay_closed() {
+    let shop = Shop::open().await;
+    let [game] = games(&shop, &["Portal"]).await[..] else {
+        unreachable!()
+    };
+    let (ada, bob) = (Client::new(&shop), Client::new(&shop));
+    let user = ada.register("ada@example.org").await;
+    bob.register("bob@example.org").await;
+    fund(&shop, &user, "100").await;
+    let mut order = ada.post("/api/orders", one(game)).await.json();
+    let order = order["data"].take();
+    let key = deliver(&shop, order["copies"][0]["id"].as_str().unwrap(), "AAAA-BBBB").await;
+    let path = format!("/api/orders/{}", order["id"].as_str().unwrap());
+    // The owner first, so that everything is remembered.
+    let seen = ada.get(&path).await.data();
+    assert_eq!(
+        (&seen["keys"][0]["key"], &seen["keys"][0]["activated"]),
+        (&json!("AAAA-BBBB"), &json!(false))
+    );
+    assert_eq!(seen["copies"][0]["state"], "DELIVERED");
+    for (path, expected) in [
+        (path.clone(), 404),
+        (format!("{path}/events"), 404),
+        (format!("{path}/keys/{key}/file"), 404),
+        (format!("/api/orders/{}", Uuid::new_v4()), 404),
+        ("/api/orders/x".to_owned(), 400),
+    ] {
+        assert_eq!(bob.get(&path).await.failure().0, expected, "{path}");
+    }
+    assert_eq!(bob.get("/api/orders").await.data(), json!([]));
+    let file = ada.get(&format!("{path}/keys/{key}/file")).await;
+    assert_eq!(
+        (file.status, file.bytes.as_slice()),
+        (StatusCode::OK, &b"AAAA-BBBB"[..])
+    );
+    assert_eq!(
+        file.header("content-disposition"),
+        Some(&*format!("attachment; filename=\"key-{key}.txt\""))
+    );
+    assert_eq!(file.header("cache-control"), Some("no-store"));
+    // A list shows no key, and every look at one is on record.
+    let list = ada.get("/api/orders").await;
+    assert!(!String::from_utf8_lossy(&list.bytes).contains("AAAA-BBBB"));
+    let looks: Vec<String> = sqlx::query_scalar("select how from key_reveals order by at")
+        .fetch_all(&shop.db.sql)
+        .await
+        .unwrap();
+    assert_eq!(looks, ["API", "FILE"]);
+    shop.db.assert_books_balance().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_key_is_one_order_for_twenty_at_once_and_after_a_restart() {
+    let shop = Shop::open().await;
+    let [game] = games(&shop, &["Portal"]).await[..] else {
+        unreachable!()
+    };
+    let ada = Client::new(&shop);
+    let user = ada.register("ada@example.org").await;
+    fund(&shop, &user, "100").await;
+    let key = [("idempotency-key", "click-1")];
+    let order = || ada.send_with("POST", "/api/orders", one(game).to_string(), &key);
+    let answers = join_all((0..20).map(|_| order())).await;
+    let ids: std::collections::BTreeSet<String> = answers
+        .iter()
+        .map(|answer| {
+            assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.json());
+            answer.json()["data"]["id"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!((ids.len(), shop.db.count("orders").await), (1, 1));
+    assert_eq!(ada.get("/api/user/balance").await.data()["balance"], 90.0);
+    let other = json!({"items": [{"gameId": game, "quantity": 2}]}).to_string();
+    let answer = ada.send_with("POST", "/api/orders", other, &key).await;
+    assert_eq!(answer.failure(), (409, "idempotency_key_reused".into()));
+    let answer = ada
+        .send_with("POST", "/api/orders", one(game).to_string(), &[("idempotency-key", "")])
+        .await;
+    assert_eq!(answer.failure().0, 400);
+
+    let token = ada.token();
+    let Shop { db, .. } = shop;
+    let store = lockstep_store::Store::new(db.url(), &lockstep_store::Options::default()).unwrap();
+    let again = Shop::open_on(
+        db,
+        store,
+        lockstep_api::Settings::default(),
+        lockstep_cache::Config::default(),
+    )
+    .await;
+    let ada = Client::new(&again);
+    ada.set_token(token.as_deref());
+    let answer = ada.send_with("POST", "/api/orders", one(game).to_string(), &key).await;
+    assert_eq!(answer.json()["data"]["id"].as_str(), ids.first().map(String::as_str));
+    again.db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn orders_are_paged_newest_first() {
+    let shop = Shop::open().await;
+    let [game] = games(&shop, &["Portal"]).await[..] else {
+        unreachable!()
+    };
+    let ada = Client::new(&shop);
+    let user = ada.register("ada@example.org").await;
+    fund(&shop, &user, "1000").await;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.insert(0, ada.post("/api/orders", one(game)).await.json()["data"]["id"].take());
+    }
+    let listed = |orders: Value| -> Vec<Value> {
+        orders
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|order| order["id"].clone())
+            .collect()
+    };
+    assert_eq!(listed(ada.get("/api/orders?page=1&limit=50").await.data()), ids);
+    assert_eq!(listed(ada.get("/api/orders?page=2&limit=2").await.data()), ids[2..4]);
+    assert!(listed(ada.get("/api/orders?page=9&limit=100").await.data()).is_empty());
+    assert_eq!(
+        ada.get("/api/user/transactions?page=2&limit=2")
+            .await
+            .data()
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watched_order_tells_every_change_and_ends_when_it_is_over() {
+    let shop = Shop::open().await;
+    let [game] = games(&shop, &["Portal"]).await[..] else {
+        unreachable!()
+    };
+    let ada = Client::new(&shop);
+    let user = ada.register("ada@example.org").await;
+    fund(&shop, &user, "100").await;
+    let order = ada.post("/api/orders", one(game)).await.json()["data"].take();
+    let id = order["id"].as_str().unwrap();
+    let request = Request::get(format!("/api/orders/{id}/events"))
+        .header("authorization", format!("Bearer {}", ada.token().unwrap()))
+        .body(Body::empty())
+        .unwrap();
+    let response = shop.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut parts = response.into_body().into_data_stream();
+    let mut next = async || {
+        let part = tokio::time::timeout(DEADLINE, parts.next())
+            .await
+            .expect("an event in time")?;
+        let text = String::from_utf8(part.unwrap().to_vec()).unwrap();
+        assert!(text.starts_with("event: order\n"), "{text}");
+        let data = text.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
+        Some(serde_json::from_str::<Value>(data).unwrap())
+    };
+    assert_eq!(next().await.unwrap()["status"], "PENDING");
+    shop.db
+        .execute(&format!("update orders set status = 'PROCESSING' where id = '{id}'"))
+        .await;
+    assert_eq!(next().await.unwrap()["status"], "PROCESSING");
+    deliver(&shop, order["copies"][0]["id"].as_str().unwrap(), "AAAA-BBBB").await;
+    shop.db
+        .execute(&format!("update orders set status = 'COMPLETED' where id = '{id}'"))
+        .await;
+    // What happens at once may be told at once.
+    let last = loop {
+        let event = next().await.unwrap();
+        assert!(!event.to_string().contains("AAAA-BBBB"));
+        if event["status"] == "COMPLETED" {
+            break event;
+        }
+    };
+    assert_eq!(last["copies"][0]["state"], "DELIVERED");
+    assert!(next().await.is_none(), "it is over");
+}
+
+#[tokio::test]
+async fn watching_is_bounded_and_ends_when_the_shop_closes() {
+    let shop = Shop::open().await;
+    let [game] = games(&shop, &["Portal"]).await[..] else {
+        unreachable!()
+    };
+    let ada = Client::new(&shop);
+    let user = ada.register("ada@example.org").await;
+    fund(&shop, &user, "100").await;
+    let order = ada.post("/api/orders", one(game)).await.json()["data"].take();
+    let request = || {
+        Request::get(format!("/api/orders/{}/events", order["id"].as_str().unwrap()))
+            .header("authorization", format!("Bearer {}", ada.token().unwrap()))
+            .body(Body::empty())
+            .unwrap()
+    };
+    let mut open = Vec::new();
+    let refused = loop {
+        let response = shop.router.clone().oneshot(request()).await.unwrap();
+        if response.status() != StatusCode::OK {
+            break response;
+        }
+        open.push(response);
+        assert!(open.len() < 100);
+    };
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refused.headers().contains_key("retry-after"));
+    shop.cases.close();
+    for response in open {
+        let whole = axum::body::to_bytes(response.into_body(), usize::MAX);
+        tokio::time::timeout(DEADLINE, whole)
+            .await
+            .expect("the stream ends")
+            .unwrap();
+    }
+}

@@ -1,0 +1,162 @@
+//! `POST /api/g2a/webhook`: what is taken, what is refused, and that nothing is believed blindly.
+
+use axum::body::Body;
+use chrono::Utc;
+use hmac::{Hmac, Mac as _};
+use http::Request;
+use lockstep_api::Settings;
+use lockstep_domain::secret::Secret;
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::shop::Shop;
+
+const SECRET: &str = "a-relays-secret";
+
+async fn shop() -> Shop {
+    Shop::open_with(Settings {
+        webhook_secret: Secret::new(SECRET),
+        ..Settings::default()
+    })
+    .await
+}
+
+fn sign(payload: &str, timestamp: &str, nonce: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(format!("{payload}{timestamp}{nonce}{SECRET}").as_bytes());
+    hex::encode(mac.finalize().into_bytes())
+}
+
+fn now() -> String {
+    Utc::now().timestamp_millis().to_string()
+}
+
+async fn post(shop: &Shop, body: String) -> (u16, Value) {
+    let request = Request::post("/api/g2a/webhook")
+        .header("content-type", "application/json")
+        .body(Body::from(body))
+        .unwrap();
+    let answer = shop.send(request).await;
+    (
+        answer.status.as_u16(),
+        serde_json::from_slice(&answer.bytes).unwrap_or_default(),
+    )
+}
+
+fn event(id: &str, order: &str, payload: &str) -> String {
+    let at = now();
+    let signature = sign(payload, &at, "n1");
+    format!(
+        r#"{{"event_id":"{id}","order_id":"{order}","type":"order.completed","payload":{payload},"signature":"{signature}","nonce":"n1","timestamp":{at}}}"#
+    )
+}
+
+#[tokio::test]
+async fn a_signed_event_is_taken_once_and_ends_nothing() {
+    let shop = shop().await;
+    let game = shop.db.game("Portal", "portal", "10.00").await;
+    let user = shop.db.user("ada@example.org", "50.00").await;
+    let order = shop.db.order(user, game, 1).await;
+    let body = event("e1", &order.id.to_string(), r#"{"status":"failed"}"#);
+    let (status, answer) = post(&shop, body.clone()).await;
+    assert_eq!((status, &answer["success"]), (200, &json!(true)), "{answer}");
+    let (again, answer) = post(&shop, body).await;
+    assert_eq!((again, &answer["message"]), (200, &json!("Event already processed")));
+    assert_eq!(shop.db.count("webhook_events").await, 1);
+    assert_eq!(
+        shop.db.count("orders where status = 'PENDING'").await,
+        1,
+        "G2A has not said so"
+    );
+    assert_eq!(
+        shop.db
+            .count("transactions where gateway_response #>> '{g2a,payload,status}' = 'failed'")
+            .await,
+        1
+    );
+    shop.db.books_balance().await;
+}
+
+#[tokio::test]
+async fn an_unknown_order_is_kept_and_an_unknown_type_is_not() {
+    let shop = shop().await;
+    assert_eq!(post(&shop, event("e1", "80000000000001", "{}")).await.0, 200);
+    assert_eq!(shop.db.count("webhook_events where applied_at is null").await, 1);
+    let odd = event("e2", "80000000000001", "{}").replace("order.completed", "order.sung");
+    assert_eq!(post(&shop, odd).await.0, 200);
+    assert_eq!(shop.db.count("webhook_events").await, 1);
+}
+
+#[tokio::test]
+async fn the_payload_is_signed_compactly_or_as_it_was_sent_and_headers_win() {
+    let shop = shop().await;
+    let spread = "{ \"b\" : 1.50,\n \"a\" : \"x y\" }";
+    let at = now();
+    for (id, signed) in [("e1", spread), ("e2", r#"{"b":1.50,"a":"x y"}"#)] {
+        let signature = sign(signed, &at, "n");
+        let body = format!(
+            r#"{{"event_id":"{id}","order_id":"1","type":"order.failed","payload":{spread},"signature":"00"}}"#
+        );
+        let request = Request::post("/api/g2a/webhook")
+            .header("x-g2a-signature", signature)
+            .header("nonce", "n")
+            .header("x-g2a-timestamp", &at)
+            .body(Body::from(body))
+            .unwrap();
+        assert_eq!(shop.send(request).await.status, 200, "{signed}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_apart_and_changes_nothing() {
+    let shop = shop().await;
+    let good = event("e1", "1", "{}");
+    let signature = sign("{}", "x", "n1");
+    let wrong_time = {
+        let at = (Utc::now().timestamp_millis() - 301_000).to_string();
+        let signature = sign("{}", &at, "n1");
+        format!(
+            r#"{{"event_id":"e","order_id":"1","type":"order.failed","payload":{{}},"signature":"{signature}","nonce":"n1","timestamp":{at}}}"#
+        )
+    };
+    let nul = r#"{"a":"\u0000"}"#;
+    let cases: Vec<(String, u16)> = vec![
+        (String::new(), 400),
+        ("[]".into(), 400),
+        ("{".into(), 400),
+        ("{}".into(), 400),
+        (good.replace(r#""event_id":"e1","#, ""), 400),
+        (good.replace(r#""event_id":"e1""#, r#""event_id":"""#), 400),
+        (good.replace(r#""event_id":"e1""#, r#""event_id":"\u0000""#), 400),
+        (
+            good.replace(r#""event_id":"e1""#, &format!(r#""event_id":"{}""#, "e".repeat(201))),
+            400,
+        ),
+        (good.replace(r#""event_id":"e1""#, r#""event_id":7"#), 400),
+        (good.replace(r#""payload":{}"#, r#""payload":"text""#), 400),
+        (good.replace(r#""nonce":"n1","#, ""), 400),
+        (wrong_time, 400),
+        (good.replace(r#""timestamp":"#, r#""timestamp":-"#), 400),
+        (good.replace(r#""timestamp":"#, r#""timestamp":1e"#), 400),
+        (event("e1", "1", nul), 400),
+        (
+            event("e1", "1", &format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200))),
+            400,
+        ),
+        (good.replace(r#""nonce":"n1""#, r#""nonce":"n2""#), 401),
+        (good.replace(r#""payload":{}"#, r#""payload":{"a":1}"#), 401),
+        (
+            good.replace(r#""signature":""#, &format!(r#""signature":"{signature}"#)),
+            401,
+        ),
+        (good.replace(r#""signature":""#, r#""signature":"ab"#), 401),
+        (good.replace(r#""signature":""#, r#""signature":"zz"#), 401),
+    ];
+    for (body, expected) in cases {
+        let (status, answer) = post(&shop, body.clone()).await;
+        assert_eq!(status, expected, "{body}: {answer}");
+        assert_eq!(answer["success"], false, "{body}");
+        assert!(answer["error"]["code"].is_string(), "{body}");
+    }
+    assert_eq!(shop.db.count("webhook_events").await, 0);
+}

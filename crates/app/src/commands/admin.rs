@@ -1,0 +1,128 @@
+//! `lockstep admin create`: the first admin has nobody who could make them one but the operator.
+
+use std::io::{BufRead as _, IsTerminal as _};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use lockstep_auth::AuthError;
+use lockstep_domain::account::{Email, NewPassword};
+use lockstep_store::accounts::AdminMade;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+
+use crate::config::Config;
+use crate::database::{Database, Use};
+use crate::output::Output;
+use crate::serve;
+
+/// Length of a password that is made up: 24 of 58 signs are 140 bits.
+const LENGTH: usize = 24;
+/// Signs that are not taken for one another.
+const SIGNS: [&[u8]; 3] = [b"abcdefghijkmnopqrstuvwxyz", b"ABCDEFGHJKLMNPQRSTUVWXYZ", b"23456789"];
+
+/// Makes `email` an admin: a new account, or an existing one promoted, which keeps its password.
+pub(crate) async fn create(config: &Config, output: Output, email: &str) -> Result<()> {
+    let email = Email::parse(email).map_err(|error| anyhow!("{email:?} is {error}"))?;
+    let typed = if std::io::stdin().is_terminal() {
+        asked_for(&email)?
+    } else {
+        None
+    };
+    let (password, made_up) = match typed {
+        Some(password) => (password, false),
+        None => (made_up(), true),
+    };
+    let database = Database::open(config, Use::Join).await?;
+    let made = make(config, &database, &email, &password).await;
+    database.close().await;
+    let is_new = made? == AdminMade::Created;
+    let shown = (is_new && made_up).then_some(password.as_str());
+    output.result(
+        &serde_json::json!({ "email": email.as_str(), "created": is_new, "promoted": !is_new, "password": shown }),
+        || {
+            let mut words = match (is_new, shown) {
+                (true, Some(password)) => {
+                    format!("{email} is an admin now. Their password, shown this once: {password}")
+                }
+                (true, None) => format!("{email} is an admin now."),
+                (false, _) => format!("{email} had an account and is an admin now; the password is still the same."),
+            };
+            if config.production {
+                words.push_str("\nIn production an admin also needs an authenticator: log in and set one up.");
+            }
+            words
+        },
+    )
+}
+
+async fn make(config: &Config, database: &Database, email: &Email, password: &str) -> Result<AdminMade> {
+    database.migrate().await?;
+    let auth = serve::open_auth(config, &database.store)?;
+    auth.create_admin(email, password).await.map_err(|error| match error {
+        AuthError::Invalid(faults) => anyhow!(
+            "{}",
+            faults.first().map_or("the password is not good", |fault| fault.msg)
+        ),
+        AuthError::Store(error) => anyhow!(error).context("making the account"),
+        error => anyhow!(error),
+    })
+}
+
+/// A password typed twice without being shown; `None` when the person would rather have one made up.
+fn asked_for(email: &Email) -> Result<Option<String>> {
+    let first = hidden(&format!("Password for {email} (leave it empty to have one made up): "))?;
+    if first.is_empty() {
+        return Ok(None);
+    }
+    // Told before it has to be typed a second time.
+    NewPassword::parse(&first, Some(email))?;
+    if hidden("The same once more: ")? != first {
+        bail!("the two passwords are not the same");
+    }
+    Ok(Some(first))
+}
+
+/// Reads a line from the terminal without showing it.
+fn hidden(prompt: &str) -> Result<String> {
+    Output::prompt(prompt)?;
+    let stdin = std::io::stdin();
+    let shown = tcgetattr(&stdin).context("the terminal")?;
+    let mut silent = shown.clone();
+    silent.local_modes.remove(LocalModes::ECHO);
+    silent.local_modes.insert(LocalModes::ECHONL);
+    tcsetattr(&stdin, OptionalActions::Flush, &silent).context("the terminal")?;
+    let mut line = String::new();
+    let read = stdin.lock().read_line(&mut line);
+    tcsetattr(&stdin, OptionalActions::Flush, &shown).context("the terminal")?;
+    read.context("reading the password")?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// A password that passes the rule and that nobody can guess.
+fn made_up() -> String {
+    let mut random = rand::rng();
+    let all = SIGNS.concat();
+    // One of each kind, as the rule wants it, then any.
+    let mut signs: Vec<u8> = SIGNS
+        .iter()
+        .filter_map(|kind| kind.choose(&mut random).copied())
+        .collect();
+    signs.extend((signs.len()..LENGTH).filter_map(|_| all.choose(&mut random).copied()));
+    signs.shuffle(&mut random);
+    signs.into_iter().map(char::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_made_up_password_passes_the_rule_and_is_another_each_time() {
+        let email = Email::parse("ada@example.com").unwrap();
+        let passwords: std::collections::HashSet<String> = (0..200).map(|_| made_up()).collect();
+        assert_eq!(passwords.len(), 200);
+        for password in passwords {
+            assert_eq!(password.len(), LENGTH);
+            assert!(NewPassword::parse(&password, Some(&email)).is_ok(), "{password}");
+        }
+    }
+}

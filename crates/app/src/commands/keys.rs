@@ -1,0 +1,69 @@
+//! `lockstep keys rotate`: seals every stored key with the first secret of the list, so that the others can be dropped.
+
+use anyhow::{Context as _, Result};
+use lockstep_store::fulfilment::keys;
+use lockstep_store::{StoreError, Tx};
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::database::{Database, Use};
+use crate::output::Output;
+use crate::secrets::Secrets;
+
+/// Keys read at once.
+const PAGE: u32 = 500;
+
+#[derive(Debug, Default, Serialize)]
+struct Rotated {
+    sealed_anew: u64,
+    current_already: u64,
+    unreadable: u64,
+}
+
+/// Goes through all keys. Can be stopped and begun again at any time; keys that are new meanwhile are current already.
+pub(crate) async fn rotate(config: &Config, output: Output) -> Result<()> {
+    let database = Database::open(config, Use::Join).await?;
+    let secrets = Secrets::open(config)?.keys;
+    let (mut after, mut done) = (None, Rotated::default());
+    loop {
+        let page = keys::page(&database.store, after, PAGE).await.context("reading keys")?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(*last);
+        for (id, sealed) in page {
+            if secrets.is_current(&sealed) {
+                done.current_already += 1;
+                continue;
+            }
+            let Ok(plain) = secrets.open(&keys::place(id), &sealed) else {
+                done.unreadable += 1;
+                tracing::error!(key = %id, "a key cannot be opened with any secret of LOCKSTEP_KEY_SECRET");
+                continue;
+            };
+            let (anew, hash) = (
+                secrets.seal(&keys::place(id), &plain),
+                secrets.hash(keys::HASH, &[&plain]),
+            );
+            let changed = database
+                .store
+                .tx("keys.rotate", move |tx: &mut Tx| {
+                    let (sealed, anew) = (sealed.clone(), anew.clone());
+                    Box::pin(async move { Ok::<_, StoreError>(keys::reseal(tx, id, &sealed, &anew, hash).await?) })
+                })
+                .await?;
+            done.sealed_anew += u64::from(changed);
+        }
+    }
+    database.close().await;
+    let unreadable = done.unreadable;
+    output.result(&done, || {
+        format!(
+            "{} key(s) sealed anew, {} current already",
+            done.sealed_anew, done.current_already
+        )
+    })?;
+    anyhow::ensure!(
+        unreadable == 0,
+        "{unreadable} key(s) cannot be opened; is an older secret missing from LOCKSTEP_KEY_SECRET?"
+    );
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! `lockstep reconcile`: compares orders, money, keys, the spool and G2A, tells each difference with its remedy, and with
+//! `--fix` mends what is safe to mend.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use lockstep_fulfil::{Difference, Remedy, letters, reconcile};
+
+use crate::config::Config;
+use crate::database::{Database, Use};
+use crate::output::Output;
+use crate::secrets::Secrets;
+use crate::supplier::Supplier;
+
+/// Where answers with keys lie until they are recorded.
+pub(crate) fn spool_folder(config: &Config) -> PathBuf {
+    config.data_dir.join("spool")
+}
+
+/// Compares, tells, and ends with 1 when a difference is left.
+pub(crate) async fn run(config: &Config, output: Output, fix: bool) -> Result<ExitCode> {
+    let database = Database::open(config, Use::Join).await?;
+    let secrets = Secrets::open(config)?;
+    let supplier = Supplier::connect(config, &database.store).await?;
+    let letters = letters(&secrets.keys, config.fulfilment.keys_in_letters);
+    let found = reconcile(&database.store, &supplier.client, &spool_folder(config), &letters, fix).await;
+    supplier.close().await;
+    database.close().await;
+    let found = found?;
+    let left = found
+        .iter()
+        .filter(|one| !one.fixed && one.remedy != Remedy::None)
+        .count();
+    output.result(&found, || in_words(&found, left))?;
+    Ok(if left == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn in_words(found: &[Difference], left: usize) -> String {
+    let mut lines = Vec::new();
+    for one in found {
+        lines.push(format!("{} {}", if one.fixed { "fixed" } else { "     " }, one.what));
+        let about = [
+            one.order.map(|id| format!("order {id}")),
+            one.unit.map(|id| format!("copy {id}")),
+            one.g2a_order_id.as_ref().map(|id| format!("G2A's order {id}")),
+        ];
+        let about: Vec<String> = about.into_iter().flatten().collect();
+        if !about.is_empty() {
+            lines.push(format!("      {}", about.join(", ")));
+        }
+        lines.push(format!(
+            "      → {}",
+            match one.remedy {
+                Remedy::LookAgain => "`lockstep reconcile --fix` has the worker look at it at once",
+                Remedy::Settle => "`lockstep reconcile --fix` settles it",
+                Remedy::RunWorker => "start `lockstep serve` or `lockstep worker` with this data folder",
+                Remedy::Person => "a person has to look at it: G2A's account, and the order's history in the console",
+                Remedy::None => "it was dealt with; close it in the console when it is understood",
+            }
+        ));
+    }
+    lines.push(match left {
+        0 => "Everything agrees.".to_owned(),
+        1 => "One difference is left.".to_owned(),
+        many => format!("{many} differences are left."),
+    });
+    lines.join("\n")
+}

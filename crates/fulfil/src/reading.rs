@@ -1,0 +1,114 @@
+//! From G2A's answers and errors to what [`rules`](crate::rules) decides about.
+
+use std::time::Duration;
+
+use lockstep_g2a::{Code, Error, OrderDetails, OrderStatus, Outcome, Repeat};
+
+use crate::rules::{DetailsSeen, KeySeen, PaySeen};
+
+/// Why nothing can be bought at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    Funds,
+    Limit,
+    Access,
+}
+
+impl Stop {
+    pub(crate) const fn kind(self) -> &'static str {
+        match self {
+            Self::Funds => "FUNDS",
+            Self::Limit => "LIMIT",
+            Self::Access => "ACCESS",
+        }
+    }
+
+    /// Whether an error says that no order whatsoever would fare better.
+    pub(crate) fn of(error: &Error) -> Option<Self> {
+        match error {
+            Error::Refused { status, code, .. } => match code {
+                Some(Code::NotEnoughFunds) => Some(Self::Funds),
+                Some(Code::PayLimitReached) => Some(Self::Limit),
+                Some(
+                    Code::NoAuthorization
+                    | Code::WrongCredentials
+                    | Code::AddressNotAllowed
+                    | Code::NoPrivilege
+                    | Code::UserUnknown
+                    | Code::WrongUrl
+                    | Code::ContentType
+                    | Code::InvalidJson,
+                ) => Some(Self::Access),
+                Some(Code::Other(_)) | None if matches!(status, 401 | 403) => Some(Self::Access),
+                _ => None,
+            },
+            Error::NotSent {
+                reason: lockstep_g2a::NotSent::Token(lockstep_g2a::TokenFailure::Refused { .. }),
+                ..
+            } => Some(Self::Access),
+            _ => None,
+        }
+    }
+}
+
+/// True when the call has certainly done nothing and may simply be made again.
+pub(crate) fn nothing_done(error: &Error) -> bool {
+    error.outcome() == Outcome::NotSent
+        || (error.outcome() == Outcome::Refused && matches!(error.repeat(), Repeat::Safe(_)))
+}
+
+/// What G2A asks to wait.
+pub(crate) fn asked_to_wait(error: &Error) -> Option<Duration> {
+    match error.repeat() {
+        Repeat::Safe(wait) => wait,
+        Repeat::LookFirst | Repeat::Never => None,
+    }
+}
+
+pub(crate) fn pay(error: &Error) -> PaySeen {
+    if Stop::of(error).is_some() || nothing_done(error) {
+        PaySeen::NothingDone
+    } else {
+        PaySeen::Unsure
+    }
+}
+
+/// Words for an order that G2A has taken back; no source documents them.
+const TAKEN_BACK: &[&str] = &[
+    "refunded",
+    "refund",
+    "cancelled",
+    "canceled",
+    "rejected",
+    "failed",
+    "expired",
+];
+
+pub(crate) fn details(answer: &Result<OrderDetails, Error>) -> DetailsSeen {
+    match answer {
+        Ok(details) => match &details.status {
+            OrderStatus::New => DetailsSeen::Unpaid,
+            OrderStatus::Complete => DetailsSeen::Paid,
+            OrderStatus::Pending => DetailsSeen::Pending,
+            OrderStatus::Other(word) if TAKEN_BACK.contains(&word.as_str()) => DetailsSeen::TakenBack,
+            OrderStatus::Other(_) => DetailsSeen::Unclear,
+        },
+        Err(Error::Refused {
+            code: Some(Code::OrderNotFound | Code::InvalidOrderId),
+            ..
+        }) => DetailsSeen::NotFound,
+        Err(_) => DetailsSeen::Unclear,
+    }
+}
+
+/// What a refused or lost key call means, without the key itself. `None`: G2A does not know the order.
+pub(crate) fn key(error: &Error) -> Option<KeySeen> {
+    Some(match error.code() {
+        Some(Code::KeyAlreadyDownloaded) => KeySeen::Gone,
+        Some(Code::PaymentNotReady | Code::PaymentRequired | Code::OrderNotProcessed) => KeySeen::NotYet,
+        Some(Code::OrderNotFound | Code::InvalidOrderId) => return None,
+        _ if Stop::of(error).is_some() || error.outcome() == Outcome::NotSent => KeySeen::NotYet,
+        _ if error.outcome() == Outcome::Refused && matches!(error.repeat(), Repeat::Safe(_)) => KeySeen::NotYet,
+        _ => KeySeen::Unsure,
+    })
+}

@@ -1,0 +1,202 @@
+//! Compares orders, units, money, keys, the spool and G2A, and says what to do about each difference.
+//!
+//! It decides nothing by itself: what `--fix` does is to make the worker look again, which comes to its own decisions
+//! under its own fence, and to settle an order whose units have all ended.
+
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use lockstep_domain::ids::{OrderId, UnitId};
+use lockstep_domain::order::UnitState;
+use lockstep_g2a::Client;
+use lockstep_store::fulfilment::review::{self, Remembered};
+use lockstep_store::fulfilment::{Letters, incidents};
+use lockstep_store::{Store, StoreError, failpoint};
+use serde::Serialize;
+
+use crate::reading;
+use crate::rules::DetailsSeen;
+use crate::spool::Spool;
+
+/// What mends a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Remedy {
+    /// The worker looks at the unit at once. Safe.
+    LookAgain,
+    /// The order gets the end that its units have. Safe.
+    Settle,
+    /// A worker has to run on the machine that has the spool.
+    RunWorker,
+    /// A person has to decide.
+    Person,
+    /// It is dealt with as it stands; this is to be known.
+    None,
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// What is not as it should be, in words.
+    pub what: String,
+    /// The order it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderId>,
+    /// The copy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<UnitId>,
+    /// The order at G2A.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub g2a_order_id: Option<String>,
+    /// What mends it.
+    pub remedy: Remedy,
+    /// It was done.
+    pub fixed: bool,
+}
+
+impl Difference {
+    fn new(what: impl Into<String>, remedy: Remedy) -> Self {
+        Self {
+            what: what.into(),
+            order: None,
+            unit: None,
+            g2a_order_id: None,
+            remedy,
+            fixed: false,
+        }
+    }
+
+    fn about(self, remembered: &Remembered) -> Self {
+        Self {
+            order: Some(remembered.order),
+            unit: Some(remembered.unit),
+            g2a_order_id: Some(remembered.g2a_order_id.clone()),
+            ..self
+        }
+    }
+}
+
+/// Looks back so far, and at so many orders of G2A at most.
+const SINCE: TimeDelta = TimeDelta::days(90);
+const MOST: u32 = 2_000;
+
+/// Compares everything and returns every difference, mended where that is safe and asked for. Costs one call to G2A for
+/// each order there whose key is not here.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn reconcile(
+    store: &Store,
+    client: &Client,
+    spool: &Path,
+    letters: &Letters,
+    fix: bool,
+) -> Result<Vec<Difference>, StoreError> {
+    let mut found = Vec::new();
+    for broken in lockstep_store::doctor::broken_invariants(store).await? {
+        found.push(Difference::new(
+            format!("{}: {} row(s) break this", broken.name, broken.rows),
+            Remedy::Person,
+        ));
+    }
+    failpoint!("reconcile.unsettled");
+    for order in review::unsettled(store).await? {
+        let mut difference = Difference::new("every copy has ended, but the order has not", Remedy::Settle);
+        difference.order = Some(order);
+        if fix {
+            failpoint!("reconcile.settle.before");
+            difference.fixed = review::settle_now(store, order, letters).await?;
+            failpoint!("reconcile.settle.after");
+        }
+        found.push(difference);
+    }
+    for remembered in review::remembered(store, Utc::now() - SINCE, true, MOST).await? {
+        failpoint!("reconcile.details.before");
+        let answer = client.order_details(&remembered.g2a_order_id).await;
+        failpoint!("reconcile.details.after");
+        let seen = reading::details(&answer);
+        let Some(mut difference) = compare(&remembered, seen) else {
+            continue;
+        };
+        if fix && difference.remedy == Remedy::LookAgain {
+            difference.fixed = review::wake(store, remembered.unit).await?;
+            failpoint!("reconcile.woken");
+        }
+        found.push(difference);
+    }
+    match Spool::count(spool) {
+        Ok((0, 0)) => {}
+        Ok((waiting, aside)) => {
+            if waiting > 0 {
+                let what = format!("{waiting} answer(s) with keys wait in the spool {}", spool.display());
+                found.push(Difference::new(what, Remedy::RunWorker));
+            }
+            if aside > 0 {
+                let what = format!(
+                    "{aside} answer(s) without a readable key were put aside in {}/aside",
+                    spool.display()
+                );
+                found.push(Difference::new(what, Remedy::Person));
+            }
+        }
+        Err(error) => found.push(Difference::new(
+            format!("the spool cannot be read: {error}"),
+            Remedy::Person,
+        )),
+    }
+    for alarm in incidents::alarms(store).await? {
+        let what = format!(
+            "nothing can be bought since {}: {}",
+            alarm.since.format("%Y-%m-%d %H:%M UTC"),
+            alarm.detail
+        );
+        found.push(Difference::new(what, Remedy::Person));
+    }
+    for (kind, count) in incidents::open(store).await? {
+        found.push(Difference::new(
+            format!("{count} incident(s) of the kind {kind} are open"),
+            Remedy::None,
+        ));
+    }
+    Ok(found)
+}
+
+/// A unit that has not moved for so long past its time is worth a look.
+const OVERDUE: Duration = Duration::from_mins(10);
+
+fn compare(remembered: &Remembered, seen: DetailsSeen) -> Option<Difference> {
+    let is_open = remembered.is_current && !remembered.state.is_final();
+    let overdue = remembered.due_in < -i64::try_from(OVERDUE.as_secs()).unwrap_or(i64::MAX);
+    let told = |what: &str, remedy| Some(Difference::new(what, remedy).about(remembered));
+    match seen {
+        DetailsSeen::Paid if !is_open && remembered.pay_asked_at.is_none() => told(
+            "G2A says that an order is paid which nobody here asked to pay",
+            Remedy::Person,
+        ),
+        DetailsSeen::Paid if !is_open => told(
+            "paid at G2A, and given up here: its key was lost, or the money was lost",
+            Remedy::Person,
+        ),
+        DetailsSeen::Paid if matches!(remembered.state, UnitState::Ordered | UnitState::Paying) => {
+            told("paid at G2A, which is not known here yet", Remedy::LookAgain)
+        }
+        DetailsSeen::Paid if remembered.state == UnitState::Paid => {
+            told("the key can be had and was not fetched yet", Remedy::LookAgain)
+        }
+        DetailsSeen::Unpaid if matches!(remembered.state, UnitState::Paid | UnitState::Fetching) && is_open => {
+            told("paid as far as we know, unpaid as far as G2A knows", Remedy::Person)
+        }
+        DetailsSeen::TakenBack if is_open => told("G2A has taken the order back", Remedy::LookAgain),
+        DetailsSeen::NotFound if is_open && remembered.pay_asked_at.is_some() => told(
+            "G2A does not know an order that it was to be paid for",
+            Remedy::LookAgain,
+        ),
+        _ if is_open && overdue && !remembered.is_held => told(
+            "due for more than ten minutes, and nobody works on it",
+            Remedy::RunWorker,
+        ),
+        _ => None,
+    }
+}

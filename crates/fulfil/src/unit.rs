@@ -1,0 +1,586 @@
+//! One unit, as far as it goes. What is done depends on the recorded state alone, so that going on after a crash is the
+//! same as going on.
+
+use std::time::Duration;
+
+use lockstep_domain::Money;
+use lockstep_domain::order::UnitState;
+use lockstep_g2a::{Code, CreatedOrder, Error, NewOrder};
+use lockstep_store::fulfilment::incidents::{self, Incident};
+use lockstep_store::fulfilment::{self as records, Unit, keys};
+use lockstep_store::{StoreError, Tx, failpoint};
+use rust_decimal::{Decimal, RoundingStrategy};
+use tokio_util::sync::CancellationToken;
+
+use crate::reading::{self, Stop};
+use crate::rules::{self, AfterCreate, Compensation, CreateSeen, DetailsSeen, PaySeen, Paying};
+use crate::{Fulfilment, Inner};
+
+/// What a step came to.
+pub(crate) enum Flow {
+    /// The unit has moved and is still in hand.
+    On,
+    /// It waits, or is at its end, or is somebody else's.
+    Rest,
+}
+
+/// A preorder, and one that is not to be had yet, is looked at so often.
+const LOOK_AGAIN: Duration = Duration::from_hours(1);
+
+/// One transaction of a step: its name, the values it takes along (cloned for each time that it runs), and its body, in
+/// which `letters` is what letters may say.
+macro_rules! commit {
+    ($inner:expr, $name:literal, [$($value:ident),*], |$tx:ident, $letters:ident| $body:expr) => {{
+        let letters = $inner.letters.clone();
+        $(let $value = $value.to_owned();)*
+        $inner
+            .store
+            .tx($name, move |$tx: &mut Tx| {
+                let $letters = letters.clone();
+                $(let $value = $value.clone();)*
+                Box::pin(async move {
+                    let _unused = &$letters;
+                    $body
+                })
+            })
+            .await
+    }};
+}
+pub(crate) use commit;
+
+impl Fulfilment {
+    /// Takes a unit as far as it goes. A database that is away is waited for as long as the lease lasts.
+    pub(crate) async fn drive(&self, mut unit: Unit, stop: &CancellationToken) {
+        let began = tokio::time::Instant::now();
+        loop {
+            let failed = match self.step(&unit).await {
+                Ok(Flow::Rest) => return,
+                Ok(Flow::On) => None,
+                Err(StoreError::Fenced) => {
+                    tracing::debug!(unit = %unit.lease.unit, "somebody else has this unit now");
+                    return;
+                }
+                Err(error) => Some(error),
+            };
+            if let Some(error) = failed {
+                tracing::warn!(unit = %unit.lease.unit, error = &error as &dyn std::error::Error, "a step was not recorded");
+                if stop.is_cancelled() || began.elapsed() > self.0.settings.lease {
+                    return;
+                }
+                tokio::time::sleep(self.0.settings.poll).await;
+            }
+            if stop.is_cancelled() {
+                let lease = unit.lease;
+                drop(commit!(self.0, "fulfil.put_down", [], |tx, _l| {
+                    records::postpone(tx, lease, Duration::ZERO, None).await
+                }));
+                return;
+            }
+            failpoint!("drive.load");
+            match records::load(&self.0.store, unit.lease).await {
+                Ok(now) => unit = now,
+                Err(StoreError::Fenced) => return,
+                // Tried again with the next step, which is fenced.
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "a unit could not be read");
+                    if began.elapsed() > self.0.settings.lease {
+                        return;
+                    }
+                    tokio::time::sleep(self.0.settings.poll).await;
+                    // What is known of it is old; nothing may be decided by it.
+                    match self.reload(&unit, began).await {
+                        Some(now) => unit = now,
+                        None => return,
+                    }
+                }
+            }
+        }
+    }
+
+    async fn reload(&self, unit: &Unit, began: tokio::time::Instant) -> Option<Unit> {
+        while began.elapsed() < self.0.settings.lease {
+            match records::load(&self.0.store, unit.lease).await {
+                Ok(now) => return Some(now),
+                Err(StoreError::Fenced) => return None,
+                Err(_) => tokio::time::sleep(self.0.settings.poll).await,
+            }
+        }
+        None
+    }
+
+    async fn step(&self, unit: &Unit) -> Result<Flow, StoreError> {
+        match unit.state {
+            UnitState::New => self.begin(unit).await,
+            UnitState::Ordering => self.order(unit).await,
+            UnitState::Ordered => self.pay(unit).await,
+            UnitState::Paying => self.look(unit).await,
+            UnitState::Paid | UnitState::Fetching => self.fetch(unit).await,
+            UnitState::Lost => self.make_good(unit).await,
+            UnitState::Done | UnitState::Refunded => Ok(Flow::Rest),
+        }
+    }
+
+    /// `NEW`: a preorder waits, a key of our own is sold, and only then is anything bought.
+    async fn begin(&self, unit: &Unit) -> Result<Flow, StoreError> {
+        let (inner, lease) = (&self.0, unit.lease);
+        if let Some(wait) = unit.out_in {
+            self.rest(unit, wait.min(LOOK_AGAIN), None).await?;
+            return Ok(Flow::Rest);
+        }
+        if unit.cancel_asked {
+            return self.refund(unit, "cancelled").await;
+        }
+        failpoint!("begin.own.before");
+        let sold = commit!(inner, "fulfil.sell_own", [], |tx, letters| keys::sell_own(
+            tx, lease, &letters
+        )
+        .await)?;
+        failpoint!("begin.own.after");
+        if sold.is_some() {
+            metrics::counter!("fulfil_units_total", "end" => "own_stock").increment(1);
+            return Ok(Flow::Rest);
+        }
+        if unit.product.is_none() {
+            return match unit.out_for {
+                Some(since) if since < inner.settings.preorder_patience => {
+                    self.rest(unit, LOOK_AGAIN, Some("no key in stock yet")).await?;
+                    Ok(Flow::Rest)
+                }
+                _ => self.refund(unit, "not in stock").await,
+            };
+        }
+        if self.is_stopped(unit).await? {
+            return Ok(Flow::Rest);
+        }
+        failpoint!("ordering.intent.before");
+        commit!(inner, "fulfil.begin_ordering", [], |tx, _l| records::begin_ordering(
+            tx, lease
+        )
+        .await)?;
+        failpoint!("ordering.intent.after");
+        self.order(unit).await
+    }
+
+    /// `ORDERING`: creates an order at G2A. What an earlier attempt may have created is unpaid, and lapses.
+    async fn order(&self, unit: &Unit) -> Result<Flow, StoreError> {
+        let (inner, lease) = (&self.0, unit.lease);
+        let Some(product) = &unit.product else {
+            return self.refund(unit, "G2A has it no longer").await;
+        };
+        // A promo code is the shop's own gift: what counts is what the shop asked for.
+        let floor = unit
+            .list_price
+            .checked_add(inner.settings.allowed_loss)
+            .unwrap_or(unit.list_price);
+        let asked = NewOrder {
+            product_id: product.clone(),
+            currency: "EUR".into(),
+            max_price: Some(floor),
+        };
+        failpoint!("ordering.call.before");
+        let answer = inner.client.create_order(&asked).await;
+        failpoint!("ordering.call.after");
+        let (seen, created, why) = match &answer {
+            Ok(created) if created.currency != "EUR" => (
+                CreateSeen::Refused,
+                None,
+                format!("G2A wants to be paid in {}", created.currency),
+            ),
+            Ok(created) => match cents_up(created.price) {
+                Some(price) if price <= floor => (CreateSeen::Created, Some((created, price)), String::new()),
+                Some(price) => {
+                    self.correct_price(unit, created, price).await?;
+                    (
+                        CreateSeen::AboveFloor,
+                        None,
+                        format!("G2A asks {price} EUR, the shop asked {}", unit.list_price),
+                    )
+                }
+                None => (CreateSeen::Refused, None, "G2A asks a price that cannot be".into()),
+            },
+            Err(error) => {
+                if let Some(stop) = Stop::of(error) {
+                    return self.stopped(unit, stop, error).await;
+                }
+                let seen = if reading::nothing_done(error) {
+                    CreateSeen::NothingDone
+                } else if error.outcome() == lockstep_g2a::Outcome::Refused {
+                    self.why_refused(unit, product, floor).await?
+                } else {
+                    CreateSeen::Unsure
+                };
+                (seen, None, error.to_string())
+            }
+        };
+        let is_patient = unit
+            .out_for
+            .is_some_and(|since| since < inner.settings.preorder_patience);
+        let tries = if seen == CreateSeen::Unsure {
+            inner.settings.unsure_tries
+        } else {
+            inner.settings.refused_tries
+        };
+        match rules::after_create(seen, unit.attempts + 1 < tries, is_patient) {
+            AfterCreate::Record => {
+                let Some((created, price)) = created else {
+                    return Ok(Flow::Rest);
+                };
+                self.record_order(unit, created, price).await
+            }
+            AfterCreate::AskAgain => {
+                let wait = answer.as_ref().err().and_then(reading::asked_to_wait);
+                let failed = (seen == CreateSeen::Unsure).then_some(why.as_str());
+                self.rest(unit, wait.unwrap_or_else(|| self.backoff(unit.attempts)), failed)
+                    .await?;
+                Ok(Flow::Rest)
+            }
+            AfterCreate::Anew => {
+                let wait = if is_patient {
+                    LOOK_AGAIN
+                } else {
+                    self.backoff(unit.attempts)
+                };
+                failpoint!("ordering.anew.before");
+                commit!(inner, "fulfil.give_up", [why], |tx, _l| records::give_up(
+                    tx, lease, wait, &why
+                )
+                .await)?;
+                failpoint!("ordering.anew.after");
+                Ok(Flow::Rest)
+            }
+            AfterCreate::Refund => self.refund(unit, &why).await,
+        }
+    }
+
+    /// `ORDERED`, or `NEW` again when G2A has given the same id to another order.
+    async fn record_order(&self, unit: &Unit, created: &CreatedOrder, price: Money) -> Result<Flow, StoreError> {
+        let lease = unit.lease;
+        let id = created.order_id.clone();
+        failpoint!("ordered.before");
+        let recorded = commit!(self.0, "fulfil.ordered", [id], |tx, _l| records::ordered(
+            tx, lease, &id, price
+        )
+        .await);
+        failpoint!("ordered.after");
+        match recorded {
+            Ok(()) => Ok(Flow::On),
+            Err(error)
+                if matches!(
+                    error.constraint(),
+                    Some("g2a_orders_pkey" | "order_units_g2a_order_id_key" | "orders_external_order_id_key")
+                ) =>
+            {
+                let wait = Duration::from_millis(1_500);
+                let why = "G2A gave the same id to two orders";
+                commit!(self.0, "fulfil.give_up", [why], |tx, _l| records::give_up(
+                    tx, lease, wait, &why
+                )
+                .await)?;
+                Ok(Flow::Rest)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `ORDERED`: pays, in time.
+    async fn pay(&self, unit: &Unit) -> Result<Flow, StoreError> {
+        let (inner, lease) = (&self.0, unit.lease);
+        let Some(id) = unit.g2a_order_id.clone() else {
+            return Ok(Flow::Rest);
+        };
+        if unit.cancel_asked {
+            return self.refund(unit, "cancelled").await;
+        }
+        // Not in the last minute of the reservation: the payment would arrive when it is over.
+        let in_time = inner
+            .settings
+            .reservation
+            .saturating_sub(inner.settings.request_lifetime);
+        if unit.ordered_for.is_some_and(|age| age >= in_time) {
+            let why = "the reservation at G2A is over";
+            failpoint!("ordered.lapse.before");
+            commit!(inner, "fulfil.give_up", [why], |tx, _l| records::give_up(
+                tx,
+                lease,
+                Duration::ZERO,
+                &why
+            )
+            .await)?;
+            failpoint!("ordered.lapse.after");
+            return Ok(Flow::Rest);
+        }
+        if self.is_stopped(unit).await? {
+            return Ok(Flow::Rest);
+        }
+        failpoint!("paying.intent.before");
+        commit!(inner, "fulfil.begin_paying", [], |tx, _l| records::begin_paying(
+            tx, lease
+        )
+        .await)?;
+        failpoint!("paying.intent.after");
+        self.put_payment(unit, &id).await
+    }
+
+    /// The payment itself. Its intent is recorded, and no other can be under way.
+    async fn put_payment(&self, unit: &Unit, id: &str) -> Result<Flow, StoreError> {
+        let (inner, lease) = (&self.0, unit.lease);
+        failpoint!("paying.call.before");
+        let answer = inner.client.pay(id).await;
+        failpoint!("paying.call.after");
+        let (seen, transaction) = match &answer {
+            Ok(payment) if payment.accepted => (PaySeen::Accepted, payment.transaction_id.clone()),
+            Ok(_) => (PaySeen::Unsure, None),
+            Err(error) => (reading::pay(error), None),
+        };
+        match rules::after_pay(seen) {
+            Paying::Paid => {
+                failpoint!("paid.before");
+                commit!(inner, "fulfil.paid", [transaction], |tx, _l| records::paid(
+                    tx,
+                    lease,
+                    transaction.as_deref()
+                )
+                .await)?;
+                failpoint!("paid.after");
+                metrics::counter!("fulfil_payments_total").increment(1);
+                Ok(Flow::On)
+            }
+            Paying::NotPaid => {
+                let Err(error) = &answer else { return Ok(Flow::Rest) };
+                let stop = Stop::of(error);
+                if let Some(stop) = stop {
+                    incidents::raise_alarm(
+                        &inner.store,
+                        stop.kind(),
+                        &error.to_string(),
+                        inner.settings.alarm_retry,
+                    )
+                    .await?;
+                }
+                let wait = match stop {
+                    Some(_) => inner.settings.alarm_retry,
+                    None => reading::asked_to_wait(error).unwrap_or_else(|| self.backoff(unit.attempts)),
+                };
+                let why = error.to_string();
+                failpoint!("not_paid.before");
+                commit!(inner, "fulfil.not_paid", [why], |tx, _l| records::not_paid(
+                    tx, lease, wait, &why
+                )
+                .await)?;
+                failpoint!("not_paid.after");
+                Ok(Flow::Rest)
+            }
+            Paying::Look | Paying::PayAgain | Paying::GiveUp => {
+                let why = answer
+                    .as_ref()
+                    .err()
+                    .map_or_else(|| "G2A says neither yes nor no".to_owned(), Error::to_string);
+                if answer.as_ref().err().and_then(Error::code) == Some(&Code::PaymentTooLate) {
+                    let wait = inner.settings.request_lifetime;
+                    failpoint!("too_late.before");
+                    commit!(inner, "fulfil.too_late", [why], |tx, _l| records::too_late(
+                        tx, lease, wait, &why
+                    )
+                    .await)?;
+                    failpoint!("too_late.after");
+                    return Ok(Flow::Rest);
+                }
+                self.rest(unit, self.backoff(0), Some(&why)).await?;
+                Ok(Flow::Rest)
+            }
+        }
+    }
+
+    /// `PAYING` with an unknown outcome: asks G2A what it knows before anything else.
+    async fn look(&self, unit: &Unit) -> Result<Flow, StoreError> {
+        let (inner, lease) = (&self.0, unit.lease);
+        let Some(id) = unit.g2a_order_id.clone() else {
+            return Ok(Flow::Rest);
+        };
+        failpoint!("look.call.before");
+        let answer = inner.client.order_details(&id).await;
+        failpoint!("look.call.after");
+        let seen = reading::details(&answer);
+        let lifetime = inner.settings.request_lifetime;
+        let nothing_under_way = unit.paying_for.is_some_and(|age| age >= lifetime);
+        let reservation_over = unit
+            .ordered_for
+            .is_some_and(|age| age >= inner.settings.reservation.saturating_add(lifetime));
+        match rules::after_details(seen, nothing_under_way, reservation_over) {
+            Paying::Paid => {
+                failpoint!("look.paid.before");
+                commit!(inner, "fulfil.paid", [], |tx, _l| records::paid(tx, lease, None).await)?;
+                failpoint!("look.paid.after");
+                Ok(Flow::On)
+            }
+            Paying::PayAgain => {
+                failpoint!("paying.again.before");
+                commit!(inner, "fulfil.pay_again", [], |tx, _l| records::pay_again(tx, lease)
+                    .await)?;
+                failpoint!("paying.again.after");
+                self.put_payment(unit, &id).await
+            }
+            Paying::GiveUp => {
+                let why = "G2A never took the money and no longer can";
+                failpoint!("look.give_up.before");
+                commit!(inner, "fulfil.give_up", [why, id], |tx, _l| {
+                    if seen == DetailsSeen::TakenBack {
+                        let incident =
+                            Incident::new("SUPPLIER_CANCELLED", "G2A cancelled an order while it was being paid");
+                        incidents::add(tx, &incident.of(lease.unit).order(&id)).await?;
+                    }
+                    records::give_up(tx, lease, Duration::ZERO, &why).await
+                })?;
+                failpoint!("look.give_up.after");
+                Ok(Flow::Rest)
+            }
+            Paying::Look | Paying::NotPaid => {
+                let why = match &answer {
+                    Ok(details) => format!("G2A calls the order {:?} while it is being paid", details.status),
+                    Err(error) => error.to_string(),
+                };
+                // Soon after the time when it can be decided, not later.
+                let left = unit.paying_for.map_or(lifetime, |age| lifetime.saturating_sub(age));
+                let mut wait = self.backoff(unit.attempts.min(4));
+                if !left.is_zero() {
+                    wait = wait.min(left + Duration::from_millis(10));
+                }
+                self.rest(unit, wait, Some(&why)).await?;
+                Ok(Flow::Rest)
+            }
+        }
+    }
+
+    /// `LOST`: nobody has turned up with the key.
+    async fn make_good(&self, unit: &Unit) -> Result<Flow, StoreError> {
+        let (inner, lease) = (&self.0, unit.lease);
+        match rules::after_loss(unit.replacements < inner.settings.replacements, unit.cancel_asked) {
+            Compensation::Replace => {
+                failpoint!("lost.replace.before");
+                commit!(inner, "fulfil.bought_again", [], |tx, _l| records::bought_again(
+                    tx, lease
+                )
+                .await)?;
+                failpoint!("lost.replace.after");
+                Ok(Flow::On)
+            }
+            Compensation::Refund => self.refund(unit, "its key was lost at the supplier").await,
+        }
+    }
+
+    /// The money back, to the cent.
+    async fn refund(&self, unit: &Unit, why: &str) -> Result<Flow, StoreError> {
+        let lease = unit.lease;
+        failpoint!("refund.before");
+        commit!(self.0, "fulfil.refund", [why], |tx, letters| records::refund(
+            tx, lease, &why, &letters
+        )
+        .await)?;
+        failpoint!("refund.after");
+        tracing::info!(unit = %lease.unit, order = %unit.order, "refunded a copy: {why}");
+        metrics::counter!("fulfil_units_total", "end" => "refunded").increment(1);
+        Ok(Flow::Rest)
+    }
+
+    /// Stays where it is for a while.
+    pub(crate) async fn rest(&self, unit: &Unit, wait: Duration, failed: Option<&str>) -> Result<(), StoreError> {
+        let (lease, failed) = (unit.lease, failed.map(str::to_owned));
+        failpoint!("rest.before");
+        commit!(self.0, "fulfil.postpone", [failed], |tx, _l| records::postpone(
+            tx,
+            lease,
+            wait,
+            failed.as_deref()
+        )
+        .await)?;
+        failpoint!("rest.after");
+        Ok(())
+    }
+
+    /// Waits while nothing can be bought at all.
+    async fn is_stopped(&self, unit: &Unit) -> Result<bool, StoreError> {
+        failpoint!("alarm.look");
+        let Some(wait) = incidents::buying_stops_for(&self.0.store).await? else {
+            return Ok(false);
+        };
+        self.rest(unit, wait + Duration::from_millis(10), None).await?;
+        Ok(true)
+    }
+
+    /// Raises the alarm, and the unit waits where it is.
+    pub(crate) async fn stopped(&self, unit: &Unit, stop: Stop, error: &Error) -> Result<Flow, StoreError> {
+        let (inner, retry) = (&self.0, self.0.settings.alarm_retry);
+        failpoint!("alarm.raise.before");
+        incidents::raise_alarm(&inner.store, stop.kind(), &error.to_string(), retry).await?;
+        failpoint!("alarm.raise.after");
+        self.rest(unit, retry, None).await?;
+        Ok(Flow::Rest)
+    }
+
+    /// Asks for the product itself why an order for it was refused: no source lists the codes.
+    async fn why_refused(&self, unit: &Unit, product: &str, floor: Money) -> Result<CreateSeen, StoreError> {
+        let (inner, game) = (&self.0, unit.game);
+        failpoint!("refused.look.before");
+        let listed = inner.client.product(product).await;
+        failpoint!("refused.look.after");
+        Ok(match listed {
+            Ok(found) if found.as_ref().is_none_or(|found| found.qty == Some(0)) => {
+                commit!(inner, "fulfil.sold_out", [], |tx, _l| records::sold_out(tx, game).await)?;
+                failpoint!("refused.sold_out");
+                CreateSeen::SoldOut
+            }
+            Ok(Some(found)) if found.min_price.is_some_and(|price| price > floor.decimal()) => {
+                if let Some(list) = inner
+                    .settings
+                    .pricing
+                    .list_price(found.min_price, found.retail_min_price)
+                {
+                    let price = list.price;
+                    commit!(inner, "fulfil.asked_price", [], |tx, _l| records::asked_price(
+                        tx, game, price
+                    )
+                    .await)?;
+                    failpoint!("refused.dearer");
+                }
+                CreateSeen::AboveFloor
+            }
+            Ok(_) | Err(_) => CreateSeen::Refused,
+        })
+    }
+
+    /// The shop asks from now on what this order would have needed.
+    async fn correct_price(&self, unit: &Unit, created: &CreatedOrder, asked: Money) -> Result<(), StoreError> {
+        let (inner, lease, game) = (&self.0, unit.lease, unit.game);
+        let list = inner.settings.pricing.marked_up(asked.decimal());
+        let detail = format!(
+            "G2A asked {asked} EUR for what the shop had sold for {}",
+            unit.list_price
+        );
+        let incident = Incident::new("ABOVE_PRICE", detail)
+            .of(lease.unit)
+            .order(&created.order_id);
+        failpoint!("above.before");
+        commit!(inner, "fulfil.above_price", [incident], |tx, _l| {
+            if let Some(list) = list {
+                records::asked_price(tx, game, list).await?;
+            }
+            incidents::add(tx, &incident).await
+        })?;
+        failpoint!("above.after");
+        Ok(())
+    }
+}
+
+/// An amount in whole cents, rounded up: a price is never taken for less than it is.
+fn cents_up(price: Decimal) -> Option<Money> {
+    Money::new(price.round_dp_with_strategy(2, RoundingStrategy::AwayFromZero))
+        .ok()
+        .filter(|price| *price >= Money::ZERO)
+}
+
+impl Inner {
+    /// What a key is looked for by.
+    pub(crate) fn hashes(&self, key: &str) -> Vec<[u8; 32]> {
+        self.keys.hashes(keys::HASH, &[key.as_bytes()]).collect()
+    }
+}

@@ -1,0 +1,253 @@
+//! Zombies, late keys, events from outside, and the reconciler.
+
+use std::time::Duration;
+
+use lockstep_domain::ids::KeyId;
+use lockstep_fulfil::{Remedy, Spool, letters, reconcile};
+use lockstep_store::fulfilment::events::{self, Event, Taken};
+use lockstep_store::fulfilment::keys::{self as stored, Arrived, Recorded};
+use lockstep_store::fulfilment::{self as records, Letters};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::{Shop, eur, keys, unit_id};
+
+fn arrived(shop_unit: lockstep_domain::ids::UnitId, g2a_order_id: &str, text: &str) -> Arrived {
+    let id = KeyId(Uuid::now_v7());
+    Arrived {
+        id,
+        unit: shop_unit,
+        g2a_order_id: g2a_order_id.to_owned(),
+        sealed: keys().seal(&stored::place(id), text.as_bytes()),
+        hashes: keys().hashes(stored::HASH, &[text.as_bytes()]).collect(),
+        is_file: false,
+    }
+}
+
+async fn record(shop: &Shop, key: &Arrived) -> Recorded {
+    let key = key.clone();
+    shop.db
+        .store
+        .tx("test", move |tx| {
+            let key = key.clone();
+            Box::pin(async move { stored::record(tx, &key, &Letters::default()).await })
+        })
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn an_overtaken_worker_decides_nothing_but_its_key_is_kept() {
+    let shop = Shop::open().await;
+    let order = shop.order(1).await;
+    let unit = unit_id(&order, 0);
+    let old = records::claim(&shop.db.store, Uuid::new_v4(), 1, Duration::from_secs(60))
+        .await
+        .unwrap()
+        .remove(0);
+    shop.execute("update order_units set not_before = now()").await;
+    let new = records::claim(&shop.db.store, Uuid::new_v4(), 1, Duration::from_secs(60))
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!(new.lease.epoch, old.lease.epoch + 1);
+    let lease = old.lease;
+    let refused = shop
+        .db
+        .store
+        .tx("test", move |tx| {
+            Box::pin(async move { records::begin_ordering(tx, lease).await })
+        })
+        .await;
+    assert!(
+        matches!(refused, Err(lockstep_store::StoreError::Fenced)),
+        "{refused:?}"
+    );
+
+    // The new one loses the key and refunds; the zombie's late key is not thrown away.
+    shop.execute("update order_units set state = 'ORDERING'; update order_units set state = 'ORDERED', g2a_order_id = '80', g2a_price = 10;
+                  update order_units set state = 'PAYING'; update order_units set state = 'PAID';
+                  update order_units set state = 'FETCHING'; update orders set status = 'PROCESSING'").await;
+    let lease = new.lease;
+    shop.db
+        .store
+        .tx("test", move |tx| {
+            Box::pin(async move {
+                records::lost(tx, lease, Duration::ZERO, "gone").await?;
+                records::refund(tx, lease, "lost", &Letters::default()).await
+            })
+        })
+        .await
+        .unwrap();
+    let late = arrived(unit, "80", "AAAA-BBBB");
+    assert_eq!(record(&shop, &late).await, Recorded::Stock);
+    assert_eq!(record(&shop, &late).await, Recorded::Known, "twice is once");
+    assert_eq!(shop.incidents().await, ["KEY_LATE"]);
+    shop.db.books_balance().await;
+    // And it is sold to the next.
+    let next = shop.order(1).await;
+    shop.settle(&shop.worker()).await;
+    assert_eq!(shop.status(&next).await, "COMPLETED");
+    assert!(shop.g2a.ledger().orders.is_empty());
+    shop.db.books_balance().await;
+}
+
+#[tokio::test]
+async fn a_late_key_of_a_lost_unit_makes_it_good() {
+    let shop = Shop::open().await;
+    let order = shop.order(1).await;
+    shop.execute("update order_units set state = 'ORDERING'; update order_units set state = 'ORDERED', g2a_order_id = '80', g2a_price = 10;
+                  update order_units set state = 'PAYING'; update order_units set state = 'PAID';
+                  update order_units set state = 'FETCHING'; update order_units set state = 'LOST'; update orders set status = 'PROCESSING'").await;
+    assert!(matches!(
+        record(&shop, &arrived(unit_id(&order, 0), "80", "AAAA")).await,
+        Recorded::Delivered(Some(_))
+    ));
+    assert_eq!(shop.status(&order).await, "COMPLETED");
+    shop.db.books_balance().await;
+}
+
+#[tokio::test]
+async fn a_key_that_g2a_sells_twice_is_not_shown_to_two_people() {
+    let shop = Shop::open().await;
+    let order = shop.order(2).await;
+    shop.execute("update orders set status = 'PROCESSING'; update order_units set state = 'ORDERING';
+                  update order_units set state = 'ORDERED', g2a_order_id = position::text, g2a_price = 10;
+                  update order_units set state = 'PAYING'; update order_units set state = 'PAID'; update order_units set state = 'FETCHING'").await;
+    assert_eq!(
+        record(&shop, &arrived(unit_id(&order, 0), "1", "SAME")).await,
+        Recorded::Delivered(None)
+    );
+    assert_eq!(
+        record(&shop, &arrived(unit_id(&order, 1), "2", "SAME")).await,
+        Recorded::Twice
+    );
+    assert_eq!(shop.incidents().await, ["KEY_TWICE"]);
+    shop.db.books_balance().await;
+}
+
+#[tokio::test]
+async fn an_answer_left_in_the_spool_is_recorded_before_anything_is_asked_again() {
+    let shop = Shop::open().await;
+    let order = shop.order(1).await;
+    // A worker that died between reading the key and recording it.
+    let (spool, _) = Spool::open(&shop.folder.path().join("spool"), keys()).unwrap();
+    let worker = spool.worker();
+    let unit = records::claim(&shop.db.store, worker, 1, Duration::from_secs(600))
+        .await
+        .unwrap()
+        .remove(0);
+    shop.execute("update orders set status = 'PROCESSING'; update order_units set state = 'ORDERING';
+                  update order_units set state = 'ORDERED', g2a_order_id = '80', g2a_price = 10; update order_units set state = 'PAYING';
+                  update order_units set state = 'PAID'; update order_units set state = 'FETCHING'").await;
+    spool
+        .put(unit.lease.unit, "80", br#"{"key":"AAAA-BBBB","isFile":false}"#, true)
+        .unwrap();
+    drop(spool);
+    let next = shop.worker();
+    next.recover().await;
+    assert_eq!(shop.status(&order).await, "COMPLETED");
+    assert_eq!(shop.key_texts().await, ["AAAA-BBBB"]);
+    assert_eq!(shop.g2a.request_counts().total, 0, "G2A was not asked");
+    shop.db.books_balance().await;
+}
+
+fn event(id: &str, order_ref: &str) -> Event {
+    Event {
+        event_id: id.into(),
+        order_ref: order_ref.into(),
+        kind: "order.completed".into(),
+        payload: json!({"status": "completed"}),
+    }
+}
+
+async fn take(shop: &Shop, event: Event) -> Taken {
+    shop.db
+        .store
+        .tx("test", move |tx| {
+            let event = event.clone();
+            Box::pin(async move { events::take(tx, &event).await })
+        })
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn an_event_wakes_its_order_once_and_decides_nothing() {
+    let mut shop = Shop::open().await;
+    shop.settings.backoff = (Duration::from_mins(10), Duration::from_mins(10));
+    shop.g2a.change_knobs(|knobs| knobs.key_delay_seconds = 3_600);
+    let order = shop.order(1).await;
+    let worker = shop.worker();
+    worker.work_off().await.unwrap();
+    assert_eq!(shop.states().await, ["PAID"]);
+    assert_eq!(worker.work_off().await.unwrap(), 0, "it rests");
+    let of = lockstep_domain::ids::OrderId(order.id);
+    // It says "failed"; G2A says otherwise, and G2A is believed.
+    let mut said = event("e1", &order.id.to_string());
+    said.kind = "order.failed".into();
+    said.payload = json!({"status": "failed"});
+    assert_eq!(take(&shop, said.clone()).await, Taken::Applied(of));
+    assert_eq!(take(&shop, said).await, Taken::Repeated);
+    shop.g2a.advance_clock(3_600);
+    shop.settle(&worker).await;
+    assert_eq!(shop.status(&order).await, "COMPLETED");
+    let heard: serde_json::Value =
+        sqlx::query_scalar("select gateway_response from transactions where type = 'PURCHASE'")
+            .fetch_one(&shop.db.sql)
+            .await
+            .unwrap();
+    assert_eq!(heard["g2a"]["event"], "e1");
+    shop.check_books().await;
+}
+
+#[tokio::test]
+async fn an_event_for_an_order_that_is_not_there_yet_is_applied_when_it_is() {
+    let shop = Shop::open().await;
+    let order = shop.order(1).await;
+    assert_eq!(take(&shop, event("e1", "80")).await, Taken::Kept);
+    assert!(!events::has_kept(&shop.db.store).await.unwrap());
+    shop.execute("update order_units set state = 'ORDERING'; update order_units set state = 'ORDERED', g2a_order_id = '80', g2a_price = 10").await;
+    assert!(events::has_kept(&shop.db.store).await.unwrap());
+    assert_eq!(events::apply_kept(&shop.db.store).await.unwrap(), 1);
+    let applied: Uuid = sqlx::query_scalar("select order_id from webhook_events")
+        .fetch_one(&shop.db.sql)
+        .await
+        .unwrap();
+    assert_eq!(applied, order.id);
+}
+
+#[tokio::test]
+async fn the_reconciler_finds_a_payment_that_we_do_not_know_of_and_has_it_looked_at() {
+    let mut shop = Shop::open().await;
+    shop.settings.backoff = (Duration::from_mins(10), Duration::from_mins(10));
+    shop.settings.request_lifetime = Duration::from_mins(5);
+    shop.g2a.add_fault(lockstep_g2a_sandbox::FaultRule::once(
+        lockstep_g2a_sandbox::CallMatch::Pay,
+        lockstep_g2a_sandbox::Fault::DropAfter,
+    ));
+    let order = shop.order(1).await;
+    let worker = shop.worker();
+    worker.work_off().await.unwrap();
+    assert_eq!(shop.states().await, ["PAYING"]);
+    let spool = shop.folder.path().join("spool");
+    let (client, letters) = (shop.client(), letters(&keys(), false));
+    let found = reconcile(&shop.db.store, &client, &spool, &letters, false)
+        .await
+        .unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].remedy == Remedy::LookAgain && !found[0].fixed);
+    let fixed = reconcile(&shop.db.store, &client, &spool, &letters, true)
+        .await
+        .unwrap();
+    assert!(fixed[0].fixed);
+    shop.settle(&worker).await;
+    assert_eq!(shop.status(&order).await, "COMPLETED");
+    assert!(
+        reconcile(&shop.db.store, &client, &spool, &letters, false)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(shop.check_books().await.money_taken, eur("10.00"));
+}

@@ -1,0 +1,351 @@
+//! Topping up, from the intent to the credit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use lockstep_domain::Money;
+use lockstep_domain::ids::{TopUpId, UserId};
+use lockstep_domain::purchase::TopUpView;
+use lockstep_store::top_ups::{self, BeginError, NewTopUp, Outcome, OutsideError, OutsideOutcome, Said, TopUp, Which};
+use lockstep_store::{Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::provider::{Delivered, DeliveryError, Provider, ProviderError};
+use crate::relay::{self, Relay, RelayError};
+use crate::signature::verify;
+use crate::test_provider::{self, Decision, TestPage};
+
+/// How often intents without a word are looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How many are asked about in one go.
+const AT_ONCE: u32 = 50;
+/// How long the record of what providers said is kept; a repeated delivery after that is known by its booking.
+const KEEP_EVENTS: Duration = Duration::from_hours(90 * 24);
+
+/// Ways to pay that the existing front-end offers.
+const METHODS: [&str; 4] = ["trustly", "card", "klarna", "apple"];
+
+/// How much may be topped up at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The least, EUR.
+    pub least: Money,
+    /// The most, EUR.
+    pub most: Money,
+}
+
+impl Default for Limits {
+    /// 1 to 10,000 EUR.
+    fn default() -> Self {
+        Self {
+            least: Money::from_cents(100).unwrap_or_default(),
+            most: Money::from_cents(1_000_000).unwrap_or_default(),
+        }
+    }
+}
+
+/// Why a top-up was not begun.
+#[derive(Debug, thiserror::Error)]
+pub enum TopUpError {
+    /// No provider is configured.
+    #[error("Topping up is not possible: no payment provider is configured")]
+    NoProvider,
+    /// Outside the limits.
+    #[error("The amount must be from {least} to {most} EUR")]
+    Amount {
+        /// The least.
+        least: Money,
+        /// The most.
+        most: Money,
+    },
+    /// A way to pay that there is not.
+    #[error("paymentMethod must be one of trustly, card, klarna, apple")]
+    Method,
+    /// The intent could not be written.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+    /// The provider did not take it.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+}
+
+impl From<StoreError> for TopUpError {
+    fn from(error: StoreError) -> Self {
+        Self::Begin(error.into())
+    }
+}
+
+/// What a delivery came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookOutcome {
+    /// About an intent of ours.
+    TopUp(Outcome),
+    /// A relay's payment.
+    Outside(OutsideOutcome),
+    /// Nothing that concerns us.
+    Else,
+}
+
+/// Why a delivery was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookError {
+    /// Not signed, or nobody is configured who may sign.
+    #[error("the delivery is not signed, or not by whom it has to be")]
+    NotSigned,
+    /// Signed, and not in the documented form.
+    #[error("the delivery is not in the documented form")]
+    Unreadable,
+    /// A relay's report that cannot be used.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+    /// A relay's payment that could not be credited.
+    #[error(transparent)]
+    Outside(OutsideError),
+    /// The database: to be delivered again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Topping up through one provider. Cheap to clone.
+#[derive(Clone)]
+pub struct Payments(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    provider: Option<Box<dyn Provider>>,
+    relay: Option<Relay>,
+    limits: Limits,
+}
+
+impl std::fmt::Debug for Payments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let provider = self.0.provider.as_ref().map(|provider| provider.name());
+        f.debug_struct("Payments")
+            .field("provider", &provider)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Payments {
+    /// Topping up through `provider`, if there is one; `relay` may report payments besides.
+    pub fn new(store: Store, provider: Option<Box<dyn Provider>>, relay: Option<Relay>, limits: Limits) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            provider,
+            relay,
+            limits,
+        }))
+    }
+
+    /// The provider's name; `None`: nobody can top up.
+    pub fn provider(&self) -> Option<&'static str> {
+        self.0.provider.as_ref().map(|provider| provider.name())
+    }
+
+    /// How much may be topped up at once.
+    pub fn limits(&self) -> Limits {
+        self.0.limits
+    }
+
+    /// Writes an intent and asks the provider where it is paid. With the same `key` it is the same intent.
+    ///
+    /// # Errors
+    /// [`TopUpError`]. An intent that the provider did not take is closed.
+    pub async fn begin(
+        &self,
+        user: UserId,
+        amount: Money,
+        method: &str,
+        key: Option<&str>,
+    ) -> Result<TopUpView, TopUpError> {
+        let provider = self.0.provider.as_deref().ok_or(TopUpError::NoProvider)?;
+        let Limits { least, most } = self.0.limits;
+        if amount < least || amount > most {
+            return Err(TopUpError::Amount { least, most });
+        }
+        if !METHODS.contains(&method) {
+            return Err(TopUpError::Method);
+        }
+        let new = NewTopUp {
+            user,
+            amount,
+            method: method.to_owned(),
+            provider: provider.name(),
+            key: key.map(str::to_owned),
+        };
+        let top_up = top_ups::begin(&self.0.store, new).await?;
+        let is_told =
+            top_up.reference.is_some() || top_up.view().status != lockstep_domain::purchase::TopUpStatus::Pending;
+        if is_told || top_up.provider != provider.name() {
+            return Ok(top_up.view());
+        }
+        match provider.invite(&top_up).await {
+            Ok(invited) => {
+                top_ups::announced(&self.0.store, top_up.id, &invited.reference, &invited.url).await?;
+                Ok(TopUp {
+                    reference: Some(invited.reference),
+                    redirect_url: Some(invited.url),
+                    ..top_up
+                }
+                .view())
+            }
+            Err(error) => {
+                tracing::warn!(provider = provider.name(), top_up = %top_up.id, %error, "a top-up could not be begun");
+                top_ups::not_announced(&self.0.store, top_up.id, &error.to_string()).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// An intent of `user`'s own.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn status(&self, user: UserId, id: TopUpId) -> Result<Option<TopUpView>, StoreError> {
+        Ok(top_ups::by_id(&self.0.store, user, id)
+            .await?
+            .map(|top_up| top_up.view()))
+    }
+
+    /// Takes a delivery of the provider: `signature` is its `Stripe-Signature` header, `body` the bytes as sent.
+    ///
+    /// # Errors
+    /// [`WebhookError`]; nothing has changed then.
+    pub async fn take_event(
+        &self,
+        signature: &str,
+        body: &[u8],
+        now: DateTime<Utc>,
+    ) -> Result<WebhookOutcome, WebhookError> {
+        let provider = self.0.provider.as_deref().ok_or(WebhookError::NotSigned)?;
+        match provider.read(signature, body, now) {
+            Ok(Delivered::Said(said)) => Ok(WebhookOutcome::TopUp(self.apply(&said).await?)),
+            Ok(Delivered::Else) => Ok(WebhookOutcome::Else),
+            Err(DeliveryError::NotSigned(_)) => Err(WebhookError::NotSigned),
+            Err(DeliveryError::Unreadable) => Err(WebhookError::Unreadable),
+        }
+    }
+
+    /// Takes a report of the relay, signed in the same way with its own secret.
+    ///
+    /// # Errors
+    /// [`WebhookError`]; nothing has changed then.
+    pub async fn take_report(
+        &self,
+        signature: &str,
+        body: &[u8],
+        now: DateTime<Utc>,
+    ) -> Result<WebhookOutcome, WebhookError> {
+        let relay = self.0.relay.as_ref().ok_or(WebhookError::NotSigned)?;
+        verify(signature, body, &relay.secrets, now).map_err(|_| WebhookError::NotSigned)?;
+        let Some(payment) = relay::read(body)? else {
+            return Ok(WebhookOutcome::Else);
+        };
+        match top_ups::credit_outside(&self.0.store, &payment).await {
+            Ok(outcome) => Ok(WebhookOutcome::Outside(outcome)),
+            Err(OutsideError::Store(error)) => Err(error.into()),
+            Err(error) => Err(WebhookError::Outside(error)),
+        }
+    }
+
+    /// The built-in provider's page for a payment; `None`: another provider is in use, or there is no such payment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn test_page(&self, reference: &str) -> Result<Option<TestPage>, StoreError> {
+        let Some(test) = self.0.provider.as_deref().and_then(Provider::as_test) else {
+            return Ok(None);
+        };
+        let found = top_ups::by_reference(&self.0.store, test_provider::NAME, reference).await?;
+        Ok(found.map(|top_up| test.page(&top_up)))
+    }
+
+    /// Somebody pays or declines on that page. Decided once: what comes after changes nothing. Gives the page as it is
+    /// now.
+    ///
+    /// # Errors
+    /// [`WebhookError`]; the decision is still open then.
+    pub async fn decide(&self, reference: &str, decision: Decision) -> Result<Option<TestPage>, WebhookError> {
+        let Some(test) = self.0.provider.as_deref().and_then(Provider::as_test) else {
+            return Ok(None);
+        };
+        let Some(top_up) = top_ups::by_reference(&self.0.store, test_provider::NAME, reference).await? else {
+            return Ok(None);
+        };
+        if test.page(&top_up).is_open {
+            let now = Utc::now();
+            let (signature, body) = test.event(&top_up, decision, now);
+            self.take_event(&signature, &body, now).await?;
+        }
+        Ok(self.test_page(reference).await?)
+    }
+
+    /// Asks about intents without a last word until it is told to stop. Any number of processes may do it at once.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut every = tokio::time::interval(LOOK_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(every.tick()).await.is_some() {
+            if stop.run_until_cancelled(self.look()).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn look(&self) {
+        match self.ask_about_silent().await {
+            Ok(0) => {}
+            Ok(credited) => tracing::info!(credited, "credited {credited} top-ups that no webhook had told of"),
+            Err(error) => tracing::warn!(%error, "could not look for top-ups without a word; it is tried again"),
+        }
+        if let Err(error) = top_ups::sweep(&self.0.store, KEEP_EVENTS).await {
+            tracing::warn!(%error, "could not forget old payment events; it is tried again");
+        }
+    }
+
+    /// Asks the provider about intents that it has said nothing about for a while; returns how many were credited.
+    ///
+    /// # Errors
+    /// [`StoreError`]. A provider that does not answer is asked again later.
+    pub async fn ask_about_silent(&self) -> Result<u32, StoreError> {
+        let Some(provider) = self.0.provider.as_deref() else {
+            return Ok(0);
+        };
+        let mut credited = 0;
+        for top_up in top_ups::due(&self.0.store, provider.name(), AT_ONCE).await? {
+            let Some(reference) = &top_up.reference else { continue };
+            let word = match provider.look_up(&top_up, reference).await {
+                Ok(word) => word,
+                Err(error) => {
+                    tracing::warn!(provider = provider.name(), top_up = %top_up.id, %error, "could not ask about a top-up");
+                    continue;
+                }
+            };
+            let said = Said {
+                provider: provider.name(),
+                event: None,
+                kind: "asked".into(),
+                which: Which::Id(top_up.id),
+                word,
+            };
+            credited += u32::from(self.apply(&said).await? == Outcome::Credited);
+        }
+        Ok(credited)
+    }
+
+    async fn apply(&self, said: &Said) -> Result<Outcome, StoreError> {
+        let outcome = top_ups::apply(&self.0.store, said).await?;
+        metrics::counter!("lockstep_payment_events_total", "provider" => said.provider, "outcome" => outcome.name())
+            .increment(1);
+        match outcome {
+            Outcome::Mismatch => tracing::error!(
+                provider = said.provider,
+                which = ?said.which,
+                "paid was another amount than intended; nothing was credited, somebody has to look"
+            ),
+            Outcome::Unknown => tracing::warn!(provider = said.provider, which = ?said.which, "a payment of nobody"),
+            outcome => tracing::debug!(provider = said.provider, outcome = outcome.name(), "a payment event"),
+        }
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,136 @@
+//! The built-in provider for demonstrations: a page on which anybody who has its address pays or declines, with no money.
+//!
+//! It speaks to the store as a real one does, by signed events in Stripe's form through the same door, so that what is
+//! shown in a demonstration is what happens in production. Whoever has not decided when the store closes can decide
+//! afterwards; nothing is kept here but the secret.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_core::future::BoxFuture;
+use lockstep_domain::{Money, Secret};
+use lockstep_store::top_ups::{TopUp, Word};
+use rand::RngCore as _;
+use serde_json::json;
+
+use crate::provider::{Delivered, DeliveryError, Invited, Provider, ProviderError};
+use crate::signature::{sign, verify};
+use crate::stripe::read_event;
+
+/// The test provider's name in the database.
+pub(crate) const NAME: &str = "test";
+/// An invitation that nobody took is over after this.
+const LIFETIME: TimeDelta = TimeDelta::hours(24);
+
+/// What somebody decided on the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Pays.
+    Pay,
+    /// Does not.
+    Decline,
+}
+
+/// What the page shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestPage {
+    /// What is to be paid, EUR.
+    pub amount: Money,
+    /// It can still be decided.
+    pub is_open: bool,
+    /// Where to go afterwards.
+    pub return_url: String,
+}
+
+/// The built-in provider.
+#[derive(Debug, Clone)]
+pub struct TestProvider {
+    secret: Secret,
+    page_url: String,
+    return_url: String,
+}
+
+impl TestProvider {
+    /// A provider whose page is at `page_url` followed by a slash and the payment's reference, and that sends browsers
+    /// back to `return_url`, in which `{id}` stands for the intent. `secret` signs its events.
+    pub fn new(secret: Secret, page_url: impl Into<String>, return_url: impl Into<String>) -> Self {
+        Self {
+            secret,
+            page_url: page_url.into(),
+            return_url: return_url.into(),
+        }
+    }
+
+    /// The page of a payment.
+    pub(crate) fn page(&self, top_up: &TopUp) -> TestPage {
+        TestPage {
+            amount: top_up.amount,
+            is_open: top_up.view().redirect_url.is_some(),
+            return_url: self.return_url.replace("{id}", &top_up.id.to_string()),
+        }
+    }
+
+    /// The event that tells of a decision: its signature and its body.
+    pub(crate) fn event(&self, top_up: &TopUp, decision: Decision, now: DateTime<Utc>) -> (String, Vec<u8>) {
+        let mut token = [0_u8; 12];
+        rand::rng().fill_bytes(&mut token);
+        let (kind, status, payment) = match decision {
+            Decision::Pay => ("checkout.session.completed", "complete", "paid"),
+            Decision::Decline => ("checkout.session.async_payment_failed", "complete", "unpaid"),
+        };
+        let body = json!({
+            "id": format!("evt_test_{}", hex::encode(token)),
+            "type": kind,
+            "data": {"object": {
+                "id": top_up.reference,
+                "client_reference_id": top_up.id,
+                "status": status,
+                "payment_status": payment,
+                "amount_total": top_up.amount.cents(),
+                "currency": "eur",
+            }},
+        })
+        .to_string()
+        .into_bytes();
+        (sign(&body, &self.secret, now), body)
+    }
+}
+
+impl Provider for TestProvider {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn invite<'p>(&'p self, top_up: &'p TopUp) -> BoxFuture<'p, Result<Invited, ProviderError>> {
+        Box::pin(async move {
+            // Whoever has the address may decide, as with a real provider; so it cannot be guessed. The same intent has
+            // the same address.
+            let reference = match &top_up.reference {
+                Some(reference) => reference.clone(),
+                None => format!("test_{}", top_up.id.0.simple()),
+            };
+            Ok(Invited {
+                url: format!("{}/{reference}", self.page_url),
+                reference,
+            })
+        })
+    }
+
+    fn look_up<'p>(&'p self, top_up: &'p TopUp, _reference: &'p str) -> BoxFuture<'p, Result<Word, ProviderError>> {
+        Box::pin(async move {
+            // A decision reaches the store with the click; whatever is still open here was not decided.
+            Ok(if Utc::now() - top_up.created_at > LIFETIME {
+                Word::Lapsed
+            } else {
+                Word::Open
+            })
+        })
+    }
+
+    fn read(&self, signature: &str, body: &[u8], now: DateTime<Utc>) -> Result<Delivered, DeliveryError> {
+        verify(signature, body, std::slice::from_ref(&self.secret), now)?;
+        read_event(NAME, body)
+    }
+
+    fn as_test(&self) -> Option<&TestProvider> {
+        Some(self)
+    }
+}

@@ -1,0 +1,219 @@
+//! A stand-in for Stripe, as far as Checkout Sessions are documented: form posts with a bearer key, idempotency keys whose
+//! reuse with other parameters is refused, sessions by their id, and events that it signs. It can be told to fail.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use chrono::Utc;
+use lockstep_domain::Secret;
+use lockstep_payments::signature;
+use serde_json::{Value, json};
+
+pub(crate) const API_KEY: &str = "sk_test_stand_in";
+pub(crate) const WEBHOOK_SECRET: &str = "whsec_stand_in";
+
+/// How the next answers are spoilt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It answers as it should.
+    None,
+    /// This status, with Stripe's error body.
+    Status(u16),
+    /// Does what it is asked and answers nothing that could be read.
+    Garbled,
+    /// Does what it is asked and never answers.
+    Silent,
+}
+
+struct Inner {
+    sessions: BTreeMap<String, Value>,
+    by_key: HashMap<String, (String, String)>,
+    fault: Fault,
+    events: u32,
+    /// Calls seen: method and path.
+    calls: Vec<String>,
+}
+
+#[derive(Clone)]
+pub(crate) struct StandIn {
+    inner: Arc<Mutex<Inner>>,
+    pub(crate) url: String,
+}
+
+impl StandIn {
+    pub(crate) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let this = Self {
+            inner: Arc::new(Mutex::new(Inner {
+                sessions: BTreeMap::new(),
+                by_key: HashMap::new(),
+                fault: Fault::None,
+                events: 0,
+                calls: Vec::new(),
+            })),
+            url: format!("http://{}", listener.local_addr().unwrap()),
+        };
+        let router = Router::new()
+            .route("/v1/checkout/sessions", post(create))
+            .route("/v1/checkout/sessions/{id}", get(retrieve))
+            .with_state(this.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        this
+    }
+
+    pub(crate) fn set_fault(&self, fault: Fault) {
+        self.inner.lock().unwrap().fault = fault;
+    }
+
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.inner.lock().unwrap().calls.clone()
+    }
+
+    pub(crate) fn sessions(&self) -> Vec<Value> {
+        self.inner.lock().unwrap().sessions.values().cloned().collect()
+    }
+
+    /// The shopper is done with the session.
+    pub(crate) fn set(&self, id: &str, status: &str, payment_status: &str) {
+        let mut inner = self.inner.lock().unwrap();
+        let session = inner.sessions.get_mut(id).unwrap();
+        session["status"] = json!(status);
+        session["payment_status"] = json!(payment_status);
+    }
+
+    pub(crate) fn change(&self, id: &str, field: &str, value: Value) {
+        self.inner.lock().unwrap().sessions.get_mut(id).unwrap()[field] = value;
+    }
+
+    /// An event about the session as it is now: its signature header and its body.
+    pub(crate) fn event(&self, kind: &str, id: &str) -> (String, Vec<u8>) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.events += 1;
+        let body = json!({
+            "id": format!("evt_{}", inner.events), "object": "event", "api_version": "2024-06-20", "type": kind,
+            "created": Utc::now().timestamp(), "livemode": false, "pending_webhooks": 1,
+            "data": {"object": inner.sessions[id]},
+        })
+        .to_string()
+        .into_bytes();
+        (signature::sign(&body, &Secret::new(WEBHOOK_SECRET), Utc::now()), body)
+    }
+}
+
+fn refuse(status: u16, kind: &str, message: &str) -> Response {
+    let status = StatusCode::from_u16(status).unwrap();
+    (status, Json(json!({"error": {"type": kind, "message": message}}))).into_response()
+}
+
+async fn spoilt(stand_in: &StandIn, answer: Value) -> Response {
+    let fault = stand_in.inner.lock().unwrap().fault;
+    match fault {
+        Fault::Garbled => "{\"id\": \"cs_".into_response(),
+        Fault::Silent => std::future::pending().await,
+        Fault::None | Fault::Status(_) => Json(answer).into_response(),
+    }
+}
+
+/// Key and faults, before anything is done.
+fn check(stand_in: &StandIn, call: &str, headers: &HeaderMap) -> Option<Response> {
+    let mut inner = stand_in.inner.lock().unwrap();
+    inner.calls.push(call.to_owned());
+    if headers
+        .get("authorization")
+        .is_none_or(|value| value != &format!("Bearer {API_KEY}"))
+    {
+        return Some(refuse(401, "invalid_request_error", "Invalid API Key provided"));
+    }
+    if !headers.contains_key("stripe-version") {
+        return Some(refuse(400, "invalid_request_error", "the stand-in wants a version"));
+    }
+    match inner.fault {
+        Fault::Status(status) => Some(refuse(status, "api_error", "as told")),
+        _ => None,
+    }
+}
+
+async fn create(State(stand_in): State<StandIn>, headers: HeaderMap, body: Bytes) -> Response {
+    if let Some(refused) = check(&stand_in, "POST /v1/checkout/sessions", &headers) {
+        return refused;
+    }
+    if headers
+        .get("content-type")
+        .is_none_or(|kind| kind != "application/x-www-form-urlencoded")
+    {
+        return refuse(400, "invalid_request_error", "not a form");
+    }
+    let form: HashMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
+    for field in [
+        "mode",
+        "client_reference_id",
+        "line_items[0][quantity]",
+        "line_items[0][price_data][currency]",
+        "line_items[0][price_data][unit_amount]",
+        "line_items[0][price_data][product_data][name]",
+        "success_url",
+    ] {
+        if !form.contains_key(field) {
+            return refuse(
+                400,
+                "invalid_request_error",
+                &format!("Missing required param: {field}"),
+            );
+        }
+    }
+    let lasts = form["expires_at"].parse::<i64>().unwrap() - Utc::now().timestamp();
+    if !(30 * 60..=24 * 3600).contains(&lasts) {
+        return refuse(
+            400,
+            "invalid_request_error",
+            "expires_at must be between 30 minutes and 24 hours from now",
+        );
+    }
+    let key = headers["idempotency-key"].to_str().unwrap().to_owned();
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    let session = {
+        let mut inner = stand_in.inner.lock().unwrap();
+        let known = inner.by_key.get(&key).cloned();
+        match known {
+            Some((before, _)) if before != text => {
+                return refuse(
+                    400,
+                    "idempotency_error",
+                    "Keys for idempotent requests can only be used with the same parameters",
+                );
+            }
+            Some((_, id)) => inner.sessions[&id].clone(),
+            None => {
+                let id = format!("cs_test_{}", inner.sessions.len() + 1);
+                let session = json!({
+                    "id": id, "object": "checkout.session", "url": format!("https://checkout.stripe.example/c/pay/{id}"),
+                    "client_reference_id": form["client_reference_id"], "metadata": {"top_up": form["metadata[top_up]"]},
+                    "mode": form["mode"], "status": "open", "payment_status": "unpaid",
+                    "amount_total": form["line_items[0][price_data][unit_amount]"].parse::<i64>().unwrap(),
+                    "currency": form["line_items[0][price_data][currency]"], "success_url": form["success_url"],
+                });
+                inner.sessions.insert(id.clone(), session.clone());
+                inner.by_key.insert(key, (text, id));
+                session
+            }
+        }
+    };
+    spoilt(&stand_in, session).await
+}
+
+async fn retrieve(State(stand_in): State<StandIn>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    if let Some(refused) = check(&stand_in, "GET /v1/checkout/sessions", &headers) {
+        return refused;
+    }
+    let found = stand_in.inner.lock().unwrap().sessions.get(&id).cloned();
+    match found {
+        Some(session) => spoilt(&stand_in, session).await,
+        None => refuse(404, "invalid_request_error", "No such checkout.session"),
+    }
+}

@@ -1,0 +1,341 @@
+//! From the intent to the credit through Stripe, with whatever may go wrong on the way.
+
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use lockstep_domain::ids::{TopUpId, UserId};
+use lockstep_domain::purchase::{TopUpStatus, TopUpView};
+use lockstep_domain::{Money, Secret};
+use lockstep_payments::{
+    Limits, Payments, ProviderError, Stripe, StripeConfig, TopUpError, WebhookError, WebhookOutcome,
+};
+use lockstep_store::top_ups::Outcome;
+use lockstep_testkit::TestDb;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::stand_in::{API_KEY, Fault, StandIn, WEBHOOK_SECRET};
+
+const COMPLETED: &str = "checkout.session.completed";
+
+struct World {
+    db: TestDb,
+    stripe: StandIn,
+    payments: Payments,
+    user: Uuid,
+}
+
+fn money(text: &str) -> Money {
+    text.parse().unwrap()
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with_key(API_KEY).await
+    }
+
+    async fn with_key(key: &str) -> Self {
+        let (db, stripe) = (TestDb::new().await, StandIn::start().await);
+        let provider = Stripe::new(StripeConfig {
+            api_url: stripe.url.clone(),
+            secret_key: Secret::new(key),
+            webhook_secrets: vec![Secret::new("whsec_next"), Secret::new(WEBHOOK_SECRET)],
+            product: "Balance".into(),
+            return_url: "https://shop.example/account/balance?topUp={id}".into(),
+            timeout: Duration::from_millis(700),
+        })
+        .unwrap();
+        let payments = Payments::new(db.store.clone(), Some(Box::new(provider)), None, Limits::default());
+        let user = db.user("ada@example.org", "0").await;
+        Self {
+            db,
+            stripe,
+            payments,
+            user,
+        }
+    }
+
+    async fn begin(&self, amount: &str) -> Result<TopUpView, TopUpError> {
+        self.payments
+            .begin(UserId(self.user), money(amount), "card", None)
+            .await
+    }
+
+    async fn status(&self, id: TopUpId) -> TopUpStatus {
+        let view = self.payments.status(UserId(self.user), id).await.unwrap();
+        view.unwrap().status
+    }
+
+    async fn take(&self, event: &(String, Vec<u8>)) -> Result<WebhookOutcome, WebhookError> {
+        self.payments.take_event(&event.0, &event.1, Utc::now()).await
+    }
+
+    async fn balance(&self) -> String {
+        sqlx::query_scalar("select balance::text from users where id = $1")
+            .bind(self.user)
+            .fetch_one(&self.db.sql)
+            .await
+            .unwrap()
+    }
+
+    /// As if time had passed.
+    async fn let_time_pass(&self) {
+        self.db.execute("update top_ups set not_before = now()").await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_made_with_what_stripe_wants_and_paid_once() {
+    let world = World::new().await;
+    let view = world.begin("25.50").await.unwrap();
+    assert_eq!(
+        view.redirect_url.as_deref(),
+        Some("https://checkout.stripe.example/c/pay/cs_test_1")
+    );
+    let session = &world.stripe.sessions()[0];
+    assert_eq!(
+        (&session["amount_total"], &session["currency"], &session["mode"]),
+        (&json!(2550), &json!("eur"), &json!("payment"))
+    );
+    assert_eq!(
+        session["success_url"],
+        format!("https://shop.example/account/balance?topUp={}", view.id)
+    );
+    assert_eq!(session["client_reference_id"], view.id.to_string());
+
+    world.stripe.set("cs_test_1", "complete", "paid");
+    let event = world.stripe.event(COMPLETED, "cs_test_1");
+    assert_eq!(
+        world.take(&event).await.unwrap(),
+        WebhookOutcome::TopUp(Outcome::Credited)
+    );
+    // Delivered again, told by another event, and found by asking.
+    assert_eq!(
+        world.take(&event).await.unwrap(),
+        WebhookOutcome::TopUp(Outcome::Repeated)
+    );
+    let again = world
+        .stripe
+        .event("checkout.session.async_payment_succeeded", "cs_test_1");
+    assert_eq!(
+        world.take(&again).await.unwrap(),
+        WebhookOutcome::TopUp(Outcome::Nothing)
+    );
+    world.let_time_pass().await;
+    assert_eq!(world.payments.ask_about_silent().await.unwrap(), 0);
+    assert_eq!(
+        (world.balance().await.as_str(), world.status(view.id).await),
+        ("25.50", TopUpStatus::Completed)
+    );
+    let hash: String = sqlx::query_scalar("select transaction_hash from transactions")
+        .fetch_one(&world.db.sql)
+        .await
+        .unwrap();
+    assert_eq!(hash, "stripe:cs_test_1");
+    world.db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn words_out_of_order_credit_once() {
+    let world = World::new().await;
+    let view = world.begin("10").await.unwrap();
+    world.stripe.set("cs_test_1", "complete", "unpaid");
+    let begun = world.stripe.event(COMPLETED, "cs_test_1");
+    world.stripe.set("cs_test_1", "complete", "paid");
+    let paid = world
+        .stripe
+        .event("checkout.session.async_payment_succeeded", "cs_test_1");
+    let expired = world.stripe.event("checkout.session.expired", "cs_test_1");
+    assert_eq!(
+        world.take(&expired).await.unwrap(),
+        WebhookOutcome::TopUp(Outcome::Noted)
+    );
+    assert_eq!(world.status(view.id).await, TopUpStatus::Failed);
+    assert_eq!(
+        world.take(&paid).await.unwrap(),
+        WebhookOutcome::TopUp(Outcome::Credited)
+    );
+    assert_eq!(
+        world.take(&begun).await.unwrap(),
+        WebhookOutcome::TopUp(Outcome::Nothing)
+    );
+    assert_eq!(
+        (world.balance().await.as_str(), world.status(view.id).await),
+        ("10.00", TopUpStatus::Completed)
+    );
+    world.db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn money_is_found_when_no_webhook_ever_comes() {
+    let world = World::new().await;
+    let view = world.begin("10").await.unwrap();
+    world.let_time_pass().await;
+    assert_eq!(world.payments.ask_about_silent().await.unwrap(), 0, "nobody has paid");
+    world.stripe.set("cs_test_1", "complete", "paid");
+    for fault in [Fault::Status(500), Fault::Status(429), Fault::Garbled, Fault::Silent] {
+        world.stripe.set_fault(fault);
+        world.let_time_pass().await;
+        assert_eq!(world.payments.ask_about_silent().await.unwrap(), 0, "{fault:?}");
+        assert_eq!(world.status(view.id).await, TopUpStatus::Pending, "{fault:?}");
+    }
+    world.stripe.set_fault(Fault::None);
+    world.let_time_pass().await;
+    assert_eq!(world.payments.ask_about_silent().await.unwrap(), 1);
+    assert_eq!(world.balance().await, "10.00");
+    world.db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_was_lost_leaves_nothing_to_pay_and_nothing_paid_is_lost() {
+    for fault in [Fault::Garbled, Fault::Silent] {
+        let world = World::new().await;
+        world.stripe.set_fault(fault);
+        let error = world.begin("10").await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                TopUpError::Provider(ProviderError::Unavailable(_) | ProviderError::Unreadable(_))
+            ),
+            "{error:?}"
+        );
+        assert_eq!(
+            world.stripe.sessions().len(),
+            1,
+            "it was made, and we do not know its name"
+        );
+        world.stripe.set_fault(Fault::None);
+        // Somebody found a way to pay it all the same.
+        world.stripe.set("cs_test_1", "complete", "paid");
+        let event = world.stripe.event(COMPLETED, "cs_test_1");
+        assert_eq!(
+            world.take(&event).await.unwrap(),
+            WebhookOutcome::TopUp(Outcome::Credited)
+        );
+        assert_eq!(world.balance().await, "10.00");
+        world.db.assert_books_balance().await;
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_from_a_failure_and_closes_the_intent() {
+    for (fault, is_refusal) in [
+        (Fault::Status(400), true),
+        (Fault::Status(402), true),
+        (Fault::Status(429), false),
+        (Fault::Status(503), false),
+    ] {
+        let world = World::new().await;
+        world.stripe.set_fault(fault);
+        let error = world.begin("10").await.unwrap_err();
+        let refused = matches!(error, TopUpError::Provider(ProviderError::Refused(_)));
+        let unavailable = matches!(error, TopUpError::Provider(ProviderError::Unavailable(_)));
+        assert_eq!((refused, unavailable), (is_refusal, !is_refusal), "{error:?}");
+        let status: String = sqlx::query_scalar("select status::text from top_ups")
+            .fetch_one(&world.db.sql)
+            .await
+            .unwrap();
+        assert_eq!(status, "FAILED");
+    }
+    let wrong_key = World::with_key("sk_wrong").await;
+    let error = wrong_key.begin("10").await.unwrap_err();
+    assert!(matches!(error, TopUpError::Provider(ProviderError::Refused(_))));
+    assert!(!format!("{error:?} {error}").contains("sk_wrong"));
+}
+
+#[tokio::test]
+async fn nothing_is_believed_that_stripe_did_not_sign_just_now() {
+    let world = World::new().await;
+    world.begin("10").await.unwrap();
+    world.stripe.set("cs_test_1", "complete", "paid");
+    let (header, body) = world.stripe.event(COMPLETED, "cs_test_1");
+    let now = Utc::now();
+    let mut changed = body.clone();
+    changed.push(b' ');
+    for (header, body, at) in [
+        ("", &body, now),
+        ("t=1,v1=00", &body, now),
+        (&*header, &changed, now),
+        (&*header, &body, now + TimeDelta::minutes(6)),
+        (&*header, &body, now - TimeDelta::minutes(6)),
+    ] {
+        let taken = world.payments.take_event(header, body, at).await;
+        assert!(matches!(taken, Err(WebhookError::NotSigned)), "{header} {taken:?}");
+    }
+    assert!(matches!(
+        world.payments.take_report(&header, &body, now).await,
+        Err(WebhookError::NotSigned)
+    ));
+    assert_eq!(world.balance().await, "0.00");
+}
+
+#[tokio::test]
+async fn another_amount_another_currency_and_other_events_credit_nothing() {
+    let world = World::new().await;
+    world.begin("10").await.unwrap();
+    world.stripe.set("cs_test_1", "complete", "paid");
+    for (field, value) in [("amount_total", json!(999)), ("currency", json!("usd"))] {
+        let before = world.stripe.sessions()[0][field].clone();
+        world.stripe.change("cs_test_1", field, value);
+        let event = world.stripe.event(COMPLETED, "cs_test_1");
+        assert_eq!(
+            world.take(&event).await.unwrap(),
+            WebhookOutcome::TopUp(Outcome::Mismatch)
+        );
+        world.stripe.change("cs_test_1", field, before);
+    }
+    for kind in [
+        "payment_intent.succeeded",
+        "charge.refunded",
+        "checkout.session.something_new",
+    ] {
+        assert_eq!(
+            world.take(&world.stripe.event(kind, "cs_test_1")).await.unwrap(),
+            WebhookOutcome::Else,
+            "{kind}"
+        );
+    }
+    // A session of another program at the same account.
+    world.stripe.change("cs_test_1", "client_reference_id", json!(null));
+    world.stripe.change("cs_test_1", "id", json!("cs_other"));
+    let event = world.stripe.event(COMPLETED, "cs_test_1");
+    assert_eq!(
+        world.take(&event).await.unwrap(),
+        WebhookOutcome::TopUp(Outcome::Unknown)
+    );
+    assert_eq!(world.balance().await, "0.00");
+}
+
+#[tokio::test]
+async fn the_same_intent_is_the_same_session() {
+    let world = World::new().await;
+    let begin = || {
+        world
+            .payments
+            .begin(UserId(world.user), money("10"), "card", Some("key"))
+    };
+    let first = begin().await.unwrap();
+    assert_eq!(begin().await.unwrap(), first);
+    // The store died between Stripe's answer and its record.
+    world.db.execute("alter table top_ups disable trigger top_ups_guard; update top_ups set reference = null, redirect_url = null").await;
+    world
+        .db
+        .execute("alter table top_ups enable trigger top_ups_guard")
+        .await;
+    assert_eq!(begin().await.unwrap(), first);
+    assert_eq!((world.stripe.sessions().len(), world.stripe.calls().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn without_a_provider_nobody_tops_up() {
+    let db = TestDb::new().await;
+    let user = db.user("ada@example.org", "0").await;
+    let payments = Payments::new(db.store.clone(), None, None, Limits::default());
+    let begun = payments.begin(UserId(user), money("10"), "card", None).await;
+    assert!(matches!(begun, Err(TopUpError::NoProvider)));
+    assert_eq!(db.count("top_ups").await, 0);
+    assert!(matches!(
+        payments.take_event("", b"{}", Utc::now()).await,
+        Err(WebhookError::NotSigned)
+    ));
+}

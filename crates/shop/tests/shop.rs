@@ -1,0 +1,412 @@
+//! The use cases, without HTTP, in two processes on one database: a cache each, and nothing in common but PostgreSQL.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lockstep_auth::password::HashSettings;
+use lockstep_auth::{Auth, AuthError, Caller, Device, Keys, SignedIn, TokenSecrets};
+use lockstep_cache::{Cache, Config};
+use lockstep_domain::account::{Credentials, ProfileChange, Registration};
+use lockstep_domain::cart::{CartLimits, Moved, Visitor};
+use lockstep_domain::ids::GameId;
+use lockstep_mail::{Delivery, Letterhead, Postman};
+use lockstep_shop::{Parts, Shop, ShopError};
+use lockstep_store::{Options, Store};
+use lockstep_testkit::{TestDb, TestRedis};
+use proptest::prelude::*;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const PASSWORD: &str = "Correct-Horse-1";
+
+/// One process.
+async fn process(db: &TestDb, config: Config) -> Shop {
+    process_at(db.url(), config).await
+}
+
+async fn process_at(url: &str, config: Config) -> Shop {
+    let store = Store::new(url, &Options::default()).unwrap();
+    let cache = Cache::start(store.clone(), config).await;
+    let keys = Keys::parse(&"11".repeat(32)).unwrap();
+    let secrets = TokenSecrets::new(&"a".repeat(32), &"b".repeat(32)).unwrap();
+    let settings = lockstep_auth::Settings {
+        hashing: HashSettings {
+            cost: 4,
+            threads: 1,
+            queue: 100,
+        },
+        ..lockstep_auth::Settings::new(secrets, keys.clone())
+    };
+    Shop::new(Parts {
+        store: store.clone(),
+        cache,
+        auth: Auth::start(store, settings).unwrap(),
+        keys,
+        cart_limits: CartLimits::default(),
+    })
+}
+
+async fn games(db: &TestDb, count: usize) -> Vec<GameId> {
+    let mut games = Vec::new();
+    for n in 0..count {
+        games.push(GameId(db.game("Game", &format!("game-{n}"), "10.00").await));
+    }
+    games
+}
+
+async fn register(shop: &Shop, email: &str, guest: Option<Uuid>) -> SignedIn {
+    let registration = Registration::check(email, PASSWORD, None, None, None).unwrap();
+    shop.auth()
+        .register(registration, &Device::default(), guest)
+        .await
+        .unwrap()
+}
+
+async fn caller(shop: &Shop, signed_in: &SignedIn) -> Caller {
+    shop.caller(signed_in.data.tokens.token.expose()).await.unwrap()
+}
+
+async fn cart(shop: &Shop, visitor: Visitor) -> BTreeMap<GameId, u32> {
+    let cart = shop.cart(visitor).await.unwrap().read().unwrap();
+    cart.items.iter().map(|line| (line.game_id, line.quantity)).collect()
+}
+
+#[tokio::test]
+async fn nobody_in_particular_has_nothing_and_not_even_needs_the_database_for_it() {
+    let away = process_at("postgres://nobody@127.0.0.1:1/nowhere", Config::default()).await;
+    let arrival = away.arrive(None, None).await.unwrap();
+    assert!(arrival.cart().await.unwrap().read().unwrap().items.is_empty());
+    assert!(arrival.wishlist().await.unwrap().read().unwrap().items.is_empty());
+    // Nor does a token that anybody could have written.
+    let arrival = away.arrive(Some("a.b.c"), None).await.unwrap();
+    assert!(matches!(
+        arrival.signed_in(),
+        Err(ShopError::Refused(AuthError::NotSignedIn))
+    ));
+    // Whoever may have something is told to come again, not that there is nothing.
+    assert!(away.arrive(None, Some(Uuid::new_v4())).await.is_err());
+}
+
+#[tokio::test]
+async fn a_session_is_remembered_and_ends_everywhere_at_once() {
+    let redis = TestRedis::start().await;
+    let db = TestDb::new().await;
+    let config = Config {
+        redis_url: Some(redis.url()),
+        ..Config::default()
+    };
+    let (here, there) = (process(&db, config.clone()).await, process(&db, config).await);
+    let signed_in = register(&here, "ada@example.com", None).await;
+    let token = signed_in.data.tokens.token.expose();
+    let caller = here.caller(token).await.unwrap();
+    assert_eq!(there.caller(token).await.unwrap(), caller);
+    let loads = there.cache().status().counters.loads;
+    for _ in 0..50 {
+        there.caller(token).await.unwrap();
+    }
+    assert_eq!(there.cache().status().counters.loads, loads, "from memory");
+    // Who somebody is lies in no Redis.
+    let names: Vec<String> = redis.keys().await;
+    assert!(names.iter().all(|name| !name.contains(":session:")), "{names:?}");
+
+    // A log-out, a new password, a deletion by plain SQL: each counts at once in the other process.
+    here.auth().log_out(&caller).await.unwrap();
+    assert!(matches!(
+        there.caller(token).await,
+        Err(ShopError::Refused(AuthError::NotSignedIn))
+    ));
+    let credentials = Credentials::check("ada@example.com", PASSWORD, None).unwrap();
+    let device = Device::default();
+    for sql in [
+        "delete from user_sessions",
+        "update user_sessions set created_at = now() - interval '2 days', expires_at = now() - interval '1 day'",
+    ] {
+        let again = there.auth().log_in(&credentials, &device, None).await.unwrap();
+        let token = again.data.tokens.token.expose();
+        for process in [&here, &there] {
+            process.caller(token).await.unwrap();
+        }
+        db.execute(sql).await;
+        for process in [&here, &there] {
+            assert!(
+                matches!(
+                    process.caller(token).await,
+                    Err(ShopError::Refused(AuthError::NotSignedIn))
+                ),
+                "{sql}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_in_use_is_noted_and_read_again() {
+    let db = TestDb::new().await;
+    let shop = process(&db, Config::default()).await;
+    let signed_in = register(&shop, "ada@example.com", None).await;
+    db.execute("update user_sessions set last_used_at = now() - interval '1 hour'")
+        .await;
+    for _ in 0..3 {
+        caller(&shop, &signed_in).await;
+    }
+    let fresh: bool = sqlx::query_scalar("select last_used_at > now() - interval '1 minute' from user_sessions")
+        .fetch_one(&db.sql)
+        .await
+        .unwrap();
+    assert!(fresh);
+}
+
+#[tokio::test]
+async fn what_one_process_writes_the_other_reads_with_the_next_request() {
+    let db = TestDb::new().await;
+    let games = games(&db, 2).await;
+    let (here, there) = (
+        process(&db, Config::default()).await,
+        process(&db, Config::default()).await,
+    );
+    let signed_in = register(&here, "ada@example.com", None).await;
+    let caller = caller(&here, &signed_in).await;
+    let device = Device::default();
+    for round in 1..=12u32 {
+        let (writer, reader) = if round % 2 == 0 {
+            (&here, &there)
+        } else {
+            (&there, &here)
+        };
+        writer
+            .add_to_cart(caller.visitor(), games[0], 1, &device)
+            .await
+            .unwrap();
+        assert_eq!(cart(reader, caller.visitor()).await, [(games[0], round)].into());
+        let change = ProfileChange::check(Some(&format!("Ada {round}")), None, None).unwrap();
+        writer.change_profile(&caller, &change).await.unwrap();
+        let profile = reader.profile(&caller).await.unwrap();
+        assert_eq!(profile.nickname, Some(format!("Ada {round}")));
+        // A price that plain SQL changes reaches the carts that hold the game.
+        db.execute(&format!("update games set price = {round} where id = '{}'", games[0]))
+            .await;
+        let total = reader.cart(caller.visitor()).await.unwrap().read().unwrap().total;
+        assert_eq!(total.cents(), i64::from(round * round) * 100);
+    }
+}
+
+#[tokio::test]
+async fn the_letters_of_an_account_arrive_in_the_folder() {
+    let db = TestDb::new().await;
+    let shop = process(&db, Config::default()).await;
+    let device = |address: &str| Device::new(Some(address.parse().unwrap()), Some("Browser/1.0"));
+    let registration = Registration::check("ada@example.com", PASSWORD, Some("Ada"), None, None).unwrap();
+    let signed_in = shop
+        .auth()
+        .register(registration, &device("203.0.113.7"), None)
+        .await
+        .unwrap();
+    let caller = caller(&shop, &signed_in).await;
+    shop.auth()
+        .send_verification(&caller, &device("203.0.113.7"))
+        .await
+        .unwrap();
+    let credentials = Credentials::check("ada@example.com", PASSWORD, None).unwrap();
+    shop.auth()
+        .log_in(&credentials, &device("198.51.100.7"), None)
+        .await
+        .unwrap();
+    let old = lockstep_domain::secret::Secret::new(PASSWORD);
+    shop.auth()
+        .change_password(&caller, &old, "Another-Horse-2", &device("203.0.113.7"))
+        .await
+        .unwrap();
+    shop.auth()
+        .forgot_password(&credentials.email, &device("203.0.113.7"))
+        .await
+        .unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let delivery = Delivery::folder(folder.path(), "Lockstep <shop@example.com>").unwrap();
+    let head = Letterhead {
+        shop: "Lockstep".into(),
+        public_url: "https://shop.example".into(),
+    };
+    let stop = CancellationToken::new();
+    let postman = Postman::new(db.store.clone(), delivery, head);
+    let until = stop.clone();
+    let working = tokio::spawn(async move { postman.run(until).await });
+    let letters = tokio::time::timeout(Duration::from_secs(30), async {
+        loop {
+            let letters: Vec<String> = std::fs::read_dir(folder.path())
+                .unwrap()
+                .map(|file| file.unwrap().path())
+                .filter(|path| path.extension().is_some_and(|extension| extension == "eml"))
+                .map(|path| std::fs::read_to_string(path).unwrap())
+                .collect();
+            if letters.len() == 5 {
+                return letters;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("five letters");
+    stop.cancel();
+    working.await.unwrap();
+    for subject in [
+        "Welcome to",
+        "verification code",
+        "New log-in",
+        "was changed",
+        "Set a new password",
+    ] {
+        let found: Vec<_> = letters.iter().filter(|letter| letter.contains(subject)).collect();
+        assert!(!found.is_empty(), "{subject}: {letters:?}");
+        assert!(found.iter().all(|letter| letter.contains("To: ada@example.com")));
+        assert!(
+            found
+                .iter()
+                .all(|letter| letter.contains("text/plain") && letter.contains("text/html"))
+        );
+    }
+}
+
+/// What one of several tasks does with a guest's cart.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// As the guest; once the guest's cart was moved the same cookie may fill again.
+    Add {
+        game: usize,
+        quantity: u8,
+    },
+    /// As the member.
+    AddOwn {
+        game: usize,
+        quantity: u8,
+    },
+    /// Both ways that lead to a move.
+    Move,
+    LogIn,
+    Read,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0..3usize, 1..5u8).prop_map(|(game, quantity)| Step::Add { game, quantity }),
+        (0..3usize, 1..5u8).prop_map(|(game, quantity)| Step::AddOwn { game, quantity }),
+        Just(Step::Move),
+        Just(Step::LogIn),
+        Just(Step::Read),
+    ]
+}
+
+/// Two processes, their games, and one person after the other.
+struct World {
+    processes: [Shop; 2],
+    games: Vec<GameId>,
+    _db: TestDb,
+}
+
+/// Runs tasks side by side in two processes and then compares what was put in with what is there.
+async fn nothing_is_lost_or_doubled(world: &World, tasks: Vec<Vec<Step>>) {
+    let World { processes, games, .. } = world;
+    let device = Device::default();
+    let email = format!("{}@example.com", Uuid::new_v4());
+    let signed_in = register(&processes[0], &email, None).await;
+    let member = caller(&processes[0], &signed_in).await;
+    let first = processes[0]
+        .add_to_cart(Visitor::Guest(None), games[0], 1, &device)
+        .await
+        .unwrap();
+    let guest = first.owner.shopper().0;
+    let mut running = JoinSet::new();
+    for (n, steps) in tasks.into_iter().enumerate() {
+        let (shop, member, games) = (processes[n % 2].clone(), member.clone(), games.clone());
+        let email = email.clone();
+        running.spawn(async move {
+            let device = Device::default();
+            let (mut put, mut left_out) = (0, 0);
+            let mut note = |moved: Moved| left_out += moved.left_out.iter().map(|left| left.copies).sum::<u32>();
+            for step in steps {
+                match step {
+                    Step::Add { game, quantity } => {
+                        let visitor = Visitor::Guest(Some(guest));
+                        let writer = shop
+                            .add_to_cart(visitor, games[game], i64::from(quantity), &device)
+                            .await
+                            .unwrap();
+                        assert_eq!(writer.owner.shopper().0, guest, "still the same guest");
+                        put += u32::from(quantity);
+                    }
+                    Step::AddOwn { game, quantity } => {
+                        shop.add_to_cart(member.visitor(), games[game], i64::from(quantity), &device)
+                            .await
+                            .unwrap();
+                        put += u32::from(quantity);
+                    }
+                    Step::Move => note(shop.move_cart(&member, Some(guest)).await.unwrap()),
+                    Step::LogIn => {
+                        let credentials = Credentials::check(&email, PASSWORD, None).unwrap();
+                        let came = shop.auth().log_in(&credentials, &device, Some(guest)).await.unwrap();
+                        note(came.moved.cart.unwrap());
+                    }
+                    Step::Read => {
+                        cart(&shop, member.visitor()).await;
+                        cart(&shop, Visitor::Guest(Some(guest))).await;
+                    }
+                }
+            }
+            (put, left_out)
+        });
+    }
+    let (mut put, mut left_out) = (1, 0);
+    while let Some(done) = running.join_next().await {
+        let (more, less) = done.unwrap();
+        put += more;
+        left_out += less;
+    }
+    for shop in processes {
+        let own: u32 = cart(shop, member.visitor()).await.values().sum();
+        let guests: u32 = cart(shop, Visitor::Guest(Some(guest))).await.values().sum();
+        assert_eq!(own + guests + left_out, put);
+    }
+    processes[1].move_cart(&member, Some(guest)).await.unwrap();
+    for shop in processes {
+        let own: u32 = cart(shop, member.visitor()).await.values().sum();
+        assert_eq!(own + left_out, put);
+        assert!(cart(shop, Visitor::Guest(Some(guest))).await.is_empty());
+    }
+}
+
+#[test]
+fn nothing_is_lost_and_nothing_doubled_whatever_the_interleaving() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let world = runtime.block_on(async {
+        let db = TestDb::new().await;
+        World {
+            processes: [
+                process(&db, Config::default()).await,
+                process(&db, Config::default()).await,
+            ],
+            games: games(&db, 3).await,
+            _db: db,
+        }
+    });
+    // At most 1 + 4 · 5 · 4 copies of one game: below the limit of a line or a little above it, as it comes.
+    let tasks = prop::collection::vec(prop::collection::vec(step(), 1..6), 2..5);
+    let config = ProptestConfig {
+        cases: 16,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    proptest!(config, |(tasks in tasks)| {
+        runtime.block_on(nothing_is_lost_or_doubled(&world, tasks));
+    });
+}

@@ -1,0 +1,167 @@
+//! Signed events from outside: taken once, kept until their order is known, and never final by themselves.
+//!
+//! An event only makes units look again at G2A at once; what it said is written down on the purchase. So its effect
+//! is the same however often and in whatever order events arrive.
+
+use lockstep_domain::ids::OrderId;
+use sqlx::Row as _;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::{Result, Store, Tx};
+
+/// An event whose signature was checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Its id at the sender.
+    pub event_id: String,
+    /// The order: ours, or G2A's id of one.
+    pub order_ref: String,
+    /// What it is about, `order.completed`.
+    pub kind: String,
+    /// What it says.
+    pub payload: serde_json::Value,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It was taken, and its order looks again.
+    Applied(OrderId),
+    /// It was taken before; nothing was done.
+    Repeated,
+    /// Nobody knows its order yet; it is applied when that appears.
+    Kept,
+}
+
+/// Takes an event: the proof that it was taken and its effect are one transaction.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable): then nothing was done.
+pub async fn take(tx: &mut Tx, event: &Event) -> Result<Taken> {
+    let id: Option<Uuid> = sqlx::query_scalar(
+        "-- store.fulfilment.take_event
+        insert into webhook_events (id, source, event_id, order_ref, kind, payload) values ($1, 'g2a', $2, $3, $4, $5)
+        on conflict do nothing returning id",
+    )
+    .bind(Uuid::now_v7())
+    .bind(&event.event_id)
+    .bind(&event.order_ref)
+    .bind(&event.kind)
+    .bind(Json(&event.payload))
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(id) = id else {
+        return Ok(Taken::Repeated);
+    };
+    let order = apply(tx, id).await?;
+    Ok(order.map_or(Taken::Kept, Taken::Applied))
+}
+
+/// Whether an event waits whose order is known by now.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn has_kept(store: &Store) -> Result<bool> {
+    Ok(sqlx::query_scalar(
+        "-- store.fulfilment.has_kept
+        select exists (select 1 from webhook_events e where e.applied_at is null
+                          and (exists (select 1 from g2a_orders g where g.g2a_order_id = e.order_ref)
+                               or exists (select 1 from orders o where o.id::text = e.order_ref)))",
+    )
+    .fetch_one(store.pool())
+    .await?)
+}
+
+/// Applies kept events whose order is known by now; returns how many.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn apply_kept(store: &Store) -> Result<u32> {
+    store
+        .tx("fulfilment.apply_kept", |tx| {
+            Box::pin(async move {
+                let ids: Vec<Uuid> = sqlx::query_scalar(
+                    "-- store.fulfilment.kept_events
+                    select e.id from webhook_events e
+                     where e.applied_at is null
+                       and (exists (select 1 from g2a_orders g where g.g2a_order_id = e.order_ref)
+                            or exists (select 1 from orders o where o.id::text = e.order_ref))
+                     order by e.received_at limit 50 for update skip locked",
+                )
+                .fetch_all(tx.conn())
+                .await?;
+                let mut applied = 0;
+                for id in ids {
+                    applied += u32::from(apply(tx, id).await?.is_some());
+                }
+                Ok(applied)
+            })
+        })
+        .await
+}
+
+/// The effect: the order's waiting units are due now, and its purchase says what was heard.
+async fn apply(tx: &mut Tx, event: Uuid) -> Result<Option<OrderId>> {
+    let row = sqlx::query(
+        "-- store.fulfilment.apply_event.order
+        select coalesce(
+            (select u.order_id from g2a_orders g join order_units u on u.id = g.order_unit_id where g.g2a_order_id = e.order_ref),
+            (select o.id from orders o where o.id::text = e.order_ref)) as order_id
+          from webhook_events e where e.id = $1",
+    )
+    .bind(event)
+    .fetch_one(tx.conn())
+    .await?;
+    let Some(order) = row.try_get::<Option<Uuid>, _>("order_id")? else {
+        return Ok(None);
+    };
+    sqlx::query("-- store.fulfilment.apply_event.lock\nselect 1 from orders where id = $1 for no key update")
+        .bind(order)
+        .execute(tx.conn())
+        .await?;
+    // Who holds a unit is at G2A with it anyway.
+    sqlx::query(
+        "-- store.fulfilment.apply_event.wake
+        update order_units set not_before = now()
+         where order_id = $1 and state not in ('DONE', 'REFUNDED') and worker is null and not_before > now()",
+    )
+    .bind(order)
+    .execute(tx.conn())
+    .await?;
+    sqlx::query(
+        "-- store.fulfilment.apply_event.heard
+        update transactions t
+           set gateway_response = coalesce(t.gateway_response, '{}'::jsonb)
+               || jsonb_build_object('g2a', jsonb_build_object('event', e.event_id, 'type', e.kind, 'payload', e.payload,
+                                                               'receivedAt', e.received_at))
+          from webhook_events e where e.id = $1 and t.order_id = $2 and t.type = 'PURCHASE'
+           and jsonb_typeof(coalesce(t.gateway_response, '{}'::jsonb)) = 'object'",
+    )
+    .bind(event)
+    .bind(order)
+    .execute(tx.conn())
+    .await?;
+    sqlx::query("-- store.fulfilment.apply_event.done\nupdate webhook_events set applied_at = now(), order_id = $2 where id = $1")
+        .bind(event)
+        .bind(order)
+        .execute(tx.conn())
+        .await?;
+    Ok(Some(OrderId(order)))
+}
+
+/// Forgets events older than 30 days, at most a thousand; returns how many.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn sweep(store: &Store) -> Result<u64> {
+    let done = sqlx::query(
+        "-- store.fulfilment.sweep_events
+        delete from webhook_events where id in (
+            select id from webhook_events where received_at < now() - interval '30 days' order by received_at limit 1000
+               for update skip locked)",
+    )
+    .execute(store.pool())
+    .await?;
+    Ok(done.rows_affected())
+}

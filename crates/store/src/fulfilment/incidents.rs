@@ -1,0 +1,187 @@
+//! What a person should know about: incidents, each told once, and alarms that stop all buying until they are over.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use lockstep_domain::ids::UnitId;
+use rust_decimal::Decimal;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::steps::reason;
+use crate::{Result, Store, StoreError, Tx};
+
+/// Something that went wrong with a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incident {
+    kind: &'static str,
+    unit: Option<UnitId>,
+    g2a_order_id: Option<String>,
+    detail: String,
+}
+
+impl Incident {
+    /// Of a kind that the schema knows, in words for people.
+    pub fn new(kind: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            unit: None,
+            g2a_order_id: None,
+            detail: detail.into(),
+        }
+    }
+
+    /// About this unit.
+    #[must_use]
+    pub fn of(self, unit: UnitId) -> Self {
+        Self {
+            unit: Some(unit),
+            ..self
+        }
+    }
+
+    /// About this order at G2A.
+    #[must_use]
+    pub fn order(self, g2a_order_id: &str) -> Self {
+        Self {
+            g2a_order_id: Some(g2a_order_id.to_owned()),
+            ..self
+        }
+    }
+}
+
+/// Tells it, once.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn add(tx: &mut Tx, incident: &Incident) -> Result<()> {
+    let done = sqlx::query(
+        "-- store.fulfilment.incident
+        insert into incidents (id, kind, order_unit_id, g2a_order_id, detail) values ($1, $2, $3, $4, $5) on conflict do nothing",
+    )
+    .bind(Uuid::now_v7())
+    .bind(incident.kind)
+    .bind(incident.unit.map(|unit| unit.0))
+    .bind(&incident.g2a_order_id)
+    .bind(reason(&incident.detail))
+    .execute(tx.conn())
+    .await?;
+    if done.rows_affected() == 1 {
+        tracing::warn!(
+            kind = incident.kind,
+            unit = incident.unit.map(tracing::field::display),
+            g2a_order = incident.g2a_order_id,
+            "{}",
+            incident.detail
+        );
+    }
+    Ok(())
+}
+
+/// Closes the incident of this kind about this order at G2A.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn resolve(tx: &mut Tx, kind: &str, g2a_order_id: &str) -> Result<()> {
+    sqlx::query(
+        "-- store.fulfilment.resolve
+        update incidents set resolved_at = now() where kind = $1 and g2a_order_id = $2 and resolved_at is null",
+    )
+    .bind(kind)
+    .bind(g2a_order_id)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// A reason why nothing can be bought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alarm {
+    /// `FUNDS`, `LIMIT` or `ACCESS`.
+    pub kind: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// What G2A said.
+    pub detail: String,
+}
+
+/// Raises an alarm, or keeps it up: nothing is bought before `retry_in` is over.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn raise_alarm(store: &Store, kind: &'static str, detail: &str, retry_in: Duration) -> Result<()> {
+    let new: bool = sqlx::query_scalar(
+        "-- store.fulfilment.raise_alarm
+        insert into supplier_alarms as a (kind, retry_at, detail) values ($1, now() + make_interval(secs => $2), $3)
+        on conflict (kind) do update set retry_at = greatest(a.retry_at, excluded.retry_at), detail = excluded.detail
+        returning xmax = 0",
+    )
+    .bind(kind)
+    .bind(retry_in.as_secs_f64())
+    .bind(reason(detail))
+    .fetch_one(store.pool())
+    .await?;
+    if new {
+        tracing::error!(
+            kind,
+            "nothing can be bought at G2A: {detail}; orders wait until that is mended"
+        );
+    }
+    Ok(())
+}
+
+/// The alarms that are up.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn alarms(store: &Store) -> Result<Vec<Alarm>> {
+    let rows =
+        sqlx::query("-- store.fulfilment.alarms\nselect kind, since, detail from supplier_alarms order by since")
+            .fetch_all(store.pool())
+            .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Alarm {
+                kind: row.try_get("kind")?,
+                since: row.try_get("since")?,
+                detail: row.try_get("detail")?,
+            })
+        })
+        .collect()
+}
+
+/// How long nothing may be bought yet; `None` when buying may be tried.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn buying_stops_for(store: &Store) -> Result<Option<Duration>> {
+    let seconds: Option<Decimal> = sqlx::query_scalar(
+        "-- store.fulfilment.buying_stops_for
+        select extract(epoch from max(retry_at) - now()) from supplier_alarms where retry_at > now()",
+    )
+    .fetch_one(store.pool())
+    .await?;
+    Ok(seconds.map(|seconds| {
+        let millis = u64::try_from(seconds * Decimal::ONE_THOUSAND).unwrap_or(0);
+        Duration::from_millis(millis)
+    }))
+}
+
+/// How many incidents of each kind nobody has closed.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn open(store: &Store) -> Result<Vec<(String, u64)>> {
+    let rows = sqlx::query(
+        "-- store.fulfilment.open_incidents
+        select kind, count(*) from incidents where resolved_at is null group by kind order by kind",
+    )
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let count: i64 = row.try_get(1)?;
+            Ok::<_, StoreError>((row.try_get(0)?, u64::try_from(count).unwrap_or(0)))
+        })
+        .collect()
+}

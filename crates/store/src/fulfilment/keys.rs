@@ -1,0 +1,355 @@
+//! Keys at rest: sealed by the caller, stored once, owned by one unit.
+//!
+//! A key's row is sealed for its [`place`], so a sealed key copied into another row does not open. Keys are found again
+//! by keyed hashes ([`HASH`]), and equal keys are refused by the newest hash; keys that were hashed with an older secret
+//! are looked for by all hashes before one is stored.
+
+use chrono::{DateTime, Utc};
+use lockstep_domain::ids::{GameId, KeyId, OrderId, UnitId, UserId};
+use lockstep_domain::order::OrderStatus;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::incidents::{self, Incident};
+use super::letters::Letters;
+use super::money::{Settled, set_status, settle};
+use super::queue::{Lease, held, lock_order_of};
+use crate::{Result, Store, Tx};
+
+/// Purpose of a key's hash.
+pub const HASH: &str = "game-key";
+
+/// What a key is sealed for.
+pub fn place(key: KeyId) -> String {
+    format!("game_keys.key_ciphertext/{key}")
+}
+
+/// A key that has come in.
+#[derive(Clone)]
+pub struct Arrived {
+    /// Its row to be; the caller sealed it for that [`place`].
+    pub id: KeyId,
+    /// The unit it was bought for.
+    pub unit: UnitId,
+    /// The order at G2A that it came from.
+    pub g2a_order_id: String,
+    /// Sealed.
+    pub sealed: Vec<u8>,
+    /// Its hashes under every secret, the newest first. Never empty.
+    pub hashes: Vec<[u8; 32]>,
+    /// It is a file in base64.
+    pub is_file: bool,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// Its unit has it now.
+    Delivered(Option<Settled>),
+    /// It was here already: the same answer was recorded before.
+    Known,
+    /// Its unit needs it no more, so it is own stock.
+    Stock,
+    /// It is a key that we had from another order; its unit needs another one.
+    Twice,
+}
+
+/// Stores a key and gives it to its unit, whoever holds that: a key is a fact, and no fence keeps it out.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable): then it has to be tried again.
+pub async fn record(tx: &mut Tx, key: &Arrived, letters: &Letters) -> Result<Recorded> {
+    let order = lock_order_of(tx, key.unit).await?;
+    let hashes: Vec<&[u8]> = key.hashes.iter().map(<[u8; 32]>::as_slice).collect();
+    let inserted = sqlx::query(
+        "-- store.fulfilment.record_key
+        insert into game_keys (id, game_id, key_ciphertext, key_hash, is_file, g2a_order_id)
+        select $1, u.game_id, $3, $4[1], $5, $6 from order_units u
+         where u.id = $2 and not exists (select 1 from game_keys where key_hash = any ($4))
+        on conflict do nothing",
+    )
+    .bind(key.id.0)
+    .bind(key.unit.0)
+    .bind(&key.sealed)
+    .bind(&hashes)
+    .bind(key.is_file)
+    .bind(&key.g2a_order_id)
+    .execute(tx.conn())
+    .await?;
+    if inserted.rows_affected() == 0 {
+        let same_order: bool = sqlx::query_scalar(
+            "-- store.fulfilment.record_key.known
+            select exists (select 1 from game_keys where g2a_order_id = $1)",
+        )
+        .bind(&key.g2a_order_id)
+        .fetch_one(tx.conn())
+        .await?;
+        if same_order {
+            return Ok(Recorded::Known);
+        }
+        let incident = Incident::new(
+            "KEY_TWICE",
+            "G2A sold a key that was stored before; it was not delivered again",
+        );
+        incidents::add(tx, &incident.of(key.unit).order(&key.g2a_order_id)).await?;
+        return Ok(Recorded::Twice);
+    }
+    // The state's own way, step by step: PAID (G2A had said "not ready" to somebody else) goes through FETCHING.
+    sqlx::query(
+        "-- store.fulfilment.record_key.fetching
+        update order_units set state = 'FETCHING' where id = $1 and state = 'PAID' and g2a_order_id = $2",
+    )
+    .bind(key.unit.0)
+    .bind(&key.g2a_order_id)
+    .execute(tx.conn())
+    .await?;
+    let given = sqlx::query(
+        "-- store.fulfilment.record_key.deliver
+        with given as (
+            update order_units set state = 'DONE', epoch = epoch + 1, worker = null, last_error = null
+             where id = $1 and state in ('FETCHING', 'LOST') and g2a_order_id = $2 returning id, order_id)
+        update game_keys k set order_id = g.order_id, order_unit_id = g.id from given g where k.id = $3",
+    )
+    .bind(key.unit.0)
+    .bind(&key.g2a_order_id)
+    .bind(key.id.0)
+    .execute(tx.conn())
+    .await?;
+    if given.rows_affected() == 1 {
+        incidents::resolve(tx, "KEY_LOST", &key.g2a_order_id).await?;
+        return Ok(Recorded::Delivered(settle(tx, order, letters).await?));
+    }
+    let incident = Incident::new(
+        "KEY_LATE",
+        "a key arrived after its unit was settled; it is own stock now",
+    );
+    incidents::add(tx, &incident.of(key.unit).order(&key.g2a_order_id)).await?;
+    incidents::resolve(tx, "KEY_LOST", &key.g2a_order_id).await?;
+    Ok(Recorded::Stock)
+}
+
+/// `NEW → DONE` with a key of our own, the oldest, if there is one: it is sold before anything is bought.
+///
+/// # Errors
+/// [`StoreError::Fenced`](crate::StoreError::Fenced), [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn sell_own(tx: &mut Tx, lease: Lease, letters: &Letters) -> Result<Option<Recorded>> {
+    let order = lock_order_of(tx, lease.unit).await?;
+    let key: Option<Uuid> = sqlx::query_scalar(
+        "-- store.fulfilment.sell_own.find
+        select k.id from game_keys k join order_units u on u.game_id = k.game_id
+         where u.id = $1 and k.order_unit_id is null and not k.activated
+         order by k.created_at limit 1 for update of k skip locked",
+    )
+    .bind(lease.unit.0)
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(key) = key else {
+        return Ok(None);
+    };
+    let given = sqlx::query(
+        "-- store.fulfilment.sell_own
+        with given as (
+            update order_units set state = 'DONE', epoch = epoch + 1, worker = null, last_error = null
+             where id = $1 and epoch = $2 and state = 'NEW' returning id, order_id)
+        update game_keys k set order_id = g.order_id, order_unit_id = g.id from given g where k.id = $3",
+    )
+    .bind(lease.unit.0)
+    .bind(lease.epoch)
+    .bind(key)
+    .execute(tx.conn())
+    .await?;
+    held(given.rows_affected())?;
+    let pending: bool =
+        sqlx::query_scalar("-- store.fulfilment.sell_own.pending\nselect status = 'PENDING' from orders where id = $1")
+            .bind(order.0)
+            .fetch_one(tx.conn())
+            .await?;
+    if pending {
+        set_status(tx, order, OrderStatus::Processing).await?;
+    }
+    Ok(Some(Recorded::Delivered(settle(tx, order, letters).await?)))
+}
+
+/// A sold key as its owner may have it opened.
+#[derive(Clone)]
+pub struct Sold {
+    /// Its row.
+    pub id: KeyId,
+    /// The copy it is for.
+    pub unit: UnitId,
+    /// The game.
+    pub game: GameId,
+    /// Sealed for its [`place`].
+    pub sealed: Vec<u8>,
+    /// It is a file in base64.
+    pub is_file: bool,
+    /// When its owner marked it as used.
+    pub activated_at: Option<DateTime<Utc>>,
+}
+
+/// The keys of an order, for its owner and for nobody else (then there are none).
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn of_order(tx: &mut Tx, order: OrderId, owner: UserId) -> Result<Vec<Sold>> {
+    let rows = sqlx::query(
+        "-- store.fulfilment.keys_of_order
+        select k.id, k.order_unit_id, k.game_id, k.key_ciphertext, k.is_file, k.activation_date
+          from game_keys k join orders o on o.id = k.order_id where k.order_id = $1 and o.user_id = $2 order by k.created_at, k.id",
+    )
+    .bind(order.0)
+    .bind(owner.0)
+    .fetch_all(tx.conn())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Sold {
+                id: KeyId(row.try_get("id")?),
+                unit: UnitId(row.try_get("order_unit_id")?),
+                game: GameId(row.try_get("game_id")?),
+                sealed: row.try_get("key_ciphertext")?,
+                is_file: row.try_get("is_file")?,
+                activated_at: row.try_get("activation_date")?,
+            })
+        })
+        .collect()
+}
+
+/// How a key was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// In an answer of the API.
+    Api,
+    /// On a page of the shop.
+    Page,
+    /// As a file.
+    File,
+    /// By an admin in the console.
+    Console,
+}
+
+impl How {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "API",
+            Self::Page => "PAGE",
+            Self::File => "FILE",
+            Self::Console => "CONSOLE",
+        }
+    }
+}
+
+/// Writes down that `who` is about to see these keys. Committed before they are shown.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn reveal(tx: &mut Tx, keys: &[KeyId], who: UserId, how: How) -> Result<()> {
+    let ids: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
+    sqlx::query(
+        "-- store.fulfilment.reveal
+        insert into key_reveals (game_key_id, user_id, how) select id, $2, $3 from unnest($1::uuid[]) id",
+    )
+    .bind(ids)
+    .bind(who.0)
+    .bind(how.as_str())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Marks a key as used, or as not used, by its owner. False when it is not theirs.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn set_activated(tx: &mut Tx, key: KeyId, owner: UserId, activated: bool) -> Result<bool> {
+    let done = sqlx::query(
+        "-- store.fulfilment.set_activated
+        update game_keys k set activated = $3, activation_date = case when $3 then coalesce(activation_date, now()) end
+          from orders o where k.id = $1 and o.id = k.order_id and o.user_id = $2",
+    )
+    .bind(key.0)
+    .bind(owner.0)
+    .bind(activated)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The key with one of these hashes.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn find(tx: &mut Tx, hashes: &[[u8; 32]]) -> Result<Option<KeyId>> {
+    let hashes: Vec<&[u8]> = hashes.iter().map(<[u8; 32]>::as_slice).collect();
+    let id: Option<Uuid> =
+        sqlx::query_scalar("-- store.fulfilment.find_key\nselect id from game_keys where key_hash = any ($1) limit 1")
+            .bind(hashes)
+            .fetch_optional(tx.conn())
+            .await?;
+    Ok(id.map(KeyId))
+}
+
+/// A key of our own for the stock. False when it was here already.
+///
+/// # Errors
+/// [`StoreError::Rule`](crate::StoreError::Rule) for a game that does not exist (`game_keys_game_id_fkey`), [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn add_own(
+    tx: &mut Tx,
+    id: KeyId,
+    game: GameId,
+    sealed: &[u8],
+    hashes: &[[u8; 32]],
+    is_file: bool,
+) -> Result<bool> {
+    let hashes: Vec<&[u8]> = hashes.iter().map(<[u8; 32]>::as_slice).collect();
+    let done = sqlx::query(
+        "-- store.fulfilment.add_own_key
+        insert into game_keys (id, game_id, key_ciphertext, key_hash, is_file)
+        select $1, $2, $3, $4[1], $5 where not exists (select 1 from game_keys where key_hash = any ($4))
+        on conflict (key_hash) do nothing",
+    )
+    .bind(id.0)
+    .bind(game.0)
+    .bind(sealed)
+    .bind(hashes)
+    .bind(is_file)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// A page of keys by id, sealed, for a rotation of secrets.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn page(store: &Store, after: Option<KeyId>, most: u32) -> Result<Vec<(KeyId, Vec<u8>)>> {
+    let rows = sqlx::query(
+        "-- store.fulfilment.key_page
+        select id, key_ciphertext from game_keys where $1::uuid is null or id > $1 order by id limit $2",
+    )
+    .bind(after.map(|key| key.0))
+    .bind(i64::from(most))
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter()
+        .map(|row| Ok((KeyId(row.try_get("id")?), row.try_get("key_ciphertext")?)))
+        .collect()
+}
+
+/// Replaces a key's sealed form and hash, if the sealed form is still the one that was read.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn reseal(tx: &mut Tx, key: KeyId, before: &[u8], after: &[u8], hash: [u8; 32]) -> Result<bool> {
+    let done = sqlx::query(
+        "-- store.fulfilment.reseal
+        update game_keys set key_ciphertext = $3, key_hash = $4 where id = $1 and key_ciphertext = $2",
+    )
+    .bind(key.0)
+    .bind(before)
+    .bind(after)
+    .bind(hash.as_slice())
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,98 @@
+//! The letters about an order's end, owed in the transaction that ends it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lockstep_domain::ids::KeyId;
+use lockstep_domain::letter::{DeliveredCopy, Letter};
+use lockstep_domain::{Money, Secret};
+use sqlx::Row as _;
+
+use super::money::Settled;
+use crate::{Result, StoreError, Tx};
+
+/// Opens a sealed key, or does not.
+pub type KeyText = Arc<dyn Fn(KeyId, &[u8]) -> Option<Secret> + Send + Sync>;
+
+/// What letters may say.
+#[derive(Clone, Default)]
+pub struct Letters {
+    /// Opens keys, for an operator who wants letters to carry them. `None`: letters carry a link.
+    pub with_keys: Option<KeyText>,
+}
+
+impl fmt::Debug for Letters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Letters")
+            .field("with_keys", &self.with_keys.is_some())
+            .finish()
+    }
+}
+
+/// Owes the letters: what is ready, and what went back.
+pub(super) async fn tell(tx: &mut Tx, settled: &Settled, letters: &Letters) -> Result<()> {
+    let rows = sqlx::query(
+        "-- store.fulfilment.tell
+        select u.state, u.price_paid, g.title, k.id as key_id, k.key_ciphertext, k.is_file,
+               p.email, coalesce(p.nickname, split_part(p.email, '@', 1)) as nickname
+          from order_units u join games g on g.id = u.game_id join orders o on o.id = u.order_id
+          join users p on p.id = o.user_id left join game_keys k on k.order_unit_id = u.id
+         where u.order_id = $1 order by g.title, u.position",
+    )
+    .bind(settled.order.0)
+    .fetch_all(tx.conn())
+    .await?;
+    let (mut copies, mut titles, mut amount, mut shown) = (Vec::new(), Vec::new(), Money::ZERO, Vec::new());
+    for row in &rows {
+        let title: String = row.try_get("title")?;
+        if row.try_get::<&str, _>("state")? == "DONE" {
+            let id = KeyId(row.try_get("key_id")?);
+            let open = letters.with_keys.as_ref().filter(|_| !row.get::<bool, _>("is_file"));
+            let key = match open {
+                Some(open) => open(id, row.try_get("key_ciphertext")?),
+                None => None,
+            };
+            if key.is_some() {
+                shown.push(id.0);
+            }
+            copies.push(DeliveredCopy { title, key });
+        } else {
+            amount = amount
+                .checked_add(crate::row::money(row, "price_paid")?)
+                .ok_or_else(|| StoreError::Schema("an order's refunds do not fit".into()))?;
+            titles.push(title);
+        }
+    }
+    let Some(first) = rows.first() else {
+        return Ok(());
+    };
+    let (email, nickname): (String, String) = (first.try_get("email")?, first.try_get("nickname")?);
+    let order = settled.order.to_string();
+    let until = chrono::Utc::now() + chrono::TimeDelta::days(7);
+    if !copies.is_empty() {
+        let letter = Letter::KeysReady {
+            nickname: nickname.clone(),
+            order: order.clone(),
+            copies,
+        };
+        crate::mail::enqueue(tx, settled.user, &email, &letter, until).await?;
+        sqlx::query(
+            "-- store.fulfilment.tell.reveals
+            insert into key_reveals (game_key_id, user_id, how) select id, $2, 'MAIL' from unnest($1::uuid[]) id",
+        )
+        .bind(shown)
+        .bind(settled.user.0)
+        .execute(tx.conn())
+        .await?;
+    }
+    if amount > Money::ZERO {
+        let letter = Letter::Refund {
+            nickname,
+            order,
+            amount,
+            titles,
+        };
+        crate::mail::enqueue(tx, settled.user, &email, &letter, until).await?;
+    }
+    Ok(())
+}

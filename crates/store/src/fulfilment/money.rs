@@ -1,0 +1,266 @@
+//! The money back, and the end of an order: a unit's refund is one transaction with the change of its state and of the
+//! balance, and the last unit to end settles its order.
+
+use lockstep_domain::Money;
+use lockstep_domain::ids::{OrderId, UnitId, UserId};
+use lockstep_domain::order::OrderStatus;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::letters::{self, Letters};
+use super::queue::{Lease, held, lock_order_of};
+use super::steps::reason;
+use crate::{AsStoreError, Result, StoreError, Tx};
+
+/// An order has come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// Which.
+    pub order: OrderId,
+    /// Whose.
+    pub user: UserId,
+    /// How.
+    pub status: OrderStatus,
+    /// Copies delivered.
+    pub delivered: u32,
+    /// Copies refunded.
+    pub refunded: u32,
+}
+
+/// What a cancellation did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cancelled {
+    /// What went back to the balance at once, EUR.
+    pub refunded: Money,
+    /// Copies that were delivered before, or are paid for at G2A and go their way.
+    pub kept: u32,
+    /// The end of the order, when this was it.
+    pub settled: Option<Settled>,
+}
+
+/// Why a unit or an order is not given back.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRefundable {
+    /// There is none of this id.
+    #[error("there is no such order")]
+    Unknown,
+    /// The key was delivered, or may be by now: G2A has been asked for it or for taking the money.
+    #[error("the key was delivered or is being bought")]
+    Bought,
+    /// The money is back already.
+    #[error("it was refunded before")]
+    Refunded,
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl AsStoreError for NotRefundable {
+    fn as_store_error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Gives a unit's money back to the cent. For the worker that holds it, and only when nothing was paid at G2A or the key
+/// is lost for good. Settles the order when this was its last open unit.
+///
+/// # Errors
+/// [`StoreError::Fenced`], [`StoreError::Unavailable`].
+pub async fn refund(tx: &mut Tx, lease: Lease, why: &str, letters: &Letters) -> Result<Option<Settled>> {
+    let order = lock_order_of(tx, lease.unit).await?;
+    let done = sqlx::query(
+        "-- store.fulfilment.refund
+        update order_units set state = 'REFUNDED', worker = null, last_error = $3
+         where id = $1 and epoch = $2 and state in ('NEW', 'ORDERING', 'ORDERED', 'PAYING', 'LOST')",
+    )
+    .bind(lease.unit.0)
+    .bind(lease.epoch)
+    .bind(reason(why))
+    .execute(tx.conn())
+    .await?;
+    held(done.rows_affected())?;
+    give_back(tx, lease.unit, why).await?;
+    settle(tx, order, letters).await
+}
+
+/// Gives a unit's money back on somebody's word, whoever holds it: only while nothing can have been paid for it at G2A,
+/// or after its key was lost. What a worker is doing with it becomes void.
+///
+/// # Errors
+/// [`NotRefundable`].
+pub async fn refund_unit(
+    tx: &mut Tx,
+    unit: UnitId,
+    why: &str,
+    letters: &Letters,
+) -> Result<(Money, Option<Settled>), NotRefundable> {
+    let order = lock_order_of(tx, unit).await.map_err(|error| match error {
+        StoreError::Fenced => NotRefundable::Unknown,
+        error => error.into(),
+    })?;
+    let row = sqlx::query(
+        "-- store.fulfilment.refund_unit
+        with before as (select id, state from order_units where id = $1 for update),
+        given as (
+            update order_units u set state = 'REFUNDED', epoch = epoch + 1, worker = null, last_error = $2
+              from before b where u.id = b.id and b.state in ('NEW', 'ORDERING', 'ORDERED', 'LOST') returning u.price_paid)
+        select b.state, (select price_paid from given) as given from before b",
+    )
+    .bind(unit.0)
+    .bind(reason(why))
+    .fetch_one(tx.conn())
+    .await
+    .map_err(StoreError::from)?;
+    let Some(amount) = crate::row::money_or_null(&row, "given")? else {
+        return Err(match row.try_get::<&str, _>("state").map_err(StoreError::from)? {
+            "REFUNDED" => NotRefundable::Refunded,
+            _ => NotRefundable::Bought,
+        });
+    };
+    give_back(tx, unit, why).await?;
+    Ok((amount, settle(tx, order, letters).await?))
+}
+
+/// Gives back all of an order that is not paid for at G2A. The rest goes its way: it is delivered, or refunded when that
+/// fails, and nothing is bought again for it.
+///
+/// # Errors
+/// [`NotRefundable`]; an order at its end is [`Refunded`](NotRefundable::Refunded) or [`Bought`](NotRefundable::Bought).
+pub async fn cancel_order(
+    tx: &mut Tx,
+    order: OrderId,
+    why: &str,
+    letters: &Letters,
+) -> Result<Cancelled, NotRefundable> {
+    let status: Option<String> = sqlx::query_scalar(
+        "-- store.fulfilment.cancel_order
+        select status::text from orders where id = $1 for no key update",
+    )
+    .bind(order.0)
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(StoreError::from)?;
+    match status.as_deref() {
+        None => return Err(NotRefundable::Unknown),
+        Some("PENDING" | "PROCESSING") => {}
+        Some("COMPLETED") => return Err(NotRefundable::Bought),
+        Some(_) => return Err(NotRefundable::Refunded),
+    }
+    sqlx::query(
+        "-- store.fulfilment.cancel_asked
+        update orders set cancel_asked_at = coalesce(cancel_asked_at, now()) where id = $1",
+    )
+    .bind(order.0)
+    .execute(tx.conn())
+    .await
+    .map_err(StoreError::from)?;
+    let given: Vec<Uuid> = sqlx::query_scalar(
+        "-- store.fulfilment.cancel_units
+        update order_units set state = 'REFUNDED', epoch = epoch + 1, worker = null, last_error = $2
+         where order_id = $1 and state in ('NEW', 'ORDERING', 'ORDERED', 'LOST') returning id",
+    )
+    .bind(order.0)
+    .bind(reason(why))
+    .fetch_all(tx.conn())
+    .await
+    .map_err(StoreError::from)?;
+    let mut refunded = Money::ZERO;
+    for unit in given {
+        let amount = give_back(tx, UnitId(unit), why).await?;
+        refunded = refunded
+            .checked_add(amount)
+            .ok_or_else(|| StoreError::Schema("an order's refunds do not fit".into()))?;
+    }
+    let settled = settle(tx, order, letters).await?;
+    let kept: i64 = sqlx::query_scalar(
+        "-- store.fulfilment.cancel_kept
+        select count(*) from order_units where order_id = $1 and state <> 'REFUNDED'",
+    )
+    .bind(order.0)
+    .fetch_one(tx.conn())
+    .await
+    .map_err(StoreError::from)?;
+    Ok(Cancelled {
+        refunded,
+        kept: u32::try_from(kept).unwrap_or(u32::MAX),
+        settled,
+    })
+}
+
+/// Books what was paid for a unit that has just become `REFUNDED`. The order is locked.
+async fn give_back(tx: &mut Tx, unit: UnitId, why: &str) -> Result<Money> {
+    let row = sqlx::query(
+        "-- store.fulfilment.give_back
+        with owed as (
+            select o.id as order_id, o.user_id, u.price_paid, g.title
+              from order_units u join orders o on o.id = u.order_id join games g on g.id = u.game_id where u.id = $1),
+        booked as (
+            insert into transactions (id, user_id, order_id, type, amount, status, method, description)
+            select $2, user_id, order_id, 'REFUND', price_paid, 'COMPLETED', 'BALANCE', left(title || ': ' || $3, 500)
+              from owed where price_paid > 0),
+        returned as (
+            update users set balance = balance + price_paid from owed where users.id = owed.user_id and price_paid > 0)
+        select price_paid from owed",
+    )
+    .bind(unit.0)
+    .bind(Uuid::now_v7())
+    .bind(reason(why))
+    .fetch_one(tx.conn())
+    .await?;
+    crate::row::money(&row, "price_paid")
+}
+
+/// Ends an order that has no open unit: `COMPLETED` when a key was delivered (and the rest refunded), else `CANCELLED`
+/// when somebody asked for that, else `FAILED`. Writes the letters about it. The order is locked.
+pub(super) async fn settle(tx: &mut Tx, order: OrderId, letters: &Letters) -> Result<Option<Settled>> {
+    let row = sqlx::query(
+        "-- store.fulfilment.settle
+        select o.user_id, o.status::text, o.cancel_asked_at is not null as cancel_asked,
+               count(*) filter (where u.state = 'DONE')::integer as delivered,
+               count(*) filter (where u.state = 'REFUNDED')::integer as refunded,
+               count(*) filter (where u.state not in ('DONE', 'REFUNDED'))::integer as open
+          from orders o join order_units u on u.order_id = o.id where o.id = $1 group by o.id",
+    )
+    .bind(order.0)
+    .fetch_one(tx.conn())
+    .await?;
+    let open = crate::row::count(&row, "open")?;
+    let before: String = row.try_get("status")?;
+    if open > 0 || !matches!(before.as_str(), "PENDING" | "PROCESSING") {
+        return Ok(None);
+    }
+    let delivered = crate::row::count(&row, "delivered")?;
+    let status = if delivered > 0 {
+        OrderStatus::Completed
+    } else if row.try_get("cancel_asked")? {
+        OrderStatus::Cancelled
+    } else {
+        OrderStatus::Failed
+    };
+    if before == "PENDING" && status == OrderStatus::Completed {
+        set_status(tx, order, OrderStatus::Processing).await?;
+    }
+    set_status(tx, order, status).await?;
+    let settled = Settled {
+        order,
+        user: UserId(row.try_get("user_id")?),
+        status,
+        delivered,
+        refunded: crate::row::count(&row, "refunded")?,
+    };
+    letters::tell(tx, &settled, letters).await?;
+    Ok(Some(settled))
+}
+
+/// Own stock may deliver the first unit of an order that is still `PENDING`.
+pub(super) async fn set_status(tx: &mut Tx, order: OrderId, status: OrderStatus) -> Result<()> {
+    sqlx::query("-- store.fulfilment.set_status\nupdate orders set status = $2::order_status where id = $1")
+        .bind(order.0)
+        .bind(status.as_str())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! What the reconciler compares: every order at G2A that may have cost money, with what became of it here.
+
+use chrono::{DateTime, Utc};
+use lockstep_domain::Money;
+use lockstep_domain::ids::{OrderId, UnitId};
+use lockstep_domain::order::UnitState;
+use sqlx::Row as _;
+
+use crate::{Result, Store, StoreError};
+
+/// An order at G2A as we remember it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// G2A's id.
+    pub g2a_order_id: String,
+    /// The unit it was made for.
+    pub unit: UnitId,
+    /// Its order.
+    pub order: OrderId,
+    /// Where the unit stands.
+    pub state: UnitState,
+    /// It is the unit's present order at G2A, not one that was given up.
+    pub is_current: bool,
+    /// What it costs, EUR.
+    pub price: Money,
+    /// Since when it may be paid.
+    pub pay_asked_at: Option<DateTime<Utc>>,
+    /// When it was known to be paid.
+    pub paid_at: Option<DateTime<Utc>>,
+    /// When its key was stored.
+    pub key_stored_at: Option<DateTime<Utc>>,
+    /// When the unit went on without it.
+    pub given_up_at: Option<DateTime<Utc>>,
+    /// Somebody holds the unit.
+    pub is_held: bool,
+    /// Seconds until the unit is due; negative when it is overdue.
+    pub due_in: i64,
+}
+
+/// Orders at G2A, the newest first, at most `most`, made after `since`; with `open_only` those whose key is not stored
+/// and that the unit has not given up unpaid.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn remembered(store: &Store, since: DateTime<Utc>, open_only: bool, most: u32) -> Result<Vec<Remembered>> {
+    let rows = sqlx::query(
+        "-- store.fulfilment.remembered
+        select g.*, u.order_id, u.state, coalesce(u.g2a_order_id = g.g2a_order_id, false) as is_current,
+               u.worker is not null and u.not_before > now() as is_held,
+               extract(epoch from u.not_before - now())::bigint as due_in
+          from g2a_orders g join order_units u on u.id = g.order_unit_id
+         where g.created_at >= $1 and (not $2 or (g.key_stored_at is null and (g.given_up_at is null or g.pay_asked_at is not null)))
+         order by g.created_at desc limit $3",
+    )
+    .bind(since)
+    .bind(open_only)
+    .bind(i64::from(most))
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let state: String = row.try_get("state")?;
+            Ok(Remembered {
+                g2a_order_id: row.try_get("g2a_order_id")?,
+                unit: UnitId(row.try_get("order_unit_id")?),
+                order: OrderId(row.try_get("order_id")?),
+                state: UnitState::from_name(&state)
+                    .ok_or_else(|| StoreError::Schema(format!("unexpected state {state:?}")))?,
+                is_current: row.try_get("is_current")?,
+                price: crate::row::money(row, "price")?,
+                pay_asked_at: row.try_get("pay_asked_at")?,
+                paid_at: row.try_get("paid_at")?,
+                key_stored_at: row.try_get("key_stored_at")?,
+                given_up_at: row.try_get("given_up_at")?,
+                is_held: row.try_get("is_held")?,
+                due_in: row.try_get("due_in")?,
+            })
+        })
+        .collect()
+}
+
+/// Makes a unit due at once, unless somebody holds it. True when it was waiting.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn wake(store: &Store, unit: UnitId) -> Result<bool> {
+    let done = sqlx::query(
+        "-- store.fulfilment.wake
+        update order_units set not_before = now()
+         where id = $1 and state not in ('DONE', 'REFUNDED') and not_before > now() and worker is null",
+    )
+    .bind(unit.0)
+    .execute(store.pool())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Orders whose units have all ended and that have not.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn unsettled(store: &Store) -> Result<Vec<OrderId>> {
+    let ids: Vec<uuid::Uuid> = sqlx::query_scalar(
+        "-- store.fulfilment.unsettled
+        select o.id from orders o where o.status in ('PENDING', 'PROCESSING')
+           and not exists (select 1 from order_units u where u.order_id = o.id and u.state not in ('DONE', 'REFUNDED'))
+         order by o.created_at limit 1000",
+    )
+    .fetch_all(store.pool())
+    .await?;
+    Ok(ids.into_iter().map(OrderId).collect())
+}
+
+/// Settles such an order; true when it was one.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn settle_now(store: &Store, order: OrderId, letters: &super::Letters) -> Result<bool> {
+    let letters = letters.clone();
+    store
+        .tx("fulfilment.settle_now", move |tx| {
+            let letters = letters.clone();
+            Box::pin(async move {
+                sqlx::query(
+                    "-- store.fulfilment.settle_now.lock\nselect 1 from orders where id = $1 for no key update",
+                )
+                .bind(order.0)
+                .execute(tx.conn())
+                .await?;
+                Ok(super::money::settle(tx, order, &letters).await?.is_some())
+            })
+        })
+        .await
+}

@@ -1,0 +1,45 @@
+//! What buying teaches about a game: that it is sold out, and what it really costs. The next pass over the catalogue has
+//! the last word.
+
+use lockstep_domain::Money;
+use lockstep_domain::ids::GameId;
+
+use crate::{Result, Tx};
+
+/// G2A has none left.
+///
+/// # Errors
+/// [`Unavailable`](crate::StoreError::Unavailable).
+pub async fn sold_out(tx: &mut Tx, game: GameId) -> Result<()> {
+    sqlx::query(
+        "-- store.fulfilment.sold_out
+        update games
+           set in_stock = false, g2a_stock = false, popularity = popularity - g2a_depth, g2a_depth = 0,
+               is_best_seller = false, g2a_last_sync = now()
+         where id = $1 and g2a_product_id is not null and in_stock",
+    )
+    .bind(game.0)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// G2A asks so much that a copy has to cost at least `price`.
+///
+/// # Errors
+/// [`Unavailable`](crate::StoreError::Unavailable).
+pub async fn asked_price(tx: &mut Tx, game: GameId, price: Money) -> Result<()> {
+    sqlx::query(
+        "-- store.fulfilment.asked_price
+        update games
+           set price = $2, g2a_last_sync = now(),
+               original_price = case when original_price > $2 then original_price end,
+               discount = case when original_price > $2 then floor((original_price - $2) * 100 / original_price)::integer else 0 end
+         where id = $1 and price < $2",
+    )
+    .bind(game.0)
+    .bind(price.decimal())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! Balances and bookings: what people see of them, and an admin's adjustment.
+
+use std::sync::Arc;
+
+use lockstep_domain::Money;
+use lockstep_domain::ids::{OrderId, UserId};
+use lockstep_domain::purchase::{Balance, TransactionView};
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use crate::audit::{self, Deed};
+use crate::row::{money, payment_status, transaction_type};
+use crate::{AsStoreError, Result, Store, StoreError, Tx};
+
+/// The most bookings of one list.
+pub const MAX_LISTED: u32 = 100;
+
+/// How an adjustment's booking is marked.
+pub const ADJUSTMENT: &str = "ADJUSTMENT";
+
+/// What `user` has to spend; `None` when there is no such user.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn balance(tx: &mut Tx, user: UserId) -> Result<Option<Balance>> {
+    let row = sqlx::query("-- store.ledger.balance\nselect balance from users where id = $1 and deleted_at is null")
+        .bind(user.0)
+        .fetch_optional(tx.conn())
+        .await?;
+    row.map(|row| {
+        Ok(Balance {
+            balance: money(&row, "balance")?,
+            currency: "EUR".into(),
+        })
+    })
+    .transpose()
+}
+
+/// Bookings of a user, newest first: at most [`MAX_LISTED`], after the first `skip`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn transactions(tx: &mut Tx, user: UserId, skip: u32, most: u32) -> Result<Vec<TransactionView>> {
+    let rows = sqlx::query(
+        "-- store.ledger.transactions
+        select id, type::text as type, amount, currency, method, status::text as status, description, transaction_hash,
+               created_at, order_id
+          from transactions where user_id = $1 order by created_at desc, id desc offset $2 limit $3",
+    )
+    .bind(user.0)
+    .bind(i64::from(skip))
+    .bind(i64::from(most.min(MAX_LISTED)))
+    .fetch_all(tx.conn())
+    .await?;
+    rows.iter().map(view).collect()
+}
+
+fn view(row: &PgRow) -> Result<TransactionView> {
+    Ok(TransactionView {
+        id: row.try_get("id")?,
+        kind: transaction_type(row, "type")?,
+        amount: money(row, "amount")?,
+        currency: row.try_get("currency")?,
+        method: row.try_get("method")?,
+        status: payment_status(row, "status")?,
+        description: row.try_get("description")?,
+        transaction_hash: row.try_get("transaction_hash")?,
+        created_at: row.try_get("created_at")?,
+        order_id: row.try_get::<Option<Uuid>, _>("order_id")?.map(OrderId),
+    })
+}
+
+/// A balance that an admin has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adjusted {
+    /// Before.
+    pub previous: Money,
+    /// After.
+    pub balance: Money,
+}
+
+/// Why a balance was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AdjustError {
+    /// No such user.
+    #[error("User not found")]
+    NotFound,
+    /// Nothing to change.
+    #[error("The amount must not be zero")]
+    Zero,
+    /// The balance would be negative.
+    #[error("Insufficient balance: it is {balance} EUR")]
+    Insufficient {
+        /// What there is.
+        balance: Money,
+    },
+    /// The balance would be more than an account can hold.
+    #[error("The balance would be more than an account can hold")]
+    TooMuch,
+    /// The idempotency key was used for another adjustment.
+    #[error("This Idempotency-Key was used for another request")]
+    KeyReused,
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl AsStoreError for AdjustError {
+    fn as_store_error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<sqlx::Error> for AdjustError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Changes a balance by `amount`, with a reason, under the admin's name.
+///
+/// A credit is booked as a `TOP_UP`, a debit as a `PURCHASE` of no order: the seed has no fourth type, and so the sign
+/// still follows the type and the balance is still the sum of what is booked. Both carry the method [`ADJUSTMENT`].
+/// With `key` the same adjustment is made once, however often it is asked for.
+///
+/// # Errors
+/// [`AdjustError`]; nothing has changed then.
+pub async fn adjust(
+    store: &Store,
+    admin: UserId,
+    user: UserId,
+    amount: Money,
+    reason: &str,
+    key: Option<&str>,
+) -> Result<Adjusted, AdjustError> {
+    if amount == Money::ZERO {
+        return Err(AdjustError::Zero);
+    }
+    let hash = key.map(|key| format!("adjustment:{admin}:{key}"));
+    let asked = Arc::new((reason.to_owned(), hash));
+    store
+        .tx("ledger.adjust", move |tx| {
+            let asked = Arc::clone(&asked);
+            Box::pin(async move { adjust_once(tx, admin, user, amount, &asked.0, asked.1.as_deref()).await })
+        })
+        .await
+}
+
+async fn adjust_once(
+    tx: &mut Tx,
+    admin: UserId,
+    user: UserId,
+    amount: Money,
+    reason: &str,
+    hash: Option<&str>,
+) -> Result<Adjusted, AdjustError> {
+    let row = sqlx::query(
+        "-- store.ledger.adjust.lock\nselect balance from users where id = $1 and deleted_at is null for no key update",
+    )
+    .bind(user.0)
+    .fetch_optional(tx.conn())
+    .await?
+    .ok_or(AdjustError::NotFound)?;
+    let previous = money(&row, "balance")?;
+    if let Some(hash) = hash {
+        let before = sqlx::query(
+            "-- store.ledger.adjust.before
+            select t.user_id = $2 and t.amount = $3 and t.description = $4 as same, a.details
+              from transactions t join audit_log a on a.details ->> 'transaction' = t.id::text and a.subject_id = t.user_id
+             where t.transaction_hash = $1",
+        )
+        .bind(hash)
+        .bind(user.0)
+        .bind(amount.decimal())
+        .bind(reason)
+        .fetch_optional(tx.conn())
+        .await?;
+        if let Some(row) = before {
+            if !row.try_get::<bool, _>("same")? {
+                return Err(AdjustError::KeyReused);
+            }
+            let details: sqlx::types::Json<Answered> = row.try_get("details")?;
+            return Ok(Adjusted {
+                previous: details.0.previous,
+                balance: details.0.balance,
+            });
+        }
+    }
+    let balance = previous.checked_add(amount).ok_or(AdjustError::TooMuch)?;
+    if balance < Money::ZERO {
+        return Err(AdjustError::Insufficient { balance: previous });
+    }
+    let transaction = Uuid::now_v7();
+    sqlx::query(
+        "-- store.ledger.adjust
+        with changed as (update users set balance = balance + $3 where id = $2)
+        insert into transactions (id, user_id, type, amount, method, status, description, transaction_hash)
+        values ($1, $2, case when $3 > 0 then 'TOP_UP' else 'PURCHASE' end::transaction_type, $3, $4, 'COMPLETED', $5, $6)",
+    )
+    .bind(transaction)
+    .bind(user.0)
+    .bind(amount.decimal())
+    .bind(ADJUSTMENT)
+    .bind(reason)
+    .bind(hash)
+    .execute(tx.conn())
+    .await?;
+    let deed = Deed {
+        admin,
+        action: "balance.adjust",
+        subject: ("user", user.0),
+        details: serde_json::json!({
+            "transaction": transaction, "amount": amount, "previous": previous, "balance": balance, "reason": reason,
+        }),
+    };
+    audit::write(tx, &deed).await?;
+    Ok(Adjusted { previous, balance })
+}
+
+/// What an adjustment was answered with, as the audit log has it.
+#[derive(serde::Deserialize)]
+struct Answered {
+    previous: Money,
+    balance: Money,
+}

@@ -1,0 +1,206 @@
+//! Money back for copies that were delivered: the shopper keeps the key, the shop bears the cost.
+//!
+//! A copy that was not delivered is refunded by giving it up (`crates/fulfil`); here its price stays with it, and how much
+//! of that went back is noted on it. Together with the booking that is what `orders_refunds_are_of_refunded_units` proves.
+
+use lockstep_domain::Money;
+use lockstep_domain::ids::{OrderId, UserId};
+use lockstep_domain::order::UnitState;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::audit::{self, Deed};
+use crate::row::{money, unit_state};
+use crate::{AsStoreError, Result, Store, StoreError, Tx};
+
+/// A refund that was booked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refunded {
+    /// The refund's booking.
+    pub transaction: Uuid,
+    /// The order that it is for.
+    pub order: OrderId,
+    /// How much went back, EUR.
+    pub amount: Money,
+}
+
+/// Why nothing was refunded.
+#[derive(Debug, thiserror::Error)]
+pub enum GoodwillError {
+    /// No such booking.
+    #[error("Transaction not found")]
+    NotFound,
+    /// Only the purchase of an order can be refunded to the balance.
+    #[error("This transaction cannot be refunded: only a completed purchase of an order can")]
+    NotAPurchase,
+    /// Nothing was delivered that could be refunded; what is under way is cancelled instead.
+    #[error("Nothing of this order has been delivered yet; cancel it instead")]
+    NothingDelivered,
+    /// Everything went back already.
+    #[error("This order has already been refunded")]
+    AlreadyRefunded,
+    /// More than is left.
+    #[error("At most {most} EUR of this order can still be refunded")]
+    TooMuch {
+        /// What is left.
+        most: Money,
+    },
+    /// Zero or less.
+    #[error("The amount must be positive")]
+    NotPositive,
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl AsStoreError for GoodwillError {
+    fn as_store_error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<sqlx::Error> for GoodwillError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Gives `amount` of the purchase booked as `purchase` back to the balance, or with none all that is left, for copies that
+/// were delivered. The deed is on record under the admin's name.
+///
+/// # Errors
+/// [`GoodwillError`]; nothing has changed then.
+pub async fn refund(
+    store: &Store,
+    admin: UserId,
+    purchase: Uuid,
+    amount: Option<Money>,
+    reason: Option<&str>,
+) -> Result<Refunded, GoodwillError> {
+    if amount.is_some_and(|amount| !amount.is_positive()) {
+        return Err(GoodwillError::NotPositive);
+    }
+    let reason = reason.map(str::to_owned);
+    store
+        .tx("orders.refund", move |tx| {
+            let reason = reason.clone();
+            Box::pin(async move { refund_once(tx, admin, purchase, amount, reason.as_deref()).await })
+        })
+        .await
+}
+
+async fn refund_once(
+    tx: &mut Tx,
+    admin: UserId,
+    purchase: Uuid,
+    amount: Option<Money>,
+    reason: Option<&str>,
+) -> Result<Refunded, GoodwillError> {
+    let row = sqlx::query(
+        "-- store.orders.refund.purchase
+        select order_id, user_id, type = 'PURCHASE' and status = 'COMPLETED' as is_purchase from transactions where id = $1",
+    )
+    .bind(purchase)
+    .fetch_optional(tx.conn())
+    .await?
+    .ok_or(GoodwillError::NotFound)?;
+    let (Some(order), true) = (
+        row.try_get::<Option<Uuid>, _>("order_id")?,
+        row.try_get::<bool, _>("is_purchase")?,
+    ) else {
+        return Err(GoodwillError::NotAPurchase);
+    };
+    let user: Uuid = row.try_get("user_id")?;
+    // The same lock as every other refund of this order takes.
+    sqlx::query("-- store.orders.refund.lock\nselect 1 from orders where id = $1 for no key update")
+        .bind(order)
+        .execute(tx.conn())
+        .await?;
+    let shares = shares(tx, order, amount).await?;
+    let amount = shares
+        .iter()
+        .try_fold(Money::ZERO, |sum, (_, share)| sum.checked_add(*share))
+        .ok_or_else(|| StoreError::Schema("a refund adds up to more than can be".into()))?;
+    sqlx::query(
+        "-- store.orders.refund.copies
+        update order_units u set goodwill = goodwill + s.share
+          from unnest($1::uuid[], $2::numeric[]) as s (id, share) where u.id = s.id",
+    )
+    .bind(shares.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+    .bind(shares.iter().map(|(_, share)| share.decimal()).collect::<Vec<_>>())
+    .execute(tx.conn())
+    .await?;
+    let transaction = Uuid::now_v7();
+    sqlx::query(
+        "-- store.orders.refund.book
+        with returned as (update users set balance = balance + $4 where id = $2)
+        insert into transactions (id, user_id, order_id, type, amount, method, status, description)
+        values ($1, $2, $3, 'REFUND', $4, 'BALANCE', 'COMPLETED', $5)",
+    )
+    .bind(transaction)
+    .bind(user)
+    .bind(order)
+    .bind(amount.decimal())
+    .bind(reason.unwrap_or("Refund"))
+    .execute(tx.conn())
+    .await?;
+    let deed = Deed {
+        admin,
+        action: "order.refund",
+        subject: ("order", order),
+        details: serde_json::json!({
+            "transaction": transaction, "purchase": purchase, "amount": amount, "reason": reason,
+        }),
+    };
+    audit::write(tx, &deed).await?;
+    Ok(Refunded {
+        transaction,
+        order: OrderId(order),
+        amount,
+    })
+}
+
+/// How much of which delivered copy goes back: the first copies first, none above what is left of its price.
+async fn shares(tx: &mut Tx, order: Uuid, amount: Option<Money>) -> Result<Vec<(Uuid, Money)>, GoodwillError> {
+    let rows = sqlx::query(
+        "-- store.orders.refund.delivered
+        select id, state, price_paid - goodwill as remaining from order_units
+         where order_id = $1 order by order_item_id, position for no key update",
+    )
+    .bind(order)
+    .fetch_all(tx.conn())
+    .await?;
+    let mut delivered = false;
+    let mut all_given_up = true;
+    let mut most = Money::ZERO;
+    let mut left = amount;
+    let mut shares = Vec::new();
+    for row in &rows {
+        let state = unit_state(row, "state")?;
+        all_given_up &= state == UnitState::Refunded;
+        if state != UnitState::Done {
+            continue;
+        }
+        delivered = true;
+        let remaining = money(row, "remaining")?;
+        most = most.checked_add(remaining).unwrap_or(most);
+        let share = left.map_or(remaining, |left| left.min(remaining));
+        left = left.map(|left| left.checked_sub(share).unwrap_or(Money::ZERO));
+        if share.is_positive() {
+            shares.push((row.try_get("id")?, share));
+        }
+    }
+    if !delivered && !all_given_up {
+        return Err(GoodwillError::NothingDelivered);
+    }
+    if !most.is_positive() {
+        return Err(GoodwillError::AlreadyRefunded);
+    }
+    if left.is_some_and(Money::is_positive) {
+        return Err(GoodwillError::TooMuch { most });
+    }
+    Ok(shares)
+}

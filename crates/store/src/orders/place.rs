@@ -1,0 +1,488 @@
+//! Checkout: one transaction from the prices of the database to an order that is paid for.
+//!
+//! The shopper's row is locked first, so the orders of one shopper come one after the other and an idempotency key is
+//! looked up after whoever used it before has committed. The balance is taken by an update that finds no row when there
+//! is too little. A promo code's uses are counted by the database when the order is written, under its own limit.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use lockstep_domain::Money;
+use lockstep_domain::cart::Visitor;
+use lockstep_domain::checkout::{Bill, Checkout, bill};
+use lockstep_domain::ids::{GameId, OrderId, UserId};
+use lockstep_domain::letter::{Letter, OrderedLine};
+use lockstep_domain::order::OrderStatus;
+use lockstep_domain::purchase::{CopyState, OrderCopy, OrderLine, OrderView, OrderedGame, PaymentStatus};
+use rust_decimal::Decimal;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::row::{money, nickname};
+use crate::{AsStoreError, Result, Store, StoreError, Tx, guests, mail};
+
+/// A confirmation that comes later than this would only confuse.
+const NOTICE: TimeDelta = TimeDelta::days(3);
+
+/// How an order is paid for.
+const BALANCE: &str = "BALANCE";
+
+/// A caller's key that makes placing an order safe to repeat: 1 to 200 characters, unique for the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency(String);
+
+impl Idempotency {
+    /// A key of 1 to 200 visible ASCII characters; `None` for anything else.
+    pub fn new(key: &str) -> Option<Self> {
+        ((1..=200).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic() || b == b' '))
+            .then(|| Self(key.to_owned()))
+    }
+
+    /// The key.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An order that stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Placed {
+    /// It was placed now.
+    Now(OrderView),
+    /// It was placed before under the same idempotency key.
+    Before(OrderId),
+}
+
+/// Why no order was placed; nothing has changed then. The messages carry the contract's words.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// A game that is not in the shop.
+    #[error("Game not found: {0}")]
+    NoSuchGame(GameId),
+    /// A game that cannot be bought now.
+    #[error("{title} is out of stock")]
+    OutOfStock {
+        /// Which.
+        game: GameId,
+        /// Its title.
+        title: String,
+    },
+    /// The promo code cannot be used: unknown, not valid now, or used up.
+    #[error("Invalid promo code: {0}")]
+    PromoCode(PromoFault),
+    /// The total has risen since the shopper saw it.
+    #[error("The price has risen from {expected} to {total} EUR; please look at your order again")]
+    PriceRisen {
+        /// What the shopper saw.
+        expected: Money,
+        /// What it would be now.
+        total: Money,
+    },
+    /// The balance is less than the total.
+    #[error("Insufficient balance: {total} EUR are needed")]
+    InsufficientBalance {
+        /// What is needed.
+        total: Money,
+    },
+    /// The order adds up to more than can be charged.
+    #[error("The order adds up to more than can be charged")]
+    TooMuch,
+    /// The idempotency key was used for another order.
+    #[error("This Idempotency-Key was used for another request")]
+    KeyReused,
+    /// The account is gone.
+    #[error("account not found")]
+    NoSuchUser,
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What is wrong with a promo code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PromoFault {
+    /// There is no such code.
+    #[error("there is no such code")]
+    Unknown,
+    /// It was switched off.
+    #[error("it is not active")]
+    Inactive,
+    /// Its time has not come yet.
+    #[error("it is not valid yet")]
+    Early,
+    /// Its time is over.
+    #[error("it has expired")]
+    Expired,
+    /// It was used as often as it may be.
+    #[error("it has been used up")]
+    UsedUp,
+}
+
+impl AsStoreError for PlaceError {
+    fn as_store_error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<sqlx::Error> for PlaceError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Places an order for `user` and takes its total from the balance, all or nothing.
+///
+/// Repeated with the same idempotency key and the same order it changes nothing and names the order placed before.
+///
+/// # Errors
+/// [`PlaceError`]; nothing has changed then.
+pub async fn place(
+    store: &Store,
+    user: UserId,
+    checkout: &Checkout,
+    idempotency: Option<&Idempotency>,
+) -> Result<Placed, PlaceError> {
+    let asked = Arc::new((checkout.clone(), idempotency.cloned()));
+    store
+        .tx("orders.place", move |tx| {
+            let asked = Arc::clone(&asked);
+            Box::pin(async move { place_once(tx, user, &asked.0, asked.1.as_ref()).await })
+        })
+        .await
+        .map_err(|error| match &error {
+            PlaceError::Store(store) => match store.constraint() {
+                // The last use went to somebody else between the look and the write.
+                Some("promo_codes_uses_within_limit") => PlaceError::PromoCode(PromoFault::UsedUp),
+                Some("orders_promo_code_fkey") => PlaceError::PromoCode(PromoFault::Unknown),
+                _ => error,
+            },
+            _ => error,
+        })
+}
+
+/// What an order would cost now, with its promo code. Nothing is written, and nothing is promised: the expected total of
+/// the order itself guards the shopper.
+///
+/// # Errors
+/// [`PlaceError`], for what would stand in the way of the order whatever the balance is.
+pub async fn quote(store: &Store, checkout: &Checkout) -> Result<Bill, PlaceError> {
+    let checkout = Arc::new(checkout.clone());
+    store
+        .tx("orders.quote", move |tx| {
+            let checkout = Arc::clone(&checkout);
+            Box::pin(async move {
+                let games = games(tx, &checkout).await?;
+                let percent = promo_percent(tx, &checkout).await?;
+                let prices: Vec<(Money, u32)> = games.iter().map(|game| (game.price, game.quantity)).collect();
+                bill(&prices, percent).ok_or(PlaceError::TooMuch)
+            })
+        })
+        .await
+}
+
+async fn place_once(
+    tx: &mut Tx,
+    user: UserId,
+    checkout: &Checkout,
+    idempotency: Option<&Idempotency>,
+) -> Result<Placed, PlaceError> {
+    guests::lock(tx, Visitor::User(user))
+        .await?
+        .ok_or(PlaceError::NoSuchUser)?;
+    if let Some(key) = idempotency
+        && let Some(order) = placed_before(tx, user, key, checkout).await?
+    {
+        return Ok(Placed::Before(order));
+    }
+    let games = games(tx, checkout).await?;
+    let percent = promo_percent(tx, checkout).await?;
+    let prices: Vec<(Money, u32)> = games.iter().map(|game| (game.price, game.quantity)).collect();
+    let bill = bill(&prices, percent).ok_or(PlaceError::TooMuch)?;
+    if let Some(expected) = checkout.expected_total()
+        && bill.total > expected
+    {
+        return Err(PlaceError::PriceRisen {
+            expected,
+            total: bill.total,
+        });
+    }
+    let payer = take(tx, user, bill.total).await?;
+    let order = write(tx, user, checkout, idempotency, &games, &bill).await?;
+    settle_cart_and_money(tx, &order, checkout).await?;
+    let letter = Letter::OrderReceived {
+        nickname: payer.nickname,
+        order: order.id.to_string(),
+        total: order.total,
+        lines: order
+            .items
+            .iter()
+            .map(|line| OrderedLine {
+                title: line.game.title.clone(),
+                quantity: line.quantity,
+            })
+            .collect(),
+    };
+    mail::enqueue(tx, user, &payer.email, &letter, Utc::now() + NOTICE).await?;
+    Ok(Placed::Now(order))
+}
+
+async fn placed_before(
+    tx: &mut Tx,
+    user: UserId,
+    key: &Idempotency,
+    checkout: &Checkout,
+) -> Result<Option<OrderId>, PlaceError> {
+    let found = sqlx::query(
+        "-- store.orders.place.before
+        select id, request_hash = $3 as same from orders where user_id = $1 and idempotency_key = $2",
+    )
+    .bind(user.0)
+    .bind(&key.0)
+    .bind(&checkout.digest()[..])
+    .fetch_optional(tx.conn())
+    .await?;
+    match found {
+        None => Ok(None),
+        Some(row) if row.try_get("same")? => Ok(Some(OrderId(row.try_get("id")?))),
+        Some(_) => Err(PlaceError::KeyReused),
+    }
+}
+
+/// A game of the order as the database has it now.
+struct Bought {
+    game: OrderedGame,
+    price: Money,
+    quantity: u32,
+}
+
+/// Looks the games up, in the order's order. Their rows are kept from being deleted, as the order's lines would do
+/// anyway; a price that changes at the same time is the old or the new one.
+async fn games(tx: &mut Tx, checkout: &Checkout) -> Result<Vec<Bought>, PlaceError> {
+    let ids: Vec<Uuid> = checkout.items().iter().map(|item| item.game.0).collect();
+    let rows = sqlx::query(
+        "-- store.orders.place.games
+        select id, title, slug, image, price, in_stock or is_preorder as sold from games
+         where id = any($1) and withdrawn_at is null order by id for key share",
+    )
+    .bind(&ids)
+    .fetch_all(tx.conn())
+    .await?;
+    checkout
+        .items()
+        .iter()
+        .map(|item| {
+            let row = rows
+                .iter()
+                .find(|row| row.try_get::<Uuid, _>("id").is_ok_and(|id| id == item.game.0))
+                .ok_or(PlaceError::NoSuchGame(item.game))?;
+            let title: String = row.try_get("title")?;
+            if !row.try_get::<bool, _>("sold")? {
+                return Err(PlaceError::OutOfStock { game: item.game, title });
+            }
+            Ok(Bought {
+                price: money(row, "price")?,
+                quantity: item.quantity,
+                game: OrderedGame {
+                    id: item.game,
+                    title,
+                    image: row.try_get("image")?,
+                    slug: row.try_get("slug")?,
+                },
+            })
+        })
+        .collect()
+}
+
+/// What the promo code takes off, in percent.
+async fn promo_percent(tx: &mut Tx, checkout: &Checkout) -> Result<Option<Decimal>, PlaceError> {
+    let Some(code) = checkout.promo_code() else {
+        return Ok(None);
+    };
+    let fault = |fault| Err(PlaceError::PromoCode(fault));
+    if !checkout.promo_code_is_possible() {
+        return fault(PromoFault::Unknown);
+    }
+    let row = sqlx::query(
+        "-- store.orders.place.promo_code
+        select discount, active, valid_from > now() as early, coalesce(valid_until <= now(), false) as expired,
+               coalesce(used_count >= max_uses, false) as used_up
+          from promo_codes where code = $1",
+    )
+    .bind(code)
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(row) = row else {
+        return fault(PromoFault::Unknown);
+    };
+    for (column, why) in [
+        ("early", PromoFault::Early),
+        ("expired", PromoFault::Expired),
+        ("used_up", PromoFault::UsedUp),
+    ] {
+        if row.try_get::<bool, _>(column)? {
+            return fault(why);
+        }
+    }
+    if !row.try_get::<bool, _>("active")? {
+        return fault(PromoFault::Inactive);
+    }
+    Ok(Some(row.try_get("discount")?))
+}
+
+struct Payer {
+    email: String,
+    nickname: String,
+}
+
+/// Takes `total` from the balance if there is as much.
+async fn take(tx: &mut Tx, user: UserId, total: Money) -> Result<Payer, PlaceError> {
+    let row = sqlx::query(
+        "-- store.orders.place.take
+        update users set balance = balance - $2 where id = $1 and balance >= $2 and deleted_at is null
+        returning email, nickname",
+    )
+    .bind(user.0)
+    .bind(total.decimal())
+    .fetch_optional(tx.conn())
+    .await?
+    .ok_or(PlaceError::InsufficientBalance { total })?;
+    Ok(Payer {
+        email: row.try_get("email")?,
+        nickname: nickname(&row)?,
+    })
+}
+
+/// Writes the order with its lines and copies.
+async fn write(
+    tx: &mut Tx,
+    user: UserId,
+    checkout: &Checkout,
+    idempotency: Option<&Idempotency>,
+    games: &[Bought],
+    bill: &Bill,
+) -> Result<OrderView, PlaceError> {
+    let id = OrderId(Uuid::now_v7());
+    let created_at: DateTime<Utc> = sqlx::query_scalar(
+        "-- store.orders.place.order
+        insert into orders (id, user_id, subtotal, discount, total, payment_method, payment_status, promo_code,
+                            idempotency_key, request_hash)
+        values ($1, $2, $3, $4, $5, $6, 'COMPLETED', $7, $8, $9) returning created_at",
+    )
+    .bind(id.0)
+    .bind(user.0)
+    .bind(bill.subtotal.decimal())
+    .bind(bill.discount.decimal())
+    .bind(bill.total.decimal())
+    .bind(BALANCE)
+    .bind(checkout.promo_code())
+    .bind(idempotency.map(Idempotency::as_str))
+    .bind(idempotency.map(|_| checkout.digest().to_vec()))
+    .fetch_one(tx.conn())
+    .await?;
+    let mut items = Vec::with_capacity(games.len());
+    let mut copies = Vec::new();
+    let mut lines_of_copies = Vec::new();
+    for (bought, line) in games.iter().zip(&bill.lines) {
+        let item = Uuid::now_v7();
+        for (position, paid) in (1_u32..).zip(&line.copies) {
+            lines_of_copies.push(item);
+            copies.push(OrderCopy {
+                id: Uuid::now_v7(),
+                game_id: bought.game.id,
+                position,
+                state: CopyState::Waiting,
+                price: *paid,
+                refunded: Money::ZERO,
+                key_id: None,
+            });
+        }
+        items.push(OrderLine {
+            id: item,
+            game_id: bought.game.id,
+            quantity: bought.quantity,
+            price: bought.price,
+            discount: line.discount,
+            game: bought.game.clone(),
+        });
+    }
+    // References are looked at when the statement ends, so both can be written by one.
+    sqlx::query(
+        "-- store.orders.place.lines
+        with items as (
+            insert into order_items (order_id, id, game_id, quantity, price, discount)
+            select $1, * from unnest($2::uuid[], $3::uuid[], $4::integer[], $5::numeric[], $6::numeric[]))
+        insert into order_units (order_id, id, order_item_id, game_id, position, price_paid)
+        select $1, * from unnest($7::uuid[], $8::uuid[], $9::uuid[], $10::integer[], $11::numeric[])",
+    )
+    .bind(id.0)
+    .bind(items.iter().map(|line| line.id).collect::<Vec<_>>())
+    .bind(items.iter().map(|line| line.game_id.0).collect::<Vec<_>>())
+    .bind(items.iter().map(|line| number(line.quantity)).collect::<Vec<_>>())
+    .bind(items.iter().map(|line| line.price.decimal()).collect::<Vec<_>>())
+    .bind(items.iter().map(|line| line.discount.decimal()).collect::<Vec<_>>())
+    .bind(copies.iter().map(|copy| copy.id).collect::<Vec<_>>())
+    .bind(lines_of_copies)
+    .bind(copies.iter().map(|copy| copy.game_id.0).collect::<Vec<_>>())
+    .bind(copies.iter().map(|copy| number(copy.position)).collect::<Vec<_>>())
+    .bind(copies.iter().map(|copy| copy.price.decimal()).collect::<Vec<_>>())
+    .execute(tx.conn())
+    .await?;
+    Ok(OrderView {
+        id,
+        user_id: user,
+        status: OrderStatus::Pending,
+        subtotal: bill.subtotal,
+        discount: bill.discount,
+        total: bill.total,
+        refunded: Money::ZERO,
+        payment_method: Some(BALANCE.into()),
+        payment_status: Some(PaymentStatus::Completed),
+        promo_code: checkout.promo_code().map(str::to_owned),
+        created_at,
+        completed_at: None,
+        items,
+        copies,
+        keys: Vec::new(),
+    })
+}
+
+/// Books the purchase and takes what was bought out of the cart: as many copies as were bought, and the line when none
+/// are left.
+async fn settle_cart_and_money(tx: &mut Tx, order: &OrderView, checkout: &Checkout) -> Result<(), PlaceError> {
+    sqlx::query(
+        "-- store.orders.place.settle
+        with bought as (select * from unnest($4::uuid[], $5::integer[]) as b (game_id, quantity)),
+        gone as (
+            delete from cart_items c using bought b
+             where c.user_id = $2 and c.game_id = b.game_id and c.quantity <= b.quantity),
+        fewer as (
+            update cart_items c set quantity = c.quantity - b.quantity from bought b
+             where c.user_id = $2 and c.game_id = b.game_id and c.quantity > b.quantity)
+        insert into transactions (id, order_id, user_id, type, amount, method, status, description)
+        values ($6, $1, $2, 'PURCHASE', $3, $7, 'COMPLETED', 'Order ' || $1::text)",
+    )
+    .bind(order.id.0)
+    .bind(order.user_id.0)
+    .bind(-order.total.decimal())
+    .bind(checkout.items().iter().map(|item| item.game.0).collect::<Vec<_>>())
+    .bind(
+        checkout
+            .items()
+            .iter()
+            .map(|item| number(item.quantity))
+            .collect::<Vec<_>>(),
+    )
+    .bind(Uuid::now_v7())
+    .bind(BALANCE)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Quantities are bounded far below.
+fn number(quantity: u32) -> i32 {
+    i32::try_from(quantity).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,166 @@
+//! Orders as their owner sees them. What keys say is never read here, so that what is cached holds none.
+
+use std::collections::HashMap;
+
+use lockstep_domain::Money;
+use lockstep_domain::ids::{GameId, OrderId, UserId};
+use lockstep_domain::order::UnitState;
+use lockstep_domain::purchase::{KeyView, OrderCopy, OrderLine, OrderView, OrderedGame};
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::row::{count, money, order_status, payment_status_or_null, unit_state};
+use crate::{Result, StoreError, Tx};
+
+/// The most orders of one list.
+pub const MAX_LISTED: u32 = 100;
+
+/// The order, whoever asks: compare [`OrderView::user_id`] with the caller. Cache it under `order:{id}` with
+/// [`OrderView::tags`].
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn by_id(tx: &mut Tx, id: OrderId) -> Result<Option<OrderView>> {
+    Ok(views(tx, &[id.0]).await?.pop())
+}
+
+/// Orders of a user, newest first: at most [`MAX_LISTED`], after the first `skip`.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn list(tx: &mut Tx, user: UserId, skip: u32, most: u32) -> Result<Vec<OrderView>> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "-- store.orders.list
+        select id from orders where user_id = $1 order by created_at desc, id desc offset $2 limit $3",
+    )
+    .bind(user.0)
+    .bind(i64::from(skip))
+    .bind(i64::from(most.min(MAX_LISTED)))
+    .fetch_all(tx.conn())
+    .await?;
+    views(tx, &ids).await
+}
+
+/// The orders `ids`, in that order; unknown ones are left out.
+async fn views(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<OrderView>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query(
+        "-- store.orders.views
+        select o.id, o.user_id, o.status::text as status, o.subtotal, o.discount, o.total, o.payment_method,
+               o.payment_status::text as payment_status, o.promo_code, o.created_at, o.completed_at
+          from unnest($1::uuid[]) with ordinality as wanted (id, place) join orders o on o.id = wanted.id
+         order by wanted.place",
+    )
+    .bind(ids)
+    .fetch_all(tx.conn())
+    .await?;
+    let mut items = lines(tx, ids).await?;
+    let (mut copies, mut keys) = copies(tx, ids).await?;
+    rows.iter()
+        .map(|row| {
+            let id: Uuid = row.try_get("id")?;
+            let copies = copies.remove(&id).unwrap_or_default();
+            let refunded = copies
+                .iter()
+                .try_fold(Money::ZERO, |sum, copy: &OrderCopy| sum.checked_add(copy.refunded))
+                .ok_or_else(|| StoreError::Schema("refunds add up to more than can be".into()))?;
+            Ok(OrderView {
+                id: OrderId(id),
+                user_id: UserId(row.try_get("user_id")?),
+                status: order_status(row, "status")?,
+                subtotal: money(row, "subtotal")?,
+                discount: money(row, "discount")?,
+                total: money(row, "total")?,
+                refunded,
+                payment_method: row.try_get("payment_method")?,
+                payment_status: payment_status_or_null(row, "payment_status")?,
+                promo_code: row.try_get("promo_code")?,
+                created_at: row.try_get("created_at")?,
+                completed_at: row.try_get("completed_at")?,
+                items: items.remove(&id).unwrap_or_default(),
+                copies,
+                keys: keys.remove(&id).unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+/// Lines by order.
+async fn lines(tx: &mut Tx, orders: &[Uuid]) -> Result<HashMap<Uuid, Vec<OrderLine>>> {
+    let rows = sqlx::query(
+        "-- store.orders.lines
+        select i.order_id, i.id, i.game_id, i.quantity, i.price, i.discount, g.title, g.image, g.slug
+          from order_items i join games g on g.id = i.game_id where i.order_id = any($1) order by i.id",
+    )
+    .bind(orders)
+    .fetch_all(tx.conn())
+    .await?;
+    let mut lines: HashMap<Uuid, Vec<OrderLine>> = HashMap::new();
+    for row in &rows {
+        let game = GameId(row.try_get("game_id")?);
+        lines.entry(row.try_get("order_id")?).or_default().push(OrderLine {
+            id: row.try_get("id")?,
+            game_id: game,
+            quantity: count(row, "quantity")?,
+            price: money(row, "price")?,
+            discount: money(row, "discount")?,
+            game: OrderedGame {
+                id: game,
+                title: row.try_get("title")?,
+                image: row.try_get("image")?,
+                slug: row.try_get("slug")?,
+            },
+        });
+    }
+    Ok(lines)
+}
+
+/// Copies and their keys by order.
+#[expect(clippy::type_complexity, reason = "two maps by the same key")]
+async fn copies(tx: &mut Tx, orders: &[Uuid]) -> Result<(HashMap<Uuid, Vec<OrderCopy>>, HashMap<Uuid, Vec<KeyView>>)> {
+    let rows = sqlx::query(
+        "-- store.orders.copies
+        select u.order_id, u.id, u.game_id, u.position, u.state, u.price_paid, u.goodwill,
+               k.id as key_id, k.is_file, k.activated, k.activation_date
+          from order_units u left join game_keys k on k.order_unit_id = u.id
+         where u.order_id = any($1) order by u.order_item_id, u.position",
+    )
+    .bind(orders)
+    .fetch_all(tx.conn())
+    .await?;
+    let mut copies: HashMap<Uuid, Vec<OrderCopy>> = HashMap::new();
+    let mut keys: HashMap<Uuid, Vec<KeyView>> = HashMap::new();
+    for row in &rows {
+        let order: Uuid = row.try_get("order_id")?;
+        let game_id = GameId(row.try_get("game_id")?);
+        let state = unit_state(row, "state")?;
+        let price = money(row, "price_paid")?;
+        let key_id: Option<Uuid> = row.try_get("key_id")?;
+        copies.entry(order).or_default().push(OrderCopy {
+            id: row.try_get("id")?,
+            game_id,
+            position: count(row, "position")?,
+            state: state.into(),
+            price,
+            refunded: if state == UnitState::Refunded {
+                price
+            } else {
+                money(row, "goodwill")?
+            },
+            key_id,
+        });
+        if let Some(id) = key_id {
+            keys.entry(order).or_default().push(KeyView {
+                id,
+                game_id,
+                key: None,
+                is_file: row.try_get("is_file")?,
+                activated: row.try_get("activated")?,
+                activation_date: row.try_get("activation_date")?,
+            });
+        }
+    }
+    Ok((copies, keys))
+}

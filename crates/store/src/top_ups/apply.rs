@@ -1,0 +1,265 @@
+//! What a provider says about an intent, applied once.
+
+use chrono::{TimeDelta, Utc};
+use lockstep_domain::Money;
+use lockstep_domain::ids::TopUpId;
+use lockstep_domain::letter::Letter;
+use lockstep_domain::purchase::PaymentStatus;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::{TopUp, columns, short, top_up};
+use crate::row::{money, nickname};
+use crate::{Result, Store, StoreError, Tx, mail};
+
+/// A notice that comes later than this would only confuse.
+const NOTICE: TimeDelta = TimeDelta::days(3);
+
+/// Which intent is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// The one that the provider calls so.
+    Reference(String),
+    /// Ours; the provider gave our own name back.
+    Id(TopUpId),
+}
+
+/// How a payment stands, in a provider's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// It was paid: so much of this currency (ISO code in upper case).
+    Paid {
+        /// In the currency's own units.
+        amount: Money,
+        /// `EUR`.
+        currency: String,
+    },
+    /// The shopper has done their part, and it is not certain yet.
+    Processing,
+    /// Nothing has happened.
+    Open,
+    /// It was declined.
+    Declined,
+    /// It can no longer be paid.
+    Lapsed,
+}
+
+/// Something that a provider said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Who.
+    pub provider: &'static str,
+    /// The event's own name, when it was sent to us: it counts once. `None` when we asked.
+    pub event: Option<String>,
+    /// The event's kind, for the record.
+    pub kind: String,
+    /// About which intent.
+    pub which: Which,
+    /// What.
+    pub word: Word,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The balance was credited now.
+    Credited,
+    /// How the intent stands was noted.
+    Noted,
+    /// It changed nothing: known already, or said out of turn.
+    Nothing,
+    /// This very event was taken before.
+    Repeated,
+    /// Another amount or currency than the intent's: not credited, somebody has to look.
+    Mismatch,
+    /// No such intent.
+    Unknown,
+}
+
+impl Outcome {
+    /// A stable name, for logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Credited => "credited",
+            Self::Noted => "noted",
+            Self::Nothing => "nothing",
+            Self::Repeated => "repeated",
+            Self::Mismatch => "mismatch",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Applies what was said.
+///
+/// # Errors
+/// [`StoreError`]; nothing has changed then, and it has to be said again.
+pub async fn apply(store: &Store, said: &Said) -> Result<Outcome> {
+    let said = std::sync::Arc::new(said.clone());
+    store
+        .tx("top_ups.apply", move |tx| {
+            let said = std::sync::Arc::clone(&said);
+            Box::pin(async move { apply_once(tx, &said).await })
+        })
+        .await
+}
+
+async fn apply_once(tx: &mut Tx, said: &Said) -> Result<Outcome> {
+    let Some(top_up) = find(tx, said).await? else {
+        return Ok(Outcome::Unknown);
+    };
+    if taken_before(tx, said).await? {
+        return Ok(Outcome::Repeated);
+    }
+    let open = matches!(top_up.status, PaymentStatus::Pending | PaymentStatus::Processing);
+    let outcome = match &said.word {
+        Word::Paid { .. } if top_up.status == PaymentStatus::Completed => Outcome::Nothing,
+        Word::Paid { amount, currency } if *amount == top_up.amount && currency == "EUR" => {
+            credit(tx, &top_up).await?;
+            Outcome::Credited
+        }
+        Word::Paid { amount, currency } => {
+            let problem = format!("paid were {amount} {currency} instead of {} EUR", top_up.amount);
+            note(tx, &top_up, top_up.status, Some(&problem)).await?;
+            Outcome::Mismatch
+        }
+        Word::Processing if top_up.status == PaymentStatus::Pending => {
+            note(tx, &top_up, PaymentStatus::Processing, None).await?;
+            Outcome::Noted
+        }
+        Word::Declined if open => {
+            note(tx, &top_up, PaymentStatus::Failed, None).await?;
+            Outcome::Noted
+        }
+        Word::Lapsed if open => {
+            note(tx, &top_up, PaymentStatus::Cancelled, None).await?;
+            Outcome::Noted
+        }
+        Word::Processing | Word::Open | Word::Declined | Word::Lapsed => Outcome::Nothing,
+    };
+    if let Some(event) = &said.event {
+        sqlx::query(
+            "-- store.top_ups.apply.event
+            insert into payment_events (provider, event_id, kind, top_up_id, outcome) values ($1, $2, $3, $4, $5)",
+        )
+        .bind(said.provider)
+        .bind(event)
+        .bind(&said.kind)
+        .bind(top_up.id.0)
+        .bind(outcome.name())
+        .execute(tx.conn())
+        .await?;
+    }
+    Ok(outcome)
+}
+
+/// The intent, locked until the transaction ends: everything that is said about it comes one after the other.
+async fn find(tx: &mut Tx, said: &Said) -> Result<Option<TopUp>> {
+    let (id, reference) = match &said.which {
+        Which::Id(id) => (Some(id.0), None),
+        Which::Reference(reference) => (None, Some(reference)),
+    };
+    let row = sqlx::query(concat!(
+        "-- store.top_ups.apply.find\nselect ",
+        columns!(),
+        " from top_ups where provider = $1 and (id = $2 or reference = $3) for no key update"
+    ))
+    .bind(said.provider)
+    .bind(id)
+    .bind(reference)
+    .fetch_optional(tx.conn())
+    .await?;
+    row.as_ref().map(top_up).transpose()
+}
+
+async fn taken_before(tx: &mut Tx, said: &Said) -> Result<bool> {
+    let Some(event) = &said.event else { return Ok(false) };
+    Ok(
+        sqlx::query("-- store.top_ups.apply.taken\nselect 1 from payment_events where provider = $1 and event_id = $2")
+            .bind(said.provider)
+            .bind(event)
+            .fetch_optional(tx.conn())
+            .await?
+            .is_some(),
+    )
+}
+
+async fn note(tx: &mut Tx, top_up: &TopUp, status: PaymentStatus, problem: Option<&str>) -> Result<()> {
+    sqlx::query(
+        "-- store.top_ups.apply.note
+        update top_ups set status = $2::text::payment_status, problem = coalesce($3, problem) where id = $1",
+    )
+    .bind(top_up.id.0)
+    .bind(status.as_str())
+    .bind(problem.map(short))
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Books the intent's amount and tells its owner.
+async fn credit(tx: &mut Tx, top_up: &TopUp) -> Result<()> {
+    let transaction = Uuid::now_v7();
+    let name = top_up.reference.clone().unwrap_or_else(|| top_up.id.to_string());
+    book(
+        tx,
+        &Booking {
+            id: transaction,
+            user: top_up.user.0,
+            amount: top_up.amount,
+            method: &top_up.method,
+            hash: format!("{}:{name}", top_up.provider),
+        },
+    )
+    .await?;
+    sqlx::query(
+        "-- store.top_ups.apply.credited
+        update top_ups set status = 'COMPLETED', transaction_id = $2 where id = $1",
+    )
+    .bind(top_up.id.0)
+    .bind(transaction)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Money that arrived for somebody.
+pub(super) struct Booking<'a> {
+    pub(super) id: Uuid,
+    pub(super) user: Uuid,
+    pub(super) amount: Money,
+    pub(super) method: &'a str,
+    /// The provider's reference; a second booking under it is refused.
+    pub(super) hash: String,
+}
+
+/// Credits a balance, books why, and writes a letter about it.
+pub(super) async fn book(tx: &mut Tx, booking: &Booking<'_>) -> Result<()> {
+    let row = sqlx::query(
+        "-- store.top_ups.book
+        with credited as (
+            update users set balance = balance + $3 where id = $2 returning id, balance, email, nickname, deleted_at),
+        booked as (
+            insert into transactions (id, user_id, type, amount, method, status, description, transaction_hash)
+            select $1, id, 'TOP_UP', $3, $4, 'COMPLETED', 'Top-up', $5 from credited)
+        select balance, email, nickname, deleted_at is not null as deleted from credited",
+    )
+    .bind(booking.id)
+    .bind(booking.user)
+    .bind(booking.amount.decimal())
+    .bind(booking.method)
+    .bind(&booking.hash)
+    .fetch_optional(tx.conn())
+    .await?
+    .ok_or_else(|| StoreError::Schema("a top-up without its user".into()))?;
+    if row.try_get::<bool, _>("deleted")? {
+        return Ok(());
+    }
+    let letter = Letter::TopUp {
+        nickname: nickname(&row)?,
+        amount: booking.amount,
+        balance: money(&row, "balance")?,
+    };
+    let email: String = row.try_get("email")?;
+    mail::enqueue(tx, booking.user.into(), &email, &letter, Utc::now() + NOTICE).await
+}

@@ -1,0 +1,566 @@
+//! Placing orders, reading them, and giving money back for what was delivered.
+
+use std::collections::BTreeMap;
+
+use lockstep_domain::Money;
+use lockstep_domain::checkout::{Checkout, OrderLimits};
+use lockstep_domain::ids::{GameId, OrderId, UserId};
+use lockstep_domain::order::OrderStatus;
+use lockstep_domain::purchase::{CopyState, OrderView};
+use lockstep_store::orders::{self, GoodwillError, Idempotency, PlaceError, Placed, PromoFault};
+use lockstep_store::{ledger, mail};
+use lockstep_testkit::TestDb;
+use proptest::prelude::*;
+use sqlx::types::Uuid;
+
+fn money(text: &str) -> Money {
+    text.parse().unwrap()
+}
+
+fn of(items: &[(Uuid, i64)]) -> Checkout {
+    checkout(items, None, None)
+}
+
+fn checkout(items: &[(Uuid, i64)], promo: Option<&str>, expected: Option<&str>) -> Checkout {
+    let items = items.iter().map(|(game, quantity)| (GameId(*game), *quantity));
+    Checkout::new(items, promo, expected.map(money), OrderLimits::default()).unwrap()
+}
+
+async fn place(db: &TestDb, user: Uuid, order: &Checkout) -> Result<OrderView, PlaceError> {
+    match orders::place(&db.store, UserId(user), order, None).await? {
+        Placed::Now(order) => Ok(order),
+        Placed::Before(id) => panic!("{id} without a key"),
+    }
+}
+
+async fn balance(db: &TestDb, user: Uuid) -> Money {
+    let read = db.store.read(|tx| Box::pin(ledger::balance(tx, UserId(user)))).await;
+    read.unwrap().value.unwrap().balance
+}
+
+async fn by_id(db: &TestDb, id: OrderId) -> OrderView {
+    let read = db.store.read(move |tx| Box::pin(orders::by_id(tx, id))).await;
+    read.unwrap().value.unwrap()
+}
+
+#[tokio::test]
+async fn an_order_is_paid_written_and_taken_out_of_the_cart_in_one_go() {
+    let db = TestDb::new().await;
+    let (portal, myst, doom) = (
+        db.game("Portal", "portal", "9.99").await,
+        db.game("Myst", "myst", "5.00").await,
+        db.game("Doom", "doom", "1.00").await,
+    );
+    let user = db.user("ada@example.org", "100.00").await;
+    db.execute(&format!(
+        "insert into cart_items (user_id, game_id, quantity) values ('{user}', '{portal}', 5), ('{user}', '{myst}', 1), ('{user}', '{doom}', 1)"
+    ))
+    .await;
+    let order = place(&db, user, &checkout(&[(portal, 2), (myst, 1)], Some("gkeys10"), None))
+        .await
+        .unwrap();
+
+    assert_eq!(
+        (order.subtotal, order.discount, order.total),
+        (money("24.98"), money("2.50"), money("22.48"))
+    );
+    assert_eq!(
+        (order.status, order.promo_code.as_deref()),
+        (OrderStatus::Pending, Some("GKEYS10"))
+    );
+    let copies: Vec<Money> = order.copies.iter().map(|copy| copy.price).collect();
+    assert_eq!(copies, [money("9.00"), money("8.99"), money("4.49")]);
+    assert_eq!(by_id(&db, order.id).await, order, "what is read is what was answered");
+    assert_eq!(balance(&db, user).await, money("77.52"));
+    let cart: Vec<(Uuid, i32)> = sqlx::query_as("select game_id, quantity from cart_items order by quantity desc")
+        .fetch_all(&db.sql)
+        .await
+        .unwrap();
+    assert_eq!(cart, [(portal, 3), (doom, 1)], "only what was bought leaves the cart");
+    let letters = mail::list(&db.store, false, 10).await.unwrap();
+    assert_eq!(
+        (letters[0].kind.as_str(), letters[0].recipient.as_str()),
+        ("order-received", "ada@example.org")
+    );
+    let bookings = db
+        .store
+        .read(|tx| Box::pin(ledger::transactions(tx, UserId(user), 0, 10)))
+        .await
+        .unwrap()
+        .value;
+    assert_eq!(bookings[0].amount, money("-22.48"));
+    assert_eq!(bookings[0].order_id, Some(order.id));
+    db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn whatever_is_refused_changes_nothing_and_says_why() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "10.00").await;
+    let sold_out = db.game("Myst", "myst", "5.00").await;
+    let withdrawn = db.game("Doom", "doom", "5.00").await;
+    let user = db.user("ada@example.org", "29.99").await;
+    db.execute(
+        "update games set in_stock = false where slug = 'myst';
+         update games set in_stock = false, withdrawn_at = now() where slug = 'doom';
+         insert into promo_codes (code, discount, active, valid_from, valid_until, max_uses, used_count) values
+           ('OFF', 10, false, now() - interval '1 day', null, null, 0),
+           ('EARLY', 10, true, now() + interval '1 day', null, null, 0),
+           ('LATE', 10, true, now() - interval '2 days', now() - interval '1 day', null, 0),
+           ('USED', 10, true, now() - interval '1 day', null, 1, 1)",
+    )
+    .await;
+    let unknown = Uuid::new_v4();
+    type Expected = fn(&PlaceError) -> bool;
+    let cases: [(Checkout, &str, Expected); 11] = [
+        (of(&[(unknown, 1)]), "not found", |e| {
+            matches!(e, PlaceError::NoSuchGame(_))
+        }),
+        (of(&[(game, 1), (withdrawn, 1)]), "not found", |e| {
+            matches!(e, PlaceError::NoSuchGame(_))
+        }),
+        (of(&[(game, 1), (sold_out, 1)]), "Myst is out of stock", |e| {
+            matches!(e, PlaceError::OutOfStock { .. })
+        }),
+        (of(&[(game, 3)]), "Insufficient balance", |e| {
+            matches!(e, PlaceError::InsufficientBalance { .. })
+        }),
+        (checkout(&[(game, 1)], Some("nope"), None), "Invalid promo code", |e| {
+            matches!(e, PlaceError::PromoCode(PromoFault::Unknown))
+        }),
+        (
+            checkout(&[(game, 1)], Some("x' or 1=1"), None),
+            "Invalid promo code",
+            |e| matches!(e, PlaceError::PromoCode(PromoFault::Unknown)),
+        ),
+        (checkout(&[(game, 1)], Some("off"), None), "Invalid promo code", |e| {
+            matches!(e, PlaceError::PromoCode(PromoFault::Inactive))
+        }),
+        (checkout(&[(game, 1)], Some("early"), None), "Invalid promo code", |e| {
+            matches!(e, PlaceError::PromoCode(PromoFault::Early))
+        }),
+        (checkout(&[(game, 1)], Some("late"), None), "Invalid promo code", |e| {
+            matches!(e, PlaceError::PromoCode(PromoFault::Expired))
+        }),
+        (checkout(&[(game, 1)], Some("used"), None), "Invalid promo code", |e| {
+            matches!(e, PlaceError::PromoCode(PromoFault::UsedUp))
+        }),
+        (
+            checkout(&[(game, 2)], None, Some("19.99")),
+            "has risen from 19.99 to 20.00",
+            |e| matches!(e, PlaceError::PriceRisen { .. }),
+        ),
+    ];
+    for (order, words, expected) in cases {
+        let error = place(&db, user, &order).await.unwrap_err();
+        assert!(
+            expected(&error) && error.to_string().contains(words),
+            "{error:?}: {error}"
+        );
+    }
+    let ghost = place(&db, unknown, &of(&[(game, 1)])).await.unwrap_err();
+    assert!(matches!(ghost, PlaceError::NoSuchUser), "{ghost}");
+    assert_eq!((db.count("orders").await, db.count("mail_outbox").await), (0, 0));
+    assert_eq!(balance(&db, user).await, money("29.99"));
+    db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn a_price_that_fell_is_passed_on_and_the_price_is_the_databases() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "10.00").await;
+    let user = db.user("ada@example.org", "100").await;
+    db.execute(&format!(
+        "insert into cart_items (user_id, game_id, quantity, price_seen) values ('{user}', '{game}', 1, 10);
+         update games set price = 7.50"
+    ))
+    .await;
+    let order = place(&db, user, &checkout(&[(game, 1)], None, Some("10.00")))
+        .await
+        .unwrap();
+    assert_eq!(order.total, money("7.50"));
+    db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn an_announced_game_can_be_ordered() {
+    let db = TestDb::new().await;
+    let game = db.game("Silksong", "silksong", "10.00").await;
+    db.execute("update games set is_preorder = true, in_stock = false, release_date = now() + interval '30 days'")
+        .await;
+    let user = db.user("ada@example.org", "100").await;
+    assert_eq!(place(&db, user, &of(&[(game, 1)])).await.unwrap().total, money("10"));
+}
+
+#[tokio::test]
+async fn a_code_of_a_hundred_percent_makes_an_order_free() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "10.00").await;
+    db.execute("insert into promo_codes (code, discount) values ('FREE', 100)")
+        .await;
+    let user = db.user("ada@example.org", "0").await;
+    let order = place(&db, user, &checkout(&[(game, 3)], Some("FREE"), None))
+        .await
+        .unwrap();
+    assert_eq!(order.total, Money::ZERO);
+    db.assert_books_balance().await;
+}
+
+/// The old store: two at once on a balance for one were both accepted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_at_once_on_a_balance_for_three_are_three() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "10.00").await;
+    let user = db.user("ada@example.org", "30.00").await;
+    let order = of(&[(game, 1)]);
+    let results = futures::future::join_all((0..10).map(|_| place(&db, user, &order))).await;
+    let (accepted, refused): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+    assert_eq!(accepted.len(), 3);
+    assert!(
+        refused
+            .iter()
+            .all(|r| matches!(r, Err(PlaceError::InsufficientBalance { .. }))),
+        "{refused:?}"
+    );
+    assert_eq!(balance(&db, user).await, Money::ZERO);
+    db.assert_books_balance().await;
+}
+
+/// The old store: a promo code with one use was used twice by five at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_code_with_two_uses_is_used_twice_by_ten_at_once() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "10.00").await;
+    db.execute("insert into promo_codes (code, discount, max_uses) values ('TWICE', 50, 2)")
+        .await;
+    let order = checkout(&[(game, 1)], Some("TWICE"), None);
+    let mut users = Vec::new();
+    for n in 0..10 {
+        users.push(db.user(&format!("u{n}@example.org"), "10.00").await);
+    }
+    let results = futures::future::join_all(users.iter().map(|user| place(&db, *user, &order))).await;
+    let (accepted, refused): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+    assert_eq!(accepted.len(), 2);
+    assert!(
+        refused
+            .iter()
+            .all(|r| matches!(r, Err(PlaceError::PromoCode(PromoFault::UsedUp)))),
+        "{refused:?}"
+    );
+    let used: i32 = sqlx::query_scalar("select used_count from promo_codes where code = 'TWICE'")
+        .fetch_one(&db.sql)
+        .await
+        .unwrap();
+    assert_eq!((used, db.count("orders").await), (2, 2));
+    db.assert_books_balance().await;
+}
+
+/// An order that fails after its promo code was counted gives the use back.
+#[tokio::test]
+async fn a_refused_order_uses_no_code() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "10.00").await;
+    let user = db.user("ada@example.org", "1.00").await;
+    place(&db, user, &checkout(&[(game, 1)], Some("GKEYS10"), None))
+        .await
+        .unwrap_err();
+    let used: i32 = sqlx::query_scalar("select used_count from promo_codes where code = 'GKEYS10'")
+        .fetch_one(&db.sql)
+        .await
+        .unwrap();
+    assert_eq!(used, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_at_once_with_one_key_are_one_order() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "10.00").await;
+    let user = db.user("ada@example.org", "100.00").await;
+    let (order, key) = (of(&[(game, 1)]), Idempotency::new("key-1").unwrap());
+    let results =
+        futures::future::join_all((0..20).map(|_| orders::place(&db.store, UserId(user), &order, Some(&key)))).await;
+    let mut now = Vec::new();
+    let mut ids = std::collections::BTreeSet::new();
+    for result in results {
+        match result.unwrap() {
+            Placed::Now(order) => {
+                ids.insert(order.id);
+                now.push(order.id);
+            }
+            Placed::Before(id) => {
+                ids.insert(id);
+            }
+        }
+    }
+    assert_eq!((now.len(), ids.len(), db.count("orders").await), (1, 1, 1));
+    assert_eq!(balance(&db, user).await, money("90"));
+
+    // Another process, later.
+    let later = lockstep_store::Store::new(db.url(), &lockstep_store::Options::default()).unwrap();
+    let again = orders::place(&later, UserId(user), &order, Some(&key)).await.unwrap();
+    assert_eq!(again, Placed::Before(now[0]));
+    // The same key for something else, and somebody else's key.
+    let other = orders::place(&later, UserId(user), &of(&[(game, 2)]), Some(&key)).await;
+    assert!(matches!(other, Err(PlaceError::KeyReused)), "{other:?}");
+    let bob = db.user("bob@example.org", "10.00").await;
+    let bobs = orders::place(&later, UserId(bob), &order, Some(&key)).await.unwrap();
+    assert!(matches!(bobs, Placed::Now(_)));
+    db.assert_books_balance().await;
+}
+
+#[test]
+fn an_idempotency_key_is_short_and_printable() {
+    for bad in ["", "a\nb", "ä", &*"x".repeat(201)] {
+        assert_eq!(Idempotency::new(bad), None, "{bad:?}");
+    }
+    assert!(Idempotency::new(&"x".repeat(200)).is_some());
+}
+
+/// The old store: reordering within five minutes with another quantity answered the old order.
+#[tokio::test]
+async fn ordering_again_without_a_key_is_another_order() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "10.00").await;
+    let user = db.user("ada@example.org", "100.00").await;
+    let first = place(&db, user, &of(&[(game, 1)])).await.unwrap();
+    let second = place(&db, user, &of(&[(game, 2)])).await.unwrap();
+    assert_ne!(first.id, second.id);
+    let list = db
+        .store
+        .read(|tx| Box::pin(orders::list(tx, UserId(user), 0, 50)))
+        .await
+        .unwrap()
+        .value;
+    assert_eq!(list, [second.clone(), first.clone()], "newest first");
+    let skipped = db
+        .store
+        .read(|tx| Box::pin(orders::list(tx, UserId(user), 1, 1)))
+        .await
+        .unwrap()
+        .value;
+    assert_eq!(skipped, [first]);
+}
+
+#[tokio::test]
+async fn a_delivered_copy_can_be_refunded_in_part_and_in_full_but_never_above_its_price() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "10.00").await;
+    let (user, admin) = (
+        db.user("ada@example.org", "100.00").await,
+        db.user("root@example.org", "0").await,
+    );
+    let order = place(&db, user, &of(&[(game, 3)])).await.unwrap();
+    let purchase: Uuid = sqlx::query_scalar("select id from transactions where type = 'PURCHASE'")
+        .fetch_one(&db.sql)
+        .await
+        .unwrap();
+    let refund = |amount: Option<&str>| {
+        let amount = amount.map(money);
+        let store = db.store.clone();
+        async move { orders::refund(&store, UserId(admin), purchase, amount, Some("sorry")).await }
+    };
+    assert!(matches!(refund(None).await, Err(GoodwillError::NothingDelivered)));
+    db.deliver(order.copies[0].id).await;
+    db.deliver(order.copies[1].id).await;
+    assert!(matches!(refund(Some("0")).await, Err(GoodwillError::NotPositive)));
+    assert!(matches!(refund(Some("-1")).await, Err(GoodwillError::NotPositive)));
+    let too_much = refund(Some("20.01")).await;
+    assert!(
+        matches!(too_much, Err(GoodwillError::TooMuch { most }) if most == money("20")),
+        "{too_much:?}"
+    );
+    assert_eq!(refund(Some("12.34")).await.unwrap().amount, money("12.34"));
+    let seen = by_id(&db, order.id).await;
+    assert_eq!(seen.refunded, money("12.34"));
+    assert_eq!(
+        seen.copies.iter().map(|c| c.state).collect::<Vec<_>>(),
+        [CopyState::Delivered, CopyState::Delivered, CopyState::Waiting]
+    );
+    assert_eq!(refund(None).await.unwrap().amount, money("7.66"), "what is left");
+    assert!(matches!(refund(None).await, Err(GoodwillError::AlreadyRefunded)));
+    assert_eq!(
+        balance(&db, user).await,
+        money("90"),
+        "the copy in flight is still paid for"
+    );
+    let unknown = orders::refund(&db.store, UserId(admin), Uuid::new_v4(), None, None).await;
+    assert!(matches!(unknown, Err(GoodwillError::NotFound)));
+    let top_up: Uuid = sqlx::query_scalar("select id from transactions where type = 'TOP_UP'")
+        .fetch_one(&db.sql)
+        .await
+        .unwrap();
+    let of_top_up = orders::refund(&db.store, UserId(admin), top_up, None, None).await;
+    assert!(matches!(of_top_up, Err(GoodwillError::NotAPurchase)));
+    assert_eq!(db.count("audit_log").await, 2);
+    db.assert_books_balance().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refunds_at_once_give_back_no_more_than_was_paid() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "10.00").await;
+    let (user, admin) = (
+        db.user("ada@example.org", "10.00").await,
+        db.user("root@example.org", "0").await,
+    );
+    let order = place(&db, user, &of(&[(game, 1)])).await.unwrap();
+    db.deliver(order.copies[0].id).await;
+    let purchase: Uuid = sqlx::query_scalar("select id from transactions where type = 'PURCHASE'")
+        .fetch_one(&db.sql)
+        .await
+        .unwrap();
+    let results = futures::future::join_all(
+        (0..8).map(|_| orders::refund(&db.store, UserId(admin), purchase, Some(money("3.00")), None)),
+    )
+    .await;
+    assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 3);
+    assert_eq!(balance(&db, user).await, money("9.00"));
+    db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn an_adjustment_is_booked_explained_and_made_once() {
+    let db = TestDb::new().await;
+    let (user, admin) = (
+        db.user("ada@example.org", "10.00").await,
+        db.user("root@example.org", "0").await,
+    );
+    let adjust = |amount: &str, key: Option<&'static str>| {
+        let (store, amount) = (db.store.clone(), money(amount));
+        async move { ledger::adjust(&store, UserId(admin), UserId(user), amount, "a reason", key).await }
+    };
+    let up = adjust("5.50", Some("k")).await.unwrap();
+    assert_eq!((up.previous, up.balance), (money("10"), money("15.50")));
+    assert_eq!(
+        adjust("5.50", Some("k")).await.unwrap(),
+        up,
+        "asked for twice, made once"
+    );
+    assert!(matches!(
+        adjust("6", Some("k")).await,
+        Err(ledger::AdjustError::KeyReused)
+    ));
+    let down = adjust("-15.50", None).await.unwrap();
+    assert_eq!(down.balance, Money::ZERO);
+    assert!(matches!(
+        adjust("-0.01", None).await,
+        Err(ledger::AdjustError::Insufficient { .. })
+    ));
+    assert!(matches!(adjust("0", None).await, Err(ledger::AdjustError::Zero)));
+    adjust("1", None).await.unwrap();
+    assert!(matches!(
+        adjust("9999999999.99", None).await,
+        Err(ledger::AdjustError::TooMuch)
+    ));
+    let rows: Vec<(String, String, String)> = sqlx::query_as(
+        "select type::text, amount::text, method from transactions where method is not null order by created_at",
+    )
+    .fetch_all(&db.sql)
+    .await
+    .unwrap();
+    let row = |a: &str, b: &str| (a.to_owned(), b.to_owned(), "ADJUSTMENT".to_owned());
+    assert_eq!(
+        rows,
+        [row("TOP_UP", "5.50"), row("PURCHASE", "-15.50"), row("TOP_UP", "1.00")]
+    );
+    let deeds: Vec<(Uuid, Uuid, String)> =
+        sqlx::query_as("select admin_id, subject_id, details ->> 'reason' from audit_log")
+            .fetch_all(&db.sql)
+            .await
+            .unwrap();
+    assert_eq!(deeds, vec![(admin, user, "a reason".to_owned()); 3]);
+    db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn keys_are_handed_out_to_their_owner_only_and_each_time_on_record() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "10.00").await;
+    let (user, other) = (
+        db.user("ada@example.org", "20.00").await,
+        db.user("bob@example.org", "0").await,
+    );
+    let order = place(&db, user, &of(&[(game, 2)])).await.unwrap();
+    let key = db.deliver(order.copies[0].id).await;
+    let reveal = |user, only| orders::reveal(&db.store, UserId(user), order.id, only, orders::Seen::Api);
+    assert!(reveal(other, None).await.unwrap().is_empty());
+    assert_eq!(db.count("key_reveals").await, 0);
+    let shown = reveal(user, None).await.unwrap();
+    assert_eq!((shown[0].id, shown[0].sealed.as_slice()), (key, &b"sealed"[..]));
+    assert!(reveal(user, Some(Uuid::new_v4())).await.unwrap().is_empty());
+    assert_eq!(db.count("key_reveals").await, 1);
+    let seen = by_id(&db, order.id).await;
+    assert_eq!(
+        (seen.copies[0].key_id, seen.keys[0].id, &seen.keys[0].key),
+        (Some(key), key, &None)
+    );
+    // A file is shown by a download alone.
+    db.execute("update game_keys set is_file = true").await;
+    assert!(reveal(user, None).await.unwrap().is_empty());
+    let file = orders::reveal(&db.store, UserId(user), order.id, Some(key), orders::Seen::File)
+        .await
+        .unwrap();
+    assert!(file[0].is_file);
+}
+
+#[derive(Debug, Clone)]
+struct Try {
+    user: usize,
+    items: BTreeMap<usize, i64>,
+    promo: Option<usize>,
+}
+
+fn tries() -> impl Strategy<Value = Vec<Try>> {
+    let one = (
+        0_usize..3,
+        prop::collection::btree_map(0_usize..5, 1_i64..4, 1..5),
+        prop::option::of(0_usize..3),
+    )
+        .prop_map(|(user, items, promo)| Try { user, items, promo });
+    prop::collection::vec(one, 1..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    /// Random orders of several people at once, with promo codes that run out and balances that do not suffice: the
+    /// books balance, and exactly what was accepted is charged.
+    #[test]
+    fn the_books_balance_whatever_is_ordered_at_once(
+        tries in tries(), cents in prop::collection::vec(1_i64..3000, 5), percents in prop::collection::vec(1_i64..=10_000, 3),
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let db = TestDb::new().await;
+            let mut games = Vec::new();
+            for (n, cents) in cents.iter().enumerate() {
+                let price = Money::from_cents(*cents).unwrap().to_string();
+                games.push(db.game(&format!("G{n}"), &format!("g{n}"), &price).await);
+            }
+            for (n, percent) in percents.iter().enumerate() {
+                db.execute(&format!("insert into promo_codes (code, discount, max_uses) values ('P{n}', {percent} / 100.0, {})", n + 1)).await;
+            }
+            let mut users = Vec::new();
+            for n in 0..3 {
+                users.push(db.user(&format!("u{n}@example.org"), "60.00").await);
+            }
+            let orders: Vec<(Uuid, Checkout)> = tries.iter().map(|t| {
+                let items: Vec<(Uuid, i64)> = t.items.iter().map(|(game, quantity)| (games[*game], *quantity)).collect();
+                (users[t.user], checkout(&items, t.promo.map(|n| format!("P{n}")).as_deref(), None))
+            }).collect();
+            let results = futures::future::join_all(orders.iter().map(|(user, order)| place(&db, *user, order))).await;
+            let mut charged: BTreeMap<Uuid, i64> = users.iter().map(|user| (*user, 0)).collect();
+            for ((user, _), result) in orders.iter().zip(results) {
+                match result {
+                    Ok(order) => *charged.get_mut(user).unwrap() += order.total.cents(),
+                    Err(PlaceError::InsufficientBalance { .. } | PlaceError::PromoCode(PromoFault::UsedUp)) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+            for (user, charged) in charged {
+                assert_eq!(balance(&db, user).await.cents(), 6000 - charged);
+            }
+            db.assert_books_balance().await;
+        });
+    }
+}

@@ -1,0 +1,75 @@
+//! What fulfilment writes down: orders at G2A, incidents, alarms, reveals, events.
+
+use crate::world::rules;
+
+rules! {
+    a_copy_is_not_bought_for_ever: "order_units_replacements_bounded"
+        refuses ["update order_units set replacements = 11 where id = {unit}", "update order_units set replacements = -1 where id = {unit}"]
+        allows ["update order_units set replacements = 10 where id = {unit}"]
+    an_order_at_g2a_is_of_one_unit: "g2a_orders_pkey"
+        refuses ["insert into g2a_orders (g2a_order_id, order_unit_id, price) values ('80', {unit2}, 1);
+                  update order_units set state = 'ORDERING' where id = {unit};
+                  update order_units set state = 'ORDERED', g2a_order_id = '80' where id = {unit}"]
+        allows ["update order_units set state = 'ORDERING' where id = {unit};
+                 update order_units set state = 'ORDERED', g2a_order_id = '80' where id = {unit}"]
+    an_order_at_g2a_costs_something_or_nothing: "g2a_orders_price_not_negative"
+        refuses ["insert into g2a_orders (g2a_order_id, order_unit_id, price) values ('80', {unit}, -0.01)"]
+        allows ["insert into g2a_orders (g2a_order_id, order_unit_id, price) values ('80', {unit}, 0)"]
+    an_order_at_g2a_is_not_forgotten: "g2a_orders_order_unit_id_fkey"
+        refuses ["insert into g2a_orders (g2a_order_id, order_unit_id, price) values ('80', {new}, 1)"]
+        allows ["insert into g2a_orders (g2a_order_id, order_unit_id, price) values ('80', {unit}, 1)"]
+    an_incident_is_of_a_known_kind: "incidents_kind_known"
+        refuses ["insert into incidents (kind, detail) values ('BAD_LUCK', 'x')"]
+        allows ["insert into incidents (kind, detail) values ('KEY_LOST', 'x')"]
+    an_incident_is_told_once: "incidents_told_once"
+        refuses ["insert into incidents (kind, order_unit_id, detail) values ('KEY_LOST', {unit}, 'x'), ('KEY_LOST', {unit}, 'y')"]
+        allows ["insert into incidents (kind, order_unit_id, detail) values ('KEY_LOST', {unit}, 'x'), ('KEY_LATE', {unit}, 'x')"]
+    an_alarm_is_of_a_known_kind: "supplier_alarms_kind_known"
+        refuses ["insert into supplier_alarms (kind, retry_at, detail) values ('FIRE', now(), 'x')"]
+        allows ["insert into supplier_alarms (kind, retry_at, detail) values ('FUNDS', now(), 'x')"]
+    a_key_is_looked_at_in_a_known_way: "key_reveals_how_known"
+        refuses ["insert into key_reveals (game_key_id, user_id, how) values ({sold_key}, {user}, 'DREAM')"]
+        allows ["insert into key_reveals (game_key_id, user_id, how) values ({sold_key}, {user}, 'PAGE')"]
+    an_event_has_a_known_source: "webhook_events_source_known"
+        refuses ["insert into webhook_events (source, event_id, order_ref, kind, payload) values ('x', 'e', 'o', 'k', '{}')"]
+        allows ["insert into webhook_events (source, event_id, order_ref, kind, payload) values ('g2a', 'e', 'o', 'k', '{}')"]
+    an_events_id_is_bounded: "webhook_events_event_id_bounded"
+        refuses ["insert into webhook_events (source, event_id, order_ref, kind, payload) values ('g2a', repeat('e', 201), 'o', 'k', '{}')"]
+        allows ["insert into webhook_events (source, event_id, order_ref, kind, payload) values ('g2a', repeat('e', 200), 'o', 'k', '{}')"]
+    an_events_order_is_bounded: "webhook_events_order_ref_bounded"
+        refuses ["insert into webhook_events (source, event_id, order_ref, kind, payload) values ('g2a', 'e', '', 'k', '{}')"]
+        allows ["insert into webhook_events (source, event_id, order_ref, kind, payload) values ('g2a', 'e', repeat('o', 200), 'k', '{}')"]
+    an_events_kind_is_bounded: "webhook_events_kind_bounded"
+        refuses ["insert into webhook_events (source, event_id, order_ref, kind, payload) values ('g2a', 'e', 'o', '', '{}')"]
+        allows ["insert into webhook_events (source, event_id, order_ref, kind, payload) values ('g2a', 'e', 'o', 'k', '{}')"]
+    an_event_is_taken_once: "webhook_events_taken_once"
+        refuses ["insert into webhook_events (source, event_id, order_ref, kind, payload) values ('g2a', 'e', 'o', 'k', '{}'), ('g2a', 'e', 'o', 'k', '1')"]
+        allows ["insert into webhook_events (source, event_id, order_ref, kind, payload) values ('g2a', 'e', 'o', 'k', '{}'), ('g2a', 'e', 'o', 'l', '{}')"]
+}
+
+/// The history of a unit's orders at G2A writes itself, whoever changes the unit.
+#[tokio::test]
+async fn every_order_at_g2a_leaves_its_trace() {
+    let world = crate::world::World::new().await;
+    let sql = world.fill(
+        "update order_units set state = 'ORDERING' where id = {unit};
+         update order_units set state = 'ORDERED', g2a_order_id = '80', g2a_price = 9.50 where id = {unit};
+         update order_units set state = 'PAYING' where id = {unit};
+         update order_units set state = 'PAID', g2a_transaction_id = 't' where id = {unit};
+         update order_units set state = 'FETCHING' where id = {unit};
+         update order_units set state = 'LOST', last_error = 'gone' where id = {unit};
+         update order_units set state = 'NEW', g2a_order_id = null where id = {unit}",
+    );
+    world.db.execute(&sql).await;
+    let trace: (String, Option<String>, bool, bool, bool, Option<String>) = sqlx::query_as(
+        "select price::text, transaction_id, pay_asked_at is not null and paid_at is not null, key_asked_at is not null,
+                given_up_at is not null and key_stored_at is null, why from g2a_orders where g2a_order_id = '80'",
+    )
+    .fetch_one(&world.db.sql)
+    .await
+    .unwrap();
+    assert_eq!(
+        trace,
+        ("9.50".into(), Some("t".into()), true, true, true, Some("gone".into()))
+    );
+}

@@ -1,0 +1,269 @@
+//! Intents to top up: credited once, whatever the provider says, how often and in which order.
+
+use lockstep_domain::Money;
+use lockstep_domain::ids::UserId;
+use lockstep_domain::purchase::{PaymentStatus, TopUpStatus};
+use lockstep_store::top_ups::{
+    self, BeginError, MOST_OPEN, NewTopUp, Outcome, Outside, OutsideError, OutsideOutcome, Said, TopUp, Which, Word,
+};
+use lockstep_store::{Store, mail};
+use lockstep_testkit::TestDb;
+use proptest::prelude::*;
+use sqlx::types::Uuid;
+
+fn money(text: &str) -> Money {
+    text.parse().unwrap()
+}
+
+fn new(user: Uuid, amount: &str, key: Option<&str>) -> NewTopUp {
+    NewTopUp {
+        user: UserId(user),
+        amount: money(amount),
+        method: "card".into(),
+        provider: "test",
+        key: key.map(str::to_owned),
+    }
+}
+
+async fn announced(store: &Store, user: Uuid, amount: &str) -> TopUp {
+    let top_up = top_ups::begin(store, new(user, amount, None)).await.unwrap();
+    let reference = format!("ref-{}", top_up.id);
+    top_ups::announced(store, top_up.id, &reference, "https://pay.example/1")
+        .await
+        .unwrap();
+    top_ups::by_id(store, UserId(user), top_up.id).await.unwrap().unwrap()
+}
+
+fn said(top_up: &TopUp, event: &str, word: Word) -> Said {
+    Said {
+        provider: "test",
+        event: Some(event.to_owned()),
+        kind: "k".into(),
+        which: Which::Reference(top_up.reference.clone().unwrap()),
+        word,
+    }
+}
+
+fn paid(amount: &str) -> Word {
+    Word::Paid {
+        amount: money(amount),
+        currency: "EUR".into(),
+    }
+}
+
+async fn balance(db: &TestDb, user: Uuid) -> String {
+    sqlx::query_scalar("select balance::text from users where id = $1")
+        .bind(user)
+        .fetch_one(&db.sql)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_was_paid_is_credited_booked_and_told() {
+    let db = TestDb::new().await;
+    let user = db.user("ada@example.org", "1.50").await;
+    let top_up = announced(&db.store, user, "25.00").await;
+    assert_eq!(top_up.view().redirect_url.as_deref(), Some("https://pay.example/1"));
+    let outcome = top_ups::apply(&db.store, &said(&top_up, "e1", paid("25.00")))
+        .await
+        .unwrap();
+    assert_eq!(outcome, Outcome::Credited);
+    let view = top_ups::by_id(&db.store, UserId(user), top_up.id)
+        .await
+        .unwrap()
+        .unwrap()
+        .view();
+    assert_eq!((view.status, view.redirect_url), (TopUpStatus::Completed, None));
+    assert_eq!(balance(&db, user).await, "26.50");
+    assert_eq!(mail::list(&db.store, false, 9).await.unwrap()[0].kind, "top-up");
+    let stranger = db.user("bob@example.org", "0").await;
+    assert_eq!(
+        top_ups::by_id(&db.store, UserId(stranger), top_up.id).await.unwrap(),
+        None
+    );
+    db.assert_books_balance().await;
+}
+
+/// The old store: a repeated delivery credited again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deliveries_at_once_credit_once() {
+    let db = TestDb::new().await;
+    let user = db.user("ada@example.org", "0").await;
+    let top_up = announced(&db.store, user, "10.00").await;
+    // The same event repeated, other events that say the same, and our own question.
+    let mut words: Vec<Said> = (0..5).map(|_| said(&top_up, "same", paid("10.00"))).collect();
+    words.extend((0..5).map(|n| said(&top_up, &format!("e{n}"), paid("10.00"))));
+    words.push(Said {
+        event: None,
+        which: Which::Id(top_up.id),
+        ..said(&top_up, "", paid("10.00"))
+    });
+    let outcomes = futures::future::join_all(words.iter().map(|word| top_ups::apply(&db.store, word))).await;
+    let credited = outcomes.iter().filter(|o| matches!(o, Ok(Outcome::Credited))).count();
+    assert!(outcomes.iter().all(Result::is_ok) && credited == 1, "{outcomes:?}");
+    assert_eq!(balance(&db, user).await, "10.00");
+    db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn another_amount_or_currency_credits_nothing() {
+    let db = TestDb::new().await;
+    let user = db.user("ada@example.org", "0").await;
+    let top_up = announced(&db.store, user, "10.00").await;
+    let dollars = Word::Paid {
+        amount: money("10.00"),
+        currency: "USD".into(),
+    };
+    for (n, word) in [paid("9.99"), paid("10.01"), dollars].into_iter().enumerate() {
+        let outcome = top_ups::apply(&db.store, &said(&top_up, &n.to_string(), word))
+            .await
+            .unwrap();
+        assert_eq!(outcome, Outcome::Mismatch);
+    }
+    let problem: String = sqlx::query_scalar("select problem from top_ups")
+        .fetch_one(&db.sql)
+        .await
+        .unwrap();
+    assert_eq!(problem, "paid were 10.00 USD instead of 10.00 EUR");
+    assert_eq!(balance(&db, user).await, "0.00");
+}
+
+#[tokio::test]
+async fn what_nobody_intended_is_unknown() {
+    let db = TestDb::new().await;
+    let user = db.user("ada@example.org", "0").await;
+    let top_up = announced(&db.store, user, "10.00").await;
+    let other = Said {
+        which: Which::Reference("nobody's".into()),
+        ..said(&top_up, "e", paid("10.00"))
+    };
+    assert_eq!(top_ups::apply(&db.store, &other).await.unwrap(), Outcome::Unknown);
+    let elsewhere = Said {
+        provider: "stripe",
+        ..said(&top_up, "e", paid("10.00"))
+    };
+    assert_eq!(top_ups::apply(&db.store, &elsewhere).await.unwrap(), Outcome::Unknown);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_key_is_one_intent_and_open_ones_are_bounded() {
+    let db = TestDb::new().await;
+    let user = db.user("ada@example.org", "0").await;
+    let begun = futures::future::join_all((0..10).map(|_| top_ups::begin(&db.store, new(user, "5", Some("k"))))).await;
+    let ids: std::collections::BTreeSet<_> = begun.into_iter().map(|top_up| top_up.unwrap().id).collect();
+    assert_eq!((ids.len(), db.count("top_ups").await), (1, 1));
+    let other = top_ups::begin(&db.store, new(user, "6", Some("k"))).await;
+    assert!(matches!(other, Err(BeginError::KeyReused)), "{other:?}");
+    let more =
+        futures::future::join_all((0..2 * MOST_OPEN).map(|_| top_ups::begin(&db.store, new(user, "5", None)))).await;
+    assert_eq!(db.count("top_ups").await, MOST_OPEN);
+    assert!(
+        more.iter()
+            .all(|one| matches!(one, Ok(_) | Err(BeginError::TooManyOpen)))
+    );
+    let nobody = top_ups::begin(&db.store, new(Uuid::new_v4(), "5", None)).await;
+    assert!(matches!(nobody, Err(BeginError::NoSuchUser)));
+}
+
+#[tokio::test]
+async fn an_intent_without_a_word_is_asked_about_by_one_and_later_again() {
+    let db = TestDb::new().await;
+    let user = db.user("ada@example.org", "0").await;
+    let silent = announced(&db.store, user, "10.00").await;
+    let untold = top_ups::begin(&db.store, new(user, "11", None)).await.unwrap();
+    assert!(
+        top_ups::due(&db.store, "test", 10).await.unwrap().is_empty(),
+        "not at once"
+    );
+    db.execute("update top_ups set not_before = now(), created_at = now() - interval '16 minutes'")
+        .await;
+    let due = top_ups::due(&db.store, "test", 10).await.unwrap();
+    assert_eq!(due.iter().map(|top_up| top_up.id).collect::<Vec<_>>(), [silent.id]);
+    assert!(
+        top_ups::due(&db.store, "test", 10).await.unwrap().is_empty(),
+        "somebody else's to ask"
+    );
+    let forgotten = top_ups::by_id(&db.store, UserId(user), untold.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(forgotten.status, PaymentStatus::Failed);
+    // Its money arrives after all.
+    let late = Said {
+        which: Which::Id(untold.id),
+        ..said(&silent, "late", paid("11"))
+    };
+    assert_eq!(top_ups::apply(&db.store, &late).await.unwrap(), Outcome::Credited);
+    db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn a_relays_payment_is_credited_once_and_nobody_is_made_up() {
+    let db = TestDb::new().await;
+    let user = db.user("ada@example.org", "0").await;
+    let payment = Outside {
+        transaction: "t1".into(),
+        email: "ada@example.org".into(),
+        amount: money("7.00"),
+        method: "terminal".into(),
+    };
+    let credit = |payment: Outside| {
+        let store = db.store.clone();
+        async move { top_ups::credit_outside(&store, &payment).await }
+    };
+    let outcomes = futures::future::join_all((0..5).map(|_| credit(payment.clone()))).await;
+    let credited = outcomes
+        .iter()
+        .filter(|o| matches!(o, Ok(OutsideOutcome::Credited)))
+        .count();
+    assert!(credited == 1 && outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    let more = Outside {
+        amount: money("8"),
+        ..payment.clone()
+    };
+    assert!(matches!(credit(more).await, Err(OutsideError::NameReused)));
+    let stranger = Outside {
+        email: "nobody@example.org".into(),
+        ..payment
+    };
+    assert!(matches!(credit(stranger).await, Err(OutsideError::NoSuchUser)));
+    assert_eq!(
+        (balance(&db, user).await.as_str(), db.count("users").await),
+        ("7.00", 1)
+    );
+    db.assert_books_balance().await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// Any words in any order, repeated at will: credited at most once, exactly if it was paid, never taken back.
+    #[test]
+    fn any_order_of_words_credits_once(words in prop::collection::vec((0_u8..5, 0_u8..4), 1..12)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let db = TestDb::new().await;
+            let user = db.user("ada@example.org", "0").await;
+            let top_up = announced(&db.store, user, "10.00").await;
+            let mut seen = std::collections::BTreeSet::new();
+            let mut is_paid = false;
+            for (word, event) in words {
+                let spoken = match word {
+                    0 => paid("10.00"),
+                    1 => Word::Processing,
+                    2 => Word::Declined,
+                    3 => Word::Lapsed,
+                    _ => Word::Open,
+                };
+                is_paid |= word == 0 && !seen.contains(&event);
+                seen.insert(event);
+                top_ups::apply(&db.store, &said(&top_up, &format!("e{event}"), spoken)).await.unwrap();
+                let status = top_ups::by_id(&db.store, UserId(user), top_up.id).await.unwrap().unwrap().status;
+                assert_eq!(status == PaymentStatus::Completed, is_paid);
+                assert_eq!(balance(&db, user).await, if is_paid { "10.00" } else { "0.00" });
+            }
+            db.assert_books_balance().await;
+        });
+    }
+}

@@ -1,0 +1,71 @@
+//! The check that every test of money ends with: the books balance.
+
+use crate::TestDb;
+
+/// What must hold at every instant: a name, and a query that finds the rows that break it.
+const RULES: &[(&str, &str)] = &[
+    (
+        "a balance is the sum of its completed bookings, and never negative",
+        "select u.id::text from users u
+          where u.balance < 0 or u.balance <> (
+              select coalesce(sum(t.amount), 0) from transactions t where t.user_id = u.id and t.status = 'COMPLETED')",
+    ),
+    (
+        "paid = delivered + refunded + in flight, for each order",
+        "select o.id::text from orders o
+          where o.total <> coalesce((
+              select sum(case when state = 'DONE' then price_paid - goodwill end)              -- delivered
+                from order_units u where u.order_id = o.id), 0)
+            + coalesce((select sum(t.amount) from transactions t                               -- refunded
+                         where t.order_id = o.id and t.type = 'REFUND' and t.status = 'COMPLETED'), 0)
+            + coalesce((select sum(price_paid) from order_units u                              -- in flight
+                         where u.order_id = o.id and state not in ('DONE', 'REFUNDED')), 0)",
+    ),
+    (
+        "an order is paid for once, with its total, by its owner",
+        "select o.id::text from orders o
+          where (select count(*) from transactions t
+                  where t.order_id = o.id and t.type = 'PURCHASE' and t.amount = -o.total and t.user_id = o.user_id) <> 1",
+    ),
+    (
+        "a discount is spread over the copies to the cent",
+        "select o.id::text from orders o
+          where o.total <> o.subtotal - o.discount
+             or o.total <> (select sum(price_paid) from order_units u where u.order_id = o.id)
+             or o.subtotal <> (select sum(i.price * i.quantity) from order_items i where i.order_id = o.id)",
+    ),
+    (
+        "a promo code is used no more often than it may be, and every use is counted",
+        "select code from promo_codes p
+          where used_count > max_uses or used_count < (select count(*) from orders o where o.promo_code = p.code)",
+    ),
+    (
+        "a delivered copy has its key, and no other copy has one",
+        "select u.id::text from order_units u
+          where (state = 'DONE') <> (1 = (select count(*) from game_keys k where k.order_unit_id = u.id))",
+    ),
+    (
+        "a top-up is credited once, with its amount, to its owner",
+        "select p.id::text from top_ups p left join transactions t on t.id = p.transaction_id
+          where (p.status = 'COMPLETED') <> coalesce(t.type = 'TOP_UP' and t.status = 'COMPLETED' and t.amount = p.amount
+                                                     and t.user_id = p.user_id, false)",
+    ),
+    (
+        "an order that ended has nothing in flight",
+        "select o.id::text from orders o join order_units u on u.order_id = o.id
+          where o.status in ('COMPLETED', 'FAILED', 'CANCELLED') and u.state not in ('DONE', 'REFUNDED')",
+    ),
+];
+
+impl TestDb {
+    /// Fails unless every invariant of money and keys holds, whatever happened before.
+    pub async fn assert_books_balance(&self) {
+        for (rule, broken) in RULES {
+            let rows: Vec<String> = sqlx::query_scalar(*broken)
+                .fetch_all(&self.sql)
+                .await
+                .unwrap_or_else(|error| panic!("{rule}: {error}"));
+            assert!(rows.is_empty(), "{rule}: broken by {rows:?}");
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! The catalogue: search, filters with counts, order, pages. It is a form that asks with GET, so every state of it is an
+//! address, going back returns to it, and nothing needs scripts; `catalogue.js` spares the reload.
+
+mod asked;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use lockstep_cache::Payload;
+use lockstep_domain::CacheKey;
+use lockstep_domain::catalogue::{Answer, FacetCounts, FilterOptions, Game, Page, PricePreset};
+use lockstep_store::{StoreError, games};
+
+use crate::cards::{Card, Tile, region_name};
+use crate::error::PageError;
+use crate::format;
+use crate::frame::{Frame, moment};
+use crate::i18n::Language;
+use crate::page::fingerprint;
+use crate::visit::Visit;
+use crate::{WebState, answers};
+
+use asked::{Asked, Order};
+
+/// So many publishers are offered, the most frequent ones; any other can be asked for by its address.
+const MAX_PUBLISHERS: usize = 40;
+
+#[derive(Template)]
+#[template(path = "catalogue.html")]
+struct CataloguePage {
+    frame: Frame,
+    title: String,
+    total: u64,
+    cards: Vec<Card>,
+    facets: Vec<Facet>,
+    /// Filters that are set: what, and the address without it.
+    chosen: Vec<(String, String)>,
+    /// How many there are.
+    filters: u64,
+    orders: Vec<(&'static str, &'static str, bool)>,
+    min: String,
+    max: String,
+    without_filters: String,
+    with_everything: Option<String>,
+    pager: Option<Pager>,
+}
+
+/// One filter with its values.
+struct Facet {
+    name: &'static str,
+    title: &'static str,
+    is_open: bool,
+    /// One value at a time.
+    is_single: bool,
+    /// Beside it, a price from and to.
+    has_range: bool,
+    options: Vec<Choice>,
+}
+
+impl Facet {
+    fn any_chosen(&self) -> bool {
+        self.options.iter().any(|option| option.is_chosen)
+    }
+}
+
+/// One value of a filter.
+struct Choice {
+    id: String,
+    value: String,
+    label: String,
+    count: String,
+    is_chosen: bool,
+}
+
+/// Links to other pages.
+pub(crate) struct Pager {
+    previous: Option<String>,
+    next: Option<String>,
+    /// Number and address; no address for the present page, no number for a gap.
+    pages: Vec<(Option<u64>, Option<String>)>,
+}
+
+/// `GET /games`
+pub(crate) async fn catalogue(State(state): State<Arc<WebState>>, visit: Visit) -> Result<Response, PageError> {
+    let asked = Asked::read(visit.uri.query().unwrap_or_default())?;
+    let query = asked.query();
+    let for_counts = query.clone();
+    let facets = state.cache.read(query.facets_key(), move |store| async move {
+        let counts = store
+            .read(move |tx| Box::pin(async move { games::facet_counts(tx, &for_counts).await }))
+            .await?;
+        let payload = Payload::json(&counts.value).map_err(|error| StoreError::Schema(error.to_string()))?;
+        Ok(counts.map(|_| payload))
+    });
+    let options = answers::read(&state.cache, CacheKey::CatalogFilterOptions, |tx| {
+        Box::pin(games::filter_options(tx))
+    });
+    let key = query.cache_key();
+    let page = answers::read(&state.cache, key, move |tx| {
+        Box::pin(async move { games::page(tx, &query).await })
+    });
+    let (page, options, facets) = tokio::try_join!(page, options, facets)?;
+    let made_of = fingerprint(&[&page.etag, &options.etag, &facets.etag, &moment(&state)]);
+    let address = asked.address();
+    let finished = state.shelf.get(format!("{address}:{}", visit.variant()), made_of, || {
+        let page: Answer<Page<Game>> = serde_json::from_slice(&page.body)?;
+        let options: Answer<FilterOptions> = serde_json::from_slice(&options.body)?;
+        let counts: FacetCounts = serde_json::from_slice(&facets.body)?;
+        let frame = Frame::new(&state, &visit);
+        Ok(draw(frame, &asked, page.data, options.data, &counts).render()?)
+    })?;
+    Ok(finished.serve(&visit))
+}
+
+fn draw(frame: Frame, asked: &Asked, page: Page<Game>, options: FilterOptions, counts: &FacetCounts) -> CataloguePage {
+    let words = frame.words;
+    let tiles: Vec<Tile> = page.data.into_iter().map(Tile::from).collect();
+    let facets = facets(words, asked, &options, counts);
+    let chosen = chosen(words, asked, &options);
+    let title = match (&asked.search, chosen.as_slice()) {
+        (text, _) if !text.is_empty() => words.with("catalogue.found", text),
+        (_, [(only, _)]) => words.with("catalogue.only", only),
+        _ => words.text("catalogue.title").to_owned(),
+    };
+    // Search engines list the catalogue, its pages, and what one filter leaves; everything else is a view of these.
+    let is_listed = asked.search.is_empty() && asked.filters() <= 1 && !asked.everything && asked.order == Order::Best;
+    let mut frame = frame
+        .searching(&asked.search)
+        .canonical(asked.address())
+        .about(words.with("catalogue.about", &title));
+    frame.unlisted = !is_listed;
+    CataloguePage {
+        title,
+        total: page.total,
+        cards: Card::all(words, &tiles),
+        facets,
+        filters: u64::try_from(asked.filters()).unwrap_or(0),
+        chosen,
+        orders: Order::ALL
+            .into_iter()
+            .filter(|(name, _)| *name != if asked.search.is_empty() { "popular" } else { "added" })
+            .map(|(name, text)| {
+                let text = match name {
+                    "" if asked.search.is_empty() => "sort.popular",
+                    _ => text,
+                };
+                // Without a search the most popular come first anyway.
+                let now = match asked.order.name() {
+                    "popular" if asked.search.is_empty() => "",
+                    now => now,
+                };
+                (name, words.text(text), name == now)
+            })
+            .collect(),
+        min: asked.min.map(|price| price.to_string()).unwrap_or_default(),
+        max: asked.max.map(|price| price.to_string()).unwrap_or_default(),
+        without_filters: Asked {
+            search: asked.search.clone(),
+            page: 1,
+            ..Asked::default()
+        }
+        .address(),
+        with_everything: (!asked.everything).then(|| asked.but(|other| other.everything = true).address()),
+        pager: Pager::new(asked, page.total_pages),
+        frame,
+    }
+}
+
+/// How often one filter's values occur, for people.
+struct Tally<'c> {
+    words: Language,
+    is_capped: bool,
+    counts: &'c BTreeMap<String, u64>,
+}
+
+impl Tally<'_> {
+    /// `None` for a value that would leave nothing and is not chosen.
+    fn choice(&self, facet: &str, key: &str, value: &str, label: String, is_chosen: bool) -> Option<Choice> {
+        let count = self.counts.get(key).copied().unwrap_or(0);
+        if count == 0 && !is_chosen && !self.is_capped {
+            return None;
+        }
+        Some(Choice {
+            id: format!("{facet}-{}", lockstep_domain::slug::slugify(value)),
+            value: value.to_owned(),
+            label,
+            count: counted(self.words, self.is_capped, count),
+            is_chosen,
+        })
+    }
+}
+
+/// A count as people read it; of a catalogue that was not counted to its end, a lower bound.
+fn counted(words: Language, is_capped: bool, count: u64) -> String {
+    match (count, is_capped) {
+        (0, true) => String::new(),
+        (count, true) => format!("{}+", format::number(words, count)),
+        (count, false) => format::number(words, count),
+    }
+}
+
+fn holds(values: &[String], value: &str) -> bool {
+    let value = value.to_lowercase();
+    values.iter().any(|known| known.to_lowercase() == value)
+}
+
+fn facets(words: Language, asked: &Asked, options: &FilterOptions, counts: &FacetCounts) -> Vec<Facet> {
+    let tally = |counts_of| Tally {
+        words,
+        is_capped: counts.is_capped,
+        counts: counts_of,
+    };
+    let facet = |name, title, options: Vec<Choice>, is_open: bool| Facet {
+        name,
+        title: words.text(title),
+        is_open: is_open || options.iter().any(|option| option.is_chosen),
+        is_single: false,
+        has_range: false,
+        options,
+    };
+    let named = |name: &str, all: &[lockstep_domain::catalogue::NameSlug], counts_of, chosen: &[String]| {
+        let tally = tally(counts_of);
+        all.iter()
+            .filter_map(|option| {
+                let is_chosen = holds(chosen, &option.slug) || holds(chosen, &option.name);
+                tally.choice(name, &option.slug, &option.slug, option.name.clone(), is_chosen)
+            })
+            .collect::<Vec<_>>()
+    };
+    let plain = |name: &str, all: &[String], counts_of, chosen: &[String], label: fn(Language, &str) -> String| {
+        let tally = tally(counts_of);
+        all.iter()
+            .filter_map(|value| {
+                tally.choice(
+                    name,
+                    &value.to_lowercase(),
+                    value,
+                    label(words, value),
+                    holds(chosen, value),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    let as_it_is = |_: Language, value: &str| value.to_owned();
+    let frequent = |publisher: &String| counts.publishers.get(&publisher.to_lowercase()).copied().unwrap_or(0);
+    let mut publishers: Vec<String> = options.publishers.clone();
+    publishers.sort_by_key(|publisher| {
+        (
+            !holds(&asked.publishers, publisher),
+            std::cmp::Reverse(frequent(publisher)),
+        )
+    });
+    publishers.truncate(MAX_PUBLISHERS.max(asked.publishers.len()));
+    publishers.sort_by_key(|publisher| publisher.to_lowercase());
+
+    let prices = PricePreset::ALL
+        .into_iter()
+        .filter_map(|preset| {
+            let text = words.text(match preset {
+                PricePreset::Under10 => "price.under-10",
+                PricePreset::From10To25 => "price.10-25",
+                PricePreset::From25To50 => "price.25-50",
+                PricePreset::From50To100 => "price.50-100",
+                PricePreset::Over100 => "price.over-100",
+            });
+            tally(&counts.prices).choice(
+                "price",
+                preset.name(),
+                preset.name(),
+                text.to_owned(),
+                asked.price == Some(preset),
+            )
+        })
+        .collect();
+    let mut facets = vec![
+        facet(
+            "genre",
+            "facet.genre",
+            named("genre", &options.genres, &counts.genres, &asked.genres),
+            true,
+        ),
+        Facet {
+            is_single: true,
+            has_range: true,
+            is_open: true,
+            ..facet("price", "facet.price", prices, true)
+        },
+        facet(
+            "platform",
+            "facet.platform",
+            named("platform", &options.platforms, &counts.platforms, &asked.platforms),
+            true,
+        ),
+        facet(
+            "service",
+            "facet.service",
+            plain(
+                "service",
+                &options.activation_services,
+                &counts.activation_services,
+                &asked.services,
+                as_it_is,
+            ),
+            true,
+        ),
+        facet(
+            "region",
+            "facet.region",
+            plain("region", &options.regions, &counts.regions, &asked.regions, region_name),
+            false,
+        ),
+        facet(
+            "publisher",
+            "facet.publisher",
+            plain(
+                "publisher",
+                &publishers,
+                &counts.publishers,
+                &asked.publishers,
+                as_it_is,
+            ),
+            false,
+        ),
+    ];
+    let multiplayer = (counts.multiplayer > 0 || asked.multiplayer).then(|| Choice {
+        id: "multiplayer-yes".to_owned(),
+        value: "yes".to_owned(),
+        label: words.text("facet.multiplayer.yes").to_owned(),
+        count: counted(words, counts.is_capped, counts.multiplayer),
+        is_chosen: asked.multiplayer,
+    });
+    facets.push(facet(
+        "multiplayer",
+        "facet.multiplayer",
+        multiplayer.into_iter().collect(),
+        false,
+    ));
+    facets.push(facet(
+        "stock",
+        "facet.stock",
+        vec![Choice {
+            id: "stock-all".to_owned(),
+            value: "all".to_owned(),
+            label: words.text("facet.stock.all").to_owned(),
+            count: counted(words, counts.is_capped, counts.listed),
+            is_chosen: asked.everything,
+        }],
+        true,
+    ));
+    facets.retain(|facet| !facet.options.is_empty() || facet.has_range);
+    facets
+}
+
+/// The filters that are set, each with the address that asks without it.
+fn chosen(words: Language, asked: &Asked, options: &FilterOptions) -> Vec<(String, String)> {
+    let mut chosen = Vec::new();
+    let name_of = |all: &[lockstep_domain::catalogue::NameSlug], value: &str| {
+        all.iter()
+            .find(|option| option.slug == value.to_lowercase())
+            .map_or_else(|| value.to_owned(), |option| option.name.clone())
+    };
+    for value in &asked.genres {
+        let label = name_of(&options.genres, value);
+        chosen.push((label, asked.but(|other| other.genres.retain(|v| v != value)).address()));
+    }
+    for value in &asked.platforms {
+        let label = name_of(&options.platforms, value);
+        chosen.push((
+            label,
+            asked.but(|other| other.platforms.retain(|v| v != value)).address(),
+        ));
+    }
+    for value in &asked.services {
+        chosen.push((
+            value.clone(),
+            asked.but(|other| other.services.retain(|v| v != value)).address(),
+        ));
+    }
+    for value in &asked.regions {
+        let label = region_name(words, value);
+        chosen.push((label, asked.but(|other| other.regions.retain(|v| v != value)).address()));
+    }
+    for value in &asked.publishers {
+        chosen.push((
+            value.clone(),
+            asked.but(|other| other.publishers.retain(|v| v != value)).address(),
+        ));
+    }
+    if let Some(preset) = asked.price {
+        let (from, below) = preset.bounds();
+        let label = below.map_or_else(
+            || words.with("price.from", from),
+            |below| words.with_all("price.between", &[&from, &below]),
+        );
+        chosen.push((label, asked.but(|other| other.price = None).address()));
+    }
+    if asked.min.is_some() || asked.max.is_some() {
+        let label = match (asked.min, asked.max) {
+            (Some(min), Some(max)) => format!("{} – {}", format::price(words, min), format::price(words, max)),
+            (Some(min), None) => words.with("price.at_least", format::price(words, min)),
+            (None, max) => words.with("price.at_most", format::price(words, max.unwrap_or_default())),
+        };
+        let address = asked.but(|other| (other.min, other.max) = (None, None)).address();
+        chosen.push((label, address));
+    }
+    if asked.multiplayer {
+        let address = asked.but(|other| other.multiplayer = false).address();
+        chosen.push((words.text("facet.multiplayer.yes").to_owned(), address));
+    }
+    if asked.everything {
+        let address = asked.but(|other| other.everything = false).address();
+        chosen.push((words.text("facet.stock.all").to_owned(), address));
+    }
+    chosen
+}
+
+impl Pager {
+    /// `None` when one page is enough.
+    fn new(asked: &Asked, pages: u64) -> Option<Self> {
+        if pages < 2 {
+            return None;
+        }
+        let now = u64::from(asked.page);
+        let address = |page: u64| {
+            let mut other = asked.clone();
+            other.page = u32::try_from(page).unwrap_or(u32::MAX);
+            other.address()
+        };
+        let mut numbers: Vec<u64> = [1, now.saturating_sub(1), now, now + 1, pages]
+            .into_iter()
+            .filter(|page| (1..=pages).contains(page))
+            .collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let mut shown: Vec<(Option<u64>, Option<String>)> = Vec::new();
+        let mut last = 0;
+        for number in numbers {
+            if number > last + 1 {
+                shown.push((None, None));
+            }
+            shown.push((Some(number), (number != now).then(|| address(number))));
+            last = number;
+        }
+        Some(Self {
+            previous: (now > 1).then(|| address((now - 1).min(pages))),
+            next: (now < pages).then(|| address(now + 1)),
+            pages: shown,
+        })
+    }
+}

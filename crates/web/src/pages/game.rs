@@ -1,0 +1,297 @@
+//! One game: what it costs, whether it will work for the reader, what it is, and what is like it.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use lockstep_domain::catalogue::{Answer, Game};
+use lockstep_domain::{CacheKey, GameId};
+use lockstep_store::games;
+use serde::Deserialize;
+
+use crate::cards::{Card, Tile, region_name};
+use crate::error::PageError;
+use crate::frame::{Frame, moment};
+use crate::i18n::Language;
+use crate::page::fingerprint;
+use crate::pictures::Picture;
+use crate::visit::Visit;
+use crate::{WebState, answers, format, safe_html, seo, titles};
+
+/// So many games the API lists as similar, and so many are shown.
+const SIMILAR: u32 = 10;
+const SHOWN: usize = 6;
+
+#[derive(Template)]
+#[template(path = "game.html")]
+struct GamePage {
+    frame: Frame,
+    id: GameId,
+    slug: String,
+    name: String,
+    genre: Option<(String, String)>,
+    /// Pictures large and small; the first is shown.
+    gallery: Vec<(Picture, Picture)>,
+    /// Only the cover, drawn or upright: it stands on a backdrop.
+    cover: Option<(Picture, Picture)>,
+    labels: Vec<String>,
+    price: String,
+    original: Option<(String, i32)>,
+    offer: Offer,
+    release: String,
+    answers: Vec<Reply>,
+    description: String,
+    facts: Vec<(&'static str, String)>,
+    scores: Vec<(&'static str, String)>,
+    needs: Vec<(&'static str, Vec<(&'static str, String)>)>,
+    similar: Vec<Card>,
+    json_ld: String,
+    og_image: String,
+}
+
+/// Whether it can be bought.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Offer {
+    Buyable,
+    Preorder,
+    SoldOut,
+}
+
+/// The answer to a question that readers have.
+struct Reply {
+    is_warning: bool,
+    title: String,
+    text: String,
+}
+
+/// As much of the cached answer as names it.
+#[derive(Deserialize)]
+struct Named {
+    id: GameId,
+}
+
+/// Whether a text can be the readable part of a game's address.
+pub(crate) fn is_slug(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 300
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// `GET /game/{slug}`
+pub(crate) async fn game(
+    State(state): State<Arc<WebState>>,
+    Path(slug): Path<String>,
+    visit: Visit,
+) -> Result<Response, PageError> {
+    if !is_slug(&slug) {
+        return Err(PageError::NotFound);
+    }
+    let wanted = slug.clone();
+    let entry = answers::one(&state.cache, CacheKey::GameBySlug(slug.clone()), move |tx| {
+        Box::pin(async move { games::by_slug(tx, &wanted).await })
+    })
+    .await?;
+    if !entry.found {
+        return Err(PageError::NotFound);
+    }
+    let Answer { data: Named { id }, .. } = serde_json::from_slice(&entry.body)?;
+    let similar = answers::read(&state.cache, CacheKey::SimilarGames(id, SIMILAR), move |tx| {
+        Box::pin(games::similar(tx, id, SIMILAR))
+    })
+    .await?;
+    let made_of = fingerprint(&[&entry.etag, &similar.etag, &moment(&state)]);
+    let page = state
+        .shelf
+        .get(format!("game:{slug}:{}", visit.variant()), made_of, || {
+            let game: Answer<Game> = serde_json::from_slice(&entry.body)?;
+            let similar: Answer<Vec<Game>> = serde_json::from_slice(&similar.body)?;
+            let tiles: Vec<Tile> = similar.data.into_iter().take(SHOWN).map(Tile::from).collect();
+            Ok(draw(Frame::new(&state, &visit), game.data, &tiles).render()?)
+        })?;
+    Ok(page.serve(&visit))
+}
+
+fn draw(frame: Frame, game: Game, similar: &[Tile]) -> GamePage {
+    let words = frame.words;
+    let name = titles::own(&game.title, game.region.as_deref()).to_owned();
+    let offer = match (game.in_stock, game.is_preorder) {
+        (true, true) => Offer::Preorder,
+        (true, false) => Offer::Buyable,
+        (false, _) => Offer::SoldOut,
+    };
+    let release = format::date(words, game.release_date);
+    let region = game.region.as_deref().map(|region| region_name(words, region));
+    let about = game
+        .short_description
+        .clone()
+        .filter(|text| !text.trim().is_empty())
+        .unwrap_or_else(|| words.with("game.about", &name));
+    let genre = game.genres.first().map(|genre| {
+        let address = form_urlencoded::Serializer::new("/games?".to_owned())
+            .append_pair("genre", &lockstep_domain::slug::slugify(genre))
+            .finish();
+        (genre.clone(), address)
+    });
+    let gallery = Picture::gallery(&game);
+    let cover = gallery.is_empty().then(|| {
+        (
+            Picture::cover(game.id, &game.slug, &game.image),
+            Picture::backdrop(&game.slug),
+        )
+    });
+    let labels = game
+        .platforms
+        .iter()
+        .cloned()
+        .chain(game.activation_service.clone())
+        .chain(region.clone())
+        .collect();
+    let canonical = format!("/game/{}", game.slug);
+    let og_image = frame.absolute(&format!("/covers/{}.png", game.slug));
+    let frame = frame.canonical(canonical).about(about);
+    GamePage {
+        id: game.id,
+        slug: game.slug.clone(),
+        gallery,
+        cover,
+        labels,
+        price: format::price(words, game.price),
+        original: game
+            .original_price
+            .map(|original| (format::price(words, original), game.discount.unwrap_or(0))),
+        answers: replies(words, &game, offer, &release, region.as_deref()),
+        description: safe_html::description(&game.description),
+        facts: facts(words, &game, &release, region),
+        scores: scores(words, &game),
+        needs: game
+            .requirements
+            .as_ref()
+            .map(|needs| requirements(words, needs))
+            .unwrap_or_default(),
+        similar: Card::all(words, similar),
+        json_ld: seo::product(&frame, &game, &name, &og_image),
+        og_image,
+        genre,
+        name,
+        offer,
+        release,
+        frame,
+    }
+}
+
+/// What readers ask before they buy: does it work where I live, where do I redeem it, when do I get it.
+fn replies(words: Language, game: &Game, offer: Offer, release: &str, region: Option<&str>) -> Vec<Reply> {
+    let mut replies = Vec::new();
+    let known = |title: String, text: String| Reply {
+        is_warning: false,
+        title,
+        text,
+    };
+    match (game.region.as_deref().map(str::to_lowercase).as_deref(), region) {
+        (Some("global" | "worldwide"), _) => replies.push(known(
+            words.text("game.region.global.title").to_owned(),
+            words.text("game.region.global.text").to_owned(),
+        )),
+        (Some(_), Some(name)) => replies.push(Reply {
+            is_warning: true,
+            title: words.with("game.region.some.title", name),
+            text: words.with("game.region.some.text", name),
+        }),
+        _ => replies.push(Reply {
+            is_warning: true,
+            title: words.text("game.region.unknown.title").to_owned(),
+            text: words.text("game.region.unknown.text").to_owned(),
+        }),
+    }
+    if let Some(service) = &game.activation_service {
+        let key = format!("activate.{}", lockstep_domain::slug::slugify(service));
+        let how = words
+            .find(&key)
+            .map_or_else(|| words.with("activate.other", service), str::to_owned);
+        replies.push(known(words.with("game.activation.title", service), how));
+    }
+    replies.push(match offer {
+        Offer::Preorder => known(
+            words.with("game.delivery.preorder.title", release),
+            words.text("game.delivery.preorder.text").to_owned(),
+        ),
+        Offer::Buyable | Offer::SoldOut => known(
+            words.text("game.delivery.title").to_owned(),
+            words.text("game.delivery.text").to_owned(),
+        ),
+    });
+    replies
+}
+
+fn facts(words: Language, game: &Game, release: &str, region: Option<String>) -> Vec<(&'static str, String)> {
+    let joined = |values: &[String]| Some(values.join(", ")).filter(|text| !text.is_empty());
+    let languages: Vec<String> = game
+        .languages
+        .iter()
+        .map(|code| {
+            words
+                .find(&format!("language.{code}"))
+                .map_or_else(|| code.to_uppercase(), str::to_owned)
+        })
+        .collect();
+    [
+        ("fact.offer", Some(game.title.clone())),
+        ("fact.platform", joined(&game.platforms)),
+        ("fact.service", game.activation_service.clone()),
+        ("fact.region", region),
+        ("fact.release", game.release_date_known.then(|| release.to_owned())),
+        ("fact.genres", joined(&game.genres)),
+        ("fact.languages", joined(&languages)),
+        ("fact.developer", game.developer.clone()),
+        ("fact.publisher", game.publisher.clone()),
+        (
+            "fact.players",
+            game.multiplayer.then(|| words.text("fact.players.many").to_owned()),
+        ),
+        ("fact.age", game.age_rating.clone()),
+    ]
+    .into_iter()
+    .filter_map(|(key, value)| Some((words.text(key), value.filter(|text| !text.is_empty())?)))
+    .collect()
+}
+
+fn scores(words: Language, game: &Game) -> Vec<(&'static str, String)> {
+    let critics = game
+        .metacritic_score
+        .map(|score| (words.text("score.critics"), format!("{score}/100")));
+    let users = game.user_rating.map(|score| {
+        (
+            words.text("score.users"),
+            format!("{}/5", format::decimal(words, score.normalize())),
+        )
+    });
+    critics.into_iter().chain(users).collect()
+}
+
+/// G2A's `{minimal, recommended}`, as far as we know what its entries mean.
+fn requirements(words: Language, needs: &serde_json::Value) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
+    [("minimal", "needs.minimal"), ("recommended", "needs.recommended")]
+        .into_iter()
+        .filter_map(|(name, title)| {
+            let entries = needs.get(name)?;
+            let rows: Vec<_> = [
+                ("reqsystem", "needs.system"),
+                ("reqprocessor", "needs.processor"),
+                ("reqmemory", "needs.memory"),
+                ("reqgraphics", "needs.graphics"),
+                ("reqdiskspace", "needs.disk"),
+                ("reqother", "needs.other"),
+            ]
+            .into_iter()
+            .filter_map(|(key, label)| {
+                let value = entries.get(key)?.as_str()?.trim();
+                (!value.is_empty()).then(|| (words.text(label), value.to_owned()))
+            })
+            .collect();
+            (!rows.is_empty()).then(|| (words.text(title), rows))
+        })
+        .collect()
+}

@@ -1,0 +1,42 @@
+//! `GET /preorders`: announced games, the next to be released first.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use lockstep_domain::CacheKey;
+use lockstep_domain::catalogue::{Answer, Game};
+use lockstep_store::games;
+
+use crate::cards::{Card, Tile};
+use crate::error::PageError;
+use crate::frame::{Frame, moment};
+use crate::page::fingerprint;
+use crate::visit::Visit;
+use crate::{WebState, answers};
+
+#[derive(Template)]
+#[template(path = "preorders.html")]
+struct Preorders {
+    frame: Frame,
+    cards: Vec<Card>,
+}
+
+pub(crate) async fn preorders(State(state): State<Arc<WebState>>, visit: Visit) -> Result<Response, PageError> {
+    let entry = answers::read(&state.cache, CacheKey::HomePreorders, |tx| {
+        Box::pin(games::preorders(tx))
+    })
+    .await?;
+    let made_of = fingerprint(&[&entry.etag, &moment(&state)]);
+    let page = state.shelf.get(format!("preorders:{}", visit.variant()), made_of, || {
+        let games: Answer<Vec<Game>> = serde_json::from_slice(&entry.body)?;
+        let tiles: Vec<Tile> = games.data.into_iter().map(Tile::from).collect();
+        let template = Preorders {
+            cards: Card::all(visit.language, &tiles),
+            frame: Frame::new(&state, &visit),
+        };
+        Ok(template.render()?)
+    })?;
+    Ok(page.serve(&visit))
+}

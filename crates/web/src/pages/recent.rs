@@ -1,0 +1,51 @@
+//! `GET /fragments/recent?game=…`: cards of the games that a browser remembers having shown, with today's prices. Which
+//! games those are stays in the browser (`recent.js`).
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use lockstep_domain::CacheKey;
+use lockstep_domain::catalogue::{Answer, Game};
+use lockstep_store::games;
+
+use crate::cards::{Card, Tile};
+use crate::error::PageError;
+use crate::frame::Frame;
+use crate::pages::game::is_slug;
+use crate::visit::Visit;
+use crate::{WebState, answers, page};
+
+/// One row.
+const MAX_GAMES: usize = 6;
+
+#[derive(Template)]
+#[template(path = "fragments/cards.html")]
+struct Cards {
+    frame: Frame,
+    cards: Vec<Card>,
+}
+
+pub(crate) async fn fragment(State(state): State<Arc<WebState>>, visit: Visit) -> Result<Response, PageError> {
+    let mut tiles: Vec<Tile> = Vec::new();
+    let slugs = visit
+        .pairs()
+        .filter(|(name, slug)| name == "game" && is_slug(slug))
+        .map(|(_, slug)| slug)
+        .take(MAX_GAMES);
+    for slug in slugs {
+        let entry = answers::one(&state.cache, CacheKey::GameBySlug(slug.clone()), move |tx| {
+            Box::pin(async move { games::by_slug(tx, &slug).await })
+        })
+        .await?;
+        if entry.found {
+            let game: Answer<Game> = serde_json::from_slice(&entry.body)?;
+            tiles.push(Tile::from(game.data));
+        }
+    }
+    page::private(&Cards {
+        cards: Card::all(visit.language, &tiles),
+        frame: Frame::new(&state, &visit),
+    })
+}

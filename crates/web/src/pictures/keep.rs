@@ -1,0 +1,149 @@
+//! Small pictures on disk, bounded: the longest unused go first. Losing them costs time and nothing else.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+/// How long a use is not written down again.
+const TOUCH: Duration = Duration::from_hours(6);
+
+/// A folder of pictures.
+#[derive(Debug, Clone)]
+pub(crate) struct Keep {
+    folder: PathBuf,
+    most: u64,
+    /// About how many bytes lie there; counted anew at each clearing.
+    held: Arc<AtomicU64>,
+}
+
+impl Keep {
+    /// Keeps at most about `most` bytes in `folder`.
+    pub(crate) fn new(folder: PathBuf, most: u64) -> Self {
+        let held = files(&folder).iter().map(|file| file.size).sum();
+        Self {
+            folder,
+            most,
+            held: Arc::new(AtomicU64::new(held)),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        // 256 folders, so that none gets too long. Names are hexadecimal.
+        self.folder.join(name.get(..2).unwrap_or("00")).join(name)
+    }
+
+    /// What is kept under a name.
+    pub(crate) async fn get(&self, name: &str) -> Option<Bytes> {
+        let path = self.path(name);
+        tokio::task::spawn_blocking(move || {
+            let bytes = std::fs::read(&path).ok()?;
+            let file = std::fs::File::options().append(true).open(&path).ok()?;
+            let used = file.metadata().ok()?.modified().ok()?;
+            if used.elapsed().is_ok_and(|unused| unused > TOUCH) {
+                file.set_modified(SystemTime::now()).ok();
+            }
+            Some(Bytes::from(bytes))
+        })
+        .await
+        .ok()
+        .flatten()
+    }
+
+    /// Keeps `bytes` under a name. A full disk is not an error: it is fetched again the next time.
+    pub(crate) async fn put(&self, name: String, bytes: Bytes) {
+        let keep = self.clone();
+        let done = tokio::task::spawn_blocking(move || keep.write(&name, &bytes)).await;
+        if let Ok(Err(error)) = done {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a picture could not be kept");
+        }
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        let path = self.path(name);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        // Readers see the whole file or none.
+        let temporary = path.with_extension(format!("{}.part", uuid::Uuid::new_v4().simple()));
+        let written = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, &path));
+        if written.is_err() {
+            std::fs::remove_file(&temporary).ok();
+        }
+        written?;
+        let size = bytes.len() as u64;
+        if self.held.fetch_add(size, Ordering::Relaxed) + size > self.most {
+            self.clear();
+        }
+        Ok(())
+    }
+
+    /// Removes the longest unused until a fifth is free.
+    fn clear(&self) {
+        let mut files = files(&self.folder);
+        files.sort_by_key(|file| file.used);
+        let mut held: u64 = files.iter().map(|file| file.size).sum();
+        for file in files {
+            if held <= self.most / 5 * 4 {
+                break;
+            }
+            if std::fs::remove_file(&file.path).is_ok() {
+                held = held.saturating_sub(file.size);
+            }
+        }
+        self.held.store(held, Ordering::Relaxed);
+    }
+}
+
+struct Kept {
+    path: PathBuf,
+    size: u64,
+    used: SystemTime,
+}
+
+fn files(folder: &Path) -> Vec<Kept> {
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries(folder)
+        .flat_map(|part| entries(&part.path()).collect::<Vec<_>>())
+        .filter_map(|entry| {
+            let about = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
+            Some(Kept {
+                path: entry.path(),
+                size: about.len(),
+                used: about.modified().ok()?,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_longest_unused_pictures_go_when_there_is_no_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let keep = Keep::new(folder.path().to_owned(), 10_000);
+        for n in 0..9_u64 {
+            let name = format!("{n:02x}picture");
+            keep.put(name.clone(), Bytes::from(vec![0; 1000])).await;
+            let file = std::fs::File::options().append(true).open(keep.path(&name)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(100 - n))
+                .unwrap();
+        }
+        keep.put("ffpicture".into(), Bytes::from(vec![0; 2000])).await;
+        let mut there = Vec::new();
+        for n in 0..9 {
+            there.push(keep.get(&format!("{n:02x}picture")).await.is_some());
+        }
+        assert_eq!(there, [false, false, false, true, true, true, true, true, true]);
+        assert_eq!(keep.get("ffpicture").await.unwrap().len(), 2000);
+        // What lies there is counted after a restart, too.
+        assert_eq!(
+            Keep::new(folder.path().to_owned(), 1).held.load(Ordering::Relaxed),
+            8000
+        );
+    }
+}

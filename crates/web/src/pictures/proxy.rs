@@ -1,0 +1,194 @@
+//! `GET /images/{game}/{place}/{width}.webp`: a game's pictures, small and from here.
+//!
+//! Place 0 is the cover, 1 and on the gallery. The address that is fetched is the one that the catalogue names for that
+//! game and place, so nobody can have us fetch anything else. Where no picture comes, the drawn cover is served, for five
+//! minutes.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use lockstep_domain::catalogue::{Answer, Game};
+use lockstep_domain::{CacheKey, GameId};
+use lockstep_store::games;
+use tokio::sync::{Mutex, Semaphore};
+
+use super::fetch::{FetchError, Fetcher};
+use super::keep::Keep;
+use super::shrink::{Unreadable, shrink};
+use super::{COVER_WIDTHS, GALLERY_WIDTHS, THUMB_WIDTH, name_of};
+use crate::assets::FOR_EVER;
+use crate::error::PageError;
+use crate::{WebState, answers, covers};
+
+/// So many pictures are fetched at a time.
+const FETCHES: usize = 8;
+/// So many are made smaller at a time.
+const SHRINKS: usize = 2;
+/// So long one waits for its turn before the drawn cover has to do.
+const QUEUE: Duration = Duration::from_secs(2);
+/// An address that gave no picture is left alone for so long.
+const PAUSE: Duration = Duration::from_mins(5);
+/// As its own limit says: one who asks for the same waits for the same.
+const LOCKS: usize = 64;
+
+/// Where pictures are kept, and who may be asked for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PictureSettings {
+    /// The folder that small pictures are kept in.
+    pub folder: PathBuf,
+    /// About how many bytes that may take.
+    pub most_bytes: u64,
+    /// Also ask addresses of the machine and of its network. Only for an operator's own picture server, and for tests.
+    pub trusts_private_addresses: bool,
+}
+
+/// The proxy.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    fetcher: Option<Fetcher>,
+    keep: Keep,
+    failed: moka::sync::Cache<String, ()>,
+    locks: Vec<Mutex<()>>,
+    fetches: Semaphore,
+    shrinks: Arc<Semaphore>,
+}
+
+/// Why a picture is not there.
+#[derive(Debug, thiserror::Error)]
+enum Missing {
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Shrink(#[from] Unreadable),
+    /// It failed a moment ago.
+    #[error("it failed a moment ago")]
+    Paused,
+    /// Too many others are being fetched.
+    #[error("too many pictures are being fetched")]
+    Busy,
+}
+
+impl Proxy {
+    pub(crate) fn new(settings: &PictureSettings) -> Self {
+        let fetcher = Fetcher::new(settings.trusts_private_addresses)
+            .inspect_err(|error| tracing::error!("pictures cannot be fetched: {error}"))
+            .ok();
+        Self {
+            fetcher,
+            keep: Keep::new(settings.folder.clone(), settings.most_bytes),
+            failed: moka::sync::Cache::builder()
+                .max_capacity(10_000)
+                .time_to_live(PAUSE)
+                .build(),
+            locks: std::iter::repeat_with(Mutex::default).take(LOCKS).collect(),
+            fetches: Semaphore::new(FETCHES),
+            shrinks: Arc::new(Semaphore::new(SHRINKS)),
+        }
+    }
+
+    async fn picture(&self, address: &str, width: u32, widths: &[u32]) -> Result<Bytes, Missing> {
+        let name = name_of(address, width);
+        if let Some(bytes) = self.keep.get(&name).await {
+            return Ok(bytes);
+        }
+        let mut hasher = DefaultHasher::new();
+        address.hash(&mut hasher);
+        let lock = usize::try_from(hasher.finish() % LOCKS as u64).unwrap_or(0);
+        let Some(lock) = self.locks.get(lock) else {
+            return Err(Missing::Busy);
+        };
+        let _alone = tokio::time::timeout(QUEUE * 4, lock.lock())
+            .await
+            .map_err(|_| Missing::Busy)?;
+        // Whoever had the lock before may have brought it, or failed to.
+        if let Some(bytes) = self.keep.get(&name).await {
+            return Ok(bytes);
+        }
+        if self.failed.contains_key(address) {
+            return Err(Missing::Paused);
+        }
+        let made = self.make(address, widths).await;
+        if let Err(error @ (Missing::Fetch(_) | Missing::Shrink(_))) = &made {
+            tracing::debug!(error = error as &dyn std::error::Error, "a picture is missing");
+            self.failed.insert(address.to_owned(), ());
+        }
+        let mut wanted = None;
+        for (made_width, bytes) in made? {
+            if made_width == width {
+                wanted = Some(bytes.clone());
+            }
+            self.keep.put(name_of(address, made_width), bytes).await;
+        }
+        wanted.ok_or(Missing::Busy)
+    }
+
+    async fn make(&self, address: &str, widths: &[u32]) -> Result<Vec<(u32, Bytes)>, Missing> {
+        let fetcher = self.fetcher.as_ref().ok_or(Missing::Busy)?;
+        let turn = tokio::time::timeout(QUEUE, self.fetches.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            return Err(Missing::Busy);
+        };
+        let bytes = fetcher.fetch(address).await?;
+        // Held by the work itself: it goes on when its reader has gone.
+        let Ok(turn) = Arc::clone(&self.shrinks).acquire_owned().await else {
+            return Err(Missing::Busy);
+        };
+        let widths = widths.to_vec();
+        let made = tokio::task::spawn_blocking(move || {
+            let made = shrink(&bytes, &widths);
+            drop(turn);
+            made
+        })
+        .await;
+        Ok(made.map_err(|_| Unreadable)??)
+    }
+}
+
+/// `GET /images/{game}/{place}/{width}.webp`
+pub(crate) async fn picture(
+    State(state): State<Arc<WebState>>,
+    Path((id, place, file)): Path<(String, usize, String)>,
+) -> Result<Response, PageError> {
+    let id: GameId = id.parse().map_err(|_| PageError::NotFound)?;
+    let widths: HashSet<u32> = if place == 0 {
+        COVER_WIDTHS.into()
+    } else {
+        GALLERY_WIDTHS.into_iter().chain([THUMB_WIDTH]).collect()
+    };
+    let width: u32 = file
+        .strip_suffix(".webp")
+        .and_then(|width| width.parse().ok())
+        .filter(|width| widths.contains(width))
+        .ok_or(PageError::NotFound)?;
+    let entry = answers::one(&state.cache, CacheKey::Game(id), move |tx| {
+        Box::pin(games::by_id(tx, id))
+    })
+    .await?;
+    if !entry.found {
+        return Err(PageError::NotFound);
+    }
+    let game: Answer<Game> = serde_json::from_slice(&entry.body)?;
+    let game = game.data;
+    let address = match place.checked_sub(1) {
+        None => &game.image,
+        Some(i) => game.images.get(i).ok_or(PageError::NotFound)?,
+    };
+    if address.starts_with("https://") || address.starts_with("http://") {
+        let widths: Vec<u32> = widths.into_iter().collect();
+        if let Ok(bytes) = state.pictures.picture(address, width, &widths).await {
+            let headers = [
+                (header::CONTENT_TYPE, HeaderValue::from_static("image/webp")),
+                (header::CACHE_CONTROL, FOR_EVER),
+            ];
+            return Ok((StatusCode::OK, headers, bytes).into_response());
+        }
+    }
+    Ok(covers::instead(&game.slug, place > 0))
+}

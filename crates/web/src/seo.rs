@@ -1,0 +1,220 @@
+//! What machines read of pages: schema.org data, sitemap, robots, manifest.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use lockstep_cache::Payload;
+use lockstep_domain::CacheKey;
+use lockstep_domain::catalogue::Game;
+use lockstep_store::games;
+use serde_json::json;
+
+use crate::WebState;
+use crate::error::PageError;
+use crate::frame::Frame;
+use crate::i18n::Language;
+use crate::{assets, format};
+
+/// So many games stand in one part of the sitemap; search engines take 50,000.
+const PART: u32 = 5_000;
+
+/// schema.org's description of a game and its offer, to stand inside a script element.
+pub(crate) fn product(frame: &Frame, game: &Game, name: &str, image: &str) -> String {
+    let availability = match (game.in_stock, game.is_preorder) {
+        (true, true) => "https://schema.org/PreOrder",
+        (true, false) => "https://schema.org/InStock",
+        (false, _) => "https://schema.org/OutOfStock",
+    };
+    let address = frame.absolute(&frame.canonical);
+    let mut product = json!({
+        "@context": "https://schema.org",
+        "@graph": [
+            {
+                "@type": ["Product", "VideoGame"],
+                "name": name,
+                "description": frame.about,
+                "image": image,
+                "sku": game.id.to_string(),
+                "url": address,
+                "gamePlatform": game.platforms,
+                "genre": game.genres,
+                "inLanguage": game.languages,
+                "offers": {
+                    "@type": "Offer",
+                    "price": game.price.to_string(),
+                    "priceCurrency": game.currency,
+                    "availability": availability,
+                    "itemCondition": "https://schema.org/NewCondition",
+                    "url": address,
+                    "seller": { "@type": "Organization", "name": frame.shop() },
+                },
+            },
+            {
+                "@type": "BreadcrumbList",
+                "itemListElement": [
+                    { "@type": "ListItem", "position": 1, "name": frame.t("nav.games"), "item": frame.absolute("/games") },
+                    { "@type": "ListItem", "position": 2, "name": name, "item": address },
+                ],
+            },
+        ],
+    });
+    if let Some(node) = product
+        .pointer_mut("/@graph/0")
+        .and_then(serde_json::Value::as_object_mut)
+    {
+        if let Some(publisher) = &game.publisher {
+            node.insert(
+                "publisher".into(),
+                json!({ "@type": "Organization", "name": publisher }),
+            );
+            node.insert("brand".into(), json!({ "@type": "Brand", "name": publisher }));
+        }
+        if game.is_preorder && game.release_date_known {
+            node.insert("releaseDate".into(), json!(format::iso_date(game.release_date)));
+        }
+    }
+    inside_script(&product.to_string())
+}
+
+/// JSON that cannot end the element it stands in.
+fn inside_script(json: &str) -> String {
+    json.replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
+}
+
+/// `GET /robots.txt`
+pub(crate) async fn robots(State(state): State<Arc<WebState>>) -> Response {
+    let text = format!(
+        "User-agent: *\nDisallow: /api/\nDisallow: /cart\nDisallow: /checkout\nDisallow: /account\nDisallow: /fragments/\n\
+         Disallow: /*?*search=\nDisallow: /*?*sort=\n\nSitemap: {}/sitemap.xml\n",
+        state.settings.public_url
+    );
+    served(text.into(), "text/plain; charset=utf-8", "public, max-age=3600")
+}
+
+/// `GET /site.webmanifest`
+pub(crate) async fn manifest(State(state): State<Arc<WebState>>) -> Response {
+    let manifest = json!({
+        "name": state.settings.shop_name,
+        "short_name": state.settings.shop_name,
+        "start_url": "/",
+        "display": "browser",
+        "background_color": "#fbfaf7",
+        "theme_color": "#0b6356",
+        "icons": [{ "src": assets::address("icon.svg"), "sizes": "any", "type": "image/svg+xml", "purpose": "any" }],
+    });
+    served(
+        manifest.to_string().into(),
+        "application/manifest+json",
+        "public, max-age=3600",
+    )
+}
+
+/// `GET /sitemap.xml`: the parts.
+pub(crate) async fn sitemap(State(state): State<Arc<WebState>>) -> Result<Response, PageError> {
+    let origin = state.settings.public_url.clone();
+    let entry = state
+        .cache
+        .read(CacheKey::CatalogPage("sitemap".into()), |store| async move {
+            let listed = store.read(|tx| Box::pin(games::listed(tx))).await?;
+            let parts = listed.value.div_ceil(u64::from(PART)).max(1);
+            let mut xml = String::from(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<sitemapindex xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">\n",
+            );
+            for part in 1..=parts {
+                let _infallible = writeln!(xml, "<sitemap><loc>{origin}/sitemap/{part}.xml</loc></sitemap>");
+            }
+            xml.push_str("</sitemapindex>\n");
+            Ok(listed.map(|_| Payload::bytes(xml.into())))
+        })
+        .await?;
+    Ok(served(entry.body.clone(), "application/xml", "public, max-age=3600"))
+}
+
+/// `GET /sitemap/{part}.xml`: addresses of games, each in every language. The first part begins with the pages.
+pub(crate) async fn sitemap_part(
+    State(state): State<Arc<WebState>>,
+    Path(file): Path<String>,
+) -> Result<Response, PageError> {
+    let part: u32 = file
+        .strip_suffix(".xml")
+        .filter(|digits| digits.len() <= 4 && digits.bytes().all(|b| b.is_ascii_digit()))
+        .and_then(|digits| digits.parse().ok())
+        .filter(|part| *part >= 1)
+        .ok_or(PageError::NotFound)?;
+    let origin = state.settings.public_url.clone();
+    let key = CacheKey::CatalogPage(format!("sitemap:{part}"));
+    let entry = state
+        .cache
+        .read(key, move |store| async move {
+            let addresses = store
+                .read(move |tx| Box::pin(games::addresses(tx, part - 1, PART)))
+                .await?;
+            Ok(addresses.map(|games| {
+                if games.is_empty() && part > 1 {
+                    return Payload::missing();
+                }
+                Payload::bytes(urls(&origin, part, &games).into())
+            }))
+        })
+        .await?;
+    if !entry.found {
+        return Err(PageError::NotFound);
+    }
+    Ok(served(entry.body.clone(), "application/xml", "public, max-age=3600"))
+}
+
+fn urls(origin: &str, part: u32, games: &[games::Address]) -> String {
+    let mut xml = String::with_capacity(games.len() * 400 + 400);
+    xml.push_str(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<urlset xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\" \
+         xmlns:xhtml=\"http://www.w3.org/1999/xhtml\">\n",
+    );
+    let pages = ["/", "/games", "/preorders"].map(|path| (path.to_owned(), None));
+    let games = games
+        .iter()
+        .map(|game| (format!("/game/{}", game.slug), Some(format::iso_date(game.changed_at))));
+    for (path, changed) in pages.into_iter().filter(|_| part == 1).chain(games) {
+        let _infallible = write!(xml, "<url><loc>{origin}{path}</loc>");
+        if let Some(changed) = changed {
+            let _infallible = write!(xml, "<lastmod>{changed}</lastmod>");
+        }
+        for language in Language::ALL {
+            let code = language.code();
+            let _infallible = write!(
+                xml,
+                "<xhtml:link rel=\"alternate\" hreflang=\"{code}\" href=\"{origin}{path}?lang={code}\"/>"
+            );
+        }
+        xml.push_str("</url>\n");
+    }
+    xml.push_str("</urlset>\n");
+    xml
+}
+
+fn served(body: bytes::Bytes, kind: &'static str, keep: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (header::CACHE_CONTROL, HeaderValue::from_static(keep)),
+    ];
+    (headers, body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_the_data_ends_the_script() {
+        let text = inside_script(&json!({ "name": "</script><script>alert(1)</script><!-- & \u{2028}" }).to_string());
+        assert!(!text.contains(['<', '>', '&', '\u{2028}']), "{text}");
+        let back: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(back["name"], "</script><script>alert(1)</script><!-- & \u{2028}");
+    }
+}
