@@ -170,12 +170,12 @@ impl Visit {
 
     /// Puts a game into the cart, as the form of a game's page does.
     pub(crate) fn put_into_cart(&self, game: &str) {
-        self.send("/cart/add", game);
+        self.send("/cart", game);
     }
 
     /// Puts a game onto the wishlist.
     pub(crate) fn put_onto_wishlist(&self, game: &str) {
-        self.send("/wishlist/add", game);
+        self.send("/wishlist", game);
     }
 
     fn send(&self, address: &str, game: &str) {
