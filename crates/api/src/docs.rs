@@ -9,9 +9,7 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::error::ApiError;
-use crate::{
-    account, admin_money, auth, cart, games, health, money, orders, test_payment, user, webhook, wishlist,
-};
+use crate::{account, admin_money, auth, cart, games, health, money, orders, test_payment, user, webhook, wishlist};
 
 #[derive(OpenApi)]
 #[openapi(

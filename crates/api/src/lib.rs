@@ -25,8 +25,8 @@ mod refusals;
 mod test_payment;
 mod user;
 mod visit;
-mod wishlist;
 mod webhook;
+mod wishlist;
 
 use std::fmt;
 use std::sync::Arc;

@@ -74,7 +74,12 @@ pub(crate) async fn g2a(
 ) -> Result<Json<Received>, ApiError> {
     let body = body.map_err(|_| ApiError::TooLarge)?;
     metrics::counter!("webhook_events_total").increment(1);
-    let read = read(&body, &headers, &api.settings.webhook_secret, Utc::now().timestamp_millis());
+    let read = read(
+        &body,
+        &headers,
+        &api.settings.webhook_secret,
+        Utc::now().timestamp_millis(),
+    );
     let event = read.inspect_err(|_| metrics::counter!("webhook_events_refused_total").increment(1))?;
     if !TYPES.contains(&event.kind.as_str()) {
         return Ok(answer("Event type is not handled"));
@@ -101,7 +106,8 @@ fn answer(message: &'static str) -> Json<Received> {
 
 /// The event in a request whose fields, time and signature are right.
 fn read(body: &[u8], headers: &HeaderMap, secret: &Secret, now_ms: i64) -> Result<Event, ApiError> {
-    let sent: Sent<'_> = serde_json::from_slice(body).map_err(|_| ApiError::invalid("body", "it has to be a JSON object"))?;
+    let sent: Sent<'_> =
+        serde_json::from_slice(body).map_err(|_| ApiError::invalid("body", "it has to be a JSON object"))?;
     let header = |names: [&str; 2]| {
         let value = names.iter().find_map(|name| headers.get(*name))?;
         value.to_str().ok().map(str::to_owned)

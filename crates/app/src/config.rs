@@ -12,9 +12,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use lockstep_domain::{Money, Secret};
 use lockstep_domain::cart::CartLimits;
 use lockstep_domain::price::{PriceBasis, Pricing};
+use lockstep_domain::{Money, Secret};
 use lockstep_g2a::{Auth, SecretText};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -584,7 +584,11 @@ fn fulfilment(settings: &Settings, pricing: Pricing, production: bool) -> Result
         bail!("G2A_ALLOWED_LOSS is {allowed_loss}; it cannot be negative");
     }
     let parallel = parsed(settings.lockstep_workers.as_deref(), "LOCKSTEP_WORKERS", "8")?;
-    let days: u64 = parsed(settings.lockstep_preorder_days.as_deref(), "LOCKSTEP_PREORDER_DAYS", "7")?;
+    let days: u64 = parsed(
+        settings.lockstep_preorder_days.as_deref(),
+        "LOCKSTEP_PREORDER_DAYS",
+        "7",
+    )?;
     if !(1..=64).contains(&parallel) || days > 3_650 {
         bail!("LOCKSTEP_WORKERS has to be 1 to 64, and LOCKSTEP_PREORDER_DAYS at most 3650");
     }

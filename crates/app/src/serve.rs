@@ -22,9 +22,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::commands::reconcile::spool_folder;
 use crate::config::{Config, PaymentProvider, Supplier as ConfiguredSupplier};
 use crate::database::{Database, Use};
-use crate::commands::reconcile::spool_folder;
 use crate::secrets::Secrets;
 use crate::supplier::Supplier;
 use crate::{schedule, supply};
@@ -208,7 +208,10 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
     }
     buying.close();
     if tokio::time::timeout(LAST_KEY, buying.wait()).await.is_err() {
-        tracing::error!("a key was still being read after {} s; its copy is looked at again at the next start", LAST_KEY.as_secs());
+        tracing::error!(
+            "a key was still being read after {} s; its copy is looked at again at the next start",
+            LAST_KEY.as_secs()
+        );
     }
     cache.shutdown().await;
     if let Some(supplier) = supplier {

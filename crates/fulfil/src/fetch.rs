@@ -9,7 +9,7 @@ use lockstep_g2a::{Error, parse_key};
 use lockstep_store::fulfilment::incidents::{self, Incident};
 use lockstep_store::fulfilment::keys::{self, Arrived, Recorded};
 use lockstep_store::fulfilment::{self as records, Unit};
-use lockstep_store::{StoreError, Tx, failpoint};
+use lockstep_store::{StoreError, Tx, failpoint, mutants};
 use uuid::Uuid;
 
 use crate::Fulfilment;
@@ -36,7 +36,10 @@ impl Fulfilment {
             return Ok(Flow::On);
         }
         failpoint!("fetching.intent.before");
-        commit!(inner, "fulfil.begin_fetching", [], |tx, _l| records::begin_fetching(tx, lease).await)?;
+        commit!(inner, "fulfil.begin_fetching", [], |tx, _l| records::begin_fetching(
+            tx, lease
+        )
+        .await)?;
         failpoint!("fetching.intent.after");
         // In a task of its own: whatever happens to this one, the answer is read to its end and stored.
         let (this, of) = (self.clone(), unit.clone());
@@ -53,7 +56,10 @@ impl Fulfilment {
     async fn read_key(&self, unit: &Unit, id: &str) -> Result<Flow, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
         failpoint!("fetching.call.before");
-        let answer = inner.client.key_bytes(id).await;
+        let mut answer = inner.client.key_bytes(id).await;
+        if mutants::make("read-key-again") {
+            answer = inner.client.key_bytes(id).await;
+        }
         failpoint!("fetching.call.after");
         let (seen, why) = match answer {
             Ok(answer) => {
@@ -74,7 +80,10 @@ impl Fulfilment {
             Fetching::NotYet => {
                 let wait = self.backoff(unit.attempts);
                 failpoint!("not_ready.before");
-                commit!(inner, "fulfil.not_ready", [why], |tx, _l| records::not_ready(tx, lease, wait, &why).await)?;
+                commit!(inner, "fulfil.not_ready", [why], |tx, _l| records::not_ready(
+                    tx, lease, wait, &why
+                )
+                .await)?;
                 failpoint!("not_ready.after");
                 Ok(Flow::Rest)
             }
@@ -83,7 +92,8 @@ impl Fulfilment {
                 Ok(Flow::Rest)
             }
             Fetching::Lost => {
-                self.declare_lost(unit, id, "KEY_LOST", &format!("the key is gone: {why}")).await?;
+                self.declare_lost(unit, id, "KEY_LOST", &format!("the key is gone: {why}"))
+                    .await?;
                 Ok(Flow::Rest)
             }
         }
@@ -96,23 +106,37 @@ impl Fulfilment {
             let (kind, retry) = (stop.kind(), inner.settings.alarm_retry);
             incidents::raise_alarm(&inner.store, kind, &error.to_string(), retry).await?;
             let why = error.to_string();
-            commit!(inner, "fulfil.not_ready", [why], |tx, _l| records::not_ready(tx, lease, retry, &why).await)?;
+            commit!(inner, "fulfil.not_ready", [why], |tx, _l| records::not_ready(
+                tx, lease, retry, &why
+            )
+            .await)?;
             failpoint!("fetching.stopped");
             return Ok(None);
         }
         let Some(seen) = reading::key(error) else {
             let incident = Incident::new("SUPPLIER_UNKNOWN", "G2A does not know an order that it was paid for");
             let incident = incident.of(lease.unit).order(id);
-            commit!(inner, "fulfil.unknown_order", [incident], |tx, _l| incidents::add(tx, &incident).await)?;
+            commit!(inner, "fulfil.unknown_order", [incident], |tx, _l| incidents::add(
+                tx, &incident
+            )
+            .await)?;
             failpoint!("fetching.unknown_order");
-            return Ok(Some(if unit.attempts < NOT_FOUND_TRIES { KeySeen::NotYet } else { KeySeen::Gone }));
+            return Ok(Some(if unit.attempts < NOT_FOUND_TRIES {
+                KeySeen::NotYet
+            } else {
+                KeySeen::Gone
+            }));
         };
-        if seen == KeySeen::NotYet && error.code().is_some() && unit.attempts % ASK_DETAILS_EVERY == ASK_DETAILS_EVERY - 1 {
+        if seen == KeySeen::NotYet
+            && error.code().is_some()
+            && unit.attempts % ASK_DETAILS_EVERY == ASK_DETAILS_EVERY - 1
+        {
             failpoint!("fetching.details.before");
             let details = inner.client.order_details(id).await;
             failpoint!("fetching.details.after");
             if reading::details(&details) == DetailsSeen::TakenBack {
-                self.declare_lost(unit, id, "SUPPLIER_CANCELLED", "G2A took a paid order back").await?;
+                self.declare_lost(unit, id, "SUPPLIER_CANCELLED", "G2A took a paid order back")
+                    .await?;
                 return Ok(None);
             }
         }
@@ -167,7 +191,10 @@ impl Fulfilment {
             Err(_) => return Ok(false),
         };
         let mut stored = false;
-        for entry in entries.iter().filter(|entry| only.is_none_or(|id| id == entry.g2a_order_id)) {
+        for entry in entries
+            .iter()
+            .filter(|entry| only.is_none_or(|id| id == entry.g2a_order_id))
+        {
             failpoint!("replay.entry");
             stored |= self.store_key(entry).await? == KeySeen::Stored;
         }
@@ -185,9 +212,15 @@ impl Fulfilment {
                 if answer.body.is_empty() || matches!(error, Error::Refused { .. }) {
                     drop(inner.spool.remove(answer));
                 } else {
-                    let incident = Incident::new("KEY_UNREADABLE", "an answer that holds no readable key was put aside, sealed");
+                    let incident = Incident::new(
+                        "KEY_UNREADABLE",
+                        "an answer that holds no readable key was put aside, sealed",
+                    );
                     let incident = incident.of(answer.unit).order(&answer.g2a_order_id);
-                    commit!(inner, "fulfil.unreadable", [incident], |tx, _l| incidents::add(tx, &incident).await)?;
+                    commit!(inner, "fulfil.unreadable", [incident], |tx, _l| incidents::add(
+                        tx, &incident
+                    )
+                    .await)?;
                     if let Err(error) = inner.spool.keep(answer) {
                         tracing::error!(%error, "an unreadable answer could not be put aside");
                     }
@@ -219,7 +252,10 @@ impl Fulfilment {
             match result {
                 Ok(recorded) => break recorded,
                 Err(error @ StoreError::Unavailable(_)) if began.elapsed() < inner.settings.lease => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a key waits for the database, in the spool");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a key waits for the database, in the spool"
+                    );
                     tokio::time::sleep(inner.settings.poll.max(Duration::from_millis(50))).await;
                 }
                 Err(error) => return Err(error),

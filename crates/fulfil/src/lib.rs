@@ -159,7 +159,10 @@ impl Fulfilment {
                 }
                 Err(error) => {
                     if !told_away {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "buying waits for the database");
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "buying waits for the database"
+                        );
                         told_away = true;
                     }
                     self.0.settings.poll
@@ -188,7 +191,10 @@ impl Fulfilment {
             match self.try_recover().await {
                 Ok(()) => return,
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "recovery waits for the database");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "recovery waits for the database"
+                    );
                     tokio::time::sleep(self.0.settings.poll).await;
                 }
             }
@@ -234,12 +240,20 @@ impl Fulfilment {
         let units = records::claim(&inner.store, inner.spool.worker(), most, inner.settings.lease).await?;
         failpoint!("give_out.claim.after");
         // Someone else was quicker, or took the last place.
-        let wait = if units.is_empty() { Duration::from_millis(20) } else { Duration::ZERO };
+        let wait = if units.is_empty() {
+            Duration::from_millis(20)
+        } else {
+            Duration::ZERO
+        };
         for unit in units {
             let (this, stop) = (self.clone(), stop.clone());
             hands.spawn(async move { this.drive(unit, &stop).await });
         }
-        Ok(if hands.len() >= inner.settings.parallel { inner.settings.poll } else { wait })
+        Ok(if hands.len() >= inner.settings.parallel {
+            inner.settings.poll
+        } else {
+            wait
+        })
     }
 
     /// Works on everything that is due until nothing is, and returns how many units were taken up. For tests and for

@@ -53,7 +53,8 @@ impl Stop {
 
 /// True when the call has certainly done nothing and may simply be made again.
 pub(crate) fn nothing_done(error: &Error) -> bool {
-    error.outcome() == Outcome::NotSent || (error.outcome() == Outcome::Refused && matches!(error.repeat(), Repeat::Safe(_)))
+    error.outcome() == Outcome::NotSent
+        || (error.outcome() == Outcome::Refused && matches!(error.repeat(), Repeat::Safe(_)))
 }
 
 /// What G2A asks to wait.
@@ -74,7 +75,13 @@ pub(crate) fn pay(error: &Error) -> PaySeen {
 
 /// Words for an order that G2A has taken back; no source documents them.
 const TAKEN_BACK: &[&str] = &[
-    "refunded", "refund", "cancelled", "canceled", "rejected", "failed", "expired",
+    "refunded",
+    "refund",
+    "cancelled",
+    "canceled",
+    "rejected",
+    "failed",
+    "expired",
 ];
 
 pub(crate) fn details(answer: &Result<OrderDetails, Error>) -> DetailsSeen {

@@ -134,18 +134,31 @@ pub async fn reconcile(
                 found.push(Difference::new(what, Remedy::RunWorker));
             }
             if aside > 0 {
-                let what = format!("{aside} answer(s) without a readable key were put aside in {}/aside", spool.display());
+                let what = format!(
+                    "{aside} answer(s) without a readable key were put aside in {}/aside",
+                    spool.display()
+                );
                 found.push(Difference::new(what, Remedy::Person));
             }
         }
-        Err(error) => found.push(Difference::new(format!("the spool cannot be read: {error}"), Remedy::Person)),
+        Err(error) => found.push(Difference::new(
+            format!("the spool cannot be read: {error}"),
+            Remedy::Person,
+        )),
     }
     for alarm in incidents::alarms(store).await? {
-        let what = format!("nothing can be bought since {}: {}", alarm.since.format("%Y-%m-%d %H:%M UTC"), alarm.detail);
+        let what = format!(
+            "nothing can be bought since {}: {}",
+            alarm.since.format("%Y-%m-%d %H:%M UTC"),
+            alarm.detail
+        );
         found.push(Difference::new(what, Remedy::Person));
     }
     for (kind, count) in incidents::open(store).await? {
-        found.push(Difference::new(format!("{count} incident(s) of the kind {kind} are open"), Remedy::None));
+        found.push(Difference::new(
+            format!("{count} incident(s) of the kind {kind} are open"),
+            Remedy::None,
+        ));
     }
     Ok(found)
 }
@@ -158,9 +171,10 @@ fn compare(remembered: &Remembered, seen: DetailsSeen) -> Option<Difference> {
     let overdue = remembered.due_in < -i64::try_from(OVERDUE.as_secs()).unwrap_or(i64::MAX);
     let told = |what: &str, remedy| Some(Difference::new(what, remedy).about(remembered));
     match seen {
-        DetailsSeen::Paid if !is_open && remembered.pay_asked_at.is_none() => {
-            told("G2A says that an order is paid which nobody here asked to pay", Remedy::Person)
-        }
+        DetailsSeen::Paid if !is_open && remembered.pay_asked_at.is_none() => told(
+            "G2A says that an order is paid which nobody here asked to pay",
+            Remedy::Person,
+        ),
         DetailsSeen::Paid if !is_open => told(
             "paid at G2A, and given up here: its key was lost, or the money was lost",
             Remedy::Person,
@@ -175,12 +189,14 @@ fn compare(remembered: &Remembered, seen: DetailsSeen) -> Option<Difference> {
             told("paid as far as we know, unpaid as far as G2A knows", Remedy::Person)
         }
         DetailsSeen::TakenBack if is_open => told("G2A has taken the order back", Remedy::LookAgain),
-        DetailsSeen::NotFound if is_open && remembered.pay_asked_at.is_some() => {
-            told("G2A does not know an order that it was to be paid for", Remedy::LookAgain)
-        }
-        _ if is_open && overdue && !remembered.is_held => {
-            told("due for more than ten minutes, and nobody works on it", Remedy::RunWorker)
-        }
+        DetailsSeen::NotFound if is_open && remembered.pay_asked_at.is_some() => told(
+            "G2A does not know an order that it was to be paid for",
+            Remedy::LookAgain,
+        ),
+        _ if is_open && overdue && !remembered.is_held => told(
+            "due for more than ten minutes, and nobody works on it",
+            Remedy::RunWorker,
+        ),
         _ => None,
     }
 }

@@ -183,11 +183,7 @@ mod tests {
 
     #[test]
     fn an_order_that_may_be_paid_is_never_given_up() {
-        for seen in [
-            DetailsSeen::Paid,
-            DetailsSeen::Pending,
-            DetailsSeen::Unclear,
-        ] {
+        for seen in [DetailsSeen::Paid, DetailsSeen::Pending, DetailsSeen::Unclear] {
             for (nothing_under_way, reservation_over) in [(false, false), (false, true), (true, false), (true, true)] {
                 let next = after_details(seen, nothing_under_way, reservation_over);
                 assert!(
@@ -210,9 +206,18 @@ mod tests {
 
     #[test]
     fn every_decision_is_a_way_of_the_state_machine() {
-        for paying in [Paying::Paid, Paying::NotPaid, Paying::GiveUp, Paying::Look, Paying::PayAgain] {
+        for paying in [
+            Paying::Paid,
+            Paying::NotPaid,
+            Paying::GiveUp,
+            Paying::Look,
+            Paying::PayAgain,
+        ] {
             let to = leads_to(UnitState::Paying, paying);
-            assert!(to == UnitState::Paying || UnitState::Paying.may_become(to), "{paying:?}");
+            assert!(
+                to == UnitState::Paying || UnitState::Paying.may_become(to),
+                "{paying:?}"
+            );
         }
     }
 }

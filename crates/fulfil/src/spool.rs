@@ -165,7 +165,12 @@ impl Spool {
         for path in answers(&self.slot)? {
             let sealed = std::fs::read(&path)?;
             let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
-            match self.keys.open(&place(name), &sealed).ok().and_then(|plain| split(&plain)) {
+            match self
+                .keys
+                .open(&place(name), &sealed)
+                .ok()
+                .and_then(|plain| split(&plain))
+            {
                 Some((head, body)) => found.push(Spooled {
                     path: Some(path),
                     unit: head.unit,
@@ -218,7 +223,11 @@ impl Spool {
             }
         }
         let aside = folder.join("aside");
-        let kept = if aside.exists() { std::fs::read_dir(aside)?.count() } else { 0 };
+        let kept = if aside.exists() {
+            std::fs::read_dir(aside)?.count()
+        } else {
+            0
+        };
         Ok((waiting, kept))
     }
 
@@ -236,7 +245,9 @@ impl Spool {
 
 impl std::fmt::Debug for Spool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Spool").field("slot", &self.slot).finish_non_exhaustive()
+        f.debug_struct("Spool")
+            .field("slot", &self.slot)
+            .finish_non_exhaustive()
     }
 }
 
@@ -256,7 +267,10 @@ fn private_dir(path: &Path) -> io::Result<()> {
 /// The slot's name for leases, made by whoever came first.
 fn worker_of(slot: &Path) -> io::Result<Uuid> {
     let file = slot.join("worker");
-    if let Some(id) = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok()) {
+    if let Some(id) = std::fs::read_to_string(&file)
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+    {
         return Ok(id);
     }
     let id = Uuid::new_v4();

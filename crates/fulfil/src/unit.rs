@@ -8,7 +8,7 @@ use lockstep_domain::order::UnitState;
 use lockstep_g2a::{Code, CreatedOrder, Error, NewOrder};
 use lockstep_store::fulfilment::incidents::{self, Incident};
 use lockstep_store::fulfilment::{self as records, Unit, keys};
-use lockstep_store::{StoreError, Tx, failpoint};
+use lockstep_store::{StoreError, Tx, failpoint, mutants};
 use rust_decimal::{Decimal, RoundingStrategy};
 use tokio_util::sync::CancellationToken;
 
@@ -131,7 +131,10 @@ impl Fulfilment {
             return self.refund(unit, "cancelled").await;
         }
         failpoint!("begin.own.before");
-        let sold = commit!(inner, "fulfil.sell_own", [], |tx, letters| keys::sell_own(tx, lease, &letters).await)?;
+        let sold = commit!(inner, "fulfil.sell_own", [], |tx, letters| keys::sell_own(
+            tx, lease, &letters
+        )
+        .await)?;
         failpoint!("begin.own.after");
         if sold.is_some() {
             metrics::counter!("fulfil_units_total", "end" => "own_stock").increment(1);
@@ -150,7 +153,10 @@ impl Fulfilment {
             return Ok(Flow::Rest);
         }
         failpoint!("ordering.intent.before");
-        commit!(inner, "fulfil.begin_ordering", [], |tx, _l| records::begin_ordering(tx, lease).await)?;
+        commit!(inner, "fulfil.begin_ordering", [], |tx, _l| records::begin_ordering(
+            tx, lease
+        )
+        .await)?;
         failpoint!("ordering.intent.after");
         self.order(unit).await
     }
@@ -181,7 +187,9 @@ impl Fulfilment {
                 format!("G2A wants to be paid in {}", created.currency),
             ),
             Ok(created) => match cents_up(created.price) {
-                Some(price) if price <= floor => (CreateSeen::Created, Some((created, price)), String::new()),
+                Some(price) if price <= floor || mutants::make("pay-above-price") => {
+                    (CreateSeen::Created, Some((created, price)), String::new())
+                }
                 Some(price) => {
                     self.correct_price(unit, created, price).await?;
                     (
@@ -206,7 +214,9 @@ impl Fulfilment {
                 (seen, None, error.to_string())
             }
         };
-        let is_patient = unit.out_for.is_some_and(|since| since < inner.settings.preorder_patience);
+        let is_patient = unit
+            .out_for
+            .is_some_and(|since| since < inner.settings.preorder_patience);
         let tries = if seen == CreateSeen::Unsure {
             inner.settings.unsure_tries
         } else {
@@ -227,9 +237,16 @@ impl Fulfilment {
                 Ok(Flow::Rest)
             }
             AfterCreate::Anew => {
-                let wait = if is_patient { LOOK_AGAIN } else { self.backoff(unit.attempts) };
+                let wait = if is_patient {
+                    LOOK_AGAIN
+                } else {
+                    self.backoff(unit.attempts)
+                };
                 failpoint!("ordering.anew.before");
-                commit!(inner, "fulfil.give_up", [why], |tx, _l| records::give_up(tx, lease, wait, &why).await)?;
+                commit!(inner, "fulfil.give_up", [why], |tx, _l| records::give_up(
+                    tx, lease, wait, &why
+                )
+                .await)?;
                 failpoint!("ordering.anew.after");
                 Ok(Flow::Rest)
             }
@@ -242,7 +259,10 @@ impl Fulfilment {
         let lease = unit.lease;
         let id = created.order_id.clone();
         failpoint!("ordered.before");
-        let recorded = commit!(self.0, "fulfil.ordered", [id], |tx, _l| records::ordered(tx, lease, &id, price).await);
+        let recorded = commit!(self.0, "fulfil.ordered", [id], |tx, _l| records::ordered(
+            tx, lease, &id, price
+        )
+        .await);
         failpoint!("ordered.after");
         match recorded {
             Ok(()) => Ok(Flow::On),
@@ -254,7 +274,10 @@ impl Fulfilment {
             {
                 let wait = Duration::from_millis(1_500);
                 let why = "G2A gave the same id to two orders";
-                commit!(self.0, "fulfil.give_up", [why], |tx, _l| records::give_up(tx, lease, wait, &why).await)?;
+                commit!(self.0, "fulfil.give_up", [why], |tx, _l| records::give_up(
+                    tx, lease, wait, &why
+                )
+                .await)?;
                 Ok(Flow::Rest)
             }
             Err(error) => Err(error),
@@ -271,11 +294,20 @@ impl Fulfilment {
             return self.refund(unit, "cancelled").await;
         }
         // Not in the last minute of the reservation: the payment would arrive when it is over.
-        let in_time = inner.settings.reservation.saturating_sub(inner.settings.request_lifetime);
+        let in_time = inner
+            .settings
+            .reservation
+            .saturating_sub(inner.settings.request_lifetime);
         if unit.ordered_for.is_some_and(|age| age >= in_time) {
             let why = "the reservation at G2A is over";
             failpoint!("ordered.lapse.before");
-            commit!(inner, "fulfil.give_up", [why], |tx, _l| records::give_up(tx, lease, Duration::ZERO, &why).await)?;
+            commit!(inner, "fulfil.give_up", [why], |tx, _l| records::give_up(
+                tx,
+                lease,
+                Duration::ZERO,
+                &why
+            )
+            .await)?;
             failpoint!("ordered.lapse.after");
             return Ok(Flow::Rest);
         }
@@ -283,7 +315,10 @@ impl Fulfilment {
             return Ok(Flow::Rest);
         }
         failpoint!("paying.intent.before");
-        commit!(inner, "fulfil.begin_paying", [], |tx, _l| records::begin_paying(tx, lease).await)?;
+        commit!(inner, "fulfil.begin_paying", [], |tx, _l| records::begin_paying(
+            tx, lease
+        )
+        .await)?;
         failpoint!("paying.intent.after");
         self.put_payment(unit, &id).await
     }
@@ -302,7 +337,12 @@ impl Fulfilment {
         match rules::after_pay(seen) {
             Paying::Paid => {
                 failpoint!("paid.before");
-                commit!(inner, "fulfil.paid", [transaction], |tx, _l| records::paid(tx, lease, transaction.as_deref()).await)?;
+                commit!(inner, "fulfil.paid", [transaction], |tx, _l| records::paid(
+                    tx,
+                    lease,
+                    transaction.as_deref()
+                )
+                .await)?;
                 failpoint!("paid.after");
                 metrics::counter!("fulfil_payments_total").increment(1);
                 Ok(Flow::On)
@@ -311,7 +351,13 @@ impl Fulfilment {
                 let Err(error) = &answer else { return Ok(Flow::Rest) };
                 let stop = Stop::of(error);
                 if let Some(stop) = stop {
-                    incidents::raise_alarm(&inner.store, stop.kind(), &error.to_string(), inner.settings.alarm_retry).await?;
+                    incidents::raise_alarm(
+                        &inner.store,
+                        stop.kind(),
+                        &error.to_string(),
+                        inner.settings.alarm_retry,
+                    )
+                    .await?;
                 }
                 let wait = match stop {
                     Some(_) => inner.settings.alarm_retry,
@@ -319,7 +365,10 @@ impl Fulfilment {
                 };
                 let why = error.to_string();
                 failpoint!("not_paid.before");
-                commit!(inner, "fulfil.not_paid", [why], |tx, _l| records::not_paid(tx, lease, wait, &why).await)?;
+                commit!(inner, "fulfil.not_paid", [why], |tx, _l| records::not_paid(
+                    tx, lease, wait, &why
+                )
+                .await)?;
                 failpoint!("not_paid.after");
                 Ok(Flow::Rest)
             }
@@ -328,10 +377,19 @@ impl Fulfilment {
                     .as_ref()
                     .err()
                     .map_or_else(|| "G2A says neither yes nor no".to_owned(), Error::to_string);
+                if mutants::make("buy-again") {
+                    commit!(inner, "fulfil.give_up", [why], |tx, _l| {
+                        records::give_up(tx, lease, Duration::ZERO, &why).await
+                    })?;
+                    return Ok(Flow::Rest);
+                }
                 if answer.as_ref().err().and_then(Error::code) == Some(&Code::PaymentTooLate) {
                     let wait = inner.settings.request_lifetime;
                     failpoint!("too_late.before");
-                    commit!(inner, "fulfil.too_late", [why], |tx, _l| records::too_late(tx, lease, wait, &why).await)?;
+                    commit!(inner, "fulfil.too_late", [why], |tx, _l| records::too_late(
+                        tx, lease, wait, &why
+                    )
+                    .await)?;
                     failpoint!("too_late.after");
                     return Ok(Flow::Rest);
                 }
@@ -365,7 +423,8 @@ impl Fulfilment {
             }
             Paying::PayAgain => {
                 failpoint!("paying.again.before");
-                commit!(inner, "fulfil.pay_again", [], |tx, _l| records::pay_again(tx, lease).await)?;
+                commit!(inner, "fulfil.pay_again", [], |tx, _l| records::pay_again(tx, lease)
+                    .await)?;
                 failpoint!("paying.again.after");
                 self.put_payment(unit, &id).await
             }
@@ -374,7 +433,8 @@ impl Fulfilment {
                 failpoint!("look.give_up.before");
                 commit!(inner, "fulfil.give_up", [why, id], |tx, _l| {
                     if seen == DetailsSeen::TakenBack {
-                        let incident = Incident::new("SUPPLIER_CANCELLED", "G2A cancelled an order while it was being paid");
+                        let incident =
+                            Incident::new("SUPPLIER_CANCELLED", "G2A cancelled an order while it was being paid");
                         incidents::add(tx, &incident.of(lease.unit).order(&id)).await?;
                     }
                     records::give_up(tx, lease, Duration::ZERO, &why).await
@@ -405,7 +465,10 @@ impl Fulfilment {
         match rules::after_loss(unit.replacements < inner.settings.replacements, unit.cancel_asked) {
             Compensation::Replace => {
                 failpoint!("lost.replace.before");
-                commit!(inner, "fulfil.bought_again", [], |tx, _l| records::bought_again(tx, lease).await)?;
+                commit!(inner, "fulfil.bought_again", [], |tx, _l| records::bought_again(
+                    tx, lease
+                )
+                .await)?;
                 failpoint!("lost.replace.after");
                 Ok(Flow::On)
             }
@@ -417,7 +480,10 @@ impl Fulfilment {
     async fn refund(&self, unit: &Unit, why: &str) -> Result<Flow, StoreError> {
         let lease = unit.lease;
         failpoint!("refund.before");
-        commit!(self.0, "fulfil.refund", [why], |tx, letters| records::refund(tx, lease, &why, &letters).await)?;
+        commit!(self.0, "fulfil.refund", [why], |tx, letters| records::refund(
+            tx, lease, &why, &letters
+        )
+        .await)?;
         failpoint!("refund.after");
         tracing::info!(unit = %lease.unit, order = %unit.order, "refunded a copy: {why}");
         metrics::counter!("fulfil_units_total", "end" => "refunded").increment(1);
@@ -428,7 +494,13 @@ impl Fulfilment {
     pub(crate) async fn rest(&self, unit: &Unit, wait: Duration, failed: Option<&str>) -> Result<(), StoreError> {
         let (lease, failed) = (unit.lease, failed.map(str::to_owned));
         failpoint!("rest.before");
-        commit!(self.0, "fulfil.postpone", [failed], |tx, _l| records::postpone(tx, lease, wait, failed.as_deref()).await)?;
+        commit!(self.0, "fulfil.postpone", [failed], |tx, _l| records::postpone(
+            tx,
+            lease,
+            wait,
+            failed.as_deref()
+        )
+        .await)?;
         failpoint!("rest.after");
         Ok(())
     }
@@ -466,9 +538,16 @@ impl Fulfilment {
                 CreateSeen::SoldOut
             }
             Ok(Some(found)) if found.min_price.is_some_and(|price| price > floor.decimal()) => {
-                if let Some(list) = inner.settings.pricing.list_price(found.min_price, found.retail_min_price) {
+                if let Some(list) = inner
+                    .settings
+                    .pricing
+                    .list_price(found.min_price, found.retail_min_price)
+                {
                     let price = list.price;
-                    commit!(inner, "fulfil.asked_price", [], |tx, _l| records::asked_price(tx, game, price).await)?;
+                    commit!(inner, "fulfil.asked_price", [], |tx, _l| records::asked_price(
+                        tx, game, price
+                    )
+                    .await)?;
                     failpoint!("refused.dearer");
                 }
                 CreateSeen::AboveFloor
@@ -481,8 +560,13 @@ impl Fulfilment {
     async fn correct_price(&self, unit: &Unit, created: &CreatedOrder, asked: Money) -> Result<(), StoreError> {
         let (inner, lease, game) = (&self.0, unit.lease, unit.game);
         let list = inner.settings.pricing.marked_up(asked.decimal());
-        let detail = format!("G2A asked {asked} EUR for what the shop had sold for {}", unit.list_price);
-        let incident = Incident::new("ABOVE_PRICE", detail).of(lease.unit).order(&created.order_id);
+        let detail = format!(
+            "G2A asked {asked} EUR for what the shop had sold for {}",
+            unit.list_price
+        );
+        let incident = Incident::new("ABOVE_PRICE", detail)
+            .of(lease.unit)
+            .order(&created.order_id);
         failpoint!("above.before");
         commit!(inner, "fulfil.above_price", [incident], |tx, _l| {
             if let Some(list) = list {

@@ -26,6 +26,6 @@ pub use money::{Cancelled, NotRefundable, Settled, cancel_order, refund, refund_
 pub use queue::{Lease, Load, Unit, claim, load, next_due, release_worker, waiting};
 pub use shelf::{asked_price, sold_out};
 pub use steps::{
-    begin_fetching, begin_ordering, begin_paying, bought_again, give_up, lost, not_paid, not_ready, ordered, paid, pay_again,
-    postpone, too_late,
+    begin_fetching, begin_ordering, begin_paying, bought_again, give_up, lost, not_paid, not_ready, ordered, paid,
+    pay_again, postpone, too_late,
 };

@@ -1,10 +1,10 @@
 //! The pages, one module each. Those of [`own_routes`] show something of the reader's own and stand behind the session.
 
-pub(crate) mod catalogue;
-pub(crate) mod game;
 pub(crate) mod account;
 pub(crate) mod cart;
+pub(crate) mod catalogue;
 pub(crate) mod entrance;
+pub(crate) mod game;
 pub(crate) mod home;
 pub(crate) mod me;
 pub(crate) mod password;

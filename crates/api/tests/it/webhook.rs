@@ -46,7 +46,9 @@ async fn post(shop: &Shop, body: String) -> (u16, Value) {
 fn event(id: &str, order: &str, payload: &str) -> String {
     let at = now();
     let signature = sign(payload, &at, "n1");
-    format!(r#"{{"event_id":"{id}","order_id":"{order}","type":"order.completed","payload":{payload},"signature":"{signature}","nonce":"n1","timestamp":{at}}}"#)
+    format!(
+        r#"{{"event_id":"{id}","order_id":"{order}","type":"order.completed","payload":{payload},"signature":"{signature}","nonce":"n1","timestamp":{at}}}"#
+    )
 }
 
 #[tokio::test]
@@ -61,9 +63,18 @@ async fn a_signed_event_is_taken_once_and_ends_nothing() {
     let (again, answer) = post(&shop, body).await;
     assert_eq!((again, &answer["message"]), (200, &json!("Event already processed")));
     assert_eq!(shop.db.count("webhook_events").await, 1);
-    assert_eq!(shop.db.count("orders where status = 'PENDING'").await, 1, "G2A has not said so");
-    assert_eq!(shop.db.count("transactions where gateway_response #>> '{g2a,payload,status}' = 'failed'").await, 1);
-    shop.db.books_balance().await;
+    assert_eq!(
+        shop.db.count("orders where status = 'PENDING'").await,
+        1,
+        "G2A has not said so"
+    );
+    assert_eq!(
+        shop.db
+            .count("transactions where gateway_response #>> '{g2a,payload,status}' = 'failed'")
+            .await,
+        1
+    );
+    shop.db.assert_books_balance().await;
 }
 
 #[tokio::test]
@@ -83,7 +94,9 @@ async fn the_payload_is_signed_compactly_or_as_it_was_sent_and_headers_win() {
     let at = now();
     for (id, signed) in [("e1", spread), ("e2", r#"{"b":1.50,"a":"x y"}"#)] {
         let signature = sign(signed, &at, "n");
-        let body = format!(r#"{{"event_id":"{id}","order_id":"1","type":"order.failed","payload":{spread},"signature":"00"}}"#);
+        let body = format!(
+            r#"{{"event_id":"{id}","order_id":"1","type":"order.failed","payload":{spread},"signature":"00"}}"#
+        );
         let request = Request::post("/api/g2a/webhook")
             .header("x-g2a-signature", signature)
             .header("nonce", "n")
@@ -102,7 +115,9 @@ async fn what_is_wrong_is_told_apart_and_changes_nothing() {
     let wrong_time = {
         let at = (Utc::now().timestamp_millis() - 301_000).to_string();
         let signature = sign("{}", &at, "n1");
-        format!(r#"{{"event_id":"e","order_id":"1","type":"order.failed","payload":{{}},"signature":"{signature}","nonce":"n1","timestamp":{at}}}"#)
+        format!(
+            r#"{{"event_id":"e","order_id":"1","type":"order.failed","payload":{{}},"signature":"{signature}","nonce":"n1","timestamp":{at}}}"#
+        )
     };
     let nul = r#"{"a":"\u0000"}"#;
     let cases: Vec<(String, u16)> = vec![
@@ -113,7 +128,10 @@ async fn what_is_wrong_is_told_apart_and_changes_nothing() {
         (good.replace(r#""event_id":"e1","#, ""), 400),
         (good.replace(r#""event_id":"e1""#, r#""event_id":"""#), 400),
         (good.replace(r#""event_id":"e1""#, r#""event_id":"\u0000""#), 400),
-        (good.replace(r#""event_id":"e1""#, &format!(r#""event_id":"{}""#, "e".repeat(201))), 400),
+        (
+            good.replace(r#""event_id":"e1""#, &format!(r#""event_id":"{}""#, "e".repeat(201))),
+            400,
+        ),
         (good.replace(r#""event_id":"e1""#, r#""event_id":7"#), 400),
         (good.replace(r#""payload":{}"#, r#""payload":"text""#), 400),
         (good.replace(r#""nonce":"n1","#, ""), 400),
@@ -121,10 +139,16 @@ async fn what_is_wrong_is_told_apart_and_changes_nothing() {
         (good.replace(r#""timestamp":"#, r#""timestamp":-"#), 400),
         (good.replace(r#""timestamp":"#, r#""timestamp":1e"#), 400),
         (event("e1", "1", nul), 400),
-        (event("e1", "1", &format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200))), 400),
+        (
+            event("e1", "1", &format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200))),
+            400,
+        ),
         (good.replace(r#""nonce":"n1""#, r#""nonce":"n2""#), 401),
         (good.replace(r#""payload":{}"#, r#""payload":{"a":1}"#), 401),
-        (good.replace(r#""signature":""#, &format!(r#""signature":"{signature}"#)), 401),
+        (
+            good.replace(r#""signature":""#, &format!(r#""signature":"{signature}"#)),
+            401,
+        ),
         (good.replace(r#""signature":""#, r#""signature":"ab"#), 401),
         (good.replace(r#""signature":""#, r#""signature":"zz"#), 401),
     ];

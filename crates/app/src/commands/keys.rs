@@ -39,7 +39,10 @@ pub(crate) async fn rotate(config: &Config, output: Output) -> Result<()> {
                 tracing::error!(key = %id, "a key cannot be opened with any secret of LOCKSTEP_KEY_SECRET");
                 continue;
             };
-            let (anew, hash) = (secrets.seal(&keys::place(id), &plain), secrets.hash(keys::HASH, &[&plain]));
+            let (anew, hash) = (
+                secrets.seal(&keys::place(id), &plain),
+                secrets.hash(keys::HASH, &[&plain]),
+            );
             let changed = database
                 .store
                 .tx("keys.rotate", move |tx: &mut Tx| {
@@ -53,7 +56,10 @@ pub(crate) async fn rotate(config: &Config, output: Output) -> Result<()> {
     database.close().await;
     let unreadable = done.unreadable;
     output.result(&done, || {
-        format!("{} key(s) sealed anew, {} current already", done.sealed_anew, done.current_already)
+        format!(
+            "{} key(s) sealed anew, {} current already",
+            done.sealed_anew, done.current_already
+        )
     })?;
     anyhow::ensure!(
         unreadable == 0,

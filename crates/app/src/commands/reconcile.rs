@@ -33,7 +33,11 @@ pub(crate) async fn run(config: &Config, output: Output, fix: bool) -> Result<Ex
         .filter(|one| !one.fixed && one.remedy != Remedy::None)
         .count();
     output.result(&found, || in_words(&found, left))?;
-    Ok(if left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if left == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn in_words(found: &[Difference], left: usize) -> String {

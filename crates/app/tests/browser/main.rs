@@ -4,4 +4,5 @@
 
 mod every_page;
 mod infrastructure;
+mod members;
 mod shop;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use lockstep_domain::order::OrderStatus;
 use lockstep_store::fulfilment::keys::{self, How};
 use lockstep_store::fulfilment::{self as records, Letters};
+use lockstep_store::orders::reveal;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{PRODUCT, Shop, eur, order_id, product, unit_id};
+use crate::support::{PRODUCT, Shop, eur, order_id, product};
 
 #[tokio::test]
 async fn three_copies_become_three_payments_and_three_keys() {
@@ -18,14 +19,24 @@ async fn three_copies_become_three_payments_and_three_keys() {
     assert_eq!(shop.status(&order).await, "COMPLETED");
     let ledger = shop.check_books().await;
     assert_eq!((ledger.orders.len(), ledger.keys_delivered), (3, 3));
-    assert!(ledger.orders.iter().all(|order| order.key_calls == 1 && order.pay_calls == 1));
+    assert!(
+        ledger
+            .orders
+            .iter()
+            .all(|order| order.key_calls == 1 && order.pay_calls == 1)
+    );
     assert_eq!(shop.balance().await, eur("69.40"));
     assert_eq!(shop.letters().await, ["keys-ready"]);
     let external: Option<String> = sqlx::query_scalar("select external_order_id from orders")
         .fetch_one(&shop.db.sql)
         .await
         .unwrap();
-    assert!(ledger.orders.iter().any(|order| Some(&order.order_id) == external.as_ref()));
+    assert!(
+        ledger
+            .orders
+            .iter()
+            .any(|order| Some(&order.order_id) == external.as_ref())
+    );
     let (waiting, aside) = lockstep_fulfil::Spool::count(&shop.folder.path().join("spool")).unwrap();
     assert_eq!((waiting, aside), (0, 0), "nothing is left in the spool");
 }
@@ -47,7 +58,10 @@ async fn a_running_worker_is_woken_by_the_order_and_stops_when_told() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     stop.cancel();
-    tokio::time::timeout(Duration::from_secs(10), running).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(10), running)
+        .await
+        .unwrap()
+        .unwrap();
     shop.check_books().await;
 }
 
@@ -71,10 +85,17 @@ async fn what_is_sold_out_is_refunded_to_the_cent_and_the_shelf_is_corrected() {
     let mut states = shop.states().await;
     states.sort_unstable();
     assert_eq!(states, ["DONE", "REFUNDED", "REFUNDED"]);
-    assert_eq!(shop.status(&order).await, "COMPLETED", "partly delivered, with its refund");
+    assert_eq!(
+        shop.status(&order).await,
+        "COMPLETED",
+        "partly delivered, with its refund"
+    );
     assert_eq!(shop.balance().await, eur("89.80"));
     assert_eq!(shop.letters().await, ["keys-ready", "refund"]);
-    let in_stock: bool = sqlx::query_scalar("select in_stock from games").fetch_one(&shop.db.sql).await.unwrap();
+    let in_stock: bool = sqlx::query_scalar("select in_stock from games")
+        .fetch_one(&shop.db.sql)
+        .await
+        .unwrap();
     assert!(!in_stock);
     shop.check_books().await;
 }
@@ -94,7 +115,8 @@ async fn an_order_of_which_nothing_can_be_delivered_fails_and_is_refunded_whole(
 async fn what_costs_more_than_was_asked_is_not_paid_for_and_the_price_is_corrected() {
     let shop = Shop::open().await;
     // Listed for less than it is sold for here, charged at the higher retail price.
-    shop.g2a.change_knobs(|knobs| knobs.charge_basis = lockstep_g2a_sandbox::PriceBasis::RetailMinPrice);
+    shop.g2a
+        .change_knobs(|knobs| knobs.charge_basis = lockstep_g2a_sandbox::PriceBasis::RetailMinPrice);
     shop.g2a.add_product(product(PRODUCT, 10, "10.00", "10.21"));
     let order = shop.order(1).await;
     shop.settle(&shop.worker()).await;
@@ -102,7 +124,10 @@ async fn what_costs_more_than_was_asked_is_not_paid_for_and_the_price_is_correct
     assert_eq!(shop.balance().await, eur("100.00"));
     assert_eq!(shop.check_books().await.money_taken, eur("0"));
     assert!(shop.incidents().await.contains(&"ABOVE_PRICE".to_owned()));
-    let price: String = sqlx::query_scalar("select price::text from games").fetch_one(&shop.db.sql).await.unwrap();
+    let price: String = sqlx::query_scalar("select price::text from games")
+        .fetch_one(&shop.db.sql)
+        .await
+        .unwrap();
     assert_eq!(price, "10.41", "10.21 and two percent");
 }
 
@@ -111,7 +136,8 @@ async fn an_allowed_loss_is_allowed_to_the_cent() {
     for (allowed, status) in [("0.01", "COMPLETED"), ("0.00", "FAILED")] {
         let mut shop = Shop::open().await;
         shop.settings.allowed_loss = eur(allowed);
-        shop.g2a.change_knobs(|knobs| knobs.charge_basis = lockstep_g2a_sandbox::PriceBasis::RetailMinPrice);
+        shop.g2a
+            .change_knobs(|knobs| knobs.charge_basis = lockstep_g2a_sandbox::PriceBasis::RetailMinPrice);
         shop.g2a.add_product(product(PRODUCT, 10, "10.00", "10.21"));
         let order = shop.order(1).await;
         shop.settle(&shop.worker()).await;
@@ -123,7 +149,8 @@ async fn an_allowed_loss_is_allowed_to_the_cent() {
 #[tokio::test]
 async fn a_preorder_waits_for_its_day_and_is_delivered_then() {
     let shop = Shop::open().await;
-    shop.execute("update games set release_date = now() + interval '20 days', is_preorder = true").await;
+    shop.execute("update games set release_date = now() + interval '20 days', is_preorder = true")
+        .await;
     let order = shop.order(1).await;
     shop.worker().work_off().await.unwrap();
     assert_eq!(shop.states().await, ["NEW"]);
@@ -140,9 +167,14 @@ async fn a_preorder_waits_for_its_day_and_is_delivered_then() {
 async fn a_preorder_that_does_not_come_is_refunded_after_its_patience() {
     let shop = Shop::open().await;
     shop.g2a.set_stock(PRODUCT, 0);
-    shop.execute("update games set release_date = now() + interval '20 days'").await;
+    shop.execute("update games set release_date = now() + interval '20 days'")
+        .await;
     let order = shop.order(1).await;
-    let days_after = |days: i32| format!("update orders set created_at = now() - interval '40 days'; update games set release_date = now() - interval '{days} days'; update order_units set not_before = now()");
+    let days_after = |days: i32| {
+        format!(
+            "update orders set created_at = now() - interval '40 days'; update games set release_date = now() - interval '{days} days'; update order_units set not_before = now()"
+        )
+    };
     shop.execute(&days_after(6)).await;
     shop.worker().work_off().await.unwrap();
     assert_eq!(shop.states().await, ["NEW"], "it is still waited for");
@@ -160,28 +192,17 @@ async fn a_key_is_shown_to_its_owner_and_each_look_is_written_down() {
     shop.settle(&shop.worker()).await;
     let stranger = shop.db.user("eve@example.org", "0").await;
     let (of, owner) = (order_id(&order), lockstep_domain::ids::UserId(shop.user));
-    let read = |who: lockstep_domain::ids::UserId| {
-        let store = shop.db.store.clone();
-        async move {
-            store
-                .read(move |tx| Box::pin(async move { keys::of_order(tx, of, who).await }))
-                .await
-                .unwrap()
-                .value
-        }
-    };
-    assert!(read(lockstep_domain::ids::UserId(stranger)).await.is_empty());
-    let mine = read(owner).await;
+    let stranger = lockstep_domain::ids::UserId(stranger);
+    let store = &shop.db.store;
+    assert!(reveal(store, stranger, of, None, How::Page).await.unwrap().is_empty());
+    let mine = reveal(store, owner, of, None, How::Page).await.unwrap();
     assert_eq!(mine.len(), 1);
-    assert_eq!(mine[0].unit, unit_id(&order, 0));
     let id = mine[0].id;
-    shop.db
-        .store
+    store
         .tx("test", move |tx| {
             Box::pin(async move {
-                keys::reveal(tx, &[id], owner, How::Page).await?;
                 assert!(keys::set_activated(tx, id, owner, true).await?);
-                assert!(!keys::set_activated(tx, id, lockstep_domain::ids::UserId(stranger), false).await?);
+                assert!(!keys::set_activated(tx, id, stranger, false).await?);
                 let hash = crate::support::keys().hash(keys::HASH, &[b"no such key"]);
                 assert_eq!(keys::find(tx, &[hash]).await?, None);
                 Ok::<_, lockstep_store::StoreError>(())
@@ -209,7 +230,10 @@ async fn letters_carry_keys_only_when_the_operator_wants_it() {
         shop.settings.keys_in_letters = wanted;
         shop.order(1).await;
         shop.settle(&shop.worker()).await;
-        let text: String = sqlx::query_scalar("select letter::text from mail_outbox").fetch_one(&shop.db.sql).await.unwrap();
+        let text: String = sqlx::query_scalar("select letter::text from mail_outbox")
+            .fetch_one(&shop.db.sql)
+            .await
+            .unwrap();
         let key = shop.key_texts().await.remove(0);
         assert_eq!(text.contains(&key), wanted);
         assert_eq!(shop.db.count("key_reveals where how = 'MAIL'").await, i64::from(wanted));
@@ -224,7 +248,9 @@ async fn cancelling_gives_back_what_is_not_bought() {
     let cancelled = shop
         .db
         .store
-        .tx("test", move |tx| Box::pin(async move { records::cancel_order(tx, of, "asked", &Letters::default()).await }))
+        .tx("test", move |tx| {
+            Box::pin(async move { records::cancel_order(tx, of, "asked", &Letters::default()).await })
+        })
         .await
         .unwrap();
     assert_eq!((cancelled.refunded, cancelled.kept), (eur("20.40"), 0));
@@ -234,7 +260,9 @@ async fn cancelling_gives_back_what_is_not_bought() {
     let again = shop
         .db
         .store
-        .tx("test", move |tx| Box::pin(async move { records::cancel_order(tx, of, "asked", &Letters::default()).await }))
+        .tx("test", move |tx| {
+            Box::pin(async move { records::cancel_order(tx, of, "asked", &Letters::default()).await })
+        })
         .await;
     assert!(matches!(again, Err(records::NotRefundable::Refunded)), "{again:?}");
     shop.check_books().await;

@@ -13,18 +13,30 @@ async fn is_delivered_for_one_payment(shop: &Shop, rule: FaultRule) {
     shop.g2a.add_fault(rule);
     let order = shop.order(1).await;
     shop.settle(&shop.worker()).await;
-    assert_eq!(shop.status(&order).await, "COMPLETED", "{said}: {:?}", shop.units().await);
+    assert_eq!(
+        shop.status(&order).await,
+        "COMPLETED",
+        "{said}: {:?}",
+        shop.units().await
+    );
     let ledger = shop.check_books().await;
     assert!(shop.g2a.faults().is_empty(), "{said} was met");
-    assert_eq!(ledger.money_taken.checked_sub(before.money_taken), Some(eur("10.00")), "{said}");
+    assert_eq!(
+        ledger.money_taken.checked_sub(before.money_taken),
+        Some(eur("10.00")),
+        "{said}"
+    );
 }
 
 /// A shop that can sell a hundred copies.
 async fn large_shop() -> Shop {
     let shop = Shop::open().await;
     shop.g2a.set_stock(crate::support::PRODUCT, 100);
-    shop.execute("insert into transactions (user_id, type, amount, status) select id, 'TOP_UP', 900, 'COMPLETED' from users;
-                  update users set balance = balance + 900").await;
+    shop.execute(
+        "insert into transactions (user_id, type, amount, status) select id, 'TOP_UP', 900, 'COMPLETED' from users;
+                  update users set balance = balance + 900",
+    )
+    .await;
     shop
 }
 
@@ -97,12 +109,16 @@ async fn a_key_lost_on_the_wire_is_flagged_and_bought_again_once() {
 async fn keys_that_are_lost_beyond_the_budget_are_refunded() {
     let shop = Shop::open().await;
     shop.g2a.add_fault(FaultRule::once(CallMatch::Key, Fault::DropAfter));
-    shop.g2a.add_fault(FaultRule::once(CallMatch::Key, Fault::DropAfter).after(1));
+    shop.g2a
+        .add_fault(FaultRule::once(CallMatch::Key, Fault::DropAfter).after(1));
     let order = shop.order(1).await;
     shop.settle(&shop.worker()).await;
     assert_eq!(shop.status(&order).await, "FAILED");
     assert_eq!(shop.balance().await, eur("100.00"));
-    assert_eq!(shop.incidents().await.iter().filter(|kind| *kind == "KEY_LOST").count(), 2);
+    assert_eq!(
+        shop.incidents().await.iter().filter(|kind| *kind == "KEY_LOST").count(),
+        2
+    );
     assert_eq!(shop.check_books().await.money_taken, eur("20.00"));
 }
 
@@ -116,8 +132,10 @@ async fn a_key_that_is_not_ready_is_waited_for() {
         });
         let order = shop.order(1).await;
         let worker = shop.worker();
-        shop.work_until(&worker, async || shop.g2a.ledger().orders.iter().any(|order| order.key_calls >= 6))
-            .await;
+        shop.work_until(&worker, async || {
+            shop.g2a.ledger().orders.iter().any(|order| order.key_calls >= 6)
+        })
+        .await;
         assert_eq!(shop.states().await, ["PAID"]);
         shop.g2a.advance_clock(3_600);
         shop.settle(&worker).await;
@@ -148,8 +166,10 @@ async fn without_funds_orders_wait_under_an_alarm_and_go_on_when_there_are_some(
     shop.g2a.set_wallet(eur("5.00"));
     let order = shop.order(2).await;
     let worker = shop.worker();
-    shop.work_until(&worker, async || shop.db.count("supplier_alarms where kind = 'FUNDS'").await == 1)
-        .await;
+    shop.work_until(&worker, async || {
+        shop.db.count("supplier_alarms where kind = 'FUNDS'").await == 1
+    })
+    .await;
     for _ in 0..5 {
         worker.work_off().await.unwrap();
     }
@@ -164,7 +184,8 @@ async fn without_funds_orders_wait_under_an_alarm_and_go_on_when_there_are_some(
 #[tokio::test]
 async fn a_refused_account_fails_no_order() {
     let shop = Shop::open().await;
-    shop.g2a.add_fault(FaultRule::once(CallMatch::Order, error(401, "AUTH02")).times(3));
+    shop.g2a
+        .add_fault(FaultRule::once(CallMatch::Order, error(401, "AUTH02")).times(3));
     let order = shop.order(1).await;
     shop.settle(&shop.worker()).await;
     assert_eq!(shop.status(&order).await, "COMPLETED");
@@ -177,13 +198,18 @@ async fn a_reservation_that_ran_out_is_not_paid_and_another_is_made() {
     shop.g2a.set_wallet(eur("5.00"));
     let order = shop.order(1).await;
     let worker = shop.worker();
-    shop.work_until(&worker, async || shop.states().await == ["ORDERED"]).await;
+    shop.work_until(&worker, async || shop.states().await == ["ORDERED"])
+        .await;
     shop.g2a.advance_clock(31 * 60);
     shop.g2a.set_wallet(eur("100.00"));
     shop.settle(&worker).await;
     assert_eq!(shop.status(&order).await, "COMPLETED");
     let ledger = shop.check_books().await;
-    assert_eq!(ledger.orders.iter().filter(|order| order.lapsed).count(), 1, "ORD114 was met, or avoided");
+    assert_eq!(
+        ledger.orders.iter().filter(|order| order.lapsed).count(),
+        1,
+        "ORD114 was met, or avoided"
+    );
     assert_eq!(ledger.money_taken, eur("10.00"));
 }
 
@@ -208,14 +234,15 @@ async fn order_ids_that_meet_within_a_second_do_not_mix_two_copies_up() {
     shop.order(2).await;
     shop.settle(&shop.worker()).await;
     assert_eq!(shop.states().await, ["DONE", "DONE"], "{:?}", shop.units().await);
-    shop.db.books_balance().await;
+    shop.db.assert_books_balance().await;
     assert_eq!(shop.db.count("game_keys").await, 2);
 }
 
 #[tokio::test]
 async fn database_connections_that_are_cut_in_the_middle_lose_nothing() {
     let shop = Shop::open().await;
-    shop.g2a.add_fault(FaultRule::forever(CallMatch::Any, Fault::Slow { milliseconds: 15 }));
+    shop.g2a
+        .add_fault(FaultRule::forever(CallMatch::Any, Fault::Slow { milliseconds: 15 }));
     let order = shop.order(4).await;
     let worker = shop.worker();
     let stop = tokio_util::sync::CancellationToken::new();
@@ -228,7 +255,11 @@ async fn database_connections_that_are_cut_in_the_middle_lose_nothing() {
         shop.db.cut_connections().await;
     }
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-    while lockstep_store::fulfilment::waiting(&shop.db.store).await.map_or(1, |load| load.open) > 0 {
+    while lockstep_store::fulfilment::waiting(&shop.db.store)
+        .await
+        .map_or(1, |load| load.open)
+        > 0
+    {
         assert!(tokio::time::Instant::now() < deadline, "{:?}", shop.units().await);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -41,17 +41,28 @@ async fn an_overtaken_worker_decides_nothing_but_its_key_is_kept() {
     let shop = Shop::open().await;
     let order = shop.order(1).await;
     let unit = unit_id(&order, 0);
-    let old = records::claim(&shop.db.store, Uuid::new_v4(), 1, Duration::from_secs(60)).await.unwrap().remove(0);
+    let old = records::claim(&shop.db.store, Uuid::new_v4(), 1, Duration::from_secs(60))
+        .await
+        .unwrap()
+        .remove(0);
     shop.execute("update order_units set not_before = now()").await;
-    let new = records::claim(&shop.db.store, Uuid::new_v4(), 1, Duration::from_secs(60)).await.unwrap().remove(0);
+    let new = records::claim(&shop.db.store, Uuid::new_v4(), 1, Duration::from_secs(60))
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!(new.lease.epoch, old.lease.epoch + 1);
     let lease = old.lease;
     let refused = shop
         .db
         .store
-        .tx("test", move |tx| Box::pin(async move { records::begin_ordering(tx, lease).await }))
+        .tx("test", move |tx| {
+            Box::pin(async move { records::begin_ordering(tx, lease).await })
+        })
         .await;
-    assert!(matches!(refused, Err(lockstep_store::StoreError::Fenced)), "{refused:?}");
+    assert!(
+        matches!(refused, Err(lockstep_store::StoreError::Fenced)),
+        "{refused:?}"
+    );
 
     // The new one loses the key and refunds; the zombie's late key is not thrown away.
     shop.execute("update order_units set state = 'ORDERING'; update order_units set state = 'ORDERED', g2a_order_id = '80', g2a_price = 10;
@@ -72,13 +83,13 @@ async fn an_overtaken_worker_decides_nothing_but_its_key_is_kept() {
     assert_eq!(record(&shop, &late).await, Recorded::Stock);
     assert_eq!(record(&shop, &late).await, Recorded::Known, "twice is once");
     assert_eq!(shop.incidents().await, ["KEY_LATE"]);
-    shop.db.books_balance().await;
+    shop.db.assert_books_balance().await;
     // And it is sold to the next.
     let next = shop.order(1).await;
     shop.settle(&shop.worker()).await;
     assert_eq!(shop.status(&next).await, "COMPLETED");
     assert!(shop.g2a.ledger().orders.is_empty());
-    shop.db.books_balance().await;
+    shop.db.assert_books_balance().await;
 }
 
 #[tokio::test]
@@ -88,9 +99,12 @@ async fn a_late_key_of_a_lost_unit_makes_it_good() {
     shop.execute("update order_units set state = 'ORDERING'; update order_units set state = 'ORDERED', g2a_order_id = '80', g2a_price = 10;
                   update order_units set state = 'PAYING'; update order_units set state = 'PAID';
                   update order_units set state = 'FETCHING'; update order_units set state = 'LOST'; update orders set status = 'PROCESSING'").await;
-    assert!(matches!(record(&shop, &arrived(unit_id(&order, 0), "80", "AAAA")).await, Recorded::Delivered(Some(_))));
+    assert!(matches!(
+        record(&shop, &arrived(unit_id(&order, 0), "80", "AAAA")).await,
+        Recorded::Delivered(Some(_))
+    ));
     assert_eq!(shop.status(&order).await, "COMPLETED");
-    shop.db.books_balance().await;
+    shop.db.assert_books_balance().await;
 }
 
 #[tokio::test]
@@ -100,10 +114,16 @@ async fn a_key_that_g2a_sells_twice_is_not_shown_to_two_people() {
     shop.execute("update orders set status = 'PROCESSING'; update order_units set state = 'ORDERING';
                   update order_units set state = 'ORDERED', g2a_order_id = position::text, g2a_price = 10;
                   update order_units set state = 'PAYING'; update order_units set state = 'PAID'; update order_units set state = 'FETCHING'").await;
-    assert_eq!(record(&shop, &arrived(unit_id(&order, 0), "1", "SAME")).await, Recorded::Delivered(None));
-    assert_eq!(record(&shop, &arrived(unit_id(&order, 1), "2", "SAME")).await, Recorded::Twice);
+    assert_eq!(
+        record(&shop, &arrived(unit_id(&order, 0), "1", "SAME")).await,
+        Recorded::Delivered(None)
+    );
+    assert_eq!(
+        record(&shop, &arrived(unit_id(&order, 1), "2", "SAME")).await,
+        Recorded::Twice
+    );
     assert_eq!(shop.incidents().await, ["KEY_TWICE"]);
-    shop.db.books_balance().await;
+    shop.db.assert_books_balance().await;
 }
 
 #[tokio::test]
@@ -113,18 +133,23 @@ async fn an_answer_left_in_the_spool_is_recorded_before_anything_is_asked_again(
     // A worker that died between reading the key and recording it.
     let (spool, _) = Spool::open(&shop.folder.path().join("spool"), keys()).unwrap();
     let worker = spool.worker();
-    let unit = records::claim(&shop.db.store, worker, 1, Duration::from_secs(600)).await.unwrap().remove(0);
+    let unit = records::claim(&shop.db.store, worker, 1, Duration::from_secs(600))
+        .await
+        .unwrap()
+        .remove(0);
     shop.execute("update orders set status = 'PROCESSING'; update order_units set state = 'ORDERING';
                   update order_units set state = 'ORDERED', g2a_order_id = '80', g2a_price = 10; update order_units set state = 'PAYING';
                   update order_units set state = 'PAID'; update order_units set state = 'FETCHING'").await;
-    spool.put(unit.lease.unit, "80", br#"{"key":"AAAA-BBBB","isFile":false}"#, true).unwrap();
+    spool
+        .put(unit.lease.unit, "80", br#"{"key":"AAAA-BBBB","isFile":false}"#, true)
+        .unwrap();
     drop(spool);
     let next = shop.worker();
     next.recover().await;
     assert_eq!(shop.status(&order).await, "COMPLETED");
     assert_eq!(shop.key_texts().await, ["AAAA-BBBB"]);
     assert_eq!(shop.g2a.request_counts().total, 0, "G2A was not asked");
-    shop.db.books_balance().await;
+    shop.db.assert_books_balance().await;
 }
 
 fn event(id: &str, order_ref: &str) -> Event {
@@ -167,10 +192,11 @@ async fn an_event_wakes_its_order_once_and_decides_nothing() {
     shop.g2a.advance_clock(3_600);
     shop.settle(&worker).await;
     assert_eq!(shop.status(&order).await, "COMPLETED");
-    let heard: serde_json::Value = sqlx::query_scalar("select gateway_response from transactions where type = 'PURCHASE'")
-        .fetch_one(&shop.db.sql)
-        .await
-        .unwrap();
+    let heard: serde_json::Value =
+        sqlx::query_scalar("select gateway_response from transactions where type = 'PURCHASE'")
+            .fetch_one(&shop.db.sql)
+            .await
+            .unwrap();
     assert_eq!(heard["g2a"]["event"], "e1");
     shop.check_books().await;
 }
@@ -184,7 +210,10 @@ async fn an_event_for_an_order_that_is_not_there_yet_is_applied_when_it_is() {
     shop.execute("update order_units set state = 'ORDERING'; update order_units set state = 'ORDERED', g2a_order_id = '80', g2a_price = 10").await;
     assert!(events::has_kept(&shop.db.store).await.unwrap());
     assert_eq!(events::apply_kept(&shop.db.store).await.unwrap(), 1);
-    let applied: Uuid = sqlx::query_scalar("select order_id from webhook_events").fetch_one(&shop.db.sql).await.unwrap();
+    let applied: Uuid = sqlx::query_scalar("select order_id from webhook_events")
+        .fetch_one(&shop.db.sql)
+        .await
+        .unwrap();
     assert_eq!(applied, order.id);
 }
 
@@ -203,13 +232,22 @@ async fn the_reconciler_finds_a_payment_that_we_do_not_know_of_and_has_it_looked
     assert_eq!(shop.states().await, ["PAYING"]);
     let spool = shop.folder.path().join("spool");
     let (client, letters) = (shop.client(), letters(&keys(), false));
-    let found = reconcile(&shop.db.store, &client, &spool, &letters, false).await.unwrap();
+    let found = reconcile(&shop.db.store, &client, &spool, &letters, false)
+        .await
+        .unwrap();
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].remedy == Remedy::LookAgain && !found[0].fixed);
-    let fixed = reconcile(&shop.db.store, &client, &spool, &letters, true).await.unwrap();
+    let fixed = reconcile(&shop.db.store, &client, &spool, &letters, true)
+        .await
+        .unwrap();
     assert!(fixed[0].fixed);
     shop.settle(&worker).await;
     assert_eq!(shop.status(&order).await, "COMPLETED");
-    assert!(reconcile(&shop.db.store, &client, &spool, &letters, false).await.unwrap().is_empty());
+    assert!(
+        reconcile(&shop.db.store, &client, &spool, &letters, false)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     assert_eq!(shop.check_books().await.money_taken, eur("10.00"));
 }

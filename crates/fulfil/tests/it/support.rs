@@ -130,7 +130,11 @@ impl Shop {
             if open == 0 {
                 return;
             }
-            assert!(Instant::now() < deadline, "{open} unit(s) do not end: {:?}", self.units().await);
+            assert!(
+                Instant::now() < deadline,
+                "{open} unit(s) do not end: {:?}",
+                self.units().await
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -208,14 +212,15 @@ impl Shop {
 
     /// The invariants, against the sandbox's ledger.
     pub(crate) async fn check_books(&self) -> Ledger {
-        self.db.books_balance().await;
+        self.db.assert_books_balance().await;
         let ledger = self.g2a.ledger();
-        let known: BTreeSet<String> = sqlx::query_scalar("select g2a_order_id from g2a_orders where pay_asked_at is not null")
-            .fetch_all(&self.db.sql)
-            .await
-            .unwrap()
-            .into_iter()
-            .collect();
+        let known: BTreeSet<String> =
+            sqlx::query_scalar("select g2a_order_id from g2a_orders where pay_asked_at is not null")
+                .fetch_all(&self.db.sql)
+                .await
+                .unwrap()
+                .into_iter()
+                .collect();
         let stored: BTreeSet<String> = self
             .key_texts()
             .await

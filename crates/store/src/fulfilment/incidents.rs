@@ -122,7 +122,10 @@ pub async fn raise_alarm(store: &Store, kind: &'static str, detail: &str, retry_
     .fetch_one(store.pool())
     .await?;
     if new {
-        tracing::error!(kind, "nothing can be bought at G2A: {detail}; orders wait until that is mended");
+        tracing::error!(
+            kind,
+            "nothing can be bought at G2A: {detail}; orders wait until that is mended"
+        );
     }
     Ok(())
 }
@@ -132,9 +135,10 @@ pub async fn raise_alarm(store: &Store, kind: &'static str, detail: &str, retry_
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn alarms(store: &Store) -> Result<Vec<Alarm>> {
-    let rows = sqlx::query("-- store.fulfilment.alarms\nselect kind, since, detail from supplier_alarms order by since")
-        .fetch_all(store.pool())
-        .await?;
+    let rows =
+        sqlx::query("-- store.fulfilment.alarms\nselect kind, since, detail from supplier_alarms order by since")
+            .fetch_all(store.pool())
+            .await?;
     rows.iter()
         .map(|row| {
             Ok(Alarm {

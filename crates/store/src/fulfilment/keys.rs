@@ -14,7 +14,7 @@ use super::incidents::{self, Incident};
 use super::letters::Letters;
 use super::money::{Settled, set_status, settle};
 use super::queue::{Lease, held, lock_order_of};
-use crate::{Result, Store, Tx};
+use crate::{Result, Store, Tx, mutants};
 
 /// Purpose of a key's hash.
 pub const HASH: &str = "game-key";
@@ -60,6 +60,18 @@ pub enum Recorded {
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable): then it has to be tried again.
 pub async fn record(tx: &mut Tx, key: &Arrived, letters: &Letters) -> Result<Recorded> {
     let order = lock_order_of(tx, key.unit).await?;
+    if mutants::make("fence-keys") {
+        let waits: bool = sqlx::query_scalar(
+            "select state = 'FETCHING' and g2a_order_id is not distinct from $2 from order_units where id = $1",
+        )
+        .bind(key.unit.0)
+        .bind(&key.g2a_order_id)
+        .fetch_one(tx.conn())
+        .await?;
+        if !waits {
+            return Err(crate::StoreError::Fenced);
+        }
+    }
     let hashes: Vec<&[u8]> = key.hashes.iter().map(<[u8; 32]>::as_slice).collect();
     let inserted = sqlx::query(
         "-- store.fulfilment.record_key
@@ -87,7 +99,10 @@ pub async fn record(tx: &mut Tx, key: &Arrived, letters: &Letters) -> Result<Rec
         if same_order {
             return Ok(Recorded::Known);
         }
-        let incident = Incident::new("KEY_TWICE", "G2A sold a key that was stored before; it was not delivered again");
+        let incident = Incident::new(
+            "KEY_TWICE",
+            "G2A sold a key that was stored before; it was not delivered again",
+        );
         incidents::add(tx, &incident.of(key.unit).order(&key.g2a_order_id)).await?;
         return Ok(Recorded::Twice);
     }
@@ -116,7 +131,10 @@ pub async fn record(tx: &mut Tx, key: &Arrived, letters: &Letters) -> Result<Rec
         incidents::resolve(tx, "KEY_LOST", &key.g2a_order_id).await?;
         return Ok(Recorded::Delivered(settle(tx, order, letters).await?));
     }
-    let incident = Incident::new("KEY_LATE", "a key arrived after its unit was settled; it is own stock now");
+    let incident = Incident::new(
+        "KEY_LATE",
+        "a key arrived after its unit was settled; it is own stock now",
+    );
     incidents::add(tx, &incident.of(key.unit).order(&key.g2a_order_id)).await?;
     incidents::resolve(tx, "KEY_LOST", &key.g2a_order_id).await?;
     Ok(Recorded::Stock)
@@ -153,12 +171,11 @@ pub async fn sell_own(tx: &mut Tx, lease: Lease, letters: &Letters) -> Result<Op
     .execute(tx.conn())
     .await?;
     held(given.rows_affected())?;
-    let pending: bool = sqlx::query_scalar(
-        "-- store.fulfilment.sell_own.pending\nselect status = 'PENDING' from orders where id = $1",
-    )
-    .bind(order.0)
-    .fetch_one(tx.conn())
-    .await?;
+    let pending: bool =
+        sqlx::query_scalar("-- store.fulfilment.sell_own.pending\nselect status = 'PENDING' from orders where id = $1")
+            .bind(order.0)
+            .fetch_one(tx.conn())
+            .await?;
     if pending {
         set_status(tx, order, OrderStatus::Processing).await?;
     }
@@ -288,7 +305,14 @@ pub async fn find(tx: &mut Tx, hashes: &[[u8; 32]]) -> Result<Option<KeyId>> {
 ///
 /// # Errors
 /// [`StoreError::Rule`](crate::StoreError::Rule) for a game that does not exist (`game_keys_game_id_fkey`), [`StoreError::Unavailable`](crate::StoreError::Unavailable).
-pub async fn add_own(tx: &mut Tx, id: KeyId, game: GameId, sealed: &[u8], hashes: &[[u8; 32]], is_file: bool) -> Result<bool> {
+pub async fn add_own(
+    tx: &mut Tx,
+    id: KeyId,
+    game: GameId,
+    sealed: &[u8],
+    hashes: &[[u8; 32]],
+    is_file: bool,
+) -> Result<bool> {
     let hashes: Vec<&[u8]> = hashes.iter().map(<[u8; 32]>::as_slice).collect();
     let done = sqlx::query(
         "-- store.fulfilment.add_own_key

@@ -63,7 +63,8 @@ pub struct Unit {
     pub out_for: Option<Duration>,
 }
 
-const COLUMNS: &str = "u.id, u.epoch, u.state, u.order_id, u.game_id, u.price_paid, i.price as list_price, u.g2a_order_id, u.g2a_price,
+const COLUMNS: &str =
+    "u.id, u.epoch, u.state, u.order_id, u.game_id, u.price_paid, i.price as list_price, u.g2a_order_id, u.g2a_price,
     u.attempts, u.replacements, o.cancel_asked_at is not null as cancel_asked, g.g2a_product_id,
     extract(epoch from now() - u.ordered_at) as ordered_for, extract(epoch from now() - u.pay_asked_at) as paying_for,
     case when g.release_date_known and g.release_date > o.created_at then g.release_date end as announced_for,

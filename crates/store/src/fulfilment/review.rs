@@ -121,10 +121,12 @@ pub async fn settle_now(store: &Store, order: OrderId, letters: &super::Letters)
         .tx("fulfilment.settle_now", move |tx| {
             let letters = letters.clone();
             Box::pin(async move {
-                sqlx::query("-- store.fulfilment.settle_now.lock\nselect 1 from orders where id = $1 for no key update")
-                    .bind(order.0)
-                    .execute(tx.conn())
-                    .await?;
+                sqlx::query(
+                    "-- store.fulfilment.settle_now.lock\nselect 1 from orders where id = $1 for no key update",
+                )
+                .bind(order.0)
+                .execute(tx.conn())
+                .await?;
                 Ok(super::money::settle(tx, order, &letters).await?.is_some())
             })
         })

@@ -32,10 +32,12 @@ pub async fn begin_ordering(tx: &mut Tx, lease: Lease) -> Result<()> {
     .execute(tx.conn())
     .await?;
     held(done.rows_affected())?;
-    sqlx::query("-- store.fulfilment.processing\nupdate orders set status = 'PROCESSING' where id = $1 and status = 'PENDING'")
-        .bind(order.0)
-        .execute(tx.conn())
-        .await?;
+    sqlx::query(
+        "-- store.fulfilment.processing\nupdate orders set status = 'PROCESSING' where id = $1 and status = 'PENDING'",
+    )
+    .bind(order.0)
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 
