@@ -14,8 +14,9 @@ use lockstep_domain::checkout::{Checkout, CheckoutFault, OrderLimits};
 use lockstep_domain::ids::{GameId, KeyId, OrderId, UserId};
 use lockstep_domain::purchase::OrderView;
 use lockstep_domain::{Money, Secret};
-use lockstep_store::fulfilment::keys::{How as Seen, place};
-use lockstep_store::orders::{self, Idempotency, MAX_LISTED, Placed};
+use lockstep_store::failpoint;
+use lockstep_store::fulfilment::keys::place;
+use lockstep_store::orders::{self, Idempotency, MAX_LISTED, Placed, Seen};
 
 use crate::own::{data, payload};
 use crate::{Arrival, Shop, ShopError};
@@ -102,7 +103,10 @@ impl Shop {
         checkout: &Checkout,
         key: Option<&Idempotency>,
     ) -> Result<OrderView, ShopError> {
-        match orders::place(self.store(), caller.user(), checkout, key).await? {
+        failpoint!("checkout.before");
+        let placed = orders::place(self.store(), caller.user(), checkout, key).await?;
+        failpoint!("checkout.after");
+        match placed {
             Placed::Now(order) => Ok(*order),
             Placed::Before(id) => {
                 self.cache().catch_up().await?;

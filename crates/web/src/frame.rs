@@ -12,7 +12,7 @@ use crate::pages::me::Me;
 use crate::visit::{Theme, Visit};
 use crate::{Progress, Settings, WebState, assets, format};
 
-/// A page's frame. `frame.t("key")` in a template is a text in the reader's language.
+/// A page's frame. Templates ask it for texts in the reader's language with `t`, `t1` and `n`.
 pub(crate) struct Frame {
     pub(crate) words: Language,
     pub(crate) theme: Theme,

@@ -300,6 +300,7 @@ async fn one_key_is_one_order_for_twenty_at_once_and_after_a_restart() {
 
     let token = ada.token();
     let again = shop.another_process().await;
+    drop(shop);
     let ada = Client::new(&again);
     ada.set_token(token.as_deref());
     let answer = ada.send_with("POST", "/api/orders", one(game).to_string(), &key).await;

@@ -65,7 +65,9 @@ impl Scene<'_> {
             let (size, opacity) = (self.between(5, 16), self.between(25, 90));
             let colour = hex(self.palette.light);
             self.put(format_args!(
-                "<circle cx=\"{x}\" cy=\"{y}\" r=\".{size:02}\" fill=\"{colour}\" opacity=\".{opacity}\"/>"
+                "<circle cx=\"{x}\" cy=\"{y}\" r=\"{}.{}\" fill=\"{colour}\" opacity=\".{opacity}\"/>",
+                size / 10,
+                size % 10
             ));
         }
     }

@@ -72,8 +72,12 @@ pub(super) fn words(slug: &str) -> Vec<&str> {
     {
         words.pop();
     }
-    while words.len() > 1 && words.last().is_some_and(|word| APPENDED.contains(word)) {
-        words.pop();
+    while words.len() > 1 {
+        match words.as_slice() {
+            [.., "series", "x", "s"] => words.truncate(words.len() - 3),
+            [.., last] if APPENDED.contains(last) => words.truncate(words.len() - 1),
+            _ => break,
+        }
     }
     words.truncate(9);
     words
@@ -119,24 +123,12 @@ pub(super) const LETTERINGS: [Lettering; 3] = [
 /// The words in at most four lines above the lower edge. They are letters, digits and spaces, so nothing is escaped.
 pub(super) fn set(svg: &mut String, words: &[&str], style: Lettering, colour: &str) {
     const MARGIN: i64 = 22;
-    let mut lines: Vec<String> = Vec::new();
-    let longest_word = words.iter().map(|word| word.len()).max().unwrap_or(1);
-    let room = longest_word.clamp(11, 16);
-    for word in words {
-        let mut word = if style.is_upper {
-            word.to_ascii_uppercase()
-        } else {
-            capitalised(word)
-        };
-        word.truncate(room);
-        match lines.last_mut() {
-            Some(line) if line.len() + 1 + word.len() <= room => {
-                line.push(' ');
-                line.push_str(&word);
-            }
-            _ => lines.push(word),
-        }
-    }
+    let longest_word = words.iter().map(|word| word.len()).max().unwrap_or(1).clamp(10, 16);
+    // As large as four lines allow.
+    let mut lines = (longest_word..=20)
+        .map(|room| broken(words, style, room))
+        .find(|lines| lines.len() <= 4)
+        .unwrap_or_else(|| broken(words, style, 20));
     lines.truncate(4);
     let longest = lines.iter().map(String::len).max().unwrap_or(1);
     let longest = i64::try_from(longest).unwrap_or(16).max(6);
@@ -155,6 +147,26 @@ pub(super) fn set(svg: &mut String, words: &[&str], style: Lettering, colour: &s
         let _infallible = write!(svg, "<text x=\"{MARGIN}\" y=\"{}\">{line}</text>", first + row * step);
     }
     svg.push_str("</g>");
+}
+
+fn broken(words: &[&str], style: Lettering, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        let mut word = if style.is_upper {
+            word.to_ascii_uppercase()
+        } else {
+            capitalised(word)
+        };
+        word.truncate(room);
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= room => {
+                line.push(' ');
+                line.push_str(&word);
+            }
+            _ => lines.push(word),
+        }
+    }
+    lines
 }
 
 fn capitalised(word: &str) -> String {

@@ -110,7 +110,7 @@ pub(crate) async fn home(State(state): State<Arc<WebState>>, visit: Visit) -> Re
 fn draw(state: &WebState, visit: &Visit, home: &Home) -> HomePage {
     let words = visit.language;
     let filtered = |name: &str, value: &str| {
-        form_urlencoded::Serializer::new("/games?".to_owned())
+        form_urlencoded::Serializer::for_suffix("/games?".to_owned(), "/games?".len())
             .append_pair(name, value)
             .finish()
     };

@@ -1,0 +1,78 @@
+//! Every link on every page leads somewhere.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::html::values;
+use crate::shop::Shop;
+
+/// Paths that another router answers, or that need an account.
+const ELSEWHERE: [&str; 7] = [
+    "/api/",
+    "/readyz",
+    "/cart",
+    "/wishlist",
+    "/login",
+    "/account",
+    "/checkout",
+];
+/// Enough to see every kind of page in both languages.
+const ENOUGH: usize = 600;
+
+#[tokio::test]
+async fn every_link_on_every_page_answers() {
+    let shop = Shop::stocked().await;
+    let mut seen = BTreeSet::new();
+    let mut next: VecDeque<(String, String)> = VecDeque::from([(String::new(), "/".to_owned())]);
+    let mut broken = Vec::new();
+    while let Some((from, path)) = next.pop_front() {
+        if seen.len() >= ENOUGH || !seen.insert(path.clone()) {
+            continue;
+        }
+        let answer = shop.get(&path).await;
+        if !answer.status.is_success() {
+            broken.push(format!("{path} on {from}: {}", answer.status));
+            continue;
+        }
+        if !answer.header("content-type").starts_with("text/html") {
+            continue;
+        }
+        let page = answer.text();
+        let gets = page
+            .split("<form")
+            .skip(1)
+            .filter(|form| form.contains("method=\"get\""));
+        let mut found: Vec<String> = gets
+            .flat_map(|form| values(form.split('>').next().unwrap(), "action"))
+            .collect();
+        for attribute in ["href", "src"] {
+            found.extend(values(page, attribute));
+        }
+        for set in values(page, "srcset") {
+            found.extend(set.split(", ").map(|one| one.split(' ').next().unwrap().to_owned()));
+        }
+        for link in found {
+            let link = link.split('#').next().unwrap().to_owned();
+            let link = link
+                .strip_prefix("https://shop.example")
+                .map_or(link.clone(), str::to_owned);
+            if link.starts_with('/') && !ELSEWHERE.iter().any(|path| link.starts_with(path)) && !seen.contains(&link) {
+                next.push_back((path.clone(), link));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+    for kind in [
+        "/games?",
+        "/game/",
+        "/covers/",
+        "/assets/",
+        "/preorders",
+        "/?lang=de",
+        "/site.webmanifest",
+    ] {
+        assert!(
+            seen.iter().any(|path| path.starts_with(kind)),
+            "the crawler never saw {kind}"
+        );
+    }
+}

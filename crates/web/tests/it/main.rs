@@ -1,0 +1,15 @@
+//! The pages as their readers get them: real PostgreSQL, the whole router, whole answers.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+mod counts;
+mod forms;
+mod html;
+mod links;
+mod pages;
+mod pictures;
+mod shop;

@@ -1,0 +1,285 @@
+//! What pages show, to whom, and what they never do.
+
+use http::StatusCode;
+use lockstep_store::{Options, Store};
+use lockstep_testkit::TestDb;
+
+use crate::html::{offences, values};
+use crate::shop::{NewGame, Shop};
+
+const PAGES: [&str; 10] = [
+    "/",
+    "/games",
+    "/games?genre=rpg&price=under-10&stock=all",
+    "/games?search=stelar",
+    "/games?search=nothingofthatkind",
+    "/game/stellar-harvest-pc-steam-key-global",
+    "/game/harbour-of-glass",
+    "/preorders",
+    "/style",
+    "/no/such/page",
+];
+
+#[tokio::test]
+async fn every_page_is_whole_in_every_language_and_keeps_its_own_security_policy() {
+    let shop = Shop::stocked().await;
+    for path in PAGES {
+        for (language, foreign) in [("en", "Warenkorb"), ("de", "Wishlist")] {
+            let answer = shop.get_with(path, &[("accept-language", language)]).await;
+            let page = answer.text();
+            assert!(
+                page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"),
+                "{path}"
+            );
+            assert!(page.contains(&format!("<html lang=\"{language}\"")), "{path}");
+            assert!(!page.contains(foreign), "{path} in {language} holds {foreign}");
+            assert!(
+                !page.contains(">…<") || page.contains("aria-hidden=\"true\">…<"),
+                "{path}: a text is missing"
+            );
+            assert_eq!(offences(page), Vec::<String>::new(), "{path}");
+            assert_eq!(
+                page.matches("<h1").count(),
+                if path == "/style" { 3 } else { 1 },
+                "{path}: headings"
+            );
+            let policy = answer.header("content-security-policy");
+            assert!(
+                policy.contains("default-src 'none'") && policy.contains("script-src 'self'"),
+                "{path}: {policy}"
+            );
+            assert!(
+                !policy.contains("unsafe") && !policy.contains("https:"),
+                "{path}: {policy}"
+            );
+            assert_eq!(answer.header("x-content-type-options"), "nosniff");
+            // Nothing moves while pictures load.
+            for image in page.split("<img").skip(1) {
+                let image = image.split('>').next().unwrap();
+                assert!(
+                    image.contains(" width=") && image.contains(" height=") && image.contains(" alt="),
+                    "{path}: {image}"
+                );
+            }
+            let ids = values(page, "id");
+            let distinct: std::collections::HashSet<&String> = ids.iter().collect();
+            assert_eq!(distinct.len(), ids.len(), "{path}: an id stands twice");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_home_page_shows_what_sells_what_is_new_and_what_is_to_come() {
+    let shop = Shop::stocked().await;
+    let answer = shop.get("/").await;
+    let page = answer.page();
+    let best = page.find("id=\"hero-title\"").unwrap();
+    assert!(page[best..].find("Stellar Harvest").unwrap() < page[best..].find("Iron Meridian").unwrap());
+    for text in [
+        "Bestsellers",
+        "New in the shop",
+        "Coming soon",
+        "The Lantern Keepers",
+        "€49.99",
+        "3 minutes ago",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    assert!(!page.contains("Harbour of Glass"), "sold out");
+    let german = shop.get("/?lang=de").await;
+    assert!(german.page().contains("49,99\u{a0}€") && german.text().contains("vor 3 Minuten"));
+    assert_eq!(
+        german.header("set-cookie"),
+        "lang=de; Path=/; Max-Age=31536000; SameSite=Lax"
+    );
+}
+
+#[tokio::test]
+async fn a_finished_page_is_served_from_the_shelf_until_its_rows_change() {
+    let shop = Shop::stocked().await;
+    let first = shop.get("/").await;
+    let etag = first.header("etag").to_owned();
+    let again = shop.get_with("/", &[("if-none-match", &etag)]).await;
+    assert_eq!((again.status, again.bytes.len()), (StatusCode::NOT_MODIFIED, 0));
+    let packed = shop.get_with("/", &[("accept-encoding", "gzip")]).await;
+    assert_eq!(packed.header("content-encoding"), "gzip");
+    assert!(packed.bytes.len() < first.bytes.len() / 3);
+
+    shop.db
+        .execute("update games set price = 77.77 where slug = 'iron-meridian-steam-key-europe'")
+        .await;
+    shop.cache.catch_up().await.unwrap();
+    for path in ["/", "/games", "/game/iron-meridian-steam-key-europe"] {
+        let now = shop.get_with(path, &[("if-none-match", &etag)]).await;
+        assert!(now.page().contains("€77.77"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_check_of_the_supplier_is_on_the_page_at_once() {
+    let shop = Shop::stocked().await;
+    assert!(shop.get("/").await.page().contains("3 minutes ago"));
+    shop.supply
+        .send_modify(|supply| supply.checked_at = Some(chrono::Utc::now()));
+    assert!(shop.get("/").await.page().contains("just now"));
+}
+
+#[tokio::test]
+async fn the_game_page_answers_what_buyers_ask() {
+    let shop = Shop::stocked().await;
+    let world = shop.get("/game/stellar-harvest-pc-steam-key-global").await;
+    let page = world.page();
+    assert!(page.contains("<h1>Stellar Harvest</h1>"), "the game's own name");
+    for text in [
+        "Works in every country",
+        "Activates on Steam",
+        "action=\"/cart\" method=\"post\"",
+        "3 minutes ago",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    let europe = shop.get("/game/iron-meridian-steam-key-europe").await;
+    assert!(europe.page().contains("Works only in: Europe"));
+    let preorder = shop.get("/game/the-lantern-keepers").await;
+    assert!(preorder.page().contains("Preorder now") && preorder.text().contains("Out on 17 May 2020"));
+    let sold_out = shop.get("/game/harbour-of-glass").await;
+    assert!(sold_out.page().contains("Tell me when it is back") && !sold_out.text().contains("action=\"/cart\""));
+}
+
+#[tokio::test]
+async fn machines_read_the_offer_and_where_else_the_page_is() {
+    let shop = Shop::stocked().await;
+    let answer = shop.get("/game/harbour-of-glass").await;
+    let page = answer.page();
+    let json = page
+        .split("application/ld+json\">")
+        .nth(1)
+        .unwrap()
+        .split("</script>")
+        .next()
+        .unwrap();
+    let data: serde_json::Value = serde_json::from_str(json).unwrap();
+    let offer = &data["@graph"][0]["offers"];
+    assert_eq!(
+        (&offer["price"], &offer["priceCurrency"]),
+        (&"10.00".into(), &"EUR".into())
+    );
+    assert_eq!(offer["availability"], "https://schema.org/OutOfStock");
+    for link in [
+        "<link rel=\"canonical\" href=\"https://shop.example/game/harbour-of-glass?lang=en\">",
+        "<link rel=\"alternate\" hreflang=\"de\" href=\"https://shop.example/game/harbour-of-glass?lang=de\">",
+        "<link rel=\"alternate\" hreflang=\"x-default\" href=\"https://shop.example/game/harbour-of-glass\">",
+        "property=\"og:image\" content=\"https://shop.example/covers/harbour-of-glass.png\"",
+    ] {
+        assert!(page.contains(link), "{link}");
+    }
+    assert!(
+        shop.get("/games?search=x")
+            .await
+            .page()
+            .contains("name=\"robots\" content=\"noindex\"")
+    );
+    let sitemap = shop.get("/sitemap/1.xml").await;
+    assert!(
+        sitemap
+            .page()
+            .contains("<loc>https://shop.example/game/harbour-of-glass</loc>")
+    );
+    assert_eq!(shop.get("/sitemap/2.xml").await.status, StatusCode::NOT_FOUND);
+    assert!(
+        shop.get("/robots.txt")
+            .await
+            .page()
+            .contains("Sitemap: https://shop.example/sitemap.xml")
+    );
+}
+
+#[tokio::test]
+async fn nothing_that_comes_from_outside_becomes_markup() {
+    let shop = Shop::open().await;
+    let hostile = "\"><script>alert(1)</script><img src=x onerror=alert(1)>'";
+    shop.put(&[NewGame::titled("x").with(|game| {
+        game.title = hostile.to_owned();
+        game.slug = "hostile".to_owned();
+        game.description = format!("{hostile}</p></article><style>*{{}}</style><p onclick=\"x\">fine</p>");
+        game.publisher = Some(hostile.to_owned());
+        game.service = Some(hostile.to_owned());
+        game.region = Some(hostile.to_owned());
+        game.is_best_seller = true;
+        game.images = vec!["javascript:alert(1)".to_owned(), "https://\"onload=alert(1)".to_owned()];
+        game.image = "https://evil.example/\"onload=\"x".to_owned();
+    })])
+    .await;
+    let search = "/games?search=%22%3E%3Cscript%3Ealert(1)%3C/script%3E";
+    for path in ["/", "/games", "/game/hostile", search] {
+        let answer = shop.get(path).await;
+        assert_eq!(offences(answer.page()), Vec::<String>::new(), "{path}");
+        assert!(!answer.text().contains("<script>alert"), "{path}");
+    }
+    assert!(shop.get("/game/hostile").await.page().contains("<p>fine</p>"));
+}
+
+#[tokio::test]
+async fn an_address_that_makes_no_sense_gets_a_page_that_helps() {
+    let shop = Shop::stocked().await;
+    for (path, status) in [
+        ("/games?page=0", 400),
+        ("/games?page=x", 400),
+        ("/games?price=free", 400),
+        ("/games?min=abc", 400),
+        ("/games?search=%00", 400),
+        ("/game/UPPER", 404),
+        ("/game/none", 404),
+        ("/game/%00", 404),
+        ("/games/x", 404),
+        ("/assets/site.css", 404),
+        ("/sitemap/0.xml", 404),
+        ("/images/1/0/320.webp", 404),
+    ] {
+        let answer = shop.get(path).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}");
+        assert!(answer.text().contains("href=\"/games\""), "{path} leads nowhere");
+        assert!(answer.text().contains("noindex"), "{path}");
+    }
+    assert_eq!(
+        shop.get("/games?page=90000").await.status,
+        StatusCode::OK,
+        "behind the last page"
+    );
+}
+
+#[tokio::test]
+async fn without_the_database_readers_are_told_to_come_back() {
+    let db = TestDb::new().await;
+    let away = Store::new("postgres://nobody@127.0.0.1:1/nothing", &Options::default()).unwrap();
+    let shop = Shop::open_on(db, away, |_| {}).await;
+    for path in ["/", "/games", "/game/portal", "/preorders"] {
+        let answer = shop.get_with(path, &[("accept-language", "de")]).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert!(answer.text().contains("Wir sind gleich wieder da"), "{path}");
+        assert!(!answer.header("retry-after").is_empty(), "{path}");
+    }
+    assert_eq!(shop.get("/no/such/page").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn the_style_page_is_for_development_only() {
+    let db = TestDb::new().await;
+    let store = db.store.clone();
+    let shop = Shop::open_on(db, store, |settings| settings.production = true).await;
+    let answer = shop.get("/style").await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert!(answer.header("strict-transport-security").contains("max-age"));
+}
+
+#[tokio::test]
+async fn what_a_browser_remembers_is_shown_with_todays_prices() {
+    let shop = Shop::stocked().await;
+    let answer = shop
+        .get("/fragments/recent?game=harbour-of-glass&game=none&game=%22x&game=iron-meridian-steam-key-europe")
+        .await;
+    let cards = answer.page();
+    assert!(cards.find("Harbour of Glass").unwrap() < cards.find("Iron Meridian").unwrap());
+    assert_eq!(cards.matches("<article").count(), 2);
+    assert!(answer.header("cache-control").contains("private"));
+}

@@ -1,0 +1,175 @@
+//! The picture proxy: what it serves, and everything that it refuses. The only server it ever meets here is on loopback.
+
+use std::io::Cursor;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Redirect};
+use axum::routing::get;
+use image::{DynamicImage, ImageFormat, RgbImage};
+use lockstep_testkit::TestDb;
+
+use crate::shop::{Answered, NewGame, Shop};
+
+/// A picture server, and how often it was asked.
+struct Server {
+    address: String,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let mut jpeg = Cursor::new(Vec::new());
+        let picture = RgbImage::from_fn(600, 800, |x, y| image::Rgb([(x % 200) as u8, (y % 200) as u8, 80]));
+        DynamicImage::from(picture)
+            .write_to(&mut jpeg, ImageFormat::Jpeg)
+            .unwrap();
+        let jpeg = jpeg.into_inner();
+        let kinds = [("content-type", "image/jpeg")];
+        let whole = jpeg.clone();
+        let count = Arc::clone(&asked);
+        let router = Router::new()
+            .route("/good.jpg", get(move || async move { (kinds, whole) }))
+            .route("/moved.jpg", get(|| async { Redirect::temporary("/good.jpg") }))
+            .route("/loop.jpg", get(|| async { Redirect::temporary("/loop.jpg") }))
+            .route(
+                "/page.jpg",
+                get(|| async { ([(header::CONTENT_TYPE, "text/html")], "<html>") }),
+            )
+            .route("/lie.jpg", get(move || async move { (kinds, "<svg onload=alert(1)>") }))
+            .route("/cut.jpg", get(move || async move { (kinds, jpeg[..500].to_vec()) }))
+            .route(
+                "/huge.jpg",
+                get(move || async move { (kinds, vec![0_u8; 13 * 1024 * 1024]) }),
+            )
+            .route("/gone.jpg", get(|| async { StatusCode::NOT_FOUND.into_response() }))
+            .layer(axum::middleware::map_request(move |request: axum::extract::Request| {
+                count.fetch_add(1, Ordering::SeqCst);
+                async move { request }
+            }));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { address, asked }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+async fn shop(trusts_private_addresses: bool) -> Shop {
+    let db = TestDb::new().await;
+    let store = db.store.clone();
+    Shop::open_on(db, store, |settings| {
+        settings.pictures.trusts_private_addresses = trusts_private_addresses
+    })
+    .await
+}
+
+/// Asks until the picture is made; a slow machine shows the drawn cover first.
+async fn made(shop: &Shop, path: &str) -> Answered {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let answer = shop.get(path).await;
+        if answer.header("content-type") == "image/webp" || Instant::now() > deadline {
+            return answer;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_picture_comes_small_as_webp_and_is_fetched_once_for_all_sizes() {
+    let (shop, server) = (shop(true).await, Server::start().await);
+    let game = NewGame::titled("Portal").with(|game| {
+        game.image = format!("{}/moved.jpg", server.address);
+        game.images = vec![format!("{}/good.jpg", server.address)];
+    });
+    shop.put(std::slice::from_ref(&game)).await;
+    let page = shop.get("/game/portal").await;
+    assert!(page.page().contains(&format!("/images/{}/1/1280.webp", game.id)));
+    assert!(
+        !page.text().contains(&server.address),
+        "readers never ask other servers"
+    );
+    for (place, width, real) in [(0, 320, 320), (0, 160, 160), (1, 480, 480), (1, 1280, 600)] {
+        let answer = shop.get(&format!("/images/{}/{place}/{width}.webp", game.id)).await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (StatusCode::OK, "image/webp")
+        );
+        assert!(answer.header("cache-control").contains("immutable"));
+        let picture = image::load_from_memory_with_format(&answer.bytes, ImageFormat::WebP).unwrap();
+        assert_eq!(picture.width(), real);
+    }
+    assert_eq!(server.asked(), 3, "once through the redirect, once directly");
+}
+
+#[tokio::test]
+async fn where_no_picture_comes_the_drawn_cover_does_and_the_server_is_left_alone() {
+    let (shop, server) = (shop(true).await, Server::start().await);
+    for bad in ["loop", "page", "lie", "cut", "huge", "gone"] {
+        let game = NewGame::titled(bad).with(|game| game.image = format!("{}/{bad}.jpg", server.address));
+        shop.put(std::slice::from_ref(&game)).await;
+        let path = format!("/images/{}/0/320.webp", game.id);
+        let answer = shop.get(&path).await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (StatusCode::OK, "image/svg+xml"),
+            "{bad}"
+        );
+        assert_eq!(answer.header("cache-control"), "public, max-age=300", "{bad}");
+        let asked = server.asked();
+        shop.get(&path).await;
+        assert_eq!(server.asked(), asked, "{bad} is not asked for again at once");
+    }
+}
+
+#[tokio::test]
+async fn addresses_of_the_operators_own_network_are_never_asked() {
+    let (shop, server) = (shop(false).await, Server::start().await);
+    let port = server.address.rsplit(':').next().unwrap();
+    for (n, address) in [
+        format!("{}/good.jpg", server.address),
+        format!("http://localhost:{port}/good.jpg"),
+        format!("http://[::ffff:127.0.0.1]:{port}/good.jpg"),
+        format!("http://2130706433:{port}/good.jpg"),
+        "http://169.254.169.254/latest/meta-data".to_owned(),
+        "https://user:password@example.com/a.jpg".to_owned(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let game = NewGame::titled(&format!("Game {n}")).with(|game| game.image.clone_from(&address));
+        shop.put(std::slice::from_ref(&game)).await;
+        let answer = shop.get(&format!("/images/{}/0/320.webp", game.id)).await;
+        assert_eq!(answer.header("content-type"), "image/svg+xml", "{address}");
+    }
+    assert_eq!(server.asked(), 0);
+}
+
+#[tokio::test]
+async fn only_pictures_that_the_catalogue_names_are_there() {
+    let shop = shop(false).await;
+    let game = NewGame::titled("Portal");
+    shop.put(std::slice::from_ref(&game)).await;
+    let nobody = uuid::Uuid::new_v4();
+    for path in [
+        format!("/images/{}/1/480.webp", game.id),
+        format!("/images/{}/0/321.webp", game.id),
+        format!("/images/{}/0/320.png", game.id),
+        format!("/images/{}/-1/320.webp", game.id),
+        format!("/images/{nobody}/0/320.webp"),
+        format!("/images/http:%2F%2F127.0.0.1%2F/0/320.webp"),
+    ] {
+        let status = shop.get(&path).await.status;
+        assert!(
+            matches!(status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST),
+            "{path}: {status}"
+        );
+    }
+}
