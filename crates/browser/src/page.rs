@@ -262,6 +262,12 @@ impl Page {
         answer["cookies"].as_array().cloned().unwrap_or_default()
     }
 
+    /// Loses a cookie.
+    pub fn forget_cookie(&self, name: &str) {
+        self.tab
+            .call("Network.deleteCookies", &json!({"name": name, "url": self.origin}));
+    }
+
     /// What an expression is worth in the page; promises are waited for.
     pub fn evaluate(&self, expression: &str) -> Value {
         self.try_evaluate(expression)

@@ -10,13 +10,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use lockstep_auth::Caller;
 use lockstep_cache::{Entry, Payload};
 use lockstep_domain::cache_key::CacheKey;
-use lockstep_domain::checkout::{Checkout, CheckoutFault, OrderLimits};
+use lockstep_domain::checkout::{Bill, Checkout, CheckoutFault, OrderLimits};
 use lockstep_domain::ids::{GameId, KeyId, OrderId, UserId};
 use lockstep_domain::purchase::OrderView;
 use lockstep_domain::{Money, Secret};
 use lockstep_store::failpoint;
-use lockstep_store::fulfilment::keys::place;
-use lockstep_store::orders::{self, Idempotency, MAX_LISTED, Placed, Seen};
+use lockstep_store::fulfilment::keys::{How as Seen, place};
+use lockstep_store::orders::{self, Idempotency, MAX_LISTED, Placed};
 
 use crate::own::{data, payload};
 use crate::{Arrival, Shop, ShopError};
@@ -90,6 +90,14 @@ impl Shop {
         expected_total: Option<Money>,
     ) -> Result<Checkout, CheckoutFault> {
         Checkout::new(wanted, promo_code, expected_total, self.order_limits())
+    }
+
+    /// What an order would cost now. Nothing is promised by it.
+    ///
+    /// # Errors
+    /// [`ShopError::Place`] says what stands in the way.
+    pub async fn quote(&self, checkout: &Checkout) -> Result<Bill, ShopError> {
+        Ok(orders::quote(self.store(), checkout).await?)
     }
 
     /// Places an order and takes its total from the caller's balance, all or nothing. With the same key and the same

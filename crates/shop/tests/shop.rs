@@ -1,10 +1,6 @@
 //! The use cases, without HTTP, in two processes on one database: a cache each, and nothing in common but PostgreSQL.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking, its helpers too"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -11,6 +11,6 @@ mod read;
 
 pub use cancel::cancel;
 pub use goodwill::{GoodwillError, Refunded, refund};
-pub use keys::{SealedKey, Seen, reveal};
-pub use place::{Idempotency, PlaceError, Placed, PromoFault, place};
+pub use keys::reveal;
+pub use place::{Idempotency, PlaceError, Placed, PromoFault, place, quote};
 pub use read::{MAX_LISTED, by_id, list};

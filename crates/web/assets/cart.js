@@ -1,4 +1,11 @@
-// In the cart a number counts as soon as it is typed; without scripts, with the Enter key.
+// In the cart a number counts as soon as it is typed; without scripts, with the Enter key. Once is enough: the Enter key
+// sends the form and changes the field at the same time.
 for (const form of document.querySelectorAll("[data-copies]")) {
-  form.elements.quantity.addEventListener("change", () => form.requestSubmit());
+  let sent = false;
+  form.addEventListener("submit", (event) => {
+    if (sent) event.preventDefault();
+    sent = true;
+  });
+  form.elements.quantity.addEventListener("change", () => sent || form.requestSubmit());
+  addEventListener("pageshow", () => { sent = false; });
 }

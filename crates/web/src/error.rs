@@ -10,9 +10,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lockstep_auth::AuthError;
 use lockstep_cache::ReadError;
-use lockstep_shop::ShopError;
+use lockstep_shop::{ShopError, TopUpError};
 use lockstep_store::StoreError;
 use lockstep_store::guests::ShopperError;
+use lockstep_store::orders::PlaceError;
+use lockstep_store::top_ups::BeginError;
 
 use crate::WebState;
 use crate::frame::Frame;
@@ -93,10 +95,15 @@ impl From<ShopError> for PageError {
             ShopError::Read(error) => error.into(),
             ShopError::Unreadable(error) => error.into(),
             ShopError::NotFound(_) => Self::NotFound,
-            ShopError::Busy => Self::Offline,
-            // What no form tells better.
+            ShopError::Busy => Self::TooMany(Duration::from_mins(1)),
+            ShopError::Place(PlaceError::Store(error))
+            | ShopError::TopUp(TopUpError::Begin(BeginError::Store(error))) => error.into(),
+            // Forms tell the rest better; what reaches this place was not expected by its page.
             error => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a page did not expect this");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a page did not expect a refusal"
+                );
                 Self::Internal
             }
         }

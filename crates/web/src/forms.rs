@@ -71,6 +71,14 @@ impl Form {
             .map_or("", |(_, value)| value)
     }
 
+    /// All values of a field that may be there more than once.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.values
+            .iter()
+            .filter(move |(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
     /// Writes `error` beside a field; the first one stays.
     pub(crate) fn wrong(&mut self, name: &'static str, error: impl Into<String>) {
         if !self.errors.iter().any(|(known, _)| *known == name) {

@@ -3,10 +3,12 @@
 pub(crate) mod account;
 pub(crate) mod cart;
 pub(crate) mod catalogue;
+pub(crate) mod checkout;
 pub(crate) mod entrance;
 pub(crate) mod game;
 pub(crate) mod home;
 pub(crate) mod me;
+pub(crate) mod orders;
 pub(crate) mod password;
 pub(crate) mod preferences;
 pub(crate) mod preorders;
@@ -34,12 +36,16 @@ pub(crate) fn own_routes() -> Router<Arc<WebState>> {
         .route("/reset-password", get(password::reset_page).post(password::reset))
         .route("/verify-email", get(verify::page).post(verify::verify))
         .route("/verify-email/again", post(verify::send_again))
-        .route("/cart", get(cart::page))
-        .route("/cart/add", post(cart::add))
+        .route("/cart", get(cart::page).post(cart::add))
         .route("/cart/set", post(cart::set))
         .route("/cart/remove", post(cart::remove))
-        .route("/wishlist", get(wishlist::page))
-        .route("/wishlist/add", post(wishlist::add))
+        .route("/wishlist", get(wishlist::page).post(wishlist::add))
         .route("/wishlist/remove", post(wishlist::remove))
+        .route("/checkout", get(checkout::page).post(checkout::buy))
+        .route("/checkout/top-up", post(checkout::top_up))
+        .route("/orders", get(orders::list))
+        .route("/orders/{id}", get(orders::page))
+        .route("/orders/{id}/events", get(orders::events))
+        .route("/orders/{id}/keys/{key}", get(orders::key_file))
         .merge(account::routes())
 }

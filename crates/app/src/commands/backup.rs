@@ -83,6 +83,11 @@ pub(crate) async fn backup(config: &Config, folder: &Path, force: bool, output: 
 
 async fn write(config: &Config, folder: &Path) -> Result<Done> {
     let database = Database::open(config, Use::Join).await?;
+    // Before the dump and again after it: what a running store moves from a folder into the database meanwhile is in one
+    // of them. Having it in both harms nothing.
+    for name in FOLDERS {
+        copy_folder(&config.data_dir.join(name), &folder.join(name))?;
+    }
     let dump = folder.join(DUMP);
     let program = database.program("pg_dump");
     let result = match &program {
@@ -100,7 +105,8 @@ async fn write(config: &Config, folder: &Path) -> Result<Done> {
     let secrets = copy(&config.data_dir.join(SECRETS), &folder.join(SECRETS))?;
     let mut files = 0;
     for name in FOLDERS {
-        files += copy_folder(&config.data_dir.join(name), &folder.join(name))?;
+        copy_folder(&config.data_dir.join(name), &folder.join(name))?;
+        files += count_files(&folder.join(name))?;
     }
     Ok(Done {
         folder: folder.to_owned(),
@@ -208,15 +214,36 @@ fn make_folder(folder: &Path) -> Result<()> {
 
 /// Copies a file for its owner only. False when there is none.
 fn copy(from: &Path, to: &Path) -> Result<bool> {
-    if !from.is_file() {
-        return Ok(false);
+    match fs::copy(from, to) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && to.parent().is_some_and(Path::is_dir) => {
+            return Ok(false);
+        }
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()));
+        }
     }
-    fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
     fs::set_permissions(to, Permissions::from_mode(0o600))?;
     Ok(true)
 }
 
-/// Copies the files of a folder, and of folders in it. Links are left out.
+fn count_files(folder: &Path) -> Result<usize> {
+    if !folder.is_dir() {
+        return Ok(0);
+    }
+    let mut count = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        count += if entry.file_type()?.is_dir() {
+            count_files(&entry.path())?
+        } else {
+            1
+        };
+    }
+    Ok(count)
+}
+
+/// Copies the files of a folder, and of folders in it. Links are left out, and what disappears meanwhile.
 fn copy_folder(from: &Path, to: &Path) -> Result<usize> {
     if !from.is_dir() {
         return Ok(0);

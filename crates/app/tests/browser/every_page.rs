@@ -6,57 +6,102 @@ use std::path::PathBuf;
 
 use lockstep_browser::{Page, Visitor};
 
-use crate::shop::Shop;
+use crate::shop::{PASSWORD, Shop};
 
 /// Pages that need no account: a name for the picture, and the address.
-const PUBLIC: &[(&str, &str)] = &[("home", "/"), ("not-found", "/there-is-no-such-page")];
+const PUBLIC: &[(&str, &str)] = &[
+    ("home", "/"),
+    ("not-found", "/there-is-no-such-page"),
+    ("style", "/style"),
+    ("cart-empty", "/cart"),
+    ("wishlist-empty", "/wishlist"),
+    ("register", "/register"),
+    ("login", "/login?next=/cart"),
+    ("forgot-password", "/forgot-password"),
+    ("reset-password", "/reset-password?token=none"),
+];
+
+/// Pages of somebody who is signed in and has something in the cart.
+const OWN: &[(&str, &str)] = &[
+    ("cart", "/cart"),
+    ("wishlist", "/wishlist"),
+    ("verify-email", "/verify-email"),
+    ("account", "/account"),
+    ("account-profile", "/account/profile"),
+    ("account-password", "/account/password"),
+    ("account-second-factor", "/account/second-factor"),
+    ("account-sessions", "/account/sessions"),
+    ("account-data", "/account/data"),
+    ("account-delete", "/account/delete"),
+];
 
 /// The narrowest window that has to do.
 const NARROW: u32 = 320;
 
-#[test]
-fn every_public_page_is_good_at_a_desk_in_light() {
-    look_at(PUBLIC, &Visitor::default());
-}
-
-#[test]
-fn every_public_page_is_good_at_a_desk_in_dark() {
-    look_at(
-        PUBLIC,
-        &Visitor {
-            dark: true,
-            ..Visitor::default()
-        },
-    );
-}
-
-#[test]
-fn every_public_page_is_good_on_a_phone_in_light() {
-    look_at(PUBLIC, &Visitor::on_a_phone());
-}
-
-#[test]
-fn every_public_page_is_good_on_a_phone_in_dark() {
-    look_at(
-        PUBLIC,
-        &Visitor {
-            dark: true,
-            ..Visitor::on_a_phone()
-        },
-    );
-}
-
-fn look_at(pages: &[(&str, &str)], visitor: &Visitor) {
-    let visit = Shop::open().visit(visitor);
-    for (name, address) in pages {
-        visit.goto(address);
-        check(&visit, name, visitor);
+fn desk(dark: bool) -> Visitor {
+    Visitor {
+        dark,
+        ..Visitor::default()
     }
-    visit.close();
+}
+
+fn phone(dark: bool) -> Visitor {
+    Visitor {
+        dark,
+        ..Visitor::on_a_phone()
+    }
+}
+
+#[test]
+fn every_page_is_good_at_a_desk_in_light() {
+    look_at_all(&desk(false));
+}
+
+#[test]
+fn every_page_is_good_at_a_desk_in_dark() {
+    look_at_all(&desk(true));
+}
+
+#[test]
+fn every_page_is_good_on_a_phone_in_light() {
+    look_at_all(&phone(false));
+}
+
+#[test]
+fn every_page_is_good_on_a_phone_in_dark() {
+    look_at_all(&phone(true));
+}
+
+fn look_at_all(visitor: &Visitor) {
+    let shop = Shop::open();
+    let page = shop.visit(visitor);
+    for (name, address) in PUBLIC {
+        page.goto(address);
+        check(&page, name, visitor);
+    }
+    page.goto("/register");
+    page.fill("#email", "no address");
+    page.follow("main button");
+    check(&page, "register-wrong", visitor);
+
+    page.register();
+    for n in 0..3 {
+        page.put_into_cart(&shop.game(n).id);
+        page.put_onto_wishlist(&shop.game(n + 3).id);
+    }
+    for (name, address) in OWN {
+        page.goto(address);
+        check(&page, name, visitor);
+    }
+    page.goto("/account/second-factor");
+    page.fill("#password", PASSWORD);
+    page.follow("main button");
+    check(&page, "account-second-factor-picture", visitor);
+    page.close();
 }
 
 /// What holds for every page.
-pub(crate) fn check(page: &Page, name: &str, visitor: &Visitor) {
+fn check(page: &Page, name: &str, visitor: &Visitor) {
     page.assert_accessible();
     let overflow = page.overflow();
     assert!(overflow.is_empty(), "{name} is too wide:\n  {}", overflow.join("\n  "));

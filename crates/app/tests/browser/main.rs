@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod buyer;
 mod every_page;
 mod infrastructure;
+mod members;
 mod shop;

@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use lockstep_browser::{Browser, Page, Visitor};
+use lockstep_browser::{Browser, Key, Page, Visitor};
 use lockstep_g2a_sandbox::{Catalogue, Config, Knobs, Sandbox};
 use lockstep_testkit::TestDb;
 use tempfile::TempDir;
@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) struct Shop {
     browser: Browser,
     origin: String,
+    games: Vec<Game>,
     // Dropped in this order: the program, then what it stands on.
     _program: Program,
     _folder: TempDir,
@@ -88,7 +89,9 @@ impl Shop {
         let filled = lockstep(PROGRAM).args(["sync", "--full"]).output().expect("set-up");
         assert!(filled.status.success(), "{}", String::from_utf8_lossy(&filled.stderr));
         let program = Program::open(lockstep("sh"));
+        let games = runtime.block_on(games(&database));
         Self {
+            games,
             browser: Browser::shared(),
             origin,
             _program: program,
@@ -97,6 +100,11 @@ impl Shop {
             _sandbox: sandbox,
             _runtime: runtime,
         }
+    }
+
+    /// The `n`th game that is in stock.
+    pub(crate) fn game(&self, n: usize) -> Game {
+        self.games.get(n).expect("a game in stock").clone()
     }
 
     /// A page of the store for `visitor`, showing nothing yet.
@@ -108,6 +116,31 @@ impl Shop {
     }
 }
 
+/// A password that is good.
+pub(crate) const PASSWORD: &str = "Correct-Horse-7";
+
+/// An address that nobody has used yet.
+pub(crate) fn new_address() -> String {
+    format!("{}@example.com", uuid::Uuid::new_v4().simple())
+}
+
+/// What an authenticator with this secret shows, `later` steps of 30 seconds from now.
+pub(crate) fn code_of(secret: &str, later: u64) -> String {
+    let secret = totp_rs::Secret::Encoded(secret.to_owned()).to_bytes().expect("base32");
+    let totp = totp_rs::TOTP::new(totp_rs::Algorithm::SHA1, 6, 1, 30, secret, None, String::new()).expect("TOTP");
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("a clock");
+    totp.generate(now.as_secs() + 30 * later)
+}
+
+/// A game of the catalogue.
+#[derive(Debug, Clone)]
+pub(crate) struct Game {
+    pub(crate) id: String,
+    pub(crate) title: String,
+}
+
 /// A page, and the store that stays open for as long as somebody is in it.
 pub(crate) struct Visit {
     page: Page,
@@ -115,6 +148,47 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
+    /// Registers somebody in these pages and returns their address.
+    pub(crate) fn register(&self) -> String {
+        let email = new_address();
+        self.goto("/register");
+        self.fill("#email", &email);
+        self.fill("#password", PASSWORD);
+        self.press_and_follow(Key::Enter);
+        assert_eq!(self.path(), "/account?done=registered");
+        email
+    }
+
+    /// Logs somebody in.
+    pub(crate) fn log_in(&self, email: &str) {
+        self.goto("/login");
+        self.fill("#email", email);
+        self.fill("#password", PASSWORD);
+        self.press_and_follow(Key::Enter);
+        assert_eq!(self.path(), "/account");
+    }
+
+    /// Puts a game into the cart, as the form of a game's page does.
+    pub(crate) fn put_into_cart(&self, game: &str) {
+        self.send("/cart", game);
+    }
+
+    /// Puts a game onto the wishlist.
+    pub(crate) fn put_onto_wishlist(&self, game: &str) {
+        self.send("/wishlist", game);
+    }
+
+    fn send(&self, address: &str, game: &str) {
+        if self.path() == "blank" {
+            self.goto("/cart");
+        }
+        let sent = self.evaluate(&format!(
+            "fetch('{address}', {{method: 'POST', body: new URLSearchParams({{game: '{game}'}})}})
+                 .then((answer) => answer.status)"
+        ));
+        assert_eq!(sent, 200, "{address} does not take {game}");
+    }
+
     /// Ends the visit; fails if it met trouble.
     pub(crate) fn close(self) {
         self.page.close();
@@ -130,6 +204,21 @@ impl Deref for Visit {
 }
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lockstep");
+
+async fn games(database: &TestDb) -> Vec<Game> {
+    let rows: Vec<(uuid::Uuid, String)> = lockstep_testkit::sqlx::query_as(
+        "select id, title from games where in_stock and not is_preorder order by price, id limit 20",
+    )
+    .fetch_all(&database.sql)
+    .await
+    .expect("games");
+    rows.into_iter()
+        .map(|(id, title)| Game {
+            id: id.to_string(),
+            title,
+        })
+        .collect()
+}
 
 async fn sandbox() -> Sandbox {
     Sandbox::start(Config {

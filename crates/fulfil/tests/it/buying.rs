@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use lockstep_domain::ids::KeyId;
 use lockstep_domain::order::OrderStatus;
-use lockstep_store::fulfilment::keys;
+use lockstep_store::fulfilment::keys::{self, How};
 use lockstep_store::fulfilment::{self as records, Letters};
-use lockstep_store::orders::{Seen, reveal};
+use lockstep_store::orders::reveal;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{PRODUCT, Shop, eur, order_id, product};
@@ -195,10 +194,10 @@ async fn a_key_is_shown_to_its_owner_and_each_look_is_written_down() {
     let (of, owner) = (order_id(&order), lockstep_domain::ids::UserId(shop.user));
     let stranger = lockstep_domain::ids::UserId(stranger);
     let store = &shop.db.store;
-    assert!(reveal(store, stranger, of, None, Seen::Page).await.unwrap().is_empty());
-    let mine = reveal(store, owner, of, None, Seen::Page).await.unwrap();
+    assert!(reveal(store, stranger, of, None, How::Page).await.unwrap().is_empty());
+    let mine = reveal(store, owner, of, None, How::Page).await.unwrap();
     assert_eq!(mine.len(), 1);
-    let id = KeyId(mine[0].id);
+    let id = mine[0].id;
     store
         .tx("test", move |tx| {
             Box::pin(async move {

@@ -4,7 +4,8 @@
 //! by keyed hashes ([`HASH`]), and equal keys are refused by the newest hash; keys that were hashed with an older secret
 //! are looked for by all hashes before one is stored.
 
-use lockstep_domain::ids::{GameId, KeyId, UnitId, UserId};
+use chrono::{DateTime, Utc};
+use lockstep_domain::ids::{GameId, KeyId, OrderId, UnitId, UserId};
 use lockstep_domain::order::OrderStatus;
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -179,6 +180,93 @@ pub async fn sell_own(tx: &mut Tx, lease: Lease, letters: &Letters) -> Result<Op
         set_status(tx, order, OrderStatus::Processing).await?;
     }
     Ok(Some(Recorded::Delivered(settle(tx, order, letters).await?)))
+}
+
+/// A sold key as its owner may have it opened.
+#[derive(Clone)]
+pub struct Sold {
+    /// Its row.
+    pub id: KeyId,
+    /// The copy it is for.
+    pub unit: UnitId,
+    /// The game.
+    pub game: GameId,
+    /// Sealed for its [`place`].
+    pub sealed: Vec<u8>,
+    /// It is a file in base64.
+    pub is_file: bool,
+    /// When its owner marked it as used.
+    pub activated_at: Option<DateTime<Utc>>,
+}
+
+/// The keys of an order, for its owner and for nobody else (then there are none).
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn of_order(tx: &mut Tx, order: OrderId, owner: UserId) -> Result<Vec<Sold>> {
+    let rows = sqlx::query(
+        "-- store.fulfilment.keys_of_order
+        select k.id, k.order_unit_id, k.game_id, k.key_ciphertext, k.is_file, k.activation_date
+          from game_keys k join orders o on o.id = k.order_id where k.order_id = $1 and o.user_id = $2 order by k.created_at, k.id",
+    )
+    .bind(order.0)
+    .bind(owner.0)
+    .fetch_all(tx.conn())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Sold {
+                id: KeyId(row.try_get("id")?),
+                unit: UnitId(row.try_get("order_unit_id")?),
+                game: GameId(row.try_get("game_id")?),
+                sealed: row.try_get("key_ciphertext")?,
+                is_file: row.try_get("is_file")?,
+                activated_at: row.try_get("activation_date")?,
+            })
+        })
+        .collect()
+}
+
+/// How a key was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// In an answer of the API.
+    Api,
+    /// On a page of the shop.
+    Page,
+    /// As a file.
+    File,
+    /// By an admin in the console.
+    Console,
+}
+
+impl How {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "API",
+            Self::Page => "PAGE",
+            Self::File => "FILE",
+            Self::Console => "CONSOLE",
+        }
+    }
+}
+
+/// Writes down that `who` is about to see these keys. Committed before they are shown.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn reveal(tx: &mut Tx, keys: &[KeyId], who: UserId, how: How) -> Result<()> {
+    let ids: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
+    sqlx::query(
+        "-- store.fulfilment.reveal
+        insert into key_reveals (game_key_id, user_id, how) select id, $2, $3 from unnest($1::uuid[]) id",
+    )
+    .bind(ids)
+    .bind(who.0)
+    .bind(how.as_str())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// Marks a key as used, or as not used, by its owner. False when it is not theirs.

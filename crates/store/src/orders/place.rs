@@ -163,6 +163,26 @@ pub async fn place(
         })
 }
 
+/// What an order would cost now, with its promo code. Nothing is written, and nothing is promised: the expected total of
+/// the order itself guards the shopper.
+///
+/// # Errors
+/// [`PlaceError`], for what would stand in the way of the order whatever the balance is.
+pub async fn quote(store: &Store, checkout: &Checkout) -> Result<Bill, PlaceError> {
+    let checkout = Arc::new(checkout.clone());
+    store
+        .tx("orders.quote", move |tx| {
+            let checkout = Arc::clone(&checkout);
+            Box::pin(async move {
+                let games = games(tx, &checkout).await?;
+                let percent = promo_percent(tx, &checkout).await?;
+                let prices: Vec<(Money, u32)> = games.iter().map(|game| (game.price, game.quantity)).collect();
+                bill(&prices, percent).ok_or(PlaceError::TooMuch)
+            })
+        })
+        .await
+}
+
 async fn place_once(
     tx: &mut Tx,
     user: UserId,

@@ -7,7 +7,7 @@ use lockstep_domain::checkout::{Checkout, OrderLimits};
 use lockstep_domain::ids::{GameId, KeyId, OrderId, UserId};
 use lockstep_domain::order::OrderStatus;
 use lockstep_domain::purchase::{CopyState, OrderView};
-use lockstep_store::fulfilment::{Letters, NotRefundable};
+use lockstep_store::fulfilment::{Letters, NotRefundable, keys::How};
 use lockstep_store::orders::{self, GoodwillError, Idempotency, PlaceError, Placed, PromoFault};
 use lockstep_store::{ledger, mail};
 use lockstep_testkit::TestDb;
@@ -516,9 +516,8 @@ async fn keys_are_handed_out_to_their_owner_only_and_each_time_on_record() {
     );
     let order = place(&db, user, &of(&[(game, 2)])).await.unwrap();
     let key = db.deliver(order.copies[0].id).await;
-    let reveal = |user, only: Option<Uuid>| {
-        orders::reveal(&db.store, UserId(user), order.id, only.map(KeyId), orders::Seen::Api)
-    };
+    let reveal =
+        |user, only: Option<Uuid>| orders::reveal(&db.store, UserId(user), order.id, only.map(KeyId), How::Api);
     assert!(reveal(other, None).await.unwrap().is_empty());
     assert_eq!(db.count("key_reveals").await, 0);
     let shown = reveal(user, None).await.unwrap();
@@ -533,7 +532,7 @@ async fn keys_are_handed_out_to_their_owner_only_and_each_time_on_record() {
     // A file is shown by a download alone.
     db.execute("update game_keys set is_file = true").await;
     assert!(reveal(user, None).await.unwrap().is_empty());
-    let file = orders::reveal(&db.store, UserId(user), order.id, Some(KeyId(key)), orders::Seen::File)
+    let file = orders::reveal(&db.store, UserId(user), order.id, Some(KeyId(key)), How::File)
         .await
         .unwrap();
     assert!(file[0].is_file);

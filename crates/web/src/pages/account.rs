@@ -1,5 +1,6 @@
 //! One's own account: an overview, and a page for each thing that can be done with it.
 
+pub(crate) mod balance;
 pub(crate) mod data;
 pub(crate) mod factor;
 pub(crate) mod overview;
@@ -24,6 +25,8 @@ use crate::{WebState, page};
 pub(crate) fn routes() -> Router<Arc<WebState>> {
     Router::new()
         .route("/account", get(overview::page))
+        .route("/account/balance", get(balance::page).post(balance::top_up))
+        .route("/account/keys", get(balance::keys))
         .route("/account/profile", get(profile::page).post(profile::change))
         .route(
             "/account/password",
@@ -41,8 +44,11 @@ pub(crate) fn routes() -> Router<Arc<WebState>> {
 }
 
 /// The pages of an account and where they are, for the menu.
-pub(crate) const MENU: [(&str, &str); 6] = [
+pub(crate) const MENU: [(&str, &str); 9] = [
     ("/account", "account.overview"),
+    ("/orders", "account.orders"),
+    ("/account/keys", "account.keys"),
+    ("/account/balance", "account.balance"),
     ("/account/profile", "account.profile"),
     ("/account/password", "account.password"),
     ("/account/second-factor", "account.factor"),

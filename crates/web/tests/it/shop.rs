@@ -139,6 +139,7 @@ impl Shop {
             shop_name: "Lockstep".to_owned(),
             public_url: "https://shop.example".to_owned(),
             sandbox: false,
+            trusted_proxies: 0,
             pictures: PictureSettings {
                 folder: folder.path().join("pictures"),
                 most_bytes: 10_000_000,

@@ -1,0 +1,169 @@
+//! From a guest with an idea to a buyer with keys: at a desk, on a phone, with the keyboard alone, and without scripts.
+
+use lockstep_browser::{Key, Page, Visitor};
+
+use crate::shop::{PASSWORD, Shop, Visit, new_address};
+
+/// Tops up what the checkout says is missing, at the built-in test provider.
+fn pay(page: &Page) {
+    page.wait_for("main button|Top up");
+    page.follow("main button|Top up");
+    page.wait_for("button.pay");
+    page.follow("button.pay");
+    page.wait("the checkout again", "location.pathname === '/checkout'");
+}
+
+/// Buys what is in the cart and waits for its keys.
+fn buy(page: &Page, copies: usize) {
+    page.wait_for("main button|Buy now for");
+    page.follow("main button|Buy now for");
+    assert!(page.path().starts_with("/orders/"), "{}", page.path());
+    page.wait_for_text("Thank you!");
+    page.wait_for_text(&format!("{copies} of {copies} keys are there"));
+    assert_eq!(page.count("code.key"), copies as u64);
+}
+
+#[test]
+fn a_guest_finds_a_game_becomes_a_member_tops_up_buys_three_copies_and_copies_a_key() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::default());
+    let game = shop.game(2);
+    page.goto("/");
+    page.fill("#search", &game.title);
+    page.press_and_follow(Key::Enter);
+    page.follow(&format!("main article a|{}", game.title));
+    page.follow("main button|cart");
+    assert!(page.path().starts_with("/cart"), "{}", page.path());
+    page.fill("input[name=quantity]", "3");
+    page.press_and_follow(Key::Enter);
+    page.wait_for_text("3 copies");
+    page.follow("a|Checkout");
+    assert_eq!(page.path(), "/login?next=%2Fcheckout");
+    page.follow("main a|Create an account");
+    page.fill("#email", &new_address());
+    page.fill("#password", PASSWORD);
+    page.follow("main button");
+    assert_eq!(page.path(), "/checkout");
+    page.assert_accessible();
+    pay(&page);
+    page.assert_accessible();
+    buy(&page, 3);
+    page.assert_accessible();
+    let key = page.text_of("code.key");
+    page.click("button|Copy");
+    page.wait_for("button|Copied");
+    assert_eq!(page.clipboard(), key);
+    page.wait_for_text("How to activate it");
+
+    page.goto("/cart");
+    page.wait_for_text("Your cart is empty");
+    page.goto("/account/keys");
+    page.follow("main a|Show 3 keys");
+    page.wait_for_text(&key);
+    page.goto("/account/balance");
+    page.wait_for_text("Purchase");
+    page.wait_for_text("Top-up");
+    page.close();
+}
+
+#[test]
+fn the_same_form_sent_twice_is_one_order() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::default());
+    page.register();
+    page.put_into_cart(&shop.game(0).id);
+    page.goto("/checkout");
+    pay(&page);
+    page.evaluate(
+        "const form = document.querySelector('form[action=\"/checkout\"][method=post]');
+         const send = () => fetch('/checkout', {method: 'POST', body: new URLSearchParams(new FormData(form))})
+             .then((answer) => answer.url);
+         Promise.all([send(), send(), send()]).then((urls) => { window.urls = urls; return 1; })",
+    );
+    page.wait(
+        "one order",
+        "new Set(window.urls).size === 1 && window.urls[0].includes('/orders/')",
+    );
+    page.goto("/orders");
+    assert_eq!(page.count("main .rows > li"), 1);
+    page.close();
+}
+
+#[test]
+fn a_price_that_rose_meanwhile_is_shown_and_asked_again() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::default());
+    page.register();
+    let game = shop.game(5);
+    page.put_into_cart(&game.id);
+    page.goto("/checkout");
+    pay(&page);
+    // The shopper was shown less than it costs.
+    page.evaluate("void (document.querySelector('input[name=expected]').value = '0.01')");
+    page.follow("main button|Buy now for");
+    page.wait_for("[role=alert]|The price has risen from €0.01 to");
+    page.assert_accessible();
+    buy(&page, 1);
+    page.close();
+}
+
+#[test]
+fn without_scripts_everything_works_and_keys_come_with_the_page() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor {
+        scripts: false,
+        ..Visitor::on_a_phone()
+    });
+    let game = shop.game(1);
+    page.goto("/games");
+    page.follow(&format!("main article a|{}", game.title));
+    page.follow("main button|cart");
+    page.follow("a|Checkout");
+    page.follow("main a|Create an account");
+    page.fill("#email", &new_address());
+    page.fill("#password", PASSWORD);
+    page.follow("main button");
+    pay(&page);
+    buy(&page, 1);
+    page.close();
+}
+
+#[test]
+fn the_keyboard_alone_is_enough() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::default());
+    let game = shop.game(3);
+    page.goto("/");
+    // The first stop leads past the header.
+    page.press(Key::Tab);
+    assert_eq!(page.focused(), "Skip to content");
+    page.tab_to("#search");
+    page.write(&game.title);
+    page.press_and_follow(Key::Enter);
+    reach(&page, &format!("main article a|{}", game.title));
+    reach(&page, "main button|cart");
+    reach(&page, "main a|Checkout");
+    reach(&page, "main a|Create an account");
+    page.tab_to("#email");
+    page.write(&new_address());
+    page.press(Key::Tab);
+    page.write(PASSWORD);
+    page.press_and_follow(Key::Enter);
+    reach(&page, "main button|Top up");
+    page.wait_for("button.pay");
+    reach(&page, "button.pay");
+    page.wait("the checkout again", "location.pathname === '/checkout'");
+    reach(&page, "main button|Buy now for");
+    page.wait_for_text("1 of 1 keys are there");
+    page.tab_to("button|Copy");
+    page.press(Key::Enter);
+    page.wait_for("button|Copied");
+    page.close();
+}
+
+/// Goes to a thing with the tabulator and follows it.
+fn reach(page: &Visit, what: &str) {
+    page.wait_for(what);
+    page.tab_to(what);
+    page.press_and_follow(Key::Enter);
+}

@@ -1,0 +1,258 @@
+//! The balance: topping up, every booking, and all keys.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use lockstep_domain::Money;
+use lockstep_domain::ids::TopUpId;
+use lockstep_domain::order::TransactionType;
+use lockstep_domain::purchase::{PaymentStatus, TopUpStatus, TopUpView, TransactionView};
+use lockstep_shop::{Idempotency, ShopError, Slice};
+use uuid::Uuid;
+
+use super::Menu;
+use crate::error::PageError;
+use crate::forms::{self, Field, Form};
+use crate::frame::Frame;
+use crate::i18n::Language;
+use crate::pages::checkout;
+use crate::pages::sheet::notice;
+use crate::pictures::Picture;
+use crate::session::Member;
+use crate::visit::Visit;
+use crate::{WebState, format, page};
+
+#[derive(Template)]
+#[template(path = "account/balance.html")]
+struct BalancePage {
+    frame: Frame,
+    menu: Menu,
+    notice: Option<String>,
+    problem: Option<String>,
+    balance: String,
+    amount: Field,
+    key: Uuid,
+    /// A payment that is not certain yet: the page looks again by itself.
+    is_waiting: bool,
+    bookings: Vec<Booking>,
+}
+
+/// On the way to the provider's page.
+#[derive(Template)]
+#[template(path = "account/pay.html")]
+struct PayPage {
+    frame: Frame,
+    amount: String,
+    address: String,
+}
+
+/// A booking as the list shows it.
+struct Booking {
+    what: &'static str,
+    order: Option<String>,
+    date: String,
+    machine_date: String,
+    amount: String,
+    is_in: bool,
+    /// A word when it is not certain, or came to nothing.
+    state: Option<&'static str>,
+}
+
+impl Booking {
+    fn new(words: Language, booking: &TransactionView) -> Self {
+        Self {
+            what: match booking.kind {
+                TransactionType::Purchase => words.text("booking.purchase"),
+                TransactionType::TopUp => words.text("booking.top_up"),
+                TransactionType::Refund => words.text("booking.refund"),
+            },
+            order: booking.order_id.map(|id| id.to_string()),
+            date: format::date(words, booking.created_at),
+            machine_date: format::iso_date(booking.created_at),
+            amount: format::price(words, booking.amount),
+            is_in: booking.amount > Money::ZERO,
+            state: match booking.status {
+                PaymentStatus::Completed => None,
+                PaymentStatus::Pending | PaymentStatus::Processing => Some(words.text("booking.pending")),
+                PaymentStatus::Failed | PaymentStatus::Cancelled => Some(words.text("booking.failed")),
+            },
+        }
+    }
+}
+
+/// The top-up that the address names, if it is the reader's.
+async fn named(visit: &Visit, member: &Member) -> Result<Option<TopUpView>, PageError> {
+    let id = visit
+        .pairs()
+        .find(|(name, _)| name == "topUp")
+        .and_then(|(_, id)| id.parse::<TopUpId>().ok());
+    let Some(id) = id else { return Ok(None) };
+    match member.arrival.top_up(id).await {
+        Ok(top_up) => Ok(Some(top_up)),
+        Err(ShopError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) async fn page(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+) -> Result<Response, PageError> {
+    let words = visit.language;
+    let mut form = Form::default();
+    let mut told = notice(words, &visit);
+    let mut is_waiting = false;
+    if let Some(top_up) = named(&visit, &member).await? {
+        let amount = format::price(words, top_up.amount);
+        let is_leaving = visit.pairs().any(|(name, _)| name == "pay");
+        match (top_up.status, top_up.redirect_url) {
+            (TopUpStatus::Completed, _) => {
+                // Who topped up for a cart goes on with it.
+                if !member.arrival.cart().await?.read()?.items.is_empty() {
+                    return Ok(forms::done("/checkout?done=topped_up"));
+                }
+                told = Some(words.text("done.topped_up").to_owned());
+            }
+            (TopUpStatus::Failed, _) => form.wrong("", words.text("top_up.failed")),
+            (TopUpStatus::Pending, Some(address)) if is_leaving => {
+                let page = PayPage {
+                    frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
+                    amount,
+                    address,
+                };
+                return Ok(page::secret(StatusCode::OK, page.render()?));
+            }
+            (TopUpStatus::Pending | TopUpStatus::Processing, _) => {
+                is_waiting = true;
+                told = Some(words.with("top_up.waiting", amount));
+            }
+        }
+    }
+    show(&state, &visit, &member, &form, told, is_waiting).await
+}
+
+async fn show(
+    state: &WebState,
+    visit: &Visit,
+    member: &Member,
+    form: &Form,
+    notice: Option<String>,
+    is_waiting: bool,
+) -> Result<Response, PageError> {
+    let words = visit.language;
+    let bookings = member.arrival.transactions(Slice::NEWEST).await?;
+    let page = BalancePage {
+        frame: Frame::of_reader(state, visit, &member.arrival).await?,
+        menu: Menu::of(visit),
+        notice,
+        problem: form.problem().map(str::to_owned),
+        balance: format::price(words, member.arrival.balance().await?.balance),
+        amount: amount_field(words, form),
+        key: Uuid::new_v4(),
+        is_waiting,
+        bookings: bookings.iter().map(|booking| Booking::new(words, booking)).collect(),
+    };
+    Ok(page::fresh(form.status(), page.render()?))
+}
+
+fn amount_field(words: Language, form: &Form) -> Field {
+    let mut field = form
+        .field("amount", "text", words.text("top_up.amount.label"))
+        .hint(words.text("top_up.amount.hint"))
+        .required();
+    field.keyboard = Some("decimal");
+    field
+}
+
+/// An amount as people type it: `20`, `19.99`, `19,99`, with or without the sign.
+fn amount(text: &str) -> Option<Money> {
+    let text = text.replace(['€', ' ', '\u{a0}'], "").replace(',', ".");
+    text.parse().ok()
+}
+
+pub(crate) async fn top_up(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+    mut form: Form,
+) -> Result<Response, PageError> {
+    let key = Idempotency::new(form.value("key")).ok_or(PageError::BadRequest)?;
+    match amount(form.value("amount")) {
+        Some(amount) => match checkout::begin(&state, &visit, &member, amount, &key).await? {
+            Ok(to) => return Ok(to),
+            Err(why) => form.wrong("amount", why),
+        },
+        None => form.wrong("amount", visit.language.text("top_up.amount.wrong")),
+    }
+    show(&state, &visit, &member, &form, None, false).await
+}
+
+#[derive(Template)]
+#[template(path = "account/keys.html")]
+struct KeysPage {
+    frame: Frame,
+    menu: Menu,
+    notice: Option<String>,
+    games: Vec<Owned>,
+}
+
+/// A game of which keys are there.
+struct Owned {
+    title: String,
+    slug: String,
+    picture: Picture,
+    keys: u64,
+    order: String,
+    date: String,
+}
+
+/// Every delivered key, newest order first. What it says stands on its order's page, where showing it is put on record.
+pub(crate) async fn keys(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+) -> Result<Response, PageError> {
+    let words = visit.language;
+    let orders = member.arrival.orders(Slice::NEWEST).await?;
+    let mut games = Vec::new();
+    for order in &orders {
+        for line in &order.items {
+            let keys = order.keys.iter().filter(|key| key.game_id == line.game_id).count();
+            if keys > 0 {
+                games.push(Owned {
+                    title: line.game.title.clone(),
+                    slug: line.game.slug.clone(),
+                    picture: Picture::cover(line.game_id, &line.game.slug, &line.game.image),
+                    keys: u64::try_from(keys).unwrap_or(u64::MAX),
+                    order: order.id.to_string(),
+                    date: format::date(words, order.created_at),
+                });
+            }
+        }
+    }
+    let page = KeysPage {
+        frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
+        menu: Menu::of(&visit),
+        notice: None,
+        games,
+    };
+    Ok(page::fresh(StatusCode::OK, page.render()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_is_read_as_people_type_it() {
+        for text in ["20", "20.00", "20,00", "€20", "20,00 €", " 20\u{a0}€"] {
+            assert_eq!(amount(text), Money::from_cents(2000).ok(), "{text:?}");
+        }
+        assert_eq!(amount("twenty"), None);
+        assert_eq!(amount("1.234,56"), None, "better asked again than understood wrongly");
+    }
+}

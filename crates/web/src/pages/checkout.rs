@@ -1,0 +1,287 @@
+//! Checkout: what is bought, what it costs to the cent, and one button. What is missing on the balance is topped up on the
+//! way, and the way leads back here.
+//!
+//! The form carries what it showed: the games, the total, and a key. Sent twice it is one order; if the total has risen
+//! meanwhile nothing is bought, the new one is shown, and the shopper decides again.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use lockstep_domain::cart::Cart;
+use lockstep_domain::checkout::{Bill, Checkout, CheckoutFault};
+use lockstep_domain::{GameId, Money};
+use lockstep_shop::{Idempotency, ShopError, TopUpError};
+use lockstep_store::orders::{PlaceError, PromoFault};
+use lockstep_store::top_ups::BeginError;
+use uuid::Uuid;
+
+use crate::error::PageError;
+use crate::format;
+use crate::forms::{self, Field, Form};
+use crate::frame::Frame;
+use crate::i18n::Language;
+use crate::pages::cart::Line;
+use crate::pages::sheet::notice;
+use crate::session::Member;
+use crate::visit::Visit;
+use crate::{WebState, page};
+
+/// The least that can be topped up, in cents.
+const LEAST_TOP_UP: i64 = 100;
+
+/// How it is paid when nobody chooses: the provider's page offers what it has.
+pub(crate) const METHOD: &str = "card";
+
+#[derive(Template)]
+#[template(path = "checkout.html")]
+struct CheckoutPage {
+    frame: Frame,
+    notice: Option<String>,
+    problem: Option<String>,
+    lines: Vec<Line>,
+    promo: Field,
+    /// The code that counts.
+    promo_code: String,
+    sums: Sums,
+    /// Game and copies, as the form carries them.
+    items: Vec<String>,
+    /// The total that is shown, for the machine.
+    expected: Money,
+    key: Uuid,
+    /// Something in it cannot be bought.
+    is_blocked: bool,
+}
+
+/// What it costs and how it is paid.
+struct Sums {
+    subtotal: String,
+    discount: Option<String>,
+    total: String,
+    balance: String,
+    /// What is left afterwards, or what is missing.
+    left: Option<String>,
+    missing: Option<(Money, String)>,
+}
+
+impl Sums {
+    fn new(words: Language, bill: &Bill, balance: Money) -> Self {
+        let left = balance.checked_sub(bill.total).filter(|left| *left >= Money::ZERO);
+        let missing = bill
+            .total
+            .checked_sub(balance)
+            .filter(|missing| *missing > Money::ZERO)
+            .map(|missing| missing.max(Money::from_cents(LEAST_TOP_UP).unwrap_or(missing)));
+        Self {
+            subtotal: format::price(words, bill.subtotal),
+            discount: (bill.discount > Money::ZERO).then(|| format::price(words, bill.discount)),
+            total: format::price(words, bill.total),
+            balance: format::price(words, balance),
+            left: left.map(|left| format::price(words, left)),
+            missing: missing.map(|missing| (missing, format::price(words, missing))),
+        }
+    }
+}
+
+/// The order that a cart and a promo code make.
+fn wanted(state: &WebState, cart: &Cart, promo: &str, expected: Option<Money>) -> Result<Checkout, CheckoutFault> {
+    let items = cart.items.iter().map(|line| (line.game_id, i64::from(line.quantity)));
+    state.shop.checkout(items, Some(promo), expected)
+}
+
+async fn show(
+    state: &WebState,
+    visit: &Visit,
+    member: &Member,
+    mut form: Form,
+    promo_code: &str,
+) -> Result<Response, PageError> {
+    let words = visit.language;
+    // As of now, with whatever this request itself has changed.
+    let cart = state.shop.cart(member.caller.visitor()).await?.read()?;
+    if cart.items.is_empty() {
+        return Ok(forms::done("/cart"));
+    }
+    let mut counts = promo_code;
+    let mut is_blocked = false;
+    let mut quoted = quote(state, &cart, counts).await?;
+    if let Err(PlaceError::PromoCode(fault)) = &quoted {
+        form.wrong("promo", promo_fault(words, *fault));
+        counts = "";
+        quoted = quote(state, &cart, counts).await?;
+    }
+    let bill = match quoted {
+        Ok(bill) => bill,
+        Err(error) => {
+            is_blocked = true;
+            form.wrong("", refusal(words, error)?);
+            Bill {
+                subtotal: cart.total,
+                discount: Money::ZERO,
+                total: cart.total,
+                lines: Vec::new(),
+            }
+        }
+    };
+    let balance = member.arrival.balance().await?.balance;
+    let page = CheckoutPage {
+        frame: Frame::of_reader(state, visit, &member.arrival).await?,
+        notice: notice(words, visit),
+        problem: form.problem().map(str::to_owned),
+        lines: cart.items.iter().map(|line| Line::new(words, line)).collect(),
+        promo: form
+            .field("promo", "text", words.text("checkout.promo"))
+            .filled(promo_code),
+        promo_code: counts.to_owned(),
+        sums: Sums::new(words, &bill, balance),
+        items: cart
+            .items
+            .iter()
+            .map(|line| format!("{}:{}", line.game_id, line.quantity))
+            .collect(),
+        expected: bill.total,
+        key: Uuid::new_v4(),
+        is_blocked,
+    };
+    Ok(page::fresh(form.status(), page.render()?))
+}
+
+async fn quote(state: &WebState, cart: &Cart, promo: &str) -> Result<Result<Bill, PlaceError>, PageError> {
+    let Ok(checkout) = wanted(state, cart, promo, None) else {
+        return Ok(Err(PlaceError::TooMuch));
+    };
+    match state.shop.quote(&checkout).await {
+        Ok(bill) => Ok(Ok(bill)),
+        Err(ShopError::Place(PlaceError::Store(error))) => Err(error.into()),
+        Err(ShopError::Place(error)) => Ok(Err(error)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn promo_fault(words: Language, fault: PromoFault) -> &'static str {
+    match fault {
+        PromoFault::Unknown => words.text("checkout.promo.unknown"),
+        PromoFault::Inactive | PromoFault::Expired => words.text("checkout.promo.expired"),
+        PromoFault::Early => words.text("checkout.promo.early"),
+        PromoFault::UsedUp => words.text("checkout.promo.used_up"),
+    }
+}
+
+/// Why nothing was bought, in words.
+fn refusal(words: Language, error: PlaceError) -> Result<String, PageError> {
+    Ok(match error {
+        PlaceError::OutOfStock { title, .. } => words.with("checkout.out_of_stock", title),
+        PlaceError::NoSuchGame(_) => words.text("checkout.gone").to_owned(),
+        PlaceError::PriceRisen { expected, total } => words.with_all(
+            "checkout.price_risen",
+            &[&format::price(words, expected), &format::price(words, total)],
+        ),
+        PlaceError::InsufficientBalance { total } => words.with("checkout.insufficient", format::price(words, total)),
+        PlaceError::TooMuch => words.text("checkout.too_much").to_owned(),
+        PlaceError::KeyReused => words.text("checkout.changed").to_owned(),
+        PlaceError::PromoCode(fault) => promo_fault(words, fault).to_owned(),
+        PlaceError::NoSuchUser => return Err(PageError::Forbidden),
+        PlaceError::Store(error) => return Err(error.into()),
+    })
+}
+
+pub(crate) async fn page(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+) -> Result<Response, PageError> {
+    let promo = visit
+        .pairs()
+        .find(|(name, _)| name == "promo")
+        .map(|(_, code)| code)
+        .unwrap_or_default();
+    show(&state, &visit, &member, Form::default(), promo.trim()).await
+}
+
+/// The games that the form showed.
+fn items(form: &Form) -> Result<Vec<(GameId, i64)>, PageError> {
+    form.values("item")
+        .map(|item| {
+            let (game, copies) = item.split_once(':')?;
+            Some((GameId(game.parse().ok()?), copies.parse().ok()?))
+        })
+        .collect::<Option<Vec<_>>>()
+        .filter(|items| !items.is_empty())
+        .ok_or(PageError::BadRequest)
+}
+
+pub(crate) async fn buy(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+    mut form: Form,
+) -> Result<Response, PageError> {
+    let words = visit.language;
+    let promo = form.value("promo").to_owned();
+    let key = Idempotency::new(form.value("key")).ok_or(PageError::BadRequest)?;
+    let expected: Money = form.value("expected").parse().map_err(|_| PageError::BadRequest)?;
+    match state.shop.checkout(items(&form)?, Some(&promo), Some(expected)) {
+        Ok(checkout) => match state.shop.place_order(&member.caller, &checkout, Some(&key)).await {
+            Ok(order) => return Ok(forms::done(&format!("/orders/{}?done=ordered", order.id))),
+            Err(ShopError::Place(error)) => {
+                let place = if matches!(error, PlaceError::PromoCode(_)) {
+                    "promo"
+                } else {
+                    ""
+                };
+                form.wrong(place, refusal(words, error)?);
+            }
+            Err(error) => return Err(error.into()),
+        },
+        Err(_) => form.wrong("", words.text("checkout.too_much")),
+    }
+    show(&state, &visit, &member, form, &promo).await
+}
+
+/// Tops up what is missing, at the provider's, and comes back.
+pub(crate) async fn top_up(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+    mut form: Form,
+) -> Result<Response, PageError> {
+    let amount: Money = form.value("amount").parse().map_err(|_| PageError::BadRequest)?;
+    let key = Idempotency::new(form.value("key")).ok_or(PageError::BadRequest)?;
+    match begin(&state, &visit, &member, amount, &key).await? {
+        Ok(to) => Ok(to),
+        Err(why) => {
+            let promo = form.value("promo").to_owned();
+            form.wrong("", why);
+            show(&state, &visit, &member, form, &promo).await
+        }
+    }
+}
+
+/// Begins a top-up and leads to where it is paid, or says why not.
+pub(crate) async fn begin(
+    state: &WebState,
+    visit: &Visit,
+    member: &Member,
+    amount: Money,
+    key: &Idempotency,
+) -> Result<Result<Response, String>, PageError> {
+    let words = visit.language;
+    match state.shop.begin_top_up(&member.caller, amount, METHOD, Some(key)).await {
+        // Not at once to the provider: browsers do not let a form of ours end on another site (form-action).
+        Ok(top_up) => Ok(Ok(forms::done(&format!("/account/balance?topUp={}&pay=1", top_up.id)))),
+        Err(ShopError::TopUp(error)) => Ok(Err(match error {
+            TopUpError::NoProvider => words.text("top_up.no_provider").to_owned(),
+            TopUpError::Amount { least, most } => words.with_all(
+                "top_up.amount",
+                &[&format::price(words, least), &format::price(words, most)],
+            ),
+            TopUpError::Begin(BeginError::TooManyOpen) => words.text("top_up.too_many").to_owned(),
+            TopUpError::Begin(BeginError::Store(error)) => return Err(error.into()),
+            TopUpError::Begin(_) | TopUpError::Method | TopUpError::Provider(_) => {
+                words.text("top_up.unavailable").to_owned()
+            }
+        })),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,271 @@
+//! Orders: the list, and one order whose keys appear as they arrive. `order.js` listens and fetches the page again;
+//! without scripts the browser does that by itself until the order is over.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use lockstep_domain::catalogue::{Answer, Game};
+use lockstep_domain::ids::{KeyId, OrderId};
+use lockstep_domain::order::OrderStatus;
+use lockstep_domain::purchase::{CopyState, OrderLine, OrderView};
+use lockstep_domain::{CacheKey, Money};
+use lockstep_shop::{OrderWatch, Seen, Slice};
+use lockstep_store::games;
+
+use crate::error::PageError;
+use crate::frame::Frame;
+use crate::i18n::Language;
+use crate::pages::account::Menu;
+use crate::pages::sheet::notice;
+use crate::pictures::Picture;
+use crate::session::Member;
+use crate::visit::Visit;
+use crate::{WebState, answers, format, page};
+
+/// So often a line goes over the wire when nothing happens, so that proxies keep it open.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+#[derive(Template)]
+#[template(path = "account/orders.html")]
+struct OrdersPage {
+    frame: Frame,
+    menu: Menu,
+    notice: Option<String>,
+    orders: Vec<Summary>,
+}
+
+/// An order in the list.
+struct Summary {
+    id: OrderId,
+    titles: String,
+    pictures: Vec<Picture>,
+    copies: u64,
+    date: String,
+    total: String,
+    status: (&'static str, &'static str),
+}
+
+/// Covers that the list shows of an order.
+const COVERS: usize = 3;
+
+impl Summary {
+    fn new(words: Language, order: &OrderView) -> Self {
+        let titles: Vec<&str> = order.items.iter().map(|line| line.game.title.as_str()).collect();
+        Self {
+            id: order.id,
+            titles: titles.join(", "),
+            pictures: order.items.iter().take(COVERS).map(cover).collect(),
+            copies: order.items.iter().map(|line| u64::from(line.quantity)).sum(),
+            date: format::date(words, order.created_at),
+            total: format::price(words, order.total),
+            status: status(words, order),
+        }
+    }
+}
+
+fn cover(line: &OrderLine) -> Picture {
+    Picture::cover(line.game_id, &line.game.slug, &line.game.image)
+}
+
+/// How an order stands: the colour of its tag, and in words.
+fn status(words: Language, order: &OrderView) -> (&'static str, &'static str) {
+    match order.status {
+        OrderStatus::Completed if order.refunded > Money::ZERO => ("warn", words.text("order.partly")),
+        OrderStatus::Completed => ("good", words.text("order.completed")),
+        OrderStatus::Failed | OrderStatus::Cancelled => ("warn", words.text("order.refunded")),
+        _ => ("", words.text("order.under_way")),
+    }
+}
+
+pub(crate) async fn list(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+) -> Result<Response, PageError> {
+    let words = visit.language;
+    let orders = member.arrival.orders(Slice::NEWEST).await?;
+    let page = OrdersPage {
+        frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
+        menu: Menu::of(&visit),
+        notice: notice(words, &visit),
+        orders: orders.iter().map(|order| Summary::new(words, order)).collect(),
+    };
+    Ok(page::fresh(StatusCode::OK, page.render()?))
+}
+
+#[derive(Template)]
+#[template(path = "order.html")]
+struct OrderPage {
+    frame: Frame,
+    notice: Option<String>,
+    id: OrderId,
+    date: String,
+    status: (&'static str, &'static str),
+    /// How many keys are there, of how many copies.
+    progress: String,
+    is_final: bool,
+    lines: Vec<Line>,
+    subtotal: String,
+    discount: Option<String>,
+    total: String,
+    refunded: Option<String>,
+}
+
+/// A line of the order with its copies.
+struct Line {
+    title: String,
+    slug: String,
+    picture: Picture,
+    /// How its keys are activated.
+    activation: Option<String>,
+    copies: Vec<Copy>,
+}
+
+/// One copy.
+struct Copy {
+    position: u32,
+    state: CopyState,
+    /// What its key says.
+    key: Option<String>,
+    /// The key to download, when it is a file.
+    file: Option<String>,
+    price: String,
+    refunded: String,
+}
+
+/// How a game's keys are activated, as its page says it.
+async fn activation(state: &WebState, words: Language, line: &OrderLine) -> Result<Option<String>, PageError> {
+    let slug = line.game.slug.clone();
+    let entry = answers::one(&state.cache, CacheKey::GameBySlug(slug.clone()), move |tx| {
+        Box::pin(async move { games::by_slug(tx, &slug).await })
+    })
+    .await?;
+    if !entry.found {
+        return Ok(None);
+    }
+    let game: Answer<Game> = serde_json::from_slice(&entry.body)?;
+    Ok(game.data.activation_service.map(|service| {
+        let key = format!("activate.{}", lockstep_domain::slug::slugify(&service));
+        words
+            .find(&key)
+            .map_or_else(|| words.with("order.activate.other", &service), str::to_owned)
+    }))
+}
+
+pub(crate) async fn page(
+    State(state): State<Arc<WebState>>,
+    Path(id): Path<String>,
+    visit: Visit,
+    member: Member,
+) -> Result<Response, PageError> {
+    let words = visit.language;
+    let order = member.arrival.order(order_id(&id)?, Seen::Page).await?;
+    let mut lines = Vec::with_capacity(order.items.len());
+    for line in &order.items {
+        let has_keys = order.keys.iter().any(|key| key.game_id == line.game_id);
+        lines.push(Line {
+            title: line.game.title.clone(),
+            slug: line.game.slug.clone(),
+            picture: cover(line),
+            activation: if has_keys {
+                activation(&state, words, line).await?
+            } else {
+                None
+            },
+            copies: copies(words, &order, line),
+        });
+    }
+    let delivered = order
+        .copies
+        .iter()
+        .filter(|copy| copy.state == CopyState::Delivered)
+        .count();
+    let page = OrderPage {
+        frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
+        notice: notice(words, &visit),
+        id: order.id,
+        date: format::date(words, order.created_at),
+        status: status(words, &order),
+        progress: words.with_all("order.progress", &[&delivered, &order.copies.len()]),
+        is_final: order.is_final(),
+        lines,
+        subtotal: format::price(words, order.subtotal),
+        discount: (order.discount > Money::ZERO).then(|| format::price(words, order.discount)),
+        total: format::price(words, order.total),
+        refunded: (order.refunded > Money::ZERO).then(|| format::price(words, order.refunded)),
+    };
+    // Keys stand in it.
+    Ok(page::secret(StatusCode::OK, page.render()?))
+}
+
+fn copies(words: Language, order: &OrderView, line: &OrderLine) -> Vec<Copy> {
+    order
+        .copies
+        .iter()
+        .filter(|copy| copy.game_id == line.game_id)
+        .map(|copy| {
+            let key = copy.key_id.and_then(|id| order.keys.iter().find(|key| key.id == id));
+            Copy {
+                position: copy.position,
+                state: copy.state,
+                key: key.and_then(|key| key.key.as_ref()).map(|key| key.expose().to_owned()),
+                file: key.filter(|key| key.is_file).map(|key| key.id.to_string()),
+                price: format::price(words, copy.price),
+                refunded: format::price(words, copy.refunded),
+            }
+        })
+        .collect()
+}
+
+fn order_id(text: &str) -> Result<OrderId, PageError> {
+    text.parse().map_err(|_| PageError::NotFound)
+}
+
+/// An event whenever something about the order changes. What has changed stands on the page.
+pub(crate) async fn events(Path(id): Path<String>, member: Member) -> Result<Response, PageError> {
+    let watch = member.arrival.watch_order(order_id(&id)?).await?;
+    let mut response = Sse::new(futures::stream::unfold(watch, tell))
+        .keep_alive(KeepAlive::new().interval(HEARTBEAT))
+        .into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Proxies that gather answers before they pass them on would hold the news back.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+async fn tell(mut watch: OrderWatch) -> Option<(Result<Event, Infallible>, OrderWatch)> {
+    let order = watch.next().await?;
+    let name = if order.is_final() { "over" } else { "news" };
+    Some((Ok(Event::default().event(name).data("")), watch))
+}
+
+/// One key as a file; that it was shown is put on record.
+pub(crate) async fn key_file(
+    Path((order, key)): Path<(String, String)>,
+    member: Member,
+) -> Result<Response, PageError> {
+    let key = key.parse().map(KeyId).map_err(|_| PageError::NotFound)?;
+    let file = member.arrival.key_file(order_id(&order)?, key).await?;
+    let kind = if file.is_text {
+        "text/plain; charset=utf-8"
+    } else {
+        "application/octet-stream"
+    };
+    let mut response = Response::new(Body::from(file.bytes));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // The name is made of an id and an ending.
+    if let Ok(disposition) = HeaderValue::try_from(format!("attachment; filename=\"{}\"", file.name)) {
+        headers.insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    Ok(response)
+}
