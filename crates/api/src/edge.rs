@@ -5,8 +5,9 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::Response;
-use futures::FutureExt as _;
+use futures::{FutureExt as _, poll};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, StatusCode};
 use metrics::{Counter, Histogram};
@@ -128,8 +129,8 @@ pub(crate) struct Edge<S> {
 
 impl<S> Service<Request<Body>> for Edge<S>
 where
-    S: Service<Request<Body>, Response = Response, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
+    S: Service<Request<Body>, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
 {
     type Response = Response;
     type Error = Infallible;
@@ -140,28 +141,30 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let waiting = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, waiting);
+        let started = Instant::now();
         let route = Arc::clone(&self.route);
+        let id = request_id(request.headers());
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let method = request.method().clone();
+        // Called here and not in the future below, or the service would have to be cloned for it.
+        let admitted = match admit(&route, &request) {
+            Ok(Admitted::Asked(response)) => Err(response),
+            Ok(Admitted::Through(place)) => Ok((place, self.inner.call(request))),
+            Err(error) => Err(refuse(error)),
+        };
         Box::pin(async move {
-            let started = Instant::now();
-            let id = request_id(request.headers());
-            let origin = request.headers().get(header::ORIGIN).cloned();
-            let method = request.method().clone();
             let shared = &*route.shared;
-            let mut response = match admit(shared, &request) {
-                Ok(Admitted::Asked(response)) => response,
-                Ok(Admitted::Through(_place)) => {
+            let mut response = match admitted {
+                Ok((_place, handler)) => {
                     // The handler is not used again after a panic, so nothing half-changed is seen.
-                    let handled = AssertUnwindSafe(async { inner.call(request).await }).catch_unwind();
-                    match tokio::time::timeout(shared.timeout, handled).await {
-                        Ok(Ok(Ok(response))) => response,
-                        Ok(Ok(Err(never))) => match never {},
-                        Ok(Err(_panic)) => refuse(ApiError::Bug(None)),
-                        Err(_elapsed) => refuse(ApiError::TimedOut),
+                    match in_time(AssertUnwindSafe(handler).catch_unwind(), shared.timeout).await {
+                        Some(Ok(Ok(response))) => response,
+                        Some(Ok(Err(never))) => match never {},
+                        Some(Err(_panic)) => refuse(ApiError::Bug(None)),
+                        None => refuse(ApiError::TimedOut),
                     }
                 }
-                Err(error) => refuse(error),
+                Err(response) => response,
             };
             if let Some(error) = response.extensions_mut().remove::<ApiError>() {
                 let allow = response.headers_mut().remove(header::ALLOW);
@@ -172,7 +175,6 @@ where
                 log_failure(&route, &id, &error);
             }
             let status = response.status();
-            finish(shared, response.headers_mut(), origin, &id);
             let took = started.elapsed();
             route.count(status, took);
             if took >= SLOW {
@@ -180,29 +182,40 @@ where
             } else {
                 tracing::debug!(route = route.path, %method, status = status.as_u16(), request_id = ?id, ?took, "request");
             }
+            finish(shared, response.headers_mut(), origin, id);
             Ok(response)
         })
     }
 }
 
+/// Waits for an answer, but not longer than `limit`: `None` then. Most answers are there at once and need no timer.
+async fn in_time<F: Future>(answer: F, limit: Duration) -> Option<F::Output> {
+    let mut answer = pin!(answer);
+    if let Poll::Ready(answer) = poll!(answer.as_mut()) {
+        return Some(answer);
+    }
+    tokio::time::timeout(limit, answer).await.ok()
+}
+
 /// A request that may go on.
-enum Admitted<'s> {
+enum Admitted {
     /// It was only a browser asking beforehand.
     Asked(Response),
     /// To the handler; the place is given back when dropped.
-    Through(Place<'s>),
+    Through(Place),
 }
 
 /// One of the requests in flight.
-struct Place<'s>(&'s AtomicUsize);
+struct Place(Arc<Route>);
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-fn admit<'s>(shared: &'s Shared, request: &Request<Body>) -> Result<Admitted<'s>, ApiError> {
+fn admit(route: &Arc<Route>, request: &Request<Body>) -> Result<Admitted, ApiError> {
+    let shared = &*route.shared;
     let headers = request.headers();
     if Cors::is_preflight(request.method(), headers) {
         return headers
@@ -214,7 +227,7 @@ fn admit<'s>(shared: &'s Shared, request: &Request<Body>) -> Result<Admitted<'s>
     if !shared.cors.may_change(request.method(), headers) {
         return Err(ApiError::CrossSite);
     }
-    let place = Place(&shared.in_flight);
+    let place = Place(Arc::clone(route));
     if shared.in_flight.fetch_add(1, Ordering::Relaxed) >= shared.max_in_flight {
         drop(place);
         return Err(ApiError::Busy);
@@ -264,9 +277,9 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// Headers of every answer.
-fn finish(shared: &Shared, headers: &mut HeaderMap, origin: Option<HeaderValue>, id: &HeaderValue) {
+fn finish(shared: &Shared, headers: &mut HeaderMap, origin: Option<HeaderValue>, id: HeaderValue) {
     headers.reserve(8);
-    headers.insert(REQUEST_ID, id.clone());
+    headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
@@ -274,7 +287,14 @@ fn finish(shared: &Shared, headers: &mut HeaderMap, origin: Option<HeaderValue>,
         .entry(header::CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
     // A cache on the way must not give one origin's permission to another.
-    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    match headers.get(header::VARY) {
+        None => drop(headers.insert(header::VARY, HeaderValue::from_static("origin"))),
+        // One line instead of two, because a second value under one name costs an allocation.
+        Some(vary) if vary == "accept-encoding" => {
+            headers.insert(header::VARY, HeaderValue::from_static("accept-encoding, origin"));
+        }
+        Some(_) => drop(headers.append(header::VARY, HeaderValue::from_static("origin"))),
+    }
     if shared.production {
         headers.insert(
             header::STRICT_TRANSPORT_SECURITY,
@@ -304,7 +324,15 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     }
     let process = PROCESS.get_or_init(rand::random);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    HeaderValue::try_from(format!("{process:016x}-{count:x}")).unwrap_or(HeaderValue::from_static("unknown"))
+    let mut text = [0; 33];
+    let mut rest = text.as_mut_slice();
+    // 16 digits, a dash and at most 16 digits fit.
+    let written = write!(rest, "{process:016x}-{count:x}").map(|()| rest.len());
+    let length = text.len() - written.unwrap_or(text.len());
+    text.get(..length)
+        .and_then(|id| HeaderValue::from_bytes(id).ok())
+        .filter(|id| !id.is_empty())
+        .unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 #[cfg(test)]

@@ -209,6 +209,7 @@ impl From<ShopError> for ApiError {
             ShopError::Place(error) => error.into(),
             ShopError::TopUp(error) => error.into(),
             ShopError::Refund(error) => error.into(),
+            ShopError::Cancel(error) => error.into(),
             ShopError::Adjust(error) => error.into(),
             ShopError::Busy => Self::refused(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", &error),
             ShopError::Unreadable(error) => Self::Bug(Some(Arc::new(StoreError::Schema(error.to_string())))),

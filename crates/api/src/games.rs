@@ -40,7 +40,8 @@ const MAX_SEARCH: u32 = 50;
 /// From how many games random picks are drawn, until the catalogue changes.
 const RANDOM_POOL: u32 = 150;
 
-/// One page of the catalogue.
+/// One page of the catalogue. With filters or a search a list ends after 10,000 games: a `total` below that is exact, and
+/// 10,000 means that at least so many match.
 #[utoipa::path(get, path = "/api/games", tag = "games", params(
     ("page" = Option<u32>, Query, description = "From 1 (default 1)"),
     ("pageSize" = Option<u32>, Query, description = "1–100 (default 36)"),
@@ -354,7 +355,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A cached body as an answer: nothing but a header if the caller has it already, compressed if the caller takes that.
 ///
-/// The validator is weak, because it is that of the content and the same for both encodings.
+/// The validator is that of the content and the same for both encodings.
 fn serve(entry: &Entry, ask: &Ask) -> Response {
     let unchanged = ask.if_none_match.as_ref().is_some_and(|held| has(held, &entry.etag));
     let mut response = if unchanged {
@@ -374,7 +375,7 @@ fn serve(entry: &Entry, ask: &Ask) -> Response {
         response
     };
     let headers = response.headers_mut();
-    if let Ok(etag) = HeaderValue::try_from(format!("W/{}", entry.etag)) {
+    if let Ok(etag) = HeaderValue::from_maybe_shared(entry.etag.clone()) {
         headers.insert(header::ETAG, etag);
     }
     // Anybody may keep it, but has to ask whether it is still true: prices change at any time.
@@ -386,11 +387,13 @@ fn serve(entry: &Entry, ask: &Ask) -> Response {
     response
 }
 
-/// Whether an `If-None-Match` names the validator.
-fn has(held: &HeaderValue, etag: &str) -> bool {
-    held.to_str().is_ok_and(|held| {
-        held.split(',')
-            .map(str::trim)
-            .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == etag)
-    })
+/// Whether an `If-None-Match` names the validator, marked as weak or not.
+fn has(held: &HeaderValue, etag: &[u8]) -> bool {
+    fn opaque(etag: &[u8]) -> &[u8] {
+        etag.strip_prefix(b"W/").unwrap_or(etag)
+    }
+    held.as_bytes()
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .any(|one| one == b"*" || opaque(one) == opaque(etag))
 }

@@ -14,7 +14,7 @@ use http::StatusCode;
 use http::header::{self, HeaderValue};
 use lockstep_domain::GameId;
 use lockstep_domain::catalogue::Answer;
-use lockstep_domain::ids::OrderId;
+use lockstep_domain::ids::{KeyId, OrderId};
 use lockstep_domain::purchase::OrderView;
 use lockstep_shop::{OrderWatch, Seen, Slice};
 use utoipa::{OpenApi, ToSchema};
@@ -161,7 +161,7 @@ fn events(watch: OrderWatch) -> impl Stream<Item = Result<Event, Infallible>> {
     (status = 401, description = "Not signed in"), (status = 404, description = "There is none, or it is somebody else's")))]
 pub(crate) async fn key_file(Path((order, key)): Path<(String, String)>, member: Member) -> Answered {
     let key = uuid(&key).ok_or_else(|| ApiError::invalid("keyId", "must be a UUID"))?;
-    let file = member.arrival.key_file(order_id(&order)?, key).await?;
+    let file = member.arrival.key_file(order_id(&order)?, KeyId(key)).await?;
     let mut response = Response::new(HttpBody::from(file.bytes));
     let headers = response.headers_mut();
     headers.insert(

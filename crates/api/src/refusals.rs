@@ -4,6 +4,7 @@
 use http::StatusCode;
 use lockstep_domain::checkout::CheckoutFault;
 use lockstep_shop::{TopUpError, WebhookError};
+use lockstep_store::fulfilment::NotRefundable;
 use lockstep_store::ledger::AdjustError;
 use lockstep_store::orders::{GoodwillError, PlaceError};
 use lockstep_store::top_ups::{BeginError, OutsideError};
@@ -89,6 +90,25 @@ impl From<GoodwillError> for ApiError {
             GoodwillError::NotPositive => (StatusCode::BAD_REQUEST, "amount_not_positive"),
         };
         Self::refused(status, code, &error)
+    }
+}
+
+impl From<NotRefundable> for ApiError {
+    fn from(error: NotRefundable) -> Self {
+        match error {
+            NotRefundable::Store(error) => error.into(),
+            NotRefundable::Unknown => Self::NotFound("Order"),
+            NotRefundable::Bought => Self::refused(
+                StatusCode::BAD_REQUEST,
+                "not_cancellable",
+                &"This order is delivered; refund it instead",
+            ),
+            NotRefundable::Refunded => Self::refused(
+                StatusCode::BAD_REQUEST,
+                "already_cancelled",
+                &"This order has already been cancelled",
+            ),
+        }
     }
 }
 

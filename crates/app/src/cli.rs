@@ -87,6 +87,25 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: KeysCommand,
     },
+    /// Write the private database, its secrets and unsent letters into a folder; works beside a running store
+    #[command(after_help = "Example:\n  lockstep backup /var/backups/lockstep-monday\n\n\
+                            The folder then holds the secrets that open every sealed key: keep it like a key.")]
+    Backup {
+        /// The folder to write
+        folder: PathBuf,
+        /// Replace a backup that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Bring a backup back into the data folder; the store must not be running
+    #[command(after_help = "Example:\n  lockstep restore /var/backups/lockstep-monday --data-dir ./data")]
+    Restore {
+        /// The folder that `lockstep backup` wrote
+        folder: PathBuf,
+        /// Replace the database and secrets that are there
+        #[arg(long)]
+        force: bool,
+    },
     /// Show the effective configuration, secrets masked
     #[command(after_help = "Example:\n  G2A_MARKUP_PERCENT=3 lockstep config")]
     Config,

@@ -1,6 +1,8 @@
 //! The database a command works with: the one that `DATABASE_URL` names, or the private one in the data folder.
 
-use anyhow::{Context as _, Result};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
 use lockstep_embedded::Postgres;
 use lockstep_store::{Options, Store};
 
@@ -16,11 +18,14 @@ pub(crate) enum Use {
 }
 
 /// An open database.
-#[derive(Debug)]
 pub(crate) struct Database {
     pub(crate) store: Store,
     /// In words, for people: where the data are. No password in it.
     pub(crate) place: String,
+    /// How programs of PostgreSQL connect. May hold a password.
+    pub(crate) url: String,
+    /// Where the programs of the private server are, if that is known.
+    programs: Option<PathBuf>,
     private: Option<Postgres>,
 }
 
@@ -36,18 +41,21 @@ impl Database {
             return Ok(Self {
                 store,
                 place: "DATABASE_URL".into(),
+                url: url.clone(),
+                programs: None,
                 private: None,
             });
         }
         let (data_dir, pg_bin) = (config.data_dir.clone(), config.pg_bin.clone());
         // Starting takes about a second and blocks.
-        let (private, url, place) = tokio::task::spawn_blocking(move || -> Result<_> {
+        let (private, url, programs, place) = tokio::task::spawn_blocking(move || -> Result<_> {
             if how == Use::Join
                 && let Some(running) = Postgres::attach(&data_dir)?
             {
                 return Ok((
                     None,
                     running.connection_string(),
+                    running.bin_dir().map(Path::to_path_buf),
                     format!("{} (in use by a running store)", data_dir.display()),
                 ));
             }
@@ -57,12 +65,34 @@ impl Database {
             };
             let postgres = Postgres::start(&options)?;
             let (url, place) = (postgres.connection_string(), postgres.cluster().display().to_string());
-            Ok((Some(postgres), url, place))
+            let programs = postgres.installation().bin_dir().to_path_buf();
+            Ok((Some(postgres), url, Some(programs), place))
         })
         .await
         .context("starting the private database")??;
         let store = Store::new(&url, &options)?;
-        Ok(Self { store, place, private })
+        Ok(Self {
+            store,
+            place,
+            url,
+            programs,
+            private,
+        })
+    }
+
+    /// A program that belongs to the server, found beside it.
+    pub(crate) fn program(&self, name: &str) -> Result<PathBuf> {
+        let folder = self
+            .programs
+            .as_deref()
+            .context("it is not known where the server's programs are")?;
+        let program = folder.join(name);
+        ensure!(
+            program.is_file(),
+            "{name} is not in {}, where the server's programs are; name a whole PostgreSQL with --pg-bin",
+            folder.display()
+        );
+        Ok(program)
     }
 
     /// Whether the database is Lockstep's own.

@@ -86,6 +86,8 @@ async fn run(command: Command, config: Config, output: Output) -> anyhow::Result
         Command::Keys {
             what: cli::KeysCommand::Rotate,
         } => commands::keys::rotate(&config, output).await?,
+        Command::Backup { folder, force } => commands::backup::backup(&config, &folder, force, output).await?,
+        Command::Restore { folder, force } => commands::backup::restore(&config, &folder, force, output).await?,
         Command::Config => commands::show_config(&config, output)?,
         Command::Openapi => Output::line(&lockstep_api::openapi().to_pretty_json()?)?,
         Command::G2aSandbox {

@@ -169,12 +169,12 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
                 shop_name: config.shop_name.clone(),
                 public_url: config.public_url.clone(),
                 sandbox: is_sandbox,
-                trusted_proxies: config.trusted_proxies,
                 pictures: lockstep_web::PictureSettings {
                     folder: config.data_dir.join("pictures"),
                     most_bytes: PICTURE_BYTES,
                     trusts_private_addresses: false,
                 },
+                trusted_proxies: config.trusted_proxies,
             },
         });
         tracing::info!(

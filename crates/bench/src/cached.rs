@@ -18,8 +18,10 @@ use crate::figures::{Aim, Figure, Section, number};
 use crate::servers::{Role, Server};
 
 const CONNECTIONS: usize = 64;
-/// The product should reach at least so much of the reference's rate.
+/// The API should reach at least so much of the reference's rate.
 const AIM: f64 = 0.7;
+/// And pages, which carry more headers and are proven by more than one answer.
+const PAGE_AIM: f64 = 0.5;
 
 /// What one turn of one server came to.
 pub(crate) struct Turn {
@@ -34,12 +36,19 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
     let id: uuid::Uuid = sqlx::query_scalar("select id from games where in_stock order by popularity desc, id limit 1")
         .fetch_one(&database.sql)
         .await?;
+    let slug: String = sqlx::query_scalar("select slug from games where id = $1")
+        .bind(id)
+        .fetch_one(&database.sql)
+        .await?;
     let paths = [
-        ("one game", format!("/api/games/{id}")),
+        ("one game", format!("/api/games/{id}"), AIM),
         (
             "first page",
             "/api/games?page=1&pageSize=36&inStockOnly=true".to_owned(),
+            AIM,
         ),
+        ("home page", "/".to_owned(), PAGE_AIM),
+        ("game page", format!("/game/{slug}"), PAGE_AIM),
     ];
     let product = Server::start(&Role::Api {
         database: database.url.clone(),
@@ -49,7 +58,7 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
 
     let mut routes = Vec::new();
     let mut sizes = Vec::new();
-    for (index, (_, path)) in paths.iter().enumerate() {
+    for (index, (_, path, _)) in paths.iter().enumerate() {
         let mut connection = Connection::open(product.address).await?;
         let body = connection.ask(&client::get(path)).await?.to_vec();
         ensure!(!body.is_empty(), "{path} is empty");
@@ -67,7 +76,7 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
 
     let time = Duration::from_millis(if run.quick { 1_000 } else { 2_500 });
     let mut figures = Vec::new();
-    for ((what, path), size) in paths.iter().zip(sizes) {
+    for ((what, path, aim), size) in paths.iter().zip(sizes) {
         let request = client::get(path);
         for server in [&bare, &product] {
             client::load(server.address, &request, CONNECTIONS, Duration::from_millis(500)).await?;
@@ -86,7 +95,7 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
                 &column(of, &bares),
             )
         };
-        figures.push(pair(&format!("answers of {size} bytes"), "1/s", |turn| turn.per_second).aim(Aim::AtLeast(AIM)));
+        figures.push(pair(&format!("answers of {size} bytes"), "1/s", |turn| turn.per_second).aim(Aim::AtLeast(*aim)));
         figures.push(pair("processor time an answer", "us", |turn| turn.processor_us));
         figures.push(pair("p50", "ms", |turn| turn.p50));
         figures.push(pair("p99", "ms", |turn| turn.p99));

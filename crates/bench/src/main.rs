@@ -14,6 +14,7 @@ mod figures;
 mod freshness;
 mod lists;
 mod machine;
+mod orders;
 mod servers;
 mod shoppers;
 mod sync;
@@ -64,6 +65,8 @@ enum Name {
     Sync,
     /// Writing products against plain SQL
     Upsert,
+    /// Placing orders over HTTP against plain SQL
+    Orders,
     /// From a commit to the first reader who sees it
     Freshness,
     /// Carts and profiles of members, and others who log in meanwhile
@@ -175,6 +178,7 @@ async fn measure(cli: &Cli) -> Result<()> {
             Name::Lists => lists::measure(&run).await,
             Name::Sync => sync::measure(&run).await,
             Name::Upsert => upsert::measure(&run).await,
+            Name::Orders => orders::measure(&run).await,
             Name::Freshness => freshness::measure(&run).await,
             Name::Shoppers => shoppers::measure(&run).await,
         };

@@ -230,7 +230,7 @@ pub(crate) async fn play(role: Role) -> Result<()> {
     Ok(())
 }
 
-/// The product's API as `lockstep serve` puts it together.
+/// The product's API and pages as `lockstep serve` puts them together.
 pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + Send + Sync>) -> Result<Router> {
     let secrets = TokenSecrets::new(&"a".repeat(32), &"b".repeat(32))?;
     let keys = Keys::parse(&"11".repeat(32))?;
@@ -246,12 +246,34 @@ pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + 
         state: SupplierState::Sandbox,
         since: chrono::Utc::now(),
     });
-    Ok(lockstep_api::router(ApiState {
+    let (_, supply) = watch::channel(lockstep_web::Supply {
+        checked_at: Some(chrono::Utc::now()),
+        progress: None,
+    });
+    let pages = lockstep_web::router(lockstep_web::Parts {
+        cache: cache.clone(),
+        shop: shop.clone(),
+        supply,
+        settings: lockstep_web::Settings {
+            production: true,
+            shop_name: "Lockstep".to_owned(),
+            public_url: "https://shop.example".to_owned(),
+            sandbox: false,
+            trusted_proxies: 0,
+            pictures: lockstep_web::PictureSettings {
+                folder: std::env::temp_dir().join("lockstep-bench-pictures"),
+                most_bytes: 0,
+                trusts_private_addresses: false,
+            },
+        },
+    });
+    let api = lockstep_api::router(ApiState {
         cache,
         shop,
         store,
         settings: Arc::new(lockstep_api::Settings::default()),
         metrics,
         supplier,
-    }))
+    });
+    Ok(api.merge(pages))
 }

@@ -104,7 +104,10 @@ impl fmt::Debug for Config {
 pub enum ConfigError {
     /// The text of `redis_url` is not the address of a Redis server. The address itself is not repeated: it may hold a
     /// password.
-    #[error("the address of Redis cannot be read; it looks like redis://host:6379/0")]
+    #[error(
+        "the address of Redis cannot be read; it looks like redis://host:6379/0 and names one server: lists of addresses, \
+         Sentinel and Cluster are not supported"
+    )]
     RedisUrl,
     /// One missed look would end the lease.
     #[error("cache.lease ({lease:?}) has to be at least twice cache.poll ({poll:?})")]

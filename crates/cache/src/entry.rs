@@ -75,8 +75,8 @@ impl Payload {
 pub struct Entry {
     /// The HTTP body; empty when nothing was found.
     pub body: Bytes,
-    /// A strong validator of `body`, quoted.
-    pub etag: String,
+    /// A validator of the content, in the form of a header: weak, because it is the same for every encoding of it.
+    pub etag: Bytes,
     /// `false`: there is no such thing (404).
     pub found: bool,
     pub(crate) proof: Proof,
@@ -107,7 +107,7 @@ impl Entry {
         let found = body.is_some();
         let body = body.unwrap_or_default();
         Self {
-            etag: format!("\"{:032x}\"", xxh3_128(&body)),
+            etag: format!("W/\"{:032x}\"", xxh3_128(&body)).into(),
             body,
             found,
             proof,

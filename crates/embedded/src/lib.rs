@@ -249,6 +249,7 @@ impl Postgres {
                     owner_pid,
                     major,
                     connection: Connection::new(file.socket_dir),
+                    bin_dir: server::programs_of(file.pid),
                 }));
             }
             if started.elapsed() > ATTACH_LIMIT {
@@ -335,12 +336,18 @@ pub struct Attached {
     /// Major version of PostgreSQL.
     pub major: u32,
     connection: Connection,
+    bin_dir: Option<PathBuf>,
 }
 
 impl Attached {
     /// How to connect as the owner of the database. Works for as long as the owner lives.
     pub fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// The folder of the running server's programs, as far as this machine tells.
+    pub fn bin_dir(&self) -> Option<&Path> {
+        self.bin_dir.as_deref()
     }
 
     /// [`Connection::url`] of [`Attached::connection`].

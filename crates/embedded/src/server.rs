@@ -266,6 +266,12 @@ pub(crate) fn runs_in(pid: Pid, cluster: &Path) -> bool {
     working.is_some() && working == place(cluster)
 }
 
+/// The folder of a running server's program, as far as this machine tells.
+pub(crate) fn programs_of(pid: Pid) -> Option<PathBuf> {
+    let program = fs::read_link(format!("/proc/{}/exe", pid.as_raw_nonzero())).ok()?;
+    program.parent().map(Path::to_path_buf)
+}
+
 /// What a server writes about itself into its cluster.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PidFile {

@@ -9,7 +9,7 @@ use lockstep_g2a::{Error, parse_key};
 use lockstep_store::fulfilment::incidents::{self, Incident};
 use lockstep_store::fulfilment::keys::{self, Arrived, Recorded};
 use lockstep_store::fulfilment::{self as records, Unit};
-use lockstep_store::{StoreError, Tx, failpoint};
+use lockstep_store::{StoreError, Tx, failpoint, mutants};
 use uuid::Uuid;
 
 use crate::Fulfilment;
@@ -56,7 +56,10 @@ impl Fulfilment {
     async fn read_key(&self, unit: &Unit, id: &str) -> Result<Flow, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
         failpoint!("fetching.call.before");
-        let answer = inner.client.key_bytes(id).await;
+        let mut answer = inner.client.key_bytes(id).await;
+        if mutants::make("read-key-again") {
+            answer = inner.client.key_bytes(id).await;
+        }
         failpoint!("fetching.call.after");
         let (seen, why) = match answer {
             Ok(answer) => {

@@ -212,13 +212,19 @@ pub(crate) fn read_event(provider: &'static str, body: &[u8]) -> Result<Delivere
         "checkout.session.expired" => Word::Lapsed,
         _ => return Ok(Delivered::Else),
     };
-    // Our own name for it comes back with it; a session of somebody else at the same account has none, and is looked for
-    // by Stripe's name in vain.
-    let which = session
-        .client_reference_id
-        .as_deref()
-        .and_then(|id| id.parse().ok())
-        .map_or(Which::Reference(session.id), |id: TopUpId| Which::Id(id));
+    // Our own name for it comes back in the metadata, which only the shop can set. (A shopper can put whatever they like
+    // into the `client_reference_id` of a payment link at the same account.) Somebody else's session has none, and is
+    // looked for by Stripe's name in vain.
+    let id = session
+        .metadata
+        .and_then(|metadata| metadata.top_up?.parse::<TopUpId>().ok());
+    let which = match id {
+        Some(id) => Which::Named {
+            id,
+            reference: session.id,
+        },
+        None => Which::Reference(session.id),
+    };
     Ok(Delivered::Said(Said {
         provider,
         event: Some(event.id),
@@ -248,7 +254,7 @@ struct Session {
     #[serde(default)]
     url: Option<String>,
     #[serde(default)]
-    client_reference_id: Option<String>,
+    metadata: Option<Metadata>,
     /// `open`, `complete`, `expired`.
     #[serde(default)]
     status: Option<String>,
@@ -260,6 +266,12 @@ struct Session {
     amount_total: Option<i64>,
     #[serde(default)]
     currency: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    top_up: Option<String>,
 }
 
 impl Session {
@@ -297,12 +309,7 @@ impl FailureBody {
         [self.kind.as_deref(), self.code.as_deref()]
             .into_iter()
             .flatten()
-            .map(|word| {
-                word.chars()
-                    .filter(|c| c.is_ascii_graphic())
-                    .take(60)
-                    .collect::<String>()
-            })
+            .map(|word| word.chars().filter(char::is_ascii_graphic).take(60).collect::<String>())
             .collect::<Vec<_>>()
             .join(" ")
     }

@@ -81,7 +81,7 @@ impl TestProvider {
             "type": kind,
             "data": {"object": {
                 "id": top_up.reference,
-                "client_reference_id": top_up.id,
+                "metadata": {"top_up": top_up.id},
                 "status": status,
                 "payment_status": payment,
                 "amount_total": top_up.amount.cents(),

@@ -6,6 +6,7 @@ use lockstep_domain::checkout::CheckoutFault;
 use lockstep_payments::TopUpError;
 use lockstep_store::StoreError;
 use lockstep_store::accounts::AccountError;
+use lockstep_store::fulfilment::NotRefundable;
 use lockstep_store::guests::ShopperError;
 use lockstep_store::ledger::AdjustError;
 use lockstep_store::orders::{GoodwillError, PlaceError};
@@ -34,6 +35,9 @@ pub enum ShopError {
     /// Nothing was refunded.
     #[error(transparent)]
     Refund(#[from] GoodwillError),
+    /// The order was not taken back.
+    #[error(transparent)]
+    Cancel(#[from] NotRefundable),
     /// The balance was not changed.
     #[error(transparent)]
     Adjust(#[from] AdjustError),

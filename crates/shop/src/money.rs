@@ -6,10 +6,11 @@ use lockstep_auth::{Admin, AuthError, Caller};
 use lockstep_cache::Entry;
 use lockstep_domain::Money;
 use lockstep_domain::cache_key::CacheKey;
-use lockstep_domain::ids::{TopUpId, UserId};
+use lockstep_domain::ids::{OrderId, TopUpId, UserId};
 use lockstep_domain::purchase::{Balance, TopUpView, TransactionView};
 use lockstep_payments::Payments;
 use lockstep_store::accounts::AccountError;
+use lockstep_store::fulfilment::{Cancelled, Letters};
 use lockstep_store::ledger::{self, Adjusted, MAX_LISTED};
 use lockstep_store::orders::{self, Idempotency, Refunded};
 use uuid::Uuid;
@@ -66,6 +67,21 @@ impl Shop {
         reason: Option<&str>,
     ) -> Result<Refunded, ShopError> {
         Ok(orders::refund(self.store(), admin.caller().user(), purchase, amount, reason).await?)
+    }
+
+    /// Takes an order back, on record: what is not paid for at G2A goes back to the balance at once, the rest goes its
+    /// way. Letters about it carry a link, never a key.
+    ///
+    /// # Errors
+    /// [`ShopError::Cancel`]; nothing has changed then.
+    pub async fn cancel_order(
+        &self,
+        admin: &Admin,
+        order: OrderId,
+        reason: Option<&str>,
+    ) -> Result<Cancelled, ShopError> {
+        let letters = Letters::default();
+        Ok(orders::cancel(self.store(), admin.caller().user(), order, reason, &letters).await?)
     }
 
     async fn transactions_of(&self, user: UserId, slice: Slice) -> Result<Vec<TransactionView>, ShopError> {

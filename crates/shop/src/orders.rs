@@ -5,15 +5,18 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use lockstep_auth::Caller;
 use lockstep_cache::{Entry, Payload};
 use lockstep_domain::cache_key::CacheKey;
 use lockstep_domain::checkout::{Bill, Checkout, CheckoutFault, OrderLimits};
-use lockstep_domain::ids::{GameId, OrderId, UserId};
+use lockstep_domain::ids::{GameId, KeyId, OrderId, UserId};
 use lockstep_domain::purchase::OrderView;
 use lockstep_domain::{Money, Secret};
-use lockstep_store::orders::{self, Idempotency, MAX_LISTED, Placed, Seen};
-use uuid::Uuid;
+use lockstep_store::failpoint;
+use lockstep_store::fulfilment::keys::{How as Seen, place};
+use lockstep_store::orders::{self, Idempotency, MAX_LISTED, Placed};
 
 use crate::own::{data, payload};
 use crate::{Arrival, Shop, ShopError};
@@ -108,8 +111,11 @@ impl Shop {
         checkout: &Checkout,
         key: Option<&Idempotency>,
     ) -> Result<OrderView, ShopError> {
-        match orders::place(self.store(), caller.user(), checkout, key).await? {
-            Placed::Now(order) => Ok(order),
+        failpoint!("checkout.before");
+        let placed = orders::place(self.store(), caller.user(), checkout, key).await?;
+        failpoint!("checkout.after");
+        match placed {
+            Placed::Now(order) => Ok(*order),
             Placed::Before(id) => {
                 self.cache().catch_up().await?;
                 self.order_of(caller.user(), id)
@@ -164,7 +170,7 @@ impl Shop {
             return Ok(());
         }
         for sealed in orders::reveal(self.store(), order.user_id, order.id, None, seen).await? {
-            let Some(key) = order.keys.iter_mut().find(|key| key.id == sealed.id) else {
+            let Some(key) = order.keys.iter_mut().find(|key| key.id == sealed.id.0) else {
                 continue; // it arrived after the order was read; the next look shows it
             };
             match self.open_key(sealed.id, &sealed.sealed) {
@@ -176,9 +182,9 @@ impl Shop {
         Ok(())
     }
 
-    fn open_key(&self, id: Uuid, sealed: &[u8]) -> Option<Vec<u8>> {
+    fn open_key(&self, id: KeyId, sealed: &[u8]) -> Option<Vec<u8>> {
         self.keys()
-            .open(&format!("game_keys.key_ciphertext/{id}"), sealed)
+            .open(&place(id), sealed)
             .inspect_err(|error| tracing::error!(key = %id, %error, "a sold key cannot be opened"))
             .ok()
     }
@@ -219,7 +225,7 @@ impl Arrival {
     ///
     /// # Errors
     /// [`ShopError::NotFound`] when there is none or it is somebody else's, or it cannot be opened.
-    pub async fn key_file(&self, order: OrderId, key: Uuid) -> Result<KeyFile, ShopError> {
+    pub async fn key_file(&self, order: OrderId, key: KeyId) -> Result<KeyFile, ShopError> {
         let user = self.signed_in()?.user();
         let shop = self.shop();
         let sealed = orders::reveal(shop.store(), user, order, Some(key), Seen::File)
@@ -229,6 +235,11 @@ impl Arrival {
         let bytes = shop
             .open_key(sealed.id, &sealed.sealed)
             .ok_or(ShopError::NotFound("Key"))?;
+        // A file comes in base64; what is not is handed out as it came.
+        let bytes = match sealed.is_file.then(|| BASE64.decode(&bytes)) {
+            Some(Ok(file)) => file,
+            _ => bytes,
+        };
         let is_text = std::str::from_utf8(&bytes).is_ok();
         let ending = if is_text { "txt" } else { "bin" };
         Ok(KeyFile {

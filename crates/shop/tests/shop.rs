@@ -1,10 +1,6 @@
 //! The use cases, without HTTP, in two processes on one database: a cache each, and nothing in common but PostgreSQL.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking, its helpers too"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,6 +12,7 @@ use lockstep_domain::account::{Credentials, ProfileChange, Registration};
 use lockstep_domain::cart::{CartLimits, Moved, Visitor};
 use lockstep_domain::ids::GameId;
 use lockstep_mail::{Delivery, Letterhead, Postman};
+use lockstep_payments::Payments;
 use lockstep_shop::{Parts, Shop, ShopError};
 use lockstep_store::{Options, Store};
 use lockstep_testkit::{TestDb, TestRedis};
@@ -45,6 +42,7 @@ async fn process_at(url: &str, config: Config) -> Shop {
         ..lockstep_auth::Settings::new(secrets, keys.clone())
     };
     Shop::new(Parts {
+        payments: Payments::new(store.clone(), None, None, lockstep_payments::Limits::default()),
         store: store.clone(),
         cache,
         auth: Auth::start(store, settings).unwrap(),

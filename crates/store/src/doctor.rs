@@ -38,6 +38,22 @@ const INVARIANTS: &[(&str, &str)] = &[
             and exists (select 1 from order_units u where u.order_id = o.id and u.state not in ('DONE', 'REFUNDED'))",
     ),
     (
+        "a copy is delivered if and only if it has its key",
+        "select count(*) from order_units u
+          where (u.state = 'DONE') <> exists (select 1 from game_keys k where k.order_unit_id = u.id)",
+    ),
+    (
+        "what was refunded of an order is the price of its refunded copies, and goodwill",
+        "select count(*) from orders o where coalesce(
+            (select sum(amount) from transactions t where t.order_id = o.id and t.type = 'REFUND' and t.status = 'COMPLETED'), 0)
+            <> coalesce((select sum(case u.state when 'REFUNDED' then u.price_paid else u.goodwill end) from order_units u where u.order_id = o.id), 0)",
+    ),
+    (
+        "every order at G2A that a copy names is on record",
+        "select count(*) from order_units u
+          where u.g2a_order_id is not null and not exists (select 1 from g2a_orders g where g.g2a_order_id = u.g2a_order_id)",
+    ),
+    (
         "stock is G2A's stock",
         "select count(*) from games where g2a_product_id is not null and in_stock <> g2a_stock",
     ),

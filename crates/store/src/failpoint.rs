@@ -2,7 +2,8 @@
 //!
 //! `failpoint!("paying.recorded")` stands before and after everything that waits: a commit, a call, a file. In a release
 //! build it is nothing. In a debug build the environment decides: with `LOCKSTEP_CRASH_AT=7` the seventh place that is
-//! reached aborts the process, without unwinding and without a word to anybody, as a power cut would; with
+//! reached, and with `LOCKSTEP_CRASH_AT=webhook.after` the place of that name, aborts the process, without unwinding and
+//! without a word to anybody, as a power cut would; with
 //! `LOCKSTEP_CRASH_LOG=FILE` each place that is reached is a line of that file, so that the test knows when no new one
 //! is left.
 
@@ -22,7 +23,7 @@ mod armed {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     struct Plan {
-        at: Option<u64>,
+        at: Option<String>,
         log: Option<std::fs::File>,
     }
 
@@ -31,9 +32,7 @@ mod armed {
     fn plan() -> &'static Plan {
         static PLAN: OnceLock<Plan> = OnceLock::new();
         PLAN.get_or_init(|| Plan {
-            at: std::env::var("LOCKSTEP_CRASH_AT")
-                .ok()
-                .and_then(|number| number.parse().ok()),
+            at: std::env::var("LOCKSTEP_CRASH_AT").ok(),
             log: std::env::var_os("LOCKSTEP_CRASH_LOG")
                 .and_then(|file| std::fs::OpenOptions::new().create(true).append(true).open(file).ok()),
         })
@@ -49,7 +48,11 @@ mod armed {
         if let Some(mut log) = plan.log.as_ref() {
             drop(writeln!(log, "{name}"));
         }
-        if plan.at == Some(number) {
+        if plan
+            .at
+            .as_ref()
+            .is_some_and(|at| at == name || *at == number.to_string())
+        {
             std::process::abort();
         }
     }

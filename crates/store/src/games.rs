@@ -24,7 +24,7 @@ use crate::{Result, StoreError, Tx};
 pub use counts::facet_counts;
 pub use facets::{collections, filter_options, genres, last_synced, platforms};
 pub use home::{best_sellers, by_genre, new_in_catalog, new_releases, preorders, random_pool};
-pub use list::page;
+pub use list::{MAX_LISTED, page};
 pub use search::{MAX_HITS, search, suggest};
 pub use similar::similar;
 pub use sitemap::{Address, addresses, listed};

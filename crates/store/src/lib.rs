@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod limits;
 pub mod mail;
 pub mod migrations;
+pub mod mutants;
 pub mod orders;
 mod row;
 pub mod sessions;

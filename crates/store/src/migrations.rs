@@ -17,6 +17,19 @@ pub struct Status {
 }
 
 impl Store {
+    /// Whether the database holds no table of anybody's: nothing would be lost by a restore.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+    pub async fn has_no_schema(&self) -> Result<bool> {
+        Ok(sqlx::query_scalar(
+            "-- store.has_no_schema
+            select not exists (select from pg_class where relkind in ('r', 'p') and relnamespace = 'public'::regnamespace)",
+        )
+        .fetch_one(self.pool())
+        .await?)
+    }
+
     /// Brings the schema up to date; what was brought is returned. Concurrent calls wait for each other.
     ///
     /// # Errors

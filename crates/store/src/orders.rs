@@ -3,12 +3,14 @@
 //! What happens between the placing and the key (buying at G2A, delivery, refund of what cannot be had) is not here but
 //! in `crates/fulfil`.
 
+mod cancel;
 mod goodwill;
 mod keys;
 mod place;
 mod read;
 
+pub use cancel::cancel;
 pub use goodwill::{GoodwillError, Refunded, refund};
-pub use keys::{SealedKey, Seen, reveal};
+pub use keys::reveal;
 pub use place::{Idempotency, PlaceError, Placed, PromoFault, place, quote};
 pub use read::{MAX_LISTED, by_id, list};

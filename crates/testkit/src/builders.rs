@@ -102,32 +102,6 @@ impl TestDb {
         .await;
     }
 
-    /// Fails unless the books balance: every invariant that `lockstep doctor` knows, and of each paid order
-    /// paid = delivered + refunded + in flight. The last line of a test that touched orders or money.
-    pub async fn books_balance(&self) {
-        let broken = lockstep_store::doctor::broken_invariants(&self.store)
-            .await
-            .expect("the books can be read");
-        assert!(broken.is_empty(), "the books do not balance: {broken:?}");
-        let crooked: i64 = sqlx::query_scalar(
-            "select count(*) from orders o join transactions t on t.order_id = o.id and t.type = 'PURCHASE' and t.status = 'COMPLETED'
-              where -t.amount <> (select coalesce(sum(price_paid), 0) from order_units u where u.order_id = o.id)
-                 or (select coalesce(sum(amount), 0) from transactions r where r.order_id = o.id and r.type = 'REFUND' and r.status = 'COMPLETED')
-                    <> (select coalesce(sum(price_paid), 0) from order_units u where u.order_id = o.id and u.state = 'REFUNDED')",
-        )
-        .fetch_one(&self.sql)
-        .await
-        .expect("a count");
-        assert_eq!(crooked, 0, "paid = delivered + refunded + in flight");
-        let ownerless: i64 = sqlx::query_scalar(
-            "select count(*) from order_units u where (u.state = 'DONE') <> exists (select 1 from game_keys k where k.order_unit_id = u.id)",
-        )
-        .fetch_one(&self.sql)
-        .await
-        .expect("a count");
-        assert_eq!(ownerless, 0, "a copy is DONE if and only if it has its key");
-    }
-
     /// A key of our own stock for `game`, not sold yet.
     pub async fn key(&self, game: Uuid) -> Uuid {
         let key = Uuid::new_v4();

@@ -13,6 +13,7 @@ use std::fmt::Write as _;
 use axum::extract::Path;
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
+use tokio::sync::Semaphore;
 
 use crate::error::PageError;
 use crate::pages::game::is_slug;
@@ -75,6 +76,7 @@ pub(crate) async fn cover(Path(file): Path<String>) -> Result<Response, PageErro
         .ok_or(PageError::NotFound)?;
     if kind == ".png" {
         let slug = slug.to_owned();
+        let _turn = PREVIEWS.acquire().await.map_err(|_| PageError::Internal)?;
         let png = tokio::task::spawn_blocking(move || preview::draw(&slug)).await;
         let png = png.ok().flatten().ok_or(PageError::Internal)?;
         let headers = [
@@ -85,6 +87,9 @@ pub(crate) async fn cover(Path(file): Path<String>) -> Result<Response, PageErro
     }
     Ok(served(draw(slug, kind == ".wide.svg"), KEEP))
 }
+
+/// So many previews are drawn at a time: each takes a processor for some tens of milliseconds.
+static PREVIEWS: Semaphore = Semaphore::const_new(2);
 
 /// A week.
 const KEEP: HeaderValue = HeaderValue::from_static("public, max-age=604800");

@@ -49,12 +49,17 @@ const STAY_SECURE: HeaderValue = HeaderValue::from_static("max-age=31536000");
 /// The middleware around all pages.
 pub(crate) async fn edge(State(state): State<Arc<WebState>>, request: Request, next: Next) -> Response {
     let visit = Visit::of(request.uri(), request.headers());
-    let run = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let mut response = match tokio::time::timeout(PATIENCE, run).await {
-        Ok(Ok(response)) => response,
-        // The panic itself has been logged by its hook.
-        Ok(Err(_panic)) => PageError::Internal.into_response(),
-        Err(_late) => PageError::Offline.into_response(),
+    // A flood waits outside and not in our memory. The place is held until the answer begins.
+    let mut response = if let Ok(_place) = state.places.try_acquire() {
+        let run = AssertUnwindSafe(next.run(request)).catch_unwind();
+        match tokio::time::timeout(PATIENCE, run).await {
+            Ok(Ok(response)) => response,
+            // The panic itself has been logged by its hook.
+            Ok(Err(_panic)) => PageError::Internal.into_response(),
+            Err(_late) => PageError::Offline.into_response(),
+        }
+    } else {
+        PageError::Offline.into_response()
     };
     if let Some(reason) = response.extensions_mut().remove::<PageError>() {
         response = error::tell(&state, &visit, &reason);

@@ -12,7 +12,7 @@ use crate::pages::me::Me;
 use crate::visit::{Theme, Visit};
 use crate::{Progress, Settings, WebState, assets, format};
 
-/// A page's frame. `frame.t("key")` in a template is a text in the reader's language.
+/// A page's frame. Templates ask it for texts in the reader's language with `t`, `t1` and `n`.
 pub(crate) struct Frame {
     pub(crate) words: Language,
     pub(crate) theme: Theme,
@@ -89,8 +89,13 @@ impl Frame {
         self
     }
 
-    /// The same with the path and query that search engines should list.
+    /// The same with the path and query that search engines should list, and that links to other languages lead to. A
+    /// page that is kept for others has to say so: nothing of one reader's address may stand in it.
     pub(crate) fn canonical(mut self, canonical: String) -> Self {
+        let separator = if canonical.contains('?') { '&' } else { '?' };
+        for (code, _, address) in &mut self.languages {
+            *address = format!("{canonical}{separator}lang={code}");
+        }
         self.canonical = canonical;
         self
     }

@@ -34,7 +34,7 @@ use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 use lockstep_cache::Cache;
 use lockstep_shop::Shop;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tower_http::compression::CompressionLayer;
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 
@@ -42,6 +42,9 @@ use error::PageError;
 use page::Shelf;
 pub use pictures::PictureSettings;
 use pictures::Proxy;
+
+/// So many pages are made at once; who comes then is told to come again.
+const MAX_IN_FLIGHT: usize = 1024;
 
 /// What the shop knows of its supplier, for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,10 +77,10 @@ pub struct Settings {
     pub public_url: String,
     /// Goods come from the built-in sandbox; every page says so.
     pub sandbox: bool,
-    /// How many of our own proxies stand in front; so many entries of `X-Forwarded-For` are believed.
-    pub trusted_proxies: usize,
     /// Where pictures are kept.
     pub pictures: PictureSettings,
+    /// How many of our own proxies stand in front; so many entries of `X-Forwarded-For` are believed.
+    pub trusted_proxies: usize,
 }
 
 /// What pages are made from.
@@ -100,7 +103,9 @@ pub(crate) struct WebState {
     pub(crate) supply: watch::Receiver<Supply>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) shelf: Shelf,
-    pub(crate) pictures: Proxy,
+    pub(crate) pictures: Arc<Proxy>,
+    /// One for each page that may be made at a time.
+    pub(crate) places: Semaphore,
 }
 
 /// The pages.
@@ -110,12 +115,13 @@ pub fn router(parts: Parts) -> Router {
         .public_url
         .truncate(settings.public_url.trim_end_matches('/').len());
     let state = Arc::new(WebState {
-        pictures: Proxy::new(&settings.pictures),
+        pictures: Arc::new(Proxy::new(&settings.pictures)),
         cache: parts.cache,
         shop: parts.shop,
         supply: parts.supply,
         settings: Arc::new(settings),
         shelf: Shelf::default(),
+        places: Semaphore::new(MAX_IN_FLIGHT),
     });
     let own = pages::own_routes().layer(middleware::from_fn_with_state(Arc::clone(&state), session::arrive));
     Router::new()

@@ -262,12 +262,12 @@ mod tests {
             shop_name: "Shop".into(),
             public_url: String::new(),
             sandbox: false,
-            trusted_proxies: 1,
             pictures: crate::PictureSettings {
-                folder: std::path::PathBuf::new(),
+                folder: "pictures".into(),
                 most_bytes: 0,
                 trusts_private_addresses: false,
             },
+            trusted_proxies: 1,
         }
     }
 

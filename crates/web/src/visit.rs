@@ -85,7 +85,9 @@ impl Visit {
 
     /// The address of this page in another language.
     pub(crate) fn in_language(&self, language: Language) -> String {
-        let mut address = form_urlencoded::Serializer::new(format!("{}?", self.uri.path()));
+        let path = format!("{}?", self.uri.path());
+        let start = path.len();
+        let mut address = form_urlencoded::Serializer::for_suffix(path, start);
         for (name, value) in self.pairs() {
             address.append_pair(&name, &value);
         }

@@ -10,6 +10,7 @@ mod accounts;
 mod bad_bodies;
 mod bad_input;
 mod client;
+mod description;
 mod edge;
 mod filters;
 mod guests;

@@ -331,13 +331,42 @@ async fn an_admin_adjusts_and_refunds_on_record_and_nobody_else_does() {
         (&seen["refunded"], &seen["copies"][0]["state"]),
         (&json!(10.0), &json!("DELIVERED"))
     );
+    let other = ada
+        .post("/api/orders", json!({"items": [{"gameId": game.id, "quantity": 1}]}))
+        .await
+        .json()["data"]["id"]
+        .take();
+    let cancel = |id: &Value| format!("/api/admin/orders/{}/cancel", id.as_str().unwrap());
+    assert_eq!(
+        ada.post(&cancel(&other), json!({})).await.failure(),
+        (403, "forbidden".into())
+    );
+    assert_eq!(
+        root.send("POST", &cancel(&other), "").await.data(),
+        json!({"refunded": 10.0, "kept": 0})
+    );
+    assert_eq!(
+        root.post(&cancel(&other), json!({"reason": "again"})).await.failure(),
+        (400, "already_cancelled".into())
+    );
+    assert_eq!(
+        root.post(&cancel(&json!(Uuid::new_v4())), json!({})).await.failure().0,
+        404
+    );
+    assert_eq!(balance(&ada).await, json!(10.0));
     let deeds: Vec<String> = sqlx::query_scalar("select action from audit_log order by at")
         .fetch_all(&shop.db.sql)
         .await
         .unwrap();
     assert_eq!(
         deeds,
-        ["balance.adjust", "balance.adjust", "order.refund", "order.refund"]
+        [
+            "balance.adjust",
+            "balance.adjust",
+            "order.refund",
+            "order.refund",
+            "order.cancel"
+        ]
     );
     shop.db.assert_books_balance().await;
 }

@@ -299,15 +299,8 @@ async fn one_key_is_one_order_for_twenty_at_once_and_after_a_restart() {
     assert_eq!(answer.failure().0, 400);
 
     let token = ada.token();
-    let Shop { db, .. } = shop;
-    let store = lockstep_store::Store::new(db.url(), &lockstep_store::Options::default()).unwrap();
-    let again = Shop::open_on(
-        db,
-        store,
-        lockstep_api::Settings::default(),
-        lockstep_cache::Config::default(),
-    )
-    .await;
+    let again = shop.another_process().await;
+    drop(shop);
     let ada = Client::new(&again);
     ada.set_token(token.as_deref());
     let answer = ada.send_with("POST", "/api/orders", one(game).to_string(), &key).await;

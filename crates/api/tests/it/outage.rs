@@ -12,6 +12,9 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 
+use serde_json::json;
+
+use crate::client::{Client, PASSWORD};
 use crate::shop::{NewGame, Shop};
 
 /// A way to the database that can be closed: connections are cut, and new ones are cut as soon as they are made.
@@ -118,6 +121,64 @@ async fn without_its_database_the_store_says_try_again_and_recovers_by_itself() 
     gate.set(true);
     wait_for(&shop, "/api/games/slug/portal", 200).await;
     assert_eq!(shop.get("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn without_its_database_the_store_does_not_guess_what_is_somebodys_own() {
+    let db = TestDb::new().await;
+    let gate = Gate::before(&db).await;
+    let options = Options {
+        acquire_timeout: Duration::from_millis(300),
+        ..Options::default()
+    };
+    let store = Store::new(&gate.url, &options).unwrap();
+    let shop = Shop::open_on(db, store, Settings::default(), Config::default()).await;
+    let game = NewGame::titled("Portal");
+    shop.put(std::slice::from_ref(&game)).await;
+    let (ada, guest) = (Client::new(&shop), Client::new(&shop));
+    ada.register("ada@example.com").await;
+    for client in [&ada, &guest] {
+        let line = json!({"gameId": game.id});
+        assert_eq!(client.post("/api/cart", line).await.status, 201);
+        // Copies lie ready in the process; without a look at the log they prove nothing.
+        assert_eq!(client.cart().await.len(), 1);
+    }
+
+    gate.set(false);
+    for client in [&ada, &guest] {
+        for (method, path) in [
+            ("GET", "/api/cart"),
+            ("GET", "/api/wishlist"),
+            ("POST", "/api/cart"),
+            ("DELETE", "/api/cart"),
+        ] {
+            let body = json!({"gameId": game.id}).to_string();
+            let answer = client.send(method, path, body).await;
+            assert_eq!(answer.failure(), (503, "try_again".to_owned()), "{method} {path}");
+            assert_eq!(answer.header("retry-after"), Some("1"));
+        }
+    }
+    let login = json!({"email": "ada@example.com", "password": PASSWORD});
+    for answer in [ada.get("/api/auth/me").await, ada.post("/api/auth/login", login).await] {
+        assert_eq!(answer.failure(), (503, "try_again".to_owned()));
+    }
+    // Nobody in particular has nothing, and that needs no database; nor does a token that anybody could have written.
+    assert_eq!(Client::new(&shop).cart().await, []);
+    let forger = Client::new(&shop);
+    forger.set_token(Some("a.b.c"));
+    assert_eq!(forger.get("/api/auth/me").await.failure().0, 401);
+
+    gate.set(true);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while ada.get("/api/cart").await.status != 200 {
+        assert!(Instant::now() < deadline, "it recovers by itself");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(
+        (ada.cart().await.len(), guest.cart().await.len()),
+        (1, 1),
+        "nothing was lost"
+    );
 }
 
 #[tokio::test]

@@ -192,8 +192,8 @@ impl Shop {
     }
 
     /// A shop whose way to the database, or whose cache, is not the usual one.
-    pub(crate) async fn open_on(db: TestDb, store: Store, settings: Settings, config: Config) -> Self {
-        Self::assemble(Arc::new(db), store, settings, config, true).await
+    pub(crate) async fn open_on(db: impl Into<Arc<TestDb>>, store: Store, settings: Settings, config: Config) -> Self {
+        Self::assemble(db.into(), store, settings, config, true).await
     }
 
     /// A shop whose tokens are signed with 32 of each of these.

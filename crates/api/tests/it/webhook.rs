@@ -74,7 +74,7 @@ async fn a_signed_event_is_taken_once_and_ends_nothing() {
             .await,
         1
     );
-    shop.db.books_balance().await;
+    shop.db.assert_books_balance().await;
 }
 
 #[tokio::test]

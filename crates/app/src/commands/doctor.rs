@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use chrono::Utc;
+use lockstep_store::fulfilment::incidents;
 use lockstep_store::sync::{freshness, recent_runs};
 use serde::Serialize;
 
+use crate::commands::reconcile::spool_folder;
 use crate::config::{Config, Supplier as Configured};
 use crate::database::{Database, Use};
 use crate::output::Output;
@@ -78,6 +80,7 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
             findings.push(Finding::well("database", database.place.clone()));
             if look_at_schema(&database, &mut findings).await {
                 look_at_data(&database, &mut findings).await;
+                look_at_buying(config, &database, &mut findings).await;
                 look_at_redis(config, &database, &mut findings).await;
                 look_at_supplier(config, &database, &mut findings).await;
             }
@@ -199,6 +202,70 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
             ),
             None => Finding::well("latest run", seen),
         });
+    }
+}
+
+/// What stops buying, what waits too long, and what went wrong.
+async fn look_at_buying(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
+    match incidents::alarms(&database.store).await {
+        Ok(alarms) => {
+            for alarm in alarms {
+                let remedy = match alarm.kind.as_str() {
+                    "FUNDS" => "top up the wallet at G2A; orders wait and go on by themselves",
+                    "LIMIT" => "have the limit of G2A PAY raised; orders wait and go on by themselves",
+                    _ => "check the G2A credentials and the allowed addresses; orders wait and go on by themselves",
+                };
+                let since = alarm.since.format("%Y-%m-%d %H:%M UTC");
+                findings.push(Finding::wrong(
+                    "buying",
+                    format!("nothing can be bought since {since}: {}", alarm.detail),
+                    remedy,
+                ));
+            }
+        }
+        Err(error) => findings.push(Finding::wrong("buying", error.to_string(), "try again")),
+    }
+    if let Ok(load) = lockstep_store::fulfilment::waiting(&database.store).await {
+        let seen = format!(
+            "{} copies on their way, {} of them preorders",
+            load.open, load.preordered
+        );
+        findings.push(if load.paid_and_waiting > 0 {
+            let seen = format!(
+                "{seen}; {} paid for at G2A more than an hour ago",
+                load.paid_and_waiting
+            );
+            Finding::wrong("orders", seen, "run `lockstep reconcile`")
+        } else {
+            Finding::well("orders", seen)
+        });
+    }
+    if let Ok(open) = incidents::open(&database.store).await {
+        for (kind, count) in open {
+            let remedy = "each was made good by a rule; look at it in the console, or in the table `incidents`";
+            findings.push(Finding::note(
+                "incidents",
+                format!("{count} of the kind {kind}"),
+                remedy,
+            ));
+        }
+    }
+    let spool = spool_folder(config);
+    match lockstep_fulfil::Spool::count(&spool) {
+        Ok((0, 0)) => {}
+        Ok((waiting, aside)) => findings.push(Finding::note(
+            "spool",
+            format!(
+                "{waiting} answer(s) with keys wait in {}, {aside} put aside",
+                spool.display()
+            ),
+            "a worker with this data folder records them; what was put aside needs a person",
+        )),
+        Err(error) => findings.push(Finding::wrong(
+            "spool",
+            format!("{}: {error}", spool.display()),
+            "make the folder readable and writable for this user",
+        )),
     }
 }
 

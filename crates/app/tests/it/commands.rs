@@ -183,3 +183,97 @@ async fn a_database_that_is_away_means_try_again_later() {
     let away = outcome(lockstep(&["migrate"]).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")).await;
     assert_eq!(away.status.code(), Some(75), "{}", text(&away.stderr));
 }
+
+#[tokio::test]
+async fn a_backup_brings_games_and_secrets_back_into_an_empty_folder_and_overwrites_nothing_unasked() {
+    let (from, to, kept) = (
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+    );
+    let (from, to) = (from.path().to_str().unwrap(), to.path().to_str().unwrap());
+    let kept = kept.path().join("monday");
+    let kept = kept.to_str().unwrap();
+    let supplier = sandbox(50).await;
+    let synced = async |folder: &str| {
+        let mut sync = lockstep(&["sync", "--full", "--json", "--data-dir", folder]);
+        let out = outcome(with_account(&mut sync, &supplier)).await;
+        assert!(out.status.success(), "{}", text(&out.stderr));
+        let lines = text(&out.stdout);
+        serde_json::from_str::<serde_json::Value>(lines.lines().last().unwrap()).unwrap()
+    };
+    assert_eq!(synced(from).await["created"], 50);
+    std::fs::write(format!("{from}/secrets.toml"), "these").unwrap();
+    std::fs::create_dir_all(format!("{from}/mail")).unwrap();
+    std::fs::write(format!("{from}/mail/letter.eml"), "Dear").unwrap();
+
+    let run = async |args: &[&str]| outcome(&mut lockstep(args)).await;
+    let made = run(&["backup", kept, "--json", "--data-dir", from]).await;
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let said: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    assert_eq!(
+        (&said["secrets"], &said["files"]),
+        (&serde_json::json!(true), &serde_json::json!(1))
+    );
+    let mode = |path: &str| {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!((mode(kept), mode(&format!("{kept}/secrets.toml"))), (0o700, 0o600));
+    let again = run(&["backup", kept, "--data-dir", from]).await;
+    assert_eq!(again.status.code(), Some(1));
+    assert!(
+        text(&again.stderr).contains("is there already"),
+        "{}",
+        text(&again.stderr)
+    );
+    let forced = run(&["backup", kept, "--force", "--data-dir", from]).await;
+    assert!(forced.status.success(), "{}", text(&forced.stderr));
+
+    let restored = run(&["restore", kept, "--data-dir", to]).await;
+    assert!(restored.status.success(), "{}", text(&restored.stderr));
+    assert_eq!(std::fs::read_to_string(format!("{to}/secrets.toml")).unwrap(), "these");
+    assert_eq!(
+        std::fs::read_to_string(format!("{to}/mail/letter.eml")).unwrap(),
+        "Dear"
+    );
+    let report = synced(to).await;
+    assert_eq!(
+        (&report["created"], &report["unchanged"]),
+        (&0.into(), &50.into()),
+        "{report}"
+    );
+
+    let refused = run(&["restore", kept, "--data-dir", to]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        text(&refused.stderr).contains("--force replaces it"),
+        "{}",
+        text(&refused.stderr)
+    );
+    std::fs::write(format!("{to}/secrets.toml"), "others").unwrap();
+    let refused = run(&["restore", kept, "--data-dir", to]).await;
+    assert!(
+        text(&refused.stderr).contains("secrets.toml.replaced"),
+        "{}",
+        text(&refused.stderr)
+    );
+    let forced = run(&["restore", kept, "--force", "--data-dir", to]).await;
+    assert!(forced.status.success(), "{}", text(&forced.stderr));
+    assert_eq!(
+        std::fs::read_to_string(format!("{to}/secrets.toml.replaced")).unwrap(),
+        "others"
+    );
+    assert_eq!(synced(to).await["unchanged"], 50);
+}
+
+#[tokio::test]
+async fn a_database_of_ones_own_is_not_backed_up_and_a_folder_without_a_backup_not_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().to_str().unwrap();
+    let out = outcome(lockstep(&["backup", "/nowhere/x"]).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/x")).await;
+    assert!(text(&out.stderr).contains("pg_dump"), "{}", text(&out.stderr));
+    let out = outcome(&mut lockstep(&["restore", place, "--data-dir", place])).await;
+    assert_eq!(out.status.code(), Some(1));
+    assert!(text(&out.stderr).contains("holds no backup"), "{}", text(&out.stderr));
+}

@@ -234,7 +234,7 @@ async fn order_ids_that_meet_within_a_second_do_not_mix_two_copies_up() {
     shop.order(2).await;
     shop.settle(&shop.worker()).await;
     assert_eq!(shop.states().await, ["DONE", "DONE"], "{:?}", shop.units().await);
-    shop.db.books_balance().await;
+    shop.db.assert_books_balance().await;
     assert_eq!(shop.db.count("game_keys").await, 2);
 }
 

@@ -83,13 +83,13 @@ async fn an_overtaken_worker_decides_nothing_but_its_key_is_kept() {
     assert_eq!(record(&shop, &late).await, Recorded::Stock);
     assert_eq!(record(&shop, &late).await, Recorded::Known, "twice is once");
     assert_eq!(shop.incidents().await, ["KEY_LATE"]);
-    shop.db.books_balance().await;
+    shop.db.assert_books_balance().await;
     // And it is sold to the next.
     let next = shop.order(1).await;
     shop.settle(&shop.worker()).await;
     assert_eq!(shop.status(&next).await, "COMPLETED");
     assert!(shop.g2a.ledger().orders.is_empty());
-    shop.db.books_balance().await;
+    shop.db.assert_books_balance().await;
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn a_late_key_of_a_lost_unit_makes_it_good() {
         Recorded::Delivered(Some(_))
     ));
     assert_eq!(shop.status(&order).await, "COMPLETED");
-    shop.db.books_balance().await;
+    shop.db.assert_books_balance().await;
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn a_key_that_g2a_sells_twice_is_not_shown_to_two_people() {
         Recorded::Twice
     );
     assert_eq!(shop.incidents().await, ["KEY_TWICE"]);
-    shop.db.books_balance().await;
+    shop.db.assert_books_balance().await;
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn an_answer_left_in_the_spool_is_recorded_before_anything_is_asked_again(
     assert_eq!(shop.status(&order).await, "COMPLETED");
     assert_eq!(shop.key_texts().await, ["AAAA-BBBB"]);
     assert_eq!(shop.g2a.request_counts().total, 0, "G2A was not asked");
-    shop.db.books_balance().await;
+    shop.db.assert_books_balance().await;
 }
 
 fn event(id: &str, order_ref: &str) -> Event {

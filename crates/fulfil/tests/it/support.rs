@@ -212,7 +212,7 @@ impl Shop {
 
     /// The invariants, against the sandbox's ledger.
     pub(crate) async fn check_books(&self) -> Ledger {
-        self.db.books_balance().await;
+        self.db.assert_books_balance().await;
         let ledger = self.g2a.ledger();
         let known: BTreeSet<String> =
             sqlx::query_scalar("select g2a_order_id from g2a_orders where pay_asked_at is not null")

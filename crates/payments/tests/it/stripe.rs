@@ -296,8 +296,16 @@ async fn another_amount_another_currency_and_other_events_credit_nothing() {
         );
     }
     // A session of another program at the same account.
-    world.stripe.change("cs_test_1", "client_reference_id", json!(null));
+    world.stripe.change("cs_test_1", "metadata", json!({}));
     world.stripe.change("cs_test_1", "id", json!("cs_other"));
+    let event = world.stripe.event(COMPLETED, "cs_test_1");
+    assert_eq!(
+        world.take(&event).await.unwrap(),
+        WebhookOutcome::TopUp(Outcome::Unknown)
+    );
+    // Another session that claims to be for the same top-up.
+    let id = world.stripe.sessions()[0]["client_reference_id"].clone();
+    world.stripe.change("cs_test_1", "metadata", json!({"top_up": id}));
     let event = world.stripe.event(COMPLETED, "cs_test_1");
     assert_eq!(
         world.take(&event).await.unwrap(),

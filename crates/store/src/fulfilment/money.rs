@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::letters::{self, Letters};
 use super::queue::{Lease, held, lock_order_of};
 use super::steps::reason;
-use crate::{AsStoreError, Result, StoreError, Tx};
+use crate::{AsStoreError, Result, StoreError, Tx, mutants};
 
 /// An order has come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,16 +198,20 @@ async fn give_back(tx: &mut Tx, unit: UnitId, why: &str) -> Result<Money> {
             select o.id as order_id, o.user_id, u.price_paid, g.title
               from order_units u join orders o on o.id = u.order_id join games g on g.id = u.game_id where u.id = $1),
         booked as (
-            insert into transactions (id, user_id, order_id, type, amount, status, method, description)
-            select $2, user_id, order_id, 'REFUND', price_paid, 'COMPLETED', 'BALANCE', left(title || ': ' || $3, 500)
-              from owed where price_paid > 0),
+            insert into transactions (id, user_id, order_id, type, amount, status, method, description, transaction_hash)
+            select $2, user_id, order_id, 'REFUND', price_paid, 'COMPLETED', 'BALANCE', left(title || ': ' || $3, 500),
+                   case when $4 then order_id::text end
+              from owed where price_paid > 0 and not $5),
         returned as (
-            update users set balance = balance + price_paid from owed where users.id = owed.user_id and price_paid > 0)
+            update users set balance = balance + price_paid from owed
+             where users.id = owed.user_id and price_paid > 0 and not $5)
         select price_paid from owed",
     )
     .bind(unit.0)
     .bind(Uuid::now_v7())
     .bind(reason(why))
+    .bind(mutants::make("refund-once"))
+    .bind(mutants::make("complete-without-refund"))
     .fetch_one(tx.conn())
     .await?;
     crate::row::money(&row, "price_paid")

@@ -1,9 +1,14 @@
 //! Pages of the catalogue under any combination of filters.
 //!
 //! Without filters the total is kept by the database (`catalog_totals`) and the rows are read off an index that ends
-//! after one page. With filters that few games pass, those are gathered and sorted; with filters that many pass, they
-//! are counted and the index is walked, because then the next page is never far. Which of the two is decided by what
-//! is found, not by an estimate, so that a wrong estimate cannot make a page walk the whole catalogue.
+//! after one page. With filters a list ends after [`MAX_LISTED`] games: that many matches are gathered at the most. When
+//! there are no more, they are sorted and the total is exact; when there are more, the total is [`MAX_LISTED`] and the
+//! index is walked, because then the next page is never far. Which of the two is decided by what is found, not by an
+//! estimate, so that a wrong estimate cannot make a page walk the whole catalogue.
+//!
+//! Gathering begins at the rarest facet that is asked for and looks each of its games up in the others, one by one, so
+//! that it can stop: a plan that first collects everything that is GLOBAL or for PC would read half a million games to
+//! find the first.
 
 use lockstep_domain::catalogue::{CatalogQuery, Game, Page, Sort};
 use sqlx::types::Uuid;
@@ -13,14 +18,16 @@ use super::search::{self, Text};
 use super::{Detail, views};
 use crate::{Result, Tx};
 
-/// Up to so many matching games are gathered and sorted in memory: about what a walk for one page would look at if a
-/// two-hundredth of a million games matched.
-const GATHER_LIMIT: i64 = 5_000;
+/// A filtered list ends after so many games, and its total counts no further.
+pub const MAX_LISTED: i64 = 10_000;
+/// Facets are told apart by size up to this; of larger ones any will do to begin with.
+const SIZED_UP_TO: i64 = 50_000;
 
 /// One page of the catalogue. A page behind the last is empty and carries the total all the same.
 ///
 /// Rows have a total order (id breaks ties), so that pages neither repeat nor lose a game while nothing changes. A
-/// search finds at most [`MAX_HITS`](super::MAX_HITS) games.
+/// filtered list ends after [`MAX_LISTED`] games and a search after [`MAX_HITS`](super::MAX_HITS); a total below that is
+/// exact.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -43,8 +50,8 @@ pub async fn page(tx: &mut Tx, query: &CatalogQuery) -> Result<Page<Game>> {
             if let Some(found) = gather(tx, &filter, query.sort, window).await? {
                 found
             } else {
-                let total = filter.count(tx).await?;
-                (total, walk(tx, &filter, query.sort, window, total).await?)
+                let ids = walk(tx, &filter, query.sort, window, MAX_LISTED).await?;
+                (MAX_LISTED, ids)
             }
         }
     };
@@ -154,6 +161,11 @@ impl<'q> Filter<'q> {
 
     /// Appends `where ...` for the games called `g`.
     pub(super) fn push_where(&self, sql: &mut QueryBuilder<Postgres>) {
+        self.push_where_but(sql, None);
+    }
+
+    /// The same without the facet of `but`, which holds already.
+    fn push_where_but(&self, sql: &mut QueryBuilder<Postgres>, but: Option<Links>) {
         let query = self.query;
         sql.push(" where g.withdrawn_at is null");
         if query.in_stock_only {
@@ -181,24 +193,21 @@ impl<'q> Filter<'q> {
                 " and not g.multiplayer"
             });
         }
-        for (column, values) in [
-            ("activation_service", &self.services),
-            ("region", &self.regions),
-            ("publisher", &self.publishers),
-        ] {
+        for (column, values) in self.columns() {
             if !values.is_empty() {
                 sql.push(" and lower(g.").push(column).push(") = any(");
                 sql.push_bind(values.clone()).push(")");
             }
         }
-        for (links, column, ids) in [
-            ("game_genres", "genre_id", &self.genres),
-            ("game_platforms", "platform_id", &self.platforms),
-        ] {
-            if let Some(ids) = ids {
-                sql.push(" and g.id in (select game_id from ").push(links);
-                sql.push(" where ").push(column).push(" = any(");
-                sql.push_bind(ids.clone()).push("))");
+        for links in Links::ALL.into_iter().filter(|links| Some(*links) != but) {
+            if let Some(ids) = self.ids(links) {
+                // Looked up game by game (`offset 0` keeps it so), never collected beforehand.
+                let (table, column) = links.names();
+                sql.push(" and exists (select from ").push(table);
+                sql.push(" l where l.game_id = g.id and l.")
+                    .push(column)
+                    .push(" = any(");
+                sql.push_bind(ids.to_vec()).push(") offset 0)");
             }
         }
     }
@@ -260,6 +269,55 @@ impl<'q> Filter<'q> {
         }
     }
 
+    fn ids(&self, links: Links) -> Option<&[Uuid]> {
+        match links {
+            Links::Genres => self.genres.as_deref(),
+            Links::Platforms => self.platforms.as_deref(),
+        }
+    }
+
+    /// The links to begin with, or `None` to begin with the games themselves, by what has the fewest.
+    async fn rarest(&self, tx: &mut Tx) -> Result<Option<Links>> {
+        if self.genres.is_none() && self.platforms.is_none() {
+            return Ok(None);
+        }
+        let mut sql =
+            QueryBuilder::new("-- store.games.facet_sizes\nselect kind from (select 0 as kind, null::bigint as size");
+        for (kind, links) in (1..).zip(Links::ALL) {
+            if let Some(ids) = self.ids(links) {
+                let (table, column) = links.names();
+                sql.push(format!(
+                    " union all select {kind}, (select count(*) from (select from {table} where {column} = any("
+                ));
+                sql.push_bind(ids.to_vec());
+                sql.push(format!(") limit {SIZED_UP_TO}) x)"));
+            }
+        }
+        for (column, values) in self.columns() {
+            if !values.is_empty() {
+                sql.push(format!(
+                    " union all select 0, (select count(*) from (select from games where withdrawn_at is null and lower({column}) = any("
+                ));
+                sql.push_bind(values.clone());
+                sql.push(format!(") limit {SIZED_UP_TO}) x)"));
+            }
+        }
+        sql.push(") sizes where size is not null order by size, kind limit 1");
+        let kind: i32 = sql.build_query_scalar().persistent(false).fetch_one(tx.conn()).await?;
+        Ok((1..)
+            .zip(Links::ALL)
+            .find(|(number, _)| *number == kind)
+            .map(|(_, links)| links))
+    }
+
+    fn columns(&self) -> [(&'static str, &Vec<String>); 3] {
+        [
+            ("activation_service", &self.services),
+            ("region", &self.regions),
+            ("publisher", &self.publishers),
+        ]
+    }
+
     /// The total that the database keeps up to date, of an open filter.
     async fn kept_total(&self, tx: &mut Tx) -> Result<i64> {
         Ok(sqlx::query_scalar(
@@ -270,12 +328,24 @@ impl<'q> Filter<'q> {
         .fetch_one(tx.conn())
         .await?)
     }
+}
 
-    async fn count(&self, tx: &mut Tx) -> Result<i64> {
-        let mut sql = QueryBuilder::new("-- store.games.count\nselect count(*) from games g");
-        self.push_where(&mut sql);
-        // Planned for these very values: a plan for average values would be wrong for most.
-        Ok(sql.build_query_scalar().persistent(false).fetch_one(tx.conn()).await?)
+/// What games are linked with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Links {
+    Genres,
+    Platforms,
+}
+
+impl Links {
+    const ALL: [Self; 2] = [Self::Genres, Self::Platforms];
+
+    /// Table and column.
+    const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Genres => ("game_genres", "genre_id"),
+            Self::Platforms => ("game_platforms", "platform_id"),
+        }
     }
 }
 
@@ -283,32 +353,68 @@ fn lowered(values: &[String]) -> Vec<String> {
     values.iter().map(|value| value.to_lowercase()).collect()
 }
 
-/// Collects the matching games and sorts them; `None` when there are more than [`GATHER_LIMIT`].
+/// Collects the matching games and sorts them; `None` when there are more than [`MAX_LISTED`].
 async fn gather(
     tx: &mut Tx,
     filter: &Filter<'_>,
     sort: Option<Sort>,
     window: Window,
 ) -> Result<Option<(i64, Vec<Uuid>)>> {
-    let mut sql = QueryBuilder::new(
-        "-- store.games.gather
-        with found as materialized (
-            select g.id, g.created_at, g.release_date, g.popularity, g.price from games g",
-    );
-    filter.push_where(&mut sql);
-    sql.push(" limit ").push_bind(GATHER_LIMIT + 1);
+    const COLUMNS: &str = "select g.id, g.created_at, g.release_date, g.popularity, g.price from games g";
+    let rarest = filter.rarest(tx).await?;
+    let mut sql = QueryBuilder::new("-- store.games.gather\nwith found as materialized (");
+    if let Some((links, ids)) = rarest.and_then(|links| Some((links, filter.ids(links)?))) {
+        let (table, column) = links.names();
+        sql.push("select g.* from (select l.game_id from ").push(table);
+        sql.push(" l where l.").push(column).push(" = any(");
+        sql.push_bind(ids.to_vec()).push(")");
+        if ids.len() > 1 {
+            // A game that has several of them is met once, at the first.
+            sql.push(" and not exists (select from ").push(table);
+            sql.push(" o where o.game_id = l.game_id and o.").push(column);
+            sql.push(" < l.")
+                .push(column)
+                .push(" and o.")
+                .push(column)
+                .push(" = any(");
+            sql.push_bind(ids.to_vec()).push(") offset 0)");
+        }
+        sql.push(") d cross join lateral (").push(COLUMNS);
+        filter.push_where_but(&mut sql, Some(links));
+        sql.push(" and g.id = d.game_id offset 0) g");
+    } else {
+        sql.push(COLUMNS);
+        filter.push_where(&mut sql);
+    }
+    sql.push(" limit ").push_bind(MAX_LISTED + 1);
     sql.push(") select (select count(*) from found), array(select id from found order by ");
     sql.push(order_by(sort));
     push_window(&mut sql, window);
     sql.push(")");
+    // A bitmap is made whole before its first row is looked at.
+    allow_bitmaps(tx, false).await?;
     let row = sql.build().persistent(false).fetch_one(tx.conn()).await?;
+    allow_bitmaps(tx, true).await?;
     let total: i64 = row.try_get(0)?;
-    Ok((total <= GATHER_LIMIT).then_some((total, row.try_get(1)?)))
+    Ok((total <= MAX_LISTED).then_some((total, row.try_get(1)?)))
+}
+
+/// Allows or forbids a kind of plan for the rest of the transaction.
+async fn allow_bitmaps(tx: &mut Tx, allowed: bool) -> Result<()> {
+    sqlx::query("-- store.games.allow_bitmaps\nselect set_config('enable_bitmapscan', $1, true)")
+        .bind(if allowed { "on" } else { "off" })
+        .execute(tx.conn())
+        .await?;
+    Ok(())
 }
 
 /// Reads one page off the index that has the wanted order, skipping what does not match.
 async fn walk(tx: &mut Tx, filter: &Filter<'_>, sort: Option<Sort>, window: Window, total: i64) -> Result<Vec<Uuid>> {
-    if window.offset >= total {
+    let window = Window {
+        limit: window.limit.min(total - window.offset),
+        ..window
+    };
+    if window.limit <= 0 {
         return Ok(Vec::new());
     }
     let mut sql = QueryBuilder::new("-- store.games.walk\nselect g.id from games g");

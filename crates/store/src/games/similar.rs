@@ -54,24 +54,24 @@ pub async fn similar(tx: &mut Tx, id: GameId, count: u32) -> Result<Vec<Game>> {
              where l.game_id = $1),
         candidates as (
             select o.game_id as id
-              from (select tag_id from my_tags order by games, tag_id limit 8) t cross join lateral (
-                   select l.game_id from game_tags l where l.tag_id = t.tag_id limit 300) o
+              from (select tag_id from my_tags order by games, tag_id limit 6) t cross join lateral (
+                   select l.game_id from game_tags l where l.tag_id = t.tag_id limit 120) o
             union
             select o.game_id
               from my_genres t cross join lateral (
-                   select l.game_id from game_genres l where l.genre_id = t.genre_id limit 300) o
+                   select l.game_id from game_genres l where l.genre_id = t.genre_id limit 80) o
             union
             select o.id
               from mine cross join lateral (
                    select g.id from games g
-                    where lower(g.publisher) = mine.publisher and g.withdrawn_at is null limit 300) o
+                    where lower(g.publisher) = mine.publisher and g.withdrawn_at is null limit 120) o
             union
             select o.game_id
               from mine cross join lateral (
-                   select s.game_id from game_search s where s.words @@ mine.series limit 300) o
+                   select s.game_id from game_search s where s.words @@ mine.series limit 120) o
             union
             (select id from games where withdrawn_at is null and in_stock and not is_preorder
-              order by popularity desc, id desc limit 500))
+              order by popularity desc, id desc limit 150))
         select id
           from (select g.id, g.popularity, similarity(mine.title, s.title) as alike,
                        coalesce((select sum(t.weight) from my_tags t join game_tags l on l.tag_id = t.tag_id

@@ -48,7 +48,7 @@ impl Idempotency {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Placed {
     /// It was placed now.
-    Now(OrderView),
+    Now(Box<OrderView>),
     /// It was placed before under the same idempotency key.
     Before(OrderId),
 }
@@ -226,7 +226,7 @@ async fn place_once(
             .collect(),
     };
     mail::enqueue(tx, user, &payer.email, &letter, Utc::now() + NOTICE).await?;
-    Ok(Placed::Now(order))
+    Ok(Placed::Now(Box::new(order)))
 }
 
 async fn placed_before(

@@ -118,7 +118,6 @@ async fn lines(tx: &mut Tx, orders: &[Uuid]) -> Result<HashMap<Uuid, Vec<OrderLi
 }
 
 /// Copies and their keys by order.
-#[expect(clippy::type_complexity, reason = "two maps by the same key")]
 async fn copies(tx: &mut Tx, orders: &[Uuid]) -> Result<(HashMap<Uuid, Vec<OrderCopy>>, HashMap<Uuid, Vec<KeyView>>)> {
     let rows = sqlx::query(
         "-- store.orders.copies

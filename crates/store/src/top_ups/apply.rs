@@ -20,8 +20,16 @@ const NOTICE: TimeDelta = TimeDelta::days(3);
 pub enum Which {
     /// The one that the provider calls so.
     Reference(String),
-    /// Ours; the provider gave our own name back.
+    /// Ours, which we asked about.
     Id(TopUpId),
+    /// Ours, as the provider gave our own name back together with its own. An intent that is known to the provider under
+    /// another name is not meant.
+    Named {
+        /// Our name.
+        id: TopUpId,
+        /// The provider's.
+        reference: String,
+    },
 }
 
 /// How a payment stands, in a provider's words.
@@ -156,20 +164,44 @@ async fn apply_once(tx: &mut Tx, said: &Said) -> Result<Outcome> {
 /// The intent, locked until the transaction ends: everything that is said about it comes one after the other.
 async fn find(tx: &mut Tx, said: &Said) -> Result<Option<TopUp>> {
     let (id, reference) = match &said.which {
-        Which::Id(id) => (Some(id.0), None),
+        Which::Id(id) => (Some(*id), None),
         Which::Reference(reference) => (None, Some(reference)),
+        Which::Named { id, reference } => (Some(*id), Some(reference)),
     };
-    let row = sqlx::query(concat!(
-        "-- store.top_ups.apply.find\nselect ",
-        columns!(),
-        " from top_ups where provider = $1 and (id = $2 or reference = $3) for no key update"
-    ))
-    .bind(said.provider)
-    .bind(id)
-    .bind(reference)
-    .fetch_optional(tx.conn())
-    .await?;
-    row.as_ref().map(top_up).transpose()
+    let query = match id {
+        Some(id) => sqlx::query(concat!(
+            "-- store.top_ups.apply.find_ours\nselect ",
+            columns!(),
+            " from top_ups where provider = $1 and id = $2 for no key update"
+        ))
+        .bind(said.provider)
+        .bind(id.0),
+        None => sqlx::query(concat!(
+            "-- store.top_ups.apply.find\nselect ",
+            columns!(),
+            " from top_ups where provider = $1 and reference = $2 for no key update"
+        ))
+        .bind(said.provider)
+        .bind(reference),
+    };
+    let row = query.fetch_optional(tx.conn()).await?;
+    let Some(mut found) = row.as_ref().map(top_up).transpose()? else {
+        return Ok(None);
+    };
+    let Some(reference) = reference else {
+        return Ok(Some(found));
+    };
+    if let Some(known) = &found.reference {
+        return Ok((known == reference).then_some(found));
+    }
+    // The answer that would have told us was lost.
+    sqlx::query("-- store.top_ups.apply.learn\nupdate top_ups set reference = $2 where id = $1")
+        .bind(found.id.0)
+        .bind(reference)
+        .execute(tx.conn())
+        .await?;
+    found.reference = Some(reference.clone());
+    Ok(Some(found))
 }
 
 async fn taken_before(tx: &mut Tx, said: &Said) -> Result<bool> {

@@ -72,6 +72,12 @@ const QUERIES: &[(&str, &str)] = &[
         "select * from games where withdrawn_at is null and lower(publisher) = 'publisher 7'",
     ),
     (
+        "games_listed_idx",
+        "select l.game_id, g.price from game_genres l cross join lateral (
+             select g.price from games g where g.id = l.game_id and g.withdrawn_at is null and g.in_stock offset 0) g
+          where l.genre_id = (select id from genres limit 1)",
+    ),
+    (
         "games_multiplayer_idx",
         "select exists (select 1 from games where multiplayer and withdrawn_at is null)",
     ),

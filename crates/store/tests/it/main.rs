@@ -16,6 +16,7 @@ mod concurrency;
 mod coverage;
 mod indexes;
 mod invalidation;
+mod lists;
 mod orders;
 mod rules_accounts;
 mod rules_carts;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use lockstep_domain::Money;
 use lockstep_domain::checkout::{Checkout, OrderLimits};
-use lockstep_domain::ids::{GameId, OrderId, UserId};
+use lockstep_domain::ids::{GameId, KeyId, OrderId, UserId};
 use lockstep_domain::order::OrderStatus;
 use lockstep_domain::purchase::{CopyState, OrderView};
+use lockstep_store::fulfilment::{Letters, NotRefundable, keys::How};
 use lockstep_store::orders::{self, GoodwillError, Idempotency, PlaceError, Placed, PromoFault};
 use lockstep_store::{ledger, mail};
 use lockstep_testkit::TestDb;
@@ -28,7 +29,7 @@ fn checkout(items: &[(Uuid, i64)], promo: Option<&str>, expected: Option<&str>) 
 
 async fn place(db: &TestDb, user: Uuid, order: &Checkout) -> Result<OrderView, PlaceError> {
     match orders::place(&db.store, UserId(user), order, None).await? {
-        Placed::Now(order) => Ok(order),
+        Placed::Now(order) => Ok(*order),
         Placed::Before(id) => panic!("{id} without a key"),
     }
 }
@@ -93,6 +94,9 @@ async fn an_order_is_paid_written_and_taken_out_of_the_cart_in_one_go() {
     db.assert_books_balance().await;
 }
 
+/// Whether an error is the expected one.
+type Expected = fn(&PlaceError) -> bool;
+
 #[tokio::test]
 async fn whatever_is_refused_changes_nothing_and_says_why() {
     let db = TestDb::new().await;
@@ -111,7 +115,6 @@ async fn whatever_is_refused_changes_nothing_and_says_why() {
     )
     .await;
     let unknown = Uuid::new_v4();
-    type Expected = fn(&PlaceError) -> bool;
     let cases: [(Checkout, &str, Expected); 11] = [
         (of(&[(unknown, 1)]), "not found", |e| {
             matches!(e, PlaceError::NoSuchGame(_))
@@ -419,6 +422,37 @@ async fn refunds_at_once_give_back_no_more_than_was_paid() {
 }
 
 #[tokio::test]
+async fn an_order_that_was_not_bought_yet_is_cancelled_once_and_given_back() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "10.00").await;
+    let (user, admin) = (
+        db.user("ada@example.org", "30.00").await,
+        db.user("root@example.org", "0").await,
+    );
+    let order = place(&db, user, &checkout(&[(game, 3)], Some("GKEYS10"), None))
+        .await
+        .unwrap();
+    let cancel = |id| {
+        let store = db.store.clone();
+        async move { orders::cancel(&store, UserId(admin), id, Some("asked for it"), &Letters::default()).await }
+    };
+    let cancelled = cancel(order.id).await.unwrap();
+    assert_eq!((cancelled.refunded, cancelled.kept), (money("27.00"), 0));
+    let seen = by_id(&db, order.id).await;
+    assert_eq!((seen.status, seen.refunded), (OrderStatus::Cancelled, money("27.00")));
+    assert!(matches!(cancel(order.id).await, Err(NotRefundable::Refunded)));
+    assert!(matches!(
+        cancel(OrderId(Uuid::new_v4())).await,
+        Err(NotRefundable::Unknown)
+    ));
+    assert_eq!(
+        (balance(&db, user).await, db.count("audit_log").await),
+        (money("30"), 1)
+    );
+    db.assert_books_balance().await;
+}
+
+#[tokio::test]
 async fn an_adjustment_is_booked_explained_and_made_once() {
     let db = TestDb::new().await;
     let (user, admin) = (
@@ -482,11 +516,12 @@ async fn keys_are_handed_out_to_their_owner_only_and_each_time_on_record() {
     );
     let order = place(&db, user, &of(&[(game, 2)])).await.unwrap();
     let key = db.deliver(order.copies[0].id).await;
-    let reveal = |user, only| orders::reveal(&db.store, UserId(user), order.id, only, orders::Seen::Api);
+    let reveal =
+        |user, only: Option<Uuid>| orders::reveal(&db.store, UserId(user), order.id, only.map(KeyId), How::Api);
     assert!(reveal(other, None).await.unwrap().is_empty());
     assert_eq!(db.count("key_reveals").await, 0);
     let shown = reveal(user, None).await.unwrap();
-    assert_eq!((shown[0].id, shown[0].sealed.as_slice()), (key, &b"sealed"[..]));
+    assert_eq!((shown[0].id.0, shown[0].sealed.as_slice()), (key, &b"sealed"[..]));
     assert!(reveal(user, Some(Uuid::new_v4())).await.unwrap().is_empty());
     assert_eq!(db.count("key_reveals").await, 1);
     let seen = by_id(&db, order.id).await;
@@ -497,7 +532,7 @@ async fn keys_are_handed_out_to_their_owner_only_and_each_time_on_record() {
     // A file is shown by a download alone.
     db.execute("update game_keys set is_file = true").await;
     assert!(reveal(user, None).await.unwrap().is_empty());
-    let file = orders::reveal(&db.store, UserId(user), order.id, Some(key), orders::Seen::File)
+    let file = orders::reveal(&db.store, UserId(user), order.id, Some(KeyId(key)), How::File)
         .await
         .unwrap();
     assert!(file[0].is_file);

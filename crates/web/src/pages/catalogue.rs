@@ -20,6 +20,8 @@ use crate::format;
 use crate::frame::{Frame, moment};
 use crate::i18n::Language;
 use crate::page::fingerprint;
+use crate::pages::game::is_slug;
+use crate::pictures::version;
 use crate::visit::Visit;
 use crate::{WebState, answers};
 
@@ -184,7 +186,7 @@ impl Tally<'_> {
             return None;
         }
         Some(Choice {
-            id: format!("{facet}-{}", lockstep_domain::slug::slugify(value)),
+            id: format!("{facet}-{}", id_of(value)),
             value: value.to_owned(),
             label,
             count: counted(self.words, self.is_capped, count),
@@ -199,6 +201,15 @@ fn counted(words: Language, is_capped: bool, count: u64) -> String {
         (0, true) => String::new(),
         (count, true) => format!("{}+", format::number(words, count)),
         (count, false) => format::number(words, count),
+    }
+}
+
+/// A value as part of an element's id: what is an address part already stays, anything else becomes a number.
+fn id_of(value: &str) -> String {
+    if is_slug(value) {
+        value.to_owned()
+    } else {
+        version(value)
     }
 }
 

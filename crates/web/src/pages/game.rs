@@ -130,7 +130,7 @@ fn draw(frame: Frame, game: Game, similar: &[Tile]) -> GamePage {
         .filter(|text| !text.trim().is_empty())
         .unwrap_or_else(|| words.with("game.about", &name));
     let genre = game.genres.first().map(|genre| {
-        let address = form_urlencoded::Serializer::new("/games?".to_owned())
+        let address = form_urlencoded::Serializer::for_suffix("/games?".to_owned(), "/games?".len())
             .append_pair("genre", &lockstep_domain::slug::slugify(genre))
             .finish();
         (genre.clone(), address)

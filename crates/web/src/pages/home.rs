@@ -31,6 +31,8 @@ const ROW: usize = 6;
 #[derive(Debug, Serialize, Deserialize)]
 struct Home {
     hero: Option<Tile>,
+    /// The hero is the best seller; else, in a young shop, the latest addition.
+    sells: bool,
     best: Vec<Tile>,
     fresh: Vec<Tile>,
     preorders: Vec<Tile>,
@@ -50,12 +52,14 @@ impl Home {
             games.into_iter().take(count).map(Tile::from).collect()
         };
         let mut best = games::best_sellers(tx, None).await?.into_iter();
-        let hero = best.next().map(Tile::from);
+        let first = best.next().map(Tile::from);
         let best: Vec<Tile> = best.take(SHELF).map(Tile::from).collect();
+        let fresh = tiles(games::new_in_catalog(tx).await?, SHELF);
         Ok(Self {
-            hero,
+            sells: first.is_some(),
+            hero: first.or_else(|| fresh.first().cloned()),
             best,
-            fresh: tiles(games::new_in_catalog(tx).await?, SHELF),
+            fresh,
             preorders: tiles(games::preorders(tx).await?, ROW),
             genres: games::collections(tx)
                 .await?
@@ -76,6 +80,7 @@ impl Home {
 struct HomePage {
     frame: Frame,
     hero: Option<(Card, Picture, Option<String>)>,
+    eyebrow: &'static str,
     shelves: Vec<Shelf>,
     genres: Vec<(String, String)>,
 }
@@ -110,7 +115,7 @@ pub(crate) async fn home(State(state): State<Arc<WebState>>, visit: Visit) -> Re
 fn draw(state: &WebState, visit: &Visit, home: &Home) -> HomePage {
     let words = visit.language;
     let filtered = |name: &str, value: &str| {
-        form_urlencoded::Serializer::new("/games?".to_owned())
+        form_urlencoded::Serializer::for_suffix("/games?".to_owned(), "/games?".len())
             .append_pair(name, value)
             .finish()
     };
@@ -146,12 +151,17 @@ fn draw(state: &WebState, visit: &Visit, home: &Home) -> HomePage {
             let about = tile.about.clone().filter(|about| !about.is_empty());
             (Card::new(words, tile), Picture::backdrop(&tile.slug), about)
         }),
+        eyebrow: if home.sells {
+            words.text("home.hero")
+        } else {
+            words.text("home.new")
+        },
         shelves,
         genres: home
             .genres
             .iter()
             .map(|genre| (genre.name.clone(), filtered("genre", &genre.slug)))
             .collect(),
-        frame: Frame::new(state, visit),
+        frame: Frame::new(state, visit).canonical("/".to_owned()),
     }
 }

@@ -12,13 +12,12 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use lockstep_domain::catalogue::{Answer, Game};
-use lockstep_domain::ids::OrderId;
+use lockstep_domain::ids::{KeyId, OrderId};
 use lockstep_domain::order::OrderStatus;
 use lockstep_domain::purchase::{CopyState, OrderLine, OrderView};
 use lockstep_domain::{CacheKey, Money};
 use lockstep_shop::{OrderWatch, Seen, Slice};
 use lockstep_store::games;
-use uuid::Uuid;
 
 use crate::error::PageError;
 use crate::frame::Frame;
@@ -253,7 +252,7 @@ pub(crate) async fn key_file(
     Path((order, key)): Path<(String, String)>,
     member: Member,
 ) -> Result<Response, PageError> {
-    let key: Uuid = key.parse().map_err(|_| PageError::NotFound)?;
+    let key: KeyId = key.parse().map_err(|_| PageError::NotFound)?;
     let file = member.arrival.key_file(order_id(&order)?, key).await?;
     let kind = if file.is_text {
         "text/plain; charset=utf-8"

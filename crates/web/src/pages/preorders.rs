@@ -34,7 +34,7 @@ pub(crate) async fn preorders(State(state): State<Arc<WebState>>, visit: Visit) 
         let tiles: Vec<Tile> = games.data.into_iter().map(Tile::from).collect();
         let template = Preorders {
             cards: Card::all(visit.language, &tiles),
-            frame: Frame::new(&state, &visit),
+            frame: Frame::new(&state, &visit).canonical("/preorders".to_owned()),
         };
         Ok(template.render()?)
     })?;

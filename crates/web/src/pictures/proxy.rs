@@ -31,7 +31,9 @@ use crate::{WebState, answers, covers};
 const FETCHES: usize = 8;
 /// So many are made smaller at a time.
 const SHRINKS: usize = 2;
-/// So long one waits for its turn before the drawn cover has to do.
+/// So long a reader waits before the drawn cover has to do.
+const PATIENCE: Duration = Duration::from_secs(6);
+/// So long a fetch waits for its turn.
 const QUEUE: Duration = Duration::from_secs(2);
 /// An address that gave no picture is left alone for so long.
 const PAUSE: Duration = Duration::from_mins(5);
@@ -93,40 +95,48 @@ impl Proxy {
         }
     }
 
-    async fn picture(&self, address: &str, width: u32, widths: &[u32]) -> Result<Bytes, Missing> {
+    /// A picture in one width. Bringing it goes on when its reader has gone or would wait too long.
+    async fn picture(self: &Arc<Self>, address: &str, width: u32, widths: &[u32]) -> Result<Bytes, Missing> {
         let name = name_of(address, width);
         if let Some(bytes) = self.keep.get(&name).await {
             return Ok(bytes);
         }
+        let (proxy, address, widths, wanted) = (Arc::clone(self), address.to_owned(), widths.to_vec(), name.clone());
+        let work = tokio::spawn(async move { proxy.bring(&address, &wanted, &widths).await });
+        match tokio::time::timeout(PATIENCE, work).await {
+            Ok(Ok(brought)) => brought?,
+            _ => return Err(Missing::Busy),
+        }
+        self.keep.get(&name).await.ok_or(Missing::Busy)
+    }
+
+    /// Fetches what stands at `address` and keeps it in every width, once for all who ask at the same time.
+    async fn bring(&self, address: &str, wanted: &str, widths: &[u32]) -> Result<(), Missing> {
         let mut hasher = DefaultHasher::new();
         address.hash(&mut hasher);
         let lock = usize::try_from(hasher.finish() % LOCKS as u64).unwrap_or(0);
         let Some(lock) = self.locks.get(lock) else {
             return Err(Missing::Busy);
         };
-        let _alone = tokio::time::timeout(QUEUE * 4, lock.lock())
+        let _alone = tokio::time::timeout(PATIENCE, lock.lock())
             .await
             .map_err(|_| Missing::Busy)?;
-        // Whoever had the lock before may have brought it, or failed to.
-        if let Some(bytes) = self.keep.get(&name).await {
-            return Ok(bytes);
-        }
         if self.failed.contains_key(address) {
             return Err(Missing::Paused);
+        }
+        // Whoever had the lock before may have brought it.
+        if self.keep.get(wanted).await.is_some() {
+            return Ok(());
         }
         let made = self.make(address, widths).await;
         if let Err(error @ (Missing::Fetch(_) | Missing::Shrink(_))) = &made {
             tracing::debug!(error = error as &dyn std::error::Error, "a picture is missing");
             self.failed.insert(address.to_owned(), ());
         }
-        let mut wanted = None;
-        for (made_width, bytes) in made? {
-            if made_width == width {
-                wanted = Some(bytes.clone());
-            }
-            self.keep.put(name_of(address, made_width), bytes).await;
+        for (width, bytes) in made? {
+            self.keep.put(name_of(address, width), bytes).await;
         }
-        wanted.ok_or(Missing::Busy)
+        Ok(())
     }
 
     async fn make(&self, address: &str, widths: &[u32]) -> Result<Vec<(u32, Bytes)>, Missing> {

@@ -19,11 +19,13 @@ pub(crate) fn offences(page: &str) -> Vec<String> {
         let name = tag.split_whitespace().next().unwrap_or_default();
         let is_inline_script =
             name == "script" && !tag.contains(" src=\"/assets/") && !tag.contains("application/ld+json");
-        let has_handler = tag
+        // Names of attributes stand outside of quotes.
+        let outside: String = tag.split('"').step_by(2).collect::<Vec<_>>().join(" ");
+        let has_handler = outside
             .split_whitespace()
             .skip(1)
             .any(|attribute| attribute.starts_with("on") && attribute.contains('='));
-        if is_inline_script || name == "style" || tag.contains(" style=") || (has_handler && !tag.contains("alt=")) {
+        if is_inline_script || name == "style" || outside.contains(" style=") || has_handler {
             offences.push(tag.to_owned());
         }
     }

@@ -116,6 +116,42 @@ async fn a_finished_page_is_served_from_the_shelf_until_its_rows_change() {
 }
 
 #[tokio::test]
+async fn a_first_visit_is_light() {
+    let shop = Shop::stocked().await;
+    let gzip = [("accept-encoding", "gzip")];
+    let page = shop.get("/").await;
+    let mut weight = shop.get_with("/", &gzip).await.bytes.len();
+    let files: Vec<String> = ["href", "src"]
+        .iter()
+        .flat_map(|attribute| values(page.page(), attribute))
+        .filter(|address| address.starts_with("/assets/"))
+        .collect();
+    assert!(files.len() >= 3);
+    for file in &files {
+        weight += shop.get_with(file, &gzip).await.bytes.len();
+    }
+    assert!(weight < 100_000, "{weight} bytes");
+    let blocking = page.text().matches("rel=\"stylesheet\"").count() + page.text().matches("<script src").count();
+    assert_eq!(blocking, 1, "one stylesheet, and nothing else that rendering waits for");
+}
+
+#[tokio::test]
+async fn nothing_of_one_readers_address_stands_in_the_page_of_another() {
+    let shop = Shop::stocked().await;
+    for path in [
+        "/",
+        "/games",
+        "/preorders",
+        "/game/harbour-of-glass",
+        "/games?genre=rpg",
+    ] {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        shop.get(&format!("{path}{separator}campaign=somebody")).await;
+        assert!(!shop.get(path).await.page().contains("somebody"), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_new_check_of_the_supplier_is_on_the_page_at_once() {
     let shop = Shop::stocked().await;
     assert!(shop.get("/").await.page().contains("3 minutes ago"));
@@ -133,7 +169,7 @@ async fn the_game_page_answers_what_buyers_ask() {
     for text in [
         "Works in every country",
         "Activates on Steam",
-        "action=\"/cart\" method=\"post\"",
+        "action=\"/cart/add\" method=\"post\"",
         "3 minutes ago",
     ] {
         assert!(page.contains(text), "{text}");
@@ -143,7 +179,7 @@ async fn the_game_page_answers_what_buyers_ask() {
     let preorder = shop.get("/game/the-lantern-keepers").await;
     assert!(preorder.page().contains("Preorder now") && preorder.text().contains("Out on 17 May 2020"));
     let sold_out = shop.get("/game/harbour-of-glass").await;
-    assert!(sold_out.page().contains("Tell me when it is back") && !sold_out.text().contains("action=\"/cart\""));
+    assert!(sold_out.page().contains("Tell me when it is back") && !sold_out.text().contains("action=\"/cart/add\""));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use lockstep_auth::password::HashSettings;
 use lockstep_auth::{Auth, Keys, TokenSecrets};
 use lockstep_cache::{Cache, Config};
 use lockstep_domain::cart::CartLimits;
+use lockstep_payments::Payments;
 use lockstep_store::Store;
 use lockstep_testkit::TestDb;
 use lockstep_web::{Parts, PictureSettings, Settings, Supply};
@@ -124,6 +125,7 @@ impl Shop {
         let shop = lockstep_shop::Shop::new(lockstep_shop::Parts {
             store: store.clone(),
             cache: cache.clone(),
+            payments: Payments::new(store.clone(), None, None, lockstep_payments::Limits::default()),
             auth: Auth::start(store, auth).unwrap(),
             keys,
             cart_limits: CartLimits::default(),
@@ -137,6 +139,7 @@ impl Shop {
             shop_name: "Lockstep".to_owned(),
             public_url: "https://shop.example".to_owned(),
             sandbox: false,
+            trusted_proxies: 0,
             pictures: PictureSettings {
                 folder: folder.path().join("pictures"),
                 most_bytes: 10_000_000,
