@@ -26,11 +26,11 @@ macro_rules! files {
 const FILES: &[(&str, &str, &[u8])] = files! {
     "site.css": "text/css; charset=utf-8",
     "site.js": "text/javascript; charset=utf-8",
-    "cart.js": "text/javascript; charset=utf-8",
-    "order.js": "text/javascript; charset=utf-8",
     "catalogue.js": "text/javascript; charset=utf-8",
     "game.js": "text/javascript; charset=utf-8",
     "recent.js": "text/javascript; charset=utf-8",
+    "cart.js": "text/javascript; charset=utf-8",
+    "order.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 };
 

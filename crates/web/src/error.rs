@@ -95,7 +95,7 @@ impl From<ShopError> for PageError {
             ShopError::Read(error) => error.into(),
             ShopError::Unreadable(error) => error.into(),
             ShopError::NotFound(_) => Self::NotFound,
-            ShopError::Busy => Self::TooMany(Duration::from_mins(1)),
+            ShopError::Busy => Self::Offline,
             ShopError::Place(PlaceError::Store(error))
             | ShopError::TopUp(TopUpError::Begin(BeginError::Store(error))) => error.into(),
             // Forms tell the rest better; what reaches this place was not expected by its page.

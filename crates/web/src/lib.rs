@@ -77,10 +77,10 @@ pub struct Settings {
     pub public_url: String,
     /// Goods come from the built-in sandbox; every page says so.
     pub sandbox: bool,
-    /// How many of our own proxies stand in front; so many entries of `X-Forwarded-For` are believed.
-    pub trusted_proxies: usize,
     /// Where pictures are kept.
     pub pictures: PictureSettings,
+    /// How many of our own proxies stand in front; so many entries of `X-Forwarded-For` are believed.
+    pub trusted_proxies: usize,
 }
 
 /// What pages are made from.

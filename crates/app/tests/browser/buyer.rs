@@ -1,27 +1,8 @@
 //! From a guest with an idea to a buyer with keys: at a desk, on a phone, with the keyboard alone, and without scripts.
 
-use lockstep_browser::{Key, Page, Visitor};
+use lockstep_browser::{Key, Visitor};
 
 use crate::shop::{PASSWORD, Shop, Visit, new_address};
-
-/// Tops up what the checkout says is missing, at the built-in test provider.
-fn pay(page: &Page) {
-    page.wait_for("main button|Top up");
-    page.follow("main button|Top up");
-    page.wait_for("button.pay");
-    page.follow("button.pay");
-    page.wait("the checkout again", "location.pathname === '/checkout'");
-}
-
-/// Buys what is in the cart and waits for its keys.
-fn buy(page: &Page, copies: usize) {
-    page.wait_for("main button|Buy now for");
-    page.follow("main button|Buy now for");
-    assert!(page.path().starts_with("/orders/"), "{}", page.path());
-    page.wait_for_text("Thank you!");
-    page.wait_for_text(&format!("{copies} of {copies} keys are there"));
-    assert_eq!(page.count("code.key"), copies as u64);
-}
 
 #[test]
 fn a_guest_finds_a_game_becomes_a_member_tops_up_buys_three_copies_and_copies_a_key() {
@@ -29,9 +10,9 @@ fn a_guest_finds_a_game_becomes_a_member_tops_up_buys_three_copies_and_copies_a_
     let page = shop.visit(&Visitor::default());
     let game = shop.game(2);
     page.goto("/");
-    page.fill("#search", &game.title);
+    page.fill("#search", &game.words());
     page.press_and_follow(Key::Enter);
-    page.follow(&format!("main article a|{}", game.title));
+    page.follow(&game.link());
     page.follow("main button|cart");
     assert!(page.path().starts_with("/cart"), "{}", page.path());
     page.fill("input[name=quantity]", "3");
@@ -45,9 +26,9 @@ fn a_guest_finds_a_game_becomes_a_member_tops_up_buys_three_copies_and_copies_a_
     page.follow("main button");
     assert_eq!(page.path(), "/checkout");
     page.assert_accessible();
-    pay(&page);
+    page.pay();
     page.assert_accessible();
-    buy(&page, 3);
+    page.buy(3);
     page.assert_accessible();
     let key = page.text_of("code.key");
     page.click("button|Copy");
@@ -73,7 +54,7 @@ fn the_same_form_sent_twice_is_one_order() {
     page.register();
     page.put_into_cart(&shop.game(0).id);
     page.goto("/checkout");
-    pay(&page);
+    page.pay();
     page.evaluate(
         "const form = document.querySelector('form[action=\"/checkout\"][method=post]');
          const send = () => fetch('/checkout', {method: 'POST', body: new URLSearchParams(new FormData(form))})
@@ -97,13 +78,13 @@ fn a_price_that_rose_meanwhile_is_shown_and_asked_again() {
     let game = shop.game(5);
     page.put_into_cart(&game.id);
     page.goto("/checkout");
-    pay(&page);
+    page.pay();
     // The shopper was shown less than it costs.
     page.evaluate("void (document.querySelector('input[name=expected]').value = '0.01')");
     page.follow("main button|Buy now for");
     page.wait_for("[role=alert]|The price has risen from €0.01 to");
     page.assert_accessible();
-    buy(&page, 1);
+    page.buy(1);
     page.close();
 }
 
@@ -115,16 +96,16 @@ fn without_scripts_everything_works_and_keys_come_with_the_page() {
         ..Visitor::on_a_phone()
     });
     let game = shop.game(1);
-    page.goto("/games");
-    page.follow(&format!("main article a|{}", game.title));
+    page.goto(&format!("/games?search={}", game.words().replace(' ', "+")));
+    page.follow(&game.link());
     page.follow("main button|cart");
     page.follow("a|Checkout");
     page.follow("main a|Create an account");
     page.fill("#email", &new_address());
     page.fill("#password", PASSWORD);
     page.follow("main button");
-    pay(&page);
-    buy(&page, 1);
+    page.pay();
+    page.buy(1);
     page.close();
 }
 
@@ -138,9 +119,9 @@ fn the_keyboard_alone_is_enough() {
     page.press(Key::Tab);
     assert_eq!(page.focused(), "Skip to content");
     page.tab_to("#search");
-    page.write(&game.title);
+    page.write(&game.words());
     page.press_and_follow(Key::Enter);
-    reach(&page, &format!("main article a|{}", game.title));
+    reach(&page, &game.link());
     reach(&page, "main button|cart");
     reach(&page, "main a|Checkout");
     reach(&page, "main a|Create an account");

@@ -13,6 +13,8 @@ const PUBLIC: &[(&str, &str)] = &[
     ("home", "/"),
     ("not-found", "/there-is-no-such-page"),
     ("style", "/style"),
+    ("catalogue", "/games"),
+    ("preorders", "/preorders"),
     ("cart-empty", "/cart"),
     ("wishlist-empty", "/wishlist"),
     ("register", "/register"),
@@ -24,6 +26,10 @@ const PUBLIC: &[(&str, &str)] = &[
 /// Pages of somebody who is signed in and has something in the cart.
 const OWN: &[(&str, &str)] = &[
     ("cart", "/cart"),
+    ("checkout", "/checkout"),
+    ("orders-empty", "/orders"),
+    ("keys-empty", "/account/keys"),
+    ("balance-empty", "/account/balance"),
     ("wishlist", "/wishlist"),
     ("verify-email", "/verify-email"),
     ("account", "/account"),
@@ -79,6 +85,8 @@ fn look_at_all(visitor: &Visitor) {
         page.goto(address);
         check(&page, name, visitor);
     }
+    page.goto(&format!("/game/{}", shop.game(0).slug));
+    check(&page, "game", visitor);
     page.goto("/register");
     page.fill("#email", "no address");
     page.follow("main button");
@@ -95,8 +103,24 @@ fn look_at_all(visitor: &Visitor) {
     }
     page.goto("/account/second-factor");
     page.fill("#password", PASSWORD);
-    page.follow("main button");
+    page.follow("main button|Set up");
+    page.wait_for("svg.qr");
     check(&page, "account-second-factor-picture", visitor);
+
+    page.goto("/checkout?promo=NONE");
+    check(&page, "checkout-wrong", visitor);
+    page.pay();
+    check(&page, "checkout-ready", visitor);
+    page.buy(3);
+    check(&page, "order", visitor);
+    for (name, address) in [
+        ("orders", "/orders"),
+        ("keys", "/account/keys"),
+        ("balance", "/account/balance"),
+    ] {
+        page.goto(address);
+        check(&page, name, visitor);
+    }
     page.close();
 }
 

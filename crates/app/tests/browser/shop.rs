@@ -138,7 +138,21 @@ pub(crate) fn code_of(secret: &str, later: u64) -> String {
 #[derive(Debug, Clone)]
 pub(crate) struct Game {
     pub(crate) id: String,
+    /// As its row has it, with what the offer is.
     pub(crate) title: String,
+    pub(crate) slug: String,
+}
+
+impl Game {
+    /// Words to search it by.
+    pub(crate) fn words(&self) -> String {
+        self.title.split(' ').take(3).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Its link in a list.
+    pub(crate) fn link(&self) -> String {
+        format!("main article a[href='/game/{}']", self.slug)
+    }
 }
 
 /// A page, and the store that stays open for as long as somebody is in it.
@@ -189,6 +203,23 @@ impl Visit {
         assert_eq!(sent, 200, "{address} does not take {game}");
     }
 
+    /// Tops up what the checkout says is missing, at the built-in test provider.
+    pub(crate) fn pay(&self) {
+        self.follow("main button|Top up");
+        self.wait_for("button.pay");
+        self.follow("button.pay");
+        self.wait("the checkout again", "location.pathname === '/checkout'");
+    }
+
+    /// Buys what is in the cart and waits for its keys.
+    pub(crate) fn buy(&self, copies: u64) {
+        self.follow("main button|Buy now for");
+        assert!(self.path().starts_with("/orders/"), "{}", self.path());
+        self.wait_for_text("Thank you!");
+        self.wait_for_text(&format!("{copies} of {copies} keys are there"));
+        assert_eq!(self.count("code.key"), copies);
+    }
+
     /// Ends the visit; fails if it met trouble.
     pub(crate) fn close(self) {
         self.page.close();
@@ -206,16 +237,17 @@ impl Deref for Visit {
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lockstep");
 
 async fn games(database: &TestDb) -> Vec<Game> {
-    let rows: Vec<(uuid::Uuid, String)> = lockstep_testkit::sqlx::query_as(
-        "select id, title from games where in_stock and not is_preorder order by price, id limit 20",
+    let rows: Vec<(uuid::Uuid, String, String)> = lockstep_testkit::sqlx::query_as(
+        "select id, title, slug from games where in_stock and not is_preorder order by price, id limit 20",
     )
     .fetch_all(&database.sql)
     .await
     .expect("games");
     rows.into_iter()
-        .map(|(id, title)| Game {
+        .map(|(id, title, slug)| Game {
             id: id.to_string(),
             title,
+            slug,
         })
         .collect()
 }

@@ -252,7 +252,7 @@ pub(crate) async fn key_file(
     Path((order, key)): Path<(String, String)>,
     member: Member,
 ) -> Result<Response, PageError> {
-    let key = key.parse().map(KeyId).map_err(|_| PageError::NotFound)?;
+    let key: KeyId = key.parse().map_err(|_| PageError::NotFound)?;
     let file = member.arrival.key_file(order_id(&order)?, key).await?;
     let kind = if file.is_text {
         "text/plain; charset=utf-8"
