@@ -115,7 +115,15 @@ const ARROWS: &[(&str, &[&str])] = &[
 const KEPT: &[(&str, &[&str])] = &[
     ("sqlx", &["lockstep-store", "lockstep-testkit"]),
     ("redis", &["lockstep-cache", "lockstep-testkit"]),
-    ("reqwest", &["lockstep-g2a", "lockstep-payments", "lockstep-web"]),
+    (
+        "reqwest",
+        &[
+            "lockstep-g2a",
+            "lockstep-g2a-sandbox",
+            "lockstep-payments",
+            "lockstep-web",
+        ],
+    ),
     ("lettre", &["lockstep-mail"]),
 ];
 

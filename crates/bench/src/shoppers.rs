@@ -268,8 +268,9 @@ async fn come_in(address: SocketAddr, login: Vec<u8>, time: Duration) -> Result<
         pace.tick().await;
         let login = login.clone();
         running.spawn(async move {
-            Connection::open(address).await?.ask(&login).await?;
-            anyhow::Ok(1)
+            // Passwords are hashed with what the readers leave of the processors; who waits too long is told to come again.
+            let answered = Connection::open(address).await?.ask(&login).await.is_ok();
+            anyhow::Ok(usize::from(answered))
         });
     }
     rate(running, began).await

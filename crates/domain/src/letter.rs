@@ -46,6 +46,7 @@ pub enum Letter {
         /// The order, `orders.id`.
         order: String,
         /// What was paid, EUR.
+        #[serde(with = "amount")]
         total: Money,
         /// What was ordered, one line a game.
         lines: Vec<OrderedLine>,
@@ -55,8 +56,10 @@ pub enum Letter {
         /// How the person wants to be called.
         nickname: String,
         /// What arrived, EUR.
+        #[serde(with = "amount")]
         amount: Money,
         /// The balance afterwards, EUR.
+        #[serde(with = "amount")]
         balance: Money,
     },
     /// The password was changed.
@@ -89,6 +92,7 @@ pub enum Letter {
         /// The order, `orders.id`.
         order: String,
         /// What went back, EUR.
+        #[serde(with = "amount")]
         amount: Money,
         /// What it was for, one title a copy.
         titles: Vec<String>,
@@ -131,6 +135,24 @@ impl Letter {
     }
 }
 
+/// Amounts as text: a letter's fields are read out of a buffer by their `kind`, where the digits of a bare number are not to
+/// be had any more.
+mod amount {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::money::Money;
+
+    pub(super) fn serialize<S: Serializer>(amount: &Money, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(amount)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Money, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,5 +168,44 @@ mod tests {
         assert_eq!(stored["kind"], letter.kind());
         assert_eq!(serde_json::from_value::<Letter>(stored).unwrap(), letter);
         assert!(!format!("{letter:?}").contains("123456"));
+    }
+
+    #[test]
+    fn letters_about_money_survive_the_queue() {
+        let nickname = || "Ada".to_owned();
+        let letters = [
+            Letter::OrderReceived {
+                nickname: nickname(),
+                order: "0197".into(),
+                total: "30.25".parse().unwrap(),
+                lines: vec![OrderedLine {
+                    title: "Portal".into(),
+                    quantity: 3,
+                }],
+            },
+            Letter::TopUp {
+                nickname: nickname(),
+                amount: "25".parse().unwrap(),
+                balance: "9999999999.99".parse().unwrap(),
+            },
+            Letter::KeysReady {
+                nickname: nickname(),
+                order: "0197".into(),
+                copies: vec![DeliveredCopy {
+                    title: "Portal".into(),
+                    key: None,
+                }],
+            },
+            Letter::Refund {
+                nickname: nickname(),
+                order: "0197".into(),
+                amount: "0.01".parse().unwrap(),
+                titles: vec!["Portal".into()],
+            },
+        ];
+        for letter in letters {
+            let stored = serde_json::to_value(&letter).unwrap();
+            assert_eq!(serde_json::from_value::<Letter>(stored).unwrap(), letter);
+        }
     }
 }

@@ -285,6 +285,6 @@ impl Fulfilment {
     fn backoff(&self, attempts: u32) -> Duration {
         let (base, cap) = self.0.settings.backoff;
         let full = base.saturating_mul(1_u32 << attempts.min(16)).min(cap);
-        full - full.mul_f64(rand::rng().random_range(0.0..0.25))
+        full.mul_f64(rand::rng().random_range(0.75..=1.0))
     }
 }

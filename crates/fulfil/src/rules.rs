@@ -41,10 +41,9 @@ pub fn after_create(seen: CreateSeen, has_tries: bool, is_patient: bool) -> Afte
         CreateSeen::Created => AfterCreate::Record,
         CreateSeen::NothingDone => AfterCreate::AskAgain,
         _ if is_patient => AfterCreate::Anew,
-        CreateSeen::SoldOut => AfterCreate::Refund,
         CreateSeen::Unsure if has_tries => AfterCreate::AskAgain,
         CreateSeen::AboveFloor | CreateSeen::Refused if has_tries => AfterCreate::Anew,
-        CreateSeen::AboveFloor | CreateSeen::Refused | CreateSeen::Unsure => AfterCreate::Refund,
+        CreateSeen::SoldOut | CreateSeen::AboveFloor | CreateSeen::Refused | CreateSeen::Unsure => AfterCreate::Refund,
     }
 }
 
@@ -143,9 +142,8 @@ pub fn after_key(seen: KeySeen, has_tries: bool) -> Fetching {
     match seen {
         KeySeen::Stored => Fetching::Done,
         KeySeen::NotYet => Fetching::NotYet,
-        KeySeen::Gone => Fetching::Lost,
         KeySeen::Unsure if has_tries => Fetching::AskAgain,
-        KeySeen::Unsure => Fetching::Lost,
+        KeySeen::Gone | KeySeen::Unsure => Fetching::Lost,
     }
 }
 

@@ -165,23 +165,18 @@ impl Spool {
         for path in answers(&self.slot)? {
             let sealed = std::fs::read(&path)?;
             let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
-            match self
-                .keys
-                .open(&place(name), &sealed)
-                .ok()
-                .and_then(|plain| split(&plain))
-            {
-                Some((head, body)) => found.push(Spooled {
+            let opened = self.keys.open(&place(name), &sealed).ok();
+            if let Some((head, body)) = opened.and_then(|plain| split(&plain)) {
+                found.push(Spooled {
                     path: Some(path),
                     unit: head.unit,
                     g2a_order_id: head.g2a_order_id,
                     complete: head.complete,
                     body,
-                }),
-                None => {
-                    tracing::error!(file = %path.display(), "an answer in the spool cannot be opened and is put aside");
-                    self.set_aside(&path)?;
-                }
+                });
+            } else {
+                tracing::error!(file = %path.display(), "an answer in the spool cannot be opened and is put aside");
+                self.set_aside(&path)?;
             }
         }
         Ok(found)

@@ -63,6 +63,13 @@ impl Fulfilment {
                 Err(error) => Some(error),
             };
             if let Some(error) = failed {
+                if !matches!(error, StoreError::Unavailable(_)) {
+                    // Trying at once would fail at once. It is tried again, rarely, and told each time.
+                    tracing::error!(unit = %unit.lease.unit, error = &error as &dyn std::error::Error, "the database refused a step");
+                    let wait = self.backoff(unit.attempts);
+                    drop(self.rest(&unit, wait, Some("the database refused a step")).await);
+                    return;
+                }
                 tracing::warn!(unit = %unit.lease.unit, error = &error as &dyn std::error::Error, "a step was not recorded");
                 if stop.is_cancelled() || began.elapsed() > self.0.settings.lease {
                     return;

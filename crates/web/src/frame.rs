@@ -110,7 +110,8 @@ impl Frame {
         self.words.with(key, value)
     }
 
-    /// A text for this many.
+    /// A text for this many. Templates pass what they iterate over, by reference.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as templates pass it")]
     pub(crate) fn n(&self, key: &str, number: &u64) -> String {
         self.words.count(key, *number)
     }

@@ -47,11 +47,17 @@ pub(crate) fn description(text: &str) -> String {
     if text.contains('<') {
         return CLEANER.clean(text).to_string();
     }
-    text.split("\n\n")
+    let mut html = String::with_capacity(text.len() + 64);
+    for paragraph in text
+        .split("\n\n")
         .map(str::trim)
         .filter(|paragraph| !paragraph.is_empty())
-        .map(|paragraph| format!("<p>{}</p>", escaped(paragraph)))
-        .collect()
+    {
+        html.push_str("<p>");
+        html.push_str(&escaped(paragraph));
+        html.push_str("</p>");
+    }
+    html
 }
 
 fn escaped(text: &str) -> String {

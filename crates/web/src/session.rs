@@ -262,12 +262,12 @@ mod tests {
             shop_name: "Shop".into(),
             public_url: String::new(),
             sandbox: false,
+            trusted_proxies: 1,
             pictures: crate::PictureSettings {
-                folder: "pictures".into(),
+                folder: std::path::PathBuf::new(),
                 most_bytes: 0,
                 trusts_private_addresses: false,
             },
-            trusted_proxies: 1,
         }
     }
 

@@ -33,7 +33,7 @@ async fn one_command_with_nothing_configured_shows_games_and_closes_cleanly() {
     let (status, page) = store.get("/").await;
     assert_eq!(status, 200);
     assert!(
-        page.contains("In stock") && page.contains("€") && page.contains("/covers/"),
+        page.contains("<article class=\"card") && page.contains("€") && page.contains("/covers/"),
         "{page}"
     );
     assert!(page.contains("No G2A account is connected"), "the sandbox is announced");

@@ -41,12 +41,12 @@ async fn an_overtaken_worker_decides_nothing_but_its_key_is_kept() {
     let shop = Shop::open().await;
     let order = shop.order(1).await;
     let unit = unit_id(&order, 0);
-    let old = records::claim(&shop.db.store, Uuid::new_v4(), 1, Duration::from_secs(60))
+    let old = records::claim(&shop.db.store, Uuid::new_v4(), 1, Duration::from_mins(1))
         .await
         .unwrap()
         .remove(0);
     shop.execute("update order_units set not_before = now()").await;
-    let new = records::claim(&shop.db.store, Uuid::new_v4(), 1, Duration::from_secs(60))
+    let new = records::claim(&shop.db.store, Uuid::new_v4(), 1, Duration::from_mins(1))
         .await
         .unwrap()
         .remove(0);
@@ -133,7 +133,7 @@ async fn an_answer_left_in_the_spool_is_recorded_before_anything_is_asked_again(
     // A worker that died between reading the key and recording it.
     let (spool, _) = Spool::open(&shop.folder.path().join("spool"), keys()).unwrap();
     let worker = spool.worker();
-    let unit = records::claim(&shop.db.store, worker, 1, Duration::from_secs(600))
+    let unit = records::claim(&shop.db.store, worker, 1, Duration::from_mins(10))
         .await
         .unwrap()
         .remove(0);

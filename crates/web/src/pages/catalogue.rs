@@ -112,16 +112,16 @@ pub(crate) async fn catalogue(State(state): State<Arc<WebState>>, visit: Visit) 
         let options: Answer<FilterOptions> = serde_json::from_slice(&options.body)?;
         let counts: FacetCounts = serde_json::from_slice(&facets.body)?;
         let frame = Frame::new(&state, &visit);
-        Ok(draw(frame, &asked, page.data, options.data, &counts).render()?)
+        Ok(draw(frame, &asked, page.data, &options.data, &counts).render()?)
     })?;
     Ok(finished.serve(&visit))
 }
 
-fn draw(frame: Frame, asked: &Asked, page: Page<Game>, options: FilterOptions, counts: &FacetCounts) -> CataloguePage {
+fn draw(frame: Frame, asked: &Asked, page: Page<Game>, options: &FilterOptions, counts: &FacetCounts) -> CataloguePage {
     let words = frame.words;
     let tiles: Vec<Tile> = page.data.into_iter().map(Tile::from).collect();
-    let facets = facets(words, asked, &options, counts);
-    let chosen = chosen(words, asked, &options);
+    let facets = facets(words, asked, options, counts);
+    let chosen = chosen(words, asked, options);
     let title = match (&asked.search, chosen.as_slice()) {
         (text, _) if !text.is_empty() => words.with("catalogue.found", text),
         (_, [(only, _)]) => words.with("catalogue.only", only),

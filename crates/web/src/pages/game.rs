@@ -109,12 +109,12 @@ pub(crate) async fn game(
             let game: Answer<Game> = serde_json::from_slice(&entry.body)?;
             let similar: Answer<Vec<Game>> = serde_json::from_slice(&similar.body)?;
             let tiles: Vec<Tile> = similar.data.into_iter().take(SHOWN).map(Tile::from).collect();
-            Ok(draw(Frame::new(&state, &visit), game.data, &tiles).render()?)
+            Ok(draw(Frame::new(&state, &visit), &game.data, &tiles).render()?)
         })?;
     Ok(page.serve(&visit))
 }
 
-fn draw(frame: Frame, game: Game, similar: &[Tile]) -> GamePage {
+fn draw(frame: Frame, game: &Game, similar: &[Tile]) -> GamePage {
     let words = frame.words;
     let name = titles::own(&game.title, game.region.as_deref()).to_owned();
     let offer = match (game.in_stock, game.is_preorder) {
@@ -135,7 +135,7 @@ fn draw(frame: Frame, game: Game, similar: &[Tile]) -> GamePage {
             .finish();
         (genre.clone(), address)
     });
-    let gallery = Picture::gallery(&game);
+    let gallery = Picture::gallery(game);
     let cover = gallery.is_empty().then(|| {
         (
             Picture::cover(game.id, &game.slug, &game.image),
@@ -162,17 +162,17 @@ fn draw(frame: Frame, game: Game, similar: &[Tile]) -> GamePage {
         original: game
             .original_price
             .map(|original| (format::price(words, original), game.discount.unwrap_or(0))),
-        answers: replies(words, &game, offer, &release, region.as_deref()),
+        answers: replies(words, game, offer, &release, region.as_deref()),
         description: safe_html::description(&game.description),
-        facts: facts(words, &game, &release, region),
-        scores: scores(words, &game),
+        facts: facts(words, game, &release, region),
+        scores: scores(words, game),
         needs: game
             .requirements
             .as_ref()
             .map(|needs| requirements(words, needs))
             .unwrap_or_default(),
         similar: Card::all(words, similar),
-        json_ld: seo::product(&frame, &game, &name, &og_image),
+        json_ld: seo::product(&frame, game, &name, &og_image),
         og_image,
         genre,
         name,

@@ -46,8 +46,8 @@ pub(crate) fn shrink(bytes: &[u8], widths: &[u32]) -> Result<Vec<(u32, Bytes)>, 
             };
             let pixels = smaller.to_rgba8();
             let encoder = webp::Encoder::from_rgba(&pixels, pixels.width(), pixels.height());
-            let encoded = encoder.encode_simple(false, QUALITY).map_err(|_| Unreadable)?;
-            Ok((width, Bytes::copy_from_slice(&encoded)))
+            let small = encoder.encode_simple(false, QUALITY).map_err(|_| Unreadable)?;
+            Ok((width, Bytes::copy_from_slice(&small)))
         })
         .collect()
 }
@@ -60,7 +60,9 @@ mod tests {
 
     fn jpeg(width: u32, height: u32) -> Vec<u8> {
         let mut out = Cursor::new(Vec::new());
-        let picture = RgbImage::from_fn(width, height, |x, y| image::Rgb([(x % 256) as u8, (y % 256) as u8, 90]));
+        let picture = RgbImage::from_fn(width, height, |x, y| {
+            image::Rgb([x.to_le_bytes()[0], y.to_le_bytes()[0], 90])
+        });
         DynamicImage::from(picture)
             .write_to(&mut out, ImageFormat::Jpeg)
             .unwrap();

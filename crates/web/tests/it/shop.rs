@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 
 /// A game as tests describe it; written as plain rows.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "the columns")]
 pub(crate) struct NewGame {
     pub(crate) id: Uuid,
     pub(crate) title: String,

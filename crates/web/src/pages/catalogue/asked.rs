@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_told() {
-        let many = "genre=x".repeat(1) + &(0..40).map(|n| format!("&genre={n}")).collect::<String>();
+        let many = (0..40).map(|n| format!("genre={n}")).collect::<Vec<_>>().join("&");
         for nonsense in [
             "page=0",
             "page=-1",
