@@ -352,6 +352,8 @@ impl Page {
         // As tall as the page, so that what is loaded late is loaded and nothing sticks in the middle.
         let (width, height) = (self.visitor.width, self.visitor.height.max(whole(height)));
         self.resize(width, height);
+        // Also those that would wait until somebody scrolls to them.
+        self.evaluate("for (const picture of document.images) picture.loading = 'eager'");
         self.wait("pictures", "[...document.images].every((picture) => picture.complete)");
         let shot = self.tab.call("Page.captureScreenshot", &json!({"format": "png"}));
         self.resize(self.visitor.width, self.visitor.height);
