@@ -1,8 +1,12 @@
 //! The program dies, anywhere: a real `lockstep worker` is aborted at its n-th failure point, started again and driven to
 //! rest, and then the books have to balance against the sandbox's own ledger of money and keys.
 //!
+//! `serving` does the same to `lockstep serve` while orders and signed events come in through its API.
+//!
 //! Each run is one place and one accident of the wire. An ordinary test makes a few runs, spread over all places and
 //! accidents; `cargo xtask crash` makes more of them, or all (`LOCKSTEP_CRASH_RUNS`, `LOCKSTEP_CRASH_SEED`).
+
+mod serving;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -54,6 +58,13 @@ impl Accident {
                 Self::SentTwice(call),
             ]);
         }
+        all
+    }
+
+    /// What can happen to one program alone.
+    fn wire() -> Vec<Self> {
+        let mut all = Self::all();
+        all.retain(|accident| !matches!(accident, Self::TwoWorkers | Self::Reconciled));
         all
     }
 
@@ -145,7 +156,7 @@ async fn stop(mut child: Child) {
 }
 
 /// One run. False when the order had ended before the place was reached: then there are no further places.
-async fn dies_at(g2a: &Sandbox, number: u64, accident: Accident) -> bool {
+async fn dies_at(g2a: &Sandbox, number: u64, accident: Accident, met: &mut BTreeSet<String>) -> bool {
     let said = format!("place {number}, {accident:?}");
     let db = TestDb::new().await;
     let folder = tempfile::tempdir().unwrap();
@@ -160,7 +171,11 @@ async fn dies_at(g2a: &Sandbox, number: u64, accident: Accident) -> bool {
         control.add_fault(rule);
     }
 
-    let mut first = worker(&db, g2a, folder.path(), Some(number)).spawn().unwrap();
+    let log = folder.path().join("places");
+    let mut first = worker(&db, g2a, folder.path(), Some(number))
+        .env("LOCKSTEP_CRASH_LOG", &log)
+        .spawn()
+        .unwrap();
     let second = (accident == Accident::TwoWorkers).then(|| worker(&db, g2a, folder.path(), None).spawn().unwrap());
     let began = Instant::now();
     let mut died = false;
@@ -203,6 +218,10 @@ async fn dies_at(g2a: &Sandbox, number: u64, accident: Accident) -> bool {
         .await
         .unwrap();
     assert!(matches!(status.as_str(), "COMPLETED" | "FAILED"), "{said}: {status}");
+    if died {
+        let reached = std::fs::read_to_string(log).unwrap_or_default();
+        met.extend(reached.lines().last().map(str::to_owned));
+    }
     died
 }
 
@@ -264,34 +283,50 @@ fn number(seed: u64, index: u64) -> u64 {
 /// Places that one order of two copies passes, about.
 const PLACES: u64 = 70;
 
+/// How many runs were asked for (`None`: every place under every accident), and their seed.
+fn plan(default: u64) -> (Option<u64>, u64) {
+    let runs = match setting("LOCKSTEP_CRASH_RUNS") {
+        None => Some(default),
+        Some(all) if all == "all" => None,
+        Some(runs) => Some(runs.parse().expect("LOCKSTEP_CRASH_RUNS is a number, or all")),
+    };
+    let seed =
+        setting("LOCKSTEP_CRASH_SEED").map_or(1, |seed| seed.parse().expect("LOCKSTEP_CRASH_SEED is a number"));
+    (runs, seed)
+}
+
 #[tokio::test]
 async fn whatever_dies_where_the_books_balance() {
-    let g2a = supplier().await;
-    let runs = setting("LOCKSTEP_CRASH_RUNS").unwrap_or_else(|| "8".into());
-    if runs == "all" {
-        for accident in Accident::all() {
+    let (g2a, began, mut met) = (supplier().await, Instant::now(), BTreeSet::new());
+    let (runs, seed) = plan(8);
+    let all = Accident::all();
+    let (mut made, mut died) = (0_u64, 0_u64);
+    if let Some(runs) = runs {
+        for run in 0..runs {
+            // Every other run is a plain crash; places are spread evenly.
+            let place = 1 + (number(seed, 2 * run) % PLACES + run * PLACES / runs.max(1)) % PLACES;
+            let accident = if run % 2 == 0 {
+                Accident::None
+            } else {
+                all[usize::try_from(number(seed, 2 * run + 1)).unwrap() % all.len()]
+            };
+            made += 1;
+            died += u64::from(dies_at(&g2a, place, accident, &mut met).await);
+        }
+        assert!(died * 2 > runs, "most places are met: {died} of {runs} runs died");
+    } else {
+        for accident in all {
             let mut place = 1;
-            while dies_at(&g2a, place, accident).await {
+            while dies_at(&g2a, place, accident, &mut met).await {
                 place += 1;
             }
             assert!(place > 10, "{accident:?}: only {place} places were met");
+            (made, died) = (made + place, died + place - 1);
         }
-        return;
     }
-    let runs: u64 = runs.parse().expect("LOCKSTEP_CRASH_RUNS is a number, or all");
-    let seed: u64 =
-        setting("LOCKSTEP_CRASH_SEED").map_or(1, |seed| seed.parse().expect("LOCKSTEP_CRASH_SEED is a number"));
-    let all = Accident::all();
-    let mut died = 0;
-    for run in 0..runs {
-        // Every other run is a plain crash; places are spread evenly.
-        let place = 1 + (number(seed, 2 * run) % PLACES + run * PLACES / runs.max(1)) % PLACES;
-        let accident = if run % 2 == 0 {
-            Accident::None
-        } else {
-            all[usize::try_from(number(seed, 2 * run + 1)).unwrap() % all.len()]
-        };
-        died += u64::from(dies_at(&g2a, place, accident).await);
-    }
-    assert!(died * 2 > runs, "most places are met: {died} of {runs} runs died");
+    println!(
+        "working: {made} runs, {died} of them dead at {} different places, {:.0} s: {met:?}",
+        met.len(),
+        began.elapsed().as_secs_f64()
+    );
 }

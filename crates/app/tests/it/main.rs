@@ -8,5 +8,6 @@
 
 mod commands;
 mod crash;
+mod features;
 mod program;
 mod serve;

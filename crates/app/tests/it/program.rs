@@ -152,7 +152,7 @@ impl Running {
     }
 }
 
-fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     // Tests speak plain HTTP; the TLS that reqwest is built with wants a provider all the same.
     drop(rustls::crypto::ring::default_provider().install_default());
     reqwest::Client::builder()

@@ -8,7 +8,7 @@ use sqlx::Row as _;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::{Result, Store, Tx};
+use crate::{Result, Store, Tx, failpoint};
 
 /// An event whose signature was checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +54,9 @@ pub async fn take(tx: &mut Tx, event: &Event) -> Result<Taken> {
     let Some(id) = id else {
         return Ok(Taken::Repeated);
     };
+    failpoint!("webhook.taken");
     let order = apply(tx, id).await?;
+    failpoint!("webhook.commit.before");
     Ok(order.map_or(Taken::Kept, Taken::Applied))
 }
 

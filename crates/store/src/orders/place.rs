@@ -19,7 +19,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::row::{money, nickname};
-use crate::{AsStoreError, Result, Store, StoreError, Tx, guests, mail};
+use crate::{AsStoreError, Result, Store, StoreError, Tx, failpoint, guests, mail, mutants};
 
 /// A confirmation that comes later than this would only confuse.
 const NOTICE: TimeDelta = TimeDelta::days(3);
@@ -145,8 +145,15 @@ pub async fn place(
     checkout: &Checkout,
     idempotency: Option<&Idempotency>,
 ) -> Result<Placed, PlaceError> {
+    #[cfg(feature = "mutants")]
+    if mutants::make("balance-outside") {
+        let total = quote(store, checkout).await?.total;
+        if !mutants::has_balance(store, user, total).await? {
+            return Err(PlaceError::InsufficientBalance { total });
+        }
+    }
     let asked = Arc::new((checkout.clone(), idempotency.cloned()));
-    store
+    let placed = store
         .tx("orders.place", move |tx| {
             let asked = Arc::clone(&asked);
             Box::pin(async move { place_once(tx, user, &asked.0, asked.1.as_ref()).await })
@@ -160,7 +167,14 @@ pub async fn place(
                 _ => error,
             },
             _ => error,
-        })
+        })?;
+    #[cfg(feature = "mutants")]
+    if mutants::make("promo-outside")
+        && let (Placed::Now(_), Some(code)) = (&placed, checkout.promo_code())
+    {
+        mutants::count_promo_code(store, code).await?;
+    }
+    Ok(placed)
 }
 
 /// What an order would cost now, with its promo code. Nothing is written, and nothing is promised: the expected total of
@@ -209,9 +223,13 @@ async fn place_once(
             total: bill.total,
         });
     }
+    failpoint!("checkout.take.before");
     let payer = take(tx, user, bill.total).await?;
+    failpoint!("checkout.take.after");
     let order = write(tx, user, checkout, idempotency, &games, &bill).await?;
+    failpoint!("checkout.written");
     settle_cart_and_money(tx, &order, checkout).await?;
+    failpoint!("checkout.booked");
     let letter = Letter::OrderReceived {
         nickname: payer.nickname,
         order: order.id.to_string(),
@@ -226,6 +244,7 @@ async fn place_once(
             .collect(),
     };
     mail::enqueue(tx, user, &payer.email, &letter, Utc::now() + NOTICE).await?;
+    failpoint!("checkout.commit.before");
     Ok(Placed::Now(Box::new(order)))
 }
 
@@ -341,11 +360,12 @@ struct Payer {
 async fn take(tx: &mut Tx, user: UserId, total: Money) -> Result<Payer, PlaceError> {
     let row = sqlx::query(
         "-- store.orders.place.take
-        update users set balance = balance - $2 where id = $1 and balance >= $2 and deleted_at is null
+        update users set balance = balance - $2 where id = $1 and (balance >= $2 or $3) and deleted_at is null
         returning email, nickname",
     )
     .bind(user.0)
     .bind(total.decimal())
+    .bind(mutants::make("balance-outside"))
     .fetch_optional(tx.conn())
     .await?
     .ok_or(PlaceError::InsufficientBalance { total })?;
@@ -377,7 +397,7 @@ async fn write(
     .bind(bill.discount.decimal())
     .bind(bill.total.decimal())
     .bind(BALANCE)
-    .bind(checkout.promo_code())
+    .bind(checkout.promo_code().filter(|_| !mutants::make("promo-outside")))
     .bind(idempotency.map(Idempotency::as_str))
     .bind(idempotency.map(|_| checkout.digest().to_vec()))
     .fetch_one(tx.conn())

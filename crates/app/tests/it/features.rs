@@ -1,0 +1,40 @@
+//! What tests may break on purpose must not be in the program.
+
+use std::process::Command;
+
+/// Our crates with their features in a build of the program: no test, no example.
+fn in_the_program() -> Vec<String> {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "--package",
+            "lockstep",
+            "--edges",
+            "normal,build",
+        ])
+        .args(["--format", "{p} [{f}]", "--prefix", "none"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let ours: Vec<String> = text
+        .lines()
+        .filter(|line| line.starts_with("lockstep"))
+        .map(str::to_owned)
+        .collect();
+    assert!(
+        ours.iter().any(|line| line.starts_with("lockstep-store ")),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    ours
+}
+
+#[test]
+fn the_program_is_built_without_the_features_that_make_mistakes() {
+    for line in in_the_program() {
+        assert!(!line.contains("mutants"), "{line}");
+    }
+}
