@@ -1,5 +1,7 @@
 //! Somebody at the door: who they are and what is theirs, as of the moment they came.
 
+use std::sync::Arc;
+
 use chrono::Utc;
 use lockstep_auth::{AuthError, Caller};
 use lockstep_cache::Payload;
@@ -12,7 +14,7 @@ use lockstep_store::{accounts, carts, wishlists};
 use uuid::Uuid;
 
 use crate::guests::Guest;
-use crate::own::{data, payload};
+use crate::own::{payload, said};
 use crate::{Own, Shop, ShopError};
 
 /// One request's visitor. What is read through it contains everything that was committed before the request came, but
@@ -80,14 +82,14 @@ impl Shop {
                 Ok(found.map(|_| payload))
             })
             .await?;
-        let Some(remembered) = data::<Remembered>(&entry)? else {
+        let Some(remembered) = said::<Remembered>(&entry)? else {
             return Ok(None);
         };
         let now = Utc::now();
         if remembered.is_stale_at(now) {
             sessions::touch(self.store(), session).await?;
         }
-        Ok(remembered.holder_at(now))
+        Ok(Arc::unwrap_or_clone(remembered).holder_at(now))
     }
 
     /// A visitor's cart as of now, with all that was written before the call.
@@ -175,7 +177,9 @@ impl Shop {
                 Ok(found.map(|_| payload))
             })
             .await?;
-        data(&entry)?.ok_or(ShopError::Refused(AuthError::Account(accounts::AccountError::NotFound)))
+        said::<ProfileFacts>(&entry)?
+            .map(Arc::unwrap_or_clone)
+            .ok_or(ShopError::Refused(AuthError::Account(accounts::AccountError::NotFound)))
     }
 }
 
