@@ -63,7 +63,10 @@ impl Shop {
         };
         let program = shop.start(None);
         let account = json!({"email": "ada@example.org", "password": "Correct-Horse-1"});
-        let (status, answer) = shop.call("/api/auth/register", &account, None).await.expect("an answer");
+        let (status, answer) = shop
+            .call("/api/auth/register", &account, None)
+            .await
+            .expect("an answer");
         assert_eq!(status, 201, "{answer}");
         shop.token = answer["data"]["accessToken"].as_str().unwrap().to_owned();
         shop.db
@@ -201,9 +204,17 @@ impl Shop {
         let mut again = self.start(None);
         let repeated = self.order_and_tell(&mut again, &run).await;
         assert!(repeated.is_some(), "{said}: the second store died too");
-        assert_eq!(*order.get_or_insert(repeated.unwrap()), repeated.unwrap(), "{said}: another order");
+        assert_eq!(
+            *order.get_or_insert(repeated.unwrap()),
+            repeated.unwrap(),
+            "{said}: another order"
+        );
         all_end(&self.db, &said).await;
-        assert_eq!(self.order_and_tell(&mut again, &run).await, order, "{said}: another order");
+        assert_eq!(
+            self.order_and_tell(&mut again, &run).await,
+            order,
+            "{said}: another order"
+        );
         stop(again).await;
         control.clear_faults();
 
@@ -230,7 +241,11 @@ impl Shop {
 
 /// A signed event about `order`.
 fn event(id: &str, order: Uuid) -> Value {
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().to_string();
+    let at = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_millis()
+        .to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(RELAY.as_bytes()).unwrap();
     mac.update(format!(r#"{{"status":"complete"}}{at}{id}{RELAY}"#).as_bytes());
     json!({
@@ -253,7 +268,10 @@ async fn whatever_dies_under_a_caller_it_is_one_order_one_charge_and_one_event()
             } else {
                 let all = Accident::wire();
                 let place = 1 + (number(seed, 2 * run) % PLACES + run * PLACES / runs) % PLACES;
-                (place.to_string(), all[usize::try_from(number(seed, 2 * run + 1)).unwrap() % all.len()])
+                (
+                    place.to_string(),
+                    all[usize::try_from(number(seed, 2 * run + 1)).unwrap() % all.len()],
+                )
             };
             let died = shop.dies_at(&place, accident, &mut met).await;
             assert!(died || !place.contains('.'), "{place} was not met");
