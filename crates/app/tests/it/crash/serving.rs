@@ -44,6 +44,7 @@ struct Shop {
     address: String,
     game: Uuid,
     token: String,
+    signed_in: Instant,
 }
 
 impl Shop {
@@ -57,6 +58,7 @@ impl Shop {
             folder: tempfile::tempdir().unwrap(),
             address: address.to_string(),
             token: String::new(),
+            signed_in: Instant::now(),
             db,
             g2a,
             game,
@@ -77,6 +79,14 @@ impl Shop {
             .await;
         stop(program).await;
         shop
+    }
+
+    async fn sign_in(&mut self, path: &str) {
+        let account = json!({"email": "ada@example.org", "password": "Correct-Horse-1"});
+        let (_, answer) = self.call(path, &account, None).await.expect("an answer");
+        let token = answer["data"]["token"].as_str();
+        self.token = token.unwrap_or_else(|| panic!("{answer}")).to_owned();
+        self.signed_in = Instant::now();
     }
 
     fn log(&self) -> PathBuf {
@@ -175,7 +185,7 @@ impl Shop {
     }
 
     /// One run. False when everything had ended before the place was reached.
-    async fn dies_at(&self, place: &str, accident: Accident, met: &mut BTreeSet<String>) -> bool {
+    async fn dies_at(&mut self, place: &str, accident: Accident, met: &mut BTreeSet<String>) -> bool {
         let said = format!("serving, place {place}, {accident:?}");
         let (control, run) = (self.g2a.control(), Uuid::new_v4().to_string());
         self.db.at_g2a(self.game, PRODUCT).await;
@@ -183,6 +193,13 @@ impl Shop {
         control.clear_faults();
         if let Some(rule) = accident.rule() {
             control.add_fault(rule);
+        }
+
+        // Before the token runs out.
+        if self.signed_in.elapsed() > Duration::from_mins(5) {
+            let program = self.start(None);
+            self.sign_in("/api/auth/login").await;
+            stop(program).await;
         }
 
         let mut program = self.start(Some(place));
@@ -256,7 +273,7 @@ fn event(id: &str, order: Uuid) -> Value {
 
 #[tokio::test]
 async fn whatever_dies_under_a_caller_it_is_one_order_one_charge_and_one_event() {
-    let (shop, mut met, began) = (Shop::open().await, BTreeSet::new(), Instant::now());
+    let (mut shop, mut met, began) = (Shop::open().await, BTreeSet::new(), Instant::now());
     let (runs, seed) = plan(4);
     let mut made = 0;
     if let Some(runs) = runs {
