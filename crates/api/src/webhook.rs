@@ -3,6 +3,8 @@
 //! G2A's buyer API sends none itself, so polling is the truth and an event only makes Lockstep look sooner: nothing that
 //! anybody sends, signed or not, ends an order. Events are taken once; those for orders that are not here yet are kept.
 
+mod javascript;
+
 use std::sync::Arc;
 
 use axum::Json;
@@ -135,9 +137,12 @@ fn read(body: &[u8], headers: &HeaderMap, secret: &Secret, now_ms: i64) -> Resul
     }
     let rest = format!("{timestamp}{nonce}{}", secret.expose());
     let signature = hex::decode(&signature).map_err(|_| ApiError::BadSignature)?;
-    // As the sender's program writes it, or as it was sent: whitespace between tokens is the only difference.
-    let forms = [compact(payload.get()), payload.get().to_owned()];
-    if !forms.iter().any(|form| fits(secret, form, &rest, &signature)) {
+    // As the sender's program writes it (without whitespace, or as JavaScript writes what it parsed), or as it was sent.
+    let sent = payload.get();
+    let is_signed = fits(secret, &compact(sent), &rest, &signature)
+        || fits(secret, sent, &rest, &signature)
+        || javascript::stringify(sent).is_some_and(|form| fits(secret, &form, &rest, &signature));
+    if !is_signed {
         return Err(ApiError::BadSignature);
     }
     // The database keeps no NUL, and a number beyond any meaning is no event.

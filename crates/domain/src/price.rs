@@ -68,6 +68,22 @@ pub struct ListPrice {
     pub discount: i32,
 }
 
+impl ListPrice {
+    /// The same listing for no less than `floor`: the discount shown shrinks with it.
+    #[must_use]
+    pub fn at_least(self, floor: Money) -> Self {
+        if self.price >= floor {
+            return self;
+        }
+        let original_price = self.original_price.filter(|original| *original > floor);
+        Self {
+            price: floor,
+            original_price,
+            discount: original_price.map_or(0, |original| discount_percent(original, floor)),
+        }
+    }
+}
+
 impl Pricing {
     /// The list price of a product from G2A's two prices; `None` when the one that counts is missing or not positive
     /// (such a product cannot be sold, the seed: "Price must be positive").
@@ -163,6 +179,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_floor_raises_the_price_and_never_lowers_it_or_overstates_the_discount(
+            min in 1i64..10_000_000, retail in 0i64..10_000_000, floor in 1i64..10_000_000
+        ) {
+            let listed = Pricing::default().list_price(Some(Decimal::new(min, 2)), Some(Decimal::new(retail, 2))).unwrap();
+            let floor = Money::new(Decimal::new(floor, 2)).unwrap();
+            let raised = listed.at_least(floor);
+            prop_assert_eq!(raised.price, listed.price.max(floor));
+            prop_assert!(raised.discount <= listed.discount);
+            prop_assert!(raised.original_price.is_none_or(|original| original > raised.price));
+            prop_assert_eq!(raised.discount == 0 || raised.original_price.is_some(), true);
+        }
+
         #[test]
         fn the_price_is_never_below_the_basis_and_the_discount_never_overstates(min in 1i64..10_000_000, retail in 0i64..10_000_000) {
             let list = Pricing::default().list_price(Some(Decimal::new(min, 2)), Some(Decimal::new(retail, 2))).unwrap();

@@ -224,12 +224,14 @@ impl Fulfilment {
         let is_patient = unit
             .out_for
             .is_some_and(|since| since < inner.settings.preorder_patience);
-        let tries = if seen == CreateSeen::Unsure {
-            inner.settings.unsure_tries
-        } else {
-            inner.settings.refused_tries
+        // An outage says nothing about the product, so what it took is not counted against that.
+        let (is_refusal, has_tries) = match seen {
+            CreateSeen::AboveFloor | CreateSeen::SoldOut | CreateSeen::Refused => {
+                (true, unit.refusals + 1 < inner.settings.refused_tries)
+            }
+            _ => (false, unit.attempts + 1 < inner.settings.unsure_tries),
         };
-        match rules::after_create(seen, unit.attempts + 1 < tries, is_patient) {
+        match rules::after_create(seen, has_tries, is_patient) {
             AfterCreate::Record => {
                 let Some((created, price)) = created else {
                     return Ok(Flow::Rest);
@@ -247,13 +249,16 @@ impl Fulfilment {
                 let wait = if is_patient {
                     LOOK_AGAIN
                 } else {
-                    self.backoff(unit.attempts)
+                    self.backoff(unit.refusals)
                 };
                 failpoint!("ordering.anew.before");
-                commit!(inner, "fulfil.give_up", [why], |tx, _l| records::give_up(
-                    tx, lease, wait, &why
-                )
-                .await)?;
+                commit!(inner, "fulfil.give_up", [why], |tx, _l| {
+                    if is_refusal {
+                        records::refused(tx, lease, wait, &why).await
+                    } else {
+                        records::give_up(tx, lease, wait, &why).await
+                    }
+                })?;
                 failpoint!("ordering.anew.after");
                 Ok(Flow::Rest)
             }

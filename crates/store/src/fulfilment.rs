@@ -27,5 +27,5 @@ pub use queue::{Lease, Load, Unit, claim, load, next_due, release_worker, waitin
 pub use shelf::{asked_price, sold_out};
 pub use steps::{
     begin_fetching, begin_ordering, begin_paying, bought_again, give_up, lost, not_paid, not_ready, ordered, paid,
-    pay_again, postpone, too_late,
+    pay_again, postpone, refused, too_late,
 };

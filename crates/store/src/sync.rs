@@ -5,9 +5,10 @@
 //! of `sync_lease`, and every write below checks its own epoch under a share lock in the same transaction. Rows,
 //! counters and the cursor of a run change together or not at all, so a run can be taken up where it was left.
 //!
-//! `lease` is about who, `runs` about what was done, `catalogue` about the games themselves, `flags` about what
-//! follows from them with time, `budget` about the calls that G2A allows.
+//! `lease` is about who, `runs` about what was done, `catalogue` about the games themselves, `asked` about what buying
+//! taught of their prices, `flags` about what follows from them with time, `budget` about the calls that G2A allows.
 
+mod asked;
 mod budget;
 mod catalogue;
 mod flags;

@@ -77,6 +77,20 @@ async fn a_signed_event_is_taken_once_and_ends_nothing() {
     shop.db.assert_books_balance().await;
 }
 
+/// A relay that parses an event, signs what `JSON.stringify` makes of it, and passes the text on as it came.
+#[tokio::test]
+async fn an_event_that_javascript_signed_is_taken_however_it_was_written_before() {
+    let shop = shop().await;
+    let sent = r#"{ "total": 10.0, "url": "https:\/\/g2a.example\/", "name": "Pok\u00e9mon" }"#;
+    let signed = r#"{"total":10,"url":"https://g2a.example/","name":"Pokémon"}"#;
+    let body = event("e1", "80000000000001", signed).replace(signed, sent);
+    let (status, answer) = post(&shop, body.clone()).await;
+    assert_eq!((status, &answer["success"]), (200, &json!(true)), "{answer}");
+    let other = body.replace("10.0", "10.1").replace("e1", "e2");
+    assert_eq!(post(&shop, other).await.0, 401, "another amount was not signed");
+    assert_eq!(shop.db.count("webhook_events").await, 1);
+}
+
 #[tokio::test]
 async fn an_unknown_order_is_kept_and_an_unknown_type_is_not() {
     let shop = shop().await;

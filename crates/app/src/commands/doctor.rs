@@ -10,6 +10,7 @@ use lockstep_store::fulfilment::incidents;
 use lockstep_store::sync::{freshness, recent_runs};
 use serde::Serialize;
 
+use crate::commands::keys::unreadable;
 use crate::commands::reconcile::spool_folder;
 use crate::config::{Config, Supplier as Configured};
 use crate::database::{Database, Use};
@@ -81,6 +82,7 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
             if look_at_schema(&database, &mut findings).await {
                 look_at_data(&database, &mut findings).await;
                 look_at_buying(config, &database, &mut findings).await;
+                look_at_keys(config, &database, &mut findings).await;
                 look_at_redis(config, &database, &mut findings).await;
                 look_at_supplier(config, &database, &mut findings).await;
             }
@@ -203,6 +205,18 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
             None => Finding::well("latest run", seen),
         });
     }
+}
+
+/// Whether what was sold can be shown.
+async fn look_at_keys(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
+    let remedy =
+        "add the secret that they were sealed with to the end of LOCKSTEP_KEY_SECRET, then run `lockstep keys rotate`";
+    findings.push(match unreadable(config, database).await {
+        Ok((0, _)) => return,
+        Ok((all, 0)) => Finding::well("game keys", format!("{all} stored, all can be opened")),
+        Ok((all, lost)) => Finding::wrong("game keys", format!("{lost} of {all} cannot be opened"), remedy),
+        Err(error) => Finding::wrong("game keys", format!("{error:#}"), "see the message"),
+    });
 }
 
 /// What stops buying, what waits too long, and what went wrong.

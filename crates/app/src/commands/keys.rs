@@ -14,10 +14,31 @@ use crate::secrets::Secrets;
 const PAGE: u32 = 500;
 
 #[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Rotated {
     sealed_anew: u64,
     current_already: u64,
     unreadable: u64,
+}
+
+/// Stored keys, and how many of them no secret of the list opens.
+pub(crate) async fn unreadable(config: &Config, database: &Database) -> Result<(u64, u64)> {
+    let (mut after, mut secrets, mut all, mut unreadable) = (None, None, 0, 0);
+    loop {
+        let page = keys::page(&database.store, after, PAGE).await.context("reading keys")?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(*last);
+        // Without a stored key there may be no secret yet, and looking must not make one.
+        let secrets = match &mut secrets {
+            Some(secrets) => secrets,
+            none => none.insert(Secrets::open(config)?.keys),
+        };
+        for (id, sealed) in page {
+            all += 1;
+            unreadable += u64::from(secrets.open(&keys::place(id), &sealed).is_err());
+        }
+    }
+    Ok((all, unreadable))
 }
 
 /// Goes through all keys. Can be stopped and begun again at any time; keys that are new meanwhile are current already.

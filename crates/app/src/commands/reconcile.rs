@@ -32,7 +32,7 @@ pub(crate) async fn run(config: &Config, output: Output, fix: bool) -> Result<Ex
         .iter()
         .filter(|one| !one.fixed && one.remedy != Remedy::None)
         .count();
-    output.result(&found, || in_words(&found, left))?;
+    output.result(&found, || in_words(&found, left, fix))?;
     Ok(if left == 0 {
         ExitCode::SUCCESS
     } else {
@@ -40,7 +40,7 @@ pub(crate) async fn run(config: &Config, output: Output, fix: bool) -> Result<Ex
     })
 }
 
-fn in_words(found: &[Difference], left: usize) -> String {
+fn in_words(found: &[Difference], left: usize, fix: bool) -> String {
     let mut lines = Vec::new();
     for one in found {
         lines.push(format!("{} {}", if one.fixed { "fixed" } else { "     " }, one.what));
@@ -56,7 +56,12 @@ fn in_words(found: &[Difference], left: usize) -> String {
         lines.push(format!(
             "      → {}",
             match one.remedy {
+                Remedy::LookAgain if one.fixed => "the worker looks at it next",
+                Remedy::LookAgain if fix => {
+                    "it is due, or a worker has it in hand: let `lockstep serve` or `lockstep worker` run, then look again"
+                }
                 Remedy::LookAgain => "`lockstep reconcile --fix` has the worker look at it at once",
+                Remedy::Settle if one.fixed => "it is settled",
                 Remedy::Settle => "`lockstep reconcile --fix` settles it",
                 Remedy::RunWorker => "start `lockstep serve` or `lockstep worker` with this data folder",
                 Remedy::Person => "a person has to look at it: G2A's account, and the order's history in the console",

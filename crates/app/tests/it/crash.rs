@@ -290,8 +290,7 @@ fn plan(default: u64) -> (Option<u64>, u64) {
         Some(all) if all == "all" => None,
         Some(runs) => Some(runs.parse().expect("LOCKSTEP_CRASH_RUNS is a number, or all")),
     };
-    let seed =
-        setting("LOCKSTEP_CRASH_SEED").map_or(1, |seed| seed.parse().expect("LOCKSTEP_CRASH_SEED is a number"));
+    let seed = setting("LOCKSTEP_CRASH_SEED").map_or(1, |seed| seed.parse().expect("LOCKSTEP_CRASH_SEED is a number"));
     (runs, seed)
 }
 

@@ -1,11 +1,13 @@
 //! What a shopper gets when G2A behaves, and when it has nothing to sell.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use lockstep_domain::checkout::{Checkout, OrderLimits};
+use lockstep_domain::ids::{GameId, UserId};
 use lockstep_domain::order::OrderStatus;
 use lockstep_store::fulfilment::keys::{self, How};
 use lockstep_store::fulfilment::{self as records, Letters};
-use lockstep_store::orders::reveal;
+use lockstep_store::orders::{self, Placed, reveal};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{PRODUCT, Shop, eur, order_id, product};
@@ -124,11 +126,13 @@ async fn what_costs_more_than_was_asked_is_not_paid_for_and_the_price_is_correct
     assert_eq!(shop.balance().await, eur("100.00"));
     assert_eq!(shop.check_books().await.money_taken, eur("0"));
     assert!(shop.incidents().await.contains(&"ABOVE_PRICE".to_owned()));
-    let price: String = sqlx::query_scalar("select price::text from games")
-        .fetch_one(&shop.db.sql)
-        .await
-        .unwrap();
+    let (price, remembered): (String, Option<String>) =
+        sqlx::query_as("select price::text, g2a_asked_price::text from games")
+            .fetch_one(&shop.db.sql)
+            .await
+            .unwrap();
     assert_eq!(price, "10.41", "10.21 and two percent");
+    assert_eq!(remembered.as_deref(), Some("10.41"), "for the synchronisation");
 }
 
 #[tokio::test]
@@ -161,6 +165,45 @@ async fn a_preorder_waits_for_its_day_and_is_delivered_then() {
     shop.settle(&shop.worker()).await;
     assert_eq!(shop.status(&order).await, "COMPLETED");
     shop.check_books().await;
+}
+
+#[tokio::test]
+async fn what_is_ready_beside_a_preorder_is_told_at_once_and_the_preorder_on_its_day() {
+    let shop = Shop::open().await;
+    let later = shop.db.game("Portal 3", "portal-3", "20.00").await;
+    shop.g2a.add_product(product("10000000000077", 10, "19.00", "19.00"));
+    shop.db.at_g2a(later, "10000000000077").await;
+    shop.execute(
+        "update games set release_date = now() + interval '20 days', is_preorder = true where slug = 'portal-3'",
+    )
+    .await;
+    let wanted = [(GameId(shop.game), 2), (GameId(later), 1)];
+    let checkout = Checkout::new(wanted, None, None, OrderLimits::default()).unwrap();
+    let placed = orders::place(&shop.db.store, UserId(shop.user), &checkout, None).await;
+    assert!(matches!(placed, Ok(Placed::Now(_))), "{placed:?}");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while shop.db.count("order_units where state = 'DONE'").await < 2 {
+        shop.worker().work_off().await.unwrap();
+        assert!(Instant::now() < deadline, "{:?}", shop.units().await);
+    }
+    assert_eq!(letters_of_keys(&shop).await, [2], "once both copies are there");
+    shop.execute(
+        "update games set release_date = now() - interval '1 s', is_preorder = false; update order_units set not_before = now() where state = 'NEW'",
+    )
+    .await;
+    shop.settle(&shop.worker()).await;
+    assert_eq!(letters_of_keys(&shop).await, [2, 1], "each copy is told of once");
+    shop.check_books().await;
+}
+
+/// Of how many copies each letter about keys tells, in the order in which they were written.
+async fn letters_of_keys(shop: &Shop) -> Vec<i32> {
+    sqlx::query_scalar(
+        "select jsonb_array_length(letter::jsonb -> 'copies') from mail_outbox where kind = 'keys-ready' order by created_at, id",
+    )
+    .fetch_all(&shop.db.sql)
+    .await
+    .unwrap()
 }
 
 #[tokio::test]

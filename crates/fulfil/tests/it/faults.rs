@@ -49,6 +49,24 @@ fn error(status: u16, code: &str) -> Fault {
 }
 
 #[tokio::test]
+async fn an_outage_is_not_counted_against_the_product_that_is_refused_after_it() {
+    let shop = Shop::open().await;
+    for _ in 0..5 {
+        shop.g2a
+            .add_fault(FaultRule::once(CallMatch::Order, error(500, "ERR99")));
+    }
+    for _ in 1..shop.settings.refused_tries {
+        shop.g2a
+            .add_fault(FaultRule::once(CallMatch::Order, error(400, "ORD99")));
+    }
+    let order = shop.order(1).await;
+    shop.settle(&shop.worker()).await;
+    assert!(shop.g2a.faults().is_empty(), "all were met");
+    assert_eq!(shop.status(&order).await, "COMPLETED", "{:?}", shop.units().await);
+    shop.check_books().await;
+}
+
+#[tokio::test]
 async fn an_answer_that_is_lost_or_spoilt_on_the_way_costs_nobody_anything() {
     let faults = [
         Fault::DropBefore,

@@ -1,14 +1,13 @@
-//! The letters about an order's end, owed in the transaction that ends it.
+//! The letters about what has ended of an order, owed in the transaction that ends it: each copy is told of once.
 
 use std::fmt;
 use std::sync::Arc;
 
-use lockstep_domain::ids::KeyId;
+use lockstep_domain::ids::{KeyId, OrderId, UserId};
 use lockstep_domain::letter::{DeliveredCopy, Letter};
 use lockstep_domain::{Money, Secret};
 use sqlx::Row as _;
 
-use super::money::Settled;
 use crate::{Result, StoreError, Tx};
 
 /// Opens a sealed key, or does not.
@@ -29,17 +28,20 @@ impl fmt::Debug for Letters {
     }
 }
 
-/// Owes the letters: what is ready, and what went back.
-pub(super) async fn tell(tx: &mut Tx, settled: &Settled, letters: &Letters) -> Result<()> {
+/// Owes the letters about what has ended and was not told yet: what is ready, and what went back.
+pub(super) async fn tell(tx: &mut Tx, order: OrderId, user: UserId, letters: &Letters) -> Result<()> {
     let rows = sqlx::query(
         "-- store.fulfilment.tell
+        with told as (
+            update order_units set told_at = now()
+             where order_id = $1 and state in ('DONE', 'REFUNDED') and told_at is null returning *)
         select u.state, u.price_paid, g.title, k.id as key_id, k.key_ciphertext, k.is_file,
                p.email, coalesce(p.nickname, split_part(p.email, '@', 1)) as nickname
-          from order_units u join games g on g.id = u.game_id join orders o on o.id = u.order_id
+          from told u join games g on g.id = u.game_id join orders o on o.id = u.order_id
           join users p on p.id = o.user_id left join game_keys k on k.order_unit_id = u.id
-         where u.order_id = $1 order by g.title, u.position",
+         order by g.title, u.position",
     )
-    .bind(settled.order.0)
+    .bind(order.0)
     .fetch_all(tx.conn())
     .await?;
     let (mut copies, mut titles, mut amount, mut shown) = (Vec::new(), Vec::new(), Money::ZERO, Vec::new());
@@ -67,7 +69,7 @@ pub(super) async fn tell(tx: &mut Tx, settled: &Settled, letters: &Letters) -> R
         return Ok(());
     };
     let (email, nickname): (String, String) = (first.try_get("email")?, first.try_get("nickname")?);
-    let order = settled.order.to_string();
+    let order = order.to_string();
     let until = chrono::Utc::now() + chrono::TimeDelta::days(7);
     if !copies.is_empty() {
         let letter = Letter::KeysReady {
@@ -75,13 +77,13 @@ pub(super) async fn tell(tx: &mut Tx, settled: &Settled, letters: &Letters) -> R
             order: order.clone(),
             copies,
         };
-        crate::mail::enqueue(tx, settled.user, &email, &letter, until).await?;
+        crate::mail::enqueue(tx, user, &email, &letter, until).await?;
         sqlx::query(
             "-- store.fulfilment.tell.reveals
             insert into key_reveals (game_key_id, user_id, how) select id, $2, 'MAIL' from unnest($1::uuid[]) id",
         )
         .bind(shown)
-        .bind(settled.user.0)
+        .bind(user.0)
         .execute(tx.conn())
         .await?;
     }
@@ -92,7 +94,7 @@ pub(super) async fn tell(tx: &mut Tx, settled: &Settled, letters: &Letters) -> R
             amount,
             titles,
         };
-        crate::mail::enqueue(tx, settled.user, &email, &letter, until).await?;
+        crate::mail::enqueue(tx, user, &email, &letter, until).await?;
     }
     Ok(())
 }

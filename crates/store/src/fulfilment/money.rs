@@ -218,22 +218,33 @@ async fn give_back(tx: &mut Tx, unit: UnitId, why: &str) -> Result<Money> {
 }
 
 /// Ends an order that has no open unit: `COMPLETED` when a key was delivered (and the rest refunded), else `CANCELLED`
-/// when somebody asked for that, else `FAILED`. Writes the letters about it. The order is locked.
+/// when somebody asked for that, else `FAILED`. Writes the letters about it; when all that is open waits for its release,
+/// those about what has ended so far. The order is locked.
 pub(super) async fn settle(tx: &mut Tx, order: OrderId, letters: &Letters) -> Result<Option<Settled>> {
     let row = sqlx::query(
         "-- store.fulfilment.settle
         select o.user_id, o.status::text, o.cancel_asked_at is not null as cancel_asked,
                count(*) filter (where u.state = 'DONE')::integer as delivered,
                count(*) filter (where u.state = 'REFUNDED')::integer as refunded,
-               count(*) filter (where u.state not in ('DONE', 'REFUNDED'))::integer as open
-          from orders o join order_units u on u.order_id = o.id where o.id = $1 group by o.id",
+               count(*) filter (where u.state not in ('DONE', 'REFUNDED'))::integer as open,
+               count(*) filter (where u.state = 'NEW' and g.release_date_known and g.release_date > o.created_at
+                                  and g.release_date > now())::integer as preordered
+          from orders o join order_units u on u.order_id = o.id join games g on g.id = u.game_id
+         where o.id = $1 group by o.id",
     )
     .bind(order.0)
     .fetch_one(tx.conn())
     .await?;
     let open = crate::row::count(&row, "open")?;
     let before: String = row.try_get("status")?;
-    if open > 0 || !matches!(before.as_str(), "PENDING" | "PROCESSING") {
+    if !matches!(before.as_str(), "PENDING" | "PROCESSING") {
+        return Ok(None);
+    }
+    let user = UserId(row.try_get("user_id")?);
+    if open > 0 {
+        if open == crate::row::count(&row, "preordered")? {
+            letters::tell(tx, order, user, letters).await?;
+        }
         return Ok(None);
     }
     let delivered = crate::row::count(&row, "delivered")?;
@@ -250,12 +261,12 @@ pub(super) async fn settle(tx: &mut Tx, order: OrderId, letters: &Letters) -> Re
     set_status(tx, order, status).await?;
     let settled = Settled {
         order,
-        user: UserId(row.try_get("user_id")?),
+        user,
         status,
         delivered,
         refunded: crate::row::count(&row, "refunded")?,
     };
-    letters::tell(tx, &settled, letters).await?;
+    letters::tell(tx, order, user, letters).await?;
     Ok(Some(settled))
 }
 

@@ -45,8 +45,10 @@ pub struct Unit {
     pub g2a_order_id: Option<String>,
     /// What G2A asks for it, EUR.
     pub g2a_price: Option<Money>,
-    /// Attempts since it last came forward.
+    /// Attempts since it last came forward, without those that G2A refused.
     pub attempts: u32,
+    /// Orders that G2A refused since then.
+    pub refusals: u32,
     /// Lost keys that were bought again.
     pub replacements: u32,
     /// How long ago the reservation at G2A began.
@@ -65,7 +67,7 @@ pub struct Unit {
 
 const COLUMNS: &str =
     "u.id, u.epoch, u.state, u.order_id, u.game_id, u.price_paid, i.price as list_price, u.g2a_order_id, u.g2a_price,
-    u.attempts, u.replacements, o.cancel_asked_at is not null as cancel_asked, g.g2a_product_id,
+    u.attempts, u.refusals, u.replacements, o.cancel_asked_at is not null as cancel_asked, g.g2a_product_id,
     extract(epoch from now() - u.ordered_at) as ordered_for, extract(epoch from now() - u.pay_asked_at) as paying_for,
     case when g.release_date_known and g.release_date > o.created_at then g.release_date end as announced_for,
     extract(epoch from g.release_date - now()) as out_in
@@ -95,6 +97,7 @@ fn unit(row: &PgRow, seconds: f64) -> Result<Unit> {
         g2a_order_id: row.try_get("g2a_order_id")?,
         g2a_price: crate::row::money_or_null(row, "g2a_price")?,
         attempts: crate::row::count(row, "attempts")?,
+        refusals: crate::row::count(row, "refusals")?,
         replacements: crate::row::count(row, "replacements")?,
         ordered_for: row.try_get::<Option<Decimal>, _>("ordered_for")?.map(span),
         paying_for: row.try_get::<Option<Decimal>, _>("paying_for")?.map(span),

@@ -1,5 +1,5 @@
-//! What buying teaches about a game: that it is sold out, and what it really costs. The next pass over the catalogue has
-//! the last word.
+//! What buying teaches about a game: that it is sold out, which the next pass over the catalogue may correct, and what it
+//! really costs, which a pass keeps to for a while (`sync::asked`).
 
 use lockstep_domain::Money;
 use lockstep_domain::ids::GameId;
@@ -24,7 +24,7 @@ pub async fn sold_out(tx: &mut Tx, game: GameId) -> Result<()> {
     Ok(())
 }
 
-/// G2A asks so much that a copy has to cost at least `price`.
+/// G2A asks so much that a copy has to cost at least `price`, which is remembered.
 ///
 /// # Errors
 /// [`Unavailable`](crate::StoreError::Unavailable).
@@ -32,7 +32,7 @@ pub async fn asked_price(tx: &mut Tx, game: GameId, price: Money) -> Result<()> 
     sqlx::query(
         "-- store.fulfilment.asked_price
         update games
-           set price = $2, g2a_last_sync = now(),
+           set price = $2, g2a_asked_price = $2, g2a_asked_at = now(), g2a_asked_listed = null, g2a_last_sync = now(),
                original_price = case when original_price > $2 then original_price end,
                discount = case when original_price > $2 then floor((original_price - $2) * 100 / original_price)::integer else 0 end
          where id = $1 and price < $2",

@@ -155,7 +155,7 @@ pub async fn not_paid(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> R
 pub async fn paid(tx: &mut Tx, lease: Lease, transaction_id: Option<&str>) -> Result<()> {
     let done = sqlx::query(
         "-- store.fulfilment.paid
-        update order_units set state = 'PAID', g2a_transaction_id = coalesce($4, g2a_transaction_id), attempts = 0, last_error = null,
+        update order_units set state = 'PAID', g2a_transaction_id = coalesce($4, g2a_transaction_id), attempts = 0, refusals = 0, last_error = null,
                not_before = now() + make_interval(secs => $3)
          where id = $1 and epoch = $2 and state = 'PAYING'",
     )
@@ -262,6 +262,26 @@ pub async fn give_up(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Re
         update order_units set state = 'NEW', g2a_order_id = null, g2a_price = null, ordered_at = null, pay_asked_at = null,
                worker = null, attempts = least(attempts + 1, 1000), last_error = $4, not_before = now() + make_interval(secs => $3)
          where id = $1 and epoch = $2 and state in ('ORDERING', 'ORDERED', 'PAYING')",
+    )
+    .bind(lease.unit.0)
+    .bind(lease.epoch)
+    .bind(wait.as_secs_f64())
+    .bind(reason(why))
+    .execute(tx.conn())
+    .await?;
+    held(done.rows_affected())
+}
+
+/// `ORDERING → NEW`: G2A refused the order, or asks too much. Tried again after `wait`; counted as a refusal.
+///
+/// # Errors
+/// See [`begin_ordering`].
+pub async fn refused(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Result<()> {
+    let done = sqlx::query(
+        "-- store.fulfilment.refused
+        update order_units set state = 'NEW', worker = null, refusals = least(refusals + 1, 1000), last_error = $4,
+               not_before = now() + make_interval(secs => $3)
+         where id = $1 and epoch = $2 and state = 'ORDERING'",
     )
     .bind(lease.unit.0)
     .bind(lease.epoch)

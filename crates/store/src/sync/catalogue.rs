@@ -9,7 +9,7 @@ use serde::Serialize;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::Fence;
+use super::{Fence, asked};
 use crate::error::Result;
 use crate::{Store, Tx};
 
@@ -162,6 +162,11 @@ pub async fn write(tx: &mut Tx, fence: &Fence, listings: &[Listing], scope: Scop
     let (old, new): (Vec<&Listing>, Vec<&Listing>) =
         listings.iter().partition(|l| known.contains_key(&l.g2a_product_id));
 
+    let raised = asked::raise(tx, &old).await?;
+    let old: Vec<&Listing> = old
+        .into_iter()
+        .map(|listing| raised.get(&listing.g2a_product_id).unwrap_or(listing))
+        .collect();
     let mut changed: HashSet<Uuid> = match scope {
         Scope::Everything => update_everything(tx, &old).await?,
         Scope::PriceAndStock => update_price_and_stock(tx, &old).await?,

@@ -6,6 +6,12 @@ rules! {
     a_copy_is_not_bought_for_ever: "order_units_replacements_bounded"
         refuses ["update order_units set replacements = 11 where id = {unit}", "update order_units set replacements = -1 where id = {unit}"]
         allows ["update order_units set replacements = 10 where id = {unit}"]
+    a_refused_copy_is_given_up_some_time: "order_units_refusals_bounded"
+        refuses ["update order_units set refusals = 1001 where id = {unit}", "update order_units set refusals = -1 where id = {unit}"]
+        allows ["update order_units set refusals = 1000 where id = {unit}"]
+    nobody_is_told_of_an_end_before_it: "order_units_told_of_its_end"
+        refuses ["update order_units set told_at = now() where id = {unit}"]
+        allows ["update order_units set told_at = null where id = {unit}"]
     an_order_at_g2a_is_of_one_unit: "g2a_orders_pkey"
         refuses ["insert into g2a_orders (g2a_order_id, order_unit_id, price) values ('80', {unit2}, 1);
                   update order_units set state = 'ORDERING' where id = {unit};

@@ -7,6 +7,15 @@ rules! {
     a_price_is_positive: "games_price_positive"
         refuses ["update games set price = 0", "update games set price = -1", "update games set price = 'NaN'"]
         allows ["update games set price = 0.01", "update games set price = 9999999999.99"]
+    an_asked_price_is_positive: "games_g2a_asked_price_positive"
+        refuses ["update games set g2a_asked_price = 0, g2a_asked_at = now()", "update games set g2a_asked_price = 'NaN', g2a_asked_at = now()"]
+        allows ["update games set g2a_asked_price = 0.01, g2a_asked_at = now()"]
+    an_asked_price_has_its_time: "games_g2a_asked_has_a_time"
+        refuses ["update games set g2a_asked_price = 1", "update games set g2a_asked_at = now()"]
+        allows ["update games set g2a_asked_price = 1, g2a_asked_at = now(), g2a_asked_listed = '{1.00,null}'"]
+    a_listing_is_remembered_with_what_was_asked: "games_g2a_asked_listed_is_of_an_asked_price"
+        refuses ["update games set g2a_asked_listed = '{1.00,null}'"]
+        allows ["update games set g2a_asked_listed = null"]
     a_price_is_known: "not null price"
         refuses ["update games set price = null"]
         allows ["update games set price = 1"]

@@ -73,6 +73,69 @@ async fn a_changed_price_changes_exactly_one_row() {
     shop.assert_in_line().await;
 }
 
+/// What buying taught about the price of a product, as the shop has it: the price, and whether it is remembered.
+async fn price_of(shop: &Shop, id: &str) -> (String, bool) {
+    sqlx::query_as("select price::text, g2a_asked_at is not null from games where g2a_product_id = $1")
+        .bind(id)
+        .fetch_one(&shop.db.sql)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_g2a_asked_for_an_order_outlives_the_listing_until_that_changes_or_a_day_is_over() {
+    let shop = Shop::with(60).await;
+    let id = shop.id_at(20);
+    shop.g2a.set_price(&id, "10".parse().unwrap(), "15".parse().unwrap());
+    shop.run(What::Full).await;
+    let game: sqlx::types::Uuid = sqlx::query_scalar("select id from games where g2a_product_id = $1")
+        .bind(&id)
+        .fetch_one(&shop.db.sql)
+        .await
+        .unwrap();
+    let game = lockstep_domain::GameId(game);
+    let asked = async || {
+        let price = "12.24".parse::<rust_decimal::Decimal>().unwrap();
+        let price = lockstep_domain::Money::new(price).unwrap();
+        shop.db
+            .store
+            .tx("test", move |tx| {
+                Box::pin(async move { lockstep_store::fulfilment::asked_price(tx, game, price).await })
+            })
+            .await
+            .unwrap();
+    };
+    let held = ("12.24".to_owned(), true);
+
+    asked().await;
+    for what in [What::Full, What::Stock, What::Full] {
+        shop.run(what).await;
+        assert_eq!(price_of(&shop, &id).await, held, "the listing is what it was");
+    }
+    let before = shop.bytes().await;
+    shop.run(What::Full).await;
+    assert_eq!(shop.bytes().await, before, "a price that holds is not written again");
+
+    shop.g2a.set_price(&id, "10.50".parse().unwrap(), "15".parse().unwrap());
+    shop.run(What::Incremental).await;
+    assert_eq!(
+        price_of(&shop, &id).await,
+        ("10.71".into(), false),
+        "G2A has changed it"
+    );
+    shop.assert_in_line().await;
+
+    asked().await;
+    shop.run(What::Stock).await;
+    assert_eq!(price_of(&shop, &id).await, held);
+    shop.db
+        .execute("update games set g2a_asked_at = now() - interval '25 hours' where g2a_asked_at is not null")
+        .await;
+    shop.run(What::Stock).await;
+    assert_eq!(price_of(&shop, &id).await, ("10.71".into(), false), "a day is over");
+    shop.assert_in_line().await;
+}
+
 #[tokio::test]
 async fn a_stock_check_sells_out_and_restocks_and_changes_prices() {
     let shop = Shop::with(200).await;

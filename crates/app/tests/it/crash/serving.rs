@@ -44,6 +44,7 @@ struct Shop {
     address: String,
     game: Uuid,
     token: String,
+    signed_in: Instant,
 }
 
 impl Shop {
@@ -57,13 +58,17 @@ impl Shop {
             folder: tempfile::tempdir().unwrap(),
             address: address.to_string(),
             token: String::new(),
+            signed_in: Instant::now(),
             db,
             g2a,
             game,
         };
         let program = shop.start(None);
         let account = json!({"email": "ada@example.org", "password": "Correct-Horse-1"});
-        let (status, answer) = shop.call("/api/auth/register", &account, None).await.expect("an answer");
+        let (status, answer) = shop
+            .call("/api/auth/register", &account, None)
+            .await
+            .expect("an answer");
         assert_eq!(status, 201, "{answer}");
         shop.token = answer["data"]["accessToken"].as_str().unwrap().to_owned();
         shop.db
@@ -74,6 +79,14 @@ impl Shop {
             .await;
         stop(program).await;
         shop
+    }
+
+    async fn sign_in(&mut self, path: &str) {
+        let account = json!({"email": "ada@example.org", "password": "Correct-Horse-1"});
+        let (_, answer) = self.call(path, &account, None).await.expect("an answer");
+        let token = answer["data"]["token"].as_str();
+        self.token = token.unwrap_or_else(|| panic!("{answer}")).to_owned();
+        self.signed_in = Instant::now();
     }
 
     fn log(&self) -> PathBuf {
@@ -172,7 +185,7 @@ impl Shop {
     }
 
     /// One run. False when everything had ended before the place was reached.
-    async fn dies_at(&self, place: &str, accident: Accident, met: &mut BTreeSet<String>) -> bool {
+    async fn dies_at(&mut self, place: &str, accident: Accident, met: &mut BTreeSet<String>) -> bool {
         let said = format!("serving, place {place}, {accident:?}");
         let (control, run) = (self.g2a.control(), Uuid::new_v4().to_string());
         self.db.at_g2a(self.game, PRODUCT).await;
@@ -180,6 +193,13 @@ impl Shop {
         control.clear_faults();
         if let Some(rule) = accident.rule() {
             control.add_fault(rule);
+        }
+
+        // Before the token runs out.
+        if self.signed_in.elapsed() > Duration::from_mins(5) {
+            let program = self.start(None);
+            self.sign_in("/api/auth/login").await;
+            stop(program).await;
         }
 
         let mut program = self.start(Some(place));
@@ -201,9 +221,17 @@ impl Shop {
         let mut again = self.start(None);
         let repeated = self.order_and_tell(&mut again, &run).await;
         assert!(repeated.is_some(), "{said}: the second store died too");
-        assert_eq!(*order.get_or_insert(repeated.unwrap()), repeated.unwrap(), "{said}: another order");
+        assert_eq!(
+            *order.get_or_insert(repeated.unwrap()),
+            repeated.unwrap(),
+            "{said}: another order"
+        );
         all_end(&self.db, &said).await;
-        assert_eq!(self.order_and_tell(&mut again, &run).await, order, "{said}: another order");
+        assert_eq!(
+            self.order_and_tell(&mut again, &run).await,
+            order,
+            "{said}: another order"
+        );
         stop(again).await;
         control.clear_faults();
 
@@ -230,7 +258,11 @@ impl Shop {
 
 /// A signed event about `order`.
 fn event(id: &str, order: Uuid) -> Value {
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().to_string();
+    let at = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_millis()
+        .to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(RELAY.as_bytes()).unwrap();
     mac.update(format!(r#"{{"status":"complete"}}{at}{id}{RELAY}"#).as_bytes());
     json!({
@@ -241,7 +273,7 @@ fn event(id: &str, order: Uuid) -> Value {
 
 #[tokio::test]
 async fn whatever_dies_under_a_caller_it_is_one_order_one_charge_and_one_event() {
-    let (shop, mut met, began) = (Shop::open().await, BTreeSet::new(), Instant::now());
+    let (mut shop, mut met, began) = (Shop::open().await, BTreeSet::new(), Instant::now());
     let (runs, seed) = plan(4);
     let mut made = 0;
     if let Some(runs) = runs {
@@ -253,7 +285,10 @@ async fn whatever_dies_under_a_caller_it_is_one_order_one_charge_and_one_event()
             } else {
                 let all = Accident::wire();
                 let place = 1 + (number(seed, 2 * run) % PLACES + run * PLACES / runs) % PLACES;
-                (place.to_string(), all[usize::try_from(number(seed, 2 * run + 1)).unwrap() % all.len()])
+                (
+                    place.to_string(),
+                    all[usize::try_from(number(seed, 2 * run + 1)).unwrap() % all.len()],
+                )
             };
             let died = shop.dies_at(&place, accident, &mut met).await;
             assert!(died || !place.contains('.'), "{place} was not met");

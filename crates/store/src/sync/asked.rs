@@ -1,0 +1,139 @@
+//! What G2A asked when something was bought, against what it lists: an order teaches a game's real cost
+//! (`fulfilment::asked_price`), and a pass that overwrote it with the listing would sell the next copy for a price at
+//! which it is refunded again.
+//!
+//! The memory ends when the product changes at G2A, which is when its listing is no longer the one that was first seen
+//! after the order, or when it is [too old](MEMORY).
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use lockstep_domain::Money;
+use lockstep_domain::price::ListPrice;
+use rust_decimal::Decimal;
+use sqlx::Row as _;
+
+use super::catalogue::Listing;
+use crate::{Result, Tx};
+
+/// Offers at G2A come and go within hours: what was asked a day ago says less than the listing, and a price that only a
+/// memory holds up keeps shoppers away. At worst one shopper a day is refunded for learning it anew.
+const MEMORY: TimeDelta = TimeDelta::days(1);
+
+/// What was asked for a game.
+#[derive(Debug, Clone, PartialEq)]
+struct Asked {
+    /// What a copy has to cost by it, EUR, mark-up included.
+    price: Money,
+    at: DateTime<Utc>,
+    /// Price and reference price of the listing first seen after it; `None` before the first.
+    listed: Option<(Decimal, Option<Decimal>)>,
+}
+
+/// What a pass makes of it.
+#[derive(Debug, Clone, PartialEq)]
+enum Verdict {
+    /// The listing is the first since: it is remembered, and its price is at least what was asked.
+    First,
+    /// Nothing has changed: the price is at least what was asked.
+    Holds,
+    /// The listing has changed, or it is too long ago: the listing counts.
+    Over,
+}
+
+impl Asked {
+    fn judge(&self, listing: &Listing, now: DateTime<Utc>) -> Verdict {
+        if now - self.at >= MEMORY {
+            return Verdict::Over;
+        }
+        match self.listed {
+            None => Verdict::First,
+            Some(seen) if seen == listed(listing) => Verdict::Holds,
+            Some(_) => Verdict::Over,
+        }
+    }
+}
+
+fn listed(listing: &Listing) -> (Decimal, Option<Decimal>) {
+    (listing.price.decimal(), listing.original_price.map(Money::decimal))
+}
+
+/// The listing for no less than `floor`.
+fn raised(listing: &Listing, floor: Money) -> Listing {
+    let list = ListPrice {
+        price: listing.price,
+        original_price: listing.original_price,
+        discount: listing.discount,
+    };
+    let ListPrice {
+        price,
+        original_price,
+        discount,
+    } = list.at_least(floor);
+    Listing {
+        price,
+        original_price,
+        discount,
+        ..listing.clone()
+    }
+}
+
+/// The listings whose price a memory raises, by product, and the memories brought up to date.
+///
+/// # Errors
+/// [`Unavailable`](crate::StoreError::Unavailable).
+pub(super) async fn raise(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<String, Listing>> {
+    let products: Vec<&str> = listings.iter().map(|l| l.g2a_product_id.as_str()).collect();
+    // Locked, so that what is learned meanwhile is not overwritten by what was read before.
+    let rows = sqlx::query(
+        "-- store.sync.asked
+        select g2a_product_id, g2a_asked_price, g2a_asked_at, g2a_asked_listed[1] as price,
+               g2a_asked_listed[2] as original_price, now() as now
+          from games where g2a_product_id = any($1) and g2a_asked_at is not null order by id for no key update",
+    )
+    .bind(products)
+    .fetch_all(tx.conn())
+    .await?;
+    let (mut raised_ones, mut first, mut over) = (HashMap::new(), Vec::new(), Vec::new());
+    for row in &rows {
+        let product: String = row.try_get("g2a_product_id")?;
+        let Some(listing) = listings.iter().find(|l| l.g2a_product_id == product) else {
+            continue;
+        };
+        let asked = Asked {
+            price: crate::row::money(row, "g2a_asked_price")?,
+            at: row.try_get("g2a_asked_at")?,
+            listed: match row.try_get::<Option<Decimal>, _>("price")? {
+                Some(price) => Some((price, row.try_get("original_price")?)),
+                None => None,
+            },
+        };
+        match asked.judge(listing, row.try_get("now")?) {
+            Verdict::Over => over.push(product),
+            verdict => {
+                if verdict == Verdict::First {
+                    first.push((product.clone(), listed(listing)));
+                }
+                raised_ones.insert(product, raised(listing, asked.price));
+            }
+        }
+    }
+    if first.len() + over.len() > 0 {
+        sqlx::query(
+            "-- store.sync.asked.remember
+            with first as (
+                update games g set g2a_asked_listed = array[f.price, f.original_price]
+                  from unnest($1::text[], $2::numeric[], $3::numeric[]) as f (product, price, original_price)
+                 where g.g2a_product_id = f.product)
+            update games set g2a_asked_price = null, g2a_asked_at = null, g2a_asked_listed = null
+             where g2a_product_id = any ($4)",
+        )
+        .bind(first.iter().map(|(product, _)| product.as_str()).collect::<Vec<_>>())
+        .bind(first.iter().map(|(_, (price, _))| *price).collect::<Vec<_>>())
+        .bind(first.iter().map(|(_, (_, original))| *original).collect::<Vec<_>>())
+        .bind(&over)
+        .execute(tx.conn())
+        .await?;
+    }
+    Ok(raised_ones)
+}
