@@ -234,8 +234,8 @@ async fn a_key_is_shown_to_its_owner_and_each_look_is_written_down() {
     let order = shop.order(1).await;
     shop.settle(&shop.worker()).await;
     let stranger = shop.db.user("eve@example.org", "0").await;
-    let (of, owner) = (order_id(&order), lockstep_domain::ids::UserId(shop.user));
-    let stranger = lockstep_domain::ids::UserId(stranger);
+    let (of, owner) = (order_id(&order), UserId(shop.user));
+    let stranger = UserId(stranger);
     let store = &shop.db.store;
     assert!(reveal(store, stranger, of, None, How::Page).await.unwrap().is_empty());
     let mine = reveal(store, owner, of, None, How::Page).await.unwrap();

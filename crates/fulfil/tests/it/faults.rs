@@ -249,6 +249,9 @@ async fn both_readings_of_a_second_payment_are_survived() {
 async fn order_ids_that_meet_within_a_second_do_not_mix_two_copies_up() {
     let shop = Shop::open().await;
     shop.g2a.change_knobs(|knobs| knobs.order_ids = OrderIds::EpochSeconds);
+    // Neither is paid for before the second is over: one that was would be unpaid again when the other took its id.
+    let late = Fault::Slow { milliseconds: 1_100 };
+    shop.g2a.add_fault(FaultRule::once(CallMatch::Order, late).times(2));
     shop.order(2).await;
     shop.settle(&shop.worker()).await;
     assert_eq!(shop.states().await, ["DONE", "DONE"], "{:?}", shop.units().await);

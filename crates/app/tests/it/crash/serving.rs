@@ -54,6 +54,7 @@ impl Shop {
             .and_then(|free| free.local_addr())
             .unwrap();
         let game = db.game("Portal", "portal", "10.20").await;
+        db.at_g2a(game, PRODUCT).await;
         let mut shop = Self {
             folder: tempfile::tempdir().unwrap(),
             address: address.to_string(),
@@ -64,13 +65,7 @@ impl Shop {
             game,
         };
         let program = shop.start(None);
-        let account = json!({"email": "ada@example.org", "password": "Correct-Horse-1"});
-        let (status, answer) = shop
-            .call("/api/auth/register", &account, None)
-            .await
-            .expect("an answer");
-        assert_eq!(status, 201, "{answer}");
-        shop.token = answer["data"]["accessToken"].as_str().unwrap().to_owned();
+        shop.sign_in("/api/auth/register").await;
         shop.db
             .execute(
                 "with paid_in as (update users set balance = balance + 9000 returning id)
