@@ -43,7 +43,7 @@ use servers::{Cluster, Database};
 struct Cli {
     /// Which; all by default
     names: Vec<Name>,
-    /// Two minutes instead of ten: fewer rounds, fewer games
+    /// Fewer rounds, fewer games: a third of the time
     #[arg(long)]
     quick: bool,
     /// Also write the figures to this file
