@@ -109,6 +109,7 @@ impl AuthError {
                 ShopperError::NotPositive => "quantity_not_positive",
                 ShopperError::TooManyCopies { .. } => "too_many_copies",
                 ShopperError::TooManyGames { .. } => "too_many_games",
+                ShopperError::KeyReused => "idempotency_key_reused",
                 ShopperError::NoSuchShopper => "account_not_found",
                 ShopperError::Store(_) => "unavailable",
             },

@@ -55,7 +55,8 @@ impl Shop {
         Ok(ledger::adjust(self.store(), admin.caller().user(), user, amount, reason, key).await?)
     }
 
-    /// Gives money for delivered copies back, on record; without an amount all that is left.
+    /// Gives money for delivered copies back, on record; without an amount all that is left. With the same key it is the
+    /// same refund.
     ///
     /// # Errors
     /// [`ShopError::Refund`]; nothing has changed then.
@@ -65,8 +66,9 @@ impl Shop {
         purchase: Uuid,
         amount: Option<Money>,
         reason: Option<&str>,
+        key: Option<&Idempotency>,
     ) -> Result<Refunded, ShopError> {
-        Ok(orders::refund(self.store(), admin.caller().user(), purchase, amount, reason).await?)
+        Ok(orders::refund(self.store(), admin.caller().user(), purchase, amount, reason, key).await?)
     }
 
     /// Takes an order back, on record: what is not paid for at G2A goes back to the balance at once, the rest goes its

@@ -144,6 +144,9 @@ pub enum ShopperError {
         /// The most.
         most: u32,
     },
+    /// The idempotency key was used for something else.
+    #[error("This Idempotency-Key was used for another request")]
+    KeyReused,
     /// The account is gone (deleted while its token was still in use).
     #[error("account not found")]
     NoSuchShopper,

@@ -14,6 +14,7 @@ pub mod failpoint;
 pub mod fulfilment;
 pub mod games;
 pub mod guests;
+pub mod idempotency;
 pub mod invalidation;
 pub mod ledger;
 pub mod limits;

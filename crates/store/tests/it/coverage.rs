@@ -82,6 +82,7 @@ async fn the_relationships_are_the_seeds() {
         "game_tags(game_id) -> games: goes along",
         "game_tags(tag_id) -> tags: goes along",
         "guest_sessions(id, kind) -> shoppers: goes along",
+        "idempotency_keys(owner) -> shoppers: goes along",
         "incidents(order_unit_id) -> order_units: goes along",
         "key_reveals(game_key_id) -> game_keys: forbids",
         "key_reveals(user_id) -> users: forbids",

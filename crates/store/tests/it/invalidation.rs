@@ -61,6 +61,7 @@ const NOT_CACHED: &[&str] = &[
     "g2a_budget",
     "g2a_orders",
     "guest_sessions",
+    "idempotency_keys",
     "incidents",
     "key_reveals",
     "login_history",

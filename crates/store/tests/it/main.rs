@@ -14,6 +14,7 @@
 
 mod concurrency;
 mod coverage;
+mod idempotency;
 mod indexes;
 mod invalidation;
 mod lists;
