@@ -255,6 +255,7 @@ impl From<AuthError> for ApiError {
             | AuthError::CodeNotValid
             | AuthError::Shopper(
                 ShopperError::OutOfStock
+                | ShopperError::InStock
                 | ShopperError::NotPositive
                 | ShopperError::TooManyCopies { .. }
                 | ShopperError::TooManyGames { .. },

@@ -106,6 +106,7 @@ impl AuthError {
             Self::Shopper(error) => match error {
                 ShopperError::NoSuchGame => "game_not_found",
                 ShopperError::OutOfStock => "out_of_stock",
+                ShopperError::InStock => "in_stock",
                 ShopperError::NotPositive => "quantity_not_positive",
                 ShopperError::TooManyCopies { .. } => "too_many_copies",
                 ShopperError::TooManyGames { .. } => "too_many_games",

@@ -25,6 +25,7 @@ pub mod orders;
 mod row;
 pub mod sessions;
 pub mod snapshot;
+pub mod stock_alerts;
 pub mod sync;
 pub mod top_ups;
 mod transaction;

@@ -1,6 +1,7 @@
 //! The pages, one module each. Those of [`own_routes`] show something of the reader's own and stand behind the session.
 
 pub(crate) mod account;
+pub(crate) mod alerts;
 pub(crate) mod cart;
 pub(crate) mod catalogue;
 pub(crate) mod checkout;
@@ -41,6 +42,9 @@ pub(crate) fn own_routes() -> Router<Arc<WebState>> {
         .route("/cart/remove", post(cart::remove))
         .route("/wishlist", get(wishlist::page).post(wishlist::add))
         .route("/wishlist/remove", post(wishlist::remove))
+        .route("/stock-alerts", post(alerts::add))
+        .route("/stock-alerts/remove", post(alerts::remove))
+        .route("/stock-alerts/{game}", get(alerts::page))
         .route("/checkout", get(checkout::page).post(checkout::buy))
         .route("/checkout/top-up", post(checkout::top_up))
         .route("/orders", get(orders::list))

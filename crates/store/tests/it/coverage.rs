@@ -95,6 +95,8 @@ async fn the_relationships_are_the_seeds() {
         "orders(promo_code) -> promo_codes: forbids",
         "orders(user_id) -> users: forbids",
         "payment_events(top_up_id) -> top_ups: forbids",
+        "stock_alerts(game_id) -> games: goes along",
+        "stock_alerts(user_id) -> users: goes along",
         "sync_seen(run_id) -> sync_runs: goes along",
         "top_ups(transaction_id) -> transactions: forbids",
         "top_ups(user_id) -> users: forbids",

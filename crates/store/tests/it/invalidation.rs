@@ -72,6 +72,7 @@ const NOT_CACHED: &[&str] = &[
     "rate_limits",
     "relay_cursor",
     "shoppers",
+    "stock_alerts",
     "supplier_alarms",
     "sync_lease",
     "sync_runs",

@@ -33,6 +33,7 @@ mod rules_users;
 mod schema;
 mod shoppers;
 mod state_machines;
+mod stock_alerts;
 mod store;
 mod top_ups;
 mod totals;
