@@ -68,6 +68,23 @@ impl Shop {
 
     async fn holder(&self, user: UserId, session: SessionId) -> Result<Option<Holder>, ShopError> {
         self.cache().catch_up().await?;
+        let Some(remembered) = self.remembered(user, session).await? else {
+            return Ok(None);
+        };
+        let now = Utc::now();
+        if remembered.is_stale_at(now) {
+            sessions::touch(self.store(), session).await?;
+        }
+        Ok(remembered.holder_at(now))
+    }
+
+    /// Whether a session goes on, as far as this process has heard. Asking is no use of it.
+    pub(crate) async fn goes_on(&self, user: UserId, session: SessionId) -> Result<bool, ShopError> {
+        let remembered = self.remembered(user, session).await?;
+        Ok(remembered.is_some_and(|remembered| remembered.holder_at(Utc::now()).is_some()))
+    }
+
+    async fn remembered(&self, user: UserId, session: SessionId) -> Result<Option<Remembered>, ShopError> {
         let entry = self
             .cache()
             .read(CacheKey::UserSession(user, session), move |store| async move {
@@ -80,14 +97,7 @@ impl Shop {
                 Ok(found.map(|_| payload))
             })
             .await?;
-        let Some(remembered) = data::<Remembered>(&entry)? else {
-            return Ok(None);
-        };
-        let now = Utc::now();
-        if remembered.is_stale_at(now) {
-            sessions::touch(self.store(), session).await?;
-        }
-        Ok(remembered.holder_at(now))
+        data::<Remembered>(&entry)
     }
 
     /// A visitor's cart as of now, with all that was written before the call.

@@ -27,7 +27,7 @@ impl Shop {
     /// Begins to top up the caller's balance: where it is paid is in the answer. With the same key it is the same top-up.
     ///
     /// # Errors
-    /// [`ShopError::TopUp`].
+    /// [`ShopError::TopUp`]; [`ShopError::Refused`] when it was too often.
     pub async fn begin_top_up(
         &self,
         caller: &Caller,
@@ -35,6 +35,7 @@ impl Shop {
         method: &str,
         key: Option<&Idempotency>,
     ) -> Result<TopUpView, ShopError> {
+        self.auth().allow_top_up(caller).await?;
         let key = key.map(Idempotency::as_str);
         Ok(self.payments().begin(caller.user(), amount, method, key).await?)
     }
