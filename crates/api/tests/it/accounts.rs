@@ -143,8 +143,7 @@ async fn a_log_out_ends_the_session_at_once_and_only_that_one() {
         phone.get("/api/auth/me").await.failure(),
         (401, "not_signed_in".to_owned())
     );
-    let refresh = json!({"refreshToken": tokens["refreshToken"]});
-    assert_eq!(phone.post("/api/auth/refresh", refresh).await.failure().0, 401);
+    phone.refresh_fails(&tokens["refreshToken"]).await;
     assert_eq!(
         phone.send("POST", "/api/user/logout", Body::empty()).await.failure().0,
         401
@@ -168,11 +167,8 @@ async fn a_stolen_refresh_token_ends_the_family_for_thief_and_owner() {
     ada.set_token(third["token"].as_str());
     assert_eq!(ada.get("/api/auth/me").await.status, 200);
     // Two steps old: somebody else holds the chain.
-    assert_eq!(
-        refresh(&first["refreshToken"]).await.failure(),
-        (401, "not_signed_in".to_owned())
-    );
-    assert_eq!(refresh(&third["refreshToken"]).await.failure().0, 401);
+    ada.refresh_fails(&first["refreshToken"]).await;
+    ada.refresh_fails(&third["refreshToken"]).await;
     assert_eq!(ada.get("/api/auth/me").await.failure().0, 401);
 }
 
