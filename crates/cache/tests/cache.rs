@@ -12,6 +12,7 @@ mod proxy;
 use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use common::{insert_games, number, pool, price, read_price, set_price, until, with_redis};
@@ -119,9 +120,15 @@ async fn those_who_ask_at_once_share_a_look() {
 async fn a_look_that_is_broken_off_leaves_nobody_waiting() {
     let db = TestDb::new().await;
     let cache = alone(&db).await;
+    let mut broken_off = 0;
     for _ in 0..50 {
         let mut first = Box::pin(cache.catch_up());
-        assert!(futures::poll!(&mut first).is_pending());
+        // The answer may be there at once when this thread was held up.
+        if let Poll::Ready(looked) = futures::poll!(&mut first) {
+            looked.unwrap();
+            continue;
+        }
+        broken_off += 1;
         let second = tokio::spawn({
             let cache = cache.clone();
             async move { cache.catch_up().await }
@@ -134,6 +141,7 @@ async fn a_look_that_is_broken_off_leaves_nobody_waiting() {
             .unwrap()
             .unwrap();
     }
+    assert!(broken_off > 0);
 }
 
 #[tokio::test]
