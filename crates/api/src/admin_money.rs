@@ -89,7 +89,7 @@ struct RefundView {
     ("id" = Uuid, Path, description = "The user"),
     ("Idempotency-Key" = Option<String>, Header, description = "The same key and body is the same adjustment")), responses(
     (status = 200, body = Answer<AdjustedView>), (status = 400, description = "No amount or reason, or more than there is"),
-    (status = 401, description = "Not signed in"), (status = 403, description = "Not an admin"), (status = 404, description = "There is no such user"),
+    (status = 403, description = "Not signed in as an admin"), (status = 404, description = "There is no such user"),
     (status = 409, description = "The key was used for another adjustment")))]
 pub(crate) async fn adjust(
     State(api): Api,
@@ -119,13 +119,16 @@ pub(crate) async fn adjust(
 
 /// Gives money for delivered copies of an order back to its owner's balance. What was not delivered is cancelled instead.
 #[utoipa::path(post, path = "/api/admin/payments/transactions/{id}/refund", tag = "admin", request_body = RefundWanted,
-    params(("id" = Uuid, Path, description = "The purchase's transaction")), responses(
+    params(("id" = Uuid, Path, description = "The purchase's transaction"),
+    ("Idempotency-Key" = Option<String>, Header, description = "For a day, the same key and body is the same refund")), responses(
     (status = 200, body = Answer<RefundView>), (status = 400, description = "Not refundable, already refunded, or more than was paid"),
-    (status = 401, description = "Not signed in"), (status = 403, description = "Not an admin"), (status = 404, description = "There is no such transaction")))]
+    (status = 403, description = "Not signed in as an admin"), (status = 404, description = "There is no such transaction"),
+    (status = 409, description = "The key was used for another refund")))]
 pub(crate) async fn refund(
     State(api): Api,
     Path(id): Path<String>,
     Administrator(admin): Administrator,
+    Key(key): Key,
     body: Body,
 ) -> Answered {
     let purchase = uuid(&id).ok_or_else(|| ApiError::invalid("id", "must be a UUID"))?;
@@ -136,7 +139,7 @@ pub(crate) async fn refund(
         .map(str::trim)
         .filter(|reason| !reason.is_empty());
     let reason = form.finish(reason.map(checked_reason).transpose())?;
-    let refunded = api.shop.refund(&admin, purchase, amount, reason).await?;
+    let refunded = api.shop.refund(&admin, purchase, amount, reason, key.as_ref()).await?;
     let view = RefundView {
         refund_id: refunded.transaction,
         status: "COMPLETED",
@@ -168,7 +171,7 @@ struct CancelledView {
 #[utoipa::path(post, path = "/api/admin/orders/{id}/cancel", tag = "admin", request_body = Cancellation,
     params(("id" = Uuid, Path, description = "The order")), responses(
     (status = 200, body = MessageWith<CancelledView>), (status = 400, description = "Cancelled before, or delivered"),
-    (status = 401, description = "Not signed in"), (status = 403, description = "Not an admin"), (status = 404, description = "There is no such order")))]
+    (status = 403, description = "Not signed in as an admin"), (status = 404, description = "There is no such order")))]
 pub(crate) async fn cancel(
     State(api): Api,
     Path(id): Path<String>,

@@ -15,7 +15,7 @@ use utoipa::{OpenApi, ToSchema};
 use crate::answer::{self, Answered, Message, MessageWith};
 use crate::body::{Body, uuid};
 use crate::error::ApiError;
-use crate::visit::{Member, Visit, guest_cookie};
+use crate::visit::{Key, Member, Visit, guest_cookie};
 use crate::{ApiState, Settings};
 
 type Api = State<Arc<ApiState>>;
@@ -62,16 +62,20 @@ pub(crate) async fn show(State(api): Api, visit: Visit) -> Answered {
 }
 
 /// Puts copies of a game in, on top of those already there. A visitor without a session becomes a guest by it.
-#[utoipa::path(post, path = "/api/cart", tag = "cart", request_body = NewLine, responses(
+#[utoipa::path(post, path = "/api/cart", tag = "cart", request_body = NewLine, params(
+    ("Idempotency-Key" = Option<String>, Header, description = "For a day, the same key and body adds once; the same key with another body is refused (409)")), responses(
     (status = 201, body = Message), (status = 400, description = "Fields that are wrong, out of stock, or more than fits"),
-    (status = 404, description = "There is no such game"), (status = 429, description = "Too many new guests from one address")))]
-pub(crate) async fn add(State(api): Api, visit: Visit, body: Body) -> Answered {
+    (status = 404, description = "There is no such game"), (status = 409, description = "The key was used for another request"), (status = 429, description = "Too many new guests from one address")))]
+pub(crate) async fn add(State(api): Api, visit: Visit, Key(key): Key, body: Body) -> Answered {
     let mut form = body.form();
     let game = form.game("gameId");
     let quantity = form.whole_number("quantity").unwrap_or(1);
     let game = form.finish(game.ok_or_else(Vec::new))?;
     let visitor = visit.arrival.visitor();
-    let writer = api.shop.add_to_cart(visitor, game, quantity, &visit.device).await?;
+    let writer = api
+        .shop
+        .add_to_cart(visitor, game, quantity, &visit.device, key.as_ref())
+        .await?;
     let answer = answer::message(StatusCode::CREATED, "Added to the cart")?;
     Ok(answer::with_cookie(answer, visit.after(Some(writer), &api.settings)))
 }

@@ -9,7 +9,9 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::error::ApiError;
-use crate::{account, admin_money, auth, cart, games, health, money, orders, test_payment, user, webhook, wishlist};
+use crate::{
+    account, admin_money, auth, cart, games, health, money, orders, stock_alerts, test_payment, user, webhook, wishlist,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -55,6 +57,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         cart::Description::openapi(),
         wishlist::Description::openapi(),
         user::Description::openapi(),
+        stock_alerts::Description::openapi(),
         account::Description::openapi(),
         orders::Description::openapi(),
         money::Description::openapi(),

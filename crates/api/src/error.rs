@@ -244,7 +244,8 @@ impl From<AuthError> for ApiError {
                 | AccountError::LastAdmin
                 | AccountError::OrdersUnderWay
                 | AccountError::HasBalance,
-            ) => (StatusCode::CONFLICT, None),
+            )
+            | AuthError::Shopper(ShopperError::KeyReused) => (StatusCode::CONFLICT, None),
             AuthError::Account(AccountError::NotFound) | AuthError::Shopper(ShopperError::NoSuchGame) => {
                 (StatusCode::NOT_FOUND, None)
             }
@@ -254,6 +255,7 @@ impl From<AuthError> for ApiError {
             | AuthError::CodeNotValid
             | AuthError::Shopper(
                 ShopperError::OutOfStock
+                | ShopperError::InStock
                 | ShopperError::NotPositive
                 | ShopperError::TooManyCopies { .. }
                 | ShopperError::TooManyGames { .. },

@@ -22,6 +22,7 @@ mod money;
 mod orders;
 mod params;
 mod refusals;
+mod stock_alerts;
 mod test_payment;
 mod user;
 mod visit;
@@ -188,6 +189,7 @@ fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         cart::routes(),
         wishlist::routes(),
         user::routes(),
+        stock_alerts::routes(),
         account::routes(),
         orders::routes(),
         money::routes(),

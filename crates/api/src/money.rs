@@ -78,6 +78,7 @@ pub(crate) async fn transactions(member: Member, ask: Ask) -> Answered {
     ("Idempotency-Key" = Option<String>, Header, description = "The same key and body is the same top-up")), responses(
     (status = 200, body = Answer<TopUpView>), (status = 400, description = "The amount, currency or method cannot be used"),
     (status = 401, description = "Not signed in"), (status = 409, description = "Too many are open, or the key was used for another"),
+    (status = 429, description = "More than thirty a minute; `Retry-After` says when again"),
     (status = 503, description = "The payment provider does not answer, or there is none")))]
 pub(crate) async fn top_up(State(api): Api, member: Member, Key(key): Key, body: Body) -> Answered {
     let mut form = body.form();

@@ -80,7 +80,8 @@ struct NewOrderItem {
     responses((status = 201, body = Answer<OrderView>),
     (status = 400, description = "Fields that are wrong, `empty_order`, `quantity_not_positive`, `out_of_stock`, `invalid_promo_code`, `insufficient_balance`, or more than can be ordered at once"),
     (status = 401, description = "Not signed in"), (status = 404, description = "There is no such game"),
-    (status = 409, description = "`price_risen`, with `details.total`; or `idempotency_key_reused`")))]
+    (status = 409, description = "`price_risen`, with `details.total`; or `idempotency_key_reused`"),
+    (status = 429, description = "More than thirty a minute; `Retry-After` says when again")))]
 pub(crate) async fn place(State(api): Api, member: Member, Key(key): Key, body: Body) -> Answered {
     let mut form = body.form();
     let games = form.games("items");
@@ -128,7 +129,7 @@ pub(crate) async fn show(Path(id): Path<String>, member: Member) -> Answered {
 }
 
 /// The order as it is now and whenever it changes, until it is over: server-sent events named `order` with the order as
-/// data, without what its keys say.
+/// data, without what its keys say. It ends with the caller's session as well.
 #[utoipa::path(get, path = "/api/orders/{id}/events", tag = "orders", params(("id" = Uuid, Path, description = "Identifier")),
     responses((status = 200, description = "A stream of events", content_type = "text/event-stream"), (status = 400, description = "id is not a UUID"),
     (status = 401, description = "Not signed in"), (status = 404, description = "There is none, or it is somebody else's"),

@@ -88,6 +88,7 @@ impl From<GoodwillError> for ApiError {
             GoodwillError::AlreadyRefunded => (StatusCode::BAD_REQUEST, "already_refunded"),
             GoodwillError::TooMuch { .. } => (StatusCode::BAD_REQUEST, "refund_exceeds_payment"),
             GoodwillError::NotPositive => (StatusCode::BAD_REQUEST, "amount_not_positive"),
+            GoodwillError::KeyReused => (StatusCode::CONFLICT, "idempotency_key_reused"),
         };
         Self::refused(status, code, &error)
     }

@@ -10,7 +10,7 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
-use lockstep_auth::{Admin, Caller, Device};
+use lockstep_auth::{Admin, AuthError, Caller, Device};
 use lockstep_shop::{Arrival, Idempotency};
 use uuid::Uuid;
 
@@ -88,15 +88,16 @@ impl FromRequestParts<Arc<ApiState>> for Member {
     }
 }
 
-/// Somebody who may run the shop; everybody else is refused (401 without a good token, 403 with one).
+/// Somebody who may run the shop; everybody else is refused with 403, also without a good token (the contract's guard).
 pub(crate) struct Administrator(pub(crate) Admin);
 
 impl FromRequestParts<Arc<ApiState>> for Administrator {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, ApiError> {
-        let member = Member::from_request_parts(parts, api).await?;
-        Ok(Self(api.shop.auth().admin(member.caller)?))
+        let Visit { arrival, .. } = Visit::from_request_parts(parts, api).await?;
+        let caller = arrival.caller().ok_or(AuthError::Forbidden)?.clone();
+        Ok(Self(api.shop.auth().admin(caller)?))
     }
 }
 

@@ -124,7 +124,7 @@ async fn no_log_contains_a_password_a_token_a_code_or_a_session() {
     ada.post("/api/auth/reset-password", reset).await.data_or_message();
     // A stolen token is worth a warning; it must not be repeated in it.
     let again = refreshed["refreshToken"].clone();
-    ada.refresh_fails(again).await;
+    ada.refresh_fails(&again).await;
     // So must what a broken database says.
     shop.db
         .execute("alter table users rename column nickname to gone")

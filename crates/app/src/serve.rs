@@ -322,6 +322,12 @@ async fn sweep(shop: Shop, store: Store, stop: CancellationToken) {
         if let Err(error) = lockstep_store::fulfilment::events::sweep(&store).await {
             tracing::warn!(%error, "could not forget old webhook events; it is tried again");
         }
+        if let Err(error) = lockstep_store::stock_alerts::sweep(&store).await {
+            tracing::warn!(%error, "could not tell that games are back; it is tried again");
+        }
+        if let Err(error) = lockstep_store::idempotency::sweep(&store).await {
+            tracing::warn!(%error, "could not forget old idempotency keys; it is tried again");
+        }
     }
 }
 

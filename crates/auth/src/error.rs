@@ -106,9 +106,11 @@ impl AuthError {
             Self::Shopper(error) => match error {
                 ShopperError::NoSuchGame => "game_not_found",
                 ShopperError::OutOfStock => "out_of_stock",
+                ShopperError::InStock => "in_stock",
                 ShopperError::NotPositive => "quantity_not_positive",
                 ShopperError::TooManyCopies { .. } => "too_many_copies",
                 ShopperError::TooManyGames { .. } => "too_many_games",
+                ShopperError::KeyReused => "idempotency_key_reused",
                 ShopperError::NoSuchShopper => "account_not_found",
                 ShopperError::Store(_) => "unavailable",
             },

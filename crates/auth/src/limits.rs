@@ -30,6 +30,8 @@ pub(crate) enum Action {
     Password,
     SecondFactor,
     NewGuest,
+    Order,
+    TopUp,
 }
 
 impl Action {
@@ -44,6 +46,8 @@ impl Action {
             Self::Password => "password",
             Self::SecondFactor => "second-factor",
             Self::NewGuest => "new-guest",
+            Self::Order => "order",
+            Self::TopUp => "top-up",
         }
     }
 
@@ -54,6 +58,8 @@ impl Action {
             Self::Register | Self::AskForReset | Self::AskForVerification => Rule::new(10, 60),
             Self::UseReset | Self::Verify => Rule::new(20, 10),
             Self::NewGuest => Rule::new(60, 2),
+            // Limited by account only.
+            Self::Order | Self::TopUp => Rule::new(60, 1),
         }
     }
 
@@ -62,6 +68,8 @@ impl Action {
         match self {
             Self::Login | Self::Password | Self::UseReset | Self::Verify | Self::NewGuest => Rule::new(10, 60),
             Self::Register => Rule::new(5, 600),
+            // Thirty a minute: more than anybody clicks, less than a script that has gone wrong.
+            Self::Order | Self::TopUp => Rule::new(30, 2),
             // Each is a letter into somebody's box.
             Self::AskForReset | Self::AskForVerification => Rule::new(3, 300),
             // Three codes in a million are right at any moment.
@@ -134,6 +142,12 @@ impl Limits {
     /// Counts an attempt against the address alone.
     pub(crate) async fn take_address(&self, action: Action, device: &Device) -> Result<(), AuthError> {
         self.take_all(Self::address(action, device).into_iter().collect()).await
+    }
+
+    /// Counts an attempt against a user alone, wherever they are.
+    pub(crate) async fn take_user(&self, action: Action, user: UserId) -> Result<(), AuthError> {
+        let limit = self.account(action, Subject::User(user), None);
+        self.take_all(vec![limit]).await
     }
 
     /// Counts an attempt against the address and the account, or against neither.

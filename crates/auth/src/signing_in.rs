@@ -280,6 +280,22 @@ impl Auth {
         self.0.limits.take_address(Action::NewGuest, device).await
     }
 
+    /// Counts an order, thirty a minute for one user.
+    ///
+    /// # Errors
+    /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    pub async fn allow_order(&self, caller: &Caller) -> Result<(), AuthError> {
+        self.0.limits.take_user(Action::Order, caller.user()).await
+    }
+
+    /// Counts a top-up that is begun, thirty a minute for one user.
+    ///
+    /// # Errors
+    /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    pub async fn allow_top_up(&self, caller: &Caller) -> Result<(), AuthError> {
+        self.0.limits.take_user(Action::TopUp, caller.user()).await
+    }
+
     /// Both, for somebody who has just come in. They are in whatever happens here; what could not be moved stays with
     /// the guest, and the front-end asks again with its next page.
     async fn move_in(&self, guest: Option<Uuid>, user: UserId) -> MovedIn {

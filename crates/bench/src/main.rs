@@ -6,6 +6,7 @@
 
 #![expect(clippy::float_arithmetic, reason = "figures are measured, not money")]
 
+mod buying;
 mod cached;
 mod catalogue;
 mod client;
@@ -42,7 +43,7 @@ use servers::{Cluster, Database};
 struct Cli {
     /// Which; all by default
     names: Vec<Name>,
-    /// Two minutes instead of ten: fewer rounds, fewer games
+    /// Fewer rounds, fewer games: a third of the time
     #[arg(long)]
     quick: bool,
     /// Also write the figures to this file
@@ -67,6 +68,8 @@ enum Name {
     Upsert,
     /// Placing orders over HTTP against plain SQL
     Orders,
+    /// From the click to the key, and a full queue at the supplier's limit
+    Buying,
     /// From a commit to the first reader who sees it
     Freshness,
     /// Carts and profiles of members, and others who log in meanwhile
@@ -179,6 +182,7 @@ async fn measure(cli: &Cli) -> Result<()> {
             Name::Sync => sync::measure(&run).await,
             Name::Upsert => upsert::measure(&run).await,
             Name::Orders => orders::measure(&run).await,
+            Name::Buying => buying::measure(&run).await,
             Name::Freshness => freshness::measure(&run).await,
             Name::Shoppers => shoppers::measure(&run).await,
         };

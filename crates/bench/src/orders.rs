@@ -28,9 +28,9 @@ const AIM: f64 = 0.6;
 
 /// Somebody who orders.
 #[derive(Debug, Clone)]
-struct Shopper {
+pub(crate) struct Shopper {
     id: Uuid,
-    token: String,
+    pub(crate) token: String,
 }
 
 pub(crate) async fn measure(run: &Run) -> Result<Section> {
@@ -73,7 +73,7 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
 }
 
 /// Accounts with a session each and enough money, under the secrets that the benchmark's servers have.
-async fn shoppers(database: &Database, count: usize) -> Result<Vec<Shopper>> {
+pub(crate) async fn shoppers(database: &Database, count: usize) -> Result<Vec<Shopper>> {
     let secrets = TokenSecrets::new(&"a".repeat(32), &"b".repeat(32))?;
     let settings = lockstep_auth::Settings {
         // What is measured is not bcrypt.

@@ -232,21 +232,7 @@ pub(crate) async fn play(role: Role) -> Result<()> {
 
 /// The product's API and pages as `lockstep serve` puts them together.
 pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + Send + Sync>) -> Result<Router> {
-    let secrets = TokenSecrets::new(&"a".repeat(32), &"b".repeat(32))?;
-    let keys = Keys::parse(&"11".repeat(32))?;
-    let accounts = lockstep_auth::Settings {
-        // All who come in a run come from one address.
-        limits: false,
-        ..lockstep_auth::Settings::new(secrets, keys.clone())
-    };
-    let shop = Shop::new(lockstep_shop::Parts {
-        store: store.clone(),
-        cache: cache.clone(),
-        auth: Auth::start(store.clone(), accounts)?,
-        keys,
-        payments: lockstep_payments::Payments::new(store.clone(), None, None, lockstep_payments::Limits::default()),
-        cart_limits: CartLimits::default(),
-    });
+    let shop = shop(store.clone(), cache.clone())?;
     let (_, supplier) = watch::channel(SupplierStatus {
         state: SupplierState::Sandbox,
         since: chrono::Utc::now(),
@@ -281,4 +267,28 @@ pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + 
         supplier,
     });
     Ok(api.merge(pages))
+}
+
+/// The use cases as `lockstep serve` puts them together.
+pub(crate) fn shop(store: Store, cache: Cache) -> Result<Shop> {
+    let secrets = TokenSecrets::new(&"a".repeat(32), &"b".repeat(32))?;
+    let keys = keys()?;
+    let accounts = lockstep_auth::Settings {
+        // All who come in a run come from one address.
+        limits: false,
+        ..lockstep_auth::Settings::new(secrets, keys.clone())
+    };
+    Ok(Shop::new(lockstep_shop::Parts {
+        auth: Auth::start(store.clone(), accounts)?,
+        payments: lockstep_payments::Payments::new(store.clone(), None, None, lockstep_payments::Limits::default()),
+        store,
+        cache,
+        keys,
+        cart_limits: CartLimits::default(),
+    }))
+}
+
+/// What seals the keys of a run.
+pub(crate) fn keys() -> Result<Keys> {
+    Ok(Keys::parse(&"11".repeat(32))?)
 }

@@ -158,7 +158,7 @@ async fn read_all(client: &Client, pages: u32, at_once: usize) -> Result<f64> {
     Ok(began.elapsed().as_secs_f64())
 }
 
-async fn synchronise(store: &Store, client: &Client, calls_per_minute: u32) -> Result<Report> {
+pub(crate) async fn synchronise(store: &Store, client: &Client, calls_per_minute: u32) -> Result<Report> {
     let settings = Settings {
         calls_per_minute,
         ..Settings::default()

@@ -25,6 +25,9 @@ const all = (what) => {
 const find = (what) => all(what)[0];
 ";
 
+/// What the browser says when a document goes while it is asked something.
+const BETWEEN_DOCUMENTS: &[&str] = &["navigated or closed", "context was destroyed", "Cannot find context"];
+
 /// The tallest picture of a page that is taken.
 const TALLEST: f64 = 8000.0;
 
@@ -270,12 +273,17 @@ impl Page {
 
     /// What an expression is worth in the page; promises are waited for.
     pub fn evaluate(&self, expression: &str) -> Value {
-        self.try_evaluate(expression)
-            .unwrap_or_else(|error| panic!("{expression}: {error}"))
+        // Between two documents there is nobody to ask; that passes.
+        wait_until(|| match self.try_evaluate(expression) {
+            Err(error) if BETWEEN_DOCUMENTS.iter().any(|between| error.contains(between)) => None,
+            answer => Some(answer),
+        })
+        .unwrap_or_else(|| Err("no document stays".to_owned()))
+        .unwrap_or_else(|error| panic!("{expression}: {error}"))
     }
 
     fn try_evaluate(&self, expression: &str) -> Result<Value, String> {
-        let mut answer = self.tab.call(
+        let mut answer = self.tab.try_call(
             "Runtime.evaluate",
             &json!({
                 // A block of its own: what one evaluation defines is not in the way of the next.
@@ -284,7 +292,7 @@ impl Page {
                 "returnByValue": true,
                 "userGesture": true,
             }),
-        );
+        )?;
         match answer.get("exceptionDetails") {
             Some(thrown) => Err(thrown.to_string()),
             None => Ok(answer["result"]["value"].take()),
@@ -344,6 +352,8 @@ impl Page {
         // As tall as the page, so that what is loaded late is loaded and nothing sticks in the middle.
         let (width, height) = (self.visitor.width, self.visitor.height.max(whole(height)));
         self.resize(width, height);
+        // Also those that would wait until somebody scrolls to them.
+        self.evaluate("for (const picture of document.images) picture.loading = 'eager'");
         self.wait("pictures", "[...document.images].every((picture) => picture.complete)");
         let shot = self.tab.call("Page.captureScreenshot", &json!({"format": "png"}));
         self.resize(self.visitor.width, self.visitor.height);

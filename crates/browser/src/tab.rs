@@ -137,6 +137,13 @@ impl Tab {
         self.browser.call(Some(&self.session), method, params)
     }
 
+    /// The same for a call that may fail.
+    pub(crate) fn try_call(&self, method: &str, params: &Value) -> Result<Value, String> {
+        self.browser
+            .pipe()
+            .call(Some(&self.session), method, params, crate::DEADLINE)
+    }
+
     /// Looks at what the page has told.
     pub(crate) fn told<T>(&self, look: impl FnOnce(&mut Told) -> T) -> T {
         look(&mut locked(&self.told))

@@ -1,8 +1,9 @@
 //! What is kept under a key: a whole HTTP body, so that a hit costs no serialisation, with what proves it true.
 
+use std::any::Any;
 use std::io::Write as _;
-use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -87,6 +88,7 @@ pub struct Entry {
     /// The generation of knowledge under which it was last found true, so that a hit need not look at every tag.
     pub(crate) checked: AtomicU64,
     gzip: OnceLock<Option<Bytes>>,
+    said: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 /// What a value's truth hangs on.
@@ -115,6 +117,7 @@ impl Entry {
             expires,
             checked: AtomicU64::new(0),
             gzip: OnceLock::new(),
+            said: OnceLock::new(),
         }
     }
 
@@ -131,6 +134,26 @@ impl Entry {
                 (packed.len() < self.body.len()).then(|| packed.into())
             })
             .clone()
+    }
+
+    /// What the body says, read by `read` once for all requests. For small bodies that many requests look into: what was
+    /// read stays in memory as long as the body, and is not counted.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn said<T, E>(&self, read: impl FnOnce(&[u8]) -> Result<T, E>) -> Result<Arc<T>, E>
+    where
+        T: Any + Send + Sync,
+    {
+        if let Some(said) = self.said.get()
+            && let Ok(said) = Arc::clone(said).downcast()
+        {
+            return Ok(said);
+        }
+        let said = Arc::new(read(&self.body)?);
+        // Whoever was quicker has read the same.
+        let _first: Result<(), _> = self.said.set(Arc::clone(&said) as Arc<dyn Any + Send + Sync>);
+        Ok(said)
     }
 
     /// How long ago the value was read from PostgreSQL. It may be hours and the value still true.

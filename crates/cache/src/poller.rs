@@ -31,6 +31,11 @@ pub(crate) struct Poller {
     log: Store,
     /// Held while looking.
     seen: tokio::sync::Mutex<Seen>,
+    /// Wakes all who wait for another's look when it has ended, at once: one after the other, they would answer one
+    /// after the other.
+    ended: Notify,
+    /// When the last look that failed began, and why it did.
+    failed: Mutex<Option<(u64, ReadError)>>,
     /// For [`crate::Status`].
     identity: Mutex<Option<String>>,
     wake: Notify,
@@ -53,6 +58,8 @@ impl Poller {
                 identity: None,
                 blind: false,
             }),
+            ended: Notify::new(),
+            failed: Mutex::new(None),
             identity: Mutex::new(None),
             wake: Notify::new(),
         }
@@ -64,20 +71,56 @@ impl Poller {
 
     #[cfg(feature = "mutants")]
     pub(crate) async fn stand_still(&self, time: Duration) {
+        let _ended = Ended(&self.ended);
         let _seen = self.seen.lock().await;
         sleep(time).await;
+    }
+
+    /// Why a look failed that began after `asked`.
+    fn failure_since(&self, asked: u64) -> Option<ReadError> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed
+            .as_ref()
+            .filter(|(began, _)| *began > asked)
+            .map(|(_, error)| error.clone())
+    }
+}
+
+/// Says that a look has ended, however it did: the one who looked may have gone away in the middle.
+struct Ended<'a>(&'a Notify);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.notify_waiters();
     }
 }
 
 impl Inner {
-    /// Looks at the log, unless a look that began after this call has been made meanwhile.
+    /// Looks at the log, unless a look that began after this call has been made meanwhile: whoever comes while another
+    /// looks shares the next look, and what comes of it.
     pub(crate) async fn catch_up(&self) -> Result<(), ReadError> {
         let asked = clock::now();
-        let mut seen = self.poller.seen.lock().await;
+        let guard = loop {
+            // From here on no end of a look is missed.
+            let ended = self.poller.ended.notified();
+            if self.knowledge.known_at() > asked {
+                return Ok(());
+            }
+            if let Some(error) = self.poller.failure_since(asked) {
+                return Err(error);
+            }
+            match self.poller.seen.try_lock() {
+                Ok(guard) => break guard,
+                Err(_) => ended.await,
+            }
+        };
+        // Told after the lock is free, because it is declared before.
+        let _ended = Ended(&self.poller.ended);
+        let mut seen = guard;
         if self.knowledge.known_at() > asked {
             return Ok(());
         }
-        let began = Instant::now();
+        let (began, started) = (Instant::now(), clock::now());
         let result = self.look(&mut seen).await;
         metrics::histogram!("lockstep_cache_poll_seconds").record(began.elapsed());
         add(&self.tally.polls);
@@ -98,7 +141,11 @@ impl Inner {
                 }
             }
         }
-        Ok(result?)
+        result.map_err(|error| {
+            let error = ReadError::from(error);
+            *self.poller.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some((started, error.clone()));
+            error
+        })
     }
 
     async fn look(&self, seen: &mut Seen) -> Result<(), StoreError> {

@@ -97,6 +97,46 @@ async fn an_answer_is_read_once_and_then_served_from_memory() {
 }
 
 #[tokio::test]
+async fn those_who_ask_at_once_share_a_look() {
+    let db = TestDb::new().await;
+    let config = Config {
+        poll: Duration::from_secs(30),
+        ..patient()
+    };
+    let cache = Cache::start(db.store.clone(), config).await;
+    until("the log is seen", async || cache.status().lease_live).await;
+    // The look that the wake-up connection asks for when it is made may come in between.
+    until("300 cost a few looks", async || {
+        let before = cache.status().counters.polls;
+        let asked = futures::future::join_all((0..300).map(|_| cache.catch_up())).await;
+        assert!(asked.iter().all(Result::is_ok));
+        cache.status().counters.polls - before <= 2
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_look_that_is_broken_off_leaves_nobody_waiting() {
+    let db = TestDb::new().await;
+    let cache = alone(&db).await;
+    for _ in 0..50 {
+        let mut first = Box::pin(cache.catch_up());
+        assert!(futures::poll!(&mut first).is_pending());
+        let second = tokio::spawn({
+            let cache = cache.clone();
+            async move { cache.catch_up().await }
+        });
+        tokio::task::yield_now().await;
+        drop(first);
+        tokio::time::timeout(Duration::from_secs(20), second)
+            .await
+            .expect("it waits for a look that has ended")
+            .unwrap()
+            .unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_does_not_exist_is_remembered_until_it_does() {
     let db = TestDb::new().await;
     let redis = TestRedis::start().await;

@@ -176,7 +176,8 @@ impl CacheKey {
             Self::UserProfile(id) => tags.extend([format!("user:{id}:profile"), TAG_ALL_USERS.into()]),
             Self::UserSession(id, session) => tags.extend([
                 format!("user:{id}:session:{session}"),
-                format!("user:{id}:profile"),
+                // Not the profile's tag: that becomes untrue with every order.
+                format!("user:{id}:session:all"),
                 TAG_ALL_USERS.into(),
             ]),
             Self::UserOrders(id) => {

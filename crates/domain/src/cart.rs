@@ -200,6 +200,21 @@ pub struct WishItem {
     pub game: MiniGame,
 }
 
+/// A sold-out game that a member waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StockAlert {
+    /// Which game.
+    pub game_id: GameId,
+    /// Since when.
+    #[serde(with = "iso_millis")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created_at: DateTime<Utc>,
+    /// The game as it is now.
+    pub game: MiniGame,
+}
+
 /// A wishlist: newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -97,6 +97,18 @@ pub enum Letter {
         /// What it was for, one title a copy.
         titles: Vec<String>,
     },
+    /// A game that the person waited for can be bought again. Written by the database (`tell_back_in_stock`).
+    BackInStock {
+        /// How the person wants to be called.
+        nickname: String,
+        /// Title of the game.
+        title: String,
+        /// The readable part of its address.
+        slug: String,
+        /// What it costs, EUR.
+        #[serde(with = "amount")]
+        price: Money,
+    },
 }
 
 /// A copy in [`Letter::KeysReady`].
@@ -131,6 +143,7 @@ impl Letter {
             Self::NewDevice { .. } => "new-device",
             Self::KeysReady { .. } => "keys-ready",
             Self::Refund { .. } => "refund",
+            Self::BackInStock { .. } => "back-in-stock",
         }
     }
 }
@@ -201,6 +214,12 @@ mod tests {
                 order: "0197".into(),
                 amount: "0.01".parse().unwrap(),
                 titles: vec!["Portal".into()],
+            },
+            Letter::BackInStock {
+                nickname: nickname(),
+                title: "Portal".into(),
+                slug: "portal".into(),
+                price: "9.99".parse().unwrap(),
             },
         ];
         for letter in letters {

@@ -52,6 +52,8 @@ pub fn write(letter: &Letter, head: &Letterhead) -> Result<Written, askama::Erro
         Letter::NewDevice { .. } => format!("New log-in to {}", head.shop),
         Letter::KeysReady { copies, .. } if copies.len() == 1 => format!("Your key from {}", head.shop),
         Letter::KeysReady { .. } => format!("Your keys from {}", head.shop),
+        // Whoever names games may not name headers.
+        Letter::BackInStock { title, .. } => format!("{} is back", title.replace(char::is_control, " ")),
         Letter::Refund { amount, .. } => format!("{amount} EUR went back to your balance at {}", head.shop),
     };
     Ok(Written {
@@ -157,6 +159,15 @@ mod tests {
                     ],
                 },
                 vec!["https://shop.example/orders/0198", "Portal", "Myst", "AAAA-BBBB"],
+            ),
+            (
+                Letter::BackInStock {
+                    nickname: nickname.clone(),
+                    title: "Portal".into(),
+                    slug: "portal-steam".into(),
+                    price: "9.99".parse().unwrap(),
+                },
+                vec!["Portal", "9.99", "https://shop.example/game/portal-steam"],
             ),
             (
                 Letter::Refund {

@@ -1,5 +1,7 @@
 //! Somebody at the door: who they are and what is theirs, as of the moment they came.
 
+use std::sync::Arc;
+
 use chrono::Utc;
 use lockstep_auth::{AuthError, Caller};
 use lockstep_cache::Payload;
@@ -12,7 +14,7 @@ use lockstep_store::{accounts, carts, wishlists};
 use uuid::Uuid;
 
 use crate::guests::Guest;
-use crate::own::{data, payload};
+use crate::own::{payload, said};
 use crate::{Own, Shop, ShopError};
 
 /// One request's visitor. What is read through it contains everything that was committed before the request came, but
@@ -68,6 +70,23 @@ impl Shop {
 
     async fn holder(&self, user: UserId, session: SessionId) -> Result<Option<Holder>, ShopError> {
         self.cache().catch_up().await?;
+        let Some(remembered) = self.remembered(user, session).await? else {
+            return Ok(None);
+        };
+        let now = Utc::now();
+        if remembered.is_stale_at(now) {
+            sessions::touch(self.store(), session).await?;
+        }
+        Ok(remembered.holder_at(now))
+    }
+
+    /// Whether a session goes on, as far as this process has heard. Asking is no use of it.
+    pub(crate) async fn goes_on(&self, user: UserId, session: SessionId) -> Result<bool, ShopError> {
+        let remembered = self.remembered(user, session).await?;
+        Ok(remembered.is_some_and(|remembered| remembered.holder_at(Utc::now()).is_some()))
+    }
+
+    async fn remembered(&self, user: UserId, session: SessionId) -> Result<Option<Remembered>, ShopError> {
         let entry = self
             .cache()
             .read(CacheKey::UserSession(user, session), move |store| async move {
@@ -80,14 +99,7 @@ impl Shop {
                 Ok(found.map(|_| payload))
             })
             .await?;
-        let Some(remembered) = data::<Remembered>(&entry)? else {
-            return Ok(None);
-        };
-        let now = Utc::now();
-        if remembered.is_stale_at(now) {
-            sessions::touch(self.store(), session).await?;
-        }
-        Ok(remembered.holder_at(now))
+        Ok(said::<Remembered>(&entry)?.map(Arc::unwrap_or_clone))
     }
 
     /// A visitor's cart as of now, with all that was written before the call.
@@ -175,7 +187,9 @@ impl Shop {
                 Ok(found.map(|_| payload))
             })
             .await?;
-        data(&entry)?.ok_or(ShopError::Refused(AuthError::Account(accounts::AccountError::NotFound)))
+        said::<ProfileFacts>(&entry)?
+            .map(Arc::unwrap_or_clone)
+            .ok_or(ShopError::Refused(AuthError::Account(accounts::AccountError::NotFound)))
     }
 }
 

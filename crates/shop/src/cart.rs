@@ -6,12 +6,14 @@ use lockstep_domain::cart::{Moved, Visitor};
 use lockstep_domain::ids::GameId;
 use lockstep_store::carts;
 use lockstep_store::guests::Writer;
+use lockstep_store::orders::Idempotency;
 use uuid::Uuid;
 
 use crate::{Shop, ShopError};
 
 impl Shop {
-    /// Puts copies of a game into the visitor's cart, on top of those already there. Called twice it adds twice.
+    /// Puts copies of a game into the visitor's cart, on top of those already there. Called twice it adds twice,
+    /// unless both calls carry the same key.
     ///
     /// # Errors
     /// [`ShopError`]; nothing is changed then, and nobody becomes a guest.
@@ -21,9 +23,14 @@ impl Shop {
         game: GameId,
         quantity: i64,
         device: &Device,
+        key: Option<&Idempotency>,
     ) -> Result<Writer, ShopError> {
         self.admit(visitor, device).await?;
-        Ok(carts::add(self.store(), visitor, game, quantity, self.limits()).await?)
+        let limits = self.limits();
+        Ok(match key {
+            Some(key) => carts::add_once(self.store(), visitor, game, quantity, limits, key).await?,
+            None => carts::add(self.store(), visitor, game, quantity, limits).await?,
+        })
     }
 
     /// Sets how many copies of a game are in the visitor's cart; zero or less takes it out, a missing line is made.

@@ -18,6 +18,7 @@ mod guests;
 mod money;
 mod orders;
 mod own;
+mod stock_alerts;
 mod watch;
 mod wishlist;
 

@@ -27,7 +27,7 @@ impl Shop {
     /// Begins to top up the caller's balance: where it is paid is in the answer. With the same key it is the same top-up.
     ///
     /// # Errors
-    /// [`ShopError::TopUp`].
+    /// [`ShopError::TopUp`]; [`ShopError::Refused`] when it was too often.
     pub async fn begin_top_up(
         &self,
         caller: &Caller,
@@ -35,6 +35,7 @@ impl Shop {
         method: &str,
         key: Option<&Idempotency>,
     ) -> Result<TopUpView, ShopError> {
+        self.auth().allow_top_up(caller).await?;
         let key = key.map(Idempotency::as_str);
         Ok(self.payments().begin(caller.user(), amount, method, key).await?)
     }
@@ -55,7 +56,8 @@ impl Shop {
         Ok(ledger::adjust(self.store(), admin.caller().user(), user, amount, reason, key).await?)
     }
 
-    /// Gives money for delivered copies back, on record; without an amount all that is left.
+    /// Gives money for delivered copies back, on record; without an amount all that is left. With the same key it is the
+    /// same refund.
     ///
     /// # Errors
     /// [`ShopError::Refund`]; nothing has changed then.
@@ -65,8 +67,9 @@ impl Shop {
         purchase: Uuid,
         amount: Option<Money>,
         reason: Option<&str>,
+        key: Option<&Idempotency>,
     ) -> Result<Refunded, ShopError> {
-        Ok(orders::refund(self.store(), admin.caller().user(), purchase, amount, reason).await?)
+        Ok(orders::refund(self.store(), admin.caller().user(), purchase, amount, reason, key).await?)
     }
 
     /// Takes an order back, on record: what is not paid for at G2A goes back to the balance at once, the rest goes its

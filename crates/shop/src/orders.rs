@@ -104,13 +104,15 @@ impl Shop {
     /// order it is the same order, as it is by now.
     ///
     /// # Errors
-    /// [`ShopError::Place`] says what stands in the way; nothing has changed then.
+    /// [`ShopError::Place`] says what stands in the way, [`ShopError::Refused`] that it was too often; nothing has changed
+    /// then.
     pub async fn place_order(
         &self,
         caller: &Caller,
         checkout: &Checkout,
         key: Option<&Idempotency>,
     ) -> Result<OrderView, ShopError> {
+        self.auth().allow_order(caller).await?;
         failpoint!("checkout.before");
         let placed = orders::place(self.store(), caller.user(), checkout, key).await?;
         failpoint!("checkout.after");

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use lockstep_cache::{Entry, Payload};
@@ -63,4 +64,14 @@ pub(crate) fn data<T: DeserializeOwned>(entry: &Entry) -> Result<Option<T>, Shop
         return Ok(None);
     }
     Ok(Some(serde_json::from_slice::<Answer<T>>(&entry.body)?.data))
+}
+
+/// The same for a small answer that many requests look into: it is read once for all of them.
+pub(crate) fn said<T: DeserializeOwned + Send + Sync + 'static>(entry: &Entry) -> Result<Option<Arc<T>>, ShopError> {
+    if !entry.found {
+        return Ok(None);
+    }
+    entry
+        .said(|body| Ok(serde_json::from_slice::<Answer<T>>(body)?.data))
+        .map(Some)
 }

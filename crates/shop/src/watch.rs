@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lockstep_domain::ids::{OrderId, UserId};
+use lockstep_domain::ids::{OrderId, SessionId, UserId};
 use lockstep_domain::purchase::OrderView;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -22,6 +22,9 @@ const MOST: usize = 1000;
 const MOST_OF_ONE: usize = 6;
 /// After this a watcher ends, and a page that still wants to know asks again.
 const LIFETIME: Duration = Duration::from_mins(10);
+
+/// As often it is looked whether the session goes on, also when nothing was told of it: it may run out.
+const LOOK: Duration = Duration::from_secs(15);
 
 /// How many watch at the moment.
 #[derive(Default)]
@@ -64,6 +67,7 @@ impl Drop for Seat {
 pub struct OrderWatch {
     shop: Shop,
     user: UserId,
+    session: SessionId,
     id: OrderId,
     told: Option<OrderView>,
     news: watch::Receiver<u64>,
@@ -82,7 +86,7 @@ impl std::fmt::Debug for OrderWatch {
 
 impl OrderWatch {
     /// The order as it is now, at once the first time and then when it has changed; never what its keys say. `None`: it
-    /// is over and that was told, or the watch has ended.
+    /// is over and that was told, or the watch has ended, with the watcher's session at the latest.
     pub async fn next(&mut self) -> Option<OrderView> {
         if self.told.as_ref().is_some_and(OrderView::is_final) {
             return None;
@@ -90,6 +94,9 @@ impl OrderWatch {
         loop {
             // What is read next is news already.
             self.news.borrow_and_update();
+            if !self.shop.goes_on(self.user, self.session).await.ok()? {
+                return None;
+            }
             let order = self.shop.order_of(self.user, self.id).await.ok()??;
             if self.told.as_ref() != Some(&order) {
                 self.told = Some(order.clone());
@@ -97,6 +104,7 @@ impl OrderWatch {
             }
             tokio::select! {
                 changed = self.news.changed() => changed.ok()?,
+                () = tokio::time::sleep(LOOK) => {}
                 () = tokio::time::sleep_until(self.ends) => return None,
                 () = self.closing.cancelled() => return None,
             }
@@ -110,10 +118,12 @@ impl Arrival {
     /// # Errors
     /// [`ShopError::NotFound`] when there is none or it is somebody else's; [`ShopError::Busy`] when too many watch.
     pub async fn watch_order(&self, id: OrderId) -> Result<OrderWatch, ShopError> {
+        let session = self.signed_in()?.session();
         let user = self.order_without_keys(id).await?.user_id;
         let shop = self.shop();
         Ok(OrderWatch {
             user,
+            session,
             id,
             told: None,
             news: shop.cache().news(),

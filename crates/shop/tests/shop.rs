@@ -179,7 +179,7 @@ async fn what_one_process_writes_the_other_reads_with_the_next_request() {
             (&there, &here)
         };
         writer
-            .add_to_cart(caller.visitor(), games[0], 1, &device)
+            .add_to_cart(caller.visitor(), games[0], 1, &device, None)
             .await
             .unwrap();
         assert_eq!(cart(reader, caller.visitor()).await, [(games[0], round)].into());
@@ -316,7 +316,7 @@ async fn nothing_is_lost_or_doubled(world: &World, tasks: Vec<Vec<Step>>) {
     let signed_in = register(&processes[0], &email, None).await;
     let member = caller(&processes[0], &signed_in).await;
     let first = processes[0]
-        .add_to_cart(Visitor::Guest(None), games[0], 1, &device)
+        .add_to_cart(Visitor::Guest(None), games[0], 1, &device, None)
         .await
         .unwrap();
     let guest = first.owner.shopper().0;
@@ -333,14 +333,14 @@ async fn nothing_is_lost_or_doubled(world: &World, tasks: Vec<Vec<Step>>) {
                     Step::Add { game, quantity } => {
                         let visitor = Visitor::Guest(Some(guest));
                         let writer = shop
-                            .add_to_cart(visitor, games[game], i64::from(quantity), &device)
+                            .add_to_cart(visitor, games[game], i64::from(quantity), &device, None)
                             .await
                             .unwrap();
                         assert_eq!(writer.owner.shopper().0, guest, "still the same guest");
                         put += u32::from(quantity);
                     }
                     Step::AddOwn { game, quantity } => {
-                        shop.add_to_cart(member.visitor(), games[game], i64::from(quantity), &device)
+                        shop.add_to_cart(member.visitor(), games[game], i64::from(quantity), &device, None)
                             .await
                             .unwrap();
                         put += u32::from(quantity);

@@ -1040,6 +1040,7 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
     for statement in [
         "-- store.accounts.delete.cart\ndelete from cart_items where user_id = $1",
         "-- store.accounts.delete.wishlist\ndelete from wishlist where user_id = $1",
+        "-- store.accounts.delete.stock_alerts\ndelete from stock_alerts where user_id = $1",
         "-- store.accounts.delete.sessions\ndelete from user_sessions where user_id = $1",
         "-- store.accounts.delete.totp\ndelete from user_totp where user_id = $1",
         "-- store.accounts.delete.codes\ndelete from one_time_codes where user_id = $1",
@@ -1084,6 +1085,8 @@ pub async fn export(tx: &mut Tx, id: UserId) -> Result<Option<serde_json::Value>
                        from cart_items c join games g on g.id = c.game_id where c.user_id = u.id),
             'wishlist', (select coalesce(jsonb_agg(to_jsonb(w) || jsonb_build_object('title', g.title) order by w.added_at), '[]')
                            from wishlist w join games g on g.id = w.game_id where w.user_id = u.id),
+            'stockAlerts', (select coalesce(jsonb_agg(to_jsonb(a) || jsonb_build_object('title', g.title) order by a.created_at), '[]')
+                              from stock_alerts a join games g on g.id = a.game_id where a.user_id = u.id),
             'sessions', (select coalesce(jsonb_agg(to_jsonb(s) - array['refresh_id', 'previous_refresh_id'] order by s.created_at), '[]')
                            from user_sessions s where s.user_id = u.id),
             'loginHistory', (select coalesce(jsonb_agg(to_jsonb(h) order by h.created_at), '[]')

@@ -13,6 +13,8 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::guests::{self, ShopperError, Writer};
+use crate::idempotency::{Call, Known};
+use crate::orders::Idempotency;
 use crate::row::{count, money, money_or_null};
 use crate::{Result, Store, StoreError, Tx};
 
@@ -102,6 +104,46 @@ pub async fn add(
             Box::pin(async move {
                 let writer = guests::writer(tx, visitor).await?.ok_or(ShopperError::NoSuchShopper)?;
                 put(tx, writer.owner, game, quantity, true, limits).await?;
+                Ok(writer)
+            })
+        })
+        .await
+        .map_err(sold_out_meanwhile)
+}
+
+/// The same, once however often it is called with the same key of the same shopper.
+///
+/// # Errors
+/// As [`add`]; [`ShopperError::KeyReused`] when the key was used for something else.
+pub async fn add_once(
+    store: &Store,
+    visitor: Visitor,
+    game: GameId,
+    quantity: i64,
+    limits: CartLimits,
+    key: &Idempotency,
+) -> Result<Writer, ShopperError> {
+    let quantity = positive(quantity, limits)?;
+    let key = key.clone();
+    store
+        .tx("carts.add_once", move |tx| {
+            let key = key.clone();
+            Box::pin(async move {
+                let writer = guests::writer(tx, visitor).await?.ok_or(ShopperError::NoSuchShopper)?;
+                let call = Call {
+                    owner: writer.owner.shopper().0,
+                    route: "cart.add",
+                    key: &key,
+                    asked: format!("{game} {quantity}"),
+                };
+                match call.look::<()>(tx).await? {
+                    Known::Done(()) => {}
+                    Known::Other => return Err(ShopperError::KeyReused),
+                    Known::Nothing => {
+                        put(tx, writer.owner, game, quantity, true, limits).await?;
+                        call.done(tx, &()).await?;
+                    }
+                }
                 Ok(writer)
             })
         })

@@ -129,6 +129,9 @@ pub enum ShopperError {
     /// The game cannot be bought now.
     #[error("game is out of stock")]
     OutOfStock,
+    /// The game can be bought now: there is nothing to wait for.
+    #[error("game is in stock")]
+    InStock,
     /// A quantity that is not positive.
     #[error("quantity must be a positive whole number")]
     NotPositive,
@@ -144,6 +147,9 @@ pub enum ShopperError {
         /// The most.
         most: u32,
     },
+    /// The idempotency key was used for something else.
+    #[error("This Idempotency-Key was used for another request")]
+    KeyReused,
     /// The account is gone (deleted while its token was still in use).
     #[error("account not found")]
     NoSuchShopper,

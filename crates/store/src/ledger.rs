@@ -148,6 +148,11 @@ pub async fn adjust(
             Box::pin(async move { adjust_once(tx, admin, user, amount, &asked.0, asked.1.as_deref()).await })
         })
         .await
+        .map_err(|error| match error.as_store_error().and_then(StoreError::constraint) {
+            // The same key for two users at the same moment: the other was first.
+            Some("transactions_transaction_hash_key") => AdjustError::KeyReused,
+            _ => error,
+        })
 }
 
 async fn adjust_once(

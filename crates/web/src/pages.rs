@@ -1,6 +1,7 @@
 //! The pages, one module each. Those of [`own_routes`] show something of the reader's own and stand behind the session.
 
 pub(crate) mod account;
+pub(crate) mod alerts;
 pub(crate) mod cart;
 pub(crate) mod catalogue;
 pub(crate) mod checkout;
@@ -36,11 +37,16 @@ pub(crate) fn own_routes() -> Router<Arc<WebState>> {
         .route("/reset-password", get(password::reset_page).post(password::reset))
         .route("/verify-email", get(verify::page).post(verify::verify))
         .route("/verify-email/again", post(verify::send_again))
-        .route("/cart", get(cart::page).post(cart::add))
+        .route("/cart", get(cart::page))
+        .route("/cart/add", post(cart::add))
         .route("/cart/set", post(cart::set))
         .route("/cart/remove", post(cart::remove))
-        .route("/wishlist", get(wishlist::page).post(wishlist::add))
+        .route("/wishlist", get(wishlist::page))
+        .route("/wishlist/add", post(wishlist::add))
         .route("/wishlist/remove", post(wishlist::remove))
+        .route("/stock-alerts", post(alerts::add))
+        .route("/stock-alerts/remove", post(alerts::remove))
+        .route("/stock-alerts/{game}", get(alerts::page))
         .route("/checkout", get(checkout::page).post(checkout::buy))
         .route("/checkout/top-up", post(checkout::top_up))
         .route("/orders", get(orders::list))

@@ -143,8 +143,7 @@ async fn a_log_out_ends_the_session_at_once_and_only_that_one() {
         phone.get("/api/auth/me").await.failure(),
         (401, "not_signed_in".to_owned())
     );
-    let refresh = json!({"refreshToken": tokens["refreshToken"]});
-    assert_eq!(phone.post("/api/auth/refresh", refresh).await.failure().0, 401);
+    phone.refresh_fails(&tokens["refreshToken"]).await;
     assert_eq!(
         phone.send("POST", "/api/user/logout", Body::empty()).await.failure().0,
         401
@@ -168,11 +167,8 @@ async fn a_stolen_refresh_token_ends_the_family_for_thief_and_owner() {
     ada.set_token(third["token"].as_str());
     assert_eq!(ada.get("/api/auth/me").await.status, 200);
     // Two steps old: somebody else holds the chain.
-    assert_eq!(
-        refresh(&first["refreshToken"]).await.failure(),
-        (401, "not_signed_in".to_owned())
-    );
-    assert_eq!(refresh(&third["refreshToken"]).await.failure().0, 401);
+    ada.refresh_fails(&first["refreshToken"]).await;
+    ada.refresh_fails(&third["refreshToken"]).await;
     assert_eq!(ada.get("/api/auth/me").await.failure().0, 401);
 }
 
@@ -598,4 +594,55 @@ async fn a_page_of_another_site_cannot_act_for_a_visitor() {
         .send_with("PUT", "/api/user/profile", r#"{"nickname": "Ada"}"#, &own)
         .await;
     assert_eq!(answer.data()["nickname"], "Ada");
+}
+
+/// The contract's guard: whoever is no admin is refused in one way, whether or not anybody knows who it is.
+#[tokio::test]
+async fn every_admin_route_refuses_whoever_is_no_admin_with_403() {
+    let shop = Shop::open().await;
+    let ada = Client::new(&shop);
+    ada.register("ada@example.org").await;
+    let (token, nobody) = (ada.token().unwrap(), Client::new(&shop));
+    let ended = Client::new(&shop);
+    ended.register("bob@example.org").await;
+    ended.post("/api/auth/logout", json!({})).await;
+    let description = shop.get("/api/openapi.json").await.json();
+    let mut tried = 0;
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        if !path.starts_with("/api/admin") {
+            continue;
+        }
+        let path = path.split('/').map(|part| {
+            if part.starts_with('{') {
+                "0192f0c1-0000-7000-8000-000000000001"
+            } else {
+                part
+            }
+        });
+        let path = path.collect::<Vec<_>>().join("/");
+        for method in methods.as_object().unwrap().keys() {
+            let method = method.to_uppercase();
+            for (who, bearer) in [
+                (&nobody, None),
+                (&nobody, Some("Bearer nonsense".to_owned())),
+                (&nobody, Some(format!("Bearer {token}x"))),
+                (&nobody, Some(format!("Basic {token}"))),
+                (&ended, None),
+                (&ada, None),
+            ] {
+                let header = bearer.as_deref().map(|bearer| ("authorization", bearer));
+                for body in ["", "{}", "not json"] {
+                    let answer = who.send_with(&method, &path, body, header.as_slice()).await;
+                    assert_eq!(
+                        answer.failure(),
+                        (403, "forbidden".to_owned()),
+                        "{method} {path} {bearer:?} {body}"
+                    );
+                    assert_eq!(answer.header("www-authenticate"), None);
+                }
+            }
+            tried += 1;
+        }
+    }
+    assert!(tried >= 3, "{tried}");
 }

@@ -125,11 +125,11 @@ impl<'s> Client<'s> {
     }
 
     /// Tries a refresh token that is not good any more.
-    pub(crate) async fn refresh_fails(&self, refresh_token: Value) {
+    pub(crate) async fn refresh_fails(&self, refresh_token: &Value) {
         let answer = self
             .post("/api/auth/refresh", json!({"refreshToken": refresh_token}))
             .await;
-        assert_eq!(answer.failure().0, 401);
+        assert_eq!(answer.failure(), (401, "not_signed_in".to_owned()));
     }
 
     fn came_in(&self, answer: &Answered) -> Value {

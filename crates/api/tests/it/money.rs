@@ -370,3 +370,80 @@ async fn an_admin_adjusts_and_refunds_on_record_and_nobody_else_does() {
     );
     shop.db.assert_books_balance().await;
 }
+
+#[tokio::test]
+async fn a_repeated_call_under_one_key_does_what_it_does_once() {
+    let shop = Shop::open().await;
+    let game = NewGame::titled("Portal");
+    shop.put(std::slice::from_ref(&game)).await;
+    let (ada, root) = (Client::new(&shop), Client::new(&shop));
+    let user = ada.register("ada@example.org").await;
+    root.register("root@example.org").await;
+    shop.db
+        .execute("update users set role = 'ADMIN' where email = 'root@example.org'")
+        .await;
+    fund(&shop, &user, "20").await;
+    let order = ada
+        .post("/api/orders", json!({"items": [{"gameId": game.id, "quantity": 1}]}))
+        .await
+        .json()["data"]
+        .take();
+    shop.db
+        .deliver(order["copies"][0]["id"].as_str().unwrap().parse().unwrap())
+        .await;
+    let purchase = ada.get("/api/user/transactions").await.data()[0]["id"].take();
+    let adjust = format!("/api/admin/users/{}/balance", user["user"]["id"].as_str().unwrap());
+    let refund = format!("/api/admin/payments/transactions/{}/refund", purchase.as_str().unwrap());
+    for (client, method, path, body, other) in [
+        (
+            &ada,
+            "POST",
+            "/api/cart",
+            json!({"gameId": game.id, "quantity": 2}),
+            json!({"gameId": game.id, "quantity": 1}),
+        ),
+        (
+            &root,
+            "PUT",
+            &*adjust,
+            json!({"amount": 5, "reason": "sorry"}),
+            json!({"amount": 5, "reason": "really sorry"}),
+        ),
+        (
+            &root,
+            "POST",
+            &*refund,
+            json!({"amount": 4}),
+            json!({"amount": 4, "reason": "x"}),
+        ),
+    ] {
+        let send = |body: &Value, key: &'static str| {
+            let body = body.to_string();
+            async move { client.send_with(method, path, body, &[("idempotency-key", key)]).await }
+        };
+        let answers = join_all((0..20).map(|_| send(&body, "k"))).await;
+        for answer in &answers {
+            assert!(answer.status.is_success(), "{path}: {}", answer.json());
+            assert_eq!(
+                (answer.status, answer.json()),
+                (answers[0].status, answers[0].json()),
+                "{path}"
+            );
+        }
+        assert_eq!(
+            send(&other, "k").await.failure(),
+            (409, "idempotency_key_reused".into()),
+            "{path}"
+        );
+        let long = "x".repeat(201);
+        for key in ["", &long, "caf\u{e9}"] {
+            let answer = client
+                .send_with(method, path, body.to_string(), &[("idempotency-key", key)])
+                .await;
+            assert_eq!(answer.failure(), (400, "invalid_parameter".into()), "{path} {key}");
+        }
+    }
+    assert_eq!(ada.cart().await, [("Portal".to_owned(), 2)]);
+    assert_eq!(balance(&ada).await, json!(19.0));
+    shop.db.assert_books_balance().await;
+}

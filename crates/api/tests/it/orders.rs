@@ -209,8 +209,6 @@ async fn nobody_orders_or_looks_without_signing_in() {
         ("GET", "/api/user/transactions".to_owned()),
         ("POST", "/api/payment/balance-top-up".to_owned()),
         ("GET", format!("/api/payment/top-ups/{id}")),
-        ("PUT", format!("/api/admin/users/{id}/balance")),
-        ("POST", format!("/api/admin/payments/transactions/{id}/refund")),
     ] {
         let answer = stranger.send(method, &path, "{}").await;
         assert_eq!(answer.failure().0, 401, "{method} {path}");
@@ -425,5 +423,77 @@ async fn watching_is_bounded_and_ends_when_the_shop_closes() {
             .await
             .expect("the stream ends")
             .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_ends_with_its_session_and_no_other() {
+    let shop = Shop::open().await;
+    let [game] = games(&shop, &["Portal"]).await[..] else {
+        unreachable!()
+    };
+    let (phone, laptop) = (Client::new(&shop), Client::new(&shop));
+    let user = phone.register("ada@example.org").await;
+    laptop.log_in("ada@example.org").await;
+    fund(&shop, &user, "100").await;
+    let order = phone.post("/api/orders", one(game)).await.json()["data"].take();
+    let id = order["id"].as_str().unwrap();
+    let open = async |client: &Client<'_>| {
+        let request = Request::get(format!("/api/orders/{id}/events"))
+            .header("authorization", format!("Bearer {}", client.token().unwrap()))
+            .body(Body::empty())
+            .unwrap();
+        let mut parts = shop
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .unwrap()
+            .into_body()
+            .into_data_stream();
+        let first = tokio::time::timeout(DEADLINE, parts.next())
+            .await
+            .expect("an event in time");
+        assert!(first.unwrap().unwrap().starts_with(b"event: order\n"));
+        parts
+    };
+    let (mut of_phone, mut of_laptop) = (open(&phone).await, open(&laptop).await);
+    phone.post("/api/auth/logout", json!({})).await.data_or_message();
+    let end = tokio::time::timeout(DEADLINE, of_phone.next())
+        .await
+        .expect("it ends in time");
+    assert!(end.is_none(), "{end:?}");
+    shop.db
+        .execute(&format!("update orders set status = 'PROCESSING' where id = '{id}'"))
+        .await;
+    let news = tokio::time::timeout(DEADLINE, of_laptop.next())
+        .await
+        .expect("news in time");
+    assert!(String::from_utf8_lossy(&news.unwrap().unwrap()).contains("PROCESSING"));
+}
+
+#[tokio::test]
+async fn orders_and_top_ups_of_one_user_are_limited_unless_limits_are_off() {
+    for limits in [true, false] {
+        let shop = Shop::open_with_limits(limits).await;
+        let (ada, bob) = (Client::new(&shop), Client::new(&shop));
+        ada.register("ada@example.org").await;
+        bob.register("bob@example.org").await;
+        for (path, body) in [
+            ("/api/orders", one(Uuid::new_v4())),
+            ("/api/payment/balance-top-up", json!({"amount": 0.5})),
+        ] {
+            let answers = join_all((0..40).map(|_| ada.post(path, body.clone()))).await;
+            let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
+            // What came back while they were asking may be used.
+            let expected = if limits { 1..=10 } else { 0..=0 };
+            assert!(expected.contains(&refused.len()), "{path}: {}", refused.len());
+            for answer in refused {
+                assert_eq!(answer.failure().1, "rate_limited");
+                let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+                assert!((1..=60).contains(&wait), "{wait}");
+            }
+            assert_ne!(bob.post(path, body).await.status, 429, "{path}");
+        }
     }
 }

@@ -285,3 +285,54 @@ async fn a_guest_cannot_have_what_needs_an_account() {
         (&"Portal".into(), Some("no-store"))
     );
 }
+
+#[tokio::test]
+async fn members_are_told_when_a_sold_out_game_is_back() {
+    let shop = Shop::open().await;
+    let (portal, doom) = (game(&shop, "Portal", 1999).await, game(&shop, "Doom", 10).await);
+    shop.db
+        .execute(&format!("update games set in_stock = false where id = '{portal}'"))
+        .await;
+    let path = |game: Uuid| format!("/api/user/stock-alerts/{game}");
+    let ada = Client::new(&shop);
+    for (method, path) in [
+        ("GET", "/api/user/stock-alerts".to_owned()),
+        ("POST", path(portal)),
+        ("DELETE", path(portal)),
+    ] {
+        assert_eq!(ada.send(method, &path, "").await.failure().0, 401, "{method}");
+    }
+    ada.register("ada@example.com").await;
+    for _ in 0..2 {
+        assert_eq!(ada.send("POST", &path(portal), "").await.status, 201);
+    }
+    let alerts = ada.get("/api/user/stock-alerts").await.data();
+    assert_eq!(alerts.as_array().unwrap().len(), 1);
+    assert_eq!(
+        (
+            &alerts[0]["gameId"],
+            &alerts[0]["game"]["title"],
+            &alerts[0]["game"]["price"]
+        ),
+        (&json!(portal), &json!("Portal"), &json!(19.99))
+    );
+    assert!(alerts[0]["createdAt"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(
+        ada.send("POST", &path(doom), "").await.failure(),
+        (400, "in_stock".to_owned())
+    );
+    assert_eq!(
+        ada.send("POST", &path(Uuid::new_v4()), "").await.failure(),
+        (404, "game_not_found".to_owned())
+    );
+    assert_eq!(ada.send("POST", "/api/user/stock-alerts/1", "").await.failure().0, 400);
+    for _ in 0..2 {
+        assert_eq!(ada.delete(&path(portal)).await.status, 200);
+    }
+    assert_eq!(ada.get("/api/user/stock-alerts").await.data(), json!([]));
+    ada.send("POST", &path(portal), "").await;
+    shop.db
+        .execute(&format!("update games set in_stock = true where id = '{portal}'"))
+        .await;
+    assert_eq!(ada.get("/api/user/stock-alerts").await.data(), json!([]));
+}

@@ -1,6 +1,6 @@
 //! What these tests stand on: the browser sees what a visitor sees, and what must never happen fails a test.
 
-use lockstep_browser::{Impact, Key, Visitor};
+use lockstep_browser::{Impact, Key, NETWORK_SLOW_4G, Visitor};
 
 use crate::shop::Shop;
 
@@ -78,5 +78,19 @@ fn a_form_is_filled_and_sent_with_the_keyboard_alone() {
     assert_eq!(page.value_of("input[type=search]"), "game");
     page.press_and_follow(Key::Enter);
     assert!(page.path().contains("search=game"), "{}", page.path());
+    page.close();
+}
+
+#[test]
+fn a_first_visit_of_the_home_page_over_slow_4g_is_light_and_paints() {
+    let page = Shop::open().visit(&Visitor {
+        network: Some(NETWORK_SLOW_4G),
+        ..Visitor::on_a_phone()
+    });
+    page.goto("/");
+    let (bytes, paint) = (page.bytes_without_pictures(), page.largest_paint_ms());
+    // How long it takes is a figure of a machine (docs/performance.md); what it weighs is not.
+    println!("home page over slow 4G: {bytes} bytes without pictures, largest content painted after {paint} ms");
+    assert!((1..100_000).contains(&bytes), "{bytes} bytes");
     page.close();
 }

@@ -3,18 +3,23 @@
 //! A copy that was not delivered is refunded by giving it up (`crates/fulfil`); here its price stays with it, and how much
 //! of that went back is noted on it. Together with the booking that is what `orders_refunds_are_of_refunded_units` proves.
 
+use std::sync::Arc;
+
 use lockstep_domain::Money;
 use lockstep_domain::ids::{OrderId, UserId};
 use lockstep_domain::order::UnitState;
+use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 use uuid::Uuid;
 
+use super::Idempotency;
 use crate::audit::{self, Deed};
+use crate::idempotency::{Call, Known};
 use crate::row::{money, unit_state};
 use crate::{AsStoreError, Result, Store, StoreError, Tx};
 
 /// A refund that was booked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refunded {
     /// The refund's booking.
     pub transaction: Uuid,
@@ -48,6 +53,9 @@ pub enum GoodwillError {
     /// Zero or less.
     #[error("The amount must be positive")]
     NotPositive,
+    /// The idempotency key was used for another refund.
+    #[error("This Idempotency-Key was used for another request")]
+    KeyReused,
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -69,7 +77,8 @@ impl From<sqlx::Error> for GoodwillError {
 }
 
 /// Gives `amount` of the purchase booked as `purchase` back to the balance, or with none all that is left, for copies that
-/// were delivered. The deed is on record under the admin's name.
+/// were delivered. The deed is on record under the admin's name. With `key` the same refund is made once, however often it
+/// is asked for.
 ///
 /// # Errors
 /// [`GoodwillError`]; nothing has changed then.
@@ -79,20 +88,42 @@ pub async fn refund(
     purchase: Uuid,
     amount: Option<Money>,
     reason: Option<&str>,
+    key: Option<&Idempotency>,
 ) -> Result<Refunded, GoodwillError> {
     if amount.is_some_and(|amount| !amount.is_positive()) {
         return Err(GoodwillError::NotPositive);
     }
-    let reason = reason.map(str::to_owned);
+    let asked = Arc::new((reason.map(str::to_owned), key.cloned()));
     store
         .tx("orders.refund", move |tx| {
-            let reason = reason.clone();
-            Box::pin(async move { refund_once(tx, admin, purchase, amount, reason.as_deref()).await })
+            let asked = Arc::clone(&asked);
+            Box::pin(async move {
+                let (reason, key) = &*asked;
+                let Some(key) = key else {
+                    return refund_now(tx, admin, purchase, amount, reason.as_deref()).await;
+                };
+                let call = Call {
+                    owner: admin.0,
+                    route: "orders.refund",
+                    key,
+                    // As JSON, in which no reason can look like an amount.
+                    asked: serde_json::json!([purchase, amount, reason]).to_string(),
+                };
+                match call.look(tx).await? {
+                    Known::Done(refunded) => Ok(refunded),
+                    Known::Other => Err(GoodwillError::KeyReused),
+                    Known::Nothing => {
+                        let refunded = refund_now(tx, admin, purchase, amount, reason.as_deref()).await?;
+                        call.done(tx, &refunded).await?;
+                        Ok(refunded)
+                    }
+                }
+            })
         })
         .await
 }
 
-async fn refund_once(
+async fn refund_now(
     tx: &mut Tx,
     admin: UserId,
     purchase: Uuid,

@@ -328,6 +328,14 @@ const QUERIES: &[(&str, &str)] = &[
         "payment_events_received_at_idx",
         "select event_id from payment_events where received_at < now() - interval '90 days' order by received_at limit 1000",
     ),
+    (
+        "idempotency_keys_at_idx",
+        "select key from idempotency_keys where at < now() - interval '24 hours' order by at limit 10000",
+    ),
+    (
+        "stock_alerts_game_id_idx",
+        "select user_id from stock_alerts where game_id = (select id from games where slug = 'game-7') order by created_at limit 1000",
+    ),
     ("audit_log_at_idx", "select * from audit_log order by at desc limit 20"),
     (
         "audit_log_subject_idx",
@@ -393,6 +401,9 @@ async fn populate(db: &TestDb) {
            from users, generate_series(1, 15) n;
          insert into payment_events (provider, event_id, kind, top_up_id, outcome, received_at)
          select 'test', id::text, 'k', id, 'nothing', created_at + random() * interval '1 day' from top_ups;
+         insert into stock_alerts (user_id, game_id) select u.id, g.id from users u join games g on not g.in_stock and right(g.slug, 2) = '07';
+         insert into idempotency_keys (owner, route, key, request_hash, answer, at)
+         select id, 'r', n::text, sha256('x'), 'null', now() + n * interval '1 hour' from users, generate_series(1, 15) n;
          insert into audit_log (admin_id, action, subject_kind, subject_id, at)
          select id, 'order.refund', 'user', id, now() + n * interval '1 second' from users, generate_series(1, 15) n;
          insert into cart_items (user_id, game_id) select u.id, g.id from users u join games g on g.in_stock and right(g.slug, 1) = left(u.email, 1);

@@ -61,6 +61,7 @@ const NOT_CACHED: &[&str] = &[
     "g2a_budget",
     "g2a_orders",
     "guest_sessions",
+    "idempotency_keys",
     "incidents",
     "key_reveals",
     "login_history",
@@ -71,6 +72,7 @@ const NOT_CACHED: &[&str] = &[
     "rate_limits",
     "relay_cursor",
     "shoppers",
+    "stock_alerts",
     "supplier_alarms",
     "sync_lease",
     "sync_runs",
@@ -306,7 +308,7 @@ fn all_changes() -> Vec<Changes> {
                 person: "new_user",
                 ..USUAL
             },
-            update: "update users set nickname = 'Bobby' where id = {other_user}",
+            update: "update users set nickname = 'Bobby', role = 'ADMIN' where id = {other_user}",
             delete: "delete from users where id = {other_user}",
         },
         Changes {
@@ -739,4 +741,30 @@ async fn the_log_is_written_by_the_commit_and_by_nothing_else() {
     };
     assert_eq!(news.xid.to_string(), xid);
     assert!(news.tags.iter().all(|tag| tag.starts_with("user:")), "{news:?}");
+}
+
+#[tokio::test]
+async fn a_session_becomes_untrue_with_what_it_says_of_its_user_and_not_with_an_order() {
+    let world = World::new().await;
+    let user = UserId(world.id("user"));
+    let session = CacheKey::UserSession(user, SessionId(world.id("session")));
+    let carried: BTreeSet<String> = session.tags().into_iter().collect();
+    let touches = async |change: &str| !tags_of(&world, "", change).await.is_disjoint(&carried);
+    for says in [
+        "email = 'other@example.org'",
+        "role = 'ADMIN'",
+        "email_verified = not email_verified",
+        "deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null, first_name = null, last_name = null,
+         avatar = null",
+    ] {
+        let change = format!("update users set {says} where id = {{user}}");
+        assert!(touches(&change).await, "{change}");
+    }
+    for other in [
+        "update users set balance = balance + 1 where id = {user}",
+        "update users set nickname = 'Bobby' where id = {user}",
+        "update orders set updated_at = now() where user_id = {user}",
+    ] {
+        assert!(!touches(other).await, "{other}");
+    }
 }

@@ -14,6 +14,7 @@
 
 mod concurrency;
 mod coverage;
+mod idempotency;
 mod indexes;
 mod invalidation;
 mod lists;
@@ -32,6 +33,7 @@ mod rules_users;
 mod schema;
 mod shoppers;
 mod state_machines;
+mod stock_alerts;
 mod store;
 mod top_ups;
 mod totals;

@@ -360,7 +360,7 @@ async fn a_delivered_copy_can_be_refunded_in_part_and_in_full_but_never_above_it
     let refund = |amount: Option<&str>| {
         let amount = amount.map(money);
         let store = db.store.clone();
-        async move { orders::refund(&store, UserId(admin), purchase, amount, Some("sorry")).await }
+        async move { orders::refund(&store, UserId(admin), purchase, amount, Some("sorry"), None).await }
     };
     assert!(matches!(refund(None).await, Err(GoodwillError::NothingDelivered)));
     db.deliver(order.copies[0].id).await;
@@ -386,13 +386,13 @@ async fn a_delivered_copy_can_be_refunded_in_part_and_in_full_but_never_above_it
         money("90"),
         "the copy in flight is still paid for"
     );
-    let unknown = orders::refund(&db.store, UserId(admin), Uuid::new_v4(), None, None).await;
+    let unknown = orders::refund(&db.store, UserId(admin), Uuid::new_v4(), None, None, None).await;
     assert!(matches!(unknown, Err(GoodwillError::NotFound)));
     let top_up: Uuid = sqlx::query_scalar("select id from transactions where type = 'TOP_UP'")
         .fetch_one(&db.sql)
         .await
         .unwrap();
-    let of_top_up = orders::refund(&db.store, UserId(admin), top_up, None, None).await;
+    let of_top_up = orders::refund(&db.store, UserId(admin), top_up, None, None, None).await;
     assert!(matches!(of_top_up, Err(GoodwillError::NotAPurchase)));
     assert_eq!(db.count("audit_log").await, 2);
     db.assert_books_balance().await;
@@ -413,7 +413,7 @@ async fn refunds_at_once_give_back_no_more_than_was_paid() {
         .await
         .unwrap();
     let results = futures::future::join_all(
-        (0..8).map(|_| orders::refund(&db.store, UserId(admin), purchase, Some(money("3.00")), None)),
+        (0..8).map(|_| orders::refund(&db.store, UserId(admin), purchase, Some(money("3.00")), None, None)),
     )
     .await;
     assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 3);

@@ -45,6 +45,31 @@ rules! {
                   select u.id, 'RESET_PASSWORD', sha256('x'), 'e', now() + interval '1 hour' from users u"]
         allows ["insert into one_time_codes (user_id, purpose, hash, email, expires_at)
                  select u.id, 'VERIFY_EMAIL', sha256('x'), 'e', now() + interval '1 hour' from users u"]
+    a_key_is_used_for_one_call: "idempotency_keys_pkey"
+        refuses ["insert into idempotency_keys values ({user}, 'r', 'k', sha256('x'), 'null'), ({user}, 'r', 'k', sha256('y'), 'null')"]
+        allows ["insert into idempotency_keys values ({user}, 'r', 'k', sha256('x'), 'null'), ({user}, 's', 'k', sha256('x'), 'null'),
+                 ({user}, 'r', 'K', sha256('x'), 'null'), ({guest}, 'r', 'k', sha256('x'), 'null')"]
+    a_key_is_bounded: "idempotency_keys_key_bounded"
+        refuses [
+            "insert into idempotency_keys values ({user}, 'r', repeat('x', 201), sha256('x'), 'null')",
+            "insert into idempotency_keys values ({user}, 'r', '', sha256('x'), 'null')",
+        ]
+        allows ["insert into idempotency_keys values ({user}, 'r', repeat('x', 200), sha256('x'), 'null')"]
+    a_key_belongs_to_a_route: "idempotency_keys_route_bounded"
+        refuses ["insert into idempotency_keys values ({user}, '', 'k', sha256('x'), 'null')"]
+        allows ["insert into idempotency_keys values ({user}, repeat('r', 100), 'k', sha256('x'), 'null')"]
+    what_was_asked_is_kept_as_a_hash: "idempotency_keys_request_hash_length"
+        refuses ["insert into idempotency_keys values ({user}, 'r', 'k', 'x', 'null')"]
+        allows ["insert into idempotency_keys values ({user}, 'r', 'k', sha256(''), 'null')"]
+    what_was_answered_is_bounded: "idempotency_keys_answer_bounded"
+        refuses ["insert into idempotency_keys values ({user}, 'r', 'k', sha256('x'), to_jsonb(repeat('x', 10000)))"]
+        allows ["insert into idempotency_keys values ({user}, 'r', 'k', sha256('x'), to_jsonb(repeat('x', 9000)))"]
+    a_member_waits_for_a_game_once: "stock_alerts_pkey"
+        refuses ["insert into stock_alerts (user_id, game_id) values ({user}, {sold_out}), ({user}, {sold_out})"]
+        allows ["insert into stock_alerts (user_id, game_id) values ({user}, {sold_out}), ({other_user}, {sold_out})"]
+    only_members_wait: "stock_alerts_user_id_fkey"
+        refuses ["insert into stock_alerts (user_id, game_id) values ({guest}, {sold_out})"]
+        allows ["insert into stock_alerts (user_id, game_id) values ({user}, {sold_out})"]
     the_name_of_a_limit_is_bounded: "rate_limits_key_bounded"
         refuses ["insert into rate_limits values (repeat('x', 201), now())"]
         allows ["insert into rate_limits values (repeat('x', 200), now())"]

@@ -130,7 +130,11 @@ pub(crate) async fn add(
         text => text.parse().unwrap_or(0),
     };
     let visitor = reader.arrival.visitor();
-    match state.shop.add_to_cart(visitor, game, quantity, &reader.device).await {
+    match state
+        .shop
+        .add_to_cart(visitor, game, quantity, &reader.device, None)
+        .await
+    {
         Ok(writer) => {
             let next = Some(form.value("next")).filter(|next| forms::is_ours(next));
             let to = forms::done(next.unwrap_or("/cart?done=added"));

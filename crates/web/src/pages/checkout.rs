@@ -130,9 +130,10 @@ async fn show(
         notice: notice(words, visit),
         problem: form.problem().map(str::to_owned),
         lines: cart.items.iter().map(|line| Line::new(words, line)).collect(),
-        promo: form
-            .field("promo", "text", words.text("checkout.promo"))
-            .filled(promo_code),
+        promo: Field {
+            value: promo_code.to_owned(),
+            ..form.field("promo", "text", words.text("checkout.promo"))
+        },
         promo_code: counts.to_owned(),
         sums: Sums::new(words, &bill, balance),
         items: cart

@@ -244,7 +244,8 @@ pub(crate) async fn events(Path(id): Path<String>, member: Member) -> Result<Res
 async fn tell(mut watch: OrderWatch) -> Option<(Result<Event, Infallible>, OrderWatch)> {
     let order = watch.next().await?;
     let name = if order.is_final() { "over" } else { "news" };
-    Some((Ok(Event::default().event(name).data("")), watch))
+    // Browsers do not tell of an event without data.
+    Some((Ok(Event::default().event(name).data(name)), watch))
 }
 
 /// One key as a file; that it was shown is put on record.

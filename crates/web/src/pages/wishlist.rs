@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use lockstep_domain::GameId;
-use lockstep_domain::cart::WishItem;
+use lockstep_domain::cart::{StockAlert, WishItem};
 
 use crate::error::PageError;
 use crate::format;
@@ -27,6 +27,8 @@ struct WishlistPage {
     frame: Frame,
     notice: Option<String>,
     wishes: Vec<Wish>,
+    /// Sold-out games that the reader will be told about.
+    waiting: Vec<Waiting>,
     is_member: bool,
 }
 
@@ -59,6 +61,25 @@ impl Wish {
     }
 }
 
+struct Waiting {
+    id: GameId,
+    slug: String,
+    title: String,
+    picture: Picture,
+}
+
+impl From<StockAlert> for Waiting {
+    fn from(alert: StockAlert) -> Self {
+        let game = alert.game;
+        Self {
+            id: game.id,
+            picture: Picture::cover(game.id, &game.slug, &game.image),
+            slug: game.slug,
+            title: game.title,
+        }
+    }
+}
+
 pub(crate) async fn page(
     State(state): State<Arc<WebState>>,
     visit: Visit,
@@ -66,11 +87,18 @@ pub(crate) async fn page(
 ) -> Result<Response, PageError> {
     let words = visit.language;
     let wishlist = reader.arrival.wishlist().await?.read()?;
+    let is_member = reader.arrival.caller().is_some();
+    let waiting = if is_member {
+        reader.arrival.stock_alerts().await?
+    } else {
+        Vec::new()
+    };
     let page = WishlistPage {
         frame: Frame::of_reader(&state, &visit, &reader.arrival).await?,
         notice: notice(words, &visit),
         wishes: wishlist.items.iter().map(|wish| Wish::new(words, wish)).collect(),
-        is_member: reader.arrival.caller().is_some(),
+        waiting: waiting.into_iter().map(Waiting::from).collect(),
+        is_member,
     };
     Ok(page::fresh(StatusCode::OK, page.render()?))
 }

@@ -10,6 +10,7 @@ mod counts;
 mod forms;
 mod html;
 mod links;
+mod members;
 mod pages;
 mod pictures;
 mod shop;

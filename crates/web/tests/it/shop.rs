@@ -6,8 +6,9 @@ use http::{HeaderMap, Request, StatusCode};
 use lockstep_auth::password::HashSettings;
 use lockstep_auth::{Auth, Keys, TokenSecrets};
 use lockstep_cache::{Cache, Config};
+use lockstep_domain::Secret;
 use lockstep_domain::cart::CartLimits;
-use lockstep_payments::Payments;
+use lockstep_payments::{Payments, TestProvider};
 use lockstep_store::Store;
 use lockstep_testkit::TestDb;
 use lockstep_web::{Parts, PictureSettings, Settings, Supply};
@@ -126,7 +127,17 @@ impl Shop {
         let shop = lockstep_shop::Shop::new(lockstep_shop::Parts {
             store: store.clone(),
             cache: cache.clone(),
-            payments: Payments::new(store.clone(), None, None, lockstep_payments::Limits::default()),
+            // As a real one, it is paid on another site.
+            payments: Payments::new(
+                store.clone(),
+                Some(Box::new(TestProvider::new(
+                    Secret::new("test"),
+                    "https://pay.example/session",
+                    "https://shop.example/account/balance?topUp={id}",
+                ))),
+                None,
+                lockstep_payments::Limits::default(),
+            ),
             auth: Auth::start(store, auth).unwrap(),
             keys,
             cart_limits: CartLimits::default(),
@@ -194,6 +205,17 @@ impl Shop {
             request = request.header(*name, *value);
         }
         self.send(request.body(Body::from(form.to_owned())).unwrap()).await
+    }
+
+    /// Registers somebody; the cookies that they come with from now on.
+    pub(crate) async fn register(&self, email: &str) -> String {
+        let answer = self
+            .post("/register", &format!("email={email}&password=Correct-Horse-1"), &[])
+            .await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
+        let cookies = answer.headers.get_all("set-cookie").iter();
+        let pairs = cookies.map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap());
+        pairs.collect::<Vec<_>>().join("; ")
     }
 
     /// Writes rows; names of genres and platforms are turned into slugs.

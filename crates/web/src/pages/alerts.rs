@@ -1,0 +1,85 @@
+//! "Tell me when it is back". The game page is the same for everybody, so its button does not know who presses it: a member
+//! is told and led to the wishlist, where what one waits for stands; a guest is led to log in and comes back to a page
+//! that asks once more.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use lockstep_auth::AuthError;
+use lockstep_domain::catalogue::{Answer, Game};
+use lockstep_domain::{CacheKey, GameId};
+use lockstep_shop::ShopError;
+use lockstep_store::games;
+use lockstep_store::guests::ShopperError;
+
+use crate::error::PageError;
+use crate::forms::{self, Form};
+use crate::frame::Frame;
+use crate::pages::cart::game;
+use crate::pages::sheet::{Sheet, SheetPage};
+use crate::session::{Member, Reader};
+use crate::visit::Visit;
+use crate::{WebState, answers};
+
+/// A game as its page knows it.
+async fn known(state: &WebState, id: GameId) -> Result<Game, PageError> {
+    let entry = answers::one(&state.cache, CacheKey::Game(id), move |tx| {
+        Box::pin(async move { games::by_id(tx, id).await })
+    })
+    .await?;
+    if !entry.found {
+        return Err(PageError::NotFound);
+    }
+    let game: Answer<Game> = serde_json::from_slice(&entry.body)?;
+    Ok(game.data)
+}
+
+pub(crate) async fn page(
+    State(state): State<Arc<WebState>>,
+    Path(id): Path<String>,
+    visit: Visit,
+    member: Member,
+) -> Result<Response, PageError> {
+    let words = visit.language;
+    let game = known(&state, id.parse().map(GameId).map_err(|_| PageError::NotFound)?).await?;
+    let address = format!("/game/{}", game.slug);
+    if game.in_stock {
+        return Ok(forms::done(&address));
+    }
+    let form = Form::default();
+    SheetPage {
+        frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
+        title: words.text("alerts.ask"),
+        lead: Some(words.with("alerts.ask.lead", &game.title)),
+        notice: None,
+        sheet: Sheet::new(&form, "/stock-alerts", words.text("game.out.tell"), Vec::new())
+            .carrying("game", &game.id.to_string()),
+        links: vec![(words.text("alerts.ask.not"), address)],
+    }
+    .answer(&form)
+}
+
+pub(crate) async fn add(State(state): State<Arc<WebState>>, reader: Reader, form: Form) -> Result<Response, PageError> {
+    let id = game(&form)?;
+    let Some(caller) = reader.arrival.caller() else {
+        return Ok(forms::done(&format!("/login?next=%2Fstock-alerts%2F{id}")));
+    };
+    match state.shop.wait_for(caller, id).await {
+        Ok(()) => Ok(forms::done("/wishlist?done=waiting#waiting")),
+        // It came back meanwhile: its page says so better.
+        Err(ShopError::Refused(AuthError::Shopper(ShopperError::InStock))) => {
+            Ok(forms::done(&format!("/game/{}", known(&state, id).await?.slug)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) async fn remove(
+    State(state): State<Arc<WebState>>,
+    member: Member,
+    form: Form,
+) -> Result<Response, PageError> {
+    state.shop.wait_no_longer(&member.caller, game(&form)?).await?;
+    Ok(forms::done("/wishlist?done=not_waiting"))
+}

@@ -1,0 +1,101 @@
+//! What members do with forms.
+
+use http::StatusCode;
+
+use crate::html::values;
+use crate::shop::{NewGame, Shop};
+
+/// Browsers refuse when a form of ours ends on another site, also by a redirect (`form-action`); so the form's answer
+/// leads to a page of ours, and that one leads on.
+#[tokio::test]
+async fn the_way_to_a_payment_page_on_another_site_is_no_forms_redirect() {
+    let shop = Shop::open().await;
+    let cookies = shop.register("ada@example.org").await;
+    for (path, form) in [
+        ("/account/balance", "amount=20&key=k-1"),
+        ("/checkout/top-up", "amount=20.00&key=k-2"),
+    ] {
+        let answer = shop.post(path, form, &[("cookie", &cookies)]).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}: {}", answer.text());
+        let to = answer.header("location");
+        assert!(to.starts_with("/account/balance?"), "{path} redirects to {to}");
+        let page = shop.get_with(to, &[("cookie", &cookies)]).await;
+        assert_eq!(page.header("cache-control"), "no-store");
+        assert!(page.header("content-security-policy").contains("form-action 'self';"));
+        let link = values(page.page(), "href")
+            .into_iter()
+            .find(|href| href.starts_with("https://pay.example/session/"))
+            .expect("a link to the payment page");
+        assert!(
+            page.page()
+                .contains(&format!("<meta http-equiv=\"refresh\" content=\"0;url={link}\">"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_guest_who_wants_to_be_told_logs_in_and_is_asked_once_more() {
+    let shop = Shop::open().await;
+    let game = NewGame::titled("Harbour of Glass").with(|game| game.in_stock = false);
+    shop.put(std::slice::from_ref(&game)).await;
+    let page = shop.get("/game/harbour-of-glass").await;
+    assert!(page.page().contains("action=\"/stock-alerts\"") && page.page().contains("Tell me when it is back"));
+    let form = format!("game={}", game.id);
+    let answer = shop.post("/stock-alerts", &form, &[]).await;
+    let ask = format!("/stock-alerts/{}", game.id);
+    assert_eq!(
+        answer.header("location"),
+        format!("/login?next={}", ask.replace('/', "%2F"))
+    );
+    assert_eq!(shop.db.count("stock_alerts").await, 0);
+    // Nobody in particular is led to the log-in from there as well, and back.
+    let answer = shop.get(&ask).await;
+    assert_eq!(
+        answer.header("location"),
+        format!("/login?next={}", ask.replace('/', "%2F"))
+    );
+
+    let cookies = shop.register("ada@example.org").await;
+    let cookies = [("cookie", cookies.as_str())];
+    let page = shop.get_with(&ask, &cookies).await;
+    assert!(page.page().contains("Harbour of Glass is sold out"), "{}", page.text());
+    assert!(values(page.page(), "value").contains(&game.id.to_string()));
+    let german = shop.get_with(&format!("{ask}?lang=de"), &cookies).await;
+    assert!(german.page().contains("Harbour of Glass ist ausverkauft"));
+    for _ in 0..2 {
+        let answer = shop.post("/stock-alerts", &form, &cookies).await;
+        assert_eq!(answer.header("location"), "/wishlist?done=waiting#waiting");
+    }
+    assert_eq!(shop.db.count("stock_alerts").await, 1);
+    let page = shop.get_with("/wishlist", &cookies).await;
+    assert!(page.page().contains("We tell you when these are back") && page.page().contains("Harbour of Glass"));
+    assert!(page.page().contains("action=\"/stock-alerts/remove\""));
+
+    let answer = shop.post("/stock-alerts/remove", &form, &cookies).await;
+    assert_eq!(answer.header("location"), "/wishlist?done=not_waiting");
+    assert_eq!(shop.db.count("stock_alerts").await, 0);
+    assert!(
+        !shop
+            .get_with("/wishlist", &cookies)
+            .await
+            .page()
+            .contains("Harbour of Glass")
+    );
+
+    // Back already: its page says so better.
+    shop.db.execute("update games set in_stock = true").await;
+    shop.cache.catch_up().await.unwrap();
+    let answer = shop.post("/stock-alerts", &form, &cookies).await;
+    assert_eq!(answer.header("location"), "/game/harbour-of-glass");
+    assert_eq!(
+        shop.get_with(&ask, &cookies).await.header("location"),
+        "/game/harbour-of-glass"
+    );
+    for wrong in ["/stock-alerts/x", "/stock-alerts/00000000-0000-4000-8000-000000000000"] {
+        assert_eq!(
+            shop.get_with(wrong, &cookies).await.status,
+            StatusCode::NOT_FOUND,
+            "{wrong}"
+        );
+    }
+}
