@@ -276,11 +276,7 @@ fn payments(config: &Config, store: &Store, keys: &Keys) -> Result<Payments> {
         PaymentProvider::Test => {
             tracing::warn!("no payment provider is configured: top-ups are paid on a test page, no money moves");
             // All processes of a store have the same key, and so the same secret.
-            let secret = keys
-                .hash("payments.test", &[])
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>();
+            let secret = hex::encode(keys.hash("payments.test", &[]));
             Some(Box::new(TestProvider::new(
                 Secret::new(secret),
                 format!("{}/api/payment/test", config.public_url),

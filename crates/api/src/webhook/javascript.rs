@@ -197,7 +197,8 @@ mod tests {
     proptest! {
         #[test]
         fn it_means_the_same_and_is_written_the_same_again(number in any::<f64>(), text in "\\PC{0,20}", key in "[a-z0-9]{0,5}") {
-            prop_assume!(number.is_finite());
+            // A zero below zero is written as zero.
+            prop_assume!(number.is_finite() && number.to_bits() != (-0.0_f64).to_bits());
             let value = serde_json::json!({ key: [number, text] });
             let once = stringify(&value.to_string()).unwrap();
             prop_assert_eq!(stringify(&once).unwrap(), once.clone());
@@ -205,8 +206,7 @@ mod tests {
             let entry = read.as_object().unwrap().values().next().unwrap().clone();
             prop_assert_eq!(entry[1].as_str(), Some(text.as_str()));
             let written = once.split(['[', ',']).nth(1).unwrap();
-            // There is no zero below zero in it.
-            prop_assert_eq!(written.parse::<f64>().unwrap().to_bits(), (number + 0.0).to_bits());
+            prop_assert_eq!(written.parse::<f64>().unwrap().to_bits(), number.to_bits());
         }
     }
 }

@@ -1,8 +1,8 @@
 //! `lockstep keys rotate`: seals every stored key with the first secret of the list, so that the others can be dropped.
 
 use anyhow::{Context as _, Result};
+use lockstep_store::Tx;
 use lockstep_store::fulfilment::keys;
-use lockstep_store::{StoreError, Tx};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -68,7 +68,7 @@ pub(crate) async fn rotate(config: &Config, output: Output) -> Result<()> {
                 .store
                 .tx("keys.rotate", move |tx: &mut Tx| {
                     let (sealed, anew) = (sealed.clone(), anew.clone());
-                    Box::pin(async move { Ok::<_, StoreError>(keys::reseal(tx, id, &sealed, &anew, hash).await?) })
+                    Box::pin(async move { keys::reseal(tx, id, &sealed, &anew, hash).await })
                 })
                 .await?;
             done.sealed_anew += u64::from(changed);

@@ -80,7 +80,7 @@ impl Shop {
         let account = json!({"email": "ada@example.org", "password": "Correct-Horse-1"});
         let (_, answer) = self.call(path, &account, None).await.expect("an answer");
         let token = answer["data"]["token"].as_str();
-        self.token = token.unwrap_or_else(|| panic!("{answer}")).to_owned();
+        self.token = token.map_or_else(|| panic!("{answer}"), str::to_owned);
         self.signed_in = Instant::now();
     }
 
