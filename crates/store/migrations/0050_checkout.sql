@@ -4,8 +4,9 @@
 alter table orders
     add column idempotency_key text constraint orders_idempotency_key_bounded check (length(idempotency_key) between 1 and 200),
     add column request_hash bytea constraint orders_request_hash_length check (octet_length(request_hash) = 32),
-    add constraint orders_idempotency_key_has_its_request check ((idempotency_key is null) = (request_hash is null)),
-    add constraint orders_user_id_idempotency_key_key unique (user_id, idempotency_key);
+    add constraint orders_idempotency_key_has_its_request check ((idempotency_key is null) = (request_hash is null));
+-- Partial, so that nobody lists a user's orders by it: it knows no dates.
+create unique index orders_user_id_idempotency_key_key on orders (user_id, idempotency_key) where idempotency_key is not null;
 
 -- What of a delivered copy's price was given back out of goodwill. A copy that was never delivered is REFUNDED instead.
 -- So, of a paid order: paid = delivered (less goodwill) + refunded (with goodwill) + in flight.

@@ -24,7 +24,7 @@ const QUERIES: &[(&str, &str)] = &[
     ),
     (
         "orders_user_id_idx",
-        "select * from orders where user_id = (select id from users limit 1) and created_at < now() order by created_at desc limit 20",
+        "select * from orders where user_id = (select id from users limit 1) order by created_at desc limit 20",
     ),
     (
         "orders_status_idx",
