@@ -151,7 +151,7 @@ pub(crate) struct Settings {
         value_name = "TEXT"
     )]
     pub(crate) stripe_webhook_secret: Option<String>,
-    /// Stripe's API. Default: https://api.stripe.com
+    /// Stripe's API. Default: `https://api.stripe.com`
     #[arg(long, env = "STRIPE_API_URL", global = true, value_name = "URL")]
     pub(crate) stripe_api_url: Option<String>,
     /// What a relay signs payments with that it reports in the old store's form. Default: none may. A comma list rotates
