@@ -65,7 +65,7 @@ pub trait Provider: Send + Sync {
     /// Reads a delivery: `signature` is the header it came with, `body` the bytes as sent.
     ///
     /// # Errors
-    /// [`DeliveryError`].
+    /// `DeliveryError`.
     fn read(&self, signature: &str, body: &[u8], now: DateTime<Utc>) -> Result<Delivered, DeliveryError>;
 
     /// The built-in provider, if this is it: its page needs more than the interface has.

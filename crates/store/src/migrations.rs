@@ -20,7 +20,7 @@ impl Store {
     /// Whether the database holds no table of anybody's: nothing would be lost by a restore.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+    /// [`StoreError::Unavailable`].
     pub async fn has_no_schema(&self) -> Result<bool> {
         Ok(sqlx::query_scalar(
             "-- store.has_no_schema
