@@ -24,7 +24,7 @@ cargo xtask COMMAND
   screenshots  write every page at 390 and 1440 px, light and dark, into target/screenshots
   lint         fmt, clippy, tidy, docs
   tidy         house rules: arrows between crates, licences, module headers
-  ci           test, then lint
+  ci           test, mutants, lint
   crash [ARGS] abort the real program at many places and check the books (ARGS: --seeds N, --seed NUMBER, --all)
   mutants      put the old store's mistakes in, one by one, and show the test that finds each
   bench [ARGS] how fast it is on this machine (ARGS: names, --quick, --json FILE; see docs/performance.md)
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(&root(), &rest),
         "crash" => proofs::crash(&rest),
         "mutants" => proofs::mutants(),
-        "ci" => test(&rest).and_then(|()| lint()),
+        "ci" => test(&rest).and_then(|()| proofs::mutants()).and_then(|()| lint()),
         _ => {
             eprint!("{HELP}");
             return if matches!(command.as_str(), "help" | "--help" | "-h") {
@@ -92,13 +92,15 @@ fn screenshots() -> Result<()> {
 }
 
 /// Runs something with the servers that tests need, which are started once.
-fn with_servers(work: impl FnOnce(&dyn Fn(&mut Command) -> Result<()>) -> Result<()>) -> Result<()> {
+///
+/// The work is given what tells a command where they are.
+fn with_servers(work: impl FnOnce(&(dyn Fn(&mut Command) + Sync)) -> Result<()>) -> Result<()> {
     let tools = tools::prepare(&root())?;
+    let (redis_server, postgres_url) = (&tools.redis_server, tools.postgres.url());
     let result = work(&|tests| {
         tests
-            .env("LOCKSTEP_REDIS_BIN", &tools.redis_server)
-            .env("LOCKSTEP_TEST_DATABASE_URL", tools.postgres.url());
-        run(tests)
+            .env("LOCKSTEP_REDIS_BIN", redis_server)
+            .env("LOCKSTEP_TEST_DATABASE_URL", postgres_url);
     });
     tools.postgres.stop();
     result
@@ -143,6 +145,19 @@ fn run(command: &mut Command) -> Result<()> {
         bail!("{} failed ({status})", shown(command));
     }
     Ok(())
+}
+
+/// Runs a command to its end, whatever that is, and returns what it wrote.
+fn output_of(command: &mut Command) -> Result<String> {
+    eprintln!("$ {}", shown(command));
+    let output = command
+        .output()
+        .with_context(|| format!("could not start {}", shown(command)))?;
+    Ok(format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    ))
 }
 
 fn shown(command: &Command) -> String {

@@ -2,56 +2,55 @@
 
 use anyhow::{Result, bail};
 
-/// The mistakes of the store that Lockstep replaces, and the test that each makes fail, with the crate it is of.
-const MUTANTS: &[(&str, &str, &str, &str)] = &[
-    (
-        "buy-again",
-        "a payment without an answer is taken for no payment, and another order is bought",
-        "lockstep-fulfil",
-        "faults::an_answer_that_is_lost_or_spoilt_on_the_way_costs_nobody_anything",
-    ),
-    (
-        "read-key-again",
-        "the key call goes through a retry",
-        "lockstep-fulfil",
-        "buying::three_copies_become_three_payments_and_three_keys",
-    ),
-    (
-        "refund-once",
-        "an order's refunds share one unique reference, so the second is refused",
-        "lockstep-fulfil",
-        "buying::an_order_of_which_nothing_can_be_delivered_fails_and_is_refunded_whole",
-    ),
-    (
-        "complete-without-refund",
-        "what is not delivered of a completed order is not refunded",
-        "lockstep-fulfil",
-        "buying::what_is_sold_out_is_refunded_to_the_cent_and_the_shelf_is_corrected",
-    ),
-    (
-        "pay-above-price",
-        "the price in G2A's answer is not looked at before paying",
-        "lockstep-fulfil",
-        "buying::what_costs_more_than_was_asked_is_not_paid_for_and_the_price_is_corrected",
-    ),
-    (
-        "fence-keys",
-        "a key is stored only while its unit waits for it",
-        "lockstep-fulfil",
-        "money::an_overtaken_worker_decides_nothing_but_its_key_is_kept",
-    ),
-    (
-        "balance-outside",
-        "the balance is looked at before the transaction that takes from it",
-        "lockstep-store",
-        "orders::ten_at_once_on_a_balance_for_three_are_three",
-    ),
-    (
-        "promo-outside",
-        "the use of a promo code is counted after the order stands",
-        "lockstep-store",
-        "orders::a_code_with_two_uses_is_used_twice_by_ten_at_once",
-    ),
+/// A mistake that the store which Lockstep replaces made, or could have made, and the test that it makes fail.
+struct Mutant {
+    /// What `LOCKSTEP_MUTANT` calls it.
+    name: &'static str,
+    mistake: &'static str,
+    test: &'static str,
+}
+
+const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "buy-again",
+        mistake: "a payment without an answer is taken for no payment, and another order is bought",
+        test: "faults::an_answer_that_is_lost_or_spoilt_on_the_way_costs_nobody_anything",
+    },
+    Mutant {
+        name: "read-key-again",
+        mistake: "the key call goes through a retry",
+        test: "buying::three_copies_become_three_payments_and_three_keys",
+    },
+    Mutant {
+        name: "refund-once",
+        mistake: "an order's refunds share one unique reference, so the second is refused",
+        test: "buying::an_order_of_which_nothing_can_be_delivered_fails_and_is_refunded_whole",
+    },
+    Mutant {
+        name: "complete-without-refund",
+        mistake: "what is not delivered of a completed order is not refunded",
+        test: "buying::what_is_sold_out_is_refunded_to_the_cent_and_the_shelf_is_corrected",
+    },
+    Mutant {
+        name: "pay-above-price",
+        mistake: "the price in G2A's answer is not looked at before paying",
+        test: "buying::what_costs_more_than_was_asked_is_not_paid_for_and_the_price_is_corrected",
+    },
+    Mutant {
+        name: "fence-keys",
+        mistake: "a key is stored only while its unit waits for it",
+        test: "money::an_overtaken_worker_decides_nothing_but_its_key_is_kept",
+    },
+    Mutant {
+        name: "balance-outside",
+        mistake: "the balance is looked at before the transaction that takes from it",
+        test: "orders::ten_at_once_on_a_balance_for_three_are_three",
+    },
+    Mutant {
+        name: "promo-outside",
+        mistake: "the use of a promo code is counted after the order stands",
+        test: "orders::a_code_with_two_uses_is_used_twice_by_ten_at_once",
+    },
 ];
 
 /// Aborts the real program at many places; see `docs/purchase.md`.
@@ -83,48 +82,75 @@ pub(crate) fn crash(args: &[String]) -> Result<()> {
         ])
         .env("LOCKSTEP_CRASH_RUNS", runs)
         .env("LOCKSTEP_CRASH_SEED", seed);
-    super::with_servers(|test| test(&mut cargo))
+    super::with_servers(|ready| {
+        ready(&mut cargo);
+        super::run(&mut cargo)
+    })
 }
 
 /// Puts each mistake in and expects its test to fail; fails when one passes.
+///
+/// Both crates are built once, with every mistake ready to be made; the environment of a run says which one is.
 pub(crate) fn mutants() -> Result<()> {
-    let mut lines = Vec::new();
-    let mut survivors = Vec::new();
-    super::with_servers(|test| {
-        let run = |mutant: Option<&str>, package: &str, name: &str| {
+    super::with_servers(|ready| {
+        let run = |names: &[&str], mutant: &str| -> Result<String> {
             let mut cargo = super::cargo();
             cargo
-                .args([
-                    "test",
-                    "--quiet",
-                    "--package",
-                    package,
-                    "--features",
-                    "mutants",
-                    "--test",
-                    "it",
-                    "--",
-                ])
-                .args(["--exact", name]);
-            if let Some(mutant) = mutant {
-                cargo.env("LOCKSTEP_MUTANT", mutant);
-            }
-            test(&mut cargo)
+                .args(["test", "--package", "lockstep-fulfil", "--package", "lockstep-store"])
+                .args(["--features", "lockstep-fulfil/mutants,lockstep-store/mutants"])
+                .args(["--no-fail-fast", "--test", "it", "--", "--exact"])
+                .args(names)
+                .env("LOCKSTEP_MUTANT", mutant);
+            ready(&mut cargo);
+            super::output_of(&mut cargo)
         };
-        for (mutant, what, package, name) in MUTANTS {
-            run(None, package, name)?;
-            let found = run(Some(mutant), package, name).is_err();
-            let word = if found { "found   " } else { "SURVIVED" };
-            lines.push(format!("{word} {mutant}: {what}\n         {name}"));
-            if !found {
-                survivors.push(*mutant);
+        let names: Vec<&str> = MUTANTS.iter().map(|mutant| mutant.test).collect();
+        let sound = run(&names, "")?;
+        for name in &names {
+            if verdict(&sound, name) != Some("ok") {
+                bail!("{name} has to pass while nothing is wrong:\n{sound}");
             }
         }
+        let tested = in_parallel(MUTANTS, |mutant| run(&[mutant.test], mutant.name));
+        let mut survivors = Vec::new();
+        for (mutant, output) in MUTANTS.iter().zip(tested) {
+            let output = output?;
+            let word = match verdict(&output, mutant.test) {
+                Some("FAILED") => "found   ",
+                Some("ok") => {
+                    survivors.push(mutant.name);
+                    "SURVIVED"
+                }
+                _ => bail!("the run with {} came to no end:\n{output}", mutant.name),
+            };
+            eprintln!("{word} {}: {}\n         by {}", mutant.name, mutant.mistake, mutant.test);
+        }
+        if !survivors.is_empty() {
+            bail!("no test finds {}", survivors.join(", "));
+        }
+        eprintln!("{} of {} mistakes found", MUTANTS.len(), MUTANTS.len());
         Ok(())
-    })?;
-    eprintln!("\n{}", lines.join("\n"));
-    if !survivors.is_empty() {
-        bail!("no test finds {}", survivors.join(", "));
-    }
-    Ok(())
+    })
+}
+
+/// What the test program said of one test: `ok` or `FAILED`.
+fn verdict<'a>(output: &'a str, test: &str) -> Option<&'a str> {
+    let start = format!("test {test} ... ");
+    output.lines().find_map(|line| line.strip_prefix(&start)).map(str::trim)
+}
+
+/// Works on all, a few at a time: such a test waits more than it computes. Results are in the order of `all`.
+fn in_parallel<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    const AT_ONCE: usize = 4;
+    all.chunks(AT_ONCE)
+        .flat_map(|some| {
+            std::thread::scope(|scope| {
+                let running: Vec<_> = some.iter().map(|one| scope.spawn(|| work(one))).collect();
+                running
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                    .collect::<Vec<_>>()
+            })
+        })
+        .collect()
 }
