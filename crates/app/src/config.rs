@@ -19,6 +19,8 @@ use lockstep_g2a::{Auth, SecretText};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::operator;
+
 /// Everything that can be set, as somebody set it. Field names are the keys of `lockstep.toml`.
 #[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
@@ -187,6 +189,42 @@ pub(crate) struct Settings {
         value_name = "TEXT"
     )]
     pub(crate) lockstep_shop_name: Option<String>,
+    /// Where shoppers write to; the pages show it. Default: not shown
+    #[arg(
+        long = "contact-email",
+        id = "lockstep_contact_email",
+        env = "LOCKSTEP_CONTACT_EMAIL",
+        global = true,
+        value_name = "EMAIL"
+    )]
+    pub(crate) lockstep_contact_email: Option<String>,
+    /// Your page that says who runs the shop; linked on every page. Default: not linked
+    #[arg(
+        long = "imprint-url",
+        id = "lockstep_imprint_url",
+        env = "LOCKSTEP_IMPRINT_URL",
+        global = true,
+        value_name = "URL"
+    )]
+    pub(crate) lockstep_imprint_url: Option<String>,
+    /// Your terms and conditions; linked on every page and above the button that buys. Default: not linked
+    #[arg(
+        long = "terms-url",
+        id = "lockstep_terms_url",
+        env = "LOCKSTEP_TERMS_URL",
+        global = true,
+        value_name = "URL"
+    )]
+    pub(crate) lockstep_terms_url: Option<String>,
+    /// Your privacy policy; linked on every page and where accounts are created. Default: not linked
+    #[arg(
+        long = "privacy-url",
+        id = "lockstep_privacy_url",
+        env = "LOCKSTEP_PRIVACY_URL",
+        global = true,
+        value_name = "URL"
+    )]
+    pub(crate) lockstep_privacy_url: Option<String>,
     /// `on` or `off`: limits on log-ins and other attempts. Off only outside production. Default: on
     #[arg(
         long = "rate-limits",
@@ -359,6 +397,8 @@ pub(crate) struct Config {
     pub(crate) smtp_url: Option<String>,
     pub(crate) mail_from: String,
     pub(crate) shop_name: String,
+    /// Who runs the shop, for the pages.
+    pub(crate) operator: lockstep_web::Operator,
     pub(crate) rate_limits: bool,
     pub(crate) trusted_proxies: usize,
     pub(crate) cart_limits: CartLimits,
@@ -486,6 +526,7 @@ impl Config {
                 .clone()
                 .unwrap_or_else(|| "Lockstep <shop@localhost>".into()),
             shop_name: settings.lockstep_shop_name.clone().unwrap_or_else(|| "Lockstep".into()),
+            operator: operator::read(settings)?,
             rate_limits,
             trusted_proxies: parsed(
                 settings.lockstep_trusted_proxies.as_deref(),

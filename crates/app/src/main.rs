@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod database;
 mod logging;
+mod operator;
 mod output;
 mod schedule;
 mod secrets;

@@ -15,6 +15,7 @@ const PUBLIC: &[(&str, &str)] = &[
     ("style", "/style"),
     ("catalogue", "/games"),
     ("preorders", "/preorders"),
+    ("help", "/help"),
     ("cart-empty", "/cart"),
     ("wishlist-empty", "/wishlist"),
     ("register", "/register"),

@@ -8,6 +8,7 @@
 
 mod counts;
 mod forms;
+mod help;
 mod html;
 mod links;
 mod members;

@@ -7,7 +7,7 @@ use lockstep_testkit::TestDb;
 use crate::html::{offences, values};
 use crate::shop::{NewGame, Shop};
 
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "/",
     "/games",
     "/games?genre=rpg&price=under-10&stock=all",
@@ -16,6 +16,7 @@ const PAGES: [&str; 10] = [
     "/game/stellar-harvest-pc-steam-key-global",
     "/game/harbour-of-glass",
     "/preorders",
+    "/help",
     "/style",
     "/no/such/page",
 ];

@@ -11,7 +11,7 @@ use lockstep_domain::cart::CartLimits;
 use lockstep_payments::{Payments, TestProvider};
 use lockstep_store::Store;
 use lockstep_testkit::TestDb;
-use lockstep_web::{Parts, PictureSettings, Settings, Supply};
+use lockstep_web::{Operator, Parts, PictureSettings, Settings, Supply};
 use sqlx::types::Uuid;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
@@ -149,6 +149,7 @@ impl Shop {
         let mut settings = Settings {
             production: false,
             shop_name: "Lockstep".to_owned(),
+            operator: Operator::default(),
             public_url: "https://shop.example".to_owned(),
             sandbox: false,
             trusted_proxies: 0,
