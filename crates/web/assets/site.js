@@ -27,6 +27,10 @@ document.querySelector("[data-themes]")?.addEventListener("submit", (event) => {
   }
 });
 
+// A menu that scrolls sideways on a phone shows where one is.
+const here = document.querySelector(".account-menu [aria-current]");
+if (here) here.parentElement.scrollLeft = here.offsetLeft - (here.parentElement.clientWidth - here.offsetWidth) / 2;
+
 // Ages: "3 minutes ago" while the page stays open.
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "always" });
 function age() {

@@ -48,7 +48,7 @@ fn a_guests_cart_comes_along_into_a_new_account_and_out_of_sight_when_they_leave
     page.follow("main button");
     assert_eq!(page.path(), "/cart");
     page.wait_for_text(&game.title);
-    page.wait_for(".me .name|Newbie Guy");
+    page.wait_for(".me .name|Account");
 
     let cookies = page.cookies();
     for name in ["access", "refresh", "sessionId"] {
@@ -182,7 +182,7 @@ fn german_readers_read_german() {
     });
     page.register();
     for (address, text) in [
-        ("/account", "Hallo, Newbie Guy"),
+        ("/account", "Dein Konto"),
         ("/account/data", "Deine Daten mitnehmen"),
         ("/cart", "Dein Warenkorb ist leer"),
         ("/wishlist", "Noch nichts auf deiner Merkliste"),
