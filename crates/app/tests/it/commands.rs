@@ -137,7 +137,7 @@ async fn in_production_doctor_says_what_the_pages_do_not_say_of_the_operator() {
             .env("SMTP_URL", "smtp://127.0.0.1:1")
             .env("LOCKSTEP_MAIL_FROM", "Shop <shop@shop.example>")
             .envs(said.iter().copied());
-        text(&outcome(&mut command).await.stdout).to_owned()
+        text(&outcome(&mut command).await.stdout)
     };
     let silent = doctor(&[("LOCKSTEP_TERMS_URL", "https://shop.example/terms")]).await;
     assert!(
