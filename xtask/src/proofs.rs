@@ -80,7 +80,12 @@ pub(crate) fn crash(args: &[String]) -> Result<()> {
             "--test",
             "it",
             "--",
-            "crash::",
+            // A kind of accident is the worker's; the serving store has its own.
+            if accident.is_empty() {
+                "crash::"
+            } else {
+                "crash::whatever_dies_where"
+            },
             "--nocapture",
         ])
         .env("LOCKSTEP_CRASH_RUNS", runs)
