@@ -8,8 +8,8 @@ use axum::routing::{MethodRouter, delete, get, post};
 use chrono::{DateTime, SecondsFormat, Utc};
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use lockstep_auth::AuthError;
 use lockstep_auth::totp::Enrolment;
+use lockstep_auth::{AuthError, cookies};
 use lockstep_domain::catalogue::Answer;
 use lockstep_domain::ids::SessionId;
 use lockstep_domain::secret::Secret;
@@ -20,7 +20,7 @@ use crate::ApiState;
 use crate::answer::{self, Answered, Message, MessageWith};
 use crate::body::{Body, uuid};
 use crate::error::ApiError;
-use crate::visit::{Member, no_cookie};
+use crate::visit::Member;
 
 type Api = State<Arc<ApiState>>;
 
@@ -282,5 +282,6 @@ pub(crate) async fn delete_account(State(api): Api, member: Member, body: Body) 
         .delete_account(&member.caller, &password, give_up_balance, &member.device)
         .await?;
     let answer = answer::message(StatusCode::OK, "Your account is deleted")?;
-    Ok(answer::with_cookie(answer, Some(no_cookie(&api.settings))))
+    let no_guest = cookies::clear(cookies::GUEST, api.settings.production);
+    Ok(answer::with_cookie(answer, Some(no_guest)))
 }
