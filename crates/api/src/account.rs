@@ -18,7 +18,7 @@ use utoipa::{OpenApi, ToSchema};
 
 use crate::ApiState;
 use crate::answer::{self, Answered, Message, MessageWith};
-use crate::body::{Body, uuid};
+use crate::body::{Body, uuid_in};
 use crate::error::ApiError;
 use crate::visit::Member;
 
@@ -178,8 +178,8 @@ pub(crate) async fn end_other_sessions(State(api): Api, member: Member) -> Answe
     (status = 200, body = Message), (status = 400, description = "id is not a UUID"),
     (status = 401, description = "Not signed in")))]
 pub(crate) async fn end_session(State(api): Api, Path(id): Path<String>, member: Member) -> Answered {
-    let id = uuid(&id).ok_or_else(|| ApiError::invalid("id", "must be a UUID"))?;
-    api.shop.auth().end_session(&member.caller, SessionId(id)).await?;
+    let session = SessionId(uuid_in("id", &id)?);
+    api.shop.auth().end_session(&member.caller, session).await?;
     answer::message(StatusCode::OK, "The device is logged out")
 }
 

@@ -14,7 +14,7 @@ use lockstep_shop::Writer;
 use utoipa::{OpenApi, ToSchema};
 
 use crate::answer::{self, Answered, Message, MessageWith};
-use crate::body::{Body, uuid};
+use crate::body::{Body, uuid_in};
 use crate::error::ApiError;
 use crate::visit::{Key, Member, Visit};
 use crate::{ApiState, Settings};
@@ -126,9 +126,7 @@ pub(crate) async fn migrate(State(api): Api, member: Member) -> Answered {
 
 /// The game in a path.
 pub(crate) fn game_id(text: &str) -> Result<GameId, ApiError> {
-    uuid(text)
-        .map(GameId)
-        .ok_or_else(|| ApiError::invalid("gameId", "must be a UUID"))
+    uuid_in("gameId", text).map(GameId)
 }
 
 impl Visit {
