@@ -123,7 +123,10 @@ pub(crate) fn mutants() -> Result<()> {
                 }
                 _ => bail!("the run with {} came to no end:\n{output}", mutant.name),
             };
-            eprintln!("{word} {}: {}\n         by {}", mutant.name, mutant.mistake, mutant.test);
+            eprintln!(
+                "{word} {}: {}\n         by {}",
+                mutant.name, mutant.mistake, mutant.test
+            );
         }
         if !survivors.is_empty() {
             bail!("no test finds {}", survivors.join(", "));
