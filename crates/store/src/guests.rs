@@ -8,6 +8,7 @@ use lockstep_domain::ids::ShopperId;
 use sqlx::Row as _;
 use uuid::Uuid;
 
+use crate::transaction::holds_store_error;
 use crate::{Result, Store, StoreError, Tx};
 
 /// Who wrote, and whether they became a guest by it.
@@ -158,11 +159,4 @@ pub enum ShopperError {
     Store(#[from] StoreError),
 }
 
-impl crate::AsStoreError for ShopperError {
-    fn as_store_error(&self) -> Option<&StoreError> {
-        match self {
-            Self::Store(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+holds_store_error!(ShopperError);
