@@ -12,7 +12,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::guests::{self, ShopperError, Writer};
+use crate::guests::{self, ShopperError, Writer, owner_lives};
 use crate::idempotency::{Call, Known};
 use crate::orders::Idempotency;
 use crate::row::{count, money, money_or_null};
@@ -62,10 +62,9 @@ pub async fn load(tx: &mut Tx, owner: Owner) -> Result<Cart> {
         select c.quantity, c.added_at, c.price_seen, ",
         mini_game_columns!(),
         " from cart_items c join games g on g.id = c.game_id
-         where c.user_id = $1 and case when $2 then
-                   exists (select 1 from guest_sessions where id = $1 and expires_at > now())
-               else exists (select 1 from shoppers where id = $1 and kind = 'USER') end
-         order by c.added_at desc, c.game_id"
+         where c.user_id = $1 and ",
+        owner_lives!(),
+        " order by c.added_at desc, c.game_id"
     ))
     .bind(owner.shopper().0)
     .bind(matches!(owner, Owner::Guest(_)))

@@ -55,6 +55,15 @@ pub async fn sweep(store: &Store) -> Result<u64> {
     Ok(done.rows_affected())
 }
 
+/// Whether the owner `$1` of a cart or wishlist is still there; `$2` says that it is a guest.
+macro_rules! owner_lives {
+    () => {
+        "case when $2 then exists (select 1 from guest_sessions where id = $1 and expires_at > now())
+              else exists (select 1 from shoppers where id = $1 and kind = 'USER') end"
+    };
+}
+pub(crate) use owner_lives;
+
 /// The visitor as a writer: locks the shopper's row until the transaction ends, so that writes of one shopper come one
 /// after the other, and makes a guest of a visitor who is none yet.
 pub(crate) async fn writer(tx: &mut Tx, visitor: Visitor) -> Result<Option<Writer>> {

@@ -8,7 +8,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::carts::{mini_game, mini_game_columns};
-use crate::guests::{self, ShopperError, Writer};
+use crate::guests::{self, ShopperError, Writer, owner_lives};
 use crate::row::money_or_null;
 use crate::{Result, Store, Tx};
 
@@ -23,10 +23,9 @@ pub async fn load(tx: &mut Tx, owner: Owner) -> Result<Wishlist> {
         select w.added_at, w.price_seen, coalesce(g.in_stock and g.restocked_at > w.added_at, false) as back, ",
         mini_game_columns!(),
         " from wishlist w join games g on g.id = w.game_id
-         where w.user_id = $1 and case when $2 then
-                   exists (select 1 from guest_sessions where id = $1 and expires_at > now())
-               else exists (select 1 from shoppers where id = $1 and kind = 'USER') end
-         order by w.added_at desc, w.game_id"
+         where w.user_id = $1 and ",
+        owner_lives!(),
+        " order by w.added_at desc, w.game_id"
     ))
     .bind(owner.shopper().0)
     .bind(matches!(owner, Owner::Guest(_)))
