@@ -102,23 +102,29 @@ async fn a_guest_who_wants_to_be_told_logs_in_and_is_asked_once_more() {
 #[tokio::test]
 async fn the_headers_request_tells_which_of_a_pages_hearts_are_full() {
     let shop = Shop::open().await;
-    let (wished, other) = (NewGame::titled("Harbour of Glass"), NewGame::titled("Iron Meridian"));
+    let (wished, other) = (complete_game("Harbour of Glass"), complete_game("Iron Meridian"));
     shop.put(&[wished.clone(), other.clone()]).await;
     let ask = format!("/fragments/me?game={}&game=nonsense&game={}", wished.id, other.id);
     let nobody = shop.get(&ask).await;
     assert!(nobody.page().contains("<data value=\"\"></data>"), "{}", nobody.text());
     // Browsers that go back do not ask again what they have kept.
-    assert_eq!(nobody.header("cache-control"), "no-store");
-    assert_eq!(nobody.header("set-cookie"), "", "looking makes nobody a guest");
+    assert_eq!(nobody.header("cache-control"), Some("no-store"));
+    assert_eq!(nobody.header("set-cookie"), None, "looking makes nobody a guest");
 
     // A heart's own request is answered with the same.
     let form = format!("game={}&next={}", wished.id, ask.replace('&', "%26"));
     let answer = shop.post("/wishlist/add", &form, &[]).await;
     assert_eq!(
         (answer.status, answer.header("location")),
-        (StatusCode::SEE_OTHER, ask.as_str())
+        (StatusCode::SEE_OTHER, Some(ask.as_str()))
     );
-    let guest = answer.header("set-cookie").split(';').next().unwrap().to_owned();
+    let guest = answer
+        .header("set-cookie")
+        .unwrap()
+        .split(';')
+        .next()
+        .unwrap()
+        .to_owned();
     let guest = [("cookie", guest.as_str())];
     let told = shop.get_with(&ask, &guest).await;
     assert!(
@@ -134,7 +140,7 @@ async fn the_headers_request_tells_which_of_a_pages_hearts_are_full() {
 
     let form = format!("game={}&next={}", wished.id, ask.replace('&', "%26"));
     let answer = shop.post("/wishlist/remove", &form, &guest).await;
-    assert_eq!(answer.header("location"), ask);
+    assert_eq!(answer.header("location"), Some(ask.as_str()));
     let told = shop.get_with(&ask, &guest).await;
     assert!(told.page().contains("<data value=\"\"></data>"));
 
@@ -147,12 +153,12 @@ async fn the_headers_request_tells_which_of_a_pages_hearts_are_full() {
 #[tokio::test]
 async fn whoever_comes_back_from_the_payment_page_knows_where_they_stand() {
     let shop = Shop::open().await;
-    let game = NewGame::titled("Harbour of Glass");
+    let game = complete_game("Harbour of Glass");
     shop.put(std::slice::from_ref(&game)).await;
     let cookies = shop.register("ada@example.org").await;
     let cookies = [("cookie", cookies.as_str())];
     let answer = shop.post("/account/balance", "amount=20&key=k-1", &cookies).await;
-    let back = answer.header("location").replace("&pay=1", "");
+    let back = answer.header("location").unwrap().replace("&pay=1", "");
 
     let waiting = shop.get_with(&back, &cookies).await;
     assert!(waiting.page().contains("Your payment of €20.00 is on its way"));
