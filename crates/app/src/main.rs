@@ -8,7 +8,6 @@ mod commands;
 mod config;
 mod database;
 mod logging;
-mod operator;
 mod output;
 mod schedule;
 mod secrets;

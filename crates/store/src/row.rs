@@ -1,12 +1,14 @@
 //! Reading columns whose types are ours.
 
+use std::time::Duration;
+
 use lockstep_domain::Money;
 use lockstep_domain::account::{DEFAULT_NICKNAME, Role};
-use lockstep_domain::order::{OrderStatus, TransactionType, UnitState};
+use lockstep_domain::order::{OrderStatus, RefundReason, TransactionType, UnitState};
 use lockstep_domain::purchase::PaymentStatus;
 use rust_decimal::Decimal;
-use sqlx::Row as _;
 use sqlx::postgres::PgRow;
+use sqlx::{ColumnIndex, Row as _};
 
 use crate::{Result, StoreError};
 
@@ -36,6 +38,16 @@ pub(crate) fn count(row: &PgRow, column: &str) -> Result<u32> {
     u32::try_from(number).map_err(|_| StoreError::Schema(format!("unexpected {column} {number}")))
 }
 
+/// A `count(*)`.
+pub(crate) fn how_many(row: &PgRow, column: impl ColumnIndex<PgRow>) -> Result<u64> {
+    Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
+}
+
+/// An `extract(epoch from …)` to the millisecond; what is negative is no time.
+pub(crate) fn span(seconds: Decimal) -> Duration {
+    Duration::from_millis(u64::try_from(seconds * Decimal::ONE_THOUSAND).unwrap_or(0))
+}
+
 /// How somebody wants to be called.
 pub(crate) fn nickname(row: &PgRow) -> Result<String> {
     Ok(row
@@ -60,6 +72,14 @@ pub(crate) fn order_status(row: &PgRow, column: &str) -> Result<OrderStatus> {
 /// A unit's `state`.
 pub(crate) fn unit_state(row: &PgRow, column: &str) -> Result<UnitState> {
     named(row, column, &UnitState::ALL, UnitState::as_str)
+}
+
+/// Why a copy's money went back, if it did.
+pub(crate) fn refund_reason_or_null(row: &PgRow, column: &str) -> Result<Option<RefundReason>> {
+    match row.try_get::<Option<&str>, _>(column)? {
+        Some(_) => named(row, column, &RefundReason::ALL, RefundReason::as_str).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// A `payment_status::text`.

@@ -12,9 +12,8 @@ use serde::Serialize;
 
 use crate::commands::keys::unreadable;
 use crate::commands::reconcile::spool_folder;
-use crate::config::{Config, Supplier as Configured};
+use crate::config::{Config, Supplier as Configured, operator};
 use crate::database::{Database, Use};
-use crate::operator;
 use crate::output::Output;
 use crate::supplier::Supplier;
 

@@ -6,7 +6,7 @@ use http::Uri;
 use lockstep_domain::account::Email;
 use lockstep_web::Operator;
 
-use crate::config::Settings;
+use super::Settings;
 
 /// What the settings say, checked: every page links to it.
 pub(crate) fn read(settings: &Settings) -> Result<Operator> {
