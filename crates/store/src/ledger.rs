@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::audit::{self, Deed};
-use crate::row::{money, payment_status, transaction_type};
+use crate::row::{money, payment_status, refund_reason_or_null, transaction_type};
 use crate::transaction::holds_store_error;
 use crate::{AsStoreError as _, Result, Store, StoreError, Tx};
 
@@ -45,8 +45,8 @@ pub async fn balance(tx: &mut Tx, user: UserId) -> Result<Option<Balance>> {
 pub async fn transactions(tx: &mut Tx, user: UserId, skip: u32, most: u32) -> Result<Vec<TransactionView>> {
     let rows = sqlx::query(
         "-- store.ledger.transactions
-        select id, type::text as type, amount, currency, method, status::text as status, description, transaction_hash,
-               created_at, order_id
+        select id, type::text as type, amount, currency, method, status::text as status, description, subject, reason,
+               transaction_hash, created_at, order_id
           from transactions where user_id = $1 order by created_at desc, id desc offset $2 limit $3",
     )
     .bind(user.0)
@@ -66,6 +66,8 @@ fn view(row: &PgRow) -> Result<TransactionView> {
         method: row.try_get("method")?,
         status: payment_status(row, "status")?,
         description: row.try_get("description")?,
+        subject: row.try_get("subject")?,
+        reason: refund_reason_or_null(row, "reason")?,
         transaction_hash: row.try_get("transaction_hash")?,
         created_at: row.try_get("created_at")?,
         order_id: row.try_get::<Option<Uuid>, _>("order_id")?.map(OrderId),
