@@ -25,7 +25,8 @@ cargo xtask COMMAND
   lint         fmt, clippy, tidy, docs
   tidy         house rules: arrows between crates, licences, module headers
   ci           test, mutants, lint
-  crash [ARGS] abort the real program at many places and check the books (ARGS: --seeds N, --seed NUMBER, --all)
+  crash [ARGS] abort the real program at many places and check the books (ARGS: --seeds N or --all, --seed NUMBER,
+               --accident NAME for one kind of accident only)
   mutants      put the old store's mistakes in, one by one, and show the test that finds each
   bench [ARGS] how fast it is on this machine (ARGS: names, --quick, --json FILE; see docs/performance.md)
 ";

@@ -55,17 +55,20 @@ const MUTANTS: &[Mutant] = &[
 
 /// Aborts the real program at many places; see `docs/purchase.md`.
 pub(crate) fn crash(args: &[String]) -> Result<()> {
-    let (mut runs, mut seed) = ("50".to_owned(), "1".to_owned());
+    const USAGE: &str = "cargo xtask crash [--seeds N | --all] [--seed NUMBER] [--accident NAME]";
+    let (mut runs, mut seed, mut accident) = ("50".to_owned(), "1".to_owned(), String::new());
     let mut args = args.iter();
     while let Some(arg) = args.next() {
-        match (arg.as_str(), args.clone().next()) {
-            ("--all", _) => runs = "all".into(),
-            ("--seeds", Some(count)) => runs.clone_from(count),
-            ("--seed", Some(number)) => seed.clone_from(number),
-            _ => bail!("cargo xtask crash [--seeds N] [--seed NUMBER] | --all"),
+        if arg == "--all" {
+            runs = "all".into();
+            continue;
         }
-        if arg != "--all" {
-            args.next();
+        let Some(value) = args.next() else { bail!(USAGE) };
+        match arg.as_str() {
+            "--seeds" => runs.clone_from(value),
+            "--seed" => seed.clone_from(value),
+            "--accident" => accident.clone_from(value),
+            _ => bail!(USAGE),
         }
     }
     let mut cargo = super::cargo();
@@ -77,11 +80,17 @@ pub(crate) fn crash(args: &[String]) -> Result<()> {
             "--test",
             "it",
             "--",
-            "crash::",
+            // A kind of accident is the worker's; the serving store has its own.
+            if accident.is_empty() {
+                "crash::"
+            } else {
+                "crash::whatever_dies_where"
+            },
             "--nocapture",
         ])
         .env("LOCKSTEP_CRASH_RUNS", runs)
-        .env("LOCKSTEP_CRASH_SEED", seed);
+        .env("LOCKSTEP_CRASH_SEED", seed)
+        .env("LOCKSTEP_CRASH_ACCIDENT", accident);
     super::with_servers(|ready| {
         ready(&mut cargo);
         super::run(&mut cargo)
@@ -123,7 +132,10 @@ pub(crate) fn mutants() -> Result<()> {
                 }
                 _ => bail!("the run with {} came to no end:\n{output}", mutant.name),
             };
-            eprintln!("{word} {}: {}\n         by {}", mutant.name, mutant.mistake, mutant.test);
+            eprintln!(
+                "{word} {}: {}\n         by {}",
+                mutant.name, mutant.mistake, mutant.test
+            );
         }
         if !survivors.is_empty() {
             bail!("no test finds {}", survivors.join(", "));

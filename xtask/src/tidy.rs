@@ -63,7 +63,18 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-shop",
         ],
     ),
-    ("lockstep-testkit", &["lockstep-embedded", "lockstep-store"]),
+    (
+        "lockstep-testkit",
+        &[
+            "lockstep-domain",
+            "lockstep-embedded",
+            "lockstep-store",
+            "lockstep-auth",
+            "lockstep-cache",
+            "lockstep-payments",
+            "lockstep-shop",
+        ],
+    ),
     ("lockstep-browser", &[]),
     (
         "lockstep",

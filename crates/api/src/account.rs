@@ -8,8 +8,8 @@ use axum::routing::{MethodRouter, delete, get, post};
 use chrono::{DateTime, SecondsFormat, Utc};
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use lockstep_auth::AuthError;
 use lockstep_auth::totp::Enrolment;
+use lockstep_auth::{AuthError, cookies};
 use lockstep_domain::catalogue::Answer;
 use lockstep_domain::ids::SessionId;
 use lockstep_domain::secret::Secret;
@@ -18,9 +18,9 @@ use utoipa::{OpenApi, ToSchema};
 
 use crate::ApiState;
 use crate::answer::{self, Answered, Message, MessageWith};
-use crate::body::{Body, uuid};
+use crate::body::{Body, uuid_in};
 use crate::error::ApiError;
-use crate::visit::{Member, no_cookie};
+use crate::visit::Member;
 
 type Api = State<Arc<ApiState>>;
 
@@ -178,8 +178,8 @@ pub(crate) async fn end_other_sessions(State(api): Api, member: Member) -> Answe
     (status = 200, body = Message), (status = 400, description = "id is not a UUID"),
     (status = 401, description = "Not signed in")))]
 pub(crate) async fn end_session(State(api): Api, Path(id): Path<String>, member: Member) -> Answered {
-    let id = uuid(&id).ok_or_else(|| ApiError::invalid("id", "must be a UUID"))?;
-    api.shop.auth().end_session(&member.caller, SessionId(id)).await?;
+    let session = SessionId(uuid_in("id", &id)?);
+    api.shop.auth().end_session(&member.caller, session).await?;
     answer::message(StatusCode::OK, "The device is logged out")
 }
 
@@ -282,5 +282,6 @@ pub(crate) async fn delete_account(State(api): Api, member: Member, body: Body) 
         .delete_account(&member.caller, &password, give_up_balance, &member.device)
         .await?;
     let answer = answer::message(StatusCode::OK, "Your account is deleted")?;
-    Ok(answer::with_cookie(answer, Some(no_cookie(&api.settings))))
+    let no_guest = cookies::clear(cookies::GUEST, api.settings.production);
+    Ok(answer::with_cookie(answer, Some(no_guest)))
 }

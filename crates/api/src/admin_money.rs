@@ -9,16 +9,14 @@ use http::StatusCode;
 use lockstep_domain::Money;
 use lockstep_domain::account::FieldError;
 use lockstep_domain::catalogue::Answer;
-use lockstep_domain::ids::UserId;
+use lockstep_domain::ids::{OrderId, UserId};
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 use uuid::Uuid;
 
 use crate::ApiState;
 use crate::answer::{self, Answered, MessageWith};
-use crate::body::{Body, uuid};
-use crate::error::ApiError;
-use crate::orders::order_id;
+use crate::body::{Body, uuid_in};
 use crate::visit::{Administrator, Key};
 
 type Api = State<Arc<ApiState>>;
@@ -98,7 +96,7 @@ pub(crate) async fn adjust(
     Key(key): Key,
     body: Body,
 ) -> Answered {
-    let user = user_id(&id)?;
+    let user = UserId(uuid_in("id", &id)?);
     let mut form = body.form();
     let amount = form.required_money("amount");
     let reason = form.text("reason").trim();
@@ -131,7 +129,7 @@ pub(crate) async fn refund(
     Key(key): Key,
     body: Body,
 ) -> Answered {
-    let purchase = uuid(&id).ok_or_else(|| ApiError::invalid("id", "must be a UUID"))?;
+    let purchase = uuid_in("id", &id)?;
     let mut form = body.form();
     let amount = form.money("amount");
     let reason = form
@@ -178,7 +176,7 @@ pub(crate) async fn cancel(
     Administrator(admin): Administrator,
     body: Body,
 ) -> Answered {
-    let order = order_id(&id)?;
+    let order = OrderId(uuid_in("id", &id)?);
     let mut form = body.form();
     let reason = form
         .optional_text("reason")
@@ -214,10 +212,4 @@ fn checked_reason(reason: &str) -> Result<&str, Vec<FieldError>> {
     } else {
         Ok(reason)
     }
-}
-
-fn user_id(text: &str) -> Result<UserId, ApiError> {
-    uuid(text)
-        .map(UserId)
-        .ok_or_else(|| ApiError::invalid("id", "must be a UUID"))
 }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::routing::{MethodRouter, get, post};
 use chrono::Utc;
 use http::{HeaderMap, StatusCode};
-use lockstep_auth::SignedIn;
+use lockstep_auth::{SignedIn, cookies};
 use lockstep_domain::account::{
     AuthData, Credentials, EMAIL_INVALID, Email, FieldError, Profile, Registration, TokenPair,
 };
@@ -21,7 +21,7 @@ use crate::ApiState;
 use crate::answer::{self, Answered, Message};
 use crate::body::{Body, uuid};
 use crate::error::ApiError;
-use crate::visit::{From, Member, Visit, no_cookie};
+use crate::visit::{From, Member, Visit};
 
 type Api = State<Arc<ApiState>>;
 
@@ -170,7 +170,8 @@ pub(crate) async fn login(State(api): Api, from: From, headers: HeaderMap, body:
 pub(crate) async fn logout(State(api): Api, member: Member) -> Answered {
     api.shop.auth().log_out(&member.caller).await?;
     let answer = answer::message(StatusCode::OK, "Logged out")?;
-    Ok(answer::with_cookie(answer, Some(no_cookie(&api.settings))))
+    let no_guest = cookies::clear(cookies::GUEST, api.settings.production);
+    Ok(answer::with_cookie(answer, Some(no_guest)))
 }
 
 /// A new pair of tokens for a refresh token, which is good for this once.

@@ -235,6 +235,11 @@ pub(crate) fn uuid(text: &str) -> Option<uuid::Uuid> {
     text.parse().ok().filter(|_| text.len() == 36)
 }
 
+/// The same as a parameter that has to be one.
+pub(crate) fn uuid_in(parameter: &'static str, text: &str) -> Result<uuid::Uuid, ApiError> {
+    uuid(text).ok_or_else(|| ApiError::invalid(parameter, "must be a UUID"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

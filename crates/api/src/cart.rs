@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::routing::{MethodRouter, get, post, put};
 use http::StatusCode;
+use lockstep_auth::cookies;
 use lockstep_domain::cart::Owner;
 use lockstep_domain::cart::{Cart, Moved};
 use lockstep_domain::catalogue::Answer;
@@ -13,9 +14,9 @@ use lockstep_shop::Writer;
 use utoipa::{OpenApi, ToSchema};
 
 use crate::answer::{self, Answered, Message, MessageWith};
-use crate::body::{Body, uuid};
+use crate::body::{Body, uuid_in};
 use crate::error::ApiError;
-use crate::visit::{Key, Member, Visit, guest_cookie};
+use crate::visit::{Key, Member, Visit};
 use crate::{ApiState, Settings};
 
 type Api = State<Arc<ApiState>>;
@@ -125,15 +126,15 @@ pub(crate) async fn migrate(State(api): Api, member: Member) -> Answered {
 
 /// The game in a path.
 pub(crate) fn game_id(text: &str) -> Result<GameId, ApiError> {
-    uuid(text)
-        .map(GameId)
-        .ok_or_else(|| ApiError::invalid("gameId", "must be a UUID"))
+    uuid_in("gameId", text).map(GameId)
 }
 
 impl Visit {
     /// The guest's cookie, when its life was prolonged by the visit.
     pub(crate) fn renewed(&self, settings: &Settings) -> Option<http::HeaderValue> {
-        self.arrival.renewed().map(|session| guest_cookie(session, settings))
+        self.arrival
+            .renewed()
+            .map(|session| cookies::set_guest(session, settings.production))
     }
 
     /// The guest's cookie after a write: a new guest's, or one whose life was prolonged.
@@ -142,7 +143,7 @@ impl Visit {
             Some(Writer {
                 owner: Owner::Guest(id),
                 minted: true,
-            }) => Some(guest_cookie(id.0, settings)),
+            }) => Some(cookies::set_guest(id.0, settings.production)),
             _ => self.renewed(settings),
         }
     }

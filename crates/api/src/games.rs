@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::ApiState;
+use crate::body::uuid_in;
 use crate::error::ApiError;
 use crate::params::{Ask, checked_text};
 
@@ -278,7 +279,7 @@ pub(crate) async fn by_slug(State(api): Api, Path(slug): Path<String>, ask: Ask)
     params(("id" = GameId, Path, description = "Identifier")),
     responses((status = 200, body = Answer<Game>), (status = 400, description = "id is not a UUID"), (status = 404, description = "There is no such game")))]
 pub(crate) async fn by_id(State(api): Api, Path(id): Path<String>, ask: Ask) -> Answered {
-    let id = game_id(&id)?;
+    let id = GameId(uuid_in("id", &id)?);
     one_game(&api, &ask, CacheKey::Game(id), move |tx| Box::pin(games::by_id(tx, id))).await
 }
 
@@ -288,20 +289,12 @@ pub(crate) async fn by_id(State(api): Api, Path(id): Path<String>, ask: Ask) -> 
     ("count" = Option<u32>, Query, description = "1–50 (default 10)")),
     responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "id or count cannot be used")))]
 pub(crate) async fn similar(State(api): Api, Path(id): Path<String>, ask: Ask) -> Answered {
-    let id = game_id(&id)?;
+    let id = GameId(uuid_in("id", &id)?);
     let count = ask.number("count", 10, 1, MAX_COUNT)?;
     answer(&api, &ask, CacheKey::SimilarGames(id, count), move |tx| {
         Box::pin(games::similar(tx, id, count))
     })
     .await
-}
-
-/// A UUID in its usual form of 36 characters.
-fn game_id(text: &str) -> Result<GameId, ApiError> {
-    text.parse()
-        .ok()
-        .filter(|_| text.len() == 36)
-        .ok_or_else(|| ApiError::invalid("id", "must be a UUID"))
 }
 
 /// Serves what `read` finds, from the cache if it is there.

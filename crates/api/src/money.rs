@@ -13,7 +13,7 @@ use utoipa::{OpenApi, ToSchema};
 
 use crate::ApiState;
 use crate::answer::{self, Answered, Message};
-use crate::body::{Body, RawBody, uuid};
+use crate::body::{Body, RawBody, uuid_in};
 use crate::error::ApiError;
 use crate::orders::slice;
 use crate::params::Ask;
@@ -105,8 +105,8 @@ pub(crate) async fn top_up(State(api): Api, member: Member, Key(key): Key, body:
     responses((status = 200, body = Answer<TopUpView>), (status = 400, description = "id is not a UUID"),
     (status = 401, description = "Not signed in"), (status = 404, description = "There is none, or it is somebody else's")))]
 pub(crate) async fn top_up_status(Path(id): Path<String>, member: Member) -> Answered {
-    let id = uuid(&id).ok_or_else(|| ApiError::invalid("id", "must be a UUID"))?;
-    answer::data(StatusCode::OK, &member.arrival.top_up(TopUpId(id)).await?)
+    let id = TopUpId(uuid_in("id", &id)?);
+    answer::data(StatusCode::OK, &member.arrival.top_up(id).await?)
 }
 
 /// Takes what the payment provider says (`Stripe-Signature`), or a relay in the old store's form

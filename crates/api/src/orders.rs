@@ -21,7 +21,7 @@ use utoipa::{OpenApi, ToSchema};
 
 use crate::ApiState;
 use crate::answer::{self, Answered};
-use crate::body::{Body, uuid};
+use crate::body::{Body, uuid_in};
 use crate::error::ApiError;
 use crate::params::Ask;
 use crate::visit::{Key, Member};
@@ -161,8 +161,8 @@ fn events(watch: OrderWatch) -> impl Stream<Item = Result<Event, Infallible>> {
     responses((status = 200, description = "The file", content_type = "application/octet-stream"), (status = 400, description = "An id is not a UUID"),
     (status = 401, description = "Not signed in"), (status = 404, description = "There is none, or it is somebody else's")))]
 pub(crate) async fn key_file(Path((order, key)): Path<(String, String)>, member: Member) -> Answered {
-    let key = uuid(&key).ok_or_else(|| ApiError::invalid("keyId", "must be a UUID"))?;
-    let file = member.arrival.key_file(order_id(&order)?, KeyId(key)).await?;
+    let key = KeyId(uuid_in("keyId", &key)?);
+    let file = member.arrival.key_file(order_id(&order)?, key).await?;
     let mut response = Response::new(HttpBody::from(file.bytes));
     let headers = response.headers_mut();
     headers.insert(
@@ -182,8 +182,6 @@ pub(crate) async fn key_file(Path((order, key)): Path<(String, String)>, member:
 }
 
 /// A UUID in its usual form of 36 characters.
-pub(crate) fn order_id(text: &str) -> Result<OrderId, ApiError> {
-    uuid(text)
-        .map(OrderId)
-        .ok_or_else(|| ApiError::invalid("id", "must be a UUID"))
+fn order_id(text: &str) -> Result<OrderId, ApiError> {
+    uuid_in("id", text).map(OrderId)
 }

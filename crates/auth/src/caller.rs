@@ -3,7 +3,7 @@
 use lockstep_domain::account::Role;
 use lockstep_domain::cart::Visitor;
 use lockstep_domain::ids::{SessionId, UserId};
-use lockstep_store::sessions::{self, Holder};
+use lockstep_store::sessions::Holder;
 
 use crate::token::Kind;
 use crate::{Auth, AuthError};
@@ -61,32 +61,12 @@ impl Admin {
 }
 
 impl Auth {
-    /// Who carries this access token: one signature and one indexed read. What the token says about role and address
-    /// does not count; the database does.
-    ///
-    /// # Errors
-    /// [`AuthError::NotSignedIn`] whatever is wrong with it; [`AuthError::Store`].
-    pub async fn authenticate(&self, token: &str) -> Result<Caller, AuthError> {
-        let claims = self
-            .0
-            .tokens
-            .read(token, Kind::Access)
-            .map_err(|_| AuthError::NotSignedIn)?;
-        sessions::holder_of(&self.0.store, claims.sid, claims.user_id)
-            .await?
-            .map(Caller)
-            .ok_or(AuthError::NotSignedIn)
-    }
-
-    /// The same, with the session found by `find`: a memory of sessions that is kept true in another way.
+    /// Who carries this access token: one signature, and the session as `find` knows it. What the token says about role
+    /// and address does not count; the database does.
     ///
     /// # Errors
     /// [`AuthError::NotSignedIn`] whatever is wrong with it, and what `find` says.
-    pub async fn authenticate_by<F, E>(
-        &self,
-        token: &str,
-        find: impl FnOnce(UserId, SessionId) -> F,
-    ) -> Result<Caller, E>
+    pub async fn authenticate<F, E>(&self, token: &str, find: impl FnOnce(UserId, SessionId) -> F) -> Result<Caller, E>
     where
         F: Future<Output = Result<Option<Holder>, E>>,
         E: From<AuthError>,

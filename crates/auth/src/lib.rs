@@ -8,6 +8,8 @@
 //! [`Auth::authenticate`] and [`Auth::admin`]; an endpoint that forgot to ask has nothing to pass on.
 
 mod code;
+pub mod cookies;
+mod device;
 mod error;
 mod limits;
 pub mod password;
@@ -27,6 +29,7 @@ use lockstep_store::Store;
 
 pub use caller::{Admin, Caller};
 pub use code::{RESET_LIFETIME, VERIFICATION_LIFETIME};
+pub use device::device;
 pub use error::AuthError;
 pub use lockstep_store::sessions::Device;
 pub use lockstep_vault::Keys;

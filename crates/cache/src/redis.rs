@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, RedisError, Script, cmd};
+use redis::{Client, RedisError, RedisResult, Script, cmd};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -174,20 +174,7 @@ impl Redis {
             .arg(fill.order.as_str())
             .arg(u64::try_from(fill.ttl.as_millis()).unwrap_or(u64::MAX).max(1))
             .arg(if fill.replace { "1" } else { "0" });
-        match timeout(self.limit * 4, call.invoke_async::<bool>(&mut connection)).await {
-            Ok(Ok(written)) => {
-                self.succeeded();
-                Ok(written)
-            }
-            Ok(Err(error)) => {
-                self.failed(&error);
-                Err(RedisLost)
-            }
-            Err(_) => {
-                self.failed(&"no answer in time");
-                Err(RedisLost)
-            }
-        }
+        self.written(call.invoke_async(&mut connection)).await
     }
 
     /// Removes keys.
@@ -203,20 +190,8 @@ impl Redis {
             for name in batch {
                 pipeline.cmd("UNLINK").arg(self.full(name));
             }
-            match timeout(self.limit * 4, pipeline.query_async::<Vec<u64>>(&mut connection)).await {
-                Ok(Ok(counts)) => {
-                    self.succeeded();
-                    removed += counts.iter().sum::<u64>();
-                }
-                Ok(Err(error)) => {
-                    self.failed(&error);
-                    return Err(RedisLost);
-                }
-                Err(_) => {
-                    self.failed(&"no answer in time");
-                    return Err(RedisLost);
-                }
-            }
+            let counts: Vec<u64> = self.written(pipeline.query_async(&mut connection)).await?;
+            removed += counts.iter().sum::<u64>();
         }
         Ok(removed)
     }
@@ -233,10 +208,15 @@ impl Redis {
             .arg(text)
             .arg("EX")
             .arg(ttl.as_secs().max(1));
-        match timeout(self.limit * 4, command.query_async::<()>(&mut connection)).await {
-            Ok(Ok(())) => {
+        self.written(command.query_async(&mut connection)).await
+    }
+
+    /// Waits for a write, and remembers how it went.
+    async fn written<T>(&self, write: impl Future<Output = RedisResult<T>>) -> Result<T, RedisLost> {
+        match timeout(self.limit * 4, write).await {
+            Ok(Ok(value)) => {
                 self.succeeded();
-                Ok(())
+                Ok(value)
             }
             Ok(Err(error)) => {
                 self.failed(&error);

@@ -113,25 +113,6 @@ pub struct Game {
     pub requirements: Option<serde_json::Value>,
 }
 
-/// A game inside a cart or wishlist.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct MiniGame {
-    /// Identifier.
-    pub id: GameId,
-    /// Title.
-    pub title: String,
-    /// The readable part of its address.
-    pub slug: String,
-    /// Address of the cover.
-    pub image: String,
-    /// What the shopper pays, euro.
-    pub price: Money,
-    /// Whether it can be bought now.
-    pub in_stock: bool,
-}
-
 /// A genre or platform: the name is for people, the slug for addresses and filters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -104,11 +104,6 @@ impl UnitState {
         }
     }
 
-    /// The state of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == name)
-    }
-
     /// True at the end of the way: delivered, or refunded.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Refunded)

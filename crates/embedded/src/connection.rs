@@ -49,15 +49,6 @@ impl Connection {
         }
     }
 
-    /// The same server and user, another database.
-    #[must_use]
-    pub fn with_database(&self, database: &str) -> Self {
-        Self {
-            database: database.to_owned(),
-            ..self.clone()
-        }
-    }
-
     /// A URL as sqlx and libpq read it: `postgres://user@localhost:5432/database?host=%2Fsocket%2Ffolder`.
     pub fn url(&self) -> String {
         format!(

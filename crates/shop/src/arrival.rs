@@ -64,7 +64,7 @@ impl Shop {
     /// [`AuthError::NotSignedIn`] inside, whatever is wrong with the token; [`ShopError::Read`].
     pub async fn caller(&self, token: &str) -> Result<Caller, ShopError> {
         self.auth()
-            .authenticate_by(token, |user, session| self.holder(user, session))
+            .authenticate(token, |user, session| self.holder(user, session))
             .await
     }
 

@@ -5,17 +5,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lockstep_auth::password::HashSettings;
-use lockstep_auth::{Auth, AuthError, Caller, Device, Keys, SignedIn, TokenSecrets};
-use lockstep_cache::{Cache, Config};
+use lockstep_auth::{AuthError, Caller, Device, SignedIn};
+use lockstep_cache::Config;
 use lockstep_domain::account::{Credentials, ProfileChange, Registration};
-use lockstep_domain::cart::{CartLimits, Moved, Visitor};
+use lockstep_domain::cart::{Moved, Visitor};
 use lockstep_domain::ids::GameId;
 use lockstep_mail::{Delivery, Letterhead, Postman};
 use lockstep_payments::Payments;
-use lockstep_shop::{Parts, Shop, ShopError};
+use lockstep_shop::{Shop, ShopError};
 use lockstep_store::{Options, Store};
-use lockstep_testkit::{TestDb, TestRedis};
+use lockstep_testkit::{TestDb, TestRedis, shop};
 use proptest::prelude::*;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -30,25 +29,8 @@ async fn process(db: &TestDb, config: Config) -> Shop {
 
 async fn process_at(url: &str, config: Config) -> Shop {
     let store = Store::new(url, &Options::default()).unwrap();
-    let cache = Cache::start(store.clone(), config).await;
-    let keys = Keys::parse(&"11".repeat(32)).unwrap();
-    let secrets = TokenSecrets::new(&"a".repeat(32), &"b".repeat(32)).unwrap();
-    let settings = lockstep_auth::Settings {
-        hashing: HashSettings {
-            cost: 4,
-            threads: 1,
-            queue: 100,
-        },
-        ..lockstep_auth::Settings::new(secrets, keys.clone())
-    };
-    Shop::new(Parts {
-        payments: Payments::new(store.clone(), None, None, lockstep_payments::Limits::default()),
-        store: store.clone(),
-        cache,
-        auth: Auth::start(store, settings).unwrap(),
-        keys,
-        cart_limits: CartLimits::default(),
-    })
+    let payments = Payments::new(store.clone(), None, None, lockstep_payments::Limits::default());
+    shop::process(store, config, shop::accounts(), payments).await
 }
 
 async fn games(db: &TestDb, count: usize) -> Vec<GameId> {

@@ -12,7 +12,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::guests::{self, ShopperError, Writer};
+use crate::guests::{self, ShopperError, Writer, owner_lives};
 use crate::idempotency::{Call, Known};
 use crate::orders::Idempotency;
 use crate::row::{count, money, money_or_null};
@@ -62,10 +62,9 @@ pub async fn load(tx: &mut Tx, owner: Owner) -> Result<Cart> {
         select c.quantity, c.added_at, c.price_seen, ",
         mini_game_columns!(),
         " from cart_items c join games g on g.id = c.game_id
-         where c.user_id = $1 and case when $2 then
-                   exists (select 1 from guest_sessions where id = $1 and expires_at > now())
-               else exists (select 1 from shoppers where id = $1 and kind = 'USER') end
-         order by c.added_at desc, c.game_id"
+         where c.user_id = $1 and ",
+        owner_lives!(),
+        " order by c.added_at desc, c.game_id"
     ))
     .bind(owner.shopper().0)
     .bind(matches!(owner, Owner::Guest(_)))
@@ -179,8 +178,7 @@ pub async fn set(
                 .bind(game.0)
                 .bind(quantity)
                 .execute(tx.conn())
-                .await
-                .map_err(StoreError::from)?;
+                .await?;
                 if lowered.rows_affected() == 0 {
                     put(tx, writer.owner, game, quantity, false, limits).await?;
                 }
@@ -216,8 +214,7 @@ async fn delete(store: &Store, visitor: Visitor, game: Option<GameId>) -> Result
                     .bind(owner.shopper().0)
                     .bind(game.map(|game| game.0))
                     .execute(tx.conn())
-                    .await
-                    .map_err(StoreError::from)?;
+                    .await?;
                 Ok(Some(Writer { owner, minted: false }))
             })
         })
@@ -253,15 +250,13 @@ async fn put(
     .bind(owner.shopper().0)
     .bind(game.0)
     .fetch_optional(tx.conn())
-    .await
-    .map_err(StoreError::from)?
+    .await?
     .ok_or(ShopperError::NoSuchGame)?;
-    let get = |error| ShopperError::Store(StoreError::from(error));
-    if !row.try_get::<bool, _>("in_stock").map_err(get)? {
+    if !row.try_get::<bool, _>("in_stock")? {
         return Err(ShopperError::OutOfStock);
     }
-    let before = row.try_get::<Option<i32>, _>("quantity").map_err(get)?;
-    let lines = row.try_get::<i64, _>("lines").map_err(get)?;
+    let before = row.try_get::<Option<i32>, _>("quantity")?;
+    let lines = row.try_get::<i64, _>("lines")?;
     if before.is_none() && lines >= i64::from(limits.lines) {
         return Err(ShopperError::TooManyGames { most: limits.lines });
     }
@@ -279,7 +274,7 @@ async fn put(
     .bind(owner.shopper().0)
     .bind(game.0)
     .bind(wanted)
-    .bind(row.try_get::<Decimal, _>("price").map_err(get)?)
+    .bind(row.try_get::<Decimal, _>("price")?)
     .execute(tx.conn())
     .await
     .map_err(|error| ShopperError::Store(error.into()))?;
@@ -333,8 +328,7 @@ async fn move_lines(tx: &mut Tx, guest: Uuid, user: UserId, limits: CartLimits) 
     )
     .bind(guest)
     .fetch_all(tx.conn())
-    .await
-    .map_err(StoreError::from)?;
+    .await?;
     if arriving.is_empty() {
         return Ok(Moved::default());
     }
@@ -347,8 +341,7 @@ async fn move_lines(tx: &mut Tx, guest: Uuid, user: UserId, limits: CartLimits) 
     )
     .bind(user.0)
     .fetch_all(tx.conn())
-    .await
-    .map_err(StoreError::from)?;
+    .await?;
     let own = own.iter().map(stored_line).collect::<Result<Vec<_>>>()?;
     let arriving = arriving.iter().map(moving_line).collect::<Result<Vec<_>>>()?;
     let (lines, moved) = merge(&own, &arriving, limits);
@@ -375,13 +368,11 @@ async fn move_lines(tx: &mut Tx, guest: Uuid, user: UserId, limits: CartLimits) 
             .collect::<Vec<_>>(),
     )
     .execute(tx.conn())
-    .await
-    .map_err(StoreError::from)?;
+    .await?;
     sqlx::query("-- store.carts.move_to_user.delete\ndelete from cart_items where user_id = $1")
         .bind(from.shopper().0)
         .execute(tx.conn())
-        .await
-        .map_err(StoreError::from)?;
+        .await?;
     Ok(moved)
 }
 

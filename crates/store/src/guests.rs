@@ -8,6 +8,7 @@ use lockstep_domain::ids::ShopperId;
 use sqlx::Row as _;
 use uuid::Uuid;
 
+use crate::transaction::holds_store_error;
 use crate::{Result, Store, StoreError, Tx};
 
 /// Who wrote, and whether they became a guest by it.
@@ -53,6 +54,15 @@ pub async fn sweep(store: &Store) -> Result<u64> {
     .await?;
     Ok(done.rows_affected())
 }
+
+/// Whether the owner `$1` of a cart or wishlist is still there; `$2` says that it is a guest.
+macro_rules! owner_lives {
+    () => {
+        "case when $2 then exists (select 1 from guest_sessions where id = $1 and expires_at > now())
+              else exists (select 1 from shoppers where id = $1 and kind = 'USER') end"
+    };
+}
+pub(crate) use owner_lives;
 
 /// The visitor as a writer: locks the shopper's row until the transaction ends, so that writes of one shopper come one
 /// after the other, and makes a guest of a visitor who is none yet.
@@ -158,11 +168,4 @@ pub enum ShopperError {
     Store(#[from] StoreError),
 }
 
-impl crate::AsStoreError for ShopperError {
-    fn as_store_error(&self) -> Option<&StoreError> {
-        match self {
-            Self::Store(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+holds_store_error!(ShopperError);

@@ -156,7 +156,7 @@ impl Store {
         .bind(seconds)
         .fetch_one(self.pool())
         .await?;
-        Ok(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0))
+        crate::row::how_many(&row, 0)
     }
 
     /// Becomes the only relay called `name` until the [`Turn`] is dropped or its connection lost; `None` while another

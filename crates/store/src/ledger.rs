@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use crate::audit::{self, Deed};
 use crate::row::{money, payment_status, refund_reason_or_null, transaction_type};
-use crate::{AsStoreError, Result, Store, StoreError, Tx};
+use crate::transaction::holds_store_error;
+use crate::{AsStoreError as _, Result, Store, StoreError, Tx};
 
 /// The most bookings of one list.
 pub const MAX_LISTED: u32 = 100;
@@ -108,20 +109,7 @@ pub enum AdjustError {
     Store(#[from] StoreError),
 }
 
-impl AsStoreError for AdjustError {
-    fn as_store_error(&self) -> Option<&StoreError> {
-        match self {
-            Self::Store(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<sqlx::Error> for AdjustError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
+holds_store_error!(AdjustError);
 
 /// Changes a balance by `amount`, with a reason, under the admin's name.
 ///

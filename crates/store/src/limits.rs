@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use lockstep_domain::limit::{Rule, Verdict};
 use sqlx::Row as _;
 
-use crate::{AsStoreError, Result, Store, StoreError};
+use crate::transaction::holds_store_error;
+use crate::{Result, Store, StoreError};
 
 /// One limit as it applies to one address or account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,14 +34,7 @@ pub enum LimitError {
     Store(#[from] StoreError),
 }
 
-impl AsStoreError for LimitError {
-    fn as_store_error(&self) -> Option<&StoreError> {
-        match self {
-            Self::Store(error) => Some(error),
-            Self::Refused { .. } => None,
-        }
-    }
-}
+holds_store_error!(LimitError);
 
 /// Takes one attempt from every limit, or from none when one of them refuses. Limits have to be named in the same order
 /// by everybody (address before account), because they are locked in it.
@@ -63,11 +57,9 @@ pub async fn take(store: &Store, limits: &[Limit]) -> Result<(), LimitError> {
                     )
                     .bind(&limit.key)
                     .fetch_one(tx.conn())
-                    .await
-                    .map_err(StoreError::from)?;
-                    let get = |error| LimitError::Store(StoreError::from(error));
-                    let debt: DateTime<Utc> = row.try_get("debt").map_err(get)?;
-                    match limit.rule.take(Some(debt), row.try_get("now").map_err(get)?) {
+                    .await?;
+                    let debt: DateTime<Utc> = row.try_get("debt")?;
+                    match limit.rule.take(Some(debt), row.try_get("now")?) {
                         Verdict::Refused { retry_after } => return Err(LimitError::Refused { index, retry_after }),
                         Verdict::Allowed { debt } => set(tx, &limit.key, debt).await?,
                     }

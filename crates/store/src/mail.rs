@@ -14,7 +14,7 @@ use sqlx::Row as _;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::{Result, Store, StoreError, Tx};
+use crate::{Result, Store, Tx};
 
 /// A letter taken on a lease.
 #[derive(Debug, Clone)]
@@ -81,7 +81,7 @@ pub(crate) async fn enqueue(
 /// two workers never get the same one while a lease lasts. Letters that have become useless are given up on the way.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn claim(store: &Store, most: u32, lease: Duration) -> Result<Vec<Claimed>> {
     let lease = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
     store
@@ -130,7 +130,7 @@ pub async fn claim(store: &Store, most: u32, lease: Duration) -> Result<Vec<Clai
 /// The letter is out: what it said is blanked. False when the lease was lost, and somebody else may be sending it too.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn sent(store: &Store, letter: &Claimed) -> Result<bool> {
     let done = sqlx::query(
         "-- store.mail.sent
@@ -147,7 +147,7 @@ pub async fn sent(store: &Store, letter: &Claimed) -> Result<bool> {
 /// `reason` must not contain the letter. False when the lease was lost.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn failed(store: &Store, letter: &Claimed, reason: &str, retry_in: Option<Duration>) -> Result<bool> {
     let reason: String = reason.chars().filter(|c| !c.is_control()).take(500).collect();
     let done = sqlx::query(
@@ -170,7 +170,7 @@ pub async fn failed(store: &Store, letter: &Claimed, reason: &str, retry_in: Opt
 /// How many letters are owed, and how many were given up in the last seven days.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn counts(store: &Store) -> Result<(u64, u64)> {
     let row = sqlx::query(
         "-- store.mail.counts
@@ -179,14 +179,13 @@ pub async fn counts(store: &Store) -> Result<(u64, u64)> {
     )
     .fetch_one(store.pool())
     .await?;
-    let number = |index: usize| Ok::<_, StoreError>(u64::try_from(row.try_get::<i64, _>(index)?).unwrap_or(0));
-    Ok((number(0)?, number(1)?))
+    Ok((crate::row::how_many(&row, 0)?, crate::row::how_many(&row, 1)?))
 }
 
 /// The newest letters, at most `most`; `given_up` restricts them to those.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn list(store: &Store, given_up: bool, most: u32) -> Result<Vec<Listed>> {
     let rows = sqlx::query(
         "-- store.mail.list
@@ -216,7 +215,7 @@ pub async fn list(store: &Store, given_up: bool, most: u32) -> Result<Vec<Listed
 /// Forgets letters that were sent or given up more than 30 days ago; returns how many. At most a thousand at a time.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn sweep(store: &Store) -> Result<u64> {
     let done = sqlx::query(
         "-- store.mail.sweep

@@ -1,12 +1,14 @@
 //! Reading columns whose types are ours.
 
+use std::time::Duration;
+
 use lockstep_domain::Money;
 use lockstep_domain::account::{DEFAULT_NICKNAME, Role};
 use lockstep_domain::order::{OrderStatus, RefundReason, TransactionType, UnitState};
 use lockstep_domain::purchase::PaymentStatus;
 use rust_decimal::Decimal;
-use sqlx::Row as _;
 use sqlx::postgres::PgRow;
+use sqlx::{ColumnIndex, Row as _};
 
 use crate::{Result, StoreError};
 
@@ -34,6 +36,16 @@ pub(crate) fn role(row: &PgRow, column: &str) -> Result<Role> {
 pub(crate) fn count(row: &PgRow, column: &str) -> Result<u32> {
     let number: i32 = row.try_get(column)?;
     u32::try_from(number).map_err(|_| StoreError::Schema(format!("unexpected {column} {number}")))
+}
+
+/// A `count(*)`.
+pub(crate) fn how_many(row: &PgRow, column: impl ColumnIndex<PgRow>) -> Result<u64> {
+    Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
+}
+
+/// An `extract(epoch from …)` to the millisecond; what is negative is no time.
+pub(crate) fn span(seconds: Decimal) -> Duration {
+    Duration::from_millis(u64::try_from(seconds * Decimal::ONE_THOUSAND).unwrap_or(0))
 }
 
 /// How somebody wants to be called.

@@ -200,30 +200,6 @@ fn holder(row: &PgRow) -> Result<Holder> {
     })
 }
 
-/// Who holds session `id`, in one indexed read; `None` when it has ended or is not that user's. Notes the use, at most
-/// once in five minutes.
-///
-/// # Errors
-/// [`StoreError::Unavailable`].
-pub async fn holder_of(store: &Store, id: SessionId, user: UserId) -> Result<Option<Holder>> {
-    let row = sqlx::query(
-        "-- store.sessions.holder_of
-        select s.id as session_id, s.second_factor, s.last_used_at < now() - interval '5 minutes' as stale,
-               u.id as user_id, u.email, u.role::text as role, u.email_verified
-          from user_sessions s join users u on u.id = s.user_id
-         where s.id = $1 and s.user_id = $2 and s.expires_at > now() and u.deleted_at is null",
-    )
-    .bind(id.0)
-    .bind(user.0)
-    .fetch_optional(store.pool())
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    if row.try_get("stale")? {
-        touch(store, id).await?;
-    }
-    holder(&row).map(Some)
-}
-
 /// Session `id` of `user`, to be remembered under `CacheKey::UserSession`; `None` when it has ended or is not that user's.
 ///
 /// # Errors

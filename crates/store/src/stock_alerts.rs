@@ -11,12 +11,12 @@ use sqlx::Row as _;
 
 use crate::carts::{mini_game, mini_game_columns};
 use crate::guests::{self, ShopperError};
-use crate::{Result, Store, StoreError, Tx};
+use crate::{Result, Store, Tx};
 
 /// What `user` waits for, newest first.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError`](crate::StoreError).
 pub async fn list(tx: &mut Tx, user: UserId) -> Result<Vec<StockAlert>> {
     let rows = sqlx::query(concat!(
         "-- store.stock_alerts.list
@@ -68,13 +68,11 @@ pub async fn add(store: &Store, user: UserId, game: GameId, limits: CartLimits) 
                 .bind(game.0)
                 .bind(i64::from(limits.wishes))
                 .fetch_one(tx.conn())
-                .await
-                .map_err(StoreError::from)?;
-                let get = |error| ShopperError::Store(StoreError::from(error));
-                match row.try_get::<Option<bool>, _>("out").map_err(get)? {
+                .await?;
+                match row.try_get::<Option<bool>, _>("out")? {
                     None => Err(ShopperError::NoSuchGame),
                     Some(false) => Err(ShopperError::InStock),
-                    Some(true) if row.try_get("fits").map_err(get)? => Ok(()),
+                    Some(true) if row.try_get("fits")? => Ok(()),
                     Some(true) => Err(ShopperError::TooManyGames { most: limits.wishes }),
                 }
             })
@@ -91,7 +89,7 @@ pub async fn add(store: &Store, user: UserId, game: GameId, limits: CartLimits) 
 /// Lets `user` wait no longer; fine when they did not.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn remove(store: &Store, user: UserId, game: GameId) -> Result<()> {
     sqlx::query("-- store.stock_alerts.remove\ndelete from stock_alerts where user_id = $1 and game_id = $2")
         .bind(user.0)
@@ -105,7 +103,7 @@ pub async fn remove(store: &Store, user: UserId, game: GameId) -> Result<()> {
 /// call again while it returns that many.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn sweep(store: &Store) -> Result<u64> {
     store
         .tx("stock_alerts.sweep", |tx| {

@@ -17,7 +17,8 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::row::{money, payment_status};
-use crate::{AsStoreError, Result, Store, StoreError};
+use crate::transaction::holds_store_error;
+use crate::{Result, Store, StoreError};
 
 pub use apply::{Outcome, Said, Which, Word, apply};
 pub use outside::{Outside, OutsideError, OutsideOutcome, credit_outside};
@@ -104,20 +105,7 @@ pub enum BeginError {
     Store(#[from] StoreError),
 }
 
-impl AsStoreError for BeginError {
-    fn as_store_error(&self) -> Option<&StoreError> {
-        match self {
-            Self::Store(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<sqlx::Error> for BeginError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
+holds_store_error!(BeginError);
 
 /// The columns of a [`TopUp`].
 macro_rules! columns {

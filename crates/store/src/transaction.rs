@@ -144,6 +144,28 @@ pub trait AsStoreError {
     fn as_store_error(&self) -> Option<&StoreError>;
 }
 
+/// For the error of a use case that holds the database's among its own, as `Store`.
+macro_rules! holds_store_error {
+    ($error:ident) => {
+        impl crate::AsStoreError for $error {
+            fn as_store_error(&self) -> Option<&crate::StoreError> {
+                if let Self::Store(error) = self {
+                    Some(error)
+                } else {
+                    None
+                }
+            }
+        }
+
+        impl From<sqlx::Error> for $error {
+            fn from(error: sqlx::Error) -> Self {
+                Self::Store(error.into())
+            }
+        }
+    };
+}
+pub(crate) use holds_store_error;
+
 impl AsStoreError for StoreError {
     fn as_store_error(&self) -> Option<&StoreError> {
         Some(self)

@@ -8,25 +8,24 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::carts::{mini_game, mini_game_columns};
-use crate::guests::{self, ShopperError, Writer};
+use crate::guests::{self, ShopperError, Writer, owner_lives};
 use crate::row::money_or_null;
-use crate::{Result, Store, StoreError, Tx};
+use crate::{Result, Store, Tx};
 
 /// The wishlist of `owner`, newest first; empty for a guest who is none (any more). Cache it under
 /// [`Owner::wishlist_key`] with [`Wishlist::tags`].
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError`](crate::StoreError).
 pub async fn load(tx: &mut Tx, owner: Owner) -> Result<Wishlist> {
     let rows = sqlx::query(concat!(
         "-- store.wishlists.load
         select w.added_at, w.price_seen, coalesce(g.in_stock and g.restocked_at > w.added_at, false) as back, ",
         mini_game_columns!(),
         " from wishlist w join games g on g.id = w.game_id
-         where w.user_id = $1 and case when $2 then
-                   exists (select 1 from guest_sessions where id = $1 and expires_at > now())
-               else exists (select 1 from shoppers where id = $1 and kind = 'USER') end
-         order by w.added_at desc, w.game_id"
+         where w.user_id = $1 and ",
+        owner_lives!(),
+        " order by w.added_at desc, w.game_id"
     ))
     .bind(owner.shopper().0)
     .bind(matches!(owner, Owner::Guest(_)))
@@ -73,13 +72,11 @@ pub async fn add(store: &Store, visitor: Visitor, game: GameId, limits: CartLimi
                 .bind(game.0)
                 .bind(i64::from(limits.wishes))
                 .fetch_one(tx.conn())
-                .await
-                .map_err(StoreError::from)?;
-                let get = |error| ShopperError::Store(StoreError::from(error));
-                if !row.try_get::<bool, _>("known").map_err(get)? {
+                .await?;
+                if !row.try_get::<bool, _>("known")? {
                     return Err(ShopperError::NoSuchGame);
                 }
-                if !row.try_get::<bool, _>("fits").map_err(get)? {
+                if !row.try_get::<bool, _>("fits")? {
                     return Err(ShopperError::TooManyGames { most: limits.wishes });
                 }
                 Ok(writer)
@@ -107,8 +104,7 @@ pub async fn remove(store: &Store, visitor: Visitor, game: GameId) -> Result<Opt
                     .bind(owner.shopper().0)
                     .bind(game.0)
                     .execute(tx.conn())
-                    .await
-                    .map_err(StoreError::from)?;
+                    .await?;
                 Ok(Some(Writer { owner, minted: false }))
             })
         })
@@ -135,8 +131,7 @@ async fn move_wishes(tx: &mut Tx, guest: Uuid, user: UserId, limits: CartLimits)
     let any = sqlx::query("-- store.wishlists.move_to_user.any\nselect 1 from wishlist where user_id = $1 limit 1")
         .bind(guest)
         .fetch_optional(tx.conn())
-        .await
-        .map_err(StoreError::from)?;
+        .await?;
     if any.is_none() {
         return Ok(Moved::default());
     }
@@ -163,18 +158,16 @@ async fn move_wishes(tx: &mut Tx, guest: Uuid, user: UserId, limits: CartLimits)
     .bind(to.shopper().0)
     .bind(i64::from(limits.wishes))
     .fetch_all(tx.conn())
-    .await
-    .map_err(StoreError::from)?;
+    .await?;
     let mut report = Moved::default();
     for row in rows {
-        let get = |error| ShopperError::Store(StoreError::from(error));
-        if row.try_get::<bool, _>("moved").map_err(get)? {
+        if row.try_get::<bool, _>("moved")? {
             report.moved += 1;
         } else {
             report.left_out.push(LeftOut {
-                game_id: GameId(row.try_get("game_id").map_err(get)?),
-                title: row.try_get("title").map_err(get)?,
-                reason: if row.try_get("withdrawn").map_err(get)? {
+                game_id: GameId(row.try_get("game_id")?),
+                title: row.try_get("title")?,
+                reason: if row.try_get("withdrawn")? {
                     LeftOutReason::Gone
                 } else {
                     LeftOutReason::Full

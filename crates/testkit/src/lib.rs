@@ -8,11 +8,15 @@
 mod books;
 mod builders;
 mod database;
+mod games;
 mod redis;
 mod server;
+#[cfg(feature = "shop")]
+pub mod shop;
 
 pub use builders::{OrderRow, PASSWORD_HASH};
 pub use database::TestDb;
+pub use games::{NewGame, date};
 pub use redis::{Contents, TestRedis};
 /// For programs that measure: plain SQL has no other place outside the store.
 pub use sqlx;

@@ -5,20 +5,19 @@
 //! and other sites cannot make a browser send them with a form (`SameSite`, and the check around all pages). A guest's
 //! cookie is the one that the API uses, so both show the same cart.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
-use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use lockstep_auth::{AuthError, Caller, Device};
+use lockstep_auth::{AuthError, Caller, Device, cookies};
 use lockstep_domain::account::TokenPair;
 use lockstep_domain::cart::Owner;
 use lockstep_shop::{Arrival, ShopError, Writer};
-use uuid::Uuid;
 
 use crate::error::PageError;
 use crate::forms;
@@ -29,8 +28,6 @@ use crate::{Settings, WebState};
 const ACCESS: &str = "access";
 /// Carries the refresh token.
 const REFRESH: &str = "refresh";
-/// Carries a guest's session; the API's name for it.
-const GUEST: &str = "sessionId";
 
 /// Carries the promo code that was applied in the checkout, over the way to the payment page or the cart and back.
 const PROMO: &str = "promo";
@@ -39,10 +36,6 @@ const PROMO: &str = "promo";
 const PROMO_SECONDS: u32 = 86_400;
 /// As long as a refresh token is good for.
 const SIGNED_IN_SECONDS: u32 = 30 * 86_400;
-/// As long as a guest lives after the last use.
-const GUEST_SECONDS: u32 = 86_400;
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Whoever reads the page: a member, a guest, or nobody in particular.
 #[derive(Debug, Clone)]
@@ -64,19 +57,19 @@ pub(crate) struct Member {
 /// The layer around pages that show something of one's own.
 pub(crate) async fn arrive(State(state): State<Arc<WebState>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let (reader, cookies) = match open(&state, &parts).await {
+    let (reader, set) = match open(&state, &parts).await {
         Ok(opened) => opened,
         Err(error) => return PageError::from(error).into_response(),
     };
     parts.extensions.insert(reader);
     let mut response = next.run(Request::from_parts(parts, body)).await;
-    for (name, cookie) in cookies {
+    for (name, cookie) in set {
         // What the page itself decided counts.
         let decided = response
             .headers()
             .get_all(header::SET_COOKIE)
             .iter()
-            .any(|set| set.as_bytes().starts_with(format!("{name}=").as_bytes()));
+            .any(|cookie| cookie.as_bytes().starts_with(format!("{name}=").as_bytes()));
         if !decided {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
@@ -88,8 +81,8 @@ type Cookies = Vec<(&'static str, HeaderValue)>;
 
 async fn open(state: &WebState, parts: &Parts) -> Result<(Reader, Cookies), ShopError> {
     let headers = &parts.headers;
-    let guest = guest(headers);
-    let mut cookies = Vec::new();
+    let guest = cookies::guest(headers);
+    let mut set = Vec::new();
     let mut arrival = state.shop.arrive(cookie(headers, ACCESS), guest).await?;
     if arrival.caller().is_none()
         && let Some(refresh) = cookie(headers, REFRESH)
@@ -97,21 +90,21 @@ async fn open(state: &WebState, parts: &Parts) -> Result<(Reader, Cookies), Shop
         match state.shop.auth().refresh(refresh).await {
             Ok(tokens) => {
                 arrival = state.shop.arrive(Some(tokens.token.expose()), guest).await?;
-                cookies = token_cookies(&tokens, &state.settings);
+                set = token_cookies(&tokens, &state.settings);
             }
             // The session was ended, here or elsewhere.
-            Err(AuthError::NotSignedIn) => cookies = no_token_cookies(&state.settings),
+            Err(AuthError::NotSignedIn) => set = no_token_cookies(&state.settings),
             Err(error) => return Err(error.into()),
         }
     }
     if let Some(renewed) = arrival.renewed() {
-        cookies.push((GUEST, guest_cookie(renewed, &state.settings)));
+        set.push((cookies::GUEST, cookies::set_guest(renewed, state.settings.production)));
     }
     let reader = Reader {
         arrival,
         device: device(parts, &state.settings),
     };
-    Ok((reader, cookies))
+    Ok((reader, set))
 }
 
 impl<S: Sync> FromRequestParts<S> for Reader {
@@ -175,7 +168,7 @@ pub(crate) fn signed_out(mut response: Response, settings: &Settings) -> Respons
     }
     response
         .headers_mut()
-        .append(header::SET_COOKIE, set_cookie(GUEST, "", 0, settings));
+        .append(header::SET_COOKIE, cookies::clear(cookies::GUEST, settings.production));
     response
         .headers_mut()
         .append(header::SET_COOKIE, promo_cookie("", settings));
@@ -190,9 +183,7 @@ pub(crate) fn promo(headers: &HeaderMap) -> Option<&str> {
 /// The cookie that remembers an applied promo code; none, and what is no code, is forgotten.
 pub(crate) fn promo_cookie(code: &str, settings: &Settings) -> HeaderValue {
     let (code, seconds) = if is_promo(code) { (code, PROMO_SECONDS) } else { ("", 0) };
-    let secure = if settings.production { "; Secure" } else { "" };
-    let text = format!("{PROMO}={code}; HttpOnly; SameSite=Lax; Path=/checkout; Max-Age={seconds}{secure}");
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+    cookies::set_below("/checkout", PROMO, code, seconds, settings.production)
 }
 
 /// What can be a code at all; letters count in either case.
@@ -212,13 +203,13 @@ pub(crate) fn wrote(mut response: Response, writer: &Writer, settings: &Settings
     {
         response
             .headers_mut()
-            .append(header::SET_COOKIE, guest_cookie(guest.0, settings));
+            .append(header::SET_COOKIE, cookies::set_guest(guest.0, settings.production));
     }
     response
 }
 
 fn token_cookies(tokens: &TokenPair, settings: &Settings) -> Cookies {
-    let cookie = |name, token: &str| (name, set_cookie(name, token, SIGNED_IN_SECONDS, settings));
+    let cookie = |name, token: &str| (name, cookies::set(name, token, SIGNED_IN_SECONDS, settings.production));
     vec![
         cookie(ACCESS, tokens.token.expose()),
         cookie(REFRESH, tokens.refresh_token.expose()),
@@ -227,58 +218,17 @@ fn token_cookies(tokens: &TokenPair, settings: &Settings) -> Cookies {
 
 fn no_token_cookies(settings: &Settings) -> Cookies {
     [ACCESS, REFRESH]
-        .map(|name| (name, set_cookie(name, "", 0, settings)))
+        .map(|name| (name, cookies::clear(name, settings.production)))
         .into()
 }
 
-fn guest_cookie(guest: Uuid, settings: &Settings) -> HeaderValue {
-    set_cookie(GUEST, &guest.to_string(), GUEST_SECONDS, settings)
-}
-
-fn set_cookie(name: &str, value: &str, seconds: u32, settings: &Settings) -> HeaderValue {
-    let secure = if settings.production { "; Secure" } else { "" };
-    let text = format!("{name}={value}; HttpOnly; SameSite=Lax; Path=/; Max-Age={seconds}{secure}");
-    // Tokens and identifiers are letters, digits, dots, dashes and underscores.
-    let mut cookie = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
-    cookie.set_sensitive(true);
-    cookie
-}
-
-/// What the guest's cookie says, if it can be a session.
-fn guest(headers: &HeaderMap) -> Option<Uuid> {
-    cookie(headers, GUEST)
-        .filter(|text| text.len() == 36)
-        .and_then(|text| text.parse().ok())
-}
-
 fn device(parts: &Parts, settings: &Settings) -> Device {
-    let peer = parts
-        .extensions
-        .get::<ConnectInfo<SocketAddr>>()
-        .map(|ConnectInfo(peer)| peer.ip());
-    let agent = parts
-        .headers
-        .get(header::USER_AGENT)
-        .map(|agent| String::from_utf8_lossy(agent.as_bytes()));
-    Device::new(
-        address(&parts.headers, settings.trusted_proxies).or(peer),
-        agent.as_deref(),
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    lockstep_auth::device(
+        &parts.headers,
+        peer.map(|ConnectInfo(peer)| peer.ip()),
+        settings.trusted_proxies,
     )
-}
-
-/// What the outermost of our own proxies says who asked it. Further to the left stands what the caller wrote.
-fn address(headers: &HeaderMap, proxies: usize) -> Option<IpAddr> {
-    let entries: Vec<&str> = headers
-        .get_all(FORWARDED_FOR)
-        .iter()
-        .flat_map(|header| header.to_str().unwrap_or_default().split(','))
-        .map(str::trim)
-        .collect();
-    let entry = entries.get(entries.len().checked_sub(proxies)?)?;
-    entry
-        .parse()
-        .ok()
-        .or_else(|| entry.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
 #[cfg(test)]
@@ -298,18 +248,6 @@ mod tests {
                 trusts_private_addresses: false,
             },
         }
-    }
-
-    #[test]
-    fn scripts_and_other_sites_do_not_get_at_cookies_and_production_keeps_them_on_https() {
-        assert_eq!(
-            set_cookie(ACCESS, "a.b-c_d", 60, &settings(false)),
-            "access=a.b-c_d; HttpOnly; SameSite=Lax; Path=/; Max-Age=60"
-        );
-        assert_eq!(
-            set_cookie(REFRESH, "", 0, &settings(true)),
-            "refresh=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0; Secure"
-        );
     }
 
     #[test]
@@ -334,26 +272,5 @@ mod tests {
         }
         let sent = HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_static("a=b; promo=gkeys10"))]);
         assert_eq!(promo(&sent), Some("gkeys10"));
-    }
-
-    #[test]
-    fn a_guest_is_a_uuid_in_its_usual_form() {
-        let of = |text: &str| {
-            guest(&HeaderMap::from_iter([(
-                header::COOKIE,
-                HeaderValue::from_str(text).unwrap(),
-            )]))
-        };
-        assert!(of("a=b; sessionId=0192f0c1-0000-4000-8000-000000000001").is_some());
-        assert!(of("sessionId=0192f0c1000040008000000000000001").is_none());
-        assert!(of("sessionId=' or 1=1").is_none());
-    }
-
-    #[test]
-    fn only_what_our_own_proxies_wrote_is_an_address() {
-        let headers = HeaderMap::from_iter([(FORWARDED_FOR, HeaderValue::from_static("6.6.6.6, 2.2.2.2"))]);
-        assert_eq!(address(&headers, 1), Some("2.2.2.2".parse().unwrap()));
-        assert_eq!(address(&headers, 0), None);
-        assert_eq!(address(&headers, 3), None);
     }
 }

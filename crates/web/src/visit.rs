@@ -6,6 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, Uri};
+use lockstep_auth::cookies;
 
 use crate::i18n::Language;
 
@@ -110,14 +111,7 @@ impl<S: Sync> FromRequestParts<S> for Visit {
 
 /// The value of a cookie.
 pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(known, _)| *known == name)
-        .map(|(_, value)| value)
+    cookies::values(headers, name).next()
 }
 
 /// A cookie for a preference: a year, for every page, not secret.

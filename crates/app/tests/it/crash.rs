@@ -3,8 +3,10 @@
 //!
 //! `serving` does the same to `lockstep serve` while orders and signed events come in through its API.
 //!
-//! Each run is one place and one accident of the wire. An ordinary test makes a few runs, spread over all places and
-//! accidents; `cargo xtask crash` makes more of them, or all (`LOCKSTEP_CRASH_RUNS`, `LOCKSTEP_CRASH_SEED`).
+//! Each run is one place and one accident: of the wire, of the machine or of the market. An ordinary test makes a few runs,
+//! spread over all places and accidents; `cargo xtask crash` makes more of them, or all (`LOCKSTEP_CRASH_RUNS`,
+//! `LOCKSTEP_CRASH_SEED`, `LOCKSTEP_CRASH_ACCIDENT`), and names the places of the sources that nothing died at. Runs share nothing, so that several go
+//! on at once.
 
 mod serving;
 
@@ -13,7 +15,10 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use lockstep_g2a_sandbox::{CallMatch, Catalogue, Config, Fault, FaultRule, Knobs, PriceBasis, Sandbox};
+use futures::StreamExt as _;
+use lockstep_g2a_sandbox::{
+    CallMatch, Catalogue, Config, Control, Fault, FaultRule, Knobs, OrderIds, PriceBasis, Sandbox,
+};
 use lockstep_store::fulfilment::keys as stored;
 use lockstep_testkit::TestDb;
 use lockstep_testkit::sqlx;
@@ -33,63 +38,158 @@ const PRODUCT: &str = "10000000000042";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Accident {
     None,
+    NotAnswered(CallMatch),
     AnswerDropped(CallMatch),
     AnswerCut(CallMatch, u64),
     TooMany(CallMatch),
     Fails500(CallMatch),
     Empty502(CallMatch),
     SentTwice(CallMatch),
+    Refused(CallMatch, &'static str),
     DatabaseCut,
     TwoWorkers,
+    /// The reconciler dies at its first place, again at its second, and so on to its end, before a worker goes on.
     Reconciled,
+    SoldOut,
+    DearerThanListed,
+    DearerInTheList,
+    OwnKey,
+    KeyLate,
+    KeysLost,
+    NoFunds,
+    TakenBackThere,
+    IdsOfSeconds,
+    ReservationOver,
+    ReservationOverUnpaid,
 }
 
 impl Accident {
     fn all() -> Vec<Self> {
-        let mut all = vec![Self::None, Self::DatabaseCut, Self::TwoWorkers, Self::Reconciled];
-        for call in [CallMatch::Order, CallMatch::Pay, CallMatch::Details, CallMatch::Key] {
-            all.extend([
-                Self::AnswerDropped(call),
-                Self::AnswerCut(call, 0),
-                Self::AnswerCut(call, 11),
-                Self::TooMany(call),
-                Self::Fails500(call),
-                Self::Empty502(call),
-                Self::SentTwice(call),
-            ]);
+        let mut all = vec![
+            Self::None,
+            Self::DatabaseCut,
+            Self::TwoWorkers,
+            Self::Reconciled,
+            Self::SoldOut,
+            Self::DearerThanListed,
+            Self::DearerInTheList,
+            Self::OwnKey,
+            Self::KeyLate,
+            Self::KeysLost,
+            Self::NoFunds,
+            Self::TakenBackThere,
+            Self::IdsOfSeconds,
+            Self::ReservationOver,
+            Self::ReservationOverUnpaid,
+            // Too late, unknown there, no privilege.
+            Self::Refused(CallMatch::Pay, "ORD114"),
+            Self::Refused(CallMatch::Key, "ORD02"),
+            Self::Refused(CallMatch::Key, "AUTH04"),
+        ];
+        all.extend(Self::wire());
+        if let Some(only) = setting("LOCKSTEP_CRASH_ACCIDENT") {
+            all.retain(|accident| format!("{accident:?}").starts_with(&only));
+            assert!(!all.is_empty(), "no accident is called {only}");
         }
         all
     }
 
-    /// What can happen to one program alone.
+    /// What can happen to one answer.
     fn wire() -> Vec<Self> {
-        let mut all = Self::all();
-        all.retain(|accident| !matches!(accident, Self::TwoWorkers | Self::Reconciled));
-        all
+        let calls = [CallMatch::Order, CallMatch::Pay, CallMatch::Details, CallMatch::Key];
+        calls
+            .into_iter()
+            .flat_map(|call| {
+                [
+                    Self::NotAnswered(call),
+                    Self::AnswerDropped(call),
+                    Self::AnswerCut(call, 0),
+                    Self::AnswerCut(call, 11),
+                    Self::TooMany(call),
+                    Self::Fails500(call),
+                    Self::Empty502(call),
+                    Self::SentTwice(call),
+                ]
+            })
+            .collect()
     }
 
     fn rule(self) -> Option<FaultRule> {
+        let error = |status, code: &str| Fault::Error {
+            status,
+            code: code.to_owned(),
+            message: String::new(),
+        };
         let (call, fault) = match self {
-            Self::None | Self::DatabaseCut | Self::TwoWorkers | Self::Reconciled => return None,
+            Self::NotAnswered(call) => (call, Fault::DropBefore),
             Self::AnswerDropped(call) => (call, Fault::DropAfter),
             Self::AnswerCut(call, bytes) => (call, Fault::TruncateAt { bytes }),
             Self::TooMany(call) => (call, Fault::RateLimited { retry_after: None }),
-            Self::Fails500(call) => {
-                let (code, message) = ("ERR99".to_owned(), String::new());
-                (
-                    call,
-                    Fault::Error {
-                        status: 500,
-                        code,
-                        message,
-                    },
-                )
-            }
+            Self::Fails500(call) => (call, error(500, "ERR99")),
             Self::Empty502(call) => (call, Fault::EmptyBody502),
             Self::SentTwice(call) => (call, Fault::Duplicate),
+            Self::Refused(call, code) => (call, error(400, code)),
+            Self::ReservationOverUnpaid => (CallMatch::Pay, Fault::DropBefore),
+            _ => return None,
         };
         Some(FaultRule::once(call, fault))
     }
+
+    /// Makes it happen to the next order of two copies.
+    async fn prepare(self, db: &TestDb, g2a: &Control) {
+        if let Some(rule) = self.rule() {
+            g2a.add_fault(rule);
+        }
+        match self {
+            Self::SoldOut => drop(g2a.set_stock(PRODUCT, 1)),
+            Self::DearerThanListed => {
+                g2a.set_price(PRODUCT, "10.00".parse().unwrap(), "10.21".parse().unwrap());
+                g2a.change_knobs(|knobs| {
+                    (knobs.charge_basis, knobs.cap_basis) = (PriceBasis::RetailMinPrice, PriceBasis::MinPrice);
+                });
+            }
+            Self::DearerInTheList => drop(g2a.set_price(PRODUCT, "11.00".parse().unwrap(), "11.00".parse().unwrap())),
+            Self::OwnKey => {
+                db.execute(
+                    "insert into game_keys (id, game_id, key_ciphertext, key_hash)
+                     select gen_random_uuid(), id, 'sealed', sha256('of our own') from games",
+                )
+                .await;
+            }
+            Self::KeyLate => g2a.change_knobs(|knobs| knobs.key_delay_seconds = 1),
+            Self::KeysLost => g2a.add_fault(FaultRule {
+                times: lockstep_g2a_sandbox::Times::N(3),
+                ..FaultRule::once(CallMatch::Key, Fault::DropAfter)
+            }),
+            Self::NoFunds => g2a.set_wallet("0".parse().unwrap()),
+            Self::TakenBackThere => g2a.change_knobs(|knobs| {
+                knobs.key_delay_seconds = 3600;
+                knobs.silent_refund_after_seconds = Some(0);
+            }),
+            Self::IdsOfSeconds => g2a.change_knobs(|knobs| knobs.order_ids = OrderIds::EpochSeconds),
+            Self::ReservationOver => age_reservations(db, "ORDERED").await,
+            Self::ReservationOverUnpaid => age_reservations(db, "PAYING").await,
+            _ => {}
+        }
+    }
+}
+
+/// Every copy's first order at G2A is an hour old when the copy comes into `state`.
+async fn age_reservations(db: &TestDb, state: &str) {
+    db.execute(&format!(
+        "create table aged (unit uuid primary key);
+         create function age() returns trigger language plpgsql as $$
+         begin
+             insert into aged values (new.id) on conflict do nothing;
+             if found then
+                 new.ordered_at := now() - interval '1 hour';
+             end if;
+             return new;
+         end $$;
+         create trigger age before update on order_units for each row
+             when (new.state = '{state}' and old.state is distinct from new.state) execute function age();"
+    ))
+    .await;
 }
 
 /// A sandbox with one product, for many runs.
@@ -155,34 +255,34 @@ async fn stop(mut child: Child) {
     child.kill().await.unwrap();
 }
 
-/// One run. False when the order had ended before the place was reached: then there are no further places.
-async fn dies_at(g2a: &Sandbox, number: u64, accident: Accident, met: &mut BTreeSet<String>) -> bool {
+/// One run, in a shop and with a supplier of its own. False when the order had ended before the place was reached: then
+/// there are no further places.
+async fn dies_at(number: u64, accident: Accident, met: &mut BTreeSet<String>) -> bool {
     let said = format!("place {number}, {accident:?}");
-    let db = TestDb::new().await;
+    let (db, g2a) = tokio::join!(TestDb::new(), supplier());
     let folder = tempfile::tempdir().unwrap();
     let game = db.game("Portal", "portal", "10.20").await;
     db.at_g2a(game, PRODUCT).await;
     let user = db.user("ada@example.org", "100.00").await;
     let order = db.order(user, game, 2).await;
     let control = g2a.control();
-    let before = control.ledger().orders.len();
-    control.clear_faults();
-    if let Some(rule) = accident.rule() {
-        control.add_fault(rule);
-    }
+    accident.prepare(&db, &control).await;
 
     let log = folder.path().join("places");
-    let mut first = worker(&db, g2a, folder.path(), Some(number))
+    let mut first = worker(&db, &g2a, folder.path(), Some(number))
         .env("LOCKSTEP_CRASH_LOG", &log)
         .spawn()
         .unwrap();
-    let second = (accident == Accident::TwoWorkers).then(|| worker(&db, g2a, folder.path(), None).spawn().unwrap());
+    let second = (accident == Accident::TwoWorkers).then(|| worker(&db, &g2a, folder.path(), None).spawn().unwrap());
     let began = Instant::now();
     let mut died = false;
     while open_units(&db).await > 0 && !died {
         died = first.try_wait().unwrap().is_some();
         if accident == Accident::DatabaseCut && began.elapsed() < Duration::from_secs(5) {
             db.cut_connections().await;
+        }
+        if accident == Accident::NoFunds && db.count("supplier_alarms").await > 0 {
+            control.set_wallet("1000".parse().unwrap());
         }
         assert!(began.elapsed() < DEADLINE, "{said}: it neither died nor came to rest");
         tokio::time::sleep(Duration::from_millis(if accident == Accident::DatabaseCut {
@@ -193,36 +293,73 @@ async fn dies_at(g2a: &Sandbox, number: u64, accident: Accident, met: &mut BTree
         .await;
     }
     stop(first).await;
+    if died {
+        met.extend(last_line(&log));
+    }
+    if accident == Accident::NoFunds {
+        control.set_wallet("1000".parse().unwrap());
+    }
     if accident == Accident::Reconciled {
-        let mut fix = lockstep(&["reconcile", "--fix"]);
-        with_account(&mut fix, g2a)
-            .env("DATABASE_URL", db.url())
-            .env("LOCKSTEP_DATA_DIR", folder.path())
-            .env("LOCKSTEP_KEY_SECRET", SECRET)
-            .env("LOCKSTEP_CRASH_AT", (number % 5 + 1).to_string());
-        crate::program::outcome(&mut fix).await;
+        reconciler_dies_everywhere(&db, &g2a, folder.path(), met).await;
     }
     if open_units(&db).await > 0 {
-        let again = worker(&db, g2a, folder.path(), None).spawn().unwrap();
+        let again = worker(&db, &g2a, folder.path(), None).spawn().unwrap();
         all_end(&db, &said).await;
         stop(again).await;
     }
     if let Some(second) = second {
         stop(second).await;
     }
-    control.clear_faults();
-    check_books(&db, g2a, before, &said).await;
+    check_books(&db, &g2a, 0, &said).await;
     let status: String = sqlx::query_scalar("select status::text from orders where id = $1")
         .bind(order.id)
         .fetch_one(&db.sql)
         .await
         .unwrap();
     assert!(matches!(status.as_str(), "COMPLETED" | "FAILED"), "{said}: {status}");
-    if died {
-        let reached = std::fs::read_to_string(log).unwrap_or_default();
-        met.extend(reached.lines().last().map(str::to_owned));
-    }
     died
+}
+
+/// `reconcile --fix`, dead at its first place, then at its second, and so on until it comes to its end.
+async fn reconciler_dies_everywhere(db: &TestDb, g2a: &Sandbox, data: &Path, met: &mut BTreeSet<String>) {
+    let log = data.join("places-of-reconcile");
+    for place in 1..100 {
+        let mut fix = lockstep(&["reconcile", "--fix"]);
+        with_account(&mut fix, g2a)
+            .env("DATABASE_URL", db.url())
+            .env("LOCKSTEP_DATA_DIR", data)
+            .env("LOCKSTEP_KEY_SECRET", SECRET)
+            .env("LOCKSTEP_CRASH_AT", place.to_string())
+            .env("LOCKSTEP_CRASH_LOG", &log);
+        // Aborted programs have no exit code.
+        if crate::program::outcome(&mut fix).await.status.code().is_some() {
+            return;
+        }
+        met.extend(last_line(&log));
+    }
+    panic!("reconcile does not come to its end");
+}
+
+/// Where a program died, as its log of places says.
+fn last_line(log: &Path) -> Option<String> {
+    let log = std::fs::read_to_string(log).ok()?;
+    log.lines().last().map(str::to_owned)
+}
+
+/// The names of all places in the sources of the worker and the reconciler.
+fn named_places() -> BTreeSet<String> {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut names = BTreeSet::new();
+    for file in std::fs::read_dir(crates.join("fulfil/src")).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap_or_default();
+        names.extend(
+            text.split("failpoint!(\"")
+                .skip(1)
+                .filter_map(|rest| rest.split_once('"').map(|(name, _)| name.to_owned())),
+        );
+    }
+    assert!(names.len() > 50, "the sources are not where they were: {names:?}");
+    names
 }
 
 async fn check_books(db: &TestDb, g2a: &Sandbox, before: usize, said: &str) {
@@ -234,14 +371,15 @@ async fn check_books(db: &TestDb, g2a: &Sandbox, before: usize, said: &str) {
             .unwrap()
             .into_iter()
             .collect();
-    let flagged: BTreeSet<String> = sqlx::query_scalar("select g2a_order_id from incidents where kind = 'KEY_LOST'")
-        .fetch_all(&db.sql)
-        .await
-        .unwrap()
-        .into_iter()
-        .collect();
+    let flagged: BTreeSet<String> =
+        sqlx::query_scalar("select g2a_order_id from incidents where kind in ('KEY_LOST', 'SUPPLIER_CANCELLED')")
+            .fetch_all(&db.sql)
+            .await
+            .unwrap()
+            .into_iter()
+            .collect();
     let keys = Keys::parse(SECRET).unwrap();
-    let rows = sqlx::query("select id, key_ciphertext from game_keys")
+    let rows = sqlx::query("select id, key_ciphertext from game_keys where key_ciphertext <> 'sealed'")
         .fetch_all(&db.sql)
         .await
         .unwrap();
@@ -294,34 +432,54 @@ fn plan(default: u64) -> (Option<u64>, u64) {
     (runs, seed)
 }
 
+/// Runs that go on at once: they wait for programs to start more than anything.
+const AT_ONCE: usize = 4;
+
 #[tokio::test]
 async fn whatever_dies_where_the_books_balance() {
-    let (g2a, began, mut met) = (supplier().await, Instant::now(), BTreeSet::new());
+    let began = Instant::now();
     let (runs, seed) = plan(8);
     let all = Accident::all();
-    let (mut made, mut died) = (0_u64, 0_u64);
+    let (mut made, mut died, mut met) = (0_u64, 0_u64, BTreeSet::new());
     if let Some(runs) = runs {
-        for run in 0..runs {
-            // Every other run is a plain crash; places are spread evenly.
-            let place = 1 + (number(seed, 2 * run) % PLACES + run * PLACES / runs.max(1)) % PLACES;
-            let accident = if run % 2 == 0 {
-                Accident::None
-            } else {
-                all[usize::try_from(number(seed, 2 * run + 1)).unwrap() % all.len()]
-            };
-            made += 1;
-            died += u64::from(dies_at(&g2a, place, accident, &mut met).await);
+        let mut each = futures::stream::iter(0..runs)
+            .map(|run| {
+                // Every other run is a plain crash; places are spread evenly.
+                let place = 1 + (number(seed, 2 * run) % PLACES + run * PLACES / runs.max(1)) % PLACES;
+                let accident = if run % 2 == 0 {
+                    Accident::None
+                } else {
+                    all[usize::try_from(number(seed, 2 * run + 1)).unwrap() % all.len()]
+                };
+                async move {
+                    let mut met = BTreeSet::new();
+                    (dies_at(place, accident, &mut met).await, met)
+                }
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some((has_died, places)) = each.next().await {
+            (made, died) = (made + 1, died + u64::from(has_died));
+            met.extend(places);
         }
         assert!(died * 2 > runs, "most places are met: {died} of {runs} runs died");
     } else {
-        for accident in all {
-            let mut place = 1;
-            while dies_at(&g2a, place, accident, &mut met).await {
-                place += 1;
-            }
-            assert!(place > 10, "{accident:?}: only {place} places were met");
+        let mut each = futures::stream::iter(all)
+            .map(|accident| async move {
+                let (mut place, mut met) = (1, BTreeSet::new());
+                while dies_at(place, accident, &mut met).await {
+                    place += 1;
+                }
+                println!("{accident:?}: died at {} places", place - 1);
+                assert!(place > 10, "{accident:?}: only {place} places were met");
+                (place, met)
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some((place, places)) = each.next().await {
             (made, died) = (made + place, died + place - 1);
+            met.extend(places);
         }
+        let unmet: Vec<_> = named_places().difference(&met).cloned().collect();
+        println!("places at which nothing died: {unmet:?}");
     }
     println!(
         "working: {made} runs, {died} of them dead at {} different places, {:.0} s: {met:?}",

@@ -9,7 +9,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::steps::reason;
-use crate::{Result, Store, StoreError, Tx};
+use crate::{Result, Store, Tx};
 
 /// Something that went wrong with a unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Incident {
 /// Tells it, once.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn add(tx: &mut Tx, incident: &Incident) -> Result<()> {
     let done = sqlx::query(
         "-- store.fulfilment.incident
@@ -81,7 +81,7 @@ pub async fn add(tx: &mut Tx, incident: &Incident) -> Result<()> {
 /// Closes the incident of this kind about this order at G2A.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn resolve(tx: &mut Tx, kind: &str, g2a_order_id: &str) -> Result<()> {
     sqlx::query(
         "-- store.fulfilment.resolve
@@ -108,7 +108,7 @@ pub struct Alarm {
 /// Raises an alarm, or keeps it up: nothing is bought before `retry_in` is over.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn raise_alarm(store: &Store, kind: &'static str, detail: &str, retry_in: Duration) -> Result<()> {
     let new: bool = sqlx::query_scalar(
         "-- store.fulfilment.raise_alarm
@@ -133,7 +133,7 @@ pub async fn raise_alarm(store: &Store, kind: &'static str, detail: &str, retry_
 /// The alarms that are up.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn alarms(store: &Store) -> Result<Vec<Alarm>> {
     let rows =
         sqlx::query("-- store.fulfilment.alarms\nselect kind, since, detail from supplier_alarms order by since")
@@ -153,7 +153,7 @@ pub async fn alarms(store: &Store) -> Result<Vec<Alarm>> {
 /// How long nothing may be bought yet; `None` when buying may be tried.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn buying_stops_for(store: &Store) -> Result<Option<Duration>> {
     let seconds: Option<Decimal> = sqlx::query_scalar(
         "-- store.fulfilment.buying_stops_for
@@ -161,16 +161,13 @@ pub async fn buying_stops_for(store: &Store) -> Result<Option<Duration>> {
     )
     .fetch_one(store.pool())
     .await?;
-    Ok(seconds.map(|seconds| {
-        let millis = u64::try_from(seconds * Decimal::ONE_THOUSAND).unwrap_or(0);
-        Duration::from_millis(millis)
-    }))
+    Ok(seconds.map(crate::row::span))
 }
 
 /// How many incidents of each kind nobody has closed.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn open(store: &Store) -> Result<Vec<(String, u64)>> {
     let rows = sqlx::query(
         "-- store.fulfilment.open_incidents
@@ -179,9 +176,6 @@ pub async fn open(store: &Store) -> Result<Vec<(String, u64)>> {
     .fetch_all(store.pool())
     .await?;
     rows.iter()
-        .map(|row| {
-            let count: i64 = row.try_get(1)?;
-            Ok::<_, StoreError>((row.try_get(0)?, u64::try_from(count).unwrap_or(0)))
-        })
+        .map(|row| Ok((row.try_get(0)?, crate::row::how_many(row, 1)?)))
         .collect()
 }

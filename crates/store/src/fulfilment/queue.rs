@@ -11,6 +11,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
+use crate::row::{count, how_many, money, money_or_null, span, unit_state};
 use crate::{Result, Store, StoreError, Tx};
 
 /// The right to decide about a unit, until it runs out and somebody else has taken it.
@@ -75,30 +76,25 @@ const COLUMNS: &str =
       join games g on g.id = u.game_id";
 
 fn unit(row: &PgRow, seconds: f64) -> Result<Unit> {
-    let state: String = row.try_get("state")?;
     let announced_for: Option<DateTime<Utc>> = row.try_get("announced_for")?;
     let out_in = row.try_get::<Decimal, _>("out_in")?;
-    let span = |seconds: Decimal| {
-        let millis = u64::try_from(seconds * Decimal::ONE_THOUSAND).unwrap_or(0);
-        Duration::from_millis(millis)
-    };
     Ok(Unit {
         lease: Lease {
             unit: UnitId(row.try_get("id")?),
             epoch: row.try_get("epoch")?,
             seconds,
         },
-        state: UnitState::from_name(&state).ok_or_else(|| StoreError::Schema(format!("unexpected state {state:?}")))?,
+        state: unit_state(row, "state")?,
         order: OrderId(row.try_get("order_id")?),
         game: GameId(row.try_get("game_id")?),
         product: row.try_get("g2a_product_id")?,
-        price_paid: crate::row::money(row, "price_paid")?,
-        list_price: crate::row::money(row, "list_price")?,
+        price_paid: money(row, "price_paid")?,
+        list_price: money(row, "list_price")?,
         g2a_order_id: row.try_get("g2a_order_id")?,
-        g2a_price: crate::row::money_or_null(row, "g2a_price")?,
-        attempts: crate::row::count(row, "attempts")?,
-        refusals: crate::row::count(row, "refusals")?,
-        replacements: crate::row::count(row, "replacements")?,
+        g2a_price: money_or_null(row, "g2a_price")?,
+        attempts: count(row, "attempts")?,
+        refusals: count(row, "refusals")?,
+        replacements: count(row, "replacements")?,
         ordered_for: row.try_get::<Option<Decimal>, _>("ordered_for")?.map(span),
         paying_for: row.try_get::<Option<Decimal>, _>("paying_for")?.map(span),
         cancel_asked: row.try_get("cancel_asked")?,
@@ -183,10 +179,7 @@ pub async fn next_due(store: &Store) -> Result<Option<Duration>> {
     )
     .fetch_optional(store.pool())
     .await?;
-    Ok(seconds.map(|seconds| {
-        let millis = u64::try_from(seconds.max(Decimal::ZERO) * Decimal::ONE_THOUSAND).unwrap_or(0);
-        Duration::from_millis(millis)
-    }))
+    Ok(seconds.map(span))
 }
 
 /// How much work there is.
@@ -214,11 +207,10 @@ pub async fn waiting(store: &Store) -> Result<Load> {
     )
     .fetch_one(store.pool())
     .await?;
-    let number = |index: usize| Ok::<_, StoreError>(u64::try_from(row.try_get::<i64, _>(index)?).unwrap_or(0));
     Ok(Load {
-        open: number(0)?,
-        paid_and_waiting: number(1)?,
-        preordered: number(2)?,
+        open: how_many(&row, 0)?,
+        paid_and_waiting: how_many(&row, 1)?,
+        preordered: how_many(&row, 2)?,
     })
 }
 

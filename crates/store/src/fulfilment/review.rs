@@ -6,7 +6,7 @@ use lockstep_domain::ids::{OrderId, UnitId};
 use lockstep_domain::order::UnitState;
 use sqlx::Row as _;
 
-use crate::{Result, Store, StoreError};
+use crate::{Result, Store};
 
 /// An order at G2A as we remember it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct Remembered {
 /// and that the unit has not given up unpaid.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn remembered(store: &Store, since: DateTime<Utc>, open_only: bool, most: u32) -> Result<Vec<Remembered>> {
     let rows = sqlx::query(
         "-- store.fulfilment.remembered
@@ -59,13 +59,11 @@ pub async fn remembered(store: &Store, since: DateTime<Utc>, open_only: bool, mo
     .await?;
     rows.iter()
         .map(|row| {
-            let state: String = row.try_get("state")?;
             Ok(Remembered {
                 g2a_order_id: row.try_get("g2a_order_id")?,
                 unit: UnitId(row.try_get("order_unit_id")?),
                 order: OrderId(row.try_get("order_id")?),
-                state: UnitState::from_name(&state)
-                    .ok_or_else(|| StoreError::Schema(format!("unexpected state {state:?}")))?,
+                state: crate::row::unit_state(row, "state")?,
                 is_current: row.try_get("is_current")?,
                 price: crate::row::money(row, "price")?,
                 pay_asked_at: row.try_get("pay_asked_at")?,
@@ -82,7 +80,7 @@ pub async fn remembered(store: &Store, since: DateTime<Utc>, open_only: bool, mo
 /// Makes a unit due at once, unless somebody holds it. True when it was waiting.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn wake(store: &Store, unit: UnitId) -> Result<bool> {
     let done = sqlx::query(
         "-- store.fulfilment.wake
@@ -98,7 +96,7 @@ pub async fn wake(store: &Store, unit: UnitId) -> Result<bool> {
 /// Orders whose units have all ended and that have not.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn unsettled(store: &Store) -> Result<Vec<OrderId>> {
     let ids: Vec<uuid::Uuid> = sqlx::query_scalar(
         "-- store.fulfilment.unsettled
@@ -114,7 +112,7 @@ pub async fn unsettled(store: &Store) -> Result<Vec<OrderId>> {
 /// Settles such an order; true when it was one.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn settle_now(store: &Store, order: OrderId, letters: &super::Letters) -> Result<bool> {
     let letters = letters.clone();
     store

@@ -1,8 +1,14 @@
 //! A unit's way through G2A, one fenced step at a time. Intents are committed before a call, results after it.
+//!
+//! Every step has one form: under its lease, from the states that it may be made in, a unit changes, or nothing does.
+//! The worker either goes on with the unit, which prolongs the lease, or lets it go until some time has passed.
 
 use std::time::Duration;
 
 use lockstep_domain::Money;
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
 
 use super::queue::{Lease, held, lock_order_of};
 use crate::{Result, Tx};
@@ -15,23 +21,56 @@ pub(super) fn reason(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(REASON).collect()
 }
 
+/// The statement of a step: `$1` and `$2` are the lease, and `$3` says in how many seconds the unit is due again.
+macro_rules! step {
+    ($name:literal, $from:literal, $($change:literal),+) => {
+        concat!(
+            "-- store.fulfilment.", $name,
+            "\nupdate order_units set not_before = now() + make_interval(secs => $3)", $(", ", $change,)+
+            "\n where id = $1 and epoch = $2 and state ", $from
+        )
+    };
+}
+
+/// The statement of a step that lets the unit go; `$4` is the reason, if there is a new one.
+macro_rules! step_back {
+    ($name:literal, $from:literal, $change:literal) => {
+        step!(
+            $name,
+            $from,
+            $change,
+            "worker = null",
+            "last_error = coalesce($4, last_error)"
+        )
+    };
+}
+
+type Statement = Query<'static, Postgres, PgArguments>;
+
+fn go_on(step: &'static str, lease: Lease) -> Statement {
+    due_in(step, lease, lease.seconds)
+}
+
+fn let_go(step_back: &'static str, lease: Lease, wait: Duration, why: Option<&str>) -> Statement {
+    due_in(step_back, lease, wait.as_secs_f64()).bind(why.map(reason))
+}
+
+fn due_in(step: &'static str, lease: Lease, seconds: f64) -> Statement {
+    sqlx::query(step).bind(lease.unit.0).bind(lease.epoch).bind(seconds)
+}
+
+async fn take(tx: &mut Tx, step: Statement) -> Result<()> {
+    held(step.execute(tx.conn()).await?.rows_affected())
+}
+
 /// `NEW → ORDERING`: an order at G2A is about to be made. The shop's order is `PROCESSING` from now on.
 ///
 /// # Errors
 /// [`Fenced`](crate::StoreError::Fenced), [`Unavailable`](crate::StoreError::Unavailable); so for every step.
 pub async fn begin_ordering(tx: &mut Tx, lease: Lease) -> Result<()> {
     let order = lock_order_of(tx, lease.unit).await?;
-    let done = sqlx::query(
-        "-- store.fulfilment.begin_ordering
-        update order_units set state = 'ORDERING', not_before = now() + make_interval(secs => $3)
-         where id = $1 and epoch = $2 and state = 'NEW'",
-    )
-    .bind(lease.unit.0)
-    .bind(lease.epoch)
-    .bind(lease.seconds)
-    .execute(tx.conn())
-    .await?;
-    held(done.rows_affected())?;
+    let step = step!("begin_ordering", "= 'NEW'", "state = 'ORDERING'");
+    take(tx, go_on(step, lease)).await?;
     sqlx::query(
         "-- store.fulfilment.processing\nupdate orders set status = 'PROCESSING' where id = $1 and status = 'PENDING'",
     )
@@ -47,20 +86,13 @@ pub async fn begin_ordering(tx: &mut Tx, lease: Lease) -> Result<()> {
 /// A [`Rule`](crate::StoreError::Rule) when G2A gave the same id to two orders (`g2a_orders_pkey`).
 pub async fn ordered(tx: &mut Tx, lease: Lease, g2a_order_id: &str, price: Money) -> Result<()> {
     let order = lock_order_of(tx, lease.unit).await?;
-    let done = sqlx::query(
-        "-- store.fulfilment.ordered
-        update order_units set state = 'ORDERED', g2a_order_id = $4, g2a_price = $5, ordered_at = now(), pay_asked_at = null,
-               last_error = null, not_before = now() + make_interval(secs => $3)
-         where id = $1 and epoch = $2 and state = 'ORDERING'",
-    )
-    .bind(lease.unit.0)
-    .bind(lease.epoch)
-    .bind(lease.seconds)
-    .bind(g2a_order_id)
-    .bind(price.decimal())
-    .execute(tx.conn())
-    .await?;
-    held(done.rows_affected())?;
+    let step = step!(
+        "ordered",
+        "= 'ORDERING'",
+        "state = 'ORDERED', g2a_order_id = $4, g2a_price = $5, ordered_at = now(), pay_asked_at = null, last_error = null"
+    );
+    let step = go_on(step, lease).bind(g2a_order_id).bind(price.decimal());
+    take(tx, step).await?;
     sqlx::query(
         "-- store.fulfilment.external_order_id
         update orders set external_order_id = $2 where id = $1 and external_order_id is null",
@@ -77,17 +109,8 @@ pub async fn ordered(tx: &mut Tx, lease: Lease, g2a_order_id: &str, price: Money
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn begin_paying(tx: &mut Tx, lease: Lease) -> Result<()> {
-    let done = sqlx::query(
-        "-- store.fulfilment.begin_paying
-        update order_units set state = 'PAYING', pay_asked_at = now(), not_before = now() + make_interval(secs => $3)
-         where id = $1 and epoch = $2 and state = 'ORDERED'",
-    )
-    .bind(lease.unit.0)
-    .bind(lease.epoch)
-    .bind(lease.seconds)
-    .execute(tx.conn())
-    .await?;
-    held(done.rows_affected())
+    let step = step!("begin_paying", "= 'ORDERED'", "state = 'PAYING', pay_asked_at = now()");
+    take(tx, go_on(step, lease)).await
 }
 
 /// `PAYING`, once more: G2A said that nothing was paid, and no earlier request can still be under way.
@@ -95,17 +118,8 @@ pub async fn begin_paying(tx: &mut Tx, lease: Lease) -> Result<()> {
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn pay_again(tx: &mut Tx, lease: Lease) -> Result<()> {
-    let done = sqlx::query(
-        "-- store.fulfilment.pay_again
-        update order_units set pay_asked_at = now(), not_before = now() + make_interval(secs => $3)
-         where id = $1 and epoch = $2 and state = 'PAYING'",
-    )
-    .bind(lease.unit.0)
-    .bind(lease.epoch)
-    .bind(lease.seconds)
-    .execute(tx.conn())
-    .await?;
-    held(done.rows_affected())
+    let step = step!("pay_again", "= 'PAYING'", "pay_asked_at = now()");
+    take(tx, go_on(step, lease)).await
 }
 
 /// `PAYING`: G2A said that the time for paying is over. Decided after `wait`, by what it says of the order then.
@@ -113,19 +127,12 @@ pub async fn pay_again(tx: &mut Tx, lease: Lease) -> Result<()> {
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn too_late(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Result<()> {
-    let done = sqlx::query(
-        "-- store.fulfilment.too_late
-        update order_units set ordered_at = least(ordered_at, now() - interval '1 day'), worker = null, last_error = $4,
-               not_before = now() + make_interval(secs => $3)
-         where id = $1 and epoch = $2 and state = 'PAYING'",
-    )
-    .bind(lease.unit.0)
-    .bind(lease.epoch)
-    .bind(wait.as_secs_f64())
-    .bind(reason(why))
-    .execute(tx.conn())
-    .await?;
-    held(done.rows_affected())
+    let step = step_back!(
+        "too_late",
+        "= 'PAYING'",
+        "ordered_at = least(ordered_at, now() - interval '1 day')"
+    );
+    take(tx, let_go(step, lease, wait, Some(why))).await
 }
 
 /// `PAYING → ORDERED`: this payment did not happen, and none is under way. Tried again after `wait`.
@@ -133,19 +140,12 @@ pub async fn too_late(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> R
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn not_paid(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Result<()> {
-    let done = sqlx::query(
-        "-- store.fulfilment.not_paid
-        update order_units set state = 'ORDERED', pay_asked_at = null, worker = null, attempts = least(attempts + 1, 1000),
-               last_error = $4, not_before = now() + make_interval(secs => $3)
-         where id = $1 and epoch = $2 and state = 'PAYING'",
-    )
-    .bind(lease.unit.0)
-    .bind(lease.epoch)
-    .bind(wait.as_secs_f64())
-    .bind(reason(why))
-    .execute(tx.conn())
-    .await?;
-    held(done.rows_affected())
+    let step = step_back!(
+        "not_paid",
+        "= 'PAYING'",
+        "state = 'ORDERED', pay_asked_at = null, attempts = least(attempts + 1, 1000)"
+    );
+    take(tx, let_go(step, lease, wait, Some(why))).await
 }
 
 /// `PAYING → PAID`: G2A has the money.
@@ -153,19 +153,12 @@ pub async fn not_paid(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> R
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn paid(tx: &mut Tx, lease: Lease, transaction_id: Option<&str>) -> Result<()> {
-    let done = sqlx::query(
-        "-- store.fulfilment.paid
-        update order_units set state = 'PAID', g2a_transaction_id = coalesce($4, g2a_transaction_id), attempts = 0, refusals = 0, last_error = null,
-               not_before = now() + make_interval(secs => $3)
-         where id = $1 and epoch = $2 and state = 'PAYING'",
-    )
-    .bind(lease.unit.0)
-    .bind(lease.epoch)
-    .bind(lease.seconds)
-    .bind(transaction_id.map(reason))
-    .execute(tx.conn())
-    .await?;
-    held(done.rows_affected())?;
+    let step = step!(
+        "paid",
+        "= 'PAYING'",
+        "state = 'PAID', g2a_transaction_id = coalesce($4, g2a_transaction_id), attempts = 0, refusals = 0, last_error = null"
+    );
+    take(tx, go_on(step, lease).bind(transaction_id.map(reason))).await?;
     // Whatever kept us from paying is over.
     sqlx::query("-- store.fulfilment.alarms_over\ndelete from supplier_alarms")
         .execute(tx.conn())
@@ -178,17 +171,8 @@ pub async fn paid(tx: &mut Tx, lease: Lease, transaction_id: Option<&str>) -> Re
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn begin_fetching(tx: &mut Tx, lease: Lease) -> Result<()> {
-    let done = sqlx::query(
-        "-- store.fulfilment.begin_fetching
-        update order_units set state = 'FETCHING', not_before = now() + make_interval(secs => $3)
-         where id = $1 and epoch = $2 and state in ('PAID', 'FETCHING')",
-    )
-    .bind(lease.unit.0)
-    .bind(lease.epoch)
-    .bind(lease.seconds)
-    .execute(tx.conn())
-    .await?;
-    held(done.rows_affected())
+    let step = step!("begin_fetching", "in ('PAID', 'FETCHING')", "state = 'FETCHING'");
+    take(tx, go_on(step, lease)).await
 }
 
 /// `FETCHING → PAID`: G2A has not given the key out, and will later.
@@ -196,19 +180,12 @@ pub async fn begin_fetching(tx: &mut Tx, lease: Lease) -> Result<()> {
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn not_ready(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Result<()> {
-    let done = sqlx::query(
-        "-- store.fulfilment.not_ready
-        update order_units set state = 'PAID', worker = null, attempts = least(attempts + 1, 1000), last_error = $4,
-               not_before = now() + make_interval(secs => $3)
-         where id = $1 and epoch = $2 and state = 'FETCHING'",
-    )
-    .bind(lease.unit.0)
-    .bind(lease.epoch)
-    .bind(wait.as_secs_f64())
-    .bind(reason(why))
-    .execute(tx.conn())
-    .await?;
-    held(done.rows_affected())
+    let step = step_back!(
+        "not_ready",
+        "= 'FETCHING'",
+        "state = 'PAID', attempts = least(attempts + 1, 1000)"
+    );
+    take(tx, let_go(step, lease, wait, Some(why))).await
 }
 
 /// `FETCHING → LOST`: the key was read, and not by anybody who has stored it. Compensated after `grace`, in case it
@@ -217,19 +194,8 @@ pub async fn not_ready(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> 
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn lost(tx: &mut Tx, lease: Lease, grace: Duration, why: &str) -> Result<()> {
-    let done = sqlx::query(
-        "-- store.fulfilment.lost
-        update order_units set state = 'LOST', worker = null, attempts = 0, last_error = $4,
-               not_before = now() + make_interval(secs => $3)
-         where id = $1 and epoch = $2 and state = 'FETCHING'",
-    )
-    .bind(lease.unit.0)
-    .bind(lease.epoch)
-    .bind(grace.as_secs_f64())
-    .bind(reason(why))
-    .execute(tx.conn())
-    .await?;
-    held(done.rows_affected())
+    let step = step_back!("lost", "= 'FETCHING'", "state = 'LOST', attempts = 0");
+    take(tx, let_go(step, lease, grace, Some(why))).await
 }
 
 /// `LOST → NEW`: a replacement is bought.
@@ -237,18 +203,13 @@ pub async fn lost(tx: &mut Tx, lease: Lease, grace: Duration, why: &str) -> Resu
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn bought_again(tx: &mut Tx, lease: Lease) -> Result<()> {
-    let done = sqlx::query(
-        "-- store.fulfilment.bought_again
-        update order_units set state = 'NEW', g2a_order_id = null, g2a_price = null, g2a_transaction_id = null, ordered_at = null,
-               pay_asked_at = null, replacements = replacements + 1, not_before = now() + make_interval(secs => $3)
-         where id = $1 and epoch = $2 and state = 'LOST'",
-    )
-    .bind(lease.unit.0)
-    .bind(lease.epoch)
-    .bind(lease.seconds)
-    .execute(tx.conn())
-    .await?;
-    held(done.rows_affected())
+    let step = step!(
+        "bought_again",
+        "= 'LOST'",
+        "state = 'NEW', g2a_order_id = null, g2a_price = null, g2a_transaction_id = null, ordered_at = null,
+         pay_asked_at = null, replacements = replacements + 1"
+    );
+    take(tx, go_on(step, lease)).await
 }
 
 /// `ORDERING`, `ORDERED` or `PAYING → NEW`: what was ordered at G2A is unpaid and is left to lapse. Tried again after
@@ -257,19 +218,13 @@ pub async fn bought_again(tx: &mut Tx, lease: Lease) -> Result<()> {
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn give_up(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Result<()> {
-    let done = sqlx::query(
-        "-- store.fulfilment.give_up
-        update order_units set state = 'NEW', g2a_order_id = null, g2a_price = null, ordered_at = null, pay_asked_at = null,
-               worker = null, attempts = least(attempts + 1, 1000), last_error = $4, not_before = now() + make_interval(secs => $3)
-         where id = $1 and epoch = $2 and state in ('ORDERING', 'ORDERED', 'PAYING')",
-    )
-    .bind(lease.unit.0)
-    .bind(lease.epoch)
-    .bind(wait.as_secs_f64())
-    .bind(reason(why))
-    .execute(tx.conn())
-    .await?;
-    held(done.rows_affected())
+    let step = step_back!(
+        "give_up",
+        "in ('ORDERING', 'ORDERED', 'PAYING')",
+        "state = 'NEW', g2a_order_id = null, g2a_price = null, ordered_at = null, pay_asked_at = null,
+         attempts = least(attempts + 1, 1000)"
+    );
+    take(tx, let_go(step, lease, wait, Some(why))).await
 }
 
 /// `ORDERING → NEW`: G2A refused the order, or asks too much. Tried again after `wait`; counted as a refusal.
@@ -277,19 +232,12 @@ pub async fn give_up(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Re
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn refused(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Result<()> {
-    let done = sqlx::query(
-        "-- store.fulfilment.refused
-        update order_units set state = 'NEW', worker = null, refusals = least(refusals + 1, 1000), last_error = $4,
-               not_before = now() + make_interval(secs => $3)
-         where id = $1 and epoch = $2 and state = 'ORDERING'",
-    )
-    .bind(lease.unit.0)
-    .bind(lease.epoch)
-    .bind(wait.as_secs_f64())
-    .bind(reason(why))
-    .execute(tx.conn())
-    .await?;
-    held(done.rows_affected())
+    let step = step_back!(
+        "refused",
+        "= 'ORDERING'",
+        "state = 'NEW', refusals = least(refusals + 1, 1000)"
+    );
+    take(tx, let_go(step, lease, wait, Some(why))).await
 }
 
 /// Stays where it is; looked at again after `wait`. `failed` counts as an attempt.
@@ -297,18 +245,10 @@ pub async fn refused(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Re
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn postpone(tx: &mut Tx, lease: Lease, wait: Duration, failed: Option<&str>) -> Result<()> {
-    let done = sqlx::query(
-        "-- store.fulfilment.postpone
-        update order_units set worker = null, not_before = now() + make_interval(secs => $3),
-               attempts = case when $4::text is null then attempts else least(attempts + 1, 1000) end,
-               last_error = coalesce($4, last_error)
-         where id = $1 and epoch = $2 and state not in ('DONE', 'REFUNDED')",
-    )
-    .bind(lease.unit.0)
-    .bind(lease.epoch)
-    .bind(wait.as_secs_f64())
-    .bind(failed.map(reason))
-    .execute(tx.conn())
-    .await?;
-    held(done.rows_affected())
+    let step = step_back!(
+        "postpone",
+        "not in ('DONE', 'REFUNDED')",
+        "attempts = case when $4::text is null then attempts else least(attempts + 1, 1000) end"
+    );
+    take(tx, let_go(step, lease, wait, failed)).await
 }

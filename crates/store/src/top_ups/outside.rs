@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::apply::{Booking, book};
 use crate::row::money;
-use crate::{AsStoreError, Result, Store, StoreError, Tx};
+use crate::transaction::holds_store_error;
+use crate::{Result, Store, StoreError, Tx};
 
 /// What the relay's events are recorded under.
 const RELAY: &str = "relay";
@@ -47,20 +48,7 @@ pub enum OutsideError {
     Store(#[from] StoreError),
 }
 
-impl AsStoreError for OutsideError {
-    fn as_store_error(&self) -> Option<&StoreError> {
-        match self {
-            Self::Store(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<sqlx::Error> for OutsideError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
+holds_store_error!(OutsideError);
 
 /// Credits a payment that a relay reports, once.
 ///

@@ -1,10 +1,6 @@
 //! The pages as their readers get them: real PostgreSQL, the whole router, whole answers.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking, its helpers too"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod counts;
 mod forms;

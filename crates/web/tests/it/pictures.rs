@@ -12,7 +12,7 @@ use axum::routing::get;
 use image::{DynamicImage, ImageFormat, RgbImage};
 use lockstep_testkit::TestDb;
 
-use crate::shop::{Answered, NewGame, Shop};
+use crate::shop::{Answered, Shop, complete_game};
 
 /// A picture server, and how often it was asked.
 struct Server {
@@ -78,7 +78,7 @@ async fn made(shop: &Shop, path: &str) -> Answered {
     let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let answer = shop.get(path).await;
-        if answer.header("content-type") == "image/webp" || Instant::now() > deadline {
+        if answer.header("content-type") == Some("image/webp") || Instant::now() > deadline {
             return answer;
         }
     }
@@ -87,7 +87,7 @@ async fn made(shop: &Shop, path: &str) -> Answered {
 #[tokio::test]
 async fn a_picture_comes_small_as_webp_and_is_fetched_once_for_all_sizes() {
     let (shop, server) = (shop(true).await, Server::start().await);
-    let game = NewGame::titled("Portal").with(|game| {
+    let game = complete_game("Portal").with(|game| {
         game.image = format!("{}/moved.jpg", server.address);
         game.images = vec![format!("{}/good.jpg", server.address)];
     });
@@ -102,9 +102,9 @@ async fn a_picture_comes_small_as_webp_and_is_fetched_once_for_all_sizes() {
         let answer = made(&shop, &format!("/images/{}/{place}/{width}.webp", game.id)).await;
         assert_eq!(
             (answer.status, answer.header("content-type")),
-            (StatusCode::OK, "image/webp")
+            (StatusCode::OK, Some("image/webp"))
         );
-        assert!(answer.header("cache-control").contains("immutable"));
+        assert!(answer.header("cache-control").unwrap().contains("immutable"));
         let picture = image::load_from_memory_with_format(&answer.bytes, ImageFormat::WebP).unwrap();
         assert_eq!(picture.width(), real);
     }
@@ -115,16 +115,16 @@ async fn a_picture_comes_small_as_webp_and_is_fetched_once_for_all_sizes() {
 async fn where_no_picture_comes_the_drawn_cover_does_and_the_server_is_left_alone() {
     let (shop, server) = (shop(true).await, Server::start().await);
     for bad in ["loop", "page", "lie", "cut", "huge", "gone"] {
-        let game = NewGame::titled(bad).with(|game| game.image = format!("{}/{bad}.jpg", server.address));
+        let game = complete_game(bad).with(|game| game.image = format!("{}/{bad}.jpg", server.address));
         shop.put(std::slice::from_ref(&game)).await;
         let path = format!("/images/{}/0/320.webp", game.id);
         let answer = shop.get(&path).await;
         assert_eq!(
             (answer.status, answer.header("content-type")),
-            (StatusCode::OK, "image/svg+xml"),
+            (StatusCode::OK, Some("image/svg+xml")),
             "{bad}"
         );
-        assert_eq!(answer.header("cache-control"), "public, max-age=300", "{bad}");
+        assert_eq!(answer.header("cache-control"), Some("public, max-age=300"), "{bad}");
         let asked = server.asked();
         shop.get(&path).await;
         assert_eq!(server.asked(), asked, "{bad} is not asked for again at once");
@@ -146,10 +146,10 @@ async fn addresses_of_the_operators_own_network_are_never_asked() {
     .into_iter()
     .enumerate()
     {
-        let game = NewGame::titled(&format!("Game {n}")).with(|game| game.image.clone_from(&address));
+        let game = complete_game(&format!("Game {n}")).with(|game| game.image.clone_from(&address));
         shop.put(std::slice::from_ref(&game)).await;
         let answer = shop.get(&format!("/images/{}/0/320.webp", game.id)).await;
-        assert_eq!(answer.header("content-type"), "image/svg+xml", "{address}");
+        assert_eq!(answer.header("content-type"), Some("image/svg+xml"), "{address}");
     }
     assert_eq!(server.asked(), 0);
 }
@@ -157,7 +157,7 @@ async fn addresses_of_the_operators_own_network_are_never_asked() {
 #[tokio::test]
 async fn only_pictures_that_the_catalogue_names_are_there() {
     let shop = shop(false).await;
-    let game = NewGame::titled("Portal");
+    let game = complete_game("Portal");
     shop.put(std::slice::from_ref(&game)).await;
     let nobody = uuid::Uuid::new_v4();
     for path in [

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
-use super::{Accident, PRODUCT, SECRET, all_end, check_books, number, open_units, plan, stop, supplier};
+use super::{Accident, PRODUCT, SECRET, all_end, check_books, last_line, number, open_units, plan, stop, supplier};
 use crate::program::{DEADLINE, client, lockstep, with_account};
 
 const RELAY: &str = "a-relays-secret";
@@ -243,9 +243,8 @@ impl Shop {
         .unwrap();
         assert_eq!((charges, events), (1, 1), "{said}: charges and events");
         check_books(&self.db, &self.g2a, charged, &said).await;
-        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
         if died {
-            met.extend(log.lines().last().map(str::to_owned));
+            met.extend(last_line(&self.log()));
         }
         died
     }
@@ -278,7 +277,7 @@ async fn whatever_dies_under_a_caller_it_is_one_order_one_charge_and_one_event()
                 let named = NAMED[usize::try_from(seed + run / 2 * 5).unwrap() % NAMED.len()];
                 (named.to_owned(), Accident::None)
             } else {
-                let all = Accident::wire();
+                let all = [Accident::wire(), vec![Accident::None, Accident::DatabaseCut]].concat();
                 let place = 1 + (number(seed, 2 * run) % PLACES + run * PLACES / runs) % PLACES;
                 (
                     place.to_string(),

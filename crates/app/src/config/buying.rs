@@ -1,0 +1,53 @@
+//! How buying goes about it: what it may cost, how much is bought at once, and how long what is waited for.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use lockstep_domain::Money;
+use lockstep_domain::price::Pricing;
+
+use super::{Settings, on_or_off, parsed};
+
+/// How buying goes about it.
+pub(super) fn fulfilment(settings: &Settings, pricing: Pricing, production: bool) -> Result<lockstep_fulfil::Settings> {
+    let defaults = lockstep_fulfil::Settings::default();
+    let allowed_loss: Money = parsed(settings.g2a_allowed_loss.as_deref(), "G2A_ALLOWED_LOSS", "0")?;
+    if allowed_loss < Money::ZERO {
+        bail!("G2A_ALLOWED_LOSS is {allowed_loss}; it cannot be negative");
+    }
+    let parallel = parsed(settings.lockstep_workers.as_deref(), "LOCKSTEP_WORKERS", "8")?;
+    let days: u64 = parsed(
+        settings.lockstep_preorder_days.as_deref(),
+        "LOCKSTEP_PREORDER_DAYS",
+        "7",
+    )?;
+    if !(1..=64).contains(&parallel) || days > 3_650 {
+        bail!("LOCKSTEP_WORKERS has to be 1 to 64, and LOCKSTEP_PREORDER_DAYS at most 3650");
+    }
+    let keys_in_letters = on_or_off(
+        settings.lockstep_keys_in_letters.as_deref(),
+        "LOCKSTEP_KEYS_IN_LETTERS",
+        false,
+    )?;
+    let millis = Duration::from_millis;
+    let paced = match settings.lockstep_pace.as_deref() {
+        None => defaults,
+        Some("test") if !production => lockstep_fulfil::Settings {
+            request_lifetime: millis(150),
+            lost_grace: millis(50),
+            backoff: (millis(5), millis(40)),
+            alarm_retry: millis(100),
+            poll: millis(20),
+            ..defaults
+        },
+        Some(other) => bail!("LOCKSTEP_PACE is {other:?}; it is for tests of the program only"),
+    };
+    Ok(lockstep_fulfil::Settings {
+        allowed_loss,
+        pricing,
+        parallel,
+        preorder_patience: Duration::from_hours(24 * days),
+        keys_in_letters,
+        ..paced
+    })
+}

@@ -1,0 +1,355 @@
+//! The table of all settings: their names in each place where they can be set, and where a value came from.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow};
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be set, as somebody set it. Field names are the keys of `lockstep.toml`.
+#[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+#[command(next_help_heading = "Settings (also as environment variables and in lockstep.toml)")]
+pub(crate) struct Settings {
+    /// PostgreSQL, `postgres://user:password@host/database`. Default: a private one in the data folder
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        global = true,
+        value_name = "URL"
+    )]
+    pub(crate) database_url: Option<String>,
+    /// Redis, `redis://host:6379`. Default: no Redis, the in-process cache only
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, global = true, value_name = "URL")]
+    pub(crate) redis_url: Option<String>,
+    /// Prefix of all keys in Redis, when it is shared with another program
+    #[arg(long, env = "LOCKSTEP_REDIS_PREFIX", global = true, value_name = "TEXT")]
+    pub(crate) redis_prefix: Option<String>,
+    /// `development` or `production`; production has no silent defaults
+    #[arg(
+        long = "environment",
+        id = "lockstep_env",
+        env = "LOCKSTEP_ENV",
+        global = true,
+        value_name = "NAME"
+    )]
+    pub(crate) lockstep_env: Option<String>,
+    /// Address to listen on. Default: 127.0.0.1:8080
+    #[arg(long, env = "LOCKSTEP_BIND", global = true, value_name = "ADDRESS:PORT")]
+    pub(crate) bind: Option<String>,
+    /// Folder for the private database and generated files. Default: ./data
+    #[arg(long, env = "LOCKSTEP_DATA_DIR", global = true, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<String>,
+    /// Where shoppers reach the store, `https://shop.example`
+    #[arg(long, env = "LOCKSTEP_PUBLIC_URL", global = true, value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+    /// Folder with PostgreSQL's programs for the private database
+    #[arg(long, env = "LOCKSTEP_PG_BIN", global = true, value_name = "FOLDER")]
+    pub(crate) pg_bin: Option<String>,
+    /// G2A's buyer API, ending in /v1. Default: the built-in sandbox
+    #[arg(long, env = "G2A_API_URL", global = true, value_name = "URL")]
+    pub(crate) g2a_api_url: Option<String>,
+    /// G2A client id ("API hash")
+    #[arg(
+        long,
+        env = "G2A_API_HASH",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) g2a_api_hash: Option<String>,
+    /// E-mail address of the G2A account
+    #[arg(
+        long,
+        env = "G2A_API_EMAIL",
+        hide_env_values = true,
+        global = true,
+        value_name = "EMAIL"
+    )]
+    pub(crate) g2a_api_email: Option<String>,
+    /// G2A client secret
+    #[arg(
+        long,
+        env = "G2A_API_SECRET",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) g2a_api_secret: Option<String>,
+    /// `hash` (header made of hash, e-mail and secret) or `oauth` (bearer token for hash and secret). Default: hash
+    #[arg(long, env = "G2A_AUTH", global = true, value_name = "FORM")]
+    pub(crate) g2a_auth: Option<String>,
+    /// Calls to G2A a minute, for all processes together. Default: 600, G2A's limit
+    #[arg(long, env = "G2A_RATE_PER_MINUTE", global = true, value_name = "CALLS")]
+    pub(crate) g2a_rate_per_minute: Option<String>,
+    /// Mark-up on G2A's price in percent. Default: 2
+    #[arg(long, env = "G2A_MARKUP_PERCENT", global = true, value_name = "PERCENT")]
+    pub(crate) g2a_markup_percent: Option<String>,
+    /// Which of G2A's prices counts: minPrice, retail_min_price or max. Default: minPrice
+    #[arg(long, env = "G2A_PRICE_BASIS", global = true, value_name = "NAME")]
+    pub(crate) g2a_price_basis: Option<String>,
+    /// What G2A's relays sign their webhooks with. Default: the API hash
+    #[arg(
+        long,
+        env = "G2A_WEBHOOK_SECRET",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) g2a_webhook_secret: Option<String>,
+    /// What access tokens are signed with, at least 32 characters. Default: made once, kept in the data folder
+    #[arg(long, env = "JWT_SECRET", hide_env_values = true, global = true, value_name = "TEXT")]
+    pub(crate) jwt_secret: Option<String>,
+    /// What refresh tokens are signed with; another one
+    #[arg(
+        long,
+        env = "JWT_REFRESH_SECRET",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) jwt_refresh_secret: Option<String>,
+    /// What seals game keys: 64 hexadecimal digits. A comma list rotates: the first writes, any reads
+    #[arg(
+        long = "key-secret",
+        id = "lockstep_key_secret",
+        env = "LOCKSTEP_KEY_SECRET",
+        hide_env_values = true,
+        global = true,
+        value_name = "HEX"
+    )]
+    pub(crate) lockstep_key_secret: Option<String>,
+    /// Stripe's secret key, `sk_…`. Default: the built-in test provider, with which no money moves; none in production
+    #[arg(
+        long,
+        env = "STRIPE_SECRET_KEY",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) stripe_secret_key: Option<String>,
+    /// What Stripe signs its webhooks with, `whsec_…`. A comma list while it is being changed
+    #[arg(
+        long,
+        env = "STRIPE_WEBHOOK_SECRET",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) stripe_webhook_secret: Option<String>,
+    /// Stripe's API. Default: `https://api.stripe.com`
+    #[arg(long, env = "STRIPE_API_URL", global = true, value_name = "URL")]
+    pub(crate) stripe_api_url: Option<String>,
+    /// What a relay signs payments with that it reports in the old store's form. Default: none may. A comma list rotates
+    #[arg(
+        long,
+        env = "PAYMENT_WEBHOOK_SECRET",
+        hide_env_values = true,
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) payment_webhook_secret: Option<String>,
+    /// Where browsers come back to after paying; {id} stands for the top-up. Default: the balance page of the store
+    #[arg(long, env = "PAYMENT_RETURN_URL", global = true, value_name = "URL")]
+    pub(crate) payment_return_url: Option<String>,
+    /// Mail server, `smtps://user:password@host:465`. Default: letters are written into the data folder
+    #[arg(long, env = "SMTP_URL", hide_env_values = true, global = true, value_name = "URL")]
+    pub(crate) smtp_url: Option<String>,
+    /// Who letters come from, `Lockstep <shop@example.com>`
+    #[arg(
+        long = "mail-from",
+        id = "lockstep_mail_from",
+        env = "LOCKSTEP_MAIL_FROM",
+        global = true,
+        value_name = "ADDRESS"
+    )]
+    pub(crate) lockstep_mail_from: Option<String>,
+    /// The shop's name, as pages, letters and authenticators show it. Default: Lockstep
+    #[arg(
+        long = "shop-name",
+        id = "lockstep_shop_name",
+        env = "LOCKSTEP_SHOP_NAME",
+        global = true,
+        value_name = "TEXT"
+    )]
+    pub(crate) lockstep_shop_name: Option<String>,
+    /// `on` or `off`: limits on log-ins and other attempts. Off only outside production. Default: on
+    #[arg(
+        long = "rate-limits",
+        id = "lockstep_rate_limits",
+        env = "LOCKSTEP_RATE_LIMITS",
+        global = true,
+        value_name = "on|off"
+    )]
+    pub(crate) lockstep_rate_limits: Option<String>,
+    /// How many reverse proxies stand in front; so many entries of X-Forwarded-For are believed. Default: 0
+    #[arg(
+        long = "trusted-proxies",
+        id = "lockstep_trusted_proxies",
+        env = "LOCKSTEP_TRUSTED_PROXIES",
+        global = true,
+        value_name = "COUNT"
+    )]
+    pub(crate) lockstep_trusted_proxies: Option<String>,
+    /// Most copies of one game in a cart. Default: 99
+    #[arg(
+        long = "cart-max-copies",
+        id = "lockstep_cart_max_copies",
+        env = "LOCKSTEP_CART_MAX_COPIES",
+        global = true,
+        value_name = "COUNT"
+    )]
+    pub(crate) lockstep_cart_max_copies: Option<String>,
+    /// Most different games in a cart. Default: 100
+    #[arg(
+        long = "cart-max-lines",
+        id = "lockstep_cart_max_lines",
+        env = "LOCKSTEP_CART_MAX_LINES",
+        global = true,
+        value_name = "COUNT"
+    )]
+    pub(crate) lockstep_cart_max_lines: Option<String>,
+    /// What a copy may cost at G2A above what the shop asked for it, in euro; beyond it is refunded. Default: 0
+    #[arg(long, env = "G2A_ALLOWED_LOSS", global = true, value_name = "EUR")]
+    pub(crate) g2a_allowed_loss: Option<String>,
+    /// Copies bought at the same time by this process. Default: 8
+    #[arg(
+        long = "workers",
+        id = "lockstep_workers",
+        env = "LOCKSTEP_WORKERS",
+        global = true,
+        value_name = "COUNT"
+    )]
+    pub(crate) lockstep_workers: Option<String>,
+    /// Days after its release that a preorder is waited for before it is refunded. Default: 7
+    #[arg(
+        long = "preorder-days",
+        id = "lockstep_preorder_days",
+        env = "LOCKSTEP_PREORDER_DAYS",
+        global = true,
+        value_name = "DAYS"
+    )]
+    pub(crate) lockstep_preorder_days: Option<String>,
+    /// `on` or `off`: letters carry the keys themselves and not only a link. Default: off
+    #[arg(
+        long = "keys-in-letters",
+        id = "lockstep_keys_in_letters",
+        env = "LOCKSTEP_KEYS_IN_LETTERS",
+        global = true,
+        value_name = "on|off"
+    )]
+    pub(crate) lockstep_keys_in_letters: Option<String>,
+    /// `test`: buying waits milliseconds where it waits minutes. For tests of the program
+    #[arg(
+        long = "pace",
+        id = "lockstep_pace",
+        env = "LOCKSTEP_PACE",
+        global = true,
+        hide = true,
+        value_name = "NAME"
+    )]
+    pub(crate) lockstep_pace: Option<String>,
+    /// Origins that browsers may call the API from, comma-separated
+    #[arg(long, env = "CORS_ORIGINS", global = true, value_name = "LIST")]
+    pub(crate) cors_origins: Option<String>,
+    /// What to log, in tracing's filter language. Default: info
+    #[arg(
+        long = "log",
+        id = "rust_log",
+        env = "RUST_LOG",
+        global = true,
+        value_name = "FILTER"
+    )]
+    pub(crate) rust_log: Option<String>,
+}
+
+/// Settings whose values are never shown.
+const SECRET: &[&str] = &[
+    "database_url",
+    "redis_url",
+    "g2a_api_hash",
+    "g2a_api_secret",
+    "g2a_webhook_secret",
+    "jwt_secret",
+    "jwt_refresh_secret",
+    "lockstep_key_secret",
+    "stripe_secret_key",
+    "stripe_webhook_secret",
+    "payment_webhook_secret",
+    "smtp_url",
+];
+
+/// Where a setting came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Source {
+    Flag,
+    Environment,
+    File,
+    Default,
+}
+
+/// The file that holds settings, if it exists: `--config`, else `lockstep.toml` in the working folder.
+const FILE: &str = "lockstep.toml";
+
+impl Settings {
+    /// These settings over those of the file.
+    pub(crate) fn over_file(
+        self,
+        file: Option<&Path>,
+        matches: &ArgMatches,
+    ) -> Result<(Self, BTreeMap<String, Source>)> {
+        let mut sources = BTreeMap::new();
+        let mut merged = toml::Table::new();
+        let path = file.unwrap_or_else(|| Path::new(FILE));
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                let read: Self = toml::from_str(&text).with_context(|| format!("{}", path.display()))?;
+                merged = toml::Table::try_from(read)?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => {}
+            Err(error) => return Err(anyhow!(error).context(format!("cannot read {}", path.display()))),
+        }
+        for key in merged.keys() {
+            sources.insert(key.clone(), Source::File);
+        }
+        for (key, value) in toml::Table::try_from(self)? {
+            let flag = deepest(matches).value_source(&key) == Some(ValueSource::CommandLine);
+            sources.insert(key.clone(), if flag { Source::Flag } else { Source::Environment });
+            merged.insert(key, value);
+        }
+        // An empty variable is one that nobody set: `G2A_API_URL= lockstep serve` means the sandbox.
+        merged.retain(|_, value| value.as_str() != Some(""));
+        sources.retain(|key, _| merged.contains_key(key));
+        Ok((merged.try_into()?, sources))
+    }
+}
+
+/// The matches of the innermost subcommand: global arguments are found there.
+fn deepest(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, inner)| deepest(inner))
+}
+
+/// Every setting with its value (secrets masked) and source, in the order of the help.
+pub(super) fn shown(settings: &Settings, sources: &BTreeMap<String, Source>) -> Result<Vec<(String, String, Source)>> {
+    let values = toml::Table::try_from(settings)?;
+    let names = <Settings as clap::Args>::augment_args(clap::Command::new("settings"));
+    let mut rows = Vec::new();
+    for arg in names.get_arguments() {
+        let name = arg.get_id().as_str();
+        let variable = arg
+            .get_env()
+            .map_or_else(|| name.to_uppercase(), |env| env.to_string_lossy().into_owned());
+        let source = sources.get(name).copied().unwrap_or(Source::Default);
+        let value = match values.get(name).and_then(toml::Value::as_str) {
+            Some(_) if SECRET.contains(&name) => "********".to_owned(),
+            Some(text) => text.to_owned(),
+            None => String::new(),
+        };
+        rows.push((variable, value, source));
+    }
+    Ok(rows)
+}

@@ -1,0 +1,191 @@
+//! Which passwords may be set: the existing shop's rule, and none of those that attackers try first.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use super::{Email, FieldError};
+use crate::secret::Secret;
+
+/// bcrypt looks at no more than this many bytes of a password.
+pub const MAX_PASSWORD_BYTES: usize = 72;
+
+/// A password that may be set: long enough, mixed, not one of the most common ones, and short enough for bcrypt.
+#[derive(Debug, Clone)]
+pub struct NewPassword(Secret);
+
+/// Why a password may not be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordFault {
+    /// Fewer than 8 characters.
+    #[error("the password needs at least 8 characters")]
+    TooShort,
+    /// More than 72 bytes: bcrypt would ignore the rest, so two different passwords would count as one.
+    #[error("the password may have at most 72 bytes (fewer characters when some are not plain letters)")]
+    TooLong,
+    /// No lower-case letter.
+    #[error("the password needs a lower-case letter")]
+    NoLowerCase,
+    /// No upper-case letter.
+    #[error("the password needs an upper-case letter")]
+    NoUpperCase,
+    /// No digit.
+    #[error("the password needs a digit")]
+    NoDigit,
+    /// A character that cannot be typed.
+    #[error("the password contains a control character")]
+    ControlCharacter,
+    /// Among the first that an attacker tries, or the person's own address.
+    #[error("the password is too easy to guess")]
+    TooCommon,
+}
+
+impl PasswordFault {
+    /// Stable name.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::TooShort => "password_too_short",
+            Self::TooLong => "password_too_long",
+            Self::NoLowerCase => "password_needs_lower_case",
+            Self::NoUpperCase => "password_needs_upper_case",
+            Self::NoDigit => "password_needs_digit",
+            Self::ControlCharacter => "password_control_character",
+            Self::TooCommon => "password_too_common",
+        }
+    }
+
+    const fn msg(self) -> &'static str {
+        match self {
+            Self::TooShort => "Password must have at least 8 characters",
+            Self::TooLong => "Password may have at most 72 bytes",
+            Self::NoLowerCase => "Password must contain a lower-case letter",
+            Self::NoUpperCase => "Password must contain an upper-case letter",
+            Self::NoDigit => "Password must contain a digit",
+            Self::ControlCharacter => "Password must not contain control characters",
+            Self::TooCommon => "Password is too easy to guess",
+        }
+    }
+
+    /// The fault at a field of a form.
+    pub const fn at(self, path: &'static str) -> FieldError {
+        FieldError {
+            path,
+            code: self.code(),
+            msg: self.msg(),
+        }
+    }
+}
+
+/// Lower case, one a line.
+static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
+
+impl NewPassword {
+    /// Checks a password that is to be set. The rule is that of the existing shop (8 characters, lower, upper, digit);
+    /// it is taken exactly as typed, white space included.
+    ///
+    /// # Errors
+    /// The first [`PasswordFault`] found.
+    pub fn parse(text: &str, owner: Option<&Email>) -> Result<Self, PasswordFault> {
+        let fault = if text.chars().count() < 8 {
+            PasswordFault::TooShort
+        } else if text.len() > MAX_PASSWORD_BYTES {
+            PasswordFault::TooLong
+        } else if text.chars().any(char::is_control) {
+            PasswordFault::ControlCharacter
+        } else if !text.chars().any(char::is_lowercase) {
+            PasswordFault::NoLowerCase
+        } else if !text.chars().any(char::is_uppercase) {
+            PasswordFault::NoUpperCase
+        } else if !text.chars().any(|c| c.is_ascii_digit()) {
+            PasswordFault::NoDigit
+        } else if is_common(text) || owner.is_some_and(|email| is_own(text, email)) {
+            PasswordFault::TooCommon
+        } else {
+            return Ok(Self(Secret::new(text)));
+        };
+        Err(fault)
+    }
+
+    /// The password, for hashing.
+    pub fn secret(&self) -> &Secret {
+        &self.0
+    }
+}
+
+/// On the list as it is, or with signs put at its end.
+fn is_common(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    COMMON.contains(lower.as_str()) || COMMON.contains(lower.trim_end_matches(|c: char| c.is_ascii_punctuation()))
+}
+
+fn is_own(text: &str, email: &Email) -> bool {
+    let lower = text.to_lowercase();
+    lower == email.as_str() || lower == email.local_part()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_password_rule_names_what_is_missing() {
+        let fault = |text: &str| NewPassword::parse(text, None).err();
+        assert_eq!(fault("Ab1"), Some(PasswordFault::TooShort));
+        assert_eq!(fault("ABCDEFG1"), Some(PasswordFault::NoLowerCase));
+        assert_eq!(fault("abcdefg1"), Some(PasswordFault::NoUpperCase));
+        assert_eq!(fault("Abcdefgh"), Some(PasswordFault::NoDigit));
+        assert_eq!(fault("Tricky\u{7}Bell1"), Some(PasswordFault::ControlCharacter));
+        assert_eq!(fault("Correct7Horse"), None);
+        assert_eq!(fault("  Spaces 7 count  "), None);
+    }
+
+    #[test]
+    fn the_most_common_passwords_are_refused_in_any_case_and_with_signs_at_the_end() {
+        for text in ["Password1", "PASSWORd123", "Password123!!", "Qwerty123", "Iloveyou1"] {
+            assert_eq!(
+                NewPassword::parse(text, None).err(),
+                Some(PasswordFault::TooCommon),
+                "{text}"
+            );
+        }
+        assert!(
+            COMMON.len() > 300
+                && COMMON
+                    .iter()
+                    .all(|word| word.chars().count() >= 8 && *word == word.to_lowercase())
+        );
+    }
+
+    #[test]
+    fn ones_own_address_is_no_password() {
+        let email = Email::parse("adalovelace1@example.com").unwrap();
+        for text in ["Adalovelace1@example.com", "AdaLovelace1"] {
+            assert_eq!(
+                NewPassword::parse(text, Some(&email)).err(),
+                Some(PasswordFault::TooCommon)
+            );
+        }
+    }
+
+    #[test]
+    fn seventy_two_bytes_pass_and_seventy_three_do_not() {
+        let text = format!("Ab1{}", "x".repeat(69));
+        assert!(NewPassword::parse(&text, None).is_ok());
+        assert_eq!(
+            NewPassword::parse(&format!("{text}x"), None).err(),
+            Some(PasswordFault::TooLong)
+        );
+        // Bytes, not characters.
+        assert_eq!(
+            NewPassword::parse(&format!("Ab1{}", "é".repeat(35)), None).err(),
+            Some(PasswordFault::TooLong)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".*") {
+            let _password = NewPassword::parse(&text, None);
+        }
+    }
+}

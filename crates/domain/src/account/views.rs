@@ -1,0 +1,263 @@
+//! What an account looks like from outside: the contract's answers, and the facts that they are made from.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{DEFAULT_NICKNAME, Role};
+use crate::catalogue::iso_millis;
+use crate::ids::UserId;
+use crate::money::Money;
+use crate::secret::Secret;
+
+/// What is stored about an account, as far as its owner may see it; the form that may be cached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProfileFacts {
+    /// Whose.
+    pub id: UserId,
+    /// Normalised address.
+    pub email: String,
+    /// Display name.
+    pub nickname: Option<String>,
+    /// First name.
+    pub first_name: Option<String>,
+    /// Last name.
+    pub last_name: Option<String>,
+    /// Address of a picture.
+    pub avatar: Option<String>,
+    /// EUR.
+    pub balance: Money,
+    /// What they may do.
+    pub role: Role,
+    /// Whether the address was proved.
+    pub email_verified: bool,
+    /// Whether logging in needs a code of an authenticator.
+    pub second_factor: bool,
+    /// When they registered.
+    pub created_at: DateTime<Utc>,
+    /// Keys delivered to them.
+    pub games_purchased: u64,
+    /// Orders of theirs, whatever became of them.
+    pub total_orders: u64,
+    /// Discounts on their completed orders, EUR.
+    pub total_saved: Money,
+}
+
+impl ProfileFacts {
+    /// Whole days since they registered.
+    fn days_at(&self, now: DateTime<Utc>) -> u64 {
+        u64::try_from((now - self.created_at).num_days()).unwrap_or(0)
+    }
+
+    /// The figures as they are answered at `now`.
+    pub fn figures_at(&self, now: DateTime<Utc>) -> Figures {
+        Figures {
+            total_games: self.games_purchased,
+            total_saved: self.total_saved,
+            days_since_registration: self.days_at(now),
+            total_orders: self.total_orders,
+            balance: self.balance,
+        }
+    }
+
+    /// The profile as it is answered at `now`.
+    pub fn at(self, now: DateTime<Utc>) -> Profile {
+        let empty = |field: &Option<String>| u32::from(field.as_deref().is_none_or(str::is_empty));
+        let stats = ProfileStats {
+            games_purchased: self.games_purchased,
+            total_saved: self.total_saved,
+            days_since_registration: self.days_at(now),
+            empty_fields_count: [&self.nickname, &self.first_name, &self.last_name, &self.avatar]
+                .into_iter()
+                .map(empty)
+                .sum(),
+        };
+        Profile {
+            id: self.id,
+            email: self.email,
+            nickname: self.nickname.unwrap_or_else(|| DEFAULT_NICKNAME.to_owned()),
+            first_name: self.first_name,
+            last_name: self.last_name,
+            avatar: self.avatar,
+            balance: self.balance,
+            role: self.role,
+            email_verified: self.email_verified,
+            second_factor: self.second_factor,
+            created_at: self.created_at,
+            stats,
+        }
+    }
+}
+
+/// The contract's `Profile`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Profile {
+    /// Whose.
+    pub id: UserId,
+    /// Normalised address.
+    pub email: String,
+    /// Display name.
+    pub nickname: String,
+    /// First name.
+    pub first_name: Option<String>,
+    /// Last name.
+    pub last_name: Option<String>,
+    /// Address of a picture.
+    pub avatar: Option<String>,
+    /// EUR.
+    pub balance: Money,
+    /// What they may do.
+    pub role: Role,
+    /// Whether the address was proved.
+    pub email_verified: bool,
+    /// Whether logging in needs a code of an authenticator (not in the old shop).
+    pub second_factor: bool,
+    /// When they registered.
+    #[serde(with = "iso_millis")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub created_at: DateTime<Utc>,
+    /// Figures shown beside it.
+    pub stats: ProfileStats,
+}
+
+/// Figures of a profile.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ProfileStats {
+    /// Keys delivered.
+    pub games_purchased: u64,
+    /// Discounts on completed orders, EUR.
+    pub total_saved: Money,
+    /// Whole days.
+    pub days_since_registration: u64,
+    /// How many of nickname, first name, last name and picture are empty.
+    pub empty_fields_count: u32,
+}
+
+/// The contract's answer to `GET /api/user/stats`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Figures {
+    /// Keys delivered.
+    pub total_games: u64,
+    /// Discounts on completed orders, EUR.
+    pub total_saved: Money,
+    /// Whole days.
+    pub days_since_registration: u64,
+    /// Orders, whatever became of them.
+    pub total_orders: u64,
+    /// EUR.
+    pub balance: Money,
+}
+
+/// The `user` of the contract's `AuthData`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AuthUser {
+    /// Whose.
+    pub id: UserId,
+    /// Normalised address.
+    pub email: String,
+    /// Display name.
+    pub nickname: String,
+    /// First name.
+    pub first_name: Option<String>,
+    /// Last name.
+    pub last_name: Option<String>,
+    /// Address of a picture.
+    pub avatar: Option<String>,
+    /// What they may do. Without it the front-end sends an admin out of the console.
+    pub role: Role,
+}
+
+/// Both tokens, as refresh answers them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TokenPair {
+    /// Access token.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub token: Secret,
+    /// Refresh token.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub refresh_token: Secret,
+    /// Life of the access token in seconds. The front-end's timer wants 301 to 2 147 483.
+    pub expires_in: u64,
+}
+
+/// The contract's `AuthData`: the answer to register and login.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AuthData {
+    /// Who.
+    pub user: AuthUser,
+    /// What to come back with.
+    #[serde(flatten)]
+    pub tokens: TokenPair,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> ProfileFacts {
+        ProfileFacts {
+            id: UserId(uuid::Uuid::nil()),
+            email: "ada@example.com".into(),
+            nickname: None,
+            first_name: Some("Ada".into()),
+            last_name: Some(String::new()),
+            avatar: None,
+            balance: "12.5".parse().unwrap(),
+            role: Role::User,
+            email_verified: false,
+            second_factor: false,
+            created_at: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
+            games_purchased: 3,
+            total_orders: 0,
+            total_saved: "1.2".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_profile_is_the_contracts() {
+        let profile = facts().at(DateTime::from_timestamp(1_700_000_000 + 10 * 86_400 - 1, 0).unwrap());
+        let json = serde_json::to_string(&profile).unwrap();
+        assert_eq!(
+            json,
+            r#"{"id":"00000000-0000-0000-0000-000000000000","email":"ada@example.com","nickname":"Newbie Guy","firstName":"Ada","lastName":"","avatar":null,"balance":12.50,"role":"USER","emailVerified":false,"secondFactor":false,"createdAt":"2023-11-14T22:13:20.000Z","stats":{"gamesPurchased":3,"totalSaved":1.20,"daysSinceRegistration":9,"emptyFieldsCount":3}}"#
+        );
+    }
+
+    #[test]
+    fn tokens_are_answered_but_never_printed() {
+        let data = AuthData {
+            user: AuthUser {
+                id: UserId(uuid::Uuid::nil()),
+                email: "ada@example.com".into(),
+                nickname: "Ada".into(),
+                first_name: None,
+                last_name: None,
+                avatar: None,
+                role: Role::Admin,
+            },
+            tokens: TokenPair {
+                token: Secret::new("aaa"),
+                refresh_token: Secret::new("rrr"),
+                expires_in: 604_800,
+            },
+        };
+        let json = serde_json::to_value(&data).unwrap();
+        assert_eq!(
+            (&json["token"], &json["refreshToken"], &json["expiresIn"]),
+            (&"aaa".into(), &"rrr".into(), &604_800.into())
+        );
+        assert_eq!(json["user"]["role"], "ADMIN");
+        let shown = format!("{data:?}");
+        assert!(!shown.contains("aaa") && !shown.contains("rrr"), "{shown}");
+    }
+}

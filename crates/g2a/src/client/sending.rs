@@ -1,0 +1,308 @@
+//! One request at a time, in the order breaker, a free place, budget, authorization, request; and which may be made again.
+
+use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use tokio::sync::SemaphorePermit;
+use tokio::time::timeout;
+
+use super::answers::{Answer, BodyEnd, SMALL_LIMIT, body_limit, not_answered, read};
+use super::requests::Request;
+use super::{Inner, Signer, count};
+use crate::auth::Authorization;
+use crate::breaker::{Breaker, Change, Ending, Ticket};
+use crate::budget::{BudgetError, CallClass};
+use crate::error::{Call, Code, Error, NotSent, Repeat, TokenFailure};
+use crate::retry::backoff;
+use crate::secret::SecretText;
+use crate::wire::{error_code, parse_token};
+
+impl Inner {
+    /// A read: repeated while the error allows it, attempts are left and time is left.
+    pub(super) async fn repeated<T>(
+        &self,
+        request: &Request,
+        parse: impl Fn(&[u8]) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let retry = &self.config.retry;
+        let began = Instant::now();
+        let mut attempt = 1;
+        loop {
+            let error = match self.read_once(request, &parse).await {
+                Ok(read) => return Ok(read),
+                Err(error) => error,
+            };
+            let Repeat::Safe(asked_for) = error.repeat() else {
+                return Err(error);
+            };
+            // An open breaker and an empty budget have had their wait; the caller is to know.
+            let fails_fast = matches!(
+                error,
+                Error::NotSent {
+                    reason: NotSent::BreakerOpen { .. } | NotSent::Budget(_),
+                    ..
+                }
+            );
+            let random = backoff(retry, attempt, &mut rand::rng());
+            let wait = asked_for.map_or(random, |asked_for| asked_for.saturating_add(random.min(asked_for / 10)));
+            if fails_fast || attempt >= retry.attempts || began.elapsed().saturating_add(wait) > retry.total {
+                return Err(error);
+            }
+            tracing::debug!(
+                call = request.call.name(),
+                attempt,
+                ?wait,
+                "repeating a call to G2A: {error}"
+            );
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
+    /// One request, whose answer has to be complete and readable.
+    pub(super) async fn read_once<T>(
+        &self,
+        request: &Request,
+        parse: impl Fn(&[u8]) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let call = request.call;
+        let result = self.send(request).await;
+        let result = result.and_then(|answer| parse(&answer.whole(call)?));
+        count(call, result.as_ref().map_or_else(Error::label, |_| "ok"));
+        result
+    }
+
+    /// One request, if breaker and budget allow it: a 2xx answer, complete or not, or an error.
+    pub(super) async fn send(&self, request: &Request) -> Result<Answer, Error> {
+        let call = request.call;
+        let not_sent = |reason| Error::NotSent { call, reason };
+        if let Some(retry_after) = self.breaker().refuses(Instant::now()) {
+            return Err(not_sent(NotSent::BreakerOpen { retry_after }));
+        }
+        let _place = self
+            .place(call.class())
+            .await
+            .map_err(|error| not_sent(NotSent::Budget(error)))?;
+        let admission = self
+            .admit()
+            .map_err(|retry_after| not_sent(NotSent::BreakerOpen { retry_after }))?;
+        let result = self.authorized(request).await;
+        admission.finish(match &result {
+            Ok(Answer {
+                end: BodyEnd::Broken | BodyEnd::TimedOut,
+                ..
+            }) => Ending::Failed,
+            Err(error) if error.is_failure_of_g2a() => Ending::Failed,
+            _ => Ending::Answered,
+        });
+        if let Some(wait) = result.as_ref().err().and_then(Error::asks_to_slow_down) {
+            self.pause_everybody(wait).await;
+        }
+        result
+    }
+
+    /// Waits for one of the places and then for the budget, so that a granted call leaves at once.
+    async fn place(&self, class: CallClass) -> Result<SemaphorePermit<'_>, BudgetError> {
+        let places = match class {
+            CallClass::Catalogue => &self.catalogue_places,
+            CallClass::Order => &self.order_places,
+        };
+        let waiting = async {
+            let place = places
+                .acquire()
+                .await
+                .map_err(|closed| BudgetError::Unavailable(closed.into()))?;
+            self.budget.acquire(class).await?;
+            Ok(place)
+        };
+        self.within_budget_timeout(waiting).await
+    }
+
+    async fn within_budget_timeout<T>(
+        &self,
+        waiting: impl Future<Output = Result<T, BudgetError>>,
+    ) -> Result<T, BudgetError> {
+        let waited = self.config.budget_timeout;
+        timeout(waited, waiting)
+            .await
+            .unwrap_or(Err(BudgetError::TimedOut { waited }))
+    }
+
+    async fn pause_everybody(&self, wait: Duration) {
+        tracing::warn!(wait_s = wait.as_secs(), "G2A asks to slow down: no calls for {wait:?}");
+        if self.within_budget_timeout(self.budget.penalise(wait)).await.is_err() {
+            tracing::warn!("the shared request budget could not be told to pause");
+        }
+    }
+
+    /// Signs and makes the request. A token that is refused is replaced once, for calls that may be made twice.
+    async fn authorized(&self, request: &Request) -> Result<Answer, Error> {
+        let call = request.call;
+        let authorization = self.authorization(call).await?;
+        let result = self.exchange(request, &authorization).await;
+        let (Signer::Bearer { tokens, .. }, true) = (&self.signer, result.as_ref().is_err_and(token_may_be_bad)) else {
+            return result;
+        };
+        tokens.drop_refused(&authorization).await;
+        if !matches!(call, Call::Products | Call::OrderDetails | Call::CreateOrder) {
+            return Err(Error::TokenRejected { call });
+        }
+        let authorization = self.authorization(call).await?;
+        let granted = self.within_budget_timeout(self.budget.acquire(call.class())).await;
+        granted.map_err(|error| Error::NotSent {
+            call,
+            reason: NotSent::Budget(error),
+        })?;
+        self.exchange(request, &authorization).await
+    }
+
+    async fn authorization(&self, call: Call) -> Result<Authorization, Error> {
+        match &self.signer {
+            Signer::Fixed(authorization) => Ok(authorization.clone()),
+            Signer::Bearer {
+                tokens,
+                token_url,
+                client_id,
+                client_secret,
+            } => {
+                let fetch = self.fetch_token(token_url, client_id, client_secret);
+                tokens.get(fetch).await.map_err(|failure| Error::NotSent {
+                    call,
+                    reason: NotSent::Token(failure),
+                })
+            }
+        }
+    }
+
+    async fn fetch_token(
+        &self,
+        token_url: &str,
+        client_id: &SecretText,
+        client_secret: &SecretText,
+    ) -> Result<(SecretText, Option<u64>), TokenFailure> {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", client_id.expose()),
+            ("client_secret", client_secret.expose()),
+        ];
+        let sending = self
+            .single
+            .post(token_url)
+            .form(&form)
+            .timeout(self.config.timeout)
+            .send();
+        let response = sending.await.map_err(|_| TokenFailure::Unavailable)?;
+        let answer = read(response, SMALL_LIMIT).await;
+        match answer.status {
+            200..300 if matches!(answer.end, BodyEnd::Complete) => {
+                parse_token(&answer.body).ok_or(TokenFailure::Unreadable)
+            }
+            200..300 | 500.. => Err(TokenFailure::Unavailable),
+            429 => Err(TokenFailure::RateLimited {
+                retry_after: answer.retry_after,
+            }),
+            status => Err(TokenFailure::Refused { status }),
+        }
+    }
+
+    /// The HTTP request itself, exactly one, measured.
+    async fn exchange(&self, request: &Request, authorization: &Authorization) -> Result<Answer, Error> {
+        let began = Instant::now();
+        let result = self.round_trip(request, authorization).await;
+        if !matches!(result, Err(Error::NotSent { .. })) {
+            metrics::histogram!("g2a_call_seconds", "call" => request.call.name()).record(began.elapsed());
+        }
+        result
+    }
+
+    async fn round_trip(&self, request: &Request, authorization: &Authorization) -> Result<Answer, Error> {
+        let call = request.call;
+        let client = if call.only_reads() { &self.reads } else { &self.single };
+        let limit = if call == Call::Key {
+            self.config.key_timeout
+        } else {
+            self.config.timeout
+        };
+        let url = format!("{}{}", self.config.base_url, request.path);
+        let mut http = client
+            .request(request.method.clone(), url)
+            .header(AUTHORIZATION, authorization.header.clone())
+            .timeout(limit);
+        if !request.query.is_empty() {
+            http = http.query(&request.query);
+        }
+        if let Some(body) = &request.body {
+            http = http.header(CONTENT_TYPE, "application/json").body(body.clone());
+        } else if request.method == Method::PUT {
+            http = http
+                .header(CONTENT_TYPE, "application/json")
+                .header(CONTENT_LENGTH, "0");
+        }
+        let response = http.send().await.map_err(|error| not_answered(call, error))?;
+        let answer = read(response, body_limit(call)).await;
+        if (200..300).contains(&answer.status) {
+            return Ok(answer);
+        }
+        let code = error_code(&answer.body);
+        let too_many = answer.status == 429 || code == Some(Code::TooManyRequests);
+        let pause = self.config.retry.rate_limit_pause;
+        let retry_after = answer.retry_after.or(too_many.then_some(pause));
+        let status = answer.status;
+        Err(Error::Refused {
+            call,
+            status,
+            code,
+            retry_after,
+        })
+    }
+
+    pub(super) fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn admit(&self) -> Result<Admission<'_>, Duration> {
+        let ticket = self.breaker().admit(Instant::now())?;
+        Ok(Admission {
+            inner: self,
+            ticket: Some(ticket),
+        })
+    }
+}
+
+/// A call that the breaker let through. Dropped without an ending it counts as abandoned, so that a probe whose caller
+/// went away does not keep the breaker half open.
+struct Admission<'a> {
+    inner: &'a Inner,
+    ticket: Option<Ticket>,
+}
+
+impl Admission<'_> {
+    fn finish(mut self, ending: Ending) {
+        self.end(ending);
+    }
+
+    fn end(&mut self, ending: Ending) {
+        let Some(ticket) = self.ticket.take() else { return };
+        let change = self.inner.breaker().finish(ticket, ending, Instant::now());
+        let base_url = &self.inner.config.base_url;
+        match change {
+            Some(Change::Opened) => tracing::warn!(base_url, "G2A does not answer; calls are held back"),
+            Some(Change::Closed) => tracing::info!(base_url, "G2A answers again"),
+            None => {}
+        }
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        self.end(Ending::Abandoned);
+    }
+}
+
+/// A 401 that another token may cure: not one about our address or our rights.
+fn token_may_be_bad(error: &Error) -> bool {
+    let another_cause = matches!(error.code(), Some(Code::AddressNotAllowed | Code::NoPrivilege));
+    matches!(error, Error::Refused { status: 401, .. }) && !another_cause
+}

@@ -1,0 +1,177 @@
+//! Codes and links that are good once: kept as keyed hashes, while the letter holds what the person gets; and the proof of
+//! an address by one.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use lockstep_domain::ids::UserId;
+use lockstep_domain::letter::Letter;
+use lockstep_domain::secret::Secret;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::{AccountError, one};
+use crate::row::{count, nickname};
+use crate::{Result, Store, Tx, mail};
+
+/// How many wrong guesses a verification code survives.
+pub const MOST_ATTEMPTS: u32 = 5;
+
+/// A code or link about to be sent: the letter holds it until it is sent, the database only its keyed hash.
+#[derive(Debug, Clone)]
+pub struct NewCode {
+    /// What the person gets.
+    pub text: Secret,
+    /// What is kept.
+    pub hash: [u8; 32],
+    /// How long it is good for.
+    pub lifetime: Duration,
+}
+
+impl NewCode {
+    pub(super) fn minutes(&self) -> u32 {
+        u32::try_from(self.lifetime.as_secs() / 60).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn expires_at(&self) -> DateTime<Utc> {
+        Utc::now() + TimeDelta::from_std(self.lifetime).unwrap_or(TimeDelta::days(1))
+    }
+}
+
+/// Replaces a user's verification code, or adds a link to those still good (three at most, so that somebody who asks
+/// for links in another's name cannot make the one just sent useless).
+pub(super) async fn put_code(
+    tx: &mut Tx,
+    user: UserId,
+    email: &str,
+    purpose: &'static str,
+    code: &NewCode,
+) -> Result<()> {
+    sqlx::query(
+        "-- store.accounts.put_code.make_room
+        delete from one_time_codes where id in (
+            select id from one_time_codes where user_id = $1 and purpose = $2
+             order by created_at desc, id offset case $2 when 'VERIFY_EMAIL' then 0 else 2 end)",
+    )
+    .bind(user.0)
+    .bind(purpose)
+    .execute(tx.conn())
+    .await?;
+    sqlx::query(
+        "-- store.accounts.put_code
+        insert into one_time_codes (id, user_id, purpose, hash, email, created_at, expires_at)
+        values ($1, $2, $3, $4, $5, clock_timestamp(), clock_timestamp() + make_interval(secs => $6::bigint))",
+    )
+    .bind(Uuid::now_v7())
+    .bind(user.0)
+    .bind(purpose)
+    .bind(code.hash.as_slice())
+    .bind(email)
+    .bind(i64::try_from(code.lifetime.as_secs()).unwrap_or(i64::MAX))
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Owes a user a new verification code; the one before is useless then.
+///
+/// # Errors
+/// [`AccountError::AlreadyVerified`], [`AccountError::NotFound`].
+pub async fn send_verification(store: &Store, id: UserId, code: &NewCode) -> Result<(), AccountError> {
+    let code = code.clone();
+    store
+        .tx("accounts.send_verification", move |tx| {
+            let code = code.clone();
+            Box::pin(async move {
+                let row = sqlx::query(
+                    "-- store.accounts.send_verification.look
+                    select email, nickname, email_verified from users where id = $1 and deleted_at is null for no key update",
+                )
+                .bind(id.0)
+                .fetch_optional(tx.conn())
+                .await?
+                .ok_or(AccountError::NotFound)?;
+                if row.try_get("email_verified")? {
+                    return Err(AccountError::AlreadyVerified);
+                }
+                let email: String = row.try_get("email")?;
+                put_code(tx, id, &email, "VERIFY_EMAIL", &code).await?;
+                let letter = Letter::Verification {
+                    nickname: nickname(&row)?,
+                    code: code.text.clone(),
+                    minutes: code.minutes(),
+                };
+                mail::enqueue(tx, id, &email, &letter, code.expires_at()).await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// A verification code that may be compared once with what somebody typed.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// Which code.
+    pub id: Uuid,
+    /// Its keyed hash.
+    pub hash: Vec<u8>,
+    /// Attempts left after this one.
+    pub left: u32,
+}
+
+/// Spends one of the attempts that a user's verification code has, before the comparison, so that guessing in parallel
+/// gains nothing. `None`: there is no code, it has run out, or its attempts are spent.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn spend_attempt(store: &Store, id: UserId) -> Result<Option<Attempt>> {
+    let row = sqlx::query(
+        "-- store.accounts.spend_attempt
+        update one_time_codes set attempts = attempts + 1
+         where user_id = $1 and purpose = 'VERIFY_EMAIL' and expires_at > now() and attempts < $2
+        returning id, hash, attempts",
+    )
+    .bind(id.0)
+    .bind(i32::try_from(MOST_ATTEMPTS).unwrap_or(i32::MAX))
+    .fetch_optional(store.pool())
+    .await?;
+    row.map(|row| {
+        Ok(Attempt {
+            id: row.try_get("id")?,
+            hash: row.try_get("hash")?,
+            left: MOST_ATTEMPTS.saturating_sub(count(&row, "attempts")?),
+        })
+    })
+    .transpose()
+}
+
+/// The typed code was right: the address is proved and the code used up.
+///
+/// # Errors
+/// [`AccountError::NotFound`] when the code was replaced or used meanwhile.
+pub async fn verify_email(store: &Store, id: UserId, code: Uuid) -> Result<(), AccountError> {
+    store
+        .tx("accounts.verify_email", move |tx| {
+            Box::pin(async move {
+                let row = sqlx::query(
+                    "-- store.accounts.verify_email.use
+                    delete from one_time_codes where id = $1 and user_id = $2 and purpose = 'VERIFY_EMAIL' returning email",
+                )
+                .bind(code)
+                .bind(id.0)
+                .fetch_optional(tx.conn())
+                .await?
+                .ok_or(AccountError::NotFound)?;
+                let done = sqlx::query(
+                    "-- store.accounts.verify_email
+                    update users set email_verified = true where id = $1 and email = $2 and deleted_at is null",
+                )
+                .bind(id.0)
+                .bind(row.try_get::<String, _>("email")?)
+                .execute(tx.conn())
+                .await?;
+                one(&done, AccountError::NotFound)
+            })
+        })
+        .await
+}

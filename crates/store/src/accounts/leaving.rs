@@ -1,0 +1,129 @@
+//! What a person takes along, and what is left when they go: records of money stay, without anything that says whose.
+
+use lockstep_domain::ids::UserId;
+use sqlx::Row as _;
+use sqlx::types::Json;
+
+use super::AccountError;
+use super::roles::not_the_last_admin;
+use crate::{Result, Store, Tx};
+
+/// What became of a deleted account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// Nothing is left.
+    Completely,
+    /// Orders and money records stay, without anything that says whose they were.
+    Anonymised,
+}
+
+/// Deletes an account: cart, wishlist, sessions, codes, letters and history go, the address is free again. Orders and
+/// bookings stay under a row that says nothing about the person.
+///
+/// # Errors
+/// [`AccountError::OrdersUnderWay`]; [`AccountError::HasBalance`] unless `give_up_balance`; [`AccountError::LastAdmin`];
+/// [`AccountError::NotFound`].
+pub async fn delete(store: &Store, id: UserId, give_up_balance: bool) -> Result<Deleted, AccountError> {
+    store
+        .tx("accounts.delete", move |tx| {
+            Box::pin(delete_in(tx, id, give_up_balance))
+        })
+        .await
+}
+
+async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Deleted, AccountError> {
+    not_the_last_admin(tx, id).await?;
+    // Orders and bookings reference this row, so none can be added while it is locked; looking for them is a statement
+    // of its own, because one that had to wait for the lock would not see what was waited for.
+    sqlx::query("-- store.accounts.delete.lock\nselect 1 from users where id = $1 and deleted_at is null for update")
+        .bind(id.0)
+        .fetch_optional(tx.conn())
+        .await?
+        .ok_or(AccountError::NotFound)?;
+    let row = sqlx::query(
+        "-- store.accounts.delete.look
+        select u.balance <> 0 as has_balance,
+               exists (select 1 from orders o where o.user_id = u.id and o.status in ('PENDING', 'PROCESSING')) as under_way,
+               exists (select 1 from orders o where o.user_id = u.id)
+                   or exists (select 1 from transactions t where t.user_id = u.id) as has_records
+          from users u where u.id = $1",
+    )
+    .bind(id.0)
+    .fetch_one(tx.conn())
+    .await?;
+    if row.try_get("under_way")? {
+        return Err(AccountError::OrdersUnderWay);
+    }
+    if row.try_get("has_balance")? && !give_up_balance {
+        return Err(AccountError::HasBalance);
+    }
+    if !row.try_get::<bool, _>("has_records")? {
+        sqlx::query("-- store.accounts.delete\ndelete from users where id = $1")
+            .bind(id.0)
+            .execute(tx.conn())
+            .await?;
+        return Ok(Deleted::Completely);
+    }
+    for statement in [
+        "-- store.accounts.delete.cart\ndelete from cart_items where user_id = $1",
+        "-- store.accounts.delete.wishlist\ndelete from wishlist where user_id = $1",
+        "-- store.accounts.delete.stock_alerts\ndelete from stock_alerts where user_id = $1",
+        "-- store.accounts.delete.sessions\ndelete from user_sessions where user_id = $1",
+        "-- store.accounts.delete.totp\ndelete from user_totp where user_id = $1",
+        "-- store.accounts.delete.codes\ndelete from one_time_codes where user_id = $1",
+        "-- store.accounts.delete.history\ndelete from login_history where user_id = $1",
+        "-- store.accounts.delete.mail\ndelete from mail_outbox where user_id = $1",
+        // What a payment service told about the person, beside the booking itself.
+        "-- store.accounts.delete.gateway
+        update transactions set gateway_response = gateway_response - array['email', 'name', 'surname']
+         where user_id = $1 and jsonb_typeof(gateway_response) = 'object'
+           and gateway_response ?| array['email', 'name', 'surname']",
+        // A hash of the right form that nobody knows a password for; the row is not looked at by log-ins anyway.
+        "-- store.accounts.delete.anonymise
+        update users set email = 'deleted-' || id || '@deleted.invalid', nickname = null, first_name = null,
+               last_name = null, avatar = null, role = 'USER', email_verified = false, deleted_at = now(),
+               password_hash = '$2b$12$' || repeat('.', 53)
+         where id = $1",
+    ] {
+        sqlx::query(statement).bind(id.0).execute(tx.conn()).await?;
+    }
+    Ok(Deleted::Anonymised)
+}
+
+/// Everything stored about a user, for them to take along: one JSON object with a list for each kind of row. Password
+/// hash, codes and the keys' ciphertext are left out; the keys themselves are shown with their orders.
+///
+/// # Errors
+/// [`StoreError`](crate::StoreError).
+pub async fn export(tx: &mut Tx, id: UserId) -> Result<Option<serde_json::Value>> {
+    let data: Option<Json<serde_json::Value>> = sqlx::query_scalar(
+        "-- store.accounts.export
+        select jsonb_build_object(
+            'user', to_jsonb(u) - array['password_hash', 'kind', 'deleted_at'],
+            'orders', (select coalesce(jsonb_agg(to_jsonb(o) || jsonb_build_object(
+                    'items', (select coalesce(jsonb_agg(to_jsonb(i) || jsonb_build_object('title', g.title)), '[]')
+                                from order_items i join games g on g.id = i.game_id where i.order_id = o.id),
+                    'keys', (select coalesce(jsonb_agg(to_jsonb(k) - array['key_ciphertext', 'key_hash']), '[]')
+                               from game_keys k where k.order_id = o.id)) order by o.created_at), '[]')
+                         from orders o where o.user_id = u.id),
+            'transactions', (select coalesce(jsonb_agg(to_jsonb(t) order by t.created_at), '[]')
+                               from transactions t where t.user_id = u.id),
+            'cart', (select coalesce(jsonb_agg(to_jsonb(c) || jsonb_build_object('title', g.title) order by c.added_at), '[]')
+                       from cart_items c join games g on g.id = c.game_id where c.user_id = u.id),
+            'wishlist', (select coalesce(jsonb_agg(to_jsonb(w) || jsonb_build_object('title', g.title) order by w.added_at), '[]')
+                           from wishlist w join games g on g.id = w.game_id where w.user_id = u.id),
+            'stockAlerts', (select coalesce(jsonb_agg(to_jsonb(a) || jsonb_build_object('title', g.title) order by a.created_at), '[]')
+                              from stock_alerts a join games g on g.id = a.game_id where a.user_id = u.id),
+            'sessions', (select coalesce(jsonb_agg(to_jsonb(s) - array['refresh_id', 'previous_refresh_id'] order by s.created_at), '[]')
+                           from user_sessions s where s.user_id = u.id),
+            'loginHistory', (select coalesce(jsonb_agg(to_jsonb(h) order by h.created_at), '[]')
+                               from login_history h where h.user_id = u.id),
+            'letters', (select coalesce(jsonb_agg(to_jsonb(m) - array['letter', 'lease'] order by m.created_at), '[]')
+                          from mail_outbox m where m.user_id = u.id))
+          from users u where u.id = $1 and u.deleted_at is null",
+    )
+    .bind(id.0)
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(data.map(|data| data.0))
+}

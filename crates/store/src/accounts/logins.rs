@@ -1,0 +1,151 @@
+//! Coming in, and the history of it, which the owner can read and which tells a known place from a new one.
+
+use chrono::{DateTime, Utc};
+use lockstep_domain::ids::UserId;
+use lockstep_domain::letter::Letter;
+use lockstep_domain::secret::Secret;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::totp::use_totp_step;
+use super::{AccountError, NOTICE};
+use crate::row::nickname;
+use crate::sessions::{self, Device, NewSession};
+use crate::{Result, Store, Tx, mail};
+
+/// How long a place counts as known after a log-in from there.
+pub(super) const KNOWN_FOR_DAYS: i32 = 90;
+
+/// A log-in that succeeded: what was checked, so that nothing can have changed in between.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// Who.
+    pub user: UserId,
+    /// The hash that the password matched.
+    pub password_hash: Secret,
+    /// The time step of the authenticator's code, if one was asked for.
+    pub totp_step: Option<i64>,
+    /// The new session.
+    pub session: NewSession,
+    /// From where.
+    pub device: Device,
+}
+
+/// Begins the session of a log-in and notes it. When somebody has logged in before, but never from this network, the
+/// owner is owed a letter about it.
+///
+/// # Errors
+/// [`AccountError::Outdated`] when the password was changed while it was checked, or the code was used meanwhile.
+pub async fn log_in(store: &Store, login: &Login) -> Result<(), AccountError> {
+    let login = login.clone();
+    store
+        .tx("accounts.log_in", move |tx| {
+            let login = login.clone();
+            Box::pin(async move {
+                let row = sqlx::query(
+                    "-- store.accounts.log_in.check
+                    select email, nickname from users
+                     where id = $1 and password_hash = $2 and deleted_at is null for share",
+                )
+                .bind(login.user.0)
+                .bind(login.password_hash.expose())
+                .fetch_optional(tx.conn())
+                .await?
+                .ok_or(AccountError::Outdated)?;
+                use_totp_step(tx, login.user, login.totp_step).await?;
+                let place: Option<bool> = sqlx::query_scalar(
+                    "-- store.accounts.log_in.place
+                    select bool_or(address << $2::text::cidr) from login_history
+                     where user_id = $1 and succeeded and address is not null
+                       and created_at > now() - make_interval(days => $3)",
+                )
+                .bind(login.user.0)
+                .bind(login.device.network())
+                .bind(KNOWN_FOR_DAYS)
+                .fetch_one(tx.conn())
+                .await?;
+                if place == Some(false) {
+                    let letter = Letter::NewDevice {
+                        nickname: nickname(&row)?,
+                        address: login.device.address_text(),
+                        user_agent: login.device.user_agent().map(str::to_owned),
+                    };
+                    let email: String = row.try_get("email")?;
+                    mail::enqueue(tx, login.user, &email, &letter, Utc::now() + NOTICE).await?;
+                }
+                note_login(tx, Some(login.user), true, &login.device).await?;
+                sessions::begin(tx, login.user, &login.session, &login.device).await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+pub(super) async fn note_login(tx: &mut Tx, user: Option<UserId>, succeeded: bool, device: &Device) -> Result<()> {
+    sqlx::query(
+        "-- store.accounts.note_login
+        insert into login_history (id, user_id, succeeded, address, user_agent) values ($1, $2, $3, $4::text::inet, $5)",
+    )
+    .bind(Uuid::now_v7())
+    .bind(user.map(|user| user.0))
+    .bind(succeeded)
+    .bind(device.address_text())
+    .bind(device.user_agent())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Notes a log-in that failed. One for an address that has no account is noted as well, as nobody's: both cases do the
+/// same work, so the time of the answer does not tell them apart.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn note_failure(store: &Store, user: Option<UserId>, device: &Device) -> Result<()> {
+    let device = device.clone();
+    store
+        .tx("accounts.note_failure", move |tx| {
+            let device = device.clone();
+            Box::pin(async move { note_login(tx, user, false, &device).await })
+        })
+        .await
+}
+
+/// One log-in or attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginRecord {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Whether it succeeded.
+    pub succeeded: bool,
+    /// From which address.
+    pub address: Option<String>,
+    /// With what.
+    pub user_agent: Option<String>,
+}
+
+/// A user's latest log-ins and attempts, newest first, at most `most`.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn login_history(store: &Store, user: UserId, most: u32) -> Result<Vec<LoginRecord>> {
+    let rows = sqlx::query(
+        "-- store.accounts.login_history
+        select created_at, succeeded, host(address) as address, user_agent from login_history
+         where user_id = $1 order by created_at desc, id desc limit $2",
+    )
+    .bind(user.0)
+    .bind(i64::from(most))
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(LoginRecord {
+                at: row.try_get("created_at")?,
+                succeeded: row.try_get("succeeded")?,
+                address: row.try_get("address")?,
+                user_agent: row.try_get("user_agent")?,
+            })
+        })
+        .collect()
+}

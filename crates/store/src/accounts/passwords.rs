@@ -1,0 +1,166 @@
+//! A new password, in place of one that was checked or by a link: sessions end with the old one, and its owner hears of it.
+
+use chrono::Utc;
+use lockstep_domain::account::Email;
+use lockstep_domain::ids::{SessionId, UserId};
+use lockstep_domain::letter::Letter;
+use lockstep_domain::secret::Secret;
+use sqlx::Row as _;
+
+use super::codes::{NewCode, put_code};
+use super::logins::note_login;
+use super::{AccountError, NOTICE};
+use crate::row::nickname;
+use crate::sessions::{self, Device};
+use crate::{Result, Store, Tx, mail};
+
+/// Sets a new password in place of the one that was checked, ends all sessions but `keep`, makes reset links useless
+/// and owes the owner a letter about it.
+///
+/// # Errors
+/// [`AccountError::Outdated`] when the password was changed in between.
+pub async fn change_password(
+    store: &Store,
+    id: UserId,
+    checked: &Secret,
+    new: &Secret,
+    keep: Option<SessionId>,
+) -> Result<(), AccountError> {
+    let (checked, new) = (checked.clone(), new.clone());
+    store
+        .tx("accounts.change_password", move |tx| {
+            let (checked, new) = (checked.clone(), new.clone());
+            Box::pin(async move {
+                let row = sqlx::query(
+                    "-- store.accounts.change_password.check
+                    select 1 from users where id = $1 and password_hash = $2 and deleted_at is null for no key update",
+                )
+                .bind(id.0)
+                .bind(checked.expose())
+                .fetch_optional(tx.conn())
+                .await?;
+                if row.is_none() {
+                    return Err(AccountError::Outdated);
+                }
+                set_password(tx, id, &new, keep).await
+            })
+        })
+        .await
+}
+
+async fn set_password(tx: &mut Tx, id: UserId, new: &Secret, keep: Option<SessionId>) -> Result<(), AccountError> {
+    let row = sqlx::query(
+        "-- store.accounts.set_password
+        update users set password_hash = $2 where id = $1 and deleted_at is null returning email, nickname",
+    )
+    .bind(id.0)
+    .bind(new.expose())
+    .fetch_optional(tx.conn())
+    .await?
+    .ok_or(AccountError::NotFound)?;
+    sessions::end_all_but(tx, id, keep).await?;
+    sqlx::query(
+        "-- store.accounts.set_password.links
+        delete from one_time_codes where user_id = $1 and purpose = 'RESET_PASSWORD'",
+    )
+    .bind(id.0)
+    .execute(tx.conn())
+    .await?;
+    let email: String = row.try_get("email")?;
+    let letter = Letter::PasswordChanged {
+        nickname: nickname(&row)?,
+    };
+    mail::enqueue(tx, id, &email, &letter, Utc::now() + NOTICE).await?;
+    Ok(())
+}
+
+/// Owes the account with this address a link to set a new password; nothing happens when there is none. Earlier links
+/// stay good. Whether there is such an account is not told.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn send_reset(store: &Store, email: &Email, code: &NewCode) -> Result<()> {
+    let (email, code) = (email.clone(), code.clone());
+    store
+        .tx("accounts.send_reset", move |tx| {
+            let (email, code) = (email.clone(), code.clone());
+            Box::pin(async move {
+                let row = sqlx::query(
+                    "-- store.accounts.send_reset.look
+                    select id, nickname from users where email = $1 and deleted_at is null for key share",
+                )
+                .bind(email.as_str())
+                .fetch_optional(tx.conn())
+                .await?;
+                let Some(row) = row else { return Ok(()) };
+                let user = UserId(row.try_get("id")?);
+                put_code(tx, user, email.as_str(), "RESET_PASSWORD", &code).await?;
+                let letter = Letter::Reset {
+                    nickname: nickname(&row)?,
+                    token: code.text.clone(),
+                    minutes: code.minutes(),
+                };
+                mail::enqueue(tx, user, email.as_str(), &letter, code.expires_at()).await
+            })
+        })
+        .await
+}
+
+/// Whose reset link this is, while it is good.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn reset_owner(store: &Store, hash: &[u8; 32]) -> Result<Option<(UserId, String)>> {
+    let row = sqlx::query(
+        "-- store.accounts.reset_owner
+        select c.user_id, u.email from one_time_codes c join users u on u.id = c.user_id
+         where c.purpose = 'RESET_PASSWORD' and c.hash = $1 and c.expires_at > now() and u.deleted_at is null",
+    )
+    .bind(hash.as_slice())
+    .fetch_optional(store.pool())
+    .await?;
+    row.map(|row| Ok((UserId(row.try_get("user_id")?), row.try_get("email")?)))
+        .transpose()
+}
+
+/// Uses a reset link: sets the password, ends every session, proves the address, and makes the place known, so that the
+/// owner gets in from there even while somebody else is guessing. A link works once.
+///
+/// # Errors
+/// [`AccountError::NotFound`] when the link is not good (any more).
+pub async fn reset_password(
+    store: &Store,
+    hash: &[u8; 32],
+    new: &Secret,
+    device: &Device,
+) -> Result<UserId, AccountError> {
+    let (hash, new, device) = (*hash, new.clone(), device.clone());
+    store
+        .tx("accounts.reset_password", move |tx| {
+            let (new, device) = (new.clone(), device.clone());
+            Box::pin(async move {
+                let row = sqlx::query(
+                    "-- store.accounts.reset_password.use
+                    delete from one_time_codes
+                     where purpose = 'RESET_PASSWORD' and hash = $1 and expires_at > now() returning user_id, email",
+                )
+                .bind(hash.as_slice())
+                .fetch_optional(tx.conn())
+                .await?
+                .ok_or(AccountError::NotFound)?;
+                let user = UserId(row.try_get("user_id")?);
+                set_password(tx, user, &new, None).await?;
+                sqlx::query(
+                    "-- store.accounts.reset_password.verified
+                    update users set email_verified = true where id = $1 and email = $2 and not email_verified",
+                )
+                .bind(user.0)
+                .bind(row.try_get::<String, _>("email")?)
+                .execute(tx.conn())
+                .await?;
+                note_login(tx, Some(user), true, &device).await?;
+                Ok(user)
+            })
+        })
+        .await
+}

@@ -1,0 +1,85 @@
+//! Who may run the shop. There is always somebody: the last admin can neither step down nor leave.
+
+use lockstep_domain::account::Role;
+use lockstep_domain::ids::UserId;
+use uuid::Uuid;
+
+use super::joining::{NewAccount, insert};
+use super::{AccountError, one};
+use crate::{Result, Store, Tx};
+
+/// How an admin came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminMade {
+    /// A new account.
+    Created,
+    /// An existing account, which keeps its password.
+    Promoted,
+}
+
+/// Makes an admin: a new account with a proved address, or an existing one promoted. Meant for the operator.
+///
+/// # Errors
+/// [`AccountError::Store`].
+pub async fn create_admin(store: &Store, new: &NewAccount) -> Result<AdminMade, AccountError> {
+    let new = new.clone();
+    store
+        .tx("accounts.create_admin", move |tx| {
+            let new = new.clone();
+            Box::pin(async move {
+                let promoted = sqlx::query(
+                    "-- store.accounts.create_admin.promote
+                    update users set role = 'ADMIN' where email = $1 and deleted_at is null",
+                )
+                .bind(new.email.as_str())
+                .execute(tx.conn())
+                .await?;
+                if promoted.rows_affected() == 1 {
+                    return Ok(AdminMade::Promoted);
+                }
+                insert(tx, &new, Role::Admin, true).await?;
+                Ok(AdminMade::Created)
+            })
+        })
+        .await
+}
+
+/// Changes what a user may do, from their next request on.
+///
+/// # Errors
+/// [`AccountError::LastAdmin`], [`AccountError::NotFound`].
+pub async fn change_role(store: &Store, id: UserId, role: Role) -> Result<(), AccountError> {
+    store
+        .tx("accounts.change_role", move |tx| {
+            Box::pin(async move {
+                if role != Role::Admin {
+                    not_the_last_admin(tx, id).await?;
+                }
+                let done = sqlx::query(
+                    "-- store.accounts.change_role
+                    update users set role = $2::text::role where id = $1 and deleted_at is null",
+                )
+                .bind(id.0)
+                .bind(role.name())
+                .execute(tx.conn())
+                .await?;
+                one(&done, AccountError::NotFound)
+            })
+        })
+        .await
+}
+
+/// Locks all admins, so that two cannot step down at the same moment.
+pub(super) async fn not_the_last_admin(tx: &mut Tx, id: UserId) -> Result<(), AccountError> {
+    let admins: Vec<Uuid> = sqlx::query_scalar(
+        "-- store.accounts.not_the_last_admin
+        select id from users where role = 'ADMIN' order by id for no key update",
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    if admins == [id.0] {
+        Err(AccountError::LastAdmin)
+    } else {
+        Ok(())
+    }
+}

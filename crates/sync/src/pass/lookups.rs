@@ -1,0 +1,136 @@
+//! Looks up single products: those that a pass should have met and has not, and one that somebody named. Only what G2A
+//! itself says is gone may go, and not when too much is gone to be believed.
+
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt as _};
+use lockstep_g2a::{Error as G2aError, Product, Repeat};
+use lockstep_store::StoreError;
+use lockstep_store::sync::{self as records, Among, RunKind};
+
+use super::patience::patiently;
+use super::writing::Batch;
+use super::{Pass, Stop};
+use crate::chain;
+
+/// Products that are looked up one by one in a pass; the others wait for the next.
+const MAX_LOOKUPS: usize = 2_000;
+/// So many may always be missing.
+const MISSING_ALLOWED: usize = 50;
+
+impl Pass<'_> {
+    /// Asks G2A by id for every game that the pass should have met and has not: what is there is written, what is gone
+    /// is withdrawn (by a stock check: sold out). Nothing is, when too much is gone to be believed.
+    pub(super) async fn look_up_missing(&mut self) -> Result<(), Stop> {
+        if self.cursor.incomplete && self.kind == RunKind::Full {
+            return Ok(());
+        }
+        let fence = self.begun.fence;
+        let among = if self.kind == RunKind::Full {
+            Among::Listed
+        } else {
+            Among::InStock
+        };
+        let read = self.cx.store.tx("sync.missing", move |tx| {
+            Box::pin(async move {
+                let missing = records::unseen(tx, &fence, among).await?;
+                Ok::<_, StoreError>((missing, records::count_known(tx, among).await?))
+            })
+        });
+        let (missing, known) = read.await?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let known = usize::try_from(known).unwrap_or(0);
+        let percent = usize::try_from(self.cx.settings.max_missing_percent).unwrap_or(100);
+        if missing.len() > MISSING_ALLOWED && missing.len().saturating_mul(100) > known.saturating_mul(percent) {
+            self.withheld = missing.len() as u64;
+            self.note(format!(
+                "{} of {known} games are missing at G2A, more than {percent} percent: that is not believed, \
+                 they stay as they are",
+                missing.len()
+            ));
+            return Ok(());
+        }
+        if !self.lookups_work().await? {
+            self.withheld = missing.len() as u64;
+            self.note(format!(
+                "{} games are missing at G2A, but it does not find single products that it lists either; \
+                 they stay as they are",
+                missing.len()
+            ));
+            return Ok(());
+        }
+        let (now, later) = missing.split_at(missing.len().min(MAX_LOOKUPS));
+        if !later.is_empty() {
+            self.note(format!(
+                "{} more games were not met; the next pass looks them up",
+                later.len()
+            ));
+        }
+        let (client, calls) = (self.cx.client.clone(), Arc::clone(&self.calls));
+        let mut answers = stream::iter(now.to_vec())
+            .map(|id| {
+                let (client, calls) = (client.clone(), Arc::clone(&calls));
+                async move {
+                    let found = patiently(&calls, || client.product(&id)).await;
+                    (id, found)
+                }
+            })
+            .buffer_unordered(self.cx.settings.max_in_flight.max(1))
+            .boxed();
+        // Each is written as it comes, for the same reason as pages are.
+        while let Some((id, found)) = answers.next().await {
+            let mut batch = Batch::default();
+            match found {
+                Ok(Some(product)) => self.add(&mut batch, product),
+                Ok(None) => batch.gone.push(id),
+                // It is there, only not to be read; or G2A does not take the question. No reason to let it go.
+                Err(error @ G2aError::BadAnswer { .. }) => self.doubt(&mut batch, &id, &error),
+                Err(error @ G2aError::Refused { .. })
+                    if error.repeat() == Repeat::Never && !matches!(error.status(), Some(401 | 403)) =>
+                {
+                    self.doubt(&mut batch, &id, &error);
+                }
+                Err(error) => return Err(error.into()),
+            }
+            self.save(batch).await?;
+        }
+        Ok(())
+    }
+
+    fn doubt(&mut self, batch: &mut Batch, id: &str, error: &G2aError) {
+        batch.met.push(id.to_owned());
+        self.problem(
+            batch,
+            Some(id.to_owned()),
+            format!("it was not listed and cannot be looked up: {}", chain(error)),
+        );
+    }
+
+    async fn look_up(&self, id: &str) -> Result<Option<Product>, G2aError> {
+        patiently(&self.calls, || self.cx.client.product(id)).await
+    }
+
+    /// Whether asking for a single product finds one that was just listed.
+    async fn lookups_work(&self) -> Result<bool, Stop> {
+        for sample in &self.cursor.samples {
+            if self.look_up(sample).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    pub(super) async fn one_product(&mut self, id: &str) -> Result<(), Stop> {
+        let mut batch = Batch::default();
+        if let Some(product) = self.look_up(id).await? {
+            self.add(&mut batch, product);
+        } else {
+            // Withdrawing is for complete passes.
+            batch.gone.push(id.to_owned());
+            self.problem(&mut batch, Some(id.to_owned()), "G2A does not list it".to_owned());
+        }
+        self.save(batch).await
+    }
+}

@@ -1,0 +1,54 @@
+//! Why a pass stops before its end, and which of G2A's errors mean that somebody has to do something.
+
+use lockstep_g2a::{Code, Error as G2aError, NotSent, Repeat, TokenFailure};
+use lockstep_store::StoreError;
+
+use crate::chain;
+
+/// Why a pass did not reach its end.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Somebody has to do something before it can succeed.
+    Failed(String),
+    /// It can go on later.
+    Interrupted(String),
+    /// The database failed, or somebody else has begun.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<G2aError> for Stop {
+    fn from(error: G2aError) -> Self {
+        let refused_us = matches!(error.status(), Some(401 | 403))
+            || matches!(
+                error.code(),
+                Some(Code::NoAuthorization | Code::WrongCredentials | Code::AddressNotAllowed | Code::NoPrivilege)
+            )
+            || matches!(
+                &error,
+                G2aError::NotSent {
+                    reason: NotSent::Token(TokenFailure::Refused { .. }),
+                    ..
+                }
+            );
+        let text = chain(&error);
+        if error.code() == Some(&Code::AddressNotAllowed) {
+            Self::Failed(format!(
+                "{text}; the address of this machine is not on the list of the G2A account"
+            ))
+        } else if refused_us {
+            Self::Failed(format!(
+                "{text}; G2A does not accept the credentials: check G2A_API_HASH, G2A_API_EMAIL and G2A_API_SECRET"
+            ))
+        } else if error.repeat() == Repeat::Never {
+            Self::Failed(text)
+        } else {
+            Self::Interrupted(text)
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The use cases of a shop and the way to ask a face of it, without a network; for the tests of both faces.
+
+use axum::Router;
+use axum::body::Body;
+use http::{HeaderMap, Request, StatusCode};
+use lockstep_auth::password::HashSettings;
+use lockstep_auth::{Auth, Keys, TokenSecrets};
+use lockstep_cache::{Cache, Config};
+use lockstep_domain::Secret;
+use lockstep_domain::cart::CartLimits;
+use lockstep_payments::{Limits, Payments, Relay, TestProvider};
+use lockstep_shop::{Parts, Shop};
+use lockstep_store::Store;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+/// Accounts as in a real shop, but passwords cost next to nothing.
+pub fn accounts() -> lockstep_auth::Settings {
+    let secrets = TokenSecrets::new(&"a".repeat(32), &"b".repeat(32)).expect("secrets");
+    let keys = Keys::parse(&"11".repeat(32)).expect("a key");
+    lockstep_auth::Settings {
+        hashing: HashSettings {
+            cost: 4,
+            threads: 1,
+            queue: 100,
+        },
+        ..lockstep_auth::Settings::new(secrets, keys)
+    }
+}
+
+/// Payments on the page of the test provider, which sends people back to the balance page of `shop`.
+pub fn payments(store: Store, page: &str, shop: &str, relay: Option<Relay>) -> Payments {
+    let provider = TestProvider::new(
+        Secret::new("test"),
+        page,
+        format!("{shop}/account/balance?topUp={{id}}"),
+    );
+    Payments::new(store, Some(Box::new(provider)), relay, Limits::default())
+}
+
+/// The use cases, with a cache of their own: one process of a shop.
+pub async fn process(store: Store, cache: Config, accounts: lockstep_auth::Settings, payments: Payments) -> Shop {
+    Shop::new(Parts {
+        cache: Cache::start(store.clone(), cache).await,
+        keys: accounts.keys.clone(),
+        auth: Auth::start(store.clone(), accounts).expect("threads"),
+        store,
+        payments,
+        cart_limits: CartLimits::default(),
+    })
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Answered {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub bytes: Vec<u8>,
+}
+
+impl Answered {
+    /// The body as text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes).expect("UTF-8")
+    }
+
+    /// The page; fails unless that is what came.
+    pub fn page(&self) -> &str {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text());
+        self.text()
+    }
+
+    /// The body as JSON, or null.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
+    }
+
+    /// What the API was asked for; fails unless that is what it answered.
+    pub fn data(&self) -> Value {
+        let mut json = self.json();
+        assert_eq!(
+            (self.status, &json["success"]),
+            (StatusCode::OK, &Value::Bool(true)),
+            "{json}"
+        );
+        json["data"].take()
+    }
+
+    /// Fails unless the API told of a success, with or without data.
+    pub fn data_or_message(&self) {
+        assert_eq!(self.json()["success"], true, "{}", self.json());
+    }
+
+    /// The API's refusal: status and error code.
+    pub fn failure(&self) -> (u16, String) {
+        let json = self.json();
+        assert_eq!(json["success"], false, "{json}");
+        (
+            self.status.as_u16(),
+            json["error"]["code"].as_str().unwrap_or_default().to_owned(),
+        )
+    }
+
+    /// A header, if it was sent.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("a text"))
+    }
+}
+
+/// Asks `router`.
+pub async fn send(router: &Router, request: Request<Body>) -> Answered {
+    let (parts, body) = router
+        .clone()
+        .oneshot(request)
+        .await
+        .unwrap_or_else(|never| match never {})
+        .into_parts();
+    Answered {
+        status: parts.status,
+        headers: parts.headers,
+        bytes: axum::body::to_bytes(body, usize::MAX)
+            .await
+            .expect("a whole body")
+            .to_vec(),
+    }
+}
+
+/// Asks `router` for `path` with these headers.
+pub async fn get(router: &Router, path: &str, headers: &[(&str, &str)]) -> Answered {
+    let request = headers.iter().fold(Request::get(path), |request, (name, value)| {
+        request.header(*name, *value)
+    });
+    send(router, request.body(Body::empty()).expect("a request")).await
+}
