@@ -167,6 +167,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
             settings: lockstep_web::Settings {
                 production: config.production,
                 shop_name: config.shop_name.clone(),
+                operator: config.operator.clone(),
                 public_url: config.public_url.clone(),
                 sandbox: is_sandbox,
                 pictures: lockstep_web::PictureSettings {

@@ -27,7 +27,7 @@ const HEIGHT: i64 = 400;
 const WIDE: (i64, i64) = (800, 400);
 
 /// Increased when covers are drawn in another way: addresses carry it, so that browsers do not keep the old ones.
-pub(crate) const EDITION: u32 = 2;
+pub(crate) const EDITION: u32 = 3;
 
 /// Five colours that go together, as red, green and blue.
 #[derive(Debug, Clone, Copy)]
