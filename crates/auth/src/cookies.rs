@@ -42,8 +42,13 @@ pub fn clear(name: &str, production: bool) -> HeaderValue {
 /// A cookie for all pages, for so many seconds, that scripts cannot read and forms of other sites do not send; in
 /// production it stays on HTTPS.
 pub fn set(name: &str, value: &str, seconds: u32, production: bool) -> HeaderValue {
+    set_below("/", name, value, seconds, production)
+}
+
+/// The same for the pages below `path` only.
+pub fn set_below(path: &str, name: &str, value: &str, seconds: u32, production: bool) -> HeaderValue {
     let secure = if production { "; Secure" } else { "" };
-    let text = format!("{name}={value}; HttpOnly; SameSite=Lax; Path=/; Max-Age={seconds}{secure}");
+    let text = format!("{name}={value}; HttpOnly; SameSite=Lax; Path={path}; Max-Age={seconds}{secure}");
     // Tokens and identifiers are letters, digits, dots, dashes and underscores.
     let mut cookie = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
     cookie.set_sensitive(true);

@@ -240,14 +240,15 @@ async fn place(pool: &PgPool, user: Uuid, game: Uuid) -> Result<()> {
     sqlx::query(
         "with gone as (delete from cart_items where user_id = $2 and game_id = $4 and quantity <= 1),
          fewer as (update cart_items set quantity = quantity - 1 where user_id = $2 and game_id = $4 and quantity > 1)
-         insert into transactions (id, order_id, user_id, type, amount, method, status, description)
-         values ($5, $1, $2, 'PURCHASE', -$3::numeric, 'BALANCE', 'COMPLETED', 'Order ' || $1::text)",
+         insert into transactions (id, order_id, user_id, type, amount, method, status, description, subject)
+         values ($5, $1, $2, 'PURCHASE', -$3::numeric, 'BALANCE', 'COMPLETED', 'Order ' || $1::text, $6)",
     )
     .bind(order)
     .bind(user)
     .bind(&price)
     .bind(game)
     .bind(Uuid::now_v7())
+    .bind(&title)
     .execute(&mut *tx)
     .await?;
     sqlx::query(

@@ -26,6 +26,8 @@ pub use emulation::{NETWORK_SLOW_4G, Network, Visitor};
 pub use input::Key;
 pub use page::Page;
 
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
@@ -37,8 +39,8 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 /// Between two looks at a state that has not come yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(15);
 
-/// Pages that are open at a time. Each is a process that draws; more would only wait for each other.
-const PAGES_AT_A_TIME: u32 = 2;
+/// Tests that have pages open at a time. Each page is a process that draws; more would only wait for each other.
+const TESTS_AT_A_TIME: u32 = 2;
 
 /// A running Chromium that tests of one program share; it ends with its last holder.
 #[derive(Debug, Clone)]
@@ -60,34 +62,44 @@ impl Browser {
     }
 
     /// A new page for `visitor`, with cookies and a cache of its own, showing nothing yet. Relative addresses are below
-    /// `origin`, `http://127.0.0.1:8080`. Waits while too many pages are open.
+    /// `origin`, `http://127.0.0.1:8080`. Waits while too many other tests have pages open.
     pub fn page(&self, origin: &str, visitor: &Visitor) -> Page {
         let place = Place::take();
         Page::open(self.0.clone(), place, origin, visitor)
     }
 }
 
-/// One of the places for open pages.
+/// A page's share in the place of its test. All pages of one test (a thread) have one place between them: two tests that
+/// hold one each and want a second would wait for each other for ever.
 #[derive(Debug)]
-struct Place;
+struct Place(PhantomData<*const ()>);
 
 static TAKEN: (Mutex<u32>, Condvar) = (Mutex::new(0), Condvar::new());
 
+thread_local! {
+    /// Pages that this thread has open.
+    static OPEN: Cell<u32> = const { Cell::new(0) };
+}
+
 impl Place {
     fn take() -> Self {
-        let mut taken = locked(&TAKEN.0);
-        while *taken >= PAGES_AT_A_TIME {
-            taken = TAKEN.1.wait(taken).unwrap_or_else(std::sync::PoisonError::into_inner);
+        if OPEN.replace(OPEN.get() + 1) == 0 {
+            let mut taken = locked(&TAKEN.0);
+            while *taken >= TESTS_AT_A_TIME {
+                taken = TAKEN.1.wait(taken).unwrap_or_else(std::sync::PoisonError::into_inner);
+            }
+            *taken += 1;
         }
-        *taken += 1;
-        Self
+        Self(PhantomData)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        *locked(&TAKEN.0) -= 1;
-        TAKEN.1.notify_one();
+        if OPEN.replace(OPEN.get() - 1) == 1 {
+            *locked(&TAKEN.0) -= 1;
+            TAKEN.1.notify_one();
+        }
     }
 }
 
@@ -97,7 +109,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Looks until `look` finds something; `None` after [`DEADLINE`].
-fn wait_until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn wait_until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let started = Instant::now();
     loop {
         if let Some(found) = look() {

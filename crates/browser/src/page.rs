@@ -198,6 +198,23 @@ impl Page {
         self.following(what, || self.click(what));
     }
 
+    /// Clicks a thing that leads to a file, and waits until that has come: what it is to be called, and what is in it.
+    pub fn download(&self, what: &str) -> (String, Vec<u8>) {
+        let folder = tempfile::tempdir().expect("a folder for downloads");
+        self.tab.download_into(folder.path());
+        let before = self.tab.told(|told| told.downloads.len());
+        self.click(what);
+        let came = wait_until(|| {
+            self.tab
+                .told(|told| told.downloads.get(before).filter(|file| file.is_complete).cloned())
+        });
+        let Some(file) = came else {
+            panic!("{what} at {} brought no file", self.path());
+        };
+        let bytes = std::fs::read(folder.path().join(&file.id)).expect("the downloaded file");
+        (file.name, bytes)
+    }
+
     /// Types into a field, over what it holds.
     pub fn fill(&self, what: &str, text: &str) {
         self.wait_for(what);

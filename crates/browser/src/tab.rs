@@ -1,6 +1,7 @@
 //! One page of the browser as the protocol sees it: its context, its session, and what it tells unasked.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -17,8 +18,21 @@ pub(crate) struct Told {
     pub(crate) loaded: bool,
     /// What a visitor must never meet, in words.
     pub(crate) troubles: Vec<String>,
+    /// Files that were sent to be kept, in the order in which they came.
+    pub(crate) downloads: Vec<Download>,
     /// Requests for documents: an error page is an answer, not trouble.
     document_requests: HashSet<String>,
+}
+
+/// A file that a page has sent to be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Download {
+    /// Under which it lies in the folder for downloads.
+    pub(crate) id: String,
+    /// What it is to be called.
+    pub(crate) name: String,
+    /// It is there as a whole.
+    pub(crate) is_complete: bool,
 }
 
 impl Told {
@@ -30,6 +44,20 @@ impl Told {
                 self.loaded = params["type"] == "BackForwardCacheRestore";
             }
             "Page.loadEventFired" => self.loaded = true,
+            "Page.downloadWillBegin" => self.downloads.push(Download {
+                id: text(&params["guid"]).unwrap_or_default(),
+                name: text(&params["suggestedFilename"]).unwrap_or_default(),
+                is_complete: false,
+            }),
+            "Page.downloadProgress" if params["state"] == "completed" => {
+                for download in self
+                    .downloads
+                    .iter_mut()
+                    .filter(|download| params["guid"] == download.id)
+                {
+                    download.is_complete = true;
+                }
+            }
             "Network.requestWillBeSent" if params["type"] == "Document" => {
                 self.document_requests.extend(text(&params["requestId"]));
             }
@@ -142,6 +170,15 @@ impl Tab {
         self.browser
             .pipe()
             .call(Some(&self.session), method, params, crate::DEADLINE)
+    }
+
+    /// Has what this page's visitor downloads put into `folder`, each file under an id.
+    pub(crate) fn download_into(&self, folder: &Path) {
+        self.browser.call(
+            None,
+            "Browser.setDownloadBehavior",
+            &json!({"behavior": "allowAndName", "browserContextId": self.context, "downloadPath": folder}),
+        );
     }
 
     /// Looks at what the page has told.

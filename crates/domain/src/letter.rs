@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::money::Money;
+use crate::order::RefundReason;
 use crate::secret::Secret;
 
 /// One letter. In the queue it is stored as JSON with its name under `kind`.
@@ -94,8 +95,8 @@ pub enum Letter {
         /// What went back, EUR.
         #[serde(with = "amount")]
         amount: Money,
-        /// What it was for, one title a copy.
-        titles: Vec<String>,
+        /// What it was for, one line a copy.
+        copies: Vec<RefundedCopy>,
     },
     /// A game that the person waited for can be bought again. Written by the database (`tell_back_in_stock`).
     BackInStock {
@@ -119,6 +120,17 @@ pub struct DeliveredCopy {
     pub title: String,
     /// The key itself, only where the operator chose that letters carry it. Never for a file.
     pub key: Option<Secret>,
+}
+
+/// A copy whose money went back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefundedCopy {
+    /// Title of the game.
+    pub title: String,
+    /// Why, where that is known.
+    #[serde(default)]
+    pub reason: Option<RefundReason>,
 }
 
 /// A line of [`Letter::OrderReceived`].
@@ -213,7 +225,10 @@ mod tests {
                 nickname: nickname(),
                 order: "0197".into(),
                 amount: "0.01".parse().unwrap(),
-                titles: vec!["Portal".into()],
+                copies: vec![RefundedCopy {
+                    title: "Portal".into(),
+                    reason: Some(RefundReason::SoldOut),
+                }],
             },
             Letter::BackInStock {
                 nickname: nickname(),

@@ -127,6 +127,55 @@ impl UnitState {
     }
 }
 
+/// Why a copy's money went back, as its owner is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RefundReason {
+    /// The supplier had none left when it was to be bought.
+    SoldOut,
+    /// The supplier asked for more than the shop had.
+    TooDear,
+    /// Its key was lost on the way, and so was the one bought instead.
+    KeyLost,
+    /// Somebody took the order back.
+    Cancelled,
+    /// Anything else.
+    NotDelivered,
+}
+
+impl RefundReason {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::SoldOut,
+        Self::TooDear,
+        Self::KeyLost,
+        Self::Cancelled,
+        Self::NotDelivered,
+    ];
+
+    /// The value in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SoldOut => "SOLD_OUT",
+            Self::TooDear => "TOO_DEAR",
+            Self::KeyLost => "KEY_LOST",
+            Self::Cancelled => "CANCELLED",
+            Self::NotDelivered => "NOT_DELIVERED",
+        }
+    }
+
+    /// In words, to follow a title and a colon.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::SoldOut => "sold out before it could be bought",
+            Self::TooDear => "its price rose before it could be bought",
+            Self::KeyLost => "its key was lost on the way",
+            Self::Cancelled => "cancelled",
+            Self::NotDelivered => "it could not be delivered",
+        }
+    }
+}
+
 /// Type of a transaction; it fixes the sign of the amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -11,7 +11,7 @@ use crate::cache_key::game_tag;
 use crate::catalogue::iso_millis;
 use crate::ids::{GameId, OrderId, TopUpId, UserId};
 use crate::money::Money;
-use crate::order::{OrderStatus, TransactionType, UnitState};
+use crate::order::{OrderStatus, RefundReason, TransactionType, UnitState};
 use crate::secret::Secret;
 
 /// How a payment stands (the contract's `PaymentStatus`).
@@ -134,6 +134,10 @@ pub struct OrderCopy {
     pub price: Money,
     /// What of that went back to the balance.
     pub refunded: Money,
+    /// Why it went back, when all of it did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub refund_reason: Option<RefundReason>,
     /// Its key, once it is there.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key_id: Option<Uuid>,
@@ -248,6 +252,13 @@ pub struct TransactionView {
     /// In words.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub description: Option<String>,
+    /// What was bought or went back, as it was called then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub subject: Option<String>,
+    /// Why it went back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub reason: Option<RefundReason>,
     /// The payment provider's reference.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub transaction_hash: Option<String>,
@@ -356,6 +367,7 @@ mod tests {
                 state: UnitState::Lost.into(),
                 price: "9".parse().unwrap(),
                 refunded: Money::ZERO,
+                refund_reason: None,
                 key_id: None,
             }],
             keys: vec![],

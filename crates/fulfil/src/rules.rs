@@ -3,7 +3,7 @@
 //! The worker and the exhaustive check of the saga (`tests/model.rs`) call the same functions, and both take their
 //! transitions from [`UnitState::may_become`].
 
-use lockstep_domain::order::UnitState;
+use lockstep_domain::order::{RefundReason, UnitState};
 
 /// What came of creating an order at G2A.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +44,17 @@ pub fn after_create(seen: CreateSeen, has_tries: bool, is_patient: bool) -> Afte
         CreateSeen::Unsure if has_tries => AfterCreate::AskAgain,
         CreateSeen::AboveFloor | CreateSeen::Refused if has_tries => AfterCreate::Anew,
         CreateSeen::SoldOut | CreateSeen::AboveFloor | CreateSeen::Refused | CreateSeen::Unsure => AfterCreate::Refund,
+    }
+}
+
+/// What the shopper is told when [`AfterCreate::Refund`] follows.
+pub fn told(seen: CreateSeen) -> RefundReason {
+    match seen {
+        CreateSeen::SoldOut => RefundReason::SoldOut,
+        CreateSeen::AboveFloor => RefundReason::TooDear,
+        CreateSeen::Created | CreateSeen::Refused | CreateSeen::NothingDone | CreateSeen::Unsure => {
+            RefundReason::NotDelivered
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use lockstep_domain::Money;
-use lockstep_domain::order::UnitState;
+use lockstep_domain::order::{RefundReason, UnitState};
 use lockstep_g2a::{Code, CreatedOrder, Error, NewOrder};
 use lockstep_store::fulfilment::incidents::{self, Incident};
 use lockstep_store::fulfilment::{self as records, Unit, keys};
@@ -131,7 +131,7 @@ impl Fulfilment {
     async fn begin(&self, unit: &Unit) -> Result<Flow, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
         if unit.cancel_asked {
-            return self.refund(unit, "cancelled").await;
+            return self.refund(unit, RefundReason::Cancelled, "cancelled").await;
         }
         if let Some(wait) = unit.out_in {
             self.rest(unit, wait.min(LOOK_AGAIN), None).await?;
@@ -153,7 +153,7 @@ impl Fulfilment {
                     self.rest(unit, LOOK_AGAIN, Some("no key in stock yet")).await?;
                     Ok(Flow::Rest)
                 }
-                _ => self.refund(unit, "not in stock").await,
+                _ => self.refund(unit, RefundReason::SoldOut, "not in stock").await,
             };
         }
         if self.is_stopped(unit).await? {
@@ -172,7 +172,7 @@ impl Fulfilment {
     async fn order(&self, unit: &Unit) -> Result<Flow, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
         let Some(product) = &unit.product else {
-            return self.refund(unit, "G2A has it no longer").await;
+            return self.refund(unit, RefundReason::SoldOut, "G2A has it no longer").await;
         };
         // A promo code is the shop's own gift: what counts is what the shop asked for.
         let floor = unit
@@ -262,7 +262,7 @@ impl Fulfilment {
                 failpoint!("ordering.anew.after");
                 Ok(Flow::Rest)
             }
-            AfterCreate::Refund => self.refund(unit, &why).await,
+            AfterCreate::Refund => self.refund(unit, rules::told(seen), &why).await,
         }
     }
 
@@ -303,7 +303,7 @@ impl Fulfilment {
             return Ok(Flow::Rest);
         };
         if unit.cancel_asked {
-            return self.refund(unit, "cancelled").await;
+            return self.refund(unit, RefundReason::Cancelled, "cancelled").await;
         }
         // Not in the last minute of the reservation: the payment would arrive when it is over.
         let in_time = inner
@@ -484,16 +484,19 @@ impl Fulfilment {
                 failpoint!("lost.replace.after");
                 Ok(Flow::On)
             }
-            Compensation::Refund => self.refund(unit, "its key was lost at the supplier").await,
+            Compensation::Refund => {
+                self.refund(unit, RefundReason::KeyLost, "its key was lost at the supplier")
+                    .await
+            }
         }
     }
 
     /// The money back, to the cent.
-    async fn refund(&self, unit: &Unit, why: &str) -> Result<Flow, StoreError> {
+    async fn refund(&self, unit: &Unit, cause: RefundReason, why: &str) -> Result<Flow, StoreError> {
         let lease = unit.lease;
         failpoint!("refund.before");
         commit!(self.0, "fulfil.refund", [why], |tx, letters| records::refund(
-            tx, lease, &why, &letters
+            tx, lease, cause, &why, &letters
         )
         .await)?;
         failpoint!("refund.after");

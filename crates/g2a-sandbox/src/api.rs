@@ -386,6 +386,14 @@ fn create(state: &mut State, now: DateTime<Utc>, request: &http::Request<&[u8]>)
             .ok_or_else(|| data("min_rating"))?;
     }
     let product_id = number(&order.product_id).ok_or_else(|| Refusal::new(400, "BR04", "Product id is not valid"))?;
+    if state.goods.get(product_id).is_some()
+        && let Some(left) = state.sell_out_next.take()
+    {
+        state.goods.change(product_id, |product| {
+            product.quantity = product.quantity.min(left.into());
+            product.updated_at = Some(now);
+        });
+    }
     let created = state
         .market
         .create(&mut state.goods, &state.knobs, now, product_id, max_price)?;

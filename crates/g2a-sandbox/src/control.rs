@@ -9,6 +9,7 @@
 //! | `/control/faults` | GET; POST adds one [`FaultRule`] or a list; DELETE removes all |
 //! | `/control/products` | GET `?page&size`, in stock or not; POST adds a product |
 //! | `/control/products/{id}` | GET; PATCH sets fields, null removes one; DELETE |
+//! | `/control/sell-out` | GET; POST `{"left": 2}`: of the product that is ordered next there are only so many left |
 //! | `/control/orders/{id}/refund` | POST |
 //! | `/control/wallet` | GET; PUT `{"balance": 12.34}` |
 //! | `/control/ledger` | GET |
@@ -147,6 +148,17 @@ impl Control {
                 product.updated_at = Some(now);
             })
         })
+    }
+
+    /// Of the product that is ordered next there are only `left` in stock from that moment on; `None`: as many as there
+    /// are. So a copy sells out between an order in a shop and its purchase here, whatever is bought.
+    pub fn sell_out_next(&self, left: Option<u32>) {
+        self.shared.lock().sell_out_next = left;
+    }
+
+    /// What [`sell_out_next`](Self::sell_out_next) has set, while nobody has ordered.
+    pub fn selling_out_next(&self) -> Option<u32> {
+        self.shared.lock().sell_out_next
     }
 
     /// Takes a product off the market. False when there is no such product.
@@ -300,6 +312,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
             "/products/{id}",
             get(read_product).patch(patch_product).delete(remove_product),
         )
+        .route("/sell-out", get(read_sell_out).post(sell_out))
         .route("/orders/{id}/refund", post(refund))
         .route("/wallet", get(read_wallet).put(put_wallet))
         .route(
@@ -406,6 +419,22 @@ async fn patch_product(
 
 async fn remove_product(Axum(control): Axum<Control>, Path(id): Path<String>) -> Result<StatusCode, Refused> {
     found(control.remove_product(&id))
+}
+
+#[derive(Deserialize, Serialize)]
+struct SellOut {
+    left: Option<u32>,
+}
+
+async fn read_sell_out(Axum(control): Axum<Control>) -> Json<SellOut> {
+    Json(SellOut {
+        left: control.selling_out_next(),
+    })
+}
+
+async fn sell_out(Axum(control): Axum<Control>, Json(form): Json<SellOut>) -> Json<SellOut> {
+    control.sell_out_next(form.left);
+    read_sell_out(Axum(control)).await
 }
 
 async fn refund(Axum(control): Axum<Control>, Path(id): Path<String>) -> Result<StatusCode, Refused> {

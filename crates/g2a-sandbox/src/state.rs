@@ -60,6 +60,8 @@ pub(crate) struct State {
     pub(crate) market: Market,
     pub(crate) rules: Vec<FaultRule>,
     pub(crate) drift_per_second: u32,
+    /// How many of the product that is ordered next are left, if somebody wants it to sell out.
+    pub(crate) sell_out_next: Option<u32>,
     pub(crate) dice: Dice,
     /// Bearer tokens and the end of their validity.
     pub(crate) tokens: HashMap<String, DateTime<Utc>>,
@@ -81,6 +83,7 @@ impl State {
             market: Market::new(config.wallet),
             rules: Vec::new(),
             drift_per_second: config.drift_per_second,
+            sell_out_next: None,
             dice: Dice::new(0x5EED, 0),
             tokens: HashMap::new(),
             log: VecDeque::new(),

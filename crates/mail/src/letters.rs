@@ -104,7 +104,8 @@ pub fn write(letter: &Letter, head: &Letterhead) -> Result<Written, askama::Erro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_domain::letter::{DeliveredCopy, OrderedLine};
+    use lockstep_domain::letter::{DeliveredCopy, OrderedLine, RefundedCopy};
+    use lockstep_domain::order::RefundReason;
     use lockstep_domain::secret::Secret;
 
     fn head() -> Letterhead {
@@ -124,7 +125,7 @@ mod tests {
                     code: code.clone(),
                     minutes: 60,
                 },
-                vec!["123456", "60 minutes"],
+                vec!["123456", "60 minutes", "https://shop.example/verify-email?code=123456"],
             ),
             (
                 Letter::Verification {
@@ -132,7 +133,7 @@ mod tests {
                     code,
                     minutes: 60,
                 },
-                vec!["123456", "60 minutes"],
+                vec!["123456", "60 minutes", "https://shop.example/verify-email?code=123456"],
             ),
             (
                 Letter::Reset {
@@ -207,9 +208,16 @@ mod tests {
                     nickname,
                     order: "0198".into(),
                     amount: "12.30".parse().unwrap(),
-                    titles: vec!["Portal".into()],
+                    copies: vec![RefundedCopy {
+                        title: "Portal".into(),
+                        reason: Some(RefundReason::SoldOut),
+                    }],
                 },
-                vec!["12.30", "Portal", "https://shop.example/orders/0198"],
+                vec![
+                    "12.30",
+                    "Portal: sold out before it could be bought",
+                    "https://shop.example/orders/0198",
+                ],
             ),
         ]
     }

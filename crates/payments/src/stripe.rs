@@ -114,8 +114,8 @@ impl Stripe {
                 self.config.product.clone(),
             ),
             ("expires_at", (top_up.created_at + LIFETIME).timestamp().to_string()),
-            ("success_url", come_back.clone()),
-            ("cancel_url", come_back),
+            ("cancel_url", cancelled(&come_back)),
+            ("success_url", come_back),
         ];
         let request = self
             .http
@@ -163,6 +163,12 @@ impl Stripe {
             Err(ProviderError::Refused(format!("{status} {words}")))
         }
     }
+}
+
+/// Where a shopper comes back to who has not paid: the same address, which then says so.
+fn cancelled(address: &str) -> String {
+    let separator = if address.contains('?') { '&' } else { '?' };
+    format!("{address}{separator}cancelled=1")
 }
 
 impl Provider for Stripe {

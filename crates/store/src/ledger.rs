@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::audit::{self, Deed};
-use crate::row::{money, payment_status, transaction_type};
+use crate::row::{money, payment_status, refund_reason_or_null, transaction_type};
 use crate::transaction::holds_store_error;
 use crate::{AsStoreError as _, Result, Store, StoreError, Tx};
 
@@ -45,8 +45,8 @@ pub async fn balance(tx: &mut Tx, user: UserId) -> Result<Option<Balance>> {
 pub async fn transactions(tx: &mut Tx, user: UserId, skip: u32, most: u32) -> Result<Vec<TransactionView>> {
     let rows = sqlx::query(
         "-- store.ledger.transactions
-        select id, type::text as type, amount, currency, method, status::text as status, description, transaction_hash,
-               created_at, order_id
+        select id, type::text as type, amount, currency, method, status::text as status, description, subject, reason,
+               transaction_hash, created_at, order_id
           from transactions where user_id = $1 order by created_at desc, id desc offset $2 limit $3",
     )
     .bind(user.0)
@@ -67,6 +67,8 @@ fn view(row: &PgRow) -> Result<TransactionView> {
         method: method.clone(),
         status: payment_status(row, "status")?,
         description: row.try_get("description")?,
+        subject: row.try_get("subject")?,
+        reason: refund_reason_or_null(row, "reason")?,
         // The reference of an adjustment is its admin's and nobody else's business.
         transaction_hash: row
             .try_get::<Option<String>, _>("transaction_hash")?

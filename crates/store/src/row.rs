@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockstep_domain::Money;
 use lockstep_domain::account::{DEFAULT_NICKNAME, Role};
-use lockstep_domain::order::{OrderStatus, TransactionType, UnitState};
+use lockstep_domain::order::{OrderStatus, RefundReason, TransactionType, UnitState};
 use lockstep_domain::purchase::PaymentStatus;
 use rust_decimal::Decimal;
 use sqlx::postgres::PgRow;
@@ -72,6 +72,14 @@ pub(crate) fn order_status(row: &PgRow, column: &str) -> Result<OrderStatus> {
 /// A unit's `state`.
 pub(crate) fn unit_state(row: &PgRow, column: &str) -> Result<UnitState> {
     named(row, column, &UnitState::ALL, UnitState::as_str)
+}
+
+/// Why a copy's money went back, if it did.
+pub(crate) fn refund_reason_or_null(row: &PgRow, column: &str) -> Result<Option<RefundReason>> {
+    match row.try_get::<Option<&str>, _>(column)? {
+        Some(_) => named(row, column, &RefundReason::ALL, RefundReason::as_str).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// A `payment_status::text`.

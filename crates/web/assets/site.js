@@ -1,19 +1,61 @@
-// What every page gains from scripts: the personal part of the header, a theme without a reload, suggestions while
-// typing, and ages that go on counting. Every one of them stands on HTML that works without it.
+// What every page gains from scripts: the personal part of the header, hearts that know what is on the wishlist, a theme
+// without a reload, suggestions while typing, and ages that go on counting. Every one of them stands on HTML that works
+// without it.
 
 const language = document.documentElement.lang;
 
-// The header's personal part: the page itself is the same for everybody.
+// What is personal, in one request; the page itself is the same for everybody.
 const me = document.querySelector("[data-me]");
-export async function refreshMe() {
-  const answer = await fetch("/fragments/me", { headers: { accept: "text/html" } }).catch(() => null);
-  if (!me || !answer?.ok) return;
-  const fragment = new DOMParser().parseFromString(await answer.text(), "text/html");
-  me.replaceChildren(...fragment.body.childNodes);
+const hearts = [...document.querySelectorAll("form[data-wish]")];
+const asked = new URLSearchParams(hearts.map((form) => ["game", form.dataset.wish]));
+const personal = hearts.length ? `/fragments/me?${asked}` : "/fragments/me";
+
+function fill(text) {
+  const fragment = new DOMParser().parseFromString(text, "text/html");
+  const [links, wished] = [fragment.querySelector("nav"), fragment.querySelector("data")];
+  if (!links || !wished) return false;
+  // Only when something changes: whoever has tabbed into it stays there.
+  if (me && me.innerHTML !== links.innerHTML) me.replaceChildren(...links.childNodes);
+  const games = wished.value.split(" ");
+  for (const form of hearts) press(form, games.includes(form.dataset.wish));
+  return true;
+}
+
+async function refreshMe() {
+  const answer = await fetch(personal, { headers: { accept: "text/html" } }).catch(() => null);
+  if (answer?.ok) fill(await answer.text());
 }
 refreshMe();
-document.addEventListener("lockstep:me", refreshMe);
 addEventListener("pageshow", (event) => event.persisted && refreshMe());
+
+// A heart is a button that puts onto the wishlist; once it is known what is there, it is one that is pressed or not.
+function press(form, on) {
+  const heart = form.querySelector("button");
+  form.action = on ? "/wishlist/remove" : "/wishlist/add";
+  heart.setAttribute("aria-pressed", String(on));
+  heart.setAttribute("aria-label", heart.dataset.name);
+  heart.title = on ? heart.dataset.remove : heart.dataset.add;
+}
+for (const form of hearts) {
+  const heart = form.querySelector("button");
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (heart.ariaBusy) return;
+    heart.ariaBusy = "true";
+    const { action } = form;
+    const body = new URLSearchParams(new FormData(form));
+    // The answer is what is personal, as it is then.
+    body.set("next", personal);
+    press(form, !action.endsWith("/remove"));
+    const answer = await fetch(action, { method: "POST", body, keepalive: true }).catch(() => null);
+    if (!answer?.ok || !fill(await answer.text())) {
+      // What went wrong is told by a page of its own.
+      form.action = action;
+      form.submit();
+    }
+    heart.removeAttribute("aria-busy");
+  });
+}
 
 // Light and dark at once; the form's cookie makes it last.
 document.querySelector("[data-themes]")?.addEventListener("submit", (event) => {

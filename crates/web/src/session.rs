@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
-use axum::http::header::{self, HeaderValue};
+use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::middleware::Next;
@@ -29,6 +29,11 @@ const ACCESS: &str = "access";
 /// Carries the refresh token.
 const REFRESH: &str = "refresh";
 
+/// Carries the promo code that was applied in the checkout, over the way to the payment page or the cart and back.
+const PROMO: &str = "promo";
+
+/// As long as a promo code is remembered.
+const PROMO_SECONDS: u32 = 86_400;
 /// As long as a refresh token is good for.
 const SIGNED_IN_SECONDS: u32 = 30 * 86_400;
 
@@ -165,6 +170,28 @@ pub(crate) fn signed_out(mut response: Response, settings: &Settings) -> Respons
         .headers_mut()
         .append(header::SET_COOKIE, cookies::clear(cookies::GUEST, settings.production));
     response
+        .headers_mut()
+        .append(header::SET_COOKIE, promo_cookie("", settings));
+    response
+}
+
+/// The promo code that this browser has applied and not used yet.
+pub(crate) fn promo(headers: &HeaderMap) -> Option<&str> {
+    cookie(headers, PROMO).filter(|code| is_promo(code))
+}
+
+/// The cookie that remembers an applied promo code; none, and what is no code, is forgotten.
+pub(crate) fn promo_cookie(code: &str, settings: &Settings) -> HeaderValue {
+    let (code, seconds) = if is_promo(code) { (code, PROMO_SECONDS) } else { ("", 0) };
+    cookies::set_below("/checkout", PROMO, code, seconds, settings.production)
+}
+
+/// What can be a code at all; letters count in either case.
+fn is_promo(code: &str) -> bool {
+    (2..=40).contains(&code.len())
+        && code
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
 /// The answer after a write, with the cookie of a guest who became one by it.
@@ -202,4 +229,48 @@ fn device(parts: &Parts, settings: &Settings) -> Device {
         peer.map(|ConnectInfo(peer)| peer.ip()),
         settings.trusted_proxies,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(production: bool) -> Settings {
+        Settings {
+            production,
+            shop_name: "Shop".into(),
+            public_url: String::new(),
+            sandbox: false,
+            trusted_proxies: 1,
+            pictures: crate::PictureSettings {
+                folder: std::path::PathBuf::new(),
+                most_bytes: 0,
+                trusts_private_addresses: false,
+            },
+        }
+    }
+
+    #[test]
+    fn a_promo_code_is_remembered_where_it_is_needed_and_nothing_else_is() {
+        assert_eq!(
+            promo_cookie("GKEYS10", &settings(true)),
+            "promo=GKEYS10; HttpOnly; SameSite=Lax; Path=/checkout; Max-Age=86400; Secure"
+        );
+        for wrong in [
+            "",
+            "X",
+            "a; Domain=evil.example",
+            "a\r\nset-cookie: x=y",
+            "ß10",
+            &"A".repeat(41),
+        ] {
+            assert_eq!(
+                promo_cookie(wrong, &settings(false)),
+                "promo=; HttpOnly; SameSite=Lax; Path=/checkout; Max-Age=0",
+                "{wrong:?}"
+            );
+        }
+        let sent = HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_static("a=b; promo=gkeys10"))]);
+        assert_eq!(promo(&sent), Some("gkeys10"));
+    }
 }

@@ -2,8 +2,12 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod account;
+mod browsing;
 mod buyer;
 mod every_page;
 mod infrastructure;
 mod members;
+mod money;
 mod shop;
+mod wishes;

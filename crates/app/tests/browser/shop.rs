@@ -2,13 +2,15 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::ops::Deref;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use lockstep_browser::{Browser, Key, Page, Visitor};
-use lockstep_g2a_sandbox::{Catalogue, Config, Knobs, Sandbox};
+use lockstep_browser::{Browser, Key, Page, Visitor, wait_until};
+use lockstep_domain::Money;
+use lockstep_g2a_sandbox::{Catalogue, Config, Control, Knobs, Sandbox};
 use lockstep_testkit::TestDb;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -25,13 +27,17 @@ pub(crate) struct Shop {
     browser: Browser,
     origin: String,
     games: Vec<Game>,
+    settings: Settings,
     // Dropped in this order: the program, then what it stands on.
     _program: Program,
-    _folder: TempDir,
+    folder: TempDir,
     _database: TestDb,
-    _sandbox: Sandbox,
-    _runtime: Runtime,
+    sandbox: Sandbox,
+    runtime: Runtime,
 }
+
+/// The program's settings, as its environment has them.
+type Settings = Vec<(&'static str, String)>;
 
 impl Shop {
     /// The store of this test program.
@@ -57,13 +63,10 @@ impl Shop {
             .prefix("lockstep-shop-")
             .tempdir()
             .expect("set-up");
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .and_then(|free| free.local_addr())
-            .expect("set-up")
-            .port();
+        let port = free_port();
         let origin = format!("http://127.0.0.1:{port}");
         let account = sandbox.credentials();
-        let settings = [
+        let settings: Settings = vec![
             ("PATH", std::env::var("PATH").unwrap_or_default()),
             ("DATABASE_URL", database.url().to_owned()),
             ("LOCKSTEP_DATA_DIR", folder.path().display().to_string()),
@@ -78,29 +81,91 @@ impl Shop {
             // Some made-up offers are dearer when they are bought than when they were listed; here all are delivered.
             ("G2A_ALLOWED_LOSS", "5".to_owned()),
         ];
-        let lockstep = |program: &str| {
-            let mut command = Command::new(program);
-            command
-                .env_clear()
-                .envs(settings.clone())
-                // No lockstep.toml of the checkout may interfere.
-                .current_dir(folder.path());
-            command
-        };
         // The shelves are filled before the doors open.
-        let filled = lockstep(PROGRAM).args(["sync", "--full"]).output().expect("set-up");
+        let filled = command(PROGRAM, &settings, folder.path())
+            .args(["sync", "--full"])
+            .output()
+            .expect("set-up");
         assert!(filled.status.success(), "{}", String::from_utf8_lossy(&filled.stderr));
-        let program = Program::open(lockstep("sh"));
+        let program = Program::open(command("sh", &settings, folder.path()), "serve");
         let games = runtime.block_on(games(&database));
         Self {
             games,
             browser: Browser::shared(),
             origin,
+            settings,
             _program: program,
-            _folder: folder,
+            folder,
             _database: database,
-            _sandbox: sandbox,
-            _runtime: runtime,
+            sandbox,
+            runtime,
+        }
+    }
+
+    /// What only the supplier can do.
+    pub(crate) fn supplier(&self) -> Control {
+        self.sandbox.control()
+    }
+
+    /// Has the supplier say how many copies of a game there are, and the store hear of it.
+    pub(crate) fn stock(&self, game: &Game, copies: i64) {
+        assert!(self.supplier().set_stock(&game.product, copies));
+        self.fetch(game);
+    }
+
+    /// Has the store ask its supplier about a game now.
+    pub(crate) fn fetch(&self, game: &Game) {
+        let mut told = String::new();
+        let asked = wait_until(|| {
+            let output = command(PROGRAM, &self.settings, self.folder.path())
+                .args(["sync", "--product", &game.product])
+                .output()
+                .expect("the program");
+            told = String::from_utf8_lossy(&output.stderr).into_owned();
+            // Somebody else may be synchronising at the moment.
+            (output.status.code() != Some(75)).then(|| output.status.success())
+        });
+        assert_eq!(asked, Some(true), "{told}");
+    }
+
+    /// The newest letter to `address` in which `words` stand, as text.
+    pub(crate) fn letter(&self, address: &str, words: &str) -> String {
+        let folder = self.folder.path().join("mail");
+        let found = wait_until(|| {
+            let mut files: Vec<_> = std::fs::read_dir(&folder)
+                .ok()?
+                .filter_map(|file| Some(file.ok()?.path()))
+                .filter(|file| file.extension().is_some_and(|ending| ending == "eml"))
+                .collect();
+            files.sort();
+            files.iter().rev().find_map(|file| {
+                let letter = std::fs::read_to_string(file).ok()?;
+                let is_theirs = letter.lines().any(|line| line == format!("To: {address}"));
+                Some(text_part(&letter)).filter(|text| is_theirs && text.contains(words))
+            })
+        });
+        found.unwrap_or_else(|| panic!("nobody has written to {address} about {words:?}"))
+    }
+
+    /// Lets somebody do something on this store's runtime.
+    pub(crate) fn run<T>(&self, doing: impl Future<Output = T>) -> T {
+        self.runtime.block_on(doing)
+    }
+
+    /// The pages and the API of this store once more, in a process and at an address of their own, with other settings:
+    /// keep the program for as long as its pages are visited.
+    pub(crate) fn branch(&self, other: impl IntoIterator<Item = (&'static str, String)>) -> Branch {
+        let port = free_port();
+        let origin = format!("http://127.0.0.1:{port}");
+        let mut settings = self.settings.clone();
+        settings.extend([
+            ("LOCKSTEP_BIND", format!("127.0.0.1:{port}")),
+            ("LOCKSTEP_PUBLIC_URL", origin.clone()),
+        ]);
+        settings.extend(other);
+        Branch {
+            origin,
+            _program: Program::open(command("sh", &settings, self.folder.path()), "web"),
         }
     }
 
@@ -111,11 +176,67 @@ impl Shop {
 
     /// A page of the store for `visitor`, showing nothing yet.
     pub(crate) fn visit(self: &Arc<Self>, visitor: &Visitor) -> Visit {
+        self.visit_at(&self.origin, visitor)
+    }
+
+    /// The same at the address of a [`Branch`].
+    pub(crate) fn visit_at(self: &Arc<Self>, origin: &str, visitor: &Visitor) -> Visit {
         Visit {
-            page: self.browser.page(&self.origin, visitor),
+            page: self.browser.page(origin, visitor),
             _shop: self.clone(),
         }
     }
+}
+
+/// Another process of the same store.
+pub(crate) struct Branch {
+    pub(crate) origin: String,
+    _program: Program,
+}
+
+/// A program with nothing but the store's settings around it.
+fn command(program: &str, settings: &Settings, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .envs(settings.iter().map(|(name, value)| (name, value)))
+        // No lockstep.toml of the checkout may interfere.
+        .current_dir(folder);
+    command
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|free| free.local_addr())
+        .expect("set-up")
+        .port()
+}
+
+/// What a letter says to programs that show text.
+fn text_part(letter: &str) -> String {
+    let letter = letter.replace("\r\n", "\n");
+    let Some((_, part)) = letter.split_once("Content-Type: text/plain") else {
+        return String::new();
+    };
+    let (head, body) = part.split_once("\n\n").unwrap_or_default();
+    let body = body.split("\n--").next().unwrap_or_default();
+    if !head.contains("quoted-printable") {
+        return body.to_owned();
+    }
+    let mut text = Vec::new();
+    let mut rest = body;
+    while let Some((before, after)) = rest.split_once('=') {
+        text.extend_from_slice(before.as_bytes());
+        // A line that goes on, or a byte.
+        let (code, after) = match after.strip_prefix('\n') {
+            Some(after) => (None, after),
+            None => (after.get(..2), after.get(2..).unwrap_or_default()),
+        };
+        text.extend(code.and_then(|code| u8::from_str_radix(code, 16).ok()));
+        rest = after;
+    }
+    text.extend_from_slice(rest.as_bytes());
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// A password that is good.
@@ -140,6 +261,10 @@ pub(crate) fn code_of(secret: &str, later: u64) -> String {
 #[derive(Debug, Clone)]
 pub(crate) struct Game {
     pub(crate) id: String,
+    /// The supplier's name for it.
+    pub(crate) product: String,
+    /// What it costs, EUR.
+    pub(crate) price: Money,
     /// As its row has it, with what the offer is.
     pub(crate) title: String,
     pub(crate) slug: String,
@@ -239,15 +364,18 @@ impl Deref for Visit {
 const PROGRAM: &str = env!("CARGO_BIN_EXE_lockstep");
 
 async fn games(database: &TestDb) -> Vec<Game> {
-    let rows: Vec<(uuid::Uuid, String, String)> = lockstep_testkit::sqlx::query_as(
-        "select id, title, slug from games where in_stock and not is_preorder order by price, id limit 20",
+    let rows: Vec<(uuid::Uuid, String, String, String, String)> = lockstep_testkit::sqlx::query_as(
+        "select id, title, slug, g2a_product_id, price::text from games where in_stock and not is_preorder
+          order by price, id limit 20",
     )
     .fetch_all(&database.sql)
     .await
     .expect("games");
     rows.into_iter()
-        .map(|(id, title, slug)| Game {
+        .map(|(id, title, slug, product, price)| Game {
             id: id.to_string(),
+            product,
+            price: price.parse().expect("a price"),
             title,
             slug,
         })
@@ -275,7 +403,7 @@ struct Program {
 
 impl Program {
     /// Starts it with the shell's environment and waits until it says that it is open.
-    fn open(mut shell: Command) -> Self {
+    fn open(mut shell: Command, half: &str) -> Self {
         #[expect(
             clippy::zombie_processes,
             reason = "a store that does not open fails the test program"
@@ -286,7 +414,7 @@ impl Program {
                 "\"$@\" </dev/null & store=$!; cat >/dev/null; kill $store; wait $store",
                 "sh",
             ])
-            .args([PROGRAM, "serve"])
+            .args([PROGRAM, half])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -94,6 +94,7 @@ async fn what_is_sold_out_is_refunded_to_the_cent_and_the_shelf_is_corrected() {
     );
     assert_eq!(shop.balance().await, eur("89.80"));
     assert_eq!(shop.letters().await, ["keys-ready", "refund"]);
+    assert_eq!(shop.reasons().await, ["SOLD_OUT", "SOLD_OUT"]);
     let in_stock: bool = sqlx::query_scalar("select in_stock from games")
         .fetch_one(&shop.db.sql)
         .await
@@ -125,6 +126,7 @@ async fn what_costs_more_than_was_asked_is_not_paid_for_and_the_price_is_correct
     assert_eq!(shop.status(&order).await, "FAILED");
     assert_eq!(shop.balance().await, eur("100.00"));
     assert_eq!(shop.check_books().await.money_taken, eur("0"));
+    assert_eq!(shop.reasons().await, ["TOO_DEAR"]);
     assert!(shop.incidents().await.contains(&"ABOVE_PRICE".to_owned()));
     let (price, remembered): (String, Option<String>) =
         sqlx::query_as("select price::text, g2a_asked_price::text from games")
@@ -299,6 +301,7 @@ async fn cancelling_gives_back_what_is_not_bought() {
     assert_eq!((cancelled.refunded, cancelled.kept), (eur("20.40"), 0));
     assert_eq!(cancelled.settled.unwrap().status, OrderStatus::Cancelled);
     assert_eq!(shop.balance().await, eur("100.00"));
+    assert_eq!(shop.reasons().await, ["CANCELLED", "CANCELLED"]);
     assert_eq!(shop.worker().work_off().await.unwrap(), 0);
     let again = shop
         .db

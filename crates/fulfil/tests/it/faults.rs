@@ -137,6 +137,7 @@ async fn keys_that_are_lost_beyond_the_budget_are_refunded() {
         shop.incidents().await.iter().filter(|kind| *kind == "KEY_LOST").count(),
         2
     );
+    assert_eq!(shop.reasons().await, ["KEY_LOST"]);
     assert_eq!(shop.check_books().await.money_taken, eur("20.00"));
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lockstep_domain::ids::KeyId;
+use lockstep_domain::order::RefundReason;
 use lockstep_fulfil::{Remedy, Spool, letters, reconcile};
 use lockstep_store::fulfilment::events::{self, Event, Taken};
 use lockstep_store::fulfilment::keys::{self as stored, Arrived, Recorded};
@@ -74,7 +75,7 @@ async fn an_overtaken_worker_decides_nothing_but_its_key_is_kept() {
         .tx("test", move |tx| {
             Box::pin(async move {
                 records::lost(tx, lease, Duration::ZERO, "gone").await?;
-                records::refund(tx, lease, "lost", &Letters::default()).await
+                records::refund(tx, lease, RefundReason::KeyLost, "lost", &Letters::default()).await
             })
         })
         .await

@@ -185,6 +185,19 @@ impl Shop {
             .unwrap()
     }
 
+    /// Why copies were refunded; the bookings and the copies say the same.
+    pub(crate) async fn reasons(&self) -> Vec<String> {
+        let of = |statement: &'static str| sqlx::query_scalar(statement).fetch_all(&self.db.sql);
+        let booked: Vec<String> = of("select reason from transactions where type = 'REFUND' order by 1")
+            .await
+            .unwrap();
+        let copies: Vec<String> = of("select refunded_for from order_units where state = 'REFUNDED' order by 1")
+            .await
+            .unwrap();
+        assert_eq!(booked, copies);
+        booked
+    }
+
     pub(crate) async fn letters(&self) -> Vec<String> {
         sqlx::query_scalar("select kind from mail_outbox order by kind")
             .fetch_all(&self.db.sql)

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Desk, euro, generated, read};
+use crate::support::{Desk, euro, generated, read, refused};
 
 async fn control(desk: &Desk, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
     let url = format!("http://{}/control{path}", desk.sandbox.address());
@@ -208,4 +208,41 @@ async fn the_catalogue_drifts_by_itself_at_the_chosen_rate() {
         assert!(std::time::Instant::now() < deadline, "nothing drifts");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
+}
+
+#[tokio::test]
+async fn the_product_that_is_ordered_next_can_be_made_to_sell_out() {
+    let (desk, id) = Desk::with_one_product().await;
+    let (status, armed) = control(&desk, Method::POST, "/sell-out", Some(json!({ "left": 2 }))).await;
+    assert_eq!((status.as_u16(), &armed), (200, &json!({ "left": 2 })));
+    refused(
+        &desk.create(json!({ "product_id": "99000000000009" })).await,
+        400,
+        "BR04",
+    );
+    assert_eq!(
+        control(&desk, Method::GET, "/sell-out", None).await.1["left"],
+        2,
+        "what nobody sells cannot sell out"
+    );
+    assert_eq!(desk.control.product(&id).unwrap()["qty"], 10, "nobody has ordered yet");
+    for left in [1, 0] {
+        desk.order(&id).await;
+        assert_eq!(desk.control.product(&id).unwrap()["qty"], left);
+    }
+    refused(&desk.create(json!({ "product_id": id })).await, 400, "ORD130");
+    assert_eq!(
+        control(&desk, Method::GET, "/sell-out", None).await.1["left"],
+        json!(null)
+    );
+    // Only that one: what is on sale afterwards sells as before.
+    assert!(desk.control.set_stock(&id, 5));
+    desk.order(&id).await;
+    assert_eq!(desk.control.product(&id).unwrap()["qty"], 4);
+    assert_eq!(
+        control(&desk, Method::POST, "/sell-out", Some(json!({ "left": -1 })))
+            .await
+            .0,
+        422
+    );
 }

@@ -1,5 +1,6 @@
 //! A stand-in for Stripe, as far as Checkout Sessions are documented: form posts with a bearer key, idempotency keys whose
-//! reuse with other parameters is refused, sessions by their id, and events that it signs. It can be told to fail.
+//! reuse with other parameters is refused, sessions by their id, a page on another site on which they are paid, and events
+//! that it signs. It can be told to fail.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::Utc;
@@ -44,6 +45,8 @@ struct Inner {
 pub(crate) struct StandIn {
     inner: Arc<Mutex<Inner>>,
     pub(crate) url: String,
+    /// Where the shopper pays. To a browser another site than that of a shop at 127.0.0.1.
+    pub(crate) pages: String,
 }
 
 impl StandIn {
@@ -58,10 +61,12 @@ impl StandIn {
                 calls: Vec::new(),
             })),
             url: format!("http://{}", listener.local_addr().unwrap()),
+            pages: format!("http://localhost:{}/c/pay", listener.local_addr().unwrap().port()),
         };
         let router = Router::new()
             .route("/v1/checkout/sessions", post(create))
             .route("/v1/checkout/sessions/{id}", get(retrieve))
+            .route("/c/pay/{id}", get(show).post(pay))
             .with_state(this.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         this
@@ -192,11 +197,12 @@ async fn create(State(stand_in): State<StandIn>, headers: HeaderMap, body: Bytes
             None => {
                 let id = format!("cs_test_{}", inner.sessions.len() + 1);
                 let session = json!({
-                    "id": id, "object": "checkout.session", "url": format!("https://checkout.stripe.example/c/pay/{id}"),
+                    "id": id, "object": "checkout.session", "url": format!("{}/{id}", stand_in.pages),
                     "client_reference_id": form["client_reference_id"], "metadata": {"top_up": form["metadata[top_up]"]},
                     "mode": form["mode"], "status": "open", "payment_status": "unpaid",
                     "amount_total": form["line_items[0][price_data][unit_amount]"].parse::<i64>().unwrap(),
                     "currency": form["line_items[0][price_data][currency]"], "success_url": form["success_url"],
+                    "cancel_url": form.get("cancel_url"),
                 });
                 inner.sessions.insert(id.clone(), session.clone());
                 inner.by_key.insert(key, (text, id));
@@ -216,4 +222,33 @@ async fn retrieve(State(stand_in): State<StandIn>, Path(id): Path<String>, heade
         Some(session) => spoilt(&stand_in, session).await,
         None => refuse(404, "invalid_request_error", "No such checkout.session"),
     }
+}
+
+/// The page on which a session is paid.
+async fn show(State(stand_in): State<StandIn>, Path(id): Path<String>) -> Html<String> {
+    let cancel = stand_in.inner.lock().unwrap().sessions[&id]["cancel_url"].clone();
+    let cancel = cancel.as_str().unwrap_or_default().replace('&', "&amp;");
+    Html(format!(
+        "<!doctype html><html lang=en><link rel=icon href='data:,'><title>Pay</title><form method=post><button>Pay</button></form>
+         <a href=\"{cancel}\">Back to the shop</a>"
+    ))
+}
+
+/// The session is paid; the shop that it is for is told in a moment, and the browser goes back at once.
+async fn pay(State(stand_in): State<StandIn>, Path(id): Path<String>) -> Redirect {
+    stand_in.set(&id, "complete", "paid");
+    let (signature, body) = stand_in.event("checkout.session.completed", &id);
+    let back = stand_in.inner.lock().unwrap().sessions[&id]["success_url"].clone();
+    let back = back.as_str().unwrap();
+    let shop: Vec<&str> = back.splitn(4, '/').take(3).collect();
+    // Somebody else may have installed it first; either way it is there.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let sending = http
+        .post(format!("{}/api/payment/webhook", shop.join("/")))
+        .header("Stripe-Signature", signature)
+        .body(body)
+        .send();
+    tokio::spawn(async move { sending.await.unwrap().error_for_status().unwrap() });
+    Redirect::to(back)
 }

@@ -90,7 +90,7 @@ async fn a_session_is_made_with_what_stripe_wants_and_paid_once() {
     let view = world.begin("25.50").await.unwrap();
     assert_eq!(
         view.redirect_url.as_deref(),
-        Some("https://checkout.stripe.example/c/pay/cs_test_1")
+        Some(format!("{}/cs_test_1", world.stripe.pages).as_str())
     );
     let session = &world.stripe.sessions()[0];
     assert_eq!(

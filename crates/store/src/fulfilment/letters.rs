@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use lockstep_domain::ids::{KeyId, OrderId, UserId};
-use lockstep_domain::letter::{DeliveredCopy, Letter};
+use lockstep_domain::letter::{DeliveredCopy, Letter, RefundedCopy};
 use lockstep_domain::{Money, Secret};
 use sqlx::Row as _;
 
@@ -35,7 +35,7 @@ pub(super) async fn tell(tx: &mut Tx, order: OrderId, user: UserId, letters: &Le
         with told as (
             update order_units set told_at = now()
              where order_id = $1 and state in ('DONE', 'REFUNDED') and told_at is null returning *)
-        select u.state, u.price_paid, g.title, k.id as key_id, k.key_ciphertext, k.is_file,
+        select u.state, u.price_paid, u.refunded_for, g.title, k.id as key_id, k.key_ciphertext, k.is_file,
                p.email, coalesce(p.nickname, split_part(p.email, '@', 1)) as nickname
           from told u join games g on g.id = u.game_id join orders o on o.id = u.order_id
           join users p on p.id = o.user_id left join game_keys k on k.order_unit_id = u.id
@@ -44,7 +44,7 @@ pub(super) async fn tell(tx: &mut Tx, order: OrderId, user: UserId, letters: &Le
     .bind(order.0)
     .fetch_all(tx.conn())
     .await?;
-    let (mut copies, mut titles, mut amount, mut shown) = (Vec::new(), Vec::new(), Money::ZERO, Vec::new());
+    let (mut copies, mut returned, mut amount, mut shown) = (Vec::new(), Vec::new(), Money::ZERO, Vec::new());
     for row in &rows {
         let title: String = row.try_get("title")?;
         if row.try_get::<&str, _>("state")? == "DONE" {
@@ -62,7 +62,10 @@ pub(super) async fn tell(tx: &mut Tx, order: OrderId, user: UserId, letters: &Le
             amount = amount
                 .checked_add(crate::row::money(row, "price_paid")?)
                 .ok_or_else(|| StoreError::Schema("an order's refunds do not fit".into()))?;
-            titles.push(title);
+            returned.push(RefundedCopy {
+                title,
+                reason: crate::row::refund_reason_or_null(row, "refunded_for")?,
+            });
         }
     }
     let Some(first) = rows.first() else {
@@ -92,7 +95,7 @@ pub(super) async fn tell(tx: &mut Tx, order: OrderId, user: UserId, letters: &Le
             nickname,
             order,
             amount,
-            titles,
+            copies: returned,
         };
         crate::mail::enqueue(tx, user, &email, &letter, until).await?;
     }

@@ -3,7 +3,7 @@
 
 use lockstep_domain::Money;
 use lockstep_domain::ids::{OrderId, UnitId, UserId};
-use lockstep_domain::order::OrderStatus;
+use lockstep_domain::order::{OrderStatus, RefundReason};
 use sqlx::Row as _;
 use uuid::Uuid;
 
@@ -69,20 +69,27 @@ impl AsStoreError for NotRefundable {
 ///
 /// # Errors
 /// [`StoreError::Fenced`], [`StoreError::Unavailable`].
-pub async fn refund(tx: &mut Tx, lease: Lease, why: &str, letters: &Letters) -> Result<Option<Settled>> {
+pub async fn refund(
+    tx: &mut Tx,
+    lease: Lease,
+    cause: RefundReason,
+    why: &str,
+    letters: &Letters,
+) -> Result<Option<Settled>> {
     let order = lock_order_of(tx, lease.unit).await?;
     let done = sqlx::query(
         "-- store.fulfilment.refund
-        update order_units set state = 'REFUNDED', worker = null, last_error = $3
+        update order_units set state = 'REFUNDED', refunded_for = $4, worker = null, last_error = $3
          where id = $1 and epoch = $2 and state in ('NEW', 'ORDERING', 'ORDERED', 'PAYING', 'LOST')",
     )
     .bind(lease.unit.0)
     .bind(lease.epoch)
     .bind(reason(why))
+    .bind(cause.as_str())
     .execute(tx.conn())
     .await?;
     held(done.rows_affected())?;
-    give_back(tx, lease.unit, why).await?;
+    give_back(tx, lease.unit, cause, cause.words()).await?;
     settle(tx, order, letters).await
 }
 
@@ -105,7 +112,8 @@ pub async fn refund_unit(
         "-- store.fulfilment.refund_unit
         with before as (select id, state from order_units where id = $1 for update),
         given as (
-            update order_units u set state = 'REFUNDED', epoch = epoch + 1, worker = null, last_error = $2
+            update order_units u set state = 'REFUNDED', refunded_for = 'CANCELLED', epoch = epoch + 1, worker = null,
+                   last_error = $2
               from before b where u.id = b.id and b.state in ('NEW', 'ORDERING', 'ORDERED', 'LOST') returning u.price_paid)
         select b.state, (select price_paid from given) as given from before b",
     )
@@ -120,7 +128,7 @@ pub async fn refund_unit(
             _ => NotRefundable::Bought,
         });
     };
-    give_back(tx, unit, why).await?;
+    give_back(tx, unit, RefundReason::Cancelled, why).await?;
     Ok((amount, settle(tx, order, letters).await?))
 }
 
@@ -159,7 +167,8 @@ pub async fn cancel_order(
     .map_err(StoreError::from)?;
     let given: Vec<Uuid> = sqlx::query_scalar(
         "-- store.fulfilment.cancel_units
-        update order_units set state = 'REFUNDED', epoch = epoch + 1, worker = null, last_error = $2
+        update order_units set state = 'REFUNDED', refunded_for = 'CANCELLED', epoch = epoch + 1, worker = null,
+               last_error = $2
          where order_id = $1 and state in ('NEW', 'ORDERING', 'ORDERED', 'LOST') returning id",
     )
     .bind(order.0)
@@ -169,7 +178,7 @@ pub async fn cancel_order(
     .map_err(StoreError::from)?;
     let mut refunded = Money::ZERO;
     for unit in given {
-        let amount = give_back(tx, UnitId(unit), why).await?;
+        let amount = give_back(tx, UnitId(unit), RefundReason::Cancelled, why).await?;
         refunded = refunded
             .checked_add(amount)
             .ok_or_else(|| StoreError::Schema("an order's refunds do not fit".into()))?;
@@ -190,17 +199,18 @@ pub async fn cancel_order(
     })
 }
 
-/// Books what was paid for a unit that has just become `REFUNDED`. The order is locked.
-async fn give_back(tx: &mut Tx, unit: UnitId, why: &str) -> Result<Money> {
+/// Books what was paid for a unit that has just become `REFUNDED`; `why` stands in the booking. The order is locked.
+async fn give_back(tx: &mut Tx, unit: UnitId, cause: RefundReason, why: &str) -> Result<Money> {
     let row = sqlx::query(
         "-- store.fulfilment.give_back
         with owed as (
             select o.id as order_id, o.user_id, u.price_paid, g.title
               from order_units u join orders o on o.id = u.order_id join games g on g.id = u.game_id where u.id = $1),
         booked as (
-            insert into transactions (id, user_id, order_id, type, amount, status, method, description, transaction_hash)
-            select $2, user_id, order_id, 'REFUND', price_paid, 'COMPLETED', 'BALANCE', left(title || ': ' || $3, 500),
-                   case when $4 then order_id::text end
+            insert into transactions (id, user_id, order_id, type, amount, status, method, subject, reason, description,
+                                      transaction_hash)
+            select $2, user_id, order_id, 'REFUND', price_paid, 'COMPLETED', 'BALANCE', nullif(left(title, 300), ''), $6,
+                   left(title || ': ' || $3, 500), case when $4 then order_id::text end
               from owed where price_paid > 0 and not $5),
         returned as (
             update users set balance = balance + price_paid from owed
@@ -212,6 +222,7 @@ async fn give_back(tx: &mut Tx, unit: UnitId, why: &str) -> Result<Money> {
     .bind(reason(why))
     .bind(mutants::make("refund-once"))
     .bind(mutants::make("complete-without-refund"))
+    .bind(cause.as_str())
     .fetch_one(tx.conn())
     .await?;
     crate::row::money(&row, "price_paid")

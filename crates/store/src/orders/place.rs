@@ -417,6 +417,7 @@ async fn write(
                 state: CopyState::Waiting,
                 price: *paid,
                 refunded: Money::ZERO,
+                refund_reason: None,
                 key_id: None,
             });
         }
@@ -470,6 +471,22 @@ async fn write(
     })
 }
 
+/// What an order is for, in one line: titles, with how many where there are more than one.
+fn subject(order: &OrderView) -> Option<String> {
+    /// As many letters as a booking has room for.
+    const MOST: usize = 300;
+    let lines = order.items.iter().map(|line| match line.quantity {
+        1 => line.game.title.clone(),
+        more => format!("{more} × {}", line.game.title),
+    });
+    let text = lines.collect::<Vec<_>>().join(", ");
+    let short = match text.char_indices().nth(MOST) {
+        Some(_) => text.chars().take(MOST - 1).chain(['…']).collect(),
+        None => text,
+    };
+    Some(short).filter(|text| !text.is_empty())
+}
+
 /// Books the purchase and takes what was bought out of the cart: as many copies as were bought, and the line when none
 /// are left.
 async fn settle_cart_and_money(tx: &mut Tx, order: &OrderView, checkout: &Checkout) -> Result<(), PlaceError> {
@@ -482,8 +499,8 @@ async fn settle_cart_and_money(tx: &mut Tx, order: &OrderView, checkout: &Checko
         fewer as (
             update cart_items c set quantity = c.quantity - b.quantity from bought b
              where c.user_id = $2 and c.game_id = b.game_id and c.quantity > b.quantity)
-        insert into transactions (id, order_id, user_id, type, amount, method, status, description)
-        values ($6, $1, $2, 'PURCHASE', $3, $7, 'COMPLETED', 'Order ' || $1::text)",
+        insert into transactions (id, order_id, user_id, type, amount, method, status, description, subject)
+        values ($6, $1, $2, 'PURCHASE', $3, $7, 'COMPLETED', 'Order ' || $1::text, $8)",
     )
     .bind(order.id.0)
     .bind(order.user_id.0)
@@ -498,6 +515,7 @@ async fn settle_cart_and_money(tx: &mut Tx, order: &OrderView, checkout: &Checko
     )
     .bind(Uuid::now_v7())
     .bind(BALANCE)
+    .bind(subject(order))
     .execute(tx.conn())
     .await?;
     Ok(())

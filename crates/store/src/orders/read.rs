@@ -9,7 +9,7 @@ use lockstep_domain::purchase::{KeyView, OrderCopy, OrderLine, OrderView, Ordere
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use crate::row::{count, money, order_status, payment_status_or_null, unit_state};
+use crate::row::{count, money, order_status, payment_status_or_null, refund_reason_or_null, unit_state};
 use crate::{Result, StoreError, Tx};
 
 /// The most orders of one list.
@@ -121,7 +121,7 @@ async fn lines(tx: &mut Tx, orders: &[Uuid]) -> Result<HashMap<Uuid, Vec<OrderLi
 async fn copies(tx: &mut Tx, orders: &[Uuid]) -> Result<(HashMap<Uuid, Vec<OrderCopy>>, HashMap<Uuid, Vec<KeyView>>)> {
     let rows = sqlx::query(
         "-- store.orders.copies
-        select u.order_id, u.id, u.game_id, u.position, u.state, u.price_paid, u.goodwill,
+        select u.order_id, u.id, u.game_id, u.position, u.state, u.price_paid, u.goodwill, u.refunded_for,
                k.id as key_id, k.is_file, k.activated, k.activation_date
           from order_units u left join game_keys k on k.order_unit_id = u.id
          where u.order_id = any($1) order by u.order_item_id, u.position",
@@ -148,6 +148,7 @@ async fn copies(tx: &mut Tx, orders: &[Uuid]) -> Result<(HashMap<Uuid, Vec<Order
             } else {
                 money(row, "goodwill")?
             },
+            refund_reason: refund_reason_or_null(row, "refunded_for")?,
             key_id,
         });
         if let Some(id) = key_id {

@@ -25,6 +25,18 @@ rules! {
     money_is_in_euro: "transactions_currency_is_eur"
         refuses ["insert into transactions (user_id, type, amount, status, currency) values ({user}, 'TOP_UP', 1, 'PENDING', 'USD')"]
         allows ["insert into transactions (user_id, type, amount, status, currency) values ({user}, 'TOP_UP', 1, 'PENDING', 'EUR')"]
+    a_booking_says_in_one_line_what_it_is_for: "transactions_subject_bounded"
+        refuses [
+            "update transactions set subject = ''",
+            "update transactions set subject = repeat('x', 301)",
+        ]
+        allows ["update transactions set subject = repeat('ü', 300)"]
+    why_money_went_back_is_one_of_a_few_reasons: "transactions_reason_known"
+        refuses ["insert into transactions (user_id, type, amount, status, reason) values ({user}, 'REFUND', 1, 'PENDING', 'WHIM')"]
+        allows ["insert into transactions (user_id, type, amount, status, reason) values ({user}, 'REFUND', 1, 'PENDING', 'SOLD_OUT')"]
+    only_money_that_went_back_has_such_a_reason: "transactions_reason_of_a_refund"
+        refuses ["insert into transactions (user_id, type, amount, status, reason) values ({user}, 'TOP_UP', 1, 'PENDING', 'SOLD_OUT')"]
+        allows ["insert into transactions (user_id, type, amount, status) values ({user}, 'TOP_UP', 1, 'PENDING')"]
     /// The seed: "`transactionHash` must be unique if provided".
     a_transaction_hash_is_unique: "transactions_transaction_hash_key"
         refuses ["update transactions set transaction_hash = 'same'"]

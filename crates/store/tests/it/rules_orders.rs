@@ -40,6 +40,12 @@ rules! {
     an_external_order_id_is_unique: "orders_external_order_id_key"
         refuses ["update orders set external_order_id = 'same'"]
         allows ["update orders set external_order_id = null", "update orders set external_order_id = id::text"]
+    why_a_copy_went_back_is_one_of_a_few_reasons: "order_units_refunded_for_known"
+        refuses ["update order_units set state = 'REFUNDED', refunded_for = 'WHIM' where id = {unit}"]
+        allows ["update order_units set refunded_for = null"]
+    only_a_copy_that_went_back_has_such_a_reason: "order_units_refunded_for_a_refund"
+        refuses ["update order_units set refunded_for = 'SOLD_OUT' where id = {unit}"]
+        allows ["update order_units set refunded_for = null"]
     an_order_begins_as_pending: "orders_begin_pending"
         refuses [
             "insert into orders (user_id, subtotal, total, status) values ({user}, 0, 0, 'PROCESSING')",

@@ -1,6 +1,6 @@
 //! The database and the domain hold the same state machines: every pair of states is tried on both.
 
-use lockstep_domain::order::{OrderStatus, UnitState};
+use lockstep_domain::order::{OrderStatus, RefundReason, UnitState};
 use sqlx::{AssertSqlSafe, Executor as _};
 
 use crate::world::{World, rule_of};
@@ -112,4 +112,24 @@ async fn the_states_are_the_same_on_both_sides() {
         values("payment_status").await,
         ["PENDING", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED"]
     );
+}
+
+#[tokio::test]
+async fn every_reason_to_give_money_back_can_be_booked() {
+    let world = World::new().await;
+    for reason in RefundReason::ALL {
+        let name = reason.as_str();
+        let booking = format!(
+            "insert into transactions (user_id, type, amount, status, reason) values ({{user}}, 'REFUND', 1, 'PENDING', '{name}')"
+        );
+        world.db.execute(&world.fill(&booking)).await;
+        let unit = format!("update order_units set state = 'REFUNDED', refunded_for = '{name}' where id = {{unit}}");
+        let mut tx = world.db.sql.begin().await.unwrap();
+        tx.execute(AssertSqlSafe(world.fill(&unit))).await.unwrap();
+        assert_eq!(
+            serde_json::to_value(reason).unwrap(),
+            name,
+            "the API's name is the database's"
+        );
+    }
 }

@@ -2,12 +2,14 @@
 //! way, and the way leads back here.
 //!
 //! The form carries what it showed: the games, the total, and a key. Sent twice it is one order; if the total has risen
-//! meanwhile nothing is bought, the new one is shown, and the shopper decides again.
+//! meanwhile nothing is bought, the new one is shown, and the shopper decides again. A promo code that counts is
+//! remembered by the browser until it is used: the way to the payment page and back must not lose it.
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::header::{self, HeaderMap};
 use axum::response::Response;
 use lockstep_domain::cart::Cart;
 use lockstep_domain::checkout::{Bill, Checkout, CheckoutFault};
@@ -24,7 +26,7 @@ use crate::frame::Frame;
 use crate::i18n::Language;
 use crate::pages::cart::Line;
 use crate::pages::sheet::notice;
-use crate::session::Member;
+use crate::session::{self, Member};
 use crate::visit::Visit;
 use crate::{WebState, page};
 
@@ -145,7 +147,11 @@ async fn show(
         key: Uuid::new_v4(),
         is_blocked,
     };
-    Ok(page::fresh(form.status(), page.render()?))
+    let mut response = page::fresh(form.status(), page.render()?);
+    response
+        .headers_mut()
+        .append(header::SET_COOKIE, session::promo_cookie(counts, &state.settings));
+    Ok(response)
 }
 
 async fn quote(state: &WebState, cart: &Cart, promo: &str) -> Result<Result<Bill, PlaceError>, PageError> {
@@ -191,11 +197,13 @@ pub(crate) async fn page(
     State(state): State<Arc<WebState>>,
     visit: Visit,
     member: Member,
+    headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let promo = visit
         .pairs()
         .find(|(name, _)| name == "promo")
         .map(|(_, code)| code)
+        .or_else(|| session::promo(&headers).map(str::to_owned))
         .unwrap_or_default();
     show(&state, &visit, &member, Form::default(), promo.trim()).await
 }
@@ -224,7 +232,13 @@ pub(crate) async fn buy(
     let expected: Money = form.value("expected").parse().map_err(|_| PageError::BadRequest)?;
     match state.shop.checkout(items(&form)?, Some(&promo), Some(expected)) {
         Ok(checkout) => match state.shop.place_order(&member.caller, &checkout, Some(&key)).await {
-            Ok(order) => return Ok(forms::done(&format!("/orders/{}?done=ordered", order.id))),
+            Ok(order) => {
+                let mut response = forms::done(&format!("/orders/{}?done=ordered", order.id));
+                response
+                    .headers_mut()
+                    .append(header::SET_COOKIE, session::promo_cookie("", &state.settings));
+                return Ok(response);
+            }
             Err(ShopError::Place(error)) => {
                 let place = if matches!(error, PlaceError::PromoCode(_)) {
                     "promo"

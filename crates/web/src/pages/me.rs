@@ -1,12 +1,16 @@
-//! `GET /fragments/me`: the personal part of the header, which `site.js` puts into pages that are the same for everybody.
+//! `GET /fragments/me?game=…`: what is personal about pages that are the same for everybody, in one answer: the header's
+//! part, and which of the games that a page offers a heart for are on the reader's wishlist. `site.js` puts both in.
 //!
-//! Without scripts the header shows plain links to account and cart, which know who is asking.
+//! Without scripts the header shows plain links to account and cart, which know who is asking, and a heart puts its game
+//! onto the wishlist, which shows what is on it.
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
+use lockstep_domain::GameId;
 use lockstep_domain::account::{DEFAULT_NICKNAME, ProfileFacts};
 use lockstep_shop::Arrival;
 
@@ -21,7 +25,12 @@ use crate::{WebState, page};
 struct Fragment {
     frame: Frame,
     me: Me,
+    /// Games of the page that are on the wishlist.
+    wished: Vec<String>,
 }
+
+/// So many hearts of one page are asked for.
+const MAX_HEARTS: usize = 100;
 
 /// What the header shows of a reader.
 #[derive(Debug, Default)]
@@ -56,8 +65,24 @@ pub(crate) async fn fragment(
     visit: Visit,
     reader: Reader,
 ) -> Result<Response, PageError> {
-    page::private(&Fragment {
+    let hearts: Vec<GameId> = visit
+        .pairs()
+        .filter(|(name, _)| name == "game")
+        .filter_map(|(_, id)| id.parse().map(GameId).ok())
+        .take(MAX_HEARTS)
+        .collect();
+    let wished = if hearts.is_empty() {
+        Vec::new()
+    } else {
+        let wishlist = reader.arrival.wishlist().await?.read()?;
+        let on_it = |id: &GameId| wishlist.items.iter().any(|wish| wish.game.id == *id);
+        hearts.iter().filter(|id| on_it(id)).map(ToString::to_string).collect()
+    };
+    let fragment = Fragment {
         frame: Frame::new(&state, &visit),
         me: Me::of(&reader.arrival).await?,
-    })
+        wished,
+    };
+    // Whoever goes back is not to see what the browser has kept: it does not ask again then, whatever it was told.
+    Ok(page::secret(StatusCode::OK, fragment.render()?))
 }

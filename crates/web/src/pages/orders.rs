@@ -13,8 +13,8 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use lockstep_domain::catalogue::{Answer, Game};
 use lockstep_domain::ids::{KeyId, OrderId};
-use lockstep_domain::order::OrderStatus;
-use lockstep_domain::purchase::{CopyState, OrderLine, OrderView};
+use lockstep_domain::order::{OrderStatus, RefundReason};
+use lockstep_domain::purchase::{CopyState, OrderCopy, OrderLine, OrderView};
 use lockstep_domain::{CacheKey, Money};
 use lockstep_shop::{OrderWatch, Seen, Slice};
 use lockstep_store::games;
@@ -116,6 +116,8 @@ struct OrderPage {
     discount: Option<String>,
     total: String,
     refunded: Option<String>,
+    /// What it cost in the end, when some of it went back.
+    kept: Option<String>,
 }
 
 /// A line of the order with its copies.
@@ -137,7 +139,37 @@ struct Copy {
     /// The key to download, when it is a file.
     file: Option<String>,
     price: String,
-    refunded: String,
+    /// That its money is back, and why; when only some of it is, that.
+    refunded: Option<String>,
+}
+
+/// That money for a copy is back, in words.
+fn refund(words: Language, copy: &OrderCopy) -> Option<String> {
+    if copy.refunded <= Money::ZERO && copy.state != CopyState::Refunded {
+        return None;
+    }
+    let amount = format::price(words, copy.refunded);
+    Some(match (copy.state, copy.refund_reason) {
+        (CopyState::Refunded, Some(RefundReason::SoldOut)) => words.with("order.back.sold_out", amount),
+        (CopyState::Refunded, Some(RefundReason::TooDear)) => words.with("order.back.too_dear", amount),
+        (CopyState::Refunded, Some(RefundReason::KeyLost)) => words.with("order.back.key_lost", amount),
+        (CopyState::Refunded, Some(RefundReason::Cancelled)) => words.with("order.back.cancelled", amount),
+        (CopyState::Refunded, Some(RefundReason::NotDelivered) | None) => {
+            words.with("order.back.not_delivered", amount)
+        }
+        _ => words.with("order.back.goodwill", amount),
+    })
+}
+
+/// How many keys are there, and of how many copies the money is back.
+fn progress(words: Language, order: &OrderView) -> String {
+    let count = |state| order.copies.iter().filter(|copy| copy.state == state).count();
+    let (there, back) = (count(CopyState::Delivered), count(CopyState::Refunded));
+    let keys = words.with_all("order.progress", &[&there, &order.copies.len()]);
+    match u64::try_from(back) {
+        Ok(0) | Err(_) => keys,
+        Ok(back) => format!("{keys} · {}", words.count("order.progress.back", back)),
+    }
 }
 
 /// How a game's keys are activated, as its page says it.
@@ -182,24 +214,24 @@ pub(crate) async fn page(
             copies: copies(words, &order, line),
         });
     }
-    let delivered = order
-        .copies
-        .iter()
-        .filter(|copy| copy.state == CopyState::Delivered)
-        .count();
     let page = OrderPage {
         frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
         notice: notice(words, &visit),
         id: order.id,
         date: format::date(words, order.created_at),
         status: status(words, &order),
-        progress: words.with_all("order.progress", &[&delivered, &order.copies.len()]),
+        progress: progress(words, &order),
         is_final: order.is_final(),
         lines,
         subtotal: format::price(words, order.subtotal),
         discount: (order.discount > Money::ZERO).then(|| format::price(words, order.discount)),
         total: format::price(words, order.total),
         refunded: (order.refunded > Money::ZERO).then(|| format::price(words, order.refunded)),
+        kept: order
+            .total
+            .checked_sub(order.refunded)
+            .filter(|_| order.refunded > Money::ZERO)
+            .map(|kept| format::price(words, kept)),
     };
     // Keys stand in it.
     Ok(page::secret(StatusCode::OK, page.render()?))
@@ -218,7 +250,7 @@ fn copies(words: Language, order: &OrderView, line: &OrderLine) -> Vec<Copy> {
                 key: key.and_then(|key| key.key.as_ref()).map(|key| key.expose().to_owned()),
                 file: key.filter(|key| key.is_file).map(|key| key.id.to_string()),
                 price: format::price(words, copy.price),
-                refunded: format::price(words, copy.refunded),
+                refunded: refund(words, copy),
             }
         })
         .collect()

@@ -28,10 +28,16 @@ struct VerifyPage {
 
 async fn show(state: &WebState, visit: &Visit, member: &Member, form: &Form) -> Result<Response, PageError> {
     let words = visit.language;
+    // The letter's link brings the code along; nothing happens before the button is pressed.
+    let brought = visit
+        .pairs()
+        .find(|(name, code)| name == "code" && code.len() <= 6 && code.bytes().all(|byte| byte.is_ascii_digit()))
+        .map(|(_, code)| code);
     let fields = vec![
         form.field("code", "text", words.text("verify.code"))
             .autocomplete("one-time-code")
             .digits()
+            .filled(brought.as_deref().unwrap_or_default())
             .required(),
     ];
     let page = VerifyPage {

@@ -98,3 +98,90 @@ async fn a_guest_who_wants_to_be_told_logs_in_and_is_asked_once_more() {
         );
     }
 }
+
+#[tokio::test]
+async fn the_headers_request_tells_which_of_a_pages_hearts_are_full() {
+    let shop = Shop::open().await;
+    let (wished, other) = (complete_game("Harbour of Glass"), complete_game("Iron Meridian"));
+    shop.put(&[wished.clone(), other.clone()]).await;
+    let ask = format!("/fragments/me?game={}&game=nonsense&game={}", wished.id, other.id);
+    let nobody = shop.get(&ask).await;
+    assert!(nobody.page().contains("<data value=\"\"></data>"), "{}", nobody.text());
+    // Browsers that go back do not ask again what they have kept.
+    assert_eq!(nobody.header("cache-control"), Some("no-store"));
+    assert_eq!(nobody.header("set-cookie"), None, "looking makes nobody a guest");
+
+    // A heart's own request is answered with the same.
+    let form = format!("game={}&next={}", wished.id, ask.replace('&', "%26"));
+    let answer = shop.post("/wishlist/add", &form, &[]).await;
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (StatusCode::SEE_OTHER, Some(ask.as_str()))
+    );
+    let guest = answer
+        .header("set-cookie")
+        .unwrap()
+        .split(';')
+        .next()
+        .unwrap()
+        .to_owned();
+    let guest = [("cookie", guest.as_str())];
+    let told = shop.get_with(&ask, &guest).await;
+    assert!(
+        told.page().contains(&format!("<data value=\"{}\"></data>", wished.id)),
+        "{}",
+        told.text()
+    );
+    let others_page = shop.get_with(&format!("/fragments/me?game={}", other.id), &guest).await;
+    assert!(
+        others_page.page().contains("<data value=\"\"></data>"),
+        "only what is asked for is told"
+    );
+
+    let form = format!("game={}&next={}", wished.id, ask.replace('&', "%26"));
+    let answer = shop.post("/wishlist/remove", &form, &guest).await;
+    assert_eq!(answer.header("location"), Some(ask.as_str()));
+    let told = shop.get_with(&ask, &guest).await;
+    assert!(told.page().contains("<data value=\"\"></data>"));
+
+    // The page itself is the same for everybody, and says nothing of it.
+    let page = shop.get_with("/game/harbour-of-glass", &guest).await;
+    assert!(page.page().contains(&format!("data-wish=\"{}\"", wished.id)));
+    assert_eq!(page.page(), shop.get("/game/harbour-of-glass").await.page());
+}
+
+#[tokio::test]
+async fn whoever_comes_back_from_the_payment_page_knows_where_they_stand() {
+    let shop = Shop::open().await;
+    let game = complete_game("Harbour of Glass");
+    shop.put(std::slice::from_ref(&game)).await;
+    let cookies = shop.register("ada@example.org").await;
+    let cookies = [("cookie", cookies.as_str())];
+    let answer = shop.post("/account/balance", "amount=20&key=k-1", &cookies).await;
+    let back = answer.header("location").unwrap().replace("&pay=1", "");
+
+    let waiting = shop.get_with(&back, &cookies).await;
+    assert!(waiting.page().contains("Your payment of €20.00 is on its way"));
+    assert!(waiting.page().contains("http-equiv=\"refresh\""));
+    assert!(
+        !waiting.page().contains("name=\"amount\""),
+        "nothing typed is lost when it looks again"
+    );
+    assert!(waiting.page().contains(">I have not paid yet</a>"));
+    assert!(!waiting.page().contains("href=\"/checkout\""));
+
+    shop.post("/cart/add", &format!("game={}", game.id), &cookies).await;
+    let unpaid = shop.get_with(&format!("{back}&cancelled=1"), &cookies).await;
+    assert!(
+        unpaid
+            .page()
+            .contains("You have not paid €20.00 yet. No money has moved.")
+    );
+    assert!(!unpaid.page().contains("http-equiv=\"refresh\""));
+    assert!(
+        values(unpaid.page(), "href")
+            .iter()
+            .any(|href| href.starts_with("https://pay.example/session/"))
+    );
+    assert!(unpaid.page().contains("href=\"/checkout\""), "on with the cart");
+}

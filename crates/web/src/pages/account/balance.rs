@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use lockstep_domain::Money;
 use lockstep_domain::ids::TopUpId;
-use lockstep_domain::order::TransactionType;
+use lockstep_domain::order::{RefundReason, TransactionType};
 use lockstep_domain::purchase::{PaymentStatus, TopUpStatus, TopUpView, TransactionView};
 use lockstep_shop::{Idempotency, ShopError, Slice};
 use uuid::Uuid;
@@ -35,8 +35,12 @@ struct BalancePage {
     balance: String,
     amount: Field,
     key: Uuid,
-    /// A payment that is not certain yet: the page looks again by itself.
+    /// A payment that is not certain yet: the page looks again by itself, and holds nothing that could be typed into.
     is_waiting: bool,
+    /// Where a payment that was begun can still be made.
+    pay: Option<String>,
+    /// Whoever topped up for a cart goes on with it.
+    has_cart: bool,
     bookings: Vec<Booking>,
 }
 
@@ -52,6 +56,10 @@ struct PayPage {
 /// A booking as the list shows it.
 struct Booking {
     what: &'static str,
+    /// Which games.
+    subject: Option<String>,
+    /// Why it went back.
+    why: Option<&'static str>,
     order: Option<String>,
     date: String,
     machine_date: String,
@@ -69,6 +77,14 @@ impl Booking {
                 TransactionType::TopUp => words.text("booking.top_up"),
                 TransactionType::Refund => words.text("booking.refund"),
             },
+            subject: booking.subject.clone(),
+            why: booking.reason.map(|reason| match reason {
+                RefundReason::SoldOut => words.text("booking.sold_out"),
+                RefundReason::TooDear => words.text("booking.too_dear"),
+                RefundReason::KeyLost => words.text("booking.key_lost"),
+                RefundReason::Cancelled => words.text("booking.cancelled"),
+                RefundReason::NotDelivered => words.text("booking.not_delivered"),
+            }),
             order: booking.order_id.map(|id| id.to_string()),
             date: format::date(words, booking.created_at),
             machine_date: format::iso_date(booking.created_at),
@@ -105,14 +121,15 @@ pub(crate) async fn page(
     let words = visit.language;
     let mut form = Form::default();
     let mut told = notice(words, &visit);
-    let mut is_waiting = false;
+    let mut after = After::default();
     if let Some(top_up) = named(&visit, &member).await? {
         let amount = format::price(words, top_up.amount);
-        let is_leaving = visit.pairs().any(|(name, _)| name == "pay");
+        let says = |what| visit.pairs().any(|(name, _)| name == what);
+        let is_leaving = says("pay");
+        after.has_cart = !member.arrival.cart().await?.read()?.items.is_empty();
         match (top_up.status, top_up.redirect_url) {
             (TopUpStatus::Completed, _) => {
-                // Who topped up for a cart goes on with it.
-                if !member.arrival.cart().await?.read()?.items.is_empty() {
+                if after.has_cart {
                     return Ok(forms::done("/checkout?done=topped_up"));
                 }
                 told = Some(words.text("done.topped_up").to_owned());
@@ -126,13 +143,27 @@ pub(crate) async fn page(
                 };
                 return Ok(page::secret(StatusCode::OK, page.render()?));
             }
-            (TopUpStatus::Pending | TopUpStatus::Processing, _) => {
-                is_waiting = true;
+            // Back from the payment page without having paid, as that page says.
+            (TopUpStatus::Pending, Some(address)) if says("cancelled") => {
+                after.pay = Some(address);
+                told = Some(words.with("top_up.cancelled", amount));
+            }
+            (TopUpStatus::Pending | TopUpStatus::Processing, address) => {
+                after.is_waiting = true;
+                after.pay = address;
                 told = Some(words.with("top_up.waiting", amount));
             }
         }
     }
-    show(&state, &visit, &member, &form, told, is_waiting).await
+    show(&state, &visit, &member, &form, told, after).await
+}
+
+/// Where somebody stands who comes from the payment page.
+#[derive(Default)]
+struct After {
+    is_waiting: bool,
+    pay: Option<String>,
+    has_cart: bool,
 }
 
 async fn show(
@@ -141,7 +172,7 @@ async fn show(
     member: &Member,
     form: &Form,
     notice: Option<String>,
-    is_waiting: bool,
+    after: After,
 ) -> Result<Response, PageError> {
     let words = visit.language;
     let bookings = member.arrival.transactions(Slice::NEWEST).await?;
@@ -153,7 +184,9 @@ async fn show(
         balance: format::price(words, member.arrival.balance().await?.balance),
         amount: amount_field(words, form),
         key: Uuid::new_v4(),
-        is_waiting,
+        is_waiting: after.is_waiting,
+        pay: after.pay,
+        has_cart: after.has_cart,
         bookings: bookings.iter().map(|booking| Booking::new(words, booking)).collect(),
     };
     Ok(page::fresh(form.status(), page.render()?))
@@ -188,7 +221,7 @@ pub(crate) async fn top_up(
         },
         None => form.wrong("amount", visit.language.text("top_up.amount.wrong")),
     }
-    show(&state, &visit, &member, &form, None, false).await
+    show(&state, &visit, &member, &form, None, After::default()).await
 }
 
 #[derive(Template)]

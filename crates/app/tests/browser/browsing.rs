@@ -1,0 +1,307 @@
+//! Finding a game: suggestions, filters, order, pages, pictures; and how the shop looks and speaks.
+
+use lockstep_browser::{Key, Visitor};
+use serde_json::json;
+
+use crate::shop::{Shop, Visit};
+
+/// Titles of the games that are shown, in their order.
+fn titles(page: &Visit) -> Vec<String> {
+    let found = page.evaluate("[...document.querySelectorAll('.results .card h3')].map((title) => title.innerText)");
+    serde_json::from_value(found).expect("titles")
+}
+
+/// Prices of the games that are shown, in cents.
+fn prices(page: &Visit) -> Vec<u64> {
+    let found = page.evaluate(
+        "[...document.querySelectorAll('.results .card .price strong')]
+             .map((price) => Number(price.innerText.replace(/[^0-9]/g, '')))",
+    );
+    serde_json::from_value(found).expect("prices")
+}
+
+fn scrolled(page: &Visit) -> i64 {
+    page.evaluate("Math.round(scrollY)").as_i64().expect("pixels")
+}
+
+/// Waits until the page is scrolled to where it was.
+fn in_place(page: &Visit, place: i64) {
+    page.wait(
+        &format!("{place} px from the top"),
+        &format!("Math.abs(scrollY - {place}) < 3"),
+    );
+}
+
+#[test]
+fn suggestions_come_while_typing_and_are_chosen_with_the_keyboard() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::default());
+    let game = shop.game(4);
+    page.goto("/");
+    page.tab_to("#search");
+    assert_eq!(page.attribute("#search", "role").as_deref(), Some("combobox"));
+    assert_eq!(page.attribute("#search", "aria-expanded").as_deref(), Some("false"));
+    page.write(&game.words());
+    page.wait_for("[role=option]");
+    assert_eq!(page.attribute("#search", "aria-expanded").as_deref(), Some("true"));
+    page.assert_accessible();
+    page.press(Key::Escape);
+    page.wait("no suggestions", "document.querySelector('[role=listbox]').hidden");
+    assert_eq!(page.value_of("#search"), game.words(), "what was typed stays");
+    page.write(" ");
+    page.press(Key::Backspace);
+    page.press(Key::Tab);
+    page.press(Key::BackTab);
+    page.wait("suggestions again", "!document.querySelector('[role=listbox]').hidden");
+    // Down and up, around the end, and back into the field.
+    page.press(Key::ArrowDown);
+    let first = page.text_of("[role=option][aria-selected=true]");
+    assert_eq!(
+        page.attribute("#search", "aria-activedescendant"),
+        page.attribute("[role=option][aria-selected=true]", "id")
+    );
+    page.press(Key::ArrowUp);
+    assert_eq!(page.count("[role=option][aria-selected=true]"), 0);
+    assert_eq!(page.attribute("#search", "aria-activedescendant"), None);
+    page.press(Key::ArrowDown);
+    assert_eq!(page.text_of("[role=option][aria-selected=true]"), first);
+    page.press_and_follow(Key::Enter);
+    assert!(page.path().starts_with("/game/"), "{}", page.path());
+    assert!(first.contains(&page.text_of("h1")), "{first:?}");
+    page.close();
+}
+
+#[test]
+fn suggestions_forgive_a_typing_error_and_are_chosen_with_a_finger() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::on_a_phone());
+    let game = shop.game(4);
+    page.goto("/games");
+    // Two letters changed places.
+    let mut letters: Vec<char> = game.words().chars().collect();
+    letters.swap(2, 3);
+    page.fill("#search", &letters.iter().collect::<String>());
+    page.wait_for("[role=option]");
+    page.follow("[role=option]");
+    assert!(page.path().starts_with("/game/"), "{}", page.path());
+    page.close();
+}
+
+#[test]
+fn filters_change_the_address_which_anybody_can_open() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::default());
+    page.goto("/games");
+    let everything = page.text_of("[data-count]");
+    page.click("[data-facet=genre] label");
+    page.wait("the filter in the address", "location.search.includes('genre=')");
+    assert_ne!(page.text_of("[data-count]"), everything);
+    assert_eq!(
+        page.text_of("main > [role=status]"),
+        page.text_of("[data-count]"),
+        "those who do not see it are told"
+    );
+    assert_eq!(page.count("[data-facet=genre] input:checked"), 1);
+    assert!(page.has_focus("[data-facet=genre] input:checked"), "the focus stays");
+    page.choose("#sort", "price-asc");
+    page.wait("the order in the address", "location.search.includes('sort=price-asc')");
+    assert!(prices(&page).is_sorted(), "{:?}", prices(&page));
+    page.assert_accessible();
+
+    let friend = shop.visit(&Visitor::on_a_phone());
+    friend.goto(&page.path());
+    assert_eq!(titles(&friend), titles(&page));
+    assert_eq!(friend.title(), page.title());
+    friend.close();
+
+    // One step back is one filter less, and forward is forward.
+    let sorted = page.path();
+    page.evaluate("history.back()");
+    page.wait("the order before", "!location.search.includes('sort=')");
+    page.wait(
+        "its games",
+        "document.querySelector('#sort').value === '' && document.querySelector('[data-facet=genre] input:checked') !== null",
+    );
+    page.evaluate("history.back()");
+    page.wait(
+        "all games",
+        &format!(
+            "document.querySelector('[data-count]').innerText === {}",
+            json!(everything)
+        ),
+    );
+    page.evaluate("history.go(2)");
+    page.wait(
+        "the sorted ones",
+        "document.querySelector('#sort').value === 'price-asc'",
+    );
+    assert_eq!(page.path(), sorted);
+    page.click(".chosen a");
+    page.wait(
+        "no filter",
+        &format!(
+            "document.querySelector('[data-count]').innerText === {}",
+            json!(everything)
+        ),
+    );
+    page.close();
+}
+
+#[test]
+fn going_back_from_a_game_or_a_filter_returns_to_the_place() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::on_a_phone());
+    page.goto("/games?sort=price-desc");
+    let seen = titles(&page);
+    page.evaluate(
+        "document.querySelectorAll('.results .card a')[17].scrollIntoView({block: 'center', behavior: 'instant'})",
+    );
+    page.wait("to be there", "scrollY > 1500");
+    let place = scrolled(&page);
+    page.follow(".results .card:nth-child(18) a");
+    page.back();
+    in_place(&page, place);
+    assert_eq!(titles(&page), seen);
+    assert_eq!(page.path(), "/games?sort=price-desc");
+
+    // A filter that leaves little, chosen from far below, and back to there.
+    page.evaluate(
+        "(() => { const form = document.querySelector('form[data-catalogue]');
+                  form.elements.min.value = '1'; form.elements.max.value = '1.01';
+                  form.elements.max.dispatchEvent(new Event('change', {bubbles: true})); })()",
+    );
+    page.wait("hardly anything", "location.search.includes('max=1.01')");
+    page.wait("a short page", "scrollY < 1500");
+    page.evaluate("history.back()");
+    in_place(&page, place);
+    assert_eq!(titles(&page), seen);
+    page.close();
+}
+
+#[test]
+fn on_a_phone_filters_are_folded_out_used_and_folded_in_and_what_they_found_is_in_sight() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::on_a_phone());
+    page.goto("/games");
+    assert_eq!(page.attribute(".filters", "open"), None);
+    page.click(".filters > summary");
+    page.click("[data-facet=genre] label");
+    page.wait("the filter in the address", "location.search.includes('genre=')");
+    assert!(
+        page.attribute(".filters", "open").is_some(),
+        "more than one can be chosen"
+    );
+    page.assert_accessible();
+    page.click("button|Show games");
+    page.wait("folded filters", "!document.querySelector('.filters').open");
+    page.wait("the focus", "document.activeElement.tagName === 'H1'");
+    let top = page.evaluate("document.querySelector('h1').getBoundingClientRect().top");
+    assert!((0.0..844.0).contains(&top.as_f64().expect("pixels")), "{top}");
+    page.wait_for(".filters > summary|(1)");
+    page.close();
+}
+
+#[test]
+fn a_jump_within_the_catalogue_asks_for_nothing() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::default());
+    page.goto("/games");
+    page.evaluate("void (document.querySelector('form[data-catalogue]').dataset.mark = 'same')");
+    page.press(Key::Tab);
+    assert_eq!(page.focused(), "Skip to content");
+    page.press(Key::Enter);
+    page.wait("the jump", "location.hash === '#content'");
+    assert_eq!(page.count("form[data-catalogue][aria-busy]"), 0);
+    assert_eq!(
+        page.attribute("form[data-catalogue]", "data-mark").as_deref(),
+        Some("same")
+    );
+    page.close();
+}
+
+#[test]
+fn pictures_of_a_game_change_in_place() {
+    let shop = Shop::open();
+    let game = shop.game(13);
+    // Addresses that nobody is asked for: drawn pictures stand in.
+    let change =
+        json!({"images": ["https://127.0.0.1:9/1.jpg", "https://127.0.0.1:9/2.jpg", "https://127.0.0.1:9/3.jpg"]});
+    assert!(
+        shop.supplier()
+            .patch_product(&game.product, change.as_object().expect("fields").clone())
+    );
+    shop.fetch(&game);
+    let page = shop.visit(&Visitor::default());
+    page.goto(&format!("/game/{}", game.slug));
+    page.wait_for(".thumbs a");
+    assert_eq!(page.count(".thumbs a"), 3);
+    let shown = || page.attribute(".stage .shown", "src");
+    let first = shown();
+    page.click(".thumbs a:nth-child(2)");
+    page.wait_for(".thumbs a:nth-child(2)[aria-current=true]");
+    assert_eq!(page.count(".thumbs a[aria-current=true]"), 1);
+    let second = shown();
+    assert_ne!(first, second);
+    page.wait(
+        "the picture",
+        "document.querySelector('.stage .shown').complete && document.querySelector('.stage .shown').naturalWidth > 0",
+    );
+    page.assert_accessible();
+    // The same with the keyboard.
+    page.press(Key::Tab);
+    assert!(page.has_focus(".thumbs a:nth-child(3)"));
+    page.press(Key::Enter);
+    page.wait_for(".thumbs a:nth-child(3)[aria-current=true]");
+    assert_ne!(shown(), second);
+    assert!(page.path().starts_with("/game/"), "{}", page.path());
+    page.close();
+}
+
+#[test]
+fn light_and_dark_are_switched_at_once_and_stay_so() {
+    let shop = Shop::open();
+    for scripts in [true, false] {
+        let page = shop.visit(&Visitor {
+            scripts,
+            ..Visitor::default()
+        });
+        let ground = || page.evaluate("getComputedStyle(document.body).backgroundColor");
+        page.goto("/games?sort=newest");
+        let light = ground();
+        if scripts {
+            page.click("footer button|Dark");
+        } else {
+            page.follow("footer button|Dark");
+        }
+        page.wait_for("html[data-theme=dark]");
+        assert_eq!(page.path(), "/games?sort=newest");
+        assert_ne!(ground(), light);
+        assert_eq!(
+            page.attribute("footer button|Dark", "aria-pressed").as_deref(),
+            Some("true")
+        );
+        page.goto("/cart");
+        assert_eq!(page.attribute("html", "data-theme").as_deref(), Some("dark"));
+        assert_ne!(ground(), light);
+        page.close();
+    }
+}
+
+#[test]
+fn another_language_is_chosen_on_the_spot_and_stays() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::default());
+    page.goto("/games?sort=price-asc&price=under-10");
+    let seen = titles(&page);
+    page.follow("footer a|Deutsch");
+    assert_eq!(page.attribute("html", "lang").as_deref(), Some("de"));
+    assert_eq!(titles(&page), seen, "the same games in the same order");
+    page.wait_for_text("€");
+    page.goto("/cart");
+    page.wait_for_text("Dein Warenkorb ist leer");
+    page.goto(&format!("/game/{}", shop.game(0).slug));
+    page.wait_for("main button|Warenkorb");
+    page.follow("footer a|English");
+    page.wait_for("main button|Add to cart");
+    page.close();
+}

@@ -1,0 +1,233 @@
+//! What an order costs in the end: promo codes, copies that sold out meanwhile, keys that are files, and paying elsewhere.
+
+use lockstep_browser::{Key, Visitor};
+use lockstep_domain::Money;
+use serde_json::json;
+
+use crate::shop::{Game, Shop, Visit};
+
+/// An amount as English readers read it.
+fn euro(amount: Money) -> String {
+    format!("€{amount}")
+}
+
+fn times(price: Money, copies: u32) -> Money {
+    price.checked_mul(copies).expect("an amount")
+}
+
+/// What a line of sums says: `Paid` is `€9.99`.
+fn sum(page: &Visit, label: &str) -> String {
+    let found = page.evaluate(&format!(
+        "[...document.querySelectorAll('.sums div')].find((row) => row.querySelector('dt').innerText === {})
+             ?.querySelector('dd').innerText ?? ''",
+        json!(label)
+    ));
+    found.as_str().unwrap_or_default().to_owned()
+}
+
+/// A member with so many copies of a game in the cart, in the checkout.
+fn in_checkout(page: &Visit, game: &Game, copies: u32) -> String {
+    let email = page.register();
+    page.put_into_cart(&game.id);
+    page.goto("/cart");
+    if copies > 1 {
+        page.fill("input[name=quantity]", &copies.to_string());
+        page.press_and_follow(Key::Enter);
+    }
+    page.follow("a|Checkout");
+    email
+}
+
+#[test]
+fn a_promo_code_is_applied_survives_the_payment_page_and_is_used_up_by_the_order() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::on_a_phone());
+    let game = shop.game(7);
+    in_checkout(&page, &game, 2);
+    page.fill("#promo", "NONSENSE");
+    page.press_and_follow(Key::Enter);
+    page.wait_for_text("We do not know this code");
+    assert_eq!(
+        page.attribute("#promo", "aria-describedby").as_deref(),
+        Some("promo-error")
+    );
+    assert_eq!(sum(&page, "Total"), euro(times(game.price, 2)));
+    page.fill("#promo", "gkeys10");
+    page.follow("main button|Apply");
+    let total = sum(&page, "Total");
+    assert!(!sum(&page, "Discount (gkeys10)").is_empty(), "{}", page.text());
+    assert_ne!(total, euro(times(game.price, 2)));
+    page.assert_accessible();
+    // On to the cart and back, and over the payment page and back: it still counts.
+    page.goto("/cart");
+    page.follow("a|Checkout");
+    assert_eq!(sum(&page, "Total"), total);
+    page.pay();
+    assert_eq!(sum(&page, "Total"), total);
+    assert_eq!(page.value_of("#promo"), "gkeys10");
+    page.buy(2);
+    assert_eq!(sum(&page, "Paid"), total);
+    assert!(sum(&page, "Discount").starts_with('−'), "{}", page.text());
+
+    page.put_into_cart(&game.id);
+    page.goto("/checkout");
+    assert_eq!(page.value_of("#promo"), "", "the next order begins without it");
+    page.close();
+}
+
+#[test]
+fn a_promo_code_can_be_taken_away_again() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::default());
+    let game = shop.game(7);
+    in_checkout(&page, &game, 1);
+    page.fill("#promo", "GKEYS10");
+    page.press_and_follow(Key::Enter);
+    assert_ne!(sum(&page, "Total"), euro(game.price));
+    page.fill("#promo", "");
+    page.press_and_follow(Key::Enter);
+    assert_eq!(sum(&page, "Total"), euro(game.price));
+    page.goto("/checkout");
+    assert_eq!(sum(&page, "Total"), euro(game.price));
+    assert_eq!(page.value_of("#promo"), "");
+    page.close();
+}
+
+#[test]
+fn of_three_copies_one_sold_out_meanwhile_and_every_page_says_so_to_the_cent() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::default());
+    let game = shop.game(10);
+    let (price, paid) = (game.price, times(game.price, 3));
+    let email = in_checkout(&page, &game, 3);
+    page.pay();
+    // Between the order and the purchase somebody else buys all but two.
+    assert!(shop.supplier().set_stock(&game.product, 2));
+    page.follow("main button|Buy now for");
+    page.wait_for_text("Thank you!");
+    page.wait_for("[data-order-status]|Partly paid back · 2 of 3 keys are there · 1 copy paid back");
+    assert_eq!(page.count("code.key"), 2);
+    let why = format!(
+        "Sold out before we could buy it: {} is back on your balance",
+        euro(price)
+    );
+    page.wait_for(&format!("main .keys li|{why}"));
+    assert_eq!(sum(&page, "Paid"), euro(paid));
+    assert_eq!(sum(&page, "Back on your balance"), format!("−{}", euro(price)));
+    assert_eq!(sum(&page, "What it cost you"), euro(times(price, 2)));
+    page.assert_accessible();
+    screenshot(&page, "order-partly-refunded");
+
+    page.follow("main a|Balance");
+    assert_eq!(page.path(), "/account/balance");
+    let topped_up = paid.max("1".parse().expect("an amount"));
+    let left = topped_up.checked_sub(times(price, 2)).expect("money that is left");
+    assert_eq!(page.text_of("p.amount"), euro(left));
+    let bookings = page.text_of(".rows");
+    for told in [
+        format!("Paid back\n{}\nIt sold out before we could buy it.", game.title),
+        format!("Purchase\n3 × {}", game.title),
+        format!("+{}", euro(price)),
+        format!("−{}", euro(paid)),
+        format!("+{}", euro(topped_up)),
+    ] {
+        assert!(
+            squeezed(&bookings).contains(&squeezed(&told)),
+            "{told:?} is not in:\n{bookings}"
+        );
+    }
+    page.assert_accessible();
+    screenshot(&page, "balance-partly-refunded");
+    page.follow(".rows a|Paid back");
+    assert!(page.path().starts_with("/orders/"), "{}", page.path());
+    page.goto("/orders");
+    page.wait_for(".rows .tag|Partly paid back");
+
+    let letter = shop.letter(&email, "went back to your balance");
+    assert!(
+        letter.contains(&format!("{}: sold out before it could be bought", game.title)),
+        "{letter}"
+    );
+    // Nobody else is sold what there is not.
+    page.goto(&format!("/game/{}", game.slug));
+    page.wait_for_text("Sold out at the moment");
+    page.close();
+}
+
+/// Without the white space that lays a text out.
+fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Leaves a picture where `cargo xtask screenshots` wants them.
+fn screenshot(page: &Visit, name: &str) {
+    if let Some(folder) = std::env::var_os("LOCKSTEP_SCREENSHOTS") {
+        page.screenshot(&std::path::PathBuf::from(folder).join(format!("{name}-1440-light.png")));
+    }
+}
+
+#[test]
+fn a_key_that_is_a_file_is_downloaded() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::default());
+    let game = shop.game(12);
+    let change = json!({"isFile": true});
+    assert!(
+        shop.supplier()
+            .patch_product(&game.product, change.as_object().expect("fields").clone())
+    );
+    in_checkout(&page, &game, 1);
+    page.pay();
+    page.follow("main button|Buy now for");
+    page.wait_for_text("1 of 1 keys are there");
+    assert_eq!(page.count("code.key"), 0);
+    page.assert_accessible();
+    let (name, bytes) = page.download("main a|Download key");
+    assert!(
+        std::path::Path::new(&name)
+            .extension()
+            .is_some_and(|ending| ending == "txt"),
+        "{name}"
+    );
+    let text = String::from_utf8(bytes).expect("text");
+    assert!(text.starts_with("Your key: "), "{text}");
+    page.close();
+}
+
+#[path = "../../../payments/tests/it/stand_in.rs"]
+#[expect(dead_code, reason = "its own tests need more of it")]
+#[expect(clippy::unwrap_used, reason = "a stand-in that cannot go on fails its test")]
+mod stand_in;
+
+#[test]
+fn a_top_up_on_another_site_leads_back_to_the_checkout_and_the_order_is_finished() {
+    let shop = Shop::open();
+    let stripe = shop.run(stand_in::StandIn::start());
+    let branch = shop.branch([
+        ("STRIPE_SECRET_KEY", stand_in::API_KEY.to_owned()),
+        ("STRIPE_WEBHOOK_SECRET", stand_in::WEBHOOK_SECRET.to_owned()),
+        ("STRIPE_API_URL", stripe.url.clone()),
+    ]);
+    let page = shop.visit_at(&branch.origin, &Visitor::default());
+    let game = shop.game(8);
+    in_checkout(&page, &game, 1);
+    page.fill("#promo", "GKEYS10");
+    page.press_and_follow(Key::Enter);
+    let total = sum(&page, "Total");
+
+    // Off to the payment page, and away from it without paying.
+    page.follow("main button|Top up");
+    page.wait("the payment page", "location.hostname === 'localhost'");
+    page.follow("a|Back to the shop");
+    page.wait_for_text("You have not paid");
+    page.assert_accessible();
+    page.follow("main a|To the payment page");
+    page.wait("the payment page", "location.hostname === 'localhost'");
+    page.follow("button|Pay");
+    page.wait("the checkout again", "location.pathname === '/checkout'");
+    page.wait_for_text("The money is on your balance");
+    assert_eq!(sum(&page, "Total"), total, "the promo code came back as well");
+    page.buy(1);
+    assert_eq!(stripe.sessions().len(), 1, "one payment for it all");
+    page.close();
+}

@@ -1,0 +1,179 @@
+//! Hearts, and being told when something is back.
+
+use lockstep_browser::{Key, Visitor};
+
+use crate::shop::{PASSWORD, Shop, Visit, new_address};
+
+const HEART: &str = "main .heart";
+const EMPTY: &str = "main .heart[aria-pressed=false]";
+const FULL: &str = "main .heart[aria-pressed=true]";
+
+/// Waits until the store has said what is on the wishlist now.
+fn answered(page: &Visit) {
+    page.wait_for_no("main .heart[aria-busy]");
+}
+
+/// How far what was painted has moved since, as the browser reports it.
+fn layout_shift(page: &Visit) -> f64 {
+    let sum = page.evaluate(
+        "new Promise((done) => { let sum = 0;
+           new PerformanceObserver((list) => { for (const e of list.getEntries()) sum += e.value; })
+             .observe({type: 'layout-shift', buffered: true});
+           requestAnimationFrame(() => requestAnimationFrame(() => done(sum))); })",
+    );
+    sum.as_f64().expect("a number")
+}
+
+#[test]
+fn a_guests_heart_shows_what_is_on_the_wishlist_and_changes_it_in_place() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::default());
+    let game = shop.game(14);
+    let address = format!("/game/{}", game.slug);
+    page.goto(&address);
+    page.wait_for(EMPTY);
+    assert!(layout_shift(&page) < 0.001, "nothing moves when hearts are filled");
+    assert_eq!(page.attribute(HEART, "aria-label").as_deref(), Some("On the wishlist"));
+    assert_eq!(page.attribute(HEART, "title").as_deref(), Some("Put on the wishlist"));
+    assert!(
+        page.cookies().is_empty(),
+        "looking makes nobody a guest: {:?}",
+        page.cookies()
+    );
+    page.click(HEART);
+    page.wait_for(FULL);
+    answered(&page);
+    assert_eq!(page.attribute(HEART, "title").as_deref(), Some("Take off the wishlist"));
+    assert_eq!(page.path(), address, "the reader stays where they are");
+    page.assert_accessible();
+    page.reload();
+    page.wait_for(FULL);
+    assert!(layout_shift(&page) < 0.001);
+
+    // Taken off elsewhere; a page that the browser has kept learns of it.
+    page.goto("/wishlist");
+    page.wait_for_text(&game.title);
+    page.follow("main button|Remove");
+    page.back();
+    page.back();
+    page.wait("the game again", "location.pathname.startsWith('/game/')");
+    page.wait_for(EMPTY);
+    // The keyboard does the same, and the focus stays.
+    page.tab_to(HEART);
+    page.press(Key::Space);
+    answered(&page);
+    page.wait_for(FULL);
+    assert!(page.has_focus(HEART));
+    page.press(Key::Space);
+    page.wait_for(EMPTY);
+    answered(&page);
+    page.goto("/wishlist");
+    page.wait_for_text("Nothing on your wishlist yet");
+    page.close();
+}
+
+#[test]
+fn a_members_heart_is_the_same_on_every_device_and_in_their_language() {
+    let shop = Shop::open();
+    let game = shop.game(15);
+    let address = format!("/game/{}", game.slug);
+    let phone = shop.visit(&Visitor {
+        language: "de-DE,de",
+        ..Visitor::on_a_phone()
+    });
+    let email = phone.register();
+    phone.goto(&address);
+    phone.wait_for(EMPTY);
+    assert_eq!(
+        phone.attribute(HEART, "aria-label").as_deref(),
+        Some("Auf der Merkliste")
+    );
+    phone.click(HEART);
+    phone.wait_for(FULL);
+    answered(&phone);
+    let desk = shop.visit(&Visitor::default());
+    desk.goto(&address);
+    desk.wait_for(EMPTY);
+    desk.log_in(&email);
+    desk.goto(&address);
+    desk.wait_for(FULL);
+    // Two quick clicks are no two changes of mind.
+    desk.evaluate("for (const _ of [1, 2]) document.querySelector('main .heart').click()");
+    desk.wait_for(EMPTY);
+    answered(&desk);
+    desk.goto("/wishlist");
+    desk.wait_for_text("Nothing on your wishlist yet");
+    phone.close();
+    desk.close();
+}
+
+#[test]
+fn without_scripts_a_heart_puts_its_game_onto_the_wishlist_and_shows_it() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor {
+        scripts: false,
+        ..Visitor::on_a_phone()
+    });
+    let game = shop.game(16);
+    page.goto(&format!("/game/{}", game.slug));
+    assert_eq!(page.attribute(HEART, "aria-pressed"), None);
+    page.follow("main button|Put on the wishlist");
+    page.wait_for_text("It is on your wishlist");
+    page.wait_for_text(&game.title);
+    page.follow("main button|Remove");
+    page.wait_for_text("Nothing on your wishlist yet");
+    page.close();
+}
+
+#[test]
+fn a_heart_whose_request_is_lost_asks_in_the_plain_way() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::default());
+    let game = shop.game(17);
+    page.goto(&format!("/game/{}", game.slug));
+    page.wait_for(EMPTY);
+    page.evaluate("void (window.fetch = () => Promise.reject(new TypeError('the network is away')))");
+    page.follow(HEART);
+    assert_eq!(page.path(), "/wishlist?done=wished");
+    page.wait_for_text(&game.title);
+    page.close();
+}
+
+#[test]
+fn who_wants_to_be_told_when_a_game_is_back_gets_a_letter_once_it_is() {
+    let shop = Shop::open();
+    let game = shop.game(11);
+    shop.stock(&game, 0);
+    let page = shop.visit(&Visitor::on_a_phone());
+    let address = format!("/game/{}", game.slug);
+    page.goto(&address);
+    page.wait_for_text("Sold out at the moment");
+    page.assert_accessible();
+    page.wait_for(EMPTY);
+    // A guest becomes a member on the way, and is asked once more.
+    page.follow("main button|Tell me when it is back");
+    assert!(page.path().starts_with("/login?next="), "{}", page.path());
+    page.follow("main a|Create an account");
+    let email = new_address();
+    page.fill("#email", &email);
+    page.fill("#password", PASSWORD);
+    page.follow("main button|Create account");
+    page.wait_for_text("Shall we tell you?");
+    page.wait_for_text(&game.title);
+    page.assert_accessible();
+    page.follow("main button|Tell me when it is back");
+    page.wait_for_text("We will write to you as soon as it is back");
+    page.wait_for(&format!("#waiting a|{}", game.title));
+    page.assert_accessible();
+
+    shop.stock(&game, 5);
+    let letter = shop.letter(&email, "is back, for");
+    let origin = page.evaluate("location.origin");
+    let link = format!("{}{address}", origin.as_str().expect("an address"));
+    assert!(letter.contains(&link), "{letter}");
+    page.goto(&address);
+    page.wait_for("main button|Add to cart");
+    page.goto("/wishlist");
+    page.wait_for_no("#waiting");
+    page.close();
+}
