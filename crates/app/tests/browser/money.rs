@@ -105,7 +105,7 @@ fn of_three_copies_one_sold_out_meanwhile_and_every_page_says_so_to_the_cent() {
     assert!(shop.supplier().set_stock(&game.product, 2));
     page.follow("main button|Buy now for");
     page.wait_for_text("Thank you!");
-    page.wait_for("[data-order-status]|Partly paid back · 2 of 3 keys are there · 1 copy paid back");
+    page.wait_for("[data-order-status]|Partly refunded · 2 of 3 keys are there · 1 copy refunded");
     assert_eq!(page.count("code.key"), 2);
     let why = format!(
         "Sold out before we could buy it: {} is back on your balance",
@@ -124,7 +124,7 @@ fn of_three_copies_one_sold_out_meanwhile_and_every_page_says_so_to_the_cent() {
     assert_eq!(page.text_of("p.amount"), euro(left));
     let bookings = page.text_of(".rows");
     for told in [
-        format!("Paid back\n{}\nIt sold out before we could buy it.", game.title),
+        format!("Refund\n{}\nIt sold out before we could buy it.", game.title),
         format!("Purchase\n3 × {}", game.title),
         format!("+{}", euro(price)),
         format!("−{}", euro(paid)),
@@ -136,10 +136,10 @@ fn of_three_copies_one_sold_out_meanwhile_and_every_page_says_so_to_the_cent() {
         );
     }
     page.assert_accessible();
-    page.follow(".rows a|Paid back");
+    page.follow(".rows a|Refund");
     assert!(page.path().starts_with("/orders/"), "{}", page.path());
     page.goto("/orders");
-    page.wait_for(".rows .tag|Partly paid back");
+    page.wait_for(".rows .tag|Partly refunded");
 
     let letter = shop.letter(&email, "went back to your balance");
     assert!(
