@@ -348,7 +348,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_lockstep");
 async fn games(database: &TestDb) -> Vec<Game> {
     let rows: Vec<(uuid::Uuid, String, String, String, String)> = lockstep_testkit::sqlx::query_as(
         "select id, title, slug, g2a_product_id, price::text from games where in_stock and not is_preorder
-          order by price, id limit 20",
+          order by price, id limit 30",
     )
     .fetch_all(&database.sql)
     .await
