@@ -127,12 +127,10 @@ async fn talk(
 ) {
     let spoke = Arc::new(AtomicBool::new(false));
     let has_spoken = Arc::clone(&spoke);
-    let service = Extension(ConnectInfo(peer))
-        .layer(router)
-        .map_request(move |request| {
-            has_spoken.store(true, Ordering::Relaxed);
-            request
-        });
+    let service = Extension(ConnectInfo(peer)).layer(router).map_request(move |request| {
+        has_spoken.store(true, Ordering::Relaxed);
+        request
+    });
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
     // Until it is known which HTTP is spoken, nothing else measures the time.
     let silent = async {
