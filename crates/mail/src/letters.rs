@@ -42,7 +42,9 @@ const SOMEBODY: &str = "there";
 
 /// Whether a mail program might make a link of a name.
 fn leads_somewhere(name: &str) -> bool {
-    name.contains(['/', '@', ':', '\\'])
+    name.contains('@')
+        || name.contains("//")
+        || name.contains(r"\\")
         || name.split_whitespace().any(|word| {
             let word = word.trim_matches(|c: char| !c.is_alphanumeric());
             word.rsplit_once('.')
