@@ -16,13 +16,11 @@ use lockstep_domain::secret::Secret;
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
-use crate::ApiState;
 use crate::answer::{self, Answered, Message, MessageWith};
 use crate::body::{Body, uuid_in};
 use crate::error::ApiError;
 use crate::visit::Member;
-
-type Api = State<Arc<ApiState>>;
+use crate::{Api, ApiState};
 
 #[derive(OpenApi)]
 #[openapi(paths(

@@ -14,12 +14,10 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 use uuid::Uuid;
 
-use crate::ApiState;
 use crate::answer::{self, Answered, MessageWith};
 use crate::body::{Body, uuid_in};
 use crate::visit::{Administrator, Key};
-
-type Api = State<Arc<ApiState>>;
+use crate::{Api, ApiState};
 
 /// The longest reason, in characters.
 const MAX_REASON: usize = 500;

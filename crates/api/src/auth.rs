@@ -17,13 +17,11 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 use uuid::Uuid;
 
-use crate::ApiState;
 use crate::answer::{self, Answered, Message};
 use crate::body::{Body, uuid};
 use crate::error::ApiError;
 use crate::visit::{From, Member, Visit};
-
-type Api = State<Arc<ApiState>>;
+use crate::{Api, ApiState};
 
 #[derive(OpenApi)]
 #[openapi(

@@ -17,9 +17,7 @@ use crate::answer::{self, Answered, Message, MessageWith};
 use crate::body::{Body, uuid_in};
 use crate::error::ApiError;
 use crate::visit::{Key, Member, Visit};
-use crate::{ApiState, Settings};
-
-type Api = State<Arc<ApiState>>;
+use crate::{Api, ApiState, Settings};
 
 #[derive(OpenApi)]
 #[openapi(

@@ -22,13 +22,11 @@ use rand::seq::IndexedRandom as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::ApiState;
+use crate::answer::Answered;
 use crate::body::uuid_in;
 use crate::error::ApiError;
 use crate::params::{Ask, checked_text};
-
-type Api = State<Arc<ApiState>>;
-type Answered = Result<Response, ApiError>;
+use crate::{Api, ApiState};
 
 /// The furthest page anybody may ask for.
 const MAX_PAGE: u32 = 1_000_000;

@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::State;
 use axum::middleware::map_response;
 use axum::routing::{MethodRouter, any, get, post};
 use chrono::{DateTime, Utc};
@@ -63,6 +64,9 @@ pub struct ApiState {
     /// What is known of G2A.
     pub supplier: watch::Receiver<SupplierStatus>,
 }
+
+/// How a handler takes it.
+pub(crate) type Api = State<Arc<ApiState>>;
 
 impl fmt::Debug for ApiState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,15 +11,13 @@ use lockstep_domain::ids::TopUpId;
 use lockstep_domain::purchase::{Balance, TopUpView, TransactionView};
 use utoipa::{OpenApi, ToSchema};
 
-use crate::ApiState;
 use crate::answer::{self, Answered, Message};
 use crate::body::{Body, RawBody, uuid_in};
 use crate::error::ApiError;
 use crate::orders::slice;
 use crate::params::Ask;
 use crate::visit::{Key, Member};
-
-type Api = State<Arc<ApiState>>;
+use crate::{Api, ApiState};
 
 /// What the provider signs its deliveries with.
 const STRIPE_SIGNATURE: &str = "stripe-signature";

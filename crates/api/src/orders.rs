@@ -19,14 +19,12 @@ use lockstep_domain::purchase::OrderView;
 use lockstep_shop::{OrderWatch, Seen, Slice};
 use utoipa::{OpenApi, ToSchema};
 
-use crate::ApiState;
 use crate::answer::{self, Answered};
 use crate::body::{Body, uuid_in};
 use crate::error::ApiError;
 use crate::params::Ask;
 use crate::visit::{Key, Member};
-
-type Api = State<Arc<ApiState>>;
+use crate::{Api, ApiState};
 
 /// A stream that says nothing for longer would be cut by proxies.
 const HEARTBEAT: Duration = Duration::from_secs(15);

@@ -10,12 +10,10 @@ use lockstep_domain::catalogue::Answer;
 use lockstep_domain::ids::GameId;
 use utoipa::OpenApi;
 
-use crate::ApiState;
 use crate::answer::{self, Answered, Message};
 use crate::cart::game_id;
 use crate::visit::Member;
-
-type Api = State<Arc<ApiState>>;
+use crate::{Api, ApiState};
 
 #[derive(OpenApi)]
 #[openapi(paths(list, add, remove))]

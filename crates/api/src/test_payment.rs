@@ -12,12 +12,10 @@ use http::header::{self, HeaderValue};
 use lockstep_shop::{Decision, TestPage};
 use utoipa::OpenApi;
 
-use crate::ApiState;
 use crate::answer::Answered;
 use crate::body::RawBody;
 use crate::error::ApiError;
-
-type Api = State<Arc<ApiState>>;
+use crate::{Api, ApiState};
 
 #[derive(OpenApi)]
 #[openapi(paths(show, decide))]

@@ -21,9 +21,7 @@ use crate::body::Body;
 use crate::cart::game_id;
 use crate::params::Ask;
 use crate::visit::{Member, Visit};
-use crate::{ApiState, auth, games, wishlist};
-
-type Api = State<Arc<ApiState>>;
+use crate::{Api, ApiState, auth, games, wishlist};
 
 #[derive(OpenApi)]
 #[openapi(

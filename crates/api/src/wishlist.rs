@@ -11,13 +11,11 @@ use lockstep_domain::ids::GameId;
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
-use crate::ApiState;
 use crate::answer::{self, Answered, Message, MessageWith};
 use crate::body::Body;
 use crate::cart::game_id;
 use crate::visit::{Member, Visit};
-
-type Api = State<Arc<ApiState>>;
+use crate::{Api, ApiState};
 
 #[derive(OpenApi)]
 #[openapi(

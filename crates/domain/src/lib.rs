@@ -14,6 +14,8 @@ pub mod ids;
 pub mod letter;
 pub mod limit;
 pub mod money;
+#[cfg(feature = "openapi")]
+mod openapi;
 pub mod order;
 pub mod price;
 pub mod purchase;

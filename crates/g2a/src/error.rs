@@ -3,10 +3,16 @@
 //! Two questions decide money and keys, so each has its own answer: did G2A do it ([`Error::outcome`]), and may the same
 //! call be made again ([`Error::repeat`]). No text here holds any part of a body: an order's or key's body is a secret.
 
+mod code;
+mod refusal;
+
 use std::fmt;
 use std::time::Duration;
 
 use crate::budget::{BudgetError, CallClass};
+use refusal::{Refusal, refusal};
+
+pub use code::Code;
 
 /// One call of the buyer API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,118 +58,6 @@ impl Call {
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $code:literal $(| $alias:literal)?),+ $(,)?) => {
-        /// G2A's error codes. The HTTP status that comes with one varies between sources, so none is implied.
-        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-        pub enum Code {
-            $(#[doc = concat!("`", $code, "`: ")] $(#[$doc])* $name,)+
-            /// A code that no source documents: upper case, at most 32 characters of `A-Z 0-9 _ -`.
-            Other(String),
-        }
-
-        impl Code {
-            /// Every documented code.
-            pub const DOCUMENTED: &[Self] = &[$(Self::$name),+];
-
-            /// The code as G2A spells it.
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$name => $code,)+
-                    Self::Other(text) => text,
-                }
-            }
-
-            /// Reads a code; `None` when the text cannot be one. What is not documented is kept.
-            pub fn from_text(text: &str) -> Option<Self> {
-                let text = text.trim().to_ascii_uppercase();
-                let plausible = (1..=32).contains(&text.len())
-                    && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-                if !plausible {
-                    return None;
-                }
-                Some(match text.as_str() {
-                    $($code $(| $alias)? => Self::$name,)+
-                    _ => Self::Other(text),
-                })
-            }
-        }
-    };
-}
-
-codes! {
-    /// no `Authorization` header.
-    NoAuthorization = "AUTH01",
-    /// credentials wrong or merchant unknown.
-    WrongCredentials = "AUTH02",
-    /// our address is not on the merchant's list.
-    AddressNotAllowed = "AUTH03",
-    /// no privilege for this method.
-    NoPrivilege = "AUTH04",
-    /// wrong content type.
-    ContentType = "CTTYPE",
-    /// invalid JSON.
-    InvalidJson = "BR01",
-    /// invalid data in the JSON.
-    InvalidData = "BR02",
-    /// too many requests.
-    TooManyRequests = "BR03",
-    /// product id not valid.
-    InvalidProduct = "BR04",
-    /// bad query parameters.
-    InvalidQuery = "BR08",
-    /// bad product id in a list query.
-    QueryProductId = "PR01",
-    /// bad page.
-    QueryPage = "PR02",
-    /// bad `minQty`.
-    QueryMinQty = "PR03",
-    /// bad `minPriceFrom`.
-    QueryMinPriceFrom = "PR04",
-    /// bad `minPriceTo`.
-    QueryMinPriceTo = "PR05",
-    /// invalid order id.
-    InvalidOrderId = "ORD01",
-    /// order not found.
-    OrderNotFound = "ORD02",
-    /// payment not ready yet.
-    PaymentNotReady = "ORD03",
-    /// the key was already downloaded. Sources spell it both ways.
-    KeyAlreadyDownloaded = "ORD04" | "ORD004",
-    /// payment required or in progress.
-    PaymentRequired = "ORD05",
-    /// order not processed yet.
-    OrderNotProcessed = "ORD06",
-    /// unable to process the payment.
-    PaymentFailed = "ORD110",
-    /// details of the last transaction not found.
-    TransactionNotFound = "ORD111",
-    /// not enough funds.
-    NotEnoughFunds = "ORD112",
-    /// user unknown at G2A.
-    UserUnknown = "ORD113",
-    /// the reservation has lapsed (30 minutes): make another order.
-    PaymentTooLate = "ORD114",
-    /// bad answer from the payment provider.
-    PaymentProvider = "ORD120",
-    /// G2A PAY limit reached.
-    PayLimitReached = "ORD121",
-    /// bad gateway inside G2A.
-    BadGateway = "ORD122",
-    /// wrong address.
-    WrongUrl = "WRONGURL",
-    /// severe error inside G2A.
-    Severe = "API00",
-    /// internal error of G2A.
-    Internal = "ERR99",
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -452,67 +346,6 @@ impl Error {
     }
 }
 
-/// What kind of no it was.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Refusal {
-    /// Too many requests.
-    Busy,
-    /// The same request would meet the same answer.
-    Final,
-    /// The order is not that far.
-    NotYet,
-    /// No source says what it means; when a payment is answered so, the money may have moved.
-    Unclear,
-    /// Something broke on the way.
-    Fault,
-}
-
-/// Sorts a refusal by its code, else by its status.
-fn refusal(status: u16, code: Option<&Code>) -> Refusal {
-    if status == 429 || code == Some(&Code::TooManyRequests) {
-        return Refusal::Busy;
-    }
-    match code {
-        Some(Code::PaymentNotReady | Code::PaymentRequired | Code::OrderNotProcessed) => Refusal::NotYet,
-        // A payment made twice may be answered with any of these: nobody has documented it.
-        Some(Code::PaymentFailed | Code::TransactionNotFound | Code::PaymentProvider | Code::BadGateway) => {
-            Refusal::Unclear
-        }
-        Some(Code::Severe | Code::Internal) => Refusal::Fault,
-        // These are said before anything is done, whatever the status (BR04 has been seen with 500).
-        Some(
-            Code::NoAuthorization
-            | Code::WrongCredentials
-            | Code::AddressNotAllowed
-            | Code::NoPrivilege
-            | Code::ContentType
-            | Code::InvalidJson
-            | Code::InvalidData
-            | Code::InvalidProduct
-            | Code::InvalidQuery
-            | Code::QueryProductId
-            | Code::QueryPage
-            | Code::QueryMinQty
-            | Code::QueryMinPriceFrom
-            | Code::QueryMinPriceTo
-            | Code::InvalidOrderId
-            | Code::OrderNotFound
-            | Code::KeyAlreadyDownloaded
-            | Code::NotEnoughFunds
-            | Code::UserUnknown
-            | Code::PaymentTooLate
-            | Code::PayLimitReached
-            | Code::WrongUrl,
-        ) => Refusal::Final,
-        Some(Code::TooManyRequests | Code::Other(_)) | None => match status {
-            401 | 403 => Refusal::Final,
-            408 | 500.. => Refusal::Fault,
-            // An undocumented no, an error body under a 2xx, or a redirect, which is never followed.
-            _ => Refusal::Unclear,
-        },
-    }
-}
-
 fn after_unknown(call: Call, retry_after: Option<Duration>) -> Repeat {
     match call {
         Call::Products | Call::OrderDetails | Call::CreateOrder => Repeat::Safe(retry_after),
@@ -539,31 +372,6 @@ mod tests {
             status,
             code: code.and_then(Code::from_text),
             retry_after: None,
-        }
-    }
-
-    #[test]
-    fn every_documented_code_is_read_back() {
-        let documented = "AUTH01 AUTH02 AUTH03 AUTH04 CTTYPE BR01 BR02 BR03 BR04 BR08 PR01 PR02 PR03 PR04 PR05 ORD01 ORD02 \
-            ORD03 ORD04 ORD05 ORD06 ORD110 ORD111 ORD112 ORD113 ORD114 ORD120 ORD121 ORD122 WRONGURL API00 ERR99";
-        let read: Vec<_> = documented.split_whitespace().filter_map(Code::from_text).collect();
-        assert_eq!(read, Code::DOCUMENTED);
-        let spelled: Vec<_> = read.iter().map(Code::as_str).collect();
-        assert_eq!(spelled.join(" "), documented);
-    }
-
-    #[test]
-    fn both_spellings_of_already_downloaded_are_one_code() {
-        assert_eq!(Code::from_text("ORD04"), Some(Code::KeyAlreadyDownloaded));
-        assert_eq!(Code::from_text("ORD004"), Some(Code::KeyAlreadyDownloaded));
-        assert_eq!(Code::from_text(" ord04 "), Some(Code::KeyAlreadyDownloaded));
-    }
-
-    #[test]
-    fn an_unknown_code_is_kept_and_what_cannot_be_a_code_is_dropped() {
-        assert_eq!(Code::from_text("ORD999"), Some(Code::Other("ORD999".into())));
-        for text in ["", "  ", "a b", "<html>", &"X".repeat(33)] {
-            assert_eq!(Code::from_text(text), None, "{text}");
         }
     }
 

@@ -3,6 +3,7 @@
 //! Only what G2A says is used. What it does not say stays empty, or is read from the title when it says it there;
 //! nothing is guessed, and a product without a usable title, price or stock is refused with a reason.
 
+mod place;
 mod text;
 mod words;
 
@@ -13,6 +14,8 @@ use lockstep_domain::price::Pricing;
 use lockstep_domain::slug::slugify;
 use lockstep_g2a::Product;
 use lockstep_store::sync::{Listing, Term};
+
+use place::Place;
 
 /// Longest title, in characters.
 const MAX_TITLE: usize = 200;
@@ -150,118 +153,6 @@ fn midnight(day: NaiveDate) -> Option<DateTime<Utc>> {
     (1950..2200)
         .contains(&day.year())
         .then(|| day.and_time(NaiveTime::MIN).and_utc())
-}
-
-/// Where and on what a key is used.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Place {
-    service: Option<String>,
-    region: Option<String>,
-    devices: Vec<&'static str>,
-}
-
-impl Place {
-    /// From the product's own fields, and where they are silent from its title.
-    fn of(product: &Product, title: &str) -> Self {
-        let words: Vec<&str> = title
-            .split_whitespace()
-            .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()))
-            .filter(|word| !word.is_empty())
-            .collect();
-        let lower: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
-        let field = name(product.platform.as_deref()).filter(|field| !field.eq_ignore_ascii_case("other"));
-        let service = match &field {
-            Some(field) => service_called(field),
-            None => service_in(&lower),
-        };
-        let region = name(product.region.as_deref())
-            .map(|field| field.to_uppercase())
-            .or_else(|| region_in(&words));
-        let mut devices = devices_in(&lower);
-        if devices.is_empty() {
-            devices.extend(service.map(|service| service.device));
-        }
-        Self {
-            service: service.map(|service| service.name.to_owned()).or(field),
-            region,
-            devices,
-        }
-    }
-}
-
-/// The service that a `platform` field names.
-fn service_called(field: &str) -> Option<&'static words::Service> {
-    let field = field.to_lowercase();
-    words::SERVICES.iter().find(|service| {
-        service.name.to_lowercase() == field
-            || service.phrases.contains(&field.as_str())
-            || service.ambiguous.contains(&field.as_str())
-    })
-}
-
-/// The service named last in a title.
-fn service_in(words: &[String]) -> Option<&'static words::Service> {
-    let mut found: Option<(usize, &'static words::Service)> = None;
-    for service in words::SERVICES {
-        let clear = service.phrases.iter().filter_map(|phrase| last_end(words, phrase));
-        let in_front_of_key = service.ambiguous.iter().filter_map(|phrase| {
-            last_end(words, phrase).filter(|end| {
-                words
-                    .get(*end)
-                    .is_some_and(|next| words::AFTER_SERVICE.contains(&next.as_str()))
-            })
-        });
-        if let Some(end) = clear.chain(in_front_of_key).max()
-            && found.is_none_or(|(other, _)| end > other)
-        {
-            found = Some((end, service));
-        }
-    }
-    found.map(|(_, service)| service)
-}
-
-/// Where the last occurrence of a phrase ends.
-fn last_end<W: AsRef<str>>(words: &[W], phrase: &str) -> Option<usize> {
-    let phrase: Vec<&str> = phrase.split(' ').collect();
-    words
-        .windows(phrase.len())
-        .rposition(|window| {
-            window
-                .iter()
-                .zip(&phrase)
-                .all(|(word, wanted)| word.as_ref() == *wanted)
-        })
-        .map(|start| start + phrase.len())
-}
-
-/// The region named last in a title, in capital letters; the longest name of several.
-fn region_in(words: &[&str]) -> Option<String> {
-    // The first word is always part of the game's own name.
-    let tail = words.get(1..)?;
-    words::REGIONS
-        .iter()
-        .filter_map(|region| last_end(tail, region).map(|end| (end, region.len(), *region)))
-        .max()
-        .map(|(_, _, region)| region.to_owned())
-}
-
-/// The devices named in a title; of "Xbox One" and "Xbox" only the longer.
-fn devices_in(words: &[String]) -> Vec<&'static str> {
-    let tail = words.get(1..).unwrap_or_default();
-    let mut devices: Vec<&'static str> = Vec::new();
-    for (phrase, device) in words::DEVICES {
-        // These two alone name the service or the maker more often than the machine.
-        let bare = matches!(*phrase, "xbox" | "playstation" | "windows" | "mac");
-        if !bare && last_end(tail, phrase).is_some() && !devices.contains(device) {
-            devices.push(device);
-        }
-    }
-    let all = devices.clone();
-    devices.retain(|device| {
-        !all.iter()
-            .any(|other| other.len() > device.len() && other.starts_with(device))
-    });
-    devices
 }
 
 /// What a product's categories become.

@@ -151,6 +151,24 @@ fn look_at_all(visitor: &Visitor) {
         page.goto(address);
         check(&page, name, visitor);
     }
+    // An order of which a copy sold out meanwhile; each look has a game that no other test buys.
+    let game = shop.game(20 + usize::from(visitor.dark) + 2 * usize::from(visitor.phone));
+    for _ in 0..3 {
+        page.put_into_cart(&game.id);
+    }
+    page.goto("/checkout");
+    page.pay();
+    assert!(shop.supplier().set_stock(&game.product, 2));
+    page.follow("main button|Buy now for");
+    page.wait_for_text("1 copy refunded");
+    check(&page, "order-refunded", visitor);
+    page.goto("/account/balance");
+    check(&page, "balance-refunded", visitor);
+    page.put_onto_wishlist(&game.id);
+    page.goto(&format!("/game/{}", game.slug));
+    page.wait_for_text("Sold out at the moment");
+    page.wait_for(".heart[aria-pressed=true]");
+    check(&page, "game-sold-out", visitor);
     page.close();
 }
 

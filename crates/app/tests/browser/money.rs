@@ -116,7 +116,6 @@ fn of_three_copies_one_sold_out_meanwhile_and_every_page_says_so_to_the_cent() {
     assert_eq!(sum(&page, "Back on your balance"), format!("−{}", euro(price)));
     assert_eq!(sum(&page, "What it cost you"), euro(times(price, 2)));
     page.assert_accessible();
-    screenshot(&page, "order-partly-refunded");
 
     page.follow("main a|Balance");
     assert_eq!(page.path(), "/account/balance");
@@ -137,7 +136,6 @@ fn of_three_copies_one_sold_out_meanwhile_and_every_page_says_so_to_the_cent() {
         );
     }
     page.assert_accessible();
-    screenshot(&page, "balance-partly-refunded");
     page.follow(".rows a|Refund");
     assert!(page.path().starts_with("/orders/"), "{}", page.path());
     page.goto("/orders");
@@ -157,13 +155,6 @@ fn of_three_copies_one_sold_out_meanwhile_and_every_page_says_so_to_the_cent() {
 /// Without the white space that lays a text out.
 fn squeezed(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Leaves a picture where `cargo xtask screenshots` wants them.
-fn screenshot(page: &Visit, name: &str) {
-    if let Some(folder) = std::env::var_os("LOCKSTEP_SCREENSHOTS") {
-        page.screenshot(&std::path::PathBuf::from(folder).join(format!("{name}-1440-light.png")));
-    }
 }
 
 #[test]

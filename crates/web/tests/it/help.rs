@@ -4,7 +4,7 @@ use lockstep_testkit::TestDb;
 use lockstep_web::Operator;
 
 use crate::html::values;
-use crate::shop::{NewGame, Shop};
+use crate::shop::{Shop, complete_game};
 
 const TERMS: &str = "https://shop.example/terms?v=2&x=\"'<";
 
@@ -106,7 +106,7 @@ async fn what_the_operator_says_of_the_shop_stands_on_every_page() {
 
 #[tokio::test]
 async fn the_terms_stand_above_the_button_that_buys_when_there_are_any() {
-    let game = NewGame::titled("Stellar Harvest");
+    let game = complete_game("Stellar Harvest");
     for (shop, has_terms) in [(known().await, true), (Shop::open().await, false)] {
         shop.put(std::slice::from_ref(&game)).await;
         let cookies = shop.register("ada@example.org").await;

@@ -5,11 +5,10 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use lockstep_cache::{Cache, Config};
 use lockstep_store::Store;
-use lockstep_testkit::{TestDb, shop};
+use lockstep_testkit::{NewGame, TestDb, date, shop};
 use lockstep_web::{Operator, Parts, PictureSettings, Settings, Supply};
 use tokio::sync::watch;
 
-pub(crate) use lockstep_testkit::NewGame;
 pub(crate) use lockstep_testkit::shop::Answered;
 
 /// A game with everything that its page shows.
@@ -20,6 +19,7 @@ pub(crate) fn complete_game(title: &str) -> NewGame {
         .with(|game| {
             game.description = format!("<p>About {}.</p>", game.slug);
             game.image = format!("/covers/{}.svg", game.slug);
+            game.release_date = date("2020-05-17");
             game.service = Some("Steam".to_owned());
             game.region = Some("GLOBAL".to_owned());
         })

@@ -1,0 +1,319 @@
+//! What may be asked for, and under which key the answer is cached: the same question has the same key however it was put.
+
+use std::fmt::Write as _;
+use std::str::FromStr;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{CacheKey, Money};
+
+/// The orders that the catalogue can be asked for in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// `popular`: most popular first.
+    Popular,
+    /// `newest`: latest release first.
+    Newest,
+    /// `price-asc`: cheapest first.
+    PriceAsc,
+    /// `price-desc`: dearest first.
+    PriceDesc,
+}
+
+impl Sort {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Popular, Self::Newest, Self::PriceAsc, Self::PriceDesc];
+
+    /// The name in addresses.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Popular => "popular",
+            Self::Newest => "newest",
+            Self::PriceAsc => "price-asc",
+            Self::PriceDesc => "price-desc",
+        }
+    }
+}
+
+impl FromStr for Sort {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|sort| sort.name() == text)
+            .ok_or("must be one of popular, newest, price-asc, price-desc")
+    }
+}
+
+/// Ready-made price ranges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PricePreset {
+    /// `under-10`
+    Under10,
+    /// `10-25`
+    From10To25,
+    /// `25-50`
+    From25To50,
+    /// `50-100`
+    From50To100,
+    /// `over-100`
+    Over100,
+}
+
+impl PricePreset {
+    /// All of them, cheapest first.
+    pub const ALL: [Self; 5] = [
+        Self::Under10,
+        Self::From10To25,
+        Self::From25To50,
+        Self::From50To100,
+        Self::Over100,
+    ];
+
+    /// The name in addresses.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Under10 => "under-10",
+            Self::From10To25 => "10-25",
+            Self::From25To50 => "25-50",
+            Self::From50To100 => "50-100",
+            Self::Over100 => "over-100",
+        }
+    }
+
+    /// Whole euro: the lower bound belongs to the range, the upper does not.
+    pub const fn bounds(self) -> (u32, Option<u32>) {
+        match self {
+            Self::Under10 => (0, Some(10)),
+            Self::From10To25 => (10, Some(25)),
+            Self::From25To50 => (25, Some(50)),
+            Self::From50To100 => (50, Some(100)),
+            Self::Over100 => (100, None),
+        }
+    }
+}
+
+impl FromStr for PricePreset {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|preset| preset.name() == text)
+            .ok_or("must be one of under-10, 10-25, 25-50, 50-100, over-100")
+    }
+}
+
+/// One question to the catalogue. Values within one list are alternatives; different filters all have to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogQuery {
+    /// From 1.
+    pub page: u32,
+    /// Rows a page, at least 1.
+    pub page_size: u32,
+    /// Words in title or description.
+    pub search: Option<String>,
+    /// Only what can be bought now and is released.
+    pub in_stock_only: bool,
+    /// `None`: best match first when searching, else the latest addition to the catalogue.
+    pub sort: Option<Sort>,
+    /// Price range.
+    pub price_preset: Option<PricePreset>,
+    /// Least price, included.
+    pub min_price: Option<Money>,
+    /// Highest price, included.
+    pub max_price: Option<Money>,
+    /// Slugs or names.
+    pub genres: Vec<String>,
+    /// Slugs or names.
+    pub platforms: Vec<String>,
+    /// Plain values, in any case.
+    pub activation_services: Vec<String>,
+    /// Plain values, in any case.
+    pub regions: Vec<String>,
+    /// Plain values, in any case.
+    pub publishers: Vec<String>,
+    /// Only games for several, or only others.
+    pub multiplayer: Option<bool>,
+}
+
+impl Default for CatalogQuery {
+    /// The first page of what can be bought, 36 rows as the front-end shows them.
+    fn default() -> Self {
+        Self {
+            page: 1,
+            page_size: 36,
+            search: None,
+            in_stock_only: true,
+            sort: None,
+            price_preset: None,
+            min_price: None,
+            max_price: None,
+            genres: Vec::new(),
+            platforms: Vec::new(),
+            activation_services: Vec::new(),
+            regions: Vec::new(),
+            publishers: Vec::new(),
+            multiplayer: None,
+        }
+    }
+}
+
+impl CatalogQuery {
+    /// Under which key the page is cached. Lists that differ in order, case or repetition ask the same question.
+    pub fn cache_key(&self) -> CacheKey {
+        CacheKey::CatalogPage(digest(&self.canonical()))
+    }
+
+    /// Under which key the [`FacetCounts`] are cached: page and order do not matter to them.
+    pub fn facets_key(&self) -> CacheKey {
+        let question = Self {
+            page: 1,
+            page_size: 1,
+            sort: None,
+            ..self.clone()
+        };
+        CacheKey::CatalogPage(digest(&format!("facets:{}", question.canonical())))
+    }
+
+    /// The question in one way of writing it down.
+    fn canonical(&self) -> String {
+        let mut text = format!(
+            "page={}&size={}&stock={}",
+            self.page,
+            self.page_size,
+            u8::from(self.in_stock_only)
+        );
+        // Lengths are written down, so that no value can pass for the end of itself and the start of another.
+        let mut add = |name: &str, value: &str| {
+            let _infallible = write!(text, "&{name}={}:{value}", value.len());
+        };
+        if let Some(search) = &self.search {
+            add("search", &search.to_lowercase());
+        }
+        if let Some(sort) = self.sort {
+            add("sort", sort.name());
+        }
+        if let Some(preset) = self.price_preset {
+            add("preset", preset.name());
+        }
+        for (name, price) in [("min", self.min_price), ("max", self.max_price)] {
+            if let Some(price) = price {
+                add(name, &price.to_string());
+            }
+        }
+        for (name, values) in [
+            ("genre", &self.genres),
+            ("platform", &self.platforms),
+            ("service", &self.activation_services),
+            ("region", &self.regions),
+            ("publisher", &self.publishers),
+        ] {
+            let mut values: Vec<String> = values.iter().map(|value| value.to_lowercase()).collect();
+            values.sort_unstable();
+            values.dedup();
+            for value in &values {
+                add(name, value);
+            }
+        }
+        if let Some(multiplayer) = self.multiplayer {
+            add("multiplayer", if multiplayer { "1" } else { "0" });
+        }
+        text
+    }
+}
+
+/// Under which key the answer to a plain search is cached.
+pub fn search_key(text: &str) -> CacheKey {
+    CacheKey::CatalogPage(digest(&format!("search={}", text.to_lowercase())))
+}
+
+/// Under which key suggestions are cached.
+pub fn autocomplete_key(text: &str, limit: u32) -> CacheKey {
+    CacheKey::CatalogAutocomplete(digest(&format!("{limit}:{}", text.to_lowercase())))
+}
+
+/// A short name for a long question. Cryptographic, because visitors write the question: nobody shall find two that
+/// share a place in the cache.
+fn digest(text: &str) -> String {
+    let hash = Sha256::digest(text.as_bytes());
+    hash.iter().take(16).fold(String::with_capacity(32), |mut hex, byte| {
+        let _infallible = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(change: impl FnOnce(&mut CatalogQuery)) -> CacheKey {
+        let mut query = CatalogQuery::default();
+        change(&mut query);
+        query.cache_key()
+    }
+
+    #[test]
+    fn the_same_question_has_the_same_key_and_another_has_another() {
+        let list = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            asked(|q| q.genres = list(&["rpg", "Action", "RPG"])),
+            asked(|q| q.genres = list(&["action", "rpg"]))
+        );
+        let keys = [
+            asked(|_| {}),
+            asked(|q| q.page = 2),
+            asked(|q| q.page_size = 12),
+            asked(|q| q.in_stock_only = false),
+            asked(|q| q.search = Some("rpg".into())),
+            asked(|q| q.genres = list(&["rpg"])),
+            asked(|q| q.platforms = list(&["rpg"])),
+            asked(|q| q.genres = list(&["rpg&platform=3:rpg"])),
+            asked(|q| {
+                q.genres = list(&["rpg"]);
+                q.platforms = list(&["rpg"]);
+            }),
+            asked(|q| q.min_price = Money::from_cents(100).ok()),
+            asked(|q| q.max_price = Money::from_cents(100).ok()),
+            asked(|q| q.multiplayer = Some(true)),
+            asked(|q| q.multiplayer = Some(false)),
+            asked(|q| q.sort = Some(Sort::Newest)),
+            asked(|q| q.price_preset = Some(PricePreset::Over100)),
+            search_key("rpg"),
+        ];
+        let distinct: std::collections::HashSet<String> = keys.iter().map(CacheKey::name).collect();
+        assert_eq!(distinct.len(), keys.len());
+    }
+
+    #[test]
+    fn counts_of_filters_are_asked_once_for_all_pages_and_orders() {
+        let key = |change: fn(&mut CatalogQuery)| {
+            let mut query = CatalogQuery::default();
+            change(&mut query);
+            query.facets_key()
+        };
+        let first = key(|_| {});
+        assert_eq!(
+            first,
+            key(|q| (q.page, q.page_size, q.sort) = (7, 20, Some(Sort::Newest)))
+        );
+        assert_ne!(first, key(|q| q.multiplayer = Some(true)));
+        assert_ne!(
+            first,
+            asked(|q| q.page_size = 1),
+            "counts and pages never share a place"
+        );
+    }
+
+    #[test]
+    fn presets_join_without_gap_or_overlap() {
+        let mut end = Some(0);
+        for preset in PricePreset::ALL {
+            let (from, to) = preset.bounds();
+            assert_eq!(Some(from), end, "{}", preset.name());
+            end = to;
+        }
+        assert_eq!(end, None);
+    }
+}

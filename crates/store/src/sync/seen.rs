@@ -1,0 +1,114 @@
+//! What a pass has met, and what becomes of games that it has not.
+
+use super::Fence;
+use crate::Tx;
+use crate::error::Result;
+
+/// Remembers that the run has met these products.
+///
+/// # Errors
+/// [`StoreError::Fenced`](crate::StoreError::Fenced) when a newer run has begun.
+pub async fn mark_seen(tx: &mut Tx, fence: &Fence, products: &[&str]) -> Result<()> {
+    fence.hold(tx).await?;
+    sqlx::query(
+        "-- store.sync.mark_seen
+        insert into sync_seen (run_id, g2a_product_id) select $1, unnest($2::text[]) on conflict do nothing",
+    )
+    .bind(fence.run.0)
+    .bind(products)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// How many different products the run has met.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn count_seen(tx: &mut Tx, fence: &Fence) -> Result<i64> {
+    Ok(
+        sqlx::query_scalar("-- store.sync.count_seen\nselect count(*) from sync_seen where run_id = $1")
+            .bind(fence.run.0)
+            .fetch_one(tx.conn())
+            .await?,
+    )
+}
+
+/// Which games a pass is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among {
+    /// All of G2A's that are not withdrawn.
+    Listed,
+    /// Those believed to be in stock.
+    InStock,
+}
+
+/// How many games there are of these.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn count_known(tx: &mut Tx, among: Among) -> Result<i64> {
+    Ok(sqlx::query_scalar(
+        "-- store.sync.count_known
+        select count(*) from games where g2a_product_id is not null and withdrawn_at is null and (in_stock or not $1)",
+    )
+    .bind(among == Among::InStock)
+    .fetch_one(tx.conn())
+    .await?)
+}
+
+/// The products among these that the run has not met, the most popular first.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn unseen(tx: &mut Tx, fence: &Fence, among: Among) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar(
+        "-- store.sync.unseen
+        select g.g2a_product_id from games g
+         where g.g2a_product_id is not null and g.withdrawn_at is null and (g.in_stock or not $2)
+           and not exists (select from sync_seen s where s.run_id = $1 and s.g2a_product_id = g.g2a_product_id)
+         order by g.popularity desc, g.id",
+    )
+    .bind(fence.run.0)
+    .bind(among == Among::InStock)
+    .fetch_all(tx.conn())
+    .await?)
+}
+
+/// Withdraws games that G2A does not list any more: kept for orders and keys, not shown, not sold. Returns how many.
+///
+/// # Errors
+/// [`StoreError::Fenced`](crate::StoreError::Fenced) when a newer run has begun.
+pub async fn withdraw(tx: &mut Tx, fence: &Fence, products: &[&str]) -> Result<u64> {
+    fence.hold(tx).await?;
+    let done = sqlx::query(
+        "-- store.sync.withdraw
+        update games
+           set withdrawn_at = now(), in_stock = false, g2a_stock = false, popularity = popularity - g2a_depth,
+               g2a_depth = 0, is_best_seller = false, g2a_last_sync = now()
+         where g2a_product_id = any($1) and withdrawn_at is null",
+    )
+    .bind(products)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Marks games as sold out. Returns how many were not.
+///
+/// # Errors
+/// [`StoreError::Fenced`](crate::StoreError::Fenced) when a newer run has begun.
+pub async fn sell_out(tx: &mut Tx, fence: &Fence, products: &[&str]) -> Result<u64> {
+    fence.hold(tx).await?;
+    let done = sqlx::query(
+        "-- store.sync.sell_out
+        update games
+           set in_stock = false, g2a_stock = false, popularity = popularity - g2a_depth, g2a_depth = 0,
+               is_best_seller = false, g2a_last_sync = now()
+         where g2a_product_id = any($1) and in_stock",
+    )
+    .bind(products)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected())
+}
