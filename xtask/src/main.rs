@@ -133,6 +133,14 @@ fn lint() -> Result<()> {
 fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
+    // What cargo told this program about itself is not for its own children: build scripts that look at it would run
+    // again, and all that stands on them, whenever this command and a bare `cargo` take turns.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&*name);
+        }
+    }
     cargo
 }
 

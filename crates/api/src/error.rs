@@ -243,6 +243,7 @@ impl From<AuthError> for ApiError {
                 | AccountError::SecondFactorExists
                 | AccountError::LastAdmin
                 | AccountError::OrdersUnderWay
+                | AccountError::PaymentUnderWay
                 | AccountError::HasBalance,
             )
             | AuthError::Shopper(ShopperError::KeyReused) => (StatusCode::CONFLICT, None),

@@ -5,6 +5,7 @@
 //! variable. Nothing outside this module reads the environment.
 
 mod buying;
+pub(crate) mod operator;
 mod payments;
 mod settings;
 mod supplier;
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) smtp_url: Option<String>,
     pub(crate) mail_from: String,
     pub(crate) shop_name: String,
+    /// Who runs the shop, for the pages.
+    pub(crate) operator: lockstep_web::Operator,
     pub(crate) rate_limits: bool,
     pub(crate) trusted_proxies: usize,
     pub(crate) cart_limits: CartLimits,
@@ -128,6 +131,7 @@ impl Config {
                 .clone()
                 .unwrap_or_else(|| "Lockstep <shop@localhost>".into()),
             shop_name: settings.lockstep_shop_name.clone().unwrap_or_else(|| "Lockstep".into()),
+            operator: operator::read(settings)?,
             rate_limits,
             trusted_proxies: parsed(
                 settings.lockstep_trusted_proxies.as_deref(),

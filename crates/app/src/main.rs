@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod config;
 mod database;
+mod listen;
 mod logging;
 mod output;
 mod schedule;

@@ -1,7 +1,6 @@
 //! `lockstep serve` and its halves `web` and `worker`: opens everything in order, runs until told to stop, and closes
 //! everything in the opposite order.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +26,7 @@ use crate::config::{Config, PaymentProvider, Supplier as ConfiguredSupplier};
 use crate::database::{Database, Use};
 use crate::secrets::Secrets;
 use crate::supplier::Supplier;
-use crate::{schedule, supply};
+use crate::{listen, schedule, supply};
 
 /// Which half of the store this process is.
 #[derive(Debug, Clone, Copy)]
@@ -167,6 +166,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
             settings: lockstep_web::Settings {
                 production: config.production,
                 shop_name: config.shop_name.clone(),
+                operator: config.operator.clone(),
                 public_url: config.public_url.clone(),
                 sandbox: is_sandbox,
                 pictures: lockstep_web::PictureSettings {
@@ -182,15 +182,14 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
             config.public_url,
             config.public_url
         );
-        let service = api.merge(web).into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let serving = listen::serve(listener, api.merge(web), listen::Limits::of_system(), stop.clone());
         // A connection that stays open must not keep the store from closing.
         let deadline = async {
             stop.cancelled().await;
             tokio::time::sleep(PATIENCE).await;
         };
         tokio::select! {
-            served = serving => served.context("serving")?,
+            () = serving => {}
             () = deadline => tracing::warn!("requests were still under way after {} s and are cut", PATIENCE.as_secs()),
         }
     } else {

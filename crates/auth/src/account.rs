@@ -275,7 +275,7 @@ impl Auth {
     }
 
     /// Makes the first admin, or another one, on the operator's word (the command line). An existing account is promoted
-    /// and keeps its password.
+    /// and keeps its password, unless nobody had proved its address.
     ///
     /// # Errors
     /// [`AuthError::Invalid`] with the fault of the password, [`AuthError::Busy`], [`AuthError::Store`].

@@ -100,6 +100,7 @@ impl AuthError {
                 AccountError::SecondFactorExists => "second_factor_exists",
                 AccountError::LastAdmin => "last_admin",
                 AccountError::OrdersUnderWay => "orders_under_way",
+                AccountError::PaymentUnderWay => "payment_under_way",
                 AccountError::HasBalance => "has_balance",
                 AccountError::Store(_) => "unavailable",
             },

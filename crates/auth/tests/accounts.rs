@@ -50,6 +50,15 @@ impl Shop {
         self.auth.register(registration, &home(), None).await.unwrap()
     }
 
+    /// The address is proved.
+    async fn prove(&self, email: &str) {
+        self.db
+            .execute(&format!(
+                "update users set email_verified = true where email = '{email}'"
+            ))
+            .await;
+    }
+
     async fn log_in(&self, email: &str, password: &str, device: &Device) -> Result<SignedIn, AuthError> {
         self.auth
             .log_in(&Credentials::check(email, password, None).unwrap(), device, None)
@@ -311,6 +320,7 @@ async fn a_role_counts_from_the_next_request_and_there_is_always_an_admin() {
         shop.auth.admin(shop.caller(&ada).await),
         Err(AuthError::Forbidden)
     ));
+    shop.prove("ada@example.com").await;
     assert_eq!(
         shop.auth.create_admin(&email("ada@example.com"), OTHER).await.unwrap(),
         AdminMade::Promoted
@@ -488,6 +498,7 @@ async fn an_address_is_proved_by_the_newest_code_within_five_attempts() {
 async fn a_second_factor_is_asked_for_works_once_a_code_and_is_required_of_admins() {
     let shop = Shop::open(settings()).await;
     let ada = shop.register("ada@example.com").await;
+    shop.prove("ada@example.com").await;
     shop.auth.create_admin(&email("ada@example.com"), OTHER).await.unwrap();
     let other_session = shop.log_in("ada@example.com", PASSWORD, &home()).await.unwrap();
     let caller = shop.caller(&ada).await;
@@ -870,6 +881,129 @@ async fn orders_and_money_survive_their_owner_without_a_name() {
     );
     // The address is free again.
     shop.register("ada@example.com").await;
+}
+
+#[tokio::test]
+async fn whoever_only_began_to_pay_or_did_an_admins_work_can_leave_too() {
+    let shop = Shop::open(Settings {
+        admin_second_factor: false,
+        ..settings()
+    })
+    .await;
+    shop.auth.create_admin(&email("root@example.com"), OTHER).await.unwrap();
+    for (address, record) in [
+        (
+            "ada@example.com",
+            "insert into top_ups (user_id, amount, method, provider, redirect_url)
+             values ('{user}', 20, 'card', 'test', 'https://pay.example/ada')",
+        ),
+        (
+            "bob@example.com",
+            "update users set role = 'ADMIN' where id = '{user}';
+             insert into audit_log (admin_id, action, subject_kind, subject_id)
+             values ('{user}', 'balance.adjust', 'user', '{user}')",
+        ),
+    ] {
+        let signed_in = shop.register(address).await;
+        let caller = shop.caller(&signed_in).await;
+        shop.db
+            .execute(&record.replace("{user}", &signed_in.data.user.id.to_string()))
+            .await;
+        if address.starts_with("ada") {
+            let data = shop.auth.export(&caller).await.unwrap();
+            assert_eq!(data["topUps"][0]["amount"], 20.00);
+        }
+        let left = shop
+            .auth
+            .delete_account(&caller, &Secret::new(PASSWORD), false, &home())
+            .await;
+        assert_eq!(left.unwrap(), Deleted::Anonymised, "{address}");
+        assert!(!shop.is_signed_in(&signed_in).await);
+    }
+    let intent: String = shop
+        .one("select status::text || coalesce(redirect_url, '') from top_ups")
+        .await;
+    assert_eq!(intent, "CANCELLED", "nobody is led to pay for it any more");
+}
+
+#[tokio::test]
+async fn who_proves_an_address_is_not_kept_out_by_who_registered_it() {
+    let shop = Shop::open(settings()).await;
+    // Somebody registers Ada's address and locks it with an authenticator of their own.
+    let squatter = shop.register("ada@example.com").await;
+    let caller = shop.caller(&squatter).await;
+    let enrolment = shop
+        .auth
+        .offer_second_factor(&caller, &Secret::new(PASSWORD), &home())
+        .await
+        .unwrap();
+    let code = totp::code_at(&enrolment, Utc::now()).unwrap();
+    shop.auth
+        .confirm_second_factor(&caller, &Secret::new(code), &home())
+        .await
+        .unwrap();
+
+    shop.auth
+        .forgot_password(&email("ada@example.com"), &device("198.51.100.1"))
+        .await
+        .unwrap();
+    let link = shop.letter("reset", "token").await;
+    shop.auth
+        .reset_password(&link, OTHER, &device("198.51.100.1"))
+        .await
+        .unwrap();
+    let ada = shop
+        .log_in("ada@example.com", OTHER, &device("198.51.100.1"))
+        .await
+        .unwrap();
+    assert!(!shop.is_signed_in(&squatter).await);
+
+    // Once an address is proved, a link to it alone does not open the account.
+    let caller = shop.caller(&ada).await;
+    let enrolment = shop
+        .auth
+        .offer_second_factor(&caller, &Secret::new(OTHER), &home())
+        .await
+        .unwrap();
+    let code = totp::code_at(&enrolment, Utc::now()).unwrap();
+    shop.auth
+        .confirm_second_factor(&caller, &Secret::new(code), &home())
+        .await
+        .unwrap();
+    shop.auth
+        .forgot_password(&email("ada@example.com"), &home())
+        .await
+        .unwrap();
+    let link = shop.letter("reset", "token").await;
+    shop.auth.reset_password(&link, PASSWORD, &home()).await.unwrap();
+    assert!(matches!(
+        shop.log_in("ada@example.com", PASSWORD, &home()).await,
+        Err(AuthError::SecondFactorNeeded)
+    ));
+}
+
+#[tokio::test]
+async fn nobody_becomes_an_admin_by_registering_the_operators_address_first() {
+    let shop = Shop::open(Settings {
+        admin_second_factor: false,
+        ..settings()
+    })
+    .await;
+    let squatter = shop.register("owner@example.com").await;
+    assert_eq!(
+        shop.auth
+            .create_admin(&email("owner@example.com"), OTHER)
+            .await
+            .unwrap(),
+        AdminMade::Reclaimed
+    );
+    assert!(!shop.is_signed_in(&squatter).await);
+    assert!(matches!(
+        shop.log_in("owner@example.com", PASSWORD, &home()).await,
+        Err(AuthError::WrongCredentials)
+    ));
+    let owner = shop.log_in("owner@example.com", OTHER, &home()).await.unwrap();
+    assert!(shop.auth.admin(shop.caller(&owner).await).is_ok());
 }
 
 #[tokio::test]

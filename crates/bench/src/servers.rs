@@ -248,6 +248,7 @@ pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + 
         settings: lockstep_web::Settings {
             production: true,
             shop_name: "Lockstep".to_owned(),
+            operator: lockstep_web::Operator::default(),
             public_url: "https://shop.example".to_owned(),
             sandbox: false,
             trusted_proxies: 0,

@@ -130,12 +130,12 @@ impl Fulfilment {
     /// `NEW`: a preorder waits, a key of our own is sold, and only then is anything bought.
     async fn begin(&self, unit: &Unit) -> Result<Flow, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
+        if unit.cancel_asked {
+            return self.refund(unit, RefundReason::Cancelled, "cancelled").await;
+        }
         if let Some(wait) = unit.out_in {
             self.rest(unit, wait.min(LOOK_AGAIN), None).await?;
             return Ok(Flow::Rest);
-        }
-        if unit.cancel_asked {
-            return self.refund(unit, RefundReason::Cancelled, "cancelled").await;
         }
         failpoint!("begin.own.before");
         let sold = commit!(inner, "fulfil.sell_own", [], |tx, letters| keys::sell_own(

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lettre::message::{Mailbox, MultiPart};
+use lettre::message::header::{ContentTransferEncoding, ContentType};
+use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::PoolConfig;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use lockstep_store::mail::Claimed;
@@ -91,10 +92,14 @@ impl Delivery {
             .subject(&written.subject)
             .date(claimed.created_at.into())
             .message_id(Some(format!("<{}@{}>", claimed.id, from.email.domain())))
-            .multipart(MultiPart::alternative_plain_html(
-                written.text.clone(),
-                written.html.clone(),
-            ))
+            .multipart(
+                MultiPart::alternative()
+                    .singlepart(match self {
+                        Self::Smtp { .. } => SinglePart::plain(written.text.clone()),
+                        Self::Folder { .. } => readable(&written.text),
+                    })
+                    .singlepart(SinglePart::html(written.html.clone())),
+            )
             .map_err(|_| DeliveryError::Refused("the letter cannot be put into a message".into()))?;
         match self {
             Self::Smtp { transport, .. } => match tokio::time::timeout(TIMEOUT * 2, transport.send(message)).await {
@@ -111,6 +116,14 @@ impl Delivery {
             }
         }
     }
+}
+
+/// Text as it is: whoever opens the file copies links out of it, which the encodings for the wire break into lines.
+fn readable(text: &str) -> SinglePart {
+    let body = text.replace('\n', "\r\n").into_bytes();
+    SinglePart::builder()
+        .header(ContentType::TEXT_PLAIN)
+        .body(Body::dangerous_pre_encoded(body, ContentTransferEncoding::EightBit))
 }
 
 fn mailbox(text: &str) -> Result<Mailbox, DeliveryError> {

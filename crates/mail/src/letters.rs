@@ -37,11 +37,47 @@ struct Html<'a> {
     letter: &'a Letter,
 }
 
+/// How somebody is greeted whose name cannot be used.
+const SOMEBODY: &str = "there";
+
+/// Whether a mail program might make a link of a name.
+fn leads_somewhere(name: &str) -> bool {
+    name.contains('@')
+        || name.contains("//")
+        || name.contains(r"\\")
+        || name.split_whitespace().any(|word| {
+            let word = word.trim_matches(|c: char| !c.is_alphanumeric());
+            word.rsplit_once('.')
+                .is_some_and(|(_, end)| end.chars().nth(1).is_some())
+        })
+}
+
+/// The letter with a name that leads nowhere: anybody can register anybody's address, and what they call themselves then is
+/// read by somebody else.
+fn greeting_only(letter: &Letter) -> Letter {
+    let mut letter = letter.clone();
+    let (Letter::Welcome { nickname, .. }
+    | Letter::Verification { nickname, .. }
+    | Letter::Reset { nickname, .. }
+    | Letter::OrderReceived { nickname, .. }
+    | Letter::TopUp { nickname, .. }
+    | Letter::PasswordChanged { nickname, .. }
+    | Letter::NewDevice { nickname, .. }
+    | Letter::KeysReady { nickname, .. }
+    | Letter::BackInStock { nickname, .. }
+    | Letter::Refund { nickname, .. }) = &mut letter;
+    if leads_somewhere(nickname) {
+        SOMEBODY.clone_into(nickname);
+    }
+    letter
+}
+
 /// Puts a letter into words.
 ///
 /// # Errors
 /// Only when memory ends: the templates were checked.
 pub fn write(letter: &Letter, head: &Letterhead) -> Result<Written, askama::Error> {
+    let letter = &greeting_only(letter);
     let subject = match letter {
         Letter::Welcome { .. } => format!("Welcome to {}", head.shop),
         Letter::Verification { .. } => format!("Your verification code for {}", head.shop),
@@ -208,6 +244,36 @@ mod tests {
         for (letter, _) in one_of_each("<b>Ada</b>") {
             let written = write(&letter, &head()).unwrap();
             assert!(!written.html.contains("<b>") && written.text.contains("<b>Ada</b>"));
+        }
+    }
+
+    #[test]
+    fn a_name_leads_nobody_anywhere() {
+        for name in [
+            "win 50 EUR at evil.example",
+            "https://evil.example/a",
+            "www.evil.example.",
+            "a@evil.example",
+        ] {
+            for (letter, _) in one_of_each(name) {
+                let written = write(&letter, &head()).unwrap();
+                assert!(
+                    !written.html.contains("evil") && !written.text.contains("evil"),
+                    "{}",
+                    written.text
+                );
+                assert!(written.text.contains("Hello there,"));
+            }
+        }
+        for name in ["Ada", "J.R.R. T.", "St. John", "Ada (42)", "..", "Zoë"] {
+            let (letter, _) = one_of_each(name).remove(0);
+            assert!(
+                write(&letter, &head())
+                    .unwrap()
+                    .text
+                    .contains(&format!("Hello {name},")),
+                "{name}"
+            );
         }
     }
 

@@ -115,6 +115,28 @@ async fn without_a_mail_server_a_letter_becomes_a_file_and_the_queue_forgets_wha
 }
 
 #[tokio::test]
+async fn a_link_can_be_copied_out_of_the_file_however_long_it_is() {
+    let db = TestDb::new().await;
+    somebody(&db, "ada").await;
+    let token = "0123456789abcdef".repeat(8);
+    sqlx::query(
+        "update mail_outbox set kind = 'reset',
+                letter = jsonb_build_object('kind', 'reset', 'nickname', 'Zoë', 'token', $1::text, 'minutes', 30)",
+    )
+    .bind(&token)
+    .execute(&db.sql)
+    .await
+    .unwrap();
+    let (path, delivery) = folder();
+    assert_eq!(postman(&db, delivery).round().await.unwrap().sent, 1);
+    let letter = files(&path).remove(0);
+    let link = format!("\r\nhttps://shop.example/reset-password?token={token}\r\n");
+    assert!(letter.contains(&link), "{letter}");
+    assert!(letter.contains("Hello Zoë,"), "{letter}");
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+#[tokio::test]
 async fn a_letter_in_the_hands_of_a_worker_that_died_is_delivered_by_the_next() {
     let db = TestDb::new().await;
     somebody(&db, "ada").await;

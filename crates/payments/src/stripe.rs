@@ -210,6 +210,18 @@ pub(crate) fn read_event(provider: &'static str, body: &[u8]) -> Result<Delivere
         return Ok(Delivered::Else);
     }
     let session: Session = serde_json::from_value(event.data.object).map_err(|_| DeliveryError::Unreadable)?;
+    // Our own name for it comes back in the metadata, which only the shop can set. (A shopper can put whatever they like
+    // into the `client_reference_id` of a payment link at the same account.) Somebody else's session has none, and is
+    // looked for by Stripe's name in vain.
+    let id = session
+        .metadata
+        .as_ref()
+        .and_then(|metadata| metadata.top_up.as_ref()?.parse::<TopUpId>().ok());
+    // One of a kind that we never make, of another program at the same account: a card put on file, for example. Were it
+    // refused, it would be sent again for days, and then nothing at all.
+    if id.is_none() && session.word().is_none() {
+        return Ok(Delivered::Else);
+    }
     let word = match event.kind.as_str() {
         "checkout.session.completed" | "checkout.session.async_payment_succeeded" => {
             session.word().ok_or(DeliveryError::Unreadable)?
@@ -218,12 +230,6 @@ pub(crate) fn read_event(provider: &'static str, body: &[u8]) -> Result<Delivere
         "checkout.session.expired" => Word::Lapsed,
         _ => return Ok(Delivered::Else),
     };
-    // Our own name for it comes back in the metadata, which only the shop can set. (A shopper can put whatever they like
-    // into the `client_reference_id` of a payment link at the same account.) Somebody else's session has none, and is
-    // looked for by Stripe's name in vain.
-    let id = session
-        .metadata
-        .and_then(|metadata| metadata.top_up?.parse::<TopUpId>().ok());
     let which = match id {
         Some(id) => Which::Named {
             id,

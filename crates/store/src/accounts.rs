@@ -58,6 +58,9 @@ pub enum AccountError {
     /// Orders are still being delivered or refunded.
     #[error("orders are still under way")]
     OrdersUnderWay,
+    /// A payment has been made and is not certain yet.
+    #[error("a payment is still under way")]
+    PaymentUnderWay,
     /// There is money on the account.
     #[error("there is still money on the account")]
     HasBalance,

@@ -58,17 +58,21 @@ pub async fn transactions(tx: &mut Tx, user: UserId, skip: u32, most: u32) -> Re
 }
 
 fn view(row: &PgRow) -> Result<TransactionView> {
+    let method: Option<String> = row.try_get("method")?;
     Ok(TransactionView {
         id: row.try_get("id")?,
         kind: transaction_type(row, "type")?,
         amount: money(row, "amount")?,
         currency: row.try_get("currency")?,
-        method: row.try_get("method")?,
+        method: method.clone(),
         status: payment_status(row, "status")?,
         description: row.try_get("description")?,
         subject: row.try_get("subject")?,
         reason: refund_reason_or_null(row, "reason")?,
-        transaction_hash: row.try_get("transaction_hash")?,
+        // The reference of an adjustment is its admin's and nobody else's business.
+        transaction_hash: row
+            .try_get::<Option<String>, _>("transaction_hash")?
+            .filter(|_| method.as_deref() != Some(ADJUSTMENT)),
         created_at: row.try_get("created_at")?,
         order_id: row.try_get::<Option<Uuid>, _>("order_id")?.map(OrderId),
     })

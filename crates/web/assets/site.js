@@ -69,6 +69,12 @@ document.querySelector("[data-themes]")?.addEventListener("submit", (event) => {
   }
 });
 
+// Menus that scroll sideways on a phone show where one is.
+for (const here of document.querySelectorAll(".main-nav [aria-current], .account-menu [aria-current]")) {
+  const menu = here.parentElement;
+  menu.scrollLeft = here.offsetLeft - menu.offsetLeft - (menu.clientWidth - here.offsetWidth) / 2;
+}
+
 // Ages: "3 minutes ago" while the page stays open.
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "always" });
 function age() {

@@ -27,7 +27,7 @@ const HEIGHT: i64 = 400;
 const WIDE: (i64, i64) = (800, 400);
 
 /// Increased when covers are drawn in another way: addresses carry it, so that browsers do not keep the old ones.
-pub(crate) const EDITION: u32 = 2;
+pub(crate) const EDITION: u32 = 3;
 
 /// Five colours that go together, as red, green and blue.
 #[derive(Debug, Clone, Copy)]
@@ -76,8 +76,14 @@ pub(crate) async fn cover(Path(file): Path<String>) -> Result<Response, PageErro
         .ok_or(PageError::NotFound)?;
     if kind == ".png" {
         let slug = slug.to_owned();
-        let _turn = PREVIEWS.acquire().await.map_err(|_| PageError::Internal)?;
-        let png = tokio::task::spawn_blocking(move || preview::draw(&slug)).await;
+        // Held by the work itself: it goes on when its reader has gone, and must not make room for more.
+        let turn = PREVIEWS.acquire().await.map_err(|_| PageError::Internal)?;
+        let png = tokio::task::spawn_blocking(move || {
+            let png = preview::draw(&slug);
+            drop(turn);
+            png
+        })
+        .await;
         let png = png.ok().flatten().ok_or(PageError::Internal)?;
         let headers = [
             (header::CONTENT_TYPE, HeaderValue::from_static("image/png")),
@@ -201,6 +207,14 @@ mod tests {
         for file in ["a\"b.svg", "A.svg", "../x.svg", ".svg", "a.jpg", "a<b.svg", "a", ".png"] {
             assert!(cover(Path(file.to_owned())).await.is_err(), "{file}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_reader_who_goes_away_makes_no_room_for_more_previews() {
+        let mut asked = Box::pin(cover(Path("stellar-harvest.png".to_owned())));
+        assert!(futures::poll!(asked.as_mut()).is_pending(), "it is being drawn");
+        drop(asked);
+        assert_eq!(PREVIEWS.available_permits(), 1);
     }
 
     #[tokio::test]

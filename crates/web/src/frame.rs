@@ -138,6 +138,15 @@ impl Frame {
         format!("{}{}{separator}lang={code}", self.settings.public_url, self.canonical)
     }
 
+    /// Marks a link of the main menu when it leads to this page.
+    pub(crate) fn mark(&self, address: &str) -> &'static str {
+        if self.canonical == address {
+            " aria-current=page"
+        } else {
+            ""
+        }
+    }
+
     /// `data-theme` of the page.
     pub(crate) fn theme_name(&self) -> &'static str {
         self.theme.name()

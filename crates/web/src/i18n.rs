@@ -15,6 +15,7 @@ macro_rules! files {
         &[
             include_str!(concat!("../messages/", $language, "/common.txt")),
             include_str!(concat!("../messages/", $language, "/shop.txt")),
+            include_str!(concat!("../messages/", $language, "/help.txt")),
             include_str!(concat!("../messages/", $language, "/account.txt")),
         ]
     };

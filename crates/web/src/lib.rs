@@ -66,6 +66,19 @@ pub struct Progress {
     pub pages_total: Option<u64>,
 }
 
+/// Who runs the shop, as far as its operator says; what is not said is not shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Operator {
+    /// The address that people write to.
+    pub contact_email: Option<String>,
+    /// The page that says who runs the shop, with scheme and host, as all of these.
+    pub imprint_url: Option<String>,
+    /// Terms and conditions.
+    pub terms_url: Option<String>,
+    /// What becomes of people's data.
+    pub privacy_url: Option<String>,
+}
+
 /// What an operator may set about the pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -73,6 +86,8 @@ pub struct Settings {
     pub production: bool,
     /// The shop's name.
     pub shop_name: String,
+    /// Who runs the shop.
+    pub operator: Operator,
     /// Where people reach the shop, scheme and host without a slash at the end.
     pub public_url: String,
     /// Goods come from the built-in sandbox; every page says so.
@@ -130,6 +145,7 @@ pub fn router(parts: Parts) -> Router {
         .route("/games", get(pages::catalogue::catalogue))
         .route("/game/{slug}", get(pages::game::game))
         .route("/preorders", get(pages::preorders::preorders))
+        .route("/help", get(pages::help::help))
         .route("/fragments/recent", get(pages::recent::fragment))
         .route("/sitemap.xml", get(seo::sitemap))
         .route("/sitemap/{file}", get(seo::sitemap_part))

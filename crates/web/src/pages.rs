@@ -7,6 +7,7 @@ pub(crate) mod catalogue;
 pub(crate) mod checkout;
 pub(crate) mod entrance;
 pub(crate) mod game;
+pub(crate) mod help;
 pub(crate) mod home;
 pub(crate) mod me;
 pub(crate) mod orders;

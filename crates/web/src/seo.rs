@@ -79,6 +79,43 @@ pub(crate) fn product(frame: &Frame, game: &Game, name: &str, image: &str) -> St
     inside_script(&product.to_string())
 }
 
+/// schema.org's description of the shop and of the questions that its help answers, to stand inside a script element.
+pub(crate) fn questions<'a>(frame: &Frame, questions: impl Iterator<Item = (&'a str, String)>) -> String {
+    let operator = &frame.settings.operator;
+    let mut shop = json!({
+        "@type": "Organization",
+        "name": frame.shop(),
+        "url": frame.absolute("/"),
+        "logo": frame.absolute(assets::address("icon.svg")),
+    });
+    if let (Some(node), Some(email)) = (shop.as_object_mut(), &operator.contact_email) {
+        node.insert("email".into(), json!(email));
+        let contact = json!({
+            "@type": "ContactPoint",
+            "contactType": "customer support",
+            "email": email,
+            "availableLanguage": Language::ALL.map(Language::code),
+        });
+        node.insert("contactPoint".into(), contact);
+    }
+    let questions: Vec<_> = questions
+        .map(|(question, answer)| {
+            json!({
+                "@type": "Question",
+                "name": question,
+                "acceptedAnswer": { "@type": "Answer", "text": answer },
+            })
+        })
+        .collect();
+    let page = json!({
+        "@type": "FAQPage",
+        "url": frame.absolute(&frame.canonical),
+        "inLanguage": frame.words.code(),
+        "mainEntity": questions,
+    });
+    inside_script(&json!({ "@context": "https://schema.org", "@graph": [page, shop] }).to_string())
+}
+
 /// JSON that cannot end the element it stands in.
 fn inside_script(json: &str) -> String {
     json.replace('<', "\\u003c")
@@ -176,7 +213,7 @@ fn urls(origin: &str, part: u32, games: &[games::Address]) -> String {
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<urlset xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\" \
          xmlns:xhtml=\"http://www.w3.org/1999/xhtml\">\n",
     );
-    let pages = ["/", "/games", "/preorders"].map(|path| (path.to_owned(), None));
+    let pages = ["/", "/games", "/preorders", "/help"].map(|path| (path.to_owned(), None));
     let games = games
         .iter()
         .map(|game| (format!("/game/{}", game.slug), Some(format::iso_date(game.changed_at))));

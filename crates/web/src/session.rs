@@ -239,6 +239,7 @@ mod tests {
         Settings {
             production,
             shop_name: "Shop".into(),
+            operator: crate::Operator::default(),
             public_url: String::new(),
             sandbox: false,
             trusted_proxies: 1,

@@ -84,9 +84,10 @@ impl Visit {
             .map(|(name, value)| (name.into_owned(), value.into_owned()))
     }
 
-    /// The address of this page in another language.
+    /// The address of this page in another language. With two slashes at its beginning, of either kind, it
+    /// would be another site's.
     pub(crate) fn in_language(&self, language: Language) -> String {
-        let path = format!("{}?", self.uri.path());
+        let path = format!("/{}?", self.uri.path().trim_start_matches(['/', '\\']));
         let start = path.len();
         let mut address = form_urlencoded::Serializer::for_suffix(path, start);
         for (name, value) in self.pairs() {
@@ -171,6 +172,24 @@ mod tests {
             "/games?search=a%26b&page=2&lang=de"
         );
         assert_eq!(visit("/", &[]).in_language(Language::German), "/?lang=de");
+    }
+
+    #[test]
+    fn another_language_of_a_page_is_on_this_site() {
+        for address in [
+            "//evil.example/a",
+            "///evil.example/a",
+            "/\\evil.example/a",
+            "/%2fevil.example",
+        ] {
+            let uri = Uri::builder().path_and_query(address).build().unwrap();
+            let other = Visit::of(&uri, &HeaderMap::new()).in_language(Language::German);
+            let second = other.chars().nth(1);
+            assert!(
+                other.starts_with('/') && !matches!(second, Some('/' | '\\')),
+                "{address}: {other}"
+            );
+        }
     }
 
     #[test]

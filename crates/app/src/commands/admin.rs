@@ -19,7 +19,8 @@ const LENGTH: usize = 24;
 /// Signs that are not taken for one another.
 const SIGNS: [&[u8]; 3] = [b"abcdefghijkmnopqrstuvwxyz", b"ABCDEFGHJKLMNPQRSTUVWXYZ", b"23456789"];
 
-/// Makes `email` an admin: a new account, or an existing one promoted, which keeps its password.
+/// Makes `email` an admin: a new account, or an existing one promoted, which keeps its password unless nobody had proved
+/// the address.
 pub(crate) async fn create(config: &Config, output: Output, email: &str) -> Result<()> {
     let email = Email::parse(email).map_err(|error| anyhow!("{email:?} is {error}"))?;
     let typed = if std::io::stdin().is_terminal() {
@@ -34,18 +35,30 @@ pub(crate) async fn create(config: &Config, output: Output, email: &str) -> Resu
     let database = Database::open(config, Use::Join).await?;
     let made = make(config, &database, &email, &password).await;
     database.close().await;
-    let is_new = made? == AdminMade::Created;
-    let shown = (is_new && made_up).then_some(password.as_str());
+    let made = made?;
+    let shown = (made != AdminMade::Promoted && made_up).then_some(password.as_str());
     output.result(
-        &serde_json::json!({ "email": email.as_str(), "created": is_new, "promoted": !is_new, "password": shown }),
+        &serde_json::json!({
+            "email": email.as_str(),
+            "created": made == AdminMade::Created,
+            "promoted": made != AdminMade::Created,
+            "password": shown,
+        }),
         || {
-            let mut words = match (is_new, shown) {
-                (true, Some(password)) => {
-                    format!("{email} is an admin now. Their password, shown this once: {password}")
+            let mut words = match made {
+                AdminMade::Created => format!("{email} is an admin now."),
+                AdminMade::Promoted => {
+                    format!("{email} had an account and is an admin now; the password is still the same.")
                 }
-                (true, None) => format!("{email} is an admin now."),
-                (false, _) => format!("{email} had an account and is an admin now; the password is still the same."),
+                AdminMade::Reclaimed => format!(
+                    "{email} is an admin now. Somebody had registered this address without proving that it is theirs: \
+                     the account has another password now, and nobody is signed in to it."
+                ),
             };
+            if let Some(password) = shown {
+                words.push_str(" Their password, shown this once: ");
+                words.push_str(password);
+            }
             if config.production {
                 words.push_str("\nIn production an admin also needs an authenticator: log in and set one up.");
             }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::commands::keys::unreadable;
 use crate::commands::reconcile::spool_folder;
-use crate::config::{Config, Supplier as Configured};
+use crate::config::{Config, Supplier as Configured, operator};
 use crate::database::{Database, Use};
 use crate::output::Output;
 use crate::supplier::Supplier;
@@ -76,6 +76,9 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
             "development: what is not set has a default"
         },
     )];
+    if config.production {
+        findings.push(look_at_operator(config));
+    }
     match Database::open(config, Use::Join).await {
         Ok(database) => {
             findings.push(Finding::well("database", database.place.clone()));
@@ -118,6 +121,18 @@ fn in_words(findings: &[Finding], wrong: usize) -> String {
         many => format!("{many} things are wrong."),
     });
     lines.join("\n")
+}
+
+/// Whether the pages say who runs the shop: in Europe they have to.
+fn look_at_operator(config: &Config) -> Finding {
+    match operator::missing(&config.operator).as_slice() {
+        [] => Finding::well("operator", "the pages say who runs the shop"),
+        missing => Finding::note(
+            "operator",
+            "the pages do not say everything that a shop in Europe has to say",
+            format!("set {}", missing.join(", ")),
+        ),
+    }
 }
 
 /// Whether the rest can be looked at.

@@ -176,6 +176,42 @@ pub(crate) struct Settings {
         value_name = "TEXT"
     )]
     pub(crate) lockstep_shop_name: Option<String>,
+    /// Where shoppers write to; the pages show it. Default: not shown
+    #[arg(
+        long = "contact-email",
+        id = "lockstep_contact_email",
+        env = "LOCKSTEP_CONTACT_EMAIL",
+        global = true,
+        value_name = "EMAIL"
+    )]
+    pub(crate) lockstep_contact_email: Option<String>,
+    /// Your page that says who runs the shop; linked on every page. Default: not linked
+    #[arg(
+        long = "imprint-url",
+        id = "lockstep_imprint_url",
+        env = "LOCKSTEP_IMPRINT_URL",
+        global = true,
+        value_name = "URL"
+    )]
+    pub(crate) lockstep_imprint_url: Option<String>,
+    /// Your terms and conditions; linked on every page and above the button that buys. Default: not linked
+    #[arg(
+        long = "terms-url",
+        id = "lockstep_terms_url",
+        env = "LOCKSTEP_TERMS_URL",
+        global = true,
+        value_name = "URL"
+    )]
+    pub(crate) lockstep_terms_url: Option<String>,
+    /// Your privacy policy; linked on every page and where accounts are created. Default: not linked
+    #[arg(
+        long = "privacy-url",
+        id = "lockstep_privacy_url",
+        env = "LOCKSTEP_PRIVACY_URL",
+        global = true,
+        value_name = "URL"
+    )]
+    pub(crate) lockstep_privacy_url: Option<String>,
     /// `on` or `off`: limits on log-ins and other attempts. Off only outside production. Default: on
     #[arg(
         long = "rate-limits",

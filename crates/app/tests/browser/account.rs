@@ -32,7 +32,7 @@ fn a_forgotten_password_is_set_by_the_letters_link_which_works_once_and_ends_all
     let email = phone.register();
     let desk = shop.visit(&Visitor::default());
     desk.goto("/login");
-    desk.follow("main a|I forgot my password");
+    desk.follow("main a|Forgot your password");
     desk.fill("#email", &email);
     desk.press_and_follow(Key::Enter);
     desk.wait_for_text("If there is an account with this address, the link is on its way");

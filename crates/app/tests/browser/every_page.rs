@@ -1,6 +1,6 @@
-//! Every page, as somebody at a desk and somebody with a phone sees it, in light and in dark: it is accessible, fits its
-//! window down to 320 px, and meets no trouble. With `LOCKSTEP_SCREENSHOTS` naming a folder (`cargo xtask screenshots`)
-//! it also leaves a picture of each.
+//! Every page, as somebody at a desk and somebody with a phone sees it, in light and in dark, in English and German: it
+//! is accessible, fits its window down to 320 px, and meets no trouble. With `LOCKSTEP_SCREENSHOTS` naming a folder
+//! (`cargo xtask screenshots`) it also leaves a picture of each.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,10 @@ const PUBLIC: &[(&str, &str)] = &[
     ("not-found", "/there-is-no-such-page"),
     ("style", "/style"),
     ("catalogue", "/games"),
+    ("catalogue-filtered", "/games?genre=casual&region=GLOBAL&sort=price-asc"),
+    ("catalogue-none", "/games?search=qqqqzzzz&price=over-100"),
     ("preorders", "/preorders"),
+    ("help", "/help"),
     ("cart-empty", "/cart"),
     ("wishlist-empty", "/wishlist"),
     ("register", "/register"),
@@ -78,6 +81,33 @@ fn every_page_is_good_on_a_phone_in_dark() {
     look_at_all(&phone(true));
 }
 
+/// German words are longer.
+#[test]
+fn every_page_is_good_on_a_phone_in_german() {
+    let visitor = Visitor {
+        language: "de-DE,de",
+        ..phone(false)
+    };
+    let shop = Shop::open();
+    let page = shop.visit(&visitor);
+    for (name, address) in PUBLIC {
+        page.goto(address);
+        check(&page, name, &visitor);
+    }
+    page.goto(&format!("/game/{}", shop.game(0).slug));
+    check(&page, "game", &visitor);
+    page.register();
+    for n in 0..3 {
+        page.put_into_cart(&shop.game(n).id);
+        page.put_onto_wishlist(&shop.game(n + 3).id);
+    }
+    for (name, address) in OWN {
+        page.goto(address);
+        check(&page, name, &visitor);
+    }
+    page.close();
+}
+
 fn look_at_all(visitor: &Visitor) {
     let shop = Shop::open();
     let page = shop.visit(visitor);
@@ -121,6 +151,24 @@ fn look_at_all(visitor: &Visitor) {
         page.goto(address);
         check(&page, name, visitor);
     }
+    // An order of which a copy sold out meanwhile; each look has a game that no other test buys.
+    let game = shop.game(20 + usize::from(visitor.dark) + 2 * usize::from(visitor.phone));
+    for _ in 0..3 {
+        page.put_into_cart(&game.id);
+    }
+    page.goto("/checkout");
+    page.pay();
+    assert!(shop.supplier().set_stock(&game.product, 2));
+    page.follow("main button|Buy now for");
+    page.wait_for_text("1 copy refunded");
+    check(&page, "order-refunded", visitor);
+    page.goto("/account/balance");
+    check(&page, "balance-refunded", visitor);
+    page.put_onto_wishlist(&game.id);
+    page.goto(&format!("/game/{}", game.slug));
+    page.wait_for_text("Sold out at the moment");
+    page.wait_for(".heart[aria-pressed=true]");
+    check(&page, "game-sold-out", visitor);
     page.close();
 }
 
@@ -131,7 +179,8 @@ fn check(page: &Page, name: &str, visitor: &Visitor) {
     assert!(overflow.is_empty(), "{name} is too wide:\n  {}", overflow.join("\n  "));
     if let Some(folder) = std::env::var_os("LOCKSTEP_SCREENSHOTS") {
         let scheme = if visitor.dark { "dark" } else { "light" };
-        let file = format!("{name}-{}-{scheme}.png", visitor.width);
+        let language = if visitor.language.starts_with("de") { "-de" } else { "" };
+        let file = format!("{name}-{}-{scheme}{language}.png", visitor.width);
         page.screenshot(&PathBuf::from(folder).join(file));
     }
     if visitor.phone {

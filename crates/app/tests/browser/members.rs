@@ -48,7 +48,7 @@ fn a_guests_cart_comes_along_into_a_new_account_and_out_of_sight_when_they_leave
     page.follow("main button");
     assert_eq!(page.path(), "/cart");
     page.wait_for_text(&game.title);
-    page.wait_for(".me .name|Newbie Guy");
+    page.wait_for(".me .name|Account");
 
     let cookies = page.cookies();
     for name in ["access", "refresh", "sessionId"] {
@@ -126,7 +126,7 @@ fn the_cart_works_without_scripts_and_with_the_keyboard() {
         page.wait_for_text("6 copies");
         page.fill(&format!("input[aria-label='Copies of {}']", first.title), "many");
         page.press_and_follow(Key::Enter);
-        page.wait_for_text("Please type a number of copies");
+        page.wait_for_text("Please enter a number of copies");
         page.follow(&format!("button[aria-label='Remove {}']", first.title));
         page.wait_for_text("1 copy");
         page.follow(&format!("button[aria-label='One copy of {} less']", second.title));
@@ -182,7 +182,7 @@ fn german_readers_read_german() {
     });
     page.register();
     for (address, text) in [
-        ("/account", "Hallo, Newbie Guy"),
+        ("/account", "Dein Konto"),
         ("/account/data", "Deine Daten mitnehmen"),
         ("/cart", "Dein Warenkorb ist leer"),
         ("/wishlist", "Noch nichts auf deiner Merkliste"),

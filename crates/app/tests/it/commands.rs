@@ -121,6 +121,47 @@ async fn sync_stock_and_doctor_work_on_a_database_of_ones_own() {
 }
 
 #[tokio::test]
+async fn in_production_doctor_says_what_the_pages_do_not_say_of_the_operator() {
+    let (db, g2a) = (TestDb::new().await, sandbox(45).await);
+    let folder = tempfile::tempdir().unwrap();
+    let doctor = async |said: &[(&str, &str)]| {
+        let mut command = lockstep(&["doctor"]);
+        with_account(&mut command, &g2a)
+            .env("DATABASE_URL", db.url())
+            .env("LOCKSTEP_DATA_DIR", folder.path())
+            .env("LOCKSTEP_ENV", "production")
+            .env("LOCKSTEP_PUBLIC_URL", "https://shop.example")
+            .env("JWT_SECRET", "a".repeat(40))
+            .env("JWT_REFRESH_SECRET", "b".repeat(40))
+            .env("LOCKSTEP_KEY_SECRET", "11".repeat(32))
+            .env("SMTP_URL", "smtp://127.0.0.1:1")
+            .env("LOCKSTEP_MAIL_FROM", "Shop <shop@shop.example>")
+            .envs(said.iter().copied());
+        text(&outcome(&mut command).await.stdout)
+    };
+    let silent = doctor(&[("LOCKSTEP_TERMS_URL", "https://shop.example/terms")]).await;
+    assert!(
+        silent.contains("set LOCKSTEP_CONTACT_EMAIL, LOCKSTEP_IMPRINT_URL, LOCKSTEP_PRIVACY_URL\n"),
+        "{silent}"
+    );
+    let told = doctor(&[
+        ("LOCKSTEP_CONTACT_EMAIL", "help@shop.example"),
+        ("LOCKSTEP_IMPRINT_URL", "https://shop.example/imprint"),
+        ("LOCKSTEP_TERMS_URL", "https://shop.example/terms"),
+        ("LOCKSTEP_PRIVACY_URL", "https://shop.example/privacy"),
+    ])
+    .await;
+    assert!(told.contains("the pages say who runs the shop"), "{told}");
+
+    let refused = outcome(lockstep(&["config"]).env("LOCKSTEP_TERMS_URL", "shop.example/terms")).await;
+    assert!(
+        text(&refused.stderr).contains("LOCKSTEP_TERMS_URL"),
+        "{}",
+        text(&refused.stderr)
+    );
+}
+
+#[tokio::test]
 async fn the_operator_makes_the_first_admin_with_a_password_shown_once() {
     let db = TestDb::new().await;
     let folder = tempfile::tempdir().unwrap();

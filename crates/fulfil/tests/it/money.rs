@@ -11,7 +11,7 @@ use lockstep_store::fulfilment::{self as records, Letters};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{Shop, eur, keys, unit_id};
+use crate::support::{Shop, eur, keys, order_id, unit_id};
 
 fn arrived(shop_unit: lockstep_domain::ids::UnitId, g2a_order_id: &str, text: &str) -> Arrived {
     let id = KeyId(Uuid::now_v7());
@@ -251,4 +251,75 @@ async fn the_reconciler_finds_a_payment_that_we_do_not_know_of_and_has_it_looked
             .is_empty()
     );
     assert_eq!(shop.check_books().await.money_taken, eur("10.00"));
+}
+
+/// A worker that is down may have the key in its spool; an event says nothing about that.
+#[tokio::test]
+async fn an_event_does_not_cut_the_time_short_in_which_a_lost_key_may_turn_up() {
+    let shop = Shop::open().await;
+    let order = shop.order(1).await;
+    let lease = records::claim(&shop.db.store, Uuid::new_v4(), 1, Duration::from_mins(1))
+        .await
+        .unwrap()
+        .remove(0)
+        .lease;
+    shop.execute("update order_units set state = 'ORDERING'; update order_units set state = 'ORDERED', g2a_order_id = '80', g2a_price = 10;
+                  update order_units set state = 'PAYING'; update order_units set state = 'PAID';
+                  update order_units set state = 'FETCHING'; update orders set status = 'PROCESSING'").await;
+    let key = shop
+        .db
+        .store
+        .tx("test", move |tx| {
+            Box::pin(async move {
+                records::lost(tx, lease, Duration::from_mins(1), "gone").await?;
+                let event = Event {
+                    event_id: "e1".into(),
+                    order_ref: "80".into(),
+                    kind: "order.completed".into(),
+                    payload: json!({"status": "completed"}),
+                };
+                events::take(tx, &event).await
+            })
+        })
+        .await
+        .unwrap();
+    assert!(matches!(key, Taken::Applied(_)));
+    assert!(
+        records::next_due(&shop.db.store).await.unwrap().unwrap() > Duration::from_secs(30),
+        "it is still waited for"
+    );
+    let late = arrived(unit_id(&order, 0), "80", "AAAA-BBBB");
+    assert!(matches!(record(&shop, &late).await, Recorded::Delivered(Some(_))));
+    assert_eq!(shop.g2a.ledger().orders.len(), 0, "no other key was bought");
+    shop.db.assert_books_balance().await;
+}
+
+/// The payment that was under way when somebody asked for the money back came to nothing, and the game is put off.
+#[tokio::test]
+async fn a_cancelled_copy_of_a_game_that_is_put_off_is_not_kept_until_it_comes_out() {
+    let shop = Shop::open().await;
+    let order = shop.order(1).await;
+    shop.execute("update order_units set state = 'ORDERING'; update order_units set state = 'ORDERED', g2a_order_id = '80', g2a_price = 10;
+                  update order_units set state = 'PAYING'; update orders set status = 'PROCESSING'").await;
+    let id = order_id(&order);
+    let cancelled = shop
+        .db
+        .store
+        .tx("test", move |tx| {
+            Box::pin(async move { records::cancel_order(tx, id, "changed my mind", &Letters::default()).await })
+        })
+        .await
+        .unwrap();
+    assert_eq!((cancelled.kept, cancelled.refunded), (1, eur("0")));
+    shop.execute(
+        "update order_units set state = 'NEW', g2a_order_id = null, g2a_price = null, not_before = now();
+         update games set release_date = now() + interval '90 days', release_date_known = true",
+    )
+    .await;
+    shop.worker().work_off().await.unwrap();
+    assert_eq!(
+        (shop.status(&order).await.as_str(), shop.balance().await),
+        ("CANCELLED", eur("100"))
+    );
+    shop.db.assert_books_balance().await;
 }

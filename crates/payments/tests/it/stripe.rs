@@ -303,6 +303,24 @@ async fn another_amount_another_currency_and_other_events_credit_nothing() {
         world.take(&event).await.unwrap(),
         WebhookOutcome::TopUp(Outcome::Unknown)
     );
+    // One of another kind: a card put on file costs nothing. Refused, Stripe would send it again for days and then nothing
+    // at all.
+    for (field, value) in [
+        ("payment_status", json!("no_payment_required")),
+        ("amount_total", json!(null)),
+        ("currency", json!(null)),
+    ] {
+        world.stripe.change("cs_test_1", field, value);
+    }
+    let event = world.stripe.event(COMPLETED, "cs_test_1");
+    assert_eq!(world.take(&event).await.unwrap(), WebhookOutcome::Else);
+    for (field, value) in [
+        ("payment_status", json!("paid")),
+        ("amount_total", json!(1000)),
+        ("currency", json!("eur")),
+    ] {
+        world.stripe.change("cs_test_1", field, value);
+    }
     // Another session that claims to be for the same top-up.
     let id = world.stripe.sessions()[0]["client_reference_id"].clone();
     world.stripe.change("cs_test_1", "metadata", json!({"top_up": id}));

@@ -13,16 +13,16 @@ use crate::{Result, Store, Tx};
 pub enum Deleted {
     /// Nothing is left.
     Completely,
-    /// Orders and money records stay, without anything that says whose they were.
+    /// Orders, money records and an admin's deeds stay, without anything that says whose they were.
     Anonymised,
 }
 
-/// Deletes an account: cart, wishlist, sessions, codes, letters and history go, the address is free again. Orders and
-/// bookings stay under a row that says nothing about the person.
+/// Deletes an account: cart, wishlist, sessions, codes, letters and history go, the address is free again. Orders, money and
+/// what an admin did stay under a row that says nothing about the person.
 ///
 /// # Errors
-/// [`AccountError::OrdersUnderWay`]; [`AccountError::HasBalance`] unless `give_up_balance`; [`AccountError::LastAdmin`];
-/// [`AccountError::NotFound`].
+/// [`AccountError::OrdersUnderWay`]; [`AccountError::PaymentUnderWay`]; [`AccountError::HasBalance`] unless
+/// `give_up_balance`; [`AccountError::LastAdmin`]; [`AccountError::NotFound`].
 pub async fn delete(store: &Store, id: UserId, give_up_balance: bool) -> Result<Deleted, AccountError> {
     store
         .tx("accounts.delete", move |tx| {
@@ -33,7 +33,7 @@ pub async fn delete(store: &Store, id: UserId, give_up_balance: bool) -> Result<
 
 async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Deleted, AccountError> {
     not_the_last_admin(tx, id).await?;
-    // Orders and bookings reference this row, so none can be added while it is locked; looking for them is a statement
+    // Orders, bookings and payments reference this row, so none can be added while it is locked; looking for them is a statement
     // of its own, because one that had to wait for the lock would not see what was waited for.
     sqlx::query("-- store.accounts.delete.lock\nselect 1 from users where id = $1 and deleted_at is null for update")
         .bind(id.0)
@@ -44,8 +44,11 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
         "-- store.accounts.delete.look
         select u.balance <> 0 as has_balance,
                exists (select 1 from orders o where o.user_id = u.id and o.status in ('PENDING', 'PROCESSING')) as under_way,
+               exists (select 1 from top_ups p where p.user_id = u.id and p.status = 'PROCESSING') as is_paying,
                exists (select 1 from orders o where o.user_id = u.id)
-                   or exists (select 1 from transactions t where t.user_id = u.id) as has_records
+                   or exists (select 1 from transactions t where t.user_id = u.id)
+                   or exists (select 1 from top_ups p where p.user_id = u.id)
+                   or exists (select 1 from audit_log a where a.admin_id = u.id) as has_records
           from users u where u.id = $1",
     )
     .bind(id.0)
@@ -53,6 +56,9 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
     .await?;
     if row.try_get("under_way")? {
         return Err(AccountError::OrdersUnderWay);
+    }
+    if row.try_get("is_paying")? {
+        return Err(AccountError::PaymentUnderWay);
     }
     if row.try_get("has_balance")? && !give_up_balance {
         return Err(AccountError::HasBalance);
@@ -73,6 +79,10 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
         "-- store.accounts.delete.codes\ndelete from one_time_codes where user_id = $1",
         "-- store.accounts.delete.history\ndelete from login_history where user_id = $1",
         "-- store.accounts.delete.mail\ndelete from mail_outbox where user_id = $1",
+        // Nobody is led to pay any more. Whoever does all the same is noted (`top_ups::apply`).
+        "-- store.accounts.delete.top_ups
+        update top_ups set redirect_url = null, status = case status when 'PENDING' then 'CANCELLED' else status end
+         where user_id = $1 and (redirect_url is not null or status = 'PENDING')",
         // What a payment service told about the person, beside the booking itself.
         "-- store.accounts.delete.gateway
         update transactions set gateway_response = gateway_response - array['email', 'name', 'surname']
@@ -106,8 +116,15 @@ pub async fn export(tx: &mut Tx, id: UserId) -> Result<Option<serde_json::Value>
                     'keys', (select coalesce(jsonb_agg(to_jsonb(k) - array['key_ciphertext', 'key_hash']), '[]')
                                from game_keys k where k.order_id = o.id)) order by o.created_at), '[]')
                          from orders o where o.user_id = u.id),
-            'transactions', (select coalesce(jsonb_agg(to_jsonb(t) order by t.created_at), '[]')
+            -- The reference of an adjustment is its admin's.
+            'transactions', (select coalesce(jsonb_agg(case when t.method = 'ADJUSTMENT'
+                                                            then to_jsonb(t) - 'transaction_hash' else to_jsonb(t) end
+                                                       order by t.created_at), '[]')
                                from transactions t where t.user_id = u.id),
+            'topUps', (select coalesce(jsonb_agg(to_jsonb(p) - 'redirect_url' order by p.created_at), '[]')
+                         from top_ups p where p.user_id = u.id),
+            'keyReveals', (select coalesce(jsonb_agg(to_jsonb(r) order by r.at), '[]')
+                             from key_reveals r where r.user_id = u.id),
             'cart', (select coalesce(jsonb_agg(to_jsonb(c) || jsonb_build_object('title', g.title) order by c.added_at), '[]')
                        from cart_items c join games g on g.id = c.game_id where c.user_id = u.id),
             'wishlist', (select coalesce(jsonb_agg(to_jsonb(w) || jsonb_build_object('title', g.title) order by w.added_at), '[]')

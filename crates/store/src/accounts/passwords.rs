@@ -9,6 +9,7 @@ use sqlx::Row as _;
 
 use super::codes::{NewCode, put_code};
 use super::logins::note_login;
+use super::totp::drop_totp;
 use super::{AccountError, NOTICE};
 use crate::row::nickname;
 use crate::sessions::{self, Device};
@@ -48,7 +49,12 @@ pub async fn change_password(
         .await
 }
 
-async fn set_password(tx: &mut Tx, id: UserId, new: &Secret, keep: Option<SessionId>) -> Result<(), AccountError> {
+pub(super) async fn set_password(
+    tx: &mut Tx,
+    id: UserId,
+    new: &Secret,
+    keep: Option<SessionId>,
+) -> Result<(), AccountError> {
     let row = sqlx::query(
         "-- store.accounts.set_password
         update users set password_hash = $2 where id = $1 and deleted_at is null returning email, nickname",
@@ -124,7 +130,8 @@ pub async fn reset_owner(store: &Store, hash: &[u8; 32]) -> Result<Option<(UserI
 }
 
 /// Uses a reset link: sets the password, ends every session, proves the address, and makes the place known, so that the
-/// owner gets in from there even while somebody else is guessing. A link works once.
+/// owner gets in from there even while somebody else is guessing. A second factor stays, unless it was set up before
+/// anybody had proved the address. A link works once.
 ///
 /// # Errors
 /// [`AccountError::NotFound`] when the link is not good (any more).
@@ -150,7 +157,7 @@ pub async fn reset_password(
                 .ok_or(AccountError::NotFound)?;
                 let user = UserId(row.try_get("user_id")?);
                 set_password(tx, user, &new, None).await?;
-                sqlx::query(
+                let proved = sqlx::query(
                     "-- store.accounts.reset_password.verified
                     update users set email_verified = true where id = $1 and email = $2 and not email_verified",
                 )
@@ -158,6 +165,10 @@ pub async fn reset_password(
                 .bind(row.try_get::<String, _>("email")?)
                 .execute(tx.conn())
                 .await?;
+                if proved.rows_affected() == 1 {
+                    // Anybody can register somebody else's address; their authenticator must not keep its owner out.
+                    drop_totp(tx, user).await?;
+                }
                 note_login(tx, Some(user), true, &device).await?;
                 Ok(user)
             })

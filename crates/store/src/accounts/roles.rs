@@ -2,9 +2,12 @@
 
 use lockstep_domain::account::Role;
 use lockstep_domain::ids::UserId;
+use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::joining::{NewAccount, insert};
+use super::passwords::set_password;
+use super::totp::drop_totp;
 use super::{AccountError, one};
 use crate::{Result, Store, Tx};
 
@@ -15,9 +18,13 @@ pub enum AdminMade {
     Created,
     /// An existing account, which keeps its password.
     Promoted,
+    /// An existing account whose address nobody had proved, so that it may be anybody's: it has the new password, and nobody
+    /// is signed in to it any more.
+    Reclaimed,
 }
 
-/// Makes an admin: a new account with a proved address, or an existing one promoted. Meant for the operator.
+/// Makes an admin: a new account with a proved address, or an existing one promoted. Meant for the operator,
+/// who vouches for the address.
 ///
 /// # Errors
 /// [`AccountError::Store`].
@@ -27,18 +34,35 @@ pub async fn create_admin(store: &Store, new: &NewAccount) -> Result<AdminMade, 
         .tx("accounts.create_admin", move |tx| {
             let new = new.clone();
             Box::pin(async move {
-                let promoted = sqlx::query(
-                    "-- store.accounts.create_admin.promote
-                    update users set role = 'ADMIN' where email = $1 and deleted_at is null",
+                let known = sqlx::query(
+                    "-- store.accounts.create_admin.look
+                    select id, email_verified from users where email = $1 and deleted_at is null for no key update",
                 )
                 .bind(new.email.as_str())
+                .fetch_optional(tx.conn())
+                .await?;
+                let Some(known) = known else {
+                    insert(tx, &new, Role::Admin, true).await?;
+                    return Ok(AdminMade::Created);
+                };
+                let id = UserId(known.try_get("id")?);
+                let is_proved: bool = known.try_get("email_verified")?;
+                if !is_proved {
+                    set_password(tx, id, &new.password_hash, None).await?;
+                    drop_totp(tx, id).await?;
+                }
+                sqlx::query(
+                    "-- store.accounts.create_admin.promote
+                    update users set role = 'ADMIN', email_verified = true where id = $1",
+                )
+                .bind(id.0)
                 .execute(tx.conn())
                 .await?;
-                if promoted.rows_affected() == 1 {
-                    return Ok(AdminMade::Promoted);
-                }
-                insert(tx, &new, Role::Admin, true).await?;
-                Ok(AdminMade::Created)
+                Ok(if is_proved {
+                    AdminMade::Promoted
+                } else {
+                    AdminMade::Reclaimed
+                })
             })
         })
         .await

@@ -97,18 +97,20 @@ pub async fn confirm_totp(
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn remove_totp(store: &Store, id: UserId) -> Result<bool> {
     store
-        .tx("accounts.remove_totp", move |tx| {
-            Box::pin(async move {
-                let done = sqlx::query("-- store.accounts.remove_totp\ndelete from user_totp where user_id = $1")
-                    .bind(id.0)
-                    .execute(tx.conn())
-                    .await?;
-                sqlx::query("-- store.accounts.remove_totp.sessions\nupdate user_sessions set second_factor = false where user_id = $1")
-                    .bind(id.0)
-                    .execute(tx.conn())
-                    .await?;
-                Ok(done.rows_affected() == 1)
-            })
-        })
+        .tx("accounts.remove_totp", move |tx| Box::pin(drop_totp(tx, id)))
         .await
+}
+
+pub(super) async fn drop_totp(tx: &mut Tx, id: UserId) -> Result<bool> {
+    let done = sqlx::query("-- store.accounts.remove_totp\ndelete from user_totp where user_id = $1")
+        .bind(id.0)
+        .execute(tx.conn())
+        .await?;
+    sqlx::query(
+        "-- store.accounts.remove_totp.sessions\nupdate user_sessions set second_factor = false where user_id = $1",
+    )
+    .bind(id.0)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
 }

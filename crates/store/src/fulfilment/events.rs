@@ -122,11 +122,12 @@ async fn apply(tx: &mut Tx, event: Uuid) -> Result<Option<OrderId>> {
         .bind(order)
         .execute(tx.conn())
         .await?;
-    // Who holds a unit is at G2A with it anyway.
+    // Who holds a unit is at G2A with it anyway. Of a lost key G2A has nothing new to say: its time is for the spool of a
+    // worker that is down.
     sqlx::query(
         "-- store.fulfilment.apply_event.wake
         update order_units set not_before = now()
-         where order_id = $1 and state not in ('DONE', 'REFUNDED') and worker is null and not_before > now()",
+         where order_id = $1 and state not in ('DONE', 'REFUNDED', 'LOST') and worker is null and not_before > now()",
     )
     .bind(order)
     .execute(tx.conn())

@@ -77,7 +77,7 @@ pub async fn remembered(store: &Store, since: DateTime<Utc>, open_only: bool, mo
         .collect()
 }
 
-/// Makes a unit due at once, unless somebody holds it. True when it was waiting.
+/// Makes a unit due at once, unless somebody holds it or its lost key may still turn up. True when it was waiting.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -85,7 +85,7 @@ pub async fn wake(store: &Store, unit: UnitId) -> Result<bool> {
     let done = sqlx::query(
         "-- store.fulfilment.wake
         update order_units set not_before = now()
-         where id = $1 and state not in ('DONE', 'REFUNDED') and not_before > now() and worker is null",
+         where id = $1 and state not in ('DONE', 'REFUNDED', 'LOST') and not_before > now() and worker is null",
     )
     .bind(unit.0)
     .execute(store.pool())

@@ -278,12 +278,13 @@ struct Bought {
 }
 
 /// Looks the games up, in the order's order. Their rows are kept from being deleted, as the order's lines would do
-/// anyway; a price that changes at the same time is the old or the new one.
+/// anyway; a price that changes at the same time is the old or the new one. A price that is not in euro is none that a
+/// balance can pay.
 async fn games(tx: &mut Tx, checkout: &Checkout) -> Result<Vec<Bought>, PlaceError> {
     let ids: Vec<Uuid> = checkout.items().iter().map(|item| item.game.0).collect();
     let rows = sqlx::query(
         "-- store.orders.place.games
-        select id, title, slug, image, price, in_stock or is_preorder as sold from games
+        select id, title, slug, image, price, (in_stock or is_preorder) and currency = 'EUR' as sold from games
          where id = any($1) and withdrawn_at is null order by id for key share",
     )
     .bind(&ids)

@@ -233,7 +233,7 @@ async fn note(tx: &mut Tx, top_up: &TopUp, status: PaymentStatus, problem: Optio
 async fn credit(tx: &mut Tx, top_up: &TopUp) -> Result<()> {
     let transaction = Uuid::now_v7();
     let name = top_up.reference.clone().unwrap_or_else(|| top_up.id.to_string());
-    book(
+    let is_somebodys = book(
         tx,
         &Booking {
             id: transaction,
@@ -244,16 +244,24 @@ async fn credit(tx: &mut Tx, top_up: &TopUp) -> Result<()> {
         },
     )
     .await?;
+    let problem = (!is_somebodys).then_some(OF_NOBODY);
     sqlx::query(
         "-- store.top_ups.apply.credited
-        update top_ups set status = 'COMPLETED', transaction_id = $2 where id = $1",
+        update top_ups set status = 'COMPLETED', transaction_id = $2, problem = coalesce($3, problem) where id = $1",
     )
     .bind(top_up.id.0)
     .bind(transaction)
+    .bind(problem)
     .execute(tx.conn())
     .await?;
+    if let Some(problem) = problem {
+        tracing::error!(top_up = %top_up.id, "{problem}");
+    }
     Ok(())
 }
+
+/// What is noted about an intent whose owner has gone.
+const OF_NOBODY: &str = "paid after its owner had deleted the account: nobody can spend it, it has to be paid back";
 
 /// Money that arrived for somebody.
 pub(super) struct Booking<'a> {
@@ -265,8 +273,8 @@ pub(super) struct Booking<'a> {
     pub(super) hash: String,
 }
 
-/// Credits a balance, books why, and writes a letter about it.
-pub(super) async fn book(tx: &mut Tx, booking: &Booking<'_>) -> Result<()> {
+/// Credits a balance, books why, and writes a letter about it. False when the account was deleted meanwhile.
+pub(super) async fn book(tx: &mut Tx, booking: &Booking<'_>) -> Result<bool> {
     let row = sqlx::query(
         "-- store.top_ups.book
         with credited as (
@@ -285,7 +293,7 @@ pub(super) async fn book(tx: &mut Tx, booking: &Booking<'_>) -> Result<()> {
     .await?
     .ok_or_else(|| StoreError::Schema("a top-up without its user".into()))?;
     if row.try_get::<bool, _>("deleted")? {
-        return Ok(());
+        return Ok(false);
     }
     let letter = Letter::TopUp {
         nickname: nickname(&row)?,
@@ -293,5 +301,6 @@ pub(super) async fn book(tx: &mut Tx, booking: &Booking<'_>) -> Result<()> {
         balance: money(&row, "balance")?,
     };
     let email: String = row.try_get("email")?;
-    mail::enqueue(tx, booking.user.into(), &email, &letter, Utc::now() + NOTICE).await
+    mail::enqueue(tx, booking.user.into(), &email, &letter, Utc::now() + NOTICE).await?;
+    Ok(true)
 }

@@ -96,7 +96,8 @@ async fn credit_once(tx: &mut Tx, payment: &Outside) -> Result<OutsideOutcome, O
         hash,
     };
     match book(tx, &booking).await {
-        Ok(()) => Ok(OutsideOutcome::Credited),
+        // Their row is locked, so they are there.
+        Ok(_) => Ok(OutsideOutcome::Credited),
         // Somebody else's payment came in between under the same name.
         Err(error) if error.constraint() == Some("transactions_transaction_hash_key") => Err(OutsideError::NameReused),
         Err(error) => Err(error.into()),

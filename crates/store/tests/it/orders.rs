@@ -185,6 +185,18 @@ async fn a_price_that_fell_is_passed_on_and_the_price_is_the_databases() {
     db.assert_books_balance().await;
 }
 
+/// Ten dollars are not ten euro.
+#[tokio::test]
+async fn a_price_in_another_currency_is_not_charged_as_euro() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "10.00").await;
+    db.execute("update games set currency = 'USD'").await;
+    let user = db.user("ada@example.org", "100.00").await;
+    let refused = place(&db, user, &of(&[(game, 1)])).await;
+    assert!(matches!(refused, Err(PlaceError::OutOfStock { .. })), "{refused:?}");
+    assert_eq!(balance(&db, user).await, money("100.00"));
+}
+
 #[tokio::test]
 async fn an_announced_game_can_be_ordered() {
     let db = TestDb::new().await;
@@ -497,6 +509,14 @@ async fn an_adjustment_is_booked_explained_and_made_once() {
         rows,
         [row("TOP_UP", "5.50"), row("PURCHASE", "-15.50"), row("TOP_UP", "1.00")]
     );
+    // Under which key, and by whom, is nobody's business but the admins'.
+    let shown = db
+        .store
+        .read(|tx| Box::pin(ledger::transactions(tx, UserId(user), 0, 10)))
+        .await
+        .unwrap()
+        .value;
+    assert!(shown.iter().all(|booking| booking.transaction_hash.is_none()));
     let deeds: Vec<(Uuid, Uuid, String)> =
         sqlx::query_as("select admin_id, subject_id, details ->> 'reason' from audit_log")
             .fetch_all(&db.sql)

@@ -3,6 +3,7 @@
 use lockstep_domain::Money;
 use lockstep_domain::ids::UserId;
 use lockstep_domain::purchase::{PaymentStatus, TopUpStatus};
+use lockstep_store::accounts::{self, AccountError};
 use lockstep_store::top_ups::{
     self, BeginError, MOST_OPEN, NewTopUp, Outcome, Outside, OutsideError, OutsideOutcome, Said, TopUp, Which, Word,
 };
@@ -266,4 +267,36 @@ proptest! {
             db.assert_books_balance().await;
         });
     }
+}
+
+/// Whoever pays has to be there: money that is on its way keeps an account, and what comes too late is not lost sight of.
+#[tokio::test]
+async fn money_that_arrives_after_its_owner_has_left_is_noted() {
+    let db = TestDb::new().await;
+    let user = db.user("ada@example.org", "0").await;
+    let (begun, late) = (
+        announced(&db.store, user, "10.00").await,
+        announced(&db.store, user, "20.00").await,
+    );
+    top_ups::apply(&db.store, &said(&begun, "e1", Word::Processing))
+        .await
+        .unwrap();
+    let refused = accounts::delete(&db.store, UserId(user), false).await;
+    assert!(matches!(refused, Err(AccountError::PaymentUnderWay)), "{refused:?}");
+    top_ups::apply(&db.store, &said(&begun, "e2", Word::Declined))
+        .await
+        .unwrap();
+    accounts::delete(&db.store, UserId(user), false).await.unwrap();
+    let outcome = top_ups::apply(&db.store, &said(&late, "e3", paid("20.00")))
+        .await
+        .unwrap();
+    assert_eq!(outcome, Outcome::Credited, "the books say what the provider says");
+    let noted: String = sqlx::query_scalar("select problem from top_ups where id = $1")
+        .bind(late.id.0)
+        .fetch_one(&db.sql)
+        .await
+        .unwrap();
+    assert!(noted.contains("paid back"), "{noted}");
+    assert!(mail::list(&db.store, false, 9).await.unwrap().is_empty());
+    db.assert_books_balance().await;
 }

@@ -91,8 +91,30 @@ pub(super) struct Lettering {
     /// Hundredths of the size between letters.
     spacing: i64,
     is_upper: bool,
-    /// Hundredths of the size that a letter takes on average, generously.
+    /// How wide the widest of these fonts runs, in percent of [`LETTERS`].
     width: i64,
+}
+
+/// How much of the size a letter takes, in hundredths, by character from space on: those of a bold sans-serif.
+const LETTERS: [i64; 95] = [
+    28, 33, 47, 56, 56, 89, 72, 24, 33, 33, 39, 58, 28, 33, 28, 28, // space to /
+    56, 56, 56, 56, 56, 56, 56, 56, 56, 56, 33, 33, 58, 58, 58, 61, // 0 to ?
+    98, 72, 72, 72, 72, 67, 61, 78, 72, 28, 56, 72, 61, 83, 72, 78, // @ to O
+    67, 78, 72, 67, 61, 72, 67, 94, 67, 67, 61, 33, 28, 33, 58, 56, // P to _
+    33, 56, 61, 56, 61, 56, 33, 61, 61, 28, 28, 56, 28, 89, 61, 61, // ` to o
+    61, 61, 39, 56, 33, 61, 56, 78, 56, 56, 50, 39, 28, 39, 58, // p to ~
+];
+
+impl Lettering {
+    /// Hundredths of the size that `line` takes.
+    fn width_of(self, line: &str) -> i64 {
+        line.bytes()
+            .map(|letter| {
+                let letter = LETTERS.get(usize::from(letter.saturating_sub(b' ')));
+                letter.copied().unwrap_or(100) * self.width / 100 + self.spacing
+            })
+            .sum()
+    }
 }
 
 /// Fonts that every system has one of.
@@ -102,21 +124,21 @@ pub(super) const LETTERINGS: [Lettering; 3] = [
         weight: 800,
         spacing: -1,
         is_upper: true,
-        width: 72,
+        width: 108,
     },
     Lettering {
         family: "'Iowan Old Style','Palatino Linotype',Palatino,Georgia,'Times New Roman',serif",
         weight: 700,
         spacing: 0,
         is_upper: false,
-        width: 58,
+        width: 112,
     },
     Lettering {
         family: "'Avenir Next Condensed','Arial Narrow','Roboto Condensed','Helvetica Neue',Arial,sans-serif",
         weight: 600,
         spacing: 9,
         is_upper: true,
-        width: 80,
+        width: 104,
     },
 ];
 
@@ -130,9 +152,8 @@ pub(super) fn set(svg: &mut String, words: &[&str], style: Lettering, colour: &s
         .find(|lines| lines.len() <= 4)
         .unwrap_or_else(|| broken(words, style, 20));
     lines.truncate(4);
-    let longest = lines.iter().map(String::len).max().unwrap_or(1);
-    let longest = i64::try_from(longest).unwrap_or(16).max(6);
-    let size = ((WIDTH - 2 * MARGIN) * 100 / (longest * (style.width + style.spacing))).min(46);
+    let widest = lines.iter().map(|line| style.width_of(line)).max().unwrap_or(0);
+    let size = ((WIDTH - 2 * MARGIN) * 100 / widest.max(1)).min(46);
     let step = size * 112 / 100;
     let count = i64::try_from(lines.len()).unwrap_or(1);
     let first = HEIGHT - 28 - (count - 1) * step;
@@ -151,7 +172,13 @@ pub(super) fn set(svg: &mut String, words: &[&str], style: Lettering, colour: &s
 
 fn broken(words: &[&str], style: Lettering, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in words {
+    for (place, word) in words.iter().enumerate() {
+        // A number at the end does not stand alone.
+        let room = if place + 1 == words.len() && word.len() <= 3 {
+            room + 4
+        } else {
+            room
+        };
         let mut word = if style.is_upper {
             word.to_ascii_uppercase()
         } else {
@@ -212,6 +239,8 @@ mod tests {
             "pneumonoultramicroscopicsilicovolcanoconiosis",
             "a-b-c-d-e-f-g-h-i-j-k-l",
             "the-gathering-dark-2-anniversary-edition",
+            "dunmarrow-cipher",
+            "mmmmmmmmmmm-wwwwwwwwww",
         ] {
             for style in LETTERINGS {
                 let mut svg = String::new();
@@ -227,10 +256,17 @@ mod tests {
                     .unwrap();
                 for line in svg.split("<text").skip(1) {
                     let text = line.split('>').nth(1).unwrap().split('<').next().unwrap();
-                    let width = i64::try_from(text.len()).unwrap() * size * (style.width + style.spacing) / 100;
+                    let width = style.width_of(text) * size / 100;
                     assert!(width <= WIDTH - 40, "{text} is {width} wide");
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_number_does_not_stand_alone() {
+        let mut svg = String::new();
+        set(&mut svg, &words("anselm-and-the-grove-3"), LETTERINGS[2], "#fff");
+        assert!(svg.contains(">ANSELM AND<") && svg.contains(">THE GROVE 3<"), "{svg}");
     }
 }

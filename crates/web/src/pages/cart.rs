@@ -17,6 +17,7 @@ use crate::i18n::Language;
 use crate::pages::sheet::notice;
 use crate::pictures::Picture;
 use crate::session::{self, Reader};
+use crate::titles::Title;
 use crate::visit::Visit;
 use crate::{WebState, page};
 
@@ -38,7 +39,7 @@ struct CartPage {
 pub(crate) struct Line {
     pub(crate) id: GameId,
     pub(crate) slug: String,
-    pub(crate) title: String,
+    pub(crate) title: Title,
     pub(crate) picture: Picture,
     pub(crate) platforms: String,
     pub(crate) quantity: u32,
@@ -56,7 +57,7 @@ impl Line {
         Self {
             id: game.id,
             slug: game.slug.clone(),
-            title: game.title.clone(),
+            title: Title::new(&game.title),
             picture: Picture::cover(game.id, &game.slug, &game.image),
             platforms: game.platforms.join(", "),
             quantity: line.quantity,

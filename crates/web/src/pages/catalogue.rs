@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::response::Response;
 use lockstep_cache::Payload;
 use lockstep_domain::CacheKey;
-use lockstep_domain::catalogue::{Answer, FacetCounts, FilterOptions, Game, Page, PricePreset};
+use lockstep_domain::catalogue::{Answer, FacetCounts, FilterOptions, Game, Page, PricePreset, Sort};
 use lockstep_store::{StoreError, games};
 
 use crate::cards::{Card, Tile, region_name};
@@ -125,6 +125,8 @@ fn draw(frame: Frame, asked: &Asked, page: Page<Game>, options: &FilterOptions, 
     let title = match (&asked.search, chosen.as_slice()) {
         (text, _) if !text.is_empty() => words.with("catalogue.found", text),
         (_, [(only, _)]) => words.with("catalogue.only", only),
+        (_, []) if asked.order == Order::By(Sort::Popular) => words.text("home.best").to_owned(),
+        (_, []) if asked.order == Order::By(Sort::Newest) => words.text("catalogue.newest").to_owned(),
         _ => words.text("catalogue.title").to_owned(),
     };
     // Search engines list the catalogue, its pages, and what one filter leaves; everything else is a view of these.
@@ -270,18 +272,11 @@ fn facets(words: Language, asked: &Asked, options: &FilterOptions, counts: &Face
     let prices = PricePreset::ALL
         .into_iter()
         .filter_map(|preset| {
-            let text = words.text(match preset {
-                PricePreset::Under10 => "price.under-10",
-                PricePreset::From10To25 => "price.10-25",
-                PricePreset::From25To50 => "price.25-50",
-                PricePreset::From50To100 => "price.50-100",
-                PricePreset::Over100 => "price.over-100",
-            });
             tally(&counts.prices).choice(
                 "price",
                 preset.name(),
                 preset.name(),
-                text.to_owned(),
+                span_of(words, preset).to_owned(),
                 asked.price == Some(preset),
             )
         })
@@ -365,6 +360,17 @@ fn facets(words: Language, asked: &Asked, options: &FilterOptions, counts: &Face
     facets
 }
 
+/// A span of prices in words.
+fn span_of(words: Language, preset: PricePreset) -> &'static str {
+    words.text(match preset {
+        PricePreset::Under10 => "price.under-10",
+        PricePreset::From10To25 => "price.10-25",
+        PricePreset::From25To50 => "price.25-50",
+        PricePreset::From50To100 => "price.50-100",
+        PricePreset::Over100 => "price.over-100",
+    })
+}
+
 /// The filters that are set, each with the address that asks without it.
 fn chosen(words: Language, asked: &Asked, options: &FilterOptions) -> Vec<(String, String)> {
     let mut chosen = Vec::new();
@@ -401,11 +407,7 @@ fn chosen(words: Language, asked: &Asked, options: &FilterOptions) -> Vec<(Strin
         ));
     }
     if let Some(preset) = asked.price {
-        let (from, below) = preset.bounds();
-        let label = below.map_or_else(
-            || words.with("price.from", from),
-            |below| words.with_all("price.between", &[&from, &below]),
-        );
+        let label = span_of(words, preset).to_owned();
         chosen.push((label, asked.but(|other| other.price = None).address()));
     }
     if asked.min.is_some() || asked.max.is_some() {

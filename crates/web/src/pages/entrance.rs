@@ -60,13 +60,17 @@ async fn register_form(
             .hint(words.text("field.nickname.hint"))
             .autocomplete("nickname"),
     ];
+    let mut links = vec![(words.text("register.to_login"), leading_to("/login", next))];
+    if let Some(address) = &state.settings.operator.privacy_url {
+        links.push((words.text("footer.privacy"), address.clone()));
+    }
     SheetPage {
         frame: Frame::of_reader(state, visit, &reader.arrival).await?,
         title: words.text("register.title"),
         lead: Some(words.text("register.lead").to_owned()),
         notice: notice(words, visit),
         sheet: Sheet::new(form, "/register", words.text("register.submit"), fields).carrying("next", next),
-        links: vec![(words.text("register.to_login"), leading_to("/login", next))],
+        links,
     }
     .answer(form)
 }

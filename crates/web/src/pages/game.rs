@@ -213,16 +213,18 @@ fn replies(words: Language, game: &Game, offer: Offer, release: &str, region: Op
             .map_or_else(|| words.with("activate.other", service), str::to_owned);
         replies.push(known(words.with("game.activation.title", service), how));
     }
-    replies.push(match offer {
-        Offer::Preorder => known(
+    match offer {
+        Offer::Preorder => replies.push(known(
             words.with("game.delivery.preorder.title", release),
             words.text("game.delivery.preorder.text").to_owned(),
-        ),
-        Offer::Buyable | Offer::SoldOut => known(
+        )),
+        Offer::Buyable => replies.push(known(
             words.text("game.delivery.title").to_owned(),
             words.text("game.delivery.text").to_owned(),
-        ),
-    });
+        )),
+        // Nobody knows when there is a key again.
+        Offer::SoldOut => {}
+    }
     replies
 }
 

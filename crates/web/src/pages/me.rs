@@ -35,7 +35,7 @@ const MAX_HEARTS: usize = 100;
 /// What the header shows of a reader.
 #[derive(Debug, Default)]
 pub(crate) struct Me {
-    /// Of a member who is signed in.
+    /// Of a member who is signed in; empty when they have not said how they are called.
     pub(crate) name: Option<String>,
     /// Copies in the cart.
     pub(crate) in_cart: u64,
@@ -44,7 +44,7 @@ pub(crate) struct Me {
 impl Me {
     pub(crate) async fn of(arrival: &Arrival) -> Result<Self, PageError> {
         let name = match arrival.caller() {
-            Some(_) => Some(name(&arrival.profile().await?)),
+            Some(_) => Some(name(&arrival.profile().await?).unwrap_or_default()),
             None => None,
         };
         let cart = arrival.cart().await?.read()?;
@@ -55,9 +55,13 @@ impl Me {
     }
 }
 
-/// How a member is called.
-fn name(profile: &ProfileFacts) -> String {
-    profile.nickname.clone().unwrap_or_else(|| DEFAULT_NICKNAME.to_owned())
+/// What a member wants to be called. The name that everybody has who chose none is nobody's.
+pub(crate) fn name(profile: &ProfileFacts) -> Option<String> {
+    let chosen = profile.nickname.as_ref().filter(|name| *name != DEFAULT_NICKNAME);
+    chosen
+        .or(profile.first_name.as_ref())
+        .filter(|name| !name.is_empty())
+        .cloned()
 }
 
 pub(crate) async fn fragment(

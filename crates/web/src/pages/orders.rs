@@ -26,6 +26,7 @@ use crate::pages::account::Menu;
 use crate::pages::sheet::notice;
 use crate::pictures::Picture;
 use crate::session::Member;
+use crate::titles::Title;
 use crate::visit::Visit;
 use crate::{WebState, answers, format, page};
 
@@ -57,10 +58,14 @@ const COVERS: usize = 3;
 
 impl Summary {
     fn new(words: Language, order: &OrderView) -> Self {
-        let titles: Vec<&str> = order.items.iter().map(|line| line.game.title.as_str()).collect();
+        let first = order.items.first().map(|line| Title::new(&line.game.title));
+        let first = first.as_ref().map(Title::name).unwrap_or_default();
         Self {
             id: order.id,
-            titles: titles.join(", "),
+            titles: match order.items.len() {
+                0 | 1 => first.to_owned(),
+                games => words.with_all("orders.and_more", &[&first, &(games - 1)]),
+            },
             pictures: order.items.iter().take(COVERS).map(cover).collect(),
             copies: order.items.iter().map(|line| u64::from(line.quantity)).sum(),
             date: format::date(words, order.created_at),
@@ -122,7 +127,7 @@ struct OrderPage {
 
 /// A line of the order with its copies.
 struct Line {
-    title: String,
+    title: Title,
     slug: String,
     picture: Picture,
     /// How its keys are activated.
@@ -203,7 +208,7 @@ pub(crate) async fn page(
     for line in &order.items {
         let has_keys = order.keys.iter().any(|key| key.game_id == line.game_id);
         lines.push(Line {
-            title: line.game.title.clone(),
+            title: Title::new(&line.game.title),
             slug: line.game.slug.clone(),
             picture: cover(line),
             activation: if has_keys {

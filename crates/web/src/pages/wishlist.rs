@@ -18,6 +18,7 @@ use crate::pages::cart::{changed, game};
 use crate::pages::sheet::notice;
 use crate::pictures::Picture;
 use crate::session::{self, Reader};
+use crate::titles::Title;
 use crate::visit::Visit;
 use crate::{WebState, page};
 
@@ -35,7 +36,7 @@ struct WishlistPage {
 struct Wish {
     id: GameId,
     slug: String,
-    title: String,
+    title: Title,
     picture: Picture,
     platforms: String,
     price: String,
@@ -50,7 +51,7 @@ impl Wish {
         Self {
             id: game.id,
             slug: game.slug.clone(),
-            title: game.title.clone(),
+            title: Title::new(&game.title),
             picture: Picture::cover(game.id, &game.slug, &game.image),
             platforms: game.platforms.join(", "),
             price: format::price(words, game.price),
@@ -64,7 +65,7 @@ impl Wish {
 struct Waiting {
     id: GameId,
     slug: String,
-    title: String,
+    title: Title,
     picture: Picture,
 }
 
@@ -75,7 +76,7 @@ impl From<StockAlert> for Waiting {
             id: game.id,
             picture: Picture::cover(game.id, &game.slug, &game.image),
             slug: game.slug,
-            title: game.title,
+            title: Title::new(&game.title),
         }
     }
 }

@@ -72,6 +72,7 @@ async fn every_link_on_every_page_answers() {
         "/covers/",
         "/assets/",
         "/preorders",
+        "/help",
         "/?lang=de",
         "/site.webmanifest",
     ] {

@@ -4,6 +4,7 @@
 
 mod counts;
 mod forms;
+mod help;
 mod html;
 mod links;
 mod members;

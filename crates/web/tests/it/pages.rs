@@ -7,7 +7,7 @@ use lockstep_testkit::TestDb;
 use crate::html::{offences, values};
 use crate::shop::{Shop, complete_game};
 
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "/",
     "/games",
     "/games?genre=rpg&price=under-10&stock=all",
@@ -16,6 +16,7 @@ const PAGES: [&str; 10] = [
     "/game/stellar-harvest-pc-steam-key-global",
     "/game/harbour-of-glass",
     "/preorders",
+    "/help",
     "/style",
     "/no/such/page",
 ];
@@ -180,6 +181,10 @@ async fn the_game_page_answers_what_buyers_ask() {
     assert!(preorder.page().contains("Preorder now") && preorder.text().contains("Out on 17 May 2020"));
     let sold_out = shop.get("/game/harbour-of-glass").await;
     assert!(sold_out.page().contains("Tell me when it is back") && !sold_out.text().contains("action=\"/cart/add\""));
+    assert!(
+        !sold_out.page().contains("Delivered within seconds"),
+        "nobody knows when"
+    );
 }
 
 #[tokio::test]
@@ -318,4 +323,26 @@ async fn what_a_browser_remembers_is_shown_with_todays_prices() {
     assert!(cards.find("Harbour of Glass").unwrap() < cards.find("Iron Meridian").unwrap());
     assert_eq!(cards.matches("<article").count(), 2);
     assert!(answer.header("cache-control").unwrap().contains("private"));
+}
+
+#[tokio::test]
+async fn each_way_into_the_catalogue_says_where_it_leads_and_the_menu_shows_where_one_is() {
+    let shop = Shop::stocked().await;
+    for (path, title) in [
+        ("/games", "All games"),
+        ("/games?sort=popular", "Bestsellers"),
+        ("/games?sort=newest", "New releases"),
+        ("/games?price=under-10&sort=popular", "Games: Under €10"),
+    ] {
+        let answer = shop.get(path).await;
+        let page = answer.page();
+        assert!(page.contains(&format!("<h1>{title}</h1>")), "{path}");
+        let menu = page.split("main-nav").nth(1).unwrap().split("</nav>").next().unwrap();
+        let address = path.replace('&', "&amp;");
+        assert!(
+            menu.contains(&format!("<a href=\"{address}\" aria-current=page>")),
+            "{path}: {menu}"
+        );
+        assert_eq!(menu.matches("aria-current").count(), 1, "{path}");
+    }
 }

@@ -6,7 +6,7 @@ use http::{Request, StatusCode};
 use lockstep_cache::{Cache, Config};
 use lockstep_store::Store;
 use lockstep_testkit::{NewGame, TestDb, date, shop};
-use lockstep_web::{Parts, PictureSettings, Settings, Supply};
+use lockstep_web::{Operator, Parts, PictureSettings, Settings, Supply};
 use tokio::sync::watch;
 
 pub(crate) use lockstep_testkit::shop::Answered;
@@ -59,6 +59,7 @@ impl Shop {
         let mut settings = Settings {
             production: false,
             shop_name: "Lockstep".to_owned(),
+            operator: Operator::default(),
             public_url: "https://shop.example".to_owned(),
             sandbox: false,
             trusted_proxies: 0,

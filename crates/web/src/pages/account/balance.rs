@@ -22,6 +22,7 @@ use crate::pages::checkout;
 use crate::pages::sheet::notice;
 use crate::pictures::Picture;
 use crate::session::Member;
+use crate::titles::Title;
 use crate::visit::Visit;
 use crate::{WebState, format, page};
 
@@ -235,7 +236,7 @@ struct KeysPage {
 
 /// A game of which keys are there.
 struct Owned {
-    title: String,
+    title: Title,
     slug: String,
     picture: Picture,
     keys: u64,
@@ -257,7 +258,7 @@ pub(crate) async fn keys(
             let keys = order.keys.iter().filter(|key| key.game_id == line.game_id).count();
             if keys > 0 {
                 games.push(Owned {
-                    title: line.game.title.clone(),
+                    title: Title::new(&line.game.title),
                     slug: line.game.slug.clone(),
                     picture: Picture::cover(line.game_id, &line.game.slug, &line.game.image),
                     keys: u64::try_from(keys).unwrap_or(u64::MAX),

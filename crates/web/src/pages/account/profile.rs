@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use lockstep_domain::account::{ProfileChange, ProfileFacts};
+use lockstep_domain::account::{DEFAULT_NICKNAME, ProfileChange, ProfileFacts};
 use lockstep_domain::secret::Secret;
 
 use super::AccountSheet;
@@ -25,11 +25,14 @@ async fn show(
     let words = visit.language;
     let known =
         |name: fn(&ProfileFacts) -> &Option<String>| facts.and_then(|facts| name(facts).clone()).unwrap_or_default();
+    let nickname = facts
+        .and_then(|facts| facts.nickname.clone())
+        .filter(|name| name != DEFAULT_NICKNAME);
     let fields = vec![
         form.field("nickname", "text", words.text("field.nickname"))
             .hint(words.text("field.nickname.hint"))
             .autocomplete("nickname")
-            .filled(&known(|facts| &facts.nickname)),
+            .filled(nickname.as_deref().unwrap_or_default()),
         form.field("firstName", "text", words.text("field.first_name"))
             .autocomplete("given-name")
             .filled(&known(|facts| &facts.first_name)),
