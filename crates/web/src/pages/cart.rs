@@ -46,6 +46,8 @@ pub(crate) struct Line {
     pub(crate) price: String,
     pub(crate) sum: String,
     pub(crate) is_out: bool,
+    /// Its key comes by the day of release.
+    pub(crate) is_preorder: bool,
     /// Another price than when it was put in: the sentence, and whether it rose.
     pub(crate) changed: Option<(String, bool)>,
 }
@@ -64,6 +66,7 @@ impl Line {
             price: format::price(words, game.price),
             sum: format::price(words, sum),
             is_out: !game.in_stock,
+            is_preorder: game.is_preorder,
             changed: line
                 .price_changed
                 .map(|change| (changed(words, change), change.to > change.from)),

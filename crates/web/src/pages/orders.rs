@@ -139,6 +139,8 @@ struct Line {
 struct Copy {
     position: u32,
     state: CopyState,
+    /// What it waits for while its key is not there.
+    waits: String,
     /// What its key says.
     key: Option<String>,
     /// The key to download, when it is a file.
@@ -177,8 +179,8 @@ fn progress(words: Language, order: &OrderView) -> String {
     }
 }
 
-/// How a game's keys are activated, as its page says it.
-async fn activation(state: &WebState, words: Language, line: &OrderLine) -> Result<Option<String>, PageError> {
+/// The game of a line as its page knows it, while it has one.
+async fn known(state: &WebState, line: &OrderLine) -> Result<Option<Game>, PageError> {
     let slug = line.game.slug.clone();
     let entry = answers::one(&state.cache, CacheKey::GameBySlug(slug.clone()), move |tx| {
         Box::pin(async move { games::by_slug(tx, &slug).await })
@@ -188,12 +190,26 @@ async fn activation(state: &WebState, words: Language, line: &OrderLine) -> Resu
         return Ok(None);
     }
     let game: Answer<Game> = serde_json::from_slice(&entry.body)?;
-    Ok(game.data.activation_service.map(|service| {
-        let key = format!("activate.{}", lockstep_domain::slug::slugify(&service));
-        words
-            .find(&key)
-            .map_or_else(|| words.with("order.activate.other", &service), str::to_owned)
-    }))
+    Ok(Some(game.data))
+}
+
+/// How a game's keys are activated, as its page says it.
+fn activation(words: Language, game: &Game) -> Option<String> {
+    let service = game.activation_service.as_ref()?;
+    let key = format!("activate.{}", lockstep_domain::slug::slugify(service));
+    let known = words.find(&key).map(str::to_owned);
+    Some(known.unwrap_or_else(|| words.with("order.activate.other", service)))
+}
+
+/// When the keys of a game come that is not released yet.
+fn preorder(words: Language, game: &Game) -> Option<String> {
+    game.is_preorder.then(|| {
+        if game.release_date_known {
+            words.with("order.copy.preorder", format::date(words, game.release_date))
+        } else {
+            words.text("order.copy.preorder.some_day").to_owned()
+        }
+    })
 }
 
 pub(crate) async fn page(
@@ -207,16 +223,16 @@ pub(crate) async fn page(
     let mut lines = Vec::with_capacity(order.items.len());
     for line in &order.items {
         let has_keys = order.keys.iter().any(|key| key.game_id == line.game_id);
+        let game = known(&state, line).await?;
         lines.push(Line {
             title: Title::new(&line.game.title),
             slug: line.game.slug.clone(),
             picture: cover(line),
-            activation: if has_keys {
-                activation(&state, words, line).await?
-            } else {
-                None
-            },
-            copies: copies(words, &order, line),
+            activation: game
+                .as_ref()
+                .filter(|_| has_keys)
+                .and_then(|game| activation(words, game)),
+            copies: copies(words, &order, line, game.as_ref()),
         });
     }
     let page = OrderPage {
@@ -242,7 +258,8 @@ pub(crate) async fn page(
     Ok(page::secret(StatusCode::OK, page.render()?))
 }
 
-fn copies(words: Language, order: &OrderView, line: &OrderLine) -> Vec<Copy> {
+fn copies(words: Language, order: &OrderView, line: &OrderLine, game: Option<&Game>) -> Vec<Copy> {
+    let day = game.and_then(|game| preorder(words, game));
     order
         .copies
         .iter()
@@ -252,6 +269,11 @@ fn copies(words: Language, order: &OrderView, line: &OrderLine) -> Vec<Copy> {
             Copy {
                 position: copy.position,
                 state: copy.state,
+                waits: match (copy.state, &day) {
+                    (CopyState::Waiting, Some(day)) => day.clone(),
+                    (CopyState::Waiting, None) => words.text("order.copy.waiting").to_owned(),
+                    _ => words.text("order.copy.buying").to_owned(),
+                },
                 key: key.and_then(|key| key.key.as_ref()).map(|key| key.expose().to_owned()),
                 file: key.filter(|key| key.is_file).map(|key| key.id.to_string()),
                 price: format::price(words, copy.price),

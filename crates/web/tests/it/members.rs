@@ -185,3 +185,50 @@ async fn whoever_comes_back_from_the_payment_page_knows_where_they_stand() {
     );
     assert!(unpaid.page().contains("href=\"/checkout\""), "on with the cart");
 }
+
+#[tokio::test]
+async fn a_preorder_is_called_one_from_the_cart_to_the_order_which_says_when_its_key_comes() {
+    let shop = Shop::open().await;
+    let game = complete_game("The Lantern Keepers").with(|game| game.is_preorder = true);
+    shop.put(std::slice::from_ref(&game)).await;
+    shop.db
+        .execute("update games set release_date = '2031-05-17', release_date_known = true")
+        .await;
+    let cookies = shop.register("ada@example.org").await;
+    let cookies = [("cookie", cookies.as_str())];
+    shop.db
+        .execute(
+            "with rich as (update users set balance = 100 returning id)
+             insert into transactions (user_id, type, amount, status)
+             select id, 'TOP_UP', 100, 'COMPLETED' from rich",
+        )
+        .await;
+    shop.post("/cart/add", &format!("game={}", game.id), &cookies).await;
+    for path in ["/cart", "/checkout"] {
+        assert!(
+            shop.get_with(path, &cookies)
+                .await
+                .page()
+                .contains("<p class=\"tag warn\">Preorder</p>"),
+            "{path}"
+        );
+    }
+    let form = format!("item={}:1&expected=10.00&key=k-1&promo=", game.id);
+    let answer = shop.post("/checkout", &form, &cookies).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
+    let order = answer.header("location").unwrap();
+    assert!(
+        shop.get_with(order, &cookies)
+            .await
+            .page()
+            .contains("Preorder: your key comes by 17 May 2031")
+    );
+    shop.db.execute("update games set release_date_known = false").await;
+    shop.cache.catch_up().await.unwrap();
+    let german = shop.get_with(order, &[cookies[0], ("accept-language", "de")]).await;
+    assert!(
+        german
+            .page()
+            .contains("Vorbestellt: Dein Key kommt zum Erscheinungstag")
+    );
+}
