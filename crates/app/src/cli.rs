@@ -144,7 +144,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdminCommand {
-    /// Make an admin: a new account, or an existing one promoted, which keeps its password
+    /// Make an admin: a new account, or an existing one promoted, which keeps its password if its address
+    /// was proved
     #[command(
         after_help = "Asks for the password without showing it. Left empty, or without a terminal, one is made up and\n\
                       printed once.\n\nExample:\n  lockstep admin create ada@example.com"

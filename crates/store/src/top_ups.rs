@@ -241,6 +241,10 @@ pub async fn by_id(store: &Store, user: UserId, id: TopUpId) -> Result<Option<To
 /// # Errors
 /// [`StoreError`].
 pub async fn by_reference(store: &Store, provider: &str, reference: &str) -> Result<Option<TopUp>> {
+    // It stands in addresses that anybody may write; the database takes no such text.
+    if reference.contains('\0') {
+        return Ok(None);
+    }
     let row = sqlx::query(concat!(
         "-- store.top_ups.by_reference\nselect ",
         columns!(),

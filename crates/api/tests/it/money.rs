@@ -70,7 +70,10 @@ async fn a_demonstration_pays_on_the_test_page_and_is_credited_once() {
     let bob = Client::new(&shop);
     bob.register("bob@example.org").await;
     assert_eq!(bob.get(&status).await.failure().0, 404);
-    assert_eq!(bob.get("/api/payment/test/test_x").await.failure().0, 404);
+    for page in ["/api/payment/test/test_x", "/api/payment/test/%00"] {
+        assert_eq!(bob.get(page).await.failure().0, 404, "{page}");
+        assert_eq!(bob.send("POST", page, "decision=pay").await.failure().0, 404, "{page}");
+    }
     shop.db.assert_books_balance().await;
 }
 

@@ -166,7 +166,7 @@ impl CatalogQuery {
         CacheKey::CatalogPage(digest(&self.canonical()))
     }
 
-    /// Under which key the [`FacetCounts`] are cached: page and order do not matter to them.
+    /// Under which key the [`FacetCounts`](super::FacetCounts) are cached: page and order do not matter to them.
     pub fn facets_key(&self) -> CacheKey {
         let question = Self {
             page: 1,

@@ -164,9 +164,10 @@ impl Proxy {
 /// `GET /images/{game}/{place}/{width}.webp`
 pub(crate) async fn picture(
     State(state): State<Arc<WebState>>,
-    Path((id, place, file)): Path<(String, usize, String)>,
+    Path((id, place, file)): Path<(String, String, String)>,
 ) -> Result<Response, PageError> {
     let id: GameId = id.parse().map_err(|_| PageError::NotFound)?;
+    let place: usize = place.parse().map_err(|_| PageError::NotFound)?;
     let widths: HashSet<u32> = if place == 0 {
         COVER_WIDTHS.into()
     } else {

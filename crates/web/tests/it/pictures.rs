@@ -175,3 +175,21 @@ async fn only_pictures_that_the_catalogue_names_are_there() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_address_that_cannot_be_a_pictures_is_told_like_any_other_that_leads_nowhere() {
+    let shop = Shop::stocked().await;
+    for path in [
+        "/images/01a21640-5fcd-7527-ad1a-afba61c926de/%3Cscript%3E/320.webp",
+        "/images/01a21640-5fcd-7527-ad1a-afba61c926de/99999999999999999999/320.webp",
+        "/images/x/0/320.webp",
+    ] {
+        let answer = shop.get(path).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert!(
+            answer.text().starts_with("<!doctype html>"),
+            "{path}: {}",
+            answer.text()
+        );
+    }
+}
