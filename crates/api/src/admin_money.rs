@@ -165,13 +165,16 @@ struct CancelledView {
 
 /// Takes an order back: what is not paid for at the supplier goes back to its owner's balance at once.
 #[utoipa::path(post, path = "/api/admin/orders/{id}/cancel", tag = "admin", request_body = Cancellation,
-    params(("id" = Uuid, Path, description = "The order")), responses(
+    params(("id" = Uuid, Path, description = "The order"),
+    ("Idempotency-Key" = Option<String>, Header, description = "For a day, the same key and body gets the same answer")), responses(
     (status = 200, body = MessageWith<CancelledView>), (status = 400, description = "Cancelled before, or delivered"),
-    (status = 403, description = "Not signed in as an admin"), (status = 404, description = "There is no such order")))]
+    (status = 403, description = "Not signed in as an admin"), (status = 404, description = "There is no such order"),
+    (status = 409, description = "The key was used for another cancellation")))]
 pub(crate) async fn cancel(
     State(api): Api,
     Path(id): Path<String>,
     Administrator(admin): Administrator,
+    Key(key): Key,
     body: Body,
 ) -> Answered {
     let order = OrderId(uuid_in("id", &id)?);
@@ -181,7 +184,7 @@ pub(crate) async fn cancel(
         .map(str::trim)
         .filter(|reason| !reason.is_empty());
     let reason = form.finish(reason.map(checked_reason).transpose())?;
-    let cancelled = api.shop.cancel_order(&admin, order, reason).await?;
+    let cancelled = api.shop.cancel_order(&admin, order, reason, key.as_ref()).await?;
     let message = match cancelled.kept {
         0 => "The order is cancelled and refunded",
         _ => "What was not bought yet is cancelled and refunded; the rest goes its way",

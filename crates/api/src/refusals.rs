@@ -109,6 +109,7 @@ impl From<NotRefundable> for ApiError {
                 "already_cancelled",
                 &"This order has already been cancelled",
             ),
+            NotRefundable::KeyReused => Self::refused(StatusCode::CONFLICT, "idempotency_key_reused", &error),
         }
     }
 }

@@ -73,7 +73,7 @@ impl Shop {
     }
 
     /// Takes an order back, on record: what is not paid for at G2A goes back to the balance at once, the rest goes its
-    /// way. Letters about it carry a link, never a key.
+    /// way. Letters about it carry a link, never a key. With `key` the same cancellation is answered the same.
     ///
     /// # Errors
     /// [`ShopError::Cancel`]; nothing has changed then.
@@ -82,9 +82,10 @@ impl Shop {
         admin: &Admin,
         order: OrderId,
         reason: Option<&str>,
+        key: Option<&Idempotency>,
     ) -> Result<Cancelled, ShopError> {
         let letters = Letters::default();
-        Ok(orders::cancel(self.store(), admin.caller().user(), order, reason, &letters).await?)
+        Ok(orders::cancel(self.store(), admin.caller().user(), order, reason, key, &letters).await?)
     }
 
     async fn transactions_of(&self, user: UserId, slice: Slice) -> Result<Vec<TransactionView>, ShopError> {

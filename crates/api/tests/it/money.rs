@@ -344,9 +344,17 @@ async fn an_admin_adjusts_and_refunds_on_record_and_nobody_else_does() {
         ada.post(&cancel(&other), json!({})).await.failure(),
         (403, "forbidden".into())
     );
+    // An answer that was lost is asked for again, and is the same.
+    let key = [("idempotency-key", "cancel-1")];
+    for _ in 0..2 {
+        let answer = root.send_with("POST", &cancel(&other), "{}", &key).await;
+        assert_eq!(answer.data(), json!({"refunded": 10.0, "kept": 0}));
+    }
     assert_eq!(
-        root.send("POST", &cancel(&other), "").await.data(),
-        json!({"refunded": 10.0, "kept": 0})
+        root.send_with("POST", &cancel(&other), json!({"reason": "again"}).to_string(), &key)
+            .await
+            .failure(),
+        (409, "idempotency_key_reused".into())
     );
     assert_eq!(
         root.post(&cancel(&other), json!({"reason": "again"})).await.failure(),

@@ -34,7 +34,7 @@ pub struct Cancelled {
     pub refunded: Money,
     /// Copies that were delivered before, or are paid for at G2A and go their way.
     pub kept: u32,
-    /// The end of the order, when this was it.
+    /// The end of the order, when this was it; none for a call that was made before.
     pub settled: Option<Settled>,
 }
 
@@ -50,6 +50,9 @@ pub enum NotRefundable {
     /// The money is back already.
     #[error("it was refunded before")]
     Refunded,
+    /// The caller's key stands for something else.
+    #[error("this key was used for another cancellation")]
+    KeyReused,
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,13 +1,17 @@
 //! An order taken back by an admin, on record.
 
+use std::sync::Arc;
+
 use lockstep_domain::ids::{OrderId, UserId};
 
 use crate::audit::{self, Deed};
 use crate::fulfilment::{Cancelled, Letters, NotRefundable, cancel_order};
-use crate::{Result, Store};
+use crate::idempotency::{Call, Known};
+use crate::orders::Idempotency;
+use crate::{Store, Tx};
 
 /// Gives back all of an order that is not paid for at G2A; what is goes its way. The deed is on record under the admin's
-/// name.
+/// name. With `key` the same cancellation is answered the same, however often it is asked for.
 ///
 /// # Errors
 /// [`NotRefundable`]; nothing has changed then.
@@ -16,26 +20,59 @@ pub async fn cancel(
     admin: UserId,
     order: OrderId,
     reason: Option<&str>,
+    key: Option<&Idempotency>,
     letters: &Letters,
 ) -> Result<Cancelled, NotRefundable> {
-    let asked = (reason.map(str::to_owned), letters.clone());
+    let asked = Arc::new((reason.map(str::to_owned), key.cloned(), letters.clone()));
     store
         .tx("orders.cancel", move |tx| {
-            let (reason, letters) = asked.clone();
+            let asked = Arc::clone(&asked);
             Box::pin(async move {
-                let why = reason.as_deref().unwrap_or("cancelled");
-                let cancelled = cancel_order(tx, order, why, &letters).await?;
-                let deed = Deed {
-                    admin,
-                    action: "order.cancel",
-                    subject: ("order", order.0),
-                    details: serde_json::json!({
-                        "refunded": cancelled.refunded, "kept": cancelled.kept, "reason": reason,
-                    }),
+                let (reason, key, letters) = &*asked;
+                let Some(key) = key else {
+                    return cancel_now(tx, admin, order, reason.as_deref(), letters).await;
                 };
-                audit::write(tx, &deed).await?;
-                Ok(cancelled)
+                let call = Call {
+                    owner: admin.0,
+                    route: "orders.cancel",
+                    key,
+                    // As JSON, in which no reason can look like an order.
+                    asked: serde_json::json!([order, reason]).to_string(),
+                };
+                match call.look(tx).await? {
+                    Known::Done((refunded, kept)) => Ok(Cancelled {
+                        refunded,
+                        kept,
+                        settled: None,
+                    }),
+                    Known::Other => Err(NotRefundable::KeyReused),
+                    Known::Nothing => {
+                        let cancelled = cancel_now(tx, admin, order, reason.as_deref(), letters).await?;
+                        call.done(tx, &(cancelled.refunded, cancelled.kept)).await?;
+                        Ok(cancelled)
+                    }
+                }
             })
         })
         .await
+}
+
+async fn cancel_now(
+    tx: &mut Tx,
+    admin: UserId,
+    order: OrderId,
+    reason: Option<&str>,
+    letters: &Letters,
+) -> Result<Cancelled, NotRefundable> {
+    let cancelled = cancel_order(tx, order, reason.unwrap_or("cancelled"), letters).await?;
+    let deed = Deed {
+        admin,
+        action: "order.cancel",
+        subject: ("order", order.0),
+        details: serde_json::json!({
+            "refunded": cancelled.refunded, "kept": cancelled.kept, "reason": reason,
+        }),
+    };
+    audit::write(tx, &deed).await?;
+    Ok(cancelled)
 }

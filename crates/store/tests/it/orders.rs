@@ -446,7 +446,17 @@ async fn an_order_that_was_not_bought_yet_is_cancelled_once_and_given_back() {
         .unwrap();
     let cancel = |id| {
         let store = db.store.clone();
-        async move { orders::cancel(&store, UserId(admin), id, Some("asked for it"), &Letters::default()).await }
+        async move {
+            orders::cancel(
+                &store,
+                UserId(admin),
+                id,
+                Some("asked for it"),
+                None,
+                &Letters::default(),
+            )
+            .await
+        }
     };
     let cancelled = cancel(order.id).await.unwrap();
     assert_eq!((cancelled.refunded, cancelled.kept), (money("27.00"), 0));
