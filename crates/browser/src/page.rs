@@ -160,10 +160,13 @@ impl Page {
     /// Clicks (or taps) a thing in its middle, where a visitor would; fails if something else lies over it.
     pub fn click(&self, what: &str) {
         self.wait_for(what);
+        // Where nothing moves any more: a button that is pressed in one place and let go in another is not clicked.
+        let mut before = Value::Null;
         let point = wait_until(|| {
             let point = self.of(
                 what,
-                "(() => { e.scrollIntoView({block: 'center', inline: 'center', behavior: 'instant'});
+                "(() => { if (document.readyState !== 'complete') return null;
+                   e.scrollIntoView({block: 'center', inline: 'center', behavior: 'instant'});
                    const box = e.getClientRects()[0];
                    if (!box) return null;
                    const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
@@ -172,7 +175,9 @@ impl Page {
                        || hit.closest('label')?.control === e);
                    return meant ? {x, y} : null; })()",
             );
-            point.is_object().then_some(point)
+            let stays = point.is_object() && point == before;
+            before = point;
+            stays.then(|| before.clone())
         });
         let Some(point) = point else {
             panic!(
