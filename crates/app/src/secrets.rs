@@ -76,19 +76,22 @@ fn generated(data_dir: &Path) -> Result<Generated> {
         key_secret: secret(),
     };
     // Written whole beside it and then linked: two processes that start at once end up with the same secrets, and a
-    // crash leaves none or all.
-    let partial = data_dir.join(format!("{FILE}.{}", std::process::id()));
+    // crash leaves none or all. Its name is nobody else's: in two containers both processes may have the number 1.
+    let partial = data_dir.join(format!("{FILE}.{}", uuid::Uuid::new_v4().simple()));
     let write = || -> std::io::Result<()> {
         let mut file = std::fs::OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&partial)?;
         file.write_all(toml::to_string(&made).unwrap_or_default().as_bytes())?;
         file.sync_all()
     };
-    write().with_context(|| format!("cannot write {}", partial.display()))?;
+    let written = write();
+    if written.is_err() {
+        drop(std::fs::remove_file(&partial));
+    }
+    written.with_context(|| format!("cannot write {}", partial.display()))?;
     let linked = std::fs::hard_link(&partial, &path);
     drop(std::fs::remove_file(&partial));
     match linked {

@@ -102,9 +102,11 @@ async fn start_sandbox(config: &Config, address_file: &Path) -> Result<Sandbox> 
     })
     .await
     .context("starting the G2A sandbox")?;
-    // Commands that run beside the store find its sandbox by this file.
+    // Commands that run beside the store find its sandbox by this file, and never read half of it.
+    let partial = address_file.with_extension(format!("{}.part", uuid::Uuid::new_v4().simple()));
     std::fs::create_dir_all(&config.data_dir)
-        .and_then(|()| std::fs::write(address_file, sandbox.base_url()))
+        .and_then(|()| std::fs::write(&partial, sandbox.base_url()))
+        .and_then(|()| std::fs::rename(&partial, address_file))
         .with_context(|| format!("cannot write {}", address_file.display()))?;
     Ok(sandbox)
 }

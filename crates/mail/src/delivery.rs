@@ -136,11 +136,19 @@ async fn put(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     let mut make = tokio::fs::DirBuilder::new();
     make.recursive(true).mode(0o700);
     make.create(folder).await?;
-    let unfinished = folder.join(format!(".{name}.part"));
+    // Its name is this call's alone: when a letter is out of its lease, two may be writing it.
+    let unfinished = folder.join(format!(".{name}.{}.part", uuid::Uuid::new_v4().simple()));
     let mut options = tokio::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = options.open(&unfinished).await?;
-    file.write_all(bytes).await?;
-    file.sync_all().await?;
-    tokio::fs::rename(&unfinished, folder.join(name)).await
+    options.write(true).create_new(true).mode(0o600);
+    let written = async {
+        let mut file = options.open(&unfinished).await?;
+        file.write_all(bytes).await?;
+        file.sync_all().await?;
+        tokio::fs::rename(&unfinished, folder.join(name)).await
+    };
+    let written = written.await;
+    if written.is_err() {
+        drop(tokio::fs::remove_file(&unfinished).await);
+    }
+    written
 }

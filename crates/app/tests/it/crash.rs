@@ -61,7 +61,12 @@ enum Accident {
     IdsOfSeconds,
     ReservationOver,
     ReservationOverUnpaid,
+    /// Many orders are in hand at once when the worker dies.
+    ManyBuyers,
 }
+
+/// So many buyers order at once in [`Accident::ManyBuyers`].
+const BUYERS: u64 = 14;
 
 impl Accident {
     fn all() -> Vec<Self> {
@@ -81,6 +86,7 @@ impl Accident {
             Self::IdsOfSeconds,
             Self::ReservationOver,
             Self::ReservationOverUnpaid,
+            Self::ManyBuyers,
             // Too late, unknown there, no privilege.
             Self::Refused(CallMatch::Pay, "ORD114"),
             Self::Refused(CallMatch::Key, "ORD02"),
@@ -92,6 +98,11 @@ impl Accident {
             assert!(!all.is_empty(), "no accident is called {only}");
         }
         all
+    }
+
+    /// Buyers with an order of two copies each.
+    fn buyers(self) -> u64 {
+        if self == Self::ManyBuyers { BUYERS } else { 1 }
     }
 
     /// What can happen to one answer.
@@ -220,13 +231,23 @@ fn worker(db: &TestDb, g2a: &Sandbox, data: &Path, crash_at: Option<u64>) -> Com
         .env("LOCKSTEP_DATA_DIR", data)
         .env("LOCKSTEP_KEY_SECRET", SECRET)
         .env("LOCKSTEP_PACE", "test")
+        .env("LOCKSTEP_WORKERS", "32")
         .env("RUST_LOG", "error")
         .stdout(Stdio::null())
-        .stderr(Stdio::null());
+        .stderr(log_of(data));
     if let Some(number) = crash_at {
         command.env("LOCKSTEP_CRASH_AT", number.to_string());
     }
     command
+}
+
+/// Where all workers of a run write their errors.
+fn log_of(data: &Path) -> std::fs::File {
+    let file = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(data.join("errors"));
+    file.unwrap()
 }
 
 async fn open_units(db: &TestDb) -> i64 {
@@ -263,8 +284,12 @@ async fn dies_at(number: u64, accident: Accident, met: &mut BTreeSet<String>) ->
     let folder = tempfile::tempdir().unwrap();
     let game = db.game("Portal", "portal", "10.20").await;
     db.at_g2a(game, PRODUCT).await;
-    let user = db.user("ada@example.org", "100.00").await;
-    let order = db.order(user, game, 2).await;
+    for buyer in 0..accident.buyers() {
+        let user = db.user(&format!("ada-{buyer}@example.org"), "100.00").await;
+        db.order(user, game, 2).await;
+    }
+    // The more is in hand, the more places are passed before the end.
+    let number = number * accident.buyers();
     let control = g2a.control();
     accident.prepare(&db, &control).await;
 
@@ -311,12 +336,17 @@ async fn dies_at(number: u64, accident: Accident, met: &mut BTreeSet<String>) ->
         stop(second).await;
     }
     check_books(&db, &g2a, 0, &said).await;
-    let status: String = sqlx::query_scalar("select status::text from orders where id = $1")
-        .bind(order.id)
-        .fetch_one(&db.sql)
-        .await
-        .unwrap();
-    assert!(matches!(status.as_str(), "COMPLETED" | "FAILED"), "{said}: {status}");
+    let open: Vec<String> =
+        sqlx::query_scalar("select status::text from orders where status not in ('COMPLETED', 'FAILED')")
+            .fetch_all(&db.sql)
+            .await
+            .unwrap();
+    assert!(open.is_empty(), "{said}: {open:?}");
+    // One that is recorded may still lie in the spool: its worker was killed as soon as the order had ended.
+    let (_, aside) = lockstep_fulfil::Spool::count(&folder.path().join("spool")).unwrap();
+    assert_eq!(aside, 0, "{said}: answers were put aside");
+    let errors = std::fs::read_to_string(folder.path().join("errors")).unwrap();
+    assert!(!errors.contains("spool"), "{said}: {errors}");
     died
 }
 
@@ -430,6 +460,18 @@ fn plan(default: u64) -> (Option<u64>, u64) {
     };
     let seed = setting("LOCKSTEP_CRASH_SEED").map_or(1, |seed| seed.parse().expect("LOCKSTEP_CRASH_SEED is a number"));
     (runs, seed)
+}
+
+#[tokio::test]
+async fn with_many_orders_in_hand_a_death_loses_nothing() {
+    let (runs, seed) = plan(3);
+    let runs = runs.unwrap_or(3).clamp(1, 3);
+    let mut died = 0;
+    for run in 0..runs {
+        let place = 1 + (number(seed, run) % PLACES + run * PLACES / runs) % PLACES;
+        died += u64::from(dies_at(place, Accident::ManyBuyers, &mut BTreeSet::new()).await);
+    }
+    assert!(died > 0, "a worker that dies at none of {runs} places");
 }
 
 /// Runs that go on at once: they wait for programs to start more than anything.

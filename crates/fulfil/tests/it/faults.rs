@@ -304,3 +304,44 @@ async fn two_workers_on_the_same_orders_buy_each_copy_once() {
     let ledger = shop.check_books().await;
     assert_eq!((ledger.orders.len(), ledger.keys_delivered), (6, 6));
 }
+
+/// Sixteen buyers at once, three copies each, all in hand together, with answers that come in slowly and in any order.
+#[tokio::test]
+async fn many_buyers_at_once_get_their_keys_and_nothing_is_put_aside() {
+    const BUYERS: u32 = 16;
+    let mut shop = large_shop().await;
+    shop.settings.parallel = 48;
+    // Keys that are late, in between the others: each further look asks the spool first, while others write into it.
+    for number in 0..4 * BUYERS {
+        shop.g2a
+            .add_fault(FaultRule::once(CallMatch::Key, error(403, "ORD03")).after(number));
+    }
+    shop.g2a
+        .add_fault(FaultRule::forever(CallMatch::Key, Fault::Slow { milliseconds: 5 }));
+    let mut orders = Vec::new();
+    for buyer in 0..BUYERS {
+        let user = shop.db.user(&format!("buyer-{buyer}@example.org"), "100.00").await;
+        orders.push(shop.db.order(user, shop.game, 3).await);
+    }
+    let worker = shop.worker();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn({
+        let (worker, stop) = (worker.clone(), stop.clone());
+        async move { worker.run(stop).await }
+    });
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    while lockstep_store::fulfilment::waiting(&shop.db.store).await.unwrap().open > 0 {
+        assert!(tokio::time::Instant::now() < deadline, "{:?}", shop.units().await);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stop.cancel();
+    running.await.unwrap();
+    for order in &orders {
+        assert_eq!(shop.status(order).await, "COMPLETED");
+    }
+    let ledger = shop.check_books().await;
+    assert_eq!(ledger.keys_delivered, u64::from(3 * BUYERS));
+    assert_eq!(shop.incidents().await, Vec::<String>::new());
+    let spool = lockstep_fulfil::Spool::count(&shop.folder.path().join("spool")).unwrap();
+    assert_eq!(spool, (0, 0), "nothing waits, nothing was put aside");
+}
