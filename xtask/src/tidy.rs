@@ -119,6 +119,18 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-testkit",
         ],
     ),
+    // Breaks the program from outside; nothing may use it.
+    (
+        "lockstep-soak",
+        &[
+            "lockstep-domain",
+            "lockstep-embedded",
+            "lockstep-g2a-sandbox",
+            "lockstep-store",
+            "lockstep-testkit",
+            "lockstep-vault",
+        ],
+    ),
     ("xtask", &["lockstep-embedded"]),
 ];
 
@@ -133,6 +145,7 @@ const KEPT: &[(&str, &[&str])] = &[
             "lockstep-g2a-sandbox",
             "lockstep-payments",
             "lockstep-web",
+            "lockstep-soak",
         ],
     ),
     ("lettre", &["lockstep-mail"]),

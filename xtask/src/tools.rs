@@ -22,11 +22,16 @@ pub(crate) struct Tools {
 
 /// Finds or fetches everything, and starts PostgreSQL.
 pub(crate) fn prepare(root: &Path) -> Result<Tools> {
+    let redis_server = redis_server(root)?;
+    let postgres = ThrowAway::start(&root.join(".test-tools"))?;
+    Ok(Tools { postgres, redis_server })
+}
+
+/// Finds or fetches a redis-server program.
+pub(crate) fn redis_server(root: &Path) -> Result<PathBuf> {
     let folder = root.join(".test-tools");
     std::fs::create_dir_all(&folder)?;
-    let redis_server = redis(&folder)?;
-    let postgres = ThrowAway::start(&folder)?;
-    Ok(Tools { postgres, redis_server })
+    redis(&folder)
 }
 
 fn redis(folder: &Path) -> Result<PathBuf> {

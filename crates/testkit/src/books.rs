@@ -1,5 +1,7 @@
 //! The check that every test of money ends with: the books balance.
 
+use sqlx::PgPool;
+
 use crate::TestDb;
 
 /// What must hold at every instant: a name, and a query that finds the rows that break it.
@@ -57,15 +59,27 @@ const RULES: &[(&str, &str)] = &[
     ),
 ];
 
+/// The rules of money and keys that do not hold at this moment, each with some of the rows that break it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn broken_rules(sql: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+    let mut broken = Vec::new();
+    for (rule, question) in RULES {
+        let rows: Vec<String> = sqlx::query_scalar(*question).fetch_all(sql).await?;
+        if !rows.is_empty() {
+            let some = rows.iter().take(10).map(String::as_str).collect::<Vec<_>>().join(", ");
+            broken.push(format!("{rule}: broken by {} row(s): {some}", rows.len()));
+        }
+    }
+    Ok(broken)
+}
+
 impl TestDb {
     /// Fails unless every invariant of money and keys holds, whatever happened before.
     pub async fn assert_books_balance(&self) {
-        for (rule, broken) in RULES {
-            let rows: Vec<String> = sqlx::query_scalar(*broken)
-                .fetch_all(&self.sql)
-                .await
-                .unwrap_or_else(|error| panic!("{rule}: {error}"));
-            assert!(rows.is_empty(), "{rule}: broken by {rows:?}");
-        }
+        let broken = broken_rules(&self.sql).await;
+        let broken = broken.unwrap_or_else(|error| panic!("the books: {error}"));
+        assert!(broken.is_empty(), "{}", broken.join("\n"));
     }
 }

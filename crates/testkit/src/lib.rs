@@ -14,6 +14,7 @@ mod server;
 #[cfg(feature = "shop")]
 pub mod shop;
 
+pub use books::broken_rules;
 pub use builders::{OrderRow, PASSWORD_HASH};
 pub use database::TestDb;
 pub use games::{NewGame, date};

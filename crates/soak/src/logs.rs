@@ -1,0 +1,300 @@
+//! Every line of WARN and ERROR has to have a cause that a fault of the plan explains.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::plan::{Fault, Lane};
+use crate::timeline::Timeline;
+use crate::verdicts::{Rule, Verdicts};
+
+/// What may explain a line.
+#[derive(Debug, Clone, Copy)]
+enum Cause {
+    /// It is said at every start.
+    Always,
+    /// The machine has far more to do than it can.
+    Busy,
+    /// Any fault of this lane.
+    Lane(Lane),
+    /// This fault.
+    Fault(Fault),
+}
+
+/// Words of a line, what explains it, and why that is so.
+struct Explained {
+    words: &'static str,
+    by: &'static [Cause],
+    #[expect(dead_code, reason = "for whoever reads the table")]
+    why: &'static str,
+}
+
+const DATABASE: Cause = Cause::Lane(Lane::Database);
+const INSTANCE: Cause = Cause::Lane(Lane::Instance);
+const SUPPLIER: Cause = Cause::Lane(Lane::Supplier);
+const REDIS: Cause = Cause::Lane(Lane::Redis);
+const MAIL: Cause = Cause::Lane(Lane::Mail);
+const DATA_FULL: Cause = Cause::Fault(Fault::DataFolderFull);
+const UNREADABLE: &[Cause] = &[
+    Cause::Fault(Fault::SupplierUnreadable),
+    Cause::Fault(Fault::SupplierCutting),
+];
+
+/// The first entry whose words are in the line judges it.
+const EXPLAINED: &[Explained] = &[
+    explained(
+        "no payment provider is configured: top-ups are paid on a test page",
+        &[Cause::Always],
+        "the run uses the built-in test provider",
+    ),
+    explained(
+        "closing; press Ctrl-C again",
+        &[Cause::Always],
+        "an instance was told to end",
+    ),
+    explained(
+        "the database does not answer yet",
+        &[DATABASE],
+        "an instance that starts waits for it",
+    ),
+    explained(
+        "error communicating with database",
+        &[DATABASE, INSTANCE],
+        "connections broke, or timed out while the process stood still",
+    ),
+    explained(
+        "while testing the connection on-release",
+        &[DATABASE, INSTANCE],
+        "a connection broke in use",
+    ),
+    explained(
+        "slow statement",
+        &[DATABASE, INSTANCE, Cause::Busy],
+        "it waited for the fault to pass",
+    ),
+    explained(
+        "slow acquire",
+        &[DATABASE, INSTANCE, Cause::Busy],
+        "a connection was waited for",
+    ),
+    explained(
+        "the invalidation log cannot be read",
+        &[DATABASE, INSTANCE],
+        "the poll failed; copies are refused until it succeeds",
+    ),
+    explained(
+        "this is another database now",
+        &[DATABASE],
+        "PostgreSQL recovered from a crash",
+    ),
+    explained(
+        "letters wait: the queue cannot be read",
+        &[DATABASE, INSTANCE],
+        "the queue is a table",
+    ),
+    explained(
+        "the relay stops for a moment",
+        &[DATABASE, INSTANCE],
+        "the log is a table",
+    ),
+    explained(
+        "buying waits for the database",
+        &[DATABASE, INSTANCE],
+        "the queue is a table",
+    ),
+    explained(
+        "recovery waits for the database",
+        &[DATABASE, INSTANCE],
+        "an instance that starts takes up what it left",
+    ),
+    explained(
+        "a key waits for the database, in the spool",
+        &[DATABASE, INSTANCE],
+        "it is safe in the spool until then",
+    ),
+    explained(
+        "a step was not recorded",
+        &[DATABASE, INSTANCE],
+        "it is recorded when the database is back",
+    ),
+    explained("the database refused a step", &[DATABASE], "read-only, or out of disk"),
+    explained("could not forget", &[DATABASE], "sweeps are tried again"),
+    explained("could not look for top-ups", &[DATABASE], "it is tried again"),
+    explained("could not ask about a top-up", &[DATABASE], "it is tried again"),
+    explained("a top-up could not be begun", &[DATABASE], "the shopper tries again"),
+    explained("could not tell that games are back", &[DATABASE], "it is tried again"),
+    explained("could not refresh the games' flags", &[DATABASE], "it is tried again"),
+    explained(
+        "a guest's cart could not be moved",
+        &[DATABASE],
+        "the front-end asks again",
+    ),
+    explained(
+        "a guest's wishlist could not be moved",
+        &[DATABASE],
+        "the front-end asks again",
+    ),
+    explained(
+        "the shared request budget could not be told",
+        &[DATABASE, INSTANCE],
+        "the budget is a table",
+    ),
+    explained("an attempt could not be given back", &[DATABASE], "limits are rows"),
+    explained(
+        "no connection can be taken",
+        &[DATABASE, INSTANCE],
+        "the pool is empty while a fault lasts",
+    ),
+    explained(
+        "request not answered",
+        &[DATABASE, INSTANCE, Cause::Busy],
+        "the caller was told to try again",
+    ),
+    explained(
+        "requests were still under way",
+        &[DATABASE, INSTANCE],
+        "an instance was told to end",
+    ),
+    explained(
+        "work was still under way",
+        &[DATABASE, INSTANCE, SUPPLIER, MAIL],
+        "an instance was told to end",
+    ),
+    explained(
+        "a key was still being read",
+        &[DATABASE, INSTANCE, SUPPLIER],
+        "an instance was told to end",
+    ),
+    explained(
+        "a synchronisation stopped",
+        &[SUPPLIER, DATABASE, INSTANCE],
+        "it is taken up again",
+    ),
+    explained(
+        "G2A does not answer; calls are held back",
+        &[SUPPLIER, INSTANCE],
+        "the breaker opened",
+    ),
+    explained("G2A asks to slow down", &[SUPPLIER], "the supplier said so"),
+    explained(
+        "reading a key broke off",
+        &[SUPPLIER, INSTANCE],
+        "the answer was cut, or the process stood still",
+    ),
+    explained("nothing can be bought at G2A", &[SUPPLIER], "an alarm for staff"),
+    explained(
+        "Redis lost",
+        &[REDIS, INSTANCE],
+        "answers come from the process and from PostgreSQL",
+    ),
+    explained("a letter has to wait", &[MAIL, INSTANCE], "it is tried again"),
+    explained(
+        "a letter was given up",
+        &[MAIL],
+        "the mail server refused it for good, or it lapsed",
+    ),
+    explained(
+        "the spool cannot be written",
+        &[DATA_FULL],
+        "the disk is full; buying stops until it is not",
+    ),
+    explained("a picture could not be kept", &[DATA_FULL], "the disk is full"),
+    explained("\"kind\":\"KEY_UNREADABLE\"", UNREADABLE, "the supplier sent it so"),
+    explained(
+        "\"kind\":\"KEY_LOST\"",
+        &[SUPPLIER, INSTANCE, DATABASE],
+        "the answer with the key never arrived",
+    ),
+    explained(
+        "\"kind\":\"KEY_LATE\"",
+        &[SUPPLIER, INSTANCE, DATABASE],
+        "it arrived after all, and is stock",
+    ),
+    explained(
+        "cannot be opened and is put aside",
+        &[],
+        "only a spool that others write into does that",
+    ),
+];
+
+const fn explained(words: &'static str, by: &'static [Cause], why: &'static str) -> Explained {
+    Explained { words, by, why }
+}
+
+/// A fault explains what is logged up to this long after its end: back-off and leases run out late.
+const GRACE: Duration = Duration::from_secs(75);
+
+/// Where lines go to be judged.
+#[derive(Debug, Clone)]
+pub(crate) struct Logs(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    timeline: Timeline,
+    verdicts: Verdicts,
+    names: Vec<&'static str>,
+}
+
+impl Logs {
+    /// Lines of the instances `names`.
+    pub(crate) fn new(timeline: Timeline, verdicts: Verdicts, names: Vec<&'static str>) -> Self {
+        Self(Arc::new(Inner {
+            timeline,
+            verdicts,
+            names,
+        }))
+    }
+
+    /// Judges a line of an instance.
+    pub(crate) fn line(&self, instance: usize, line: &str) {
+        let Inner {
+            timeline,
+            verdicts,
+            names,
+        } = &*self.0;
+        let entry: Option<Value> = serde_json::from_str(line).ok();
+        let level = entry.as_ref().and_then(|entry| entry["level"].as_str());
+        if matches!(level, Some("INFO" | "DEBUG" | "TRACE")) {
+            return;
+        }
+        let now = Instant::now();
+        let active: Vec<Fault> = timeline
+            .between(now, now, GRACE)
+            .into_iter()
+            .map(|period| period.fault)
+            .collect();
+        let name = names.get(instance).copied().unwrap_or("?");
+        verdicts.judge(
+            Rule::LogsExplained,
+            unexplained(line, &active).map(|reason| format!("{name}: {reason}: {line}")),
+        );
+    }
+}
+
+/// Why a line is not explained by the faults that go on.
+fn unexplained(line: &str, active: &[Fault]) -> Option<&'static str> {
+    let Some(known) = EXPLAINED.iter().find(|known| line.contains(known.words)) else {
+        return Some("no fault is known to cause this");
+    };
+    let explained = known.by.iter().any(|cause| match cause {
+        Cause::Always => true,
+        Cause::Busy => crate::machine::is_busy(),
+        Cause::Lane(lane) => active.iter().any(|fault| fault.lane() == *lane),
+        Cause::Fault(fault) => active.contains(fault),
+    });
+    (!explained).then_some("none of the faults that cause this went on")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_needs_a_fault_that_causes_it() {
+        let line = r#"{"level":"WARN","message":"Redis lost: timed out"}"#;
+        assert_eq!(unexplained(line, &[Fault::MailSlow, Fault::RedisFrozen]), None);
+        assert!(unexplained(line, &[Fault::MailSlow]).is_some());
+        assert!(unexplained("something else", &Fault::ALL).is_some());
+    }
+}

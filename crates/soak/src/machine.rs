@@ -1,0 +1,81 @@
+//! What this machine can do, and whether it has time for it.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::ground::INSIDE;
+use crate::plan::Fault;
+
+/// What this machine can do, and why it cannot do the rest.
+#[derive(Debug, Default)]
+pub(crate) struct Machine {
+    pub(crate) setpriv: bool,
+    pub(crate) mounts: bool,
+    pub(crate) faketime: Option<PathBuf>,
+    /// What is left out, and why.
+    pub(crate) skipped: Vec<String>,
+}
+
+impl Machine {
+    /// Tries everything that some machines cannot do.
+    pub(crate) fn probe() -> Self {
+        let mut machine = Self {
+            setpriv: succeeds(Command::new("setpriv").args(["--pdeathsig", "KILL", "--", "true"])),
+            mounts: std::env::var_os(INSIDE).is_some(),
+            faketime: faketime(),
+            skipped: Vec::new(),
+        };
+        if !machine.mounts {
+            machine
+                .skipped
+                .push("full disks: no mounts (needs root, unshare, and loop devices or tmpfs)".to_owned());
+        }
+        if machine.faketime.is_none() {
+            machine
+                .skipped
+                .push("clock steps: no libfaketime on this machine".to_owned());
+        }
+        machine
+    }
+
+    /// The faults that can be made here.
+    pub(crate) fn possible(&self) -> Vec<Fault> {
+        Fault::ALL
+            .into_iter()
+            .filter(|fault| match fault {
+                Fault::DatabaseDiskFull | Fault::DataFolderFull => self.mounts,
+                Fault::ClockBack | Fault::ClockForward => self.faketime.is_some(),
+                _ => true,
+            })
+            .collect()
+    }
+}
+
+/// Whether a command of the machine works here.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+fn faketime() -> Option<PathBuf> {
+    let roots = ["/usr/lib", "/usr/local/lib", "/usr/lib64"];
+    let folders = roots.iter().flat_map(|root| {
+        let inner = std::fs::read_dir(root).into_iter().flatten().flatten();
+        std::iter::once(PathBuf::from(root)).chain(inner.map(|entry| entry.path()))
+    });
+    folders
+        .map(|folder| folder.join("faketime/libfaketimeMT.so.1"))
+        .find(|file| file.is_file())
+}
+
+/// Whether for the last ten seconds some process has waited for a processor nine tenths of the time, as the kernel tells
+/// (`/proc/pressure/cpu`). Then answers that came too late say nothing about the shop. A kernel that does not tell is never
+/// busy.
+pub(crate) fn is_busy() -> bool {
+    let text = std::fs::read_to_string("/proc/pressure/cpu").unwrap_or_default();
+    let percent = text
+        .lines()
+        .find_map(|line| line.strip_prefix("some avg10="))
+        .and_then(|rest| rest.split('.').next())
+        .and_then(|whole| whole.parse::<u32>().ok());
+    percent.is_some_and(|percent| percent >= 90)
+}

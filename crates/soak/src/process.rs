@@ -1,0 +1,90 @@
+//! Processes that die with this one, and what can be done to them: signals, and reading what the system tells of them.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+
+/// A command whose process is killed when the thread that starts it ends, if this machine has `setpriv`; else when the
+/// value is dropped. It gets nothing of our environment but `PATH`.
+///
+/// Start it on a thread of the runtime that lives as long as the run, not on one of the blocking pool.
+pub(crate) fn command(program: &Path, setpriv: bool) -> Command {
+    let mut command = if setpriv {
+        let mut tied = Command::new("setpriv");
+        tied.args(["--pdeathsig", "KILL", "--"]).arg(program);
+        tied
+    } else {
+        Command::new(program)
+    };
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .current_dir(std::env::temp_dir())
+        .stdin(Stdio::null())
+        // A Ctrl-C at the terminal is for this program, which then ends its children.
+        .process_group(0)
+        .kill_on_drop(true);
+    command
+}
+
+/// The number of a child that was not waited for.
+pub(crate) fn pid(child: &Child) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(child.id()?).ok()?)
+}
+
+/// Sends a signal.
+pub(crate) fn signal(pid: Pid, signal: Signal) -> Result<()> {
+    kill_process(pid, signal).with_context(|| format!("signal to process {}", pid.as_raw_nonzero()))
+}
+
+/// All children of a process, as the system tells.
+pub(crate) fn children(parent: Pid) -> Vec<Pid> {
+    let numbers = std::fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    numbers
+        .filter(|number| parent_of(*number) == Some(parent.as_raw_nonzero().get()))
+        .filter_map(Pid::from_raw)
+        .collect()
+}
+
+fn parent_of(number: i32) -> Option<i32> {
+    let text = std::fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
+    // After the name, which is in brackets and may hold anything.
+    let (_, fields) = text.rsplit_once(')')?;
+    fields.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// What a process uses.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Usage {
+    /// Resident memory, KiB.
+    pub(crate) rss_kib: u64,
+    /// Open file handles.
+    pub(crate) handles: u64,
+    /// Threads.
+    pub(crate) threads: u64,
+}
+
+/// What a process uses now; `None` when it is gone.
+pub(crate) fn usage(pid: Pid) -> Option<Usage> {
+    let number = pid.as_raw_nonzero();
+    let status = std::fs::read_to_string(format!("/proc/{number}/status")).ok()?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    Some(Usage {
+        rss_kib: field("VmRSS:")?,
+        threads: field("Threads:")?,
+        handles: std::fs::read_dir(format!("/proc/{number}/fd"))
+            .ok()?
+            .count()
+            .try_into()
+            .ok()?,
+    })
+}

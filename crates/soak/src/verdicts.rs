@@ -1,0 +1,180 @@
+//! What a run is judged by: how often each rule was checked, how often it was broken, and the first breach of each with
+//! its evidence.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use serde::Serialize;
+
+/// A rule that holds at every moment, or at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Rule {
+    /// Paid = delivered + refunded + in flight; balances are sums of bookings; a delivered copy has its key.
+    Books,
+    /// No order at the supplier was paid twice, and each that was paid is known here.
+    SupplierPaidOnce,
+    /// Each key that was paid for is stored, or flagged as lost with its cause.
+    KeysKept,
+    /// Each order that was answered is there once, with its charge.
+    OrdersOnce,
+    /// What a buyer was told is done, is there.
+    WritesKept,
+    /// No answer is older than a second.
+    Fresh,
+    /// No HTTP 500.
+    No500,
+    /// Nothing is refused, and no connection is cut, without a fault that explains it.
+    NoRefusalInCalm,
+    /// Answers are those of the API's description.
+    ExpectedAnswers,
+    /// No warning and no error is logged without a fault that explains it.
+    LogsExplained,
+    /// Nothing is put aside in the spool unless answers were unreadable.
+    NothingAside,
+    /// Readiness tells the truth.
+    ReadyTrue,
+    /// `lockstep doctor` tells the truth.
+    DoctorTrue,
+    /// Memory, file handles, queues and tables stay within their bounds.
+    Bounded,
+    /// Each instance comes back after a fault.
+    Recovery,
+    /// When all faults are healed, all work ends.
+    Drained,
+    /// `lockstep reconcile` finds nothing that is left to do.
+    Reconciled,
+    /// An instance never ends by itself, and ends when told to.
+    Processes,
+}
+
+impl Rule {
+    /// All rules.
+    pub(crate) const ALL: [Self; 18] = [
+        Self::Books,
+        Self::SupplierPaidOnce,
+        Self::KeysKept,
+        Self::OrdersOnce,
+        Self::WritesKept,
+        Self::Fresh,
+        Self::No500,
+        Self::NoRefusalInCalm,
+        Self::ExpectedAnswers,
+        Self::LogsExplained,
+        Self::NothingAside,
+        Self::ReadyTrue,
+        Self::DoctorTrue,
+        Self::Bounded,
+        Self::Recovery,
+        Self::Drained,
+        Self::Reconciled,
+        Self::Processes,
+    ];
+
+    /// The rule in words.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Books => "the books balance",
+            Self::SupplierPaidOnce => "nothing was paid twice at the supplier, or paid and forgotten",
+            Self::KeysKept => "every key that was paid for is stored, or flagged with its cause",
+            Self::OrdersOnce => "every answered order is there once, with one charge",
+            Self::WritesKept => "every acknowledged write is there",
+            Self::Fresh => "no answer was older than a second",
+            Self::No500 => "no HTTP 500",
+            Self::NoRefusalInCalm => "no refusal without a fault that explains it",
+            Self::ExpectedAnswers => "every answer was one of the expected",
+            Self::LogsExplained => "every WARN and ERROR line has a named cause",
+            Self::NothingAside => "nothing was put aside without an unreadable answer",
+            Self::ReadyTrue => "/readyz told the truth",
+            Self::DoctorTrue => "lockstep doctor told the truth",
+            Self::Bounded => "memory, handles, queues and tables stayed within bounds",
+            Self::Recovery => "every instance came back after every fault",
+            Self::Drained => "all work ended once all faults were healed",
+            Self::Reconciled => "lockstep reconcile finds nothing left to do",
+            Self::Processes => "no instance ended by itself, and each ended when told to",
+        }
+    }
+}
+
+/// How a rule fared.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Tally {
+    /// How often it was looked at.
+    pub(crate) checks: u64,
+    /// How often it was broken.
+    pub(crate) breaches: u64,
+    /// The first breaches: when (ms after the buyers began) and what was seen.
+    pub(crate) evidence: Vec<(u64, String)>,
+}
+
+/// So many breaches of a rule are kept with their evidence.
+const MOST_EVIDENCE: usize = 20;
+
+/// The verdicts of a run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Verdicts {
+    began: Arc<OnceLock<Instant>>,
+    tallies: Arc<Mutex<BTreeMap<Rule, Tally>>>,
+}
+
+impl Verdicts {
+    /// Times are told from now on; before, they are 0.
+    pub(crate) fn begin(&self, began: Instant) {
+        self.began.get_or_init(|| began);
+    }
+
+    /// The rule was looked at and held.
+    pub(crate) fn held(&self, rule: Rule) {
+        self.with(rule, |tally| tally.checks += 1);
+    }
+
+    /// The rule was looked at and is broken.
+    pub(crate) fn broken(&self, rule: Rule, evidence: impl Into<String>) {
+        let at = self.began.get().map_or(0, |began| began.elapsed().as_millis());
+        let at = u64::try_from(at).unwrap_or(u64::MAX);
+        let evidence = evidence.into();
+        self.with(rule, |tally| {
+            tally.checks += 1;
+            tally.breaches += 1;
+            if tally.evidence.len() < MOST_EVIDENCE {
+                crate::say(&format!("{at:>8} ms  BROKEN: {}: {evidence}", rule.words()));
+                tally.evidence.push((at, evidence));
+            }
+        });
+    }
+
+    /// Held or broken, by whether there is evidence against it.
+    pub(crate) fn judge(&self, rule: Rule, evidence: Option<String>) {
+        match evidence {
+            None => self.held(rule),
+            Some(evidence) => self.broken(rule, evidence),
+        }
+    }
+
+    /// Every rule and how it fared.
+    pub(crate) fn all(&self) -> Vec<(Rule, Tally)> {
+        let tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        Rule::ALL
+            .into_iter()
+            .map(|rule| (rule, tallies.get(&rule).cloned().unwrap_or_default()))
+            .collect()
+    }
+
+    /// The first breach of all: when, of which rule, and what was seen.
+    pub(crate) fn first_breach(&self) -> Option<(u64, Rule, String)> {
+        self.all()
+            .into_iter()
+            .filter_map(|(rule, tally)| {
+                let (at, evidence) = tally.evidence.into_iter().next()?;
+                Some((at, rule, evidence))
+            })
+            .min_by_key(|(at, ..)| *at)
+    }
+
+    fn with(&self, rule: Rule, change: impl FnOnce(&mut Tally)) {
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        change(tallies.entry(rule).or_default());
+    }
+}

@@ -1,0 +1,31 @@
+//! `cargo xtask soak`: builds the program and what breaks it, and gives that the programs that it needs.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::tools;
+
+/// Builds (as tests are built, so that a machine that has run them need not build again) and runs.
+pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
+    super::run(super::cargo().args(["build", "--package", "lockstep", "--package", "lockstep-soak"]))?;
+    let redis = tools::redis_server(root)?;
+    let postgres = lockstep_embedded::provide(&root.join(".test-tools"), true)?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
+    let built = std::path::absolute(target)
+        .context("the folder of what was built")?
+        .join("debug");
+    super::run(
+        Command::new(built.join("lockstep-soak"))
+            .args(args)
+            .arg("--program")
+            .arg(built.join("lockstep"))
+            .arg("--folder")
+            .arg(root.join("target/soak"))
+            .arg("--redis")
+            .arg(redis)
+            .arg("--pg-bin")
+            .arg(postgres.bin_dir()),
+    )
+}
