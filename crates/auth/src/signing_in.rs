@@ -1,6 +1,6 @@
 //! Coming in and going out: register, log in, refresh, log out, and what a guest brings along.
 
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 use lockstep_domain::account::{AuthData, AuthUser, Credentials, DEFAULT_NICKNAME, Registration, Role, TokenPair};
 use lockstep_domain::cart::Moved;
 use lockstep_domain::ids::{SessionId, UserId};
@@ -319,11 +319,10 @@ impl Auth {
     }
 
     fn new_session(&self, second_factor: bool) -> NewSession {
-        let lifetime = TimeDelta::from_std(self.0.tokens.refresh_lifetime()).unwrap_or(TimeDelta::days(30));
         NewSession {
             id: SessionId(Uuid::new_v4()),
             refresh_id: Uuid::new_v4(),
-            expires_at: Utc::now() + lifetime,
+            lifetime: self.0.tokens.refresh_lifetime(),
             second_factor,
         }
     }

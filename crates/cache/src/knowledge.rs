@@ -297,6 +297,7 @@ mod tests {
                 complete,
                 identity: DATABASE.into(),
                 floor: self.floor,
+                foreign: false,
             }
         }
     }
@@ -439,6 +440,7 @@ mod tests {
             complete: true,
             identity: DATABASE.into(),
             floor: 0,
+            foreign: false,
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Being woken is luck: it makes changes visible within milliseconds, and nothing rests on it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ const GATHER: Duration = Duration::from_millis(2);
 /// Pauses before the wake-up connection is tried again.
 const RELISTEN_MIN: Duration = Duration::from_millis(50);
 const RELISTEN_MAX: Duration = Duration::from_secs(5);
+/// How often forgetting ids of another server is tried, while it fails.
+const FORGET_AGAIN: Duration = Duration::from_secs(5);
 /// How often counts are handed to the recorder of metrics.
 const PUBLISH: Duration = Duration::from_secs(1);
 
@@ -38,6 +41,8 @@ pub(crate) struct Poller {
     failed: Mutex<Option<(u64, ReadError)>>,
     /// For [`crate::Status`].
     identity: Mutex<Option<String>>,
+    /// A look found ids of another server ([`Look::foreign`]).
+    foreign: AtomicBool,
     wake: Notify,
 }
 
@@ -61,6 +66,7 @@ impl Poller {
             ended: Notify::new(),
             failed: Mutex::new(None),
             identity: Mutex::new(None),
+            foreign: AtomicBool::new(false),
             wake: Notify::new(),
         }
     }
@@ -174,9 +180,27 @@ impl Inner {
         if anew {
             *self.poller.identity.lock().unwrap_or_else(PoisonError::into_inner) = Some(look.identity.clone());
         }
+        self.poller.foreign.store(look.foreign, Ordering::Relaxed);
         seen.last = look.snapshot;
         seen.identity = Some(look.identity);
         Ok(())
+    }
+
+    /// A backup was restored beneath this process. The next look finds a database with a new name.
+    async fn forget_foreign_ids(&self) {
+        match self.poller.log.forget_foreign_ids().await {
+            Ok(forgotten) if forgotten.is_something() => tracing::warn!(
+                rows = forgotten.rows,
+                "forgot the transaction ids of another server, which came with a restored backup; copies are served again"
+            ),
+            // Another process did it.
+            Ok(_) => {}
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the invalidation log holds transaction ids of another server, which came with a restored backup; no copies are \
+                 served until they are forgotten: {error}"
+            ),
+        }
     }
 
     async fn ask(&self, last: &Snapshot) -> Result<Look, StoreError> {
@@ -212,11 +236,16 @@ pub(crate) fn spawn(inner: &Arc<Inner>) {
 
 async fn keep_looking(inner: &Inner) {
     let mut published = Instant::now();
+    let mut forget_at = Instant::now();
     loop {
         // Which of the two it is does not matter.
         timeout(inner.config.poll, inner.poller.wake.notified()).await.ok();
         // Logged there; the lease runs out by itself.
         inner.catch_up().await.ok();
+        if inner.poller.foreign.load(Ordering::Relaxed) && Instant::now() >= forget_at {
+            inner.forget_foreign_ids().await;
+            forget_at = Instant::now() + FORGET_AGAIN;
+        }
         if published.elapsed() >= PUBLISH {
             published = Instant::now();
             inner.publish();

@@ -86,6 +86,11 @@ async fn relay(store: &Store, cache: &Cache, turn: &mut Turn, stop: &Cancellatio
         let mut rest = REST;
         if cache.status().redis != RedisState::Off {
             let look = bounded(store.look_at_invalidations(&cursor)).await?;
+            if look.snapshot.xmax < cursor.xmax {
+                // The place came with a backup of another server.
+                cursor = Snapshot::ORIGIN;
+                continue;
+            }
             if identity.get_or_insert_with(|| look.identity.clone()) != &look.identity {
                 // Another database: its own place in the log is the one that counts.
                 return Ok(());

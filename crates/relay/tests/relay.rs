@@ -208,3 +208,20 @@ async fn the_log_is_kept_for_longer_than_any_value_lives_and_no_longer() {
     relay.stop().await;
     assert_eq!(rows().await, 1);
 }
+
+/// A backup brings the place of a relay of another server along.
+#[tokio::test]
+async fn a_place_that_lies_in_the_future_is_begun_anew() {
+    let db = TestDb::new().await;
+    let redis = TestRedis::start().await;
+    let game = insert_game(&db, "portal").await;
+    let cache = cache(&db, &redis).await;
+    db.execute("insert into relay_cursor values ('redis', '9000000000:9000000000:')")
+        .await;
+    let name = format!("game:{game}");
+    write(&redis, std::slice::from_ref(&name)).await;
+    set_price(&db, game, 2).await;
+    let relay = Relay::start(&db, &cache);
+    until("the key is gone", async || !redis.keys().await.contains(&name)).await;
+    relay.stop().await;
+}

@@ -16,7 +16,8 @@ mod profile;
 mod roles;
 mod totp;
 
-use chrono::TimeDelta;
+use std::time::Duration;
+
 use sqlx::postgres::PgQueryResult;
 
 use crate::{AsStoreError, Result, Store, StoreError};
@@ -32,7 +33,7 @@ pub use roles::{AdminMade, change_role, create_admin};
 pub use totp::{confirm_totp, offer_totp, remove_totp};
 
 /// How long a notice (no code in it) is worth sending.
-const NOTICE: TimeDelta = TimeDelta::days(3);
+const NOTICE: Duration = Duration::from_hours(72);
 
 /// Why something did not happen to an account.
 #[derive(Debug, thiserror::Error)]

@@ -18,6 +18,12 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    /// What is between us and the database refuses how we connect; waiting does not mend that.
+    #[error(
+        "a pooler before the database refuses how Lockstep connects ({0}); leave `options` out of the address, set \
+             PgBouncer's ignore_startup_parameters to what it names, or use PostgreSQL's own address"
+    )]
+    Refused(String),
     /// The schema is not the one this program knows.
     #[error("schema: {0}")]
     Schema(String),
@@ -67,6 +73,10 @@ impl From<sqlx::Error> for StoreError {
             | sqlx::Error::WorkerCrashed => Self::Unavailable(error),
             sqlx::Error::Database(db) => {
                 let code = db.code().unwrap_or_default();
+                // PgBouncer says so under the same code as a server that is away.
+                if code == "08P01" && db.message().contains("unsupported startup parameter") {
+                    return Self::Refused(db.message().to_owned());
+                }
                 // Class 08 connection, 53 resources, 57P shutdown and cancel (57014 is our own statement timeout).
                 if code.starts_with("08") || code.starts_with("53") || code.starts_with("57") {
                     Self::Unavailable(error)

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use sqlx::Connection as _;
 use sqlx::Row as _;
-use sqlx::postgres::{PgConnection, PgListener, PgPoolOptions, PgRow};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::postgres::{PgConnection, PgListener, PgRow};
 
 use crate::snapshot::{NotASnapshot, Snapshot};
 use crate::{Result, Store, StoreError};
@@ -50,6 +50,9 @@ pub struct Look {
     pub identity: String,
     /// Values stamped with an `xmin` below this may be untrue without the log saying so any more.
     pub floor: u64,
+    /// The log or its floor holds ids that this server has not given out yet: they came with a dump of another one, and
+    /// every copy is refused until [`Store::forget_foreign_ids`] has been called.
+    pub foreign: bool,
 }
 
 impl Store {
@@ -58,12 +61,10 @@ impl Store {
     #[must_use]
     pub fn apart(&self, connections: u32) -> Self {
         Self {
-            pool: PgPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(Duration::from_secs(1))
-                .test_before_acquire(false)
+            pool: crate::pool_of(connections, Duration::from_secs(1), self.session)
                 .connect_lazy_with(self.options.clone()),
             options: self.options.clone(),
+            session: self.session,
             committed: Arc::clone(&self.committed),
         }
     }
@@ -104,6 +105,7 @@ impl Store {
                 .collect::<Result<_>>()?,
             identity: row.try_get(0)?,
             floor: floor.parse().map_err(|_| unexpected("floor"))?,
+            foreign: row.try_get(4)?,
         })
     }
 
@@ -125,7 +127,9 @@ impl Store {
                    pg_current_snapshot()::text,
                    case when n <= $3 and tags <= $4
                         then (select coalesce(jsonb_agg(jsonb_build_array(xid::text, news.tags)), '[]') from news) end,
-                   (select floor::text from cache_floor)
+                   (select floor::text from cache_floor),
+                   exists (select from cache_inval where xid >= pg_snapshot_xmax(pg_current_snapshot()))
+                       or exists (select from cache_floor where floor > pg_snapshot_xmax(pg_current_snapshot()))
               from (select count(*) as n, coalesce(sum(cardinality(tags)), 0) as tags from news) size",
         )
         .bind(last.xmin.to_string())
@@ -137,7 +141,8 @@ impl Store {
         Ok(row.try_get::<Option<String>, _>(0)?.is_some().then_some(row))
     }
 
-    /// Deletes what is older than `keep` and raises the floor above it, in one transaction.
+    /// Deletes what is older than `keep` and raises the floor above it, in one transaction. Ids of another server do not
+    /// raise it ([`Store::forget_foreign_ids`]).
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -147,10 +152,13 @@ impl Store {
             "-- store.invalidation.prune
             with gone as (
                 delete from cache_inval where at < now() - make_interval(secs => $1::bigint) returning xid),
-            top as (select max(xid::text::numeric) as xid, count(*) as n from gone),
+            top as (
+                select max(xid::text::numeric) filter (where xid < pg_snapshot_xmax(pg_current_snapshot())) as xid,
+                       count(*) as n
+                  from gone),
             raised as (
                 update cache_floor set floor = greatest(floor::text::numeric, top.xid + 1)::text::xid8
-                  from top where top.n > 0)
+                  from top where top.xid is not null)
             select n from top",
         )
         .bind(seconds)
@@ -165,7 +173,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn relay_turn(&self, name: &str) -> Result<Option<Turn>> {
-        let mut connection = self.connect_options().clone().connect().await?;
+        let mut connection = self.connect().await?;
         let mine: bool = sqlx::query_scalar(
             "-- store.invalidation.turn\nselect pg_try_advisory_lock(hashtext('lockstep relay'), hashtext($1))",
         )

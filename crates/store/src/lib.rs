@@ -8,13 +8,16 @@
 pub mod accounts;
 mod audit;
 pub mod carts;
+mod clock;
 pub mod doctor;
 mod error;
 pub mod failpoint;
+mod foreign_ids;
 pub mod fulfilment;
 pub mod games;
 pub mod guests;
 pub mod idempotency;
+pub mod instances;
 pub mod invalidation;
 pub mod ledger;
 pub mod limits;
@@ -22,7 +25,9 @@ pub mod mail;
 pub mod migrations;
 pub mod mutants;
 pub mod orders;
+pub mod pooler;
 mod row;
+mod session;
 pub mod sessions;
 pub mod snapshot;
 pub mod stock_alerts;
@@ -34,11 +39,13 @@ pub mod wishlists;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool};
 use tokio::sync::watch;
 
 pub use error::{Result, StoreError};
+pub use foreign_ids::Forgotten;
+use session::Session;
 pub use snapshot::{Snapshot, Stamped};
 pub use transaction::{AsStoreError, Tx};
 
@@ -72,6 +79,7 @@ impl Default for Options {
 pub struct Store {
     pool: PgPool,
     options: PgConnectOptions,
+    session: Session,
     committed: Arc<watch::Sender<u64>>,
 }
 
@@ -84,27 +92,19 @@ impl Store {
         let connect: PgConnectOptions = url.parse().map_err(StoreError::from)?;
         let connect = connect
             .application_name(&options.application_name)
-            .options([
-                (
-                    "statement_timeout",
-                    format!("{}ms", options.statement_timeout.as_millis()),
-                ),
-                ("idle_in_transaction_session_timeout", "30s".into()),
-                ("timezone", "UTC".into()),
-                // Compiling a count over a million rows takes longer than making it.
-                ("jit", "off".into()),
-            ])
+            // Only for floats as text, of which there are none; poolers refuse it.
+            .extra_float_digits(None)
             .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1))
             .log_statements(tracing::log::LevelFilter::Trace);
-        let pool = PgPoolOptions::new()
-            .max_connections(options.max_connections)
-            .acquire_timeout(options.acquire_timeout)
-            // A dead connection shows in the first statement; asking before each costs a fifth of the throughput.
-            .test_before_acquire(false)
-            .connect_lazy_with(connect.clone());
+        let session = Session {
+            statement_timeout: options.statement_timeout,
+        };
+        let pool =
+            pool_of(options.max_connections, options.acquire_timeout, session).connect_lazy_with(connect.clone());
         Ok(Self {
             pool,
             options: connect,
+            session,
             committed: Arc::new(watch::Sender::new(0)),
         })
     }
@@ -135,4 +135,21 @@ impl Store {
     pub(crate) fn connect_options(&self) -> &PgConnectOptions {
         &self.options
     }
+
+    /// One more connection, outside the pool.
+    pub(crate) async fn connect(&self) -> Result<PgConnection> {
+        let mut connection = self.options.connect().await?;
+        self.session.tell(&mut connection).await?;
+        Ok(connection)
+    }
+}
+
+/// A pool whose connections are told how to work.
+pub(crate) fn pool_of(connections: u32, acquire_timeout: Duration, session: Session) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(acquire_timeout)
+        // A dead connection shows in the first statement; asking before each costs a fifth of the throughput.
+        .test_before_acquire(false)
+        .after_connect(move |connection, _| Box::pin(session.tell(connection)))
 }

@@ -54,24 +54,25 @@ pub struct Listed {
     pub last_error: Option<String>,
 }
 
-/// Owes `recipient` a letter, of use until `not_after`.
+/// Owes `recipient` a letter, of use for `good_for`.
 pub(crate) async fn enqueue(
     tx: &mut Tx,
     user: UserId,
     recipient: &str,
     letter: &Letter,
-    not_after: DateTime<Utc>,
+    good_for: Duration,
 ) -> Result<()> {
     sqlx::query(
         "-- store.mail.enqueue
-        insert into mail_outbox (id, user_id, recipient, kind, letter, not_after) values ($1, $2, $3, $4, $5, $6)",
+        insert into mail_outbox (id, user_id, recipient, kind, letter, not_after)
+        values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6::bigint))",
     )
     .bind(Uuid::now_v7())
     .bind(user.0)
     .bind(recipient)
     .bind(letter.kind())
     .bind(Json(letter))
-    .bind(not_after)
+    .bind(i64::try_from(good_for.as_secs()).unwrap_or(i64::MAX))
     .execute(tx.conn())
     .await?;
     Ok(())

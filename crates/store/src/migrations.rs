@@ -36,9 +36,8 @@ impl Store {
     /// [`StoreError::Schema`] when the database is newer than this program or an applied file was edited.
     pub async fn migrate(&self) -> Result<Vec<(i64, String)>> {
         let before = self.migration_status().await?;
-        let mut conn =
-            sqlx::PgConnection::connect_with(&self.connect_options().clone().options([("statement_timeout", "0")]))
-                .await?;
+        let mut conn = self.connect().await?;
+        sqlx::raw_sql("set statement_timeout = 0").execute(&mut conn).await?;
         MIGRATIONS
             .run_direct(None, &mut conn, false)
             .await

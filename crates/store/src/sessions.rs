@@ -80,8 +80,8 @@ pub struct NewSession {
     pub id: SessionId,
     /// Id of its first refresh token.
     pub refresh_id: Uuid,
-    /// When that runs out.
-    pub expires_at: DateTime<Utc>,
+    /// How long that is good for.
+    pub lifetime: Duration,
     /// A code of the authenticator was given.
     pub second_factor: bool,
 }
@@ -166,11 +166,11 @@ pub(crate) async fn begin(tx: &mut Tx, user: UserId, session: &NewSession, devic
     sqlx::query(
         "-- store.sessions.begin
         insert into user_sessions (id, user_id, expires_at, address, user_agent, refresh_id, second_factor)
-        values ($1, $2, $3, $4::text::inet, $5, $6, $7)",
+        values ($1, $2, now() + make_interval(secs => $3::bigint), $4::text::inet, $5, $6, $7)",
     )
     .bind(session.id.0)
     .bind(user.0)
-    .bind(session.expires_at)
+    .bind(i64::try_from(session.lifetime.as_secs()).unwrap_or(i64::MAX))
     .bind(device.address_text())
     .bind(&device.user_agent)
     .bind(session.refresh_id)

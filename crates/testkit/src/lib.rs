@@ -9,6 +9,7 @@ mod books;
 mod builders;
 mod database;
 mod games;
+mod pooler;
 mod redis;
 mod server;
 #[cfg(feature = "shop")]
@@ -18,6 +19,7 @@ pub use books::broken_rules;
 pub use builders::{OrderRow, PASSWORD_HASH};
 pub use database::TestDb;
 pub use games::{NewGame, date};
+pub use pooler::TestPooler;
 pub use redis::{Contents, TestRedis};
 /// For programs that measure: plain SQL has no other place outside the store.
 pub use sqlx;

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use lockstep_domain::ids::UserId;
 use lockstep_domain::letter::Letter;
 use lockstep_domain::secret::Secret;
@@ -31,10 +30,6 @@ pub struct NewCode {
 impl NewCode {
     pub(super) fn minutes(&self) -> u32 {
         u32::try_from(self.lifetime.as_secs() / 60).unwrap_or(u32::MAX)
-    }
-
-    pub(super) fn expires_at(&self) -> DateTime<Utc> {
-        Utc::now() + TimeDelta::from_std(self.lifetime).unwrap_or(TimeDelta::days(1))
     }
 }
 
@@ -101,7 +96,7 @@ pub async fn send_verification(store: &Store, id: UserId, code: &NewCode) -> Res
                     code: code.text.clone(),
                     minutes: code.minutes(),
                 };
-                mail::enqueue(tx, id, &email, &letter, code.expires_at()).await?;
+                mail::enqueue(tx, id, &email, &letter, code.lifetime).await?;
                 Ok(())
             })
         })

@@ -53,7 +53,7 @@ pub async fn register(
                     minutes: code.minutes(),
                 };
                 put_code(tx, new.id, new.email.as_str(), "VERIFY_EMAIL", &code).await?;
-                mail::enqueue(tx, new.id, new.email.as_str(), &letter, code.expires_at()).await?;
+                mail::enqueue(tx, new.id, new.email.as_str(), &letter, code.lifetime).await?;
                 Ok(())
             })
         })

@@ -71,7 +71,7 @@ pub async fn log_in(store: &Store, login: &Login) -> Result<(), AccountError> {
                         user_agent: login.device.user_agent().map(str::to_owned),
                     };
                     let email: String = row.try_get("email")?;
-                    mail::enqueue(tx, login.user, &email, &letter, Utc::now() + NOTICE).await?;
+                    mail::enqueue(tx, login.user, &email, &letter, NOTICE).await?;
                 }
                 note_login(tx, Some(login.user), true, &login.device).await?;
                 sessions::begin(tx, login.user, &login.session, &login.device).await?;

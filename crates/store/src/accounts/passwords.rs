@@ -1,6 +1,5 @@
 //! A new password, in place of one that was checked or by a link: sessions end with the old one, and its owner hears of it.
 
-use chrono::Utc;
 use lockstep_domain::account::Email;
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::letter::Letter;
@@ -76,7 +75,7 @@ pub(super) async fn set_password(
     let letter = Letter::PasswordChanged {
         nickname: nickname(&row)?,
     };
-    mail::enqueue(tx, id, &email, &letter, Utc::now() + NOTICE).await?;
+    mail::enqueue(tx, id, &email, &letter, NOTICE).await?;
     Ok(())
 }
 
@@ -106,7 +105,7 @@ pub async fn send_reset(store: &Store, email: &Email, code: &NewCode) -> Result<
                     token: code.text.clone(),
                     minutes: code.minutes(),
                 };
-                mail::enqueue(tx, user, email.as_str(), &letter, code.expires_at()).await
+                mail::enqueue(tx, user, email.as_str(), &letter, code.lifetime).await
             })
         })
         .await

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lockstep_domain::ids::{KeyId, OrderId, UserId};
 use lockstep_domain::letter::{DeliveredCopy, Letter, RefundedCopy};
@@ -9,6 +10,9 @@ use lockstep_domain::{Money, Secret};
 use sqlx::Row as _;
 
 use crate::{Result, StoreError, Tx};
+
+/// A letter about keys is of use for so long.
+const GOOD_FOR: Duration = Duration::from_hours(7 * 24);
 
 /// Opens a sealed key, or does not.
 pub type KeyText = Arc<dyn Fn(KeyId, &[u8]) -> Option<Secret> + Send + Sync>;
@@ -73,14 +77,13 @@ pub(super) async fn tell(tx: &mut Tx, order: OrderId, user: UserId, letters: &Le
     };
     let (email, nickname): (String, String) = (first.try_get("email")?, first.try_get("nickname")?);
     let order = order.to_string();
-    let until = chrono::Utc::now() + chrono::TimeDelta::days(7);
     if !copies.is_empty() {
         let letter = Letter::KeysReady {
             nickname: nickname.clone(),
             order: order.clone(),
             copies,
         };
-        crate::mail::enqueue(tx, user, &email, &letter, until).await?;
+        crate::mail::enqueue(tx, user, &email, &letter, GOOD_FOR).await?;
         sqlx::query(
             "-- store.fulfilment.tell.reveals
             insert into key_reveals (game_key_id, user_id, how) select id, $2, 'MAIL' from unnest($1::uuid[]) id",
@@ -97,7 +100,7 @@ pub(super) async fn tell(tx: &mut Tx, order: OrderId, user: UserId, letters: &Le
             amount,
             copies: returned,
         };
-        crate::mail::enqueue(tx, user, &email, &letter, until).await?;
+        crate::mail::enqueue(tx, user, &email, &letter, GOOD_FOR).await?;
     }
     Ok(())
 }

@@ -5,8 +5,9 @@
 //! is too little. A promo code's uses are counted by the database when the order is written, under its own limit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
 use lockstep_domain::cart::Visitor;
 use lockstep_domain::checkout::{Bill, Checkout, bill};
@@ -22,7 +23,7 @@ use crate::row::{money, nickname};
 use crate::{AsStoreError, Result, Store, StoreError, Tx, failpoint, guests, mail, mutants};
 
 /// A confirmation that comes later than this would only confuse.
-const NOTICE: TimeDelta = TimeDelta::days(3);
+const NOTICE: Duration = Duration::from_hours(72);
 
 /// How an order is paid for.
 const BALANCE: &str = "BALANCE";
@@ -243,7 +244,7 @@ async fn place_once(
             })
             .collect(),
     };
-    mail::enqueue(tx, user, &payer.email, &letter, Utc::now() + NOTICE).await?;
+    mail::enqueue(tx, user, &payer.email, &letter, NOTICE).await?;
     failpoint!("checkout.commit.before");
     Ok(Placed::Now(Box::new(order)))
 }

@@ -38,12 +38,10 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn lock_catalogue(&self) -> Result<Option<CatalogueLock>> {
         // A machine that vanished must not hold the lock for the two hours that TCP would wait by itself.
-        let options = self.connect_options().clone().options([
-            ("tcp_keepalives_idle", "15"),
-            ("tcp_keepalives_interval", "5"),
-            ("tcp_keepalives_count", "3"),
-        ]);
-        let mut conn = PgConnection::connect_with(&options).await?;
+        let mut conn = self.connect().await?;
+        sqlx::raw_sql("set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3")
+            .execute(&mut conn)
+            .await?;
         let held: bool = sqlx::query_scalar("-- store.sync.lock_catalogue\nselect pg_try_advisory_lock($1)")
             .bind(LOCK)
             .fetch_one(&mut conn)

@@ -1,6 +1,7 @@
 //! What a provider says about an intent, applied once.
 
-use chrono::{TimeDelta, Utc};
+use std::time::Duration;
+
 use lockstep_domain::Money;
 use lockstep_domain::ids::TopUpId;
 use lockstep_domain::letter::Letter;
@@ -13,7 +14,7 @@ use crate::row::{money, nickname};
 use crate::{Result, Store, StoreError, Tx, mail};
 
 /// A notice that comes later than this would only confuse.
-const NOTICE: TimeDelta = TimeDelta::days(3);
+const NOTICE: Duration = Duration::from_hours(72);
 
 /// Which intent is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -301,6 +302,6 @@ pub(super) async fn book(tx: &mut Tx, booking: &Booking<'_>) -> Result<bool> {
         balance: money(&row, "balance")?,
     };
     let email: String = row.try_get("email")?;
-    mail::enqueue(tx, booking.user.into(), &email, &letter, Utc::now() + NOTICE).await?;
+    mail::enqueue(tx, booking.user.into(), &email, &letter, NOTICE).await?;
     Ok(true)
 }

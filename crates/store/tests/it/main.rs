@@ -14,11 +14,13 @@
 
 mod concurrency;
 mod coverage;
+mod foreign_ids;
 mod idempotency;
 mod indexes;
 mod invalidation;
 mod lists;
 mod orders;
+mod pooler;
 mod rules_accounts;
 mod rules_carts;
 mod rules_fulfilment;

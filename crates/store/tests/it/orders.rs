@@ -1,6 +1,7 @@
 //! Placing orders, reading them, and giving money back for what was delivered.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lockstep_domain::Money;
 use lockstep_domain::checkout::{Checkout, OrderLimits};
@@ -9,7 +10,7 @@ use lockstep_domain::order::OrderStatus;
 use lockstep_domain::purchase::{CopyState, OrderView};
 use lockstep_store::fulfilment::{Letters, NotRefundable, keys::How};
 use lockstep_store::orders::{self, GoodwillError, Idempotency, PlaceError, Placed, PromoFault};
-use lockstep_store::{ledger, mail};
+use lockstep_store::{Options, Store, ledger, mail};
 use lockstep_testkit::TestDb;
 use proptest::prelude::*;
 use sqlx::types::Uuid;
@@ -222,6 +223,33 @@ async fn a_code_of_a_hundred_percent_makes_an_order_free() {
 }
 
 /// The old store: two at once on a balance for one were both accepted.
+/// A role or a database may be set to `serializable`, where statements fail that are right as they are.
+#[tokio::test]
+async fn orders_at_once_are_placed_whatever_isolation_the_database_is_set_to() {
+    let db = TestDb::new().await;
+    db.execute(&format!(
+        "alter database {} set default_transaction_isolation = serializable",
+        db.name()
+    ))
+    .await;
+    let patient = Options {
+        acquire_timeout: Duration::from_mins(1),
+        ..Options::default()
+    };
+    let store = Store::new(db.url(), &patient).unwrap();
+    let game = db.game("Portal", "portal", "1.00").await;
+    let mut users = Vec::new();
+    for n in 0..16 {
+        users.push(UserId(db.user(&format!("u{n}@example.org"), "100.00").await));
+    }
+    let order = of(&[(game, 1)]);
+    let placed = (0..256).map(|n| orders::place(&store, users[n % 16], &order, None));
+    for result in futures::future::join_all(placed).await {
+        assert!(matches!(result, Ok(Placed::Now(_))), "{result:?}");
+    }
+    assert_eq!(db.count("orders").await, 256);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_at_once_on_a_balance_for_three_are_three() {
     let db = TestDb::new().await;
@@ -311,7 +339,7 @@ async fn twenty_at_once_with_one_key_are_one_order() {
     assert_eq!(balance(&db, user).await, money("90"));
 
     // Another process, later.
-    let later = lockstep_store::Store::new(db.url(), &lockstep_store::Options::default()).unwrap();
+    let later = Store::new(db.url(), &Options::default()).unwrap();
     let again = orders::place(&later, UserId(user), &order, Some(&key)).await.unwrap();
     assert_eq!(again, Placed::Before(now[0]));
     // The same key for something else, and somebody else's key.

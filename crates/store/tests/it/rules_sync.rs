@@ -38,6 +38,15 @@ rules! {
     the_floor_has_no_second_row: "cache_floor_only_row_check"
         refuses ["insert into cache_floor (only_row, floor) values (false, '0')"]
         allows ["update cache_floor set floor = '7'"]
+    a_process_has_one_row: "instances_pkey"
+        refuses ["insert into instances values ({new}, 'n', '{}', now()), ({new}, 'n', '{}', now())"]
+        allows ["insert into instances values ({new}, 'n', '{}', now())"]
+    one_secret_seals_keys: "key_secret_in_use_pkey"
+        refuses ["insert into key_secret_in_use (mark) values ('a'), ('b')"]
+        allows ["insert into key_secret_in_use (mark) values ('a')"]
+    the_secret_in_use_has_no_second_row: "key_secret_in_use_only_row"
+        refuses ["insert into key_secret_in_use (only_row, mark) values (false, 'a')"]
+        allows ["insert into key_secret_in_use (mark) values ('a')"]
     the_server_has_one_life_at_a_time: "cache_incarnation_pkey"
         refuses ["insert into cache_incarnation default values; insert into cache_incarnation default values"]
         allows ["insert into cache_incarnation default values"]

@@ -1,0 +1,205 @@
+//! A database that was restored from another server's backup: its copies are served like anybody's.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test whose ground gives way has to fail where it does"
+)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use common::{insert_games, pool, price, until, with_redis};
+use lockstep_cache::{Cache, Config};
+use lockstep_domain::GameId;
+use lockstep_embedded::{Durability, Options, Postgres};
+use lockstep_store::Store;
+use lockstep_testkit::{TestDb, TestRedis};
+use sqlx::PgPool;
+
+/// A busy machine may pause a process for longer than the usual lease, which costs a load and is no fault.
+fn patient() -> Config {
+    Config {
+        lease: Duration::from_mins(1),
+        ..Config::default()
+    }
+}
+
+/// Reads 48 games eleven times: after the first time, all 480 answers have to come from the copies.
+async fn repeated_reads_come_from_the_copies(cache: &Cache, sql: &PgPool, games: &[GameId]) {
+    assert_eq!(games.len(), 48);
+    for game in games {
+        assert_eq!(price(cache, sql, *game).await, Some(1));
+    }
+    let before = cache.status().counters.l1_hits;
+    for _ in 0..10 {
+        for game in games {
+            assert_eq!(price(cache, sql, *game).await, Some(1));
+        }
+    }
+    let counters = cache.status().counters;
+    assert_eq!(counters.l1_hits - before, 480, "{counters:?}");
+}
+
+async fn has_forgotten(store: &Store, cache: &Cache) {
+    until("the restored ids are forgotten", async || {
+        !store.has_foreign_ids().await.unwrap()
+    })
+    .await;
+    cache.catch_up().await.unwrap();
+}
+
+#[tokio::test]
+async fn ids_of_another_server_are_forgotten_by_a_process_that_starts_and_by_one_that_runs() {
+    let db = TestDb::new().await;
+    let redis = TestRedis::start().await;
+    let games = insert_games(&db, 48).await;
+    let restore = "insert into cache_inval (xid, tags) select (9000000000 + n)::text::xid8, '{home,game:*}' from generate_series(1, 6000) n;
+                   update cache_floor set floor = '9000005000'";
+    db.execute(restore).await;
+    let config = Config {
+        lease: patient().lease,
+        ..with_redis(&redis.url())
+    };
+    let cache = Cache::start(db.store.clone(), config).await;
+    has_forgotten(&db.store, &cache).await;
+    repeated_reads_come_from_the_copies(&cache, &db.sql, &games).await;
+
+    // Somebody restores beneath it.
+    db.execute(restore).await;
+    has_forgotten(&db.store, &cache).await;
+    let refused = cache.status().counters.refused_identity;
+    repeated_reads_come_from_the_copies(&cache, &db.sql, &games).await;
+    assert!(
+        cache.status().counters.refused_identity > refused,
+        "what was read under the old name is not believed"
+    );
+}
+
+/// While the ids are being forgotten, readers read and a writer writes: no answer is older than a confirmed write.
+#[tokio::test]
+async fn nothing_old_is_served_while_ids_are_forgotten() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let caches = [
+        Cache::start(db.store.clone(), Config::default()).await,
+        Cache::start(db.store.clone(), Config::default()).await,
+    ];
+    for round in 2..42 {
+        if round % 4 == 0 {
+            db.execute(
+                "insert into cache_inval (xid, tags) select (9000000000 + n)::text::xid8, '{game:*}' from generate_series(1, 300) n;
+                 update cache_floor set floor = '9000000200'",
+            )
+            .await;
+        }
+        common::set_price(&db, game, round).await;
+        for cache in &caches {
+            cache.catch_up().await.unwrap();
+            assert_eq!(price(cache, &db.sql, game).await, Some(round.into()));
+        }
+    }
+    has_forgotten(&db.store, &caches[0]).await;
+}
+
+/// A cluster of its own, gone with the value.
+struct Cluster {
+    postgres: Postgres,
+    store: Store,
+    sql: PgPool,
+    _folder: tempfile::TempDir,
+}
+
+impl Cluster {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            durability: Durability::TestOnly,
+            bin_dir: std::env::var_os("LOCKSTEP_PG_BIN").map(PathBuf::from),
+            ..Options::new(folder.path())
+        };
+        let postgres = tokio::task::spawn_blocking(move || Postgres::start(&options).unwrap())
+            .await
+            .unwrap();
+        let url = postgres.connection_string();
+        Self {
+            store: Store::new(&url, &lockstep_store::Options::default()).unwrap(),
+            sql: pool(&url, 4),
+            postgres,
+            _folder: folder,
+        }
+    }
+
+    fn bin(&self) -> &Path {
+        self.postgres.installation().bin_dir()
+    }
+
+    async fn number(&self, question: &'static str) -> u64 {
+        let text: String = sqlx::query_scalar(question).fetch_one(&self.sql).await.unwrap();
+        text.parse().unwrap()
+    }
+}
+
+/// `pg_dump | psql`, as somebody moves to a new server.
+async fn dump_and_restore(from: &Cluster, to: &Cluster) {
+    let mut dump = Command::new(from.bin().join("pg_dump"))
+        .args(["--no-owner", "--dbname", &from.postgres.connection_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut psql = Command::new(to.bin().join("psql"));
+    psql.args(["--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname"])
+        .arg(to.postgres.connection_string())
+        .stdin(dump.stdout.take().unwrap())
+        .stdout(Stdio::null());
+    let (dumped, restored) = tokio::task::spawn_blocking(move || (psql.status().unwrap(), dump.wait().unwrap()))
+        .await
+        .unwrap();
+    assert!(dumped.success() && restored.success());
+}
+
+#[tokio::test]
+async fn a_dump_brought_into_a_fresh_server_is_cached_like_any_database() {
+    let old = Cluster::new().await;
+    old.store.migrate().await.unwrap();
+    let games: Vec<GameId> = sqlx::query_scalar::<_, uuid::Uuid>(
+        "insert into games (title, slug, description, price, image, release_date)
+         select 'Game ' || n, 'game-' || n, '', 1, '', now() from generate_series(1, 48) n returning id",
+    )
+    .fetch_all(&old.sql)
+    .await
+    .unwrap()
+    .into_iter()
+    .map(GameId)
+    .collect();
+    // A shop that has been open for a while, and whose log was pruned.
+    sqlx::raw_sql("do $$ begin for n in 1..20000 loop perform pg_current_xact_id(); commit; end loop; end $$")
+        .execute(&old.sql)
+        .await
+        .unwrap();
+    sqlx::raw_sql("update games set rating_critic = 3; update cache_inval set at = at - interval '2 days'")
+        .execute(&old.sql)
+        .await
+        .unwrap();
+    assert!(old.store.prune_invalidations(Duration::from_hours(25)).await.unwrap() > 0);
+    sqlx::raw_sql("update games set rating_critic = 4")
+        .execute(&old.sql)
+        .await
+        .unwrap();
+
+    let new = Cluster::new().await;
+    dump_and_restore(&old, &new).await;
+    let floor = new.number("select floor::text from cache_floor").await;
+    let next = new.number("select pg_snapshot_xmax(pg_current_snapshot())::text").await;
+    assert!(
+        floor > next,
+        "the new server is behind, else this shows nothing: {floor}, {next}"
+    );
+
+    let cache = Cache::start(new.store.clone(), patient()).await;
+    has_forgotten(&new.store, &cache).await;
+    repeated_reads_come_from_the_copies(&cache, &new.sql, &games).await;
+    assert_eq!(new.number("select floor::text from cache_floor").await, 0);
+}
