@@ -5,10 +5,10 @@
 //! Python package.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::debian;
 use crate::tools::{download, on_path, unpack};
 
 /// Names under which Chromium is installed.
@@ -51,13 +51,11 @@ fn chromium(folder: &Path) -> Result<PathBuf> {
     if on_path("apt-get").is_none() {
         bail!(choices);
     }
-    if !is_root() {
+    if !debian::is_root() {
         return unpacked_chromium(folder).context(choices);
     }
     eprintln!("no Chromium on this machine: installing Debian's");
-    apt(&[], &["update"])
-        .and_then(|()| apt(&[], &[&["install", "--no-install-recommends"], PACKAGES].concat()))
-        .context(choices)?;
+    debian::install(PACKAGES).context(choices)?;
     found().context(choices)
 }
 
@@ -72,36 +70,7 @@ fn unpacked_chromium(folder: &Path) -> Result<PathBuf> {
         "no Chromium on this machine: unpacking Debian's into {}",
         home.display()
     );
-    drop(std::fs::remove_dir_all(&home));
-    // Folders of its own, so that apt needs nobody's leave.
-    let (lists, cache) = (home.join("apt/lists"), home.join("apt/cache"));
-    std::fs::create_dir_all(lists.join("partial"))?;
-    std::fs::create_dir_all(cache.join("archives/partial"))?;
-    let options = [
-        format!("Dir::State::Lists={}", lists.display()),
-        format!("Dir::Cache={}", cache.display()),
-        "Debug::NoLocking=true".to_owned(),
-    ];
-    apt(&options, &["update"])?;
-    apt(
-        &options,
-        &[&["install", "--download-only", "--no-install-recommends"], PACKAGES].concat(),
-    )?;
-    let root = home.join("root");
-    for entry in std::fs::read_dir(cache.join("archives"))? {
-        let file = entry?.path();
-        if file.extension().is_some_and(|kind| kind == "deb") {
-            let extracted = Command::new("dpkg-deb")
-                .arg("--extract")
-                .arg(&file)
-                .arg(&root)
-                .status()?;
-            if !extracted.success() {
-                bail!("dpkg-deb could not unpack {}", file.display());
-            }
-        }
-    }
-    std::fs::remove_dir_all(home.join("apt"))?;
+    let root = debian::unpack(&home, PACKAGES)?;
     let fonts = home.join("fonts.conf");
     std::fs::write(
         &fonts,
@@ -111,7 +80,7 @@ fn unpacked_chromium(folder: &Path) -> Result<PathBuf> {
         ),
     )?;
     // Last, because it is what says that the rest is whole.
-    write_program(
+    debian::write_program(
         &program,
         &format!(
             "#!/bin/sh\n\
@@ -124,25 +93,6 @@ fn unpacked_chromium(folder: &Path) -> Result<PathBuf> {
         ),
     )?;
     Ok(program)
-}
-
-fn write_program(file: &Path, text: &str) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let partial = file.with_extension("partial");
-    std::fs::write(&partial, text)?;
-    std::fs::set_permissions(&partial, std::fs::Permissions::from_mode(0o755))?;
-    Ok(std::fs::rename(partial, file)?)
-}
-
-fn apt(options: &[String], args: &[&str]) -> Result<()> {
-    let options = options.iter().flat_map(|option| ["-o", option]);
-    super::run(
-        Command::new("apt-get")
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(["-q", "-y"])
-            .args(options)
-            .args(args),
-    )
 }
 
 fn axe(folder: &Path) -> Result<PathBuf> {
@@ -178,10 +128,4 @@ fn fetch_axe(folder: &Path, script: &Path) -> Result<()> {
     std::fs::rename(unpacked.join(inside), script)?;
     drop(std::fs::remove_dir_all(&unpacked));
     Ok(())
-}
-
-/// Whether this process may install packages.
-fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output();
-    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }

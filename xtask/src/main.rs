@@ -8,6 +8,7 @@
 
 mod bench;
 mod browser;
+mod debian;
 mod proofs;
 mod soak;
 mod tidy;
@@ -101,10 +102,11 @@ fn screenshots() -> Result<()> {
 /// The work is given what tells a command where they are.
 fn with_servers(work: impl FnOnce(&(dyn Fn(&mut Command) + Sync)) -> Result<()>) -> Result<()> {
     let tools = tools::prepare(&root())?;
-    let (redis_server, postgres_url) = (&tools.redis_server, tools.postgres.url());
+    let (redis_server, pgbouncer, postgres_url) = (&tools.redis_server, &tools.pgbouncer, tools.postgres.url());
     let result = work(&|tests| {
         tests
             .env("LOCKSTEP_REDIS_BIN", redis_server)
+            .env("LOCKSTEP_PGBOUNCER_BIN", pgbouncer)
             .env("LOCKSTEP_TEST_DATABASE_URL", postgres_url);
     });
     tools.postgres.stop();
@@ -117,6 +119,7 @@ fn with_tools(tests: &mut Command) -> Result<()> {
     let tools = tools::prepare(&root())?;
     tests
         .env("LOCKSTEP_REDIS_BIN", &tools.redis_server)
+        .env("LOCKSTEP_PGBOUNCER_BIN", &tools.pgbouncer)
         .env("LOCKSTEP_CHROMIUM_BIN", &browser.chromium)
         .env("LOCKSTEP_AXE_JS", &browser.axe)
         .env("LOCKSTEP_TEST_DATABASE_URL", tools.postgres.url());

@@ -316,6 +316,13 @@ fn sources(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
         if !source.trim_start().starts_with("//!") {
             breaches.push(format!("{shown} does not begin by saying why it exists (//!)"));
         }
+        // A row's times are the database's: an application whose clock is wrong must not write, say, an end before the
+        // beginning.
+        if shown.starts_with("crates/store/src") && source.contains("Utc::now()") {
+            breaches.push(format!(
+                "{shown} asks this machine for the time; in the store only the database is asked"
+            ));
+        }
         for unfinished in ["todo!(", "unimplemented!(", "FIXME"] {
             if source.contains(unfinished) && !shown.starts_with("xtask") {
                 breaches.push(format!("{shown} contains {unfinished}"));

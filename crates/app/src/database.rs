@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use lockstep_embedded::Postgres;
+use lockstep_store::pooler::Path as Way;
 use lockstep_store::{Options, Store};
 
 use crate::config::Config;
@@ -16,6 +17,11 @@ pub(crate) enum Use {
     /// It works beside a running store if there is one, and otherwise starts the database for itself.
     Join,
 }
+
+/// What is wrong with a pooler in transaction mode, and what to do.
+pub(crate) const SHARED_SESSIONS: &str = "DATABASE_URL leads through a connection pooler that gives one connection's \
+    transactions to different server processes (PgBouncer: pool_mode = transaction or statement), where Lockstep's locks, \
+    settings and notifications are lost; use a pool in session mode (pool_mode = session), or PostgreSQL's own address";
 
 /// An open database.
 pub(crate) struct Database {
@@ -100,8 +106,13 @@ impl Database {
         self.private.is_some()
     }
 
-    /// Brings the schema up to date and says so.
-    pub(crate) async fn migrate(&self) -> Result<()> {
+    /// Brings the schema up to date, forgets what a restored backup says of another server's transactions, and says so.
+    ///
+    /// Refuses a database behind a pooler that shares sessions, before a lock is taken there.
+    pub(crate) async fn migrate(&self) -> Result<Vec<(i64, String)>> {
+        if self.store.path().await.context("connecting to the database")? == Way::SharedSessions {
+            bail!(SHARED_SESSIONS);
+        }
         let brought = self.store.migrate().await.context("bringing the schema up to date")?;
         if !brought.is_empty() {
             tracing::info!(
@@ -110,7 +121,14 @@ impl Database {
                 brought.len()
             );
         }
-        Ok(())
+        let forgotten = self.store.forget_foreign_ids().await.context("the invalidation log")?;
+        if forgotten.is_something() {
+            tracing::info!(
+                rows = forgotten.rows,
+                "this database was restored from another server's backup; forgot that server's transaction ids"
+            );
+        }
+        Ok(brought)
     }
 
     /// Closes connections, then stops the private database in good order.

@@ -4,9 +4,11 @@
 //! when it was called wrongly, and 75 when trying again later is the remedy.
 
 mod cli;
+mod clock;
 mod commands;
 mod config;
 mod database;
+mod instances;
 mod listen;
 mod logging;
 mod output;
@@ -87,6 +89,9 @@ async fn run(command: Command, config: Config, output: Output) -> anyhow::Result
         Command::Keys {
             what: cli::KeysCommand::Rotate,
         } => commands::keys::rotate(&config, output).await?,
+        Command::Keys {
+            what: cli::KeysCommand::Accept,
+        } => commands::keys::accept(&config, output).await?,
         Command::Backup { folder, force } => commands::backup::backup(&config, &folder, force, output).await?,
         Command::Restore { folder, force } => commands::backup::restore(&config, &folder, force, output).await?,
         Command::Config => commands::show_config(&config, output)?,

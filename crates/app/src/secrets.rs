@@ -23,6 +23,7 @@ pub(crate) struct Secrets {
     pub(crate) tokens: TokenSecrets,
     /// What seals game keys and keys hashes.
     pub(crate) keys: Keys,
+    jwt: [(&'static str, String); 2],
 }
 
 #[derive(Serialize, Deserialize)]
@@ -49,13 +50,39 @@ impl Secrets {
                 .unwrap_or_default()
         };
         let (access, refresh, keys) = given;
+        let (access, refresh) = (
+            choose(access, |g| &g.jwt_secret),
+            choose(refresh, |g| &g.jwt_refresh_secret),
+        );
         Ok(Self {
-            tokens: TokenSecrets::new(
-                &choose(access, |g| &g.jwt_secret),
-                &choose(refresh, |g| &g.jwt_refresh_secret),
-            )?,
+            tokens: TokenSecrets::new(&access, &refresh)?,
             keys: Keys::parse(&choose(keys, |g| &g.key_secret))?,
+            jwt: [("JWT_SECRET", access), ("JWT_REFRESH_SECRET", refresh)],
         })
+    }
+
+    /// The same where there are any: makes none.
+    pub(crate) fn known(config: &Config) -> Result<Option<Self>> {
+        let given = matches!(config.secrets, (Some(_), Some(_), Some(_)));
+        if given || config.data_dir.join(FILE).exists() {
+            return Self::open(config).map(Some);
+        }
+        Ok(None)
+    }
+
+    /// Secrets that have to be the same in all processes, besides the keys.
+    pub(crate) fn to_compare(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.jwt.iter().map(|(name, secret)| (*name, secret.as_str()))
+    }
+
+    /// What a secret setting is compared by: hashes of it under every key of the list, the newest first. They tell
+    /// nothing to whoever lacks the keys.
+    pub(crate) fn marks(&self, name: &str, value: &str) -> Vec<String> {
+        let parts: [&[u8]; 2] = [name.as_bytes(), value.as_bytes()];
+        self.keys
+            .hashes("setting", &parts)
+            .map(|hash| hex::encode(hash.get(..16).unwrap_or_default()))
+            .collect()
     }
 }
 

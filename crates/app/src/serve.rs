@@ -26,7 +26,7 @@ use crate::config::{Config, PaymentProvider, Supplier as ConfiguredSupplier};
 use crate::database::{Database, Use};
 use crate::secrets::Secrets;
 use crate::supplier::Supplier;
-use crate::{listen, schedule, supply};
+use crate::{clock, instances, listen, schedule, supply};
 
 /// Which half of the store this process is.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +87,15 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
     let cache = Cache::start(database.store.clone(), cache_config).await;
 
     let secrets = Secrets::open(config)?;
+    let Some(membership) = stop
+        .run_until_cancelled(instances::join(config, &secrets, &database.store))
+        .await
+        .transpose()?
+    else {
+        cache.shutdown().await;
+        database.close().await;
+        return Ok(());
+    };
     let keys = secrets.keys.clone();
     let shop = open_shop(config, secrets, &database.store, &cache)?;
     // Whoever watches an order would keep the store from closing.
@@ -100,6 +109,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
     // Buying ends by itself at the next place where it can rest; a key that is being read is never cut.
     let buying = TaskTracker::new();
     tasks.spawn(keep_metrics_small(metrics.clone(), stop.clone()));
+    tasks.spawn(membership.keep(stop.clone()));
     let (supply_told, supply) = watch::channel(Supply::default());
     tasks.spawn(supply::keep(database.store.clone(), supply_told, stop.clone()));
     let mut supplier = None;
@@ -133,6 +143,11 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
         tasks.spawn(lockstep_relay::run(database.store.clone(), cache.clone(), stop.clone()));
         supplier = Some(connected);
     }
+    tasks.spawn(clock::watch(
+        database.store.clone(),
+        supplier.as_ref().map(|supplier| supplier.client.clone()),
+        stop.clone(),
+    ));
     if let Some(listener) = listener {
         let is_sandbox = matches!(config.supplier, ConfiguredSupplier::Sandbox);
         let (state_told, supplier_state) = watch::channel(SupplierStatus {
@@ -352,7 +367,7 @@ async fn migrate_when_there(database: &Database) -> Result<()> {
                 }
                 tokio::time::sleep(RETRY).await;
             }
-            result => return result,
+            result => return result.map(drop),
         }
     }
 }

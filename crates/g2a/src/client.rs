@@ -13,6 +13,7 @@ mod requests;
 mod sending;
 
 use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -53,6 +54,8 @@ struct Inner {
     catalogue_places: Semaphore,
     order_places: Semaphore,
     signer: Signer,
+    /// How far G2A's clock was ahead at the last answer; [`i64::MIN`] before the first.
+    clock_ahead_ms: AtomicI64,
 }
 
 enum Signer {
@@ -110,6 +113,7 @@ impl Client {
                 catalogue_places: Semaphore::new(config.concurrency),
                 order_places: Semaphore::new(config.concurrency),
                 signer,
+                clock_ahead_ms: AtomicI64::new(i64::MIN),
                 config,
             }),
         })
@@ -118,6 +122,15 @@ impl Client {
     /// Whether G2A is answering, as this process has seen it.
     pub fn health(&self) -> Health {
         self.inner.breaker().health(Instant::now())
+    }
+
+    /// How far G2A's clock was ahead of this machine's at the last answer, to a second or two; `None` before the first
+    /// that told the time.
+    pub fn clock_ahead(&self) -> Option<chrono::TimeDelta> {
+        match self.inner.clock_ahead_ms.load(Ordering::Relaxed) {
+            i64::MIN => None,
+            ms => Some(chrono::TimeDelta::milliseconds(ms)),
+        }
     }
 
     /// One page of products. Repeated where that can help, within [`RetryConfig`](crate::RetryConfig).

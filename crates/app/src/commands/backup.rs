@@ -168,7 +168,7 @@ async fn read(database: &Database, dump: &Path, force: bool) -> Result<()> {
     }
     command.arg("--dbname").arg(&database.url).arg(dump);
     finish(command, "pg_restore").await.context("nothing was changed")?;
-    database.migrate().await
+    database.migrate().await.map(drop)
 }
 
 fn refuse_foreign(config: &Config) -> Result<()> {

@@ -1,6 +1,11 @@
 //! `lockstep doctor`: looks at every dependency and every invariant that can be looked at, changes nothing, and says
 //! what to do about what is wrong.
 
+mod clock;
+mod copies;
+mod pooler;
+mod settings;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -82,10 +87,16 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
     match Database::open(config, Use::Join).await {
         Ok(database) => {
             findings.push(Finding::well("database", database.place.clone()));
+            if let Some(pooler) = pooler::look(&database.store).await {
+                findings.push(pooler);
+            }
             if look_at_schema(&database, &mut findings).await {
+                findings.push(copies::look(&database.store).await);
+                findings.extend(clock::look_at_database(&database.store).await);
                 look_at_data(&database, &mut findings).await;
                 look_at_buying(config, &database, &mut findings).await;
                 look_at_keys(config, &database, &mut findings).await;
+                findings.extend(settings::look(config, &database.store).await);
                 look_at_redis(config, &database, &mut findings).await;
                 look_at_supplier(config, &database, &mut findings).await;
             }
@@ -338,6 +349,7 @@ async fn look_at_supplier(config: &Config, database: &Database, findings: &mut V
         ));
         return;
     }
+    let mut their_clock = None;
     let asked = async {
         let supplier = Supplier::connect(config, &database.store).await?;
         let query = lockstep_g2a::ProductQuery {
@@ -345,6 +357,7 @@ async fn look_at_supplier(config: &Config, database: &Database, findings: &mut V
             ..Default::default()
         };
         let page = tokio::time::timeout(Duration::from_secs(30), supplier.client.products(&query)).await;
+        their_clock = supplier.client.clock_ahead();
         anyhow::Ok(page.map_err(|_| anyhow::anyhow!("no answer within 30 s"))??)
     };
     findings.push(match asked.await {
@@ -355,4 +368,5 @@ async fn look_at_supplier(config: &Config, database: &Database, findings: &mut V
             "check G2A_API_URL, the credentials, and whether G2A allows this address",
         ),
     });
+    findings.extend(clock::look_at_supplier(their_clock));
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::database::{Database, Use};
+use crate::instances;
 use crate::output::Output;
 use crate::secrets::Secrets;
 
@@ -87,4 +88,16 @@ pub(crate) async fn rotate(config: &Config, output: Output) -> Result<()> {
         "{unreadable} key(s) cannot be opened; is an older secret missing from LOCKSTEP_KEY_SECRET?"
     );
     Ok(())
+}
+
+/// Takes another secret for the one in use.
+pub(crate) async fn accept(config: &Config, output: Output) -> Result<()> {
+    let database = Database::open(config, Use::Join).await?;
+    let secrets = Secrets::open(config)?;
+    let accepted = instances::accept_key_secret(&secrets, &database.store).await;
+    database.close().await;
+    accepted?;
+    output.result(&serde_json::json!({ "accepted": true }), || {
+        "The first secret of LOCKSTEP_KEY_SECRET is the one in use now.".to_owned()
+    })
 }

@@ -1,6 +1,6 @@
 //! `lockstep migrate`
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::config::Config;
 use crate::database::{Database, Use};
@@ -9,7 +9,7 @@ use crate::output::Output;
 /// Brings the schema up to date and lists what was brought.
 pub(crate) async fn run(config: &Config, output: Output) -> Result<()> {
     let database = Database::open(config, Use::Join).await?;
-    let brought = database.store.migrate().await.context("bringing the schema up to date");
+    let brought = database.migrate().await;
     let place = database.place.clone();
     database.close().await;
     let brought: Vec<String> = brought?

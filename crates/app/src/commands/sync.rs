@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::TryLater;
 use crate::config::Config;
 use crate::database::{Database, Use};
+use crate::instances;
 use crate::output::Output;
 use crate::supplier::Supplier;
 
@@ -70,6 +71,7 @@ async fn with_supplier(config: &Config, body: impl AsyncFnOnce(&Database, &Suppl
         {
             bail!("the database's schema is behind this program; run `lockstep migrate` first");
         }
+        instances::refuse_to_differ(config, &database.store).await?;
         let supplier = Supplier::connect(config, &database.store).await?;
         let result = body(&database, &supplier).await;
         supplier.close().await;

@@ -11,3 +11,5 @@ mod crash;
 mod features;
 mod program;
 mod serve;
+mod settings;
+mod surroundings;

@@ -4,9 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use chrono::Utc;
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Response;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{DATE, RETRY_AFTER};
 
 use crate::error::{BadAnswer, Call, Error, Lost, NotSent};
 use crate::retry::retry_after;
@@ -113,6 +113,12 @@ pub(super) fn not_answered(call: Call, error: reqwest::Error) -> Error {
             reason: Lost::Connection(error),
         }
     }
+}
+
+/// How far the other side's clock is ahead of ours, to a second or two: what it says in `Date`.
+pub(super) fn clock_ahead(response: &Response) -> Option<TimeDelta> {
+    let date = response.headers().get(DATE)?.to_str().ok()?;
+    Some(DateTime::parse_from_rfc2822(date).ok()?.to_utc() - Utc::now())
 }
 
 /// Reads an answer to its end or a little past `limit` bytes, keeping what arrived whatever happens.

@@ -1,5 +1,6 @@
 //! One request at a time, in the order breaker, a free place, budget, authorization, request; and which may be made again.
 
+use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
-use super::answers::{Answer, BodyEnd, SMALL_LIMIT, body_limit, not_answered, read};
+use super::answers::{Answer, BodyEnd, SMALL_LIMIT, body_limit, clock_ahead, not_answered, read};
 use super::requests::Request;
 use super::{Inner, Signer, count};
 use crate::auth::Authorization;
@@ -241,6 +242,9 @@ impl Inner {
                 .header(CONTENT_LENGTH, "0");
         }
         let response = http.send().await.map_err(|error| not_answered(call, error))?;
+        if let Some(ahead) = clock_ahead(&response) {
+            self.clock_ahead_ms.store(ahead.num_milliseconds(), Ordering::Relaxed);
+        }
         let answer = read(response, body_limit(call)).await;
         if (200..300).contains(&answer.status) {
             return Ok(answer);

@@ -1,0 +1,109 @@
+//! This machine's clock against those of the database and of G2A. Times of rows are the database's, but tokens, codes of
+//! authenticators and the calendar of synchronisations are this machine's: it has to agree.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use lockstep_g2a::Client;
+use lockstep_store::Store;
+use tokio_util::sync::CancellationToken;
+
+/// How often the clocks are compared.
+const EVERY: Duration = Duration::from_mins(1);
+/// From here on it is told.
+const OFF: TimeDelta = TimeDelta::seconds(60);
+/// From here on tokens and codes go wrong.
+const WRONG: TimeDelta = TimeDelta::minutes(5);
+
+/// How well a clock agrees with this machine's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Agreement {
+    /// To a minute.
+    Agrees,
+    /// To five minutes.
+    Off,
+    /// Not at all.
+    Wrong,
+}
+
+/// Of a clock that is `ahead` of this machine's.
+pub(crate) fn judge(ahead: TimeDelta) -> Agreement {
+    if ahead.abs() < OFF {
+        Agreement::Agrees
+    } else if ahead.abs() < WRONG {
+        Agreement::Off
+    } else {
+        Agreement::Wrong
+    }
+}
+
+/// For people.
+pub(crate) fn in_words(whose: &str, ahead: TimeDelta) -> String {
+    let direction = if ahead > TimeDelta::zero() {
+        "behind"
+    } else {
+        "ahead of"
+    };
+    let off = ahead.abs();
+    let amount = match (off.num_days(), off.num_hours(), off.num_minutes()) {
+        (days, ..) if days >= 2 => format!("{days} days"),
+        (_, hours, _) if hours >= 2 => format!("{hours} hours"),
+        (.., minutes) if minutes >= 2 => format!("{minutes} minutes"),
+        _ => format!("{} seconds", off.num_seconds()),
+    };
+    format!("this machine's clock is {amount} {direction} {whose}")
+}
+
+/// Compares the clocks now and then, and tells when the judgement changes.
+pub(crate) async fn watch(store: Store, client: Option<Client>, stop: CancellationToken) {
+    let mut told = [Agreement::Agrees; 2];
+    let mut every = tokio::time::interval(EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        let clocks = [
+            ("the database's", store.clock_ahead().await.ok()),
+            ("G2A's", client.as_ref().and_then(Client::clock_ahead)),
+        ];
+        for ((whose, ahead), told) in clocks.into_iter().zip(&mut told) {
+            let Some(ahead) = ahead else { continue };
+            let now = judge(ahead);
+            if now != *told {
+                tell(whose, ahead, now);
+                *told = now;
+            }
+        }
+    }
+}
+
+fn tell(whose: &str, ahead: TimeDelta, agreement: Agreement) {
+    let words = in_words(whose, ahead);
+    match agreement {
+        Agreement::Agrees => tracing::info!("this machine's clock agrees with {whose} again"),
+        Agreement::Off => tracing::warn!("{words}; let a time service keep both"),
+        Agreement::Wrong => tracing::error!(
+            "{words}: log-ins, codes of authenticators and preorders go wrong; let a time service keep both"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minute_is_told_and_five_are_wrong_in_either_direction() {
+        for sign in [1, -1] {
+            assert_eq!(judge(TimeDelta::seconds(59 * sign)), Agreement::Agrees);
+            assert_eq!(judge(TimeDelta::seconds(60 * sign)), Agreement::Off);
+            assert_eq!(judge(TimeDelta::seconds(300 * sign)), Agreement::Wrong);
+        }
+        assert_eq!(
+            in_words("the database's", TimeDelta::days(400)),
+            "this machine's clock is 400 days behind the database's"
+        );
+        assert_eq!(
+            in_words("G2A's", TimeDelta::seconds(-75)),
+            "this machine's clock is 75 seconds ahead of G2A's"
+        );
+    }
+}

@@ -1,0 +1,27 @@
+//! Whether this machine's clock agrees with those of the database and of G2A.
+
+use lockstep_store::Store;
+
+use super::Finding;
+use crate::clock::{self, Agreement};
+
+/// A finding when they differ by more than a minute.
+pub(super) async fn look_at_database(store: &Store) -> Option<Finding> {
+    let ahead = store.clock_ahead().await.ok()?;
+    finding("the database's", ahead)
+}
+
+/// The same against G2A's clock, which an answer brought.
+pub(super) fn look_at_supplier(ahead: Option<chrono::TimeDelta>) -> Option<Finding> {
+    finding("G2A's", ahead?)
+}
+
+fn finding(whose: &str, ahead: chrono::TimeDelta) -> Option<Finding> {
+    let remedy = "let a time service keep the clocks of all machines (timedatectl set-ntp true)";
+    let seen = clock::in_words(whose, ahead);
+    match clock::judge(ahead) {
+        Agreement::Agrees => None,
+        Agreement::Off => Some(Finding::note("clock", seen, remedy)),
+        Agreement::Wrong => Some(Finding::wrong("clock", seen, remedy)),
+    }
+}

@@ -1,0 +1,19 @@
+//! Whether the database is reached through a pooler that shares sessions.
+
+use lockstep_store::Store;
+use lockstep_store::pooler::Path;
+
+use super::Finding;
+use crate::database::SHARED_SESSIONS;
+
+/// A finding when the way is not good; a database that is away is told by others.
+pub(super) async fn look(store: &Store) -> Option<Finding> {
+    let remedy = "change the pooler or DATABASE_URL; see \"Behind a connection pooler\" in docs/operations.md";
+    match store.path().await {
+        Ok(Path::SharedSessions) => Some(Finding::wrong("database", SHARED_SESSIONS, remedy)),
+        Err(error @ lockstep_store::StoreError::Refused(_)) => {
+            Some(Finding::wrong("database", error.to_string(), remedy))
+        }
+        Ok(Path::OwnSessions) | Err(_) => None,
+    }
+}

@@ -1,0 +1,150 @@
+//! What is around the program: a pooler before the database, a database that was restored, a clock that is wrong.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lockstep_cache::{Cache, Payload};
+use lockstep_domain::{CacheKey, GameId};
+use lockstep_embedded::Postgres;
+use lockstep_store::Store;
+use lockstep_testkit::sqlx::{self, Connection as _};
+use lockstep_testkit::{TestDb, TestPooler};
+
+use crate::program::{Running, lockstep, outcome, sandbox, text, with_account};
+
+#[tokio::test]
+async fn a_pooler_in_transaction_mode_is_refused_by_name_and_one_in_session_mode_is_served_through() {
+    let (db, g2a) = (TestDb::new().await, sandbox(20).await);
+    let shared = TestPooler::start(&db, "transaction", "").await;
+    for command in ["migrate", "serve"] {
+        let mut command = lockstep(&[command]);
+        with_account(&mut command, &g2a)
+            .env("DATABASE_URL", shared.url())
+            .env("LOCKSTEP_BIND", "127.0.0.1:0");
+        let refused = outcome(&mut command).await;
+        let told = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{told}");
+        assert!(
+            told.contains("pooler") && told.contains("pool_mode = session"),
+            "{told}"
+        );
+    }
+    let mut doctor = lockstep(&["doctor"]);
+    let doctor = outcome(with_account(&mut doctor, &g2a).env("DATABASE_URL", shared.url())).await;
+    let told = text(&doctor.stdout);
+    assert!(
+        told.contains("WRONG database") && told.contains("pool_mode = session"),
+        "{told}"
+    );
+
+    let session = TestPooler::start(&db, "session", "").await;
+    let mut serve = lockstep(&["serve"]);
+    let serve = with_account(&mut serve, &g2a).env("DATABASE_URL", session.url());
+    let store = Running::start(serve).await;
+    store
+        .wait_for("/api/games?inStockOnly=false&pageSize=1", |answer| {
+            answer.pointer("/data/total")?.as_u64().filter(|total| *total > 0)
+        })
+        .await;
+}
+
+/// The private database of a data folder, opened by the test.
+async fn open(folder: &str) -> (Arc<Postgres>, Store) {
+    let options = lockstep_embedded::Options {
+        bin_dir: std::env::var_os("LOCKSTEP_PG_BIN").map(PathBuf::from),
+        ..lockstep_embedded::Options::new(folder)
+    };
+    let postgres = tokio::task::spawn_blocking(move || Postgres::start(&options).unwrap())
+        .await
+        .unwrap();
+    let store = Store::new(&postgres.connection_string(), &lockstep_store::Options::default()).unwrap();
+    (Arc::new(postgres), store)
+}
+
+async fn close(postgres: Arc<Postgres>, store: Store) {
+    store.close().await;
+    tokio::task::spawn_blocking(move || drop(postgres)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_restored_backup_says_of_another_servers_transactions_is_forgotten() {
+    let (from, to, kept) = (
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+    );
+    let (from, to) = (from.path().to_str().unwrap(), to.path().to_str().unwrap());
+    let kept = kept.path().join("monday");
+    let kept = kept.to_str().unwrap();
+    let run = async |args: &[&str]| {
+        let out = outcome(&mut lockstep(args)).await;
+        assert!(out.status.success(), "{}", text(&out.stderr));
+    };
+    run(&["migrate", "--data-dir", from]).await;
+    // A shop that has been open for a while, and whose log was pruned.
+    let (postgres, store) = open(from).await;
+    let mut sql = sqlx::PgConnection::connect(&postgres.connection_string())
+        .await
+        .unwrap();
+    for statement in [
+        "set synchronous_commit = off",
+        "do $$ begin for n in 1..20000 loop perform pg_current_xact_id(); commit; end loop; end $$",
+        "insert into cache_inval (tags) values ('{home,game:*}')",
+        "update cache_floor set floor = pg_current_xact_id()",
+    ] {
+        sqlx::raw_sql(statement).execute(&mut sql).await.unwrap();
+    }
+    sql.close().await.unwrap();
+    close(postgres, store).await;
+    run(&["backup", kept, "--data-dir", from]).await;
+    run(&["restore", kept, "--data-dir", to]).await;
+
+    let (postgres, store) = open(to).await;
+    let look = store
+        .look_at_invalidations(&lockstep_store::Snapshot::ORIGIN)
+        .await
+        .unwrap();
+    assert!(
+        look.snapshot.xmax < 20_000 && !look.foreign && look.floor == 0 && look.news.is_empty(),
+        "{look:?}"
+    );
+    let config = lockstep_cache::Config {
+        lease: std::time::Duration::from_mins(1),
+        ..lockstep_cache::Config::default()
+    };
+    let cache = Cache::start(store.clone(), config).await;
+    for n in 0..481 {
+        let read = cache.read(CacheKey::Game(GameId(uuid::Uuid::nil())), |store: Store| async move {
+            store
+                .read(|_| Box::pin(async { Ok(Payload::bytes("{}".into())) }))
+                .await
+        });
+        read.await.unwrap();
+        assert_eq!(
+            cache.status().counters.l1_hits,
+            n,
+            "every repeated read comes from the copy"
+        );
+    }
+    cache.shutdown().await;
+    close(postgres, store).await;
+}
+
+#[tokio::test]
+async fn doctor_tells_restored_transaction_ids_and_migrate_forgets_them() {
+    let (db, g2a) = (TestDb::new().await, sandbox(20).await);
+    db.execute("update cache_floor set floor = '9000000000'").await;
+    let run = async |args: &[&str]| {
+        let mut command = lockstep(args);
+        text(
+            &outcome(with_account(&mut command, &g2a).env("DATABASE_URL", db.url()))
+                .await
+                .stdout,
+        )
+    };
+    let ill = run(&["doctor"]).await;
+    assert!(ill.contains("WRONG copies") && ill.contains("restored backup"), "{ill}");
+    run(&["migrate"]).await;
+    let well = run(&["doctor"]).await;
+    assert!(well.contains("ok    copies"), "{well}");
+}
