@@ -6,13 +6,12 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::tools::{self, Tools};
+use crate::tools;
 
 /// Fetches what is missing, builds and runs.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
-    let Tools { postgres, redis_server } = tools::prepare(root)?;
-    // The throw-away server of the tests waits for no disk: its figures would flatter.
-    postgres.stop();
+    let redis_server = tools::redis_server(root)?;
+    // Not the throw-away server of the tests, which waits for no disk: its figures would flatter.
     let installation = lockstep_embedded::provide(&root.join(".test-tools"), true)?;
     let mut cargo = super::cargo();
     cargo
