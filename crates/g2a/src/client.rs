@@ -1,7 +1,7 @@
 //! The calls themselves, as typed methods of one [`Client`].
 //!
 //! `requests` is what can be asked, `sending` asks it in the order breaker, a free place, budget, authorization, request,
-//! `answers` takes in what comes, `http` holds the two HTTP clients and why there are two.
+//! `answers` takes in what comes, `patience` says for how long, `http` holds the two HTTP clients and why there are two.
 //!
 //! Every request counts in `g2a_calls_total{call,outcome}` (`ok`, `refused`, `rate_limited`, `server_error`, `bad_answer`,
 //! `lost`, `not_sent`); those that were sent are timed in `g2a_call_seconds{call}`, without the wait
@@ -9,6 +9,7 @@
 
 mod answers;
 mod http;
+mod patience;
 mod requests;
 mod sending;
 

@@ -16,7 +16,8 @@ pub struct Config {
     pub base_url: String,
     /// Who we are there.
     pub auth: Auth,
-    /// Limit of one HTTP request, from connecting to the last byte of the answer. Default 8 s.
+    /// Limit of one HTTP request, from connecting to the last byte of the answer, in time in which this process ran.
+    /// Default 8 s.
     pub timeout: Duration,
     /// The same for the key call. Default 30 s: giving up early can lose a key for good, waiting costs nothing.
     pub key_timeout: Duration,

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Response;
 use reqwest::header::{DATE, RETRY_AFTER};
 
+use super::patience::Patience;
 use crate::error::{BadAnswer, Call, Error, Lost, NotSent};
 use crate::retry::retry_after;
 
@@ -122,7 +123,7 @@ pub(super) fn clock_ahead(response: &Response) -> Option<TimeDelta> {
 }
 
 /// Reads an answer to its end or a little past `limit` bytes, keeping what arrived whatever happens.
-pub(super) async fn read(mut response: Response, limit: usize) -> Answer {
+pub(super) async fn read(mut response: Response, limit: usize, patience: &mut Patience) -> Answer {
     let status = response.status().as_u16();
     let header = response
         .headers()
@@ -131,7 +132,13 @@ pub(super) async fn read(mut response: Response, limit: usize) -> Answer {
     let retry_after = header.and_then(|value| retry_after(value, Utc::now()));
     let mut body = BytesMut::new();
     let end = loop {
-        match response.chunk().await {
+        // What has arrived comes before any time that is over.
+        let chunk = tokio::select! {
+            biased;
+            chunk = response.chunk() => chunk,
+            () = patience.over() => break BodyEnd::TimedOut,
+        };
+        match chunk {
             Ok(Some(chunk)) => {
                 body.extend_from_slice(&chunk);
                 if body.len() > limit {

@@ -10,12 +10,13 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
 use super::answers::{Answer, BodyEnd, SMALL_LIMIT, body_limit, clock_ahead, not_answered, read};
+use super::patience::Patience;
 use super::requests::Request;
 use super::{Inner, Signer, count};
 use crate::auth::Authorization;
 use crate::breaker::{Breaker, Change, Ending, Ticket};
 use crate::budget::{BudgetError, CallClass};
-use crate::error::{Call, Code, Error, NotSent, Repeat, TokenFailure};
+use crate::error::{Call, Code, Error, Lost, NotSent, Repeat, TokenFailure};
 use crate::retry::backoff;
 use crate::secret::SecretText;
 use crate::wire::{error_code, parse_token};
@@ -188,14 +189,13 @@ impl Inner {
             ("client_id", client_id.expose()),
             ("client_secret", client_secret.expose()),
         ];
-        let sending = self
-            .single
-            .post(token_url)
-            .form(&form)
-            .timeout(self.config.timeout)
-            .send();
-        let response = sending.await.map_err(|_| TokenFailure::Unavailable)?;
-        let answer = read(response, SMALL_LIMIT).await;
+        let mut patience = Patience::new(self.config.timeout);
+        let response = tokio::select! {
+            biased;
+            sent = self.single.post(token_url).form(&form).send() => sent.map_err(|_| TokenFailure::Unavailable)?,
+            () = patience.over() => return Err(TokenFailure::Unavailable),
+        };
+        let answer = read(response, SMALL_LIMIT, &mut patience).await;
         match answer.status {
             200..300 if matches!(answer.end, BodyEnd::Complete) => {
                 parse_token(&answer.body).ok_or(TokenFailure::Unreadable)
@@ -229,8 +229,7 @@ impl Inner {
         let url = format!("{}{}", self.config.base_url, request.path);
         let mut http = client
             .request(request.method.clone(), url)
-            .header(AUTHORIZATION, authorization.header.clone())
-            .timeout(limit);
+            .header(AUTHORIZATION, authorization.header.clone());
         if !request.query.is_empty() {
             http = http.query(&request.query);
         }
@@ -241,11 +240,19 @@ impl Inner {
                 .header(CONTENT_TYPE, "application/json")
                 .header(CONTENT_LENGTH, "0");
         }
-        let response = http.send().await.map_err(|error| not_answered(call, error))?;
+        let mut patience = Patience::new(limit);
+        let response = tokio::select! {
+            biased;
+            sent = http.send() => sent.map_err(|error| not_answered(call, error))?,
+            () = patience.over() => {
+                let reason = Lost::Timeout;
+                return Err(Error::Lost { call, reason });
+            }
+        };
         if let Some(ahead) = clock_ahead(&response) {
             self.clock_ahead_ms.store(ahead.num_milliseconds(), Ordering::Relaxed);
         }
-        let answer = read(response, body_limit(call)).await;
+        let answer = read(response, body_limit(call), &mut patience).await;
         if (200..300).contains(&answer.status) {
             return Ok(answer);
         }
