@@ -15,6 +15,7 @@ use http::StatusCode;
 use http::header::{self, HeaderValue};
 use lockstep_cache::RedisState;
 use lockstep_domain::catalogue::iso_millis;
+use lockstep_store::fulfilment::stops;
 use lockstep_store::games;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -91,6 +92,7 @@ pub(crate) struct Readiness {
     database: Dependency,
     redis: Dependency,
     supplier: Dependency,
+    buying: Buying,
     /// Cached answers may be served: the log of changes has been seen lately.
     copies_usable: bool,
     /// When a synchronisation of the whole catalogue or of all stock last came to its end: how old prices and stock
@@ -107,6 +109,22 @@ pub(crate) struct Dependency {
     state: &'static str,
     /// Whether the service cannot serve without it.
     required: bool,
+    /// Since when, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    since: Option<DateTime<Utc>>,
+}
+
+/// Whether what was sold is bought. The shop sells on while it is not: orders wait.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Buying {
+    /// `ok`, or `stopped`: on all workers, or on those that the reason names.
+    state: &'static str,
+    /// Always false: pages and API serve without it.
+    required: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     /// Since when, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -151,10 +169,40 @@ pub(crate) async fn readyz(State(api): State<Arc<ApiState>>) -> Response {
             required: false,
             since: Some(supplier.since),
         },
+        buying: buying(&api, ready).await,
         copies_usable: cache.lease_live,
         catalogue_checked_at,
     };
     state_of(ready, &body)
+}
+
+async fn buying(api: &ApiState, ready: bool) -> Buying {
+    let asked = if ready {
+        tokio::time::timeout(PATIENCE, stops::all(&api.store)).await.ok()
+    } else {
+        None
+    };
+    let stopped = |reason, since| Buying {
+        state: "stopped",
+        required: false,
+        reason: Some(reason),
+        since,
+    };
+    match asked {
+        Some(Ok(stops)) => match stops.first() {
+            None => Buying {
+                state: "ok",
+                required: false,
+                reason: None,
+                since: None,
+            },
+            Some(oldest) => {
+                let reasons: Vec<&str> = stops.iter().map(|stop| stop.reason.as_str()).collect();
+                stopped(reasons.join("; "), Some(oldest.since))
+            }
+        },
+        Some(Err(_)) | None => stopped("the database does not answer".to_owned(), None),
+    }
 }
 
 /// Figures for Prometheus.

@@ -180,7 +180,7 @@ pub(crate) struct Drive {
     pub(crate) expiry: Option<u64>,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
     /// Seal every key with the first secret of LOCKSTEP_KEY_SECRET; afterwards the others can be dropped
     #[command(after_help = "Example:\n  LOCKSTEP_KEY_SECRET=NEW,OLD lockstep keys rotate")]
@@ -188,6 +188,59 @@ pub(crate) enum KeysCommand {
     /// Take the first secret of LOCKSTEP_KEY_SECRET for the one in use although stored keys were sealed with another, which
     /// is lost; those keys cannot be shown any more
     Accept,
+    /// Answers of G2A in which no key could be read: look at them, and decide
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  lockstep keys aside list\n  \
+                      lockstep keys aside show 0198c0de-... --by ada@example.com\n  \
+                      lockstep keys aside accept 0198c0de-... --by ada@example.com < key.txt"
+    )]
+    Aside(AsideCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AsideCommand {
+    /// What waits for a decision, and the games that are not bought because of such answers
+    List,
+    /// Open an answer; who looked goes on record
+    Show {
+        /// The answer
+        id: uuid::Uuid,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Store the key that you have found: its copy gets it, or it becomes stock
+    Accept {
+        /// The answer
+        id: uuid::Uuid,
+        /// The key. Without it, it is read from the standard input, where no list of processes shows it
+        #[arg(long, value_name = "TEXT")]
+        key: Option<String>,
+        #[command(flatten)]
+        by: By,
+    },
+    /// There is no key in it: its copy is bought again, or refunded
+    Discard {
+        /// The answer
+        id: uuid::Uuid,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Buy a game again that is stopped because its answers held no keys
+    BuyAgain {
+        /// G2A's id of the product
+        product: String,
+        #[command(flatten)]
+        by: By,
+    },
+}
+
+/// In whose name something goes on record.
+#[derive(Debug, clap::Args)]
+pub(crate) struct By {
+    /// The e-mail address of the admin who does this
+    #[arg(long = "by", value_name = "EMAIL")]
+    pub(crate) email: String,
 }
 
 #[cfg(test)]

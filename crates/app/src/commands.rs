@@ -1,6 +1,7 @@
 //! The commands besides `serve`: each opens what it needs, does one thing, and says what it did.
 
 pub(crate) mod admin;
+pub(crate) mod aside;
 pub(crate) mod backup;
 pub(crate) mod doctor;
 pub(crate) mod keys;

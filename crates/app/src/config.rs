@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) cart_limits: CartLimits,
     /// How buying goes about it.
     pub(crate) fulfilment: lockstep_fulfil::Settings,
+    /// In tests of the program only.
+    pub(crate) key_timeout: Option<std::time::Duration>,
     /// What webhooks of G2A's relays are signed with.
     pub(crate) webhook_secret: SecretText,
     /// For `lockstep config`: name, value as shown, source.
@@ -143,6 +145,7 @@ impl Config {
                 lines,
                 ..CartLimits::default()
             },
+            key_timeout: buying::key_timeout(settings),
             fulfilment: buying::fulfilment(settings, Pricing { basis, markup_percent }, production)?,
             webhook_secret: SecretText::new(
                 settings

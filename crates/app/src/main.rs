@@ -92,6 +92,9 @@ async fn run(command: Command, config: Config, output: Output) -> anyhow::Result
         Command::Keys {
             what: cli::KeysCommand::Accept,
         } => commands::keys::accept(&config, output).await?,
+        Command::Keys {
+            what: cli::KeysCommand::Aside(what),
+        } => commands::aside::run(&config, output, what).await?,
         Command::Backup { folder, force } => commands::backup::backup(&config, &folder, force, output).await?,
         Command::Restore { folder, force } => commands::backup::restore(&config, &folder, force, output).await?,
         Command::Config => commands::show_config(&config, output)?,

@@ -51,7 +51,9 @@ impl Supplier {
         } else {
             url.clone()
         };
-        let client = Client::new(lockstep_g2a::Config::new(url, auth), budget).context("G2A")?;
+        let mut settings = lockstep_g2a::Config::new(url, auth);
+        settings.key_timeout = config.key_timeout.unwrap_or(settings.key_timeout);
+        let client = Client::new(settings, budget).context("G2A")?;
         Ok(Self {
             client,
             place,

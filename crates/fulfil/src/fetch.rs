@@ -8,6 +8,7 @@ use lockstep_domain::ids::KeyId;
 use lockstep_g2a::{Error, parse_key};
 use lockstep_store::fulfilment::incidents::{self, Incident};
 use lockstep_store::fulfilment::keys::{self, Arrived, Recorded};
+use lockstep_store::fulfilment::unreadable::{self, Unreadable};
 use lockstep_store::fulfilment::{self as records, Unit};
 use lockstep_store::{StoreError, Tx, failpoint, mutants};
 use uuid::Uuid;
@@ -20,6 +21,8 @@ use crate::unit::{Flow, commit};
 
 /// After so many "not yet" G2A is asked about the order itself, and then again after as many more.
 const ASK_DETAILS_EVERY: u32 = 4;
+/// So many answers of one order that hold no readable key are asked for; more would hold none either.
+const UNREADABLE_TRIES: u32 = 3;
 /// After so many answers that G2A does not know the order, it is believed.
 const NOT_FOUND_TRIES: u32 = 6;
 
@@ -34,6 +37,9 @@ impl Fulfilment {
         failpoint!("fetching.spool");
         if self.replay(Some(&id)).await? {
             return Ok(Flow::On);
+        }
+        if self.leaves(unit).await? {
+            return Ok(Flow::Rest);
         }
         failpoint!("fetching.intent.before");
         commit!(inner, "fulfil.begin_fetching", [], |tx, _l| records::begin_fetching(
@@ -61,18 +67,26 @@ impl Fulfilment {
             answer = inner.client.key_bytes(id).await;
         }
         failpoint!("fetching.call.after");
+        let mut has_tries = unit.attempts + 1 < inner.settings.unsure_tries;
         let (seen, why) = match answer {
             Ok(answer) => {
-                let spooled = self.put_into_spool(unit, id, &answer).await;
+                let mut spooled = self.put_into_spool(unit, id, answer).await;
                 failpoint!("fetching.spooled");
-                (self.store_key(&spooled).await?, "the answer holds no key".to_owned())
+                let seen = match self.store_key(&mut spooled).await? {
+                    Came::Seen(seen) => seen,
+                    Came::Unreadable { times } => {
+                        has_tries &= times < UNREADABLE_TRIES;
+                        KeySeen::Unsure
+                    }
+                };
+                (seen, "the answer holds no key".to_owned())
             }
             Err(error) => match self.without_key(unit, id, &error).await? {
                 Some(seen) => (seen, error.to_string()),
                 None => return Ok(Flow::Rest),
             },
         };
-        match rules::after_key(seen, unit.attempts + 1 < inner.settings.unsure_tries) {
+        match rules::after_key(seen, has_tries) {
             Fetching::Done => {
                 metrics::counter!("fulfil_units_total", "end" => "delivered").increment(1);
                 Ok(Flow::Rest)
@@ -144,11 +158,14 @@ impl Fulfilment {
     }
 
     async fn declare_lost(&self, unit: &Unit, id: &str, kind: &'static str, why: &str) -> Result<(), StoreError> {
-        let (inner, lease, grace) = (&self.0, unit.lease, self.0.settings.lost_grace);
+        let (inner, lease) = (&self.0, unit.lease);
+        let (grace, decision) = (inner.settings.lost_grace, inner.settings.unreadable_grace);
         let incident = Incident::new(kind, why).of(lease.unit).order(id);
         failpoint!("lost.before");
-        commit!(inner, "fulfil.lost", [why, incident], |tx, _l| {
-            records::lost(tx, lease, grace, &why).await?;
+        commit!(inner, "fulfil.lost", [why, incident, id], |tx, _l| {
+            // A person may find the key in what came.
+            let is_decided = !unreadable::waits(tx, lease.unit, &id).await?;
+            records::lost(tx, lease, if is_decided { grace } else { grace.max(decision) }, &why).await?;
             incidents::add(tx, &incident).await
         })?;
         failpoint!("lost.after");
@@ -157,24 +174,26 @@ impl Fulfilment {
     }
 
     /// The answer on disk. When the disk fails it is still in memory, which is better than nothing.
-    async fn put_into_spool(&self, unit: &Unit, id: &str, answer: &lockstep_g2a::RawKeyAnswer) -> Spooled {
-        let (inner, unit, id) = (Arc::clone(&self.0), unit.lease.unit, id.to_owned());
-        let (body, complete) = (answer.body.clone(), answer.complete);
-        let put = {
-            let (id, body) = (id.clone(), body.clone());
-            tokio::task::spawn_blocking(move || inner.spool.put(unit, &id, &body, complete)).await
+    async fn put_into_spool(&self, unit: &Unit, id: &str, answer: lockstep_g2a::RawKeyAnswer) -> Spooled {
+        let mut spooled = Spooled::in_memory(unit.lease.unit, id.to_owned(), answer.complete, answer.body.to_vec());
+        self.try_spool(&mut spooled).await;
+        if !spooled.is_on_disk() {
+            tracing::error!("the spool cannot be written; a key is in memory only until it is recorded");
+        }
+        spooled
+    }
+
+    async fn try_spool(&self, answer: &mut Spooled) {
+        let (inner, copy) = (Arc::clone(&self.0), answer.clone());
+        let put = move || {
+            inner
+                .spool
+                .put(copy.unit, &copy.g2a_order_id, &copy.body, copy.complete)
         };
-        match put {
-            Ok(Ok(spooled)) => spooled,
-            failed => {
-                let error = match failed {
-                    Ok(Err(error)) => error.to_string(),
-                    Err(error) => error.to_string(),
-                    Ok(Ok(_)) => String::new(),
-                };
-                tracing::error!(%error, "the spool cannot be written; a key is in memory only until it is recorded");
-                Spooled::in_memory(unit, id, complete, body.to_vec())
-            }
+        match tokio::task::spawn_blocking(put).await {
+            Ok(Ok(spooled)) => *answer = spooled,
+            Ok(Err(error)) => tracing::debug!(%error, "an answer could not be put on disk"),
+            Err(error) => tracing::error!(%error, "writing into the spool broke off"),
         }
     }
 
@@ -182,7 +201,7 @@ impl Fulfilment {
     /// for again.
     pub(crate) async fn replay(&self, only: Option<&str>) -> Result<bool, StoreError> {
         let inner = Arc::clone(&self.0);
-        let entries = match tokio::task::spawn_blocking(move || inner.spool.entries()).await {
+        let mut entries = match tokio::task::spawn_blocking(move || inner.spool.entries()).await {
             Ok(Ok(entries)) => entries,
             Ok(Err(error)) => {
                 tracing::error!(%error, "the spool cannot be read");
@@ -192,40 +211,30 @@ impl Fulfilment {
         };
         let mut stored = false;
         for entry in entries
-            .iter()
+            .iter_mut()
             .filter(|entry| only.is_none_or(|id| id == entry.g2a_order_id))
         {
             failpoint!("replay.entry");
-            stored |= self.store_key(entry).await? == KeySeen::Stored;
+            stored |= self.store_key(entry).await? == Came::Seen(KeySeen::Stored);
         }
         Ok(stored)
     }
 
     /// From an answer to a stored key. Tried until the database takes it, or for as long as the lease lasts: after that
-    /// the spool still has it.
-    async fn store_key(&self, answer: &Spooled) -> Result<KeySeen, StoreError> {
+    /// the spool still has it. What only the memory has is tried for as long as the process lives, and put on disk as
+    /// soon as that goes.
+    async fn store_key(&self, answer: &mut Spooled) -> Result<Came, StoreError> {
         let inner = &self.0;
         let key = match parse_key(&answer.body) {
             Ok(key) => key,
             Err(error) => {
                 let seen = reading::key(&error).unwrap_or(KeySeen::Unsure);
-                if answer.body.is_empty() || matches!(error, Error::Refused { .. }) {
+                let is_nothing = answer.body.is_empty() && !answer.complete;
+                if is_nothing || matches!(error, Error::Refused { .. }) {
                     drop(inner.spool.remove(answer));
-                } else {
-                    let incident = Incident::new(
-                        "KEY_UNREADABLE",
-                        "an answer that holds no readable key was put aside, sealed",
-                    );
-                    let incident = incident.of(answer.unit).order(&answer.g2a_order_id);
-                    commit!(inner, "fulfil.unreadable", [incident], |tx, _l| incidents::add(
-                        tx, &incident
-                    )
-                    .await)?;
-                    if let Err(error) = inner.spool.keep(answer) {
-                        tracing::error!(%error, "an unreadable answer could not be put aside");
-                    }
+                    return Ok(Came::Seen(seen));
                 }
-                return Ok(seen);
+                return self.keep_unreadable(answer).await;
             }
         };
         let id = KeyId(Uuid::now_v7());
@@ -237,7 +246,7 @@ impl Fulfilment {
             hashes: inner.hashes(key.value.expose()),
             is_file: key.is_file,
         };
-        let began = tokio::time::Instant::now();
+        let (began, mut told) = (tokio::time::Instant::now(), false);
         failpoint!("record.before");
         let recorded = loop {
             let arrived = arrived.clone();
@@ -251,11 +260,23 @@ impl Fulfilment {
                 .await;
             match result {
                 Ok(recorded) => break recorded,
-                Err(error @ StoreError::Unavailable(_)) if began.elapsed() < inner.settings.lease => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "a key waits for the database, in the spool"
-                    );
+                Err(error @ StoreError::Unavailable(_))
+                    if began.elapsed() < inner.settings.lease || !answer.is_on_disk() =>
+                {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "a key waits for the database, in {}",
+                            if answer.is_on_disk() {
+                                "the spool"
+                            } else {
+                                "memory only"
+                            }
+                        );
+                    }
+                    if !answer.is_on_disk() {
+                        self.try_spool(answer).await;
+                    }
                     tokio::time::sleep(inner.settings.poll.max(Duration::from_millis(50))).await;
                 }
                 Err(error) => return Err(error),
@@ -266,9 +287,73 @@ impl Fulfilment {
             tracing::warn!(%error, "a recorded answer is still in the spool; it will be recorded once more, to no effect");
         }
         failpoint!("record.removed");
-        Ok(match recorded {
+        Ok(Came::Seen(match recorded {
             Recorded::Delivered(_) | Recorded::Known | Recorded::Stock => KeySeen::Stored,
             Recorded::Twice => KeySeen::Gone,
+        }))
+    }
+
+    /// Keeps an answer that holds no readable key in the database, for a person, and tells of it.
+    async fn keep_unreadable(&self, answer: &Spooled) -> Result<Came, StoreError> {
+        let (inner, id) = (&self.0, answer.id());
+        let kept = Unreadable {
+            id,
+            unit: answer.unit,
+            g2a_order_id: answer.g2a_order_id.clone(),
+            sealed: inner.keys.seal(&unreadable::place(id), &answer.body),
+            bytes: answer.body.len(),
+            complete: answer.complete,
+            machine: inner.machine.clone(),
+        };
+        let incident = Incident::new(
+            "KEY_UNREADABLE",
+            "an answer holds no readable key and is kept, sealed: `lockstep keys aside` shows it",
+        );
+        let incident = incident.of(answer.unit).order(&answer.g2a_order_id);
+        let patience = inner.settings.unreadable;
+        failpoint!("unreadable.before");
+        let kept = commit!(inner, "fulfil.unreadable", [kept, incident], |tx, _l| {
+            let kept = unreadable::keep(tx, &kept, patience).await?;
+            incidents::add(tx, &incident).await.map(|()| kept)
+        })?;
+        failpoint!("unreadable.after");
+        metrics::counter!("fulfil_keys_unreadable_total").increment(1);
+        if let Some(game) = &kept.stopped {
+            tracing::error!(
+                game,
+                "too many answers of G2A hold no readable key: this game is not bought until a person lifts that, or for {} h",
+                patience.stop.as_secs() / 3600
+            );
+        }
+        if let Err(error) = inner.spool.remove(answer) {
+            tracing::warn!(%error, "a kept answer is still in the spool; it will be kept once more, to no effect");
+        }
+        Ok(Came::Unreadable {
+            times: kept.of_this_order,
         })
     }
+
+    /// Looks through what earlier runs put aside: what opens is recorded, or kept in the database for a person.
+    pub(crate) async fn take_up_aside(&self) -> Result<(), StoreError> {
+        let inner = Arc::clone(&self.0);
+        let Ok(Ok(found)) = tokio::task::spawn_blocking(move || inner.spool.openable_aside()).await else {
+            return Ok(());
+        };
+        for mut answer in found {
+            self.store_key(&mut answer).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What an answer held.
+#[derive(Debug, PartialEq, Eq)]
+enum Came {
+    /// A key, or a word about it.
+    Seen(KeySeen),
+    /// Nothing that can be read.
+    Unreadable {
+        /// So often for this order.
+        times: u32,
+    },
 }

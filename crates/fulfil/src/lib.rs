@@ -4,10 +4,12 @@
 //!
 //! Every call to G2A has its intent committed before and its result after it, so that whatever dies in between, the
 //! next worker knows what may have happened (`docs/purchase.md`). `rules` decides, `reading` tells the rules what G2A
-//! said, `unit` takes one unit as far as it goes, `fetch` reads the key, `spool` keeps it on the way, and this module
-//! finds work and gives it out.
+//! said, `unit` takes one unit as far as it goes, `fetch` reads the key, `spool` keeps it on the way, `gate` says whether
+//! it could, and this module finds work and gives it out.
 
+pub mod aside;
 mod fetch;
+mod gate;
 mod reading;
 mod reconcile;
 pub mod rules;
@@ -24,6 +26,7 @@ use lockstep_domain::ids::KeyId;
 use lockstep_domain::price::Pricing;
 use lockstep_domain::secret::Secret;
 use lockstep_g2a::Client;
+use lockstep_store::fulfilment::unreadable::Patience;
 use lockstep_store::fulfilment::{self as records, Letters};
 use lockstep_store::{Store, StoreError, failpoint};
 use lockstep_vault::Keys;
@@ -31,6 +34,9 @@ use rand::Rng as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use gate::Gate;
+
+pub use gate::machine;
 pub use reconcile::{Difference, Remedy, reconcile};
 pub use spool::Spool;
 
@@ -51,6 +57,11 @@ pub struct Settings {
     pub reservation: Duration,
     /// How long a lost key may still turn up in the spool of a worker that is down.
     pub lost_grace: Duration,
+    /// How long a copy waits for a person to decide about an answer without a readable key before it is made good
+    /// (`LOCKSTEP_UNREADABLE_MINUTES`).
+    pub unreadable_grace: Duration,
+    /// When answers without a readable key stop the buying of their game.
+    pub unreadable: Patience,
     /// Lost keys of one copy that are bought again.
     pub replacements: u32,
     /// Attempts at a product that G2A refuses or asks too much for.
@@ -65,6 +76,8 @@ pub struct Settings {
     pub preorder_patience: Duration,
     /// How often work is looked for without being woken.
     pub poll: Duration,
+    /// The spool is written to, for trial, this often at the most while there is something to buy.
+    pub probe_every: Duration,
     /// Letters carry keys themselves, not only a link.
     pub keys_in_letters: bool,
 }
@@ -79,6 +92,12 @@ impl Default for Settings {
             request_lifetime: Duration::from_mins(1),
             reservation: Duration::from_mins(30),
             lost_grace: Duration::from_mins(1),
+            unreadable_grace: Duration::from_hours(1),
+            unreadable: Patience {
+                orders: 3,
+                within: Duration::from_hours(24),
+                stop: Duration::from_hours(24),
+            },
             replacements: 1,
             refused_tries: 3,
             unsure_tries: 300,
@@ -86,6 +105,7 @@ impl Default for Settings {
             alarm_retry: Duration::from_mins(5),
             preorder_patience: Duration::from_hours(24 * 7),
             poll: Duration::from_secs(1),
+            probe_every: Duration::from_secs(1),
             keys_in_letters: false,
         }
     }
@@ -100,6 +120,8 @@ struct Inner {
     client: Client,
     keys: Keys,
     spool: Spool,
+    gate: tokio::sync::Mutex<Gate>,
+    machine: String,
     dead: Vec<uuid::Uuid>,
     letters: Letters,
     settings: Settings,
@@ -138,6 +160,8 @@ impl Fulfilment {
             client,
             keys,
             spool,
+            gate: tokio::sync::Mutex::default(),
+            machine: machine(),
             dead,
             settings,
         })))
@@ -204,8 +228,14 @@ impl Fulfilment {
     async fn try_recover(&self) -> Result<(), StoreError> {
         failpoint!("recover.spool.before");
         self.replay(None).await?;
+        self.take_up_aside().await?;
         failpoint!("recover.spool.after");
-        for worker in &self.0.dead {
+        self.release(&self.0.dead).await
+    }
+
+    /// Frees what workers had in hand that are dead.
+    async fn release(&self, dead: &[uuid::Uuid]) -> Result<(), StoreError> {
+        for worker in dead {
             let freed = records::release_worker(&self.0.store, *worker).await?;
             if freed > 0 {
                 tracing::info!(freed, "took up {freed} unit(s) that a worker had left");
@@ -225,8 +255,13 @@ impl Fulfilment {
         }
         while hands.try_join_next().is_some() {}
         let free = inner.settings.parallel.saturating_sub(hands.len());
-        if free == 0 {
+        if free == 0 || !self.may_buy(inner.settings.probe_every.max(gate::IDLE)).await {
             return Ok(inner.settings.poll);
+        }
+        let dead = self.newly_dead().await;
+        if !dead.is_empty() {
+            self.replay(None).await?;
+            self.release(&dead).await?;
         }
         // Asking costs nothing; only claiming writes.
         let due = records::next_due(&inner.store).await?;
@@ -234,6 +269,9 @@ impl Fulfilment {
             return Ok(due.map_or(inner.settings.poll, |due| {
                 due.clamp(Duration::from_millis(1), inner.settings.poll)
             }));
+        }
+        if !self.may_buy(inner.settings.probe_every).await {
+            return Ok(inner.settings.poll);
         }
         failpoint!("give_out.claim.before");
         let most = u32::try_from(free).unwrap_or(u32::MAX);
@@ -266,6 +304,9 @@ impl Fulfilment {
         let mut count = 0;
         loop {
             records::events::apply_kept(&self.0.store).await?;
+            if !self.may_buy(self.0.settings.probe_every).await {
+                return Ok(count);
+            }
             let most = u32::try_from(self.0.settings.parallel).unwrap_or(u32::MAX);
             let units = records::claim(&self.0.store, self.0.spool.worker(), most, self.0.settings.lease).await?;
             if units.is_empty() {

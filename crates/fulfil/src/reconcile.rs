@@ -11,7 +11,7 @@ use lockstep_domain::ids::{OrderId, UnitId};
 use lockstep_domain::order::UnitState;
 use lockstep_g2a::Client;
 use lockstep_store::fulfilment::review::{self, Remembered};
-use lockstep_store::fulfilment::{Letters, incidents};
+use lockstep_store::fulfilment::{Letters, incidents, unreadable};
 use lockstep_store::{Store, StoreError, failpoint};
 use serde::Serialize;
 
@@ -126,18 +126,25 @@ pub async fn reconcile(
         }
         found.push(difference);
     }
+    for answer in unreadable::waiting(store, MOST).await? {
+        let what = format!(
+            "an answer of {} bytes for {} holds no readable key; `lockstep keys aside show {}` shows it",
+            answer.bytes, answer.game, answer.id
+        );
+        let mut difference = Difference::new(what, Remedy::Person);
+        (difference.unit, difference.g2a_order_id) = (Some(answer.unit), Some(answer.g2a_order_id));
+        found.push(difference);
+    }
     match Spool::count(spool) {
         Ok((0, 0)) => {}
         Ok((waiting, aside)) => {
+            let place = format!("{} on {}", spool.display(), crate::machine());
             if waiting > 0 {
-                let what = format!("{waiting} answer(s) with keys wait in the spool {}", spool.display());
+                let what = format!("{waiting} answer(s) with keys wait in the spool {place}");
                 found.push(Difference::new(what, Remedy::RunWorker));
             }
             if aside > 0 {
-                let what = format!(
-                    "{aside} answer(s) without a readable key were put aside in {}/aside",
-                    spool.display()
-                );
+                let what = format!("{aside} file(s) that no secret opens were put aside in the spool {place}");
                 found.push(Difference::new(what, Remedy::Person));
             }
         }

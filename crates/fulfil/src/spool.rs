@@ -2,18 +2,24 @@
 //!
 //! A process takes a *slot*, a folder that it holds by a file lock for as long as it lives. Its name for leases lies
 //! there, so whoever finds a slot free knows that its holder is dead, may free what that held, and takes over the
-//! answers that it left. Answers that hold no readable key are put aside and never thrown away.
+//! answers that it left. Files that do not open are put aside and never thrown away.
 //!
 //! A file that is being written ends in `.part` and belongs to its writer alone: nobody else opens, moves or judges it
 //! while the writer lives. What a dead process left half written is judged once, by whoever takes its slot over.
+//!
+//! A slot keeps room on the disk that is given up when an answer needs it. [`Spool::probe`] says whether an answer could
+//! be written now, and makes a folder again that was removed while the process ran.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lockstep_domain::ids::UnitId;
 use lockstep_vault::Keys;
+use rand::RngCore as _;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -25,18 +31,45 @@ const WHOLE: &str = "key";
 const PARTIAL: &str = "part";
 /// The folder of what a person has to look at.
 const ASIDE: &str = "aside";
+/// What is written to see whether anything can be.
+const PROBE: &str = "probe";
+/// A probe that is not whole yet.
+const PROBING: &str = "probing";
+/// The file that keeps room for answers on a disk that others fill: many keys, or a small file.
+const RESERVE: &str = "reserve";
+/// Its length.
+const RESERVED: usize = 1 << 20;
 
 /// The spool of this process.
 pub struct Spool {
-    slot: PathBuf,
+    folder: PathBuf,
     aside: PathBuf,
-    worker: Uuid,
     keys: Keys,
+    slot: Mutex<Slot>,
+    /// An answer could not be written since the last probe.
+    failed: AtomicBool,
+}
+
+/// The folder that this process holds.
+struct Slot {
+    path: PathBuf,
+    worker: Uuid,
     /// Held until the process ends.
-    _lock: File,
+    lock: File,
+}
+
+impl Slot {
+    /// Whether the folder is still the one that is held: somebody may have removed it, and made another.
+    fn is_held(&self) -> bool {
+        let (Ok(held), Ok(there)) = (self.lock.metadata(), std::fs::metadata(self.path.join("lock"))) else {
+            return false;
+        };
+        (held.dev(), held.ino()) == (there.dev(), there.ino())
+    }
 }
 
 /// An answer in the spool.
+#[derive(Clone)]
 pub struct Spooled {
     /// Its file; none when the disk failed.
     path: Option<PathBuf>,
@@ -61,6 +94,17 @@ impl Spooled {
             body,
         }
     }
+
+    /// The name of its file, or a new one: the same answer is the same one after a crash.
+    pub(crate) fn id(&self) -> Uuid {
+        let name = self.path.as_ref().and_then(|path| path.file_stem()?.to_str());
+        name.and_then(|name| name.parse().ok()).unwrap_or_else(Uuid::now_v7)
+    }
+
+    /// It has a file.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.path.is_some()
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -77,49 +121,66 @@ impl Spool {
     /// # Errors
     /// When the folder cannot be made, locked or read.
     pub fn open(folder: &Path, keys: Keys) -> io::Result<(Self, Vec<Uuid>)> {
-        private_dir(folder)?;
-        let aside = folder.join(ASIDE);
-        private_dir(&aside)?;
-        let (mut mine, mut dead): (Option<(PathBuf, File, Uuid)>, Vec<Uuid>) = (None, Vec::new());
-        for number in 0..SLOTS {
-            let slot = folder.join(number.to_string());
-            if mine.is_some() && !slot.exists() {
-                break;
-            }
-            private_dir(&slot)?;
-            let lock = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .mode(0o600)
-                .open(slot.join("lock"))?;
-            match lock.try_lock() {
-                Ok(()) => {}
-                Err(std::fs::TryLockError::WouldBlock) => continue,
-                Err(std::fs::TryLockError::Error(error)) => return Err(error),
-            }
-            let worker = worker_of(&slot)?;
-            dead.push(worker);
-            // Nobody writes here as long as the lock is held.
-            take_over(&slot, mine.as_ref().map_or(&slot, |(own, ..)| own), &aside, &keys)?;
-            if mine.is_none() {
-                mine = Some((slot, lock, worker));
-            }
-        }
-        let (slot, lock, worker) = mine.ok_or_else(|| io::Error::other("too many workers share one data folder"))?;
+        let (slot, dead) = take_slot(folder, &keys, None)?;
         let spool = Self {
-            slot,
-            aside,
-            worker,
+            folder: folder.to_owned(),
+            aside: folder.join(ASIDE),
             keys,
-            _lock: lock,
+            slot: Mutex::new(slot),
+            failed: AtomicBool::new(false),
         };
         Ok((spool, dead))
     }
 
+    /// Whether an answer could be written now, found out by writing one. A folder that is gone is made again; then the
+    /// value names the workers that are dead, as [`open`](Self::open) does. Blocks.
+    ///
+    /// # Errors
+    /// When it could not: nothing may be bought here.
+    pub fn probe(&self) -> io::Result<Option<Vec<Uuid>>> {
+        let dead = self.take_again()?;
+        let slot = self.slot().path.clone();
+        let reserve = slot.join(RESERVE);
+        if std::fs::metadata(&reserve).map_or(0, |found| found.size()) < RESERVED as u64 {
+            // Not zeros, which some file systems keep no room for.
+            let mut bytes = vec![0; RESERVED];
+            rand::rng().fill_bytes(&mut bytes);
+            write(&unique(&slot, PROBING), &reserve, &bytes)?;
+        }
+        let probe = unique(&slot, PROBE);
+        let written = write(&probe.with_extension(PROBING), &probe, &[0; 4096]);
+        drop(std::fs::remove_file(&probe));
+        written?;
+        self.failed.store(false, Ordering::Relaxed);
+        Ok(dead)
+    }
+
+    /// Whether an answer could not be written since the last probe.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Takes a slot again when the one that was held is gone, under the same name for leases where that is possible.
+    fn take_again(&self) -> io::Result<Option<Vec<Uuid>>> {
+        let mut slot = self.slot();
+        if slot.is_held() {
+            private_dir(&self.aside)?;
+            return Ok(None);
+        }
+        let (anew, dead) = take_slot(&self.folder, &self.keys, Some(slot.worker))?;
+        tracing::warn!(folder = %self.folder.display(), "the folder of the spool was gone and is made again");
+        let dead = dead.into_iter().filter(|worker| *worker != slot.worker).collect();
+        *slot = anew;
+        Ok(Some(dead))
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The name that this process takes units under.
     pub fn worker(&self) -> Uuid {
-        self.worker
+        self.slot().worker
     }
 
     /// Puts an answer on disk and comes back when it is there for good. Blocks.
@@ -137,7 +198,13 @@ impl Spool {
         plain.extend_from_slice(body);
         let name = Uuid::now_v7().simple().to_string();
         let sealed = self.keys.seal(&place(&name), &plain);
-        let whole = write(&self.slot, &name, &sealed)?;
+        let whole = self.write_answer(&name, &sealed).or_else(|error| {
+            tracing::warn!(%error, "an answer could not be written; it is tried once more with the room that was kept");
+            self.failed.store(true, Ordering::Relaxed);
+            self.take_again()?;
+            drop(std::fs::remove_file(self.slot().path.join(RESERVE)));
+            self.write_answer(&name, &sealed)
+        })?;
         Ok(Spooled {
             path: Some(whole),
             unit,
@@ -147,6 +214,12 @@ impl Spool {
         })
     }
 
+    fn write_answer(&self, name: &str, sealed: &[u8]) -> io::Result<PathBuf> {
+        let whole = self.slot().path.join(name).with_extension(WHOLE);
+        write(&whole.with_extension(PARTIAL), &whole, sealed)?;
+        Ok(whole)
+    }
+
     /// Every whole answer in the slot, the oldest first. Files that do not open are put aside; what another task of this
     /// process is writing, or has just recorded and removed, is not seen. Blocks.
     ///
@@ -154,7 +227,8 @@ impl Spool {
     /// When the folder cannot be read.
     pub fn entries(&self) -> io::Result<Vec<Spooled>> {
         let mut found = Vec::new();
-        for path in files(&self.slot, &[WHOLE])? {
+        let slot = self.slot().path.clone();
+        for path in files(&slot, &[WHOLE])? {
             let sealed = match std::fs::read(&path) {
                 Ok(sealed) => sealed,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -191,12 +265,39 @@ impl Spool {
         }
     }
 
-    /// The answer holds no key that can be read: it is kept, sealed, for a person.
+    /// What was put aside and can be opened after all, by a secret that came back. Blocks.
     ///
     /// # Errors
-    /// When it cannot be moved.
-    pub fn keep(&self, answer: &Spooled) -> io::Result<()> {
-        answer.path.as_ref().map_or(Ok(()), |path| set_aside(path, &self.aside))
+    /// When the folder cannot be read.
+    pub fn openable_aside(&self) -> io::Result<Vec<Spooled>> {
+        let found = files(&self.aside, &[WHOLE, PARTIAL])?;
+        let opened = found.into_iter().filter_map(|path| {
+            // Others may look here at the same time.
+            let (head, body) = unseal(&self.keys, &path, &std::fs::read(&path).ok()?)?;
+            Some(Spooled {
+                path: Some(path),
+                unit: head.unit,
+                g2a_order_id: head.g2a_order_id,
+                complete: head.complete,
+                body,
+            })
+        });
+        Ok(opened.collect())
+    }
+
+    /// Whether a file can be written into `folder`, if it is there. For another process than the worker. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn is_writable(folder: &Path) -> io::Result<()> {
+        if !folder.exists() {
+            // Nobody has worked here yet; whoever does makes it.
+            return Ok(());
+        }
+        let probe = unique(folder, PROBE);
+        let written = write(&probe.with_extension(PROBING), &probe, &[0; 4096]);
+        drop(std::fs::remove_file(&probe));
+        written
     }
 
     /// How many answers wait in all slots, those included that are being written, and how many were put aside. Looks at
@@ -218,7 +319,7 @@ impl Spool {
 impl std::fmt::Debug for Spool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Spool")
-            .field("slot", &self.slot)
+            .field("folder", &self.folder)
             .finish_non_exhaustive()
     }
 }
@@ -236,8 +337,8 @@ fn private_dir(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// The slot's name for leases, made by whoever came first.
-fn worker_of(slot: &Path) -> io::Result<Uuid> {
+/// The slot's name for leases, given by whoever came first: `again`, or a new one.
+fn worker_of(slot: &Path, again: Option<Uuid>) -> io::Result<Uuid> {
     let file = slot.join("worker");
     if let Some(id) = std::fs::read_to_string(&file)
         .ok()
@@ -245,36 +346,85 @@ fn worker_of(slot: &Path) -> io::Result<Uuid> {
     {
         return Ok(id);
     }
-    let id = Uuid::new_v4();
+    let id = again.unwrap_or_else(Uuid::new_v4);
     std::fs::write(&file, id.to_string())?;
     File::open(&file)?.sync_all()?;
     Ok(id)
 }
 
+/// A file of this call alone.
+fn unique(slot: &Path, kind: &str) -> PathBuf {
+    slot.join(Uuid::new_v4().simple().to_string()).with_extension(kind)
+}
+
 /// On disk for good, under its final name, or not at all.
-fn write(slot: &Path, name: &str, sealed: &[u8]) -> io::Result<PathBuf> {
-    let partial = slot.join(name).with_extension(PARTIAL);
-    let whole = slot.join(name).with_extension(WHOLE);
+fn write(partial: &Path, whole: &Path, bytes: &[u8]) -> io::Result<()> {
     let written = (|| {
         let mut file = OpenOptions::new()
             .create_new(true)
             .write(true)
             .mode(0o600)
-            .open(&partial)?;
-        file.write_all(sealed)?;
+            .open(partial)?;
+        file.write_all(bytes)?;
         file.sync_all()?;
-        std::fs::rename(&partial, &whole)?;
-        File::open(slot)?.sync_all()
+        std::fs::rename(partial, whole)?;
+        whole.parent().map_or(Ok(()), |slot| File::open(slot)?.sync_all())
     })();
     if written.is_err() {
         // Half a file says nothing, and takes room that the next answer needs.
-        drop(std::fs::remove_file(&partial));
+        drop(std::fs::remove_file(partial));
     }
-    written.map(|()| whole)
+    written
+}
+
+/// Takes the first slot below `folder` that nobody holds, and what the dead have left there and in every other free slot.
+/// With `again`, a process that had a slot before takes one more, of its own name if that is new, and leaves the others.
+fn take_slot(folder: &Path, keys: &Keys, again: Option<Uuid>) -> io::Result<(Slot, Vec<Uuid>)> {
+    private_dir(folder)?;
+    let aside = folder.join(ASIDE);
+    private_dir(&aside)?;
+    let (mut mine, mut dead): (Option<Slot>, Vec<Uuid>) = (None, Vec::new());
+    for number in 0..SLOTS {
+        let path = folder.join(number.to_string());
+        if mine.is_some() && (again.is_some() || !path.exists()) {
+            break;
+        }
+        private_dir(&path)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path.join("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => continue,
+            Err(std::fs::TryLockError::Error(error)) => return Err(error),
+        }
+        let worker = worker_of(&path, again)?;
+        let slot = Slot { path, worker, lock };
+        if !slot.is_held() {
+            return Err(io::Error::other("the folder of the spool is being replaced"));
+        }
+        dead.push(worker);
+        // Nobody writes here as long as the lock is held.
+        take_over(&slot.path, &mine.as_ref().unwrap_or(&slot).path, &aside, keys)?;
+        if mine.is_none() {
+            mine = Some(slot);
+        }
+    }
+    let mine = mine.ok_or_else(|| io::Error::other("too many workers share one data folder"))?;
+    Ok((mine, dead))
 }
 
 /// Moves what a dead process left in `slot` to `own`, which may be the same. Call it only under the slot's lock.
 fn take_over(slot: &Path, own: &Path, aside: &Path, keys: &Keys) -> io::Result<()> {
+    for path in files(slot, &[PROBE, PROBING])? {
+        drop(std::fs::remove_file(path));
+    }
+    if slot != own {
+        drop(std::fs::remove_file(slot.join(RESERVE)));
+    }
     for path in files(slot, &[WHOLE, PARTIAL])? {
         let Some(name) = path.file_stem() else { continue };
         if path.extension().is_some_and(|kind| kind == PARTIAL) {
@@ -335,143 +485,4 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn keys() -> Keys {
-        Keys::parse(&"44".repeat(32)).unwrap()
-    }
-
-    #[test]
-    fn what_a_dead_process_left_is_taken_over_and_a_living_one_is_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let unit = UnitId(Uuid::new_v4());
-        let (first, dead) = Spool::open(folder.path(), keys()).unwrap();
-        assert_eq!(dead, [first.worker()]);
-        first.put(unit, "80", b"{\"key\":\"A\"}", true).unwrap();
-        let (second, dead) = Spool::open(folder.path(), keys()).unwrap();
-        assert_eq!(dead, [second.worker()], "the first one lives");
-        assert!(second.entries().unwrap().is_empty());
-        second.put(unit, "81", b"{\"key\":\"B\"}", false).unwrap();
-        let (one, two) = (first.worker(), second.worker());
-        drop((first, second));
-        let (third, dead) = Spool::open(folder.path(), keys()).unwrap();
-        assert_eq!(dead, [one, two]);
-        let left: Vec<_> = third
-            .entries()
-            .unwrap()
-            .into_iter()
-            .map(|answer| (answer.g2a_order_id, answer.complete, answer.body))
-            .collect();
-        assert_eq!(
-            left,
-            [
-                ("80".to_owned(), true, b"{\"key\":\"A\"}".to_vec()),
-                ("81".to_owned(), false, b"{\"key\":\"B\"}".to_vec())
-            ]
-        );
-        assert_eq!(Spool::count(folder.path()).unwrap(), (2, 0));
-    }
-
-    #[test]
-    fn no_key_lies_in_the_folder_in_clear_and_half_a_file_is_put_aside() {
-        let folder = tempfile::tempdir().unwrap();
-        let (spool, _) = Spool::open(folder.path(), keys()).unwrap();
-        let answer = spool
-            .put(UnitId(Uuid::new_v4()), "80", b"{\"key\":\"SECRET\"}", true)
-            .unwrap();
-        let path = answer.path.unwrap();
-        let bytes = std::fs::read(&path).unwrap();
-        assert!(!bytes.windows(6).any(|window| window == b"SECRET"));
-        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-        assert!(spool.entries().unwrap().is_empty());
-        assert_eq!(Spool::count(folder.path()).unwrap(), (0, 1));
-    }
-
-    #[test]
-    fn many_write_while_others_record_and_nobody_loses_anything() {
-        const WRITERS: usize = 12;
-        const EACH: usize = 16;
-        let folder = tempfile::tempdir().unwrap();
-        let (spool, _) = Spool::open(folder.path(), keys()).unwrap();
-        let writing = std::sync::atomic::AtomicUsize::new(WRITERS);
-        let ordering = std::sync::atomic::Ordering::SeqCst;
-        let recorded = std::sync::Mutex::new(std::collections::BTreeSet::new());
-        let body = vec![b'k'; 4096];
-        let record_all = || {
-            for answer in spool.entries().unwrap() {
-                spool.remove(&answer).unwrap();
-                recorded.lock().unwrap().insert(answer.g2a_order_id);
-            }
-        };
-        std::thread::scope(|scope| {
-            for writer in 0..WRITERS {
-                let (spool, writing, body) = (&spool, &writing, &body);
-                scope.spawn(move || {
-                    let put =
-                        |number: &usize| spool.put(UnitId(Uuid::new_v4()), &format!("{writer}-{number}"), body, true);
-                    let failed = (0..EACH).filter(|number| put(number).is_err()).count();
-                    writing.fetch_sub(1, ordering);
-                    assert_eq!(failed, 0, "answers that are in memory only");
-                });
-            }
-            for looker in 0..4 {
-                let (folder, writing, record_all) = (folder.path(), &writing, &record_all);
-                scope.spawn(move || {
-                    while writing.load(ordering) > 0 {
-                        if looker == 0 {
-                            // Another process starts, and ends again.
-                            Spool::open(folder, keys()).unwrap();
-                            Spool::count(folder).unwrap();
-                        } else {
-                            record_all();
-                        }
-                    }
-                });
-            }
-        });
-        record_all();
-        assert_eq!(recorded.lock().unwrap().len(), WRITERS * EACH);
-        assert_eq!(Spool::count(folder.path()).unwrap(), (0, 0));
-    }
-
-    #[test]
-    fn what_a_dead_process_had_not_finished_is_judged_by_whoever_takes_its_slot() {
-        let folder = tempfile::tempdir().unwrap();
-        let (spool, _) = Spool::open(folder.path(), keys()).unwrap();
-        let put = |id: &str| {
-            let answer = spool.put(UnitId(Uuid::new_v4()), id, b"{\"key\":\"A\"}", true);
-            answer.unwrap().path.unwrap()
-        };
-        let (whole, half, empty) = (put("80"), put("81"), put("82"));
-        let bytes = std::fs::read(&half).unwrap();
-        std::fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
-        std::fs::write(&empty, b"").unwrap();
-        for path in [&whole, &half, &empty] {
-            std::fs::rename(path, path.with_extension(PARTIAL)).unwrap();
-        }
-        assert!(spool.entries().unwrap().is_empty(), "its writer may live");
-        let (beside, _) = Spool::open(folder.path(), keys()).unwrap();
-        assert_eq!(Spool::count(folder.path()).unwrap(), (3, 0), "untouched while it lives");
-        drop((spool, beside));
-        let (next, _) = Spool::open(folder.path(), keys()).unwrap();
-        let left: Vec<_> = next
-            .entries()
-            .unwrap()
-            .into_iter()
-            .map(|answer| answer.g2a_order_id)
-            .collect();
-        assert_eq!(left, ["80"]);
-        assert_eq!(Spool::count(folder.path()).unwrap(), (1, 1));
-    }
-
-    #[test]
-    fn a_write_that_fails_leaves_nothing_behind() {
-        let folder = tempfile::tempdir().unwrap();
-        let (partial, whole) = (folder.path().join("a.part"), folder.path().join("a.key"));
-        // The final name is a folder that is not empty: everything works but the last step.
-        std::fs::create_dir_all(whole.join("taken")).unwrap();
-        assert!(write(folder.path(), "a", b"sealed").is_err());
-        assert!(!partial.exists());
-    }
-}
+mod tests;

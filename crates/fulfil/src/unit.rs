@@ -7,7 +7,7 @@ use lockstep_domain::Money;
 use lockstep_domain::order::{RefundReason, UnitState};
 use lockstep_g2a::{Code, CreatedOrder, Error, NewOrder};
 use lockstep_store::fulfilment::incidents::{self, Incident};
-use lockstep_store::fulfilment::{self as records, Unit, keys};
+use lockstep_store::fulfilment::{self as records, Unit, keys, unreadable};
 use lockstep_store::{StoreError, Tx, failpoint, mutants};
 use rust_decimal::{Decimal, RoundingStrategy};
 use tokio_util::sync::CancellationToken;
@@ -323,7 +323,7 @@ impl Fulfilment {
             failpoint!("ordered.lapse.after");
             return Ok(Flow::Rest);
         }
-        if self.is_stopped(unit).await? {
+        if self.is_stopped(unit).await? || self.leaves(unit).await? {
             return Ok(Flow::Rest);
         }
         failpoint!("paying.intent.before");
@@ -434,6 +434,9 @@ impl Fulfilment {
                 Ok(Flow::On)
             }
             Paying::PayAgain => {
+                if self.leaves(unit).await? {
+                    return Ok(Flow::Rest);
+                }
                 failpoint!("paying.again.before");
                 commit!(inner, "fulfil.pay_again", [], |tx, _l| records::pay_again(tx, lease)
                     .await)?;
@@ -520,13 +523,24 @@ impl Fulfilment {
         Ok(())
     }
 
-    /// Waits while nothing can be bought at all.
+    /// Waits while nothing can be bought at all, or this game not.
     async fn is_stopped(&self, unit: &Unit) -> Result<bool, StoreError> {
         failpoint!("alarm.look");
-        let Some(wait) = incidents::buying_stops_for(&self.0.store).await? else {
+        let game = unreadable::game_stops_for(&self.0.store, unit.game).await?;
+        let all = incidents::buying_stops_for(&self.0.store).await?;
+        let Some(wait) = all.max(game.map(|wait| wait.min(LOOK_AGAIN))) else {
             return Ok(false);
         };
         self.rest(unit, wait + Duration::from_millis(10), None).await?;
+        Ok(true)
+    }
+
+    /// Leaves the unit to others while a key could not be put on disk here.
+    pub(crate) async fn leaves(&self, unit: &Unit) -> Result<bool, StoreError> {
+        if self.may_buy(self.0.settings.probe_every).await {
+            return Ok(false);
+        }
+        self.rest(unit, Duration::ZERO, None).await?;
         Ok(true)
     }
 

@@ -9,7 +9,8 @@
 //!
 //! `queue` is about who works on what, `steps` about a unit's way through G2A, `keys` about keys at rest, `money` about
 //! refunds and the end of an order, `letters` about telling, `incidents` about what a person should know, `events`
-//! about signed events from outside, `shelf` about correcting what the shop shows, `review` about comparing.
+//! about signed events from outside, `shelf` about correcting what the shop shows, `stops` about what is not bought,
+//! `unreadable` about answers without a readable key, `review` about comparing.
 
 pub mod events;
 pub mod incidents;
@@ -20,6 +21,8 @@ mod queue;
 pub mod review;
 mod shelf;
 mod steps;
+pub mod stops;
+pub mod unreadable;
 
 pub use letters::{KeyText, Letters};
 pub use money::{Cancelled, NotRefundable, Settled, cancel_order, refund, refund_unit};

@@ -1,10 +1,12 @@
 //! `lockstep doctor`: looks at every dependency and every invariant that can be looked at, changes nothing, and says
 //! what to do about what is wrong.
 
+mod answers;
 mod clock;
 mod copies;
 mod pooler;
 mod settings;
+mod spool;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,8 +17,7 @@ use lockstep_store::fulfilment::incidents;
 use lockstep_store::sync::{freshness, recent_runs};
 use serde::Serialize;
 
-use crate::commands::keys::unreadable;
-use crate::commands::reconcile::spool_folder;
+use crate::commands::keys::not_opened;
 use crate::config::{Config, Supplier as Configured, operator};
 use crate::database::{Database, Use};
 use crate::output::Output;
@@ -94,7 +95,9 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
                 findings.push(copies::look(&database.store).await);
                 findings.extend(clock::look_at_database(&database.store).await);
                 look_at_data(&database, &mut findings).await;
-                look_at_buying(config, &database, &mut findings).await;
+                look_at_buying(&database, &mut findings).await;
+                spool::look(config, &database, &mut findings).await;
+                answers::look(&database, &mut findings).await;
                 look_at_keys(config, &database, &mut findings).await;
                 findings.extend(settings::look(config, &database.store).await);
                 look_at_redis(config, &database, &mut findings).await;
@@ -237,7 +240,7 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
 async fn look_at_keys(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
     let remedy =
         "add the secret that they were sealed with to the end of LOCKSTEP_KEY_SECRET, then run `lockstep keys rotate`";
-    findings.push(match unreadable(config, database).await {
+    findings.push(match not_opened(config, database).await {
         Ok((0, _)) => return,
         Ok((all, 0)) => Finding::well("game keys", format!("{all} stored, all can be opened")),
         Ok((all, lost)) => Finding::wrong("game keys", format!("{lost} of {all} cannot be opened"), remedy),
@@ -246,7 +249,7 @@ async fn look_at_keys(config: &Config, database: &Database, findings: &mut Vec<F
 }
 
 /// What stops buying, what waits too long, and what went wrong.
-async fn look_at_buying(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
+async fn look_at_buying(database: &Database, findings: &mut Vec<Finding>) {
     match incidents::alarms(&database.store).await {
         Ok(alarms) => {
             for alarm in alarms {
@@ -289,23 +292,6 @@ async fn look_at_buying(config: &Config, database: &Database, findings: &mut Vec
                 remedy,
             ));
         }
-    }
-    let spool = spool_folder(config);
-    match lockstep_fulfil::Spool::count(&spool) {
-        Ok((0, 0)) => {}
-        Ok((waiting, aside)) => findings.push(Finding::note(
-            "spool",
-            format!(
-                "{waiting} answer(s) with keys wait in {}, {aside} put aside",
-                spool.display()
-            ),
-            "a worker with this data folder records them; what was put aside needs a person",
-        )),
-        Err(error) => findings.push(Finding::wrong(
-            "spool",
-            format!("{}: {error}", spool.display()),
-            "make the folder readable and writable for this user",
-        )),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use lockstep_store::Tx;
-use lockstep_store::fulfilment::keys;
+use lockstep_store::fulfilment::{keys, unreadable};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -23,8 +23,8 @@ struct Rotated {
 }
 
 /// Stored keys, and how many of them no secret of the list opens.
-pub(crate) async fn unreadable(config: &Config, database: &Database) -> Result<(u64, u64)> {
-    let (mut after, mut secrets, mut all, mut unreadable) = (None, None, 0, 0);
+pub(crate) async fn not_opened(config: &Config, database: &Database) -> Result<(u64, u64)> {
+    let (mut after, mut secrets, mut all, mut lost) = (None, None, 0, 0);
     loop {
         let page = keys::page(&database.store, after, PAGE).await.context("reading keys")?;
         let Some((last, _)) = page.last() else { break };
@@ -36,10 +36,10 @@ pub(crate) async fn unreadable(config: &Config, database: &Database) -> Result<(
         };
         for (id, sealed) in page {
             all += 1;
-            unreadable += u64::from(secrets.open(&keys::place(id), &sealed).is_err());
+            lost += u64::from(secrets.open(&keys::place(id), &sealed).is_err());
         }
     }
-    Ok((all, unreadable))
+    Ok((all, lost))
 }
 
 /// Goes through all keys. Can be stopped and begun again at any time; keys that are new meanwhile are current already.
@@ -75,6 +75,7 @@ pub(crate) async fn rotate(config: &Config, output: Output) -> Result<()> {
             done.sealed_anew += u64::from(changed);
         }
     }
+    rotate_answers(&database, &secrets, &mut done).await?;
     database.close().await;
     let unreadable = done.unreadable;
     output.result(&done, || {
@@ -100,4 +101,29 @@ pub(crate) async fn accept(config: &Config, output: Output) -> Result<()> {
     output.result(&serde_json::json!({ "accepted": true }), || {
         "The first secret of LOCKSTEP_KEY_SECRET is the one in use now.".to_owned()
     })
+}
+
+/// The same for answers that wait for a person.
+async fn rotate_answers(database: &Database, secrets: &lockstep_auth::Keys, done: &mut Rotated) -> Result<()> {
+    let mut after = None;
+    loop {
+        let page = unreadable::page(&database.store, after, PAGE)
+            .await
+            .context("reading key answers")?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = Some(*last);
+        for (id, sealed) in page {
+            if secrets.is_current(&sealed) {
+                continue;
+            }
+            let Ok(plain) = secrets.open(&unreadable::place(id), &sealed) else {
+                done.unreadable += 1;
+                tracing::error!(answer = %id, "a key answer cannot be opened with any secret of LOCKSTEP_KEY_SECRET");
+                continue;
+            };
+            let anew = secrets.seal(&unreadable::place(id), &plain);
+            let changed = unreadable::reseal(&database.store, id, &sealed, &anew).await?;
+            done.sealed_anew += u64::from(changed);
+        }
+    }
 }

@@ -8,6 +8,12 @@ use lockstep_domain::price::Pricing;
 
 use super::{Settings, on_or_off, parsed};
 
+/// How long the answer to a key call is waited for; `None`: as long as the client does by itself.
+pub(super) fn key_timeout(settings: &Settings) -> Option<Duration> {
+    let hasty = settings.lockstep_pace.as_deref() == Some("hasty");
+    hasty.then(|| Duration::from_millis(1_500))
+}
+
 /// How buying goes about it.
 pub(super) fn fulfilment(settings: &Settings, pricing: Pricing, production: bool) -> Result<lockstep_fulfil::Settings> {
     let defaults = lockstep_fulfil::Settings::default();
@@ -24,6 +30,14 @@ pub(super) fn fulfilment(settings: &Settings, pricing: Pricing, production: bool
     if !(1..=64).contains(&parallel) || days > 3_650 {
         bail!("LOCKSTEP_WORKERS has to be 1 to 64, and LOCKSTEP_PREORDER_DAYS at most 3650");
     }
+    let minutes: u64 = parsed(
+        settings.lockstep_unreadable_minutes.as_deref(),
+        "LOCKSTEP_UNREADABLE_MINUTES",
+        "60",
+    )?;
+    if minutes > 10_080 {
+        bail!("LOCKSTEP_UNREADABLE_MINUTES is {minutes}; it has to be at most 10080, a week");
+    }
     let keys_in_letters = on_or_off(
         settings.lockstep_keys_in_letters.as_deref(),
         "LOCKSTEP_KEYS_IN_LETTERS",
@@ -32,12 +46,14 @@ pub(super) fn fulfilment(settings: &Settings, pricing: Pricing, production: bool
     let millis = Duration::from_millis;
     let paced = match settings.lockstep_pace.as_deref() {
         None => defaults,
-        Some("test") if !production => lockstep_fulfil::Settings {
+        Some(name @ ("test" | "hasty")) if !production => lockstep_fulfil::Settings {
             request_lifetime: millis(150),
             lost_grace: millis(50),
             backoff: (millis(5), millis(40)),
             alarm_retry: millis(100),
             poll: millis(20),
+            // So that a test need not stop a process for minutes until it is overtaken.
+            lease: if name == "hasty" { millis(2_000) } else { defaults.lease },
             ..defaults
         },
         Some(other) => bail!("LOCKSTEP_PACE is {other:?}; it is for tests of the program only"),
@@ -47,6 +63,7 @@ pub(super) fn fulfilment(settings: &Settings, pricing: Pricing, production: bool
         pricing,
         parallel,
         preorder_patience: Duration::from_hours(24 * days),
+        unreadable_grace: Duration::from_mins(minutes),
         keys_in_letters,
         ..paced
     })

@@ -269,6 +269,16 @@ pub(crate) struct Settings {
         value_name = "DAYS"
     )]
     pub(crate) lockstep_preorder_days: Option<String>,
+    /// Minutes that staff have to decide about an answer without a readable key before its copy is bought again.
+    /// Default: 60
+    #[arg(
+        long = "unreadable-minutes",
+        id = "lockstep_unreadable_minutes",
+        env = "LOCKSTEP_UNREADABLE_MINUTES",
+        global = true,
+        value_name = "MINUTES"
+    )]
+    pub(crate) lockstep_unreadable_minutes: Option<String>,
     /// `on` or `off`: letters carry the keys themselves and not only a link. Default: off
     #[arg(
         long = "keys-in-letters",
@@ -278,7 +288,7 @@ pub(crate) struct Settings {
         value_name = "on|off"
     )]
     pub(crate) lockstep_keys_in_letters: Option<String>,
-    /// `test`: buying waits milliseconds where it waits minutes. For tests of the program
+    /// `test`: buying waits milliseconds where it waits minutes; `hasty`: leases are short as well. For tests of the program
     #[arg(
         long = "pace",
         id = "lockstep_pace",

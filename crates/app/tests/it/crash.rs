@@ -32,7 +32,7 @@ use uuid::Uuid;
 use crate::program::{DEADLINE, lockstep, with_account};
 
 const SECRET: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
-const PRODUCT: &str = "10000000000042";
+pub(crate) const PRODUCT: &str = "10000000000042";
 
 /// What else goes wrong while the program dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,7 +204,7 @@ async fn age_reservations(db: &TestDb, state: &str) {
 }
 
 /// A sandbox with one product, for many runs.
-async fn supplier() -> Sandbox {
+pub(crate) async fn supplier() -> Sandbox {
     let sandbox = Sandbox::start(Config {
         catalogue: Catalogue::Generated { count: 1, seed: 7 },
         knobs: Knobs {
@@ -224,7 +224,7 @@ async fn supplier() -> Sandbox {
     sandbox
 }
 
-fn worker(db: &TestDb, g2a: &Sandbox, data: &Path, crash_at: Option<u64>) -> Command {
+pub(crate) fn worker(db: &TestDb, g2a: &Sandbox, data: &Path, crash_at: Option<u64>) -> Command {
     let mut command = lockstep(&["worker"]);
     with_account(&mut command, g2a)
         .env("DATABASE_URL", db.url())
@@ -258,7 +258,7 @@ async fn open_units(db: &TestDb) -> i64 {
         .unwrap_or(1)
 }
 
-async fn all_end(db: &TestDb, said: &str) {
+pub(crate) async fn all_end(db: &TestDb, said: &str) {
     let began = Instant::now();
     while open_units(db).await > 0 {
         if began.elapsed() > DEADLINE {
@@ -272,7 +272,7 @@ async fn all_end(db: &TestDb, said: &str) {
     }
 }
 
-async fn stop(mut child: Child) {
+pub(crate) async fn stop(mut child: Child) {
     child.kill().await.unwrap();
 }
 
@@ -392,7 +392,7 @@ fn named_places() -> BTreeSet<String> {
     names
 }
 
-async fn check_books(db: &TestDb, g2a: &Sandbox, before: usize, said: &str) {
+pub(crate) async fn check_books(db: &TestDb, g2a: &Sandbox, before: usize, said: &str) {
     db.assert_books_balance().await;
     let known: BTreeSet<String> =
         sqlx::query_scalar("select g2a_order_id from g2a_orders where pay_asked_at is not null")

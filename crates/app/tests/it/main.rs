@@ -9,6 +9,7 @@
 mod commands;
 mod crash;
 mod features;
+mod last_answer;
 mod program;
 mod serve;
 mod settings;

@@ -6,4 +6,6 @@
 mod buying;
 mod faults;
 mod money;
+mod spool;
 mod support;
+mod unreadable;

@@ -41,6 +41,7 @@ pub(crate) fn quick() -> Settings {
         lease: Duration::from_secs(20),
         request_lifetime: Duration::from_millis(150),
         lost_grace: Duration::from_millis(50),
+        unreadable_grace: Duration::from_millis(50),
         backoff: (Duration::from_millis(5), Duration::from_millis(40)),
         alarm_retry: Duration::from_millis(100),
         poll: Duration::from_millis(20),

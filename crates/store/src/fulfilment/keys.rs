@@ -106,6 +106,7 @@ pub async fn record(tx: &mut Tx, key: &Arrived, letters: &Letters) -> Result<Rec
         incidents::add(tx, &incident.of(key.unit).order(&key.g2a_order_id)).await?;
         return Ok(Recorded::Twice);
     }
+    super::unreadable::obsolete(tx, key.unit, &key.g2a_order_id).await?;
     // The state's own way, step by step: PAID (G2A had said "not ready" to somebody else) goes through FETCHING.
     sqlx::query(
         "-- store.fulfilment.record_key.fetching

@@ -184,6 +184,18 @@ const QUERIES: &[(&str, &str)] = &[
         "select 1 from incidents where kind = 'KEY_LOST' and order_unit_id = (select id from order_units limit 1) and g2a_order_id = 'x'",
     ),
     (
+        "unreadable_answers_open_idx",
+        "select id from unreadable_answers where decided_at is null order by received_at limit 10",
+    ),
+    (
+        "unreadable_answers_unit_idx",
+        "select 1 from unreadable_answers where order_unit_id = (select id from order_units limit 1) and g2a_order_id = 'x'",
+    ),
+    (
+        "unreadable_answers_game_idx",
+        "select count(distinct g2a_order_id) from unreadable_answers where game_id = (select id from games limit 1) and received_at > now() - interval '1 day'",
+    ),
+    (
         "key_reveals_key_idx",
         "select * from key_reveals where game_key_id = (select id from game_keys limit 1) order by at desc limit 10",
     ),
@@ -422,6 +434,10 @@ async fn populate(db: &TestDb) {
          insert into g2a_orders (g2a_order_id, order_unit_id, price) select 'g' || row_number() over (), id, 1 from order_units;
          insert into incidents (kind, order_unit_id, detail, resolved_at)
          select 'KEY_LOST', id, 'x', case when random() < 0.9 then now() end from order_units;
+         insert into unreadable_answers (id, order_unit_id, game_id, g2a_order_id, sealed, bytes, complete, machine, received_at, decision, decided_at)
+         select gen_random_uuid(), id, game_id, 'g' || id, 'x', 1, true, 'm', now() - random() * interval '300 days',
+                case when n > 1 then 'DISCARDED' end, case when n > 1 then now() end
+           from order_units, generate_series(1, 10) n;
          insert into key_reveals (game_key_id, user_id, how) select k.id, u.id, 'API' from (select id from game_keys limit 40) k, users u;
          insert into webhook_events (source, event_id, order_ref, kind, payload, order_id, applied_at)
          select 'g2a', 'e' || n, 'o' || n, 'k', '{}', (select id from orders limit 1), case when n % 10 > 0 then now() end from generate_series(1, 2000) n;

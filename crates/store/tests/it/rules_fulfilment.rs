@@ -33,6 +33,22 @@ rules! {
     an_alarm_is_of_a_known_kind: "supplier_alarms_kind_known"
         refuses ["insert into supplier_alarms (kind, retry_at, detail) values ('FIRE', now(), 'x')"]
         allows ["insert into supplier_alarms (kind, retry_at, detail) values ('FUNDS', now(), 'x')"]
+    a_stopped_workers_machine_is_bounded: "buying_stops_machine_bounded"
+        refuses ["insert into buying_stops (worker, machine, reason) values ({new}, repeat('m', 301), 'x')"]
+        allows ["insert into buying_stops (worker, machine, reason) values ({new}, repeat('m', 300), 'x')"]
+    a_stopped_workers_reason_is_bounded: "buying_stops_reason_bounded"
+        refuses ["insert into buying_stops (worker, machine, reason) values ({new}, 'm', repeat('r', 301))"]
+        allows ["insert into buying_stops (worker, machine, reason) values ({new}, 'm', repeat('r', 300))"]
+    an_unreadable_answer_is_decided_in_a_known_way: "unreadable_answers_decision_known"
+        refuses ["insert into unreadable_answers (id, order_unit_id, game_id, g2a_order_id, sealed, bytes, complete, machine, decision, decided_at)
+                  select {new}, id, game_id, '80', 'x', 1, true, 'm', 'GUESSED', now() from order_units where id = {unit}"]
+        allows ["insert into unreadable_answers (id, order_unit_id, game_id, g2a_order_id, sealed, bytes, complete, machine, decision, decided_at)
+                 select {new}, id, game_id, '80', 'x', 1, true, 'm', 'ACCEPTED', now() from order_units where id = {unit}"]
+    an_unreadable_answer_has_a_time_with_its_decision: "unreadable_answers_decided_whole"
+        refuses ["insert into unreadable_answers (id, order_unit_id, game_id, g2a_order_id, sealed, bytes, complete, machine, decided_at)
+                  select {new}, id, game_id, '80', 'x', 1, true, 'm', now() from order_units where id = {unit}"]
+        allows ["insert into unreadable_answers (id, order_unit_id, game_id, g2a_order_id, sealed, bytes, complete, machine)
+                 select {new}, id, game_id, '80', 'x', 1, true, 'm' from order_units where id = {unit}"]
     a_key_is_looked_at_in_a_known_way: "key_reveals_how_known"
         refuses ["insert into key_reveals (game_key_id, user_id, how) values ({sold_key}, {user}, 'DREAM')"]
         allows ["insert into key_reveals (game_key_id, user_id, how) values ({sold_key}, {user}, 'PAGE')"]

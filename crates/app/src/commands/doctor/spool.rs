@@ -1,0 +1,54 @@
+//! Whether keys can be kept on their way: here, and where other workers run.
+
+use lockstep_fulfil::Spool;
+use lockstep_store::fulfilment::stops;
+
+use super::Finding;
+use crate::commands::reconcile::spool_folder;
+use crate::config::Config;
+use crate::database::Database;
+
+const WHAT: &str = "spool";
+
+/// What waits, what was put aside, and who cannot write.
+pub(super) async fn look(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
+    let folder = spool_folder(config);
+    let here = lockstep_fulfil::machine();
+    match stops::all(&database.store).await {
+        Ok(stops) => {
+            for stop in stops.into_iter().filter(|stop| stop.is_one_worker) {
+                let seen = format!(
+                    "buys nothing since {}: {}",
+                    stop.since.format("%Y-%m-%d %H:%M UTC"),
+                    stop.reason
+                );
+                let remedy = "make room on that disk, or the folder writable; buying goes on by itself";
+                findings.push(Finding::wrong(WHAT, seen, remedy));
+            }
+        }
+        Err(error) => findings.push(Finding::wrong(WHAT, error.to_string(), "try again")),
+    }
+    if let Err(error) = Spool::is_writable(&folder) {
+        findings.push(Finding::wrong(
+            WHAT,
+            format!("{} on {here} cannot be written: {error}", folder.display()),
+            "make room on the disk, or the folder writable for this user",
+        ));
+    }
+    match Spool::count(&folder) {
+        Ok((0, 0)) => {}
+        Ok((waiting, aside)) => findings.push(Finding::note(
+            WHAT,
+            format!(
+                "{waiting} answer(s) with keys wait in {} on {here}, {aside} file(s) that cannot be opened were put aside",
+                folder.display()
+            ),
+            "a worker with this data folder records them; what was put aside needs a person, and perhaps an older secret",
+        )),
+        Err(error) => findings.push(Finding::wrong(
+            WHAT,
+            format!("{} on {here}: {error}", folder.display()),
+            "make the folder readable and writable for this user",
+        )),
+    }
+}

@@ -1,0 +1,84 @@
+//! What stops buying, wholly or in part, as every process sees it.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::steps::reason as bounded;
+use crate::{Result, Store};
+
+/// A worker's stop that was not renewed for so long is over, or its worker is.
+pub const FRESH: Duration = Duration::from_mins(1);
+
+/// A reason why something is not bought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// One worker stands still; else all of them.
+    pub is_one_worker: bool,
+    /// In words for people: what, and where.
+    pub reason: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+}
+
+/// This worker buys nothing; to be told again within [`FRESH`].
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn hold(store: &Store, worker: Uuid, machine: &str, reason: &str) -> Result<()> {
+    sqlx::query(
+        "-- store.fulfilment.hold_buying
+        with old as (delete from buying_stops where seen_at < now() - interval '1 day' and worker <> $1)
+        insert into buying_stops as b (worker, machine, reason) values ($1, $2, $3)
+        on conflict (worker) do update
+           set seen_at = now(), machine = excluded.machine, reason = excluded.reason,
+               since = case when b.seen_at < now() - make_interval(secs => $4) then now() else b.since end",
+    )
+    .bind(worker)
+    .bind(bounded(machine))
+    .bind(bounded(reason))
+    .bind(FRESH.as_secs_f64())
+    .execute(store.pool())
+    .await?;
+    Ok(())
+}
+
+/// This worker buys again.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn go_on(store: &Store, worker: Uuid) -> Result<()> {
+    sqlx::query("-- store.fulfilment.go_on_buying\ndelete from buying_stops where worker = $1")
+        .bind(worker)
+        .execute(store.pool())
+        .await?;
+    Ok(())
+}
+
+/// Everything that stops single workers or all buying, the oldest first.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn all(store: &Store) -> Result<Vec<Stop>> {
+    let rows = sqlx::query(
+        "-- store.fulfilment.stops
+        select true as is_one_worker, 'a worker on ' || machine || ': ' || reason as reason, since from buying_stops
+         where seen_at > now() - make_interval(secs => $1)
+        union all
+        select false, detail, since from supplier_alarms order by since",
+    )
+    .bind(FRESH.as_secs_f64())
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Stop {
+                is_one_worker: row.try_get("is_one_worker")?,
+                reason: row.try_get("reason")?,
+                since: row.try_get("since")?,
+            })
+        })
+        .collect()
+}

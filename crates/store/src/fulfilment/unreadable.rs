@@ -1,0 +1,443 @@
+//! Answers to key calls that hold no key that can be read: kept, sealed, until a person has decided; and games that are
+//! not bought any more because they bring nothing else.
+//!
+//! An answer's row is sealed by the caller for its [`place`]. Who looks at one or decides is in the audit log, in the same
+//! transaction.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use lockstep_domain::ids::{GameId, UnitId, UserId};
+use lockstep_domain::order::UnitState;
+use rust_decimal::Decimal;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::steps::reason as bounded;
+use crate::audit::{self, Deed};
+use crate::row::{span, unit_state};
+use crate::{Result, Store, Tx};
+
+/// What an answer is sealed for.
+pub fn place(answer: Uuid) -> String {
+    format!("unreadable_answers.sealed/{answer}")
+}
+
+/// An answer to keep.
+#[derive(Clone)]
+pub struct Unreadable {
+    /// That of its file in the spool: the same answer is kept once.
+    pub id: Uuid,
+    /// The unit it was for.
+    pub unit: UnitId,
+    /// The order at G2A.
+    pub g2a_order_id: String,
+    /// Sealed for its [`place`].
+    pub sealed: Vec<u8>,
+    /// Length of what came.
+    pub bytes: usize,
+    /// It had an end.
+    pub complete: bool,
+    /// The machine it came in at.
+    pub machine: String,
+}
+
+/// When a game is not bought any more.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Orders at G2A with an unreadable answer.
+    pub orders: u32,
+    /// Counted over this time.
+    pub within: Duration,
+    /// For so long, unless a person lifts it.
+    pub stop: Duration,
+}
+
+/// What keeping an answer came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Complete answers of this order at G2A that could not be read, this one included.
+    pub of_this_order: u32,
+    /// The game that is not bought any more from now on.
+    pub stopped: Option<String>,
+}
+
+/// Keeps an answer, and stops buying its game when it is one too many.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn keep(tx: &mut Tx, answer: &Unreadable, patience: Patience) -> Result<Kept> {
+    sqlx::query(
+        "-- store.fulfilment.keep_unreadable
+        insert into unreadable_answers (id, order_unit_id, game_id, g2a_order_id, sealed, bytes, complete, machine)
+        select $1, id, game_id, $3, $4, $5, $6, $7 from order_units where id = $2 on conflict (id) do nothing",
+    )
+    .bind(answer.id)
+    .bind(answer.unit.0)
+    .bind(&answer.g2a_order_id)
+    .bind(&answer.sealed)
+    .bind(i32::try_from(answer.bytes).unwrap_or(i32::MAX))
+    .bind(answer.complete)
+    .bind(bounded(&answer.machine))
+    .execute(tx.conn())
+    .await?;
+    let of_this_order: i64 = sqlx::query_scalar(
+        "-- store.fulfilment.unreadable_of_order
+        select count(*) from unreadable_answers where order_unit_id = $1 and g2a_order_id = $2 and complete",
+    )
+    .bind(answer.unit.0)
+    .bind(&answer.g2a_order_id)
+    .fetch_one(tx.conn())
+    .await?;
+    // What a person has lifted counts from then on.
+    let stopped: Option<String> = sqlx::query_scalar(
+        "-- store.fulfilment.stop_game
+        with game as (select u.game_id as id, g.title, s.lifted_at, s.until from order_units u
+                        join games g on g.id = u.game_id left join game_stops s on s.game_id = g.id where u.id = $1),
+        bad as (select count(distinct a.g2a_order_id) as orders from unreadable_answers a, game
+                 where a.game_id = game.id and a.complete and a.received_at > now() - make_interval(secs => $3)
+                   and a.received_at > coalesce(game.lifted_at, '-infinity')),
+        stopped as (
+            insert into game_stops as s (game_id, until, reason)
+            select game.id, now() + make_interval(secs => $4), bad.orders || ' orders at G2A were answered without a readable key'
+              from game, bad where bad.orders >= $2 and (game.until is null or game.until <= now() or game.lifted_at is not null)
+            on conflict (game_id) do update
+               set since = now(), until = excluded.until, reason = excluded.reason, lifted_at = null
+            returning s.game_id)
+        select game.title from game join stopped on stopped.game_id = game.id",
+    )
+    .bind(answer.unit.0)
+    .bind(i64::from(patience.orders))
+    .bind(patience.within.as_secs_f64())
+    .bind(patience.stop.as_secs_f64())
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(Kept {
+        of_this_order: u32::try_from(of_this_order).unwrap_or(u32::MAX),
+        stopped,
+    })
+}
+
+/// Whether a whole answer of this order waits for a person, who may find the key in it.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn waits(tx: &mut Tx, unit: UnitId, g2a_order_id: &str) -> Result<bool> {
+    Ok(sqlx::query_scalar(
+        "-- store.fulfilment.unreadable_waits
+        select exists (select 1 from unreadable_answers
+                        where order_unit_id = $1 and g2a_order_id = $2 and complete and decided_at is null)",
+    )
+    .bind(unit.0)
+    .bind(g2a_order_id)
+    .fetch_one(tx.conn())
+    .await?)
+}
+
+/// The key of this order came by another way: nobody has to look any more.
+pub(super) async fn obsolete(tx: &mut Tx, unit: UnitId, g2a_order_id: &str) -> Result<()> {
+    sqlx::query(
+        "-- store.fulfilment.unreadable_obsolete
+        update unreadable_answers set decision = 'OBSOLETE', decided_at = now()
+         where order_unit_id = $1 and g2a_order_id = $2 and decided_at is null",
+    )
+    .bind(unit.0)
+    .bind(g2a_order_id)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// An answer that waits for a decision.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// Its row.
+    pub id: Uuid,
+    /// The game.
+    pub game: String,
+    /// The unit it was for, and where that stands.
+    pub unit: UnitId,
+    /// Where the unit stands.
+    pub state: UnitState,
+    /// The unit still waits for the key of this order at G2A.
+    pub is_awaited: bool,
+    /// The order at G2A.
+    pub g2a_order_id: String,
+    /// Length of what came.
+    pub bytes: i32,
+    /// It had an end.
+    pub complete: bool,
+    /// The machine it came in at.
+    pub machine: String,
+    /// When.
+    pub received_at: DateTime<Utc>,
+}
+
+/// The oldest answers that wait for a decision, at most `most`.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn waiting(store: &Store, most: u32) -> Result<Vec<Waiting>> {
+    let rows = sqlx::query(
+        "-- store.fulfilment.unreadable_waiting
+        select a.id, g.title, a.order_unit_id, u.state, a.g2a_order_id, a.bytes, a.complete, a.machine, a.received_at,
+               u.g2a_order_id is not distinct from a.g2a_order_id and u.state in ('FETCHING', 'LOST') as is_awaited
+          from unreadable_answers a join order_units u on u.id = a.order_unit_id join games g on g.id = a.game_id
+         where a.decided_at is null order by a.received_at limit $1",
+    )
+    .bind(i64::from(most))
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Waiting {
+                id: row.try_get("id")?,
+                game: row.try_get("title")?,
+                unit: UnitId(row.try_get("order_unit_id")?),
+                state: unit_state(row, "state")?,
+                is_awaited: row.try_get("is_awaited")?,
+                g2a_order_id: row.try_get("g2a_order_id")?,
+                bytes: row.try_get("bytes")?,
+                complete: row.try_get("complete")?,
+                machine: row.try_get("machine")?,
+                received_at: row.try_get("received_at")?,
+            })
+        })
+        .collect()
+}
+
+/// An answer as it is kept.
+#[derive(Clone)]
+pub struct Sealed {
+    /// The unit it was for.
+    pub unit: UnitId,
+    /// The order at G2A.
+    pub g2a_order_id: String,
+    /// Sealed for its [`place`].
+    pub sealed: Vec<u8>,
+}
+
+/// An undecided answer, for `admin` to look at, which goes on record.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn show(tx: &mut Tx, id: Uuid, admin: UserId) -> Result<Option<Sealed>> {
+    let row = sqlx::query(
+        "-- store.fulfilment.unreadable_show
+        select order_unit_id, g2a_order_id, sealed from unreadable_answers where id = $1 and decided_at is null for update",
+    )
+    .bind(id)
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let found = Sealed {
+        unit: UnitId(row.try_get("order_unit_id")?),
+        g2a_order_id: row.try_get("g2a_order_id")?,
+        sealed: row.try_get("sealed")?,
+    };
+    record(tx, id, admin, "answer.show", &found.g2a_order_id).await?;
+    Ok(Some(found))
+}
+
+/// A person's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// It holds a key, which is stored in the same transaction.
+    Accepted,
+    /// It holds none: what waited for it goes on at once.
+    Discarded,
+}
+
+/// Decides about an answer, which goes on record. `None` when there is none that is undecided.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn decide(tx: &mut Tx, id: Uuid, decision: Decision, admin: UserId) -> Result<Option<(UnitId, String)>> {
+    let (name, action) = match decision {
+        Decision::Accepted => ("ACCEPTED", "answer.accept"),
+        Decision::Discarded => ("DISCARDED", "answer.discard"),
+    };
+    // Orders and units come before their answers in the order of locks.
+    let unit: Option<Uuid> = sqlx::query_scalar(
+        "-- store.fulfilment.unreadable_unit\nselect order_unit_id from unreadable_answers where id = $1",
+    )
+    .bind(id)
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(unit) = unit.map(UnitId) else { return Ok(None) };
+    super::queue::lock_order_of(tx, unit).await?;
+    let order: Option<String> = sqlx::query_scalar(
+        "-- store.fulfilment.unreadable_decide
+        update unreadable_answers set decision = $2, decided_at = now()
+         where id = $1 and decided_at is null returning g2a_order_id",
+    )
+    .bind(id)
+    .bind(name)
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(order) = order else { return Ok(None) };
+    record(tx, id, admin, action, &order).await?;
+    super::incidents::resolve(tx, "KEY_UNREADABLE", &order).await?;
+    if decision == Decision::Discarded {
+        sqlx::query(
+            "-- store.fulfilment.unreadable_wake
+            update order_units set not_before = now()
+             where id = $1 and g2a_order_id = $2 and state = 'LOST' and worker is null and not_before > now()",
+        )
+        .bind(unit.0)
+        .bind(&order)
+        .execute(tx.conn())
+        .await?;
+    }
+    Ok(Some((unit, order)))
+}
+
+async fn record(tx: &mut Tx, id: Uuid, admin: UserId, action: &'static str, order: &str) -> Result<()> {
+    let deed = Deed {
+        admin,
+        action,
+        subject: ("key answer", id),
+        details: serde_json::json!({ "g2aOrderId": order }),
+    };
+    audit::write(tx, &deed).await
+}
+
+/// The admin with this address, in whose name something goes on record.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn admin(store: &Store, email: &str) -> Result<Option<UserId>> {
+    let id: Option<Uuid> = sqlx::query_scalar(
+        "-- store.fulfilment.admin_of
+        select id from users where email = lower($1) and role = 'ADMIN' and deleted_at is null",
+    )
+    .bind(email)
+    .fetch_optional(store.pool())
+    .await?;
+    Ok(id.map(UserId))
+}
+
+/// A game that is not bought for a while.
+#[derive(Debug, Clone)]
+pub struct GameStop {
+    /// Its title.
+    pub game: String,
+    /// G2A's product.
+    pub product: Option<String>,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Until when, unless a person lifts it.
+    pub until: DateTime<Utc>,
+    /// Why.
+    pub reason: String,
+}
+
+/// The games that are not bought now.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn game_stops(store: &Store) -> Result<Vec<GameStop>> {
+    let rows = sqlx::query(
+        "-- store.fulfilment.game_stops
+        select g.title, g.g2a_product_id, s.since, s.until, s.reason from game_stops s join games g on g.id = s.game_id
+         where s.lifted_at is null and s.until > now() order by s.since",
+    )
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(GameStop {
+                game: row.try_get("title")?,
+                product: row.try_get("g2a_product_id")?,
+                since: row.try_get("since")?,
+                until: row.try_get("until")?,
+                reason: row.try_get("reason")?,
+            })
+        })
+        .collect()
+}
+
+/// How long this game is not bought yet; `None` when it is.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn game_stops_for(store: &Store, game: GameId) -> Result<Option<Duration>> {
+    let seconds: Option<Decimal> = sqlx::query_scalar(
+        "-- store.fulfilment.game_stops_for
+        select extract(epoch from until - now()) from game_stops
+         where game_id = $1 and lifted_at is null and until > now()",
+    )
+    .bind(game.0)
+    .fetch_optional(store.pool())
+    .await?;
+    Ok(seconds.map(span))
+}
+
+/// Buys the game with this product of G2A's again, which goes on record; what waited is due at once. False when it was
+/// not stopped.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn lift(tx: &mut Tx, product: &str, admin: UserId) -> Result<bool> {
+    let game: Option<Uuid> = sqlx::query_scalar(
+        "-- store.fulfilment.lift_game_stop
+        update game_stops s set lifted_at = now() from games g
+         where g.g2a_product_id = $1 and s.game_id = g.id and s.lifted_at is null and s.until > now() returning g.id",
+    )
+    .bind(product)
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(game) = game else { return Ok(false) };
+    let deed = Deed {
+        admin,
+        action: "game.buy_again",
+        subject: ("game", game),
+        details: serde_json::json!({ "product": product }),
+    };
+    audit::write(tx, &deed).await?;
+    sqlx::query(
+        "-- store.fulfilment.lift_game_stop.wake
+        update order_units set not_before = now()
+         where game_id = $1 and state in ('NEW', 'ORDERED') and worker is null and not_before > now()",
+    )
+    .bind(game)
+    .execute(tx.conn())
+    .await?;
+    Ok(true)
+}
+
+/// A page of undecided answers by id, sealed, for a rotation of secrets.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn page(store: &Store, after: Option<Uuid>, most: u32) -> Result<Vec<(Uuid, Vec<u8>)>> {
+    let rows = sqlx::query(
+        "-- store.fulfilment.unreadable_page
+        select id, sealed from unreadable_answers
+         where decided_at is null and ($1::uuid is null or id > $1) order by id limit $2",
+    )
+    .bind(after)
+    .bind(i64::from(most))
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("id")?, row.try_get("sealed")?)))
+        .collect()
+}
+
+/// Replaces an answer's sealed form, if it is still the one that was read.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn reseal(store: &Store, id: Uuid, before: &[u8], after: &[u8]) -> Result<bool> {
+    let done = sqlx::query(
+        "-- store.fulfilment.unreadable_reseal
+        update unreadable_answers set sealed = $3 where id = $1 and sealed = $2",
+    )
+    .bind(id)
+    .bind(before)
+    .bind(after)
+    .execute(store.pool())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
