@@ -52,12 +52,18 @@ struct Quantity {
     quantity: i64,
 }
 
-/// The cart at the prices of now, newest line first; empty for whoever has none.
+/// The cart at the prices of now, newest line first; empty for whoever has none. A browser without a session gets a token
+/// (cookie `nextGuest`, an hour) that makes its first writes, however many at once, those of one guest.
 #[utoipa::path(get, path = "/api/cart", tag = "cart", responses((status = 200, body = Answer<Cart>)))]
 pub(crate) async fn show(State(api): Api, visit: Visit) -> Answered {
     let cart = visit.arrival.cart().await?;
     let answer = answer::body(StatusCode::OK, cart.body().clone());
-    Ok(answer::with_cookie(answer, visit.renewed(&api.settings)))
+    // The one answer of its own that every page of a shop asks for once.
+    let token = visit
+        .arrival
+        .needs_guest_token()
+        .then(|| api.shop.auth().set_guest_token(api.settings.production));
+    Ok(answer::with_cookie(answer, visit.renewed(&api.settings).or(token)))
 }
 
 /// Puts copies of a game in, on top of those already there. A visitor without a session becomes a guest by it.

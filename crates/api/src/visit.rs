@@ -51,8 +51,10 @@ impl FromRequestParts<Arc<ApiState>> for Visit {
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, ApiError> {
         let cookie = cookies::guest(&parts.headers);
+        let newcomer = api.shop.auth().newcomer(&parts.headers);
+        let arrival = api.shop.arrive(bearer(&parts.headers), cookie).await?;
         Ok(Self {
-            arrival: api.shop.arrive(bearer(&parts.headers), cookie).await?,
+            arrival: arrival.with_newcomer(newcomer),
             device: device(parts, &api.settings),
         })
     }

@@ -11,6 +11,7 @@ mod code;
 pub mod cookies;
 mod device;
 mod error;
+pub mod guest_token;
 mod limits;
 pub mod password;
 mod secrets;

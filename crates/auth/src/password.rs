@@ -1,9 +1,10 @@
-//! bcrypt, kept away from everybody else: a hash takes about half a second of a processor, so a few dedicated threads
-//! of low priority do them, a bounded queue waits before those, and whoever does not fit is told so at once. However
-//! many people log in, the shop's own threads never wait for it.
+//! bcrypt, kept away from everybody else: a hash takes about a quarter of a second of a processor, so dedicated threads of
+//! low priority do them, and who asks waits for a turn, but not longer than a browser does. However many people log in, the
+//! shop's own threads never wait for it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use lockstep_domain::account::{MAX_PASSWORD_BYTES, NewPassword};
 use lockstep_domain::secret::Secret;
@@ -19,18 +20,21 @@ pub struct HashSettings {
     pub cost: u32,
     /// Hashes made at the same time.
     pub threads: usize,
-    /// Requests that may wait for their turn.
-    pub queue: usize,
+    /// How long a request waits for its turn.
+    pub patience: Duration,
 }
 
+/// Requests that may wait at once. Their number does not matter for the time, only for the memory: a few hundred bytes each.
+const MOST_WAITING: usize = 10_000;
+
 impl Default for HashSettings {
-    /// Cost 12; half of the processors, at least one; about ten seconds of waiting at the most.
+    /// Cost 12; as many threads as processors, which all others take precedence over; eight seconds of waiting, so that the
+    /// answer comes before the ten that a request may take.
     fn default() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).max(1));
         Self {
             cost: 12,
-            threads,
-            queue: threads * 20,
+            threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            patience: Duration::from_secs(8),
         }
     }
 }
@@ -38,7 +42,7 @@ impl Default for HashSettings {
 /// Why a password was neither hashed nor compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HashError {
-    /// More log-ins than can be worked on; try again in a moment.
+    /// More log-ins than can be worked on in time; try again in a moment.
     #[error("too many log-ins at the moment")]
     Busy,
     /// bcrypt refused: a bug, or a cost outside 4 to 31.
@@ -58,6 +62,7 @@ enum Outcome {
 
 struct Job {
     work: Work,
+    begun: oneshot::Sender<()>,
     answer: oneshot::Sender<Result<Outcome, HashError>>,
 }
 
@@ -65,6 +70,7 @@ struct Job {
 #[derive(Clone)]
 pub struct Hasher {
     queue: mpsc::SyncSender<Job>,
+    patience: Duration,
     decoy: Secret,
     runs: Arc<AtomicU64>,
 }
@@ -81,7 +87,7 @@ impl Hasher {
                 "bcrypt's cost goes from 4 to 31",
             ));
         }
-        let (queue, jobs) = mpsc::sync_channel::<Job>(settings.queue);
+        let (queue, jobs) = mpsc::sync_channel::<Job>(MOST_WAITING);
         let jobs = Arc::new(Mutex::new(jobs));
         let runs = Arc::new(AtomicU64::new(0));
         for _ in 0..settings.threads.max(1) {
@@ -95,7 +101,12 @@ impl Hasher {
             "$2b${:02}${}",
             settings.cost, "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01232"
         ));
-        Ok(Self { queue, decoy, runs })
+        Ok(Self {
+            queue,
+            patience: settings.patience,
+            decoy,
+            runs,
+        })
     }
 
     /// Hashes a password that is to be set.
@@ -135,11 +146,20 @@ impl Hasher {
     }
 
     async fn submit(&self, work: Work) -> Result<Outcome, HashError> {
+        let (begun, turn) = oneshot::channel();
         let (answer, outcome) = oneshot::channel();
-        self.queue.try_send(Job { work, answer }).map_err(|error| match error {
-            mpsc::TrySendError::Full(_) => HashError::Busy,
-            mpsc::TrySendError::Disconnected(_) => HashError::Failed,
-        })?;
+        self.queue
+            .try_send(Job { work, begun, answer })
+            .map_err(|error| match error {
+                mpsc::TrySendError::Full(_) => HashError::Busy,
+                mpsc::TrySendError::Disconnected(_) => HashError::Failed,
+            })?;
+        // Only waiting is bounded: what is begun is as good as done. Who stops waiting is passed over.
+        match tokio::time::timeout(self.patience, turn).await {
+            Err(_) => return Err(HashError::Busy),
+            Ok(Err(_)) => return Err(HashError::Failed),
+            Ok(Ok(())) => {}
+        }
         outcome.await.unwrap_or(Err(HashError::Failed))
     }
 }
@@ -150,8 +170,8 @@ fn work(jobs: &Mutex<mpsc::Receiver<Job>>, cost: u32, runs: &AtomicU64) {
     }
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { work, answer }) = job else { return };
-        if answer.is_closed() {
+        let Ok(Job { work, begun, answer }) = job else { return };
+        if begun.send(()).is_err() {
             continue; // whoever asked has gone away while waiting
         }
         runs.fetch_add(1, Ordering::Relaxed);
@@ -171,11 +191,11 @@ fn work(jobs: &Mutex<mpsc::Receiver<Job>>, cost: u32, runs: &AtomicU64) {
 mod tests {
     use super::*;
 
-    fn hasher(threads: usize, queue: usize) -> Hasher {
+    fn hasher() -> Hasher {
         Hasher::start(HashSettings {
             cost: 4,
-            threads,
-            queue,
+            threads: 1,
+            patience: Duration::from_mins(1),
         })
         .unwrap()
     }
@@ -186,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_matches_its_own_hash_and_no_other() {
-        let hasher = hasher(1, 8);
+        let hasher = hasher();
         let hash = hasher.hash(&password("Correct7Horse")).await.unwrap();
         assert!(hash.expose().starts_with("$2b$04$"));
         assert!(hasher.verify(&Secret::new("Correct7Horse"), Some(&hash)).await.unwrap());
@@ -195,7 +215,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_at_all_is_compared_with_as_much_work_as_somebody() {
-        let hasher = hasher(1, 8);
+        let hasher = hasher();
         let hash = hasher.hash(&password("Correct7Horse")).await.unwrap();
         let too_long = Secret::new("x".repeat(1000));
         for (typed, hash) in [
@@ -215,7 +235,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_longer_password_does_not_pass_for_its_first_72_bytes() {
-        let hasher = hasher(1, 8);
+        let hasher = hasher();
         let text = format!("Ab1{}", "x".repeat(69));
         let hash = hasher.hash(&password(&text)).await.unwrap();
         assert!(hasher.verify(&Secret::new(text.clone()), Some(&hash)).await.unwrap());
@@ -227,26 +247,32 @@ mod tests {
         );
     }
 
+    /// What forty people who register in the same second need, on the smallest machine.
     #[tokio::test]
-    async fn whoever_does_not_fit_into_the_queue_is_told_at_once() {
+    async fn as_many_as_come_are_worked_on_while_they_have_the_patience() {
+        let outcomes = futures_join(&hasher(), &Secret::new("Wrong7Horse"), 300).await;
+        assert!(outcomes.iter().all(|outcome| *outcome == Ok(false)), "{outcomes:?}");
+    }
+
+    #[tokio::test]
+    async fn whoever_has_waited_for_too_long_is_told_and_costs_no_work() {
         let hasher = Hasher::start(HashSettings {
             cost: 10,
             threads: 1,
-            queue: 2,
+            patience: Duration::from_millis(1),
         })
         .unwrap();
         let secret = Secret::new("Wrong7Horse");
         let outcomes = futures_join(&hasher, &secret, 12).await;
-        let busy = outcomes
-            .iter()
-            .filter(|outcome| **outcome == Err(HashError::Busy))
-            .count();
-        assert!(
-            busy >= 1 && outcomes.iter().filter(|outcome| outcome.is_ok()).count() >= 2,
-            "{outcomes:?}"
-        );
-        // And afterwards there is room again.
-        assert_eq!(hasher.verify(&secret, None).await, Ok(false));
+        let done = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        assert!(outcomes.contains(&Err(HashError::Busy)) && done < 12, "{outcomes:?}");
+        // Afterwards it is the next one's turn: those who gave up are passed over.
+        let patient = Hasher {
+            patience: Duration::from_mins(1),
+            ..hasher
+        };
+        assert_eq!(patient.verify(&secret, None).await, Ok(false));
+        assert_eq!(patient.runs(), u64::try_from(done).unwrap() + 1);
     }
 
     async fn futures_join(hasher: &Hasher, secret: &Secret, many: usize) -> Vec<Result<bool, HashError>> {
@@ -265,7 +291,7 @@ mod tests {
                 Hasher::start(HashSettings {
                     cost,
                     threads: 1,
-                    queue: 1
+                    patience: Duration::ZERO,
                 })
                 .is_err()
             );

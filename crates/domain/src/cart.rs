@@ -74,6 +74,9 @@ pub enum Visitor {
     User(UserId),
     /// What the cookie says; only the database knows whether there is such a guest.
     Guest(Option<Uuid>),
+    /// Nobody yet, with a token that was checked: becomes this guest by the first write, or joins it when another first
+    /// write of the same browser came a moment before.
+    Newcomer(Uuid),
 }
 
 /// What a cart or a wishlist shows of a game (the contract's `MiniGame`, with the fields that its pages use if present).

@@ -25,6 +25,7 @@ pub struct Arrival {
     caller: Option<Caller>,
     cookie: Option<Uuid>,
     guest: Option<Guest>,
+    newcomer: Option<Uuid>,
 }
 
 impl Shop {
@@ -54,6 +55,7 @@ impl Shop {
             caller,
             cookie,
             guest,
+            newcomer: None,
         })
     }
 
@@ -203,8 +205,19 @@ impl Arrival {
         match (&self.caller, self.guest) {
             (Some(caller), _) => caller.visitor(),
             (None, Some(Guest::Alive | Guest::Renewed)) => Visitor::Guest(self.cookie),
-            (None, _) => Visitor::Guest(None),
+            (None, _) => self.newcomer.map_or(Visitor::Guest(None), Visitor::Newcomer),
         }
+    }
+
+    /// The same visitor with what a guest token says (`Auth::newcomer`): whom they become by their first write.
+    #[must_use]
+    pub fn with_newcomer(self, newcomer: Option<Uuid>) -> Self {
+        Self { newcomer, ..self }
+    }
+
+    /// They are nobody in particular and have no guest token yet: an answer that is theirs alone should bring one.
+    pub fn needs_guest_token(&self) -> bool {
+        matches!(self.visitor(), Visitor::Guest(None))
     }
 
     /// Who they are, if they are signed in.
@@ -260,5 +273,6 @@ fn owner(visitor: Visitor) -> Option<Owner> {
     match visitor {
         Visitor::User(user) => Some(Owner::User(user)),
         Visitor::Guest(cookie) => cookie.map(|id| Owner::Guest(ShopperId(id))),
+        Visitor::Newcomer(_) => None,
     }
 }

@@ -59,7 +59,7 @@ impl Shop {
     pub(crate) async fn admit(&self, visitor: Visitor, device: &Device) -> Result<(), ShopError> {
         let is_new = match visitor {
             Visitor::User(_) => false,
-            Visitor::Guest(None) => true,
+            Visitor::Guest(None) | Visitor::Newcomer(_) => true,
             Visitor::Guest(Some(cookie)) => self.guest(cookie).await? == Guest::Nobody,
         };
         if is_new {

@@ -11,6 +11,10 @@ use uuid::Uuid;
 use crate::transaction::holds_store_error;
 use crate::{Result, Store, StoreError, Tx};
 
+/// A guest that a newcomer's token makes can be joined with the same token for so long: by requests that were under way
+/// together.
+const JOINED_WITHIN: std::time::Duration = std::time::Duration::from_mins(1);
+
 /// Who wrote, and whether they became a guest by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Writer {
@@ -59,7 +63,7 @@ pub async fn sweep(store: &Store) -> Result<u64> {
 macro_rules! owner_lives {
     () => {
         "case when $2 then exists (select 1 from guest_sessions where id = $1 and expires_at > now())
-              else exists (select 1 from shoppers where id = $1 and kind = 'USER') end"
+              else exists (select 1 from users where id = $1 and deleted_at is null) end"
     };
 }
 pub(crate) use owner_lives;
@@ -67,11 +71,26 @@ pub(crate) use owner_lives;
 /// The visitor as a writer: locks the shopper's row until the transaction ends, so that writes of one shopper come one
 /// after the other, and makes a guest of a visitor who is none yet.
 pub(crate) async fn writer(tx: &mut Tx, visitor: Visitor) -> Result<Option<Writer>> {
+    // Who joins has not heard of the session either.
+    let minted = matches!(visitor, Visitor::Newcomer(_));
     if let Some(owner) = lock(tx, visitor).await? {
-        return Ok(Some(Writer { owner, minted: false }));
+        return Ok(Some(Writer { owner, minted }));
     }
     if matches!(visitor, Visitor::User(_)) {
         return Ok(None);
+    }
+    if let Visitor::Newcomer(id) = visitor {
+        // Of several at once one makes the guest; the others wait for it here.
+        sqlx::query(
+            "-- store.guests.mint_newcomer\ninsert into guest_sessions (id) values ($1) on conflict do nothing",
+        )
+        .bind(id)
+        .execute(tx.conn())
+        .await?;
+        if let Some(owner) = lock(tx, visitor).await? {
+            return Ok(Some(Writer { owner, minted }));
+        }
+        // The token was used before, and is good for nothing more: the guest is another one.
     }
     // The id is a secret of the guest's: random, not sorted by age.
     let id = Uuid::new_v4();
@@ -85,14 +104,30 @@ pub(crate) async fn writer(tx: &mut Tx, visitor: Visitor) -> Result<Option<Write
     }))
 }
 
-/// The visitor's row, locked until the transaction ends; `None` when there is no such user or living guest.
+/// The visitor's row, locked until the transaction ends; `None` when there is no such user or living guest. A deletion of
+/// the account waits for it, and is waited for (`accounts::delete`).
 pub(crate) async fn lock(tx: &mut Tx, visitor: Visitor) -> Result<Option<Owner>> {
     match visitor {
         Visitor::Guest(None) => Ok(None),
+        Visitor::Newcomer(id) => {
+            let found = sqlx::query(
+                "-- store.guests.lock_newcomer
+                select 1 from shoppers s join guest_sessions g on g.id = s.id
+                 where s.id = $1 and s.kind = 'GUEST' and g.expires_at > now()
+                   and g.created_at > now() - make_interval(secs => $2) for no key update of s",
+            )
+            .bind(id)
+            .bind(JOINED_WITHIN.as_secs_f64())
+            .fetch_optional(tx.conn())
+            .await?;
+            Ok(found.map(|_| Owner::Guest(ShopperId(id))))
+        }
         Visitor::User(user) => {
             let found = sqlx::query(
                 "-- store.guests.lock_user
-                select 1 from shoppers where id = $1 and kind = 'USER' for no key update",
+                select 1 from shoppers s join users u on u.id = s.id
+                 where s.id = $1 and s.kind = 'USER' and u.deleted_at is null
+                   for no key update of s for key share of u",
             )
             .bind(user.0)
             .fetch_optional(tx.conn())

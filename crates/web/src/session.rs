@@ -14,7 +14,7 @@ use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use lockstep_auth::{AuthError, Caller, Device, cookies};
+use lockstep_auth::{AuthError, Caller, Device, cookies, guest_token};
 use lockstep_domain::account::TokenPair;
 use lockstep_domain::cart::Owner;
 use lockstep_shop::{Arrival, ShopError, Writer};
@@ -96,6 +96,12 @@ async fn open(state: &WebState, parts: &Parts) -> Result<(Reader, Cookies), Shop
             Err(AuthError::NotSignedIn) => set = no_token_cookies(&state.settings),
             Err(error) => return Err(error.into()),
         }
+    }
+    let auth = state.shop.auth();
+    arrival = arrival.with_newcomer(auth.newcomer(headers));
+    // Only what reads has time for it: the answer to a write brings the session itself.
+    if parts.method == Method::GET && arrival.needs_guest_token() {
+        set.push((guest_token::COOKIE, auth.set_guest_token(state.settings.production)));
     }
     if let Some(renewed) = arrival.renewed() {
         set.push((cookies::GUEST, cookies::set_guest(renewed, state.settings.production)));

@@ -18,6 +18,7 @@ pub(crate) struct Client<'s> {
     shop: &'s Shop,
     address: SocketAddr,
     cookie: Mutex<Option<String>>,
+    guest_token: Mutex<Option<String>>,
     token: Mutex<Option<String>>,
 }
 
@@ -33,6 +34,7 @@ impl<'s> Client<'s> {
             shop,
             address: SocketAddr::new(address.parse().unwrap(), 40_000),
             cookie: Mutex::new(None),
+            guest_token: Mutex::new(None),
             token: Mutex::new(None),
         }
     }
@@ -44,6 +46,15 @@ impl<'s> Client<'s> {
 
     pub(crate) fn set_session(&self, session: Option<&str>) {
         *self.cookie.lock().unwrap() = session.map(str::to_owned);
+    }
+
+    /// What makes the browser's first writes those of one guest.
+    pub(crate) fn guest_token(&self) -> Option<String> {
+        self.guest_token.lock().unwrap().clone()
+    }
+
+    pub(crate) fn set_guest_token(&self, token: Option<&str>) {
+        *self.guest_token.lock().unwrap() = token.map(str::to_owned);
     }
 
     pub(crate) fn token(&self) -> Option<String> {
@@ -75,6 +86,9 @@ impl<'s> Client<'s> {
         if let Some(session) = self.session() {
             request = request.header("cookie", format!("theme=dark; sessionId={session}"));
         }
+        if let Some(token) = self.guest_token() {
+            request = request.header("cookie", format!("nextGuest={token}"));
+        }
         if let Some(token) = self.token() {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -83,9 +97,20 @@ impl<'s> Client<'s> {
         }
         let answered = self.shop.send(request.body(body.into()).unwrap()).await;
         for set in answered.headers.get_all("set-cookie") {
-            let set = set.to_str().unwrap();
-            let value = set.strip_prefix("sessionId=").unwrap().split(';').next().unwrap();
-            self.set_session(Some(value).filter(|value| !value.is_empty()));
+            let (name, value) = set
+                .to_str()
+                .unwrap()
+                .split(';')
+                .next()
+                .unwrap()
+                .split_once('=')
+                .unwrap();
+            let value = Some(value).filter(|value| !value.is_empty());
+            match name {
+                "sessionId" => self.set_session(value),
+                "nextGuest" => self.set_guest_token(value),
+                other => panic!("unknown cookie {other}"),
+            }
         }
         answered
     }

@@ -34,6 +34,11 @@ async fn looking_makes_no_guest_and_the_first_write_makes_one_with_the_contracts
         unreachable!()
     };
     let phone = Client::new(&shop);
+    let token = phone.get("/api/cart").await;
+    assert!(
+        token.header("set-cookie").unwrap().starts_with("nextGuest="),
+        "a token, and no session"
+    );
     for path in ["/api/cart", "/api/wishlist", "/api/games", "/api/health"] {
         let answer = phone.get(path).await;
         assert_eq!(

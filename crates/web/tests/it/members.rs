@@ -109,7 +109,12 @@ async fn the_headers_request_tells_which_of_a_pages_hearts_are_full() {
     assert!(nobody.page().contains("<data value=\"\"></data>"), "{}", nobody.text());
     // Browsers that go back do not ask again what they have kept.
     assert_eq!(nobody.header("cache-control"), Some("no-store"));
-    assert_eq!(nobody.header("set-cookie"), None, "looking makes nobody a guest");
+    let set = nobody.header("set-cookie").unwrap();
+    assert!(
+        set.starts_with("nextGuest=") && set.ends_with("; HttpOnly; SameSite=Lax; Path=/; Max-Age=3600"),
+        "{set}"
+    );
+    assert_eq!(shop.db.count("shoppers").await, 0, "looking makes nobody a guest");
 
     // A heart's own request is answered with the same.
     let form = format!("game={}&next={}", wished.id, ask.replace('&', "%26"));
