@@ -44,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) payments: PaymentSettings,
     pub(crate) smtp_url: Option<String>,
     pub(crate) mail_from: String,
+    /// E-mails sent at the same time.
+    pub(crate) mail_connections: u32,
     pub(crate) shop_name: String,
     /// Who runs the shop, for the pages.
     pub(crate) operator: lockstep_web::Operator,
@@ -87,6 +89,14 @@ impl Config {
         if production && !rate_limits {
             bail!("LOCKSTEP_RATE_LIMITS cannot be off in production");
         }
+        let mail_connections: u32 = parsed(
+            settings.lockstep_mail_connections.as_deref(),
+            "LOCKSTEP_MAIL_CONNECTIONS",
+            "8",
+        )?;
+        if !(1..=50).contains(&mail_connections) {
+            bail!("LOCKSTEP_MAIL_CONNECTIONS is {mail_connections}; it has to be between 1 and 50");
+        }
         let per_line = parsed(
             settings.lockstep_cart_max_copies.as_deref(),
             "LOCKSTEP_CART_MAX_COPIES",
@@ -128,6 +138,7 @@ impl Config {
                 settings.lockstep_key_secret.clone(),
             ),
             smtp_url: settings.smtp_url.clone(),
+            mail_connections,
             mail_from: settings
                 .lockstep_mail_from
                 .clone()

@@ -11,7 +11,7 @@ use lockstep_auth::{Auth, Keys};
 use lockstep_cache::Cache;
 use lockstep_domain::Secret;
 use lockstep_fulfil::Fulfilment;
-use lockstep_mail::{Delivery, Letterhead, Postman};
+use lockstep_mail::{Delivery, Letterhead, Postman, Sending};
 use lockstep_payments::{Limits, Payments, Provider, Relay, Stripe, StripeConfig, TestProvider};
 use lockstep_shop::Shop;
 use lockstep_store::{Store, StoreError};
@@ -137,7 +137,8 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
         buying.spawn(async move { fulfilment.run(until).await });
         let (payments, until) = (shop.payments().clone(), stop.clone());
         tasks.spawn(async move { payments.run(until).await });
-        let postman = Postman::new(database.store.clone(), delivery(config)?, letterhead(config));
+        let sending = Sending::over(config.mail_connections);
+        let postman = Postman::new(database.store.clone(), delivery(config)?, letterhead(config), sending);
         let until = stop.clone();
         tasks.spawn(async move { postman.run(until).await });
         tasks.spawn(lockstep_relay::run(database.store.clone(), cache.clone(), stop.clone()));
@@ -311,7 +312,7 @@ fn payments(config: &Config, store: &Store, keys: &Keys) -> Result<Payments> {
 /// Where letters go: to the mail server, or into the data folder.
 fn delivery(config: &Config) -> Result<Delivery> {
     Ok(match &config.smtp_url {
-        Some(url) => Delivery::smtp(url, &config.mail_from)?,
+        Some(url) => Delivery::smtp(url, &config.mail_from, config.mail_connections)?,
         None => Delivery::folder(config.data_dir.join("mail"), &config.mail_from)?,
     })
 }

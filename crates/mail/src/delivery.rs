@@ -49,15 +49,15 @@ pub enum Delivery {
 
 impl Delivery {
     /// To the server that `url` names (`smtps://user:password@host:465`, `smtp://host:587?tls=required`), from `from`
-    /// (`Lockstep <shop@example.com>`). Nothing is connected yet.
+    /// (`Lockstep <shop@example.com>`), keeping up to `connections` open. Nothing is connected yet.
     ///
     /// # Errors
     /// [`DeliveryError::Address`], which names neither user nor password.
-    pub fn smtp(url: &str, from: &str) -> Result<Self, DeliveryError> {
+    pub fn smtp(url: &str, from: &str, connections: u32) -> Result<Self, DeliveryError> {
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
             .map_err(|_| DeliveryError::Address("SMTP_URL".into()))?
             .timeout(Some(TIMEOUT))
-            .pool_config(PoolConfig::new().max_size(4))
+            .pool_config(PoolConfig::new().max_size(connections))
             .build();
         Ok(Self::Smtp {
             transport,

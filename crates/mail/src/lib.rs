@@ -12,4 +12,4 @@ mod postman;
 
 pub use delivery::{Delivery, DeliveryError};
 pub use letters::{Letterhead, Written, write};
-pub use postman::{Postman, Round};
+pub use postman::{Postman, Round, Sending};

@@ -9,9 +9,9 @@ use std::time::Duration;
 use lockstep_domain::account::Email;
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::secret::Secret;
-use lockstep_mail::{Delivery, Letterhead, Postman, Round};
+use lockstep_mail::{Delivery, Letterhead, Postman, Round, Sending};
 use lockstep_store::accounts::{self, NewAccount, NewCode};
-use lockstep_store::mail;
+use lockstep_store::mail::{self, Room};
 use lockstep_store::sessions::{Device, NewSession};
 use lockstep_testkit::TestDb;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -65,7 +65,12 @@ async fn state(db: &TestDb) -> (bool, bool, bool, i32) {
 }
 
 fn postman(db: &TestDb, delivery: Delivery) -> Postman {
-    Postman::new(db.store.clone(), delivery, head())
+    Postman::new(db.store.clone(), delivery, head(), Sending::default())
+}
+
+/// Room for so many letters of any kind.
+fn room(all: u32) -> Room {
+    Room { all, ordinary: all }
 }
 
 fn folder() -> (std::path::PathBuf, Delivery) {
@@ -140,7 +145,7 @@ async fn a_link_can_be_copied_out_of_the_file_however_long_it_is() {
 async fn a_letter_in_the_hands_of_a_worker_that_died_is_delivered_by_the_next() {
     let db = TestDb::new().await;
     somebody(&db, "ada").await;
-    let dead = mail::claim(&db.store, 10, Duration::from_mins(10))
+    let dead = mail::claim(&db.store, room(10), Duration::from_mins(10))
         .await
         .unwrap()
         .remove(0);
@@ -153,7 +158,10 @@ async fn a_letter_in_the_hands_of_a_worker_that_died_is_delivered_by_the_next() 
     );
     db.execute("update mail_outbox set not_before = now()").await;
     // The next one dies between delivering and saying so: the same file, delivered again under the same name.
-    let next = mail::claim(&db.store, 10, Duration::ZERO).await.unwrap().remove(0);
+    let next = mail::claim(&db.store, room(10), Duration::ZERO)
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!((next.id, next.attempts), (dead.id, 2));
     assert_eq!(postman.round().await.unwrap().sent, 1);
     assert!(!mail::sent(&db.store, &dead).await.unwrap() && !mail::failed(&db.store, &next, "x", None).await.unwrap());
@@ -171,7 +179,7 @@ async fn two_workers_never_hold_the_same_letter() {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..6 {
         let store = db.store.clone();
-        tasks.spawn(async move { mail::claim(&store, 3, Duration::from_mins(1)).await.unwrap() });
+        tasks.spawn(async move { mail::claim(&store, room(3), Duration::from_mins(1)).await.unwrap() });
     }
     let mut claimed: Vec<Uuid> = tasks
         .join_all()
@@ -181,7 +189,7 @@ async fn two_workers_never_hold_the_same_letter() {
         .map(|letter| letter.id)
         .collect();
     claimed.extend(
-        mail::claim(&db.store, 100, Duration::from_mins(1))
+        mail::claim(&db.store, room(100), Duration::from_mins(1))
             .await
             .unwrap()
             .iter()
@@ -253,7 +261,7 @@ async fn a_mail_server_gets_the_letter_once() {
     let db = TestDb::new().await;
     somebody(&db, "ada").await;
     let (url, kept) = server("250 ok").await;
-    let postman = postman(&db, Delivery::smtp(&url, FROM).unwrap());
+    let postman = postman(&db, Delivery::smtp(&url, FROM, 8).unwrap());
     assert_eq!(postman.round().await.unwrap().sent, 1);
     assert_eq!(postman.round().await.unwrap(), Round::default());
     let kept = kept.lock().unwrap();
@@ -269,7 +277,7 @@ async fn a_mail_server_gets_the_letter_once() {
 async fn a_server_that_is_away_makes_the_letter_wait_and_one_that_refuses_makes_it_given_up() {
     let db = TestDb::new().await;
     somebody(&db, "ada").await;
-    let away = postman(&db, Delivery::smtp("smtp://127.0.0.1:1", FROM).unwrap());
+    let away = postman(&db, Delivery::smtp("smtp://127.0.0.1:1", FROM, 8).unwrap());
     assert_eq!(
         away.round().await.unwrap(),
         Round {
@@ -284,7 +292,7 @@ async fn a_server_that_is_away_makes_the_letter_wait_and_one_that_refuses_makes_
     );
     assert_eq!(state(&db).await, (false, false, false, 1));
     let (url, _) = server("550 no such mailbox").await;
-    let refusing = postman(&db, Delivery::smtp(&url, FROM).unwrap());
+    let refusing = postman(&db, Delivery::smtp(&url, FROM, 8).unwrap());
     for round in 0..2 {
         db.execute("update mail_outbox set not_before = now()").await;
         let expected = if round == 0 {

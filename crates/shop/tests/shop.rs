@@ -10,7 +10,7 @@ use lockstep_cache::Config;
 use lockstep_domain::account::{Credentials, ProfileChange, Registration};
 use lockstep_domain::cart::{Moved, Visitor};
 use lockstep_domain::ids::GameId;
-use lockstep_mail::{Delivery, Letterhead, Postman};
+use lockstep_mail::{Delivery, Letterhead, Postman, Sending};
 use lockstep_payments::Payments;
 use lockstep_shop::{Shop, ShopError};
 use lockstep_store::{Options, Store};
@@ -215,7 +215,7 @@ async fn the_letters_of_an_account_arrive_in_the_folder() {
         public_url: "https://shop.example".into(),
     };
     let stop = CancellationToken::new();
-    let postman = Postman::new(db.store.clone(), delivery, head);
+    let postman = Postman::new(db.store.clone(), delivery, head, Sending::default());
     let until = stop.clone();
     let working = tokio::spawn(async move { postman.run(until).await });
     let letters = tokio::time::timeout(Duration::from_secs(30), async {

@@ -1,8 +1,8 @@
 //! The mail queue: letters that people are owed.
 //!
 //! A letter is written in the transaction that causes it, so none is lost and none is sent for something that did not
-//! happen. A worker takes letters on a lease and closes them with it; when the worker dies, the lease runs out and the
-//! next one sends the letter. So a letter is sent at least once, and a crash at the wrong moment can send it twice, with
+//! happen. A worker takes letters on a short lease, prolongs it while it delivers, and closes them with it; when the worker
+//! dies, the lease runs out and the next one sends the letter. So a letter is sent at least once, and a crash at the wrong moment can send it twice, with
 //! the same id. Once it is sent or given up its text is blanked, because it may hold a code or a link.
 
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub struct Claimed {
     pub recipient: String,
     /// What. `None` when it was written by a program that knows letters this one does not.
     pub letter: Option<Letter>,
+    /// It holds a code or a link that somebody waits for.
+    pub is_urgent: bool,
     /// How often it has been tried, this time included.
     pub attempts: u32,
     /// When it was written.
@@ -54,7 +56,7 @@ pub struct Listed {
     pub last_error: Option<String>,
 }
 
-/// Owes `recipient` a letter, of use for `good_for`.
+/// Owes `recipient` a letter, of use for `good_for`. Nobody writes to an account that is deleted.
 pub(crate) async fn enqueue(
     tx: &mut Tx,
     user: UserId,
@@ -65,7 +67,8 @@ pub(crate) async fn enqueue(
     sqlx::query(
         "-- store.mail.enqueue
         insert into mail_outbox (id, user_id, recipient, kind, letter, not_after)
-        values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6::bigint))",
+        select $1, id, $3, $4, $5, now() + make_interval(secs => $6::bigint)
+          from users where id = $2 and deleted_at is null for key share",
     )
     .bind(Uuid::now_v7())
     .bind(user.0)
@@ -78,54 +81,104 @@ pub(crate) async fn enqueue(
     Ok(())
 }
 
-/// Takes up to `most` letters that are due, oldest first, for as long as `lease`. Letters that nobody else holds only;
-/// two workers never get the same one while a lease lasts. Letters that have become useless are given up on the way.
+/// How many letters a worker has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// In all.
+    pub all: u32,
+    /// For those among them that are not urgent.
+    pub ordinary: u32,
+}
+
+/// Takes letters that are due, for as long as `lease` (see [`renew`]): first those with codes and links, then the others,
+/// each kind in the order of writing. Two workers never get the same one while a lease lasts, and nothing is given out
+/// while an earlier letter of its kind to the same address is owed, so one address gets them in order. (A code does not
+/// wait for one that has failed and is tried again later.)
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
-pub async fn claim(store: &Store, most: u32, lease: Duration) -> Result<Vec<Claimed>> {
-    let lease = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-    store
-        .tx("mail.claim", move |tx| {
-            Box::pin(async move {
-                sqlx::query(
-                    "-- store.mail.claim.late
-                    update mail_outbox set letter = null, gave_up_at = now(), lease = null,
-                           last_error = concat_ws('; ', 'not sent in time', left(last_error, 400))
-                     where id in (select id from mail_outbox where letter is not null and not_before <= now()
-                                     and not_after <= now() limit 100 for update skip locked)",
-                )
-                .execute(tx.conn())
-                .await?;
-                let rows = sqlx::query(
-                    "-- store.mail.claim
-                    update mail_outbox set lease = gen_random_uuid(), attempts = attempts + 1,
-                           not_before = now() + make_interval(secs => $2::bigint / 1000.0)
-                     where id in (select id from mail_outbox
-                                   where letter is not null and not_before <= now() and attempts < 100
-                                   order by not_before, id limit $1 for update skip locked)
-                    returning id, lease, recipient, letter, attempts, created_at",
-                )
-                .bind(i64::from(most))
-                .bind(lease)
-                .fetch_all(tx.conn())
-                .await?;
-                rows.iter()
-                    .map(|row| {
-                        let letter: Json<serde_json::Value> = row.try_get("letter")?;
-                        Ok(Claimed {
-                            id: row.try_get("id")?,
-                            lease: row.try_get("lease")?,
-                            recipient: row.try_get("recipient")?,
-                            letter: serde_json::from_value(letter.0).ok(),
-                            attempts: crate::row::count(row, "attempts")?,
-                            created_at: row.try_get("created_at")?,
-                        })
-                    })
-                    .collect::<Result<Vec<_>>>()
+pub async fn claim(store: &Store, room: Room, lease: Duration) -> Result<Vec<Claimed>> {
+    let rows = sqlx::query(
+        "-- store.mail.claim
+        with urgent as (
+            select id from mail_outbox m
+             where letter is not null and urgent and not_before <= now() and not_after > now() and attempts < 100
+               and not exists (select 1 from mail_outbox e where e.letter is not null and e.urgent
+                                  and e.recipient = m.recipient and e.seq < m.seq
+                                  and (e.lease is not null or e.not_before <= now()))
+             order by seq limit $1 for update skip locked),
+        ordinary as (
+            select id from mail_outbox m
+             where letter is not null and not urgent and not_before <= now() and not_after > now() and attempts < 100
+               and not exists (select 1 from mail_outbox e where e.letter is not null and not e.urgent
+                                  and e.recipient = m.recipient and e.seq < m.seq)
+             order by seq limit least($2, $1 - (select count(*) from urgent)) for update skip locked)
+        update mail_outbox set lease = gen_random_uuid(), attempts = attempts + 1,
+               not_before = now() + make_interval(secs => $3)
+         where id in (select id from urgent union all select id from ordinary)
+        returning id, lease, recipient, letter, urgent, attempts, created_at",
+    )
+    .bind(i64::from(room.all))
+    .bind(i64::from(room.ordinary))
+    .bind(lease.as_secs_f64())
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let letter: Json<serde_json::Value> = row.try_get("letter")?;
+            Ok(Claimed {
+                id: row.try_get("id")?,
+                lease: row.try_get("lease")?,
+                recipient: row.try_get("recipient")?,
+                letter: serde_json::from_value(letter.0).ok(),
+                is_urgent: row.try_get("urgent")?,
+                attempts: crate::row::count(row, "attempts")?,
+                created_at: row.try_get("created_at")?,
             })
         })
-        .await
+        .collect()
+}
+
+/// Prolongs the leases of letters in hand: each is an id with its lease. Those that somebody else has by now are left
+/// alone.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn renew(store: &Store, in_hand: &[(Uuid, Uuid)], lease: Duration) -> Result<()> {
+    let (ids, leases): (Vec<Uuid>, Vec<Uuid>) = in_hand.iter().copied().unzip();
+    sqlx::query(
+        "-- store.mail.renew
+        update mail_outbox set not_before = now() + make_interval(secs => $3)
+         where id = any ($1) and lease = any ($2) and letter is not null",
+    )
+    .bind(ids)
+    .bind(leases)
+    .bind(lease.as_secs_f64())
+    .execute(store.pool())
+    .await?;
+    Ok(())
+}
+
+/// Gives up letters that have become useless while they waited: what they say has run out. At most a hundred at a time;
+/// gives each with its kind.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn drop_late(store: &Store) -> Result<Vec<(Uuid, String)>> {
+    let rows = sqlx::query(
+        "-- store.mail.drop_late
+        update mail_outbox set letter = null, gave_up_at = now(), lease = null,
+               last_error = concat_ws('; ', 'not sent in time', left(last_error, 400))
+         where id in (select id from mail_outbox
+                       where letter is not null and not_after <= now() and (lease is null or not_before <= now())
+                       limit 100 for update skip locked)
+        returning id, kind",
+    )
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("id")?, row.try_get("kind")?)))
+        .collect()
 }
 
 /// The letter is out: what it said is blanked. False when the lease was lost, and somebody else may be sending it too.
@@ -181,6 +234,18 @@ pub async fn counts(store: &Store) -> Result<(u64, u64)> {
     .fetch_one(store.pool())
     .await?;
     Ok((crate::row::how_many(&row, 0)?, crate::row::how_many(&row, 1)?))
+}
+
+/// When the letter that has waited longest was written; `None`: none is owed.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn oldest(store: &Store) -> Result<Option<DateTime<Utc>>> {
+    Ok(
+        sqlx::query_scalar("-- store.mail.oldest\nselect min(created_at) from mail_outbox where letter is not null")
+            .fetch_one(store.pool())
+            .await?,
+    )
 }
 
 /// The newest letters, at most `most`; `given_up` restricts them to those.

@@ -167,6 +167,15 @@ pub(crate) struct Settings {
         value_name = "ADDRESS"
     )]
     pub(crate) lockstep_mail_from: Option<String>,
+    /// E-mails that are sent at the same time, which is connections to the mail server, 1 to 50. Default: 8
+    #[arg(
+        long = "mail-connections",
+        id = "lockstep_mail_connections",
+        env = "LOCKSTEP_MAIL_CONNECTIONS",
+        global = true,
+        value_name = "COUNT"
+    )]
+    pub(crate) lockstep_mail_connections: Option<String>,
     /// The shop's name, as pages, letters and authenticators show it. Default: Lockstep
     #[arg(
         long = "shop-name",

@@ -1,0 +1,255 @@
+//! Which letter goes first, how many at once, and what happens to those in the hands of a worker that is killed: with a
+//! mail server that speaks real SMTP and takes its time.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use lockstep_mail::{Delivery, Letterhead, Postman, Sending};
+use lockstep_store::{Options, Store};
+use lockstep_testkit::TestDb;
+use sqlx::AssertSqlSafe;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// A mail server: what it has taken, in order, and how many letters it had in hand at the same time at most.
+#[derive(Clone, Default)]
+struct Sink {
+    /// Recipient and subject.
+    taken: Arc<Mutex<Vec<(String, String)>>>,
+    now: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+impl Sink {
+    /// Starts one that works on a letter as long as `takes` says, by the number of letters before it.
+    async fn start(takes: fn(usize) -> Duration) -> (Self, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("smtp://{}", listener.local_addr().unwrap());
+        let sink = Self::default();
+        let this = sink.clone();
+        tokio::spawn(async move {
+            let begun = Arc::new(AtomicUsize::new(0));
+            while let Ok((stream, _)) = listener.accept().await {
+                let (sink, begun) = (this.clone(), Arc::clone(&begun));
+                tokio::spawn(async move {
+                    let (read, mut write) = stream.into_split();
+                    let mut lines = BufReader::new(read).lines();
+                    write.write_all(b"220 sink\r\n").await.ok()?;
+                    let mut recipient = String::new();
+                    while let Some(line) = lines.next_line().await.ok()? {
+                        let answer = match line.get(..4)? {
+                            "RCPT" => {
+                                line.clone_into(&mut recipient);
+                                "250 ok\r\n"
+                            }
+                            "DATA" => {
+                                write.write_all(b"354 go\r\n").await.ok()?;
+                                let mut subject = String::new();
+                                while let Some(line) = lines.next_line().await.ok()?.filter(|line| line != ".") {
+                                    if let Some(text) = line.strip_prefix("Subject: ") {
+                                        text.clone_into(&mut subject);
+                                    }
+                                }
+                                let in_hand = sink.now.fetch_add(1, Ordering::SeqCst) + 1;
+                                sink.most.fetch_max(in_hand, Ordering::SeqCst);
+                                tokio::time::sleep(takes(begun.fetch_add(1, Ordering::SeqCst))).await;
+                                sink.now.fetch_sub(1, Ordering::SeqCst);
+                                sink.taken.lock().ok()?.push((recipient.clone(), subject));
+                                "250 taken\r\n"
+                            }
+                            "QUIT" => return write.write_all(b"221 bye\r\n").await.ok(),
+                            _ => "250 ok\r\n",
+                        };
+                        write.write_all(answer.as_bytes()).await.ok()?;
+                    }
+                    Some(())
+                });
+            }
+        });
+        (sink, url)
+    }
+
+    fn taken(&self) -> Vec<(String, String)> {
+        self.taken.lock().unwrap().clone()
+    }
+
+    /// Waits until so many letters were taken.
+    async fn wait_for(&self, count: usize) -> Vec<(String, String)> {
+        let all = async {
+            loop {
+                let taken = self.taken();
+                if taken.len() >= count {
+                    return taken;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, all).await.expect("letters are sent")
+    }
+}
+
+/// A worker of its own process: its own connections to everything.
+fn worker(db: &TestDb, url: &str, sending: Sending) -> (CancellationToken, tokio::task::JoinHandle<()>) {
+    let head = Letterhead {
+        shop: "Lockstep".into(),
+        public_url: "https://shop.example".into(),
+    };
+    let delivery = Delivery::smtp(url, "Lockstep <shop@shop.example>", sending.connections).unwrap();
+    let store = Store::new(db.url(), &Options::default()).unwrap();
+    let postman = Postman::new(store, delivery, head, sending);
+    let stop = CancellationToken::new();
+    let until = stop.clone();
+    (stop, tokio::spawn(async move { postman.run(until).await }))
+}
+
+const ORDER: &str = "'order-received', jsonb_build_object('kind', 'order-received', 'nickname', 'Ada', 'order', 'o', 'total', '5', 'lines', '[]'::jsonb)";
+const KEYS: &str =
+    "'keys-ready', jsonb_build_object('kind', 'keys-ready', 'nickname', 'Ada', 'order', 'o', 'copies', '[]'::jsonb)";
+const RESET: &str = "'reset', jsonb_build_object('kind', 'reset', 'nickname', 'Ada', 'token', 'abc', 'minutes', 30)";
+
+/// One such letter to each of so many people, owed for so long.
+async fn owe(db: &TestDb, letter: &str, people: usize, lasts: &str) {
+    let insert = format!(
+        "insert into mail_outbox (recipient, kind, letter, not_after)
+         select 'p' || n || '@example.com', {letter}, now() + interval '{lasts}' from generate_series(1, {people}) n"
+    );
+    sqlx::query(AssertSqlSafe(insert)).execute(&db.sql).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_password_reset_does_not_wait_behind_hundreds_of_orders() {
+    let db = TestDb::new().await;
+    owe(&db, ORDER, 527, "1 hour").await;
+    let (sink, url) = Sink::start(|_| Duration::from_millis(400)).await;
+    let sending = Sending::over(8);
+    let (stop, worker) = worker(&db, &url, sending);
+    sink.wait_for(1).await;
+    let before = sink.taken().len();
+    owe(&db, RESET, 1, "30 minutes").await;
+    let reset = async {
+        loop {
+            if let Some(place) = sink
+                .taken()
+                .iter()
+                .position(|(_, subject)| subject.contains("password"))
+            {
+                return place;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let place = tokio::time::timeout(DEADLINE, reset).await.expect("the reset is sent");
+    // Found by the next look, a second later at the most, and delivered on a connection that is kept for its like: no
+    // more pass it than are delivered meanwhile.
+    assert!(place - before <= 5 * 8, "{} went before it", place - before);
+    let most = sink.most.load(Ordering::SeqCst);
+    assert!((2..=8).contains(&most), "{most} at once");
+    stop.cancel();
+    worker.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_address_gets_its_letters_in_the_order_of_writing() {
+    let db = TestDb::new().await;
+    owe(&db, ORDER, 40, "1 hour").await;
+    owe(&db, KEYS, 40, "1 hour").await;
+    // Every third letter takes long.
+    let (sink, url) = Sink::start(|n| Duration::from_millis(if n % 3 == 0 { 60 } else { 1 })).await;
+    let workers = [worker(&db, &url, Sending::over(8)), worker(&db, &url, Sending::over(8))];
+    let taken = sink.wait_for(80).await;
+    let mut of: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (recipient, subject) in taken {
+        of.entry(recipient).or_default().push(subject);
+    }
+    assert_eq!(of.len(), 40);
+    let first = &of.values().next().unwrap()[0];
+    assert!(
+        of.values()
+            .all(|subjects| subjects.len() == 2 && subjects[0] == *first && subjects[1] != *first),
+        "{of:?}"
+    );
+    for (stop, worker) in workers {
+        stop.cancel();
+        worker.await.unwrap();
+    }
+}
+
+/// Delivering takes several times as long as a lease, and another worker waits for what becomes free.
+#[tokio::test]
+async fn a_letter_in_hand_is_nobody_elses_however_long_it_takes() {
+    let db = TestDb::new().await;
+    owe(&db, ORDER, 3, "1 hour").await;
+    let (sink, url) = Sink::start(|_| Duration::from_millis(2500)).await;
+    let sending = Sending {
+        lease: Duration::from_millis(800),
+        ..Sending::default()
+    };
+    let workers = [worker(&db, &url, sending), worker(&db, &url, sending)];
+    sink.wait_for(3).await;
+    for (stop, worker) in workers {
+        stop.cancel();
+        worker.await.unwrap();
+    }
+    assert_eq!(sink.taken().len(), 3, "each once: {:?}", sink.taken());
+}
+
+#[tokio::test]
+async fn what_a_killed_worker_held_is_free_within_half_a_minute_and_goes_out() {
+    let db = TestDb::new().await;
+    owe(&db, ORDER, 4, "1 hour").await;
+    let (slow, url) = Sink::start(|_| DEADLINE * 10).await;
+    let (_stop, killed) = worker(&db, &url, Sending::default());
+    tokio::time::timeout(DEADLINE, async {
+        while slow.now.load(Ordering::SeqCst) < 4 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("all four are in hand");
+    killed.abort();
+    assert!(killed.await.unwrap_err().is_cancelled());
+    let held: bool = sqlx::query_scalar(
+        "select bool_and(lease is not null and not_before between now() and now() + interval '30 seconds') from mail_outbox",
+    )
+    .fetch_one(&db.sql)
+    .await
+    .unwrap();
+    assert!(held, "each is held, and for less than half a minute");
+    // The half minute is over.
+    db.execute("update mail_outbox set not_before = now()").await;
+    let (sink, url) = Sink::start(|_| Duration::ZERO).await;
+    let (stop, next) = worker(&db, &url, Sending::default());
+    sink.wait_for(4).await;
+    stop.cancel();
+    next.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_link_that_has_run_out_in_the_queue_is_dropped_with_a_note() {
+    let db = TestDb::new().await;
+    owe(&db, RESET, 3, "-1 second").await;
+    owe(&db, RESET, 1, "30 minutes").await;
+    let (sink, url) = Sink::start(|_| Duration::ZERO).await;
+    let (stop, worker) = worker(&db, &url, Sending::default());
+    assert_eq!(
+        sink.wait_for(1).await.len(),
+        1,
+        "the one that is still good, though it was written last"
+    );
+    stop.cancel();
+    worker.await.unwrap();
+    let noted: i64 = sqlx::query_scalar(
+        "select count(*) from mail_outbox where gave_up_at is not null and letter is null and last_error = 'not sent in time'",
+    )
+    .fetch_one(&db.sql)
+    .await
+    .unwrap();
+    assert_eq!((noted, sink.taken().len()), (3, 1));
+}
