@@ -275,6 +275,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(_) => Self::Unavailable,
+            error if error.is_account_deleted() => AuthError::NotSignedIn.into(),
             error => Self::Bug(Some(Arc::new(error))),
         }
     }

@@ -45,6 +45,7 @@ impl From<TopUpError> for ApiError {
     fn from(error: TopUpError) -> Self {
         let (status, code) = match error {
             TopUpError::Begin(BeginError::Store(error)) => return error.into(),
+            TopUpError::UnderWay => (StatusCode::SERVICE_UNAVAILABLE, "payment_under_way"),
             TopUpError::NoProvider => (StatusCode::SERVICE_UNAVAILABLE, "no_payment_provider"),
             TopUpError::Amount { .. } => (StatusCode::BAD_REQUEST, "amount_out_of_range"),
             TopUpError::Method => (StatusCode::BAD_REQUEST, "unknown_payment_method"),

@@ -80,6 +80,9 @@ pub(crate) enum Command {
         /// Mend what can be mended safely
         #[arg(long)]
         fix: bool,
+        /// Close a top-up that waited for staff and was dealt with at the payment provider
+        #[arg(long, value_name = "TOP_UP")]
+        reviewed: Option<lockstep_domain::ids::TopUpId>,
     },
     /// Look after the game keys in the database
     #[command(after_help = "Example:\n  LOCKSTEP_KEY_SECRET=NEW,OLD lockstep keys rotate")]

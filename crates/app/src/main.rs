@@ -85,7 +85,10 @@ async fn run(command: Command, config: Config, output: Output) -> anyhow::Result
         Command::Admin(AdminCommand::Create { email }) => commands::admin::create(&config, output, &email).await?,
         Command::Migrate => commands::migrate::run(&config, output).await?,
         Command::Doctor => return commands::doctor::run(&config, output).await,
-        Command::Reconcile { fix } => return commands::reconcile::run(&config, output, fix).await,
+        Command::Reconcile { reviewed: Some(id), .. } => {
+            return commands::reconcile::reviewed(&config, output, id).await;
+        }
+        Command::Reconcile { fix, reviewed: None } => return commands::reconcile::run(&config, output, fix).await,
         Command::Keys {
             what: cli::KeysCommand::Rotate,
         } => commands::keys::rotate(&config, output).await?,

@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
 use lockstep_domain::ids::{TopUpId, UserId};
 use lockstep_domain::purchase::TopUpView;
-use lockstep_store::top_ups::{self, BeginError, NewTopUp, Outcome, OutsideError, OutsideOutcome, Said, TopUp, Which};
+use lockstep_store::top_ups::{
+    self, BeginError, Begun, NewTopUp, Outcome, OutsideError, OutsideOutcome, Said, TopUp, Which,
+};
 use lockstep_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -18,8 +20,18 @@ use crate::test_provider::{self, Decision, TestPage};
 
 /// How often intents without a word are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// How many are asked about in one go.
-const AT_ONCE: u32 = 50;
+/// How many are asked about in one go, one after the other.
+const AT_ONCE: usize = 50;
+/// How many are claimed at a time.
+const CLAIMED: u32 = 10;
+/// After so many calls in a row without an answer the provider is left alone until the next go.
+const MOST_UNANSWERED: u32 = 3;
+/// How long a process that asks a provider keeps others from asking the same; longer than any call.
+const LEASE: Duration = Duration::from_secs(30);
+/// How long a caller waits for the payment page, whoever asks for it. Less than a request may take.
+const PATIENCE: Duration = Duration::from_millis(8500);
+/// How often a caller looks whether another's question was answered.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How long the record of what providers said is kept; a repeated delivery after that is known by its booking.
 const KEEP_EVENTS: Duration = Duration::from_hours(90 * 24);
 
@@ -68,6 +80,9 @@ pub enum TopUpError {
     /// The provider did not take it.
     #[error(transparent)]
     Provider(#[from] ProviderError),
+    /// The provider is being asked and has not answered yet; the same call with the same key finds the answer.
+    #[error("The payment provider has not answered yet, please try again in a moment")]
+    UnderWay,
 }
 
 impl From<StoreError> for TopUpError {
@@ -148,10 +163,12 @@ impl Payments {
         self.0.limits
     }
 
-    /// Writes an intent and asks the provider where it is paid. With the same `key` it is the same intent.
+    /// Writes an intent and asks the provider where it is paid. With the same `key` it is the same intent, and callers at
+    /// once, of one instance or several, get the same page: one asks the provider and the others wait for its answer.
     ///
     /// # Errors
-    /// [`TopUpError`]. An intent that the provider did not take is closed.
+    /// [`TopUpError`]. An intent that the provider refused is closed; one without an answer stays open and is asked about
+    /// ([`Payments::run`]), and the same call with the same key may be repeated.
     pub async fn begin(
         &self,
         user: UserId,
@@ -174,25 +191,67 @@ impl Payments {
             provider: provider.name(),
             key: key.map(str::to_owned),
         };
-        let top_up = top_ups::begin(&self.0.store, new).await?;
-        let is_told =
-            top_up.reference.is_some() || top_up.view().status != lockstep_domain::purchase::TopUpStatus::Pending;
-        if is_told || top_up.provider != provider.name() {
-            return Ok(top_up.view());
+        tokio::time::timeout(PATIENCE, self.begin_or_join(new))
+            .await
+            .unwrap_or(Err(TopUpError::UnderWay))
+    }
+
+    async fn begin_or_join(&self, new: NewTopUp) -> Result<TopUpView, TopUpError> {
+        loop {
+            match top_ups::begin(&self.0.store, new.clone(), LEASE).await? {
+                Begun::Known(top_up) => return Ok(top_up.view()),
+                Begun::Ask { top_up, is_first } => {
+                    let this = self.clone();
+                    // On a task of its own: the answer is recorded also when the caller has gone.
+                    let asking = tokio::spawn(async move { this.invite(top_up, is_first).await });
+                    match asking.await.unwrap_or(Err(TopUpError::UnderWay)) {
+                        Err(TopUpError::Provider(ProviderError::InProgress(_))) if new.key.is_some() => {}
+                        answer => return answer,
+                    }
+                }
+                Begun::Asked(mut top_up) => {
+                    while top_up.is_asked && top_up.reference.is_none() {
+                        tokio::time::sleep(LOOK_AGAIN).await;
+                        let found = top_ups::by_id(&self.0.store, new.user, top_up.id).await?;
+                        top_up = found.ok_or(TopUpError::Begin(BeginError::NoSuchUser))?;
+                    }
+                    continue;
+                }
+            }
+            tokio::time::sleep(LOOK_AGAIN * 5).await;
         }
+    }
+
+    /// Asks the provider for the payment page of an intent on which this process has the lease, and records the answer.
+    async fn invite(&self, top_up: TopUp, is_first: bool) -> Result<TopUpView, TopUpError> {
+        let provider = self.0.provider.as_deref().ok_or(TopUpError::NoProvider)?;
         match provider.invite(&top_up).await {
             Ok(invited) => {
-                top_ups::announced(&self.0.store, top_up.id, &invited.reference, &invited.url).await?;
-                Ok(TopUp {
-                    reference: Some(invited.reference),
-                    redirect_url: Some(invited.url),
-                    ..top_up
+                let known = top_ups::announced(&self.0.store, top_up.id, &invited.reference, &invited.url).await?;
+                match known {
+                    Some(known) if !known.is_closing => Ok(known.view()),
+                    Some(_) => Err(BeginError::NoSuchUser.into()),
+                    None => {
+                        tracing::error!(top_up = %top_up.id, "the provider knows a top-up by two names");
+                        Err(TopUpError::UnderWay)
+                    }
                 }
-                .view())
             }
             Err(error) => {
-                tracing::warn!(provider = provider.name(), top_up = %top_up.id, %error, "a top-up could not be begun");
-                top_ups::not_announced(&self.0.store, top_up.id, &error.to_string()).await?;
+                // What a question before this one left behind, only the provider can tell.
+                let is_end = match &error {
+                    ProviderError::Refused(_) => true,
+                    ProviderError::Denied(_) => is_first,
+                    ProviderError::Unavailable(_) | ProviderError::InProgress(_) | ProviderError::Unreadable(_) => {
+                        false
+                    }
+                };
+                tracing::warn!(provider = provider.name(), top_up = %top_up.id, is_end, %error, "no payment page for a top-up");
+                if is_end {
+                    top_ups::refused(&self.0.store, top_up.id, &error.to_string()).await?;
+                } else {
+                    top_ups::unanswered(&self.0.store, top_up.id, &error.to_string()).await?;
+                }
                 Err(error.into())
             }
         }
@@ -303,34 +362,70 @@ impl Payments {
         }
     }
 
-    /// Asks the provider about intents that it has said nothing about for a while; returns how many were credited.
+    /// Asks the provider about intents that it has said nothing about for a while, those first whose page nobody knows;
+    /// closes those whose owner has left, and hands to staff what got no end in time. Returns how many were credited.
     ///
     /// # Errors
     /// [`StoreError`]. A provider that does not answer is asked again later.
     pub async fn ask_about_silent(&self) -> Result<u32, StoreError> {
-        let Some(provider) = self.0.provider.as_deref() else {
-            return Ok(0);
-        };
         let mut credited = 0;
-        for top_up in top_ups::due(&self.0.store, provider.name(), AT_ONCE).await? {
-            let Some(reference) = &top_up.reference else { continue };
-            let word = match provider.look_up(&top_up, reference).await {
-                Ok(word) => word,
-                Err(error) => {
-                    tracing::warn!(provider = provider.name(), top_up = %top_up.id, %error, "could not ask about a top-up");
-                    continue;
+        if let Some(provider) = self.0.provider.as_deref() {
+            let (mut asked, mut unanswered) = (0, 0);
+            while asked < AT_ONCE && unanswered < MOST_UNANSWERED {
+                let due = top_ups::due(&self.0.store, provider.name(), CLAIMED, LEASE).await?;
+                if due.is_empty() {
+                    break;
                 }
-            };
-            let said = Said {
-                provider: provider.name(),
-                event: None,
-                kind: "asked".into(),
-                which: Which::Id(top_up.id),
-                word,
-            };
-            credited += u32::from(self.apply(&said).await? == Outcome::Credited);
+                for top_up in due {
+                    asked += 1;
+                    match self.ask_about(provider, top_up).await? {
+                        None => unanswered += 1,
+                        Some(outcome) => {
+                            unanswered = 0;
+                            credited += u32::from(outcome == Outcome::Credited);
+                        }
+                    }
+                }
+            }
+        }
+        for id in top_ups::without_end(&self.0.store).await? {
+            tracing::error!(top_up = %id, "the payment provider reported no end of a top-up in time: staff has to look at it");
         }
         Ok(credited)
+    }
+
+    /// Asks about one intent; `None`: no answer.
+    async fn ask_about(&self, provider: &dyn Provider, top_up: TopUp) -> Result<Option<Outcome>, StoreError> {
+        let Some(reference) = top_up.reference.clone() else {
+            return match self.invite(top_up, false).await {
+                Ok(_) | Err(TopUpError::Begin(BeginError::NoSuchUser)) => Ok(Some(Outcome::Noted)),
+                Err(TopUpError::Begin(BeginError::Store(error))) => Err(error),
+                Err(TopUpError::Provider(ProviderError::Refused(_))) => Ok(Some(Outcome::Noted)),
+                Err(_) => Ok(None),
+            };
+        };
+        let answer = if top_up.is_closing {
+            provider.close(&top_up, &reference).await
+        } else {
+            provider.look_up(&top_up, &reference).await
+        };
+        match answer {
+            Ok(word) => {
+                let said = Said {
+                    provider: provider.name(),
+                    event: None,
+                    kind: "asked".into(),
+                    which: Which::Id(top_up.id),
+                    word,
+                };
+                Ok(Some(self.apply(&said).await?))
+            }
+            Err(error) => {
+                tracing::warn!(provider = provider.name(), top_up = %top_up.id, %error, "could not ask about a top-up");
+                top_ups::unanswered(&self.0.store, top_up.id, &error.to_string()).await?;
+                Ok(None)
+            }
+        }
     }
 
     async fn apply(&self, said: &Said) -> Result<Outcome, StoreError> {

@@ -22,9 +22,15 @@ pub enum ProviderError {
     /// It did not answer, or said that it cannot now. Asking again later may help.
     #[error("the payment provider does not answer: {0}")]
     Unavailable(String),
+    /// It is still busy with the same request: ask again in a moment.
+    #[error("the payment provider is still busy with the same request: {0}")]
+    InProgress(String),
     /// It said no; asking again does not help. The text is the provider's own and holds no secret.
     #[error("the payment provider refused: {0}")]
     Refused(String),
+    /// It does not let us ask (the key is wrong or may not). This says nothing about what it was asked before.
+    #[error("the payment provider does not accept the shop's key: {0}")]
+    Denied(String),
     /// It answered something that cannot be understood.
     #[error("the payment provider answered something unknown: {0}")]
     Unreadable(String),
@@ -55,12 +61,19 @@ pub trait Provider: Send + Sync {
     /// Its name in the database; never changed.
     fn name(&self) -> &'static str;
 
-    /// Invites a shopper to pay an intent that is already in the database. Called again for the same intent it gives
-    /// the same invitation.
+    /// Invites a shopper to pay an intent that is already in the database. May be repeated, also after an answer that was
+    /// lost: called again for the same intent it gives the same invitation. Only [`ProviderError::Refused`] says that
+    /// there is none.
     fn invite<'p>(&'p self, top_up: &'p TopUp) -> BoxFuture<'p, Result<Invited, ProviderError>>;
 
-    /// How the payment of an intent stands, asked of the provider itself.
+    /// How the payment of an intent stands, asked of the provider itself. May be repeated.
     fn look_up<'p>(&'p self, top_up: &'p TopUp, reference: &'p str) -> BoxFuture<'p, Result<Word, ProviderError>>;
+
+    /// Closes what [`Provider::invite`] opened, so that it can no longer be paid, and gives how it stands then: it may have
+    /// been paid before. May be repeated. A provider without such a call gives how it stands.
+    fn close<'p>(&'p self, top_up: &'p TopUp, reference: &'p str) -> BoxFuture<'p, Result<Word, ProviderError>> {
+        self.look_up(top_up, reference)
+    }
 
     /// Reads a delivery: `signature` is the header it came with, `body` the bytes as sent.
     ///

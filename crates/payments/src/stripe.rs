@@ -154,14 +154,36 @@ impl Stripe {
             return serde_json::from_slice(&body)
                 .map_err(|_| ProviderError::Unreadable(format!("{status} with something else than a session")));
         }
-        let words =
-            serde_json::from_slice::<Failure>(&body).map_or_else(|_| String::new(), |failure| failure.error.words());
-        // Documented: 409 and 429 may be sent again, 5xx is Stripe's own trouble.
-        if status.is_server_error() || matches!(status, StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS) {
-            Err(ProviderError::Unavailable(format!("{status} {words}")))
-        } else {
-            Err(ProviderError::Refused(format!("{status} {words}")))
+        let failure = serde_json::from_slice::<Failure>(&body).map(|failure| failure.error);
+        let words = failure.as_ref().map_or_else(|_| String::new(), FailureBody::words);
+        let told = format!("{status} {words}");
+        // docs.stripe.com/error-low-level: what was refused before it was begun may be repeated under the same key, and so
+        // may whatever has no answer; 5xx leaves open what was done.
+        Err(match status {
+            StatusCode::CONFLICT => ProviderError::InProgress(told),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ProviderError::Denied(told),
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => ProviderError::Unavailable(told),
+            // The same key with other parameters: settings have changed since, and something may have been made before.
+            _ if failure.is_ok_and(|failure| failure.kind.as_deref() == Some("idempotency_error")) => {
+                ProviderError::Unreadable(told)
+            }
+            status if status.is_client_error() => ProviderError::Refused(told),
+            _ => ProviderError::Unavailable(told),
+        })
+    }
+
+    fn session_url(&self, reference: &str) -> Result<String, ProviderError> {
+        if !reference.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            return Err(ProviderError::Unreadable("a reference that cannot be one".into()));
         }
+        Ok(self.url(&format!("/v1/checkout/sessions/{reference}")))
+    }
+
+    async fn ask(&self, request: reqwest::RequestBuilder) -> Result<Word, ProviderError> {
+        self.send(request)
+            .await?
+            .word()
+            .ok_or_else(|| ProviderError::Unreadable("an unknown state of a session".into()))
     }
 }
 
@@ -181,15 +203,17 @@ impl Provider for Stripe {
     }
 
     fn look_up<'p>(&'p self, _top_up: &'p TopUp, reference: &'p str) -> BoxFuture<'p, Result<Word, ProviderError>> {
+        Box::pin(async move { self.ask(self.http.get(self.session_url(reference)?)).await })
+    }
+
+    fn close<'p>(&'p self, top_up: &'p TopUp, reference: &'p str) -> BoxFuture<'p, Result<Word, ProviderError>> {
         Box::pin(async move {
-            if !reference.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-                return Err(ProviderError::Unreadable("a reference that cannot be one".into()));
+            let request = self.http.post(format!("{}/expire", self.session_url(reference)?));
+            match self.ask(request).await {
+                // Only an open session can be closed: this one has had its end.
+                Err(ProviderError::Refused(_)) => self.look_up(top_up, reference).await,
+                answer => answer,
             }
-            let request = self.http.get(self.url(&format!("/v1/checkout/sessions/{reference}")));
-            self.send(request)
-                .await?
-                .word()
-                .ok_or_else(|| ProviderError::Unreadable("an unknown state of a session".into()))
         })
     }
 

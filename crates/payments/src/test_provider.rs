@@ -125,6 +125,11 @@ impl Provider for TestProvider {
         })
     }
 
+    fn close<'p>(&'p self, _top_up: &'p TopUp, _reference: &'p str) -> BoxFuture<'p, Result<Word, ProviderError>> {
+        // The page is open only while the intent is.
+        Box::pin(async move { Ok(Word::Lapsed) })
+    }
+
     fn read(&self, signature: &str, body: &[u8], now: DateTime<Utc>) -> Result<Delivered, DeliveryError> {
         verify(signature, body, std::slice::from_ref(&self.secret), now)?;
         read_event(NAME, body)

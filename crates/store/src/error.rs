@@ -49,6 +49,15 @@ impl StoreError {
         }
     }
 
+    /// Whether the change was refused because the account it was for was deleted meanwhile: the caller is signed in no more.
+    pub fn is_account_deleted(&self) -> bool {
+        self.constraint().is_some_and(|constraint| {
+            constraint == "users_deleted_own_nothing"
+                || constraint.ends_with("_user_id_fkey")
+                || constraint == "idempotency_keys_owner_fkey"
+        })
+    }
+
     /// Whether the same transaction, run again at once, may succeed (serialisation failure or deadlock).
     pub(crate) fn is_conflict(&self) -> bool {
         let (Self::Database(source) | Self::Unavailable(source) | Self::Rule { source, .. }) = self else {

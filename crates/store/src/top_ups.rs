@@ -4,6 +4,7 @@
 //! it is credited once, with its own amount, however often and in whatever order it is told.
 
 mod apply;
+mod due;
 mod outside;
 
 use std::time::Duration;
@@ -18,16 +19,14 @@ use uuid::Uuid;
 
 use crate::row::{money, payment_status};
 use crate::transaction::holds_store_error;
-use crate::{Result, Store, StoreError};
+use crate::{Result, Store, StoreError, Tx};
 
 pub use apply::{Outcome, Said, Which, Word, apply};
+pub use due::{Review, ToReview, due, reviewed, to_review, without_end};
 pub use outside::{Outside, OutsideError, OutsideOutcome, credit_outside};
 
 /// The most intents of one user that may be unpaid at a time.
 pub const MOST_OPEN: i64 = 20;
-
-/// An intent that the provider never heard of is given up after so long.
-const FORGOTTEN_AFTER_MINUTES: i32 = 15;
 
 /// An intent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +47,28 @@ pub struct TopUp {
     pub reference: Option<String>,
     /// Where it is paid.
     pub redirect_url: Option<String>,
+    /// A process holds the lease to ask the provider about it.
+    pub is_asked: bool,
+    /// Its owner deleted the account: it is to be closed at the provider.
+    pub is_closing: bool,
     /// When it was written.
     pub created_at: DateTime<Utc>,
+}
+
+/// What [`begin`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// The caller holds the lease and asks the provider for the payment page.
+    Ask {
+        /// The intent.
+        top_up: TopUp,
+        /// Nobody has asked before, so a refusal is the end of it.
+        is_first: bool,
+    },
+    /// Another caller with the same idempotency key is asking the provider.
+    Asked(TopUp),
+    /// The provider has answered before.
+    Known(TopUp),
 }
 
 impl TopUp {
@@ -110,7 +129,8 @@ holds_store_error!(BeginError);
 /// The columns of a [`TopUp`].
 macro_rules! columns {
     () => {
-        "id, user_id, amount, method, provider, status::text as status, reference, redirect_url, created_at"
+        "id, user_id, amount, method, provider, status::text as status, reference, redirect_url, created_at,
+         coalesce(asking_until > now(), false) as is_asked, closing_since is not null as is_closing"
     };
 }
 pub(crate) use columns;
@@ -125,15 +145,18 @@ fn top_up(row: &PgRow) -> Result<TopUp> {
         status: payment_status(row, "status")?,
         reference: row.try_get("reference")?,
         redirect_url: row.try_get("redirect_url")?,
+        is_asked: row.try_get("is_asked")?,
+        is_closing: row.try_get("is_closing")?,
         created_at: row.try_get("created_at")?,
     })
 }
 
-/// Writes an intent, or finds the one that was written under the same idempotency key.
+/// Writes an intent, or finds the one that was written under the same idempotency key. Of all callers with one key one
+/// gets the lease to ask the provider; it lasts for `lease`, or until [`announced`], [`refused`] or [`unanswered`].
 ///
 /// # Errors
 /// [`BeginError`]; nothing was written then.
-pub async fn begin(store: &Store, new: NewTopUp) -> Result<TopUp, BeginError> {
+pub async fn begin(store: &Store, new: NewTopUp, lease: Duration) -> Result<Begun, BeginError> {
     store
         .tx("top_ups.begin", move |tx| {
             let new = new.clone();
@@ -142,28 +165,34 @@ pub async fn begin(store: &Store, new: NewTopUp) -> Result<TopUp, BeginError> {
                 crate::guests::lock(tx, lockstep_domain::cart::Visitor::User(new.user))
                     .await?
                     .ok_or(BeginError::NoSuchUser)?;
-                if let Some(key) = &new.key {
-                    let before = sqlx::query(concat!(
-                        "-- store.top_ups.begin.before\nselect ",
-                        columns!(),
-                        " from top_ups where user_id = $1 and idempotency_key = $2"
-                    ))
-                    .bind(new.user.0)
-                    .bind(key)
-                    .fetch_optional(tx.conn())
-                    .await?;
-                    if let Some(row) = before {
-                        let before = top_up(&row)?;
-                        if (before.amount, &before.method) != (new.amount, &new.method) {
-                            return Err(BeginError::KeyReused);
-                        }
-                        return Ok(before);
+                if let Some(before) = under_key(tx, &new).await? {
+                    if (before.amount, &before.method) != (new.amount, &new.method) {
+                        return Err(BeginError::KeyReused);
                     }
+                    let is_known = before.reference.is_some() || before.status != PaymentStatus::Pending;
+                    if is_known || before.provider != new.provider {
+                        return Ok(Begun::Known(before));
+                    }
+                    if before.is_asked {
+                        return Ok(Begun::Asked(before));
+                    }
+                    sqlx::query(
+                        "-- store.top_ups.begin.again
+                        update top_ups set asking_until = now() + make_interval(secs => $2) where id = $1",
+                    )
+                    .bind(before.id.0)
+                    .bind(lease.as_secs_f64())
+                    .execute(tx.conn())
+                    .await?;
+                    return Ok(Begun::Ask {
+                        top_up: before,
+                        is_first: false,
+                    });
                 }
                 let row = sqlx::query(concat!(
                     "-- store.top_ups.begin
-                    insert into top_ups (id, user_id, amount, method, provider, idempotency_key, not_before)
-                    select $1, $2, $3, $4, $5, $6, now() + interval '1 minute'
+                    insert into top_ups (id, user_id, amount, method, provider, idempotency_key, not_before, asking_until)
+                    select $1, $2, $3, $4, $5, $6, now() + interval '1 minute', now() + make_interval(secs => $8)
                      where (select count(*) from top_ups where user_id = $2 and status = 'PENDING'
                                and created_at > now() - interval '1 day') < $7
                     returning ",
@@ -177,40 +206,84 @@ pub async fn begin(store: &Store, new: NewTopUp) -> Result<TopUp, BeginError> {
                 .bind(new.provider)
                 .bind(&new.key)
                 .bind(MOST_OPEN)
+                .bind(lease.as_secs_f64())
                 .fetch_optional(tx.conn())
                 .await?
                 .ok_or(BeginError::TooManyOpen)?;
-                Ok(top_up(&row)?)
+                Ok(Begun::Ask {
+                    top_up: top_up(&row)?,
+                    is_first: true,
+                })
             })
         })
         .await
 }
 
-/// The provider knows the intent: under which name, and where it is paid.
+/// The intent that the user wrote under this idempotency key.
+async fn under_key(tx: &mut Tx, new: &NewTopUp) -> Result<Option<TopUp>> {
+    let Some(key) = &new.key else { return Ok(None) };
+    let before = sqlx::query(concat!(
+        "-- store.top_ups.begin.before\nselect ",
+        columns!(),
+        " from top_ups where user_id = $1 and idempotency_key = $2"
+    ))
+    .bind(new.user.0)
+    .bind(key)
+    .fetch_optional(tx.conn())
+    .await?;
+    before.as_ref().map(top_up).transpose()
+}
+
+/// The provider knows the intent: under which name, and where it is paid. Gives the intent as it is now; one whose owner
+/// left meanwhile has no page, and is due to be closed at once.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn announced(store: &Store, id: TopUpId, reference: &str, redirect_url: &str) -> Result<()> {
-    sqlx::query(
+pub async fn announced(store: &Store, id: TopUpId, reference: &str, redirect_url: &str) -> Result<Option<TopUp>> {
+    let row = sqlx::query(concat!(
         "-- store.top_ups.announced
-        update top_ups set reference = $2, redirect_url = $3 where id = $1 and (reference is null or reference = $2)",
-    )
+        update top_ups set reference = $2, redirect_url = case when closing_since is null then $3 end, asking_until = null,
+               problem = null, not_before = case when closing_since is null then not_before else now() end
+         where id = $1 and (reference is null or reference = $2)
+        returning ",
+        columns!()
+    ))
     .bind(id.0)
     .bind(reference)
     .bind(redirect_url)
+    .fetch_optional(store.pool())
+    .await?;
+    row.as_ref().map(top_up).transpose()
+}
+
+/// The provider refused the intent for good: nobody can pay it.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn refused(store: &Store, id: TopUpId, problem: &str) -> Result<()> {
+    sqlx::query(
+        "-- store.top_ups.refused
+        update top_ups set status = case status when 'PENDING' then 'FAILED' else status end, problem = $2,
+               asking_until = null, closing_since = null,
+               review = nullif(review, 'NO_END'), review_since = case when review = 'NO_END' then null else review_since end,
+               reviewed_at = case when review = 'NO_END' then null else reviewed_at end
+         where id = $1 and reference is null",
+    )
+    .bind(id.0)
+    .bind(short(problem))
     .execute(store.pool())
     .await?;
     Ok(())
 }
 
-/// The provider refused the intent, or did not answer: nobody can pay it.
+/// The provider gave no answer that can be used: it may know the intent or not, and is asked again.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn not_announced(store: &Store, id: TopUpId, problem: &str) -> Result<()> {
+pub async fn unanswered(store: &Store, id: TopUpId, problem: &str) -> Result<()> {
     sqlx::query(
-        "-- store.top_ups.not_announced
-        update top_ups set status = 'FAILED', problem = $2 where id = $1 and status = 'PENDING' and reference is null",
+        "-- store.top_ups.unanswered
+        update top_ups set problem = $2, asking_until = null where id = $1 and status in ('PENDING', 'PROCESSING', 'CANCELLED')",
     )
     .bind(id.0)
     .bind(short(problem))
@@ -255,46 +328,6 @@ pub async fn by_reference(store: &Store, provider: &str, reference: &str) -> Res
     .fetch_optional(store.pool())
     .await?;
     row.as_ref().map(top_up).transpose()
-}
-
-/// Takes up to `most` intents without a last word whose time has come; each is somebody else's to ask about again after a
-/// wait that doubles from one minute to an hour. Those that no provider ever heard of are given up on the way.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn due(store: &Store, provider: &str, most: u32) -> Result<Vec<TopUp>> {
-    let provider = provider.to_owned();
-    store
-        .tx("top_ups.due", move |tx| {
-            let provider = provider.clone();
-            Box::pin(async move {
-                sqlx::query(
-                    "-- store.top_ups.due.forgotten
-                    update top_ups set status = 'FAILED', problem = 'the provider was never told'
-                     where id in (select id from top_ups where status = 'PENDING' and reference is null
-                                     and created_at < now() - make_interval(mins => $1) limit 100 for update skip locked)",
-                )
-                .bind(FORGOTTEN_AFTER_MINUTES)
-                .execute(tx.conn())
-                .await?;
-                let rows = sqlx::query(concat!(
-                    "-- store.top_ups.due
-                    update top_ups set attempts = attempts + 1,
-                           not_before = now() + make_interval(mins => least(60, power(2, least(attempts, 6))::integer))
-                     where id in (select id from top_ups where status in ('PENDING', 'PROCESSING') and reference is not null
-                                     and provider = $1 and not_before <= now()
-                                   order by not_before limit $2 for update skip locked)
-                    returning ",
-                    columns!()
-                ))
-                .bind(&provider)
-                .bind(i64::from(most))
-                .fetch_all(tx.conn())
-                .await?;
-                rows.iter().map(top_up).collect::<Result<Vec<_>>>()
-            })
-        })
-        .await
 }
 
 /// Forgets what providers said more than `age` ago; the bookings stay. At most a thousand at a time; returns how many.

@@ -4,6 +4,8 @@
 mod answers;
 mod clock;
 mod copies;
+mod mail;
+mod payments;
 mod pooler;
 mod settings;
 mod spool;
@@ -22,6 +24,8 @@ use crate::config::{Config, Supplier as Configured, operator};
 use crate::database::{Database, Use};
 use crate::output::Output;
 use crate::supplier::Supplier;
+
+pub(crate) use payments::in_words as top_up_in_words;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
@@ -100,6 +104,8 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
                 answers::look(&database, &mut findings).await;
                 look_at_keys(config, &database, &mut findings).await;
                 findings.extend(settings::look(config, &database.store).await);
+                payments::look(&database.store, &mut findings).await;
+                mail::look(&database.store, &mut findings).await;
                 look_at_redis(config, &database, &mut findings).await;
                 look_at_supplier(config, &database, &mut findings).await;
             }

@@ -4,9 +4,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use lockstep_domain::ids::TopUpId;
 use lockstep_fulfil::{Difference, Remedy, letters, reconcile};
+use lockstep_store::{Store, top_ups};
 
+use crate::commands::doctor::top_up_in_words;
 use crate::config::Config;
 use crate::database::{Database, Use};
 use crate::output::Output;
@@ -18,6 +21,38 @@ pub(crate) fn spool_folder(config: &Config) -> PathBuf {
     config.data_dir.join("spool")
 }
 
+/// Top-ups that staff has to look at: few, and never more than are told at once.
+const MOST_TOP_UPS: u32 = 100;
+
+async fn to_review(store: &Store) -> Result<Vec<Difference>> {
+    let found = top_ups::to_review(store, MOST_TOP_UPS).await?;
+    Ok(found
+        .iter()
+        .map(|top_up| Difference {
+            what: top_up_in_words(top_up),
+            order: None,
+            unit: None,
+            g2a_order_id: None,
+            remedy: Remedy::Person,
+            fixed: false,
+        })
+        .collect())
+}
+
+/// Staff has dealt with a top-up.
+pub(crate) async fn reviewed(config: &Config, output: Output, id: TopUpId) -> Result<ExitCode> {
+    let database = Database::open(config, Use::Join).await?;
+    let done = top_ups::reviewed(&database.store, id).await;
+    database.close().await;
+    if !done? {
+        bail!("no top-up {id} waits for staff");
+    }
+    output.result(&serde_json::json!({"reviewed": id.to_string()}), || {
+        format!("Top-up {id} is closed.")
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Compares, tells, and ends with 1 when a difference is left.
 pub(crate) async fn run(config: &Config, output: Output, fix: bool) -> Result<ExitCode> {
     let database = Database::open(config, Use::Join).await?;
@@ -25,9 +60,12 @@ pub(crate) async fn run(config: &Config, output: Output, fix: bool) -> Result<Ex
     let supplier = Supplier::connect(config, &database.store).await?;
     let letters = letters(&secrets.keys, config.fulfilment.keys_in_letters);
     let found = reconcile(&database.store, &supplier.client, &spool_folder(config), &letters, fix).await;
+    let payments = to_review(&database.store).await;
     supplier.close().await;
     database.close().await;
-    let found = found?;
+    let payments = payments?;
+    let mut found = found?;
+    found.extend(payments);
     let left = found
         .iter()
         .filter(|one| !one.fixed && one.remedy != Remedy::None)
@@ -64,7 +102,7 @@ fn in_words(found: &[Difference], left: usize, fix: bool) -> String {
                 Remedy::Settle if one.fixed => "it is settled",
                 Remedy::Settle => "`lockstep reconcile --fix` settles it",
                 Remedy::RunWorker => "start `lockstep serve` or `lockstep worker` with this data folder",
-                Remedy::Person => "a person has to look at it: G2A's account, and the order's history in the console",
+                Remedy::Person => "a person has to look at it: the account at G2A or at the payment provider, and the order's history in the console",
                 Remedy::None => "it was dealt with; close it in the console when it is understood",
             }
         ));

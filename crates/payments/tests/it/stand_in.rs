@@ -1,9 +1,11 @@
 //! A stand-in for Stripe, as far as Checkout Sessions are documented: form posts with a bearer key, idempotency keys whose
 //! reuse with other parameters is refused, sessions by their id, a page on another site on which they are paid, and events
-//! that it signs. It can be told to fail.
+//! that it signs. Two requests at once under one idempotency key are one too many (409). It can be told to fail, and to
+//! take its time; what it has begun it ends, whether or not somebody waits for it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -30,12 +32,17 @@ pub(crate) enum Fault {
     Garbled,
     /// Does what it is asked and never answers.
     Silent,
+    /// Does what it is asked and hangs up in the middle of the answer.
+    Broken,
 }
 
 struct Inner {
     sessions: BTreeMap<String, Value>,
     by_key: HashMap<String, (String, String)>,
+    /// Idempotency keys of requests under way.
+    busy: HashSet<String>,
     fault: Fault,
+    takes: Duration,
     events: u32,
     /// Calls seen: method and path.
     calls: Vec<String>,
@@ -56,7 +63,9 @@ impl StandIn {
             inner: Arc::new(Mutex::new(Inner {
                 sessions: BTreeMap::new(),
                 by_key: HashMap::new(),
+                busy: HashSet::new(),
                 fault: Fault::None,
+                takes: Duration::ZERO,
                 events: 0,
                 calls: Vec::new(),
             })),
@@ -66,6 +75,7 @@ impl StandIn {
         let router = Router::new()
             .route("/v1/checkout/sessions", post(create))
             .route("/v1/checkout/sessions/{id}", get(retrieve))
+            .route("/v1/checkout/sessions/{id}/expire", post(expire))
             .route("/c/pay/{id}", get(show).post(pay))
             .with_state(this.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -74,6 +84,11 @@ impl StandIn {
 
     pub(crate) fn set_fault(&self, fault: Fault) {
         self.inner.lock().unwrap().fault = fault;
+    }
+
+    /// How long it works on a new session.
+    pub(crate) fn set_takes(&self, takes: Duration) {
+        self.inner.lock().unwrap().takes = takes;
     }
 
     pub(crate) fn calls(&self) -> Vec<String> {
@@ -121,6 +136,11 @@ async fn spoilt(stand_in: &StandIn, answer: Value) -> Response {
     match fault {
         Fault::Garbled => "{\"id\": \"cs_".into_response(),
         Fault::Silent => std::future::pending().await,
+        Fault::Broken => {
+            let parts = [Ok("{\"id\": "), Err(std::io::Error::other("hung up"))];
+            let stream = futures::stream::iter(parts);
+            Response::new(axum::body::Body::from_stream(stream))
+        }
         Fault::None | Fault::Status(_) => Json(answer).into_response(),
     }
 }
@@ -182,35 +202,79 @@ async fn create(State(stand_in): State<StandIn>, headers: HeaderMap, body: Bytes
     }
     let key = headers["idempotency-key"].to_str().unwrap().to_owned();
     let text = String::from_utf8(body.to_vec()).unwrap();
-    let session = {
+    {
         let mut inner = stand_in.inner.lock().unwrap();
-        let known = inner.by_key.get(&key).cloned();
-        match known {
-            Some((before, _)) if before != text => {
-                return refuse(
-                    400,
-                    "idempotency_error",
-                    "Keys for idempotent requests can only be used with the same parameters",
-                );
+        if !inner.busy.insert(key.clone()) {
+            return refuse(
+                409,
+                "idempotency_error",
+                "There is another in-progress request using this key",
+            );
+        }
+    }
+    let done = tokio::spawn(async move {
+        let takes = stand_in.inner.lock().unwrap().takes;
+        tokio::time::sleep(takes).await;
+        let made = make(&stand_in, &key, text, &form);
+        stand_in.inner.lock().unwrap().busy.remove(&key);
+        match made {
+            Ok(session) => spoilt(&stand_in, session).await,
+            Err(refused) => refused,
+        }
+    });
+    done.await.unwrap()
+}
+
+fn make(stand_in: &StandIn, key: &str, text: String, form: &HashMap<String, String>) -> Result<Value, Response> {
+    let mut inner = stand_in.inner.lock().unwrap();
+    let known = inner.by_key.get(key).cloned();
+    match known {
+        Some((before, _)) if before != text => Err(refuse(
+            400,
+            "idempotency_error",
+            "Keys for idempotent requests can only be used with the same parameters",
+        )),
+        Some((_, id)) => Ok(inner.sessions[&id].clone()),
+        None => {
+            let id = format!("cs_test_{}", inner.sessions.len() + 1);
+            let session = json!({
+                "id": id, "object": "checkout.session", "url": format!("{}/{id}", stand_in.pages),
+                "client_reference_id": form["client_reference_id"], "metadata": {"top_up": form["metadata[top_up]"]},
+                "mode": form["mode"], "status": "open", "payment_status": "unpaid",
+                "amount_total": form["line_items[0][price_data][unit_amount]"].parse::<i64>().unwrap(),
+                "currency": form["line_items[0][price_data][currency]"], "success_url": form["success_url"],
+                "cancel_url": form.get("cancel_url"),
+            });
+            inner.sessions.insert(id.clone(), session.clone());
+            inner.by_key.insert(key.to_owned(), (text, id));
+            Ok(session)
+        }
+    }
+}
+
+/// Only an open session can be expired.
+async fn expire(State(stand_in): State<StandIn>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    if let Some(refused) = check(&stand_in, "POST /v1/checkout/sessions/expire", &headers) {
+        return refused;
+    }
+    let expired = {
+        let mut inner = stand_in.inner.lock().unwrap();
+        match inner.sessions.get_mut(&id) {
+            Some(session) if session["status"] == "open" => {
+                session["status"] = json!("expired");
+                Some(session.clone())
             }
-            Some((_, id)) => inner.sessions[&id].clone(),
-            None => {
-                let id = format!("cs_test_{}", inner.sessions.len() + 1);
-                let session = json!({
-                    "id": id, "object": "checkout.session", "url": format!("{}/{id}", stand_in.pages),
-                    "client_reference_id": form["client_reference_id"], "metadata": {"top_up": form["metadata[top_up]"]},
-                    "mode": form["mode"], "status": "open", "payment_status": "unpaid",
-                    "amount_total": form["line_items[0][price_data][unit_amount]"].parse::<i64>().unwrap(),
-                    "currency": form["line_items[0][price_data][currency]"], "success_url": form["success_url"],
-                    "cancel_url": form.get("cancel_url"),
-                });
-                inner.sessions.insert(id.clone(), session.clone());
-                inner.by_key.insert(key, (text, id));
-                session
-            }
+            _ => None,
         }
     };
-    spoilt(&stand_in, session).await
+    match expired {
+        Some(session) => spoilt(&stand_in, session).await,
+        None => refuse(
+            400,
+            "invalid_request_error",
+            "Only Checkout Sessions with a status in [\"open\"] can be expired",
+        ),
+    }
 }
 
 async fn retrieve(State(stand_in): State<StandIn>, Path(id): Path<String>, headers: HeaderMap) -> Response {

@@ -9,6 +9,7 @@ use lockstep_domain::{Money, Secret};
 use lockstep_payments::{
     Limits, Payments, ProviderError, Stripe, StripeConfig, TopUpError, WebhookError, WebhookOutcome,
 };
+use lockstep_store::Store;
 use lockstep_store::top_ups::Outcome;
 use lockstep_testkit::TestDb;
 use serde_json::json;
@@ -18,34 +19,40 @@ use crate::stand_in::{API_KEY, Fault, StandIn, WEBHOOK_SECRET};
 
 const COMPLETED: &str = "checkout.session.completed";
 
-struct World {
-    db: TestDb,
-    stripe: StandIn,
-    payments: Payments,
-    user: Uuid,
+pub(crate) struct World {
+    pub(crate) db: TestDb,
+    pub(crate) stripe: StandIn,
+    pub(crate) payments: Payments,
+    pub(crate) user: Uuid,
 }
 
-fn money(text: &str) -> Money {
+pub(crate) fn money(text: &str) -> Money {
     text.parse().unwrap()
 }
 
+/// One instance of the shop, with so much patience for Stripe.
+pub(crate) fn instance(db: &TestDb, stripe: &StandIn, key: &str, timeout: Duration) -> Payments {
+    let provider = Stripe::new(StripeConfig {
+        api_url: stripe.url.clone(),
+        secret_key: Secret::new(key),
+        webhook_secrets: vec![Secret::new("whsec_next"), Secret::new(WEBHOOK_SECRET)],
+        product: "Balance".into(),
+        return_url: "https://shop.example/account/balance?topUp={id}".into(),
+        timeout,
+    })
+    .unwrap();
+    let store = Store::new(db.url(), &lockstep_store::Options::default()).unwrap();
+    Payments::new(store, Some(Box::new(provider)), None, Limits::default())
+}
+
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with_key(API_KEY).await
     }
 
     async fn with_key(key: &str) -> Self {
         let (db, stripe) = (TestDb::new().await, StandIn::start().await);
-        let provider = Stripe::new(StripeConfig {
-            api_url: stripe.url.clone(),
-            secret_key: Secret::new(key),
-            webhook_secrets: vec![Secret::new("whsec_next"), Secret::new(WEBHOOK_SECRET)],
-            product: "Balance".into(),
-            return_url: "https://shop.example/account/balance?topUp={id}".into(),
-            timeout: Duration::from_millis(700),
-        })
-        .unwrap();
-        let payments = Payments::new(db.store.clone(), Some(Box::new(provider)), None, Limits::default());
+        let payments = instance(&db, &stripe, key, Duration::from_millis(700));
         let user = db.user("ada@example.org", "0").await;
         Self {
             db,
@@ -55,13 +62,13 @@ impl World {
         }
     }
 
-    async fn begin(&self, amount: &str) -> Result<TopUpView, TopUpError> {
+    pub(crate) async fn begin(&self, amount: &str) -> Result<TopUpView, TopUpError> {
         self.payments
             .begin(UserId(self.user), money(amount), "card", None)
             .await
     }
 
-    async fn status(&self, id: TopUpId) -> TopUpStatus {
+    pub(crate) async fn status(&self, id: TopUpId) -> TopUpStatus {
         let view = self.payments.status(UserId(self.user), id).await.unwrap();
         view.unwrap().status
     }
@@ -70,7 +77,7 @@ impl World {
         self.payments.take_event(&event.0, &event.1, Utc::now()).await
     }
 
-    async fn balance(&self) -> String {
+    pub(crate) async fn balance(&self) -> String {
         sqlx::query_scalar("select balance::text from users where id = $1")
             .bind(self.user)
             .fetch_one(&self.db.sql)
@@ -78,9 +85,19 @@ impl World {
             .unwrap()
     }
 
+    /// How the only intent stands in the database.
+    pub(crate) async fn row_status(&self) -> String {
+        sqlx::query_scalar("select status::text from top_ups")
+            .fetch_one(&self.db.sql)
+            .await
+            .unwrap()
+    }
+
     /// As if time had passed.
-    async fn let_time_pass(&self) {
-        self.db.execute("update top_ups set not_before = now()").await;
+    pub(crate) async fn let_time_pass(&self) {
+        self.db
+            .execute("update top_ups set not_before = now(), asking_until = null")
+            .await;
     }
 }
 
@@ -218,29 +235,33 @@ async fn an_answer_that_was_lost_leaves_nothing_to_pay_and_nothing_paid_is_lost(
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_from_a_failure_and_closes_the_intent() {
+async fn a_refusal_is_told_from_a_failure_and_only_it_ends_the_intent() {
     for (fault, is_refusal) in [
         (Fault::Status(400), true),
         (Fault::Status(402), true),
+        (Fault::Status(404), true),
+        (Fault::Status(408), false),
+        (Fault::Status(409), false),
         (Fault::Status(429), false),
+        (Fault::Status(500), false),
         (Fault::Status(503), false),
     ] {
         let world = World::new().await;
         world.stripe.set_fault(fault);
         let error = world.begin("10").await.unwrap_err();
         let refused = matches!(error, TopUpError::Provider(ProviderError::Refused(_)));
-        let unavailable = matches!(error, TopUpError::Provider(ProviderError::Unavailable(_)));
-        assert_eq!((refused, unavailable), (is_refusal, !is_refusal), "{error:?}");
-        let status: String = sqlx::query_scalar("select status::text from top_ups")
-            .fetch_one(&world.db.sql)
-            .await
-            .unwrap();
-        assert_eq!(status, "FAILED");
+        assert_eq!(refused, is_refusal, "{error:?}");
+        assert_eq!(
+            world.row_status().await,
+            if is_refusal { "FAILED" } else { "PENDING" },
+            "{fault:?}"
+        );
     }
     let wrong_key = World::with_key("sk_wrong").await;
     let error = wrong_key.begin("10").await.unwrap_err();
-    assert!(matches!(error, TopUpError::Provider(ProviderError::Refused(_))));
+    assert!(matches!(error, TopUpError::Provider(ProviderError::Denied(_))));
     assert!(!format!("{error:?} {error}").contains("sk_wrong"));
+    assert_eq!(wrong_key.row_status().await, "FAILED", "nothing was made");
 }
 
 #[tokio::test]

@@ -33,8 +33,21 @@ pub async fn delete(store: &Store, id: UserId, give_up_balance: bool) -> Result<
 
 async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Deleted, AccountError> {
     not_the_last_admin(tx, id).await?;
-    // Orders, bookings and payments reference this row, so none can be added while it is locked; looking for them is a statement
-    // of its own, because one that had to wait for the lock would not see what was waited for.
+    // In the order in which everybody locks them: whoever writes for a user holds the shopper's row, then the user's; a
+    // word about a payment holds its intent, then the user's row. Once all are held nothing can be added
+    // (`refuse_deleted_owner` in migration 0141 waits for the user's row). Looking for what there is comes afterwards as
+    // a statement of its own, because one that had to wait for a lock would not see what was waited for.
+    sqlx::query("-- store.accounts.delete.lock_shopper\nselect 1 from shoppers where id = $1 for update")
+        .bind(id.0)
+        .execute(tx.conn())
+        .await?;
+    sqlx::query(
+        "-- store.accounts.delete.lock_top_ups
+        select 1 from top_ups where user_id = $1 and status in ('PENDING', 'PROCESSING') order by id for no key update",
+    )
+    .bind(id.0)
+    .execute(tx.conn())
+    .await?;
     sqlx::query("-- store.accounts.delete.lock\nselect 1 from users where id = $1 and deleted_at is null for update")
         .bind(id.0)
         .fetch_optional(tx.conn())
@@ -79,10 +92,14 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
         "-- store.accounts.delete.codes\ndelete from one_time_codes where user_id = $1",
         "-- store.accounts.delete.history\ndelete from login_history where user_id = $1",
         "-- store.accounts.delete.mail\ndelete from mail_outbox where user_id = $1",
-        // Nobody is led to pay any more. Whoever does all the same is noted (`top_ups::apply`).
+        // Nobody is led to pay any more, and what is open at the provider is closed there next. Whoever pays all the same
+        // is shown to staff (`top_ups::apply`).
         "-- store.accounts.delete.top_ups
-        update top_ups set redirect_url = null, status = case status when 'PENDING' then 'CANCELLED' else status end
+        update top_ups set redirect_url = null, status = case status when 'PENDING' then 'CANCELLED' else status end,
+               closing_since = case status when 'PENDING' then now() else closing_since end,
+               not_before = case status when 'PENDING' then now() else not_before end
          where user_id = $1 and (redirect_url is not null or status = 'PENDING')",
+        "-- store.accounts.delete.idempotency_keys\ndelete from idempotency_keys where owner = $1",
         // What a payment service told about the person, beside the booking itself.
         "-- store.accounts.delete.gateway
         update transactions set gateway_response = gateway_response - array['email', 'name', 'surname']

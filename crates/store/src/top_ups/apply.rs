@@ -9,7 +9,7 @@ use lockstep_domain::purchase::PaymentStatus;
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::{TopUp, columns, short, top_up};
+use super::{Review, TopUp, columns, short, top_up};
 use crate::row::{money, nickname};
 use crate::{Result, Store, StoreError, Tx, mail};
 
@@ -130,6 +130,7 @@ async fn apply_once(tx: &mut Tx, said: &Said) -> Result<Outcome> {
         Word::Paid { amount, currency } => {
             let problem = format!("paid were {amount} {currency} instead of {} EUR", top_up.amount);
             note(tx, &top_up, top_up.status, Some(&problem)).await?;
+            hand_to_staff(tx, top_up.id, Review::OtherAmount).await?;
             Outcome::Mismatch
         }
         Word::Processing if top_up.status == PaymentStatus::Pending => {
@@ -146,6 +147,7 @@ async fn apply_once(tx: &mut Tx, said: &Said) -> Result<Outcome> {
         }
         Word::Processing | Word::Open | Word::Declined | Word::Lapsed => Outcome::Nothing,
     };
+    ended(tx, &top_up, &said.word).await?;
     if let Some(event) = &said.event {
         sqlx::query(
             "-- store.top_ups.apply.event
@@ -230,6 +232,38 @@ async fn note(tx: &mut Tx, top_up: &TopUp, status: PaymentStatus, problem: Optio
     Ok(())
 }
 
+/// The provider was heard, so nobody is asking any more; after an end nothing is left to close or to ask about.
+async fn ended(tx: &mut Tx, top_up: &TopUp, word: &Word) -> Result<()> {
+    let is_end = matches!(word, Word::Paid { .. } | Word::Declined | Word::Lapsed);
+    sqlx::query(
+        "-- store.top_ups.apply.ended
+        update top_ups set asking_until = null,
+               closing_since = case when $2 then null else closing_since end,
+               review = case when $2 then nullif(review, 'NO_END') else review end,
+               review_since = case when $2 and review = 'NO_END' then null else review_since end,
+               reviewed_at = case when $2 and review = 'NO_END' then null else reviewed_at end
+         where id = $1 and (asking_until is not null or ($2 and (closing_since is not null or review = 'NO_END')))",
+    )
+    .bind(top_up.id.0)
+    .bind(is_end)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Staff has to look at it, also when it was looked at before for another reason.
+async fn hand_to_staff(tx: &mut Tx, id: TopUpId, why: Review) -> Result<()> {
+    sqlx::query(
+        "-- store.top_ups.apply.hand_to_staff
+        update top_ups set review = $2, review_since = now(), reviewed_at = null where id = $1 and review is distinct from $2",
+    )
+    .bind(id.0)
+    .bind(why.name())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// Books the intent's amount and tells its owner.
 async fn credit(tx: &mut Tx, top_up: &TopUp) -> Result<()> {
     let transaction = Uuid::now_v7();
@@ -257,6 +291,7 @@ async fn credit(tx: &mut Tx, top_up: &TopUp) -> Result<()> {
     .await?;
     if let Some(problem) = problem {
         tracing::error!(top_up = %top_up.id, "{problem}");
+        hand_to_staff(tx, top_up.id, Review::NoOwner).await?;
     }
     Ok(())
 }

@@ -10,9 +10,9 @@ use crate::world::{World, rule_of, session};
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Who commits in the end: what the second session met, after it had to wait for the first (`waited`) or not.
-struct Outcome {
-    waited: bool,
-    second: Result<(), sqlx::Error>,
+pub(crate) struct Outcome {
+    pub(crate) waited: bool,
+    pub(crate) second: Result<(), sqlx::Error>,
 }
 
 async fn commit(mut session: PgConnection, sql: String) -> Result<(), sqlx::Error> {
@@ -22,7 +22,7 @@ async fn commit(mut session: PgConnection, sql: String) -> Result<(), sqlx::Erro
 }
 
 /// Runs `first` up to its commit, begins `second`, and commits the first once the second waits for it or is done.
-async fn race(world: &World, first: &str, second: &str) -> Outcome {
+pub(crate) async fn race(world: &World, first: &str, second: &str) -> Outcome {
     let (mut one, mut two) = (session(world).await, session(world).await);
     let pid: i32 = sqlx::query_scalar("select pg_backend_pid()")
         .fetch_one(&mut two)
@@ -56,7 +56,7 @@ async fn race(world: &World, first: &str, second: &str) -> Outcome {
     Outcome { waited, second }
 }
 
-fn refused_by(outcome: Outcome) -> String {
+pub(crate) fn refused_by(outcome: Outcome) -> String {
     rule_of(&outcome.second.expect_err("the second session is refused"))
 }
 

@@ -220,8 +220,16 @@ const QUERIES: &[(&str, &str)] = &[
         "select id from webhook_events where received_at < now() - interval '30 days' order by received_at limit 1000",
     ),
     (
-        "mail_outbox_owed_idx",
-        "select id from mail_outbox where letter is not null and not_before <= now() order by not_before, id limit 10 for update skip locked",
+        "mail_outbox_claim_idx",
+        "select id from mail_outbox where letter is not null and urgent and not_before <= now() order by seq limit 10 for update skip locked",
+    ),
+    (
+        "mail_outbox_recipient_idx",
+        "select 1 from mail_outbox where letter is not null and recipient = '77@example.org' and urgent and seq < 100000",
+    ),
+    (
+        "mail_outbox_late_idx",
+        "select id from mail_outbox where letter is not null and not_after <= now() - interval '1 hour' limit 100 for update skip locked",
     ),
     (
         "mail_outbox_gave_up_idx",
@@ -325,8 +333,13 @@ const QUERIES: &[(&str, &str)] = &[
         "select 1 from top_ups where transaction_id = (select id from transactions limit 1)",
     ),
     (
-        "top_ups_open_idx",
-        "select id from top_ups where status in ('PENDING', 'PROCESSING') and not_before <= now() order by not_before limit 10 for update skip locked",
+        "top_ups_due_idx",
+        "select id from top_ups where (status in ('PENDING', 'PROCESSING') or closing_since is not null) and reviewed_at is null
+            and not_before <= now() order by not_before limit 10 for update skip locked",
+    ),
+    (
+        "top_ups_review_idx",
+        "select id from top_ups where review is not null and reviewed_at is null order by review_since limit 10",
     ),
     (
         "payment_events_taken_once",

@@ -18,6 +18,7 @@ mod foreign_ids;
 mod idempotency;
 mod indexes;
 mod invalidation;
+mod leaving;
 mod lists;
 mod orders;
 mod pooler;

@@ -10,6 +10,32 @@ rules! {
             "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null, role = 'ADMIN' where id = {other_user}",
         ]
         allows ["update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}"]
+    a_deleted_account_owns_nothing: "users_deleted_own_nothing"
+        refuses [
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; insert into cart_items (user_id, game_id) values ({other_user}, {game})",
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; insert into wishlist (user_id, game_id) values ({other_user}, {game})",
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; update wishlist set user_id = {other_user} where user_id = {guest}",
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; insert into stock_alerts (user_id, game_id) values ({other_user}, {sold_out})",
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; insert into user_sessions (id, user_id, expires_at, refresh_id) values ({new}, {other_user}, now() + interval '1 day', {new})",
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; insert into user_totp (user_id, nonce) values ({other_user}, sha256('x'))",
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; insert into one_time_codes (user_id, purpose, hash, email, expires_at) values ({other_user}, 'VERIFY_EMAIL', sha256('x'), 'e', now() + interval '1 hour')",
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; insert into login_history (user_id, succeeded) values ({other_user}, true)",
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; insert into mail_outbox (user_id, recipient, kind, letter, not_after) values ({other_user}, 'e', 'welcome', '[]', now())",
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; insert into top_ups (user_id, amount, method, provider) values ({other_user}, 1, 'card', 'test')",
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; insert into idempotency_keys values ({other_user}, 'r', 'k', sha256('x'), 'null')",
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; insert into orders (user_id, subtotal, total) values ({other_user}, 1, 1)",
+        ]
+        allows [
+            "insert into cart_items (user_id, game_id) values ({other_user}, {game}); insert into wishlist (user_id, game_id) values ({other_user}, {game})",
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; insert into cart_items (user_id, game_id) values ({user}, {other_game}), ({guest}, {other_game})",
+        ]
+    a_deleted_account_stays_deleted: "users_deleted_stay_deleted"
+        refuses [
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; update users set password_hash = '$2b$12$' || repeat('a', 53) where id = {other_user}",
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; update users set email_verified = true where id = {other_user}",
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; update users set deleted_at = null where id = {other_user}",
+        ]
+        allows ["update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; update users set updated_at = now() where id = {other_user}"]
     a_session_lasts: "user_sessions_expires_later"
         refuses ["insert into user_sessions (id, user_id, expires_at, refresh_id) values ({new}, {user}, now(), {new})"]
         allows ["insert into user_sessions (id, user_id, expires_at, refresh_id) values ({new}, {user}, now() + interval '1 second', {new})"]
@@ -75,7 +101,7 @@ rules! {
         allows ["insert into rate_limits values (repeat('x', 200), now())"]
     a_letter_is_of_a_known_kind: "mail_outbox_kind_known"
         refuses ["insert into mail_outbox (recipient, kind, letter, not_after) values ('r', 'spam', '{}', now())"]
-        allows ["insert into mail_outbox (recipient, kind, letter, not_after) values ('r', 'welcome', '{}', now())"]
+        allows ["insert into mail_outbox (recipient, kind, letter, not_after) values ('r', 'welcome', '[]', now())"]
     a_letter_is_not_tried_for_ever: "mail_outbox_attempts_bounded"
         refuses ["insert into mail_outbox (recipient, kind, letter, not_after, attempts) values ('r', 'welcome', '{}', now(), 101)"]
         allows ["insert into mail_outbox (recipient, kind, letter, not_after, attempts) values ('r', 'welcome', '{}', now(), 100)"]

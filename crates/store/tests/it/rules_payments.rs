@@ -60,6 +60,19 @@ rules! {
         allows ["insert into top_ups (user_id, amount, method, provider, status) values ({user}, 500, 'card', 'test', 'FAILED');
                  update top_ups set status = 'COMPLETED', transaction_id = (select id from transactions where type = 'TOP_UP')"]
 
+    staff_is_shown_a_reason_that_there_is: "top_ups_review_known"
+        refuses ["insert into top_ups (user_id, amount, method, provider, review, review_since) values ({user}, 1, 'card', 'test', 'x', now())"]
+        allows ["insert into top_ups (user_id, amount, method, provider, review, review_since) values ({user}, 1, 'card', 'test', 'NO_END', now())"]
+    staff_is_shown_since_when: "top_ups_review_has_a_date"
+        refuses [
+            "insert into top_ups (user_id, amount, method, provider, review) values ({user}, 1, 'card', 'test', 'NO_END')",
+            "insert into top_ups (user_id, amount, method, provider, review_since) values ({user}, 1, 'card', 'test', now())",
+        ]
+        allows ["insert into top_ups (user_id, amount, method, provider, review, review_since) values ({user}, 1, 'card', 'test', 'NO_END', now())"]
+    staff_deals_with_what_it_was_shown: "top_ups_reviewed_what_was_shown"
+        refuses ["insert into top_ups (user_id, amount, method, provider, reviewed_at) values ({user}, 1, 'card', 'test', now())"]
+        allows ["insert into top_ups (user_id, amount, method, provider, review, review_since, reviewed_at) values ({user}, 1, 'card', 'test', 'NO_END', now(), now())"]
+
     an_event_has_a_name: "payment_events_event_id_bounded"
         refuses ["insert into payment_events (provider, event_id, kind, outcome) values ('test', '', 'k', 'o')"]
         allows ["insert into payment_events (provider, event_id, kind, outcome) values ('test', 'e', 'k', 'o')"]

@@ -1,11 +1,14 @@
 //! Intents to top up: credited once, whatever the provider says, how often and in which order.
 
+use std::time::Duration;
+
 use lockstep_domain::Money;
 use lockstep_domain::ids::UserId;
 use lockstep_domain::purchase::{PaymentStatus, TopUpStatus};
 use lockstep_store::accounts::{self, AccountError};
 use lockstep_store::top_ups::{
-    self, BeginError, MOST_OPEN, NewTopUp, Outcome, Outside, OutsideError, OutsideOutcome, Said, TopUp, Which, Word,
+    self, BeginError, Begun, MOST_OPEN, NewTopUp, Outcome, Outside, OutsideError, OutsideOutcome, Review, Said, TopUp,
+    Which, Word,
 };
 use lockstep_store::{Store, mail};
 use lockstep_testkit::TestDb;
@@ -26,8 +29,17 @@ fn new(user: Uuid, amount: &str, key: Option<&str>) -> NewTopUp {
     }
 }
 
+/// How long a test has the lease.
+const LEASE: Duration = Duration::from_secs(30);
+
+async fn begun(store: &Store, new: NewTopUp) -> TopUp {
+    match top_ups::begin(store, new, LEASE).await.unwrap() {
+        Begun::Ask { top_up, .. } | Begun::Asked(top_up) | Begun::Known(top_up) => top_up,
+    }
+}
+
 async fn announced(store: &Store, user: Uuid, amount: &str) -> TopUp {
-    let top_up = top_ups::begin(store, new(user, amount, None)).await.unwrap();
+    let top_up = begun(store, new(user, amount, None)).await;
     let reference = format!("ref-{}", top_up.id);
     top_ups::announced(store, top_up.id, &reference, "https://pay.example/1")
         .await
@@ -151,19 +163,34 @@ async fn what_nobody_intended_is_unknown() {
 async fn one_key_is_one_intent_and_open_ones_are_bounded() {
     let db = TestDb::new().await;
     let user = db.user("ada@example.org", "0").await;
-    let begun = futures::future::join_all((0..10).map(|_| top_ups::begin(&db.store, new(user, "5", Some("k"))))).await;
-    let ids: std::collections::BTreeSet<_> = begun.into_iter().map(|top_up| top_up.unwrap().id).collect();
-    assert_eq!((ids.len(), db.count("top_ups").await), (1, 1));
-    let other = top_ups::begin(&db.store, new(user, "6", Some("k"))).await;
+    let begun =
+        futures::future::join_all((0..10).map(|_| top_ups::begin(&db.store, new(user, "5", Some("k")), LEASE))).await;
+    let mut ids = std::collections::BTreeSet::new();
+    let mut asking = 0;
+    for one in begun {
+        match one.unwrap() {
+            Begun::Ask { top_up, is_first } => {
+                assert!(is_first);
+                asking += 1;
+                ids.insert(top_up.id);
+            }
+            Begun::Asked(top_up) | Begun::Known(top_up) => {
+                ids.insert(top_up.id);
+            }
+        }
+    }
+    assert_eq!((ids.len(), asking, db.count("top_ups").await), (1, 1, 1));
+    let other = top_ups::begin(&db.store, new(user, "6", Some("k")), LEASE).await;
     assert!(matches!(other, Err(BeginError::KeyReused)), "{other:?}");
     let more =
-        futures::future::join_all((0..2 * MOST_OPEN).map(|_| top_ups::begin(&db.store, new(user, "5", None)))).await;
+        futures::future::join_all((0..2 * MOST_OPEN).map(|_| top_ups::begin(&db.store, new(user, "5", None), LEASE)))
+            .await;
     assert_eq!(db.count("top_ups").await, MOST_OPEN);
     assert!(
         more.iter()
             .all(|one| matches!(one, Ok(_) | Err(BeginError::TooManyOpen)))
     );
-    let nobody = top_ups::begin(&db.store, new(Uuid::new_v4(), "5", None)).await;
+    let nobody = top_ups::begin(&db.store, new(Uuid::new_v4(), "5", None), LEASE).await;
     assert!(matches!(nobody, Err(BeginError::NoSuchUser)));
 }
 
@@ -172,24 +199,24 @@ async fn an_intent_without_a_word_is_asked_about_by_one_and_later_again() {
     let db = TestDb::new().await;
     let user = db.user("ada@example.org", "0").await;
     let silent = announced(&db.store, user, "10.00").await;
-    let untold = top_ups::begin(&db.store, new(user, "11", None)).await.unwrap();
-    assert!(
-        top_ups::due(&db.store, "test", 10).await.unwrap().is_empty(),
-        "not at once"
-    );
+    let untold = begun(&db.store, new(user, "11", None)).await;
+    let due = || top_ups::due(&db.store, "test", 10, LEASE);
+    assert!(due().await.unwrap().is_empty(), "not at once");
     db.execute("update top_ups set not_before = now(), created_at = now() - interval '16 minutes'")
         .await;
-    let due = top_ups::due(&db.store, "test", 10).await.unwrap();
-    assert_eq!(due.iter().map(|top_up| top_up.id).collect::<Vec<_>>(), [silent.id]);
-    assert!(
-        top_ups::due(&db.store, "test", 10).await.unwrap().is_empty(),
-        "somebody else's to ask"
+    assert_eq!(
+        due().await.unwrap().iter().map(|top_up| top_up.id).collect::<Vec<_>>(),
+        [silent.id],
+        "who asks for the other's page has the lease"
     );
-    let forgotten = top_ups::by_id(&db.store, UserId(user), untold.id)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(forgotten.status, PaymentStatus::Failed);
+    assert!(due().await.unwrap().is_empty(), "somebody else's to ask");
+    db.execute("update top_ups set asking_until = now()").await;
+    let due = due().await.unwrap();
+    assert_eq!(
+        due.iter().map(|top_up| (top_up.id, top_up.status)).collect::<Vec<_>>(),
+        [(untold.id, PaymentStatus::Pending)],
+        "the provider may know it"
+    );
     // Its money arrives after all.
     let late = Said {
         which: Which::Id(untold.id),
@@ -197,6 +224,47 @@ async fn an_intent_without_a_word_is_asked_about_by_one_and_later_again() {
     };
     assert_eq!(top_ups::apply(&db.store, &late).await.unwrap(), Outcome::Credited);
     db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn what_got_no_end_in_time_is_shown_to_staff_until_it_has_one() {
+    let db = TestDb::new().await;
+    let user = db.user("ada@example.org", "0").await;
+    let (late, paying, young) = (
+        announced(&db.store, user, "10.00").await,
+        announced(&db.store, user, "11.00").await,
+        announced(&db.store, user, "12.00").await,
+    );
+    // Of a provider that is in use no more.
+    db.execute(&format!(
+        "insert into top_ups (user_id, amount, method, provider, reference) values ('{user}', 9, 'card', 'former', 'r');
+         update top_ups set created_at = now() - interval '26 hours' where id <> '{}';
+         update top_ups set status = 'PROCESSING' where id = '{}'",
+        young.id, paying.id
+    ))
+    .await;
+    assert_eq!(top_ups::without_end(&db.store).await.unwrap().len(), 2);
+    assert!(top_ups::without_end(&db.store).await.unwrap().is_empty(), "shown once");
+    let shown = top_ups::to_review(&db.store, 10).await.unwrap();
+    assert!(
+        shown.iter().all(|one| one.why == Review::NoEnd) && shown.len() == 2,
+        "{shown:?}"
+    );
+    // The provider reports an end of one; staff deals with the other.
+    top_ups::apply(&db.store, &said(&late, "e1", Word::Lapsed))
+        .await
+        .unwrap();
+    let shown = top_ups::to_review(&db.store, 10).await.unwrap();
+    assert_eq!((shown.len(), shown[0].provider.as_str()), (1, "former"));
+    assert!(top_ups::reviewed(&db.store, shown[0].id).await.unwrap());
+    assert!(!top_ups::reviewed(&db.store, shown[0].id).await.unwrap());
+    db.execute("update top_ups set not_before = now()").await;
+    assert!(top_ups::due(&db.store, "former", 10, LEASE).await.unwrap().is_empty());
+    assert!(top_ups::to_review(&db.store, 10).await.unwrap().is_empty());
+    // Money on its way takes weeks, not for ever.
+    db.execute("update top_ups set created_at = now() - interval '31 days' where status = 'PROCESSING'")
+        .await;
+    assert_eq!(top_ups::without_end(&db.store).await.unwrap(), [paying.id]);
 }
 
 #[tokio::test]

@@ -293,7 +293,7 @@ pub(crate) async fn begin(
             ),
             TopUpError::Begin(BeginError::TooManyOpen) => words.text("top_up.too_many").to_owned(),
             TopUpError::Begin(BeginError::Store(error)) => return Err(error.into()),
-            TopUpError::Begin(_) | TopUpError::Method | TopUpError::Provider(_) => {
+            TopUpError::Begin(_) | TopUpError::Method | TopUpError::Provider(_) | TopUpError::UnderWay => {
                 words.text("top_up.unavailable").to_owned()
             }
         })),

@@ -1,0 +1,37 @@
+//! E-mails that wait for too long, and those that were given up.
+
+use chrono::{TimeDelta, Utc};
+use lockstep_store::Store;
+use lockstep_store::mail;
+
+use super::Finding;
+
+/// An e-mail that has waited for longer says that the queue stands still.
+const LONG: TimeDelta = TimeDelta::minutes(15);
+
+pub(super) async fn look(store: &Store, findings: &mut Vec<Finding>) {
+    let looked =
+        async { Ok::<_, lockstep_store::StoreError>((mail::counts(store).await?, mail::oldest(store).await?)) };
+    let ((owed, given_up), oldest) = match looked.await {
+        Ok(looked) => looked,
+        Err(error) => {
+            findings.push(Finding::wrong("e-mail", error.to_string(), "try again"));
+            return;
+        }
+    };
+    match oldest {
+        Some(since) if Utc::now() - since > LONG => findings.push(Finding::wrong(
+            "e-mail",
+            format!("{owed} waiting, the oldest since {}", since.format("%Y-%m-%d %H:%M UTC")),
+            "is `lockstep serve` or `lockstep worker` running, and does the server of SMTP_URL take e-mails? `last_error` in the table `mail_outbox` has its words",
+        )),
+        _ => findings.push(Finding::well("e-mail", format!("{owed} waiting"))),
+    }
+    if given_up > 0 {
+        findings.push(Finding::note(
+            "e-mail",
+            format!("{given_up} given up in the last seven days"),
+            "`last_error` in the table `mail_outbox` says why",
+        ));
+    }
+}

@@ -1,0 +1,52 @@
+//! Top-ups that staff has to look at.
+
+use lockstep_store::Store;
+use lockstep_store::top_ups::{self, Review, ToReview};
+
+use super::Finding;
+
+/// As many are told one by one.
+const MOST: u32 = 20;
+
+pub(super) async fn look(store: &Store, findings: &mut Vec<Finding>) {
+    match top_ups::to_review(store, MOST).await {
+        Ok(found) if found.is_empty() => findings.push(Finding::well("payments", "no top-up waits for staff")),
+        Ok(found) => findings.extend(
+            found
+                .iter()
+                .map(|top_up| Finding::wrong("payments", in_words(top_up), remedy(top_up))),
+        ),
+        Err(error) => findings.push(Finding::wrong("payments", error.to_string(), "try again")),
+    }
+}
+
+/// What is the matter with a top-up.
+pub(crate) fn in_words(top_up: &ToReview) -> String {
+    let what = match top_up.why {
+        Review::NoEnd => "the provider has reported no end of it",
+        Review::OtherAmount => "another amount was paid than intended; nothing was credited",
+        Review::NoOwner => "it was paid after its account had been deleted",
+    };
+    let problem = top_up
+        .problem
+        .as_ref()
+        .map(|problem| format!(" ({problem})"))
+        .unwrap_or_default();
+    format!(
+        "top-up {} of {} EUR, {} {}, since {}: {what}{problem}",
+        top_up.id,
+        top_up.amount,
+        top_up.provider,
+        top_up.reference.as_deref().unwrap_or("without a reference"),
+        top_up.since.format("%Y-%m-%d %H:%M UTC"),
+    )
+}
+
+fn remedy(top_up: &ToReview) -> String {
+    let first = match top_up.why {
+        Review::NoEnd => "look for it at the provider (metadata `top_up`) and credit or close what is there",
+        Review::OtherAmount => "credit what was paid (adjust the balance) or pay it back at the provider",
+        Review::NoOwner => "pay it back at the provider",
+    };
+    format!("{first}, then run `lockstep reconcile --reviewed {}`", top_up.id)
+}

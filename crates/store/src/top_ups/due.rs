@@ -1,0 +1,159 @@
+//! The top-ups that a provider has to be asked about, and those that staff has to look at because asking found no end.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use lockstep_domain::Money;
+use lockstep_domain::ids::TopUpId;
+use sqlx::Row as _;
+
+use super::{TopUp, columns, top_up};
+use crate::row::money;
+use crate::{Result, Store};
+
+/// A provider ends what is not paid within 24 hours (Stripe's longest session), and has an hour to report it. What is
+/// still open then waits for staff.
+const NO_END_AFTER_HOURS: i32 = 25;
+/// The same for money that is on its way: a bank debit takes up to two weeks.
+const NO_END_OF_PROCESSING_AFTER_DAYS: i32 = 30;
+
+/// Claims up to `most` top-ups of `provider` without an end whose time has come, oldest first. Each is due again after a
+/// wait that doubles from one minute to an hour, and once a day when it waits for staff. The claim holds for `lease`.
+///
+/// # Errors
+/// [`StoreError`](crate::StoreError).
+pub async fn due(store: &Store, provider: &str, most: u32, lease: Duration) -> Result<Vec<TopUp>> {
+    let rows = sqlx::query(concat!(
+        "-- store.top_ups.due
+        update top_ups set attempts = attempts + 1,
+               asking_until = now() + make_interval(secs => $3),
+               not_before = now() + case when review = 'NO_END' then interval '1 day'
+                                         else make_interval(mins => least(60, power(2, least(attempts, 6))::integer)) end
+         where id in (select id from top_ups
+                       where (status in ('PENDING', 'PROCESSING') or closing_since is not null) and reviewed_at is null
+                         and not_before <= now() and provider = $1 and (asking_until is null or asking_until <= now())
+                       order by not_before limit $2 for update skip locked)
+        returning ",
+        columns!()
+    ))
+    .bind(provider)
+    .bind(i64::from(most))
+    .bind(lease.as_secs_f64())
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter().map(top_up).collect()
+}
+
+/// Hands top-ups to staff whose provider has reported no end in time, whichever provider that is; at most a hundred at a
+/// time. They are still asked about.
+///
+/// # Errors
+/// [`StoreError`](crate::StoreError).
+pub async fn without_end(store: &Store) -> Result<Vec<TopUpId>> {
+    let rows = sqlx::query(
+        "-- store.top_ups.without_end
+        update top_ups set review = 'NO_END', review_since = now()
+         where id in (select id from top_ups
+                       where (status in ('PENDING', 'PROCESSING') or closing_since is not null) and reviewed_at is null
+                         and review is null
+                         and created_at < now() - case status when 'PROCESSING' then make_interval(days => $2)
+                                                              else make_interval(hours => $1) end
+                       limit 100 for update skip locked)
+        returning id",
+    )
+    .bind(NO_END_AFTER_HOURS)
+    .bind(NO_END_OF_PROCESSING_AFTER_DAYS)
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter().map(|row| Ok(TopUpId(row.try_get("id")?))).collect()
+}
+
+/// Why staff has to look at a top-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Review {
+    /// The provider reported no end in time.
+    NoEnd,
+    /// Another amount or currency was paid.
+    OtherAmount,
+    /// It was paid after its account was deleted.
+    NoOwner,
+}
+
+impl Review {
+    /// As the database has it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::NoEnd => "NO_END",
+            Self::OtherAmount => "OTHER_AMOUNT",
+            Self::NoOwner => "NO_OWNER",
+        }
+    }
+}
+
+/// A top-up that staff has to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToReview {
+    /// Its id, which the provider has as metadata `top_up`.
+    pub id: TopUpId,
+    /// The provider's name in the database.
+    pub provider: String,
+    /// The provider's id of the payment; `None`: its answer was lost.
+    pub reference: Option<String>,
+    /// The amount that was to be paid, EUR.
+    pub amount: Money,
+    /// Why.
+    pub why: Review,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// What is known about it.
+    pub problem: Option<String>,
+}
+
+/// The top-ups that staff has to look at, those that have waited longest first, at most `most`.
+///
+/// # Errors
+/// [`StoreError`](crate::StoreError).
+pub async fn to_review(store: &Store, most: u32) -> Result<Vec<ToReview>> {
+    let rows = sqlx::query(
+        "-- store.top_ups.to_review
+        select id, provider, reference, amount, review, review_since, problem from top_ups
+         where review is not null and reviewed_at is null order by review_since limit $1",
+    )
+    .bind(i64::from(most))
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let why = match row.try_get::<&str, _>("review")? {
+                "NO_END" => Review::NoEnd,
+                "OTHER_AMOUNT" => Review::OtherAmount,
+                "NO_OWNER" => Review::NoOwner,
+                other => return Err(crate::StoreError::Schema(format!("unknown review {other}"))),
+            };
+            Ok(ToReview {
+                id: TopUpId(row.try_get("id")?),
+                provider: row.try_get("provider")?,
+                reference: row.try_get("reference")?,
+                amount: money(row, "amount")?,
+                why,
+                since: row.try_get("review_since")?,
+                problem: row.try_get("problem")?,
+            })
+        })
+        .collect()
+}
+
+/// Staff has dealt with a top-up: it is shown and asked about no more. False when it does not wait for staff.
+///
+/// # Errors
+/// [`StoreError`](crate::StoreError).
+pub async fn reviewed(store: &Store, id: TopUpId) -> Result<bool> {
+    let done = sqlx::query(
+        "-- store.top_ups.reviewed
+        update top_ups set reviewed_at = now() where id = $1 and review is not null and reviewed_at is null",
+    )
+    .bind(id.0)
+    .execute(store.pool())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

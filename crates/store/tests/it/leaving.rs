@@ -1,0 +1,208 @@
+//! An account is deleted while others write for it: whoever came first is waited for and goes with the account, whoever
+//! comes after it is refused. Nothing of the account is left either way.
+
+use std::time::Duration;
+
+use lockstep_domain::cart::{CartLimits, Visitor};
+use lockstep_domain::ids::{GameId, TopUpId, UserId};
+use lockstep_store::accounts::{self, Deleted};
+use lockstep_store::carts;
+use lockstep_store::guests::ShopperError;
+use lockstep_store::top_ups::{self, BeginError, NewTopUp, Review, Said, Which, Word};
+use sqlx::{AssertSqlSafe, Executor as _};
+
+use crate::concurrency::{race, refused_by};
+use crate::world::{World, session};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A write for `other_user`, and the table in which nothing of theirs may be left.
+const WRITES: &[(&str, &str)] = &[
+    (
+        "cart_items",
+        "insert into cart_items (user_id, game_id) values ({other_user}, {game})",
+    ),
+    (
+        "wishlist",
+        "insert into wishlist (user_id, game_id) values ({other_user}, {game})",
+    ),
+    (
+        "stock_alerts",
+        "insert into stock_alerts (user_id, game_id) values ({other_user}, {sold_out})",
+    ),
+    (
+        "user_sessions",
+        "insert into user_sessions (id, user_id, expires_at, refresh_id) values ({new}, {other_user}, now() + interval '1 day', {new})",
+    ),
+    (
+        "user_totp",
+        "insert into user_totp (user_id, nonce) values ({other_user}, sha256('x'))",
+    ),
+    (
+        "one_time_codes",
+        "insert into one_time_codes (user_id, purpose, hash, email, expires_at)
+         values ({other_user}, 'VERIFY_EMAIL', sha256('x'), 'e', now() + interval '1 hour')",
+    ),
+    (
+        "login_history",
+        "insert into login_history (user_id, succeeded) values ({other_user}, true)",
+    ),
+    (
+        "mail_outbox",
+        "insert into mail_outbox (user_id, recipient, kind, letter, not_after) values ({other_user}, 'e', 'welcome', '[]', now())",
+    ),
+    (
+        "idempotency_keys",
+        "insert into idempotency_keys (owner, route, key, request_hash, answer) values ({other_user}, 'r', 'k', sha256('x'), 'null')",
+    ),
+    (
+        "top_ups",
+        "insert into top_ups (user_id, amount, method, provider, reference, redirect_url)
+         values ({other_user}, 1, 'card', 'test', 'late', 'https://pay.example')",
+    ),
+];
+
+/// With a record that keeps the account's row.
+async fn world() -> World {
+    let world = World::new().await;
+    let record = "insert into top_ups (user_id, amount, method, provider, status) values ({other_user}, 1, 'card', 'test', 'FAILED')";
+    world.db.execute(&world.fill(record)).await;
+    world
+}
+
+/// Whether a session of this database waits for a lock.
+async fn is_waited_for(world: &World) -> bool {
+    sqlx::query_scalar(
+        "select exists (select 1 from pg_stat_activity where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0)",
+    )
+    .fetch_one(&world.db.sql)
+    .await
+    .unwrap()
+}
+
+async fn left(world: &World, table: &str) -> i64 {
+    let owner = if table == "idempotency_keys" {
+        "owner"
+    } else {
+        "user_id"
+    };
+    let payable = if table == "top_ups" {
+        "and (status = 'PENDING' or redirect_url is not null)"
+    } else {
+        ""
+    };
+    sqlx::query_scalar(AssertSqlSafe(world.fill(&format!(
+        "select count(*) from {table} where {owner} = {{other_user}} {payable}"
+    ))))
+    .fetch_one(&world.db.sql)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn what_was_under_way_goes_with_the_account() {
+    for (table, write) in WRITES {
+        let world = world().await;
+        let mut tab = session(&world).await;
+        tab.execute("begin").await.unwrap();
+        tab.execute(AssertSqlSafe(world.fill(write))).await.unwrap();
+        let (store, user) = (world.db.store.clone(), UserId(world.id("other_user")));
+        let leaving = tokio::spawn(async move { accounts::delete(&store, user, false).await });
+        tokio::time::timeout(DEADLINE, async {
+            while !leaving.is_finished() && !is_waited_for(&world).await {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await
+        .expect("the deletion waits or ends");
+        tab.execute("commit").await.unwrap();
+        let deleted = leaving.await.unwrap();
+        assert!(matches!(deleted, Ok(Deleted::Anonymised)), "{table}: {deleted:?}");
+        assert_eq!(left(&world, table).await, 0, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn who_comes_after_the_deletion_is_refused() {
+    let delete = "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}";
+    for (table, write) in WRITES {
+        let world = world().await;
+        let outcome = race(&world, delete, write).await;
+        assert!(outcome.waited, "{table}");
+        assert_eq!(refused_by(outcome), "users_deleted_own_nothing", "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_account_is_nobodys() {
+    let world = world().await;
+    let (store, user) = (&world.db.store, UserId(world.id("other_user")));
+    accounts::delete(store, user, false).await.unwrap();
+    let added = carts::add(
+        store,
+        Visitor::User(user),
+        GameId(world.id("game")),
+        1,
+        CartLimits::default(),
+    )
+    .await;
+    assert!(matches!(added, Err(ShopperError::NoSuchShopper)), "{added:?}");
+    let begun = top_ups::begin(store, top_up(user), DEADLINE).await;
+    assert!(matches!(begun, Err(BeginError::NoSuchUser)), "{begun:?}");
+}
+
+fn top_up(user: UserId) -> NewTopUp {
+    NewTopUp {
+        user,
+        amount: "5".parse().unwrap(),
+        method: "card".into(),
+        provider: "test",
+        key: None,
+    }
+}
+
+/// A word about a payment and the deletion lock the same rows in the same order; many at once end, and the money is on
+/// the books and in front of staff, or the account has it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn payments_that_arrive_during_the_deletion_are_never_stranded() {
+    for round in 0..5 {
+        let world = world().await;
+        let (store, user) = (&world.db.store, UserId(world.id("other_user")));
+        let mut ids: Vec<TopUpId> = Vec::new();
+        for n in 0..6 {
+            let begun = top_ups::begin(store, top_up(user), DEADLINE).await.unwrap();
+            let top_ups::Begun::Ask { top_up, .. } = begun else {
+                panic!("{begun:?}")
+            };
+            top_ups::announced(store, top_up.id, &format!("r{round}-{n}"), "https://pay.example")
+                .await
+                .unwrap();
+            ids.push(top_up.id);
+        }
+        let words = ids.iter().map(|id| {
+            let said = Said {
+                provider: "test",
+                event: None,
+                kind: "k".into(),
+                which: Which::Id(*id),
+                word: Word::Paid {
+                    amount: "5".parse().unwrap(),
+                    currency: "EUR".into(),
+                },
+            };
+            async move { top_ups::apply(store, &said).await }
+        });
+        let (deleted, outcomes) = tokio::join!(accounts::delete(store, user, true), futures::future::join_all(words));
+        deleted.unwrap();
+        assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+        let unowned: i64 =
+            sqlx::query_scalar("select count(*) from top_ups where status = 'COMPLETED' and review = 'NO_OWNER'")
+                .fetch_one(&world.db.sql)
+                .await
+                .unwrap();
+        let shown = top_ups::to_review(store, 10).await.unwrap();
+        assert!(shown.iter().all(|one| one.why == Review::NoOwner), "{shown:?}");
+        assert_eq!(i64::try_from(shown.len()).unwrap(), unowned);
+        world.db.assert_books_balance().await;
+    }
+}
