@@ -84,6 +84,16 @@ const EXPLAINED: &[Explained] = &[
         "the poll failed; copies are refused until it succeeds",
     ),
     explained(
+        "this machine's clock is",
+        &[DATABASE],
+        "the database's clock was stepped",
+    ),
+    explained(
+        "error returned from after_connect",
+        &[DATABASE, INSTANCE],
+        "a new connection broke before it was told its settings",
+    ),
+    explained(
         "this is another database now",
         &[DATABASE],
         "PostgreSQL recovered from a crash",
