@@ -67,7 +67,7 @@ async fn look(one: &mut PgConnection, two: &mut PgConnection) -> Result<Path> {
         ones.insert(patiently(begin(one)).await?);
         twos.insert(patiently(begin(two)).await?);
         // Poolers give out the connection that came back last, or the one that came back first.
-        let (first, last) = if round % 2 == 0 {
+        let (first, last) = if round.is_multiple_of(2) {
             (&mut *one, &mut *two)
         } else {
             (&mut *two, &mut *one)
