@@ -249,8 +249,8 @@ impl Fulfilment {
     async fn give_out(&self, hands: &mut JoinSet<()>, stop: &CancellationToken) -> Result<Duration, StoreError> {
         let inner = &self.0;
         failpoint!("give_out.events");
-        if records::events::has_kept(&inner.store).await? {
-            records::events::apply_kept(&inner.store).await?;
+        if records::events::has_due(&inner.store).await? {
+            records::events::apply_due(&inner.store).await?;
             failpoint!("give_out.events.applied");
         }
         while hands.try_join_next().is_some() {}
@@ -303,7 +303,7 @@ impl Fulfilment {
         let stop = CancellationToken::new();
         let mut count = 0;
         loop {
-            records::events::apply_kept(&self.0.store).await?;
+            records::events::apply_due(&self.0.store).await?;
             if !self.may_buy(self.0.settings.probe_every).await {
                 return Ok(count);
             }

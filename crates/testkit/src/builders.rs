@@ -54,7 +54,12 @@ impl TestDb {
 
     /// An order of `copies` of `game` at its price, paid from the balance of `user`, which has to suffice.
     pub async fn order(&self, user: Uuid, game: Uuid, copies: u32) -> OrderRow {
-        let (id, item) = (Uuid::new_v4(), Uuid::new_v4());
+        self.order_with_id(Uuid::new_v4(), user, game, copies).await
+    }
+
+    /// As [`order`](Self::order), for a test that speaks of the order before it is there.
+    pub async fn order_with_id(&self, id: Uuid, user: Uuid, game: Uuid, copies: u32) -> OrderRow {
+        let item = Uuid::new_v4();
         let mut tx = self.sql.begin().await.expect("begin");
         sqlx::query(
             "with bought as (select $3::uuid as user_id, id as game_id, price, price * $5 as total from games where id = $4),

@@ -207,10 +207,10 @@ async fn an_event_for_an_order_that_is_not_there_yet_is_applied_when_it_is() {
     let shop = Shop::open().await;
     let order = shop.order(1).await;
     assert_eq!(take(&shop, event("e1", "80")).await, Taken::Kept);
-    assert!(!events::has_kept(&shop.db.store).await.unwrap());
+    assert!(!events::has_due(&shop.db.store).await.unwrap());
     shop.execute("update order_units set state = 'ORDERING'; update order_units set state = 'ORDERED', g2a_order_id = '80', g2a_price = 10").await;
-    assert!(events::has_kept(&shop.db.store).await.unwrap());
-    assert_eq!(events::apply_kept(&shop.db.store).await.unwrap(), 1);
+    assert!(events::has_due(&shop.db.store).await.unwrap());
+    assert_eq!(events::apply_due(&shop.db.store).await.unwrap(), 1);
     let applied: Uuid = sqlx::query_scalar("select order_id from webhook_events")
         .fetch_one(&shop.db.sql)
         .await

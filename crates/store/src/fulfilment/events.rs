@@ -2,6 +2,10 @@
 //!
 //! An event only makes units look again at G2A at once; what it said is written down on the purchase. So its effect
 //! is the same however often and in whatever order events arrive.
+//!
+//! The database finds the order of an event, and marks a kept event as due in the transaction that makes its order
+//! (migration 0110), so that looking for events to apply costs the same however many are kept and however many orders
+//! there are.
 
 use lockstep_domain::ids::OrderId;
 use sqlx::Row as _;
@@ -39,57 +43,53 @@ pub enum Taken {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable): then nothing was done.
 pub async fn take(tx: &mut Tx, event: &Event) -> Result<Taken> {
-    let id: Option<Uuid> = sqlx::query_scalar(
+    let id = Uuid::now_v7();
+    let due: Option<bool> = sqlx::query_scalar(
         "-- store.fulfilment.take_event
         insert into webhook_events (id, source, event_id, order_ref, kind, payload) values ($1, 'g2a', $2, $3, $4, $5)
-        on conflict do nothing returning id",
+        on conflict do nothing returning due",
     )
-    .bind(Uuid::now_v7())
+    .bind(id)
     .bind(&event.event_id)
     .bind(&event.order_ref)
     .bind(&event.kind)
     .bind(Json(&event.payload))
     .fetch_optional(tx.conn())
     .await?;
-    let Some(id) = id else {
+    let Some(due) = due else {
         return Ok(Taken::Repeated);
     };
     failpoint!("webhook.taken");
-    let order = apply(tx, id).await?;
+    let order = if due { apply(tx, id).await? } else { None };
     failpoint!("webhook.commit.before");
     Ok(order.map_or(Taken::Kept, Taken::Applied))
 }
 
-/// Whether an event waits whose order is known by now.
+/// Whether an event waits whose order has appeared.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
-pub async fn has_kept(store: &Store) -> Result<bool> {
+pub async fn has_due(store: &Store) -> Result<bool> {
     Ok(sqlx::query_scalar(
-        "-- store.fulfilment.has_kept
-        select exists (select 1 from webhook_events e where e.applied_at is null
-                          and (exists (select 1 from g2a_orders g where g.g2a_order_id = e.order_ref)
-                               or exists (select 1 from orders o where o.id::text = e.order_ref)))",
+        "-- store.fulfilment.has_due_events
+        select exists (select from webhook_events where due and applied_at is null)",
     )
     .fetch_one(store.pool())
     .await?)
 }
 
-/// Applies kept events whose order is known by now; returns how many.
+/// Applies kept events whose order has appeared, at most fifty; returns how many.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
-pub async fn apply_kept(store: &Store) -> Result<u32> {
+pub async fn apply_due(store: &Store) -> Result<u32> {
     store
-        .tx("fulfilment.apply_kept", |tx| {
+        .tx("fulfilment.apply_due", |tx| {
             Box::pin(async move {
                 let ids: Vec<Uuid> = sqlx::query_scalar(
-                    "-- store.fulfilment.kept_events
-                    select e.id from webhook_events e
-                     where e.applied_at is null
-                       and (exists (select 1 from g2a_orders g where g.g2a_order_id = e.order_ref)
-                            or exists (select 1 from orders o where o.id::text = e.order_ref))
-                     order by e.received_at limit 50 for update skip locked",
+                    "-- store.fulfilment.due_events
+                    select id from webhook_events where due and applied_at is null
+                     order by received_at limit 50 for update skip locked",
                 )
                 .fetch_all(tx.conn())
                 .await?;
@@ -103,19 +103,23 @@ pub async fn apply_kept(store: &Store) -> Result<u32> {
         .await
 }
 
-/// The effect: the order's waiting units are due now, and its purchase says what was heard.
+/// The effect: the order's waiting units are due now, and its purchase says what was heard. None: the order is gone.
 async fn apply(tx: &mut Tx, event: Uuid) -> Result<Option<OrderId>> {
     let row = sqlx::query(
         "-- store.fulfilment.apply_event.order
         select coalesce(
             (select u.order_id from g2a_orders g join order_units u on u.id = g.order_unit_id where g.g2a_order_id = e.order_ref),
-            (select o.id from orders o where o.id::text = e.order_ref)) as order_id
+            (select o.id from orders o where o.id = e.order_uuid)) as order_id
           from webhook_events e where e.id = $1",
     )
     .bind(event)
     .fetch_one(tx.conn())
     .await?;
     let Some(order) = row.try_get::<Option<Uuid>, _>("order_id")? else {
+        sqlx::query("-- store.fulfilment.apply_event.gone\nupdate webhook_events set due = false where id = $1")
+            .bind(event)
+            .execute(tx.conn())
+            .await?;
         return Ok(None);
     };
     sqlx::query("-- store.fulfilment.apply_event.lock\nselect 1 from orders where id = $1 for no key update")

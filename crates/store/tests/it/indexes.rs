@@ -209,7 +209,15 @@ const QUERIES: &[(&str, &str)] = &[
     ),
     (
         "webhook_events_waiting_idx",
-        "select id from webhook_events where applied_at is null order by order_ref limit 10",
+        "select id from webhook_events where applied_at is null and order_ref = 'o10'",
+    ),
+    (
+        "webhook_events_kept_uuid_idx",
+        "select id from webhook_events where applied_at is null and order_uuid = (select id from orders limit 1)",
+    ),
+    (
+        "webhook_events_due_idx",
+        "select id from webhook_events where due and applied_at is null order by received_at limit 50 for update skip locked",
     ),
     (
         "webhook_events_order_idx",

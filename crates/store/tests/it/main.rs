@@ -14,6 +14,7 @@
 
 mod concurrency;
 mod coverage;
+mod events;
 mod foreign_ids;
 mod idempotency;
 mod indexes;
