@@ -6,7 +6,6 @@ use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::secret::Secret;
 use lockstep_store::accounts::{self, Account, AccountError, AdminMade, Deleted, NewAccount};
 use lockstep_store::sessions::{self, Device};
-use lockstep_store::{guests, limits, mail};
 use rand::RngCore as _;
 use uuid::Uuid;
 
@@ -290,19 +289,5 @@ impl Auth {
             last_name: None,
         };
         Ok(accounts::create_admin(&self.0.store, &new).await?)
-    }
-
-    /// Forgets what has run out: guests, sessions, codes, limits, old letters and log-ins. Cheap when there is nothing;
-    /// to be called every few minutes by one process or by several.
-    ///
-    /// # Errors
-    /// [`AuthError::Store`].
-    pub async fn sweep(&self) -> Result<u64, AuthError> {
-        let store = &self.0.store;
-        Ok(guests::sweep(store).await?
-            + sessions::sweep(store).await?
-            + accounts::sweep(store).await?
-            + limits::sweep(store).await?
-            + mail::sweep(store).await?)
     }
 }

@@ -51,7 +51,14 @@ impl Rule {
     /// Takes one attempt at `now` from a limit with this `debt` (`None`: never used).
     pub fn take(self, debt: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Verdict {
         let window = self.window();
+        // No attempt leads beyond the window: such a debt is of another time, before the clock was set back. A few seconds
+        // of that are waited for, so that nobody gains by a clock that trembles.
         let owed = debt.map_or(TimeDelta::zero(), |debt| debt - now).max(TimeDelta::zero());
+        let owed = if owed > window + SLIGHT_STEP {
+            TimeDelta::zero()
+        } else {
+            owed
+        };
         let next = owed + every(self);
         if next > window {
             return Verdict::Refused {
@@ -66,6 +73,9 @@ impl Rule {
         debt - every(self)
     }
 }
+
+/// A clock set back by more than this is noticed.
+const SLIGHT_STEP: TimeDelta = TimeDelta::seconds(5);
 
 /// No rule of ours is longer; keeps all arithmetic far from overflow.
 const MAX_WINDOW: TimeDelta = TimeDelta::days(366);
@@ -158,6 +168,20 @@ mod tests {
                 let allowed = |now| matches!(rule.take(Some(at(debt)), now), Verdict::Allowed { .. });
                 prop_assert!(allowed(later));
                 prop_assert!(!allowed(later - TimeDelta::milliseconds(1)));
+            }
+        }
+
+        /// Whatever the clock was set back by, nobody waits for it to come round again.
+        #[test]
+        fn a_clock_that_is_set_back_keeps_nobody_waiting(burst in 1u32..8, every in 1u64..5_000, step in 0i64..1_000_000_000) {
+            let rule = Rule::new(burst, every);
+            let mut debt = None;
+            for _ in 0..burst {
+                let Verdict::Allowed { debt: next } = rule.take(debt, at(0)) else { panic!("refused within the burst") };
+                debt = Some(next);
+            }
+            if let Verdict::Refused { retry_after } = rule.take(debt, at(-step)) {
+                prop_assert!(retry_after <= Duration::from_secs(every + 5));
             }
         }
 

@@ -13,11 +13,11 @@ use lockstep_store::fulfilment::{self as records, Unit};
 use lockstep_store::{StoreError, Tx, failpoint, mutants};
 use uuid::Uuid;
 
-use crate::Fulfilment;
 use crate::reading::{self, Stop};
 use crate::rules::{self, DetailsSeen, Fetching, KeySeen};
 use crate::spool::Spooled;
 use crate::unit::{Flow, commit};
+use crate::{Counted, Fulfilment};
 
 /// After so many "not yet" G2A is asked about the order itself, and then again after as many more.
 const ASK_DETAILS_EVERY: u32 = 4;
@@ -54,6 +54,8 @@ impl Fulfilment {
             Ok(result) => result,
             Err(failure) => {
                 tracing::error!(%failure, "reading a key broke off");
+                self.rest(unit, self.backoff(unit.attempts), Some("reading the key broke off"))
+                    .await?;
                 Ok(Flow::Rest)
             }
         }
@@ -61,6 +63,7 @@ impl Fulfilment {
 
     async fn read_key(&self, unit: &Unit, id: &str) -> Result<Flow, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
+        let _counted = Counted::one(&inner.reading);
         failpoint!("fetching.call.before");
         let mut answer = inner.client.key_bytes(id).await;
         if mutants::make("read-key-again") {
@@ -220,9 +223,8 @@ impl Fulfilment {
         Ok(stored)
     }
 
-    /// From an answer to a stored key. Tried until the database takes it, or for as long as the lease lasts: after that
-    /// the spool still has it. What only the memory has is tried for as long as the process lives, and put on disk as
-    /// soon as that goes.
+    /// From an answer to a stored key. Tried until the database takes it, or the patience is over: the spool still has
+    /// it then. What only the memory has is tried for as long as the process lives, and put on disk as soon as that goes.
     async fn store_key(&self, answer: &mut Spooled) -> Result<Came, StoreError> {
         let inner = &self.0;
         let key = match parse_key(&answer.body) {
@@ -261,7 +263,7 @@ impl Fulfilment {
             match result {
                 Ok(recorded) => break recorded,
                 Err(error @ StoreError::Unavailable(_))
-                    if began.elapsed() < inner.settings.lease || !answer.is_on_disk() =>
+                    if began.elapsed() < inner.settings.patience || !answer.is_on_disk() =>
                 {
                     if !std::mem::replace(&mut told, true) {
                         tracing::warn!(

@@ -16,22 +16,27 @@ pub mod rules;
 mod spool;
 mod unit;
 
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lockstep_domain::Money;
-use lockstep_domain::ids::KeyId;
+use lockstep_domain::ids::{KeyId, UnitId};
 use lockstep_domain::price::Pricing;
 use lockstep_domain::secret::Secret;
 use lockstep_g2a::Client;
+use lockstep_store::clock::{self, ClockWatch, Step};
 use lockstep_store::fulfilment::unreadable::Patience;
-use lockstep_store::fulfilment::{self as records, Letters};
+use lockstep_store::fulfilment::{self as records, Letters, Unit};
 use lockstep_store::{Store, StoreError, failpoint};
 use lockstep_vault::Keys;
 use rand::Rng as _;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use gate::Gate;
@@ -39,6 +44,9 @@ use gate::Gate;
 pub use gate::machine;
 pub use reconcile::{Difference, Remedy, reconcile};
 pub use spool::Spool;
+
+/// How often waits are looked at that began in the future.
+const CHECK_WAITS: Duration = Duration::from_mins(1);
 
 /// How buying goes about it. The defaults fit G2A.
 #[derive(Debug, Clone)]
@@ -49,8 +57,11 @@ pub struct Settings {
     pub pricing: Pricing,
     /// Units in hand at once in this process (`LOCKSTEP_WORKERS`).
     pub parallel: usize,
-    /// How long a unit is held without a sign of life. Longer than the longest call with its wait for the budget.
+    /// How long a unit is held without a sign of life. Whoever works on it gives one every third of this.
     pub lease: Duration,
+    /// How long work in hand, and a key, wait for a database that is away. After that a unit belongs to whoever takes it
+    /// up, and the key lies in the spool.
+    pub patience: Duration,
     /// After this time no request that was sent can arrive at G2A any more.
     pub request_lifetime: Duration,
     /// How long G2A holds an unpaid order.
@@ -88,7 +99,8 @@ impl Default for Settings {
             allowed_loss: Money::ZERO,
             pricing: Pricing::default(),
             parallel: 8,
-            lease: Duration::from_mins(5),
+            lease: Duration::from_mins(1),
+            patience: Duration::from_mins(5),
             request_lifetime: Duration::from_mins(1),
             reservation: Duration::from_mins(30),
             lost_grace: Duration::from_mins(1),
@@ -125,6 +137,40 @@ struct Inner {
     dead: Vec<uuid::Uuid>,
     letters: Letters,
     settings: Settings,
+    /// Units in hand, whatever their leases say.
+    in_hand: Mutex<HashSet<UnitId>>,
+    /// Of these, units on which nobody works any more and which the database has not taken back yet.
+    handing_back: AtomicUsize,
+    /// Keys that are being read.
+    reading: AtomicUsize,
+    clock: ClockWatch,
+    /// Leases are renewed now.
+    renew: Notify,
+}
+
+/// Counts something for as long as it lives.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn one(of: &'a AtomicUsize) -> Self {
+        of.fetch_add(1, Ordering::Relaxed);
+        Self(of)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What is under way at G2A.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UnderWay {
+    /// Copies in hand.
+    pub units: usize,
+    /// Keys that are being read.
+    pub keys: usize,
 }
 
 impl std::fmt::Debug for Fulfilment {
@@ -164,7 +210,24 @@ impl Fulfilment {
             machine: machine(),
             dead,
             settings,
+            in_hand: Mutex::default(),
+            handing_back: AtomicUsize::new(0),
+            reading: AtomicUsize::new(0),
+            clock: ClockWatch::default(),
+            renew: Notify::new(),
         })))
+    }
+
+    /// What is under way now.
+    pub fn under_way(&self) -> UnderWay {
+        UnderWay {
+            units: self.in_hand().len(),
+            keys: self.0.reading.load(Ordering::Relaxed),
+        }
+    }
+
+    fn in_hand(&self) -> MutexGuard<'_, HashSet<UnitId>> {
+        self.0.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Buys until it is told to stop, and then until what is in hand has come to a place where it can rest.
@@ -175,8 +238,13 @@ impl Fulfilment {
         let mut commits = self.0.store.commits();
         let mut hands: JoinSet<()> = JoinSet::new();
         let mut told_away = false;
+        let mut next_check = Instant::now();
         while !stop.is_cancelled() {
-            let wait = match self.give_out(&mut hands, &stop).await {
+            let given = match self.keep_time(&mut next_check).await {
+                Ok(()) => self.give_out(&mut hands, &stop).await,
+                Err(error) => Err(error),
+            };
+            let wait = match given {
                 Ok(wait) => {
                     told_away = false;
                     wait
@@ -245,6 +313,68 @@ impl Fulfilment {
         Ok(())
     }
 
+    /// Looks whether the database's clock was set. What waits must not wait for a time that has been, so now and then, and
+    /// after a step back, it is made to go on.
+    async fn keep_time(&self, next_check: &mut Instant) -> Result<(), StoreError> {
+        self.look_at_clock().await?;
+        if Instant::now() >= *next_check {
+            *next_check = Instant::now() + CHECK_WAITS;
+            self.go_on_after_step().await?;
+        }
+        Ok(())
+    }
+
+    async fn look_at_clock(&self) -> Result<(), StoreError> {
+        match self.0.clock.look(&self.0.store).await? {
+            None => return Ok(()),
+            Some(Step::Back(by)) => tracing::warn!(
+                seconds = by.as_secs(),
+                "the database's clock was set back by {} s; what waits goes on from now",
+                by.as_secs()
+            ),
+            Some(Step::Forward(by)) => tracing::warn!(
+                seconds = by.as_secs(),
+                "the database's clock was set forward by {} s, or this machine slept; nothing is decided by its age for {} s",
+                by.as_secs(),
+                self.0.settings.request_lifetime.as_secs()
+            ),
+        }
+        metrics::counter!("database_clock_steps_total").increment(1);
+        self.0.renew.notify_waiters();
+        self.go_on_after_step().await
+    }
+
+    async fn go_on_after_step(&self) -> Result<(), StoreError> {
+        let moved = clock::set_back(&self.0.store, self.0.settings.alarm_retry).await?;
+        if !moved.is_empty() {
+            tracing::warn!(
+                units = moved.units,
+                others = moved.others,
+                "waits that had begun in the future begin now: {} copies of orders, {} others",
+                moved.units,
+                moved.others
+            );
+        }
+        Ok(())
+    }
+
+    /// How long ages are not to be believed yet, because the database's clock was set.
+    pub(crate) async fn ages_are_doubtful(&self) -> Result<Option<Duration>, StoreError> {
+        self.look_at_clock().await?;
+        let lifetime = self.0.settings.request_lifetime;
+        Ok(self
+            .0
+            .clock
+            .since_step()
+            .and_then(|since| lifetime.checked_sub(since))
+            .filter(|left| !left.is_zero()))
+    }
+
+    async fn claim(&self, most: u32) -> Result<Vec<Unit>, StoreError> {
+        let mine: Vec<UnitId> = self.in_hand().iter().copied().collect();
+        records::claim(&self.0.store, self.0.spool.worker(), most, self.0.settings.lease, &mine).await
+    }
+
     /// Claims units that are due and puts each into a task; returns how long nothing will be due.
     async fn give_out(&self, hands: &mut JoinSet<()>, stop: &CancellationToken) -> Result<Duration, StoreError> {
         let inner = &self.0;
@@ -254,7 +384,9 @@ impl Fulfilment {
             failpoint!("give_out.events.applied");
         }
         while hands.try_join_next().is_some() {}
-        let free = inner.settings.parallel.saturating_sub(hands.len());
+        // A unit that only waits to be handed back keeps no other waiting.
+        let working = |hands: &JoinSet<()>| hands.len().saturating_sub(inner.handing_back.load(Ordering::Relaxed));
+        let free = inner.settings.parallel.saturating_sub(working(hands));
         if free == 0 || !self.may_buy(inner.settings.probe_every.max(gate::IDLE)).await {
             return Ok(inner.settings.poll);
         }
@@ -275,7 +407,7 @@ impl Fulfilment {
         }
         failpoint!("give_out.claim.before");
         let most = u32::try_from(free).unwrap_or(u32::MAX);
-        let units = records::claim(&inner.store, inner.spool.worker(), most, inner.settings.lease).await?;
+        let units = self.claim(most).await?;
         failpoint!("give_out.claim.after");
         // Someone else was quicker, or took the last place.
         let wait = if units.is_empty() {
@@ -287,7 +419,7 @@ impl Fulfilment {
             let (this, stop) = (self.clone(), stop.clone());
             hands.spawn(async move { this.drive(unit, &stop).await });
         }
-        Ok(if hands.len() >= inner.settings.parallel {
+        Ok(if working(hands) >= inner.settings.parallel {
             inner.settings.poll
         } else {
             wait
@@ -308,7 +440,7 @@ impl Fulfilment {
                 return Ok(count);
             }
             let most = u32::try_from(self.0.settings.parallel).unwrap_or(u32::MAX);
-            let units = records::claim(&self.0.store, self.0.spool.worker(), most, self.0.settings.lease).await?;
+            let units = self.claim(most).await?;
             if units.is_empty() {
                 return Ok(count);
             }

@@ -4,17 +4,18 @@
 use std::time::Duration;
 
 use lockstep_domain::Money;
+use lockstep_domain::ids::UnitId;
 use lockstep_domain::order::{RefundReason, UnitState};
 use lockstep_g2a::{Code, CreatedOrder, Error, NewOrder};
 use lockstep_store::fulfilment::incidents::{self, Incident};
-use lockstep_store::fulfilment::{self as records, Unit, keys, unreadable};
+use lockstep_store::fulfilment::{self as records, Lease, Unit, keys, unreadable};
 use lockstep_store::{StoreError, Tx, failpoint, mutants};
 use rust_decimal::{Decimal, RoundingStrategy};
 use tokio_util::sync::CancellationToken;
 
 use crate::reading::{self, Stop};
 use crate::rules::{self, AfterCreate, Compensation, CreateSeen, DetailsSeen, PaySeen, Paying};
-use crate::{Fulfilment, Inner};
+use crate::{Counted, Fulfilment, Inner};
 
 /// What a step came to.
 pub(crate) enum Flow {
@@ -26,6 +27,18 @@ pub(crate) enum Flow {
 
 /// A preorder, and one that is not to be had yet, is looked at so often.
 const LOOK_AGAIN: Duration = Duration::from_hours(1);
+
+/// Takes a unit out of the list of those in hand.
+struct PutDown<'a>(&'a Fulfilment, UnitId);
+
+impl Drop for PutDown<'_> {
+    fn drop(&mut self) {
+        self.0.in_hand().remove(&self.1);
+    }
+}
+
+/// At the end of the program a unit is handed back so long; the next start of this worker takes it up in any case.
+const LAST_HAND_BACK: Duration = Duration::from_secs(3);
 
 /// One transaction of a step: its name, the values it takes along (cloned for each time that it runs), and its body, in
 /// which `letters` is what letters may say.
@@ -49,8 +62,40 @@ macro_rules! commit {
 pub(crate) use commit;
 
 impl Fulfilment {
-    /// Takes a unit as far as it goes. A database that is away is waited for as long as the lease lasts.
-    pub(crate) async fn drive(&self, mut unit: Unit, stop: &CancellationToken) {
+    /// Takes a unit as far as it goes, and holds it meanwhile however long that takes.
+    pub(crate) async fn drive(&self, unit: Unit, stop: &CancellationToken) {
+        let lease = unit.lease;
+        self.in_hand().insert(lease.unit);
+        let _put_down = PutDown(self, lease.unit);
+        tokio::select! {
+            () = self.work_on(unit, stop) => {}
+            () = self.hold(lease) => {}
+        }
+    }
+
+    /// Renews the lease for ever. It can fail: what its holder decides is fenced, not what it believes.
+    async fn hold(&self, lease: Lease) {
+        let (each, poll) = (self.0.settings.lease / 3, self.0.settings.poll);
+        let mut wait = each;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.0.renew.notified() => {}
+            }
+            wait = match records::renew(&self.0.store, lease).await {
+                Ok(()) => each,
+                // Let go, or somebody else's: the next step says so.
+                Err(StoreError::Fenced) => std::future::pending().await,
+                Err(error) => {
+                    tracing::debug!(unit = %lease.unit, error = &error as &dyn std::error::Error, "a lease was not renewed");
+                    poll.min(each)
+                }
+            };
+        }
+    }
+
+    /// A database that is away is waited for with patience.
+    async fn work_on(&self, mut unit: Unit, stop: &CancellationToken) {
         let began = tokio::time::Instant::now();
         loop {
             let failed = match self.step(&unit).await {
@@ -67,52 +112,78 @@ impl Fulfilment {
                     // Trying at once would fail at once. It is tried again, rarely, and told each time.
                     tracing::error!(unit = %unit.lease.unit, error = &error as &dyn std::error::Error, "the database refused a step");
                     let wait = self.backoff(unit.attempts);
-                    drop(self.rest(&unit, wait, Some("the database refused a step")).await);
-                    return;
+                    return self
+                        .hand_back(&unit, wait, Some("the database refused a step"), stop)
+                        .await;
                 }
                 tracing::warn!(unit = %unit.lease.unit, error = &error as &dyn std::error::Error, "a step was not recorded");
-                if stop.is_cancelled() || began.elapsed() > self.0.settings.lease {
+                if began.elapsed() > self.0.settings.patience {
                     return;
                 }
-                tokio::time::sleep(self.0.settings.poll).await;
+                tokio::select! {
+                    () = tokio::time::sleep(self.0.settings.poll) => {}
+                    () = stop.cancelled() => {}
+                }
             }
             if stop.is_cancelled() {
-                let lease = unit.lease;
-                drop(commit!(self.0, "fulfil.put_down", [], |tx, _l| {
-                    records::postpone(tx, lease, Duration::ZERO, None).await
-                }));
-                return;
+                return self.hand_back(&unit, Duration::ZERO, None, stop).await;
             }
             failpoint!("drive.load");
+            // What is known of a unit after a step is old; nothing may be decided by it.
+            match self.load(&unit, began, stop).await {
+                Some(now) => unit = now,
+                None => return,
+            }
+        }
+    }
+
+    async fn load(&self, unit: &Unit, began: tokio::time::Instant, stop: &CancellationToken) -> Option<Unit> {
+        loop {
             match records::load(&self.0.store, unit.lease).await {
-                Ok(now) => unit = now,
-                Err(StoreError::Fenced) => return,
-                // Tried again with the next step, which is fenced.
+                Ok(now) => return Some(now),
+                Err(StoreError::Fenced) => return None,
                 Err(error) => {
                     tracing::debug!(error = &error as &dyn std::error::Error, "a unit could not be read");
-                    if began.elapsed() > self.0.settings.lease {
-                        return;
+                    if began.elapsed() > self.0.settings.patience {
+                        return None;
                     }
-                    tokio::time::sleep(self.0.settings.poll).await;
-                    // What is known of it is old; nothing may be decided by it.
-                    match self.reload(&unit, began).await {
-                        Some(now) => unit = now,
-                        None => return,
+                    let pause = tokio::time::sleep(self.0.settings.poll);
+                    if stop.run_until_cancelled(pause).await.is_none() {
+                        self.hand_back(unit, Duration::ZERO, None, stop).await;
+                        return None;
                     }
                 }
             }
         }
     }
 
-    async fn reload(&self, unit: &Unit, began: tokio::time::Instant) -> Option<Unit> {
-        while began.elapsed() < self.0.settings.lease {
-            match records::load(&self.0.store, unit.lease).await {
-                Ok(now) => return Some(now),
-                Err(StoreError::Fenced) => return None,
-                Err(_) => tokio::time::sleep(self.0.settings.poll).await,
+    /// Lets a unit go, due after `wait`. When the database refuses even that, it is asked again for as long as the lease
+    /// would last; at the end of the program only for some seconds.
+    async fn hand_back(&self, unit: &Unit, wait: Duration, why: Option<&str>, stop: &CancellationToken) {
+        let _counted = Counted::one(&self.0.handing_back);
+        let began = tokio::time::Instant::now();
+        loop {
+            let Err(error) = self.rest(unit, wait, why).await else {
+                return;
+            };
+            if matches!(error, StoreError::Fenced) {
+                return;
             }
+            let patience = if stop.is_cancelled() {
+                LAST_HAND_BACK
+            } else {
+                self.0.settings.lease
+            };
+            if began.elapsed() >= patience {
+                tracing::warn!(
+                    unit = %unit.lease.unit,
+                    error = &error as &dyn std::error::Error,
+                    "a copy could not be handed back; it is looked at again when its lease is over"
+                );
+                return;
+            }
+            tokio::time::sleep(self.0.settings.poll).await;
         }
-        None
     }
 
     async fn step(&self, unit: &Unit) -> Result<Flow, StoreError> {
@@ -422,10 +493,12 @@ impl Fulfilment {
         failpoint!("look.call.after");
         let seen = reading::details(&answer);
         let lifetime = inner.settings.request_lifetime;
-        let nothing_under_way = unit.paying_for.is_some_and(|age| age >= lifetime);
-        let reservation_over = unit
-            .ordered_for
-            .is_some_and(|age| age >= inner.settings.reservation.saturating_add(lifetime));
+        let doubtful = self.ages_are_doubtful().await?;
+        let nothing_under_way = doubtful.is_none() && unit.paying_for.is_some_and(|age| age >= lifetime);
+        let reservation_over = doubtful.is_none()
+            && unit
+                .ordered_for
+                .is_some_and(|age| age >= inner.settings.reservation.saturating_add(lifetime));
         match rules::after_details(seen, nothing_under_way, reservation_over) {
             Paying::Paid => {
                 failpoint!("look.paid.before");
@@ -464,6 +537,7 @@ impl Fulfilment {
                 };
                 // Soon after the time when it can be decided, not later.
                 let left = unit.paying_for.map_or(lifetime, |age| lifetime.saturating_sub(age));
+                let left = left.max(doubtful.unwrap_or_default());
                 let mut wait = self.backoff(unit.attempts.min(4));
                 if !left.is_zero() {
                     wait = wait.min(left + Duration::from_millis(10));
@@ -477,6 +551,11 @@ impl Fulfilment {
     /// `LOST`: nobody has turned up with the key.
     async fn make_good(&self, unit: &Unit) -> Result<Flow, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
+        if let Some(left) = self.ages_are_doubtful().await? {
+            // Whether the time is over in which the key may still turn up, is not known.
+            self.rest(unit, left.max(inner.settings.lost_grace), None).await?;
+            return Ok(Flow::Rest);
+        }
         match rules::after_loss(unit.replacements < inner.settings.replacements, unit.cancel_asked) {
             Compensation::Replace => {
                 failpoint!("lost.replace.before");

@@ -20,8 +20,9 @@ pub const UNITS_PER_CALL: i64 = 60_000;
 /// Longest pause that a 429 can impose. A supplier that asks for more is asked again after this, and may say so again.
 pub const MAX_PENALTY: Duration = Duration::from_mins(5);
 
-/// Clocks of processes that share a bucket differ a little; a step back beyond this means that the clock was set.
-const CLOCK_WAS_SET_MS: i64 = 60_000;
+/// Who takes a call may have waited for another that read the clock later; a step back beyond this means that the clock
+/// was set.
+const CLOCK_WAS_SET_MS: i64 = 5_000;
 
 /// What a call is for, as far as the budget is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -151,17 +152,18 @@ impl BucketState {
     fn at(self, now_ms: i64, limits: Limits) -> Self {
         let elapsed = now_ms.saturating_sub(self.updated_at_ms);
         // A clock slightly behind another process's does not move the bucket back, or the difference would be credited
-        // twice; a clock that was set does.
-        let updated_at_ms = if elapsed < -CLOCK_WAS_SET_MS {
-            now_ms
+        // twice; a clock that was set does, and a pause then lasts for as long as it would have.
+        let (updated_at_ms, blocked_until_ms) = if elapsed < -CLOCK_WAS_SET_MS {
+            let pause = self.blocked_until_ms.saturating_sub(self.updated_at_ms);
+            (now_ms, now_ms.saturating_add(pause))
         } else {
-            self.updated_at_ms.max(now_ms)
+            (self.updated_at_ms.max(now_ms), self.blocked_until_ms)
         };
         let refilled = elapsed.max(0).saturating_mul(i64::from(limits.refill_per_minute));
         Self {
             level: self.level.saturating_add(refilled).min(limits.capacity_units()),
             updated_at_ms,
-            blocked_until_ms: self.blocked_until_ms.min(now_ms.saturating_add(millis(MAX_PENALTY))),
+            blocked_until_ms: blocked_until_ms.min(now_ms.saturating_add(millis(MAX_PENALTY))),
         }
     }
 }
@@ -428,6 +430,48 @@ mod tests {
                 }
             }
             prop_assert!(most_in_a_minute(&granted) <= usize::try_from(per_minute).unwrap());
+        }
+
+        /// However the clock is set and set again: calls go on soon, and each step earns a bucketful at the most.
+        #[test]
+        fn a_clock_that_is_set_neither_stops_calls_nor_multiplies_them(
+            per_minute in 40u32..1_000,
+            mut steps in prop::collection::vec((1_000i64..40_000, -4_000_000i64..4_000_000), 1..6),
+        ) {
+            let sizes = limits(per_minute);
+            let (mut state, mut real, mut set) = (BucketState::empty(1_000_000_000), 0_i64, 1_000_000_000_i64);
+            let (mut granted, mut last) = (Vec::new(), 0_i64);
+            steps.push((40_000, 0));
+            let count = steps.len();
+            for (pause, step) in steps {
+                let end = real + pause;
+                while real < end {
+                    match take(state, real + set, CallClass::Order, sizes) {
+                        Ok(next) => {
+                            state = next;
+                            // What a slight step back may cost, and a call's worth of flowing in.
+                            prop_assert!(real - last <= CLOCK_WAS_SET_MS + 2_000, "nothing for {} ms", real - last);
+                            last = real;
+                            granted.push(real);
+                        }
+                        Err(wait) => real += millis(wait).min(end - real),
+                    }
+                }
+                set += step;
+            }
+            let most = usize::try_from(per_minute + u32::try_from(count).unwrap() * sizes.capacity()).unwrap();
+            prop_assert!(most_in_a_minute(&granted) <= most);
+        }
+
+        /// A pause that G2A asked for is kept, neither forgotten nor prolonged, when the clock is set back under it.
+        #[test]
+        fn a_pause_lasts_as_long_as_it_would_have(pause in 1i64..300, step in 6_000i64..10_000_000) {
+            let sizes = limits(600);
+            let now = 1_000_000_000;
+            let full = BucketState { level: sizes.capacity_units(), updated_at_ms: now, blocked_until_ms: now };
+            let state = penalise(full, now, Duration::from_secs(u64::try_from(pause).unwrap()));
+            let wait = take(state, now - step, CallClass::Order, sizes).unwrap_err();
+            prop_assert_eq!(millis(wait), pause * 1_000);
         }
 
         #[test]

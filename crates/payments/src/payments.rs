@@ -32,8 +32,6 @@ const LEASE: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_millis(8500);
 /// How often a caller looks whether another's question was answered.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// How long the record of what providers said is kept; a repeated delivery after that is known by its booking.
-const KEEP_EVENTS: Duration = Duration::from_hours(90 * 24);
 
 /// Ways to pay that the existing front-end offers.
 const METHODS: [&str; 4] = ["trustly", "card", "klarna", "apple"];
@@ -356,9 +354,6 @@ impl Payments {
             Ok(0) => {}
             Ok(credited) => tracing::info!(credited, "credited {credited} top-ups that no webhook had told of"),
             Err(error) => tracing::warn!(%error, "could not look for top-ups without a word; it is tried again"),
-        }
-        if let Err(error) = top_ups::sweep(&self.0.store, KEEP_EVENTS).await {
-            tracing::warn!(%error, "could not forget old payment events; it is tried again");
         }
     }
 

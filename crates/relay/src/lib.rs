@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use lockstep_cache::{Cache, RedisState};
 use lockstep_domain::cache_key::{MAX_TTL, names_to_drop};
-use lockstep_store::invalidation::Turn;
+use lockstep_store::invalidation::{PRUNED_AT_ONCE, Turn};
 use lockstep_store::{Result, Snapshot, Store};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -78,8 +78,9 @@ async fn relay(store: &Store, cache: &Cache, turn: &mut Turn, stop: &Cancellatio
     let mut retry = RETRY_MIN;
     while !stop.is_cancelled() {
         if Instant::now() >= prune_at {
-            prune_at = Instant::now() + PRUNE;
             let gone = bounded(store.prune_invalidations(KEEP)).await?;
+            // A backlog goes with the next looks, one by one.
+            prune_at = Instant::now() + if gone < PRUNED_AT_ONCE { PRUNE } else { Duration::ZERO };
             tracing::debug!("forgot {gone} old rows of the invalidation log");
         }
         news.mark_unchanged();

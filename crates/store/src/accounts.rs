@@ -99,28 +99,52 @@ fn one(done: &PgQueryResult, otherwise: AccountError) -> Result<(), AccountError
     }
 }
 
-/// Forgets codes and links that have run out, log-ins and attempts older than half a year, and
-/// attempts on accounts that do not exist after a week; returns how many rows. At
-/// most a few thousand at a time.
+/// Forgets codes and links that have run out; returns how many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn sweep(store: &Store) -> Result<u64> {
-    let codes = sqlx::query(
+pub async fn sweep_codes(store: &Store) -> Result<u64> {
+    let done = sqlx::query(
         "-- store.accounts.sweep.codes
         delete from one_time_codes where id in (
-            select id from one_time_codes where expires_at <= now() limit 1000 for update skip locked)",
+            select id from one_time_codes where expires_at <= now() order by expires_at limit $1 for update skip locked)",
     )
+    .bind(i64::from(crate::SWEEP))
     .execute(store.pool())
     .await?;
-    let history = sqlx::query(
-        "-- store.accounts.sweep.history
+    Ok(done.rows_affected())
+}
+
+/// Forgets log-ins and attempts older than half a year; returns how many, at most [`SWEEP`](crate::SWEEP).
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn sweep_logins(store: &Store) -> Result<u64> {
+    let done = sqlx::query(
+        "-- store.accounts.sweep.logins
         delete from login_history where id in (
-            select id from login_history
-             where created_at < now() - interval '7 days'
-               and (user_id is null or created_at < now() - interval '180 days') limit 1000 for update skip locked)",
+            select id from login_history where created_at < now() - interval '180 days'
+             order by created_at limit $1 for update skip locked)",
     )
+    .bind(i64::from(crate::SWEEP))
     .execute(store.pool())
     .await?;
-    Ok(codes.rows_affected() + history.rows_affected())
+    Ok(done.rows_affected())
+}
+
+/// Forgets attempts on accounts that do not exist after a week; returns how many, at most [`SWEEP`](crate::SWEEP).
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn sweep_attempts(store: &Store) -> Result<u64> {
+    let done = sqlx::query(
+        "-- store.accounts.sweep.attempts
+        delete from login_history where id in (
+            select id from login_history where user_id is null and created_at < now() - interval '7 days'
+             order by created_at limit $1 for update skip locked)",
+    )
+    .bind(i64::from(crate::SWEEP))
+    .execute(store.pool())
+    .await?;
+    Ok(done.rows_affected())
 }

@@ -1,8 +1,49 @@
-//! The database's clock, by which rows are dated.
+//! The database's clock, by which everything waits, can be set: by a person, by a machine that was stopped, by a time server
+//! after a long error.
+//!
+//! Whoever works holds it against a clock that is never set ([`ClockWatch`]). After a step back [`set_back`] lets what waits
+//! go on from now; after any step, ages mean nothing for a while, and nothing that costs money is decided by one.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
 
 use crate::{Result, Store};
+
+/// A difference up to this is no step: clocks are slewed, and transactions begin some time before they write.
+const TOLERANCE: TimeDelta = TimeDelta::seconds(5);
+
+/// An answer that took longer than this is compared, but nothing is compared with it.
+const SHARP: Duration = Duration::from_secs(1);
+
+/// The clock was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// By about so much.
+    Back(Duration),
+    /// By about so much; or this machine slept.
+    Forward(Duration),
+}
+
+/// Notices steps of the database's clock.
+#[derive(Debug, Default)]
+pub struct ClockWatch(Mutex<Watched>);
+
+#[derive(Debug, Default)]
+struct Watched {
+    last: Option<Reading>,
+    stepped: Option<Instant>,
+}
+
+/// The database's clock stood at `database` at some moment from `asked` to `answered`.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    asked: Instant,
+    database: DateTime<Utc>,
+    answered: Instant,
+}
 
 impl Store {
     /// How far the database's clock is ahead of this machine's, to the time that a question takes.
@@ -16,5 +57,176 @@ impl Store {
             .fetch_one(&mut *connection)
             .await?;
         Ok(there - DateTime::<Utc>::from(here))
+    }
+}
+
+impl ClockWatch {
+    /// Looks at the clock; says whether it was set since the last look.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+    pub async fn look(&self, store: &Store) -> Result<Option<Step>> {
+        let asked = Instant::now();
+        let database = sqlx::query_scalar("-- store.clock.look\nselect clock_timestamp()")
+            .fetch_one(store.pool())
+            .await?;
+        Ok(self.compare(Reading {
+            asked,
+            database,
+            answered: Instant::now(),
+        }))
+    }
+
+    /// Time since the last step that was noticed, if there was one.
+    pub fn since_step(&self) -> Option<Duration> {
+        let watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.stepped.map(|at| at.elapsed())
+    }
+
+    fn compare(&self, now: Reading) -> Option<Step> {
+        let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let step = watched.last.and_then(|last| {
+            let by_database = now.database - last.database;
+            let at_least = span(now.asked.saturating_duration_since(last.answered));
+            let at_most = span(now.answered.saturating_duration_since(last.asked));
+            if by_database > at_most + TOLERANCE {
+                (by_database - at_most).to_std().ok().map(Step::Forward)
+            } else if by_database < at_least - TOLERANCE {
+                (at_least - by_database).to_std().ok().map(Step::Back)
+            } else {
+                None
+            }
+        });
+        if step.is_some() {
+            watched.stepped = Some(now.answered);
+        }
+        if step.is_some() || watched.last.is_none() || now.answered - now.asked <= SHARP {
+            watched.last = Some(now);
+        }
+        step
+    }
+}
+
+fn span(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX / 4)
+}
+
+/// What went on from now because its wait had begun in the future.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SetBack {
+    /// Copies of orders.
+    pub units: u64,
+    /// Alarms, top-ups, e-mails and synchronisations.
+    pub others: u64,
+}
+
+impl SetBack {
+    /// Nothing was found.
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// After the clock was set back: what waits, waits from now on for as long as it would have, and no alarm keeps buying from
+/// being tried for longer than `alarm_retry`. Changes nothing where the clock was not set. Called again it changes nothing.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn set_back(store: &Store, alarm_retry: Duration) -> Result<SetBack> {
+    // One statement after the other, each for itself: none holds rows of two kinds.
+    let units = sqlx::query(
+        "-- store.clock.set_back.units
+        update order_units
+           set not_before = now() + greatest(not_before - waits_from, interval '0'),
+               ordered_at = least(ordered_at, now()), pay_asked_at = least(pay_asked_at, now())
+         where id in (select id from order_units where state not in ('DONE', 'REFUNDED')
+                         and waits_from > now() + interval '5 seconds' order by id for update skip locked)",
+    )
+    .execute(store.pool())
+    .await?
+    .rows_affected();
+    let mut others = 0;
+    for statement in [
+        "-- store.clock.set_back.alarms
+        update supplier_alarms set since = least(since, now()), retry_at = now() + make_interval(secs => $1)
+         where retry_at > now() + make_interval(secs => $1 + 5)",
+        // What was never asked about waits a minute, the rest at most an hour.
+        "-- store.clock.set_back.top_ups
+        update top_ups set not_before = least(not_before, now() + case when created_at > now() then interval '1 minute'
+                                                                       else interval '1 hour' end)
+         where status in ('PENDING', 'PROCESSING') and $1 is not null
+           and (created_at > now() + interval '5 seconds' or not_before > now() + interval '61 minutes')
+           and not_before > now() + interval '1 minute'",
+        // What was never tried is due, the rest waits at most an hour.
+        "-- store.clock.set_back.mail
+        update mail_outbox set not_before = least(not_before, now() + case when attempts = 0 then interval '0'
+                                                                          else interval '1 hour' end)
+         where letter is not null and $1 is not null
+           and ((attempts = 0 and not_before > now() + interval '5 seconds' and created_at > now() + interval '5 seconds')
+                or not_before > now() + interval '61 minutes')",
+        "-- store.clock.set_back.runs
+        update sync_runs set started_at = least(started_at, now()), finished_at = least(finished_at, now())
+         where started_at > now() + interval '5 seconds' and $1 is not null",
+    ] {
+        others += sqlx::query(statement)
+            .bind(alarm_retry.as_secs_f64())
+            .execute(store.pool())
+            .await?
+            .rows_affected();
+    }
+    Ok(SetBack { units, others })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Between looks some time passes, answers take some time, and now and then the clock is set.
+        #[test]
+        fn every_step_is_noticed_and_nothing_else(
+            looks in prop::collection::vec((0u64..600_000, 0u64..900, 0u64..900, -4_000_000i64..4_000_000, any::<bool>()), 1..40),
+        ) {
+            let (watch, start) = (ClockWatch::default(), Instant::now());
+            let (mut mono, mut set) = (0_u64, 0_i64);
+            let epoch: DateTime<Utc> = "2027-01-01T00:00:00Z".parse().unwrap();
+            for (n, (pause, before, after, step, is_set)) in looks.into_iter().enumerate() {
+                mono += pause;
+                // What is neither clearly a step nor clearly none is left out.
+                let step = if is_set && step.abs() > 9_000 { step } else { 0 };
+                set += step;
+                let asked = start + Duration::from_millis(mono);
+                let database = epoch + TimeDelta::milliseconds(i64::try_from(mono + before).unwrap() + set);
+                mono += before + after;
+                let seen = watch.compare(Reading { asked, database, answered: start + Duration::from_millis(mono) });
+                let expected = if n == 0 { 0 } else { step.signum() };
+                prop_assert_eq!(
+                    match seen { None => 0, Some(Step::Back(_)) => -1, Some(Step::Forward(_)) => 1 },
+                    expected
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_that_took_long_is_no_step_and_nothing_is_held_against_it() {
+        let (watch, start) = (ClockWatch::default(), Instant::now());
+        let epoch: DateTime<Utc> = "2027-01-01T00:00:00Z".parse().unwrap();
+        let look = |asked: u64, database: i64, answered: u64| {
+            watch.compare(Reading {
+                asked: start + Duration::from_secs(asked),
+                database: epoch + TimeDelta::seconds(database),
+                answered: start + Duration::from_secs(answered),
+            })
+        };
+        assert_eq!(look(0, 0, 0), None);
+        assert_eq!(look(10, 10, 40), None, "the question arrived at once");
+        assert_eq!(look(50, 80, 80), None, "the answer came at once");
+        assert_eq!(watch.since_step(), None);
+        assert_eq!(look(90, 60, 90), Some(Step::Back(Duration::from_secs(30))));
+        assert_eq!(look(91, 61, 91), None, "told once");
+        assert_eq!(look(92, 92, 92), Some(Step::Forward(Duration::from_secs(30))));
+        assert!(watch.since_step().is_some());
     }
 }

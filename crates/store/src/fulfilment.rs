@@ -26,7 +26,7 @@ pub mod unreadable;
 
 pub use letters::{KeyText, Letters};
 pub use money::{Cancelled, NotRefundable, Settled, cancel_order, refund, refund_unit};
-pub use queue::{Lease, Load, Unit, claim, load, next_due, release_worker, waiting};
+pub use queue::{Lease, Load, Unit, claim, load, next_due, release_worker, renew, waiting};
 pub use shelf::{asked_price, sold_out};
 pub use steps::{
     begin_fetching, begin_ordering, begin_paying, bought_again, give_up, lost, not_paid, not_ready, ordered, paid,

@@ -43,8 +43,7 @@ pub async fn touch(store: &Store, guest: Uuid) -> Result<bool> {
     Ok(row.try_get(0)?)
 }
 
-/// Deletes guests whose time is up, with their carts and wishlists; returns how many. At most a thousand at a time:
-/// call again while it returns that many.
+/// Deletes guests whose time is up, with their carts and wishlists; returns how many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -52,8 +51,9 @@ pub async fn sweep(store: &Store) -> Result<u64> {
     let done = sqlx::query(
         "-- store.guests.sweep
         delete from guest_sessions where id in (
-            select id from guest_sessions where expires_at <= now() order by expires_at limit 1000 for update skip locked)",
+            select id from guest_sessions where expires_at <= now() order by expires_at limit $1 for update skip locked)",
     )
+    .bind(i64::from(crate::SWEEP))
     .execute(store.pool())
     .await?;
     Ok(done.rows_affected())

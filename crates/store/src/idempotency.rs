@@ -87,7 +87,7 @@ impl Call<'_> {
     }
 }
 
-/// Forgets calls that are older than a day; returns how many. At most ten thousand at a time.
+/// Forgets calls that are older than a day; returns how many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -96,8 +96,9 @@ pub async fn sweep(store: &Store) -> Result<u64> {
         "-- store.idempotency.sweep
         delete from idempotency_keys where (owner, route, key) in (
             select owner, route, key from idempotency_keys where at < now() - interval '24 hours'
-             order by at limit 10000 for update skip locked)",
+             order by at limit $1 for update skip locked)",
     )
+    .bind(i64::from(crate::SWEEP))
     .execute(store.pool())
     .await?;
     Ok(done.rows_affected())

@@ -55,6 +55,9 @@ pub struct Look {
     pub foreign: bool,
 }
 
+/// Rows that one pruning takes.
+pub const PRUNED_AT_ONCE: u64 = 10_000;
+
 impl Store {
     /// The same database over a few connections of its own, so that looking at the log never queues behind slow
     /// readers. Commits through it wake the same waiters.
@@ -141,8 +144,8 @@ impl Store {
         Ok(row.try_get::<Option<String>, _>(0)?.is_some().then_some(row))
     }
 
-    /// Deletes what is older than `keep` and raises the floor above it, in one transaction. Ids of another server do not
-    /// raise it ([`Store::forget_foreign_ids`]).
+    /// Deletes what is older than `keep` and raises the floor above it, in one transaction; returns how many rows, at most
+    /// [`PRUNED_AT_ONCE`]. Ids of another server do not raise it ([`Store::forget_foreign_ids`]).
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -151,7 +154,9 @@ impl Store {
         let row = sqlx::query(
             "-- store.invalidation.prune
             with gone as (
-                delete from cache_inval where at < now() - make_interval(secs => $1::bigint) returning xid),
+                delete from cache_inval where ctid = any (array(
+                    select ctid from cache_inval where at < now() - make_interval(secs => $1::bigint)
+                     order by at limit $2)) returning xid),
             top as (
                 select max(xid::text::numeric) filter (where xid < pg_snapshot_xmax(pg_current_snapshot())) as xid,
                        count(*) as n
@@ -162,6 +167,7 @@ impl Store {
             select n from top",
         )
         .bind(seconds)
+        .bind(i64::try_from(PRUNED_AT_ONCE).unwrap_or(i64::MAX))
         .fetch_one(self.pool())
         .await?;
         crate::row::how_many(&row, 0)

@@ -8,7 +8,7 @@
 pub mod accounts;
 mod audit;
 pub mod carts;
-mod clock;
+pub mod clock;
 pub mod doctor;
 mod error;
 pub mod failpoint;
@@ -35,6 +35,9 @@ pub mod sync;
 pub mod top_ups;
 mod transaction;
 pub mod wishlists;
+
+/// Rows that one call of a `sweep` takes at the most: call it again while it returns that many.
+pub const SWEEP: u32 = 1_000;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -103,7 +103,7 @@ pub async fn give_back(store: &Store, limit: &Limit) -> Result<()> {
         .await
 }
 
-/// Forgets limits that have recovered completely; returns how many. At most ten thousand at a time.
+/// Forgets limits that have recovered completely; returns how many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -111,8 +111,9 @@ pub async fn sweep(store: &Store) -> Result<u64> {
     let done = sqlx::query(
         "-- store.limits.sweep
         delete from rate_limits where key in (
-            select key from rate_limits where debt <= now() order by debt limit 10000 for update skip locked)",
+            select key from rate_limits where debt <= now() order by debt limit $1 for update skip locked)",
     )
+    .bind(i64::from(crate::SWEEP))
     .execute(store.pool())
     .await?;
     Ok(done.rows_affected())

@@ -278,7 +278,8 @@ pub async fn list(store: &Store, given_up: bool, most: u32) -> Result<Vec<Listed
         .collect()
 }
 
-/// Forgets letters that were sent or given up more than 30 days ago; returns how many. At most a thousand at a time.
+/// Forgets letters that were sent or given up more than 30 days ago; returns how many, at most
+/// [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -287,8 +288,9 @@ pub async fn sweep(store: &Store) -> Result<u64> {
         "-- store.mail.sweep
         delete from mail_outbox where id in (
             select id from mail_outbox where letter is null and created_at < now() - interval '30 days'
-             order by created_at limit 1000 for update skip locked)",
+             order by created_at limit $1 for update skip locked)",
     )
+    .bind(i64::from(crate::SWEEP))
     .execute(store.pool())
     .await?;
     Ok(done.rows_affected())

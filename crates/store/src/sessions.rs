@@ -380,7 +380,7 @@ pub async fn list(store: &Store, user: UserId) -> Result<Vec<Listed>> {
         .collect()
 }
 
-/// Forgets sessions whose refresh token has run out; returns how many. At most a thousand at a time.
+/// Forgets sessions whose refresh token has run out; returns how many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -388,8 +388,9 @@ pub async fn sweep(store: &Store) -> Result<u64> {
     let done = sqlx::query(
         "-- store.sessions.sweep
         delete from user_sessions where id in (
-            select id from user_sessions where expires_at <= now() order by expires_at limit 1000 for update skip locked)",
+            select id from user_sessions where expires_at <= now() order by expires_at limit $1 for update skip locked)",
     )
+    .bind(i64::from(crate::SWEEP))
     .execute(store.pool())
     .await?;
     Ok(done.rows_affected())

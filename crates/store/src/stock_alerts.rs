@@ -99,8 +99,8 @@ pub async fn remove(store: &Store, user: UserId, game: GameId) -> Result<()> {
     Ok(())
 }
 
-/// Tells those who still wait for a game that is there, the longest first; returns how many. At most a thousand at a time:
-/// call again while it returns that many.
+/// Tells those who still wait for a game that is there, the longest first; returns how many, at most
+/// [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -108,10 +108,10 @@ pub async fn sweep(store: &Store) -> Result<u64> {
     store
         .tx("stock_alerts.sweep", |tx| {
             Box::pin(async move {
-                let told: i64 =
-                    sqlx::query_scalar("-- store.stock_alerts.sweep\nselect tell_back_in_stock(null, 1000)")
-                        .fetch_one(tx.conn())
-                        .await?;
+                let told: i64 = sqlx::query_scalar("-- store.stock_alerts.sweep\nselect tell_back_in_stock(null, $1)")
+                    .bind(i32::try_from(crate::SWEEP).unwrap_or(i32::MAX))
+                    .fetch_one(tx.conn())
+                    .await?;
                 Ok(u64::try_from(told).unwrap_or(0))
             })
         })

@@ -7,8 +7,6 @@ mod apply;
 mod due;
 mod outside;
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
 use lockstep_domain::ids::{TopUpId, UserId};
@@ -330,18 +328,19 @@ pub async fn by_reference(store: &Store, provider: &str, reference: &str) -> Res
     row.as_ref().map(top_up).transpose()
 }
 
-/// Forgets what providers said more than `age` ago; the bookings stay. At most a thousand at a time; returns how many.
+/// Forgets what providers said more than 90 days ago; a repeated delivery after that is known by its booking, which
+/// stays. Returns how many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn sweep(store: &Store, age: Duration) -> Result<u64> {
+pub async fn sweep(store: &Store) -> Result<u64> {
     let done = sqlx::query(
         "-- store.top_ups.sweep
         delete from payment_events where (provider, event_id) in (
-            select provider, event_id from payment_events where received_at < now() - make_interval(secs => $1)
-             order by received_at limit 1000 for update skip locked)",
+            select provider, event_id from payment_events where received_at < now() - interval '90 days'
+             order by received_at limit $1 for update skip locked)",
     )
-    .bind(age.as_secs_f64())
+    .bind(i64::from(crate::SWEEP))
     .execute(store.pool())
     .await?;
     Ok(done.rows_affected())

@@ -9,6 +9,9 @@ use lockstep_store::sync::{BucketSizes, Taken};
 use lockstep_store::{Store, StoreError};
 use tokio::sync::Mutex;
 
+/// A wait by the database's clock is over earlier when that is set forward, so it is asked again at least this often.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
 /// Grants calls out of the shared bucket. While PostgreSQL is away it grants none.
 #[derive(Debug)]
 pub struct StoreBudget {
@@ -56,6 +59,12 @@ impl StoreBudget {
                     updated_at_ms: bucket.updated_at_ms,
                     blocked_until_ms: bucket.blocked_until_ms,
                 };
+                if bucket.updated_at_ms - bucket.now_ms > 5_000 {
+                    tracing::warn!(
+                        ahead_ms = bucket.updated_at_ms - bucket.now_ms,
+                        "the database's clock was set back; the request budget goes on from now"
+                    );
+                }
                 // Where the bucket has filled in the meantime, ask again at once.
                 Some(
                     take(state, bucket.now_ms, class, self.limits)
@@ -80,7 +89,7 @@ impl Budget for StoreBudget {
             };
             let _turn = queue.lock().await;
             while let Some(wait) = self.try_take(class).await.map_err(unavailable)? {
-                tokio::time::sleep(wait).await;
+                tokio::time::sleep(wait.min(ASK_AGAIN)).await;
             }
             Ok(())
         })

@@ -340,7 +340,7 @@ async fn a_guest_who_looks_lives_on_and_the_cookie_with_them_and_one_whose_time_
     shop.db
         .execute("update guest_sessions set last_used_at = now() - interval '25 hours', expires_at = now() - interval '1 hour'")
         .await;
-    shop.auth().sweep().await.unwrap();
+    lockstep_store::guests::sweep(&shop.db.store).await.unwrap();
     assert_eq!(
         (shop.db.count("shoppers").await, shop.db.count("cart_items").await),
         (0, 0)

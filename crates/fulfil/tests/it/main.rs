@@ -5,6 +5,7 @@
 
 mod buying;
 mod faults;
+mod leases;
 mod money;
 mod spool;
 mod support;

@@ -42,12 +42,12 @@ async fn an_overtaken_worker_decides_nothing_but_its_key_is_kept() {
     let shop = Shop::open().await;
     let order = shop.order(1).await;
     let unit = unit_id(&order, 0);
-    let old = records::claim(&shop.db.store, Uuid::new_v4(), 1, Duration::from_mins(1))
+    let old = records::claim(&shop.db.store, Uuid::new_v4(), 1, Duration::from_mins(1), &[])
         .await
         .unwrap()
         .remove(0);
     shop.execute("update order_units set not_before = now()").await;
-    let new = records::claim(&shop.db.store, Uuid::new_v4(), 1, Duration::from_mins(1))
+    let new = records::claim(&shop.db.store, Uuid::new_v4(), 1, Duration::from_mins(1), &[])
         .await
         .unwrap()
         .remove(0);
@@ -134,7 +134,7 @@ async fn an_answer_left_in_the_spool_is_recorded_before_anything_is_asked_again(
     // A worker that died between reading the key and recording it.
     let (spool, _) = Spool::open(&shop.folder.path().join("spool"), keys()).unwrap();
     let worker = spool.worker();
-    let unit = records::claim(&shop.db.store, worker, 1, Duration::from_mins(10))
+    let unit = records::claim(&shop.db.store, worker, 1, Duration::from_mins(10), &[])
         .await
         .unwrap()
         .remove(0);
@@ -258,7 +258,7 @@ async fn the_reconciler_finds_a_payment_that_we_do_not_know_of_and_has_it_looked
 async fn an_event_does_not_cut_the_time_short_in_which_a_lost_key_may_turn_up() {
     let shop = Shop::open().await;
     let order = shop.order(1).await;
-    let lease = records::claim(&shop.db.store, Uuid::new_v4(), 1, Duration::from_mins(1))
+    let lease = records::claim(&shop.db.store, Uuid::new_v4(), 1, Duration::from_mins(1), &[])
         .await
         .unwrap()
         .remove(0)

@@ -210,6 +210,29 @@ impl Shop {
         self.db.execute(sql).await;
     }
 
+    /// Whether the database takes writes, as an administrator would set it; sessions there are begin anew.
+    pub(crate) async fn take_writes(&self, takes: bool) {
+        let (name, value) = (self.db.name(), if takes { "off" } else { "on" });
+        self.execute(&format!(
+            "begin read write; alter database {name} set default_transaction_read_only = {value}; commit"
+        ))
+        .await;
+        self.db.cut_connections().await;
+    }
+
+    /// Waits until `reached` says so, while others work.
+    pub(crate) async fn until(&self, what: &str, reached: impl AsyncFn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !reached().await {
+            assert!(
+                Instant::now() < deadline,
+                "not reached: {what}: {:?}",
+                self.units().await
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// The text of every stored key, opened.
     pub(crate) async fn key_texts(&self) -> Vec<String> {
         let rows = sqlx::query("select id, key_ciphertext from game_keys where g2a_order_id is not null")

@@ -157,7 +157,7 @@ async fn apply(tx: &mut Tx, event: Uuid) -> Result<Option<OrderId>> {
     Ok(Some(OrderId(order)))
 }
 
-/// Forgets events older than 30 days, at most a thousand; returns how many.
+/// Forgets events older than 30 days; returns how many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -165,9 +165,10 @@ pub async fn sweep(store: &Store) -> Result<u64> {
     let done = sqlx::query(
         "-- store.fulfilment.sweep_events
         delete from webhook_events where id in (
-            select id from webhook_events where received_at < now() - interval '30 days' order by received_at limit 1000
+            select id from webhook_events where received_at < now() - interval '30 days' order by received_at limit $1
                for update skip locked)",
     )
+    .bind(i64::from(crate::SWEEP))
     .execute(store.pool())
     .await?;
     Ok(done.rows_affected())

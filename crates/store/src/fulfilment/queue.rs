@@ -1,4 +1,5 @@
-//! Who works on which unit: a lease for some minutes, and an epoch that makes an overtaken worker's decisions void.
+//! Who works on which unit: a lease that is renewed while somebody works, and an epoch that makes an overtaken worker's
+//! decisions void.
 
 use std::time::Duration;
 
@@ -104,19 +105,23 @@ fn unit(row: &PgRow, seconds: f64) -> Result<Unit> {
     })
 }
 
-/// Takes up to `most` units that are due, the longest waiting first, for as long as `lease`. Nobody else holds them then.
+/// Takes up to `most` units that are due, the longest waiting first, for as long as `lease`, and none of `but`, which the
+/// caller has in hand. Nobody else holds them then.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn claim(store: &Store, worker: Uuid, most: u32, lease: Duration) -> Result<Vec<Unit>> {
+pub async fn claim(store: &Store, worker: Uuid, most: u32, lease: Duration, but: &[UnitId]) -> Result<Vec<Unit>> {
     let seconds = lease.as_secs_f64();
+    let but: Vec<Uuid> = but.iter().map(|unit| unit.0).collect();
     store
         .tx("fulfilment.claim", move |tx| {
+            let but = but.clone();
             Box::pin(async move {
                 let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
                     "-- store.fulfilment.claim
                     with due as (
                         select id from order_units where state not in ('DONE', 'REFUNDED') and not_before <= now()
+                           and id <> all ($4)
                          order by not_before, id limit $1 for update skip locked),
                     taken as (
                         update order_units u
@@ -127,12 +132,31 @@ pub async fn claim(store: &Store, worker: Uuid, most: u32, lease: Duration) -> R
                 .bind(i64::from(most))
                 .bind(worker)
                 .bind(seconds)
+                .bind(but)
                 .fetch_all(tx.conn())
                 .await?;
                 rows.iter().map(|row| unit(row, seconds)).collect::<Result<Vec<_>>>()
             })
         })
         .await
+}
+
+/// A sign of life: the lease runs from now on. A unit that was let go or taken by somebody else is left alone.
+///
+/// # Errors
+/// [`StoreError::Fenced`] when it is not held any more, [`StoreError::Unavailable`].
+pub async fn renew(store: &Store, lease: Lease) -> Result<()> {
+    let done = sqlx::query(
+        "-- store.fulfilment.renew
+        update order_units set not_before = now() + make_interval(secs => $3)
+         where id = $1 and epoch = $2 and worker is not null and state not in ('DONE', 'REFUNDED')",
+    )
+    .bind(lease.unit.0)
+    .bind(lease.epoch)
+    .bind(lease.seconds)
+    .execute(store.pool())
+    .await?;
+    held(done.rows_affected())
 }
 
 /// The unit as it is now, if the lease still holds.

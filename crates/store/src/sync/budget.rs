@@ -62,11 +62,16 @@ impl Store {
             with clock as materialized (select (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms)
             update g2a_budget b
                set level = least(b.level + greatest(c.now_ms - b.updated_at_ms, 0) * $1, $2) - $3,
-                   updated_at_ms = case when c.now_ms - b.updated_at_ms < -60000 then c.now_ms
-                                        else greatest(b.updated_at_ms, c.now_ms) end
+                   updated_at_ms = case when c.now_ms - b.updated_at_ms < -5000 then c.now_ms
+                                        else greatest(b.updated_at_ms, c.now_ms) end,
+                   blocked_until_ms = case when c.now_ms - b.updated_at_ms < -5000
+                                           then c.now_ms + (b.blocked_until_ms - b.updated_at_ms)
+                                           else b.blocked_until_ms end
               from clock c
              where least(b.level + greatest(c.now_ms - b.updated_at_ms, 0) * $1, $2) - $3 >= $4
-               and least(b.blocked_until_ms, c.now_ms + $5) <= c.now_ms",
+               and least(case when c.now_ms - b.updated_at_ms < -5000
+                              then c.now_ms + (b.blocked_until_ms - b.updated_at_ms)
+                              else b.blocked_until_ms end, c.now_ms + $5) <= c.now_ms",
         )
         .bind(sizes.refill_per_ms)
         .bind(sizes.capacity)
@@ -87,12 +92,19 @@ impl Store {
                 select case when exists (select from sync_runs where pages_read > 0 or finished_at is not null)
                             then 0 else $1 end, now_ms, now_ms
                   from clock
-                on conflict do nothing returning level, updated_at_ms, blocked_until_ms)
+                on conflict do nothing returning level, updated_at_ms, blocked_until_ms),
+            -- The clock was set back: the bucket fills from now on, and a pause lasts for as long as it would have.
+            set_back as (
+                update g2a_budget b
+                   set updated_at_ms = c.now_ms,
+                       blocked_until_ms = c.now_ms + least(greatest(b.blocked_until_ms - b.updated_at_ms, 0), $2)
+                  from clock c where c.now_ms - b.updated_at_ms < -5000)
             select coalesce(m.level, b.level, 0), coalesce(m.updated_at_ms, b.updated_at_ms, c.now_ms),
                    coalesce(m.blocked_until_ms, b.blocked_until_ms, c.now_ms), c.now_ms
               from clock c left join g2a_budget b on true left join made m on true",
         )
         .bind(sizes.at_first)
+        .bind(millis(sizes.max_pause))
         .fetch_one(self.pool())
         .await?;
         Ok(Taken::Refused(Bucket {

@@ -139,6 +139,10 @@ const QUERIES: &[(&str, &str)] = &[
         "delete from login_history where created_at < now() - interval '7 days'",
     ),
     (
+        "login_history_attempts_idx",
+        "select id from login_history where user_id is null and created_at < now() - interval '7 days' order by created_at limit 1000",
+    ),
+    (
         "users_admins_idx",
         "select id from users where role = 'ADMIN' order by id for no key update",
     ),

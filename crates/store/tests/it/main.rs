@@ -12,6 +12,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod clock;
 mod concurrency;
 mod coverage;
 mod events;

@@ -83,7 +83,7 @@ async fn the_statement_and_the_pure_bucket_agree() {
                     blocked_until_ms,
                 };
                 // The moment of the statement: its own stamp, or a moment within the tolerated step back before it.
-                let now = if (-60_000..0).contains(&age) {
+                let now = if (-5_000..0).contains(&age) {
                     updated_at_ms + age
                 } else {
                     updated_at_ms
@@ -114,6 +114,38 @@ async fn the_statement_and_the_pure_bucket_agree() {
         }
     }
     assert!(granted > 50 && refused > 50, "{granted} {refused}");
+}
+
+/// As a step back of the clock leaves the bucket: empty, and of a time that is to come. It fills from now on.
+#[tokio::test]
+async fn after_the_clock_was_set_back_calls_go_on_at_once() {
+    let db = TestDb::new().await;
+    let limits = Limits::per_minute(600).unwrap();
+    put(&db, 0, -600_000, -700_000).await;
+    let budget = StoreBudget::new(db.store.clone(), limits);
+    for _ in 0..5 {
+        tokio::time::timeout(Duration::from_secs(20), budget.acquire(CallClass::Order))
+            .await
+            .expect("it is not waited for the clock")
+            .unwrap();
+    }
+    // A pause is kept, as long as it was.
+    put(&db, 15 * UNITS_PER_CALL, -600_000, 600_000 + 30_000).await;
+    for _ in 0..2 {
+        let Taken::Refused(bucket) = db.store.take_g2a_call(sizes(limits, CallClass::Order)).await.unwrap() else {
+            panic!("nobody calls during a pause");
+        };
+        let state = BucketState {
+            level: bucket.level,
+            updated_at_ms: bucket.updated_at_ms,
+            blocked_until_ms: bucket.blocked_until_ms,
+        };
+        let wait = take(state, bucket.now_ms, CallClass::Order, limits).unwrap_err();
+        assert!(
+            wait <= Duration::from_secs(30) && wait > Duration::from_secs(5),
+            "{wait:?}"
+        );
+    }
 }
 
 #[tokio::test]

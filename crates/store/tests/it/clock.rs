@@ -1,0 +1,99 @@
+//! After the database's clock was set back, rows speak of times that are to come. What waits goes on all the same.
+
+use std::time::Duration;
+
+use lockstep_store::clock::{SetBack, set_back};
+use lockstep_store::fulfilment::{incidents, next_due};
+use lockstep_testkit::TestDb;
+
+const RETRY: Duration = Duration::from_mins(5);
+
+async fn seconds_left(db: &TestDb, table: &str) -> f64 {
+    sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+        "select extract(epoch from not_before - now())::float8 from {table}"
+    )))
+    .fetch_one(&db.sql)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_copy_waits_for_as_long_as_it_would_have_whatever_the_clock_was_set_back_by() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "1.00").await;
+    let user = db.user("ada@example.org", "50.00").await;
+    db.order(user, game, 1).await;
+    for step in [10, 600, 86_400, 40_000_000] {
+        for wait in [0, 2, 300, 3_600] {
+            db.execute(&format!(
+                "update order_units set not_before = now() + make_interval(secs => {step} + {wait});
+                 update order_units set waits_from = now() + make_interval(secs => {step}),
+                        ordered_at = now() + make_interval(secs => {step}), pay_asked_at = now() + make_interval(secs => {step})"
+            ))
+            .await;
+            let moved = set_back(&db.store, RETRY).await.unwrap();
+            assert_eq!((moved.units, moved.others), (1, 0), "{step} {wait}");
+            let due = next_due(&db.store).await.unwrap().unwrap();
+            assert!(due <= Duration::from_secs(wait), "{step} {wait}: {due:?}");
+            assert!(
+                due + Duration::from_secs(5) >= Duration::from_secs(wait),
+                "{step} {wait}: {due:?}"
+            );
+            assert_eq!(
+                db.count("order_units where ordered_at > now() or pay_asked_at > now()")
+                    .await,
+                0
+            );
+            assert!(set_back(&db.store, RETRY).await.unwrap().is_empty(), "once is enough");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_waits_by_the_clock_as_it_is_stays_as_it_is() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "1.00").await;
+    let user = db.user("ada@example.org", "50.00").await;
+    db.order(user, game, 1).await;
+    db.execute(&format!(
+        "update order_units set not_before = now() + interval '1 hour';
+         insert into supplier_alarms (kind, retry_at, detail) values ('FUNDS', now() + interval '5 minutes', 'x');
+         insert into top_ups (user_id, amount, method, provider, reference, not_before)
+         values ('{user}', 1, 'card', 'test', 'r', now() + interval '1 hour');
+         insert into mail_outbox (user_id, recipient, kind, letter, not_after, attempts, not_before)
+         values ('{user}', 'a', 'welcome', '{{}}', now() + interval '1 day', 3, now() + interval '1 hour');
+         insert into sync_runs (kind, reason, epoch) values ('FULL', 'test', 1)"
+    ))
+    .await;
+    assert_eq!(set_back(&db.store, RETRY).await.unwrap(), SetBack::default());
+    assert!(next_due(&db.store).await.unwrap().unwrap() > Duration::from_mins(59));
+    assert!(incidents::buying_stops_for(&db.store).await.unwrap().unwrap() > Duration::from_mins(4));
+}
+
+#[tokio::test]
+async fn alarms_top_ups_letters_and_synchronisations_do_not_wait_for_the_clock_to_come_round() {
+    let db = TestDb::new().await;
+    let user = db.user("ada@example.org", "50.00").await;
+    db.execute(&format!(
+        "insert into supplier_alarms (kind, since, retry_at, detail)
+         values ('FUNDS', now() + interval '1 day', now() + interval '1 day 5 minutes', 'x');
+         insert into top_ups (user_id, amount, method, provider, reference, created_at, not_before)
+         values ('{user}', 1, 'card', 'test', 'r', now() + interval '1 day', now() + interval '1 day 1 minute');
+         insert into mail_outbox (user_id, recipient, kind, letter, created_at, not_after, not_before)
+         values ('{user}', 'a', 'welcome', '{{}}', now() + interval '1 day', now() + interval '2 days', now() + interval '1 day');
+         insert into sync_runs (kind, reason, epoch, status, started_at, finished_at)
+         values ('FULL', 'test', 1, 'COMPLETED', now() + interval '1 day', now() + interval '1 day 1 minute')"
+    ))
+    .await;
+    let moved = set_back(&db.store, RETRY).await.unwrap();
+    assert_eq!((moved.units, moved.others), (0, 4));
+    assert!(incidents::buying_stops_for(&db.store).await.unwrap().unwrap() <= RETRY);
+    assert!(seconds_left(&db, "top_ups").await <= 60.0);
+    assert!(seconds_left(&db, "mail_outbox").await <= 0.0);
+    assert_eq!(
+        db.count("sync_runs where started_at > now() or finished_at > now()")
+            .await,
+        0
+    );
+    assert!(set_back(&db.store, RETRY).await.unwrap().is_empty());
+}
