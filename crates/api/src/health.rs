@@ -89,6 +89,8 @@ pub(crate) async fn healthz() -> &'static str {
 pub(crate) struct Readiness {
     /// It can serve.
     ready: bool,
+    /// It is about to end; what is under way still gets its answer.
+    closing: bool,
     database: Dependency,
     redis: Dependency,
     supplier: Dependency,
@@ -147,8 +149,10 @@ pub(crate) async fn readyz(State(api): State<Arc<ApiState>>) -> Response {
         RedisState::Down { since } => ("down", Some(since)),
     };
     let supplier = *api.supplier.borrow();
+    let closing = api.closing.is_cancelled();
     let body = Readiness {
-        ready,
+        ready: ready && !closing,
+        closing,
         database: Dependency {
             state: if ready { "ok" } else { "down" },
             required: true,
@@ -173,7 +177,7 @@ pub(crate) async fn readyz(State(api): State<Arc<ApiState>>) -> Response {
         copies_usable: cache.lease_live,
         catalogue_checked_at,
     };
-    state_of(ready, &body)
+    state_of(ready && !closing, &body)
 }
 
 async fn buying(api: &ApiState, ready: bool) -> Buying {

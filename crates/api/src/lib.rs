@@ -44,6 +44,7 @@ use lockstep_shop::Shop;
 use lockstep_store::Store;
 use serde::Serialize;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
 pub use docs::openapi;
@@ -63,6 +64,8 @@ pub struct ApiState {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// What is known of G2A.
     pub supplier: watch::Receiver<SupplierStatus>,
+    /// Cancelled when this process is about to end: whoever routes traffic is told to send it elsewhere.
+    pub closing: CancellationToken,
 }
 
 /// How a handler takes it.

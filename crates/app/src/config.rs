@@ -13,6 +13,7 @@ mod supplier;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use lockstep_domain::cart::CartLimits;
@@ -56,6 +57,9 @@ pub(crate) struct Config {
     pub(crate) fulfilment: lockstep_fulfil::Settings,
     /// In tests of the program only.
     pub(crate) key_timeout: Option<std::time::Duration>,
+    /// How long closing may take, and how much of it connections are still taken.
+    pub(crate) shutdown: Duration,
+    pub(crate) drain: Duration,
     /// What webhooks of G2A's relays are signed with.
     pub(crate) webhook_secret: SecretText,
     /// For `lockstep config`: name, value as shown, source.
@@ -110,6 +114,19 @@ impl Config {
         if !(1..=10_000).contains(&per_line) || !(1..=1_000).contains(&lines) {
             bail!("LOCKSTEP_CART_MAX_COPIES has to be 1 to 10000, and LOCKSTEP_CART_MAX_LINES 1 to 1000");
         }
+        let shutdown = parsed(
+            settings.lockstep_shutdown_seconds.as_deref(),
+            "LOCKSTEP_SHUTDOWN_SECONDS",
+            "25",
+        )?;
+        let drain = parsed(
+            settings.lockstep_drain_seconds.as_deref(),
+            "LOCKSTEP_DRAIN_SECONDS",
+            "0",
+        )?;
+        if !(2..=3_600).contains(&shutdown) || drain > shutdown / 2 {
+            bail!("LOCKSTEP_SHUTDOWN_SECONDS has to be 2 to 3600, and LOCKSTEP_DRAIN_SECONDS at most half of it");
+        }
         let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{bind}"));
         let public_url = public_url.trim_end_matches('/').to_owned();
         let config = Self {
@@ -146,6 +163,8 @@ impl Config {
             shop_name: settings.lockstep_shop_name.clone().unwrap_or_else(|| "Lockstep".into()),
             operator: operator::read(settings)?,
             rate_limits,
+            shutdown: Duration::from_secs(shutdown),
+            drain: Duration::from_secs(drain),
             trusted_proxies: parsed(
                 settings.lockstep_trusted_proxies.as_deref(),
                 "LOCKSTEP_TRUSTED_PROXIES",

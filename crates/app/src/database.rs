@@ -1,6 +1,7 @@
 //! The database a command works with: the one that `DATABASE_URL` names, or the private one in the data folder.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lockstep_embedded::Postgres;
@@ -22,6 +23,9 @@ pub(crate) enum Use {
 pub(crate) const SHARED_SESSIONS: &str = "DATABASE_URL leads through a connection pooler that gives one connection's \
     transactions to different server processes (PgBouncer: pool_mode = transaction or statement), where Lockstep's locks, \
     settings and notifications are lost; use a pool in session mode (pool_mode = session), or PostgreSQL's own address";
+
+/// Connections whose statements do not end are waited for so long.
+const CONNECTIONS: Duration = Duration::from_secs(2);
 
 /// An open database.
 pub(crate) struct Database {
@@ -131,9 +135,12 @@ impl Database {
         Ok(brought)
     }
 
-    /// Closes connections, then stops the private database in good order.
+    /// Closes connections, then stops the private database in good order. Where connections cannot be closed, because the
+    /// server stands still, that is told to stop all the same: it ends with this process.
     pub(crate) async fn close(self) {
-        self.store.close().await;
+        if tokio::time::timeout(CONNECTIONS, self.store.close()).await.is_err() {
+            tracing::warn!("connections to the database do not close; it does not answer");
+        }
         if let Some(postgres) = self.private {
             let stopped = tokio::task::spawn_blocking(move || postgres.stop()).await;
             if let Ok(Err(error)) = stopped {

@@ -64,10 +64,16 @@ impl Limits {
     }
 }
 
-/// Serves `router` until `stop`, and then until every connection has had the answer that it waits for.
-pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+/// Serves `router` until `stop`, and then until every connection has had the answer that it waits for: each of
+/// `connections` is one.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+    connections: &TaskTracker,
+) {
     let places = Arc::new(Semaphore::new(limits.most));
-    let connections = TaskTracker::new();
     let mut http = Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
@@ -171,7 +177,8 @@ mod tests {
             most,
             silence: Duration::from_millis(200),
         };
-        let serving = tokio::spawn(serve(listener, router, limits, stop.clone()));
+        let until = stop.clone();
+        let serving = tokio::spawn(async move { serve(listener, router, limits, until, &TaskTracker::new()).await });
         (address, stop, serving)
     }
 

@@ -1,10 +1,12 @@
 //! `lockstep`, the one binary: command line, configuration, wiring, schedule and shutdown.
 //!
 //! Data goes to stdout, everything else to stderr. A command ends with 0 when it did what was asked, 1 when it failed, 2
-//! when it was called wrongly, and 75 when trying again later is the remedy.
+//! when it was called wrongly, and 75 when trying again later is the remedy. A store that was told to end and had to cut
+//! something short ends with 1.
 
 mod cli;
 mod clock;
+mod closing;
 mod commands;
 mod config;
 mod database;
@@ -17,6 +19,7 @@ mod secrets;
 mod serve;
 mod supplier;
 mod supply;
+mod sweeping;
 
 use std::process::ExitCode;
 
@@ -50,7 +53,7 @@ fn main() -> ExitCode {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             let result = runtime.block_on(run(cli.command.unwrap_or(Command::Serve), config, output));
             // Work that was told to end and did not is not waited for.
-            runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+            runtime.shutdown_timeout(std::time::Duration::from_millis(500));
             result
         });
     match result {
@@ -75,9 +78,9 @@ fn main() -> ExitCode {
 
 async fn run(command: Command, config: Config, output: Output) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve => serve::run(&config, serve::Parts { web: true, work: true }).await?,
-        Command::Web => serve::run(&config, serve::Parts { web: true, work: false }).await?,
-        Command::Worker => serve::run(&config, serve::Parts { web: false, work: true }).await?,
+        Command::Serve => return serve::run(&config, serve::Parts { web: true, work: true }).await,
+        Command::Web => return serve::run(&config, serve::Parts { web: true, work: false }).await,
+        Command::Worker => return serve::run(&config, serve::Parts { web: false, work: true }).await,
         Command::Sync { full, product, dry_run } => {
             commands::sync::run(&config, output, commands::sync::Request { full, product, dry_run }).await?;
         }

@@ -1,10 +1,11 @@
 //! `lockstep serve` and its halves `web` and `worker`: opens everything in order, runs until told to stop, and closes
 //! everything in the opposite order.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use chrono::Utc;
 use lockstep_api::{ApiState, SupplierState, SupplierStatus};
 use lockstep_auth::{Auth, Keys};
@@ -21,12 +22,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::closing::{Closing, Tasks};
 use crate::commands::reconcile::spool_folder;
 use crate::config::{Config, PaymentProvider, Supplier as ConfiguredSupplier};
 use crate::database::{Database, Use};
 use crate::secrets::Secrets;
 use crate::supplier::Supplier;
-use crate::{clock, instances, listen, schedule, supply};
+use crate::{clock, instances, listen, schedule, supply, sweeping};
 
 /// Which half of the store this process is.
 #[derive(Debug, Clone, Copy)]
@@ -37,24 +39,17 @@ pub(crate) struct Parts {
     pub(crate) work: bool,
 }
 
-/// Requests and work under way get so long to end after the first signal.
-const PATIENCE: Duration = Duration::from_secs(15);
-
-/// A key that is being read gets so long beyond that.
-const LAST_KEY: Duration = Duration::from_secs(45);
 /// A payment provider that takes longer is told to the shopper as unavailable, before the request itself runs out.
 const PROVIDER_TIMEOUT: Duration = Duration::from_secs(7);
 /// About how much of the data folder small pictures may take.
 const PICTURE_BYTES: u64 = 1024 * 1024 * 1024;
 
-/// How often what has run out is forgotten.
-const SWEEP_EVERY: Duration = Duration::from_mins(5);
-
 /// How often a database that is not there yet is asked again at start.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Runs the store until SIGINT or SIGTERM.
-pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
+/// Runs the store until SIGINT or SIGTERM. It ends with 0 when all that was under way ended or was put down, and with 1 when
+/// something was cut, which the log names.
+pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
     // Listening comes first: an address that is taken should not cost the start of a database.
     let listener = if parts.web {
         let listener = tokio::net::TcpListener::bind(config.bind).await;
@@ -66,8 +61,9 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
         None
     };
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
-    let stop = CancellationToken::new();
-    let signals = tokio::spawn(watch_signals(stop.clone()));
+    let closing = Closing::new(config.shutdown, config.drain);
+    let stop = closing.stop.clone();
+    let signals = tokio::spawn(closing.clone().watch_signals());
 
     let database = Database::open(config, Use::Own).await?;
     let Some(()) = stop
@@ -75,8 +71,8 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
         .await
         .transpose()?
     else {
-        database.close().await;
-        return Ok(());
+        closing.close("the database", database.close()).await;
+        return Ok(ended(&closing));
     };
     let cache_config = lockstep_cache::Config {
         redis_url: config.redis_url.clone(),
@@ -92,26 +88,28 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
         .await
         .transpose()?
     else {
-        cache.shutdown().await;
-        database.close().await;
-        return Ok(());
+        closing.close("the cache", cache.shutdown()).await;
+        closing.close("the database", database.close()).await;
+        return Ok(ended(&closing));
     };
     let keys = secrets.keys.clone();
     let shop = open_shop(config, secrets, &database.store, &cache)?;
     // Whoever watches an order would keep the store from closing.
-    let watched = (shop.clone(), stop.clone());
+    let watched = (shop.clone(), closing.doors.clone());
     tokio::spawn(async move {
         watched.1.cancelled().await;
         watched.0.close();
     });
 
-    let tasks = TaskTracker::new();
-    // Buying ends by itself at the next place where it can rest; a key that is being read is never cut.
-    let buying = TaskTracker::new();
-    tasks.spawn(keep_metrics_small(metrics.clone(), stop.clone()));
-    tasks.spawn(membership.keep(stop.clone()));
+    let tasks = Tasks::default();
+    let mut buying = None;
+    tasks.spawn("metrics", keep_metrics_small(metrics.clone(), stop.clone()));
+    tasks.spawn("settings", membership.keep(stop.clone()));
     let (supply_told, supply) = watch::channel(Supply::default());
-    tasks.spawn(supply::keep(database.store.clone(), supply_told, stop.clone()));
+    tasks.spawn(
+        "supply",
+        supply::keep(database.store.clone(), supply_told, stop.clone()),
+    );
     let mut supplier = None;
     if parts.work {
         let connected = Supplier::connect(config, &database.store).await?;
@@ -122,9 +120,15 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
             );
         }
         let context = connected.context(config, &database.store);
-        tasks.spawn(supply::publish(cache.clone(), context.progress(), stop.clone()));
-        tasks.spawn(schedule::work(database.store.clone(), context, stop.clone()));
-        tasks.spawn(sweep(shop.clone(), database.store.clone(), stop.clone()));
+        tasks.spawn(
+            "progress",
+            supply::publish(cache.clone(), context.progress(), stop.clone()),
+        );
+        tasks.spawn(
+            "synchronisation",
+            schedule::work(database.store.clone(), context, stop.clone()),
+        );
+        tasks.spawn("sweeping", sweeping::keep(database.store.clone(), stop.clone()));
         let fulfilment = Fulfilment::open(
             database.store.clone(),
             connected.client.clone(),
@@ -133,34 +137,39 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
             config.fulfilment.clone(),
         )
         .with_context(|| format!("cannot use the spool for keys in {}", spool_folder(config).display()))?;
-        let until = stop.clone();
-        buying.spawn(async move { fulfilment.run(until).await });
+        // It ends by itself at the next place where it can rest.
+        let (buyer, until) = (fulfilment.clone(), stop.clone());
+        buying = Some((fulfilment, tokio::spawn(async move { buyer.run(until).await })));
         let (payments, until) = (shop.payments().clone(), stop.clone());
-        tasks.spawn(async move { payments.run(until).await });
+        tasks.spawn("payments", async move { payments.run(until).await });
         let sending = Sending::over(config.mail_connections);
         let postman = Postman::new(database.store.clone(), delivery(config)?, letterhead(config), sending);
         let until = stop.clone();
-        tasks.spawn(async move { postman.run(until).await });
-        tasks.spawn(lockstep_relay::run(database.store.clone(), cache.clone(), stop.clone()));
+        tasks.spawn("e-mail", async move { postman.run(until).await });
+        tasks.spawn(
+            "relay",
+            lockstep_relay::run(database.store.clone(), cache.clone(), stop.clone()),
+        );
         supplier = Some(connected);
     }
-    tasks.spawn(clock::watch(
-        database.store.clone(),
-        supplier.as_ref().map(|supplier| supplier.client.clone()),
-        stop.clone(),
-    ));
+    tasks.spawn(
+        "clock",
+        clock::watch(
+            database.store.clone(),
+            supplier.as_ref().map(|supplier| supplier.client.clone()),
+            stop.clone(),
+        ),
+    );
     if let Some(listener) = listener {
         let is_sandbox = matches!(config.supplier, ConfiguredSupplier::Sandbox);
         let (state_told, supplier_state) = watch::channel(SupplierStatus {
             state: SupplierState::Ok,
             since: Utc::now(),
         });
-        tasks.spawn(supply::judge(
-            database.store.clone(),
-            is_sandbox,
-            state_told,
-            stop.clone(),
-        ));
+        tasks.spawn(
+            "supplier's state",
+            supply::judge(database.store.clone(), is_sandbox, state_told, stop.clone()),
+        );
         let api = lockstep_api::router(ApiState {
             cache: cache.clone(),
             shop: shop.clone(),
@@ -174,6 +183,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
             }),
             metrics: Arc::new(move || metrics.render()),
             supplier: supplier_state,
+            closing: stop.clone(),
         });
         let web = lockstep_web::router(lockstep_web::Parts {
             cache: cache.clone(),
@@ -198,44 +208,53 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<()> {
             config.public_url,
             config.public_url
         );
-        let serving = listen::serve(listener, api.merge(web), listen::Limits::of_system(), stop.clone());
-        // A connection that stays open must not keep the store from closing.
-        let deadline = async {
-            stop.cancelled().await;
-            tokio::time::sleep(PATIENCE).await;
-        };
-        tokio::select! {
-            () = serving => {}
-            () = deadline => tracing::warn!("requests were still under way after {} s and are cut", PATIENCE.as_secs()),
-        }
+        let connections = TaskTracker::new();
+        let serving = listen::serve(
+            listener,
+            api.merge(web),
+            listen::Limits::of_system(),
+            closing.doors.clone(),
+            &connections,
+        );
+        closing
+            .bound(serving, || {
+                format!("{} connection(s) with a request", connections.len())
+            })
+            .await;
     } else {
         tracing::info!("working on {}", database.place);
         stop.cancelled().await;
     }
 
-    stop.cancel();
-    tasks.close();
-    if tokio::time::timeout(PATIENCE, tasks.wait()).await.is_err() {
-        tracing::warn!(
-            "work was still under way after {} s and is cut; it is taken up again at the next start",
-            PATIENCE.as_secs()
-        );
+    closing.begin();
+    closing.bound(tasks.wait(), || tasks.names()).await;
+    if let Some((fulfilment, running)) = buying {
+        let ended = async {
+            if let Err(error) = running.await {
+                tracing::error!(%error, "buying broke off");
+            }
+        };
+        let what = || {
+            let now = fulfilment.under_way();
+            format!("buying (copies in hand: {}, keys being read: {})", now.units, now.keys)
+        };
+        closing.bound(ended, what).await;
     }
-    buying.close();
-    if tokio::time::timeout(LAST_KEY, buying.wait()).await.is_err() {
-        tracing::error!(
-            "a key was still being read after {} s; its copy is looked at again at the next start",
-            LAST_KEY.as_secs()
-        );
-    }
-    cache.shutdown().await;
+    closing.close("the cache", cache.shutdown()).await;
     if let Some(supplier) = supplier {
-        supplier.close().await;
+        closing.close("the sandbox", supplier.close()).await;
     }
-    database.close().await;
+    closing.close("the database", database.close()).await;
     signals.abort();
+    Ok(ended(&closing))
+}
+
+fn ended(closing: &Closing) -> ExitCode {
+    if closing.was_cut() {
+        return ExitCode::FAILURE;
+    }
     tracing::info!("closed");
-    Ok(())
+    ExitCode::SUCCESS
 }
 
 /// Accounts over this database.
@@ -324,28 +343,6 @@ fn letterhead(config: &Config) -> Letterhead {
     }
 }
 
-/// Forgets what has run out: guests, sessions, codes, limits, old letters.
-async fn sweep(shop: Shop, store: Store, stop: CancellationToken) {
-    let mut every = tokio::time::interval(SWEEP_EVERY);
-    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(every.tick()).await.is_some() {
-        match shop.auth().sweep().await {
-            Ok(0) => {}
-            Ok(count) => tracing::debug!(count, "forgot {count} things that had run out"),
-            Err(error) => tracing::warn!(%error, "could not forget what has run out; it is tried again"),
-        }
-        if let Err(error) = lockstep_store::fulfilment::events::sweep(&store).await {
-            tracing::warn!(%error, "could not forget old webhook events; it is tried again");
-        }
-        if let Err(error) = lockstep_store::stock_alerts::sweep(&store).await {
-            tracing::warn!(%error, "could not tell that games are back; it is tried again");
-        }
-        if let Err(error) = lockstep_store::idempotency::sweep(&store).await {
-            tracing::warn!(%error, "could not forget old idempotency keys; it is tried again");
-        }
-    }
-}
-
 /// Folds recorded samples into the histograms now and then; without it they would pile up until somebody scrapes.
 async fn keep_metrics_small(metrics: PrometheusHandle, stop: CancellationToken) {
     let mut every = tokio::time::interval(Duration::from_secs(5));
@@ -370,30 +367,5 @@ async fn migrate_when_there(database: &Database) -> Result<()> {
             }
             result => return result.map(drop),
         }
-    }
-}
-
-/// The first signal asks for an orderly end, the second ends at once.
-async fn watch_signals(stop: CancellationToken) {
-    if let Err(error) = told_to_stop().await {
-        tracing::warn!("cannot listen for signals: {error:#}");
-        return;
-    }
-    tracing::info!("closing; press Ctrl-C again to stop at once");
-    stop.cancel();
-    if told_to_stop().await.is_ok() {
-        tracing::warn!("stopped at once");
-        #[expect(clippy::exit, reason = "a person asked twice")]
-        std::process::exit(1);
-    }
-}
-
-/// Waits for SIGINT or SIGTERM.
-pub(crate) async fn told_to_stop() -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(|error| anyhow!(error).context("signals")),
-        _ = terminate.recv() => Ok(()),
     }
 }

@@ -266,6 +266,7 @@ pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + 
         settings: Arc::new(lockstep_api::Settings::default()),
         metrics,
         supplier,
+        closing: tokio_util::sync::CancellationToken::new(),
     });
     Ok(api.merge(pages))
 }

@@ -7,6 +7,8 @@ mod apply;
 mod due;
 mod outside;
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
 use lockstep_domain::ids::{TopUpId, UserId};

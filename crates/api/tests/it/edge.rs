@@ -267,6 +267,7 @@ async fn readiness_lists_every_dependency() {
         ready,
         serde_json::json!({
             "ready": true,
+            "closing": false,
             "database": {"state": "ok", "required": true},
             "redis": {"state": "off", "required": false},
             "supplier": {"state": "sandbox", "required": false, "since": "2026-01-01T10:00:00Z"},
@@ -274,6 +275,24 @@ async fn readiness_lists_every_dependency() {
             "catalogueCheckedAt": "2026-01-03T11:30:00Z"
         })
     );
+}
+
+#[tokio::test]
+async fn a_process_that_is_about_to_end_is_not_ready_and_still_answers() {
+    let shop = Shop::open().await;
+    shop.closing.cancel();
+    let answer = shop.get("/readyz").await;
+    assert_eq!(answer.status, 503);
+    let told = answer.json();
+    assert_eq!(
+        (&told["ready"], &told["closing"], &told["database"]["state"]),
+        (
+            &serde_json::json!(false),
+            &serde_json::json!(true),
+            &serde_json::json!("ok")
+        )
+    );
+    assert_eq!(shop.get("/api/games").await.status, 200);
 }
 
 #[tokio::test]

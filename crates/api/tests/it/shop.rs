@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use http::Request;
 use lockstep_api::{ApiState, Settings, SupplierState, SupplierStatus};
-use lockstep_auth::{Auth, Keys, TokenSecrets};
+use lockstep_auth::{Keys, TokenSecrets};
 use lockstep_cache::{Cache, Config};
 use lockstep_domain::Secret;
 use lockstep_payments::Relay;
@@ -14,6 +14,7 @@ use lockstep_store::Store;
 use lockstep_testkit::{TestDb, shop};
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use lockstep_testkit::shop::Answered;
 pub(crate) use lockstep_testkit::{NewGame, date};
@@ -37,6 +38,7 @@ pub(crate) struct Shop {
     pub(crate) keys: Keys,
     pub(crate) router: Router,
     pub(crate) supplier: watch::Sender<SupplierStatus>,
+    pub(crate) closing: CancellationToken,
 }
 
 impl Shop {
@@ -120,6 +122,7 @@ impl Shop {
             state: SupplierState::Sandbox,
             since: date("2026-01-01"),
         });
+        let closing = CancellationToken::new();
         let router = lockstep_api::router(ApiState {
             cache: cases.cache().clone(),
             shop: cases.clone(),
@@ -127,6 +130,7 @@ impl Shop {
             settings: Arc::new(settings),
             metrics: Arc::new(|| "lockstep_up 1\n".to_owned()),
             supplier: seen,
+            closing: closing.clone(),
         });
         Self {
             db,
@@ -135,11 +139,8 @@ impl Shop {
             keys,
             router,
             supplier,
+            closing,
         }
-    }
-
-    pub(crate) fn auth(&self) -> &Auth {
-        self.cases.auth()
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answered {

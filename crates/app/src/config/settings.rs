@@ -288,6 +288,24 @@ pub(crate) struct Settings {
         value_name = "MINUTES"
     )]
     pub(crate) lockstep_unreadable_minutes: Option<String>,
+    /// Seconds that everything together gets to end after SIGTERM or SIGINT. Default: 25
+    #[arg(
+        long = "shutdown-seconds",
+        id = "lockstep_shutdown_seconds",
+        env = "LOCKSTEP_SHUTDOWN_SECONDS",
+        global = true,
+        value_name = "SECONDS"
+    )]
+    pub(crate) lockstep_shutdown_seconds: Option<String>,
+    /// Of these, seconds in which connections are still taken while `/readyz` says 503. Default: 0
+    #[arg(
+        long = "drain-seconds",
+        id = "lockstep_drain_seconds",
+        env = "LOCKSTEP_DRAIN_SECONDS",
+        global = true,
+        value_name = "SECONDS"
+    )]
+    pub(crate) lockstep_drain_seconds: Option<String>,
     /// `on` or `off`: letters carry the keys themselves and not only a link. Default: off
     #[arg(
         long = "keys-in-letters",

@@ -1,6 +1,7 @@
 //! Runs `lockstep` with a clean environment and waits for states, never for a time.
 
 use std::process::{ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use lockstep_g2a_sandbox::{Catalogue, Config, Knobs, Sandbox};
@@ -68,6 +69,7 @@ pub(crate) fn with_account<'c>(command: &'c mut Command, sandbox: &Sandbox) -> &
 /// A running `lockstep serve` and the address it listens on.
 pub(crate) struct Running {
     child: Child,
+    log: Arc<Mutex<String>>,
     pub(crate) address: String,
 }
 
@@ -99,8 +101,25 @@ impl Running {
         };
         tokio::time::timeout(DEADLINE, opened).await.expect("the store opens");
         // A pipe that nobody reads would stop the program when it is full.
-        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
-        Self { child, address }
+        let said = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&said);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = log.next_line().await {
+                let mut kept = kept.lock().expect("the log");
+                kept.push_str(&line);
+                kept.push('\n');
+            }
+        });
+        Self {
+            child,
+            log: said,
+            address,
+        }
+    }
+
+    /// What it has logged since it opened.
+    pub(crate) fn said(&self) -> Arc<Mutex<String>> {
+        Arc::clone(&self.log)
     }
 
     /// Body of a page, whatever its status.
