@@ -180,7 +180,7 @@ async fn seq_scans(db: &TestDb) -> Vec<(String, i64)> {
     }
     sqlx::query_as(
         "select relname::text, seq_scan from pg_stat_user_tables
-          where relname in ('orders', 'order_units', 'g2a_orders', 'webhook_events') order by 1",
+          where relname in ('orders', 'g2a_orders', 'webhook_events') order by 1",
     )
     .fetch_all(&db.sql)
     .await
