@@ -7,9 +7,22 @@ use anyhow::{Context as _, Result};
 
 use crate::tools;
 
-/// Builds (as tests are built, so that a machine that has run them need not build again) and runs.
+/// What `cargo test --workspace` has built already: with one package, or without a test, cargo would build every library
+/// once more, with other features.
+const BUILD: [&str; 8] = [
+    "build",
+    "--workspace",
+    "--bin",
+    "lockstep",
+    "--bin",
+    "lockstep-soak",
+    "--test",
+    "soak",
+];
+
+/// Builds and runs.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
-    super::run(super::cargo().args(["build", "--package", "lockstep", "--package", "lockstep-soak"]))?;
+    super::run(super::cargo().args(BUILD))?;
     let redis = tools::redis_server(root)?;
     let postgres = lockstep_embedded::provide(&root.join(".test-tools"), true)?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);

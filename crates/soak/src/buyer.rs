@@ -18,7 +18,7 @@ use crate::verdicts::Rule;
 const MAY_ARRIVE: Duration = Duration::from_mins(7);
 
 /// A request that must not be lost is tried again for so long.
-const INSIST: Duration = Duration::from_secs(60);
+const INSIST: Duration = Duration::from_mins(1);
 
 /// Every password of the run.
 pub(crate) const PASSWORD: &str = "Correct-Horse-1";
@@ -102,6 +102,7 @@ impl Buyer {
                 90..94 => self.log_in().await,
                 94..96 => self.export().await,
                 96..98 => self.guest().await,
+                98 => self.leave().await,
                 _ => self.forget_password().await,
             }
             self.memory.actions += 1;
@@ -143,7 +144,9 @@ impl Buyer {
         let answer = self.shop.ask(door, &request).await?;
         let codes: &[&str] = match (&request.method, &*request.path) {
             (&Method::POST, "/api/orders") => &["out_of_stock", "insufficient_balance", "not_found"],
-            (&Method::POST, "/api/auth/register") => &["email_taken", "already_exists", "account_exists"],
+            (&Method::POST, "/api/auth/register") => {
+                &["email_taken", "already_exists", "account_exists", "email_exists"]
+            }
             (&Method::POST | &Method::PUT, path) if path.starts_with("/api/cart") => {
                 &["out_of_stock", "not_found", "cart_full"]
             }
@@ -412,6 +415,52 @@ impl Buyer {
                 (shown.get(&game) != Some(&1)).then(|| format!("a guest's cart lost {game}: {}", answer.body)),
             );
         }
+    }
+
+    /// Somebody registers and leaves again, while tabs that are still open add to the cart.
+    async fn leave(&mut self) {
+        let email = format!("leaver-{}@soak.invalid", self.new_key());
+        let account = json!({"email": email, "password": PASSWORD});
+        let door = self.door();
+        let registered = self.judged(door, Request::send(Method::POST, "/api/auth/register", &account));
+        let Some(answer) = registered.await.filter(Answer::done) else {
+            return;
+        };
+        let answer = answer.json();
+        let token = answer["data"]["token"].as_str().unwrap_or_default().to_owned();
+        let own = |request: Request| Request {
+            token: Some(token.clone()),
+            ..request
+        };
+        let (Some((one, _)), Some((other, _))) = (self.any_game(), self.any_game()) else {
+            return;
+        };
+        let adds = [
+            Request::send(Method::POST, "/api/cart", &json!({"gameId": one, "quantity": 1})),
+            Request::send(Method::POST, "/api/wishlist", &json!({"gameId": other})),
+            Request::send(Method::POST, "/api/cart", &json!({"gameId": other, "quantity": 2})),
+            Request::send(
+                Method::POST,
+                "/api/payment/balance-top-up",
+                &json!({"amount": 20, "currency": "EUR", "paymentMethod": "card"}),
+            ),
+        ]
+        .map(own);
+        let goes = own(Request::send(
+            Method::DELETE,
+            "/api/user/account",
+            &json!({"password": PASSWORD, "currentPassword": PASSWORD}),
+        ));
+        let [a, b, c, d] = &adds;
+        // An add may come before or after; each answer is right that is no failure.
+        let shop = &self.shop;
+        tokio::join!(
+            shop.ask(door, a),
+            shop.ask(door + 1, b),
+            shop.ask(door, &goes),
+            shop.ask(door + 1, c),
+            shop.ask(door, d)
+        );
     }
 
     async fn forget_password(&mut self) {

@@ -154,7 +154,7 @@ impl Chaos {
             }
             Fault::DatabaseReadOnly => {
                 database.read_only(true).await?;
-                tokio::time::sleep(lasts).await;
+                self.hold(lasts, "writes").await;
                 database.read_only(false).await
             }
             Fault::DatabaseDiskFull => self.fill(self.ground.database_disk.as_ref(), lasts).await,
@@ -240,7 +240,7 @@ impl Chaos {
                 process_first: true,
                 ..some(
                     CallMatch::Key,
-                    if step.chance % 2 == 0 {
+                    if step.chance.is_multiple_of(2) {
                         Accident::Nonsense
                     } else {
                         Accident::WrongJson
@@ -272,8 +272,10 @@ impl Chaos {
     }
 
     async fn fill(&self, disk: Option<&crate::ground::Disk>, lasts: Duration) -> Result<()> {
-        let disk = disk.context("no disk of its own")?;
-        tokio::task::block_in_place(|| disk.fill())?;
+        let disk = disk.context("no disk of its own")?.clone();
+        // Not in place: that would end a thread of the runtime, and with it the children that it has started.
+        let filling = disk.clone();
+        tokio::task::spawn_blocking(move || filling.fill()).await??;
         tokio::time::sleep(lasts).await;
         disk.free()
     }
@@ -298,8 +300,9 @@ impl Chaos {
             let (asked, began) = (doctor(instance), Instant::now());
             // What it says after the cause is gone says nothing. Without its database it looks at nothing else.
             if let Ok(Ok(findings)) = tokio::time::timeout(lasts, asked).await
-                && (part == "database" || !self.database_was_away(began))
+                && (matches!(part, "database" | "writes") || !self.database_was_away(began))
             {
+                // A frozen or read-only database may keep it from looking further; it says so then.
                 let named = findings.iter().any(|finding| finding.0 == part && finding.1 == "wrong");
                 self.shop.verdicts.judge(
                     Rule::DoctorTrue,

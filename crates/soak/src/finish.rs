@@ -88,6 +88,10 @@ pub(crate) async fn judge(ground: &Ground, shop: &Shop, memories: &[Memory]) -> 
     for memory in memories {
         buyer(ground, verdicts, memory).await?;
     }
+    left_nothing(ground, verdicts).await?;
+    for (recipient, evidence) in ground.postbox.pairs() {
+        verdicts.judge(Rule::MailInOrder, evidence.map(|seen| format!("{recipient}: {seen}")));
+    }
     reconcile(ground, verdicts).await?;
     let first = ground.instances.first().context("no instance")?;
     let findings = chaos::doctor(first).await?;
@@ -214,6 +218,34 @@ async fn buyer(ground: &Ground, verdicts: &Verdicts, memory: &Memory) -> Result<
     Ok(())
 }
 
+/// What deleted accounts have left, each as a question that counts it.
+const LEFT: &[(&str, &str)] = &[
+    (
+        "cart lines",
+        "select count(*) from cart_items c join users u on u.id = c.user_id where u.deleted_at is not null",
+    ),
+    (
+        "wishes",
+        "select count(*) from wishlist w join users u on u.id = w.user_id where u.deleted_at is not null",
+    ),
+    (
+        "top-ups that can be paid",
+        "select count(*) from top_ups t join users u on u.id = t.user_id
+          where u.deleted_at is not null and t.status in ('PENDING', 'PROCESSING')",
+    ),
+];
+
+async fn left_nothing(ground: &Ground, verdicts: &Verdicts) -> Result<()> {
+    for (what, question) in LEFT {
+        let count = ground.database.number(question).await?;
+        verdicts.judge(
+            Rule::LeftNothing,
+            (count != 0).then(|| format!("{count} {what} of deleted accounts")),
+        );
+    }
+    Ok(())
+}
+
 async fn reconcile(ground: &Ground, verdicts: &Verdicts) -> Result<()> {
     // Each data folder has a spool of its own.
     for instance in [ground.instances.first(), ground.instances.last()]
@@ -229,13 +261,13 @@ async fn reconcile(ground: &Ground, verdicts: &Verdicts) -> Result<()> {
             )
         })?;
         // What was put aside needs a person, and was planned.
-        let left: Vec<&Value> = found
-            .iter()
+        let left: Vec<Value> = found
+            .into_iter()
             .filter(|one| one["fixed"] != true && !matches!(one["remedy"].as_str(), Some("none" | "person")))
             .collect();
         verdicts.judge(
             Rule::Reconciled,
-            (!left.is_empty()).then(|| format!("{}: {}", instance.name, Value::from_iter(left.into_iter().cloned()))),
+            (!left.is_empty()).then(|| format!("{}: {}", instance.name, Value::Array(left.clone()))),
         );
     }
     Ok(())

@@ -28,7 +28,7 @@ pub(crate) const INSIDE: &str = "LOCKSTEP_SOAK_MOUNTS";
 const GAMES: u64 = 240;
 
 /// A disk of its own for one folder, that can be filled.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Disk {
     folder: PathBuf,
 }
@@ -188,15 +188,15 @@ impl Ground {
     }
 
     /// Ends everything and removes the folder.
-    pub(crate) async fn clear(self) -> Result<()> {
+    pub(crate) async fn clear(&self) -> Result<()> {
         for instance in &self.instances {
             instance.kill().await?;
         }
         self.redis.kill().await?;
-        self.supplier.shutdown().await;
+        // A frozen server could not be stopped.
+        self.database.thaw().ok();
         self.database.sql.close().await;
         self.database.stop().await?;
-        drop((self.database_disk, self.data_disk));
         for mounted in ["db", "a"] {
             let folder = self.folder.join(mounted);
             if std::env::var_os(INSIDE).is_some() {

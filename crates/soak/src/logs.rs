@@ -205,6 +205,16 @@ const EXPLAINED: &[Explained] = &[
         "the mail server refused it for good, or it lapsed",
     ),
     explained(
+        "an answer could not be written; it is tried once more",
+        &[DATA_FULL],
+        "the disk is full; there is room that was kept for it",
+    ),
+    explained(
+        "too many answers of G2A hold no readable key",
+        UNREADABLE,
+        "the game is not bought until staff has looked",
+    ),
+    explained(
         "the spool cannot be written",
         &[DATA_FULL],
         "the disk is full; buying stops until it is not",

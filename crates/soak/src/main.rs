@@ -19,6 +19,7 @@ mod process;
 mod redis;
 mod report;
 mod shop;
+mod staff;
 mod timeline;
 mod verdicts;
 mod volume;
@@ -41,6 +42,7 @@ use ground::{Ground, INSIDE, INSTANCES};
 use logs::Logs;
 use machine::{Machine, succeeds};
 use shop::{Game, Shop};
+use staff::Staff;
 use timeline::Timeline;
 use verdicts::Verdicts;
 
@@ -91,6 +93,9 @@ enum Volume {
     /// 400,000 orders, 300,000 rows of one owner
     Full,
 }
+
+/// A run ends so long after its buyers at the latest: filling tables, the last requests, leases, the judgement.
+const LONGEST: Duration = Duration::from_mins(30);
 
 /// How long all instances may take to be ready, on a busy machine.
 const START: Duration = Duration::from_mins(2);
@@ -163,15 +168,14 @@ async fn run(cli: &Cli) -> Result<bool> {
     let stop = Arc::new(AtomicBool::new(false));
     let judged = tokio::select! {
         judged = soak(cli, length, &machine, &ground, (&timeline, &verdicts), &kept, &stop) => judged,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        () = told_to_stop() => Err(anyhow::anyhow!("interrupted")),
+        () = tokio::time::sleep(length + LONGEST) => Err(anyhow::anyhow!("it does not come to its end")),
     };
     if let Some(log) = ground.database.log() {
         std::fs::copy(log, kept.join("postgres.log")).ok();
     }
     stop.store(true, Ordering::Relaxed);
-    if let Ok(ground) = Arc::try_unwrap(ground) {
-        ground.clear().await?;
-    }
+    ground.clear().await?;
     judged
 }
 
@@ -201,11 +205,13 @@ async fn soak(
     say(&report::schedule(&steps));
     std::fs::write(kept.join("schedule.txt"), report::schedule(&steps))?;
 
+    let buying = Arc::new(AtomicBool::new(false));
+    let staff = Staff::hire(&shop, &ground.database, cli.seed, &buying).await?;
     let began = Instant::now();
     verdicts.begin(began);
     let watchers = watch::start(ground, &shop, stop);
     let bounds = bounds::start(ground, stop);
-    let buying = Arc::new(AtomicBool::new(false));
+    let staff = tokio::spawn(staff.run());
     let mut buyers = JoinSet::new();
     for number in 0..cli.buyers {
         buyers.spawn(Buyer::new(&shop, cli.seed, number, &buying).run());
@@ -218,6 +224,7 @@ async fn soak(
     while let Some(memory) = buyers.join_next().await {
         memories.push(memory?);
     }
+    staff.await?;
     let drained = finish::drain(ground, verdicts).await;
     stop.store(true, Ordering::Relaxed);
     watchers.await?;
@@ -246,6 +253,20 @@ async fn soak(
         std::fs::write(file, &json).with_context(|| format!("writing {}", file.display()))?;
     }
     Ok(told.passed())
+}
+
+/// Waits for SIGINT or SIGTERM.
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
 }
 
 /// Waits until the catalogue is there, and names some of it.

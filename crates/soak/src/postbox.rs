@@ -35,6 +35,17 @@ struct Inner {
     mood: Mood,
     /// E-mails that were taken, by Message-ID: how often.
     taken: BTreeMap<String, u32>,
+    /// What came about each order, in the order in which it came: whether it was the one with the keys.
+    about: BTreeMap<String, Vec<bool>>,
+}
+
+/// What an e-mail says of itself.
+#[derive(Debug, Default)]
+struct Mail {
+    id: String,
+    subject: String,
+    /// The order that it leads to.
+    order: Option<String>,
 }
 
 /// Longest line and longest e-mail that are taken.
@@ -78,6 +89,24 @@ impl Postbox {
         )
     }
 
+    /// Each order about which two e-mails came, and what is wrong when the one with the keys was first.
+    pub(crate) fn pairs(&self) -> Vec<(String, Option<String>)> {
+        let inner = self.lock();
+        let pairs = inner
+            .about
+            .iter()
+            .filter(|(_, came)| came.contains(&true) && came.contains(&false));
+        pairs
+            .map(|(order, came)| {
+                let reversed = came.first() == Some(&true);
+                (
+                    format!("order {order}"),
+                    reversed.then(|| "the keys were announced before the order was confirmed".to_owned()),
+                )
+            })
+            .collect()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,7 +125,7 @@ impl Postbox {
                 "EHLO" => b"250-soak.invalid\r\n250 8BITMIME\r\n",
                 "DATA" => {
                     stream.write_all(b"354 go on\r\n").await?;
-                    let Some(id) = body(&mut stream).await? else {
+                    let Some(mail) = body(&mut stream).await? else {
                         return Ok(());
                     };
                     let mood = self.lock().mood;
@@ -107,7 +136,7 @@ impl Postbox {
                             if let Mood::Slow(time) = mood {
                                 tokio::time::sleep(time).await;
                             }
-                            *self.lock().taken.entry(id).or_default() += 1;
+                            self.take(mail);
                             b"250 taken\r\n"
                         }
                     }
@@ -123,9 +152,24 @@ impl Postbox {
     }
 }
 
-/// Reads an e-mail to its end; its Message-ID.
-async fn body(stream: &mut BufReader<TcpStream>) -> Result<Option<String>> {
-    let (mut line, mut read, mut id) = (String::new(), 0, String::new());
+impl Postbox {
+    fn take(&self, mail: Mail) {
+        let mut inner = self.lock();
+        let keys = mail.subject.starts_with("Your key");
+        if let Some(order) = mail.order
+            && (keys || mail.subject.starts_with("Your order"))
+        {
+            inner.about.entry(order).or_default().push(keys);
+        }
+        *inner.taken.entry(mail.id).or_default() += 1;
+    }
+}
+
+/// Reads an e-mail to its end.
+async fn body(stream: &mut BufReader<TcpStream>) -> Result<Option<Mail>> {
+    let (mut line, mut read, mut mail) = (String::new(), 0, Mail::default());
+    // Lines of the body may be broken anywhere but in an address of a page.
+    let mut text = String::new();
     loop {
         line.clear();
         let count = stream.read_line(&mut line).await?;
@@ -134,10 +178,46 @@ async fn body(stream: &mut BufReader<TcpStream>) -> Result<Option<String>> {
             return Ok(None);
         }
         if line == ".\r\n" {
-            return Ok(Some(id));
+            mail.order = order_in(&text);
+            return Ok(Some(mail));
         }
         if let Some(rest) = line.strip_prefix("Message-ID:") {
-            rest.trim().clone_into(&mut id);
+            rest.trim().clone_into(&mut mail.id);
+        } else if let Some(rest) = line.strip_prefix("Subject:") {
+            rest.trim().clone_into(&mut mail.subject);
         }
+        // Quoted-printable breaks lines with an equals sign at their end.
+        text.push_str(line.trim_end().trim_end_matches('='));
+    }
+}
+
+/// The order that a text leads to.
+fn order_in(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("/orders/")?;
+    rest.get(..36).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn keys_that_are_announced_before_their_order_are_seen() {
+        let postbox = Postbox::start().await.unwrap();
+        let mail = |subject: &str, order: &str| Mail {
+            id: format!("{subject}{order}"),
+            subject: subject.to_owned(),
+            order: Some(order.to_owned()),
+        };
+        for (subject, order) in [
+            ("Your order at", "1"),
+            ("Your key from", "1"),
+            ("Your keys from", "2"),
+            ("Your order at", "2"),
+        ] {
+            postbox.take(mail(subject, order));
+        }
+        let wrong: Vec<bool> = postbox.pairs().into_iter().map(|(_, wrong)| wrong.is_some()).collect();
+        assert_eq!(wrong, [false, true]);
     }
 }

@@ -21,6 +21,10 @@ pub(crate) enum Rule {
     OrdersOnce,
     /// What a buyer was told is done, is there.
     WritesKept,
+    /// A deleted account keeps no cart, no wishlist, and nothing that can be paid.
+    LeftNothing,
+    /// E-mails about one order come in the order of what happened.
+    MailInOrder,
     /// No answer is older than a second.
     Fresh,
     /// No HTTP 500.
@@ -51,12 +55,14 @@ pub(crate) enum Rule {
 
 impl Rule {
     /// All rules.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Books,
         Self::SupplierPaidOnce,
         Self::KeysKept,
         Self::OrdersOnce,
         Self::WritesKept,
+        Self::LeftNothing,
+        Self::MailInOrder,
         Self::Fresh,
         Self::No500,
         Self::NoRefusalInCalm,
@@ -80,6 +86,8 @@ impl Rule {
             Self::KeysKept => "every key that was paid for is stored, or flagged with its cause",
             Self::OrdersOnce => "every answered order is there once, with one charge",
             Self::WritesKept => "every acknowledged write is there",
+            Self::LeftNothing => "a deleted account keeps no cart, no wishlist, nothing to pay",
+            Self::MailInOrder => "an e-mail about an order came before the one with its keys",
             Self::Fresh => "no answer was older than a second",
             Self::No500 => "no HTTP 500",
             Self::NoRefusalInCalm => "no refusal without a fault that explains it",

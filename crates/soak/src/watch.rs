@@ -83,9 +83,8 @@ async fn readiness(ground: &Ground, shop: &Shop, door: usize, stop: &AtomicBool)
         };
         let faults = shop.timeline.between(sent, Instant::now(), RETURN);
         let evidence = match (expected(&faults, number, sent), &seen) {
-            (Some(true), Ok((200, _))) | (Some(false), Ok((503, _))) | (None, _) => None,
             // A frozen database may keep the question waiting.
-            (Some(false), Err(_)) => None,
+            (Some(true), Ok((200, _))) | (Some(false), Ok((503, _)) | Err(_)) | (None, _) => None,
             (Some(true), Err(_)) if is_busy() => None,
             (Some(ready), seen) => Some(format!(
                 "instance {number}, up for {} s, has to be {}, and answers {seen:?} after {} ms",
@@ -112,8 +111,9 @@ fn expected(faults: &[Period], instance: usize, sent: Instant) -> Option<bool> {
         return Some(false);
     }
     let unclear = faults.iter().any(|period| match period.fault {
-        // Nobody who holds a row makes a shop unready, and nobody who does not read its log.
-        Fault::GameRowLocked | Fault::UserRowLocked | Fault::LogUnread => false,
+        // Nobody who holds a row makes a shop unready, and nobody who does not read its log. With a full data folder it
+        // serves and does not buy.
+        Fault::GameRowLocked | Fault::UserRowLocked | Fault::LogUnread | Fault::DataFolderFull => false,
         fault => match fault.lane() {
             Lane::Database => true,
             Lane::Instance => period.instance == Some(instance),

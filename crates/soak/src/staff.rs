@@ -1,0 +1,92 @@
+//! Staff at work: somebody in the console takes back orders that are just being bought.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use lockstep_testkit::sqlx;
+use reqwest::Method;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::buyer::PASSWORD;
+use crate::database::Database;
+use crate::plan::Dice;
+use crate::shop::{Answer, Request, Shop};
+use crate::verdicts::Rule;
+
+const EMAIL: &str = "staff@soak.invalid";
+
+/// Somebody who may cancel orders.
+pub(crate) struct Staff {
+    shop: Shop,
+    database: Database,
+    dice: Dice,
+    token: String,
+    stop: Arc<AtomicBool>,
+}
+
+impl Staff {
+    /// Registers while nothing is broken yet.
+    pub(crate) async fn hire(shop: &Shop, database: &Database, seed: u64, stop: &Arc<AtomicBool>) -> Result<Self> {
+        let account = json!({"email": EMAIL, "password": PASSWORD});
+        let send = |path: &str| Request::send(Method::POST, path, &account);
+        shop.ask(0, &send("/api/auth/register"))
+            .await
+            .filter(Answer::done)
+            .context("staff cannot register")?;
+        database
+            .execute(&format!("update users set role = 'ADMIN' where email = '{EMAIL}'"))
+            .await?;
+        let answer = shop.ask(0, &send("/api/auth/login")).await;
+        let answer = answer.filter(Answer::done).context("staff cannot log in")?.json();
+        let token = answer["data"]["token"].as_str().context("staff has no token")?;
+        Ok(Self {
+            shop: shop.clone(),
+            database: database.clone(),
+            dice: Dice::new(seed, 999),
+            token: token.to_owned(),
+            stop: stop.clone(),
+        })
+    }
+
+    /// Takes back an order every few seconds.
+    pub(crate) async fn run(mut self) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let pause = self.dice.between((1_000, 4_000));
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            let latest = sqlx::query_scalar(
+                "select o.id from orders o join users u on u.id = o.user_id
+                  where u.email like 'buyer-%' and o.status in ('PENDING', 'PROCESSING') order by o.created_at desc limit 1",
+            );
+            let asked = tokio::time::timeout(Duration::from_secs(5), latest.fetch_optional(&self.database.sql)).await;
+            // A database that is away is asked later.
+            let Ok(Ok(Some(order))) = asked else { continue };
+            self.cancel(order).await;
+        }
+    }
+
+    async fn cancel(&mut self, order: Uuid) {
+        let request = Request {
+            token: Some(self.token.clone()),
+            key: Some(Uuid::from_u64_pair(self.dice.next(), self.dice.next()).to_string()),
+            ..Request::send(
+                Method::POST,
+                format!("/api/admin/orders/{order}/cancel"),
+                &json!({"reason": "soak"}),
+            )
+        };
+        // The same again, as an impatient person does: it is cancelled once.
+        for door in 0..2 {
+            let Some(answer) = self.shop.ask(door, &request).await else {
+                continue;
+            };
+            if matches!(answer.status, 200 | 400) {
+                self.shop.verdicts.held(Rule::ExpectedAnswers);
+            } else {
+                self.shop.unexpected(&request, &answer);
+            }
+        }
+    }
+}
