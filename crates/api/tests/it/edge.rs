@@ -271,6 +271,7 @@ async fn readiness_lists_every_dependency() {
             "database": {"state": "ok", "required": true},
             "redis": {"state": "off", "required": false},
             "supplier": {"state": "sandbox", "required": false, "since": "2026-01-01T10:00:00Z"},
+            "buying": {"state": "ok", "required": false},
             "copiesUsable": null,
             "catalogueCheckedAt": "2026-01-03T11:30:00Z"
         })
@@ -293,6 +294,31 @@ async fn a_process_that_is_about_to_end_is_not_ready_and_still_answers() {
         )
     );
     assert_eq!(shop.get("/api/games").await.status, 200);
+}
+
+#[tokio::test]
+async fn readiness_says_what_stops_buying_and_stays_ready() {
+    let shop = Shop::open().await;
+    shop.db
+        .execute(
+            "insert into buying_stops (worker, machine, reason, since, seen_at)
+             values (gen_random_uuid(), 'attic', 'the disk is full', '2026-01-03 10:00Z', now()),
+                    (gen_random_uuid(), 'cellar', 'long gone', '2026-01-02 10:00Z', now() - interval '2 minutes');
+             insert into supplier_alarms (kind, since, retry_at, detail)
+             values ('FUNDS', '2026-01-03 11:00Z', now() + interval '5 minutes', 'the wallet is empty')",
+        )
+        .await;
+    let answer = shop.get("/readyz").await;
+    assert_eq!(answer.status, 200, "pages and orders go on");
+    assert_eq!(
+        answer.json()["buying"],
+        serde_json::json!({
+            "state": "stopped",
+            "required": false,
+            "reason": "a worker on attic: the disk is full; the wallet is empty",
+            "since": "2026-01-03T10:00:00Z"
+        })
+    );
 }
 
 #[tokio::test]
