@@ -36,8 +36,14 @@ pub(crate) struct MessageWith<T> {
 
 /// A body that is JSON already.
 pub(crate) fn body(status: StatusCode, body: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(Body::from(body.into()));
+    let mut response = streamed(Body::from(body.into()));
     *response.status_mut() = status;
+    response
+}
+
+/// Success whose body is JSON that comes bit by bit.
+pub(crate) fn streamed(body: Body) -> Response {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.reserve(16);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -20,11 +20,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{Layer as _, ServiceExt as _};
 
+mod stall;
+
+use stall::Taken;
+
 /// Files that the rest of the store may have open besides: pools, spool, pictures, calls to others.
 const RESERVED: u64 = 512;
 /// More connections would only wait for one another.
 const MOST: u64 = 10_000;
-/// So long a connection may take to say what it wants, the first time and every next time.
+/// So long a connection may take to say what it wants, the first time and every next time, and so long it may leave
+/// untaken what it is sent.
 const SILENCE: Duration = Duration::from_secs(30);
 /// After a connection could not be taken, for want of files, so long none is.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -34,7 +39,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Limits {
     /// Connections at a time; whoever comes then waits outside.
     most: usize,
-    /// How long one may say nothing, or not enough, before it is closed.
+    /// How long one may say nothing, or not enough, or take nothing of its answer, before it is closed.
     silence: Duration,
 }
 
@@ -137,7 +142,7 @@ async fn talk(
         has_spoken.store(true, Ordering::Relaxed);
         request
     });
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(Taken::new(stream, silence)), TowerToHyperService::new(service)));
     // Until it is known which HTTP is spoken, nothing else measures the time.
     let silent = async {
         tokio::time::sleep(silence).await;
@@ -224,6 +229,30 @@ mod tests {
         for stream in &mut silent {
             rest(stream).await;
         }
+    }
+
+    /// A file of no end, to somebody who asks for it and then reads nothing.
+    #[tokio::test]
+    async fn whoever_takes_nothing_of_an_answer_is_shown_out_and_makes_room() {
+        let (dropped, told) = tokio::sync::oneshot::channel::<()>();
+        let dropped = Arc::new(tokio::sync::Mutex::new(Some(dropped)));
+        let file = move || {
+            let dropped = Arc::clone(&dropped);
+            async move {
+                let held = dropped.lock().await.take();
+                Body::from_stream(futures::stream::unfold(held, |held| async move {
+                    Some((Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b'x'; 65536])), held))
+                }))
+            }
+        };
+        let (address, ..) = open(1, who().route("/file", get(file))).await;
+        let _stalled = say(address, "GET /file HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert!(
+            tokio::time::timeout(DEADLINE, told).await.expect("it ends").is_err(),
+            "what it held is let go"
+        );
+        let mut next = say(address, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        assert!(rest(&mut next).await.starts_with("HTTP/1.1 200"));
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lockstep_store::clock::ClockWatch;
 use lockstep_store::{Result, SWEEP, Store, accounts, fulfilment, guests, idempotency, limits, mail, sessions};
-use lockstep_store::{stock_alerts, top_ups};
+use lockstep_store::{retention, stock_alerts, top_ups};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +47,7 @@ const KINDS: &[Kind] = kinds! {
     "payment events": top_ups::sweep,
     "idempotency keys": idempotency::sweep,
     "stock alerts": stock_alerts::sweep,
+    "records": retention::sweep,
 };
 
 /// Sweeps now and then until it is told to stop.

@@ -230,16 +230,6 @@ impl Auth {
         Ok(accounts::delete(&self.0.store, account.id, give_up_balance).await?)
     }
 
-    /// Everything stored about the caller.
-    ///
-    /// # Errors
-    /// [`AuthError::Account`] with [`AccountError::NotFound`], [`AuthError::Store`].
-    pub async fn export(&self, caller: &Caller) -> Result<serde_json::Value, AuthError> {
-        let user = caller.user();
-        let data = self.0.store.read(|tx| Box::pin(accounts::export(tx, user))).await?;
-        data.value.ok_or(AuthError::Account(AccountError::NotFound))
-    }
-
     /// The caller's sessions, newest first.
     ///
     /// # Errors

@@ -32,6 +32,9 @@ pub(crate) enum Action {
     NewGuest,
     Order,
     TopUp,
+    Export,
+    /// One that is being read.
+    OpenExport,
 }
 
 impl Action {
@@ -48,6 +51,8 @@ impl Action {
             Self::NewGuest => "new-guest",
             Self::Order => "order",
             Self::TopUp => "top-up",
+            Self::Export => "export",
+            Self::OpenExport => "open-export",
         }
     }
 
@@ -59,7 +64,7 @@ impl Action {
             Self::UseReset | Self::Verify => Rule::new(20, 10),
             Self::NewGuest => Rule::new(60, 2),
             // Limited by account only.
-            Self::Order | Self::TopUp => Rule::new(60, 1),
+            Self::Order | Self::TopUp | Self::Export | Self::OpenExport => Rule::new(60, 1),
         }
     }
 
@@ -70,6 +75,11 @@ impl Action {
             Self::Register => Rule::new(5, 600),
             // Thirty a minute: more than anybody clicks, less than a script that has gone wrong.
             Self::Order | Self::TopUp => Rule::new(30, 2),
+            // Everything that is stored is read for it.
+            Self::Export => Rule::new(5, 720),
+            // One at a time, in whatever process. It is given back at the end; if that process dies, after the longest time
+            // that one may take.
+            Self::OpenExport => Rule::new(1, EXPORT_SECONDS),
             // Each is a letter into somebody's box.
             Self::AskForReset | Self::AskForVerification => Rule::new(3, 300),
             // Three codes in a million are right at any moment.
@@ -77,6 +87,9 @@ impl Action {
         }
     }
 }
+
+/// The longest that an export may take, in seconds.
+pub(crate) const EXPORT_SECONDS: u64 = 600;
 
 /// Whose account an attempt is about.
 #[derive(Debug, Clone, Copy)]
@@ -148,6 +161,15 @@ impl Limits {
     pub(crate) async fn take_user(&self, action: Action, user: UserId) -> Result<(), AuthError> {
         let limit = self.account(action, Subject::User(user), None);
         self.take_all(vec![limit]).await
+    }
+
+    /// Counts an export that begins, or refuses it when there were too many or another is under way. What is returned is
+    /// to be given back when it ends.
+    pub(crate) async fn take_export(&self, user: UserId) -> Result<Limit, AuthError> {
+        let [open, often] =
+            [Action::OpenExport, Action::Export].map(|action| self.account(action, Subject::User(user), None));
+        self.take_all(vec![open.clone(), often]).await?;
+        Ok(open)
     }
 
     /// Counts an attempt against the address and the account, or against neither.

@@ -1,15 +1,18 @@
 //! Coming in and going out: register, log in, refresh, log out, and what a guest brings along.
 
+use std::time::Duration;
+
 use chrono::Utc;
 use lockstep_domain::account::{AuthData, AuthUser, Credentials, DEFAULT_NICKNAME, Registration, Role, TokenPair};
 use lockstep_domain::cart::Moved;
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_store::accounts::{self, Account, AccountError, Login, NewAccount};
+use lockstep_store::limits::Limit;
 use lockstep_store::sessions::{self, Device, NewSession, Rotation};
 use lockstep_store::{carts, wishlists};
 use uuid::Uuid;
 
-use crate::limits::{Action, Subject};
+use crate::limits::{Action, EXPORT_SECONDS, Subject};
 use crate::token::{Bearer, Kind};
 use crate::{Auth, AuthError, Caller, code, totp};
 
@@ -30,6 +33,13 @@ pub struct SignedIn {
     /// What a guest brought along.
     pub moved: MovedIn,
 }
+
+/// The longest that an export of somebody's data may take. Whoever reads more slowly is cut.
+pub const LONGEST_EXPORT: Duration = Duration::from_secs(EXPORT_SECONDS);
+
+/// An export that was let begin.
+#[derive(Debug)]
+pub struct OpenExport(Limit);
 
 impl Auth {
     /// Makes an account, signs its owner in and moves in what they collected as `guest` (the cookie's value, if any).
@@ -294,6 +304,21 @@ impl Auth {
     /// [`AuthError::RateLimited`], [`AuthError::Store`].
     pub async fn allow_top_up(&self, caller: &Caller) -> Result<(), AuthError> {
         self.0.limits.take_user(Action::TopUp, caller.user()).await
+    }
+
+    /// Lets an export of the caller's data begin: one at a time in all processes together, five at once and then one
+    /// every twelve minutes. It may take [`LONGEST_EXPORT`](crate::LONGEST_EXPORT); tell its end with
+    /// [`export_ended`](Self::export_ended).
+    ///
+    /// # Errors
+    /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    pub async fn allow_export(&self, caller: &Caller) -> Result<OpenExport, AuthError> {
+        self.0.limits.take_export(caller.user()).await.map(OpenExport)
+    }
+
+    /// The export has ended, in whatever way: the next may begin.
+    pub async fn export_ended(&self, export: &OpenExport) {
+        self.0.limits.give_back(&export.0).await;
     }
 
     /// Both, for somebody who has just come in. They are in whatever happens here; what could not be moved stays with

@@ -791,16 +791,6 @@ async fn deleting_an_account_leaves_nothing_when_nothing_was_bought() {
         .delete_account(&caller, &Secret::new(OTHER), false, &home())
         .await;
     assert!(matches!(wrong, Err(AuthError::WrongPassword)));
-    let data = shop.auth.export(&caller).await.unwrap();
-    assert_eq!(
-        (&data["user"]["email"], &data["cart"][0]["title"]),
-        (&"ada@example.com".into(), &"portal".into())
-    );
-    let text = data.to_string();
-    assert!(
-        !text.contains("password_hash") && !text.contains("refresh_id") && !text.contains("\"code\""),
-        "{text}"
-    );
     assert_eq!(
         shop.auth
             .delete_account(&caller, &Secret::new(PASSWORD), false, &home())
@@ -909,10 +899,6 @@ async fn whoever_only_began_to_pay_or_did_an_admins_work_can_leave_too() {
         shop.db
             .execute(&record.replace("{user}", &signed_in.data.user.id.to_string()))
             .await;
-        if address.starts_with("ada") {
-            let data = shop.auth.export(&caller).await.unwrap();
-            assert_eq!(data["topUps"][0]["amount"], 20.00);
-        }
         let left = shop
             .auth
             .delete_account(&caller, &Secret::new(PASSWORD), false, &home())

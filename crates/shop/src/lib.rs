@@ -14,6 +14,7 @@ mod account;
 mod arrival;
 mod cart;
 mod error;
+mod export;
 mod guests;
 mod money;
 mod orders;
@@ -29,10 +30,12 @@ use lockstep_cache::Cache;
 use lockstep_domain::cart::CartLimits;
 use lockstep_payments::Payments;
 use lockstep_store::Store;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use arrival::Arrival;
 pub use error::ShopError;
+pub use export::{Export, Torn};
 pub use lockstep_payments::{Decision, TestPage, TopUpError, WebhookError, WebhookOutcome};
 pub use lockstep_store::accounts::LoginRecord;
 pub use lockstep_store::fulfilment::Cancelled;
@@ -74,6 +77,8 @@ struct Inner {
     living: Living,
     /// Who watches an order.
     watchers: Watchers,
+    /// Places for exports.
+    exports: Arc<Semaphore>,
     /// The store is closing: whoever waits for something is let go.
     closing: CancellationToken,
 }
@@ -85,6 +90,7 @@ impl Shop {
             parts,
             living: Living::default(),
             watchers: Watchers::default(),
+            exports: Arc::new(Semaphore::new(export::AT_ONCE)),
             closing: CancellationToken::new(),
         }))
     }
@@ -114,6 +120,10 @@ impl Shop {
 
     fn watchers(&self) -> &Watchers {
         &self.0.watchers
+    }
+
+    fn exports(&self) -> &Arc<Semaphore> {
+        &self.0.exports
     }
 
     fn keys(&self) -> &Keys {

@@ -46,12 +46,15 @@ insert into game_keys (id, game_id, order_id, order_unit_id, key_ciphertext, key
 select k.id, game, made.id, unit, k.sealed, k.hash, at from made join soak_keys k on k.n = made.n where delivered;
 drop table soak_keys;
 
-insert into key_reveals (id, game_key_id, user_id, how, at)
-select soak_id('look', n), key, soak_id('user', 0), 'API', now() - n * interval '1 minute'
+insert into key_reveals (id, game_key_id, user_id, how, at, last_at)
+select soak_id('look', n), key, soak_id('user', 0), 'API', now() - n * interval '1 minute', now() - n * interval '1 minute'
   from (select array_agg(id) as keys from (
         select k.id from game_keys k join orders o on o.id = k.order_id
          where o.user_id = soak_id('user', 0) limit 100) few) own,
        generate_series(1, $LOOKS) n, lateral (select keys[1 + n % array_length(keys, 1)] as key) one;
+
+insert into user_totals (user_id, orders, games, saved)
+select owner, count(*), count(*) filter (where delivered), 0 from made group by owner;
 
 drop table made;
 reset session_replication_role;

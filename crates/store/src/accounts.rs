@@ -3,10 +3,11 @@
 //!
 //! Passwords and codes arrive here hashed; this module compares none of them.
 //!
-//! `joining` and `leaving` are the ends, `lookup` and `logins` are about coming in, `codes`, `passwords` and `totp` about
-//! what one comes in with, `profile` and `roles` about what one is.
+//! `joining` and `leaving` are the ends, `export` is what one takes along, `lookup` and `logins` are about coming in,
+//! `codes`, `passwords` and `totp` about what one comes in with, `profile` and `roles` about what one is.
 
 mod codes;
+pub mod export;
 mod joining;
 mod leaving;
 mod logins;
@@ -24,7 +25,7 @@ use crate::{AsStoreError, Result, Store, StoreError};
 
 pub use codes::{Attempt, MOST_ATTEMPTS, NewCode, send_verification, spend_attempt, verify_email};
 pub use joining::{NewAccount, register};
-pub use leaving::{Deleted, delete, export};
+pub use leaving::{Deleted, delete};
 pub use logins::{Login, LoginRecord, log_in, login_history, note_failure};
 pub use lookup::{Account, Totp, by_email, by_id};
 pub use passwords::{change_password, reset_owner, reset_password, send_reset};

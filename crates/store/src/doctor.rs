@@ -18,8 +18,9 @@ pub struct Broken {
 const INVARIANTS: &[(&str, &str)] = &[
     (
         "a balance is the sum of its completed transactions",
-        "select count(*) from users u where u.balance <> coalesce(
-            (select sum(amount) from transactions t where t.user_id = u.id and t.status = 'COMPLETED'), 0)",
+        "select count(*) from users u left join (
+                select user_id, sum(amount) as booked from transactions where status = 'COMPLETED' group by user_id) t
+            on t.user_id = u.id where u.balance <> coalesce(t.booked, 0)",
     ),
     ("a balance is not negative", "select count(*) from users where balance < 0"),
     (
@@ -44,9 +45,13 @@ const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "what was refunded of an order is the price of its refunded copies, and goodwill",
-        "select count(*) from orders o where coalesce(
-            (select sum(amount) from transactions t where t.order_id = o.id and t.type = 'REFUND' and t.status = 'COMPLETED'), 0)
-            <> coalesce((select sum(case u.state when 'REFUNDED' then u.price_paid else u.goodwill end) from order_units u where u.order_id = o.id), 0)",
+        "select count(*) from (
+                select order_id, sum(amount) as refunded from transactions
+                 where type = 'REFUND' and status = 'COMPLETED' and order_id is not null group by order_id) t
+            full join (
+                select order_id, sum(case state when 'REFUNDED' then price_paid else goodwill end) as given_up
+                  from order_units where state = 'REFUNDED' or goodwill <> 0 group by order_id) u on u.order_id = t.order_id
+          where coalesce(t.refunded, 0) <> coalesce(u.given_up, 0)",
     ),
     (
         "every order at G2A that a copy names is on record",
@@ -67,6 +72,13 @@ const INVARIANTS: &[(&str, &str)] = &[
     (
         "every game can be found by its words",
         "select count(*) from games g where not exists (select 1 from game_search s where s.game_id = g.id)",
+    ),
+    (
+        "what a profile tells of its user's orders is right",
+        "select count(*) from (select user_id, count(*) as orders,
+                    coalesce(sum(discount) filter (where status = 'COMPLETED'), 0) as saved from orders group by user_id) o
+            full join user_totals t on t.user_id = o.user_id
+          where (o.orders, o.saved) is distinct from (t.orders, t.saved) and coalesce(o.orders, t.orders) <> 0",
     ),
     ("a promo code is not used more often than allowed", "select count(*) from promo_codes where used_count > max_uses"),
 ];

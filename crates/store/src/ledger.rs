@@ -45,9 +45,13 @@ pub async fn balance(tx: &mut Tx, user: UserId) -> Result<Option<Balance>> {
 pub async fn transactions(tx: &mut Tx, user: UserId, skip: u32, most: u32) -> Result<Vec<TransactionView>> {
     let rows = sqlx::query(
         "-- store.ledger.transactions
-        select id, type::text as type, amount, currency, method, status::text as status, description, subject, reason,
-               transaction_hash, created_at, order_id
-          from transactions where user_id = $1 order by created_at desc, id desc offset $2 limit $3",
+        select t.id, t.type::text as type, t.amount, t.currency, t.method, t.status::text as status, t.description,
+               t.subject, t.reason, t.transaction_hash, t.created_at, t.order_id
+          -- Those that are left out are passed over in the index alone.
+          from (select id, created_at from transactions where user_id = $1
+                 order by created_at desc, id desc offset $2 limit $3) listed
+          join transactions t on t.id = listed.id
+         order by listed.created_at desc, listed.id desc",
     )
     .bind(user.0)
     .bind(i64::from(skip))

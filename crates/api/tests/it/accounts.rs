@@ -460,11 +460,19 @@ async fn sessions_and_log_ins_are_shown_and_ended_by_their_owner_only() {
 async fn data_can_be_taken_along_and_the_account_deleted_while_orders_stay_without_a_name() {
     let shop = Shop::open().await;
     let ada = Client::new(&shop);
+    let portal = shop.db.game("Portal", "portal", "10.00").await;
+    ada.post("/api/cart", json!({"gameId": portal, "quantity": 1})).await;
     let id: Uuid = ada.register("ada@example.com").await["user"]["id"]
         .as_str()
         .unwrap()
         .parse()
         .unwrap();
+    shop.db
+        .execute(&format!(
+            "insert into top_ups (user_id, amount, method, provider, redirect_url)
+             values ('{id}', 20, 'card', 'test', 'https://pay.example/ada')"
+        ))
+        .await;
     let answer = ada.get("/api/user/export").await;
     assert!(answer.header("content-disposition").unwrap().starts_with("attachment"));
     let data = answer.data();
@@ -474,9 +482,14 @@ async fn data_can_be_taken_along_and_the_account_deleted_while_orders_stay_witho
     );
     let text = data.to_string();
     assert!(
-        !text.contains("$2b$") && !text.contains("password_hash") && !text.contains("refresh_id"),
+        !text.contains("$2b$")
+            && !text.contains("password_hash")
+            && !text.contains("refresh_id")
+            && !text.contains("\"code\"")
+            && !text.contains("pay.example"),
         "{text}"
     );
+    assert_eq!((&data["cart"][0]["title"], &data["topUps"][0]["amount"]), (&"Portal".into(), &20.0.into()));
 
     shop.db
         .execute(&format!(
@@ -508,6 +521,63 @@ async fn data_can_be_taken_along_and_the_account_deleted_while_orders_stay_witho
     assert_eq!(shop.db.count("transactions").await, 1);
     // The address is free again.
     Client::new(&shop).register("ada@example.com").await;
+}
+
+/// What is sent of an export before its reader stops reading; dropping it ends it.
+async fn open_export(client: &Client<'_>) -> (u16, Body) {
+    let (parts, body) = client.begin("GET", "/api/user/export").await.into_parts();
+    (parts.status.as_u16(), body)
+}
+
+#[tokio::test]
+async fn one_export_an_account_and_four_a_process_are_read_at_a_time_and_not_too_many_one_after_the_other() {
+    let shop = Shop::open().await;
+    let mut held = Vec::new();
+    let mut clients = Vec::new();
+    for n in 1..=5 {
+        let client = Client::at(&shop, &format!("198.51.100.{n}"));
+        let id = client.register(&format!("{n}@example.com")).await["user"]["id"].as_str().unwrap().to_owned();
+        // More than is sent ahead.
+        shop.db
+            .execute(&format!(
+                "insert into login_history (user_id, succeeded, user_agent) select '{id}', true, repeat('x', 500) from generate_series(1, 2000)"
+            ))
+            .await;
+        clients.push(client);
+    }
+    for client in &clients[..4] {
+        let (status, body) = open_export(client).await;
+        assert_eq!(status, 200);
+        held.push(body);
+    }
+    assert_eq!(clients[4].get("/api/user/export").await.failure(), (503, "too_many_streams".to_owned()));
+
+    // Another process has places, but not for the same account.
+    let other = shop.another_process().await;
+    let ada = Client::at(&other, "198.51.100.1");
+    ada.set_token(clients[0].token().as_deref());
+    let answer = ada.get("/api/user/export").await;
+    assert_eq!(answer.failure(), (429, "rate_limited".to_owned()));
+    let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=600).contains(&wait), "{wait}");
+
+    // Whoever reads to the end may have the next at once, and whoever goes away soon.
+    let whole = axum::body::to_bytes(held.remove(0), usize::MAX).await.unwrap();
+    let data: Value = serde_json::from_slice(&whole).unwrap();
+    assert_eq!(data["data"]["loginHistory"].as_array().unwrap().len(), 2001);
+    for _ in 0..4 {
+        assert_eq!(ada.get("/api/user/export").await.status, 200);
+    }
+    let answer = ada.get("/api/user/export").await;
+    assert_eq!(answer.failure(), (429, "rate_limited".to_owned()), "five were had");
+    let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((600..=720).contains(&wait), "{wait}");
+    held.clear();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while clients[1].get("/api/user/export").await.status != 200 {
+        assert!(std::time::Instant::now() < deadline, "the place is free again");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]

@@ -5,8 +5,10 @@ use std::sync::Mutex;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::response::Response;
 use http::{Method, Request};
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use crate::shop::{Answered, Shop};
 
@@ -70,13 +72,14 @@ impl<'s> Client<'s> {
         self.send_with(method, path, body, &[]).await
     }
 
-    pub(crate) async fn send_with(
-        &self,
-        method: &str,
-        path: &str,
-        body: impl Into<Body>,
-        headers: &[(&str, &str)],
-    ) -> Answered {
+    /// The answer as far as its headers; its body comes as it is read.
+    pub(crate) async fn begin(&self, method: &str, path: &str) -> Response {
+        let request = self.request(method, path, Body::empty(), &[]);
+        let answered = self.shop.router.clone().oneshot(request).await;
+        answered.unwrap_or_else(|never| match never {})
+    }
+
+    fn request(&self, method: &str, path: &str, body: impl Into<Body>, headers: &[(&str, &str)]) -> Request<Body> {
         let mut request = Request::builder()
             .method(Method::from_bytes(method.as_bytes()).unwrap())
             .uri(path)
@@ -95,7 +98,17 @@ impl<'s> Client<'s> {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answered = self.shop.send(request.body(body.into()).unwrap()).await;
+        request.body(body.into()).unwrap()
+    }
+
+    pub(crate) async fn send_with(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl Into<Body>,
+        headers: &[(&str, &str)],
+    ) -> Answered {
+        let answered = self.shop.send(self.request(method, path, body, headers)).await;
         for set in answered.headers.get_all("set-cookie") {
             let (name, value) = set
                 .to_str()

@@ -15,3 +15,4 @@ mod program;
 mod serve;
 mod settings;
 mod surroundings;
+mod volume;

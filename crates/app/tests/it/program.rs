@@ -151,6 +151,21 @@ impl Running {
         }
     }
 
+    /// A figure of the process's memory as Linux tells it, in kB: `VmRSS` now, `VmHWM` at its highest.
+    pub(crate) fn memory_kb(&self, name: &str) -> u64 {
+        let pid = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
+        let line = status.lines().find(|line| line.starts_with(name)).expect("the figure");
+        let figure = line.split_whitespace().nth(1).expect("a number");
+        figure.parse().expect("a number")
+    }
+
+    /// Forgets the highest figure so far.
+    pub(crate) fn forget_peak(&self) {
+        let pid = self.child.id().expect("it runs");
+        std::fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("our own child");
+    }
+
     /// Sends a signal.
     pub(crate) async fn signal(&self, name: &str) {
         let pid = self.child.id().expect("it runs").to_string();

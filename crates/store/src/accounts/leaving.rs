@@ -1,12 +1,11 @@
-//! What a person takes along, and what is left when they go: records of money stay, without anything that says whose.
+//! What is left of a person when they go: records of money stay, without anything that says whose.
 
 use lockstep_domain::ids::UserId;
 use sqlx::Row as _;
-use sqlx::types::Json;
 
 use super::AccountError;
 use super::roles::not_the_last_admin;
-use crate::{Result, Store, Tx};
+use crate::{Store, Tx};
 
 /// What became of a deleted account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,49 +114,4 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
         sqlx::query(statement).bind(id.0).execute(tx.conn()).await?;
     }
     Ok(Deleted::Anonymised)
-}
-
-/// Everything stored about a user, for them to take along: one JSON object with a list for each kind of row. Password
-/// hash, codes and the keys' ciphertext are left out; the keys themselves are shown with their orders.
-///
-/// # Errors
-/// [`StoreError`](crate::StoreError).
-pub async fn export(tx: &mut Tx, id: UserId) -> Result<Option<serde_json::Value>> {
-    let data: Option<Json<serde_json::Value>> = sqlx::query_scalar(
-        "-- store.accounts.export
-        select jsonb_build_object(
-            'user', to_jsonb(u) - array['password_hash', 'kind', 'deleted_at'],
-            'orders', (select coalesce(jsonb_agg(to_jsonb(o) || jsonb_build_object(
-                    'items', (select coalesce(jsonb_agg(to_jsonb(i) || jsonb_build_object('title', g.title)), '[]')
-                                from order_items i join games g on g.id = i.game_id where i.order_id = o.id),
-                    'keys', (select coalesce(jsonb_agg(to_jsonb(k) - array['key_ciphertext', 'key_hash']), '[]')
-                               from game_keys k where k.order_id = o.id)) order by o.created_at), '[]')
-                         from orders o where o.user_id = u.id),
-            -- The reference of an adjustment is its admin's.
-            'transactions', (select coalesce(jsonb_agg(case when t.method = 'ADJUSTMENT'
-                                                            then to_jsonb(t) - 'transaction_hash' else to_jsonb(t) end
-                                                       order by t.created_at), '[]')
-                               from transactions t where t.user_id = u.id),
-            'topUps', (select coalesce(jsonb_agg(to_jsonb(p) - 'redirect_url' order by p.created_at), '[]')
-                         from top_ups p where p.user_id = u.id),
-            'keyReveals', (select coalesce(jsonb_agg(to_jsonb(r) order by r.at), '[]')
-                             from key_reveals r where r.user_id = u.id),
-            'cart', (select coalesce(jsonb_agg(to_jsonb(c) || jsonb_build_object('title', g.title) order by c.added_at), '[]')
-                       from cart_items c join games g on g.id = c.game_id where c.user_id = u.id),
-            'wishlist', (select coalesce(jsonb_agg(to_jsonb(w) || jsonb_build_object('title', g.title) order by w.added_at), '[]')
-                           from wishlist w join games g on g.id = w.game_id where w.user_id = u.id),
-            'stockAlerts', (select coalesce(jsonb_agg(to_jsonb(a) || jsonb_build_object('title', g.title) order by a.created_at), '[]')
-                              from stock_alerts a join games g on g.id = a.game_id where a.user_id = u.id),
-            'sessions', (select coalesce(jsonb_agg(to_jsonb(s) - array['refresh_id', 'previous_refresh_id'] order by s.created_at), '[]')
-                           from user_sessions s where s.user_id = u.id),
-            'loginHistory', (select coalesce(jsonb_agg(to_jsonb(h) order by h.created_at), '[]')
-                               from login_history h where h.user_id = u.id),
-            'letters', (select coalesce(jsonb_agg(to_jsonb(m) - array['letter', 'lease'] order by m.created_at), '[]')
-                          from mail_outbox m where m.user_id = u.id))
-          from users u where u.id = $1 and u.deleted_at is null",
-    )
-    .bind(id.0)
-    .fetch_optional(tx.conn())
-    .await?;
-    Ok(data.map(|data| data.0))
 }

@@ -17,13 +17,9 @@ pub async fn profile(tx: &mut Tx, id: UserId) -> Result<Option<ProfileFacts>> {
         "-- store.accounts.profile
         select u.email, u.nickname, u.first_name, u.last_name, u.avatar, u.balance, u.role::text as role, u.email_verified,
                u.created_at,
-               exists (select 1 from user_totp t where t.user_id = u.id and t.confirmed_at is not null) as second_factor,
-               (select count(*) from orders o join order_units n on n.order_id = o.id
-                 where o.user_id = u.id and n.state = 'DONE') as games,
-               (select count(*) from orders o where o.user_id = u.id) as orders,
-               (select coalesce(sum(discount), 0) from orders o
-                 where o.user_id = u.id and o.status = 'COMPLETED')::numeric(12,2) as saved
-          from users u where u.id = $1 and u.deleted_at is null",
+               exists (select 1 from user_totp f where f.user_id = u.id and f.confirmed_at is not null) as second_factor,
+               coalesce(t.games, 0) as games, coalesce(t.orders, 0) as orders, coalesce(t.saved, 0)::numeric(12,2) as saved
+          from users u left join user_totals t on t.user_id = u.id where u.id = $1 and u.deleted_at is null",
     )
     .bind(id.0)
     .fetch_optional(tx.conn())

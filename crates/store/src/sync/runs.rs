@@ -401,8 +401,10 @@ pub async fn recent_runs(tx: &mut Tx, limit: u32) -> Result<Vec<Run>> {
 pub async fn last_runs(tx: &mut Tx) -> Result<Vec<Run>> {
     sqlx::query(
         "-- store.sync.last_runs
-        select distinct on (kind) * from sync_runs order by kind, started_at desc",
+        select run.* from unnest($1::text[]) kinds (kind),
+               lateral (select * from sync_runs r where r.kind = kinds.kind order by started_at desc limit 1) run",
     )
+    .bind(RunKind::ALL.map(RunKind::as_str).as_slice())
     .fetch_all(tx.conn())
     .await?
     .iter()

@@ -106,6 +106,7 @@ async fn the_relationships_are_the_seeds() {
         "unreadable_answers(game_id) -> games: goes along",
         "unreadable_answers(order_unit_id) -> order_units: goes along",
         "user_sessions(user_id) -> users: goes along",
+        "user_totals(user_id) -> users: goes along",
         "user_totp(user_id) -> users: goes along",
         "users(id, kind) -> shoppers: goes along",
         "webhook_events(order_id) -> orders: goes along",

@@ -24,7 +24,7 @@ const QUERIES: &[(&str, &str)] = &[
     ),
     (
         "orders_user_id_idx",
-        "select * from orders where user_id = (select id from users limit 1) order by created_at desc limit 20",
+        "select * from orders where user_id = (select id from users limit 1) order by created_at desc, id desc limit 20",
     ),
     (
         "orders_status_idx",
@@ -36,7 +36,7 @@ const QUERIES: &[(&str, &str)] = &[
     ),
     (
         "transactions_user_id_idx",
-        "select * from transactions where user_id = (select id from users limit 1) order by created_at desc limit 20",
+        "select * from transactions where user_id = (select id from users limit 1) order by created_at desc, id desc limit 20",
     ),
     (
         "transactions_order_id_idx",
@@ -200,12 +200,28 @@ const QUERIES: &[(&str, &str)] = &[
         "select count(distinct g2a_order_id) from unreadable_answers where game_id = (select id from games limit 1) and received_at > now() - interval '1 day'",
     ),
     (
-        "key_reveals_key_idx",
-        "select * from key_reveals where game_key_id = (select id from game_keys limit 1) order by at desc limit 10",
+        "key_reveals_user_idx",
+        "select * from key_reveals where user_id = (select id from users limit 1) and (at, id) > ('2020-01-01Z', '00000000-0000-0000-0000-000000000000') order by at, id limit 200",
     ),
     (
-        "key_reveals_user_idx",
-        "select * from key_reveals where user_id = (select id from users limit 1) order by at desc limit 10",
+        "key_reveals_once_a_minute",
+        "select * from key_reveals where game_key_id = (select id from game_keys limit 1)",
+    ),
+    (
+        "key_reveals_at_idx",
+        "select id from key_reveals where at < now() - interval '730 days' order by at limit 1000",
+    ),
+    (
+        "top_ups_user_id_idx",
+        "select * from top_ups where user_id = (select id from users limit 1) and (created_at, id) > ('2020-01-01Z', '00000000-0000-0000-0000-000000000000') order by created_at, id limit 5",
+    ),
+    (
+        "top_ups_unpaid_idx",
+        "select id from top_ups where status in ('FAILED', 'CANCELLED') and updated_at < now() - interval '180 days' order by updated_at limit 1000",
+    ),
+    (
+        "incidents_created_at_idx",
+        "select id from incidents where created_at < now() - interval '365 days' order by created_at limit 1000",
     ),
     (
         "webhook_events_taken_once",
@@ -394,6 +410,10 @@ const QUERIES: &[(&str, &str)] = &[
     (
         "sync_runs_started_at_idx",
         "select * from sync_runs order by started_at desc limit 20",
+    ),
+    (
+        "sync_runs_kind_idx",
+        "select * from sync_runs where kind = 'INCREMENTAL' order by started_at desc limit 1",
     ),
     (
         "sync_runs_last_completed_idx",

@@ -87,6 +87,8 @@ const NOT_CACHED: &[&str] = &[
     // Written by the triggers of `games` only, in the statement that is logged as a change of games.
     "catalog_totals",
     "game_search",
+    // Written by the triggers of `orders` and `order_units` only, whose changes are logged.
+    "user_totals",
 ];
 
 /// Whom and what a change concerns.

@@ -52,6 +52,16 @@ rules! {
     a_key_is_looked_at_in_a_known_way: "key_reveals_how_known"
         refuses ["insert into key_reveals (game_key_id, user_id, how) values ({sold_key}, {user}, 'DREAM')"]
         allows ["insert into key_reveals (game_key_id, user_id, how) values ({sold_key}, {user}, 'PAGE')"]
+    a_look_is_counted: "key_reveals_count_positive"
+        refuses ["insert into key_reveals (game_key_id, user_id, how, count) values ({sold_key}, {user}, 'PAGE', 0)"]
+        allows ["insert into key_reveals (game_key_id, user_id, how, count) values ({sold_key}, {user}, 'PAGE', 7)"]
+    the_last_look_is_not_before_the_first: "key_reveals_last_is_not_before_first"
+        refuses ["insert into key_reveals (game_key_id, user_id, how, at, last_at) values ({sold_key}, {user}, 'PAGE', now(), now() - interval '1 second')"]
+        allows ["insert into key_reveals (game_key_id, user_id, how, at, last_at) values ({sold_key}, {user}, 'PAGE', now(), now())"]
+    looks_within_a_minute_are_one_row: "key_reveals_once_a_minute"
+        refuses ["insert into key_reveals (game_key_id, user_id, how, at) values ({sold_key}, {user}, 'PAGE', '2026-01-01 12:00:59Z'), ({sold_key}, {user}, 'PAGE', '2026-01-01 12:01:00Z');
+                  update key_reveals set at = '2026-01-01 12:00:58Z' where at = '2026-01-01 12:01:00Z'"]
+        allows ["insert into key_reveals (game_key_id, user_id, how, at) values ({sold_key}, {user}, 'PAGE', '2026-01-01 12:00:01Z'), ({sold_key}, {user}, 'PAGE', '2026-01-01 12:00:59Z')"]
     an_event_has_a_known_source: "webhook_events_source_known"
         refuses ["insert into webhook_events (source, event_id, order_ref, kind, payload) values ('x', 'e', 'o', 'k', '{}')"]
         allows ["insert into webhook_events (source, event_id, order_ref, kind, payload) values ('g2a', 'e', 'o', 'k', '{}')"]

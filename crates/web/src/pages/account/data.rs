@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use askama::Template;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use futures::stream;
 use lockstep_domain::Money;
 use lockstep_domain::secret::Secret;
 
@@ -40,9 +42,10 @@ pub(crate) async fn page(
     Ok(page::fresh(StatusCode::OK, page.render()?))
 }
 
-/// Everything stored about the reader, as a file.
+/// Everything stored about the reader, as a file that is sent as it is read.
 pub(crate) async fn download(State(state): State<Arc<WebState>>, member: Member) -> Result<Response, PageError> {
-    let data = state.shop.auth().export(&member.caller).await?;
+    let export = state.shop.export(&member.caller).await?;
+    let chunks = stream::unfold(export, |mut export| async move { Some((export.next().await?, export)) });
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (
@@ -51,7 +54,7 @@ pub(crate) async fn download(State(state): State<Arc<WebState>>, member: Member)
         ),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    Ok((headers, serde_json::to_vec_pretty(&data)?).into_response())
+    Ok((headers, Body::from_stream(chunks)).into_response())
 }
 
 async fn show(state: &WebState, visit: &Visit, member: &Member, form: &Form) -> Result<Response, PageError> {

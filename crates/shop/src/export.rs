@@ -1,0 +1,327 @@
+//! What a shopper takes along, as a file that is made while it is read.
+//!
+//! A task of its own reads page after page (`lockstep_store::accounts::export`) and hands on one chunk at a time. While
+//! the reader has not taken it, nothing is read and no connection to the database is held; a reader that takes nothing
+//! for [`STALL`] is given up, and so is one that is not done after [`LONGEST_EXPORT`]. So an export costs a few hundred
+//! kilobytes, however much there is.
+//!
+//! A file that ends early must not look whole. It has its last bytes only when everything was read; in any other case
+//! the body ends with an error, on which HTTP breaks the connection off.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use lockstep_auth::{AuthError, Caller, LONGEST_EXPORT};
+use lockstep_domain::ids::UserId;
+use lockstep_store::accounts::AccountError;
+use lockstep_store::accounts::export::{LISTS, page, person};
+use lockstep_store::{Stamped, Store, StoreError};
+use tokio::sync::mpsc;
+
+use crate::{Shop, ShopError};
+
+/// How many exports a process makes at a time, whoever asks.
+pub(crate) const AT_ONCE: usize = 4;
+
+/// A reader that has taken nothing for so long is given up.
+const STALL: Duration = Duration::from_secs(30);
+
+/// A file under way. Reading it is [`next`](Self::next); dropping it ends it.
+#[derive(Debug)]
+pub struct Export {
+    chunks: mpsc::Receiver<Chunk>,
+    before: &'static str,
+    after: &'static str,
+    /// The last bytes were given.
+    whole: bool,
+}
+
+#[derive(Debug)]
+enum Chunk {
+    Some(Bytes),
+    /// Nothing more comes: everything was read.
+    End,
+}
+
+/// The file ends before its end. Whoever sends it on has to break off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the export could not be read to its end")]
+pub struct Torn;
+
+/// Why an export ended early.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("its reader went away")]
+    ReaderGone,
+    #[error("its reader took nothing for {} s", .0.as_secs())]
+    ReaderStalled(Duration),
+    #[error("it was not done after {} s", .0.as_secs())]
+    TooLong(Duration),
+    #[error("the account was deleted meanwhile")]
+    AccountGone,
+    #[error("the database: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl Export {
+    /// Puts the object of the file between `before` and `after`, which have to make JSON of it.
+    pub fn wrap(&mut self, before: &'static str, after: &'static str) {
+        (self.before, self.after) = (before, after);
+    }
+
+    /// The next bytes of the file; `None` after the last.
+    ///
+    /// # Errors
+    /// [`Torn`], in place of the last bytes.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Torn>> {
+        if self.whole {
+            return None;
+        }
+        if !self.before.is_empty() {
+            return Some(Ok(Bytes::from_static(std::mem::take(&mut self.before).as_bytes())));
+        }
+        match self.chunks.recv().await {
+            Some(Chunk::Some(bytes)) => Some(Ok(bytes)),
+            Some(Chunk::End) => {
+                self.whole = true;
+                (!self.after.is_empty()).then_some(Ok(Bytes::from_static(self.after.as_bytes())))
+            }
+            None => Some(Err(Torn)),
+        }
+    }
+}
+
+impl Shop {
+    /// Everything stored about the caller: one JSON object with the account and a list for each kind of row, a row a
+    /// line. Password hash, codes and the keys' ciphertext are left out.
+    ///
+    /// # Errors
+    /// [`ShopError::Refused`] when it is too often or another of the caller's is under way, and when the account is gone;
+    /// [`ShopError::Busy`] while as many are made as this process makes at a time.
+    pub async fn export(&self, caller: &Caller) -> Result<Export, ShopError> {
+        let Ok(place) = Arc::clone(self.exports()).try_acquire_owned() else {
+            return Err(ShopError::Busy);
+        };
+        let open = self.auth().allow_export(caller).await?;
+        let user = caller.user();
+        let person = match self.store().read(|tx| Box::pin(person(tx, user))).await {
+            Ok(Stamped { value: Some(person), .. }) => person,
+            failed => {
+                self.auth().export_ended(&open).await;
+                failed?;
+                return Err(AuthError::Account(AccountError::NotFound).into());
+            }
+        };
+        let (sender, chunks) = mpsc::channel(1);
+        let shop = self.clone();
+        tokio::spawn(async move {
+            // The account's place lasts as long as the task may; see `LONGEST_EXPORT`.
+            let longest = LONGEST_EXPORT.saturating_sub(STALL);
+            let writing = write(shop.store(), user, person, &sender, STALL);
+            let written = tokio::time::timeout(longest, writing)
+                .await
+                .unwrap_or(Err(Ended::TooLong(longest)));
+            if let Err(ended) = &written {
+                tracing::info!(%user, "an export was not read to its end: {ended}");
+            }
+            // Before the reader learns of the end, so that whoever asks again at once is let in.
+            shop.auth().export_ended(&open).await;
+            drop(place);
+            if written.is_ok() {
+                drop(tokio::time::timeout(STALL, sender.send(Chunk::End)).await);
+            }
+        });
+        Ok(Export {
+            chunks,
+            before: "",
+            after: "",
+            whole: false,
+        })
+    }
+}
+
+/// Hands the file on, page by page.
+async fn write(
+    store: &Store,
+    user: UserId,
+    person: String,
+    reader: &mpsc::Sender<Chunk>,
+    stall: Duration,
+) -> Result<(), Ended> {
+    let mut chunk = BytesMut::new();
+    chunk.put_slice(b"{\"user\":");
+    chunk.put_slice(person.as_bytes());
+    for list in &LISTS {
+        chunk.put_slice(b",\n\"");
+        chunk.put_slice(list.name.as_bytes());
+        chunk.put_slice(b"\":[");
+        let (mut next, mut is_first) = (None, true);
+        loop {
+            let read = store.read(|tx| Box::pin(page(tx, user, list, next))).await?;
+            let page = read.value.ok_or(Ended::AccountGone)?;
+            for row in &page.rows {
+                chunk.put_slice(if is_first { b"\n" } else { b",\n" });
+                chunk.put_slice(row.as_bytes());
+                is_first = false;
+            }
+            next = page.next;
+            if next.is_none() {
+                break;
+            }
+            hand_on(reader, chunk.split().freeze(), stall).await?;
+        }
+        chunk.put_u8(b']');
+    }
+    chunk.put_slice(b"}");
+    hand_on(reader, chunk.freeze(), stall).await
+}
+
+/// Waits until the reader has taken what came before.
+async fn hand_on(reader: &mpsc::Sender<Chunk>, bytes: Bytes, stall: Duration) -> Result<(), Ended> {
+    match tokio::time::timeout(stall, reader.send(Chunk::Some(bytes))).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_gone)) => Err(Ended::ReaderGone),
+        Err(_elapsed) => Err(Ended::ReaderStalled(stall)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_testkit::TestDb;
+    use serde_json::Value;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Somebody with `looks` looks at one key, which are on several pages, and a few orders.
+    async fn somebody(db: &TestDb, looks: u32) -> UserId {
+        let game = db.game("Portal \"2\"", "portal", "1.00").await;
+        let ada = db.user("ada@example.org", "500.00").await;
+        let mut key = Uuid::nil();
+        for _ in 0..3 {
+            let order = db.order(ada, game, 1).await;
+            key = db.deliver(order.units[0]).await;
+        }
+        // Every fifth has a time of its own.
+        db.execute(&format!(
+            "alter table key_reveals disable trigger key_reveals_fold, drop constraint key_reveals_once_a_minute;
+             insert into key_reveals (game_key_id, user_id, how, at, last_at)
+             select '{key}', '{ada}', 'PAGE', at, at
+               from generate_series(1, {looks}) n, lateral (select now() - (n / 5) * interval '1 minute' as at) _;
+             insert into login_history (user_id, succeeded, user_agent) select '{ada}', true, repeat('ü', 500) from generate_series(1, 1500)"
+        ))
+        .await;
+        UserId(ada)
+    }
+
+    async fn read(store: &Store, user: UserId) -> (Result<(), Ended>, Vec<Bytes>) {
+        let person = store.read(|tx| Box::pin(person(tx, user))).await.unwrap().value.unwrap();
+        let (sender, mut chunks) = mpsc::channel(1);
+        let read = async {
+            let mut read = Vec::new();
+            while let Some(Chunk::Some(bytes)) = chunks.recv().await {
+                read.push(bytes);
+            }
+            read
+        };
+        let write = async move { write(store, user, person, &sender, STALL).await };
+        tokio::join!(write, read)
+    }
+
+    /// The same file as one statement makes it.
+    #[tokio::test]
+    async fn pages_have_every_row_once_and_in_order() {
+        let db = TestDb::new().await;
+        let ada = somebody(&db, 1234).await;
+        let (written, chunks) = read(&db.store, ada).await;
+        written.unwrap();
+        let largest = chunks.iter().map(Bytes::len).max().unwrap();
+        assert!(chunks.len() > 10 && largest < 300_000, "{} chunks, the largest of {largest} bytes", chunks.len());
+        let file: Value = serde_json::from_slice(&chunks.concat()).unwrap();
+        let wanted: sqlx::types::Json<Value> = sqlx::query_scalar(
+            "select jsonb_build_object(
+                'orders', (select jsonb_agg(id order by created_at, id) from orders),
+                'transactions', (select jsonb_agg(id order by created_at, id) from transactions),
+                'keyReveals', (select jsonb_agg(id order by at, id) from key_reveals),
+                'loginHistory', (select jsonb_agg(id order by created_at, id) from login_history))",
+        )
+        .fetch_one(&db.sql)
+        .await
+        .unwrap();
+        for (list, ids) in wanted.0.as_object().unwrap() {
+            let found: Vec<&Value> = file[list].as_array().unwrap().iter().map(|row| &row["id"]).collect();
+            assert!(ids.as_array().unwrap().iter().eq(found.iter().copied()), "{list}");
+        }
+        assert_eq!(file["orders"][2]["items"][0]["title"], "Portal \"2\"");
+        assert_eq!(file["orders"][2]["keys"][0]["order_id"], file["orders"][2]["id"]);
+        let names: Vec<&String> = file.as_object().unwrap().keys().collect();
+        assert_eq!(names.len(), 1 + LISTS.len(), "{names:?}");
+        let text = file.to_string();
+        for secret in ["key_ciphertext", "password_hash", "refresh_id", "\"minute\""] {
+            assert!(!text.contains(secret), "{secret}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_takes_nothing_is_given_up_and_holds_no_connection_meanwhile() {
+        let db = TestDb::new().await;
+        let ada = somebody(&db, 2000).await;
+        let one = lockstep_store::Options { max_connections: 1, ..lockstep_store::Options::default() };
+        let store = Store::new(db.url(), &one).unwrap();
+        let (sender, chunks) = mpsc::channel(1);
+        let stall = Duration::from_secs(1);
+        let writing = write(&store, ada, "{}".to_owned(), &sender, stall);
+        let asking = async {
+            // The reader has let two chunks come up.
+            while sender.capacity() > 0 {
+                tokio::task::yield_now().await;
+            }
+            store.ping().await
+        };
+        let (written, asked) = tokio::join!(writing, asking);
+        asked.unwrap();
+        assert!(matches!(written, Err(Ended::ReaderStalled(_))), "{written:?}");
+        drop(chunks);
+    }
+
+    #[tokio::test]
+    async fn an_account_that_is_deleted_meanwhile_or_a_table_that_cannot_be_read_leaves_no_whole_file() {
+        let db = TestDb::new().await;
+        let ada = somebody(&db, 2000).await;
+        for (fault, wanted) in [
+            ("alter table login_history rename to hidden", "the database"),
+            (
+                "alter table hidden rename to login_history;
+                 update users set email = 'deleted-x@deleted.invalid', nickname = null, deleted_at = now()",
+                "the account was deleted",
+            ),
+        ] {
+            let (sender, chunks) = mpsc::channel(1);
+            let mut export = Export { chunks, before: "<", after: ">", whole: false };
+            let writing = async {
+                let written = write(&db.store, ada, "{}".to_owned(), &sender, STALL).await;
+                drop(sender);
+                written
+            };
+            let reading = async {
+                let (mut file, mut faulty) = (Vec::new(), false);
+                while let Some(chunk) = export.next().await {
+                    match chunk {
+                        Ok(bytes) => file.extend_from_slice(&bytes),
+                        Err(torn) => return (torn, file),
+                    }
+                    if file.len() > 1 && !faulty {
+                        faulty = true;
+                        db.execute(fault).await;
+                    }
+                }
+                panic!("it looks whole");
+            };
+            let (written, (torn, file)) = tokio::join!(writing, reading);
+            let written = written.unwrap_err().to_string();
+            assert!(written.starts_with(wanted), "{written}");
+            assert_eq!((torn, file.ends_with(b">")), (Torn, false));
+        }
+    }
+}
