@@ -142,7 +142,10 @@ async fn talk(
         has_spoken.store(true, Ordering::Relaxed);
         request
     });
-    let mut connection = pin!(http.serve_connection(TokioIo::new(Taken::new(stream, silence)), TowerToHyperService::new(service)));
+    let mut connection = pin!(http.serve_connection(
+        TokioIo::new(Taken::new(stream, silence)),
+        TowerToHyperService::new(service)
+    ));
     // Until it is known which HTTP is spoken, nothing else measures the time.
     let silent = async {
         tokio::time::sleep(silence).await;
@@ -241,7 +244,10 @@ mod tests {
             async move {
                 let held = dropped.lock().await.take();
                 Body::from_stream(futures::stream::unfold(held, |held| async move {
-                    Some((Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b'x'; 65536])), held))
+                    Some((
+                        Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b'x'; 65536])),
+                        held,
+                    ))
                 }))
             }
         };

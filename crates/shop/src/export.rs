@@ -106,7 +106,9 @@ impl Shop {
         let open = self.auth().allow_export(caller).await?;
         let user = caller.user();
         let person = match self.store().read(|tx| Box::pin(person(tx, user))).await {
-            Ok(Stamped { value: Some(person), .. }) => person,
+            Ok(Stamped {
+                value: Some(person), ..
+            }) => person,
             failed => {
                 self.auth().export_ended(&open).await;
                 failed?;
@@ -216,7 +218,12 @@ mod tests {
     }
 
     async fn read(store: &Store, user: UserId) -> (Result<(), Ended>, Vec<Bytes>) {
-        let person = store.read(|tx| Box::pin(person(tx, user))).await.unwrap().value.unwrap();
+        let person = store
+            .read(|tx| Box::pin(person(tx, user)))
+            .await
+            .unwrap()
+            .value
+            .unwrap();
         let (sender, mut chunks) = mpsc::channel(1);
         let read = async {
             let mut read = Vec::new();
@@ -237,7 +244,11 @@ mod tests {
         let (written, chunks) = read(&db.store, ada).await;
         written.unwrap();
         let largest = chunks.iter().map(Bytes::len).max().unwrap();
-        assert!(chunks.len() > 10 && largest < 300_000, "{} chunks, the largest of {largest} bytes", chunks.len());
+        assert!(
+            chunks.len() > 10 && largest < 300_000,
+            "{} chunks, the largest of {largest} bytes",
+            chunks.len()
+        );
         let file: Value = serde_json::from_slice(&chunks.concat()).unwrap();
         let wanted: sqlx::types::Json<Value> = sqlx::query_scalar(
             "select jsonb_build_object(
@@ -267,7 +278,10 @@ mod tests {
     async fn a_reader_that_takes_nothing_is_given_up_and_holds_no_connection_meanwhile() {
         let db = TestDb::new().await;
         let ada = somebody(&db, 2000).await;
-        let one = lockstep_store::Options { max_connections: 1, ..lockstep_store::Options::default() };
+        let one = lockstep_store::Options {
+            max_connections: 1,
+            ..lockstep_store::Options::default()
+        };
         let store = Store::new(db.url(), &one).unwrap();
         let (sender, chunks) = mpsc::channel(1);
         let stall = Duration::from_secs(1);
@@ -298,7 +312,12 @@ mod tests {
             ),
         ] {
             let (sender, chunks) = mpsc::channel(1);
-            let mut export = Export { chunks, before: "<", after: ">", whole: false };
+            let mut export = Export {
+                chunks,
+                before: "<",
+                after: ">",
+                whole: false,
+            };
             let writing = async {
                 let written = write(&db.store, ada, "{}".to_owned(), &sender, STALL).await;
                 drop(sender);

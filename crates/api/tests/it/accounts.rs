@@ -489,7 +489,10 @@ async fn data_can_be_taken_along_and_the_account_deleted_while_orders_stay_witho
             && !text.contains("pay.example"),
         "{text}"
     );
-    assert_eq!((&data["cart"][0]["title"], &data["topUps"][0]["amount"]), (&"Portal".into(), &20.0.into()));
+    assert_eq!(
+        (&data["cart"][0]["title"], &data["topUps"][0]["amount"]),
+        (&"Portal".into(), &20.0.into())
+    );
 
     shop.db
         .execute(&format!(
@@ -536,7 +539,10 @@ async fn one_export_an_account_and_four_a_process_are_read_at_a_time_and_not_too
     let mut clients = Vec::new();
     for n in 1..=5 {
         let client = Client::at(&shop, &format!("198.51.100.{n}"));
-        let id = client.register(&format!("{n}@example.com")).await["user"]["id"].as_str().unwrap().to_owned();
+        let id = client.register(&format!("{n}@example.com")).await["user"]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         // More than is sent ahead.
         shop.db
             .execute(&format!(
@@ -550,7 +556,10 @@ async fn one_export_an_account_and_four_a_process_are_read_at_a_time_and_not_too
         assert_eq!(status, 200);
         held.push(body);
     }
-    assert_eq!(clients[4].get("/api/user/export").await.failure(), (503, "too_many_streams".to_owned()));
+    assert_eq!(
+        clients[4].get("/api/user/export").await.failure(),
+        (503, "too_many_streams".to_owned())
+    );
 
     // Another process has places, but not for the same account.
     let other = shop.another_process().await;

@@ -25,11 +25,10 @@ async fn many_looks_at_once_are_one_row_a_minute_that_counts_them() {
     };
     join_all((0..40).map(|_| look(How::Page))).await;
     look(How::Api).await;
-    let sums: Vec<(String, i64)> =
-        sqlx::query_as("select how, sum(count) from key_reveals group by how order by how")
-            .fetch_all(&world.db.sql)
-            .await
-            .unwrap();
+    let sums: Vec<(String, i64)> = sqlx::query_as("select how, sum(count) from key_reveals group by how order by how")
+        .fetch_all(&world.db.sql)
+        .await
+        .unwrap();
     assert_eq!(sums, [("API".to_owned(), 1), ("PAGE".to_owned(), 40)]);
     // The minute may have ended meanwhile.
     let rows = world.db.count("key_reveals").await;

@@ -64,8 +64,15 @@ async fn a_booking_does_not_add_up_all_bookings_before_it() {
     let looked = read(&mut tx, &["transactions"]).await;
     assert!(looked < 100, "{looked} rows of bookings");
     // What does not add up is still refused, and everything is looked at for it.
-    let astray = tx.execute(AssertSqlSafe(world.fill("update users set balance = balance + 1 where id = {user}"))).await;
-    assert_eq!(crate::world::rule_of(&astray.unwrap_err()), "users_balance_is_sum_of_transactions");
+    let astray = tx
+        .execute(AssertSqlSafe(
+            world.fill("update users set balance = balance + 1 where id = {user}"),
+        ))
+        .await;
+    assert_eq!(
+        crate::world::rule_of(&astray.unwrap_err()),
+        "users_balance_is_sum_of_transactions"
+    );
 }
 
 /// Many people in one transaction are checked as well as few.
@@ -79,7 +86,9 @@ async fn a_transaction_that_moves_many_balances_is_checked_for_each() {
                 select id, 'TOP_UP', 5, 'COMPLETED' from people";
     world.attempt(many).await.unwrap();
     let refused = world
-        .attempt(&format!("{many}; update users set balance = 6 where email = '77@many.example'"))
+        .attempt(&format!(
+            "{many}; update users set balance = 6 where email = '77@many.example'"
+        ))
         .await;
     assert_eq!(
         crate::world::rule_of(&refused.unwrap_err()),
