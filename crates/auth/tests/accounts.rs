@@ -32,7 +32,7 @@ fn settings() -> Settings {
         hashing: HashSettings {
             cost: 4,
             threads: 2,
-            patience: Duration::from_secs(60),
+            patience: Duration::from_mins(1),
         },
         ..Settings::new(secrets, Keys::parse(&"11".repeat(32)).unwrap())
     }

@@ -80,7 +80,7 @@ pub(crate) async fn shoppers(database: &Database, count: usize) -> Result<Vec<Sh
         hashing: HashSettings {
             cost: 4,
             threads: 1,
-            patience: Duration::from_secs(60),
+            patience: Duration::from_mins(1),
         },
         limits: false,
         ..lockstep_auth::Settings::new(secrets, Keys::parse(&"11".repeat(32))?)

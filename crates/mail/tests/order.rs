@@ -1,7 +1,11 @@
 //! Which letter goes first, how many at once, and what happens to those in the hands of a worker that is killed: with a
 //! mail server that speaks real SMTP and takes its time.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

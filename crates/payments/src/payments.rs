@@ -393,9 +393,12 @@ impl Payments {
     async fn ask_about(&self, provider: &dyn Provider, top_up: TopUp) -> Result<Option<Outcome>, StoreError> {
         let Some(reference) = top_up.reference.clone() else {
             return match self.invite(top_up, false).await {
-                Ok(_) | Err(TopUpError::Begin(BeginError::NoSuchUser)) => Ok(Some(Outcome::Noted)),
                 Err(TopUpError::Begin(BeginError::Store(error))) => Err(error),
-                Err(TopUpError::Provider(ProviderError::Refused(_))) => Ok(Some(Outcome::Noted)),
+                // What comes for somebody who has left is closed next.
+                Ok(_)
+                | Err(TopUpError::Begin(BeginError::NoSuchUser) | TopUpError::Provider(ProviderError::Refused(_))) => {
+                    Ok(Some(Outcome::Noted))
+                }
                 Err(_) => Ok(None),
             };
         };

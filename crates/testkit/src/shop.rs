@@ -22,7 +22,7 @@ pub fn accounts() -> lockstep_auth::Settings {
         hashing: HashSettings {
             cost: 4,
             threads: 1,
-            patience: std::time::Duration::from_secs(60),
+            patience: std::time::Duration::from_mins(1),
         },
         ..lockstep_auth::Settings::new(secrets, keys)
     }

@@ -12,11 +12,13 @@ use lockstep_auth::AuthError;
 use lockstep_cache::ReadError;
 use lockstep_shop::{ShopError, TopUpError};
 use lockstep_store::StoreError;
+use lockstep_store::accounts::AccountError;
 use lockstep_store::guests::ShopperError;
 use lockstep_store::orders::PlaceError;
 use lockstep_store::top_ups::BeginError;
 
 use crate::WebState;
+use crate::forms;
 use crate::frame::Frame;
 use crate::page;
 use crate::visit::Visit;
@@ -30,6 +32,8 @@ pub(crate) enum PageError {
     BadRequest,
     /// Another site sent the form, or the reader may not do this.
     Forbidden,
+    /// The account was deleted while its page was being made: the log-in is shown instead.
+    SignedOut,
     /// Not in this way.
     WrongMethod,
     /// Too often; after this time again.
@@ -46,6 +50,7 @@ impl PageError {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::SignedOut => StatusCode::SEE_OTHER,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Offline => StatusCode::SERVICE_UNAVAILABLE,
@@ -57,6 +62,9 @@ impl PageError {
 impl IntoResponse for PageError {
     /// A bare status that carries the reason; the edge turns it into a page.
     fn into_response(self) -> Response {
+        if matches!(self, Self::SignedOut) {
+            return forms::done("/login");
+        }
         let mut response = self.status().into_response();
         response.extensions_mut().insert(self);
         response
@@ -82,6 +90,9 @@ impl PageError {
     fn from_store(error: &Arc<StoreError>) -> Self {
         if matches!(**error, StoreError::Unavailable(_)) {
             return Self::Offline;
+        }
+        if error.is_account_deleted() {
+            return Self::SignedOut;
         }
         tracing::error!(error = &**error as &dyn std::error::Error, "a page could not be made");
         Self::Internal
@@ -116,7 +127,12 @@ impl From<AuthError> for PageError {
         match error {
             AuthError::RateLimited { retry_after } => Self::TooMany(retry_after),
             AuthError::Busy => Self::Offline,
-            AuthError::Store(error) => error.into(),
+            AuthError::Store(error)
+            | AuthError::Account(AccountError::Store(error))
+            | AuthError::Shopper(ShopperError::Store(error)) => error.into(),
+            AuthError::NotSignedIn
+            | AuthError::Account(AccountError::NotFound)
+            | AuthError::Shopper(ShopperError::NoSuchShopper) => Self::SignedOut,
             AuthError::Shopper(ShopperError::NoSuchGame) => Self::NotFound,
             AuthError::Shopper(ShopperError::TooManyGames { .. }) => Self::BadRequest,
             AuthError::Forbidden | AuthError::AdminNeedsSecondFactor => Self::Forbidden,
@@ -162,7 +178,9 @@ pub(crate) fn tell(state: &WebState, visit: &Visit, error: &PageError) -> Respon
     let (title, advice) = match error {
         PageError::NotFound => (words.text("error.404.title"), words.text("error.404.advice").to_owned()),
         PageError::BadRequest => (words.text("error.400.title"), words.text("error.400.advice").to_owned()),
-        PageError::Forbidden => (words.text("error.403.title"), words.text("error.403.advice").to_owned()),
+        PageError::Forbidden | PageError::SignedOut => {
+            (words.text("error.403.title"), words.text("error.403.advice").to_owned())
+        }
         PageError::WrongMethod => (words.text("error.405.title"), words.text("error.405.advice").to_owned()),
         PageError::TooMany(wait) => (
             words.text("error.429.title"),
@@ -203,4 +221,23 @@ pub(crate) async fn nothing_here() -> PageError {
 /// An address that is asked in the wrong way.
 pub(crate) async fn wrong_method() -> PageError {
     PageError::WrongMethod
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tab that goes on while another one deletes the account.
+    #[test]
+    fn whose_account_was_deleted_meanwhile_sees_the_log_in() {
+        for error in [
+            AuthError::NotSignedIn,
+            AuthError::Account(AccountError::NotFound),
+            AuthError::Shopper(ShopperError::NoSuchShopper),
+        ] {
+            let answer = PageError::from(error).into_response();
+            assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+            assert_eq!(answer.headers()[header::LOCATION], "/login");
+        }
+    }
 }

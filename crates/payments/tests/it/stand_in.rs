@@ -218,23 +218,24 @@ async fn create(State(stand_in): State<StandIn>, headers: HeaderMap, body: Bytes
         let made = make(&stand_in, &key, text, &form);
         stand_in.inner.lock().unwrap().busy.remove(&key);
         match made {
-            Ok(session) => spoilt(&stand_in, session).await,
-            Err(refused) => refused,
+            Some(session) => spoilt(&stand_in, session).await,
+            None => refuse(
+                400,
+                "idempotency_error",
+                "Keys for idempotent requests can only be used with the same parameters",
+            ),
         }
     });
     done.await.unwrap()
 }
 
-fn make(stand_in: &StandIn, key: &str, text: String, form: &HashMap<String, String>) -> Result<Value, Response> {
+/// Makes the session, or finds the one that was made under this key; `None`: with other parameters.
+fn make(stand_in: &StandIn, key: &str, text: String, form: &HashMap<String, String>) -> Option<Value> {
     let mut inner = stand_in.inner.lock().unwrap();
     let known = inner.by_key.get(key).cloned();
     match known {
-        Some((before, _)) if before != text => Err(refuse(
-            400,
-            "idempotency_error",
-            "Keys for idempotent requests can only be used with the same parameters",
-        )),
-        Some((_, id)) => Ok(inner.sessions[&id].clone()),
+        Some((before, _)) if before != text => None,
+        Some((_, id)) => Some(inner.sessions[&id].clone()),
         None => {
             let id = format!("cs_test_{}", inner.sessions.len() + 1);
             let session = json!({
@@ -247,7 +248,7 @@ fn make(stand_in: &StandIn, key: &str, text: String, form: &HashMap<String, Stri
             });
             inner.sessions.insert(id.clone(), session.clone());
             inner.by_key.insert(key.to_owned(), (text, id));
-            Ok(session)
+            Some(session)
         }
     }
 }
