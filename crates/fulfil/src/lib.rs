@@ -4,12 +4,13 @@
 //!
 //! Every call to G2A has its intent committed before and its result after it, so that whatever dies in between, the
 //! next worker knows what may have happened (`docs/purchase.md`). `rules` decides, `reading` tells the rules what G2A
-//! said, `unit` takes one unit as far as it goes, `fetch` reads the key, `spool` keeps it on the way, `gate` says whether
-//! it could, and this module finds work and gives it out.
+//! said, `unit` takes one unit as far as it goes, `holding` holds it meanwhile, `fetch` reads the key, `spool` keeps it on
+//! the way, `gate` says whether it could, and this module finds work and gives it out.
 
 pub mod aside;
 mod fetch;
 mod gate;
+mod holding;
 mod reading;
 mod reconcile;
 pub mod rules;

@@ -1,0 +1,150 @@
+//! A unit in hand: held for as long as somebody works on it, however long that takes, and put down or handed back when
+//! they stop, whatever the database says at that moment.
+
+use std::time::Duration;
+
+use lockstep_domain::ids::UnitId;
+use lockstep_store::fulfilment::{self as records, Lease, Unit};
+use lockstep_store::{StoreError, failpoint};
+use tokio_util::sync::CancellationToken;
+
+use crate::unit::Flow;
+use crate::{Counted, Fulfilment};
+
+/// Takes a unit out of the list of those in hand.
+struct PutDown<'a>(&'a Fulfilment, UnitId);
+
+impl Drop for PutDown<'_> {
+    fn drop(&mut self) {
+        self.0.in_hand().remove(&self.1);
+    }
+}
+
+/// At the end of the program a unit is handed back so long; the next start of this worker takes it up in any case.
+const LAST_HAND_BACK: Duration = Duration::from_secs(3);
+
+impl Fulfilment {
+    /// Takes a unit as far as it goes, and holds it meanwhile however long that takes.
+    pub(crate) async fn drive(&self, unit: Unit, stop: &CancellationToken) {
+        let lease = unit.lease;
+        self.in_hand().insert(lease.unit);
+        let _put_down = PutDown(self, lease.unit);
+        tokio::select! {
+            () = self.work_on(unit, stop) => {}
+            () = self.hold(lease) => {}
+        }
+    }
+
+    /// Renews the lease for ever. It can fail: what its holder decides is fenced, not what it believes.
+    async fn hold(&self, lease: Lease) {
+        let (each, poll) = (self.0.settings.lease / 3, self.0.settings.poll);
+        let mut wait = each;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.0.renew.notified() => {}
+            }
+            wait = match records::renew(&self.0.store, lease).await {
+                Ok(()) => each,
+                // Let go, or somebody else's: the next step says so.
+                Err(StoreError::Fenced) => std::future::pending().await,
+                Err(error) => {
+                    tracing::debug!(unit = %lease.unit, error = &error as &dyn std::error::Error, "a lease was not renewed");
+                    poll.min(each)
+                }
+            };
+        }
+    }
+
+    /// A database that is away is waited for with patience.
+    async fn work_on(&self, mut unit: Unit, stop: &CancellationToken) {
+        let began = tokio::time::Instant::now();
+        loop {
+            let failed = match self.step(&unit).await {
+                Ok(Flow::Rest) => return,
+                Ok(Flow::On) => None,
+                Err(StoreError::Fenced) => {
+                    tracing::debug!(unit = %unit.lease.unit, "somebody else has this unit now");
+                    return;
+                }
+                Err(error) => Some(error),
+            };
+            if let Some(error) = failed {
+                if !matches!(error, StoreError::Unavailable(_)) {
+                    // Trying at once would fail at once. It is tried again, rarely, and told each time.
+                    tracing::error!(unit = %unit.lease.unit, error = &error as &dyn std::error::Error, "the database refused a step");
+                    let wait = self.backoff(unit.attempts);
+                    return self
+                        .hand_back(&unit, wait, Some("the database refused a step"), stop)
+                        .await;
+                }
+                tracing::warn!(unit = %unit.lease.unit, error = &error as &dyn std::error::Error, "a step was not recorded");
+                if began.elapsed() > self.0.settings.patience {
+                    return;
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(self.0.settings.poll) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+            if stop.is_cancelled() {
+                return self.hand_back(&unit, Duration::ZERO, None, stop).await;
+            }
+            failpoint!("drive.load");
+            // What is known of a unit after a step is old; nothing may be decided by it.
+            match self.load(&unit, began, stop).await {
+                Some(now) => unit = now,
+                None => return,
+            }
+        }
+    }
+
+    async fn load(&self, unit: &Unit, began: tokio::time::Instant, stop: &CancellationToken) -> Option<Unit> {
+        loop {
+            match records::load(&self.0.store, unit.lease).await {
+                Ok(now) => return Some(now),
+                Err(StoreError::Fenced) => return None,
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "a unit could not be read");
+                    if began.elapsed() > self.0.settings.patience {
+                        return None;
+                    }
+                    let pause = tokio::time::sleep(self.0.settings.poll);
+                    if stop.run_until_cancelled(pause).await.is_none() {
+                        self.hand_back(unit, Duration::ZERO, None, stop).await;
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets a unit go, due after `wait`. When the database refuses even that, it is asked again for as long as the lease
+    /// would last; at the end of the program only for some seconds.
+    async fn hand_back(&self, unit: &Unit, wait: Duration, why: Option<&str>, stop: &CancellationToken) {
+        let _counted = Counted::one(&self.0.handing_back);
+        let began = tokio::time::Instant::now();
+        loop {
+            let Err(error) = self.rest(unit, wait, why).await else {
+                return;
+            };
+            if matches!(error, StoreError::Fenced) {
+                return;
+            }
+            let patience = if stop.is_cancelled() {
+                LAST_HAND_BACK
+            } else {
+                self.0.settings.lease
+            };
+            if began.elapsed() >= patience {
+                tracing::warn!(
+                    unit = %unit.lease.unit,
+                    error = &error as &dyn std::error::Error,
+                    "a copy could not be handed back; it is looked at again when its lease is over"
+                );
+                return;
+            }
+            tokio::time::sleep(self.0.settings.poll).await;
+        }
+    }
+}
