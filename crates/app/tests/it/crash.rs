@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 use crate::program::{DEADLINE, lockstep, with_account};
 
-const SECRET: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
+pub(crate) const SECRET: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
 pub(crate) const PRODUCT: &str = "10000000000042";
 
 /// What else goes wrong while the program dies.

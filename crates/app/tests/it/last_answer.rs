@@ -128,6 +128,15 @@ async fn signal(child: &Child, name: &str) {
 
 #[tokio::test]
 async fn keys_that_arrive_without_a_database_survive_the_death_of_their_worker() {
+    without_a_database(false).await;
+}
+
+#[tokio::test]
+async fn and_so_do_those_whose_folder_was_removed_while_they_were_on_their_way() {
+    without_a_database(true).await;
+}
+
+async fn without_a_database(and_without_a_folder: bool) {
     const ORDERS: u32 = 4;
     let shop = Shop::with_orders(ORDERS).await;
     let (data, way) = (shop.data("data"), Way::to(&shop.db).await);
@@ -138,9 +147,16 @@ async fn keys_that_arrive_without_a_database_survive_the_death_of_their_worker()
         .unwrap();
     shop.keys_are_given_out(4).await;
     way.cut().await;
+    if and_without_a_folder {
+        // It may be making the folder again while this goes on.
+        until("the folder is gone", async || {
+            std::fs::remove_dir_all(data.join("spool")).is_ok()
+        })
+        .await;
+    }
     shop.release();
     let whole = || {
-        let slot = std::fs::read_dir(data.join("spool/0")).unwrap().flatten();
+        let slot = std::fs::read_dir(data.join("spool/0")).into_iter().flatten().flatten();
         slot.filter(|file| file.path().extension().is_some_and(|kind| kind == "key"))
             .count()
     };

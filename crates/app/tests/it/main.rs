@@ -6,6 +6,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod aside;
 mod closing;
 mod commands;
 mod crash;
