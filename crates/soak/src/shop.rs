@@ -137,6 +137,11 @@ impl Shop {
             return None;
         }
         self.verdicts.held(Rule::No500);
+        // One export an account at a time, and not many of them: the API's description says so.
+        if status == 429 && request.path == "/api/user/export" {
+            self.verdicts.held(Rule::NoRefusalInCalm);
+            return None;
+        }
         if matches!(status, 0 | 429 | 502 | 503 | 504) {
             let faults = self.timeline.between(sent, Instant::now(), GRACE);
             let excused = faults.iter().any(|period| excuses(period, instance, request))
