@@ -139,6 +139,14 @@ impl<'b> Form<'b> {
         number
     }
 
+    /// A whole number that may be left out; `null` is not leaving it out.
+    pub(crate) fn whole_number_or(&mut self, path: &'static str, default: i64) -> i64 {
+        if self.fields.get(path).is_some_and(Value::is_null) {
+            self.fault(path, "wrong_type", "This field must be a whole number");
+        }
+        self.whole_number(path).unwrap_or(default)
+    }
+
     /// A whole number that has to be there.
     pub(crate) fn required_number(&mut self, path: &'static str) -> i64 {
         if self.get(path).is_none() {
@@ -183,7 +191,7 @@ impl<'b> Form<'b> {
         self.money(path).unwrap_or_default()
     }
 
-    /// Games with quantities, `[{gameId, quantity}]`; one copy where no quantity is given.
+    /// Games with quantities, `[{gameId, quantity}]`. Each needs both: an order never guesses how many copies it is for.
     pub(crate) fn games(&mut self, path: &'static str) -> Vec<(GameId, i64)> {
         let Some(value) = self.get(path) else {
             self.fault(path, "required", "This field is required");
@@ -192,11 +200,7 @@ impl<'b> Form<'b> {
         let read = |value: &Value| {
             let game = value.get("gameId")?;
             let game = game.get("id").unwrap_or(game).as_str().and_then(uuid)?;
-            let quantity = match value.get("quantity") {
-                None | Some(Value::Null) => 1,
-                Some(quantity) => quantity.as_i64()?,
-            };
-            Some((GameId(game), quantity))
+            Some((GameId(game), value.get("quantity")?.as_i64()?))
         };
         let games = value
             .as_array()
@@ -207,7 +211,7 @@ impl<'b> Form<'b> {
         self.fault(
             path,
             "invalid_items",
-            "This field must be a list of {gameId, quantity}: a UUID and a whole number",
+            "This field must be a list of {gameId, quantity}: a UUID and a whole number, both required",
         );
         Vec::new()
     }

@@ -74,7 +74,7 @@ pub(crate) async fn show(State(api): Api, visit: Visit) -> Answered {
 pub(crate) async fn add(State(api): Api, visit: Visit, Key(key): Key, body: Body) -> Answered {
     let mut form = body.form();
     let game = form.game("gameId");
-    let quantity = form.whole_number("quantity").unwrap_or(1);
+    let quantity = form.whole_number_or("quantity", 1);
     let game = form.finish(game.ok_or_else(Vec::new))?;
     let visitor = visit.arrival.visitor();
     let writer = api

@@ -68,8 +68,9 @@ struct NewOrder {
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct NewOrderItem {
     game_id: GameId,
-    /// Copies (default 1).
-    quantity: Option<u32>,
+    /// Copies, at least 1.
+    #[schema(minimum = 1)]
+    quantity: u32,
 }
 
 /// Orders at the prices of now and pays from the balance, all or nothing.
@@ -87,7 +88,10 @@ pub(crate) async fn place(State(api): Api, member: Member, Key(key): Key, body: 
     let expected = form.money("expectedTotal");
     form.finish(Ok(()))?;
     let checkout = api.shop.checkout(games, promo, expected)?;
-    let order = api.shop.place_order(&member.caller, &checkout, key.as_ref()).await?;
+    let order = api
+        .shop
+        .place_order(&member.caller, &member.device, &checkout, key.as_ref())
+        .await?;
     answer::data(StatusCode::CREATED, &order)
 }
 

@@ -32,6 +32,7 @@ impl From<PlaceError> for ApiError {
             PlaceError::NoSuchGame(_) => (StatusCode::NOT_FOUND, "game_not_found"),
             PlaceError::OutOfStock { .. } => (StatusCode::BAD_REQUEST, "out_of_stock"),
             PlaceError::PromoCode(_) => (StatusCode::BAD_REQUEST, "invalid_promo_code"),
+            PlaceError::PromoBelowCost { .. } => (StatusCode::BAD_REQUEST, "promo_code_not_available"),
             PlaceError::InsufficientBalance { .. } => (StatusCode::BAD_REQUEST, "insufficient_balance"),
             PlaceError::TooMuch => (StatusCode::BAD_REQUEST, "order_too_large"),
             PlaceError::KeyReused => (StatusCode::CONFLICT, "idempotency_key_reused"),

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::{Parser, Subcommand};
+use rust_decimal::Decimal;
 
 use crate::config::Settings;
 
@@ -67,6 +69,12 @@ pub(crate) enum Command {
     /// Admins of the shop
     #[command(subcommand, after_help = "Example:\n  lockstep admin create ada@example.com")]
     Admin(AdminCommand),
+    /// Promo codes: make, list, end
+    #[command(
+        subcommand,
+        after_help = "Example:\n  lockstep promo create SUMMER --percent 1.5 --max-uses 200 --until 2027-09-01"
+    )]
+    Promo(PromoCommand),
     /// Bring the database's schema up to date
     #[command(after_help = "Example:\n  lockstep migrate --database-url postgres://lockstep@db/lockstep")]
     Migrate,
@@ -158,6 +166,53 @@ pub(crate) enum AdminCommand {
         #[arg(value_name = "EMAIL")]
         email: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PromoCommand {
+    /// Make a code that takes a percentage off an order
+    #[command(after_help = "Example:\n  lockstep promo create SUMMER --percent 1.5 --max-uses 200 --until 2027-09-01")]
+    Create {
+        /// 2 to 40 letters, digits, - and _; shoppers may type it in any case
+        code: String,
+        /// Percent of the subtotal, above 0 and at most 100
+        #[arg(long, value_name = "PERCENT")]
+        percent: Decimal,
+        /// Most orders that may use it. Default: no limit
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(i32).range(1..))]
+        max_uses: Option<i32>,
+        /// First day or moment (UTC), `2027-06-01` or `2027-06-01T08:00:00Z`. Default: now
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        from: Option<DateTime<Utc>>,
+        /// The day or moment (UTC) it ends; a day ends with its last second. Default: never
+        #[arg(long, value_name = "TIME", value_parser = end_of)]
+        until: Option<DateTime<Utc>>,
+    },
+    /// Every code with its uses and what it has given away
+    #[command(after_help = "Example:\n  lockstep promo list --json")]
+    List,
+    /// End a code now; orders that used it keep their price
+    #[command(after_help = "Example:\n  lockstep promo end SUMMER")]
+    End {
+        /// The code
+        code: String,
+    },
+}
+
+/// The first second of a day, or a moment.
+fn moment(text: &str) -> Result<DateTime<Utc>, String> {
+    text.parse::<NaiveDate>()
+        .map(|day| day.and_time(NaiveTime::MIN).and_utc())
+        .or_else(|_| text.parse::<DateTime<Utc>>())
+        .map_err(|_| "a day like 2027-06-01 or a moment like 2027-06-01T08:00:00Z".to_owned())
+}
+
+/// The end of a day, which is the beginning of the next, or a moment.
+fn end_of(text: &str) -> Result<DateTime<Utc>, String> {
+    match text.parse::<NaiveDate>().ok().and_then(|day| day.succ_opt()) {
+        Some(next) => Ok(next.and_time(NaiveTime::MIN).and_utc()),
+        None => moment(text),
+    }
 }
 
 /// Instead of running a sandbox, be G2A as the caller of a seller's server.

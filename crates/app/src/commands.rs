@@ -6,6 +6,7 @@ pub(crate) mod backup;
 pub(crate) mod doctor;
 pub(crate) mod keys;
 pub(crate) mod migrate;
+pub(crate) mod promo;
 pub(crate) mod reconcile;
 pub(crate) mod sandbox;
 pub(crate) mod sync;

@@ -39,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) supplier: Supplier,
     pub(crate) rate_per_minute: u32,
     pub(crate) pricing: Pricing,
+    /// A promo code may sell a supplier's game below its cost.
+    pub(crate) promo_below_cost: bool,
     pub(crate) cors_origins: Vec<String>,
     /// `JWT_SECRET`, `JWT_REFRESH_SECRET` and `LOCKSTEP_KEY_SECRET`, where given.
     pub(crate) secrets: (Option<String>, Option<String>, Option<String>),
@@ -142,6 +144,12 @@ impl Config {
             supplier: supplier::supplier(settings)?,
             rate_per_minute,
             pricing: Pricing { basis, markup_percent },
+            promo_below_cost: match settings.lockstep_promo_below_cost.as_deref() {
+                None => !production,
+                Some("allow") => true,
+                Some("refuse") => false,
+                Some(other) => bail!("LOCKSTEP_PROMO_BELOW_COST is {other:?}; it has to be allow or refuse"),
+            },
             cors_origins: settings
                 .cors_origins
                 .iter()
@@ -190,6 +198,13 @@ impl Config {
             demand_what_production_needs(settings)?;
         }
         Ok(config)
+    }
+}
+
+impl Config {
+    /// The store shows itself: made-up games from the built-in sandbox, and nobody's real money.
+    pub(crate) fn is_demo(&self) -> bool {
+        !self.production && matches!(self.supplier, Supplier::Sandbox)
     }
 }
 

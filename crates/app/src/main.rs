@@ -86,6 +86,7 @@ async fn run(command: Command, config: Config, output: Output) -> anyhow::Result
         }
         Command::Stock => commands::sync::stock(&config, output).await?,
         Command::Admin(AdminCommand::Create { email }) => commands::admin::create(&config, output, &email).await?,
+        Command::Promo(what) => commands::promo::run(&config, output, what).await?,
         Command::Migrate => commands::migrate::run(&config, output).await?,
         Command::Doctor => return commands::doctor::run(&config, output).await,
         Command::Reconcile { reviewed: Some(id), .. } => {

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::closing::{Closing, Tasks};
+use crate::commands;
 use crate::commands::reconcile::spool_folder;
 use crate::config::{Config, PaymentProvider, Supplier as ConfiguredSupplier};
 use crate::database::{Database, Use};
@@ -74,6 +75,9 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         closing.close("the database", database.close()).await;
         return Ok(ended(&closing));
     };
+    if config.is_demo() {
+        commands::promo::make_for_demo(&database.store).await?;
+    }
     let cache_config = lockstep_cache::Config {
         redis_url: config.redis_url.clone(),
         key_prefix: config.redis_prefix.clone(),
@@ -288,6 +292,7 @@ fn open_shop(config: &Config, secrets: Secrets, store: &Store, cache: &Cache) ->
         keys,
         payments,
         cart_limits: config.cart_limits,
+        protected_markup: (!config.promo_below_cost).then_some(config.pricing.markup_percent),
     }))
 }
 

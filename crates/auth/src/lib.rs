@@ -35,7 +35,7 @@ pub use error::AuthError;
 pub use lockstep_store::sessions::Device;
 pub use lockstep_vault::Keys;
 pub use secrets::{MIN_SECRET_CHARS, SecretError, TokenSecrets};
-pub use signing_in::{LONGEST_EXPORT, MovedIn, OpenExport, SignedIn};
+pub use signing_in::{LONGEST_EXPORT, MovedIn, OpenExport, PromoAttempt, SignedIn};
 pub use token::{Claims, Kind, TokenError, Tokens};
 
 use crate::limits::Limits;

@@ -35,6 +35,8 @@ pub(crate) enum Action {
     Export,
     /// One that is being read.
     OpenExport,
+    /// A promo code that turns out to be none: each is a guess.
+    PromoCode,
 }
 
 impl Action {
@@ -53,13 +55,14 @@ impl Action {
             Self::TopUp => "top-up",
             Self::Export => "export",
             Self::OpenExport => "open-export",
+            Self::PromoCode => "promo-code",
         }
     }
 
     /// For one address. Generous enough for an office behind one.
     const fn by_address(self) -> Rule {
         match self {
-            Self::Login | Self::Password | Self::SecondFactor => Rule::new(30, 5),
+            Self::Login | Self::Password | Self::SecondFactor | Self::PromoCode => Rule::new(30, 5),
             Self::Register | Self::AskForReset | Self::AskForVerification => Rule::new(10, 60),
             Self::UseReset | Self::Verify => Rule::new(20, 10),
             Self::NewGuest => Rule::new(60, 2),
@@ -71,7 +74,9 @@ impl Action {
     /// For one account.
     const fn by_account(self) -> Rule {
         match self {
-            Self::Login | Self::Password | Self::UseReset | Self::Verify | Self::NewGuest => Rule::new(10, 60),
+            Self::Login | Self::Password | Self::UseReset | Self::Verify | Self::NewGuest | Self::PromoCode => {
+                Rule::new(10, 60)
+            }
             Self::Register => Rule::new(5, 600),
             // Thirty a minute: more than anybody clicks, less than a script that has gone wrong.
             Self::Order | Self::TopUp => Rule::new(30, 2),
@@ -177,6 +182,19 @@ impl Limits {
         let account = self.account(action, subject, None);
         self.take_all(Self::address(action, device).into_iter().chain([account]).collect())
             .await
+    }
+
+    /// Counts an attempt against the address and the account, or against neither, and returns what was taken.
+    pub(crate) async fn take_guess(
+        &self,
+        action: Action,
+        device: &Device,
+        user: UserId,
+    ) -> Result<Vec<Limit>, AuthError> {
+        let account = self.account(action, Subject::User(user), None);
+        let limits: Vec<Limit> = Self::address(action, device).into_iter().chain([account]).collect();
+        self.take_all(limits.clone()).await?;
+        Ok(limits)
     }
 
     /// Counts an attempt against the account alone; somebody from a known place has an allowance of their own when the

@@ -41,6 +41,11 @@ pub const LONGEST_EXPORT: Duration = Duration::from_secs(EXPORT_SECONDS);
 #[derive(Debug)]
 pub struct OpenExport(Limit);
 
+/// A promo code that is being tried.
+#[derive(Debug)]
+#[must_use = "a good code has to be given back"]
+pub struct PromoAttempt(Vec<Limit>);
+
 impl Auth {
     /// Makes an account, signs its owner in and moves in what they collected as `guest` (the cookie's value, if any).
     ///
@@ -319,6 +324,23 @@ impl Auth {
     /// The export has ended, in whatever way: the next may begin.
     pub async fn export_ended(&self, export: &OpenExport) {
         self.0.limits.give_back(&export.0).await;
+    }
+
+    /// Counts a promo code that is about to be tried, for the account and the address. One that turns out to be good is
+    /// [given back](Self::give_back_promo_code).
+    ///
+    /// # Errors
+    /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    pub async fn try_promo_code(&self, caller: &Caller, device: &Device) -> Result<PromoAttempt, AuthError> {
+        let taken = (self.0.limits).take_guess(Action::PromoCode, device, caller.user());
+        Ok(PromoAttempt(taken.await?))
+    }
+
+    /// The code was good, or was not looked at: it was no guess.
+    pub async fn give_back_promo_code(&self, attempt: PromoAttempt) {
+        for limit in &attempt.0 {
+            self.0.limits.give_back(limit).await;
+        }
     }
 
     /// Both, for somebody who has just come in. They are in whatever happens here; what could not be moved stays with

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lockstep_auth::Caller;
+use lockstep_auth::{Caller, Device};
 use lockstep_cache::Cache;
 use lockstep_domain::ids::{GameId, KeyId};
 use lockstep_fulfil::Fulfilment;
@@ -148,7 +148,7 @@ async fn buy(shop: &Shop, buyer: &Shopper, goods: &Goods) -> Result<()> {
     let arrival = shop.arrive(Some(&buyer.token), None).await?;
     let caller = arrival.signed_in()?;
     let checkout = shop.checkout([(goods.game, 1)], None, None)?;
-    let order = shop.place_order(caller, &checkout, None).await?.id;
+    let order = shop.place_order(caller, &Device::default(), &checkout, None).await?.id;
     // The page asks once more who this is, with its next request.
     let arrival = shop.arrive(Some(&buyer.token), None).await?;
     let mut watched = arrival.watch_order(order).await?;
@@ -187,7 +187,7 @@ async fn drain(run: &Run, queued: usize) -> Result<Vec<Figure>> {
         placing.spawn(async move {
             for goods in goods.iter().cycle().skip(at).take(share) {
                 let checkout = shop.checkout([(goods.game, 1)], None, None)?;
-                shop.place_order(&caller, &checkout, None).await?;
+                shop.place_order(&caller, &Device::default(), &checkout, None).await?;
             }
             anyhow::Ok(())
         });

@@ -286,6 +286,7 @@ pub(crate) fn shop(store: Store, cache: Cache) -> Result<Shop> {
         store,
         cache,
         keys,
+        protected_markup: None,
         cart_limits: CartLimits::default(),
     }))
 }

@@ -49,6 +49,8 @@ pub struct Checkout {
     items: Vec<Wanted>,
     promo_code: Option<String>,
     expected_total: Option<Money>,
+    /// A promo code may not take a supplier's game below what it costs; the mark-up on that, in percent.
+    protected_markup: Option<Decimal>,
 }
 
 /// Why something cannot be an order.
@@ -129,6 +131,28 @@ impl Checkout {
                 .map(|code| code.trim().to_uppercase())
                 .filter(|code| !code.is_empty()),
             expected_total,
+            protected_markup: None,
+        })
+    }
+
+    /// The same order, for which a promo code may not go below cost. `markup_percent` is the mark-up in the prices.
+    #[must_use]
+    pub fn not_below_cost(self, markup_percent: Decimal) -> Self {
+        Self {
+            protected_markup: Some(markup_percent),
+            ..self
+        }
+    }
+
+    /// Whether `paid` for a supplier's game of this `price` is less than it costs, and the order may not be.
+    ///
+    /// A price is the cost plus the mark-up, rounded to cents, so the cost is what rounds back to it.
+    pub fn is_below_cost(&self, price: Money, paid: Money) -> bool {
+        self.protected_markup.is_some_and(|markup| {
+            (Decimal::ONE_HUNDRED.checked_add(markup))
+                .and_then(|factor| price.decimal().checked_mul(Decimal::ONE_HUNDRED)?.checked_div(factor))
+                .and_then(|cost| Money::rounded(cost).ok())
+                .is_none_or(|cost| paid < cost)
         })
     }
 
@@ -265,6 +289,7 @@ impl Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::price::Pricing;
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -278,6 +303,23 @@ mod tests {
 
     fn checkout(items: &[(GameId, i64)]) -> Result<Checkout, CheckoutFault> {
         Checkout::new(items.iter().copied(), None, None, OrderLimits::default())
+    }
+
+    #[test]
+    fn a_promo_code_may_not_take_a_price_below_its_cost() {
+        let order = checkout(&[(game(1), 1)]).unwrap();
+        assert!(
+            !order.is_below_cost(money("10.20"), money("0.01")),
+            "unless it is protected"
+        );
+        let order = order.not_below_cost(Decimal::TWO);
+        assert!(!order.is_below_cost(money("10.20"), money("10.00")), "sold at cost");
+        assert!(order.is_below_cost(money("10.20"), money("9.99")));
+        assert!(
+            order
+                .not_below_cost(Decimal::ZERO)
+                .is_below_cost(money("10.20"), money("10.19"))
+        );
     }
 
     #[test]
@@ -365,6 +407,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_cost_is_found_again_in_the_price(cents in 1_i64..10_000_000, markup in 0_u32..500) {
+            let pricing = Pricing { markup_percent: markup.into(), ..Pricing::default() };
+            let cost = Money::from_cents(cents).unwrap();
+            let price = pricing.marked_up(cost.decimal()).unwrap();
+            let order = checkout(&[(game(1), 1)]).unwrap().not_below_cost(markup.into());
+            prop_assert!(!order.is_below_cost(price, cost));
+            prop_assert!(order.is_below_cost(price, Money::from_cents(cents - 1).unwrap()));
+        }
+
         #[test]
         fn copies_add_up_to_the_total_and_cost_no_more_than_their_price(
             lines in prop::collection::vec((1_i64..2_000_000, 1_u32..40), 1..12),

@@ -30,6 +30,7 @@ use lockstep_cache::Cache;
 use lockstep_domain::cart::CartLimits;
 use lockstep_payments::Payments;
 use lockstep_store::Store;
+use rust_decimal::Decimal;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -65,6 +66,8 @@ pub struct Parts {
     pub payments: Payments,
     /// How much fits into a cart.
     pub cart_limits: CartLimits,
+    /// The mark-up in percent below which no promo code may take a supplier's game; `None` lets codes sell below cost.
+    pub protected_markup: Option<Decimal>,
 }
 
 /// The use cases. Cheap to clone.
@@ -128,6 +131,10 @@ impl Shop {
 
     fn keys(&self) -> &Keys {
         &self.0.parts.keys
+    }
+
+    fn protected_markup(&self) -> Option<Decimal> {
+        self.0.parts.protected_markup
     }
 
     fn limits(&self) -> CartLimits {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use lockstep_auth::Caller;
+use lockstep_auth::{Caller, Device};
 use lockstep_cache::{Entry, Payload};
 use lockstep_domain::cache_key::CacheKey;
 use lockstep_domain::checkout::{Bill, Checkout, CheckoutFault, OrderLimits};
@@ -16,7 +16,7 @@ use lockstep_domain::purchase::OrderView;
 use lockstep_domain::{Money, Secret};
 use lockstep_store::failpoint;
 use lockstep_store::fulfilment::keys::{How as Seen, place};
-use lockstep_store::orders::{self, Idempotency, MAX_LISTED, Placed};
+use lockstep_store::orders::{self, Idempotency, MAX_LISTED, PlaceError, Placed};
 
 use crate::own::{data, payload};
 use crate::{Arrival, Shop, ShopError};
@@ -89,15 +89,39 @@ impl Shop {
         promo_code: Option<&str>,
         expected_total: Option<Money>,
     ) -> Result<Checkout, CheckoutFault> {
-        Checkout::new(wanted, promo_code, expected_total, self.order_limits())
+        let checkout = Checkout::new(wanted, promo_code, expected_total, self.order_limits())?;
+        Ok(match self.protected_markup() {
+            Some(markup) => checkout.not_below_cost(markup),
+            None => checkout,
+        })
     }
 
-    /// What an order would cost now. Nothing is promised by it.
+    /// What an order would cost the caller now. Nothing is promised by it.
     ///
     /// # Errors
-    /// [`ShopError::Place`] says what stands in the way.
-    pub async fn quote(&self, checkout: &Checkout) -> Result<Bill, ShopError> {
-        Ok(orders::quote(self.store(), checkout).await?)
+    /// [`ShopError::Place`] says what stands in the way, [`ShopError::Refused`] that too many promo codes were tried.
+    pub async fn quote(&self, caller: &Caller, device: &Device, checkout: &Checkout) -> Result<Bill, ShopError> {
+        self.with_promo_limit(caller, device, checkout, orders::quote(self.store(), checkout))
+            .await
+    }
+
+    /// Does what looks a promo code up. A wrong code counts against the caller and the address, a good one does not.
+    async fn with_promo_limit<T>(
+        &self,
+        caller: &Caller,
+        device: &Device,
+        checkout: &Checkout,
+        work: impl Future<Output = Result<T, PlaceError>>,
+    ) -> Result<T, ShopError> {
+        if checkout.promo_code().is_none() {
+            return Ok(work.await?);
+        }
+        let attempt = self.auth().try_promo_code(caller, device).await?;
+        let result = work.await;
+        if !matches!(result, Err(PlaceError::PromoCode(_))) {
+            self.auth().give_back_promo_code(attempt).await;
+        }
+        Ok(result?)
     }
 
     /// Places an order and takes its total from the caller's balance, all or nothing. With the same key and the same
@@ -109,12 +133,14 @@ impl Shop {
     pub async fn place_order(
         &self,
         caller: &Caller,
+        device: &Device,
         checkout: &Checkout,
         key: Option<&Idempotency>,
     ) -> Result<OrderView, ShopError> {
         self.auth().allow_order(caller).await?;
         failpoint!("checkout.before");
-        let placed = orders::place(self.store(), caller.user(), checkout, key).await?;
+        let placing = orders::place(self.store(), caller.user(), checkout, key);
+        let placed = self.with_promo_limit(caller, device, checkout, placing).await?;
         failpoint!("checkout.after");
         match placed {
             Placed::Now(order) => Ok(*order),

@@ -81,6 +81,11 @@ const INVARIANTS: &[(&str, &str)] = &[
           where (o.orders, o.saved) is distinct from (t.orders, t.saved) and coalesce(o.orders, t.orders) <> 0",
     ),
     ("a promo code is not used more often than allowed", "select count(*) from promo_codes where used_count > max_uses"),
+    (
+        "every order with a promo code counts as a use of it, unless all of its money went back",
+        "select count(*) from promo_codes p where p.used_count < (
+            select count(*) from orders o where o.promo_code = p.code and not o.promo_use_returned)",
+    ),
 ];
 
 /// The invariants that do not hold; empty when all is well. Reads every row of the tables concerned.

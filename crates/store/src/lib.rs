@@ -26,6 +26,7 @@ pub mod migrations;
 pub mod mutants;
 pub mod orders;
 pub mod pooler;
+pub mod promo_codes;
 pub mod retention;
 mod row;
 mod session;

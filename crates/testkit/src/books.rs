@@ -39,7 +39,7 @@ const RULES: &[(&str, &str)] = &[
     (
         "a promo code is used no more often than it may be, and every use is counted",
         "select code from promo_codes p
-          where used_count > max_uses or used_count < (select count(*) from orders o where o.promo_code = p.code)",
+          where used_count > max_uses or used_count < (select count(*) from orders o where o.promo_code = p.code and not o.promo_use_returned)",
     ),
     (
         "a delivered copy has its key, and no other copy has one",

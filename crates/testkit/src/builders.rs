@@ -107,6 +107,15 @@ impl TestDb {
         .await;
     }
 
+    /// A promo code that takes `percent` off and may be used `max_uses` times.
+    pub async fn promo_code(&self, code: &str, percent: u32, max_uses: Option<u32>) {
+        self.execute(&format!(
+            "insert into promo_codes (code, discount, max_uses) values ('{code}', {percent}, {})",
+            max_uses.map_or("null".to_owned(), |most| most.to_string())
+        ))
+        .await;
+    }
+
     /// A key of our own stock for `game`, not sold yet.
     pub async fn key(&self, game: Uuid) -> Uuid {
         let key = Uuid::new_v4();

@@ -46,6 +46,7 @@ pub async fn process(store: Store, cache: Config, accounts: lockstep_auth::Setti
         auth: Auth::start(store.clone(), accounts).expect("threads"),
         store,
         payments,
+        protected_markup: None,
         cart_limits: CartLimits::default(),
     })
 }

@@ -57,6 +57,7 @@ async fn an_order_has_the_contracts_form_and_is_there_at_once() {
     let [portal, myst] = games(&shop, &["Portal", "Myst"]).await[..] else {
         unreachable!()
     };
+    shop.db.promo_code("GKEYS10", 10, None).await;
     let ada = Client::new(&shop);
     let user = ada.register("ada@example.org").await;
     fund(&shop, &user, "100").await;
@@ -145,6 +146,10 @@ async fn bad_orders_are_told_apart_and_change_nothing() {
         (items(game, json!(-5)), 400, "quantity_not_positive", ""),
         (items(game, json!(0.5)), 400, "validation_failed", ""),
         (items(game, json!("2")), 400, "validation_failed", ""),
+        (items(game, json!("1")), 400, "validation_failed", ""),
+        (items(game, json!(true)), 400, "validation_failed", ""),
+        (items(game, Value::Null), 400, "validation_failed", ""),
+        (json!({"items": [{"gameId": game}]}), 400, "validation_failed", ""),
         (items(game, json!(100)), 400, "too_many_copies", "99"),
         (items(game, json!(i64::MAX)), 400, "too_many_copies", ""),
         (items(game, json!(1e300)), 400, "validation_failed", ""),
@@ -161,7 +166,7 @@ async fn bad_orders_are_told_apart_and_change_nothing() {
         (promo("LATE"), 400, "invalid_promo_code", "Invalid promo code"),
         (promo("USED"), 400, "invalid_promo_code", "Invalid promo code"),
         (
-            json!({"items": [{"gameId": game}], "promoCode": 7}),
+            json!({"items": [{"gameId": game, "quantity": 1}], "promoCode": 7}),
             400,
             "validation_failed",
             "",
@@ -191,6 +196,61 @@ async fn bad_orders_are_told_apart_and_change_nothing() {
         );
     }
     shop.db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn promo_codes_cannot_be_guessed() {
+    let shop = Shop::open_with_limits(true).await;
+    let game = games(&shop, &["Portal"]).await[0];
+    shop.db
+        .execute(
+            "insert into promo_codes (code, discount, valid_from, valid_until, max_uses, used_count, active) values
+               ('LATE', 10, now() - interval '2 days', now() - interval '1 day', null, 0, true),
+               ('EARLY', 10, now() + interval '1 day', null, null, 0, true),
+               ('USED', 10, now(), null, 1, 1, true), ('OFF', 10, now(), null, null, 0, false),
+               ('GOOD', 10, now(), null, null, 0, true)",
+        )
+        .await;
+    let ada = Client::at(&shop, "198.51.100.1");
+    let user = ada.register("ada@example.org").await;
+    fund(&shop, &user, "500").await;
+    let order = |code: &str| json!({"items": [{"gameId": game, "quantity": 1}], "promoCode": code});
+    let mut answers = std::collections::BTreeSet::new();
+    for code in ["NOPE", "LATE", "EARLY", "USED", "OFF", "x", "\u{e9}t\u{e9}"] {
+        // A good one in between costs nothing.
+        assert_eq!(ada.post("/api/orders", order("GOOD")).await.status, 201);
+        let answer = ada.post("/api/orders", order(code)).await;
+        assert_eq!(answer.status, 400, "{code}");
+        answers.insert(answer.json()["error"]["message"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(answers.len(), 1, "one text for all of them: {answers:?}");
+    let tries = join_all((0..20).map(|n| ada.post("/api/orders", order(&format!("GUESS{n}"))))).await;
+    let looked_up = tries.iter().filter(|answer| answer.status == 400).count();
+    assert!(looked_up <= 3, "seven of ten were used before: {looked_up}");
+    let refused = ada.post("/api/orders", order("GOOD")).await;
+    assert_eq!(
+        refused.failure(),
+        (429, "rate_limited".to_owned()),
+        "a good code as well"
+    );
+    assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
+    assert_eq!(
+        ada.post("/api/orders", one(game)).await.status,
+        201,
+        "without a code it is sold"
+    );
+
+    // Other accounts at the same address have thirty between them.
+    let mut looked_up = 0;
+    for n in 0..4 {
+        let other = Client::at(&shop, "198.51.100.1");
+        other.register(&format!("u{n}@example.org")).await;
+        for guess in 0..10 {
+            let answer = other.post("/api/orders", order(&format!("GUESS{guess}"))).await;
+            looked_up += u32::from(answer.status == 400);
+        }
+    }
+    assert!(looked_up <= 22, "{looked_up}");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod copies;
 mod mail;
 mod payments;
 mod pooler;
+mod promo;
 mod settings;
 mod spool;
 
@@ -106,6 +107,7 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
                 findings.extend(settings::look(config, &database.store).await);
                 payments::look(&database.store, &mut findings).await;
                 mail::look(&database.store, &mut findings).await;
+                promo::look(config, &database, &mut findings).await;
                 look_at_redis(config, &database, &mut findings).await;
                 look_at_supplier(config, &database, &mut findings).await;
             }

@@ -306,6 +306,16 @@ pub(crate) struct Settings {
         value_name = "SECONDS"
     )]
     pub(crate) lockstep_drain_seconds: Option<String>,
+    /// `allow` or `refuse`: whether a promo code may sell a game below what it costs at G2A. Default: refuse in
+    /// production, else allow
+    #[arg(
+        long = "promo-below-cost",
+        id = "lockstep_promo_below_cost",
+        env = "LOCKSTEP_PROMO_BELOW_COST",
+        global = true,
+        value_name = "allow|refuse"
+    )]
+    pub(crate) lockstep_promo_below_cost: Option<String>,
     /// `on` or `off`: letters carry the keys themselves and not only a link. Default: off
     #[arg(
         long = "keys-in-letters",

@@ -68,9 +68,15 @@ pub enum PlaceError {
         /// Its title.
         title: String,
     },
-    /// The promo code cannot be used: unknown, not valid now, or used up.
-    #[error("Invalid promo code: {0}")]
+    /// The promo code cannot be used. Callers hear no reason: it would tell guesses that are near from others.
+    #[error("Invalid promo code")]
     PromoCode(PromoFault),
+    /// The promo code would sell this game below what it costs.
+    #[error("Invalid promo code: it is not available for {title}")]
+    PromoBelowCost {
+        /// Title of the game.
+        title: String,
+    },
     /// The total has risen since the shopper saw it.
     #[error("The price has risen from {expected} to {total} EUR; please look at your order again")]
     PriceRisen {
@@ -100,22 +106,17 @@ pub enum PlaceError {
 }
 
 /// What is wrong with a promo code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PromoFault {
     /// There is no such code.
-    #[error("there is no such code")]
     Unknown,
     /// It was switched off.
-    #[error("it is not active")]
     Inactive,
     /// Its time has not come yet.
-    #[error("it is not valid yet")]
     Early,
     /// Its time is over.
-    #[error("it has expired")]
     Expired,
     /// It was used as often as it may be.
-    #[error("it has been used up")]
     UsedUp,
 }
 
@@ -191,8 +192,7 @@ pub async fn quote(store: &Store, checkout: &Checkout) -> Result<Bill, PlaceErro
             Box::pin(async move {
                 let games = games(tx, &checkout).await?;
                 let percent = promo_percent(tx, &checkout).await?;
-                let prices: Vec<(Money, u32)> = games.iter().map(|game| (game.price, game.quantity)).collect();
-                bill(&prices, percent).ok_or(PlaceError::TooMuch)
+                add_up(&checkout, &games, percent)
             })
         })
         .await
@@ -214,8 +214,7 @@ async fn place_once(
     }
     let games = games(tx, checkout).await?;
     let percent = promo_percent(tx, checkout).await?;
-    let prices: Vec<(Money, u32)> = games.iter().map(|game| (game.price, game.quantity)).collect();
-    let bill = bill(&prices, percent).ok_or(PlaceError::TooMuch)?;
+    let bill = add_up(checkout, &games, percent)?;
     if let Some(expected) = checkout.expected_total()
         && bill.total > expected
     {
@@ -249,6 +248,26 @@ async fn place_once(
     Ok(Placed::Now(Box::new(order)))
 }
 
+/// What the order costs. A promo code that would sell a copy below its cost is refused where the order says so.
+fn add_up(checkout: &Checkout, games: &[Bought], percent: Option<Decimal>) -> Result<Bill, PlaceError> {
+    let prices: Vec<(Money, u32)> = games.iter().map(|game| (game.price, game.quantity)).collect();
+    let bill = bill(&prices, percent).ok_or(PlaceError::TooMuch)?;
+    let below_cost = games.iter().zip(&bill.lines).find(|(bought, line)| {
+        percent.is_some()
+            && bought.is_suppliers
+            && line
+                .copies
+                .iter()
+                .any(|paid| checkout.is_below_cost(bought.price, *paid))
+    });
+    match below_cost {
+        Some((bought, _)) => Err(PlaceError::PromoBelowCost {
+            title: bought.game.title.clone(),
+        }),
+        None => Ok(bill),
+    }
+}
+
 async fn placed_before(
     tx: &mut Tx,
     user: UserId,
@@ -276,6 +295,8 @@ struct Bought {
     game: OrderedGame,
     price: Money,
     quantity: u32,
+    /// Bought at the supplier, so that its price holds a cost.
+    is_suppliers: bool,
 }
 
 /// Looks the games up, in the order's order. Their rows are kept from being deleted, as the order's lines would do
@@ -285,7 +306,8 @@ async fn games(tx: &mut Tx, checkout: &Checkout) -> Result<Vec<Bought>, PlaceErr
     let ids: Vec<Uuid> = checkout.items().iter().map(|item| item.game.0).collect();
     let rows = sqlx::query(
         "-- store.orders.place.games
-        select id, title, slug, image, price, (in_stock or is_preorder) and currency = 'EUR' as sold from games
+        select id, title, slug, image, price, (in_stock or is_preorder) and currency = 'EUR' as sold,
+               g2a_product_id is not null as is_suppliers from games
          where id = any($1) and withdrawn_at is null order by id for key share",
     )
     .bind(&ids)
@@ -306,6 +328,7 @@ async fn games(tx: &mut Tx, checkout: &Checkout) -> Result<Vec<Bought>, PlaceErr
             Ok(Bought {
                 price: money(row, "price")?,
                 quantity: item.quantity,
+                is_suppliers: row.try_get("is_suppliers")?,
                 game: OrderedGame {
                     id: item.game,
                     title,

@@ -10,6 +10,7 @@ use lockstep_domain::order::OrderStatus;
 use lockstep_domain::purchase::{CopyState, OrderView};
 use lockstep_store::fulfilment::{Letters, NotRefundable, keys::How};
 use lockstep_store::orders::{self, GoodwillError, Idempotency, PlaceError, Placed, PromoFault};
+use lockstep_store::promo_codes::{self, NewPromoCode, PromoCodeError};
 use lockstep_store::{Options, Store, ledger, mail};
 use lockstep_testkit::TestDb;
 use proptest::prelude::*;
@@ -54,6 +55,7 @@ async fn an_order_is_paid_written_and_taken_out_of_the_cart_in_one_go() {
         db.game("Doom", "doom", "1.00").await,
     );
     let user = db.user("ada@example.org", "100.00").await;
+    db.promo_code("GKEYS10", 10, None).await;
     db.execute(&format!(
         "insert into cart_items (user_id, game_id, quantity) values ('{user}', '{portal}', 5), ('{user}', '{myst}', 1), ('{user}', '{doom}', 1)"
     ))
@@ -304,6 +306,7 @@ async fn a_refused_order_uses_no_code() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "10.00").await;
     let user = db.user("ada@example.org", "1.00").await;
+    db.promo_code("GKEYS10", 10, None).await;
     place(&db, user, &checkout(&[(game, 1)], Some("GKEYS10"), None))
         .await
         .unwrap_err();
@@ -469,6 +472,7 @@ async fn an_order_that_was_not_bought_yet_is_cancelled_once_and_given_back() {
         db.user("ada@example.org", "30.00").await,
         db.user("root@example.org", "0").await,
     );
+    db.promo_code("GKEYS10", 10, Some(1)).await;
     let order = place(&db, user, &checkout(&[(game, 3)], Some("GKEYS10"), None))
         .await
         .unwrap();
@@ -500,6 +504,193 @@ async fn an_order_that_was_not_bought_yet_is_cancelled_once_and_given_back() {
         (money("30"), 1)
     );
     db.assert_books_balance().await;
+    assert_eq!(uses(&db, "GKEYS10").await, 0);
+    place(&db, user, &checkout(&[(game, 3)], Some("GKEYS10"), None))
+        .await
+        .expect("the code may be used again");
+}
+
+async fn uses(db: &TestDb, code: &str) -> i32 {
+    sqlx::query_scalar("select used_count from promo_codes where code = $1")
+        .bind(code)
+        .fetch_one(&db.sql)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_code_is_used_no_longer_when_the_last_cent_of_its_order_is_back() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "10.00").await;
+    let user = db.user("ada@example.org", "100.00").await;
+    db.promo_code("ONCE", 10, Some(1)).await;
+    let once = checkout(&[(game, 8)], Some("ONCE"), None);
+    for round in 0..3 {
+        let order = place(&db, user, &once).await.expect("the code is free again");
+        let (last, others) = order.copies.split_last().unwrap();
+        futures::future::join_all(others.iter().map(|copy| db.refund(copy.id))).await;
+        assert_eq!(uses(&db, "ONCE").await, 1, "round {round}: a copy is still paid for");
+        assert!(matches!(
+            place(&db, user, &once).await,
+            Err(PlaceError::PromoCode(PromoFault::UsedUp))
+        ));
+        db.refund(last.id).await;
+        assert_eq!(uses(&db, "ONCE").await, 0, "round {round}");
+    }
+    // All at once, also beside orders that want the use: it comes back once, and goes out once.
+    let order = place(&db, user, &once).await.unwrap();
+    let buyer = db.user("bob@example.org", "1000.00").await;
+    let (_, placed) = futures::join!(
+        futures::future::join_all(order.copies.iter().map(|copy| db.refund(copy.id))),
+        futures::future::join_all((0..12).map(|_| place(&db, buyer, &once)))
+    );
+    let won = placed.iter().filter(|placed| placed.is_ok()).count();
+    assert!(won <= 1, "{placed:?}");
+    assert_eq!(uses(&db, "ONCE").await, i32::try_from(won).unwrap());
+    db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn staff_who_give_back_all_of_an_order_give_back_its_code() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "10.00").await;
+    let (user, admin) = (
+        db.user("ada@example.org", "100.00").await,
+        db.user("root@example.org", "0").await,
+    );
+    db.promo_code("ONCE", 10, Some(1)).await;
+    db.promo_code("FREE", 100, Some(1)).await;
+    let order = place(&db, user, &checkout(&[(game, 2)], Some("ONCE"), None))
+        .await
+        .unwrap();
+    for copy in &order.copies {
+        db.deliver(copy.id).await;
+    }
+    let purchase: Uuid = sqlx::query_scalar("select id from transactions where order_id = $1")
+        .bind(order.id.0)
+        .fetch_one(&db.sql)
+        .await
+        .unwrap();
+    for (amount, used) in [("9.00", 1), ("8.99", 1), ("0.01", 0)] {
+        orders::refund(&db.store, UserId(admin), purchase, Some(money(amount)), None, None)
+            .await
+            .unwrap();
+        assert_eq!(uses(&db, "ONCE").await, used, "after {amount}");
+    }
+    // What was free and delivered stays a use.
+    let order = place(&db, user, &checkout(&[(game, 1)], Some("FREE"), None))
+        .await
+        .unwrap();
+    db.deliver(order.copies[0].id).await;
+    assert_eq!(uses(&db, "FREE").await, 1);
+    // What was free and never came is none.
+    db.promo_code("GIFT", 100, Some(1)).await;
+    let order = place(&db, user, &checkout(&[(game, 1)], Some("GIFT"), None))
+        .await
+        .unwrap();
+    db.execute(&format!(
+        "update order_units set state = 'REFUNDED' where id = '{}'",
+        order.copies[0].id
+    ))
+    .await;
+    assert_eq!(uses(&db, "GIFT").await, 0);
+    db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn a_code_does_not_sell_below_cost_where_that_is_forbidden() {
+    let db = TestDb::new().await;
+    let (bought, own) = (
+        db.game("Portal", "portal", "10.20").await,
+        db.game("Myst", "myst", "10.20").await,
+    );
+    db.at_g2a(bought, "10000000000042").await;
+    let user = db.user("ada@example.org", "100.00").await;
+    db.promo_code("TEN", 10, None).await;
+    db.promo_code("ONE", 1, None).await;
+    let order = |game, code| checkout(&[(game, 2)], Some(code), None);
+    let protected = |game, code| order(game, code).not_below_cost(2.into());
+    let refused = place(&db, user, &protected(bought, "TEN")).await;
+    assert!(
+        matches!(&refused, Err(PlaceError::PromoBelowCost { title }) if title == "Portal"),
+        "{refused:?}"
+    );
+    assert_eq!((uses(&db, "TEN").await, db.count("orders").await), (0, 0));
+    place(&db, user, &protected(bought, "ONE"))
+        .await
+        .expect("still above cost");
+    place(&db, user, &protected(own, "TEN"))
+        .await
+        .expect("a game of the shop's own has no cost there");
+    place(&db, user, &order(bought, "TEN"))
+        .await
+        .expect("unless it is permitted");
+    db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn codes_are_made_listed_and_ended() {
+    let db = TestDb::new().await;
+    let new = |code: &str| NewPromoCode {
+        code: code.into(),
+        discount: "2.5".parse().unwrap(),
+        max_uses: Some(3),
+        valid_from: None,
+        valid_until: None,
+    };
+    promo_codes::create(&db.store, &new("Summer")).await.unwrap();
+    let again = promo_codes::create(&db.store, &new("SUMMER")).await;
+    assert!(matches!(again, Err(PromoCodeError::Exists(code)) if code == "SUMMER"));
+    let long_ago = chrono::DateTime::UNIX_EPOCH;
+    for wrong in [
+        NewPromoCode {
+            discount: 0.into(),
+            ..new("A1")
+        },
+        NewPromoCode {
+            discount: 101.into(),
+            ..new("A1")
+        },
+        NewPromoCode {
+            max_uses: Some(0),
+            ..new("A1")
+        },
+        NewPromoCode {
+            valid_until: Some(long_ago),
+            ..new("A1")
+        },
+        new("A"),
+        new("A B"),
+        new("ÄÖÜ"),
+    ] {
+        let result = promo_codes::create(&db.store, &wrong).await;
+        assert!(
+            matches!(result, Err(PromoCodeError::Invalid(_))),
+            "{wrong:?}: {result:?}"
+        );
+    }
+    let game = db.game("Portal", "portal", "10.00").await;
+    let user = db.user("ada@example.org", "100.00").await;
+    place(&db, user, &checkout(&[(game, 2)], Some("summer"), None))
+        .await
+        .unwrap();
+    let listed = promo_codes::list(&db.store).await.unwrap();
+    assert_eq!(
+        (
+            listed[0].code.as_str(),
+            listed[0].used_count,
+            listed[0].given,
+            listed[0].usable
+        ),
+        ("SUMMER", 1, money("0.50"), true)
+    );
+    promo_codes::end(&db.store, "summer").await.unwrap();
+    promo_codes::end(&db.store, "SUMMER").await.expect("twice is fine");
+    assert!(!promo_codes::list(&db.store).await.unwrap()[0].usable);
+    let refused = place(&db, user, &checkout(&[(game, 1)], Some("SUMMER"), None)).await;
+    assert!(matches!(refused, Err(PlaceError::PromoCode(PromoFault::Inactive))));
+    let unknown = promo_codes::end(&db.store, "NONE").await;
+    assert!(matches!(unknown, Err(PromoCodeError::Unknown(_))));
 }
 
 #[tokio::test]

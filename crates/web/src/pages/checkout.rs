@@ -11,11 +11,12 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::header::{self, HeaderMap};
 use axum::response::Response;
+use lockstep_auth::AuthError;
 use lockstep_domain::cart::Cart;
 use lockstep_domain::checkout::{Bill, Checkout, CheckoutFault};
 use lockstep_domain::{GameId, Money};
 use lockstep_shop::{Idempotency, ShopError, TopUpError};
-use lockstep_store::orders::{PlaceError, PromoFault};
+use lockstep_store::orders::PlaceError;
 use lockstep_store::top_ups::BeginError;
 use uuid::Uuid;
 
@@ -107,11 +108,13 @@ async fn show(
     }
     let mut counts = promo_code;
     let mut is_blocked = false;
-    let mut quoted = quote(state, &cart, counts).await?;
-    if let Err(PlaceError::PromoCode(fault)) = &quoted {
-        form.wrong("promo", promo_fault(words, *fault));
+    let mut quoted = quote(state, member, &cart, counts).await;
+    if let Err(error) = &quoted
+        && let Some(why) = promo_refusal(words, error)
+    {
+        form.wrong("promo", why);
         counts = "";
-        quoted = quote(state, &cart, counts).await?;
+        quoted = quote(state, member, &cart, counts).await;
     }
     let bill = match quoted {
         Ok(bill) => bill,
@@ -154,29 +157,28 @@ async fn show(
     Ok(response)
 }
 
-async fn quote(state: &WebState, cart: &Cart, promo: &str) -> Result<Result<Bill, PlaceError>, PageError> {
-    let Ok(checkout) = wanted(state, cart, promo, None) else {
-        return Ok(Err(PlaceError::TooMuch));
-    };
-    match state.shop.quote(&checkout).await {
-        Ok(bill) => Ok(Ok(bill)),
-        Err(ShopError::Place(PlaceError::Store(error))) => Err(error.into()),
-        Err(ShopError::Place(error)) => Ok(Err(error)),
-        Err(error) => Err(error.into()),
-    }
+async fn quote(state: &WebState, member: &Member, cart: &Cart, promo: &str) -> Result<Bill, ShopError> {
+    let checkout = wanted(state, cart, promo, None).map_err(|_| PlaceError::TooMuch)?;
+    state.shop.quote(&member.caller, &member.device, &checkout).await
 }
 
-fn promo_fault(words: Language, fault: PromoFault) -> &'static str {
-    match fault {
-        PromoFault::Unknown => words.text("checkout.promo.unknown"),
-        PromoFault::Inactive | PromoFault::Expired => words.text("checkout.promo.expired"),
-        PromoFault::Early => words.text("checkout.promo.early"),
-        PromoFault::UsedUp => words.text("checkout.promo.used_up"),
+/// Why a promo code does not count, if that is what stands in the way. What is wrong with a code is not told: it would
+/// help whoever guesses.
+fn promo_refusal(words: Language, error: &ShopError) -> Option<String> {
+    match error {
+        ShopError::Place(PlaceError::PromoCode(_)) => Some(words.text("checkout.promo.invalid").to_owned()),
+        ShopError::Place(PlaceError::PromoBelowCost { title }) => Some(words.with("checkout.promo.not_here", title)),
+        ShopError::Refused(AuthError::RateLimited { .. }) => Some(words.text("checkout.promo.too_many").to_owned()),
+        _ => None,
     }
 }
 
 /// Why nothing was bought, in words.
-fn refusal(words: Language, error: PlaceError) -> Result<String, PageError> {
+fn refusal(words: Language, error: ShopError) -> Result<String, PageError> {
+    let error = match error {
+        ShopError::Place(error) => error,
+        error => return Err(error.into()),
+    };
     Ok(match error {
         PlaceError::OutOfStock { title, .. } => words.with("checkout.out_of_stock", title),
         PlaceError::NoSuchGame(_) => words.text("checkout.gone").to_owned(),
@@ -187,7 +189,8 @@ fn refusal(words: Language, error: PlaceError) -> Result<String, PageError> {
         PlaceError::InsufficientBalance { total } => words.with("checkout.insufficient", format::price(words, total)),
         PlaceError::TooMuch => words.text("checkout.too_much").to_owned(),
         PlaceError::KeyReused => words.text("checkout.changed").to_owned(),
-        PlaceError::PromoCode(fault) => promo_fault(words, fault).to_owned(),
+        PlaceError::PromoCode(_) => words.text("checkout.promo.invalid").to_owned(),
+        PlaceError::PromoBelowCost { title } => words.with("checkout.promo.not_here", title),
         PlaceError::NoSuchUser => return Err(PageError::Forbidden),
         PlaceError::Store(error) => return Err(error.into()),
     })
@@ -231,7 +234,10 @@ pub(crate) async fn buy(
     let key = Idempotency::new(form.value("key")).ok_or(PageError::BadRequest)?;
     let expected: Money = form.value("expected").parse().map_err(|_| PageError::BadRequest)?;
     match state.shop.checkout(items(&form)?, Some(&promo), Some(expected)) {
-        Ok(checkout) => match state.shop.place_order(&member.caller, &checkout, Some(&key)).await {
+        Ok(checkout) => match (state.shop)
+            .place_order(&member.caller, &member.device, &checkout, Some(&key))
+            .await
+        {
             Ok(order) => {
                 let mut response = forms::done(&format!("/orders/{}?done=ordered", order.id));
                 response
@@ -239,14 +245,10 @@ pub(crate) async fn buy(
                     .append(header::SET_COOKIE, session::promo_cookie("", &state.settings));
                 return Ok(response);
             }
-            Err(ShopError::Place(error)) => {
-                let place = if matches!(error, PlaceError::PromoCode(_)) {
-                    "promo"
-                } else {
-                    ""
-                };
-                form.wrong(place, refusal(words, error)?);
-            }
+            Err(error @ ShopError::Place(_)) => match promo_refusal(words, &error) {
+                Some(why) => form.wrong("promo", why),
+                None => form.wrong("", refusal(words, error)?),
+            },
             Err(error) => return Err(error.into()),
         },
         Err(_) => form.wrong("", words.text("checkout.too_much")),

@@ -237,3 +237,34 @@ async fn a_preorder_is_called_one_from_the_cart_to_the_order_which_says_when_its
             .contains("Vorbestellt: Dein Key kommt zum Erscheinungstag")
     );
 }
+
+#[tokio::test]
+async fn a_wrong_promo_code_is_refused_in_one_text_and_guessing_ends() {
+    let shop = Shop::open().await;
+    let game = complete_game("Portal");
+    shop.put(std::slice::from_ref(&game)).await;
+    shop.db.promo_code("GOOD", 10, None).await;
+    shop.db.promo_code("USED", 10, Some(1)).await;
+    shop.db
+        .execute("update promo_codes set used_count = 1 where code = 'USED'")
+        .await;
+    let cookies = shop.register("ada@example.org").await;
+    let cookies = [("cookie", cookies.as_str())];
+    shop.post("/cart/add", &format!("game={}", game.id), &cookies).await;
+    let asked = async |code: &str| {
+        let page = shop.get_with(&format!("/checkout?promo={code}"), &cookies).await;
+        page.text().to_owned()
+    };
+    for code in ["NOPE", "USED"] {
+        assert!(asked(code).await.contains("This code isn&#39;t valid."), "{code}");
+    }
+    assert!(asked("good").await.contains("−€"), "a good one counts");
+    for n in 0..8 {
+        asked(&format!("GUESS{n}")).await;
+    }
+    // Guessing has an end; the order does not depend on it.
+    let page = asked("GOOD").await;
+    assert!(page.contains("You&#39;ve tried too many codes."), "{page}");
+    assert!(!page.contains("−€"));
+    assert!(asked("").await.contains("Portal"));
+}

@@ -202,10 +202,18 @@ fn amount_field(words: Language, form: &Form) -> Field {
     field
 }
 
-/// An amount as people type it: `20`, `19.99`, `19,99`, with or without the sign.
+/// An amount as people type it: `20`, `19.9`, `19.99`, `19,99`, with or without the sign.
+///
+/// Digits and at most one separator with one or two digits behind it. `1.000` and `1,000` mean a thousand to some readers
+/// and one to others, and nobody types `1e2`: what can be understood in two ways is asked again.
 fn amount(text: &str) -> Option<Money> {
-    let text = text.replace(['€', ' ', '\u{a0}'], "").replace(',', ".");
-    text.parse().ok()
+    let text = text.replace(['€', ' ', '\u{a0}', '\u{202f}'], "");
+    let (euros, cents) = text.split_once(['.', ',']).unwrap_or((&text, "0"));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    if !is_number(euros) || !is_number(cents) || cents.len() > 2 {
+        return None;
+    }
+    format!("{euros}.{cents}").parse().ok()
 }
 
 pub(crate) async fn top_up(
@@ -283,10 +291,28 @@ mod tests {
 
     #[test]
     fn an_amount_is_read_as_people_type_it() {
-        for text in ["20", "20.00", "20,00", "€20", "20,00 €", " 20\u{a0}€"] {
+        for text in [
+            "20",
+            "20.00",
+            "20,00",
+            "20.0",
+            "€20",
+            "20,00 €",
+            " 20\u{a0}€",
+            "20\u{202f}€",
+            "020",
+        ] {
             assert_eq!(amount(text), Money::from_cents(2000).ok(), "{text:?}");
         }
-        assert_eq!(amount("twenty"), None);
-        assert_eq!(amount("1.234,56"), None, "better asked again than understood wrongly");
+        for text in [
+            "", "twenty", "1.234,56", "1,234.56", "1.000", "1,000", "2,500", "0.000", "1e2", "1E2", "+20", "-20",
+            "20.", ".5", "1_000", "1'000", "２０", "1.2.3", "0x10", "NaN",
+        ] {
+            assert_eq!(
+                amount(text),
+                None,
+                "{text:?}: better asked again than understood wrongly"
+            );
+        }
     }
 }

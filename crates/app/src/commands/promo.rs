@@ -1,0 +1,127 @@
+//! `lockstep promo`: the operator's promo codes. A code exists only when somebody makes one.
+
+use anyhow::{Result, anyhow};
+use chrono::{DateTime, Utc};
+use lockstep_store::Store;
+use lockstep_store::promo_codes::{self, NewPromoCode, PromoCode, PromoCodeError};
+use rust_decimal::Decimal;
+
+use crate::cli::PromoCommand;
+use crate::config::Config;
+use crate::database::{Database, Use};
+use crate::output::Output;
+
+/// The code that the demo brings along, to try.
+const DEMO_CODE: &str = "GKEYS10";
+
+pub(crate) async fn run(config: &Config, output: Output, command: PromoCommand) -> Result<()> {
+    let database = Database::open(config, Use::Join).await?;
+    let result = with_store(config, &database.store, output, command).await;
+    database.close().await;
+    result
+}
+
+async fn with_store(config: &Config, store: &Store, output: Output, command: PromoCommand) -> Result<()> {
+    match command {
+        PromoCommand::Create {
+            code,
+            percent,
+            max_uses,
+            from,
+            until,
+        } => {
+            let code = code.trim().to_uppercase();
+            let new = NewPromoCode {
+                code: code.clone(),
+                discount: percent,
+                max_uses,
+                valid_from: from,
+                valid_until: until,
+            };
+            promo_codes::create(store, &new).await.map_err(|error| anyhow!(error))?;
+            let warning = below_cost(config, percent);
+            let value = serde_json::json!({ "code": code, "discount": percent, "warning": warning });
+            output.result(&value, || {
+                let made = format!("{code} takes {percent} % off an order.");
+                warning
+                    .iter()
+                    .fold(made, |words, warning| format!("{words}\n{warning}"))
+            })
+        }
+        PromoCommand::List => {
+            let codes = promo_codes::list(store).await?;
+            output.result(&codes, || in_words(&codes))
+        }
+        PromoCommand::End { code } => {
+            let code = code.trim().to_uppercase();
+            promo_codes::end(store, &code).await.map_err(|error| anyhow!(error))?;
+            output.result(&serde_json::json!({ "code": code, "ended": true }), || {
+                format!("{code} has ended.")
+            })
+        }
+    }
+}
+
+/// Gives the demo a code to try, once: one that was ended stays so.
+pub(crate) async fn make_for_demo(store: &Store) -> Result<()> {
+    let new = NewPromoCode {
+        code: DEMO_CODE.to_owned(),
+        discount: Decimal::TEN,
+        max_uses: None,
+        valid_from: None,
+        valid_until: None,
+    };
+    match promo_codes::create(store, &new).await {
+        Ok(()) | Err(PromoCodeError::Exists(_)) => Ok(()),
+        Err(error) => Err(anyhow!(error).context("the demo's promo code")),
+    }
+}
+
+/// What the operator has to know of a code of so many percent, when each use of it sells below cost.
+pub(crate) fn below_cost(config: &Config, percent: Decimal) -> Option<String> {
+    let markup = config.pricing.markup_percent;
+    // What is left of a price of 100 + mark-up, against its cost of 100.
+    let left = (Decimal::ONE_HUNDRED + markup) * (Decimal::ONE_HUNDRED - percent) / Decimal::ONE_HUNDRED;
+    (left < Decimal::ONE_HUNDRED).then(|| {
+        let lost = (Decimal::ONE_HUNDRED - left).round_dp(2).normalize();
+        if config.promo_below_cost {
+            format!(
+                "With a mark-up of {markup} % each use sells for {lost} % less than the game costs. \
+                 LOCKSTEP_PROMO_BELOW_COST=refuse forbids that."
+            )
+        } else {
+            format!(
+                "With a mark-up of {markup} % it would sell for {lost} % less than the game costs, so it is refused for \
+                 G2A's games. LOCKSTEP_PROMO_BELOW_COST=allow permits it."
+            )
+        }
+    })
+}
+
+fn in_words(codes: &[PromoCode]) -> String {
+    if codes.is_empty() {
+        return "There are no promo codes. Make one with `lockstep promo create`.".to_owned();
+    }
+    let day = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M UTC").to_string();
+    codes
+        .iter()
+        .map(|code| {
+            let uses = match code.max_uses {
+                Some(most) => format!("{} of {most}", code.used_count),
+                None => code.used_count.to_string(),
+            };
+            format!(
+                "{:<20} {:>6} %  {:<8} used {uses}, {} EUR given, from {}{}",
+                code.code,
+                code.discount.normalize(),
+                if code.usable { "usable" } else { "ended" },
+                code.given,
+                day(code.valid_from),
+                code.valid_until
+                    .map(|until| format!(" to {}", day(until)))
+                    .unwrap_or_default(),
+            )
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}

@@ -1,0 +1,155 @@
+//! Promo codes as the operator keeps them. Orders use them in [`crate::orders`]; the database counts the uses.
+
+use chrono::{DateTime, Utc};
+use lockstep_domain::Money;
+use rust_decimal::Decimal;
+use sqlx::Row as _;
+
+use crate::transaction::holds_store_error;
+use crate::{Result, Store, StoreError};
+
+/// A code to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPromoCode {
+    /// 2 to 40 letters, digits, `-` and `_`; stored in upper case.
+    pub code: String,
+    /// Percent of the subtotal, above 0 and at most 100, at most two decimals.
+    pub discount: Decimal,
+    /// Most orders that may use it; `None` for no limit.
+    pub max_uses: Option<i32>,
+    /// When it begins to be valid; `None` for at once.
+    pub valid_from: Option<DateTime<Utc>>,
+    /// When it ends; `None` for never.
+    pub valid_until: Option<DateTime<Utc>>,
+}
+
+/// A code and how it is used.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PromoCode {
+    /// The code.
+    pub code: String,
+    /// Percent of the subtotal.
+    pub discount: Decimal,
+    /// Most orders that may use it.
+    pub max_uses: Option<i32>,
+    /// Orders that have used it, without those whose money all went back.
+    pub used_count: i32,
+    /// When it begins to be valid.
+    pub valid_from: DateTime<Utc>,
+    /// When it ends.
+    pub valid_until: Option<DateTime<Utc>>,
+    /// An order may use it now.
+    pub usable: bool,
+    /// What it has taken off the orders that used it, EUR.
+    pub given: Money,
+}
+
+/// Why a code was not made or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum PromoCodeError {
+    /// There is such a code.
+    #[error("there is a code {0} already")]
+    Exists(String),
+    /// There is no such code.
+    #[error("there is no code {0}")]
+    Unknown(String),
+    /// A value that the schema refuses.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+holds_store_error!(PromoCodeError);
+
+/// Makes a code.
+///
+/// # Errors
+/// [`PromoCodeError`].
+pub async fn create(store: &Store, new: &NewPromoCode) -> Result<(), PromoCodeError> {
+    let code = new.code.to_uppercase();
+    let new = new.clone();
+    let made = store
+        .tx("promo_codes.create", {
+            let code = code.clone();
+            move |tx| {
+                let (code, new) = (code.clone(), new.clone());
+                Box::pin(async move {
+                    sqlx::query(
+                        "-- store.promo_codes.create
+                        insert into promo_codes (code, discount, max_uses, valid_from, valid_until)
+                        values ($1, $2, $3, coalesce($4, now()), $5)",
+                    )
+                    .bind(code)
+                    .bind(new.discount)
+                    .bind(new.max_uses)
+                    .bind(new.valid_from)
+                    .bind(new.valid_until)
+                    .execute(tx.conn())
+                    .await?;
+                    Ok(())
+                })
+            }
+        })
+        .await;
+    made.map_err(|error: StoreError| match error.constraint() {
+        Some("promo_codes_code_key") => PromoCodeError::Exists(code),
+        Some("promo_codes_code_is_upper_case") => PromoCodeError::Invalid("a code is 2 to 40 letters, digits, - and _"),
+        Some("promo_codes_discount_is_percent") => {
+            PromoCodeError::Invalid("the discount has to be above 0 and at most 100 percent")
+        }
+        Some("promo_codes_max_uses_positive") => PromoCodeError::Invalid("the number of uses has to be at least 1"),
+        Some("promo_codes_window") => PromoCodeError::Invalid("the end has to be later than the beginning"),
+        _ => error.into(),
+    })
+}
+
+/// Ends a code now; orders that used it keep their price. Ending it twice is fine.
+///
+/// # Errors
+/// [`PromoCodeError::Unknown`], [`PromoCodeError::Store`].
+pub async fn end(store: &Store, code: &str) -> Result<(), PromoCodeError> {
+    let code = code.to_uppercase();
+    let done = sqlx::query("-- store.promo_codes.end\nupdate promo_codes set active = false where code = $1")
+        .bind(&code)
+        .execute(store.pool())
+        .await?;
+    if done.rows_affected() == 0 {
+        return Err(PromoCodeError::Unknown(code));
+    }
+    Ok(())
+}
+
+/// Every code, the newest first.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn list(store: &Store) -> Result<Vec<PromoCode>> {
+    let rows = sqlx::query(
+        "-- store.promo_codes.list
+        select p.code, p.discount, p.max_uses, p.used_count, p.valid_from, p.valid_until,
+               p.active and p.valid_from <= now() and coalesce(p.valid_until > now(), true)
+                   and coalesce(p.used_count < p.max_uses, true) as usable,
+               coalesce((select sum(o.discount) from orders o
+                          where o.promo_code = p.code and not o.promo_use_returned), 0)::numeric(12,2) as given
+          from promo_codes p order by p.created_at desc, p.code",
+    )
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(PromoCode {
+                code: row.try_get("code")?,
+                discount: row.try_get("discount")?,
+                max_uses: row.try_get("max_uses")?,
+                used_count: row.try_get("used_count")?,
+                valid_from: row.try_get("valid_from")?,
+                valid_until: row.try_get("valid_until")?,
+                usable: row.try_get("usable")?,
+                given: crate::row::money(row, "given")?,
+            })
+        })
+        .collect()
+}
