@@ -58,7 +58,7 @@ pub(crate) struct Config {
     /// How buying goes about it.
     pub(crate) fulfilment: lockstep_fulfil::Settings,
     /// In tests of the program only.
-    pub(crate) key_timeout: Option<std::time::Duration>,
+    pub(crate) key_timeout: Option<Duration>,
     /// How long closing may take, and how much of it connections are still taken.
     pub(crate) shutdown: Duration,
     pub(crate) drain: Duration,
