@@ -257,7 +257,7 @@ fn log_failure(route: &Route, id: &HeaderValue, error: &ApiError) {
                 .map_or_else(|| "it panicked".to_owned(), |source| chain(source));
             tracing::error!(route = route.path, request_id = ?id, "request failed: {cause}");
         }
-        ApiError::Unavailable | ApiError::Busy | ApiError::TimedOut => {
+        ApiError::Unavailable | ApiError::Locked | ApiError::Busy | ApiError::TimedOut => {
             tracing::info!(route = route.path, request_id = ?id, "request not answered: {error}");
         }
         _ => {}

@@ -79,6 +79,9 @@ pub(crate) enum ApiError {
     /// Nothing can be read at the moment.
     #[error("The store is not available at the moment, please try again")]
     Unavailable,
+    /// Somebody else holds what was to be changed.
+    #[error("This is being updated at the moment. Try again in a moment.")]
+    Locked,
     /// Too many requests at once.
     #[error("The store is too busy at the moment, please try again")]
     Busy,
@@ -122,7 +125,7 @@ impl ApiError {
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::OriginRefused => (StatusCode::FORBIDDEN, "origin_not_allowed"),
             Self::BadSignature => (StatusCode::UNAUTHORIZED, "invalid_signature"),
-            Self::Unavailable | Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "try_again"),
+            Self::Unavailable | Self::Locked | Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "try_again"),
             Self::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
             Self::Bug(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         }
@@ -156,6 +159,9 @@ impl ApiError {
         match self {
             Self::Unavailable | Self::Busy => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::Locked => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
             }
             Self::Refused {
                 retry_after: Some(wait),
@@ -274,6 +280,7 @@ impl From<AuthError> for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
+            error if error.is_locked() => Self::Locked,
             StoreError::Unavailable(_) => Self::Unavailable,
             error if error.is_account_deleted() => AuthError::NotSignedIn.into(),
             error => Self::Bug(Some(Arc::new(error))),

@@ -1,7 +1,7 @@
 //! How the service is, for monitors and for whoever routes traffic to it.
 //!
 //! Three questions, three addresses. `/healthz`: does the process run? `/readyz`: can it serve? Only PostgreSQL decides
-//! that; without Redis or G2A the store sells on. `/health`, which existing monitors ask: is everything well? There
+//! that, by taking a write; without Redis or G2A the store sells on. `/health`, which existing monitors ask: is everything well? There
 //! everything counts that is configured.
 
 use std::sync::Arc;
@@ -25,6 +25,9 @@ use crate::{ApiState, SupplierState};
 /// PostgreSQL is given this long to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What does not decide whether we are ready is not waited for long.
+const PATIENCE_FOR_NEWS: Duration = Duration::from_millis(500);
+
 /// Whether everything is well.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
@@ -39,7 +42,7 @@ pub(crate) struct Health {
 /// The parts.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Checks {
-    /// `ok` or `error`.
+    /// `ok` or `error` (it does not answer, or takes no writes).
     database: &'static str,
     /// `ok`, `disconnected` (none is configured, which is fine) or `error`.
     redis: &'static str,
@@ -98,7 +101,8 @@ pub(crate) struct Readiness {
     /// Cached answers may be served: the log of changes has been seen lately.
     copies_usable: bool,
     /// When a synchronisation of the whole catalogue or of all stock last came to its end: how old prices and stock
-    /// are at the most. Absent before the first one, and while PostgreSQL is away.
+    /// are at the most. Absent before the first one, and while PostgreSQL is away
+    /// or slow.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     catalogue_checked_at: Option<DateTime<Utc>>,
@@ -137,10 +141,13 @@ pub(crate) struct Buying {
 #[utoipa::path(get, path = "/readyz", tag = "service",
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 pub(crate) async fn readyz(State(api): State<Arc<ApiState>>) -> Response {
-    let asked = tokio::time::timeout(PATIENCE, api.store.read(|tx| Box::pin(games::last_synced(tx)))).await;
-    let (ready, catalogue_checked_at) = match asked {
-        Ok(Ok(checked)) => (true, checked.value),
-        Ok(Err(_)) | Err(_) => (false, None),
+    let ready = database_answers(&api).await;
+    let catalogue_checked_at = if ready {
+        let asked = api.store.read(|tx| Box::pin(games::last_synced(tx)));
+        let told = tokio::time::timeout(PATIENCE_FOR_NEWS, asked).await;
+        told.ok().and_then(Result::ok).and_then(|checked| checked.value)
+    } else {
+        None
     };
     let cache = api.cache.status();
     let (redis, redis_since) = match cache.redis {
@@ -220,6 +227,7 @@ pub(crate) async fn metrics(State(api): State<Arc<ApiState>>) -> Response {
     response
 }
 
+/// Whether it answers and takes writes.
 async fn database_answers(api: &ApiState) -> bool {
     matches!(tokio::time::timeout(PATIENCE, api.store.ping()).await, Ok(Ok(())))
 }

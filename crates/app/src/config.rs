@@ -19,6 +19,7 @@ use anyhow::{Result, anyhow, bail};
 use lockstep_domain::cart::CartLimits;
 use lockstep_domain::price::{PriceBasis, Pricing};
 use lockstep_g2a::SecretText;
+use lockstep_store::pools;
 use rust_decimal::Decimal;
 
 pub(crate) use payments::{PaymentProvider, PaymentSettings};
@@ -30,6 +31,8 @@ pub(crate) use supplier::Supplier;
 pub(crate) struct Config {
     pub(crate) production: bool,
     pub(crate) database_url: Option<String>,
+    /// Most connections of this process to PostgreSQL.
+    pub(crate) db_connections: u32,
     pub(crate) redis_url: Option<String>,
     pub(crate) redis_prefix: String,
     pub(crate) bind: SocketAddr,
@@ -129,12 +132,21 @@ impl Config {
         if !(2..=3_600).contains(&shutdown) || drain > shutdown / 2 {
             bail!("LOCKSTEP_SHUTDOWN_SECONDS has to be 2 to 3600, and LOCKSTEP_DRAIN_SECONDS at most half of it");
         }
+        let db_connections = parsed(
+            settings.lockstep_db_connections.as_deref(),
+            "LOCKSTEP_DB_CONNECTIONS",
+            &pools::USUAL.to_string(),
+        )?;
+        if !(pools::LEAST..=1_000).contains(&db_connections) {
+            bail!("LOCKSTEP_DB_CONNECTIONS is {db_connections}; it has to be 12 to 1000");
+        }
         let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{bind}"));
         let public_url = public_url.trim_end_matches('/').to_owned();
         let config = Self {
             payments: payments::payments(settings, production, &public_url)?,
             production,
             database_url: settings.database_url.clone(),
+            db_connections,
             redis_url: settings.redis_url.clone(),
             redis_prefix: settings.redis_prefix.clone().unwrap_or_default(),
             bind,
@@ -341,6 +353,13 @@ mod tests {
                 ..Settings::default()
             })
             .contains("LOCKSTEP_ENV")
+        );
+        assert!(
+            refused(&Settings {
+                lockstep_db_connections: Some("11".into()),
+                ..Settings::default()
+            })
+            .contains("LOCKSTEP_DB_CONNECTIONS")
         );
         assert!(
             refused(&Settings {

@@ -44,6 +44,7 @@ impl Database {
     pub(crate) async fn open(config: &Config, how: Use) -> Result<Self> {
         let options = Options {
             application_name: "lockstep".into(),
+            max_connections: config.db_connections,
             ..Options::default()
         };
         if let Some(url) = &config.database_url {

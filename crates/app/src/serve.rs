@@ -15,7 +15,7 @@ use lockstep_fulfil::Fulfilment;
 use lockstep_mail::{Delivery, Letterhead, Postman, Sending};
 use lockstep_payments::{Limits, Payments, Provider, Relay, Stripe, StripeConfig, TestProvider};
 use lockstep_shop::Shop;
-use lockstep_store::{Store, StoreError};
+use lockstep_store::{Store, StoreError, pools};
 use lockstep_web::Supply;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
@@ -44,6 +44,10 @@ pub(crate) struct Parts {
 const PROVIDER_TIMEOUT: Duration = Duration::from_secs(7);
 /// About how much of the data folder small pictures may take.
 const PICTURE_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// How often it is looked whether the database takes writes, and how long an answer may take.
+const DATABASE_WATCH: Duration = Duration::from_secs(1);
+const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often a database that is not there yet is asked again at start.
 const RETRY: Duration = Duration::from_secs(2);
@@ -116,25 +120,24 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
     );
     let mut supplier = None;
     if parts.work {
-        let connected = Supplier::connect(config, &database.store).await?;
+        let work = database.store.for_work();
+        let connected = Supplier::connect(config, &work).await?;
         if connected.is_sandbox {
             tracing::warn!(
                 "no G2A account is configured: buying from {}; set G2A_API_URL and the credentials to connect yours",
                 connected.place
             );
         }
-        let context = connected.context(config, &database.store);
+        let syncing = database.store.apart(pools::SYNC);
+        let context = connected.context(config, &syncing);
         tasks.spawn(
             "progress",
             supply::publish(cache.clone(), context.progress(), stop.clone()),
         );
-        tasks.spawn(
-            "synchronisation",
-            schedule::work(database.store.clone(), context, stop.clone()),
-        );
-        tasks.spawn("sweeping", sweeping::keep(database.store.clone(), stop.clone()));
+        tasks.spawn("synchronisation", schedule::work(syncing, context, stop.clone()));
+        tasks.spawn("sweeping", sweeping::keep(work.clone(), stop.clone()));
         let fulfilment = Fulfilment::open(
-            database.store.clone(),
+            work.clone(),
             connected.client.clone(),
             keys,
             &spool_folder(config),
@@ -147,7 +150,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         let (payments, until) = (shop.payments().clone(), stop.clone());
         tasks.spawn("payments", async move { payments.run(until).await });
         let sending = Sending::over(config.mail_connections);
-        let postman = Postman::new(database.store.clone(), delivery(config)?, letterhead(config), sending);
+        let postman = Postman::new(work, delivery(config)?, letterhead(config), sending);
         let until = stop.clone();
         tasks.spawn("e-mail", async move { postman.run(until).await });
         tasks.spawn(

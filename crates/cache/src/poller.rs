@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lockstep_store::invalidation::Look;
-use lockstep_store::{Snapshot, Store, StoreError};
+use lockstep_store::{Snapshot, Store, StoreError, pools};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -57,7 +57,7 @@ struct Seen {
 impl Poller {
     pub(crate) fn new(store: &Store) -> Self {
         Self {
-            log: store.apart(3),
+            log: store.apart(pools::LOG),
             seen: tokio::sync::Mutex::new(Seen {
                 last: Snapshot::ORIGIN,
                 identity: None,

@@ -262,6 +262,8 @@ impl Fulfilment {
                 .await;
             match result {
                 Ok(recorded) => break recorded,
+                // Somebody holds the shopper's rows, or the game's. The spool has the key; others need this hand.
+                Err(error) if error.is_locked() && answer.is_on_disk() => return Err(error),
                 Err(error @ StoreError::Unavailable(_))
                     if began.elapsed() < inner.settings.patience || !answer.is_on_disk() =>
                 {

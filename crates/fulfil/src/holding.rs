@@ -79,6 +79,10 @@ impl Fulfilment {
                         .await;
                 }
                 tracing::warn!(unit = %unit.lease.unit, error = &error as &dyn std::error::Error, "a step was not recorded");
+                if error.is_locked() {
+                    // Somebody holds this shopper's rows, or this game's. The others' copies need the hand.
+                    return self.hand_back(&unit, self.backoff(unit.attempts), None, stop).await;
+                }
                 if began.elapsed() > self.0.settings.patience {
                     return;
                 }

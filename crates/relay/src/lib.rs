@@ -41,7 +41,7 @@ const NAME: &str = "redis";
 /// Nothing ends it before: what fails is logged and tried again.
 pub async fn run(store: Store, cache: Cache, stop: CancellationToken) {
     // Connections of its own, so that it never takes one from a reader.
-    let store = store.apart(1);
+    let store = store.apart(lockstep_store::pools::RELAY);
     while !stop.is_cancelled() {
         match bounded(store.relay_turn(NAME)).await {
             Ok(Some(mut turn)) => {

@@ -16,7 +16,7 @@ use crate::guests::{self, ShopperError, Writer, owner_lives};
 use crate::idempotency::{Call, Known};
 use crate::orders::Idempotency;
 use crate::row::{count, money, money_or_null};
-use crate::{Result, Store, StoreError, Tx};
+use crate::{Result, Store, StoreError, Subject, Tx};
 
 /// The columns of a [`MiniGame`] of the row `g` of `games`.
 macro_rules! mini_game_columns {
@@ -99,7 +99,7 @@ pub async fn add(
 ) -> Result<Writer, ShopperError> {
     let quantity = positive(quantity, limits)?;
     store
-        .tx("carts.add", |tx| {
+        .tx_about("carts.add", &Subject::of(visitor, Some(game)), |tx| {
             Box::pin(async move {
                 let writer = guests::writer(tx, visitor).await?.ok_or(ShopperError::NoSuchShopper)?;
                 put(tx, writer.owner, game, quantity, true, limits).await?;
@@ -125,7 +125,7 @@ pub async fn add_once(
     let quantity = positive(quantity, limits)?;
     let key = key.clone();
     store
-        .tx("carts.add_once", move |tx| {
+        .tx_about("carts.add_once", &Subject::of(visitor, Some(game)), move |tx| {
             let key = key.clone();
             Box::pin(async move {
                 let writer = guests::writer(tx, visitor).await?.ok_or(ShopperError::NoSuchShopper)?;
@@ -167,7 +167,7 @@ pub async fn set(
     }
     let quantity = positive(quantity, limits)?;
     store
-        .tx("carts.set", |tx| {
+        .tx_about("carts.set", &Subject::of(visitor, Some(game)), |tx| {
             Box::pin(async move {
                 let writer = guests::writer(tx, visitor).await?.ok_or(ShopperError::NoSuchShopper)?;
                 let lowered = sqlx::query(
@@ -207,7 +207,7 @@ pub async fn clear(store: &Store, visitor: Visitor) -> Result<Option<Writer>, Sh
 
 async fn delete(store: &Store, visitor: Visitor, game: Option<GameId>) -> Result<Option<Writer>, ShopperError> {
     store
-        .tx("carts.remove", |tx| {
+        .tx_about("carts.remove", &Subject::of(visitor, None), |tx| {
             Box::pin(async move {
                 let Some(owner) = guests::lock(tx, visitor).await? else { return Ok(None) };
                 sqlx::query("-- store.carts.remove\ndelete from cart_items where user_id = $1 and ($2::uuid is null or game_id = $2)")
@@ -305,7 +305,9 @@ pub async fn move_to_user(store: &Store, guest: Uuid, user: UserId, limits: Cart
     let mut again = 0;
     loop {
         let result = store
-            .tx("carts.move_to_user", |tx| Box::pin(move_lines(tx, guest, user, limits)))
+            .tx_about("carts.move_to_user", &[user.into()], |tx| {
+                Box::pin(move_lines(tx, guest, user, limits))
+            })
             .await;
         match result {
             // A game sold out between the look and the write: look again, it will be left out.

@@ -1,12 +1,15 @@
 //! What can go wrong with the database, as callers need to tell it apart: try again, broke a rule, or a bug.
 
+use crate::{readiness, trust};
+
 /// Shorthand.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// A failed statement or transaction.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database cannot be reached or is overloaded; nothing is known to have changed. Try again.
+    /// The database cannot be reached, is overloaded, takes no writes, or somebody else holds a row for too long; nothing
+    /// is known to have changed. Try again.
     #[error("the database is not available")]
     Unavailable(#[source] sqlx::Error),
     /// A rule of the schema refused the change; `constraint` is its name (`games_price_positive`).
@@ -41,6 +44,26 @@ impl StoreError {
         Self::Unavailable(sqlx::Error::PoolTimedOut)
     }
 
+    /// For callers that waited too long for others who are about the same rows.
+    pub(crate) fn crowded() -> Self {
+        let why = "too many others wait for the same rows";
+        Self::Unavailable(sqlx::Error::Io(std::io::Error::new(
+            std::io::ErrorKind::WouldBlock,
+            why,
+        )))
+    }
+
+    /// Whether somebody else holds what was to be changed, and the rest of the database is well.
+    pub fn is_locked(&self) -> bool {
+        match self {
+            Self::Unavailable(sqlx::Error::Io(error)) => error.kind() == std::io::ErrorKind::WouldBlock,
+            Self::Unavailable(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| code == LOCK_NOT_AVAILABLE)
+            }
+            _ => false,
+        }
+    }
+
     /// Name of the rule that refused the change, if one did.
     pub fn constraint(&self) -> Option<&str> {
         match self {
@@ -73,21 +96,27 @@ impl StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            // What is read when the other side closes in the middle of the greeting.
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => Self::Unavailable(error),
+            // The last is what is read when the other side closes in the middle of the greeting.
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
+                trust::lose();
+                Self::Unavailable(error)
+            }
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+                Self::Unavailable(error)
+            }
             sqlx::Error::Database(db) => {
                 let code = db.code().unwrap_or_default();
                 // PgBouncer says so under the same code as a server that is away.
                 if code == "08P01" && db.message().contains("unsupported startup parameter") {
                     return Self::Refused(db.message().to_owned());
                 }
-                // Class 08 connection, 53 resources, 57P shutdown and cancel (57014 is our own statement timeout).
-                if code.starts_with("08") || code.starts_with("53") || code.starts_with("57") {
+                if code == DISK_FULL {
+                    readiness::doubt_room();
+                }
+                if spoils_connections(&code) {
+                    trust::lose();
+                    Self::Unavailable(error)
+                } else if passes(&code) {
                     Self::Unavailable(error)
                 } else if let Some(constraint) = db.constraint().filter(|_| code.starts_with("23")) {
                     Self::Rule {
@@ -101,4 +130,22 @@ impl From<sqlx::Error> for StoreError {
             _ => Self::Database(error),
         }
     }
+}
+
+/// PostgreSQL's disk has no room.
+const DISK_FULL: &str = "53100";
+/// A row is held by somebody else for longer than `lock_timeout`.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// Failures after which the session, and the others of its time, cannot be relied on: class 08 connection, 57P shutdown,
+/// 58 the system below the server (its disk), 25006 a session that was born read-only and stays so, 25P03 a session that
+/// was ended in the middle of a transaction.
+fn spoils_connections(code: &str) -> bool {
+    ["08", "57P", "58"].iter().any(|class| code.starts_with(class)) || matches!(code, "25006" | "25P03")
+}
+
+/// Failures that pass by waiting: class 53 resources (a full disk, too many connections), 57 (57014 is our own statement
+/// timeout), 55P03 a row that somebody else holds.
+fn passes(code: &str) -> bool {
+    code.starts_with("53") || code.starts_with("57") || code == LOCK_NOT_AVAILABLE
 }

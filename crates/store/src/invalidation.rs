@@ -3,7 +3,6 @@
 //! A reader keeps the snapshot of its last look and asks for what has become visible since. A transaction's rows are
 //! returned exactly once, whatever the order in which transactions began and committed.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -59,19 +58,6 @@ pub struct Look {
 pub const PRUNED_AT_ONCE: u64 = 10_000;
 
 impl Store {
-    /// The same database over a few connections of its own, so that looking at the log never queues behind slow
-    /// readers. Commits through it wake the same waiters.
-    #[must_use]
-    pub fn apart(&self, connections: u32) -> Self {
-        Self {
-            pool: crate::pool_of(connections, Duration::from_secs(1), self.session)
-                .connect_lazy_with(self.options.clone()),
-            options: self.options.clone(),
-            session: self.session,
-            committed: Arc::clone(&self.committed),
-        }
-    }
-
     /// What has become visible since `last`, in one statement and so in one snapshot.
     ///
     /// # Errors
@@ -140,7 +126,8 @@ impl Store {
         .bind(MOST_ROWS)
         .bind(MOST_TAGS)
         .fetch_one(self.pool())
-        .await?;
+        .await
+        .map_err(from_a_standby)?;
         Ok(row.try_get::<Option<String>, _>(0)?.is_some().then_some(row))
     }
 
@@ -217,6 +204,17 @@ impl Store {
         let mut listener = PgListener::connect_with(self.pool()).await?;
         listener.listen(CHANNEL).await?;
         Ok(Wakeups(listener))
+    }
+}
+
+/// A standby has no log to look at ("recovery is in progress"). It may be promoted, or is about to be replaced by the
+/// primary: that passes by waiting.
+fn from_a_standby(error: sqlx::Error) -> StoreError {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    if code.is_some_and(|code| code == "55000") {
+        StoreError::Unavailable(error)
+    } else {
+        error.into()
     }
 }
 

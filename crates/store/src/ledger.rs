@@ -141,7 +141,7 @@ pub async fn adjust(
     let hash = key.map(|key| format!("adjustment:{admin}:{key}"));
     let asked = Arc::new((reason.to_owned(), hash));
     store
-        .tx("ledger.adjust", move |tx| {
+        .tx_about("ledger.adjust", &[user.into()], move |tx| {
             let asked = Arc::clone(&asked);
             Box::pin(async move { adjust_once(tx, admin, user, amount, &asked.0, asked.1.as_deref()).await })
         })

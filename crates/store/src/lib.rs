@@ -15,6 +15,7 @@ pub mod failpoint;
 mod foreign_ids;
 pub mod fulfilment;
 pub mod games;
+mod gate;
 pub mod guests;
 pub mod idempotency;
 pub mod instances;
@@ -26,7 +27,9 @@ pub mod migrations;
 pub mod mutants;
 pub mod orders;
 pub mod pooler;
+pub mod pools;
 pub mod promo_codes;
+mod readiness;
 pub mod retention;
 mod row;
 mod session;
@@ -36,6 +39,7 @@ pub mod stock_alerts;
 pub mod sync;
 pub mod top_ups;
 mod transaction;
+mod trust;
 pub mod wishlists;
 
 /// Rows that one call of a `sweep` takes at the most: call it again while it returns that many.
@@ -44,26 +48,34 @@ pub const SWEEP: u32 = 1_000;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, PgPool};
 use tokio::sync::watch;
+
+use gate::Gate;
+use pools::Shares;
 
 pub use error::{Result, StoreError};
 pub use foreign_ids::Forgotten;
 use session::Session;
+pub use gate::Subject;
 pub use snapshot::{Snapshot, Stamped};
 pub use transaction::{AsStoreError, Tx};
 
 /// How to connect.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Most connections this process opens.
+    /// Most connections this process opens, divided as [`pools`] has it. One more is opened while the schema is brought up
+    /// to date, one by a running synchronisation, and one by the relay.
     pub max_connections: u32,
     /// How long a caller waits for a free connection, or for a database that is away, before it is told
     /// [`StoreError::Unavailable`].
     pub acquire_timeout: Duration,
     /// The longest that one statement may run; the server ends it then.
     pub statement_timeout: Duration,
+    /// How long a statement waits for a row that somebody else holds, before its caller is told
+    /// [`StoreError::is_locked`].
+    pub lock_timeout: Duration,
     /// Shown in `pg_stat_activity`.
     pub application_name: String,
 }
@@ -71,21 +83,31 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            max_connections: 16,
+            max_connections: pools::USUAL,
             acquire_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(15),
+            lock_timeout: Duration::from_secs(2),
             application_name: "lockstep".into(),
         }
     }
 }
 
-/// A pool of connections to one database. Cheap to clone.
+/// Pools of connections to one database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
+    /// For what changes something.
     pool: PgPool,
+    /// For [`Store::read`].
+    reads: PgPool,
+    /// For [`Store::ping`].
+    vital: PgPool,
+    gate: Gate,
+    shares: Shares,
+    acquire_timeout: Duration,
     options: PgConnectOptions,
     session: Session,
     committed: Arc<watch::Sender<u64>>,
+    probe: readiness::Probe,
 }
 
 impl Store {
@@ -103,15 +125,40 @@ impl Store {
             .log_statements(tracing::log::LevelFilter::Trace);
         let session = Session {
             statement_timeout: options.statement_timeout,
+            lock_timeout: options.lock_timeout,
         };
-        let pool =
-            pool_of(options.max_connections, options.acquire_timeout, session).connect_lazy_with(connect.clone());
+        let (shares, acquire_timeout) = (Shares::of(options.max_connections), options.acquire_timeout);
         Ok(Self {
-            pool,
+            pool: pools::pool(&connect, session, shares.writes, acquire_timeout),
+            reads: pools::pool(&connect, session, shares.reads, acquire_timeout),
+            vital: pools::pool(&connect, session, shares.vital, acquire_timeout),
+            gate: Gate::before(shares.writes, 2 * acquire_timeout),
+            shares,
+            acquire_timeout,
             options: connect,
             session,
             committed: Arc::new(watch::Sender::new(0)),
+            probe: readiness::Probe::default(),
         })
+    }
+
+    /// The same database over a few connections of its own, so that who uses it neither waits behind others nor takes a
+    /// connection from them. Commits through it wake the same waiters.
+    #[must_use]
+    pub fn apart(&self, connections: u32) -> Self {
+        let pool = pools::pool(&self.options, self.session, connections, self.acquire_timeout);
+        Self {
+            reads: pool.clone(),
+            pool,
+            gate: Gate::before(connections, 2 * self.acquire_timeout),
+            ..self.clone()
+        }
+    }
+
+    /// The same for all work that no shopper waits for: buying, e-mail, payments, upkeep.
+    #[must_use]
+    pub fn for_work(&self) -> Self {
+        self.apart(self.shares.work)
     }
 
     /// Counts the commits of this process; wakes up when there are new ones.
@@ -119,20 +166,14 @@ impl Store {
         self.committed.subscribe()
     }
 
-    /// Answers when the database does.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] while it does not.
-    pub async fn ping(&self) -> Result<()> {
-        sqlx::query("-- store.ping\nselect 1").execute(&self.pool).await?;
-        Ok(())
-    }
-
     /// Closes all connections; statements under way end first.
     pub async fn close(&self) {
-        self.pool.close().await;
+        for pool in [&self.pool, &self.reads, &self.vital] {
+            pool.close().await;
+        }
     }
 
+    /// For statements that are a transaction of their own.
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }
@@ -147,14 +188,4 @@ impl Store {
         self.session.tell(&mut connection).await?;
         Ok(connection)
     }
-}
-
-/// A pool whose connections are told how to work.
-pub(crate) fn pool_of(connections: u32, acquire_timeout: Duration, session: Session) -> PgPoolOptions {
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(acquire_timeout)
-        // A dead connection shows in the first statement; asking before each costs a fifth of the throughput.
-        .test_before_acquire(false)
-        .after_connect(move |connection, _| Box::pin(session.tell(connection)))
 }

@@ -37,7 +37,10 @@ impl Store {
     pub async fn migrate(&self) -> Result<Vec<(i64, String)>> {
         let before = self.migration_status().await?;
         let mut conn = self.connect().await?;
-        sqlx::raw_sql("set statement_timeout = 0").execute(&mut conn).await?;
+        // A migration may take its time, and waits for whoever is in its way.
+        sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0")
+            .execute(&mut conn)
+            .await?;
         MIGRATIONS
             .run_direct(None, &mut conn, false)
             .await

@@ -11,6 +11,8 @@ use sqlx::postgres::PgConnection;
 pub(crate) struct Session {
     /// [`crate::Options::statement_timeout`].
     pub(crate) statement_timeout: Duration,
+    /// [`crate::Options::lock_timeout`].
+    pub(crate) lock_timeout: Duration,
 }
 
 impl Session {
@@ -24,6 +26,7 @@ impl Session {
         sqlx::query(
             "-- store.session
             select set_config('statement_timeout', $1::text || 'ms', false),
+                   set_config('lock_timeout', $2::text || 'ms', false),
                    set_config('idle_in_transaction_session_timeout', '30s', false),
                    set_config('default_transaction_isolation', 'read committed', false),
                    set_config('timezone', 'UTC', false),
@@ -37,6 +40,7 @@ impl Session {
                        (select extnamespace::regnamespace::text from pg_extension where extname = 'pg_trgm')), false)",
         )
         .bind(self.statement_timeout.as_millis().to_string())
+        .bind(self.lock_timeout.as_millis().to_string())
         .execute(connection)
         .await?;
         Ok(())

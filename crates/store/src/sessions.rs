@@ -17,7 +17,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::row::role;
-use crate::{Result, Store, StoreError, Tx};
+use crate::{Result, Store, StoreError, Subject, Tx};
 
 /// How exactly the last use of a session is known.
 const TOUCH_EVERY: TimeDelta = TimeDelta::minutes(5);
@@ -259,7 +259,7 @@ pub async fn rotate(
     let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
     let grace = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);
     store
-        .tx("sessions.rotate", move |tx| {
+        .tx_about("sessions.rotate", &[Subject::Shopper(id.0)], move |tx| {
             Box::pin(async move {
                 let row = sqlx::query(
                     "-- store.sessions.rotate.look
@@ -338,7 +338,9 @@ pub async fn end(store: &Store, id: SessionId, user: UserId) -> Result<bool> {
 /// [`StoreError::Unavailable`].
 pub async fn end_others(store: &Store, user: UserId, keep: Option<SessionId>) -> Result<u64> {
     store
-        .tx("sessions.end_others", move |tx| Box::pin(end_all_but(tx, user, keep)))
+        .tx_about("sessions.end_others", &[user.into()], move |tx| {
+            Box::pin(end_all_but(tx, user, keep))
+        })
         .await
 }
 

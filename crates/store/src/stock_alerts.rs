@@ -48,7 +48,7 @@ pub async fn list(tx: &mut Tx, user: UserId) -> Result<Vec<StockAlert>> {
 /// [`ShopperError::Store`].
 pub async fn add(store: &Store, user: UserId, game: GameId, limits: CartLimits) -> Result<(), ShopperError> {
     store
-        .tx("stock_alerts.add", |tx| {
+        .tx_about("stock_alerts.add", &[user.into(), game.into()], |tx| {
             Box::pin(async move {
                 guests::lock(tx, Visitor::User(user))
                     .await?

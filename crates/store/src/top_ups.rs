@@ -158,7 +158,7 @@ fn top_up(row: &PgRow) -> Result<TopUp> {
 /// [`BeginError`]; nothing was written then.
 pub async fn begin(store: &Store, new: NewTopUp, lease: Duration) -> Result<Begun, BeginError> {
     store
-        .tx("top_ups.begin", move |tx| {
+        .tx_about("top_ups.begin", &[new.user.into()], move |tx| {
             let new = new.clone();
             Box::pin(async move {
                 // One shopper's intents come one after the other, so that neither the key nor the limit is passed by two.

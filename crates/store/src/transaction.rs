@@ -1,11 +1,11 @@
 //! The two ways to the database: a stamped read, and a transaction that cannot be forgotten half way.
 
 use futures_core::future::BoxFuture;
-use sqlx::{PgConnection, Row as _};
+use sqlx::{PgConnection, PgPool, Row as _};
 
-use crate::Store;
 use crate::error::{Result, StoreError};
 use crate::snapshot::{NotASnapshot, Snapshot, Stamped};
+use crate::{Store, Subject};
 
 /// How often a transaction is run again after a serialisation failure or a deadlock.
 const MAX_CONFLICTS: u32 = 5;
@@ -19,6 +19,12 @@ pub struct Tx {
 }
 
 impl Tx {
+    /// A connection on which no transaction was begun, kept out of the pool unless [`finish`](Self::finish) says that it is
+    /// clean.
+    pub(crate) const fn outside(conn: sqlx::pool::PoolConnection<sqlx::Postgres>) -> Self {
+        Self { conn, ended: false }
+    }
+
     pub(crate) fn conn(&mut self) -> &mut PgConnection {
         &mut self.conn
     }
@@ -39,7 +45,7 @@ impl Store {
     where
         E: From<StoreError>,
     {
-        let mut tx = self.begin("begin isolation level repeatable read read only").await?;
+        let mut tx = begin(&self.reads, "begin isolation level repeatable read read only").await?;
         let result = async {
             let stamp = current_snapshot(tx.conn()).await?;
             let value = body(&mut tx).await?;
@@ -63,14 +69,32 @@ impl Store {
     pub async fn tx<T, E>(
         &self,
         name: &'static str,
+        body: impl for<'t> FnMut(&'t mut Tx) -> BoxFuture<'t, Result<T, E>>,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError> + AsStoreError,
+    {
+        self.tx_about(name, &[], body).await
+    }
+
+    /// The same for a transaction that locks rows of these, or waits for whoever does: only a few about the same are
+    /// let through at a time, so that they do not take all connections while somebody holds the row.
+    ///
+    /// # Errors
+    /// As [`tx`](Self::tx); [`StoreError::is_locked`] when the wait for a place, or for a row, takes too long.
+    pub async fn tx_about<T, E>(
+        &self,
+        name: &'static str,
+        about: &[Subject<'_>],
         mut body: impl for<'t> FnMut(&'t mut Tx) -> BoxFuture<'t, Result<T, E>>,
     ) -> Result<T, E>
     where
         E: From<StoreError> + AsStoreError,
     {
+        let _places = self.gate.enter(name, about).await.ok_or_else(StoreError::crowded)?;
         let mut conflicts = 0;
         loop {
-            let mut tx = self.begin("begin").await?;
+            let mut tx = begin(&self.pool, "begin").await?;
             let result = match body(&mut tx).await {
                 // The first statement fails where `body` swallowed a failed statement: PostgreSQL answers the commit of
                 // such a transaction with a rollback and no error.
@@ -101,29 +125,28 @@ impl Store {
             }
         }
     }
+}
 
-    async fn begin(&self, statement: &'static str) -> Result<Tx> {
-        // A pooled connection may have died since it was last used; the first statement shows it. One such connection
-        // says nothing about the next, so a few are tried before the database is called unavailable.
-        let mut last = None;
-        for _ in 0..3 {
-            let conn = self.pool().acquire().await?;
-            let mut tx = Tx { conn, ended: false };
-            match sqlx::raw_sql(statement).execute(tx.conn()).await {
-                Ok(_) => return Ok(tx),
-                Err(error) => {
-                    tx.finish(false);
-                    last = Some(error);
-                }
+async fn begin(pool: &PgPool, statement: &'static str) -> Result<Tx> {
+    // A pooled connection may have died since it was last used; the first statement shows it. One such connection
+    // says nothing about the next, so a few are tried before the database is called unavailable.
+    let mut last = None;
+    for _ in 0..3 {
+        let mut tx = Tx::outside(pool.acquire().await?);
+        match sqlx::raw_sql(statement).execute(tx.conn()).await {
+            Ok(_) => return Ok(tx),
+            Err(error) => {
+                tx.finish(false);
+                last = Some(error);
             }
         }
-        Err(last.map_or_else(|| StoreError::Unavailable(sqlx::Error::PoolTimedOut), StoreError::from))
     }
+    Err(last.map_or_else(StoreError::timed_out, StoreError::from))
 }
 
 impl Tx {
     /// Gives the connection back, or throws it away when its state is unknown.
-    fn finish(mut self, clean: bool) {
+    pub(crate) fn finish(mut self, clean: bool) {
         self.ended = clean;
     }
 }

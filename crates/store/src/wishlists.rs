@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::carts::{mini_game, mini_game_columns};
 use crate::guests::{self, ShopperError, Writer, owner_lives};
 use crate::row::money_or_null;
-use crate::{Result, Store, Tx};
+use crate::{Result, Store, Subject, Tx};
 
 /// The wishlist of `owner`, newest first; empty for a guest who is none (any more). Cache it under
 /// [`Owner::wishlist_key`] with [`Wishlist::tags`].
@@ -54,7 +54,7 @@ pub async fn load(tx: &mut Tx, owner: Owner) -> Result<Wishlist> {
 /// [`ShopperError`]; nothing is changed then, and no guest is made.
 pub async fn add(store: &Store, visitor: Visitor, game: GameId, limits: CartLimits) -> Result<Writer, ShopperError> {
     store
-        .tx("wishlists.add", |tx| {
+        .tx_about("wishlists.add", &Subject::of(visitor, Some(game)), |tx| {
             Box::pin(async move {
                 let writer = guests::writer(tx, visitor).await?.ok_or(ShopperError::NoSuchShopper)?;
                 let row = sqlx::query(
@@ -95,7 +95,7 @@ pub async fn add(store: &Store, visitor: Visitor, game: GameId, limits: CartLimi
 /// [`ShopperError::Store`].
 pub async fn remove(store: &Store, visitor: Visitor, game: GameId) -> Result<Option<Writer>, ShopperError> {
     store
-        .tx("wishlists.remove", |tx| {
+        .tx_about("wishlists.remove", &Subject::of(visitor, None), |tx| {
             Box::pin(async move {
                 let Some(owner) = guests::lock(tx, visitor).await? else {
                     return Ok(None);
@@ -118,7 +118,7 @@ pub async fn remove(store: &Store, visitor: Visitor, game: GameId) -> Result<Opt
 /// [`ShopperError::NoSuchShopper`] when the user is gone, [`ShopperError::Store`].
 pub async fn move_to_user(store: &Store, guest: Uuid, user: UserId, limits: CartLimits) -> Result<Moved, ShopperError> {
     store
-        .tx("wishlists.move_to_user", |tx| {
+        .tx_about("wishlists.move_to_user", &[user.into()], |tx| {
             Box::pin(move_wishes(tx, guest, user, limits))
         })
         .await

@@ -28,14 +28,7 @@ impl TestDb {
         create(&mut admin, &format!("create database {name} template {template}")).await;
         admin.close().await.ok();
         let url = server.clone().database(&name).to_url_lossy().to_string();
-        let store = Store::new(
-            &url,
-            &Options {
-                max_connections: 8,
-                ..Options::default()
-            },
-        )
-        .expect("store");
+        let store = Store::new(&url, &Options::default()).expect("store");
         let sql = PgPool::connect_lazy_with(server.clone().database(&name));
         Self {
             store,
@@ -71,6 +64,17 @@ impl TestDb {
             .fetch_one(&self.sql)
             .await
             .expect("a count")
+    }
+
+    /// Makes sessions that begin from now on read-only, as hosts do whose disk is full, or takes that back.
+    pub async fn set_read_only(&self, on: bool) {
+        let value = if on { "on" } else { "off" };
+        let mut admin = self.server.clone().connect().await.expect("test server");
+        let statement = format!(
+            "alter database {} set default_transaction_read_only = {value}",
+            self.name
+        );
+        admin.execute(AssertSqlSafe(statement)).await.expect("read-only or not");
     }
 
     /// Ends every other connection to this database, as an administrator or a restart would.

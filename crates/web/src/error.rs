@@ -38,6 +38,8 @@ pub(crate) enum PageError {
     WrongMethod,
     /// Too often; after this time again.
     TooMany(Duration),
+    /// Somebody else holds what was to be changed.
+    Locked,
     /// The database does not answer, or too late.
     Offline,
     /// A mistake of ours; it has been logged.
@@ -53,7 +55,7 @@ impl PageError {
             Self::SignedOut => StatusCode::SEE_OTHER,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Offline => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Locked | Self::Offline => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -88,6 +90,9 @@ impl From<StoreError> for PageError {
 
 impl PageError {
     fn from_store(error: &Arc<StoreError>) -> Self {
+        if error.is_locked() {
+            return Self::Locked;
+        }
         if matches!(**error, StoreError::Unavailable(_)) {
             return Self::Offline;
         }
@@ -186,6 +191,10 @@ pub(crate) fn tell(state: &WebState, visit: &Visit, error: &PageError) -> Respon
             words.text("error.429.title"),
             words.count("error.429.advice", wait.as_secs().div_ceil(60).max(1)),
         ),
+        PageError::Locked => (
+            words.text("error.locked.title"),
+            words.text("error.locked.advice").to_owned(),
+        ),
         PageError::Offline => (words.text("error.503.title"), words.text("error.503.advice").to_owned()),
         PageError::Internal => (words.text("error.500.title"), words.text("error.500.advice").to_owned()),
     };
@@ -194,7 +203,10 @@ pub(crate) fn tell(state: &WebState, visit: &Visit, error: &PageError) -> Respon
         code: error.status().as_u16(),
         title,
         advice,
-        again: matches!(error, PageError::Offline | PageError::Internal | PageError::TooMany(_)),
+        again: matches!(
+            error,
+            PageError::Locked | PageError::Offline | PageError::Internal | PageError::TooMany(_)
+        ),
     };
     let mut response = match template.render() {
         Ok(html) => page::fresh(error.status(), html),
@@ -202,6 +214,7 @@ pub(crate) fn tell(state: &WebState, visit: &Visit, error: &PageError) -> Respon
     };
     let wait = match error {
         PageError::TooMany(wait) => Some(wait.as_secs().max(1)),
+        PageError::Locked => Some(2),
         PageError::Offline => Some(5),
         _ => None,
     };

@@ -18,6 +18,7 @@ mod guests;
 mod leaving;
 mod lists;
 mod money;
+mod locked;
 mod orders;
 mod outage;
 mod search;

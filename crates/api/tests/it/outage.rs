@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use lockstep_api::Settings;
 use lockstep_cache::Config;
 use lockstep_store::{Options, Store};
@@ -15,7 +16,8 @@ use tokio::sync::watch;
 use serde_json::json;
 
 use crate::client::{Client, PASSWORD};
-use crate::shop::{NewGame, Shop};
+use crate::orders::fund;
+use crate::shop::{Answered, NewGame, Shop};
 
 /// A way to the database that can be closed: connections are cut, and new ones are cut as soon as they are made.
 struct Gate {
@@ -179,6 +181,105 @@ async fn without_its_database_the_store_does_not_guess_what_is_somebodys_own() {
         (1, 1),
         "nothing was lost"
     );
+}
+
+/// Hosts make a database read-only whose disk is full. Sessions that were opened meanwhile stay read-only when it is over.
+#[tokio::test]
+async fn while_its_database_is_read_only_the_store_shows_what_it_has_and_takes_orders_right_after() {
+    let shop = Shop::open().await;
+    let game = NewGame::titled("Portal");
+    shop.put(std::slice::from_ref(&game)).await;
+    let ada = Client::new(&shop);
+    let user = ada.register("ada@example.com").await;
+    fund(&shop, &user, "1000").await;
+    let order = || async {
+        ada.post("/api/orders", json!({"items": [{"gameId": game.id, "quantity": 1}]}))
+            .await
+    };
+    // Money, a change of what is there, and a visitor who is nobody yet.
+    let writes = || async {
+        let guest = Client::new(&shop);
+        let line = json!({"gameId": game.id});
+        [
+            order().await,
+            ada.delete("/api/cart").await,
+            guest.post("/api/cart", line).await,
+        ]
+    };
+    let fails = |answer: &Answered| {
+        assert_ne!(answer.status, 500, "{}", answer.json());
+        !answer.status.is_success()
+    };
+    assert!(!writes().await.iter().any(fails));
+    assert_eq!(shop.get("/readyz").await.status, 200);
+
+    shop.db.set_read_only(true).await;
+    shop.db.cut_connections().await;
+    wait_for(&shop, "/readyz", 503).await;
+    for answers in join_all((0..12).map(|_| writes())).await {
+        for answer in answers {
+            assert_eq!(answer.failure(), (503, "try_again".to_owned()));
+            assert_eq!(answer.header("retry-after"), Some("1"));
+        }
+    }
+    for page in 1..5 {
+        for path in ["/api/games/slug/portal".to_owned(), format!("/api/games?page={page}")] {
+            assert_eq!(shop.get(&path).await.status, 200, "{path} only reads");
+        }
+    }
+    assert_eq!(ada.get("/api/cart").await.status, 200);
+    assert_eq!(shop.get("/readyz").await.status, 503);
+    assert_eq!(shop.get("/healthz").await.status, 200);
+
+    shop.db.set_read_only(false).await;
+    let over = Instant::now();
+    let mut good = 0;
+    while good < 12 {
+        shop.get("/readyz").await;
+        good = if writes().await.iter().any(fails) { 0 } else { good + 1 };
+        assert!(
+            over.elapsed() < Duration::from_secs(10),
+            "it does not outlast its cause"
+        );
+    }
+    assert_eq!(shop.get("/readyz").await.status, 200);
+}
+
+/// PostgreSQL's own words for a disk that is full, wherever a row would be added.
+#[tokio::test]
+async fn a_full_disk_is_not_ready_and_passes_by_itself() {
+    let shop = Shop::open().await;
+    let game = NewGame::titled("Portal");
+    shop.put(std::slice::from_ref(&game)).await;
+    let ada = Client::new(&shop);
+    let user = ada.register("ada@example.com").await;
+    fund(&shop, &user, "1000").await;
+    let order = || async {
+        ada.post("/api/orders", json!({"items": [{"gameId": game.id, "quantity": 1}]}))
+            .await
+    };
+    shop.db
+        .execute(
+            "create table disk (full_since timestamptz);
+             create function disk_full() returns trigger language plpgsql as $$ begin
+                 if exists (select from disk) then
+                     raise exception 'could not extend file \"base/1/2\": No space left on device' using errcode = '53100';
+                 end if;
+                 return new;
+             end $$;
+             create trigger disk_full before insert on orders for each row execute function disk_full();
+             create trigger disk_full before insert on space_probe for each row execute function disk_full()",
+        )
+        .await;
+    assert_eq!(order().await.status, 201);
+    shop.db.execute("insert into disk values (now())").await;
+    wait_for(&shop, "/readyz", 503).await;
+    assert_eq!(order().await.failure(), (503, "try_again".to_owned()));
+    assert_eq!(shop.get("/readyz").await.status, 503);
+    assert_eq!(shop.get("/api/games/slug/portal").await.status, 200);
+    shop.db.execute("truncate disk").await;
+    wait_for(&shop, "/readyz", 200).await;
+    assert_eq!(order().await.status, 201);
 }
 
 #[tokio::test]

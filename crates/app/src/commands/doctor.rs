@@ -10,6 +10,7 @@ mod pooler;
 mod promo;
 mod settings;
 mod spool;
+mod writes;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -97,6 +98,7 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
                 findings.push(pooler);
             }
             if look_at_schema(&database, &mut findings).await {
+                findings.push(writes::look(&database).await);
                 findings.push(copies::look(&database.store).await);
                 findings.extend(clock::look_at_database(&database.store).await);
                 look_at_data(&database, &mut findings).await;

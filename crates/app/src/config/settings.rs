@@ -22,6 +22,15 @@ pub(crate) struct Settings {
         value_name = "URL"
     )]
     pub(crate) database_url: Option<String>,
+    /// Connections to PostgreSQL that this process opens at the most, 12 to 1000. Default: 24
+    #[arg(
+        long = "db-connections",
+        id = "lockstep_db_connections",
+        env = "LOCKSTEP_DB_CONNECTIONS",
+        global = true,
+        value_name = "COUNT"
+    )]
+    pub(crate) lockstep_db_connections: Option<String>,
     /// Redis, `redis://host:6379`. Default: no Redis, the in-process cache only
     #[arg(long, env = "REDIS_URL", hide_env_values = true, global = true, value_name = "URL")]
     pub(crate) redis_url: Option<String>,

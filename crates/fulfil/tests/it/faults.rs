@@ -291,6 +291,53 @@ async fn database_connections_that_are_cut_in_the_middle_lose_nothing() {
     assert_eq!(shop.check_books().await.keys_delivered, 4);
 }
 
+/// Held by an administrator, say: the keys of one shopper wait in the spool, and the hands that brought them go on.
+#[tokio::test]
+async fn a_shopper_whose_rows_are_held_keeps_nobody_elses_copies_waiting() {
+    let shop = large_shop().await;
+    let ben = shop.db.user("ben@example.org", "100.00").await;
+    // More than there are hands, and before his.
+    let mut hers = Vec::new();
+    for _ in 0..shop.settings.parallel + 2 {
+        hers.push(shop.order(1).await);
+    }
+    let his = shop.db.order(ben, shop.game, 2).await;
+    let mut held = shop.db.sql.begin().await.unwrap();
+    sqlx::query("select from shoppers join users using (id) where id = $1 for update")
+        .bind(shop.user)
+        .fetch_all(&mut *held)
+        .await
+        .unwrap();
+    let worker = shop.worker();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn({
+        let (worker, stop) = (worker.clone(), stop.clone());
+        async move { worker.run(stop).await }
+    });
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    // The lease, for which a key is held on to otherwise, is 20 s.
+    let began = tokio::time::Instant::now();
+    while shop.status(&his).await != "COMPLETED" {
+        assert!(tokio::time::Instant::now() < deadline, "{:?}", shop.units().await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(began.elapsed() < shop.settings.lease, "{:?}", began.elapsed());
+    for order in &hers {
+        assert_ne!(shop.status(order).await, "COMPLETED");
+    }
+    held.rollback().await.unwrap();
+    for order in &hers {
+        while shop.status(order).await != "COMPLETED" {
+            assert!(tokio::time::Instant::now() < deadline, "{:?}", shop.units().await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    stop.cancel();
+    running.await.unwrap();
+    let ledger = shop.check_books().await;
+    assert_eq!(ledger.orders.len(), hers.len() + 2);
+}
+
 #[tokio::test]
 async fn two_workers_on_the_same_orders_buy_each_copy_once() {
     let shop = Shop::open().await;

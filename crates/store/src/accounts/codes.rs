@@ -75,7 +75,7 @@ pub(super) async fn put_code(
 pub async fn send_verification(store: &Store, id: UserId, code: &NewCode) -> Result<(), AccountError> {
     let code = code.clone();
     store
-        .tx("accounts.send_verification", move |tx| {
+        .tx_about("accounts.send_verification", &[id.into()], move |tx| {
             let code = code.clone();
             Box::pin(async move {
                 let row = sqlx::query(
@@ -146,7 +146,7 @@ pub async fn spend_attempt(store: &Store, id: UserId) -> Result<Option<Attempt>>
 /// [`AccountError::NotFound`] when the code was replaced or used meanwhile.
 pub async fn verify_email(store: &Store, id: UserId, code: Uuid) -> Result<(), AccountError> {
     store
-        .tx("accounts.verify_email", move |tx| {
+        .tx_about("accounts.verify_email", &[id.into()], move |tx| {
             Box::pin(async move {
                 let row = sqlx::query(
                     "-- store.accounts.verify_email.use

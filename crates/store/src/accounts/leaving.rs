@@ -24,7 +24,7 @@ pub enum Deleted {
 /// `give_up_balance`; [`AccountError::LastAdmin`]; [`AccountError::NotFound`].
 pub async fn delete(store: &Store, id: UserId, give_up_balance: bool) -> Result<Deleted, AccountError> {
     store
-        .tx("accounts.delete", move |tx| {
+        .tx_about("accounts.delete", &[id.into()], move |tx| {
             Box::pin(delete_in(tx, id, give_up_balance))
         })
         .await

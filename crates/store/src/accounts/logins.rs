@@ -39,7 +39,7 @@ pub struct Login {
 pub async fn log_in(store: &Store, login: &Login) -> Result<(), AccountError> {
     let login = login.clone();
     store
-        .tx("accounts.log_in", move |tx| {
+        .tx_about("accounts.log_in", &[login.user.into()], move |tx| {
             let login = login.clone();
             Box::pin(async move {
                 let row = sqlx::query(

@@ -28,7 +28,7 @@ pub async fn change_password(
 ) -> Result<(), AccountError> {
     let (checked, new) = (checked.clone(), new.clone());
     store
-        .tx("accounts.change_password", move |tx| {
+        .tx_about("accounts.change_password", &[id.into()], move |tx| {
             let (checked, new) = (checked.clone(), new.clone());
             Box::pin(async move {
                 let row = sqlx::query(

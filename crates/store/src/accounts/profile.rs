@@ -52,7 +52,7 @@ pub async fn profile(tx: &mut Tx, id: UserId) -> Result<Option<ProfileFacts>> {
 pub async fn change_profile(store: &Store, id: UserId, change: &ProfileChange) -> Result<(), AccountError> {
     let change = change.clone();
     store
-        .tx("accounts.change_profile", move |tx| {
+        .tx_about("accounts.change_profile", &[id.into()], move |tx| {
             let change = change.clone();
             Box::pin(async move {
                 let done = sqlx::query(

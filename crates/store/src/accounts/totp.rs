@@ -65,7 +65,7 @@ pub async fn confirm_totp(
 ) -> Result<(), AccountError> {
     let nonce = nonce.to_vec();
     store
-        .tx("accounts.confirm_totp", move |tx| {
+        .tx_about("accounts.confirm_totp", &[id.into()], move |tx| {
             let nonce = nonce.clone();
             Box::pin(async move {
                 let done = sqlx::query(
@@ -97,7 +97,9 @@ pub async fn confirm_totp(
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn remove_totp(store: &Store, id: UserId) -> Result<bool> {
     store
-        .tx("accounts.remove_totp", move |tx| Box::pin(drop_totp(tx, id)))
+        .tx_about("accounts.remove_totp", &[id.into()], move |tx| {
+            Box::pin(drop_totp(tx, id))
+        })
         .await
 }
 

@@ -8,7 +8,7 @@ use crate::audit::{self, Deed};
 use crate::fulfilment::{Cancelled, Letters, NotRefundable, cancel_order};
 use crate::idempotency::{Call, Known};
 use crate::orders::Idempotency;
-use crate::{Store, Tx};
+use crate::{Store, Subject, Tx};
 
 /// Gives back all of an order that is not paid for at G2A; what is goes its way. The deed is on record under the admin's
 /// name. With `key` the same cancellation is answered the same, however often it is asked for.
@@ -25,7 +25,7 @@ pub async fn cancel(
 ) -> Result<Cancelled, NotRefundable> {
     let asked = Arc::new((reason.map(str::to_owned), key.cloned(), letters.clone()));
     store
-        .tx("orders.cancel", move |tx| {
+        .tx_about("orders.cancel", &[Subject::Order(order)], move |tx| {
             let asked = Arc::clone(&asked);
             Box::pin(async move {
                 let (reason, key, letters) = &*asked;

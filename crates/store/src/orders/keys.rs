@@ -3,7 +3,7 @@
 use lockstep_domain::ids::{KeyId, OrderId, UserId};
 
 use crate::fulfilment::keys::{self, How, Sold};
-use crate::{Result, Store, StoreError};
+use crate::{Result, Store, StoreError, Subject};
 
 /// The keys of an order of `owner`'s, and the record that they are shown, in one transaction; `only` restricts both to
 /// one key. Keys that are files are shown by a download alone and left out of everything else. Nothing when the order is
@@ -13,7 +13,7 @@ use crate::{Result, Store, StoreError};
 /// [`StoreError`]; nothing may be shown then.
 pub async fn reveal(store: &Store, owner: UserId, order: OrderId, only: Option<KeyId>, how: How) -> Result<Vec<Sold>> {
     store
-        .tx("orders.reveal", move |tx| {
+        .tx_about("orders.reveal", &[owner.into(), Subject::Order(order)], move |tx| {
             Box::pin(async move {
                 let mut sold = keys::of_order(tx, order, owner).await?;
                 sold.retain(|key| only.is_none_or(|only| only == key.id) && (how == How::File || !key.is_file));

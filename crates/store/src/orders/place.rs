@@ -20,7 +20,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::row::{money, nickname};
-use crate::{AsStoreError, Result, Store, StoreError, Tx, failpoint, guests, mail, mutants};
+use crate::{AsStoreError, Result, Store, StoreError, Subject, Tx, failpoint, guests, mail, mutants};
 
 /// A confirmation that comes later than this would only confuse.
 const NOTICE: Duration = Duration::from_hours(72);
@@ -155,8 +155,13 @@ pub async fn place(
         }
     }
     let asked = Arc::new((checkout.clone(), idempotency.cloned()));
+    let about: Vec<Subject<'_>> = [user.into()]
+        .into_iter()
+        .chain(checkout.items().iter().map(|item| item.game.into()))
+        .chain(checkout.promo_code().map(Subject::Named))
+        .collect();
     let placed = store
-        .tx("orders.place", move |tx| {
+        .tx_about("orders.place", &about, move |tx| {
             let asked = Arc::clone(&asked);
             Box::pin(async move { place_once(tx, user, &asked.0, asked.1.as_ref()).await })
         })

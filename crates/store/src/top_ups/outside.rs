@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::apply::{Booking, book};
 use crate::row::money;
 use crate::transaction::holds_store_error;
-use crate::{Result, Store, StoreError, Tx};
+use crate::{Result, Store, StoreError, Subject, Tx};
 
 /// What the relay's events are recorded under.
 const RELAY: &str = "relay";
@@ -57,7 +57,7 @@ holds_store_error!(OutsideError);
 pub async fn credit_outside(store: &Store, payment: &Outside) -> Result<OutsideOutcome, OutsideError> {
     let asked = std::sync::Arc::new(payment.clone());
     store
-        .tx("top_ups.credit_outside", move |tx| {
+        .tx_about("top_ups.credit_outside", &[Subject::Named(&payment.email)], move |tx| {
             let asked = std::sync::Arc::clone(&asked);
             Box::pin(async move { credit_once(tx, &asked).await })
         })

@@ -26,7 +26,6 @@ fn reads(key: &CacheKey) -> &'static [&'static str] {
     ];
     match key {
         CacheKey::Game(_)
-        | CacheKey::GameBySlug(_)
         | CacheKey::SimilarGames(..)
         | CacheKey::HomeBestSellers(_)
         | CacheKey::HomeNewInCatalog
@@ -37,6 +36,7 @@ fn reads(key: &CacheKey) -> &'static [&'static str] {
         | CacheKey::HomeRandomPool
         | CacheKey::HomePage(_)
         | CacheKey::CatalogFilterOptions
+        CacheKey::GameBySlug(_) => BY_SLUG,
         | CacheKey::CatalogGenres
         | CacheKey::CatalogPlatforms
         | CacheKey::CatalogPage(_)
@@ -91,6 +91,7 @@ const NOT_CACHED: &[&str] = &[
     "user_totals",
 ];
 
+    "space_probe",
 /// Whom and what a change concerns.
 #[derive(Clone)]
 struct About {
@@ -98,6 +99,7 @@ struct About {
     slug: &'static str,
     person: &'static str,
     order: &'static str,
+    "write_probe",
 }
 
 const USUAL: About = About {

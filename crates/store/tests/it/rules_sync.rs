@@ -53,6 +53,12 @@ rules! {
     a_life_has_no_second_row: "cache_incarnation_only_row_check"
         refuses ["insert into cache_incarnation (only_row) values (false)"]
         allows ["insert into cache_incarnation (only_row) values (true)"]
+    what_readiness_writes_is_one_row: "write_probe_is_one_row"
+        refuses ["insert into write_probe (id) values (false)"]
+        allows ["insert into write_probe (id) values (true) on conflict (id) do update set at = now()"]
+    what_readiness_writes_has_no_second_row: "write_probe_pkey"
+        refuses ["insert into write_probe values (true), (true)"]
+        allows ["insert into write_probe values (true) on conflict do nothing"]
     a_relay_has_one_cursor: "relay_cursor_pkey"
         refuses ["insert into relay_cursor values ('r', '1:1:'), ('r', '1:1:')"]
         allows ["insert into relay_cursor values ('r', '1:1:'), ('s', '1:1:')"]

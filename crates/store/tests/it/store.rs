@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use lockstep_domain::limit::Rule;
+use lockstep_store::limits::{self, Limit, LimitError};
 use lockstep_store::{Options, Snapshot, Store, StoreError};
 use lockstep_testkit::TestDb;
 
@@ -239,7 +241,17 @@ async fn a_broken_rule_is_told_by_its_name() {
 #[tokio::test]
 async fn what_passes_by_waiting_is_told_apart_from_a_bug() {
     let db = Arc::new(TestDb::new().await);
-    for condition in ["query_canceled", "too_many_connections", "admin_shutdown", "disk_full"] {
+    for condition in [
+        "query_canceled",
+        "too_many_connections",
+        "admin_shutdown",
+        "disk_full",
+        "read_only_sql_transaction",
+        "idle_in_transaction_session_timeout",
+        "lock_not_available",
+        "system_error",
+        "io_error",
+    ] {
         let error = failure(&db, condition).await;
         assert!(matches!(error, StoreError::Unavailable(_)), "{condition}: {error:?}");
     }
@@ -276,6 +288,68 @@ async fn a_database_that_cuts_all_connections_is_taken_back_without_a_restart() 
         .tx("test", |_tx| Box::pin(async { Ok::<_, StoreError>(()) }))
         .await
         .unwrap();
+}
+
+/// Sessions that were born read-only stay so: each would refuse one more write after the database takes them again.
+#[tokio::test]
+async fn connections_of_a_read_only_time_do_not_outlast_it() {
+    let db = Arc::new(TestDb::new().await);
+    // Sent without a transaction of ours, and with one.
+    let write = |store: Store| async move {
+        let direct = lockstep_store::idempotency::sweep(&store).await.map(|_| ());
+        let limit = Limit {
+            key: "test".into(),
+            rule: Rule::new(1_000, 1),
+        };
+        let within = match limits::take(&store, &[limit]).await {
+            Ok(()) => Ok(()),
+            Err(LimitError::Store(error)) => Err(error),
+            Err(refused) => panic!("{refused}"),
+        };
+        (direct, within)
+    };
+    db.set_read_only(true).await;
+    db.cut_connections().await;
+    tokio::time::timeout(DEADLINE, async { while db.store.ping().await.is_ok() {} })
+        .await
+        .expect("a write is tried");
+    let refused = futures::future::join_all((0..8).map(|_| write(db.store.clone()))).await;
+    for result in refused.into_iter().flat_map(|(direct, within)| [direct, within]) {
+        assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
+    }
+    db.set_read_only(false).await;
+    db.store.ping().await.unwrap();
+    let taken = futures::future::join_all((0..8).map(|_| write(db.store.clone()))).await;
+    for result in taken.into_iter().flat_map(|(direct, within)| [direct, within]) {
+        result.unwrap();
+    }
+}
+
+/// However many ask, and however often, the database is asked four times a second.
+#[tokio::test]
+async fn probes_are_shared_and_leave_nothing_behind() {
+    let db = Arc::new(TestDb::new().await);
+    db.execute(
+        "create table probes (at timestamptz default now());
+         create function note_probe() returns trigger language plpgsql as $$ begin insert into probes default values; return null; end $$;
+         create trigger note after insert or update on write_probe for each row execute function note_probe()",
+    )
+    .await;
+    let began = std::time::Instant::now();
+    for _ in 0..20 {
+        for answer in futures::future::join_all((0..50).map(|_| db.store.ping())).await {
+            answer.unwrap();
+        }
+    }
+    let most = 1 + i64::try_from(began.elapsed().as_millis() / 250).unwrap();
+    let probes = db.count("probes").await;
+    assert!((1..=most).contains(&probes), "{probes} probes, at most {most}");
+    assert_eq!(db.count("write_probe").await, 1);
+    let room: i64 = sqlx::query_scalar("select pg_relation_size('space_probe')")
+        .fetch_one(&db.sql)
+        .await
+        .unwrap();
+    assert_eq!(room, 0, "what a probe took is given back");
 }
 
 #[tokio::test]

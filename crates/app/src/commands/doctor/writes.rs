@@ -1,0 +1,19 @@
+//! Whether the database takes writes: being read-only, or out of room on its disk, shows in no answer that is only read.
+
+use std::time::Duration;
+
+use crate::commands::doctor::Finding;
+use crate::database::Database;
+
+/// A database that takes longer for one row is not well.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) async fn look(database: &Database) -> Finding {
+    let why = match tokio::time::timeout(PATIENCE, database.store.ping()).await {
+        Ok(Ok(())) => return Finding::well("writes", "the database takes them, and has room on its disk"),
+        Ok(Err(error)) => format!("{:#}", anyhow::Error::from(error)),
+        Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+    };
+    let remedy = "free room on PostgreSQL's disk, or end its read-only state; the store goes on by itself";
+    Finding::wrong("writes", why, remedy)
+}
