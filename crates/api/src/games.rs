@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
 use lockstep_cache::{Entry, Payload};
+use lockstep_domain::cache_key::game_tag;
 use lockstep_domain::catalogue::{
     Answer, CatalogQuery, Collection, FilterOptions, Game, NameSlug, Page, Suggestion, autocomplete_key, search_key,
 };
@@ -252,7 +253,7 @@ pub(crate) async fn collections(State(api): Api, ask: Ask) -> Answered {
     .await
 }
 
-/// One game by its address.
+/// One game by its address, or by one that it had before; its `slug` is the present one.
 #[utoipa::path(get, path = "/api/games/slug/{slug}", tag = "games",
     params(("slug" = String, Path, description = "The readable part of its address")),
     responses((status = 200, body = Answer<Game>), (status = 400, description = "slug cannot be used"), (status = 404, description = "There is no such game")))]
@@ -325,7 +326,8 @@ async fn one_game(
         .read(key, |store| async move {
             let found = store.read(read).await?;
             let payload = match &found.value {
-                Some(game) => payload(game)?,
+                // Found by its id, its address, or one that it had before.
+                Some(game) => payload(game)?.with_tags(vec![game_tag(game.id)]),
                 None => Payload::missing(),
             };
             Ok(found.map(|_| payload))

@@ -37,15 +37,19 @@ pub async fn by_id(tx: &mut Tx, id: GameId) -> Result<Option<Game>> {
     Ok(views(tx, &[id.0], Detail::Full).await?.pop())
 }
 
-/// The game with this address, withdrawn or not.
+/// The game with this address, or else the last one that had it before, withdrawn or not. What is found by an address
+/// that it had before says so by its `slug`, which is another.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn by_slug(tx: &mut Tx, slug: &str) -> Result<Option<Game>> {
-    let id: Option<Uuid> = sqlx::query_scalar("-- store.games.by_slug\nselect id from games where slug = $1")
-        .bind(slug)
-        .fetch_optional(tx.conn())
-        .await?;
+    let id: Option<Uuid> = sqlx::query_scalar(
+        "-- store.games.by_slug
+        select coalesce((select id from games where slug = $1), (select game_id from game_slugs where slug = $1))",
+    )
+    .bind(slug)
+    .fetch_one(tx.conn())
+    .await?;
     match id {
         Some(id) => by_id(tx, GameId(id)).await,
         None => Ok(None),

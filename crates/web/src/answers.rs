@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use lockstep_cache::{Cache, Entry, Payload, ReadError};
 use lockstep_domain::CacheKey;
+use lockstep_domain::cache_key::game_tag;
 use lockstep_domain::catalogue::{Answer, Game};
 use lockstep_store::{Result as StoreResult, StoreError, Tx};
 use serde::Serialize;
@@ -34,7 +35,8 @@ pub(crate) async fn one(
         .read(key, |store| async move {
             let found = store.read(load).await?;
             let payload = match &found.value {
-                Some(game) => payload(game)?,
+                // Found by its id, its address, or one that it had before.
+                Some(game) => payload(game)?.with_tags(vec![game_tag(game.id)]),
                 None => Payload::missing(),
             };
             Ok(found.map(|_| payload))

@@ -7,6 +7,7 @@
 )]
 
 mod accounts;
+mod addresses;
 mod bad_bodies;
 mod bad_input;
 mod client;
@@ -17,8 +18,8 @@ mod first_writes;
 mod guests;
 mod leaving;
 mod lists;
-mod money;
 mod locked;
+mod money;
 mod orders;
 mod outage;
 mod search;

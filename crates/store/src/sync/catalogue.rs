@@ -263,7 +263,10 @@ async fn insert(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<String, Uu
     let asked: Vec<&str> = candidates.iter().flatten().map(String::as_str).collect();
     let mut taken: HashSet<String> = sqlx::query_scalar(
         "-- store.sync.taken_slugs
-        select slug from games where slug = any($1)",
+        select slug from games where slug = any($1)
+        union all
+        -- Old links lead to another game.
+        select slug from game_slugs where slug = any($1)",
     )
     .bind(asked)
     .fetch_all(tx.conn())

@@ -79,6 +79,7 @@ async fn the_relationships_are_the_seeds() {
         "game_platforms(game_id) -> games: goes along",
         "game_platforms(platform_id) -> platforms: goes along",
         "game_search(game_id) -> games: goes along",
+        "game_slugs(game_id) -> games: goes along",
         "game_tags(game_id) -> games: goes along",
         "game_tags(tag_id) -> tags: goes along",
         "guest_sessions(id, kind) -> shoppers: goes along",

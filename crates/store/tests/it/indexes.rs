@@ -386,6 +386,10 @@ const QUERIES: &[(&str, &str)] = &[
         "select key from idempotency_keys where at < now() - interval '24 hours' order by at limit 10000",
     ),
     (
+        "game_slugs_game_id_idx",
+        "select slug from game_slugs where game_id = (select id from games where slug = 'game-7')",
+    ),
+    (
         "stock_alerts_game_id_idx",
         "select user_id from stock_alerts where game_id = (select id from games where slug = 'game-7') order by created_at limit 1000",
     ),
@@ -458,6 +462,7 @@ async fn populate(db: &TestDb) {
            from users, generate_series(1, 15) n;
          insert into payment_events (provider, event_id, kind, top_up_id, outcome, received_at)
          select 'test', id::text, 'k', id, 'nothing', created_at + random() * interval '1 day' from top_ups;
+         insert into game_slugs (slug, game_id) select 'old-' || slug, id from games;
          insert into stock_alerts (user_id, game_id) select u.id, g.id from users u join games g on not g.in_stock and right(g.slug, 2) = '07';
          insert into idempotency_keys (owner, route, key, request_hash, answer, at)
          select id, 'r', n::text, sha256('x'), 'null', now() + n * interval '1 hour' from users, generate_series(1, 15) n;

@@ -24,7 +24,20 @@ fn reads(key: &CacheKey) -> &'static [&'static str] {
         "game_platforms",
         "game_tags",
     ];
+    const BY_SLUG: &[&str] = &[
+        "games",
+        "game_slugs",
+        "categories",
+        "genres",
+        "platforms",
+        "tags",
+        "game_categories",
+        "game_genres",
+        "game_platforms",
+        "game_tags",
+    ];
     match key {
+        CacheKey::GameBySlug(_) => BY_SLUG,
         CacheKey::Game(_)
         | CacheKey::SimilarGames(..)
         | CacheKey::HomeBestSellers(_)
@@ -36,7 +49,6 @@ fn reads(key: &CacheKey) -> &'static [&'static str] {
         | CacheKey::HomeRandomPool
         | CacheKey::HomePage(_)
         | CacheKey::CatalogFilterOptions
-        CacheKey::GameBySlug(_) => BY_SLUG,
         | CacheKey::CatalogGenres
         | CacheKey::CatalogPlatforms
         | CacheKey::CatalogPage(_)
@@ -76,6 +88,7 @@ const NOT_CACHED: &[&str] = &[
     "rate_limits",
     "relay_cursor",
     "shoppers",
+    "space_probe",
     "stock_alerts",
     "supplier_alarms",
     "sync_lease",
@@ -84,6 +97,7 @@ const NOT_CACHED: &[&str] = &[
     "top_ups",
     "unreadable_answers",
     "webhook_events",
+    "write_probe",
     // Written by the triggers of `games` only, in the statement that is logged as a change of games.
     "catalog_totals",
     "game_search",
@@ -91,7 +105,6 @@ const NOT_CACHED: &[&str] = &[
     "user_totals",
 ];
 
-    "space_probe",
 /// Whom and what a change concerns.
 #[derive(Clone)]
 struct About {
@@ -99,7 +112,6 @@ struct About {
     slug: &'static str,
     person: &'static str,
     order: &'static str,
-    "write_probe",
 }
 
 const USUAL: About = About {
@@ -398,6 +410,21 @@ fn all_changes() -> Vec<Changes> {
             delete: "delete from game_keys where id = {sold_key}",
         },
         Changes {
+            table: "game_slugs",
+            about: About {
+                slug: "old-portal",
+                ..USUAL
+            },
+            before: "insert into game_slugs (slug, game_id) values ('old-portal', {game})",
+            insert: "insert into game_slugs (slug, game_id) values ('older-portal', {game})",
+            inserted: About {
+                slug: "older-portal",
+                ..USUAL
+            },
+            update: "update game_slugs set game_id = {other_game} where slug = 'old-portal'",
+            delete: "delete from game_slugs where slug = 'old-portal'",
+        },
+        Changes {
             table: "transactions",
             about: USUAL,
             before: "insert into transactions (id, user_id, type, amount, status) values ({new}, {user}, 'TOP_UP', 1, 'PENDING')",
@@ -545,6 +572,14 @@ async fn a_large_change_is_logged_coarsely() {
             "update user_sessions set last_used_at = now()",
             "delete from user_sessions",
             &["user:*"],
+        ),
+        (
+            "game_slugs",
+            String::new(),
+            "insert into game_slugs (slug, game_id) select 'old-' || n, {game} from generate_series(1, 257) n".to_owned(),
+            "update game_slugs set since = now()",
+            "delete from game_slugs",
+            &["game:*"],
         ),
         (
             "cart_items",

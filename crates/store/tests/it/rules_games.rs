@@ -42,6 +42,15 @@ rules! {
     a_slug_is_unique: "games_slug_key"
         refuses ["update games set slug = 'portal' where id = {other_game}"]
         allows ["update games set slug = 'portal-2' where id = {other_game}"]
+    an_old_slug_leads_to_one_game: "game_slugs_pkey"
+        refuses ["insert into game_slugs (slug, game_id) values ('old', {game}), ('old', {other_game})"]
+        allows ["insert into game_slugs (slug, game_id) values ('old', {game}), ('older', {game})"]
+    an_old_slug_is_an_address: "game_slugs_slug_is_an_address"
+        refuses ["insert into game_slugs (slug, game_id) values ('Old', {game})"]
+        allows ["insert into game_slugs (slug, game_id) values ('old-1', {game})"]
+    an_old_slug_leads_to_a_game: "game_slugs_game_id_fkey"
+        refuses ["insert into game_slugs (slug, game_id) values ('old', {new})"]
+        allows ["insert into game_slugs (slug, game_id) values ('old', {game})"]
     /// The seed: "URL-friendly identifier".
     a_slug_is_an_address: "games_slug_is_an_address"
         refuses [

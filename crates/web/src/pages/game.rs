@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use lockstep_domain::catalogue::{Answer, Game};
 use lockstep_domain::{CacheKey, GameId};
 use lockstep_store::games;
@@ -69,6 +70,7 @@ struct Reply {
 #[derive(Deserialize)]
 struct Named {
     id: GameId,
+    slug: String,
 }
 
 /// Whether a text can be the readable part of a game's address.
@@ -97,7 +99,13 @@ pub(crate) async fn game(
     if !entry.found {
         return Err(PageError::NotFound);
     }
-    let Answer { data: Named { id }, .. } = serde_json::from_slice(&entry.body)?;
+    let Answer {
+        data: Named { id, slug: present },
+        ..
+    } = serde_json::from_slice(&entry.body)?;
+    if present != slug {
+        return Ok(moved(&present, &visit));
+    }
     let similar = answers::read(&state.cache, CacheKey::SimilarGames(id, SIMILAR), move |tx| {
         Box::pin(games::similar(tx, id, SIMILAR))
     })
@@ -112,6 +120,17 @@ pub(crate) async fn game(
             Ok(draw(Frame::new(&state, &visit), &game.data, &tiles).render()?)
         })?;
     Ok(page.serve(&visit))
+}
+
+/// To the address that the game has now, with the rest of the question. Browsers ask again each time: another game may take
+/// the old address.
+fn moved(slug: &str, visit: &Visit) -> Response {
+    let query = visit.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let headers = [
+        (header::LOCATION, format!("/game/{slug}{query}")),
+        (header::CACHE_CONTROL, "no-cache".to_owned()),
+    ];
+    (StatusCode::MOVED_PERMANENTLY, headers).into_response()
 }
 
 fn draw(frame: Frame, game: &Game, similar: &[Tile]) -> GamePage {

@@ -346,3 +346,39 @@ async fn each_way_into_the_catalogue_says_where_it_leads_and_the_menu_shows_wher
         assert_eq!(menu.matches("aria-current").count(), 1, "{path}");
     }
 }
+
+#[tokio::test]
+async fn an_old_address_of_a_game_leads_to_its_present_one() {
+    let shop = Shop::open().await;
+    shop.put(&[complete_game("Old Name")]).await;
+    assert_eq!(shop.get("/game/old-name").await.status, StatusCode::OK);
+    shop.db.execute("update games set slug = 'new-name'").await;
+    shop.cache.catch_up().await.unwrap();
+    for (asked, led_to) in [
+        ("/game/old-name", "/game/new-name"),
+        ("/game/old-name?lang=de&from=mail", "/game/new-name?lang=de&from=mail"),
+    ] {
+        let answer = shop.get(asked).await;
+        assert_eq!(answer.status, StatusCode::MOVED_PERMANENTLY, "{asked}");
+        assert_eq!(answer.header("location"), Some(led_to));
+        assert_eq!(answer.header("cache-control"), Some("no-cache"));
+    }
+    let page = shop.get("/game/new-name").await;
+    let page = page.text();
+    assert!(
+        page.contains("rel=\"canonical\" href=\"https://shop.example/game/new-name"),
+        "{page}"
+    );
+    let map = shop.get("/sitemap/1.xml").await;
+    let map = map.text();
+    assert!(map.contains("/game/new-name<") && !map.contains("old-name"), "{map}");
+
+    // Whoever takes the old address has it.
+    shop.put(&[complete_game("Old Name")]).await;
+    let page = shop.get("/game/old-name").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(
+        page.text()
+            .contains("rel=\"canonical\" href=\"https://shop.example/game/old-name")
+    );
+}
