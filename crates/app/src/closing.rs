@@ -131,6 +131,7 @@ impl Closing {
 
 #[expect(clippy::exit, reason = "a person asked twice, or the time is over")]
 fn exit() -> ! {
+    crate::logging::flush();
     std::process::exit(1);
 }
 

@@ -38,6 +38,7 @@ const TRY_LATER: u8 = 75;
 pub(crate) struct TryLater(pub(crate) String);
 
 fn main() -> ExitCode {
+    let _flush = logging::FlushAtEnd;
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let output = Output::new(cli.json);
@@ -59,7 +60,6 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            output.failure(&error);
             let later = error.chain().any(|cause| {
                 cause.is::<TryLater>()
                     || matches!(
@@ -67,6 +67,9 @@ fn main() -> ExitCode {
                         Some(lockstep_store::StoreError::Unavailable(_))
                     )
             });
+            // After everything that the log has to say about it.
+            logging::flush();
+            logging::in_bounded_time(move || output.failure(&error));
             if later {
                 ExitCode::from(TRY_LATER)
             } else {

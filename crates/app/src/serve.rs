@@ -29,7 +29,7 @@ use crate::config::{Config, PaymentProvider, Supplier as ConfiguredSupplier};
 use crate::database::{Database, Use};
 use crate::secrets::Secrets;
 use crate::supplier::Supplier;
-use crate::{clock, instances, listen, schedule, supply, sweeping};
+use crate::{clock, instances, listen, logging, schedule, supply, sweeping};
 
 /// Which half of the store this process is.
 #[derive(Debug, Clone, Copy)]
@@ -113,6 +113,8 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
     let mut buying = None;
     tasks.spawn("metrics", keep_metrics_small(metrics.clone(), stop.clone()));
     tasks.spawn("settings", membership.keep(stop.clone()));
+    tasks.spawn("log", tell_dropped_lines(stop.clone()));
+    tasks.spawn("database", watch_database(database.store.clone(), stop.clone()));
     let (supply_told, supply) = watch::channel(Supply::default());
     tasks.spawn(
         "supply",
@@ -356,6 +358,28 @@ async fn keep_metrics_small(metrics: PrometheusHandle, stop: CancellationToken) 
     let mut every = tokio::time::interval(Duration::from_secs(5));
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         metrics.run_upkeep();
+    }
+}
+
+/// Tells how many lines of the log nobody read.
+async fn tell_dropped_lines(stop: CancellationToken) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        logging::tell_dropped();
+    }
+}
+
+/// Asks regularly whether the database takes writes, so that the log and the metric tell it when nobody asks `/readyz`, and
+/// connections are renewed as soon as it does again.
+async fn watch_database(store: Store, stop: CancellationToken) {
+    let mut every = tokio::time::interval(DATABASE_WATCH);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        let asked = stop.run_until_cancelled(tokio::time::timeout(DATABASE_PATIENCE, store.ping()));
+        let Some(asked) = asked.await else { break };
+        let writable = matches!(asked, Ok(Ok(())));
+        metrics::gauge!("lockstep_database_writable").set(if writable { 1.0 } else { 0.0 });
     }
 }
 

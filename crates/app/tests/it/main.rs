@@ -12,6 +12,7 @@ mod commands;
 mod crash;
 mod features;
 mod last_answer;
+mod logs;
 mod program;
 mod serve;
 mod settings;

@@ -73,9 +73,26 @@ pub(crate) struct Running {
     pub(crate) address: String,
 }
 
+/// What the program says on stderr, line by line.
+pub(crate) type Log = tokio::io::Lines<BufReader<tokio::process::ChildStderr>>;
+
 impl Running {
     /// Starts on a free port and waits until it says that it is open.
     pub(crate) async fn start(command: &mut Command) -> Self {
+        let (running, mut log) = Self::start_unread(command).await;
+        let kept = running.said();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = log.next_line().await {
+                let mut kept = kept.lock().expect("the log");
+                kept.push_str(&line);
+                kept.push('\n');
+            }
+        });
+        running
+    }
+
+    /// The same, and from then on nobody reads its log but who does it with what is returned.
+    pub(crate) async fn start_unread(command: &mut Command) -> (Self, Log) {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .and_then(|free| free.local_addr())
             .expect("a free port")
@@ -100,21 +117,12 @@ impl Running {
             panic!("the store did not open:\n{told}");
         };
         tokio::time::timeout(DEADLINE, opened).await.expect("the store opens");
-        // A pipe that nobody reads would stop the program when it is full.
-        let said = Arc::new(Mutex::new(String::new()));
-        let kept = Arc::clone(&said);
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = log.next_line().await {
-                let mut kept = kept.lock().expect("the log");
-                kept.push_str(&line);
-                kept.push('\n');
-            }
-        });
-        Self {
+        let running = Self {
             child,
-            log: said,
+            log: Arc::default(),
             address,
-        }
+        };
+        (running, log)
     }
 
     /// What it has logged since it opened.
