@@ -48,6 +48,8 @@ impl Subject<'_> {
         let visitor = match visitor {
             Visitor::User(user) => Some(user.into()),
             Visitor::Guest(guest) => guest.map(Self::Shopper),
+            // One browser's first writes come one after the other.
+            Visitor::Newcomer(page) => Some(Self::Shopper(page)),
         };
         visitor.into_iter().chain(game.map(Self::Game)).collect()
     }

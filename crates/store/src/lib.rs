@@ -57,8 +57,8 @@ use pools::Shares;
 
 pub use error::{Result, StoreError};
 pub use foreign_ids::Forgotten;
-use session::Session;
 pub use gate::Subject;
+use session::Session;
 pub use snapshot::{Snapshot, Stamped};
 pub use transaction::{AsStoreError, Tx};
 
