@@ -244,10 +244,7 @@ mod tests {
             async move {
                 let held = dropped.lock().await.take();
                 Body::from_stream(futures::stream::unfold(held, |held| async move {
-                    Some((
-                        Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b'x'; 65536])),
-                        held,
-                    ))
+                    Some((Ok::<_, std::convert::Infallible>(Bytes::from(vec![b'x'; 65536])), held))
                 }))
             }
         };

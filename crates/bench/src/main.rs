@@ -146,7 +146,7 @@ fn main() -> Result<()> {
     let result = runtime.block_on(async {
         match &cli.role {
             Some(role) => servers::play(serde_json::from_str(role)?).await,
-            None => measure(&cli).await,
+            None => Box::pin(measure(&cli)).await,
         }
     });
     runtime.shutdown_timeout(Duration::from_secs(1));

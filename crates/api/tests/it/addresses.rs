@@ -14,8 +14,8 @@ async fn at(shop: &Shop, slug: &str) -> Option<(String, String)> {
     Some((text("title"), text("slug")))
 }
 
-fn found(title: &str, slug: &str) -> Option<(String, String)> {
-    Some((title.to_owned(), slug.to_owned()))
+fn game(title: &str, slug: &str) -> (String, String) {
+    (title.to_owned(), slug.to_owned())
 }
 
 #[tokio::test]
@@ -23,35 +23,35 @@ async fn an_old_address_leads_to_its_game_until_another_takes_it() {
     let shop = Shop::open().await;
     shop.put(&[NewGame::titled("Portal"), NewGame::titled("Myst")]).await;
     let sql = async |statement: &str| shop.db.execute(statement).await;
-    assert_eq!(at(&shop, "portal").await, found("Portal", "portal"));
+    assert_eq!(at(&shop, "portal").await, Some(game("Portal", "portal")));
     assert_eq!(at(&shop, "portal-one").await, None, "and that is remembered");
 
     sql("update games set slug = 'portal-one' where slug = 'portal'").await;
-    assert_eq!(at(&shop, "portal").await, found("Portal", "portal-one"));
-    assert_eq!(at(&shop, "portal-one").await, found("Portal", "portal-one"));
+    assert_eq!(at(&shop, "portal").await, Some(game("Portal", "portal-one")));
+    assert_eq!(at(&shop, "portal-one").await, Some(game("Portal", "portal-one")));
 
     // What is shown under the old address changes with the game.
     sql("update games set title = 'Portal!' where slug = 'portal-one'").await;
-    assert_eq!(at(&shop, "portal").await, found("Portal!", "portal-one"));
+    assert_eq!(at(&shop, "portal").await, Some(game("Portal!", "portal-one")));
     sql("update games set slug = 'portal-1' where slug = 'portal-one'").await;
     for old in ["portal", "portal-one", "portal-1"] {
-        assert_eq!(at(&shop, old).await, found("Portal!", "portal-1"));
+        assert_eq!(at(&shop, old).await, Some(game("Portal!", "portal-1")));
     }
 
     // The game that has an address now wins, and when it leaves it, it was the last to have it.
     sql("update games set slug = 'portal' where slug = 'myst'").await;
-    assert_eq!(at(&shop, "portal").await, found("Myst", "portal"));
-    assert_eq!(at(&shop, "myst").await, found("Myst", "portal"));
+    assert_eq!(at(&shop, "portal").await, Some(game("Myst", "portal")));
+    assert_eq!(at(&shop, "myst").await, Some(game("Myst", "portal")));
     sql("update games set slug = 'riven' where slug = 'portal'").await;
-    assert_eq!(at(&shop, "portal").await, found("Myst", "riven"));
+    assert_eq!(at(&shop, "portal").await, Some(game("Myst", "riven")));
 
     // Back again: its own old address is no old one any more.
     sql("update games set slug = 'portal-one' where slug = 'portal-1'").await;
-    assert_eq!(at(&shop, "portal-one").await, found("Portal!", "portal-one"));
-    assert_eq!(at(&shop, "portal-1").await, found("Portal!", "portal-one"));
+    assert_eq!(at(&shop, "portal-one").await, Some(game("Portal!", "portal-one")));
+    assert_eq!(at(&shop, "portal-1").await, Some(game("Portal!", "portal-one")));
 
     sql("delete from games where slug = 'riven'").await;
     assert_eq!(at(&shop, "portal").await, None, "nobody is led to what is gone");
     sql("insert into game_slugs (slug, game_id) select 'typed-by-hand', id from games").await;
-    assert_eq!(at(&shop, "typed-by-hand").await, found("Portal!", "portal-one"));
+    assert_eq!(at(&shop, "typed-by-hand").await, Some(game("Portal!", "portal-one")));
 }

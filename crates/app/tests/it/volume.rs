@@ -55,7 +55,7 @@ async fn export(store: &Running, shopper: &Shopper) -> (usize, usize) {
     let (mut bytes, mut rows, mut last) = (0, 0, Vec::new());
     while let Some(chunk) = response.chunk().await.expect("it is whole") {
         bytes += chunk.len();
-        rows += chunk.iter().filter(|byte| **byte == b'\n').count();
+        rows += chunk.split(|byte| *byte == b'\n').count() - 1;
         last.extend_from_slice(&chunk);
         last.drain(..last.len().saturating_sub(2));
     }

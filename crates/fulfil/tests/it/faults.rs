@@ -314,7 +314,7 @@ async fn a_shopper_whose_rows_are_held_keeps_nobody_elses_copies_waiting() {
         let (worker, stop) = (worker.clone(), stop.clone());
         async move { worker.run(stop).await }
     });
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
     // The lease, for which a key is held on to otherwise, is 20 s.
     let began = tokio::time::Instant::now();
     while shop.status(&his).await != "COMPLETED" {
@@ -376,7 +376,7 @@ async fn many_buyers_at_once_get_their_keys_and_nothing_is_put_aside() {
         let (worker, stop) = (worker.clone(), stop.clone());
         async move { worker.run(stop).await }
     });
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
     while lockstep_store::fulfilment::waiting(&shop.db.store).await.unwrap().open > 0 {
         assert!(tokio::time::Instant::now() < deadline, "{:?}", shop.units().await);
         tokio::time::sleep(Duration::from_millis(5)).await;
