@@ -7,7 +7,7 @@ use axum::body::Body as RawBody;
 use axum::extract::{Path, State};
 use axum::routing::{MethodRouter, delete, get, post};
 use chrono::{DateTime, SecondsFormat, Utc};
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use http::StatusCode;
 use http::header::{self, HeaderValue};
 use lockstep_auth::totp::Enrolment;
@@ -263,7 +263,8 @@ pub(crate) async fn remove_second_factor(State(api): Api, member: Member, body: 
 pub(crate) async fn export(State(api): Api, member: Member) -> Answered {
     let mut export = api.shop.export(&member.caller).await?;
     export.wrap("{\"success\":true,\"data\":", "}");
-    let chunks = stream::unfold(export, |mut export| async move { Some((export.next().await?, export)) });
+    // Fused, because compression asks once more after the end.
+    let chunks = stream::unfold(export, |mut export| async move { Some((export.next().await?, export)) }).fuse();
     let mut response = answer::streamed(RawBody::from_stream(chunks));
     response.headers_mut().insert(
         header::CONTENT_DISPOSITION,

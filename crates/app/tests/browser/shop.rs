@@ -47,12 +47,17 @@ impl Shop {
         if let Some(shop) = open.upgrade() {
             return shop;
         }
-        let shop = Arc::new(Self::start());
+        let shop = Self::open_with(Vec::new());
         *open = Arc::downgrade(&shop);
         shop
     }
 
-    fn start() -> Self {
+    /// A store with other settings, on a database and a sandbox of its own: the processes of one store are set alike.
+    pub(crate) fn open_with(other: Settings) -> Arc<Self> {
+        Arc::new(Self::start(other))
+    }
+
+    fn start(other: Settings) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -66,7 +71,7 @@ impl Shop {
         let port = free_port();
         let origin = format!("http://127.0.0.1:{port}");
         let account = sandbox.credentials();
-        let settings: Settings = vec![
+        let mut settings: Settings = vec![
             ("PATH", std::env::var("PATH").unwrap_or_default()),
             ("DATABASE_URL", database.url().to_owned()),
             ("LOCKSTEP_DATA_DIR", folder.path().display().to_string()),
@@ -81,12 +86,18 @@ impl Shop {
             // Some made-up offers are dearer when they are bought than when they were listed; here all are delivered.
             ("G2A_ALLOWED_LOSS", "5".to_owned()),
         ];
+        settings.extend(other);
         // The shelves are filled before the doors open.
         let filled = command(PROGRAM, &settings, folder.path())
             .args(["sync", "--full"])
             .output()
             .expect("set-up");
         assert!(filled.status.success(), "{}", String::from_utf8_lossy(&filled.stderr));
+        let code = command(PROGRAM, &settings, folder.path())
+            .args(["promo", "create", "GKEYS10", "--percent", "10"])
+            .output()
+            .expect("set-up");
+        assert!(code.status.success(), "{}", String::from_utf8_lossy(&code.stderr));
         let program = Program::open(command("sh", &settings, folder.path()), "serve");
         let games = runtime.block_on(games(&database));
         Self {
@@ -152,23 +163,6 @@ impl Shop {
         self.runtime.block_on(doing)
     }
 
-    /// The pages and the API of this store once more, in a process and at an address of their own, with other settings:
-    /// keep the program for as long as its pages are visited.
-    pub(crate) fn branch(&self, other: impl IntoIterator<Item = (&'static str, String)>) -> Branch {
-        let port = free_port();
-        let origin = format!("http://127.0.0.1:{port}");
-        let mut settings = self.settings.clone();
-        settings.extend([
-            ("LOCKSTEP_BIND", format!("127.0.0.1:{port}")),
-            ("LOCKSTEP_PUBLIC_URL", origin.clone()),
-        ]);
-        settings.extend(other);
-        Branch {
-            origin,
-            _program: Program::open(command("sh", &settings, self.folder.path()), "web"),
-        }
-    }
-
     /// The `n`th game that is in stock.
     pub(crate) fn game(&self, n: usize) -> Game {
         self.games.get(n).expect("a game in stock").clone()
@@ -176,22 +170,11 @@ impl Shop {
 
     /// A page of the store for `visitor`, showing nothing yet.
     pub(crate) fn visit(self: &Arc<Self>, visitor: &Visitor) -> Visit {
-        self.visit_at(&self.origin, visitor)
-    }
-
-    /// The same at the address of a [`Branch`].
-    pub(crate) fn visit_at(self: &Arc<Self>, origin: &str, visitor: &Visitor) -> Visit {
         Visit {
-            page: self.browser.page(origin, visitor),
+            page: self.browser.page(&self.origin, visitor),
             _shop: self.clone(),
         }
     }
-}
-
-/// Another process of the same store.
-pub(crate) struct Branch {
-    pub(crate) origin: String,
-    _program: Program,
 }
 
 /// A program with nothing but the store's settings around it.

@@ -268,3 +268,21 @@ async fn a_wrong_promo_code_is_refused_in_one_text_and_guessing_ends() {
     assert!(!page.contains("−€"));
     assert!(asked("").await.contains("Portal"));
 }
+
+/// Compression asks a body for more after its end.
+#[tokio::test]
+async fn the_data_of_an_account_come_whole_also_compressed() {
+    use std::io::Read as _;
+
+    let shop = Shop::open().await;
+    let cookies = shop.register("ada@example.org").await;
+    let headers = [("cookie", cookies.as_str()), ("accept-encoding", "gzip")];
+    let answer = shop.get_with("/account/data/download", &headers).await;
+    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&answer.bytes[..])
+        .read_to_string(&mut text)
+        .unwrap();
+    let data: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(data["user"]["email"], "ada@example.org");
+}

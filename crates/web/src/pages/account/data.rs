@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use lockstep_domain::Money;
 use lockstep_domain::secret::Secret;
 
@@ -45,7 +45,8 @@ pub(crate) async fn page(
 /// Everything stored about the reader, as a file that is sent as it is read.
 pub(crate) async fn download(State(state): State<Arc<WebState>>, member: Member) -> Result<Response, PageError> {
     let export = state.shop.export(&member.caller).await?;
-    let chunks = stream::unfold(export, |mut export| async move { Some((export.next().await?, export)) });
+    // Fused, because compression asks once more after the end.
+    let chunks = stream::unfold(export, |mut export| async move { Some((export.next().await?, export)) }).fuse();
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (
