@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use lockstep_g2a_sandbox::{CallMatch, Control, Fault, FaultRule, Sandbox};
 use lockstep_testkit::{TestDb, sqlx};
+use sqlx::ConnectOptions as _;
 use tempfile::TempDir;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -42,12 +43,7 @@ impl Way {
 
     fn url(&self, db: &TestDb) -> String {
         let options: sqlx::postgres::PgConnectOptions = db.url().parse().unwrap();
-        format!(
-            "postgres://{}@127.0.0.1:{}/{}",
-            options.get_username(),
-            self.port,
-            db.name()
-        )
+        options.host("127.0.0.1").port(self.port).to_url_lossy().to_string()
     }
 
     /// As if PostgreSQL had ended: connections break, and new ones are refused.
