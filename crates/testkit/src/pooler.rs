@@ -42,7 +42,7 @@ impl TestPooler {
                 .create(&folder)
                 .expect("a folder");
             let file = folder.join("pgbouncer.ini");
-            write(&file, &configuration(&target, port, pool_mode, settings));
+            write(&file, &configuration(db, &target, port, pool_mode, settings));
             let mut command = Command::new(&binary);
             command
                 .arg("-q")
@@ -99,12 +99,16 @@ impl Drop for TestPooler {
     }
 }
 
-fn configuration(target: &PgConnectOptions, port: u16, pool_mode: &str, settings: &str) -> String {
+fn configuration(db: &TestDb, target: &PgConnectOptions, port: u16, pool_mode: &str, settings: &str) -> String {
     let host = target
         .get_socket()
         .map_or_else(|| target.get_host().to_owned(), |folder| folder.display().to_string());
+    // The server that tests share may want one, and the options do not give it out.
+    let password = (db.url().split_once("://"))
+        .and_then(|(_, rest)| rest.split_once('@')?.0.split_once(':'))
+        .map_or_else(String::new, |(_, password)| format!(" password={password}"));
     format!(
-        "[databases]\n* = host={host} port={} user={}\n\
+        "[databases]\n* = host={host} port={} user={}{password}\n\
          [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
          pool_mode = {pool_mode}\ndefault_pool_size = 60\nmax_client_conn = 300\n{settings}\n",
         target.get_port(),
