@@ -69,6 +69,7 @@ impl Fulfilment {
                 }
                 Err(error) => Some(error),
             };
+            let was_recorded = failed.is_none();
             if let Some(error) = failed {
                 if !matches!(error, StoreError::Unavailable(_)) {
                     // Trying at once would fail at once. It is tried again, rarely, and told each time.
@@ -96,16 +97,30 @@ impl Fulfilment {
             }
             failpoint!("drive.load");
             // What is known of a unit after a step is old; nothing may be decided by it.
-            match self.load(&unit, began, stop).await {
+            match self.load(&unit, was_recorded, began, stop).await {
                 Some(now) => unit = now,
                 None => return,
             }
         }
     }
 
-    async fn load(&self, unit: &Unit, began: tokio::time::Instant, stop: &CancellationToken) -> Option<Unit> {
+    /// The unit as it is now. After a step that was not recorded the database has to take a write first: while it can only
+    /// be read, the step would ask G2A the same again and again, and each answer to it reserves another copy there.
+    async fn load(
+        &self,
+        unit: &Unit,
+        was_recorded: bool,
+        began: tokio::time::Instant,
+        stop: &CancellationToken,
+    ) -> Option<Unit> {
         loop {
-            match records::load(&self.0.store, unit.lease).await {
+            let known = async {
+                if !was_recorded {
+                    records::renew(&self.0.store, unit.lease).await?;
+                }
+                records::load(&self.0.store, unit.lease).await
+            };
+            match known.await {
                 Ok(now) => return Some(now),
                 Err(StoreError::Fenced) => return None,
                 Err(error) => {

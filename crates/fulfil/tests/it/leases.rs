@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use lockstep_fulfil::Settings;
-use lockstep_g2a_sandbox::{CallMatch, Fault, FaultRule};
+use lockstep_g2a_sandbox::{Call, CallMatch, Fault, FaultRule};
 use lockstep_store::StoreError;
 use lockstep_store::fulfilment as records;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +54,11 @@ async fn copies_in_hand_while_the_database_refuses_writes_are_delivered_soon_aft
     stop.cancel();
     working.await.unwrap();
     shop.check_books().await;
+    let asked = shop.g2a.request_counts().by_call[&Call::Order];
+    assert!(
+        asked <= 8,
+        "G2A was not asked again while nothing could be recorded: {asked} orders"
+    );
 }
 
 #[tokio::test]
