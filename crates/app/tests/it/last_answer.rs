@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use lockstep_g2a_sandbox::{CallMatch, Control, Fault, FaultRule, Sandbox};
 use lockstep_testkit::{TestDb, sqlx};
 use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::process::{Child, Command};
 
 use crate::crash::{PRODUCT, all_end, check_books, stop, supplier, worker};
@@ -23,8 +24,7 @@ struct Way {
 
 impl Way {
     async fn to(db: &TestDb) -> Self {
-        let target: sqlx::postgres::PgConnectOptions = db.url().parse().unwrap();
-        let target = format!("{}:{}", target.get_host(), target.get_port());
+        let target: PgConnectOptions = db.url().parse().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let serving = tokio::spawn(async move {
@@ -33,8 +33,14 @@ impl Way {
             while let Ok((mut here, _)) = listener.accept().await {
                 let target = target.clone();
                 open.spawn(async move {
-                    let mut there = TcpStream::connect(target).await?;
-                    copy_bidirectional(&mut here, &mut there).await
+                    if let Some(folder) = target.get_socket() {
+                        let socket = folder.join(format!(".s.PGSQL.{}", target.get_port()));
+                        let mut there = UnixStream::connect(socket).await?;
+                        copy_bidirectional(&mut here, &mut there).await
+                    } else {
+                        let mut there = TcpStream::connect((target.get_host(), target.get_port())).await?;
+                        copy_bidirectional(&mut here, &mut there).await
+                    }
                 });
             }
         });
@@ -42,7 +48,12 @@ impl Way {
     }
 
     fn url(&self, db: &TestDb) -> String {
-        let options: sqlx::postgres::PgConnectOptions = db.url().parse().unwrap();
+        let options: PgConnectOptions = db.url().parse().unwrap();
+        if options.get_socket().is_some() {
+            // Whoever may enter the socket's folder needs no password.
+            let (user, port, name) = (options.get_username(), self.port, db.name());
+            return format!("postgres://{user}@127.0.0.1:{port}/{name}");
+        }
         options.host("127.0.0.1").port(self.port).to_url_lossy().to_string()
     }
 
