@@ -312,7 +312,7 @@ impl Auth {
     }
 
     /// Lets an export of the caller's data begin: one at a time in all processes together, five at once and then one
-    /// every twelve minutes. It may take [`LONGEST_EXPORT`](crate::LONGEST_EXPORT); tell its end with
+    /// every twelve minutes. It may take [`LONGEST_EXPORT`]; tell its end with
     /// [`export_ended`](Self::export_ended).
     ///
     /// # Errors
