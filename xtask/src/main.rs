@@ -76,7 +76,8 @@ fn root() -> PathBuf {
 
 fn test(args: &[String]) -> Result<()> {
     let mut cargo = cargo();
-    cargo.args(["test", "--workspace"]).args(args);
+    // One run names everything that is wrong.
+    cargo.args(["test", "--workspace", "--no-fail-fast"]).args(args);
     with_tools(&mut cargo)
 }
 

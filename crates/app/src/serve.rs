@@ -149,7 +149,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         // It ends by itself at the next place where it can rest.
         let (buyer, until) = (fulfilment.clone(), stop.clone());
         buying = Some((fulfilment, tokio::spawn(async move { buyer.run(until).await })));
-        let (payments, until) = (shop.payments().clone(), stop.clone());
+        let (payments, until) = (shop.payments().with_store(work.clone()), stop.clone());
         tasks.spawn("payments", async move { payments.run(until).await });
         let sending = Sending::over(config.mail_connections);
         let postman = Postman::new(work, delivery(config)?, letterhead(config), sending);

@@ -126,7 +126,7 @@ pub struct Payments(Arc<Inner>);
 
 struct Inner {
     store: Store,
-    provider: Option<Box<dyn Provider>>,
+    provider: Option<Arc<dyn Provider>>,
     relay: Option<Relay>,
     limits: Limits,
 }
@@ -145,9 +145,20 @@ impl Payments {
     pub fn new(store: Store, provider: Option<Box<dyn Provider>>, relay: Option<Relay>, limits: Limits) -> Self {
         Self(Arc::new(Inner {
             store,
-            provider,
+            provider: provider.map(Arc::from),
             relay,
             limits,
+        }))
+    }
+
+    /// The same over the connections of `store`.
+    #[must_use]
+    pub fn with_store(&self, store: Store) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            provider: self.0.provider.clone(),
+            relay: self.0.relay.clone(),
+            limits: self.0.limits,
         }))
     }
 

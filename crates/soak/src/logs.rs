@@ -74,7 +74,7 @@ const EXPLAINED: &[Explained] = &[
         "it waited for the fault to pass",
     ),
     explained(
-        "slow acquire",
+        "time to acquire exceeded slow threshold",
         &[DATABASE, INSTANCE, Cause::Busy],
         "a connection was waited for",
     ),
@@ -87,6 +87,86 @@ const EXPLAINED: &[Explained] = &[
         "this machine's clock is",
         &[DATABASE],
         "the database's clock was stepped",
+    ),
+    explained(
+        "the database takes no writes",
+        &[DATABASE, INSTANCE, Cause::Busy],
+        "readiness writes a row",
+    ),
+    explained(
+        "the database's clock was set",
+        &[DATABASE, INSTANCE],
+        "its clock was stepped, or the process stood still",
+    ),
+    explained(
+        "waits that had begun in the future",
+        &[DATABASE],
+        "the database's clock was stepped back",
+    ),
+    explained(
+        "a copy could not be handed back",
+        &[DATABASE, INSTANCE],
+        "its lease runs out",
+    ),
+    explained(
+        "the leases of letters in hand could not be prolonged",
+        &[DATABASE, INSTANCE, Cause::Busy],
+        "leases are rows",
+    ),
+    explained(
+        "what came of a letter could not be noted",
+        &[DATABASE, INSTANCE],
+        "the queue is a table",
+    ),
+    explained(
+        "a letter was dropped: what it says had run out",
+        &[MAIL, DATABASE, INSTANCE],
+        "it waited longer than its link is valid",
+    ),
+    explained(
+        "no payment page for a top-up",
+        &[DATABASE, INSTANCE],
+        "the shopper tries again",
+    ),
+    explained(
+        "could not shorten",
+        &[DATABASE],
+        "retention is tried again",
+    ),
+    explained(
+        "connections to the database do not close",
+        &[DATABASE],
+        "an instance was told to end meanwhile",
+    ),
+    explained(
+        "still under way",
+        &[DATABASE, INSTANCE, SUPPLIER, MAIL],
+        "an instance was told to end",
+    ),
+    explained(
+        "not closed after",
+        &[DATABASE, INSTANCE],
+        "an instance was told to end",
+    ),
+    explained(
+        "too much has changed to drop its keys from Redis one by one",
+        &[DATABASE, REDIS, INSTANCE],
+        "a long gap in the log",
+    ),
+    explained(
+        "a dead process left half an answer",
+        &[INSTANCE, DATA_FULL],
+        "it was killed while it wrote; G2A is asked",
+    ),
+    explained(
+        "is still in the spool",
+        &[INSTANCE, DATA_FULL],
+        "a file could not be removed; recording it again has no effect",
+    ),
+    explained(
+        "log lines were dropped",
+        &[Cause::Fault(Fault::LogUnread)],
+        "nobody read them",
     ),
     explained(
         "error returned from after_connect",

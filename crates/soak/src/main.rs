@@ -212,6 +212,7 @@ async fn soak(
     let watchers = watch::start(ground, &shop, stop);
     let bounds = bounds::start(ground, stop);
     let staff = tokio::spawn(staff.run());
+    let decisions = tokio::spawn(staff::decide(ground.clone(), stop.clone()));
     let mut buyers = JoinSet::new();
     for number in 0..cli.buyers {
         buyers.spawn(Buyer::new(&shop, cli.seed, number, &buying).run());
@@ -228,6 +229,7 @@ async fn soak(
     let drained = finish::drain(ground, verdicts).await;
     stop.store(true, Ordering::Relaxed);
     watchers.await?;
+    decisions.await?;
     let samples = bounds.await?;
     bounds::judge(&samples, verdicts);
     finish::judge(ground, &shop, &memories).await?;

@@ -1,4 +1,5 @@
-//! Staff at work: somebody in the console takes back orders that are just being bought.
+//! Staff at work: they cancel orders that are just being bought, and decide about answers of G2A in which no key could be
+//! read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use crate::buyer::PASSWORD;
 use crate::database::Database;
+use crate::ground::Ground;
 use crate::plan::Dice;
 use crate::shop::{Answer, Request, Shop};
 use crate::verdicts::Rule;
@@ -89,4 +91,42 @@ impl Staff {
             }
         }
     }
+}
+
+/// Between two looks at what waits for a decision.
+const DECIDE_EVERY: Duration = Duration::from_secs(5);
+/// A command that takes longer, because the database does not answer, is ended.
+const COMMAND: Duration = Duration::from_secs(20);
+
+/// Decides about every unreadable answer that waits, and has stopped games bought again, until `stop`. The sandbox hides no
+/// key in such answers, so each is discarded.
+pub(crate) async fn decide(ground: Arc<Ground>, stop: Arc<AtomicBool>) {
+    while !stop.load(Ordering::Relaxed) {
+        // A database that is away is asked again.
+        drop(decide_once(&ground).await);
+        tokio::time::sleep(DECIDE_EVERY).await;
+    }
+}
+
+async fn decide_once(ground: &Ground) -> Result<()> {
+    let first = ground.instances.first().context("no instance")?;
+    let run = async |args: &[&str]| {
+        let mut command = first.command(args);
+        tokio::time::timeout(COMMAND, command.kill_on_drop(true).output()).await
+    };
+    let sql = &ground.database.sql;
+    let ids = sqlx::query_scalar("select id::text from unreadable_answers where decided_at is null limit 100");
+    let ids: Vec<String> = tokio::time::timeout(COMMAND, ids.fetch_all(sql)).await??;
+    for id in &ids {
+        run(&["keys", "aside", "discard", id, "--by", EMAIL]).await??;
+    }
+    let stopped = sqlx::query_scalar(
+        "select g.g2a_product_id from games g join game_stops s on s.game_id = g.id
+          where g.g2a_product_id is not null and s.lifted_at is null and s.until > now()",
+    );
+    let stopped: Vec<String> = tokio::time::timeout(COMMAND, stopped.fetch_all(sql)).await??;
+    for product in &stopped {
+        run(&["keys", "aside", "buy-again", product, "--by", EMAIL]).await??;
+    }
+    Ok(())
 }
