@@ -26,7 +26,7 @@ cargo xtask COMMAND
   screenshots  write every page at 390 and 1440 px, light and dark, into target/screenshots
   lint         fmt, clippy, tidy, docs
   tidy         house rules: arrows between crates, licences, module headers
-  ci           test, mutants, lint
+  ci           test, two minutes of soak, mutants, lint
   crash [ARGS] abort the real program at many places and check the books (ARGS: --seeds N or --all, --seed NUMBER,
                --accident NAME for one kind of accident only)
   soak [ARGS]  two instances, many buyers, and faults drawn from a seed (ARGS: --minutes N, --seed S, --volume small|full,
@@ -48,7 +48,10 @@ fn main() -> ExitCode {
         "crash" => proofs::crash(&rest),
         "soak" => soak::run(&root(), &rest),
         "mutants" => proofs::mutants(),
-        "ci" => test(&rest).and_then(|()| proofs::mutants()).and_then(|()| lint()),
+        "ci" => test(&rest)
+            .and_then(|()| soak::run(&root(), &["--minutes".to_owned(), "2".to_owned()]))
+            .and_then(|()| proofs::mutants())
+            .and_then(|()| lint()),
         _ => {
             eprint!("{HELP}");
             return if matches!(command.as_str(), "help" | "--help" | "-h") {
