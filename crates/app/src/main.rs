@@ -17,6 +17,7 @@ mod output;
 mod schedule;
 mod secrets;
 mod serve;
+mod starting;
 mod supplier;
 mod supply;
 mod sweeping;

@@ -15,7 +15,7 @@ use lockstep_fulfil::Fulfilment;
 use lockstep_mail::{Delivery, Letterhead, Postman, Sending};
 use lockstep_payments::{Limits, Payments, Provider, Relay, Stripe, StripeConfig, TestProvider};
 use lockstep_shop::Shop;
-use lockstep_store::{Store, StoreError, pools};
+use lockstep_store::{Store, pools};
 use lockstep_web::Supply;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
@@ -28,6 +28,7 @@ use crate::commands::reconcile::spool_folder;
 use crate::config::{Config, PaymentProvider, Supplier as ConfiguredSupplier};
 use crate::database::{Database, Use};
 use crate::secrets::Secrets;
+use crate::starting::when_there;
 use crate::supplier::Supplier;
 use crate::{clock, instances, listen, logging, schedule, supply, sweeping};
 
@@ -48,9 +49,6 @@ const PICTURE_BYTES: u64 = 1024 * 1024 * 1024;
 /// How often it is looked whether the database takes writes, and how long an answer may take.
 const DATABASE_WATCH: Duration = Duration::from_secs(1);
 const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
-
-/// How often a database that is not there yet is asked again at start.
-const RETRY: Duration = Duration::from_secs(2);
 
 /// Runs the store until SIGINT or SIGTERM. It ends with 0 when all that was under way ended or was put down, and with 1 when
 /// something was cut, which the log names.
@@ -80,7 +78,10 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         return Ok(ended(&closing));
     };
     if config.is_demo() {
-        commands::promo::make_for_demo(&database.store).await?;
+        let made = stop.run_until_cancelled(when_there(async || {
+            commands::promo::make_for_demo(&database.store).await
+        }));
+        made.await.transpose()?;
     }
     let cache_config = lockstep_cache::Config {
         redis_url: config.redis_url.clone(),
@@ -92,7 +93,9 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
 
     let secrets = Secrets::open(config)?;
     let Some(membership) = stop
-        .run_until_cancelled(instances::join(config, &secrets, &database.store))
+        .run_until_cancelled(when_there(async || {
+            instances::join(config, &secrets, &database.store).await
+        }))
         .await
         .transpose()?
     else {
@@ -385,19 +388,8 @@ async fn watch_database(store: Store, stop: CancellationToken) {
 
 /// Brings the schema up to date, waiting for a database that is not there yet.
 async fn migrate_when_there(database: &Database) -> Result<()> {
-    let mut told = false;
-    loop {
-        match database.migrate().await {
-            Err(error)
-                if matches!(error.downcast_ref(), Some(StoreError::Unavailable(_))) && !database.is_private() =>
-            {
-                if !told {
-                    tracing::warn!("the database does not answer yet; waiting for it: {:#}", error);
-                    told = true;
-                }
-                tokio::time::sleep(RETRY).await;
-            }
-            result => return result.map(drop),
-        }
+    if database.is_private() {
+        return database.migrate().await.map(drop);
     }
+    when_there(async || database.migrate().await.map(drop)).await
 }

@@ -128,11 +128,7 @@ const EXPLAINED: &[Explained] = &[
         &[DATABASE, INSTANCE],
         "the shopper tries again",
     ),
-    explained(
-        "could not shorten",
-        &[DATABASE],
-        "retention is tried again",
-    ),
+    explained("could not shorten", &[DATABASE], "retention is tried again"),
     explained(
         "connections to the database do not close",
         &[DATABASE],
@@ -143,11 +139,7 @@ const EXPLAINED: &[Explained] = &[
         &[DATABASE, INSTANCE, SUPPLIER, MAIL],
         "an instance was told to end",
     ),
-    explained(
-        "not closed after",
-        &[DATABASE, INSTANCE],
-        "an instance was told to end",
-    ),
+    explained("not closed after", &[DATABASE, INSTANCE], "an instance was told to end"),
     explained(
         "too much has changed to drop its keys from Redis one by one",
         &[DATABASE, REDIS, INSTANCE],

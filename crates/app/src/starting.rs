@@ -1,0 +1,73 @@
+//! Steps of the start that need the database. One that meets a broken connection is repeated as soon as the database answers:
+//! a start beside a restart of the database, or a cut of all connections, is not the end of a process.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use lockstep_store::StoreError;
+
+/// Between two attempts.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Runs `step`, again and again while the database is not available. Each attempt may be cut at any point, so a step must be
+/// repeatable.
+///
+/// # Errors
+/// Those of the step that are not about availability.
+pub(crate) async fn when_there<T>(mut step: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    let mut told = false;
+    loop {
+        match step().await {
+            Err(error) if is_away(&error) => {
+                if !told {
+                    tracing::warn!("the database does not answer yet; waiting for it: {:#}", error);
+                    told = true;
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+fn is_away(error: &anyhow::Error) -> bool {
+    let away = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref::<StoreError>(), Some(StoreError::Unavailable(_)))
+    };
+    error.chain().any(away)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context as _, bail};
+
+    use super::*;
+
+    fn cut() -> StoreError {
+        StoreError::Unavailable(std::io::Error::from(std::io::ErrorKind::BrokenPipe).into())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_whose_connection_breaks_is_repeated() {
+        let mut attempts = 0;
+        let done = when_there(async || {
+            attempts += 1;
+            if attempts < 4 {
+                Err(cut()).context("looking at other instances")?;
+            }
+            Ok(attempts)
+        });
+        assert_eq!(done.await.unwrap(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_that_is_refused_is_not() {
+        let mut attempts = 0;
+        let refused = when_there(async || -> Result<()> {
+            attempts += 1;
+            bail!("another key secret");
+        });
+        refused.await.unwrap_err();
+        assert_eq!(attempts, 1);
+    }
+}
