@@ -18,3 +18,19 @@ async fn a_database_written_by_a_newer_program_is_refused() {
     let error = db.store.migrate().await.unwrap_err().to_string();
     assert!(error.contains("9999"), "{error}");
 }
+
+#[tokio::test]
+async fn the_data_model_describes_every_table() {
+    let db = TestDb::new().await;
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/data-model.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select relname::text from pg_class where relkind in ('r', 'p') and relnamespace = 'public'::regnamespace
+           and relname <> '_sqlx_migrations'",
+    )
+    .fetch_all(&db.sql)
+    .await
+    .unwrap();
+    let missing: Vec<&String> = tables.iter().filter(|table| !text.contains(&format!("`{table}`"))).collect();
+    assert!(missing.is_empty(), "docs/data-model.md does not name {missing:?}");
+}
