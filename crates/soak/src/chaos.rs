@@ -78,19 +78,28 @@ impl Chaos {
                 .broken(Rule::Recovery, format!("{:?} {name}: {error:#}", step.fault));
         }
         if matches!(step.fault.lane(), Lane::Database | Lane::Instance) {
-            let healed = Instant::now();
-            for door in 0..self.shop.doors.len() {
-                let left = RECOVERY.saturating_sub(healed.elapsed());
-                self.shop.verdicts.judge(
-                    Rule::Recovery,
-                    watch::ready(&self.shop, door, left)
-                        .await
-                        .err()
-                        .map(|error| format!("after {:?} {name}: {error:#}", step.fault)),
-                );
-            }
+            self.judge_recovery(&format!("{:?} {name}", step.fault)).await;
         }
         self.shop.timeline.recovered(mark);
+    }
+
+    /// Every instance has to be ready in time, but those that another fault holds back meanwhile: that one judges them.
+    async fn judge_recovery(&self, after: &str) {
+        let healed = Instant::now();
+        for (door, (instance, _)) in self.shop.doors.iter().enumerate() {
+            if self.shop.timeline.is_held_back(*instance, healed) {
+                continue;
+            }
+            let left = RECOVERY.saturating_sub(healed.elapsed());
+            let ready = watch::ready(&self.shop, door, left).await;
+            if ready.is_err() && self.shop.timeline.is_held_back(*instance, healed) {
+                continue;
+            }
+            self.shop.verdicts.judge(
+                Rule::Recovery,
+                ready.err().map(|error| format!("after {after}: {error:#}")),
+            );
+        }
     }
 
     async fn break_and_heal(&self, step: Step, instance: Option<usize>) -> Result<()> {

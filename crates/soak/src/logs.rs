@@ -249,6 +249,16 @@ const EXPLAINED: &[Explained] = &[
         "an instance was told to end",
     ),
     explained(
+        " sync interrupted",
+        &[SUPPLIER, DATABASE, INSTANCE],
+        "a run ends early and is taken up again",
+    ),
+    explained(
+        " sync failed",
+        &[SUPPLIER, DATABASE, INSTANCE],
+        "the next run does it again",
+    ),
+    explained(
         "a synchronisation stopped",
         &[SUPPLIER, DATABASE, INSTANCE],
         "it is taken up again",

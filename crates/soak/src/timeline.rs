@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::plan::Fault;
+use crate::plan::{Fault, Lane};
 
 /// A fault that went on, or goes on.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +63,15 @@ impl Timeline {
             .collect()
     }
 
+    /// Whether a fault of this instance itself goes on, or went on since `since`.
+    pub(crate) fn is_held_back(&self, instance: usize, since: Instant) -> bool {
+        self.lock().iter().any(|period| {
+            period.fault.lane() == Lane::Instance
+                && period.instance == Some(instance)
+                && period.until.is_none_or(|until| until > since)
+        })
+    }
+
     /// Everything.
     pub(crate) fn all(&self) -> Vec<Period> {
         self.lock().clone()
@@ -70,5 +79,22 @@ impl Timeline {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Period>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_is_held_back_by_its_own_faults_until_they_end() {
+        let timeline = Timeline::default();
+        let paused = timeline.begin(Fault::InstancePausedPastLeases, Some(1));
+        timeline.begin(Fault::DatabaseStopped, None);
+        let since = Instant::now();
+        assert!(timeline.is_held_back(1, since) && !timeline.is_held_back(0, since));
+        timeline.end(paused);
+        assert!(timeline.is_held_back(1, since), "it went on then");
+        assert!(!timeline.is_held_back(1, Instant::now()));
     }
 }
