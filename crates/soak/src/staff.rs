@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use lockstep_testkit::sqlx;
@@ -11,6 +11,7 @@ use reqwest::Method;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::START;
 use crate::buyer::PASSWORD;
 use crate::database::Database;
 use crate::ground::Ground;
@@ -34,15 +35,16 @@ impl Staff {
     pub(crate) async fn hire(shop: &Shop, database: &Database, seed: u64, stop: &Arc<AtomicBool>) -> Result<Self> {
         let account = json!({"email": EMAIL, "password": PASSWORD});
         let send = |path: &str| Request::send(Method::POST, path, &account);
-        shop.ask(0, &send("/api/auth/register"))
+        patiently(shop, &send("/api/auth/register"))
             .await
-            .filter(Answer::done)
             .context("staff cannot register")?;
         database
             .execute(&format!("update users set role = 'ADMIN' where email = '{EMAIL}'"))
             .await?;
-        let answer = shop.ask(0, &send("/api/auth/login")).await;
-        let answer = answer.filter(Answer::done).context("staff cannot log in")?.json();
+        let answer = patiently(shop, &send("/api/auth/login"))
+            .await
+            .context("staff cannot log in")?
+            .json();
         let token = answer["data"]["token"].as_str().context("staff has no token")?;
         Ok(Self {
             shop: shop.clone(),
@@ -89,6 +91,19 @@ impl Staff {
             } else {
                 self.shop.unexpected(&request, &answer);
             }
+        }
+    }
+}
+
+/// The answer of a shop that may be busy with its start; a registration that went through unseen is no obstacle.
+async fn patiently(shop: &Shop, request: &Request) -> Option<Answer> {
+    let began = Instant::now();
+    loop {
+        let answer = shop.ask(0, request).await;
+        match answer {
+            Some(answer) if answer.done() || answer.status == 409 => return Some(answer),
+            _ if began.elapsed() > START => return None,
+            _ => tokio::time::sleep(Duration::from_secs(1)).await,
         }
     }
 }
