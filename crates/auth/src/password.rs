@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use lockstep_domain::account::{MAX_PASSWORD_BYTES, NewPassword};
+use lockstep_domain::account::{NewPassword, password_forms};
 use lockstep_domain::secret::Secret;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// How much lower than the rest of the process the hashing threads are ranked (Linux ranks each thread on its own).
 const NICENESS: i32 = 10;
@@ -23,6 +24,10 @@ pub struct HashSettings {
     /// How long a request waits for its turn.
     pub patience: Duration,
 }
+
+/// How long the work may go on after the end of the patience: the answer still comes before the ten seconds of a request
+/// are over.
+const WORK: Duration = Duration::from_secs(1);
 
 /// Requests that may wait at once. Their number does not matter for the time, only for the memory: a few hundred bytes each.
 const MOST_WAITING: usize = 10_000;
@@ -50,14 +55,27 @@ pub enum HashError {
     Failed,
 }
 
+/// What a comparison came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The password belongs to another hash, or to none.
+    Wrong,
+    /// It belongs to the hash.
+    Right,
+    /// It belongs to the hash, which was made otherwise than today: at another cost, or of the password as it was typed on
+    /// one device. It is worth [renewing](Hasher::renew).
+    RightButOld,
+}
+
 enum Work {
     Hash(Secret),
-    Verify { password: Secret, hash: Secret },
+    Verify { forms: Vec<Secret>, hash: Secret },
 }
 
 enum Outcome {
     Hashed(Secret),
-    Verified(bool),
+    /// Which of the forms belongs to the hash.
+    Verified(Option<usize>),
 }
 
 struct Job {
@@ -72,6 +90,8 @@ pub struct Hasher {
     queue: mpsc::SyncSender<Job>,
     patience: Duration,
     decoy: Secret,
+    /// How a hash of today begins.
+    prefix: String,
     runs: Arc<AtomicU64>,
 }
 
@@ -105,8 +125,15 @@ impl Hasher {
             queue,
             patience: settings.patience,
             decoy,
+            prefix: format!("$2b${:02}$", settings.cost),
             runs,
         })
+    }
+
+    /// Until when a request that comes now waits for its turn, however many passwords it brings. Its work is cut a second
+    /// later.
+    pub fn patience_from_now(&self) -> Instant {
+        Instant::now() + self.patience
     }
 
     /// Hashes a password that is to be set.
@@ -114,29 +141,62 @@ impl Hasher {
     /// # Errors
     /// [`HashError`].
     pub async fn hash(&self, password: &NewPassword) -> Result<Secret, HashError> {
-        match self.submit(Work::Hash(password.secret().clone())).await? {
+        self.hash_until(password, self.patience_from_now()).await
+    }
+
+    /// The same, waiting no longer than `until`.
+    ///
+    /// # Errors
+    /// [`HashError`].
+    pub async fn hash_until(&self, password: &NewPassword, until: Instant) -> Result<Secret, HashError> {
+        self.hash_text(password.secret().clone(), until).await
+    }
+
+    /// Hashes a password that has just been found right as it would be hashed today.
+    ///
+    /// # Errors
+    /// [`HashError`].
+    pub async fn renew(&self, password: &Secret) -> Result<Secret, HashError> {
+        let normal = password_forms(password).swap_remove(0);
+        self.hash_text(normal, self.patience_from_now()).await
+    }
+
+    async fn hash_text(&self, text: Secret, until: Instant) -> Result<Secret, HashError> {
+        match self.submit(Work::Hash(text), until).await? {
             Outcome::Hashed(hash) => Ok(hash),
             Outcome::Verified(_) => Err(HashError::Failed),
         }
     }
 
-    /// Whether `password` belongs to `hash`. Without a hash (no such account), and for a password longer than bcrypt
-    /// looks at, the same work is done and the answer is no.
+    /// Whether `password` belongs to `hash`, in any of the forms in which it may have been hashed. As bcrypt does, only its
+    /// first 72 bytes count: a longer one cannot be set here, but the existing shop has hashes of such. Without a hash (no
+    /// such account) the same work is done and the answer is no.
     ///
     /// # Errors
     /// [`HashError`].
-    pub async fn verify(&self, password: &Secret, hash: Option<&Secret>) -> Result<bool, HashError> {
-        let possible = hash.is_some() && password.expose().len() <= MAX_PASSWORD_BYTES;
-        let hash = hash.unwrap_or(&self.decoy).clone();
-        match self
-            .submit(Work::Verify {
-                password: password.clone(),
-                hash,
-            })
-            .await?
-        {
-            Outcome::Verified(matches) => Ok(matches && possible),
-            Outcome::Hashed(_) => Err(HashError::Failed),
+    pub async fn verify(&self, password: &Secret, hash: Option<&Secret>) -> Result<Verdict, HashError> {
+        self.verify_until(password, hash, self.patience_from_now()).await
+    }
+
+    /// The same, waiting no longer than `until`.
+    ///
+    /// # Errors
+    /// [`HashError`].
+    pub async fn verify_until(
+        &self,
+        password: &Secret,
+        hash: Option<&Secret>,
+        until: Instant,
+    ) -> Result<Verdict, HashError> {
+        let work = Work::Verify {
+            forms: password_forms(password),
+            hash: hash.unwrap_or(&self.decoy).clone(),
+        };
+        match (self.submit(work, until).await?, hash) {
+            (Outcome::Verified(None), _) | (Outcome::Verified(_), None) => Ok(Verdict::Wrong),
+            (Outcome::Verified(Some(0)), Some(hash)) if hash.expose().starts_with(&self.prefix) => Ok(Verdict::Right),
+            (Outcome::Verified(Some(_)), Some(_)) => Ok(Verdict::RightButOld),
+            (Outcome::Hashed(_), _) => Err(HashError::Failed),
         }
     }
 
@@ -145,7 +205,7 @@ impl Hasher {
         self.runs.load(Ordering::Relaxed)
     }
 
-    async fn submit(&self, work: Work) -> Result<Outcome, HashError> {
+    async fn submit(&self, work: Work, until: Instant) -> Result<Outcome, HashError> {
         let (begun, turn) = oneshot::channel();
         let (answer, outcome) = oneshot::channel();
         self.queue
@@ -154,13 +214,16 @@ impl Hasher {
                 mpsc::TrySendError::Full(_) => HashError::Busy,
                 mpsc::TrySendError::Disconnected(_) => HashError::Failed,
             })?;
-        // Only waiting is bounded: what is begun is as good as done. Who stops waiting is passed over.
-        match tokio::time::timeout(self.patience, turn).await {
+        // Who stops waiting for a turn is passed over; what is begun is done all the same, and usually at once.
+        match tokio::time::timeout_at(until, turn).await {
             Err(_) => return Err(HashError::Busy),
             Ok(Err(_)) => return Err(HashError::Failed),
             Ok(Ok(())) => {}
         }
-        outcome.await.unwrap_or(Err(HashError::Failed))
+        match tokio::time::timeout_at(until + WORK, outcome).await {
+            Err(_) => Err(HashError::Busy),
+            Ok(outcome) => outcome.unwrap_or(Err(HashError::Failed)),
+        }
     }
 }
 
@@ -174,17 +237,26 @@ fn work(jobs: &Mutex<mpsc::Receiver<Job>>, cost: u32, runs: &AtomicU64) {
         if begun.send(()).is_err() {
             continue; // whoever asked has gone away while waiting
         }
-        runs.fetch_add(1, Ordering::Relaxed);
         let outcome = match work {
-            // No longer than what bcrypt looks at: `NewPassword` saw to it.
             Work::Hash(password) => {
+                runs.fetch_add(1, Ordering::Relaxed);
                 bcrypt::hash(password.expose(), cost).map(|hash| Outcome::Hashed(Secret::new(hash)))
             }
-            Work::Verify { password, hash } => bcrypt::verify(password.expose(), hash.expose()).map(Outcome::Verified),
+            Work::Verify { forms, hash } => first_match(&forms, &hash, runs).map(Outcome::Verified),
         };
         // Nobody may be listening any more; then nobody needs it.
         drop(answer.send(outcome.map_err(|_| HashError::Failed)));
     }
+}
+
+fn first_match(forms: &[Secret], hash: &Secret, runs: &AtomicU64) -> Result<Option<usize>, bcrypt::BcryptError> {
+    for (at, form) in forms.iter().enumerate() {
+        runs.fetch_add(1, Ordering::Relaxed);
+        if bcrypt::verify(form.expose(), hash.expose())? {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -209,8 +281,9 @@ mod tests {
         let hasher = hasher();
         let hash = hasher.hash(&password("Correct7Horse")).await.unwrap();
         assert!(hash.expose().starts_with("$2b$04$"));
-        assert!(hasher.verify(&Secret::new("Correct7Horse"), Some(&hash)).await.unwrap());
-        assert!(!hasher.verify(&Secret::new("correct7horse"), Some(&hash)).await.unwrap());
+        let verdict = async |typed: &str| hasher.verify(&Secret::new(typed), Some(&hash)).await.unwrap();
+        assert_eq!(verdict("Correct7Horse").await, Verdict::Right);
+        assert_eq!(verdict("correct7horse").await, Verdict::Wrong);
     }
 
     #[tokio::test]
@@ -225,33 +298,68 @@ mod tests {
             (too_long, None),
         ] {
             let before = hasher.runs();
-            assert!(!hasher.verify(&typed, hash).await.unwrap());
+            assert_eq!(hasher.verify(&typed, hash).await, Ok(Verdict::Wrong));
             assert_eq!(hasher.runs(), before + 1);
+        }
+        // What may have been typed in several ways is compared in all of them, for nobody as well.
+        let accents = Secret::new("Zu\u{308}rich-2027");
+        for hash in [Some(&hash), None] {
+            let before = hasher.runs();
+            assert_eq!(hasher.verify(&accents, hash).await, Ok(Verdict::Wrong));
+            assert_eq!(hasher.runs(), before + 2);
         }
         // The same work means the same cost.
         let cost = |hash: &Secret| hash.expose()[..7].to_owned();
         assert_eq!(cost(&hasher.decoy), cost(&hash));
     }
 
+    /// Of node's bcrypt 6.0 and bcryptjs 3.0 alike: `hash("Ab1" + "é".repeat(40), 4)` is the hash of the first 72 bytes.
     #[tokio::test]
-    async fn a_longer_password_does_not_pass_for_its_first_72_bytes() {
+    async fn a_password_of_more_than_72_bytes_passes_as_it_does_with_the_existing_shop() {
         let hasher = hasher();
-        let text = format!("Ab1{}", "x".repeat(69));
-        let hash = hasher.hash(&password(&text)).await.unwrap();
-        assert!(hasher.verify(&Secret::new(text.clone()), Some(&hash)).await.unwrap());
-        assert!(
-            !hasher
-                .verify(&Secret::new(format!("{text}y")), Some(&hash))
-                .await
-                .unwrap()
-        );
+        let long = format!("Ab1{}", "é".repeat(40));
+        let cut = bcrypt::hash(&long.as_bytes()[..72], 4).unwrap();
+        let cut = Secret::new(cut.replacen("$2b$", "$2a$", 1));
+        let typed = Secret::new(long);
+        assert_eq!(hasher.verify(&typed, Some(&cut)).await, Ok(Verdict::RightButOld));
+        let short = Secret::new(format!("Ab1{}", "é".repeat(34)));
+        assert_eq!(hasher.verify(&short, Some(&cut)).await, Ok(Verdict::Wrong), "71 bytes");
+        let renewed = hasher.renew(&typed).await.unwrap();
+        assert_eq!(hasher.verify(&typed, Some(&renewed)).await, Ok(Verdict::Right));
+    }
+
+    #[tokio::test]
+    async fn a_password_with_accents_is_right_however_it_is_typed_and_however_it_was_hashed() {
+        let hasher = hasher();
+        let (composed, apart) = (Secret::new("Z\u{fc}rich-2027"), Secret::new("Zu\u{308}rich-2027"));
+        let new = hasher.hash(&password(apart.expose())).await.unwrap();
+        for typed in [&composed, &apart] {
+            assert_eq!(hasher.verify(typed, Some(&new)).await, Ok(Verdict::Right));
+        }
+        // Hashed as it was typed.
+        let old = Secret::new(bcrypt::hash(apart.expose(), 4).unwrap());
+        for typed in [&composed, &apart] {
+            assert_eq!(hasher.verify(typed, Some(&old)).await, Ok(Verdict::RightButOld));
+            let renewed = hasher.renew(typed).await.unwrap();
+            assert_eq!(hasher.verify(&composed, Some(&renewed)).await, Ok(Verdict::Right));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_another_cost_is_right_and_old() {
+        let (hasher, typed) = (hasher(), Secret::new("Correct7Horse"));
+        let old = Secret::new(bcrypt::hash(typed.expose(), 5).unwrap());
+        assert_eq!(hasher.verify(&typed, Some(&old)).await, Ok(Verdict::RightButOld));
     }
 
     /// What forty people who register in the same second need, on the smallest machine.
     #[tokio::test]
     async fn as_many_as_come_are_worked_on_while_they_have_the_patience() {
         let outcomes = futures_join(&hasher(), &Secret::new("Wrong7Horse"), 300).await;
-        assert!(outcomes.iter().all(|outcome| *outcome == Ok(false)), "{outcomes:?}");
+        assert!(
+            outcomes.iter().all(|outcome| *outcome == Ok(Verdict::Wrong)),
+            "{outcomes:?}"
+        );
     }
 
     #[tokio::test]
@@ -271,11 +379,34 @@ mod tests {
             patience: Duration::from_mins(1),
             ..hasher
         };
-        assert_eq!(patient.verify(&secret, None).await, Ok(false));
+        assert_eq!(patient.verify(&secret, None).await, Ok(Verdict::Wrong));
         assert_eq!(patient.runs(), u64::try_from(done).unwrap() + 1);
     }
 
-    async fn futures_join(hasher: &Hasher, secret: &Secret, many: usize) -> Vec<Result<bool, HashError>> {
+    /// Of a request that asks for two, the second waits only for what is left.
+    #[tokio::test]
+    async fn two_passwords_of_one_request_share_its_patience() {
+        let hasher = hasher();
+        let secret = Secret::new("Wrong7Horse");
+        let over = Instant::now();
+        assert_eq!(hasher.verify_until(&secret, None, over).await, Err(HashError::Busy));
+        assert_eq!(
+            hasher.hash_until(&password("Correct7Horse"), over).await.err(),
+            Some(HashError::Busy)
+        );
+        // What a machine too busy to finish in time has begun is told as busy as well.
+        let slow = Hasher::start(HashSettings {
+            cost: 16,
+            threads: 1,
+            patience: Duration::from_millis(500),
+        })
+        .unwrap();
+        let began = Instant::now();
+        assert_eq!(slow.verify(&secret, None).await, Err(HashError::Busy));
+        assert!(began.elapsed() >= WORK, "it had its turn");
+    }
+
+    async fn futures_join(hasher: &Hasher, secret: &Secret, many: usize) -> Vec<Result<Verdict, HashError>> {
         let mut set = tokio::task::JoinSet::new();
         for _ in 0..many {
             let (hasher, secret) = (hasher.clone(), secret.clone());

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use email::{Email, NotAnEmail};
 pub use forms::{Credentials, EMAIL_INVALID, ProfileChange, Registration};
-pub use password::{MAX_PASSWORD_BYTES, NewPassword, PasswordFault};
+pub use password::{MAX_PASSWORD_BYTES, NewPassword, PasswordFault, password_forms};
 pub use views::{AuthData, AuthUser, Figures, Profile, ProfileFacts, ProfileStats, TokenPair};
 
 /// The nickname of whoever chose none (the seed's default).

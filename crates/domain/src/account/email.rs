@@ -37,6 +37,28 @@ impl Email {
         Ok(Self(format!("{local}@{domain}")))
     }
 
+    /// Reads an address that an account may have from the existing shop, whose rules (npm's validator 13) let in more than
+    /// [`parse`](Self::parse): letters outside ASCII, a quoted local part, and what is left when a tag is taken away
+    /// (`a.` of `a.+c@hotmail.com`). For looking up only.
+    ///
+    /// # Errors
+    /// [`NotAnEmail`].
+    pub fn of_existing_account(text: &str) -> Result<Self, NotAnEmail> {
+        if let Ok(email) = Self::parse(text) {
+            return Ok(email);
+        }
+        let text = text.trim();
+        let (local, domain) = text.rsplit_once('@').ok_or(NotAnEmail)?;
+        if local.len() > 64 || domain.len() > 254 || !is_old_local_part(local) || !is_old_domain(domain) {
+            return Err(NotAnEmail);
+        }
+        let (local, domain) = normalised(local, &domain.to_lowercase());
+        if local.is_empty() {
+            return Err(NotAnEmail);
+        }
+        Ok(Self(format!("{}@{domain}", local.to_lowercase())))
+    }
+
     /// The address.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -83,6 +105,48 @@ fn is_domain(domain: &str) -> bool {
     };
     let top = labels.last().copied().unwrap_or_default();
     labels.len() >= 2 && labels.iter().all(is_label) && top.len() >= 2 && !top.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// The existing shop's rule: atoms of more than ASCII, or a text in quotes.
+fn is_old_local_part(local: &str) -> bool {
+    if let Some(quoted) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        return !quoted.is_empty() && quoted.is_ascii() && !quoted.chars().any(char::is_control);
+    }
+    // A dot at the end is what is left of a tag.
+    let atoms = local.strip_suffix('.').unwrap_or(local);
+    !atoms.is_empty()
+        && atoms.split('.').all(|atom| !atom.is_empty())
+        && atoms.chars().all(|c| {
+            c.is_ascii_alphanumeric()
+                || "!#$%&'*+-/=?^_`{|}~.".contains(c)
+                || matches!(c, '\u{a1}'..='\u{d7ff}' | '\u{f900}'..='\u{fdcf}' | '\u{fdf0}'..='\u{ffef}')
+        })
+        && !atoms.chars().any(is_invisible)
+}
+
+fn is_old_domain(domain: &str) -> bool {
+    let labels: Vec<&str> = domain.split('.').collect();
+    let is_label = |label: &&str| {
+        !label.is_empty()
+            && label.chars().count() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| {
+                c.is_ascii_alphanumeric() || c == '-' || (matches!(c, '\u{a1}'..='\u{ffff}') && !is_invisible(c))
+            })
+    };
+    let top = labels.last().copied().unwrap_or_default();
+    labels.len() >= 2
+        && labels.iter().all(is_label)
+        && top.chars().count() >= 2
+        && !top.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Spaces and marks that turn the direction of a text.
+fn is_invisible(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// What the provider of `domain` treats as one mailbox becomes one text.
@@ -220,10 +284,53 @@ mod tests {
         }
     }
 
+    /// What npm's validator 13.15 (`isEmail`, then `normalizeEmail`) makes of each.
+    #[test]
+    fn addresses_of_the_existing_shop_are_found_as_it_stored_them() {
+        let existing = |text: &str| Email::of_existing_account(text).ok().map(|email| email.0);
+        for (typed, stored) in [
+            ("User@M\u{fc}nchen.de", "user@m\u{fc}nchen.de"),
+            ("J\u{d6}RG@example.com", "j\u{f6}rg@example.com"),
+            ("\"Ada Lovelace\"@Example.com", "\"ada lovelace\"@example.com"),
+            ("\"a@b\"@example.com", "\"a@b\"@example.com"),
+            ("a.+c@hotmail.com", "a.@hotmail.com"),
+            ("a.@hotmail.com", "a.@hotmail.com"),
+            (
+                "\u{430}\u{434}\u{430}@\u{43f}\u{440}\u{438}\u{43c}\u{435}\u{440}.\u{440}\u{444}",
+                "\u{430}\u{434}\u{430}@\u{43f}\u{440}\u{438}\u{43c}\u{435}\u{440}.\u{440}\u{444}",
+            ),
+            // What may be registered is the same as ever.
+            ("A.D.A+x@GoogleMail.com", "ada@gmail.com"),
+        ] {
+            assert_eq!(existing(typed).as_deref(), Some(stored), "{typed}");
+        }
+        for text in [
+            "",
+            "@",
+            "ada",
+            "ada@",
+            "@example.com",
+            "ada@example",
+            "a b@example.com",
+            "ada@example.com\r\nBcc: eve@example.com",
+            "a..b@example.com",
+            "ada@exa mple.com",
+            "ada\0@example.com",
+            "\"\"@example.com",
+            "ada@127.0.0.1",
+            "+tag@gmail.com",
+            "ada\u{202e}@example.com",
+            "ada@example\u{200b}.com",
+        ] {
+            assert_eq!(existing(text), None, "{text:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text in ".*") {
             let _email = Email::parse(&text);
+            let _email = Email::of_existing_account(&text);
         }
 
         #[test]

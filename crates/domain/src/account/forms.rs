@@ -112,11 +112,11 @@ pub const EMAIL_INVALID: FieldError = FieldError {
 /// What somebody wants to log in with. The password is only looked at by bcrypt: rules apply where passwords are set.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// Normalised address.
+    /// The address as an account has it.
     pub email: Email,
     /// As typed.
     pub password: Secret,
-    /// Six digits of the second factor, if given.
+    /// Six digits of the second factor or a recovery code, if given.
     pub code: Option<Secret>,
 }
 
@@ -126,7 +126,7 @@ impl Credentials {
     /// # Errors
     /// One [`FieldError`] for each field that is wrong.
     pub fn check(email: &str, password: &str, code: Option<&str>) -> Result<Self, Vec<FieldError>> {
-        let email = Email::parse(email).map_err(|NotAnEmail| EMAIL_INVALID);
+        let email = Email::of_existing_account(email).map_err(|NotAnEmail| EMAIL_INVALID);
         let empty = password.is_empty().then_some(FieldError {
             path: "password",
             code: "password_missing",

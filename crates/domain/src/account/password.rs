@@ -3,11 +3,39 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use unicode_normalization::UnicodeNormalization as _;
+
 use super::{Email, FieldError};
 use crate::secret::Secret;
 
 /// bcrypt looks at no more than this many bytes of a password.
 pub const MAX_PASSWORD_BYTES: usize = 72;
+
+/// The one form in which a password is set and checked, whatever device it is typed on: that of the `OpaqueString` profile
+/// (RFC 8265), which makes every kind of space a space and composes accents (NFC).
+fn normal(text: &str) -> String {
+    let space = |c: char| {
+        let is_space = matches!(
+            c,
+            '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}'
+        );
+        if is_space { ' ' } else { c }
+    };
+    text.chars().map(space).nfc().collect()
+}
+
+/// The texts whose hash may be stored for a password that is typed, the likeliest first: its normal form, and, because
+/// passwords were once hashed as they were typed, what was typed and the same with its accents apart.
+pub fn password_forms(typed: &Secret) -> Vec<Secret> {
+    let typed = typed.expose();
+    let mut forms = vec![normal(typed)];
+    for other in [typed.to_owned(), typed.nfd().collect()] {
+        if !forms.contains(&other) {
+            forms.push(other);
+        }
+    }
+    forms.into_iter().map(Secret::new).collect()
+}
 
 /// A password that may be set: long enough, mixed, not one of the most common ones, and short enough for bcrypt.
 #[derive(Debug, Clone)]
@@ -79,12 +107,14 @@ impl PasswordFault {
 static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
 
 impl NewPassword {
-    /// Checks a password that is to be set. The rule is that of the existing shop (8 characters, lower, upper, digit);
-    /// it is taken exactly as typed, white space included.
+    /// Checks a password that is to be set. The rule is that of the existing shop (8 characters, lower, upper, digit), for
+    /// its normal form; white space counts.
     ///
     /// # Errors
     /// The first [`PasswordFault`] found.
     pub fn parse(text: &str, owner: Option<&Email>) -> Result<Self, PasswordFault> {
+        let text = normal(text);
+        let text = text.as_str();
         let fault = if text.chars().count() < 8 {
             PasswordFault::TooShort
         } else if text.len() > MAX_PASSWORD_BYTES {
@@ -137,6 +167,31 @@ mod tests {
         assert_eq!(fault("Tricky\u{7}Bell1"), Some(PasswordFault::ControlCharacter));
         assert_eq!(fault("Correct7Horse"), None);
         assert_eq!(fault("  Spaces 7 count  "), None);
+    }
+
+    #[test]
+    fn a_password_is_one_on_every_device() {
+        for (one, other) in [
+            ("Z\u{fc}rich-2027", "Zu\u{308}rich-2027"),
+            ("Vi\u{1ec7}t-Nam-1", "Vie\u{323}\u{302}t-Nam-1"),
+            ("Pass\u{a0}word 7x", "Pass word 7x"),
+            (
+                "\u{d55c}\u{ae00}Key-77",
+                "\u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af}Key-77",
+            ),
+        ] {
+            let set = |text: &str| NewPassword::parse(text, None).unwrap();
+            assert_eq!(set(one).secret(), set(other).secret(), "{one}");
+            assert_eq!(
+                password_forms(&Secret::new(one))[0],
+                password_forms(&Secret::new(other))[0]
+            );
+        }
+        // Case and width still count, and what is typed comes second.
+        assert_ne!(normal("\u{ff21}"), "A");
+        let forms = password_forms(&Secret::new("u\u{308}"));
+        assert_eq!(forms, [Secret::new("\u{fc}"), Secret::new("u\u{308}")]);
+        assert_eq!(password_forms(&Secret::new("Correct7Horse")).len(), 1);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use sqlx::Row as _;
 
 use super::codes::{NewCode, put_code};
 use super::logins::note_login;
-use super::totp::drop_totp;
+use super::totp::drop_strangers_totp;
 use super::{AccountError, NOTICE};
 use crate::row::nickname;
 use crate::sessions::{self, Device};
@@ -46,6 +46,23 @@ pub async fn change_password(
             })
         })
         .await
+}
+
+/// Puts another hash of the same password in place of one that was just checked. Nothing else changes.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn renew_hash(store: &Store, id: UserId, checked: &Secret, new: &Secret) -> Result<()> {
+    sqlx::query(
+        "-- store.accounts.renew_hash
+        update users set password_hash = $3 where id = $1 and password_hash = $2 and deleted_at is null",
+    )
+    .bind(id.0)
+    .bind(checked.expose())
+    .bind(new.expose())
+    .execute(store.pool())
+    .await?;
+    Ok(())
 }
 
 pub(super) async fn set_password(
@@ -166,7 +183,7 @@ pub async fn reset_password(
                 .await?;
                 if proved.rows_affected() == 1 {
                     // Anybody can register somebody else's address; their authenticator must not keep its owner out.
-                    drop_totp(tx, user).await?;
+                    drop_strangers_totp(tx, user).await?;
                 }
                 note_login(tx, Some(user), true, &device).await?;
                 Ok(user)
