@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use lettre::message::header::{ContentTransferEncoding, ContentType};
 use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
-use lettre::transport::smtp::PoolConfig;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use lockstep_store::mail::Claimed;
 
 use crate::letters::Written;
+use crate::smtp::{SmtpAddress, SmtpAddressError};
 
 /// The longest that handing one letter over may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -48,19 +48,16 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    /// To the server that `url` names (`smtps://user:password@host:465`, `smtp://host:587?tls=required`), from `from`
+    /// To the server that `url` names (see [`SmtpAddress`]), from `from`
     /// (`Lockstep <shop@example.com>`), keeping up to `connections` open. Nothing is connected yet.
     ///
     /// # Errors
-    /// [`DeliveryError::Address`], which names neither user nor password.
+    /// [`DeliveryError::Address`], which says what is wrong with which part and names neither user nor password.
     pub fn smtp(url: &str, from: &str, connections: u32) -> Result<Self, DeliveryError> {
-        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
-            .map_err(|_| DeliveryError::Address("SMTP_URL".into()))?
-            .timeout(Some(TIMEOUT))
-            .pool_config(PoolConfig::new().max_size(connections))
-            .build();
+        let wrong = |error: SmtpAddressError| DeliveryError::Address(format!("SMTP_URL: {error}"));
+        let address = SmtpAddress::parse(url).map_err(wrong)?;
         Ok(Self::Smtp {
-            transport,
+            transport: address.transport(TIMEOUT, connections).map_err(wrong)?,
             from: mailbox(from)?,
         })
     }

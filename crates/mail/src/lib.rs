@@ -9,7 +9,9 @@
 mod delivery;
 mod letters;
 mod postman;
+mod smtp;
 
 pub use delivery::{Delivery, DeliveryError};
 pub use letters::{Letterhead, Written, write};
 pub use postman::{Postman, Round, Sending};
+pub use smtp::{Encryption, SmtpAddress, SmtpAddressError};

@@ -164,7 +164,9 @@ pub(crate) struct Settings {
     /// Where browsers come back to after paying; {id} stands for the top-up. Default: the balance page of the store
     #[arg(long, env = "PAYMENT_RETURN_URL", global = true, value_name = "URL")]
     pub(crate) payment_return_url: Option<String>,
-    /// Mail server, `smtps://user:password@host:465`. Default: letters are written into the data folder
+    /// Mail server, `smtps://user:password@host:465` or `smtp://user:password@host:587`, percent-encoded. STARTTLS is
+    /// required with a password and used where it is offered without; `?tls=required`, `opportunistic` or `none` says
+    /// otherwise. Default: letters are written into the data folder
     #[arg(long, env = "SMTP_URL", hide_env_values = true, global = true, value_name = "URL")]
     pub(crate) smtp_url: Option<String>,
     /// Who letters come from, `Lockstep <shop@example.com>`

@@ -1,0 +1,349 @@
+//! `SMTP_URL`: where the mail server is, who logs in there, and how the connection is encrypted.
+//!
+//! A password never goes out in clear unless the address says `tls=none`: with credentials STARTTLS is required, without it
+//! is used where the server offers it.
+
+use std::time::Duration;
+
+use lettre::transport::smtp::PoolConfig;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Tls, TlsParameters};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::{AsyncSmtpTransport, Tokio1Executor};
+use lockstep_domain::secret::Secret;
+use percent_encoding::percent_decode_str;
+
+/// What is wrong with `SMTP_URL`, by its part. No text of these contains the user or the password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SmtpAddressError {
+    /// Another scheme, or none.
+    #[error("it begins with neither smtp:// nor smtps://")]
+    Scheme,
+    /// A character in the user or the password that ends them early.
+    #[error(
+        "the user or the password holds /, ?, # or @; percent-encode / as %2F, ? as %3F, # as %23 and @ as %40 in the password"
+    )]
+    PasswordCharacter,
+    /// A `%` that begins no code.
+    #[error("the user or the password holds a % that is followed by no two hexadecimal digits; write % as %25")]
+    PercentSign,
+    /// A user without a password.
+    #[error("there is a user and no password; write user:password@host, and percent-encode a : in the user as %3A")]
+    NoPassword,
+    /// No host.
+    #[error("the host is missing")]
+    NoHost,
+    /// A host that cannot be one.
+    #[error("the host {0:?} is not a name or an address")]
+    Host(String),
+    /// A port that is none.
+    #[error("the port is not a number from 1 to 65535 (if it is part of the password, percent-encode / and # in it)")]
+    Port,
+    /// A parameter that does not exist.
+    #[error("the parameter {0:?} is not known; there is ?tls=required, opportunistic or none")]
+    Parameter(String),
+    /// A value of `tls` that does not exist.
+    #[error("tls is {0:?}; it has to be required, opportunistic or none")]
+    Tls(String),
+    /// TLS that is asked for twice in different ways.
+    #[error("smtps:// is always encrypted; leave ?tls= out")]
+    TlsOfSmtps,
+    /// The name for EHLO is none.
+    #[error("the path, which is the name for EHLO, is not a host name")]
+    HelloName,
+}
+
+/// How a connection is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encryption {
+    /// From the first byte (`smtps`).
+    Implicit,
+    /// By STARTTLS, or nothing is sent.
+    Required,
+    /// By STARTTLS where the server offers it.
+    Opportunistic,
+    /// Not at all.
+    None,
+}
+
+/// `SMTP_URL`, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmtpAddress {
+    host: String,
+    port: u16,
+    hello_name: Option<String>,
+    credentials: Option<(String, Secret)>,
+    encryption: Encryption,
+}
+
+impl SmtpAddress {
+    /// Reads `smtps://user:password@host:465` or `smtp://host:587?tls=required`. User and password are percent-encoded.
+    /// Without a port it is 465 for `smtps`, 587 where STARTTLS is required, else 25.
+    ///
+    /// # Errors
+    /// [`SmtpAddressError`], the part that is wrong.
+    pub fn parse(url: &str) -> Result<Self, SmtpAddressError> {
+        let (scheme, rest) = url.trim().split_once("://").ok_or(SmtpAddressError::Scheme)?;
+        let is_implicit = match scheme.to_ascii_lowercase().as_str() {
+            "smtp" => false,
+            "smtps" => true,
+            _ => return Err(SmtpAddressError::Scheme),
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, tail) = rest.split_at(end);
+        if tail.contains('@') || authority.matches('@').count() > 1 {
+            return Err(SmtpAddressError::PasswordCharacter);
+        }
+        let (userinfo, place) = match authority.rsplit_once('@') {
+            Some((userinfo, place)) => (Some(userinfo), place),
+            None => (None, authority),
+        };
+        let credentials = userinfo.map(credentials).transpose()?;
+        let (host, port) = host_and_port(place)?;
+        let (path, query) = match tail.split_once('?') {
+            Some((path, query)) => (path, query),
+            None => (tail, ""),
+        };
+        let hello_name = hello_name(path)?;
+        let encryption = encryption(is_implicit, query, credentials.is_some())?;
+        let usual_port = match encryption {
+            Encryption::Implicit => 465,
+            Encryption::Required => 587,
+            Encryption::Opportunistic | Encryption::None => 25,
+        };
+        Ok(Self {
+            host,
+            port: port.unwrap_or(usual_port),
+            hello_name,
+            credentials,
+            encryption,
+        })
+    }
+
+    /// How connections are encrypted.
+    pub fn encryption(&self) -> Encryption {
+        self.encryption
+    }
+
+    /// What an eavesdropper may get, in words; `None`: nothing.
+    pub fn weakness(&self) -> Option<&'static str> {
+        match (self.encryption, &self.credentials) {
+            (Encryption::Implicit | Encryption::Required, _) => None,
+            (Encryption::None, Some(_)) => {
+                Some("the mail server's password and every e-mail are sent in clear (tls=none)")
+            }
+            (Encryption::Opportunistic, Some(_)) => Some(
+                "the mail server's password and every e-mail are sent in clear if the server offers no STARTTLS \
+                 (tls=opportunistic)",
+            ),
+            (Encryption::None, None) => Some("e-mails, with their links, codes and keys, are sent in clear (tls=none)"),
+            (Encryption::Opportunistic, None) => Some(
+                "e-mails, with their links, codes and keys, are sent in clear if the mail server offers no STARTTLS; \
+                 require it with ?tls=required",
+            ),
+        }
+    }
+
+    /// Connections to the server. Nothing is connected yet.
+    pub(crate) fn transport(
+        &self,
+        timeout: Duration,
+        connections: u32,
+    ) -> Result<AsyncSmtpTransport<Tokio1Executor>, SmtpAddressError> {
+        let parameters = || {
+            // Where encryption can be left out on the way, a certificate proves nothing, and one that nobody signed is
+            // better than none.
+            let is_unproved = self.encryption == Encryption::Opportunistic && self.credentials.is_none();
+            TlsParameters::builder(self.host.clone())
+                .dangerous_accept_invalid_certs(is_unproved)
+                .build()
+                .map_err(|_| SmtpAddressError::Host(self.host.clone()))
+        };
+        let tls = match self.encryption {
+            Encryption::Implicit => Tls::Wrapper(parameters()?),
+            Encryption::Required => Tls::Required(parameters()?),
+            Encryption::Opportunistic => Tls::Opportunistic(parameters()?),
+            Encryption::None => Tls::None,
+        };
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&self.host)
+            .port(self.port)
+            .tls(tls)
+            .timeout(Some(timeout))
+            .pool_config(PoolConfig::new().max_size(connections));
+        if let Some(name) = &self.hello_name {
+            builder = builder.hello_name(ClientId::Domain(name.clone()));
+        }
+        if let Some((user, password)) = &self.credentials {
+            builder = builder.credentials(Credentials::new(user.clone(), password.expose().to_owned()));
+        }
+        Ok(builder.build())
+    }
+}
+
+fn credentials(userinfo: &str) -> Result<(String, Secret), SmtpAddressError> {
+    let (user, password) = userinfo.split_once(':').ok_or(SmtpAddressError::NoPassword)?;
+    if password.is_empty() {
+        return Err(SmtpAddressError::NoPassword);
+    }
+    Ok((decoded(user)?, Secret::new(decoded(password)?)))
+}
+
+fn decoded(text: &str) -> Result<String, SmtpAddressError> {
+    let is_code = |rest: &str| {
+        let mut digits = rest.bytes().take(2).filter(u8::is_ascii_hexdigit);
+        digits.by_ref().count() == 2
+    };
+    if !text.split('%').skip(1).all(is_code) {
+        return Err(SmtpAddressError::PercentSign);
+    }
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|_| SmtpAddressError::PercentSign)
+}
+
+fn host_and_port(place: &str) -> Result<(String, Option<u16>), SmtpAddressError> {
+    let port = |text: &str| {
+        text.parse::<u16>()
+            .ok()
+            .filter(|port| *port > 0)
+            .ok_or(SmtpAddressError::Port)
+    };
+    // An IPv6 address stands in brackets.
+    if let Some(rest) = place.strip_prefix('[') {
+        let (host, rest) = rest
+            .split_once(']')
+            .ok_or_else(|| SmtpAddressError::Host(place.to_owned()))?;
+        host.parse::<std::net::Ipv6Addr>()
+            .map_err(|_| SmtpAddressError::Host(place.to_owned()))?;
+        let number = match rest.strip_prefix(':') {
+            Some(number) => Some(port(number)?),
+            None if rest.is_empty() => None,
+            None => return Err(SmtpAddressError::Port),
+        };
+        return Ok((host.to_owned(), number));
+    }
+    let (host, number) = match place.split_once(':') {
+        Some((host, number)) => (host, Some(port(number)?)),
+        None => (place, None),
+    };
+    if host.is_empty() {
+        return Err(SmtpAddressError::NoHost);
+    }
+    if !is_host_name(host) {
+        return Err(SmtpAddressError::Host(host.to_owned()));
+    }
+    Ok((host.to_owned(), number))
+}
+
+fn is_host_name(host: &str) -> bool {
+    host.len() <= 253
+        && host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+}
+
+fn hello_name(path: &str) -> Result<Option<String>, SmtpAddressError> {
+    match path.trim_matches('/') {
+        "" => Ok(None),
+        name if is_host_name(name) => Ok(Some(name.to_owned())),
+        _ => Err(SmtpAddressError::HelloName),
+    }
+}
+
+fn encryption(is_implicit: bool, query: &str, has_credentials: bool) -> Result<Encryption, SmtpAddressError> {
+    let mut tls = None;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=') {
+            Some(("tls", value)) => tls = Some(value),
+            _ => {
+                let name = pair.split('=').next().unwrap_or_default();
+                return Err(SmtpAddressError::Parameter(name.to_owned()));
+            }
+        }
+    }
+    match (is_implicit, tls) {
+        (true, None) => Ok(Encryption::Implicit),
+        (true, Some(_)) => Err(SmtpAddressError::TlsOfSmtps),
+        (false, None) if has_credentials => Ok(Encryption::Required),
+        (false, None | Some("opportunistic")) => Ok(Encryption::Opportunistic),
+        (false, Some("required")) => Ok(Encryption::Required),
+        (false, Some("none")) => Ok(Encryption::None),
+        (false, Some(other)) => Err(SmtpAddressError::Tls(other.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(url: &str) -> String {
+        SmtpAddress::parse(url).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_password_goes_out_encrypted_unless_the_address_says_otherwise() {
+        for (url, encryption, port) in [
+            ("smtps://u:p@mail.example", Encryption::Implicit, 465),
+            ("smtp://u:p@mail.example", Encryption::Required, 587),
+            ("smtp://u:p@mail.example:25", Encryption::Required, 25),
+            ("SMTP://mail.example", Encryption::Opportunistic, 25),
+            ("smtp://127.0.0.1:1025", Encryption::Opportunistic, 1025),
+            ("smtp://mail.example?tls=required", Encryption::Required, 587),
+            (
+                "smtp://u:p@mail.example?tls=opportunistic",
+                Encryption::Opportunistic,
+                25,
+            ),
+            (
+                "smtp://u:p@mail.example:587/shop.example?tls=none",
+                Encryption::None,
+                587,
+            ),
+            ("smtp://[::1]:26", Encryption::Opportunistic, 26),
+        ] {
+            let address = SmtpAddress::parse(url).unwrap();
+            assert_eq!((address.encryption(), address.port), (encryption, port), "{url}");
+            let is_safe = matches!(encryption, Encryption::Implicit | Encryption::Required);
+            assert_eq!(address.weakness().is_none(), is_safe, "{url}");
+        }
+        let address = SmtpAddress::parse("smtp://ada%40shop.example:a%2Fb%23c%25@mail.example/shop.example").unwrap();
+        let (user, password) = address.credentials.unwrap();
+        assert_eq!((user.as_str(), password.expose()), ("ada@shop.example", "a/b#c%"));
+        assert_eq!(address.hello_name.as_deref(), Some("shop.example"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_by_its_part_and_never_by_the_password() {
+        for (url, part) in [
+            ("mail.example:587", "smtp://"),
+            ("http://u:hunter2@mail.example", "smtp://"),
+            ("smtp://u:hunt/er2@mail.example:587", "percent-encode / as %2F"),
+            ("smtp://u:hunt#er2@mail.example", "# as %23"),
+            ("smtp://u:hunt?er2@mail.example", "? as %3F"),
+            ("smtp://u:hunt@er2@mail.example", "@ as %40"),
+            ("smtp://u:hunt%er2@mail.example", "% as %25"),
+            ("smtp://u:hunter2%4@mail.example", "% as %25"),
+            ("smtp://hunter2@mail.example", "no password"),
+            ("smtp://u:@mail.example", "no password"),
+            ("smtp://u:hunter2@", "host is missing"),
+            ("smtp://u:hunter2@:587", "host is missing"),
+            ("smtp://u:hunter2@mail example", "the host \"mail example\""),
+            ("smtp://u:hunter2@mail.example:smtp", "port"),
+            ("smtp://u:hunter2@mail.example:0", "port"),
+            ("smtp://u:hunter2@mail.example:70000", "port"),
+            (
+                "smtp://u:hunter2@mail.example?starttls=yes",
+                "\"starttls\" is not known",
+            ),
+            ("smtp://u:hunter2@mail.example?tls=yes", "tls is \"yes\""),
+            ("smtps://u:hunter2@mail.example?tls=none", "leave ?tls= out"),
+        ] {
+            let told = told(url);
+            assert!(told.contains(part), "{url}: {told}");
+            assert!(!told.contains("hunt") && !told.contains("er2"), "{url}: {told}");
+        }
+        let shown = format!("{:?}", SmtpAddress::parse("smtp://u:hunter2@mail.example").unwrap());
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

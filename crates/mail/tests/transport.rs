@@ -1,0 +1,146 @@
+//! When a connection to the mail server is encrypted, and what goes over it before.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::sync::{Arc, Mutex};
+
+use lockstep_domain::letter::Letter;
+use lockstep_mail::{Delivery, DeliveryError, Letterhead, write};
+use lockstep_store::mail::Claimed;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use uuid::Uuid;
+
+/// What a server was told in clear, line by line, and whether TLS began after it.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Heard {
+    lines: Vec<String>,
+    tls: bool,
+}
+
+impl Heard {
+    fn verbs(&self) -> Vec<&str> {
+        self.lines.iter().map(|line| line.split(' ').next().unwrap()).collect()
+    }
+}
+
+/// A mail server that takes every e-mail, and hangs up once TLS begins.
+async fn server(offers: &'static str) -> (String, Arc<Mutex<Heard>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = listener.local_addr().unwrap().to_string();
+    let heard = Arc::new(Mutex::new(Heard::default()));
+    let told = Arc::clone(&heard);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let told = Arc::clone(&told);
+            tokio::spawn(async move { talk(stream, offers, &told).await });
+        }
+    });
+    (place, heard)
+}
+
+async fn talk(stream: TcpStream, offers: &str, heard: &Mutex<Heard>) -> std::io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    stream.write_all(b"220 test\r\n").await?;
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await? == 0 {
+            return Ok(());
+        }
+        let line = line.trim_end().to_owned();
+        heard.lock().unwrap().lines.push(line.clone());
+        let answer = match line.split(' ').next().unwrap() {
+            "EHLO" => format!("250-test\r\n{offers}250 SIZE 1000000\r\n"),
+            "STARTTLS" => {
+                stream.write_all(b"220 go\r\n").await?;
+                // A handshake begins with this byte.
+                heard.lock().unwrap().tls = stream.read_u8().await? == 0x16;
+                return Ok(());
+            }
+            "DATA" => {
+                stream.write_all(b"354 go\r\n").await?;
+                let mut line = String::new();
+                while line != ".\r\n" {
+                    line.clear();
+                    stream.read_line(&mut line).await?;
+                }
+                "250 kept\r\n".to_owned()
+            }
+            "AUTH" => "235 welcome\r\n".to_owned(),
+            _ => "250 ok\r\n".to_owned(),
+        };
+        stream.write_all(answer.as_bytes()).await?;
+    }
+}
+
+async fn send(url: &str) -> Result<(), DeliveryError> {
+    let letter = Letter::PasswordChanged { nickname: "Ada".into() };
+    let head = Letterhead {
+        shop: "Lockstep".into(),
+        public_url: "https://shop.example".into(),
+    };
+    let written = write(&letter, &head).unwrap();
+    let claimed = Claimed {
+        id: Uuid::now_v7(),
+        lease: Uuid::new_v4(),
+        recipient: "ada@example.com".into(),
+        letter: Ok(letter),
+        is_urgent: false,
+        attempts: 1,
+        created_at: "2027-01-01T00:00:00Z".parse().unwrap(),
+    };
+    let delivery = Delivery::smtp(url, "Lockstep <shop@shop.example>", 1).unwrap();
+    delivery.deliver(&claimed, &written).await
+}
+
+const TLS: &str = "250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n";
+const NO_TLS: &str = "250-AUTH PLAIN LOGIN\r\n";
+
+#[tokio::test]
+async fn a_password_waits_for_starttls() {
+    let (place, heard) = server(TLS).await;
+    assert!(send(&format!("smtp://ada:secret@{place}")).await.is_err());
+    let heard = heard.lock().unwrap().clone();
+    assert_eq!((heard.verbs(), heard.tls), (vec!["EHLO", "STARTTLS"], true));
+}
+
+#[tokio::test]
+async fn without_starttls_neither_password_nor_e_mail_is_sent() {
+    for url in ["smtp://ada:secret@{}", "smtp://{}?tls=required"] {
+        let (place, heard) = server(NO_TLS).await;
+        let told = send(&url.replace("{}", &place)).await.unwrap_err();
+        assert!(matches!(told, DeliveryError::Later(_)), "{told}");
+        assert!(told.to_string().contains("STARTTLS"), "{told}");
+        let heard = heard.lock().unwrap().clone();
+        assert!(
+            !heard.verbs().iter().any(|verb| ["AUTH", "MAIL", "DATA"].contains(verb)),
+            "{heard:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn where_nothing_is_secret_starttls_is_used_if_it_is_offered() {
+    let (place, heard) = server(TLS).await;
+    assert!(send(&format!("smtp://{place}")).await.is_err());
+    let with = heard.lock().unwrap().clone();
+    assert_eq!((with.verbs(), with.tls), (vec!["EHLO", "STARTTLS"], true));
+    let (place, heard) = server(NO_TLS).await;
+    send(&format!("smtp://{place}")).await.unwrap();
+    let without = heard.lock().unwrap().clone();
+    assert!(
+        without.verbs().contains(&"DATA") && !without.verbs().contains(&"AUTH"),
+        "{without:?}"
+    );
+}
+
+#[tokio::test]
+async fn whoever_says_so_sends_the_password_in_clear() {
+    let (place, heard) = server(TLS).await;
+    send(&format!("smtp://ada:secret@{place}?tls=none")).await.unwrap();
+    let heard = heard.lock().unwrap().clone();
+    assert!(
+        heard.verbs().contains(&"AUTH") && heard.verbs().contains(&"DATA"),
+        "{heard:?}"
+    );
+}
