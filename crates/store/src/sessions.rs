@@ -22,6 +22,15 @@ use crate::{Result, Store, StoreError, Subject, Tx};
 /// How exactly the last use of a session is known.
 const TOUCH_EVERY: TimeDelta = TimeDelta::minutes(5);
 
+/// When session `s` of user `u` ends, whatever is done with it: 90 days after the log-in; for staff 7 days after it, and
+/// 12 hours after the last use.
+macro_rules! ends {
+    () => {
+        "least(s.expires_at, s.created_at + interval '90 days', case when u.role = 'ADMIN'
+               then least(s.created_at + interval '7 days', s.last_used_at + interval '12 hours') end)"
+    };
+}
+
 /// Most sessions of one user; the oldest makes room.
 const MOST_SESSIONS: i64 = 50;
 
@@ -108,7 +117,7 @@ pub struct Holder {
 pub struct Remembered {
     /// Who holds it.
     pub holder: Holder,
-    /// From then on nobody does.
+    /// From then on nobody does, unless it is used again before.
     pub expires_at: DateTime<Utc>,
     /// When it was last used, to a few minutes.
     pub last_used_at: DateTime<Utc>,
@@ -205,13 +214,17 @@ fn holder(row: &PgRow) -> Result<Holder> {
 /// # Errors
 /// [`StoreError`].
 pub async fn remember(tx: &mut Tx, id: SessionId, user: UserId) -> Result<Option<Remembered>> {
-    let row = sqlx::query(
+    let row = sqlx::query(concat!(
         "-- store.sessions.remember
-        select s.id as session_id, s.second_factor, s.expires_at, s.last_used_at,
-               u.id as user_id, u.email, u.role::text as role, u.email_verified
+        select s.id as session_id, s.second_factor, s.last_used_at,
+               u.id as user_id, u.email, u.role::text as role, u.email_verified, ",
+        ends!(),
+        " as expires_at
           from user_sessions s join users u on u.id = s.user_id
-         where s.id = $1 and s.user_id = $2 and s.expires_at > now() and u.deleted_at is null",
-    )
+         where s.id = $1 and s.user_id = $2 and u.deleted_at is null and ",
+        ends!(),
+        " > now()"
+    ))
     .bind(id.0)
     .bind(user.0)
     .fetch_optional(tx.conn())
@@ -226,15 +239,18 @@ pub async fn remember(tx: &mut Tx, id: SessionId, user: UserId) -> Result<Option
     .transpose()
 }
 
-/// Notes that a session is in use, at most once in five minutes.
+/// Notes that a session is in use, at most once in five minutes. One that has ended stays so.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn touch(store: &Store, id: SessionId) -> Result<()> {
-    sqlx::query(
+    sqlx::query(concat!(
         "-- store.sessions.touch
-        update user_sessions set last_used_at = now() where id = $1 and last_used_at < now() - interval '5 minutes'",
-    )
+        update user_sessions s set last_used_at = now() from users u
+         where s.id = $1 and u.id = s.user_id and s.last_used_at < now() - interval '5 minutes' and ",
+        ends!(),
+        " > now()"
+    ))
     .bind(id.0)
     .execute(store.pool())
     .await?;
@@ -261,14 +277,16 @@ pub async fn rotate(
     store
         .tx_about("sessions.rotate", &[Subject::Shopper(id.0)], move |tx| {
             Box::pin(async move {
-                let row = sqlx::query(
+                let row = sqlx::query(concat!(
                     "-- store.sessions.rotate.look
                     select s.id as session_id, s.second_factor, s.refresh_id, s.previous_refresh_id, s.rotated_at,
                            s.rotated_at > clock_timestamp() - make_interval(secs => $2::bigint) as in_grace,
                            u.id as user_id, u.email, u.role::text as role, u.email_verified
                       from user_sessions s join users u on u.id = s.user_id
-                     where s.id = $1 and s.expires_at > now() and u.deleted_at is null for update of s",
-                )
+                     where s.id = $1 and u.deleted_at is null and ",
+                    ends!(),
+                    " > now() for update of s"
+                ))
                 .bind(id.0)
                 .bind(grace)
                 .fetch_optional(tx.conn())
@@ -361,11 +379,14 @@ pub(crate) async fn end_all_but(tx: &mut Tx, user: UserId, keep: Option<SessionI
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn list(store: &Store, user: UserId) -> Result<Vec<Listed>> {
-    let rows = sqlx::query(
+    let rows = sqlx::query(concat!(
         "-- store.sessions.list
-        select id, created_at, last_used_at, host(address) as address, user_agent from user_sessions
-         where user_id = $1 and expires_at > now() order by created_at desc",
-    )
+        select s.id, s.created_at, s.last_used_at, host(s.address) as address, s.user_agent
+          from user_sessions s join users u on u.id = s.user_id
+         where s.user_id = $1 and ",
+        ends!(),
+        " > now() order by s.created_at desc"
+    ))
     .bind(user.0)
     .fetch_all(store.pool())
     .await?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures::FutureExt as _;
@@ -46,6 +46,13 @@ const SAFE: [(HeaderName, HeaderValue); 5] = [
 /// Browsers that came over HTTPS once stay with it.
 const STAY_SECURE: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
+/// Whether an answer may be compressed: one that holds a key or a token says that it must not be stored.
+pub(crate) fn holds_no_secret(_status: StatusCode, _version: Version, headers: &HeaderMap, _more: &Extensions) -> bool {
+    headers
+        .get(header::CACHE_CONTROL)
+        .is_none_or(|value| value.as_bytes() != b"no-store")
+}
+
 /// The middleware around all pages.
 pub(crate) async fn edge(State(state): State<Arc<WebState>>, request: Request, next: Next) -> Response {
     let visit = Visit::of(request.uri(), request.headers());
@@ -73,7 +80,7 @@ pub(crate) async fn edge(State(state): State<Arc<WebState>>, request: Request, n
         headers.insert(header::STRICT_TRANSPORT_SECURITY, STAY_SECURE);
     }
     if visit.language_in_address
-        && let Some(cookie) = preference(LANGUAGE_COOKIE, visit.language.code())
+        && let Some(cookie) = preference(LANGUAGE_COOKIE, visit.language.code(), state.settings.production)
     {
         headers.append(header::SET_COOKIE, cookie);
     }

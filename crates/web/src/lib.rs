@@ -36,6 +36,7 @@ use lockstep_cache::Cache;
 use lockstep_shop::Shop;
 use tokio::sync::{Semaphore, watch};
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, Predicate as _};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use error::PageError;
@@ -160,7 +161,7 @@ pub fn router(parts: Parts) -> Router {
         .fallback(error::nothing_here)
         // A form counts only when one of our own pages sent it: browsers say so themselves (Sec-Fetch-Site, Origin).
         .layer(CsrfLayer::new().with_rejection_response(|_why: ProtectionError| PageError::Forbidden.into_response()))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(edge::holds_no_secret)))
         .layer(middleware::from_fn_with_state(Arc::clone(&state), edge::edge))
         .with_state(state)
 }

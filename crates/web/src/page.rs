@@ -31,10 +31,18 @@ pub(crate) fn fresh(status: StatusCode, html: String) -> Response {
     (status, headers, Html(html)).into_response()
 }
 
-/// A page with a form for secrets: not even the browser keeps it.
+/// A page of an account, or with a form for secrets: not even the browser keeps it, and it is not compressed (its length
+/// would tell something of what it holds).
 pub(crate) fn secret(status: StatusCode, html: String) -> Response {
     let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     (status, headers, Html(html)).into_response()
+}
+
+/// The same answer, telling nobody where a reader comes from: its address holds a token or a code.
+pub(crate) fn without_referrer(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
 }
 
 /// A page that shows something personal.

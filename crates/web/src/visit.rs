@@ -84,13 +84,14 @@ impl Visit {
             .map(|(name, value)| (name.into_owned(), value.into_owned()))
     }
 
-    /// The address of this page in another language. With two slashes at its beginning, of either kind, it
+    /// The address of this page in another language, with the parameters that pages know: what a link from elsewhere
+    /// brought along stands in no link of ours. With two slashes at its beginning, of either kind, it
     /// would be another site's.
     pub(crate) fn in_language(&self, language: Language) -> String {
         let path = format!("/{}?", self.uri.path().trim_start_matches(['/', '\\']));
         let start = path.len();
         let mut address = form_urlencoded::Serializer::for_suffix(path, start);
-        for (name, value) in self.pairs() {
+        for (name, value) in self.pairs().filter(|(name, _)| OWN_PARAMETERS.contains(&name.as_str())) {
             address.append_pair(&name, &value);
         }
         address.append_pair("lang", language.code()).finish()
@@ -101,6 +102,9 @@ impl Visit {
         format!("{}:{}", self.language.code(), self.theme.name())
     }
 }
+
+/// Parameters of the pages that say no address of their own for search engines ([`crate::frame::Frame::canonical`]).
+const OWN_PARAMETERS: &[&str] = &["next", "token", "code", "promo", "topUp", "page"];
 
 impl<S: Sync> FromRequestParts<S> for Visit {
     type Rejection = Infallible;
@@ -115,9 +119,13 @@ pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> 
     cookies::values(headers, name).next()
 }
 
-/// A cookie for a preference: a year, for every page, not secret.
-pub(crate) fn preference(name: &str, value: &str) -> Option<HeaderValue> {
-    HeaderValue::try_from(format!("{name}={value}; Path=/; Max-Age=31536000; SameSite=Lax")).ok()
+/// A cookie for a preference: a year, for every page, not secret; in production it stays on HTTPS.
+pub(crate) fn preference(name: &str, value: &str, production: bool) -> Option<HeaderValue> {
+    let secure = if production { "; Secure" } else { "" };
+    HeaderValue::try_from(format!(
+        "{name}={value}; Path=/; Max-Age=31536000; SameSite=Lax{secure}"
+    ))
+    .ok()
 }
 
 pub(crate) fn text_of<'h>(headers: &'h HeaderMap, name: &HeaderName) -> &'h str {
@@ -166,10 +174,10 @@ mod tests {
     }
 
     #[test]
-    fn another_language_keeps_the_rest_of_the_address() {
+    fn another_language_keeps_what_the_pages_know_of_the_address_and_nothing_else() {
         assert_eq!(
-            visit("/games?search=a%26b&lang=en&page=2", &[]).in_language(Language::German),
-            "/games?search=a%26b&page=2&lang=de"
+            visit("/login?next=a%26b&lang=en&utm_source=x&gclid=y&next%20=z", &[]).in_language(Language::German),
+            "/login?next=a%26b&lang=de"
         );
         assert_eq!(visit("/", &[]).in_language(Language::German), "/?lang=de");
     }

@@ -150,7 +150,7 @@ async fn show(
         key: Uuid::new_v4(),
         is_blocked,
     };
-    let mut response = page::fresh(form.status(), page.render()?);
+    let mut response = page::secret(form.status(), page.render()?);
     response
         .headers_mut()
         .append(header::SET_COOKIE, session::promo_cookie(counts, &state.settings));

@@ -102,7 +102,7 @@ pub(crate) async fn list(
         notice: notice(words, &visit),
         orders: orders.iter().map(|order| Summary::new(words, order)).collect(),
     };
-    Ok(page::fresh(StatusCode::OK, page.render()?))
+    Ok(page::secret(StatusCode::OK, page.render()?))
 }
 
 #[derive(Template)]

@@ -10,6 +10,7 @@ use crate::WebState;
 use crate::error::PageError;
 use crate::forms::{self, Form};
 use crate::frame::Frame;
+use crate::page;
 use crate::pages::sheet::{Sheet, SheetPage, notice};
 use crate::session::Reader;
 use crate::visit::Visit;
@@ -47,7 +48,7 @@ pub(crate) async fn forgot(
     mut form: Form,
 ) -> Result<Response, PageError> {
     let words = visit.language;
-    match Email::parse(form.value("email")) {
+    match Email::of_existing_account(form.value("email")) {
         Ok(email) => match state.shop.auth().forgot_password(&email, &reader.device).await {
             Ok(()) => return Ok(forms::done("/forgot-password?done=link_sent")),
             Err(error) => form.refuse(words, error, &[])?,
@@ -80,6 +81,7 @@ async fn reset_form(
         links: vec![(words.text("reset.to_forgot"), "/forgot-password".to_owned())],
     }
     .answer(form)
+    .map(page::without_referrer)
 }
 
 pub(crate) async fn reset_page(

@@ -1,14 +1,22 @@
 //! `POST /preferences`: light or dark, remembered in a cookie. Works without scripts; `site.js` spares the reload.
 
+use std::sync::Arc;
+
+use axum::extract::State;
 use axum::http::Uri;
 use axum::http::header::{self, HeaderMap};
 use axum::response::Response;
 
+use crate::WebState;
 use crate::error::PageError;
 use crate::forms::{self, Form};
 use crate::visit::{THEME_COOKIE, Theme, preference, text_of};
 
-pub(crate) async fn set(headers: HeaderMap, form: Form) -> Result<Response, PageError> {
+pub(crate) async fn set(
+    State(state): State<Arc<WebState>>,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, PageError> {
     let theme = Theme::of_name(form.value("theme")).ok_or(PageError::BadRequest)?;
     // Back to the page that the form stood on; only path and query of it are used.
     let back = text_of(&headers, &header::REFERER)
@@ -16,7 +24,7 @@ pub(crate) async fn set(headers: HeaderMap, form: Form) -> Result<Response, Page
         .ok()
         .and_then(|uri| uri.path_and_query().map(ToString::to_string));
     let mut response = forms::done(back.as_deref().unwrap_or("/"));
-    if let Some(cookie) = preference(THEME_COOKIE, theme.name()) {
+    if let Some(cookie) = preference(THEME_COOKIE, theme.name(), state.settings.production) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     Ok(response)

@@ -190,7 +190,7 @@ async fn show(
         has_cart: after.has_cart,
         bookings: bookings.iter().map(|booking| Booking::new(words, booking)).collect(),
     };
-    Ok(page::fresh(form.status(), page.render()?))
+    Ok(page::secret(form.status(), page.render()?))
 }
 
 fn amount_field(words: Language, form: &Form) -> Field {
@@ -282,7 +282,7 @@ pub(crate) async fn keys(
         notice: None,
         games,
     };
-    Ok(page::fresh(StatusCode::OK, page.render()?))
+    Ok(page::secret(StatusCode::OK, page.render()?))
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub(crate) async fn page(
         menu: Menu::of(&visit),
         notice: None,
     };
-    Ok(page::fresh(StatusCode::OK, page.render()?))
+    Ok(page::secret(StatusCode::OK, page.render()?))
 }
 
 /// Everything stored about the reader, as a file that is sent as it is read.

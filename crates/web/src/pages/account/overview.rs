@@ -59,5 +59,5 @@ pub(crate) async fn page(
         saved: (figures.total_saved > Money::ZERO).then(|| format::price(words, figures.total_saved)),
         since: format::date(words, facts.created_at),
     };
-    Ok(page::fresh(StatusCode::OK, page.render()?))
+    Ok(page::secret(StatusCode::OK, page.render()?))
 }

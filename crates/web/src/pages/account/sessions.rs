@@ -134,7 +134,7 @@ pub(crate) async fn page(
             })
             .collect(),
     };
-    Ok(page::fresh(StatusCode::OK, page.render()?))
+    Ok(page::secret(StatusCode::OK, page.render()?))
 }
 
 pub(crate) async fn end(State(state): State<Arc<WebState>>, member: Member, form: Form) -> Result<Response, PageError> {

@@ -1,0 +1,49 @@
+//! Whether a file of settings with secrets in it can be read by other users of the machine.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::Finding;
+use crate::config::{Config, Source};
+
+/// Settings that open something, as `lockstep config` names them.
+const SECRETS: &[&str] = &[
+    "DATABASE_URL",
+    "REDIS_URL",
+    "SMTP_URL",
+    "JWT_SECRET",
+    "JWT_REFRESH_SECRET",
+    "LOCKSTEP_KEY_SECRET",
+    "G2A_API_SECRET",
+    "G2A_WEBHOOK_SECRET",
+    "STRIPE_SECRET_KEY",
+    "STRIPE_WEBHOOK_SECRET",
+    "PAYMENT_WEBHOOK_SECRET",
+];
+
+pub(super) fn look(config: &Config) -> Option<Finding> {
+    let held: Vec<&str> = config
+        .shown
+        .iter()
+        .filter(|(name, value, source)| {
+            *source == Source::File && !value.is_empty() && SECRETS.contains(&name.as_str())
+        })
+        .map(|(name, ..)| name.as_str())
+        .collect();
+    if held.is_empty() {
+        return None;
+    }
+    let path = config.settings_file.as_deref().unwrap_or(Path::new("lockstep.toml"));
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    (mode & 0o007 != 0).then(|| {
+        Finding::wrong(
+            "configuration",
+            format!(
+                "{} can be read by every user of this machine and holds {}",
+                path.display(),
+                held.join(", ")
+            ),
+            format!("chmod 600 {}, then change what was in it", path.display()),
+        )
+    })
+}
