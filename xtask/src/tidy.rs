@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lockstep-embedded", &[]),
     ("lockstep-g2a", &["lockstep-domain"]),
     ("lockstep-g2a-sandbox", &["lockstep-domain"]),
-    ("lockstep-store", &["lockstep-domain"]),
+    ("lockstep-store", &["lockstep-domain", "lockstep-vault"]),
     ("lockstep-vault", &[]),
     (
         "lockstep-auth",
@@ -69,6 +69,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-domain",
             "lockstep-embedded",
             "lockstep-store",
+            "lockstep-vault",
             "lockstep-auth",
             "lockstep-cache",
             "lockstep-payments",

@@ -33,6 +33,7 @@ use crate::{Api, ApiState};
     offer_second_factor,
     confirm_second_factor,
     remove_second_factor,
+    new_recovery_codes,
     export,
     delete_account
 ))]
@@ -48,6 +49,7 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
             post(offer_second_factor).delete(remove_second_factor),
         ),
         ("/api/user/second-factor/confirm", post(confirm_second_factor)),
+        ("/api/user/second-factor/recovery-codes", post(new_recovery_codes)),
         ("/api/user/export", get(export)),
         ("/api/user/account", delete(delete_account)),
     ]
@@ -88,6 +90,14 @@ struct Offer {
     url: Secret,
 }
 
+/// Each replaces a code of the authenticator once. They are shown this once.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct RecoveryCodes {
+    #[schema(value_type = Vec<String>, min_items = 10, max_items = 10)]
+    recovery_codes: Vec<Secret>,
+}
+
 /// How many.
 #[derive(Serialize, ToSchema)]
 struct Ended {
@@ -101,7 +111,7 @@ struct Password {
     password: String,
 }
 
-/// Six digits of the authenticator.
+/// Six digits of the authenticator, or where one is set up a recovery code.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct Code {
@@ -217,27 +227,47 @@ pub(crate) async fn offer_second_factor(State(api): Api, member: Member, body: B
     answer::data(StatusCode::OK, &Offer { secret, url })
 }
 
-/// Turns the second factor on; other sessions end.
+/// Turns the second factor on; other sessions end. The answer holds ten recovery codes, which are never shown again.
 #[utoipa::path(post, path = "/api/user/second-factor/confirm", tag = "user", request_body = Code, responses(
-    (status = 200, body = Message), (status = 400, description = "The code is wrong"),
+    (status = 200, body = MessageWith<RecoveryCodes>), (status = 400, description = "The code is wrong"),
     (status = 401, description = "Not signed in"), (status = 409, description = "Nothing was offered, or it is on already"),
     (status = 429, description = "Too many attempts")))]
 pub(crate) async fn confirm_second_factor(State(api): Api, member: Member, body: Body) -> Answered {
     let mut form = body.form();
     let code = Secret::new(form.text("code"));
     form.finish(Ok(()))?;
-    api.shop
+    let recovery_codes = api
+        .shop
         .auth()
         .confirm_second_factor(&member.caller, &code, &member.device)
         .await
         .map_err(still_signed_in)?;
-    answer::message(
-        StatusCode::OK,
+    answer::message_with(
         "From now on logging in needs a code of your authenticator",
+        RecoveryCodes { recovery_codes },
     )
 }
 
-/// Turns the second factor off again, by password and a code.
+/// Makes ten new recovery codes by password and a code; those before are worth nothing then.
+#[utoipa::path(post, path = "/api/user/second-factor/recovery-codes", tag = "user", request_body = PasswordAndCode, responses(
+    (status = 200, body = MessageWith<RecoveryCodes>), (status = 400, description = "The password or the code is wrong"),
+    (status = 401, description = "Not signed in"), (status = 409, description = "There is no second factor"),
+    (status = 429, description = "Too many attempts")))]
+pub(crate) async fn new_recovery_codes(State(api): Api, member: Member, body: Body) -> Answered {
+    let mut form = body.form();
+    let password = Secret::new(form.text("password"));
+    let code = Secret::new(form.text("code"));
+    form.finish(Ok(()))?;
+    let recovery_codes = api
+        .shop
+        .auth()
+        .new_recovery_codes(&member.caller, &password, &code, &member.device)
+        .await
+        .map_err(still_signed_in)?;
+    answer::message_with("These are your new recovery codes", RecoveryCodes { recovery_codes })
+}
+
+/// Turns the second factor off again, by password and a code of the authenticator or a recovery code.
 #[utoipa::path(delete, path = "/api/user/second-factor", tag = "user", request_body = PasswordAndCode, responses(
     (status = 200, body = Message), (status = 400, description = "The password or the code is wrong"),
     (status = 401, description = "Not signed in"), (status = 429, description = "Too many attempts")))]

@@ -65,7 +65,7 @@ struct NewAccount {
 struct LogIn {
     email: String,
     password: String,
-    /// Six digits of the authenticator, once `second_factor_needed` was answered.
+    /// Six digits of the authenticator or a recovery code, once `second_factor_needed` was answered.
     code: Option<String>,
 }
 
@@ -195,7 +195,7 @@ pub(crate) async fn me(member: Member) -> Answered {
     (status = 200, body = Message), (status = 400, description = "No address"), (status = 429, description = "Too many attempts")))]
 pub(crate) async fn forgot_password(State(api): Api, from: From, body: Body) -> Answered {
     let mut form = body.form();
-    let email = Email::parse(form.text("email")).map_err(|_| vec![EMAIL_INVALID]);
+    let email = Email::of_existing_account(form.text("email")).map_err(|_| vec![EMAIL_INVALID]);
     let email = form.finish(email)?;
     api.shop.auth().forgot_password(&email, &from.device).await?;
     answer::message(

@@ -37,15 +37,15 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the store: pages, API, and the work behind them
     #[command(after_help = "Example:\n  lockstep serve --bind 0.0.0.0:8080")]
-    Serve,
+    Serve(Start),
     /// Run pages and API only; another process does the work
     #[command(
         after_help = "Example:\n  lockstep web --database-url postgres://lockstep@db/lockstep --redis-url redis://cache"
     )]
-    Web,
+    Web(Start),
     /// Do the work only: synchronisation, stock checks, cache upkeep
     #[command(after_help = "Example:\n  lockstep worker --database-url postgres://lockstep@db/lockstep")]
-    Worker,
+    Worker(Start),
     /// Bring the catalogue in line with G2A: what changed, or everything
     #[command(
         after_help = "Examples:\n  lockstep sync                 what changed since the last time\n  \
@@ -153,6 +153,15 @@ pub(crate) enum Command {
     Openapi,
 }
 
+/// How the store starts.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Start {
+    /// Start although the secret that stored keys were sealed with is lost for ever; they cannot be shown any more. For
+    /// one start only
+    #[arg(long)]
+    pub(crate) accept_lost_keys: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum AdminCommand {
     /// Make an admin: a new account, or an existing one promoted, which keeps its password if its address
@@ -162,6 +171,14 @@ pub(crate) enum AdminCommand {
                       printed once.\n\nExample:\n  lockstep admin create ada@example.com"
     )]
     Create {
+        /// Their e-mail address
+        #[arg(value_name = "EMAIL")]
+        email: String,
+    },
+    /// Take the second factor of an account away, because its owner has lost it; they are told by e-mail and logged out
+    /// everywhere, and it goes into the audit log
+    #[command(after_help = "Example:\n  lockstep admin reset-second-factor ada@example.com")]
+    ResetSecondFactor {
         /// Their e-mail address
         #[arg(value_name = "EMAIL")]
         email: String,
@@ -240,7 +257,8 @@ pub(crate) struct Drive {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
-    /// Seal every key with the first secret of LOCKSTEP_KEY_SECRET; afterwards the others can be dropped
+    /// Seal everything that is sealed (keys, second factors, waiting e-mails, answers of G2A) with the first secret of
+    /// LOCKSTEP_KEY_SECRET; afterwards the others can be dropped
     #[command(after_help = "Example:\n  LOCKSTEP_KEY_SECRET=NEW,OLD lockstep keys rotate")]
     Rotate,
     /// Take the first secret of LOCKSTEP_KEY_SECRET for the one in use although stored keys were sealed with another, which

@@ -7,6 +7,7 @@
 mod buying;
 pub(crate) mod operator;
 mod payments;
+mod production;
 mod settings;
 mod supplier;
 
@@ -19,6 +20,7 @@ use anyhow::{Result, anyhow, bail};
 use lockstep_domain::cart::CartLimits;
 use lockstep_domain::price::{PriceBasis, Pricing};
 use lockstep_g2a::SecretText;
+use lockstep_mail::SmtpAddress;
 use lockstep_store::pools;
 use rust_decimal::Decimal;
 
@@ -47,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) cors_origins: Vec<String>,
     /// `JWT_SECRET`, `JWT_REFRESH_SECRET` and `LOCKSTEP_KEY_SECRET`, where given.
     pub(crate) secrets: (Option<String>, Option<String>, Option<String>),
+    /// The secret that stored keys were sealed with is lost for ever, and that is known. Of the command line only.
+    pub(crate) accept_lost_keys: bool,
     pub(crate) payments: PaymentSettings,
     pub(crate) smtp_url: Option<String>,
     pub(crate) mail_from: String,
@@ -67,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) drain: Duration,
     /// What webhooks of G2A's relays are signed with.
     pub(crate) webhook_secret: SecretText,
+    /// The file of settings that was named.
+    pub(crate) settings_file: Option<PathBuf>,
     /// For `lockstep config`: name, value as shown, source.
     pub(crate) shown: Vec<(String, String, Source)>,
 }
@@ -174,7 +180,15 @@ impl Config {
                 settings.jwt_refresh_secret.clone(),
                 settings.lockstep_key_secret.clone(),
             ),
-            smtp_url: settings.smtp_url.clone(),
+            accept_lost_keys: false,
+            smtp_url: settings
+                .smtp_url
+                .as_ref()
+                .map(|url| match SmtpAddress::parse(url) {
+                    Ok(_) => Ok(url.clone()),
+                    Err(error) => bail!("SMTP_URL: {error}"),
+                })
+                .transpose()?,
             mail_connections,
             mail_from: settings
                 .lockstep_mail_from
@@ -204,10 +218,12 @@ impl Config {
                     .or_else(|| settings.g2a_api_hash.clone())
                     .unwrap_or_else(|| lockstep_g2a_sandbox::Credentials::default().hash),
             ),
+            settings_file: None,
             shown: settings::shown(settings, sources)?,
         };
         if production {
             demand_what_production_needs(settings)?;
+            production::refuse_what_is_unsafe(settings)?;
         }
         Ok(config)
     }
@@ -308,6 +324,20 @@ mod tests {
         ] {
             assert!(message.contains(name), "{name} in {message}");
         }
+    }
+
+    #[test]
+    fn a_wrong_mail_server_is_told_by_its_part() {
+        let message = refused(&Settings {
+            smtp_url: Some("smtp://u:hunt/er2@mail.example:587".into()),
+            ..Settings::default()
+        });
+        assert!(
+            message.starts_with("SMTP_URL: ")
+                && message.contains("percent-encode / as %2F")
+                && !message.contains("hunt"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -184,11 +184,13 @@ pub(crate) async fn join(config: &Config, secrets: &Secrets, store: &Store) -> R
         name: name_of_this_process(),
         settings: said.collect(),
     });
-    refuse_keys_of_another(secrets, store).await?;
+    if !config.accept_lost_keys {
+        refuse_keys_of_another(secrets, store).await?;
+    }
     let began = Instant::now();
     let mut first_seen: HashMap<Uuid, DateTime<Utc>> = HashMap::new();
     loop {
-        let others = match begin(store, &instance, &settings)
+        let others = match begin(store, &instance, &settings, config.accept_lost_keys)
             .await
             .context("looking at other instances")?
         {
@@ -219,10 +221,15 @@ pub(crate) async fn join(config: &Config, secrets: &Secrets, store: &Store) -> R
 const CURE: &str = "all instances of a shop need the same; set it here as it is there, or stop the others first";
 
 const OTHER_SECRET: &str = "LOCKSTEP_KEY_SECRET does not hold the secret that this database's keys are sealed with; add \
-    that one to the end of the list. If it is lost for ever, `lockstep keys accept` takes this one from now on, and the \
+    that one to the end of the list. If it is lost for ever, `lockstep keys accept`, or `--accept-lost-keys` at a start, takes this one from now on, and the \
     keys that were sealed with the other cannot be shown any more";
 
-async fn begin(store: &Store, instance: &Arc<Instance>, settings: &Arc<Vec<Setting>>) -> Result<Attempt, StoreError> {
+async fn begin(
+    store: &Store,
+    instance: &Arc<Instance>,
+    settings: &Arc<Vec<Setting>>,
+    accept_lost_keys: bool,
+) -> Result<Attempt, StoreError> {
     store
         .tx("instances.begin", |tx| {
             let (instance, settings) = (Arc::clone(instance), Arc::clone(settings));
@@ -230,7 +237,8 @@ async fn begin(store: &Store, instance: &Arc<Instance>, settings: &Arc<Vec<Setti
                 instances::one_at_a_time(tx).await?;
                 let marks = settings.iter().find(|setting| setting.name == KEY_SECRET);
                 let marks = marks.map(|setting| setting.accepted.as_slice()).unwrap_or_default();
-                if let Some(in_use) = instances::key_secret(tx).await?
+                if !accept_lost_keys
+                    && let Some(in_use) = instances::key_secret(tx).await?
                     && !marks.contains(&in_use)
                     && instances::something_is_sealed(tx).await?
                 {

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
-use cli::{AdminCommand, Cli, Command};
+use cli::{AdminCommand, Cli, Command, Start};
 use config::Config;
 use output::Output;
 
@@ -51,9 +51,14 @@ fn main() -> ExitCode {
             logging::start(settings.rust_log.as_deref())?;
             Config::resolve(&settings, &sources)
         })
-        .and_then(|config| {
+        .and_then(|mut config| {
+            config.settings_file = cli.config;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let result = runtime.block_on(run(cli.command.unwrap_or(Command::Serve), config, output));
+            let result = runtime.block_on(run(
+                cli.command.unwrap_or(Command::Serve(Start::default())),
+                config,
+                output,
+            ));
             // Work that was told to end and did not is not waited for.
             runtime.shutdown_timeout(std::time::Duration::from_millis(500));
             result
@@ -80,16 +85,22 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command, config: Config, output: Output) -> anyhow::Result<ExitCode> {
+async fn run(command: Command, mut config: Config, output: Output) -> anyhow::Result<ExitCode> {
+    if let Command::Serve(start) | Command::Web(start) | Command::Worker(start) = &command {
+        config.accept_lost_keys = start.accept_lost_keys;
+    }
     match command {
-        Command::Serve => return serve::run(&config, serve::Parts { web: true, work: true }).await,
-        Command::Web => return serve::run(&config, serve::Parts { web: true, work: false }).await,
-        Command::Worker => return serve::run(&config, serve::Parts { web: false, work: true }).await,
+        Command::Serve(_) => return serve::run(&config, serve::Parts { web: true, work: true }).await,
+        Command::Web(_) => return serve::run(&config, serve::Parts { web: true, work: false }).await,
+        Command::Worker(_) => return serve::run(&config, serve::Parts { web: false, work: true }).await,
         Command::Sync { full, product, dry_run } => {
             commands::sync::run(&config, output, commands::sync::Request { full, product, dry_run }).await?;
         }
         Command::Stock => commands::sync::stock(&config, output).await?,
         Command::Admin(AdminCommand::Create { email }) => commands::admin::create(&config, output, &email).await?,
+        Command::Admin(AdminCommand::ResetSecondFactor { email }) => {
+            commands::admin::reset_second_factor(&config, output, &email).await?;
+        }
         Command::Promo(what) => commands::promo::run(&config, output, what).await?,
         Command::Migrate => commands::migrate::run(&config, output).await?,
         Command::Doctor => return commands::doctor::run(&config, output).await,

@@ -5,10 +5,12 @@
 
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use lockstep_auth::{Keys, TokenSecrets};
+use lockstep_store::Store;
+use lockstep_store::instances::something_is_sealed;
 use rand::RngCore as _;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +39,26 @@ struct Generated {
 
 impl Secrets {
     /// The configured secrets; what is not configured is read from the data folder, or made there by whoever comes first.
-    pub(crate) fn open(config: &Config) -> Result<Self> {
+    /// E-mails of `store` are sealed with them from now on.
+    ///
+    /// # Errors
+    /// Among others when none are there although something in the database was sealed with some: new ones would not open
+    /// it, and the shop would run as if nothing had happened.
+    pub(crate) async fn open(config: &Config, store: &Store) -> Result<Self> {
+        let path = file(config);
+        if config.secrets.2.is_none() && !path.exists() {
+            let sealed = store
+                .tx("secrets.lost", |tx| Box::pin(something_is_sealed(tx)))
+                .await
+                .context("looking whether something is sealed")?;
+            ensure!(!sealed || config.accept_lost_keys, lost(&path));
+        }
+        let secrets = Self::read_or_make(config)?;
+        store.seal_mail_with(secrets.keys.clone());
+        Ok(secrets)
+    }
+
+    fn read_or_make(config: &Config) -> Result<Self> {
         let given = &config.secrets;
         let generated = match given {
             (Some(_), Some(_), Some(_)) => None,
@@ -65,7 +86,7 @@ impl Secrets {
     pub(crate) fn known(config: &Config) -> Result<Option<Self>> {
         let given = matches!(config.secrets, (Some(_), Some(_), Some(_)));
         if given || config.data_dir.join(FILE).exists() {
-            return Self::open(config).map(Some);
+            return Self::read_or_make(config).map(Some);
         }
         Ok(None)
     }
@@ -84,6 +105,22 @@ impl Secrets {
             .map(|hash| hex::encode(hash.get(..16).unwrap_or_default()))
             .collect()
     }
+}
+
+/// What it means that the file is gone, and what to do.
+pub(crate) fn lost(path: &Path) -> String {
+    format!(
+        "{} is missing, and this database holds game keys, second factors or e-mails that were sealed with the secret in \
+         it. Without that secret nobody can read them again: sold keys cannot be shown. Bring the file back (every \
+         `lockstep backup` holds it), or set LOCKSTEP_KEY_SECRET to the secret that was used. If it is lost for ever, \
+         `lockstep serve --accept-lost-keys` makes new secrets and goes on without what was sealed",
+        path.display()
+    )
+}
+
+/// Where generated secrets are kept.
+pub(crate) fn file(config: &Config) -> PathBuf {
+    config.data_dir.join(FILE)
 }
 
 fn generated(data_dir: &Path) -> Result<Generated> {

@@ -12,7 +12,7 @@ use lockstep_auth::{Auth, Keys};
 use lockstep_cache::Cache;
 use lockstep_domain::Secret;
 use lockstep_fulfil::Fulfilment;
-use lockstep_mail::{Delivery, Letterhead, Postman, Sending};
+use lockstep_mail::{Delivery, Letterhead, Postman, Sending, SmtpAddress};
 use lockstep_payments::{Limits, Payments, Provider, Relay, Stripe, StripeConfig, TestProvider};
 use lockstep_shop::Shop;
 use lockstep_store::{Store, pools};
@@ -91,7 +91,12 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
     cache_config.check().context("REDIS_URL")?;
     let cache = Cache::start(database.store.clone(), cache_config).await;
 
-    let secrets = Secrets::open(config)?;
+    let secrets = Secrets::open(config, &database.store).await?;
+    if config.accept_lost_keys {
+        tracing::warn!(
+            "started with --accept-lost-keys: what was sealed with a lost secret stays unreadable; leave the flag out next time"
+        );
+    }
     let Some(membership) = stop
         .run_until_cancelled(when_there(async || {
             instances::join(config, &secrets, &database.store).await
@@ -270,8 +275,8 @@ fn ended(closing: &Closing) -> ExitCode {
 }
 
 /// Accounts over this database.
-pub(crate) fn open_auth(config: &Config, store: &Store) -> Result<Auth> {
-    auth_with(config, store, Secrets::open(config)?)
+pub(crate) async fn open_auth(config: &Config, store: &Store) -> Result<Auth> {
+    auth_with(config, store, Secrets::open(config, store).await?)
 }
 
 fn auth_with(config: &Config, store: &Store, secrets: Secrets) -> Result<Auth> {
@@ -343,6 +348,12 @@ fn payments(config: &Config, store: &Store, keys: &Keys) -> Result<Payments> {
 
 /// Where letters go: to the mail server, or into the data folder.
 fn delivery(config: &Config) -> Result<Delivery> {
+    let weakness = (config.smtp_url.as_deref())
+        .and_then(|url| SmtpAddress::parse(url).ok())
+        .and_then(|address| address.weakness());
+    if let Some(weakness) = weakness.filter(|_| config.production) {
+        tracing::warn!("SMTP_URL: {weakness}");
+    }
     Ok(match &config.smtp_url {
         Some(url) => Delivery::smtp(url, &config.mail_from, config.mail_connections)?,
         None => Delivery::folder(config.data_dir.join("mail"), &config.mail_from)?,

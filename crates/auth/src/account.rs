@@ -4,19 +4,32 @@ use chrono::Utc;
 use lockstep_domain::account::{Email, NewPassword, Role};
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::secret::Secret;
-use lockstep_store::accounts::{self, Account, AccountError, AdminMade, Deleted, NewAccount};
+use lockstep_store::accounts::totp::Proof;
+use lockstep_store::accounts::{self, Account, AccountError, AdminMade, Deleted, NewAccount, Totp};
 use lockstep_store::sessions::{self, Device};
-use rand::RngCore as _;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::error::refused;
 use crate::limits::{Action, Subject};
+use crate::password::Verdict;
 use crate::totp::{self, Enrolment};
-use crate::{Admin, Auth, AuthError, Caller, code};
+use crate::{Admin, Auth, AuthError, Caller, code, recovery};
 
 impl Auth {
     /// The caller's account, after their password was asked for once more.
     async fn confirmed(&self, caller: &Caller, password: &Secret, device: &Device) -> Result<Account, AuthError> {
+        let until = self.0.hasher.patience_from_now();
+        self.confirmed_until(caller, password, device, until).await
+    }
+
+    async fn confirmed_until(
+        &self,
+        caller: &Caller,
+        password: &Secret,
+        device: &Device,
+        until: Instant,
+    ) -> Result<Account, AuthError> {
         let inner = &*self.0;
         inner.limits.take_address(Action::Password, device).await?;
         let subject = Subject::User(caller.user());
@@ -26,7 +39,7 @@ impl Auth {
             .await?;
         let account = accounts::by_id(&inner.store, caller.user()).await?;
         let hash = account.as_ref().map(|account| &account.password_hash);
-        if !inner.hasher.verify(password, hash).await? {
+        if inner.hasher.verify_until(password, hash, until).await? == Verdict::Wrong {
             return Err(AuthError::WrongPassword);
         }
         inner.limits.give_back(&taken).await;
@@ -47,8 +60,9 @@ impl Auth {
     ) -> Result<(), AuthError> {
         let owner = Email::parse(caller.email()).ok();
         let new = NewPassword::parse(new, owner.as_ref()).map_err(|fault| refused(fault, "newPassword"))?;
-        let account = self.confirmed(caller, current, device).await?;
-        let hash = self.0.hasher.hash(&new).await?;
+        let until = self.0.hasher.patience_from_now();
+        let account = self.confirmed_until(caller, current, device, until).await?;
+        let hash = self.0.hasher.hash_until(&new, until).await?;
         accounts::change_password(
             &self.0.store,
             account.id,
@@ -60,7 +74,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Sends a reset link, if there is such an account; whether there is, is not told.
+    /// Sends a reset link, if there is such an account; whether there is, is not told, nor to be seen from the time it takes.
     ///
     /// # Errors
     /// [`AuthError::RateLimited`] (the same with and without an account), [`AuthError::Store`].
@@ -70,8 +84,13 @@ impl Auth {
             .limits
             .take(Action::AskForReset, device, Subject::Address(email))
             .await?;
-        accounts::send_reset(&inner.store, email, &code::reset(&inner.keys)).await?;
-        Ok(())
+        // An account costs more work than none. Both answers come after the same time, which that work never needs.
+        let code = code::reset(&inner.keys);
+        let (sent, ()) = tokio::join!(
+            accounts::send_reset(&inner.store, email, &code),
+            tokio::time::sleep(inner.reset_time)
+        );
+        Ok(sent?)
     }
 
     /// Sets a new password by a link. Every session ends; the link is used up.
@@ -153,13 +172,13 @@ impl Auth {
         device: &Device,
     ) -> Result<Enrolment, AuthError> {
         let account = self.confirmed(caller, password, device).await?;
-        let mut nonce = [0; 32];
-        rand::rng().fill_bytes(&mut nonce);
-        accounts::offer_totp(&self.0.store, account.id, nonce).await?;
-        totp::enrolment(&self.0.keys, account.id, &nonce, &self.0.issuer, &account.email).ok_or(AuthError::Internal)
+        let (nonce, shared, sealed) = totp::make(&self.0.keys, account.id);
+        accounts::offer_totp(&self.0.store, account.id, nonce, &sealed).await?;
+        totp::enrolment(&shared, &self.0.issuer, &account.email).ok_or(AuthError::Internal)
     }
 
-    /// Turns the second factor on, by a first code. Other sessions end.
+    /// Turns the second factor on, by a first code. Other sessions end. The answer is [`RECOVERY_CODES`] recovery codes,
+    /// which nobody can be shown again.
     ///
     /// # Errors
     /// [`AuthError::SecondFactorWrong`], [`AuthError::RateLimited`], [`AuthError::Account`], [`AuthError::Store`].
@@ -168,7 +187,7 @@ impl Auth {
         caller: &Caller,
         typed: &Secret,
         device: &Device,
-    ) -> Result<(), AuthError> {
+    ) -> Result<Vec<Secret>, AuthError> {
         let inner = &*self.0;
         inner
             .limits
@@ -181,10 +200,78 @@ impl Auth {
             .totp
             .filter(|totp| !totp.confirmed)
             .ok_or(AccountError::Outdated)?;
-        let step = totp::step_of(&inner.keys, account.id, &factor.nonce, typed, Utc::now())
-            .ok_or(AuthError::SecondFactorWrong)?;
-        accounts::confirm_totp(&inner.store, account.id, &factor.nonce, step, caller.session()).await?;
-        Ok(())
+        let secrets = totp::secrets(&inner.keys, account.id, &factor).map_err(|_| AccountError::Outdated)?;
+        let step = totp::step_of(&secrets, typed, Utc::now()).ok_or(AuthError::SecondFactorWrong)?;
+        let (codes, hashes) = recovery::make(account.id);
+        accounts::confirm_totp(&inner.store, account.id, &factor.nonce, step, &hashes, caller.session()).await?;
+        Ok(codes)
+    }
+
+    /// How many of the caller's recovery codes were not used yet.
+    ///
+    /// # Errors
+    /// [`AuthError::Store`].
+    pub async fn recovery_codes_left(&self, caller: &Caller) -> Result<u64, AuthError> {
+        let account = accounts::by_id(&self.0.store, caller.user()).await?;
+        let left = account.and_then(|account| Some(account.second_factor()?.recovery.len()));
+        Ok(left.map_or(0, |left| u64::try_from(left).unwrap_or(u64::MAX)))
+    }
+
+    /// Makes new recovery codes in place of those before: password and a code.
+    ///
+    /// # Errors
+    /// [`AuthError::WrongPassword`], [`AuthError::SecondFactorWrong`], [`AuthError::Account`] with
+    /// [`AccountError::Outdated`] without a second factor, [`AuthError::RateLimited`], [`AuthError::Busy`],
+    /// [`AuthError::Store`].
+    pub async fn new_recovery_codes(
+        &self,
+        caller: &Caller,
+        password: &Secret,
+        typed: &Secret,
+        device: &Device,
+    ) -> Result<Vec<Secret>, AuthError> {
+        let account = self.confirmed(caller, password, device).await?;
+        let proof = self.proof_of_owner(&account, typed, device).await?;
+        let proof = proof.ok_or(AccountError::Outdated)?;
+        let (codes, hashes) = recovery::make(account.id);
+        accounts::replace_recovery_codes(&self.0.store, account.id, proof, &hashes)
+            .await
+            .map_err(used_meanwhile)?;
+        Ok(codes)
+    }
+
+    /// The second factor that was typed, checked; `None` when the account has none.
+    async fn proof_of_owner(
+        &self,
+        account: &Account,
+        typed: &Secret,
+        device: &Device,
+    ) -> Result<Option<Proof>, AuthError> {
+        let inner = &*self.0;
+        inner
+            .limits
+            .take(Action::SecondFactor, device, Subject::User(account.id))
+            .await?;
+        match account.second_factor() {
+            None => Ok(None),
+            Some(factor) => self
+                .proof(account.id, factor, typed)
+                .map(Some)
+                .ok_or(AuthError::SecondFactorWrong),
+        }
+    }
+
+    /// What was typed as a proof, if it is one: a code of the authenticator that was not used yet, or a recovery code.
+    pub(crate) fn proof(&self, user: UserId, factor: &Totp, typed: &Secret) -> Option<Proof> {
+        if let Some(hash) = recovery::typed(user, typed) {
+            let is_known = factor.recovery.iter().any(|known| known == hash.as_slice());
+            return is_known.then_some(Proof::Recovery(hash));
+        }
+        let secrets = totp::secrets(&self.0.keys, user, factor)
+            .inspect_err(|error| tracing::error!(%user, "the second factor of an account: {error}"))
+            .ok()?;
+        let step = totp::step_of(&secrets, typed, Utc::now()).filter(|step| *step > factor.last_step)?;
+        Some(Proof::Step(step))
     }
 
     /// Turns the second factor off again: password and a code.
@@ -200,18 +287,20 @@ impl Auth {
         device: &Device,
     ) -> Result<(), AuthError> {
         let account = self.confirmed(caller, password, device).await?;
-        let inner = &*self.0;
-        inner
-            .limits
-            .take(Action::SecondFactor, device, Subject::User(account.id))
-            .await?;
-        if let Some(factor) = account.second_factor() {
-            totp::step_of(&inner.keys, account.id, &factor.nonce, typed, Utc::now())
-                .filter(|step| *step > factor.last_step)
-                .ok_or(AuthError::SecondFactorWrong)?;
-        }
-        accounts::remove_totp(&inner.store, account.id).await?;
-        Ok(())
+        let proof = self.proof_of_owner(&account, typed, device).await?;
+        accounts::remove_totp(&self.0.store, account.id, proof)
+            .await
+            .map_err(used_meanwhile)
+    }
+
+    /// Takes the second factor of the account with this address away because its owner lost it, on the operator's word.
+    /// All its sessions end, it goes into the audit log, and its owner gets an e-mail. False when there was none. `machine`
+    /// is where the operator said so.
+    ///
+    /// # Errors
+    /// [`AuthError::Account`] with [`AccountError::NotFound`], [`AuthError::Store`].
+    pub async fn reset_second_factor(&self, email: &Email, machine: &str) -> Result<bool, AuthError> {
+        Ok(accounts::reset_totp(&self.0.store, email.as_str(), machine).await?)
     }
 
     /// Deletes the caller's account: what is personal goes, orders and bookings stay without a name.
@@ -279,5 +368,13 @@ impl Auth {
             last_name: None,
         };
         Ok(accounts::create_admin(&self.0.store, &new).await?)
+    }
+}
+
+/// Of two requests with the same code one comes too late.
+fn used_meanwhile(error: AccountError) -> AuthError {
+    match error {
+        AccountError::Outdated => AuthError::SecondFactorWrong,
+        error => error.into(),
     }
 }

@@ -14,6 +14,7 @@ mod error;
 pub mod guest_token;
 mod limits;
 pub mod password;
+mod recovery;
 mod secrets;
 mod token;
 pub mod totp;
@@ -33,7 +34,8 @@ pub use code::{RESET_LIFETIME, VERIFICATION_LIFETIME};
 pub use device::device;
 pub use error::AuthError;
 pub use lockstep_store::sessions::Device;
-pub use lockstep_vault::Keys;
+pub use lockstep_vault::{Keys, Unreadable};
+pub use recovery::RECOVERY_CODES;
 pub use secrets::{MIN_SECRET_CHARS, SecretError, TokenSecrets};
 pub use signing_in::{LONGEST_EXPORT, MovedIn, OpenExport, PromoAttempt, SignedIn};
 pub use token::{Claims, Kind, TokenError, Tokens};
@@ -65,6 +67,8 @@ pub struct Settings {
     pub cart: CartLimits,
     /// The shop's name, as authenticators show it.
     pub issuer: String,
+    /// How long asking for a reset link takes, with an account and without one.
+    pub reset_time: Duration,
 }
 
 impl Settings {
@@ -81,6 +85,7 @@ impl Settings {
             admin_second_factor: true,
             cart: CartLimits::default(),
             issuer: "Lockstep".to_owned(),
+            reset_time: Duration::from_millis(300),
         }
     }
 }
@@ -99,6 +104,7 @@ struct Inner {
     admin_second_factor: bool,
     cart: CartLimits,
     issuer: String,
+    reset_time: Duration,
 }
 
 impl Auth {
@@ -117,6 +123,7 @@ impl Auth {
             admin_second_factor: settings.admin_second_factor,
             cart: settings.cart,
             issuer: settings.issuer,
+            reset_time: settings.reset_time,
         })))
     }
 

@@ -6,6 +6,8 @@ use chrono::Utc;
 use lockstep_domain::account::{AuthData, AuthUser, Credentials, DEFAULT_NICKNAME, Registration, Role, TokenPair};
 use lockstep_domain::cart::Moved;
 use lockstep_domain::ids::{SessionId, UserId};
+use lockstep_domain::secret::Secret;
+use lockstep_store::accounts::totp::Proof;
 use lockstep_store::accounts::{self, Account, AccountError, Login, NewAccount};
 use lockstep_store::limits::Limit;
 use lockstep_store::sessions::{self, Device, NewSession, Rotation};
@@ -13,8 +15,9 @@ use lockstep_store::{carts, wishlists};
 use uuid::Uuid;
 
 use crate::limits::{Action, EXPORT_SECONDS, Subject};
+use crate::password::Verdict;
 use crate::token::{Bearer, Kind};
-use crate::{Auth, AuthError, Caller, code, totp};
+use crate::{Auth, AuthError, Caller, code};
 
 /// What a guest brought along. `None`: it could not be moved now; it is still there, and moving can be tried again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -142,19 +145,19 @@ impl Auth {
             .take_account(Action::Login, device, subject, known_place)
             .await?;
         let hash = account.as_ref().map(|account| &account.password_hash);
-        let matches = inner.hasher.verify(&credentials.password, hash).await?;
+        let verdict = inner.hasher.verify(&credentials.password, hash).await?;
         let user = account.as_ref().map(|account| account.id);
-        let Some(account) = account.filter(|_| matches) else {
+        let Some(account) = account.filter(|_| verdict != Verdict::Wrong) else {
             accounts::note_failure(&inner.store, user, device).await?;
             return Err(AuthError::WrongCredentials);
         };
         inner.limits.give_back(&taken).await;
-        let totp_step = self.second_factor(&account, credentials, device).await?;
-        let session = self.new_session(totp_step.is_some());
+        let proof = self.second_factor(&account, credentials, device).await?;
+        let session = self.new_session(proof.is_some());
         let login = Login {
             user: account.id,
             password_hash: account.password_hash.clone(),
-            totp_step,
+            proof,
             session,
             device: device.clone(),
         };
@@ -165,10 +168,13 @@ impl Auth {
         accounts::log_in(&inner.store, &login)
             .await
             .map_err(|error| match error {
-                AccountError::Outdated if totp_step.is_some() => AuthError::SecondFactorWrong,
+                AccountError::Outdated if proof.is_some() => AuthError::SecondFactorWrong,
                 AccountError::Outdated => AuthError::WrongCredentials,
                 error => error.into(),
             })?;
+        if verdict == Verdict::RightButOld {
+            self.renew_hash(&account, &credentials.password).await;
+        }
         let moved = self.move_in(guest, account.id).await;
         Ok(SignedIn {
             data: AuthData {
@@ -179,13 +185,31 @@ impl Auth {
         })
     }
 
-    /// The time step of the code that was given, when the account asks for one.
+    /// Hashes the password of an account as it is done today. What does not work out now is tried at the next log-in.
+    async fn renew_hash(&self, account: &Account, password: &Secret) {
+        // The log-in must not run out of its time for it.
+        const WORTH: Duration = Duration::from_millis(700);
+        let renewed = async {
+            let new = self.0.hasher.renew(password).await?;
+            accounts::renew_hash(&self.0.store, account.id, &account.password_hash, &new).await?;
+            Ok::<_, AuthError>(())
+        };
+        match tokio::time::timeout(WORTH, renewed).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(user = %account.id, %error, "the hash of a password could not be renewed")
+            }
+            Err(_) => tracing::debug!(user = %account.id, "there is no time to renew the hash of a password now"),
+        }
+    }
+
+    /// The second factor that was given, when the account asks for one.
     async fn second_factor(
         &self,
         account: &Account,
         credentials: &Credentials,
         device: &Device,
-    ) -> Result<Option<i64>, AuthError> {
+    ) -> Result<Option<Proof>, AuthError> {
         let Some(factor) = account.second_factor() else {
             return Ok(None);
         };
@@ -195,12 +219,12 @@ impl Auth {
             .limits
             .take_account(Action::SecondFactor, device, Subject::User(account.id), false)
             .await?;
-        match totp::step_of(&inner.keys, account.id, &factor.nonce, typed, Utc::now()) {
-            Some(step) if step > factor.last_step => {
+        match self.proof(account.id, factor, typed) {
+            Some(proof) => {
                 inner.limits.give_back(&taken).await;
-                Ok(Some(step))
+                Ok(Some(proof))
             }
-            _ => {
+            None => {
                 accounts::note_failure(&inner.store, Some(account.id), device).await?;
                 Err(AuthError::SecondFactorWrong)
             }

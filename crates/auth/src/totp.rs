@@ -1,18 +1,25 @@
 //! The second factor: six digits that change every half minute, as authenticator programs show them.
 //!
-//! The secret shared with the authenticator is derived from a random nonce in the database and a key that the database
-//! does not know, so a copy of the database alone makes no codes.
+//! The secret shared with the authenticator is stored sealed, so a copy of the database alone makes no codes, and a
+//! rotation of `LOCKSTEP_KEY_SECRET` seals it again. Older versions stored a nonce alone and derived the secret from it and
+//! the key; new secrets are still made that way, so that such a version can run beside this one during an update.
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::ids::UserId;
 use lockstep_domain::secret::Secret;
-use lockstep_vault::Keys;
+use lockstep_store::accounts::Totp;
+use lockstep_store::accounts::totp::{SealedTotp, place};
+use lockstep_vault::{Keys, Unreadable};
+use rand::RngCore as _;
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 use totp_rs::{Algorithm, TOTP};
 
 /// Seconds a code is shown for.
 const STEP: u64 = 30;
+
+/// What an authenticator and the store share: 160 bits, the length that authenticators expect with SHA-1.
+pub(crate) type Shared = [u8; 20];
 
 /// What an authenticator is set up with.
 #[derive(Debug, Clone, Serialize)]
@@ -24,16 +31,69 @@ pub struct Enrolment {
     pub url: Secret,
 }
 
-fn authenticator(secret: &[u8; 32], issuer: &str, account: &str) -> Option<TOTP> {
+fn authenticator(secret: &Shared, issuer: &str, account: &str) -> Option<TOTP> {
     let clean = |text: &str| text.replace(':', " ");
-    // 160 bits, the length that authenticators expect with SHA-1.
-    let secret = secret.get(..20)?.to_vec();
+    let secret = secret.to_vec();
     TOTP::new(Algorithm::SHA1, 6, 1, STEP, secret, Some(clean(issuer)), clean(account)).ok()
 }
 
+fn cut(hash: [u8; 32]) -> Shared {
+    let mut shared = [0; 20];
+    for (to, from) in shared.iter_mut().zip(hash) {
+        *to = from;
+    }
+    shared
+}
+
+/// A new secret: its nonce, itself, and its sealed form.
+pub(crate) fn make(keys: &Keys, user: UserId) -> ([u8; 32], Shared, Vec<u8>) {
+    let nonce = new_nonce();
+    let shared = cut(keys.hash("totp", &[user.0.as_bytes(), &nonce]));
+    let sealed = keys.seal(&place(user), &shared);
+    (nonce, shared, sealed)
+}
+
+fn new_nonce() -> [u8; 32] {
+    let mut nonce = [0; 32];
+    rand::rng().fill_bytes(&mut nonce);
+    nonce
+}
+
+/// The secret of an authenticator; several where it cannot be told which key an older version derived it with.
+pub(crate) fn secrets(keys: &Keys, user: UserId, totp: &Totp) -> Result<Vec<Shared>, Unreadable> {
+    stored(keys, user, &totp.nonce, totp.sealed.as_deref())
+}
+
+fn stored(keys: &Keys, user: UserId, nonce: &[u8], sealed: Option<&[u8]>) -> Result<Vec<Shared>, Unreadable> {
+    let Some(sealed) = sealed else {
+        let parts: [&[u8]; 2] = [user.0.as_bytes(), nonce];
+        return Ok(keys.hashes("totp", &parts).map(cut).collect());
+    };
+    let plain = keys.open(&place(user), sealed)?;
+    let (shared, rest) = plain.as_chunks::<20>();
+    if shared.is_empty() || !rest.is_empty() {
+        return Err(Unreadable);
+    }
+    Ok(shared.to_vec())
+}
+
+/// What a rotation of `LOCKSTEP_KEY_SECRET` stores in place of a second factor: a nonce and a sealed secret. `None`: the
+/// newest key sealed it already.
+///
+/// # Errors
+/// [`Unreadable`] when no key of the list opens it.
+pub fn sealed_anew(keys: &Keys, totp: &SealedTotp) -> Result<Option<([u8; 32], Vec<u8>)>, Unreadable> {
+    if totp.sealed.as_ref().is_some_and(|sealed| keys.is_current(sealed)) {
+        return Ok(None);
+    }
+    let shared = stored(keys, totp.user, &totp.nonce, totp.sealed.as_deref())?;
+    let sealed = keys.seal(&place(totp.user), shared.as_flattened());
+    Ok(Some((new_nonce(), sealed)))
+}
+
 /// What to set an authenticator up with.
-pub(crate) fn enrolment(keys: &Keys, user: UserId, nonce: &[u8], issuer: &str, account: &str) -> Option<Enrolment> {
-    let totp = authenticator(&keys.hash("totp", &[user.0.as_bytes(), nonce]), issuer, account)?;
+pub(crate) fn enrolment(shared: &Shared, issuer: &str, account: &str) -> Option<Enrolment> {
+    let totp = authenticator(shared, issuer, account)?;
     Some(Enrolment {
         secret: Secret::new(totp.get_secret_base32()),
         url: Secret::new(totp.get_url()),
@@ -41,14 +101,13 @@ pub(crate) fn enrolment(keys: &Keys, user: UserId, nonce: &[u8], issuer: &str, a
 }
 
 /// The time step whose code was typed: this one, the one before or the one after (clocks differ).
-pub(crate) fn step_of(keys: &Keys, user: UserId, nonce: &[u8], typed: &Secret, now: DateTime<Utc>) -> Option<i64> {
+pub(crate) fn step_of(secrets: &[Shared], typed: &Secret, now: DateTime<Utc>) -> Option<i64> {
     let typed: String = typed.expose().chars().filter(|c| !c.is_whitespace()).take(12).collect();
     let current = u64::try_from(now.timestamp()).ok()? / STEP;
-    let parts: [&[u8]; 2] = [user.0.as_bytes(), nonce];
     let mut found = None;
     // All are tried, so that the time does not tell which one it was.
-    for secret in keys.hashes("totp", &parts) {
-        let totp = authenticator(&secret, "", "")?;
+    for secret in secrets {
+        let totp = authenticator(secret, "", "")?;
         for step in [current.saturating_sub(1), current, current.saturating_add(1)] {
             if totp
                 .generate(step.saturating_mul(STEP))
@@ -79,11 +138,25 @@ mod tests {
     use chrono::TimeDelta;
     use uuid::Uuid;
 
+    const ADA: UserId = UserId(Uuid::from_u128(1));
+
+    fn keys(list: &[&str]) -> Keys {
+        let list: Vec<String> = list.iter().map(|byte| byte.repeat(32)).collect();
+        Keys::parse(&list.join(",")).unwrap()
+    }
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+    }
+
+    fn code(shared: &Shared) -> Secret {
+        Secret::new(code_at(&enrolment(shared, "L", "a").unwrap(), now()).unwrap())
+    }
+
     #[test]
     fn a_code_is_good_for_its_neighbours_only() {
-        let keys = Keys::parse(&"11".repeat(32)).unwrap();
-        let user = UserId(Uuid::from_u128(1));
-        let enrolment = enrolment(&keys, user, &[7; 32], "Lock:step", "ada@example.com").unwrap();
+        let (_, shared, _) = make(&keys(&["11"]), ADA);
+        let enrolment = enrolment(&shared, "Lock:step", "ada@example.com").unwrap();
         assert!(
             enrolment
                 .url
@@ -92,24 +165,62 @@ mod tests {
             "{}",
             enrolment.url.expose()
         );
-        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        let typed = Secret::new(code_at(&enrolment, now).unwrap());
-        let step = |seconds: i64| step_of(&keys, user, &[7; 32], &typed, now + TimeDelta::seconds(seconds));
+        let typed = code(&shared);
+        let step = |seconds: i64| step_of(&[shared], &typed, now() + TimeDelta::seconds(seconds));
         assert_eq!(step(0), Some(60_000_000));
         assert_eq!((step(30), step(-30)), (Some(60_000_000), Some(60_000_000)));
         assert_eq!((step(60), step(-31)), (None, None));
-        assert_eq!(step_of(&keys, user, &[8; 32], &typed, now), None);
-        assert_eq!(step_of(&keys, UserId(Uuid::from_u128(2)), &[7; 32], &typed, now), None);
-        assert_eq!(step_of(&keys, user, &[7; 32], &Secret::new(""), now), None);
+        let (_, other, _) = make(&keys(&["11"]), ADA);
+        assert_eq!(step_of(&[other], &typed, now()), None);
+        assert_eq!(step_of(&[other, shared], &typed, now()), Some(60_000_000));
+        assert_eq!(step_of(&[shared], &Secret::new(""), now()), None);
+    }
+
+    /// One that an older version made: a nonce, and nothing sealed.
+    fn derived(keys: &Keys) -> (SealedTotp, Secret) {
+        let (nonce, shared, _) = make(keys, ADA);
+        let totp = SealedTotp {
+            user: ADA,
+            nonce: nonce.to_vec(),
+            sealed: None,
+        };
+        (totp, code(&shared))
+    }
+
+    fn opens(keys: &Keys, totp: &SealedTotp, typed: &Secret) -> bool {
+        stored(keys, ADA, &totp.nonce, totp.sealed.as_deref())
+            .is_ok_and(|secrets| step_of(&secrets, typed, now()).is_some())
     }
 
     #[test]
-    fn an_authenticator_survives_a_change_of_the_key() {
-        let old = Keys::parse(&"11".repeat(32)).unwrap();
-        let new = Keys::parse(&format!("{},{}", "22".repeat(32), "11".repeat(32))).unwrap();
-        let user = UserId(Uuid::from_u128(1));
-        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        let typed = Secret::new(code_at(&enrolment(&old, user, &[7; 32], "L", "a").unwrap(), now).unwrap());
-        assert!(step_of(&new, user, &[7; 32], &typed, now).is_some());
+    fn an_authenticator_survives_the_loss_of_the_key_that_it_was_derived_with() {
+        let (mut totp, typed) = derived(&keys(&["11"]));
+        let list = keys(&["22", "11"]);
+        assert!(opens(&list, &totp, &typed));
+        let (nonce, sealed) = sealed_anew(&list, &totp).unwrap().unwrap();
+        totp.nonce = nonce.to_vec();
+        totp.sealed = Some(sealed);
+        let new = keys(&["22"]);
+        assert!(opens(&new, &totp, &typed));
+        assert_eq!(sealed_anew(&new, &totp), Ok(None), "nothing is left to do");
+        // And the one after.
+        let (nonce, sealed) = sealed_anew(&keys(&["33", "22"]), &totp).unwrap().unwrap();
+        let totp = SealedTotp {
+            nonce: nonce.to_vec(),
+            sealed: Some(sealed),
+            ..totp
+        };
+        assert!(opens(&keys(&["33"]), &totp, &typed));
+        assert!(!opens(&new, &totp, &typed));
+        assert_eq!(sealed_anew(&new, &totp), Err(Unreadable));
+    }
+
+    #[test]
+    fn a_sealed_secret_is_its_owners() {
+        let list = keys(&["11"]);
+        let (_, shared, sealed) = make(&list, ADA);
+        assert_eq!(stored(&list, ADA, &[], Some(&sealed)), Ok(vec![shared]));
+        let bob = UserId(Uuid::from_u128(2));
+        assert_eq!(stored(&list, bob, &[], Some(&sealed)), Err(Unreadable));
     }
 }

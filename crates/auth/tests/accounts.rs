@@ -10,7 +10,7 @@ use lockstep_auth::password::HashSettings;
 use lockstep_auth::{Auth, AuthError, Caller, Device, Keys, Settings, SignedIn, TokenSecrets, totp};
 use lockstep_domain::account::{Credentials, Email, ProfileChange, ProfileFacts, Registration, Role};
 use lockstep_domain::cart::{CartLimits, Visitor};
-use lockstep_domain::ids::{GameId, UserId};
+use lockstep_domain::ids::{GameId, SessionId, UserId};
 use lockstep_domain::secret::Secret;
 use lockstep_store::accounts::{self, AccountError, AdminMade, Deleted};
 use lockstep_store::{carts, sessions, wishlists};
@@ -117,10 +117,7 @@ impl Shop {
 
     /// What waits in the newest letter of a kind.
     async fn letter(&self, kind: &str, field: &str) -> String {
-        self.one(&format!(
-            "select letter ->> '{field}' from mail_outbox where kind = '{kind}' order by id desc limit 1"
-        ))
-        .await
+        self.db.letter(kind).await[field].as_str().unwrap().to_owned()
     }
 
     async fn letters(&self, kind: &str) -> i64 {
@@ -560,12 +557,111 @@ async fn a_second_factor_is_asked_for_works_once_a_code_and_is_required_of_admin
         shop.log_in("ada@example.com", OTHER, &home()).await,
         Err(AuthError::WrongCredentials)
     ));
-    // The operator helps whoever lost it.
-    assert!(accounts::remove_totp(&shop.db.store, ada.data.user.id).await.unwrap());
+    // The operator helps whoever lost it: that is on record, told, and logs everybody out.
+    let address = email("ada@example.com");
+    assert!(shop.auth.reset_second_factor(&address, "shop-1").await.unwrap());
+    assert!(!shop.is_signed_in(&ada).await && !shop.is_signed_in(&signed_in).await);
+    let deed: String = shop
+        .one("select action || ' ' || (subject_id = (select id from users))::text || ' ' || (admin_id is null)::text || details::text from audit_log")
+        .await;
+    assert_eq!(deed, "account.second_factor_reset true true{\"machine\": \"shop-1\"}");
+    assert_eq!(shop.letters("second-factor-reset").await, 1);
+    let again = shop.log_in("ada@example.com", PASSWORD, &home()).await.unwrap();
     assert!(matches!(
-        shop.auth.admin(shop.caller(&ada).await),
+        shop.auth.admin(shop.caller(&again).await),
         Err(AuthError::AdminNeedsSecondFactor)
     ));
+    assert!(!shop.auth.reset_second_factor(&address, "shop-1").await.unwrap());
+    assert_eq!(
+        shop.letters("second-factor-reset").await,
+        1,
+        "nothing happened, nothing is told"
+    );
+    let unknown = shop.auth.reset_second_factor(&email("eve@example.com"), "shop-1").await;
+    assert!(matches!(unknown, Err(AuthError::Account(AccountError::NotFound))));
+}
+
+/// Somebody with an authenticator, and their ten recovery codes.
+async fn with_second_factor(shop: &Shop, address: &str) -> (SignedIn, totp::Enrolment, Vec<Secret>) {
+    let signed_in = shop.register(address).await;
+    let caller = shop.caller(&signed_in).await;
+    let enrolment = shop
+        .auth
+        .offer_second_factor(&caller, &Secret::new(PASSWORD), &home())
+        .await
+        .unwrap();
+    let code = Secret::new(totp::code_at(&enrolment, Utc::now()).unwrap());
+    let codes = shop.auth.confirm_second_factor(&caller, &code, &home()).await.unwrap();
+    (signed_in, enrolment, codes)
+}
+
+#[tokio::test]
+async fn a_recovery_code_replaces_a_lost_authenticator_once() {
+    let shop = Shop::open(Settings {
+        limits: false,
+        ..settings()
+    })
+    .await;
+    let (ada, _, codes) = with_second_factor(&shop, "ada@example.com").await;
+    let caller = shop.caller(&ada).await;
+    assert_eq!(codes.len(), 10);
+    assert_eq!(shop.letters("second-factor-added").await, 1);
+    let stored: String = shop.one("select string_agg(t::text, '') from user_totp t").await;
+    assert!(codes.iter().all(|code| !stored.contains(code.expose())), "only hashes");
+
+    // Ten at once with the same code: one gets in.
+    let code = codes[0].expose().to_lowercase();
+    let mut attempts = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let (auth, code) = (shop.auth.clone(), code.clone());
+        attempts.spawn(async move {
+            let credentials = Credentials::check("ada@example.com", PASSWORD, Some(&code)).unwrap();
+            auth.log_in(&credentials, &home(), None).await
+        });
+    }
+    let attempts = attempts.join_all().await;
+    assert_eq!(attempts.iter().filter(|attempt| attempt.is_ok()).count(), 1);
+    assert!(
+        attempts
+            .into_iter()
+            .filter_map(Result::err)
+            .all(|error| matches!(error, AuthError::SecondFactorWrong))
+    );
+    assert_eq!(shop.auth.recovery_codes_left(&caller).await.unwrap(), 9);
+    assert!(
+        shop.log_in_with_code("ada@example.com", codes[1].expose())
+            .await
+            .is_ok()
+    );
+
+    // New ones replace those before, also on the word of a recovery code.
+    let password = Secret::new(PASSWORD);
+    let wrong = shop
+        .auth
+        .new_recovery_codes(&caller, &password, &codes[1], &home())
+        .await;
+    assert!(matches!(wrong, Err(AuthError::SecondFactorWrong)));
+    let new = shop
+        .auth
+        .new_recovery_codes(&caller, &password, &codes[2], &home())
+        .await
+        .unwrap();
+    assert!(matches!(
+        shop.log_in_with_code("ada@example.com", codes[3].expose()).await,
+        Err(AuthError::SecondFactorWrong)
+    ));
+    // Bob's are no use to Ada.
+    let (_, _, bobs) = with_second_factor(&shop, "bob@example.com").await;
+    assert!(matches!(
+        shop.log_in_with_code("ada@example.com", bobs[0].expose()).await,
+        Err(AuthError::SecondFactorWrong)
+    ));
+    shop.auth
+        .remove_second_factor(&caller, &password, &new[0], &home())
+        .await
+        .unwrap();
+    assert_eq!(shop.letters("second-factor-removed").await, 1);
+    assert!(shop.log_in("ada@example.com", PASSWORD, &home()).await.is_ok());
 }
 
 #[tokio::test]
@@ -805,7 +901,7 @@ async fn deleting_an_account_leaves_nothing_when_nothing_was_bought() {
         "cart_items",
         "user_sessions",
         "one_time_codes",
-        "mail_outbox",
+        "mail_outbox where kind <> 'account-deleted'",
         "login_history",
     ] {
         assert_eq!(
@@ -857,7 +953,12 @@ async fn orders_and_money_survive_their_owner_without_a_name() {
         !everything.contains("ada") && !everything.contains("Ada") && everything.contains("\"reference\": 7"),
         "{everything}"
     );
-    for table in ["user_sessions", "one_time_codes", "mail_outbox"] {
+    assert_eq!(shop.letters("account-deleted").await, 1);
+    for table in [
+        "user_sessions",
+        "one_time_codes",
+        "mail_outbox where kind <> 'account-deleted'",
+    ] {
         assert_eq!(
             shop.one::<i64>(&format!("select count(*) from {table}")).await,
             0,
@@ -1020,4 +1121,124 @@ async fn sessions_can_be_listed_and_ended_by_their_owner_only() {
         .await;
     assert!(!shop.is_signed_in(&laptop).await);
     assert_eq!(sessions::sweep(&shop.db.store).await.unwrap(), 2);
+}
+
+/// Rows as npm's validator 13.15 and bcrypt 6.0 left them in the database of the existing shop.
+#[tokio::test]
+async fn customers_of_the_existing_shop_get_in_and_their_hash_is_renewed() {
+    let shop = Shop::open(Settings {
+        limits: false,
+        ..settings()
+    })
+    .await;
+    let long = format!("Ab1{}", "é".repeat(40));
+    let apart = "Zu\u{308}rich-2027";
+    for (n, (stored, typed, password)) in [
+        ("user@m\u{fc}nchen.de", "User@M\u{fc}nchen.de", PASSWORD),
+        ("j\u{f6}rg@example.com", "J\u{f6}rg@example.com", PASSWORD),
+        ("\"ada lovelace\"@example.com", "\"Ada Lovelace\"@example.com", PASSWORD),
+        ("a.@hotmail.com", "a.+c@hotmail.com", PASSWORD),
+        ("grace@example.com", "grace@example.com", long.as_str()),
+        ("yves@example.com", "yves@example.com", apart),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let cut = &password.as_bytes()[..password.len().min(72)];
+        let hash = bcrypt::hash(cut, 4).unwrap().replacen("$2b$", "$2a$", 1);
+        sqlx::query("insert into users (email, password_hash) values ($1, $2)")
+            .bind(stored)
+            .bind(&hash)
+            .execute(&shop.db.sql)
+            .await
+            .unwrap();
+        for round in 0..2 {
+            let signed_in = shop.log_in(typed, password, &home()).await;
+            let signed_in = signed_in.unwrap_or_else(|error| panic!("{stored} {round}: {error:?}"));
+            assert_eq!(signed_in.data.user.email, stored);
+        }
+        assert!(matches!(
+            shop.log_in(typed, "Wrong1234", &home()).await,
+            Err(AuthError::WrongCredentials)
+        ));
+        let renewed: i64 = shop
+            .one("select count(*) from users where password_hash like '$2b$04$%'")
+            .await;
+        assert_eq!(renewed, i64::try_from(n).unwrap() + 1, "{stored}");
+    }
+    // And from a device that types accents in one piece.
+    assert!(
+        shop.log_in("yves@example.com", "Z\u{fc}rich-2027", &home())
+            .await
+            .is_ok()
+    );
+    // A reset link is sent as well; registering stays strict.
+    shop.auth
+        .forgot_password(&Email::of_existing_account("user@m\u{fc}nchen.de").unwrap(), &home())
+        .await
+        .unwrap();
+    assert_eq!(shop.letters("reset").await, 1);
+    assert!(Registration::check("neu@m\u{fc}nchen.de", PASSWORD, None, None, None).is_err());
+}
+
+#[tokio::test]
+async fn a_session_ends_after_ninety_days_and_that_of_staff_after_a_night_without_use_or_a_week() {
+    let shop = Shop::open(Settings {
+        admin_second_factor: false,
+        limits: false,
+        ..settings()
+    })
+    .await;
+    shop.auth.create_admin(&email("root@example.com"), OTHER).await.unwrap();
+    let shopper = shop.register("ada@example.com").await;
+    let staff = shop.log_in("root@example.com", OTHER, &home()).await.unwrap();
+    let age = async |created: &str, used: &str| {
+        shop.db
+            .execute(&format!(
+                "update user_sessions set created_at = now() - interval '{created}', last_used_at = now() - interval '{used}',
+                        expires_at = now() + interval '20 days'"
+            ))
+            .await;
+        (shop.is_signed_in(&shopper).await, shop.is_signed_in(&staff).await)
+    };
+    assert_eq!(age("6 days 23 hours", "11 hours").await, (true, true));
+    assert_eq!(age("6 days", "13 hours").await, (true, false));
+    assert_eq!(age("7 days 1 hour", "1 minute").await, (true, false));
+    assert_eq!(age("89 days", "19 days").await, (true, false));
+    assert_eq!(age("91 days", "1 minute").await, (false, false));
+    // Using it, or refreshing, does not bring it back.
+    let refresh_token = shopper.data.tokens.refresh_token.expose();
+    assert!(matches!(
+        shop.auth.refresh(refresh_token).await,
+        Err(AuthError::NotSignedIn)
+    ));
+    shop.db
+        .execute("update user_sessions set created_at = now() - interval '3 days', last_used_at = now() - interval '13 hours'")
+        .await;
+    let session = shop
+        .one::<Uuid>("select s.id from user_sessions s join users u on u.id = s.user_id where u.role = 'ADMIN'")
+        .await;
+    sessions::touch(&shop.db.store, SessionId(session)).await.unwrap();
+    assert_eq!(
+        (shop.is_signed_in(&shopper).await, shop.is_signed_in(&staff).await),
+        (true, false)
+    );
+}
+
+#[tokio::test]
+async fn asking_for_a_reset_link_takes_the_same_time_with_and_without_an_account() {
+    let floor = Duration::from_millis(400);
+    let shop = Shop::open(Settings {
+        limits: false,
+        reset_time: floor,
+        ..settings()
+    })
+    .await;
+    shop.register("ada@example.com").await;
+    for address in ["ada@example.com", "nobody@example.com"] {
+        let began = std::time::Instant::now();
+        shop.auth.forgot_password(&email(address), &home()).await.unwrap();
+        assert!(began.elapsed() >= floor, "{address}: {:?}", began.elapsed());
+    }
+    assert_eq!(shop.letters("reset").await, 1);
 }

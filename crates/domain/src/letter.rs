@@ -98,6 +98,26 @@ pub enum Letter {
         /// What it was for, one line a copy.
         copies: Vec<RefundedCopy>,
     },
+    /// Logging in needs a second factor from now on.
+    SecondFactorAdded {
+        /// How the person wants to be called.
+        nickname: String,
+    },
+    /// The second factor was taken away by its owner, or because whoever set it up had not proved the address.
+    SecondFactorRemoved {
+        /// How the person wants to be called.
+        nickname: String,
+    },
+    /// The operator took the second factor away because its owner had lost it.
+    SecondFactorReset {
+        /// How the person wants to be called.
+        nickname: String,
+    },
+    /// The account is gone.
+    AccountDeleted {
+        /// How the person wanted to be called.
+        nickname: String,
+    },
     /// A game that the person waited for can be bought again. Written by the database (`tell_back_in_stock`).
     BackInStock {
         /// How the person wants to be called.
@@ -143,6 +163,33 @@ pub struct OrderedLine {
 }
 
 impl Letter {
+    /// The [`kind`](Self::kind) of every letter that this version knows.
+    pub const KINDS: &[&str] = &[
+        "welcome",
+        "verification",
+        "reset",
+        "order-received",
+        "top-up",
+        "password-changed",
+        "new-device",
+        "keys-ready",
+        "refund",
+        "second-factor-added",
+        "second-factor-removed",
+        "second-factor-reset",
+        "account-deleted",
+        "back-in-stock",
+    ];
+
+    /// Whether somebody else could use what it holds: a code, a link, a key.
+    pub fn holds_a_secret(&self) -> bool {
+        match self {
+            Self::Welcome { .. } | Self::Verification { .. } | Self::Reset { .. } => true,
+            Self::KeysReady { copies, .. } => copies.iter().any(|copy| copy.key.is_some()),
+            _ => false,
+        }
+    }
+
     /// The name under which the queue keeps it.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -155,6 +202,10 @@ impl Letter {
             Self::NewDevice { .. } => "new-device",
             Self::KeysReady { .. } => "keys-ready",
             Self::Refund { .. } => "refund",
+            Self::SecondFactorAdded { .. } => "second-factor-added",
+            Self::SecondFactorRemoved { .. } => "second-factor-removed",
+            Self::SecondFactorReset { .. } => "second-factor-reset",
+            Self::AccountDeleted { .. } => "account-deleted",
             Self::BackInStock { .. } => "back-in-stock",
         }
     }
@@ -193,6 +244,16 @@ mod tests {
         assert_eq!(stored["kind"], letter.kind());
         assert_eq!(serde_json::from_value::<Letter>(stored).unwrap(), letter);
         assert!(!format!("{letter:?}").contains("123456"));
+    }
+
+    #[test]
+    fn every_kind_is_known() {
+        // The next one is not written before this is extended: `kind` does not compile without it.
+        assert_eq!(Letter::KINDS.len(), 14);
+        for kind in Letter::KINDS {
+            let why = serde_json::from_value::<Letter>(serde_json::json!({ "kind": kind })).unwrap_err();
+            assert!(why.to_string().contains("missing field"), "{kind}: {why}");
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ use gate::Gate;
 
 pub use gate::machine;
 pub use reconcile::{Difference, Remedy, reconcile};
-pub use spool::Spool;
+pub use spool::{Resealed, SealedFiles, Spool};
 
 /// How often waits are looked at that began in the future.
 const CHECK_WAITS: Duration = Duration::from_mins(1);

@@ -316,6 +316,68 @@ impl Spool {
     }
 }
 
+/// Answers on disk, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SealedFiles {
+    /// Those that a secret of the list opens.
+    pub all: u64,
+    /// Those among them that the first one did not seal.
+    pub older: u64,
+}
+
+/// What a rotation of secrets came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Resealed {
+    /// Files that the first secret has sealed now.
+    pub anew: u64,
+    /// Files with another secret in the slots, which belong to the worker that holds them.
+    pub waiting: u64,
+}
+
+impl Spool {
+    /// Counts the whole answers below `folder`. May be asked beside living workers. Blocks.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn sealed(folder: &Path, keys: &Keys) -> io::Result<SealedFiles> {
+        let mut count = SealedFiles::default();
+        for place in list(folder)?.into_iter().filter(|place| place.is_dir()) {
+            for path in files(&place, &[WHOLE, PARTIAL])? {
+                // A worker may record and remove it, or still be writing it.
+                let Ok(sealed) = std::fs::read(&path) else { continue };
+                if unseal(keys, &path, &sealed).is_some() {
+                    count.all += 1;
+                    count.older += u64::from(!keys.is_current(&sealed));
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    /// Seals what was put aside with the first secret, and counts what waits in the slots with another. Blocks.
+    ///
+    /// # Errors
+    /// When a folder cannot be read or a file not be written.
+    pub fn reseal(folder: &Path, keys: &Keys) -> io::Result<Resealed> {
+        let (aside, mut done) = (folder.join(ASIDE), Resealed::default());
+        for path in files(&aside, &[WHOLE, PARTIAL])? {
+            let Ok(sealed) = std::fs::read(&path) else { continue };
+            let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+            if keys.is_current(&sealed) {
+                continue;
+            }
+            let Ok(plain) = keys.open(&place(name), &sealed) else {
+                continue;
+            };
+            write(&unique(&aside, PROBING), &path, &keys.seal(&place(name), &plain))?;
+            done.anew += 1;
+        }
+        let all = Self::sealed(folder, keys)?;
+        done.waiting = all.older;
+        Ok(done)
+    }
+}
+
 impl std::fmt::Debug for Spool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Spool")

@@ -65,6 +65,10 @@ fn greeting_only(letter: &Letter) -> Letter {
     | Letter::NewDevice { nickname, .. }
     | Letter::KeysReady { nickname, .. }
     | Letter::BackInStock { nickname, .. }
+    | Letter::SecondFactorAdded { nickname }
+    | Letter::SecondFactorRemoved { nickname }
+    | Letter::SecondFactorReset { nickname }
+    | Letter::AccountDeleted { nickname }
     | Letter::Refund { nickname, .. }) = &mut letter;
     if leads_somewhere(nickname) {
         SOMEBODY.clone_into(nickname);
@@ -88,6 +92,13 @@ pub fn write(letter: &Letter, head: &Letterhead) -> Result<Written, askama::Erro
         Letter::NewDevice { .. } => format!("New log-in to {}", head.shop),
         Letter::KeysReady { copies, .. } if copies.len() == 1 => format!("Your key from {}", head.shop),
         Letter::KeysReady { .. } => format!("Your keys from {}", head.shop),
+        Letter::SecondFactorAdded { .. } => {
+            format!("Two-factor authentication is on for your account at {}", head.shop)
+        }
+        Letter::SecondFactorRemoved { .. } | Letter::SecondFactorReset { .. } => {
+            format!("Two-factor authentication is off for your account at {}", head.shop)
+        }
+        Letter::AccountDeleted { .. } => format!("Your account at {} is deleted", head.shop),
         // Whoever names games may not name headers.
         Letter::BackInStock { title, .. } => format!("{} is back", title.replace(char::is_control, " ")),
         Letter::Refund { amount, .. } => format!("{amount} EUR went back to your balance at {}", head.shop),
@@ -171,6 +182,30 @@ mod tests {
                     nickname: nickname.clone(),
                 },
                 vec!["was changed"],
+            ),
+            (
+                Letter::SecondFactorAdded {
+                    nickname: nickname.clone(),
+                },
+                vec!["recovery codes", "https://shop.example/forgot-password"],
+            ),
+            (
+                Letter::SecondFactorRemoved {
+                    nickname: nickname.clone(),
+                },
+                vec!["no longer asks for a code", "https://shop.example/forgot-password"],
+            ),
+            (
+                Letter::SecondFactorReset {
+                    nickname: nickname.clone(),
+                },
+                vec!["removed the authenticator app", "https://shop.example/account/second-factor"],
+            ),
+            (
+                Letter::AccountDeleted {
+                    nickname: nickname.clone(),
+                },
+                vec!["is deleted"],
             ),
             (
                 Letter::NewDevice {

@@ -10,7 +10,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lockstep_store::mail::{self, Claimed, Room};
+use lockstep_domain::letter::Letter;
+use lockstep_store::mail::{self, Claimed, NotReadable, Room};
 use lockstep_store::{Store, StoreError};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -71,7 +72,7 @@ const MOST_ATTEMPTS: u32 = 12;
 pub struct Round {
     /// Letters that are out.
     pub sent: u32,
-    /// Letters that will be tried again.
+    /// Letters that will be tried again, here or by another worker.
     pub later: u32,
     /// Letters that were given up.
     pub given_up: u32,
@@ -81,6 +82,8 @@ pub struct Round {
 enum Fate {
     Sent,
     Later,
+    /// This worker cannot read it.
+    Left,
     GivenUp,
 }
 
@@ -195,7 +198,7 @@ impl Postman {
         for fate in fates {
             match fate {
                 Fate::Sent => round.sent += 1,
-                Fate::Later => round.later += 1,
+                Fate::Later | Fate::Left => round.later += 1,
                 Fate::GivenUp => round.given_up += 1,
             }
         }
@@ -252,7 +255,11 @@ impl Postman {
 
     /// Delivers one letter and notes what came of it.
     async fn hand_over(&self, claimed: &Claimed) -> Fate {
-        let outcome = self.deliver(claimed).await;
+        let letter = match &claimed.letter {
+            Ok(letter) => letter,
+            Err(why) => return self.leave(claimed, *why).await,
+        };
+        let outcome = self.deliver(claimed, letter).await;
         let retry_in = match &outcome {
             Ok(()) => None,
             Err(error) => retry_in(error, claimed.attempts),
@@ -283,10 +290,18 @@ impl Postman {
         }
     }
 
-    async fn deliver(&self, claimed: &Claimed) -> Result<(), DeliveryError> {
-        let Some(letter) = &claimed.letter else {
-            return Err(DeliveryError::Address("a letter of another version of Lockstep".into()));
-        };
+    /// Leaves a letter that cannot be read here to other workers.
+    async fn leave(&self, claimed: &Claimed, why: NotReadable) -> Fate {
+        match mail::leave(&self.store, claimed, why).await {
+            Ok(true) => tracing::warn!(letter = %claimed.id, "an e-mail {why}"),
+            Ok(false) => {}
+            // Its lease runs out.
+            Err(error) => tracing::warn!(letter = %claimed.id, %error, "an e-mail {why}"),
+        }
+        Fate::Left
+    }
+
+    async fn deliver(&self, claimed: &Claimed, letter: &Letter) -> Result<(), DeliveryError> {
         let written = letters::write(letter, &self.head)
             .map_err(|_| DeliveryError::Refused("the letter could not be written".into()))?;
         self.delivery.deliver(claimed, &written).await

@@ -107,6 +107,7 @@ fn worker(db: &TestDb, url: &str, sending: Sending) -> (CancellationToken, tokio
     };
     let delivery = Delivery::smtp(url, "Lockstep <shop@shop.example>", sending.connections).unwrap();
     let store = Store::new(db.url(), &Options::default()).unwrap();
+    store.seal_mail_with(lockstep_testkit::secrets());
     let postman = Postman::new(store, delivery, head, sending);
     let stop = CancellationToken::new();
     let until = stop.clone();

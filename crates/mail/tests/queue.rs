@@ -13,7 +13,9 @@ use lockstep_mail::{Delivery, Letterhead, Postman, Round, Sending};
 use lockstep_store::accounts::{self, NewAccount, NewCode};
 use lockstep_store::mail::{self, Room};
 use lockstep_store::sessions::{Device, NewSession};
+use lockstep_store::{Options, Store};
 use lockstep_testkit::TestDb;
+use lockstep_vault::Keys;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -57,7 +59,7 @@ async fn somebody(db: &TestDb, name: &str) -> UserId {
 async fn state(db: &TestDb) -> (bool, bool, bool, i32) {
     use sqlx::Row as _;
     let row =
-        sqlx::query("select letter is null, sent_at is not null, gave_up_at is not null, attempts from mail_outbox")
+        sqlx::query("select letter is null and sealed is null, sent_at is not null, gave_up_at is not null, attempts from mail_outbox")
             .fetch_one(&db.sql)
             .await
             .unwrap();
@@ -125,7 +127,7 @@ async fn a_link_can_be_copied_out_of_the_file_however_long_it_is() {
     somebody(&db, "ada").await;
     let token = "0123456789abcdef".repeat(8);
     sqlx::query(
-        "update mail_outbox set kind = 'reset',
+        "update mail_outbox set kind = 'reset', sealed = null,
                 letter = jsonb_build_object('kind', 'reset', 'nickname', 'Zoë', 'token', $1::text, 'minutes', 30)",
     )
     .bind(&token)
@@ -214,7 +216,131 @@ async fn a_letter_whose_code_has_run_out_is_given_up_and_one_of_a_deleted_accoun
     );
     let bob = somebody(&db, "bob").await;
     accounts::delete(&db.store, bob, false).await.unwrap();
-    assert_eq!(mail::counts(&db.store).await.unwrap().0, 0);
+    assert_eq!(db.count("mail_outbox where user_id is not null").await, 1, "ada's");
+    assert_eq!(db.count("mail_outbox where kind = 'account-deleted'").await, 1);
+}
+
+#[tokio::test]
+async fn a_deleted_account_is_told_so_and_then_its_address_is_forgotten() {
+    let db = TestDb::new().await;
+    let bob = somebody(&db, "bob").await;
+    accounts::delete(&db.store, bob, false).await.unwrap();
+    let (path, delivery) = folder();
+    assert_eq!(postman(&db, delivery).round().await.unwrap().sent, 1);
+    let letter = files(&path).remove(0);
+    assert!(
+        letter.contains("To: bob@example.com") && letter.contains("your account is deleted"),
+        "{letter}"
+    );
+    let left: String = sqlx::query_scalar("select string_agg(m::text, ' ') from mail_outbox m")
+        .fetch_one(&db.sql)
+        .await
+        .unwrap();
+    assert!(!left.contains("bob"), "{left}");
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+#[tokio::test]
+async fn what_waits_is_sealed_and_nothing_with_a_code_is_written_without_a_secret() {
+    let db = TestDb::new().await;
+    somebody(&db, "ada").await;
+    accounts::send_reset(
+        &db.store,
+        &Email::parse("ada@example.com").unwrap(),
+        &NewCode {
+            text: Secret::new("a-link-to-set-a-password"),
+            hash: [8; 32],
+            lifetime: Duration::from_mins(30),
+        },
+    )
+    .await
+    .unwrap();
+    let waits: String =
+        sqlx::query_scalar("select string_agg(m::text || encode(sealed, 'escape'), ' ') from mail_outbox m")
+            .fetch_one(&db.sql)
+            .await
+            .unwrap();
+    for told in ["123456", "a-link-to-set-a-password", "nickname"] {
+        assert!(!waits.contains(told), "{told} is in clear: {waits}");
+    }
+    assert_eq!(db.letter("reset").await["token"], "a-link-to-set-a-password");
+    assert_eq!(db.letter("welcome").await["code"], "123456");
+
+    let bare = Store::new(db.url(), &Options::default()).unwrap();
+    let code = NewCode {
+        text: Secret::new("123456"),
+        hash: [9; 32],
+        lifetime: Duration::from_hours(1),
+    };
+    let refused = accounts::send_reset(&bare, &Email::parse("ada@example.com").unwrap(), &code).await;
+    assert!(refused.is_err());
+    assert_eq!(db.count("mail_outbox").await, 2);
+    // Nor does a worker without secrets take what it cannot open.
+    assert!(
+        mail::claim(&bare, room(9), Duration::from_mins(1))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+/// A letter of a version to come: of a kind that is not known here, or of a known one with other contents.
+#[tokio::test]
+async fn a_newer_versions_letters_wait_for_a_worker_that_knows_them_and_hold_up_no_others() {
+    let db = TestDb::new().await;
+    db.execute(
+        "alter table mail_outbox drop constraint mail_outbox_kind_known;
+         insert into mail_outbox (recipient, kind, letter, not_after) values
+         ('ada@example.com', 'gift-card', '{\"kind\": \"gift-card\"}', now() + interval '1 hour'),
+         ('ada@example.com', 'refund', '{\"kind\": \"refund\", \"amounts\": []}', now() + interval '1 hour'),
+         ('ada@example.com', 'password-changed', '{\"kind\": \"password-changed\", \"nickname\": \"Ada\"}', now() + interval '1 hour')",
+    )
+    .await;
+    let (path, delivery) = folder();
+    let postman = postman(&db, delivery);
+    // The refund is looked at and left; then what comes after it is free.
+    let first = postman.round().await.unwrap();
+    assert_eq!((first.sent, first.later, first.given_up), (0, 1, 0));
+    let second = postman.round().await.unwrap();
+    assert_eq!((second.sent, second.later, second.given_up), (1, 0, 0));
+    assert_eq!(
+        db.count("mail_outbox where letter is not null and gave_up_at is null and attempts = 0 and lease is null")
+            .await,
+        2
+    );
+    assert_eq!(mail::left(&db.store).await.unwrap(), 2);
+    // However often it is looked at, it is not used up.
+    for _ in 0..15 {
+        db.execute("update mail_outbox set not_before = now() where sent_at is null")
+            .await;
+        assert_eq!(postman.round().await.unwrap().given_up, 0);
+    }
+    // The worker that knows it comes.
+    db.execute(
+        "update mail_outbox set not_before = now(), letter = '{\"kind\": \"refund\", \"nickname\": \"Ada\", \"order\": \"o\", \"amount\": \"5\", \"copies\": []}'
+          where kind = 'refund'",
+    )
+    .await;
+    assert_eq!(postman.round().await.unwrap().sent, 1);
+    assert_eq!(mail::left(&db.store).await.unwrap(), 1);
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+#[tokio::test]
+async fn a_letter_sealed_with_another_secret_waits_for_it() {
+    let db = TestDb::new().await;
+    somebody(&db, "ada").await;
+    let other = Store::new(db.url(), &Options::default()).unwrap();
+    other.seal_mail_with(Keys::parse(&"22".repeat(32)).unwrap());
+    let (path, delivery) = folder();
+    let without = Postman::new(other, delivery.clone(), head(), Sending::default());
+    assert_eq!(
+        (without.round().await.unwrap().later, state(&db).await),
+        (1, (false, false, false, 0))
+    );
+    db.execute("update mail_outbox set not_before = now()").await;
+    assert_eq!(postman(&db, delivery).round().await.unwrap().sent, 1);
+    std::fs::remove_dir_all(path).unwrap();
 }
 
 /// A mail server that answers every RCPT with `verdict` and keeps what it is given.

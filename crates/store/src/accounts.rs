@@ -15,7 +15,7 @@ mod lookup;
 mod passwords;
 mod profile;
 mod roles;
-mod totp;
+pub mod totp;
 
 use std::time::Duration;
 
@@ -28,10 +28,10 @@ pub use joining::{NewAccount, register};
 pub use leaving::{Deleted, delete};
 pub use logins::{Login, LoginRecord, log_in, login_history, note_failure};
 pub use lookup::{Account, Totp, by_email, by_id};
-pub use passwords::{change_password, reset_owner, reset_password, send_reset};
+pub use passwords::{change_password, renew_hash, reset_owner, reset_password, send_reset};
 pub use profile::{change_profile, profile};
 pub use roles::{AdminMade, change_role, create_admin};
-pub use totp::{confirm_totp, offer_totp, remove_totp};
+pub use totp::{confirm_totp, offer_totp, remove_totp, replace_recovery_codes, reset_totp};
 
 /// How long a notice (no code in it) is worth sending.
 const NOTICE: Duration = Duration::from_hours(72);

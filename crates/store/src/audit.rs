@@ -35,3 +35,24 @@ pub(crate) async fn write(tx: &mut Tx, deed: &Deed) -> Result<()> {
     .await?;
     Ok(())
 }
+
+/// Puts on record what the operator did at the command line.
+pub(crate) async fn write_operators(
+    tx: &mut Tx,
+    action: &'static str,
+    subject: (&'static str, Uuid),
+    details: &serde_json::Value,
+) -> Result<()> {
+    sqlx::query(
+        "-- store.audit.write_operators
+        insert into audit_log (id, action, subject_kind, subject_id, details) values ($1, $2, $3, $4, $5)",
+    )
+    .bind(Uuid::now_v7())
+    .bind(action)
+    .bind(subject.0)
+    .bind(subject.1)
+    .bind(Json(details))
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}

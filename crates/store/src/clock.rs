@@ -161,7 +161,7 @@ pub async fn set_back(store: &Store, alarm_retry: Duration) -> Result<SetBack> {
         "-- store.clock.set_back.mail
         update mail_outbox set not_before = least(not_before, now() + case when attempts = 0 then interval '0'
                                                                           else interval '1 hour' end)
-         where letter is not null and $1 is not null
+         where sent_at is null and gave_up_at is null and $1 is not null
            and ((attempts = 0 and not_before > now() + interval '5 seconds' and created_at > now() + interval '5 seconds')
                 or not_before > now() + interval '61 minutes')",
         "-- store.clock.set_back.runs

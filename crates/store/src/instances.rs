@@ -135,14 +135,16 @@ pub async fn set_key_secret(tx: &mut Tx, mark: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether anything is stored that only the secret can read: game keys, and second factors.
+/// Whether anything is stored that only the secret can read: game keys and answers that may hold one, second factors,
+/// and e-mails that wait.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn something_is_sealed(tx: &mut Tx) -> Result<bool> {
     Ok(sqlx::query_scalar(
         "-- store.instances.something_is_sealed
-        select exists (select from game_keys) or exists (select from user_totp)",
+        select exists (select from game_keys) or exists (select from user_totp) or exists (select from unreadable_answers where decided_at is null)
+            or exists (select from mail_outbox where sealed is not null)",
     )
     .fetch_one(tx.conn())
     .await?)

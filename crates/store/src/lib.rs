@@ -108,6 +108,7 @@ pub struct Store {
     session: Session,
     committed: Arc<watch::Sender<u64>>,
     probe: readiness::Probe,
+    seal: mail::Seal,
 }
 
 impl Store {
@@ -139,6 +140,7 @@ impl Store {
             session,
             committed: Arc::new(watch::Sender::new(0)),
             probe: readiness::Probe::default(),
+            seal: mail::Seal::default(),
         })
     }
 

@@ -3,18 +3,24 @@
 //! A letter is written in the transaction that causes it, so none is lost and none is sent for something that did not
 //! happen. A worker takes letters on a short lease, prolongs it while it delivers, and closes them with it; when the worker
 //! dies, the lease runs out and the next one sends the letter. So a letter is sent at least once, and a crash at the wrong moment can send it twice, with
-//! the same id. Once it is sent or given up its text is blanked, because it may hold a code or a link.
+//! the same id.
+//!
+//! What a letter says is stored sealed ([`Store::seal_mail_with`]), because it may hold a key, a code or a link, and is
+//! blanked once it is sent or given up. A worker claims only kinds that it knows, and leaves what it cannot read to others:
+//! while two versions run side by side, each letter waits for one that knows it.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::ids::UserId;
 use lockstep_domain::letter::Letter;
+use lockstep_vault::Keys;
 use sqlx::Row as _;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::{Result, Store, Tx};
+use crate::{Result, Store, StoreError, Tx};
 
 /// A letter taken on a lease.
 #[derive(Debug, Clone)]
@@ -25,14 +31,48 @@ pub struct Claimed {
     pub lease: Uuid,
     /// Where to.
     pub recipient: String,
-    /// What. `None` when it was written by a program that knows letters this one does not.
-    pub letter: Option<Letter>,
+    /// What.
+    pub letter: Result<Letter, NotReadable>,
     /// It holds a code or a link that somebody waits for.
     pub is_urgent: bool,
     /// How often it has been tried, this time included.
     pub attempts: u32,
     /// When it was written.
     pub created_at: DateTime<Utc>,
+}
+
+/// Why this worker cannot read a letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotReadable {
+    /// It was written by a version that knows letters this one does not.
+    #[error("waits for a worker of the version that wrote it")]
+    Version,
+    /// None of the secrets here opens it.
+    #[error("waits for a worker whose LOCKSTEP_KEY_SECRET opens it")]
+    Secret,
+}
+
+/// What a letter is sealed for.
+pub fn place(letter: Uuid) -> String {
+    format!("mail_outbox.sealed/{letter}")
+}
+
+/// The secrets that letters are sealed with, shared by all clones of a store. Has no `Debug` of its own on purpose.
+#[derive(Clone, Default)]
+pub(crate) struct Seal(Arc<OnceLock<Keys>>);
+
+impl std::fmt::Debug for Seal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seal")
+    }
+}
+
+impl Store {
+    /// Seals letters with these secrets from now on, in all clones of this store. Later calls change nothing. Without it a
+    /// letter with a key, a code or a link is refused, and sealed letters are not claimed.
+    pub fn seal_mail_with(&self, keys: Keys) {
+        drop(self.seal.0.set(keys));
+    }
 }
 
 /// A letter as the console lists it: never what it said.
@@ -64,21 +104,60 @@ pub(crate) async fn enqueue(
     letter: &Letter,
     good_for: Duration,
 ) -> Result<()> {
+    let id = Uuid::now_v7();
+    let (clear, sealed) = stored(tx, id, letter)?;
     sqlx::query(
         "-- store.mail.enqueue
-        insert into mail_outbox (id, user_id, recipient, kind, letter, not_after)
-        select $1, id, $3, $4, $5, now() + make_interval(secs => $6::bigint)
+        insert into mail_outbox (id, user_id, recipient, kind, letter, sealed, not_after)
+        select $1, id, $3, $4, $5, $6, now() + make_interval(secs => $7::bigint)
           from users where id = $2 and deleted_at is null for key share",
     )
-    .bind(Uuid::now_v7())
+    .bind(id)
     .bind(user.0)
     .bind(recipient)
     .bind(letter.kind())
-    .bind(Json(letter))
+    .bind(clear.map(Json))
+    .bind(sealed)
     .bind(i64::try_from(good_for.as_secs()).unwrap_or(i64::MAX))
     .execute(tx.conn())
     .await?;
     Ok(())
+}
+
+/// Owes the address of an account that is being deleted in this transaction a last letter. Its row belongs to nobody, and
+/// forgets the address once the letter is sent or given up.
+pub(crate) async fn enqueue_farewell(tx: &mut Tx, recipient: &str, nickname: String, good_for: Duration) -> Result<()> {
+    let (id, letter) = (Uuid::now_v7(), Letter::AccountDeleted { nickname });
+    let (clear, sealed) = stored(tx, id, &letter)?;
+    sqlx::query(
+        "-- store.mail.enqueue_farewell
+        insert into mail_outbox (id, recipient, kind, letter, sealed, not_after)
+        values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6::bigint))",
+    )
+    .bind(id)
+    .bind(recipient)
+    .bind(letter.kind())
+    .bind(clear.map(Json))
+    .bind(sealed)
+    .bind(i64::try_from(good_for.as_secs()).unwrap_or(i64::MAX))
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// A letter as it is stored: sealed, or in clear where there is nothing to seal with and nothing to hide.
+fn stored<'l>(tx: &Tx, id: Uuid, letter: &'l Letter) -> Result<(Option<&'l Letter>, Option<Vec<u8>>)> {
+    match tx.seal().0.get() {
+        Some(keys) => {
+            let plain =
+                serde_json::to_vec(letter).map_err(|error| StoreError::from(sqlx::Error::Encode(error.into())))?;
+            Ok((None, Some(keys.seal(&place(id), &plain))))
+        }
+        None if letter.holds_a_secret() => Err(StoreError::from(sqlx::Error::Configuration(
+            "there are no secrets to seal an e-mail with".into(),
+        ))),
+        None => Ok((Some(letter), None)),
+    }
 }
 
 /// How many letters a worker has room for.
@@ -102,41 +181,132 @@ pub async fn claim(store: &Store, room: Room, lease: Duration) -> Result<Vec<Cla
         "-- store.mail.claim
         with urgent as (
             select id from mail_outbox m
-             where letter is not null and urgent and not_before <= now() and not_after > now() and attempts < 100
-               and not exists (select 1 from mail_outbox e where e.letter is not null and e.urgent
-                                  and e.recipient = m.recipient and e.seq < m.seq
-                                  and (e.lease is not null or e.not_before <= now()))
+             where sent_at is null and gave_up_at is null and urgent and not_before <= now() and not_after > now()
+               and attempts < 100 and kind = any ($4) and (sealed is null or $5)
+               and not exists (select 1 from mail_outbox e
+                                where e.sent_at is null and e.gave_up_at is null and e.urgent
+                                  and e.recipient = m.recipient and e.seq < m.seq and e.left_at is null
+                                  and e.kind = any ($4) and (e.lease is not null or e.not_before <= now()))
              order by seq limit $1 for update skip locked),
         ordinary as (
             select id from mail_outbox m
-             where letter is not null and not urgent and not_before <= now() and not_after > now() and attempts < 100
-               and not exists (select 1 from mail_outbox e where e.letter is not null and not e.urgent
-                                  and e.recipient = m.recipient and e.seq < m.seq)
+             where sent_at is null and gave_up_at is null and not urgent and not_before <= now() and not_after > now()
+               and attempts < 100 and kind = any ($4) and (sealed is null or $5)
+               and not exists (select 1 from mail_outbox e
+                                where e.sent_at is null and e.gave_up_at is null and not e.urgent
+                                  and e.recipient = m.recipient and e.seq < m.seq and e.left_at is null
+                                  and e.kind = any ($4))
              order by seq limit least($2, $1 - (select count(*) from urgent)) for update skip locked)
         update mail_outbox set lease = gen_random_uuid(), attempts = attempts + 1,
                not_before = now() + make_interval(secs => $3)
          where id in (select id from urgent union all select id from ordinary)
-        returning id, lease, recipient, letter, urgent, attempts, created_at",
+        returning id, lease, recipient, letter, sealed, urgent, attempts, created_at",
     )
     .bind(i64::from(room.all))
     .bind(i64::from(room.ordinary))
     .bind(lease.as_secs_f64())
+    .bind(Letter::KINDS)
+    .bind(store.seal.0.get().is_some())
     .fetch_all(store.pool())
     .await?;
     rows.iter()
         .map(|row| {
-            let letter: Json<serde_json::Value> = row.try_get("letter")?;
+            let id = row.try_get("id")?;
+            let clear: Option<Json<serde_json::Value>> = row.try_get("letter")?;
             Ok(Claimed {
-                id: row.try_get("id")?,
+                id,
                 lease: row.try_get("lease")?,
                 recipient: row.try_get("recipient")?,
-                letter: serde_json::from_value(letter.0).ok(),
+                letter: match clear {
+                    Some(Json(clear)) => serde_json::from_value(clear).map_err(|_| NotReadable::Version),
+                    None => store.unseal_letter(id, row.try_get("sealed")?),
+                },
                 is_urgent: row.try_get("urgent")?,
                 attempts: crate::row::count(row, "attempts")?,
                 created_at: row.try_get("created_at")?,
             })
         })
         .collect()
+}
+
+impl Store {
+    fn unseal_letter(&self, id: Uuid, sealed: &[u8]) -> Result<Letter, NotReadable> {
+        let keys = self.seal.0.get().ok_or(NotReadable::Secret)?;
+        let plain = keys.open(&place(id), sealed).map_err(|_| NotReadable::Secret)?;
+        serde_json::from_slice(&plain).map_err(|_| NotReadable::Version)
+    }
+}
+
+/// Leaves a letter that this worker cannot read to others: that was no attempt. It is looked at again in a minute, and
+/// holds up no later ones. True when it is the first time.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn leave(store: &Store, letter: &Claimed, why: NotReadable) -> Result<bool> {
+    let first: Option<bool> = sqlx::query_scalar(
+        "-- store.mail.leave
+        update mail_outbox m set lease = null, attempts = greatest(m.attempts - 1, 0), last_error = $3,
+               left_at = coalesce(m.left_at, now()), not_before = now() + interval '1 minute'
+          from mail_outbox before
+         where m.id = $1 and m.lease = $2 and before.id = m.id
+        returning before.left_at is null",
+    )
+    .bind(letter.id)
+    .bind(letter.lease)
+    .bind(why.to_string())
+    .fetch_optional(store.pool())
+    .await?;
+    Ok(first.unwrap_or_default())
+}
+
+/// Letters that wait for a worker that can read them.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn left(store: &Store) -> Result<u64> {
+    let row = sqlx::query(
+        "-- store.mail.left
+        select count(*) from mail_outbox
+         where sent_at is null and gave_up_at is null and (left_at is not null or kind <> all ($1))",
+    )
+    .bind(Letter::KINDS)
+    .fetch_one(store.pool())
+    .await?;
+    crate::row::how_many(&row, 0)
+}
+
+/// A page of sealed letters that wait, by id, for a rotation of secrets.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn sealed_page(store: &Store, after: Option<Uuid>, most: u32) -> Result<Vec<(Uuid, Vec<u8>)>> {
+    let rows = sqlx::query(
+        "-- store.mail.sealed_page
+        select id, sealed from mail_outbox
+         where sent_at is null and gave_up_at is null and sealed is not null and ($1::uuid is null or id > $1)
+         order by id limit $2",
+    )
+    .bind(after)
+    .bind(i64::from(most))
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("id")?, row.try_get("sealed")?)))
+        .collect()
+}
+
+/// Replaces a letter's sealed form, if it is still the one that was read.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn reseal(store: &Store, letter: Uuid, before: &[u8], after: &[u8]) -> Result<bool> {
+    let done = sqlx::query("-- store.mail.reseal\nupdate mail_outbox set sealed = $3 where id = $1 and sealed = $2")
+        .bind(letter)
+        .bind(before)
+        .bind(after)
+        .execute(store.pool())
+        .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Prolongs the leases of letters in hand: each is an id with its lease. Those that somebody else has by now are left
@@ -149,7 +319,7 @@ pub async fn renew(store: &Store, in_hand: &[(Uuid, Uuid)], lease: Duration) -> 
     sqlx::query(
         "-- store.mail.renew
         update mail_outbox set not_before = now() + make_interval(secs => $3)
-         where id = any ($1) and lease = any ($2) and letter is not null",
+         where id = any ($1) and lease = any ($2) and sent_at is null and gave_up_at is null",
     )
     .bind(ids)
     .bind(leases)
@@ -167,10 +337,11 @@ pub async fn renew(store: &Store, in_hand: &[(Uuid, Uuid)], lease: Duration) -> 
 pub async fn drop_late(store: &Store) -> Result<Vec<(Uuid, String)>> {
     let rows = sqlx::query(
         "-- store.mail.drop_late
-        update mail_outbox set letter = null, gave_up_at = now(), lease = null,
+        update mail_outbox set letter = null, sealed = null, gave_up_at = now(), lease = null,
+               recipient = case when user_id is null and kind = 'account-deleted' then '' else recipient end,
                last_error = concat_ws('; ', 'not sent in time', left(last_error, 400))
          where id in (select id from mail_outbox
-                       where letter is not null and not_after <= now() and (lease is null or not_before <= now())
+                       where sent_at is null and gave_up_at is null and not_after <= now() and (lease is null or not_before <= now())
                        limit 100 for update skip locked)
         returning id, kind",
     )
@@ -188,7 +359,9 @@ pub async fn drop_late(store: &Store) -> Result<Vec<(Uuid, String)>> {
 pub async fn sent(store: &Store, letter: &Claimed) -> Result<bool> {
     let done = sqlx::query(
         "-- store.mail.sent
-        update mail_outbox set letter = null, sent_at = now(), lease = null, last_error = null where id = $1 and lease = $2",
+        update mail_outbox set letter = null, sealed = null, sent_at = now(), lease = null, last_error = null,
+               recipient = case when user_id is null and kind = 'account-deleted' then '' else recipient end
+         where id = $1 and lease = $2",
     )
     .bind(letter.id)
     .bind(letter.lease)
@@ -209,6 +382,9 @@ pub async fn failed(store: &Store, letter: &Claimed, reason: &str, retry_in: Opt
         update mail_outbox set lease = null, last_error = $3,
                not_before = now() + make_interval(secs => coalesce($4::bigint, 0)),
                letter = case when $4::bigint is null then null else letter end,
+               sealed = case when $4::bigint is null then null else sealed end,
+               recipient = case when $4::bigint is null and user_id is null and kind = 'account-deleted' then ''
+                                else recipient end,
                gave_up_at = case when $4::bigint is null then now() end
          where id = $1 and lease = $2",
     )
@@ -228,7 +404,7 @@ pub async fn failed(store: &Store, letter: &Claimed, reason: &str, retry_in: Opt
 pub async fn counts(store: &Store) -> Result<(u64, u64)> {
     let row = sqlx::query(
         "-- store.mail.counts
-        select (select count(*) from mail_outbox where letter is not null),
+        select (select count(*) from mail_outbox where sent_at is null and gave_up_at is null),
                (select count(*) from mail_outbox where gave_up_at > now() - interval '7 days')",
     )
     .fetch_one(store.pool())
@@ -241,11 +417,11 @@ pub async fn counts(store: &Store) -> Result<(u64, u64)> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn oldest(store: &Store) -> Result<Option<DateTime<Utc>>> {
-    Ok(
-        sqlx::query_scalar("-- store.mail.oldest\nselect min(created_at) from mail_outbox where letter is not null")
-            .fetch_one(store.pool())
-            .await?,
+    Ok(sqlx::query_scalar(
+        "-- store.mail.oldest\nselect min(created_at) from mail_outbox where sent_at is null and gave_up_at is null",
     )
+    .fetch_one(store.pool())
+    .await?)
 }
 
 /// The newest letters, at most `most`; `given_up` restricts them to those.
@@ -287,7 +463,8 @@ pub async fn sweep(store: &Store) -> Result<u64> {
     let done = sqlx::query(
         "-- store.mail.sweep
         delete from mail_outbox where id in (
-            select id from mail_outbox where letter is null and created_at < now() - interval '30 days'
+            select id from mail_outbox
+             where (sent_at is not null or gave_up_at is not null) and created_at < now() - interval '30 days'
              order by created_at limit $1 for update skip locked)",
     )
     .bind(i64::from(crate::SWEEP))

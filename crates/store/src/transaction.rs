@@ -5,7 +5,7 @@ use sqlx::{PgConnection, PgPool, Row as _};
 
 use crate::error::{Result, StoreError};
 use crate::snapshot::{NotASnapshot, Snapshot, Stamped};
-use crate::{Store, Subject};
+use crate::{Store, Subject, mail};
 
 /// How often a transaction is run again after a serialisation failure or a deadlock.
 const MAX_CONFLICTS: u32 = 5;
@@ -16,13 +16,23 @@ pub struct Tx {
     conn: sqlx::pool::PoolConnection<sqlx::Postgres>,
     /// The transaction has ended and the connection may go back to the pool.
     ended: bool,
+    seal: mail::Seal,
 }
 
 impl Tx {
     /// A connection on which no transaction was begun, kept out of the pool unless [`finish`](Self::finish) says that it is
     /// clean.
-    pub(crate) const fn outside(conn: sqlx::pool::PoolConnection<sqlx::Postgres>) -> Self {
-        Self { conn, ended: false }
+    pub(crate) fn outside(conn: sqlx::pool::PoolConnection<sqlx::Postgres>) -> Self {
+        Self {
+            conn,
+            ended: false,
+            seal: mail::Seal::default(),
+        }
+    }
+
+    /// What e-mails of this transaction are sealed with.
+    pub(crate) const fn seal(&self) -> &mail::Seal {
+        &self.seal
     }
 
     pub(crate) fn conn(&mut self) -> &mut PgConnection {
@@ -95,6 +105,7 @@ impl Store {
         let mut conflicts = 0;
         loop {
             let mut tx = begin(&self.pool, "begin").await?;
+            tx.seal = self.seal.clone();
             let result = match body(&mut tx).await {
                 // The first statement fails where `body` swallowed a failed statement: PostgreSQL answers the commit of
                 // such a transaction with a rollback and no error.

@@ -1,9 +1,18 @@
 //! A database of its own for each test.
 
 use lockstep_store::{Options, Store};
+use lockstep_vault::Keys;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool};
 use uuid::Uuid;
+
+/// The secrets that stores of [`TestDb`] seal e-mails with.
+///
+/// # Panics
+/// Never.
+pub fn secrets() -> Keys {
+    Keys::parse(&"11".repeat(32)).expect("a secret")
+}
 
 /// A fresh database with the schema and nothing else; dropped with the value.
 #[derive(Debug)]
@@ -29,6 +38,7 @@ impl TestDb {
         admin.close().await.ok();
         let url = server.clone().database(&name).to_url_lossy().to_string();
         let store = Store::new(&url, &Options::default()).expect("store");
+        store.seal_mail_with(secrets());
         let sql = PgPool::connect_lazy_with(server.clone().database(&name));
         Self {
             store,
@@ -64,6 +74,28 @@ impl TestDb {
             .fetch_one(&self.sql)
             .await
             .expect("a count")
+    }
+
+    /// What the waiting e-mails of a kind say, as JSON, in the order of writing.
+    pub async fn letters(&self, kind: &str) -> Vec<serde_json::Value> {
+        let sealed: Vec<(Uuid, Vec<u8>)> =
+            sqlx::query_as("select id, sealed from mail_outbox where kind = $1 and sealed is not null order by seq")
+                .bind(kind)
+                .fetch_all(&self.sql)
+                .await
+                .expect("e-mails");
+        let open = |(id, sealed): &(Uuid, Vec<u8>)| {
+            let plain = secrets()
+                .open(&lockstep_store::mail::place(*id), sealed)
+                .expect("our secrets");
+            serde_json::from_slice(&plain).expect("JSON")
+        };
+        sealed.iter().map(open).collect()
+    }
+
+    /// The newest of them.
+    pub async fn letter(&self, kind: &str) -> serde_json::Value {
+        self.letters(kind).await.pop().expect("an e-mail of this kind waits")
     }
 
     /// Makes sessions that begin from now on read-only, as hosts do whose disk is full, or takes that back.

@@ -17,7 +17,7 @@ pub mod shop;
 
 pub use books::broken_rules;
 pub use builders::{OrderRow, PASSWORD_HASH};
-pub use database::TestDb;
+pub use database::{TestDb, secrets};
 pub use games::{NewGame, date};
 pub use pooler::TestPooler;
 pub use redis::{Contents, TestRedis};

@@ -14,12 +14,7 @@ use crate::shop::Shop;
 
 /// What the newest letter of a kind says in one of its fields.
 async fn letter(shop: &Shop, kind: &str, field: &str) -> String {
-    let letter: Value =
-        sqlx::query_scalar("select letter from mail_outbox where kind = $1 order by created_at desc limit 1")
-            .bind(kind)
-            .fetch_one(&shop.db.sql)
-            .await
-            .unwrap();
+    let letter = shop.db.letter(kind).await;
     letter[field].as_str().unwrap_or_else(|| panic!("{letter}")).to_owned()
 }
 

@@ -240,6 +240,13 @@ async fn every_field_of_every_body_is_checked_and_named_and_nothing_is_changed()
             wrong_texts(&[], true),
         ),
         (
+            "POST",
+            "/api/user/second-factor/recovery-codes",
+            json!({"code": "123456"}),
+            "password",
+            wrong_texts(&[], true),
+        ),
+        (
             "DELETE",
             "/api/user/second-factor",
             json!({}),

@@ -266,6 +266,7 @@ async fn a_guest_cannot_have_what_needs_an_account() {
         ("GET", "/api/user/logins".to_owned()),
         ("POST", "/api/user/second-factor".to_owned()),
         ("POST", "/api/user/second-factor/confirm".to_owned()),
+        ("POST", "/api/user/second-factor/recovery-codes".to_owned()),
         ("DELETE", "/api/user/second-factor".to_owned()),
         ("GET", "/api/user/export".to_owned()),
         ("DELETE", "/api/user/account".to_owned()),

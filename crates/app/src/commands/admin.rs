@@ -1,11 +1,13 @@
-//! `lockstep admin create`: the first admin has nobody who could make them one but the operator.
+//! `lockstep admin`: what only the operator can do. The first admin has nobody else who could make them one, and nobody
+//! else vouches for an owner who lost their second factor.
 
 use std::io::{BufRead as _, IsTerminal as _};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use lockstep_auth::AuthError;
 use lockstep_domain::account::{Email, NewPassword};
-use lockstep_store::accounts::AdminMade;
+use lockstep_fulfil::machine;
+use lockstep_store::accounts::{AccountError, AdminMade};
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
@@ -67,9 +69,38 @@ pub(crate) async fn create(config: &Config, output: Output, email: &str) -> Resu
     )
 }
 
+/// Takes the second factor of an account away whose owner has lost it.
+pub(crate) async fn reset_second_factor(config: &Config, output: Output, email: &str) -> Result<()> {
+    let email = Email::parse(email).map_err(|error| anyhow!("{email:?} is {error}"))?;
+    let database = Database::open(config, Use::Join).await?;
+    let reset = async {
+        let auth = serve::open_auth(config, &database.store).await?;
+        auth.reset_second_factor(&email, &machine())
+            .await
+            .map_err(|error| match error {
+                AuthError::Account(AccountError::NotFound) => anyhow!("there is no account with the address {email}"),
+                AuthError::Store(error) => anyhow!(error).context("resetting the second factor"),
+                error => anyhow!(error),
+            })
+    };
+    let reset = reset.await;
+    database.close().await;
+    let reset = reset?;
+    output.result(
+        &serde_json::json!({ "email": email.as_str(), "reset": reset }),
+        || {
+            if reset {
+                format!("{email} logs in with the password alone now and was told so by e-mail. All their devices are logged out.")
+            } else {
+                format!("{email} has no second factor; nothing was changed.")
+            }
+        },
+    )
+}
+
 async fn make(config: &Config, database: &Database, email: &Email, password: &str) -> Result<AdminMade> {
     database.migrate().await?;
-    let auth = serve::open_auth(config, &database.store)?;
+    let auth = serve::open_auth(config, &database.store).await?;
     auth.create_admin(email, password).await.map_err(|error| match error {
         AuthError::Invalid(faults) => anyhow!(
             "{}",

@@ -35,7 +35,7 @@ async fn act(config: &Config, database: &Database, output: Output, what: AsideCo
         AsideCommand::List => list(database, output).await,
         AsideCommand::Show { id, by } => {
             let admin = admin(database, &by).await?;
-            let shown = aside::show(store, &Secrets::open(config)?.keys, id, admin).await?;
+            let shown = aside::show(store, &Secrets::open(config, store).await?.keys, id, admin).await?;
             output.result(&json!({ "id": id, "answer": shown.expose() }), || {
                 shown.expose().to_owned()
             })
@@ -43,7 +43,7 @@ async fn act(config: &Config, database: &Database, output: Output, what: AsideCo
         AsideCommand::Accept { id, key, by } => {
             let admin = admin(database, &by).await?;
             let key = Secret::new(key.map_or_else(from_stdin, Ok)?);
-            let secrets = Secrets::open(config)?.keys;
+            let secrets = Secrets::open(config, store).await?.keys;
             let letters = letters(&secrets, config.fulfilment.keys_in_letters);
             let (became, words) = match aside::accept(store, &secrets, &letters, id, &key, admin).await? {
                 Recorded::Delivered(_) => ("delivered", "The key is stored, and its copy has it."),

@@ -5,10 +5,13 @@ mod answers;
 mod clock;
 mod copies;
 mod mail;
+mod mail_transport;
 mod payments;
 mod pooler;
 mod promo;
+mod sealed;
 mod settings;
+mod settings_file;
 mod spool;
 mod writes;
 
@@ -21,7 +24,6 @@ use lockstep_store::fulfilment::incidents;
 use lockstep_store::sync::{freshness, recent_runs};
 use serde::Serialize;
 
-use crate::commands::keys::not_opened;
 use crate::config::{Config, Supplier as Configured, operator};
 use crate::database::{Database, Use};
 use crate::output::Output;
@@ -91,6 +93,8 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
     if config.production {
         findings.push(look_at_operator(config));
     }
+    findings.extend(mail_transport::look(config));
+    findings.extend(settings_file::look(config));
     match Database::open(config, Use::Join).await {
         Ok(database) => {
             findings.push(Finding::well("database", database.place.clone()));
@@ -105,7 +109,7 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
                 look_at_buying(&database, &mut findings).await;
                 spool::look(config, &database, &mut findings).await;
                 answers::look(&database, &mut findings).await;
-                look_at_keys(config, &database, &mut findings).await;
+                sealed::look(config, &database, &mut findings).await;
                 findings.extend(settings::look(config, &database.store).await);
                 payments::look(&database.store, &mut findings).await;
                 mail::look(&database.store, &mut findings).await;
@@ -244,18 +248,6 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
             None => Finding::well("latest run", seen),
         });
     }
-}
-
-/// Whether what was sold can be shown.
-async fn look_at_keys(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
-    let remedy =
-        "add the secret that they were sealed with to the end of LOCKSTEP_KEY_SECRET, then run `lockstep keys rotate`";
-    findings.push(match not_opened(config, database).await {
-        Ok((0, _)) => return,
-        Ok((all, 0)) => Finding::well("game keys", format!("{all} stored, all can be opened")),
-        Ok((all, lost)) => Finding::wrong("game keys", format!("{lost} of {all} cannot be opened"), remedy),
-        Err(error) => Finding::wrong("game keys", format!("{error:#}"), "see the message"),
-    });
 }
 
 /// What stops buying, what waits too long, and what went wrong.

@@ -1,18 +1,191 @@
-//! `lockstep keys rotate`: seals every stored key with the first secret of the list, so that the others can be dropped.
+//! `lockstep keys`: everything that is sealed with `LOCKSTEP_KEY_SECRET`, counted and sealed again with the first secret of
+//! the list, so that the others can be dropped: game keys, second factors, e-mails that wait, and answers of G2A, in the
+//! database and in the spool of this machine.
 
 use anyhow::{Context as _, Result};
-use lockstep_store::Tx;
+use lockstep_auth::{Keys, totp};
+use lockstep_fulfil::Spool;
+use lockstep_store::accounts::totp::{SealedTotp, reseal_totp, totp_page};
 use lockstep_store::fulfilment::{keys, unreadable};
+use lockstep_store::{Store, Tx, mail};
 use serde::Serialize;
 
+use crate::commands::reconcile::spool_folder;
 use crate::config::Config;
 use crate::database::{Database, Use};
 use crate::instances;
 use crate::output::Output;
 use crate::secrets::Secrets;
 
-/// Keys read at once.
+/// Values read at once.
 const PAGE: u32 = 500;
+
+/// A kind of sealed value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    GameKeys,
+    SecondFactors,
+    Emails,
+    Answers,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [Self::GameKeys, Self::SecondFactors, Self::Emails, Self::Answers];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::GameKeys => "game key(s)",
+            Self::SecondFactors => "second factor(s)",
+            Self::Emails => "waiting e-mail(s)",
+            Self::Answers => "answer(s) of G2A",
+        }
+    }
+}
+
+/// A sealed value, and how it is sealed again.
+enum Sealed {
+    GameKey(lockstep_domain::ids::KeyId, Vec<u8>),
+    SecondFactor(SealedTotp),
+    Email(uuid::Uuid, Vec<u8>),
+    Answer(uuid::Uuid, Vec<u8>),
+}
+
+/// What the secrets of the list are to a sealed value.
+enum Standing {
+    /// The first one sealed it.
+    Current,
+    /// Another one did: this would take its place.
+    Older(Anew),
+    /// None opens it.
+    Lost,
+}
+
+/// A value sealed with the first secret: with a keyed hash (game keys), or a nonce (second factors), beside it.
+struct Anew {
+    sealed: Vec<u8>,
+    beside: [u8; 32],
+}
+
+/// A page of one kind, and where the next begins.
+async fn page(store: &Store, kind: Kind, after: Option<uuid::Uuid>) -> Result<Vec<(uuid::Uuid, Sealed)>> {
+    Ok(match kind {
+        Kind::GameKeys => {
+            let page = keys::page(store, after.map(lockstep_domain::ids::KeyId), PAGE).await?;
+            let sealed = page.into_iter().map(|(id, sealed)| (id.0, Sealed::GameKey(id, sealed)));
+            sealed.collect()
+        }
+        Kind::SecondFactors => {
+            let page = totp_page(store, after.map(lockstep_domain::ids::UserId), PAGE).await?;
+            let sealed = page.into_iter().map(|totp| (totp.user.0, Sealed::SecondFactor(totp)));
+            sealed.collect()
+        }
+        Kind::Emails => {
+            let page = mail::sealed_page(store, after, PAGE).await?;
+            let sealed = page.into_iter().map(|(id, sealed)| (id, Sealed::Email(id, sealed)));
+            sealed.collect()
+        }
+        Kind::Answers => {
+            let page = unreadable::page(store, after, PAGE).await?;
+            let sealed = page.into_iter().map(|(id, sealed)| (id, Sealed::Answer(id, sealed)));
+            sealed.collect()
+        }
+    })
+}
+
+impl Sealed {
+    fn standing(&self, secrets: &Keys) -> Standing {
+        match self {
+            Self::GameKey(id, sealed) => standing(secrets, &keys::place(*id), sealed),
+            Self::Email(id, sealed) => standing(secrets, &mail::place(*id), sealed),
+            Self::Answer(id, sealed) => standing(secrets, &unreadable::place(*id), sealed),
+            Self::SecondFactor(totp) => match totp::sealed_anew(secrets, totp) {
+                Ok(None) => Standing::Current,
+                Ok(Some((beside, sealed))) => Standing::Older(Anew { sealed, beside }),
+                Err(_) => Standing::Lost,
+            },
+        }
+    }
+
+    /// False when it was changed meanwhile: whoever did sealed it with the secret of now.
+    async fn replace(&self, store: &Store, anew: Anew) -> Result<bool> {
+        Ok(match self {
+            Self::GameKey(id, before) => {
+                let (id, before) = (*id, before.clone());
+                store
+                    .tx("keys.rotate", move |tx: &mut Tx| {
+                        let (before, sealed) = (before.clone(), anew.sealed.clone());
+                        Box::pin(async move { keys::reseal(tx, id, &before, &sealed, anew.beside).await })
+                    })
+                    .await?
+            }
+            Self::SecondFactor(totp) => reseal_totp(store, totp, anew.beside, &anew.sealed).await?,
+            Self::Email(id, before) => mail::reseal(store, *id, before, &anew.sealed).await?,
+            Self::Answer(id, before) => unreadable::reseal(store, *id, before, &anew.sealed).await?,
+        })
+    }
+}
+
+fn standing(secrets: &Keys, place: &str, sealed: &[u8]) -> Standing {
+    // One with the mark of the first secret is opened too: it may be damaged.
+    let Ok(plain) = secrets.open(place, sealed) else {
+        return Standing::Lost;
+    };
+    if secrets.is_current(sealed) {
+        return Standing::Current;
+    }
+    Standing::Older(Anew {
+        sealed: secrets.seal(place, &plain),
+        beside: secrets.hash(keys::HASH, &[&plain]),
+    })
+}
+
+/// Sealed values of one kind, counted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Count {
+    pub(crate) name: &'static str,
+    pub(crate) all: u64,
+    /// They need an older secret of the list.
+    pub(crate) older: u64,
+    /// No secret of the list opens them.
+    pub(crate) lost: u64,
+}
+
+/// Counts what is sealed. Changes nothing.
+pub(crate) async fn count(config: &Config, secrets: &Keys, store: &Store) -> Result<Vec<Count>> {
+    let mut counts = Vec::new();
+    for kind in Kind::ALL {
+        let (mut after, name) = (None, kind.name());
+        let mut count = Count {
+            name,
+            all: 0,
+            older: 0,
+            lost: 0,
+        };
+        loop {
+            let page = page(store, kind, after).await.context(name)?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            for (_, sealed) in page {
+                count.all += 1;
+                match sealed.standing(secrets) {
+                    Standing::Current => {}
+                    Standing::Older(_) => count.older += 1,
+                    Standing::Lost => count.lost += 1,
+                }
+            }
+        }
+        counts.push(count);
+    }
+    let spooled = Spool::sealed(&spool_folder(config), secrets).context("the spool")?;
+    counts.push(Count {
+        name: "file(s) in the spool",
+        all: spooled.all,
+        older: spooled.older,
+        // Doctor's look at the spool tells of them.
+        lost: 0,
+    });
+    Ok(counts)
+}
 
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -20,110 +193,77 @@ struct Rotated {
     sealed_anew: u64,
     current_already: u64,
     unreadable: u64,
+    /// Files of the spool that a worker still has to record; they need the secret that they were sealed with until then.
+    waiting_in_spool: u64,
 }
 
-/// Stored keys, and how many of them no secret of the list opens.
-pub(crate) async fn not_opened(config: &Config, database: &Database) -> Result<(u64, u64)> {
-    let (mut after, mut secrets, mut all, mut lost) = (None, None, 0, 0);
-    loop {
-        let page = keys::page(&database.store, after, PAGE).await.context("reading keys")?;
-        let Some((last, _)) = page.last() else { break };
-        after = Some(*last);
-        // Without a stored key there may be no secret yet, and looking must not make one.
-        let secrets = match &mut secrets {
-            Some(secrets) => secrets,
-            none => none.insert(Secrets::open(config)?.keys),
-        };
-        for (id, sealed) in page {
-            all += 1;
-            lost += u64::from(secrets.open(&keys::place(id), &sealed).is_err());
-        }
-    }
-    Ok((all, lost))
-}
-
-/// Goes through all keys. Can be stopped and begun again at any time; keys that are new meanwhile are current already.
+/// Goes through everything that is sealed. Can be stopped and begun again at any time; values that are new meanwhile are
+/// current already.
 pub(crate) async fn rotate(config: &Config, output: Output) -> Result<()> {
     let database = Database::open(config, Use::Join).await?;
-    let secrets = Secrets::open(config)?.keys;
-    let (mut after, mut done) = (None, Rotated::default());
-    loop {
-        let page = keys::page(&database.store, after, PAGE).await.context("reading keys")?;
-        let Some((last, _)) = page.last() else { break };
-        after = Some(*last);
-        for (id, sealed) in page {
-            if secrets.is_current(&sealed) {
-                done.current_already += 1;
-                continue;
-            }
-            let Ok(plain) = secrets.open(&keys::place(id), &sealed) else {
-                done.unreadable += 1;
-                tracing::error!(key = %id, "a key cannot be opened with any secret of LOCKSTEP_KEY_SECRET");
-                continue;
-            };
-            let (anew, hash) = (
-                secrets.seal(&keys::place(id), &plain),
-                secrets.hash(keys::HASH, &[&plain]),
-            );
-            let changed = database
-                .store
-                .tx("keys.rotate", move |tx: &mut Tx| {
-                    let (sealed, anew) = (sealed.clone(), anew.clone());
-                    Box::pin(async move { keys::reseal(tx, id, &sealed, &anew, hash).await })
-                })
-                .await?;
-            done.sealed_anew += u64::from(changed);
-        }
-    }
-    rotate_answers(&database, &secrets, &mut done).await?;
+    let rotated = async {
+        let secrets = Secrets::open(config, &database.store).await?.keys;
+        rotate_all(config, &secrets, &database.store).await
+    };
+    let rotated = rotated.await;
     database.close().await;
-    let unreadable = done.unreadable;
+    let done = rotated?;
     output.result(&done, || {
         format!(
-            "{} key(s) sealed anew, {} current already",
+            "{} value(s) sealed anew, {} current already",
             done.sealed_anew, done.current_already
         )
     })?;
     anyhow::ensure!(
-        unreadable == 0,
-        "{unreadable} key(s) cannot be opened; is an older secret missing from LOCKSTEP_KEY_SECRET?"
+        done.unreadable == 0,
+        "{} value(s) cannot be opened; is an older secret missing from LOCKSTEP_KEY_SECRET?",
+        done.unreadable
+    );
+    anyhow::ensure!(
+        done.waiting_in_spool == 0,
+        "{} answer(s) in the spool were sealed with an older secret and are not recorded yet; keep that secret, start a \
+         worker with this data folder, and rotate again",
+        done.waiting_in_spool
     );
     Ok(())
+}
+
+async fn rotate_all(config: &Config, secrets: &Keys, store: &Store) -> Result<Rotated> {
+    let mut done = Rotated::default();
+    for kind in Kind::ALL {
+        let (mut after, name) = (None, kind.name());
+        loop {
+            let page = page(store, kind, after).await.context(name)?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            for (id, sealed) in page {
+                match sealed.standing(secrets) {
+                    Standing::Current => done.current_already += 1,
+                    Standing::Older(anew) => {
+                        done.sealed_anew += u64::from(sealed.replace(store, anew).await.context(name)?)
+                    }
+                    Standing::Lost => {
+                        done.unreadable += 1;
+                        tracing::error!(%id, "{name}: one cannot be opened with any secret of LOCKSTEP_KEY_SECRET");
+                    }
+                }
+            }
+        }
+    }
+    let spooled = Spool::reseal(&spool_folder(config), secrets).context("the spool")?;
+    done.sealed_anew += spooled.anew;
+    done.waiting_in_spool = spooled.waiting;
+    Ok(done)
 }
 
 /// Takes another secret for the one in use.
 pub(crate) async fn accept(config: &Config, output: Output) -> Result<()> {
     let database = Database::open(config, Use::Join).await?;
-    let secrets = Secrets::open(config)?;
+    let secrets = Secrets::open(config, &database.store).await?;
     let accepted = instances::accept_key_secret(&secrets, &database.store).await;
     database.close().await;
     accepted?;
     output.result(&serde_json::json!({ "accepted": true }), || {
         "The first secret of LOCKSTEP_KEY_SECRET is the one in use now.".to_owned()
     })
-}
-
-/// The same for answers that wait for a person.
-async fn rotate_answers(database: &Database, secrets: &lockstep_auth::Keys, done: &mut Rotated) -> Result<()> {
-    let mut after = None;
-    loop {
-        let page = unreadable::page(&database.store, after, PAGE)
-            .await
-            .context("reading key answers")?;
-        let Some((last, _)) = page.last() else { return Ok(()) };
-        after = Some(*last);
-        for (id, sealed) in page {
-            if secrets.is_current(&sealed) {
-                continue;
-            }
-            let Ok(plain) = secrets.open(&unreadable::place(id), &sealed) else {
-                done.unreadable += 1;
-                tracing::error!(answer = %id, "a key answer cannot be opened with any secret of LOCKSTEP_KEY_SECRET");
-                continue;
-            };
-            let anew = secrets.seal(&unreadable::place(id), &plain);
-            let changed = unreadable::reseal(&database.store, id, &sealed, &anew).await?;
-            done.sealed_anew += u64::from(changed);
-        }
-    }
 }

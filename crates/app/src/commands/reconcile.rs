@@ -56,7 +56,7 @@ pub(crate) async fn reviewed(config: &Config, output: Output, id: TopUpId) -> Re
 /// Compares, tells, and ends with 1 when a difference is left.
 pub(crate) async fn run(config: &Config, output: Output, fix: bool) -> Result<ExitCode> {
     let database = Database::open(config, Use::Join).await?;
-    let secrets = Secrets::open(config)?;
+    let secrets = Secrets::open(config, &database.store).await?;
     let supplier = Supplier::connect(config, &database.store).await?;
     let letters = letters(&secrets.keys, config.fulfilment.keys_in_letters);
     let found = reconcile(&database.store, &supplier.client, &spool_folder(config), &letters, fix).await;

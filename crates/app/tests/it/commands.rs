@@ -131,9 +131,9 @@ async fn in_production_doctor_says_what_the_pages_do_not_say_of_the_operator() {
             .env("LOCKSTEP_DATA_DIR", folder.path())
             .env("LOCKSTEP_ENV", "production")
             .env("LOCKSTEP_PUBLIC_URL", "https://shop.example")
-            .env("JWT_SECRET", "a".repeat(40))
-            .env("JWT_REFRESH_SECRET", "b".repeat(40))
-            .env("LOCKSTEP_KEY_SECRET", "11".repeat(32))
+            .env("JWT_SECRET", "0f1e2d3c4b5a6978".repeat(4))
+            .env("JWT_REFRESH_SECRET", "f0e1d2c3b4a59687".repeat(4))
+            .env("LOCKSTEP_KEY_SECRET", "8796a5b4c3d2e1f0".repeat(4))
             .env("SMTP_URL", "smtp://127.0.0.1:1")
             .env("LOCKSTEP_MAIL_FROM", "Shop <shop@shop.example>")
             .envs(said.iter().copied());
@@ -202,6 +202,105 @@ async fn the_operator_makes_the_first_admin_with_a_password_shown_once() {
         text(&wrong.stderr).contains("not a valid e-mail address"),
         "{}",
         text(&wrong.stderr)
+    );
+}
+
+#[tokio::test]
+async fn production_refuses_what_others_could_read_forge_or_guess() {
+    let sound = [
+        ("LOCKSTEP_ENV", "production"),
+        ("DATABASE_URL", "postgres://127.0.0.1:1/nothing"),
+        ("LOCKSTEP_PUBLIC_URL", "https://shop.example"),
+        ("G2A_API_URL", "https://api.g2a.com/v1"),
+        ("G2A_API_HASH", "hash"),
+        ("G2A_API_EMAIL", "shop@shop.example"),
+        ("G2A_API_SECRET", "secret"),
+        ("JWT_SECRET", "0f1e2d3c4b5a69780f1e2d3c4b5a6978"),
+        ("JWT_REFRESH_SECRET", "f0e1d2c3b4a59687f0e1d2c3b4a59687"),
+        (
+            "LOCKSTEP_KEY_SECRET",
+            "8796a5b4c3d2e1f08796a5b4c3d2e1f08796a5b4c3d2e1f08796a5b4c3d2e1f0",
+        ),
+        ("SMTP_URL", "smtps://u:p@mail.example"),
+        ("LOCKSTEP_MAIL_FROM", "Shop <shop@shop.example>"),
+    ];
+    let with = async |changed: &[(&str, &str)]| {
+        let mut command = lockstep(&["config"]);
+        command.envs(sound).envs(changed.iter().copied());
+        let done = outcome(&mut command).await;
+        (done.status.code(), text(&done.stderr))
+    };
+    assert_eq!(with(&[]).await.0, Some(0));
+    let zeros = "0".repeat(64);
+    for (name, value) in [
+        ("LOCKSTEP_PUBLIC_URL", "http://shop.example"),
+        ("G2A_API_URL", "http://api.g2a.com/v1"),
+        ("JWT_SECRET", &"a".repeat(40)),
+        ("LOCKSTEP_KEY_SECRET", &zeros),
+        ("SMTP_URL", "smtp://u:a/b@mail.example"),
+    ] {
+        let (code, told) = with(&[(name, value)]).await;
+        assert_eq!(code, Some(1), "{name}: {told}");
+        assert!(told.contains(name), "{name}: {told}");
+    }
+    // And doctor flags a file with secrets that everybody can read.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lockstep.toml");
+    std::fs::write(&file, "jwt_secret = \"0f1e2d3c4b5a69780f1e2d3c4b5a6978\"\n").unwrap();
+    let doctor = async |mode: u32| {
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        let mut command = lockstep(&["doctor", "--config", file.to_str().unwrap()]);
+        command
+            .env("DATABASE_URL", "postgres://127.0.0.1:1/nothing")
+            .env("LOCKSTEP_DATA_DIR", folder.path());
+        text(&outcome(&mut command).await.stdout)
+    };
+    let told = doctor(0o644).await;
+    assert!(
+        told.contains("can be read by every user of this machine and holds JWT_SECRET"),
+        "{told}"
+    );
+    assert!(!doctor(0o640).await.contains("can be read by every user"));
+}
+
+#[tokio::test]
+async fn the_operator_resets_a_lost_second_factor() {
+    let db = TestDb::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let user = db.user("ada@example.com", "0").await;
+    db.execute(&format!(
+        "insert into user_totp (user_id, nonce, confirmed_at) values ('{user}', sha256('x'), now())"
+    ))
+    .await;
+    let run = async |email: &str| {
+        outcome(
+            lockstep(&["admin", "reset-second-factor", email])
+                .env("DATABASE_URL", db.url())
+                .env("LOCKSTEP_DATA_DIR", folder.path())
+                .env("LOCKSTEP_KEY_SECRET", "11".repeat(32)),
+        )
+        .await
+    };
+    let reset = run("Ada@Example.com").await;
+    assert_eq!(reset.status.code(), Some(0), "{}", text(&reset.stderr));
+    assert!(
+        text(&reset.stdout).contains("password alone"),
+        "{}",
+        text(&reset.stdout)
+    );
+    assert_eq!(db.count("user_totp").await, 0);
+    assert_eq!(
+        db.count("audit_log where action = 'account.second_factor_reset'").await,
+        1
+    );
+    assert_eq!(db.count("mail_outbox where kind = 'second-factor-reset'").await, 1);
+    assert!(text(&run("ada@example.com").await.stdout).contains("no second factor"));
+    let unknown = run("eve@example.com").await;
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(
+        text(&unknown.stderr).contains("no account"),
+        "{}",
+        text(&unknown.stderr)
     );
 }
 

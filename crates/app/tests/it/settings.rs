@@ -1,6 +1,12 @@
 //! Processes of one shop have to be set alike; who differs is refused by the name of the setting.
 
 use futures::future::join_all;
+use lockstep_auth::password::HashSettings;
+use lockstep_auth::{Auth, Device, Keys, Settings, TokenSecrets, totp};
+use lockstep_domain::account::{Credentials, Registration};
+use lockstep_domain::ids::SessionId;
+use lockstep_domain::secret::Secret;
+use lockstep_store::sessions;
 use lockstep_testkit::TestDb;
 use tokio::process::Command;
 
@@ -176,4 +182,184 @@ async fn a_new_key_secret_in_front_is_a_rotation_and_one_without_the_old_is_refu
     let accepted = outcome(&mut set(lockstep(&["keys", "accept"]), &db, &folder, &with_lost)).await;
     assert!(accepted.status.success(), "{}", text(&accepted.stderr));
     Running::start(&mut web(&db, &folder, &with_lost)).await;
+}
+
+/// One process of the shop, without a network, with these secrets.
+fn accounts(db: &TestDb, secrets: &str) -> Auth {
+    let tokens = TokenSecrets::new(&"a".repeat(40), &"b".repeat(40)).unwrap();
+    let hashing = HashSettings {
+        cost: 4,
+        threads: 1,
+        patience: DEADLINE,
+    };
+    let settings = Settings {
+        hashing,
+        ..Settings::new(tokens, Keys::parse(secrets).unwrap())
+    };
+    Auth::start(db.store.clone(), settings).unwrap()
+}
+
+#[tokio::test]
+async fn whoever_has_an_authenticator_gets_in_after_the_secret_was_changed_as_documented() {
+    let (db, folder) = (TestDb::new().await, tempfile::tempdir().unwrap());
+    let (old, new) = ("11".repeat(32), "22".repeat(32));
+    let both = format!("{new},{old}");
+    let here = Device::new(None, None);
+    let password = Secret::new("Correct7Horse");
+
+    let before = accounts(&db, &old);
+    let registration = Registration::check("ada@example.com", password.expose(), None, None, None).unwrap();
+    let ada = before.register(registration, &here, None).await.unwrap();
+    let (user, session) = (ada.data.user.id, uuid_of_session(&db).await);
+    let caller = before
+        .authenticate(ada.data.tokens.token.expose(), async |_, _| {
+            let found = db
+                .store
+                .read(move |tx| Box::pin(sessions::remember(tx, session, user)))
+                .await?;
+            Ok::<_, lockstep_store::StoreError>(found.value.and_then(|found| found.holder_at(chrono::Utc::now())))
+        })
+        .await
+        .unwrap();
+    let enrolment = before.offer_second_factor(&caller, &password, &here).await.unwrap();
+    let code = |later: i64| {
+        let at = chrono::Utc::now() + chrono::TimeDelta::seconds(later);
+        Secret::new(totp::code_at(&enrolment, at).unwrap())
+    };
+    before.confirm_second_factor(&caller, &code(0), &here).await.unwrap();
+    // An older version made it: it stored no sealed secret.
+    db.execute("update user_totp set sealed = null").await;
+
+    let with_both = [("LOCKSTEP_KEY_SECRET", both.as_str())];
+    let doctor = |list: &str| {
+        let mut command = set(lockstep(&["doctor"]), &db, &folder, &[("LOCKSTEP_KEY_SECRET", list)]);
+        async move { text(&outcome(&mut command).await.stdout) }
+    };
+    let told = doctor(&both).await;
+    assert!(
+        told.contains("1 second factor(s), 1 waiting e-mail(s)")
+            || told.contains("1 second factor(s), 2 waiting e-mail(s)"),
+        "{told}"
+    );
+    assert!(told.contains("keys rotate"), "{told}");
+    let rotated = outcome(&mut set(lockstep(&["keys", "rotate"]), &db, &folder, &with_both)).await;
+    assert!(rotated.status.success(), "{}", text(&rotated.stderr));
+    let told = doctor(&both).await;
+    assert!(told.contains("the first secret of LOCKSTEP_KEY_SECRET opens"), "{told}");
+
+    // The old secret is gone for ever.
+    let after = accounts(&db, &new);
+    let credentials = Credentials::check("ada@example.com", password.expose(), Some(code(30).expose())).unwrap();
+    after.log_in(&credentials, &here, None).await.unwrap();
+    let told = doctor(&old).await;
+    assert!(
+        told.contains("no secret of LOCKSTEP_KEY_SECRET opens 1 second factor(s)"),
+        "{told}"
+    );
+}
+
+async fn uuid_of_session(db: &TestDb) -> SessionId {
+    let id = lockstep_testkit::sqlx::query_scalar("select id from user_sessions")
+        .fetch_one(&db.sql)
+        .await
+        .unwrap();
+    SessionId(id)
+}
+
+/// Without an account at G2A and without given secrets: they lie in the data folder.
+fn at_home(command: &str, db: &TestDb, folder: &tempfile::TempDir, arguments: &[&str]) -> Command {
+    let arguments: Vec<&str> = [command].into_iter().chain(arguments.iter().copied()).collect();
+    let mut command = lockstep(&arguments);
+    command
+        .env("DATABASE_URL", db.url())
+        .env("LOCKSTEP_DATA_DIR", folder.path())
+        .env("LOCKSTEP_BIND", "127.0.0.1:0");
+    command
+}
+
+#[tokio::test]
+async fn a_lost_file_of_secrets_stops_the_shop_until_its_operator_says_that_it_is_lost() {
+    let (db, folder) = (TestDb::new().await, tempfile::tempdir().unwrap());
+    let file = folder.path().join("secrets.toml");
+    let first = Running::start(&mut at_home("web", &db, &folder, &[])).await;
+    first.signal("TERM").await;
+    first.ended().await;
+    // Nothing is sealed: nothing is lost with it.
+    std::fs::remove_file(&file).unwrap();
+    let second = Running::start(&mut at_home("web", &db, &folder, &[])).await;
+    second.signal("TERM").await;
+    second.ended().await;
+
+    let game = db.game("Portal", "portal", "1.00").await;
+    let kept = std::fs::read(&file).unwrap();
+    let keys = toml_secret(&kept);
+    let (id, keys) = (
+        lockstep_testkit::sqlx::types::Uuid::new_v4(),
+        Keys::parse(&keys).unwrap(),
+    );
+    let place = lockstep_store::fulfilment::keys::place(lockstep_domain::ids::KeyId(id));
+    lockstep_testkit::sqlx::query(
+        "insert into game_keys (id, game_id, key_ciphertext, key_hash) values ($1, $2, $3, sha256('x'))",
+    )
+    .bind(id)
+    .bind(game)
+    .bind(keys.seal(&place, b"AAAA-BBBB"))
+    .execute(&db.sql)
+    .await
+    .unwrap();
+    std::fs::remove_file(&file).unwrap();
+
+    for command in [
+        &["web"][..],
+        &["worker"],
+        &["keys", "rotate"],
+        &["admin", "reset-second-factor", "a@example.org"],
+    ] {
+        let refused = outcome(&mut at_home(command[0], &db, &folder, &command[1..])).await;
+        let told = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{command:?}: {told}");
+        for what in [
+            "secrets.toml is missing",
+            "sold keys cannot be shown",
+            "--accept-lost-keys",
+            "backup",
+        ] {
+            assert!(told.contains(what), "{what:?} is not told by {command:?}: {told}");
+        }
+        assert!(!file.exists(), "{command:?} made new secrets");
+    }
+    let doctor = outcome(&mut at_home("doctor", &db, &folder, &[])).await;
+    let told = text(&doctor.stdout);
+    assert!(
+        told.contains("WRONG secrets") && told.contains("secrets.toml is missing"),
+        "{told}"
+    );
+    assert!(!file.exists(), "doctor made new secrets");
+
+    // It comes back: all is well.
+    std::fs::write(&file, &kept).unwrap();
+    let back = Running::start(&mut at_home("web", &db, &folder, &[])).await;
+    back.signal("TERM").await;
+    back.ended().await;
+    // It does not: the operator goes on knowingly, once.
+    std::fs::remove_file(&file).unwrap();
+    let knowing = Running::start(&mut at_home("web", &db, &folder, &["--accept-lost-keys"])).await;
+    assert!(knowing.said().lock().unwrap().contains("--accept-lost-keys"));
+    knowing.signal("TERM").await;
+    knowing.ended().await;
+    let after = Running::start(&mut at_home("web", &db, &folder, &[])).await;
+    after.signal("TERM").await;
+    after.ended().await;
+    let doctor = outcome(&mut at_home("doctor", &db, &folder, &[])).await;
+    let told = text(&doctor.stdout);
+    assert!(
+        told.contains("no secret of LOCKSTEP_KEY_SECRET opens 1 game key(s)"),
+        "{told}"
+    );
+}
+
+fn toml_secret(file: &[u8]) -> String {
+    let file = text(file);
+    let line = file.lines().find(|line| line.starts_with("key_secret")).unwrap();
+    line.split('"').nth(1).unwrap().to_owned()
 }

@@ -140,7 +140,7 @@ pub const LISTS: [List; 10] = [
     list!(
         "letters",
         "letters",
-        "select to_jsonb(m) - array['letter', 'lease'] as line, m.created_at as at, m.id
+        "select to_jsonb(m) - array['letter', 'sealed', 'lease'] as line, m.created_at as at, m.id
            from mail_outbox m
           where m.user_id = $1 and (m.created_at, m.id) > (coalesce($2, '-infinity'), $3)"
     ),

@@ -3,9 +3,10 @@
 use lockstep_domain::ids::UserId;
 use sqlx::Row as _;
 
-use super::AccountError;
 use super::roles::not_the_last_admin;
-use crate::{Store, Tx};
+use super::{AccountError, NOTICE};
+use crate::row::nickname;
+use crate::{Store, Tx, mail};
 
 /// What became of a deleted account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub enum Deleted {
     Anonymised,
 }
 
-/// Deletes an account: cart, wishlist, sessions, codes, letters and history go, the address is free again. Orders, money and
+/// Deletes an account and owes its owner an e-mail about it: cart, wishlist, sessions, codes, letters and history go, the address is free again. Orders, money and
 /// what an admin did stay under a row that says nothing about the person.
 ///
 /// # Errors
@@ -54,7 +55,7 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
         .ok_or(AccountError::NotFound)?;
     let row = sqlx::query(
         "-- store.accounts.delete.look
-        select u.balance <> 0 as has_balance,
+        select u.email, u.nickname, u.balance <> 0 as has_balance,
                exists (select 1 from orders o where o.user_id = u.id and o.status in ('PENDING', 'PROCESSING')) as under_way,
                exists (select 1 from top_ups p where p.user_id = u.id and p.status = 'PROCESSING') as is_paying,
                exists (select 1 from orders o where o.user_id = u.id)
@@ -75,11 +76,13 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
     if row.try_get("has_balance")? && !give_up_balance {
         return Err(AccountError::HasBalance);
     }
+    let (email, nickname): (String, String) = (row.try_get("email")?, nickname(&row)?);
     if !row.try_get::<bool, _>("has_records")? {
         sqlx::query("-- store.accounts.delete\ndelete from users where id = $1")
             .bind(id.0)
             .execute(tx.conn())
             .await?;
+        mail::enqueue_farewell(tx, &email, nickname, NOTICE).await?;
         return Ok(Deleted::Completely);
     }
     for statement in [
@@ -113,5 +116,6 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
     ] {
         sqlx::query(statement).bind(id.0).execute(tx.conn()).await?;
     }
+    mail::enqueue_farewell(tx, &email, nickname, NOTICE).await?;
     Ok(Deleted::Anonymised)
 }

@@ -7,7 +7,7 @@ use lockstep_domain::secret::Secret;
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::totp::use_totp_step;
+use super::totp::{Proof, use_proof};
 use super::{AccountError, NOTICE};
 use crate::row::nickname;
 use crate::sessions::{self, Device, NewSession};
@@ -23,8 +23,8 @@ pub struct Login {
     pub user: UserId,
     /// The hash that the password matched.
     pub password_hash: Secret,
-    /// The time step of the authenticator's code, if one was asked for.
-    pub totp_step: Option<i64>,
+    /// The second factor, if one was asked for.
+    pub proof: Option<Proof>,
     /// The new session.
     pub session: NewSession,
     /// From where.
@@ -52,7 +52,7 @@ pub async fn log_in(store: &Store, login: &Login) -> Result<(), AccountError> {
                 .fetch_optional(tx.conn())
                 .await?
                 .ok_or(AccountError::Outdated)?;
-                use_totp_step(tx, login.user, login.totp_step).await?;
+                use_proof(tx, login.user, login.proof).await?;
                 let place: Option<bool> = sqlx::query_scalar(
                     "-- store.accounts.log_in.place
                     select bool_or(address << $2::text::cidr) from login_history

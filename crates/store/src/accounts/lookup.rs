@@ -37,11 +37,15 @@ pub struct Account {
     pub totp: Option<Totp>,
 }
 
-/// An authenticator of an account. Its secret is derived from the nonce by whoever holds the key.
+/// An authenticator of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Totp {
-    /// 32 random bytes.
+    /// 32 random bytes; an older version derives the secret from them.
     pub nonce: Vec<u8>,
+    /// The secret, sealed for [`place`](super::totp::place). `None`: an older version made it.
+    pub sealed: Option<Vec<u8>>,
+    /// Hashes of the recovery codes that were not used yet.
+    pub recovery: Vec<Vec<u8>>,
     /// Newest time step whose code was used.
     pub last_step: i64,
     /// A first code has proved that the person has it.
@@ -62,7 +66,7 @@ macro_rules! select_account {
             "-- ", $name,
             "
             select u.id, u.email, u.password_hash, u.nickname, u.first_name, u.last_name, u.avatar, u.role::text as role,
-                   u.email_verified, t.nonce, t.last_step, t.confirmed_at is not null as confirmed,
+                   u.email_verified, t.nonce, t.sealed, t.recovery_codes, t.last_step, t.confirmed_at is not null as confirmed,
                    exists (select 1 from login_history h
                             where h.user_id = u.id and h.succeeded and h.address << $2::text::cidr
                               and h.created_at > now() - make_interval(days => $3)) as known_place
@@ -78,6 +82,8 @@ fn account(row: &PgRow) -> Result<Account> {
     let totp = match nonce {
         Some(nonce) => Some(Totp {
             nonce,
+            sealed: row.try_get("sealed")?,
+            recovery: row.try_get("recovery_codes")?,
             last_step: row.try_get("last_step")?,
             confirmed: row.try_get("confirmed")?,
         }),

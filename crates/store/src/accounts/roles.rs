@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::joining::{NewAccount, insert};
 use super::passwords::set_password;
-use super::totp::drop_totp;
+use super::totp::drop_strangers_totp;
 use super::{AccountError, one};
 use crate::{Result, Store, Tx};
 
@@ -49,7 +49,7 @@ pub async fn create_admin(store: &Store, new: &NewAccount) -> Result<AdminMade, 
                 let is_proved: bool = known.try_get("email_verified")?;
                 if !is_proved {
                     set_password(tx, id, &new.password_hash, None).await?;
-                    drop_totp(tx, id).await?;
+                    drop_strangers_totp(tx, id).await?;
                 }
                 sqlx::query(
                     "-- store.accounts.create_admin.promote

@@ -1,21 +1,57 @@
-//! The second factor: offered, confirmed by a first code, and taken away; and that each of its codes works once.
+//! The second factor: offered, confirmed by a first code, and taken away; that each of its codes works once; and the
+//! recovery codes that stand in for a lost authenticator.
 
 use lockstep_domain::ids::{SessionId, UserId};
+use lockstep_domain::letter::Letter;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
 
-use super::{AccountError, one};
-use crate::{Result, Store, Tx, sessions};
+use super::{AccountError, NOTICE, one};
+use crate::row::nickname;
+use crate::{Result, Store, Tx, audit, mail, sessions};
 
-/// A code of the authenticator works once, and so do all older ones afterwards: not at all. Without a step there must be
-/// no confirmed authenticator.
-pub(super) async fn use_totp_step(tx: &mut Tx, user: UserId, step: Option<i64>) -> Result<(), AccountError> {
-    let fine = match step {
-        Some(step) => {
+/// SHA-256 of a recovery code.
+pub type RecoveryHash = [u8; 32];
+
+/// What a caller gave as second factor, checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// The time step whose code was typed.
+    Step(i64),
+    /// A recovery code.
+    Recovery(RecoveryHash),
+}
+
+/// What a secret is sealed for.
+pub fn place(user: UserId) -> String {
+    format!("user_totp.sealed/{user}")
+}
+
+/// Uses a proof up: a code of the authenticator works once, and so do all older ones afterwards: not at all; a recovery
+/// code is gone. Without a proof there must be no confirmed authenticator.
+pub(super) async fn use_proof(tx: &mut Tx, user: UserId, proof: Option<Proof>) -> Result<(), AccountError> {
+    let fine = match proof {
+        Some(Proof::Step(step)) => {
             sqlx::query(
                 "-- store.accounts.use_totp_step
                 update user_totp set last_step = $2 where user_id = $1 and confirmed_at is not null and last_step < $2",
             )
             .bind(user.0)
             .bind(step)
+            .execute(tx.conn())
+            .await?
+            .rows_affected()
+                == 1
+        }
+        Some(Proof::Recovery(hash)) => {
+            sqlx::query(
+                "-- store.accounts.use_recovery_code
+                update user_totp set recovery_codes = array_remove(recovery_codes, $2)
+                 where user_id = $1 and confirmed_at is not null and $2 = any (recovery_codes)",
+            )
+            .bind(user.0)
+            .bind(hash.as_slice())
             .execute(tx.conn())
             .await?
             .rows_affected()
@@ -33,26 +69,29 @@ pub(super) async fn use_totp_step(tx: &mut Tx, user: UserId, step: Option<i64>) 
     if fine { Ok(()) } else { Err(AccountError::Outdated) }
 }
 
-/// Offers a user an authenticator; an earlier offer that was not confirmed is replaced.
+/// Offers a user an authenticator with this secret, sealed for its [`place`]; an earlier offer that was not confirmed is
+/// replaced. `nonce` identifies the offer.
 ///
 /// # Errors
 /// [`AccountError::SecondFactorExists`] when one is confirmed already.
-pub async fn offer_totp(store: &Store, id: UserId, nonce: [u8; 32]) -> Result<(), AccountError> {
+pub async fn offer_totp(store: &Store, id: UserId, nonce: [u8; 32], sealed: &[u8]) -> Result<(), AccountError> {
     let done = sqlx::query(
         "-- store.accounts.offer_totp
-        insert into user_totp (user_id, nonce) values ($1, $2)
-        on conflict (user_id) do update set nonce = excluded.nonce, created_at = now(), last_step = 0
+        insert into user_totp (user_id, nonce, sealed) values ($1, $2, $3)
+        on conflict (user_id) do update
+           set nonce = excluded.nonce, sealed = excluded.sealed, created_at = now(), last_step = 0
          where user_totp.confirmed_at is null",
     )
     .bind(id.0)
     .bind(nonce.as_slice())
+    .bind(sealed)
     .execute(store.pool())
     .await?;
     one(&done, AccountError::SecondFactorExists)
 }
 
 /// The first code was right: log-ins ask for one from now on, and this session counts as having given it. Other
-/// sessions end.
+/// sessions end, and the owner gets an e-mail.
 ///
 /// # Errors
 /// [`AccountError::Outdated`] when the offer is not the one that was checked any more.
@@ -61,21 +100,23 @@ pub async fn confirm_totp(
     id: UserId,
     nonce: &[u8],
     step: i64,
+    recovery: &[RecoveryHash],
     session: SessionId,
 ) -> Result<(), AccountError> {
-    let nonce = nonce.to_vec();
+    let (nonce, recovery) = (nonce.to_vec(), bytes(recovery));
     store
         .tx_about("accounts.confirm_totp", &[id.into()], move |tx| {
-            let nonce = nonce.clone();
+            let (nonce, recovery) = (nonce.clone(), recovery.clone());
             Box::pin(async move {
                 let done = sqlx::query(
                     "-- store.accounts.confirm_totp
-                    update user_totp set confirmed_at = now(), last_step = $3
+                    update user_totp set confirmed_at = now(), last_step = $3, recovery_codes = $4
                      where user_id = $1 and nonce = $2 and confirmed_at is null",
                 )
                 .bind(id.0)
                 .bind(nonce)
                 .bind(step)
+                .bind(recovery)
                 .execute(tx.conn())
                 .await?;
                 one(&done, AccountError::Outdated)?;
@@ -84,35 +125,185 @@ pub async fn confirm_totp(
                     .bind(session.0)
                     .execute(tx.conn())
                     .await?;
+                notify(tx, id, |nickname| Letter::SecondFactorAdded { nickname }).await?;
                 Ok(())
             })
         })
         .await
 }
 
-/// Takes the authenticator away (the owner, with a code; or the operator, for somebody who lost it). Sessions that gave
-/// a code do not count as having done so any more. True when there was one.
+/// Replaces the recovery codes; those before are worth nothing.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
-pub async fn remove_totp(store: &Store, id: UserId) -> Result<bool> {
+/// [`AccountError::Outdated`] when the proof was used meanwhile.
+pub async fn replace_recovery_codes(
+    store: &Store,
+    id: UserId,
+    proof: Proof,
+    recovery: &[RecoveryHash],
+) -> Result<(), AccountError> {
+    let recovery = bytes(recovery);
     store
-        .tx_about("accounts.remove_totp", &[id.into()], move |tx| {
-            Box::pin(drop_totp(tx, id))
+        .tx_about("accounts.replace_recovery_codes", &[id.into()], move |tx| {
+            let recovery = recovery.clone();
+            Box::pin(async move {
+                use_proof(tx, id, Some(proof)).await?;
+                sqlx::query(
+                    "-- store.accounts.replace_recovery_codes
+                    update user_totp set recovery_codes = $2 where user_id = $1",
+                )
+                .bind(id.0)
+                .bind(recovery)
+                .execute(tx.conn())
+                .await?;
+                Ok(())
+            })
         })
         .await
 }
 
+/// Takes the authenticator away on its owner's word. Sessions that gave a code do not count as having done so any more,
+/// and the owner gets an e-mail. Fine when there is none and no proof.
+///
+/// # Errors
+/// [`AccountError::Outdated`] when the proof was used meanwhile.
+pub async fn remove_totp(store: &Store, id: UserId, proof: Option<Proof>) -> Result<(), AccountError> {
+    store
+        .tx_about("accounts.remove_totp", &[id.into()], move |tx| {
+            Box::pin(async move {
+                use_proof(tx, id, proof).await?;
+                if drop_totp(tx, id).await? {
+                    notify(tx, id, |nickname| Letter::SecondFactorRemoved { nickname }).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// Takes the authenticator of the account with this address away on the operator's word, because its owner lost it. All
+/// sessions end, it goes into the audit log, and the owner gets an e-mail. False when there was none.
+///
+/// # Errors
+/// [`AccountError::NotFound`].
+pub async fn reset_totp(store: &Store, email: &str, machine: &str) -> Result<bool, AccountError> {
+    let (email, machine) = (email.to_owned(), machine.to_owned());
+    store
+        .tx("accounts.reset_totp", move |tx| {
+            let (email, machine) = (email.clone(), machine.clone());
+            Box::pin(async move {
+                let id: Option<Uuid> = sqlx::query_scalar(
+                    "-- store.accounts.reset_totp.look
+                    select id from users where email = $1 and deleted_at is null for no key update",
+                )
+                .bind(&email)
+                .fetch_optional(tx.conn())
+                .await?;
+                let id = UserId(id.ok_or(AccountError::NotFound)?);
+                if !drop_totp(tx, id).await? {
+                    return Ok(false);
+                }
+                sessions::end_all_but(tx, id, None).await?;
+                let details = serde_json::json!({ "machine": machine });
+                audit::write_operators(tx, "account.second_factor_reset", ("user", id.0), &details).await?;
+                notify(tx, id, |nickname| Letter::SecondFactorReset { nickname }).await?;
+                Ok(true)
+            })
+        })
+        .await
+}
+
+/// Removes the authenticator; true when a confirmed one was there.
 pub(super) async fn drop_totp(tx: &mut Tx, id: UserId) -> Result<bool> {
-    let done = sqlx::query("-- store.accounts.remove_totp\ndelete from user_totp where user_id = $1")
-        .bind(id.0)
-        .execute(tx.conn())
-        .await?;
+    let confirmed: Option<bool> = sqlx::query_scalar(
+        "-- store.accounts.remove_totp\ndelete from user_totp where user_id = $1 returning confirmed_at is not null",
+    )
+    .bind(id.0)
+    .fetch_optional(tx.conn())
+    .await?;
     sqlx::query(
         "-- store.accounts.remove_totp.sessions\nupdate user_sessions set second_factor = false where user_id = $1",
     )
     .bind(id.0)
     .execute(tx.conn())
+    .await?;
+    Ok(confirmed == Some(true))
+}
+
+/// Removes the authenticator of whoever had registered an address that they had not proved, and tells the address so.
+pub(super) async fn drop_strangers_totp(tx: &mut Tx, id: UserId) -> Result<()> {
+    if drop_totp(tx, id).await? {
+        notify(tx, id, |nickname| Letter::SecondFactorRemoved { nickname }).await?;
+    }
+    Ok(())
+}
+
+/// Owes the owner an e-mail.
+async fn notify(tx: &mut Tx, id: UserId, letter: impl FnOnce(String) -> Letter + Send) -> Result<()> {
+    let row = sqlx::query("-- store.accounts.notify\nselect email, nickname from users where id = $1")
+        .bind(id.0)
+        .fetch_one(tx.conn())
+        .await?;
+    let email: String = row.try_get("email")?;
+    mail::enqueue(tx, id, &email, &letter(nickname(&row)?), NOTICE).await
+}
+
+fn bytes(hashes: &[RecoveryHash]) -> Vec<Vec<u8>> {
+    hashes.iter().map(|hash| hash.to_vec()).collect()
+}
+
+/// A second factor as a rotation of `LOCKSTEP_KEY_SECRET` needs it.
+#[derive(Debug, Clone)]
+pub struct SealedTotp {
+    /// Whose.
+    pub user: UserId,
+    /// What an older version derives the secret from.
+    pub nonce: Vec<u8>,
+    /// The secret, sealed for its [`place`]; `None`: an older version made it.
+    pub sealed: Option<Vec<u8>>,
+}
+
+fn sealed_totp(row: &PgRow) -> Result<SealedTotp> {
+    Ok(SealedTotp {
+        user: UserId(row.try_get("user_id")?),
+        nonce: row.try_get("nonce")?,
+        sealed: row.try_get("sealed")?,
+    })
+}
+
+/// A page of second factors by user, for a rotation.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn totp_page(store: &Store, after: Option<UserId>, most: u32) -> Result<Vec<SealedTotp>> {
+    let rows = sqlx::query(
+        "-- store.accounts.totp_page
+        select user_id, nonce, sealed from user_totp where $1::uuid is null or user_id > $1 order by user_id limit $2",
+    )
+    .bind(after.map(|user| user.0))
+    .bind(i64::from(most))
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter().map(sealed_totp).collect()
+}
+
+/// Replaces the sealed secret and the nonce, if both are still those that were read. The nonce goes too: who has an old
+/// key could derive the secret from it.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn reseal_totp(store: &Store, before: &SealedTotp, nonce: [u8; 32], sealed: &[u8]) -> Result<bool> {
+    let done = sqlx::query(
+        "-- store.accounts.reseal_totp
+        update user_totp set nonce = $4, sealed = $5
+         where user_id = $1 and nonce = $2 and sealed is not distinct from $3",
+    )
+    .bind(before.user.0)
+    .bind(&before.nonce)
+    .bind(&before.sealed)
+    .bind(nonce.as_slice())
+    .bind(sealed)
+    .execute(store.pool())
     .await?;
     Ok(done.rows_affected() == 1)
 }

@@ -249,15 +249,15 @@ const QUERIES: &[(&str, &str)] = &[
     ),
     (
         "mail_outbox_claim_idx",
-        "select id from mail_outbox where letter is not null and urgent and not_before <= now() order by seq limit 10 for update skip locked",
+        "select id from mail_outbox where sent_at is null and gave_up_at is null and urgent and not_before <= now() order by seq limit 10 for update skip locked",
     ),
     (
         "mail_outbox_recipient_idx",
-        "select 1 from mail_outbox where letter is not null and recipient = '77@example.org' and urgent and seq < 100000",
+        "select 1 from mail_outbox where sent_at is null and gave_up_at is null and recipient = '77@example.org' and urgent and seq < 100000",
     ),
     (
         "mail_outbox_late_idx",
-        "select id from mail_outbox where letter is not null and not_after <= now() - interval '1 hour' limit 100 for update skip locked",
+        "select id from mail_outbox where sent_at is null and gave_up_at is null and not_after <= now() - interval '1 hour' limit 100 for update skip locked",
     ),
     (
         "mail_outbox_gave_up_idx",
@@ -269,7 +269,7 @@ const QUERIES: &[(&str, &str)] = &[
     ),
     (
         "mail_outbox_created_at_idx",
-        "select id from mail_outbox where letter is null and created_at < now() - interval '30 days' order by created_at limit 1000",
+        "select id from mail_outbox where (sent_at is not null or gave_up_at is not null) and created_at < now() - interval '30 days' order by created_at limit 1000",
     ),
     (
         "cart_items_game_id_idx",

@@ -51,6 +51,15 @@ rules! {
     a_user_has_one_authenticator: "user_totp_pkey"
         refuses ["insert into user_totp (user_id, nonce) values ({user}, sha256('x')), ({user}, sha256('y'))"]
         allows ["insert into user_totp (user_id, nonce) values ({user}, sha256('x')), ({other_user}, sha256('x'))"]
+    a_sealed_secret_of_an_authenticator_is_bounded: "user_totp_sealed_bounded"
+        refuses [
+            "insert into user_totp (user_id, nonce, sealed) values ({user}, sha256('x'), '')",
+            "insert into user_totp (user_id, nonce, sealed) values ({user}, sha256('x'), repeat('x', 1001)::bytea)",
+        ]
+        allows ["insert into user_totp (user_id, nonce, sealed) values ({user}, sha256('x'), repeat('x', 1000)::bytea)"]
+    an_authenticator_has_ten_recovery_codes: "user_totp_recovery_codes_bounded"
+        refuses ["insert into user_totp (user_id, nonce, recovery_codes) select {user}, sha256('x'), array_agg(sha256(n::text::bytea)) from generate_series(1, 11) n"]
+        allows ["insert into user_totp (user_id, nonce, recovery_codes) select {user}, sha256('x'), array_agg(sha256(n::text::bytea)) from generate_series(1, 10) n"]
     a_code_has_a_purpose: "one_time_codes_purpose_known"
         refuses ["insert into one_time_codes (user_id, purpose, hash, email, expires_at) values ({user}, 'FUN', sha256('x'), 'e', now() + interval '1 hour')"]
         allows ["insert into one_time_codes (user_id, purpose, hash, email, expires_at) values ({user}, 'VERIFY_EMAIL', sha256('x'), 'e', now() + interval '1 hour')"]
@@ -115,7 +124,11 @@ rules! {
         refuses [
             "insert into mail_outbox (recipient, kind, letter, not_after, sent_at) values ('r', 'welcome', '{}', now(), now())",
             "insert into mail_outbox (recipient, kind, letter, not_after, gave_up_at) values ('r', 'welcome', '{}', now(), now())",
+            "insert into mail_outbox (recipient, kind, sealed, not_after, sent_at) values ('r', 'welcome', 'x', now(), now())",
             "insert into mail_outbox (recipient, kind, not_after) values ('r', 'welcome', now())",
         ]
         allows ["insert into mail_outbox (recipient, kind, not_after, gave_up_at) values ('r', 'welcome', now(), now())"]
+    a_letter_is_sealed_or_in_clear: "mail_outbox_says_it_once"
+        refuses ["insert into mail_outbox (recipient, kind, letter, sealed, not_after) values ('r', 'welcome', '{}', 'x', now())"]
+        allows ["insert into mail_outbox (recipient, kind, sealed, not_after) values ('r', 'welcome', 'x', now())"]
 }

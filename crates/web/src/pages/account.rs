@@ -34,6 +34,10 @@ pub(crate) fn routes() -> Router<Arc<WebState>> {
         )
         .route("/account/second-factor", get(factor::page).post(factor::offer))
         .route("/account/second-factor/confirm", post(factor::confirm))
+        .route(
+            "/account/second-factor/recovery-codes",
+            get(factor::recovery_page).post(factor::recovery_codes),
+        )
         .route("/account/second-factor/remove", post(factor::remove))
         .route("/account/sessions", get(sessions::page))
         .route("/account/sessions/end", post(sessions::end))

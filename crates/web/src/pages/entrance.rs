@@ -141,8 +141,7 @@ async fn log_in_form(
         let code = form
             .field("code", "text", words.text("field.code"))
             .hint(words.text("field.code.hint"))
-            .autocomplete("one-time-code")
-            .digits();
+            .autocomplete("one-time-code");
         fields.push(code);
     }
     SheetPage {
@@ -190,7 +189,7 @@ pub(crate) async fn log_in(
                 Ok(come_in) => {
                     let mut response = welcome(&state, &come_in, form.value("next"), "/account");
                     if credentials.code.is_some()
-                        && let Some(remembered) = preference(FACTOR_COOKIE, "yes")
+                        && let Some(remembered) = preference(FACTOR_COOKIE, "yes", state.settings.production)
                     {
                         response.headers_mut().append(header::SET_COOKIE, remembered);
                     }

@@ -1,6 +1,7 @@
 //! What members do with forms.
 
 use http::StatusCode;
+use lockstep_testkit::TestDb;
 
 use crate::html::values;
 use crate::shop::{Shop, complete_game};
@@ -285,4 +286,120 @@ async fn the_data_of_an_account_come_whole_also_compressed() {
         .unwrap();
     let data: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(data["user"]["email"], "ada@example.org");
+}
+
+#[tokio::test]
+async fn no_page_of_an_account_is_stored_or_compressed_and_links_with_secrets_tell_nobody_where_they_lead_from() {
+    let shop = Shop::open().await;
+    let cookies = shop.register("ada@example.org").await;
+    for path in [
+        "/account",
+        "/account/profile",
+        "/account/password",
+        "/account/second-factor",
+        "/account/sessions",
+        "/account/data",
+        "/account/balance",
+        "/account/keys",
+        "/orders",
+    ] {
+        let page = shop
+            .get_with(path, &[("cookie", &cookies), ("accept-encoding", "gzip")])
+            .await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        assert_eq!(
+            (page.header("cache-control"), page.header("content-encoding")),
+            (Some("no-store"), None),
+            "{path}"
+        );
+    }
+    // What is nobody's is.
+    let page = shop.get_with("/help", &[("accept-encoding", "gzip")]).await;
+    assert_eq!(page.header("content-encoding"), Some("gzip"));
+
+    let token = "0123456789abcdef".repeat(4);
+    let reset = shop.get(&format!("/reset-password?token={token}")).await;
+    assert_eq!(reset.header("referrer-policy"), Some("no-referrer"));
+    let verify = shop
+        .get_with("/verify-email?code=123456", &[("cookie", &cookies)])
+        .await;
+    assert_eq!(verify.header("referrer-policy"), Some("no-referrer"));
+    assert_eq!(
+        shop.get("/help").await.header("referrer-policy"),
+        Some("strict-origin-when-cross-origin")
+    );
+}
+
+#[tokio::test]
+async fn in_production_every_cookie_stays_on_https() {
+    let db = TestDb::new().await;
+    let store = db.store.clone();
+    let shop = Shop::open_on(db, store, |settings| settings.production = true).await;
+    let answers = [
+        shop.post("/register", "email=ada@example.org&password=Correct-Horse-1", &[])
+            .await,
+        shop.post("/preferences", "theme=dark", &[]).await,
+        shop.get("/help?lang=de").await,
+        shop.get("/fragments/me").await,
+    ];
+    let mut seen = 0;
+    for answer in &answers {
+        for cookie in answer.headers.get_all("set-cookie") {
+            let cookie = cookie.to_str().unwrap();
+            assert!(cookie.contains("; Secure"), "{cookie}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 5, "{seen} cookies");
+}
+
+#[tokio::test]
+async fn an_authenticators_recovery_codes_are_shown_once_and_let_in_once() {
+    let shop = Shop::open().await;
+    let cookies = shop.register("ada@example.org").await;
+    let headers = [("cookie", cookies.as_str())];
+    let offered = shop
+        .post("/account/second-factor", "password=Correct-Horse-1", &headers)
+        .await;
+    let secret: String = offered
+        .page()
+        .split("<code class=\"key\">")
+        .nth(1)
+        .unwrap()
+        .split('<')
+        .next()
+        .unwrap()
+        .replace(' ', "");
+    let enrolment = lockstep_auth::totp::Enrolment {
+        secret: lockstep_domain::Secret::new(secret),
+        url: lockstep_domain::Secret::new(""),
+    };
+    let code = lockstep_auth::totp::code_at(&enrolment, chrono::Utc::now()).unwrap();
+    let shown = shop
+        .post("/account/second-factor/confirm", &format!("code={code}"), &headers)
+        .await;
+    assert_eq!(shown.header("cache-control"), Some("no-store"));
+    let codes: Vec<&str> = shown
+        .page()
+        .split("<code class=\"key\">")
+        .skip(1)
+        .map(|rest| rest.split('<').next().unwrap())
+        .collect();
+    assert_eq!(codes.len(), 10, "{}", shown.text());
+    let page = shop.get_with("/account/second-factor", &headers).await;
+    assert!(page.page().contains("10 recovery codes left"), "{}", page.text());
+    assert!(codes.iter().all(|code| !page.text().contains(code)));
+
+    let log_in = format!("email=ada@example.org&password=Correct-Horse-1&code={}", codes[0]);
+    assert_eq!(shop.post("/login", &log_in, &[]).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(
+        shop.post("/login", &log_in, &[]).await.status,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    let form = format!("password=Correct-Horse-1&code={}", codes[1]);
+    let anew = shop
+        .post("/account/second-factor/recovery-codes", &form, &headers)
+        .await;
+    assert!(anew.page().contains("Earlier ones no longer work"), "{}", anew.text());
+    assert!(codes.iter().all(|code| !anew.text().contains(code)));
 }

@@ -1,4 +1,4 @@
-//! The second factor: setting an authenticator up by a picture or by typing, and giving it up again.
+//! The second factor: setting an authenticator up by a picture or by typing, its recovery codes, and giving it up again.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -12,9 +12,10 @@ use qrcodegen::{QrCode, QrCodeEcc};
 
 use super::{AccountSheet, Menu};
 use crate::error::PageError;
-use crate::forms::{self, Form};
+use crate::forms::{self, Field, Form};
 use crate::frame::Frame;
-use crate::pages::sheet::Sheet;
+use crate::i18n::Language;
+use crate::pages::sheet::{Sheet, notice};
 use crate::session::Member;
 use crate::visit::Visit;
 use crate::{WebState, page};
@@ -35,6 +36,27 @@ struct FactorPage {
     sheet: Sheet,
 }
 
+/// The recovery codes, shown once.
+#[derive(Template)]
+#[template(path = "account/recovery.html")]
+struct RecoveryPage {
+    frame: Frame,
+    menu: Menu,
+    notice: Option<String>,
+    codes: Vec<String>,
+}
+
+/// The second factor is on: how many recovery codes are left, and turning it off.
+#[derive(Template)]
+#[template(path = "account/factor_on.html")]
+struct FactorOnPage {
+    frame: Frame,
+    menu: Menu,
+    notice: Option<String>,
+    left: String,
+    sheet: Sheet,
+}
+
 fn code_sheet(visit: &Visit, form: &Form) -> Sheet {
     let words = visit.language;
     let code = form
@@ -52,27 +74,11 @@ fn code_sheet(visit: &Visit, form: &Form) -> Sheet {
 
 async fn show(state: &WebState, visit: &Visit, member: &Member, form: &Form) -> Result<Response, PageError> {
     let words = visit.language;
-    let password = form
-        .field("password", "password", words.text("field.current_password"))
-        .autocomplete("current-password")
-        .required();
-    let title = words.text("account.factor");
     if member.arrival.profile().await?.second_factor {
-        let code = form
-            .field("code", "text", words.text("factor.code"))
-            .autocomplete("one-time-code")
-            .digits()
-            .required();
-        let sheet = Sheet::new(
-            form,
-            "/account/second-factor/remove",
-            words.text("factor.remove"),
-            vec![password, code],
-        )
-        .danger();
-        let lead = Some(words.text("factor.is_on").to_owned());
-        return AccountSheet::show(state, visit, member, form, title, lead, sheet).await;
+        return show_on(state, visit, member, form).await;
     }
+    let password = password_field(words, form);
+    let title = words.text("account.factor");
     let sheet = Sheet::new(
         form,
         "/account/second-factor",
@@ -81,6 +87,103 @@ async fn show(state: &WebState, visit: &Visit, member: &Member, form: &Form) -> 
     );
     let lead = Some(words.text("factor.lead").to_owned());
     AccountSheet::show(state, visit, member, form, title, lead, sheet).await
+}
+
+fn password_field(words: Language, form: &Form) -> Field {
+    form.field("password", "password", words.text("field.current_password"))
+        .autocomplete("current-password")
+        .required()
+}
+
+/// A password, and a code of either kind.
+fn proof_fields(words: Language, form: &Form) -> Vec<Field> {
+    let code = form
+        .field("code", "text", words.text("factor.any_code"))
+        .hint(words.text("factor.any_code.hint"))
+        .autocomplete("one-time-code")
+        .required();
+    vec![password_field(words, form), code]
+}
+
+async fn show_on(state: &WebState, visit: &Visit, member: &Member, form: &Form) -> Result<Response, PageError> {
+    let words = visit.language;
+    let left = state.shop.auth().recovery_codes_left(&member.caller).await?;
+    let sheet = Sheet::new(
+        form,
+        "/account/second-factor/remove",
+        words.text("factor.remove"),
+        proof_fields(words, form),
+    );
+    let page = FactorOnPage {
+        frame: Frame::of_reader(state, visit, &member.arrival).await?,
+        menu: Menu::of(visit),
+        notice: notice(words, visit),
+        left: words.count("factor.codes_left", left),
+        sheet: sheet.danger(),
+    };
+    Ok(page::secret(form.status(), page.render()?))
+}
+
+/// Shows recovery codes, this once.
+async fn show_codes(
+    state: &WebState,
+    visit: &Visit,
+    member: &Member,
+    codes: &[Secret],
+    done: &str,
+) -> Result<Response, PageError> {
+    let page = RecoveryPage {
+        frame: Frame::of_reader(state, visit, &member.arrival).await?,
+        menu: Menu::of(visit),
+        notice: Some(visit.language.text(done).to_owned()),
+        codes: codes.iter().map(|code| code.expose().to_owned()).collect(),
+    };
+    Ok(page::secret(StatusCode::OK, page.render()?))
+}
+
+async fn show_recovery(state: &WebState, visit: &Visit, member: &Member, form: &Form) -> Result<Response, PageError> {
+    let words = visit.language;
+    let sheet = Sheet::new(
+        form,
+        "/account/second-factor/recovery-codes",
+        words.text("factor.new_codes"),
+        proof_fields(words, form),
+    );
+    let lead = Some(words.text("factor.new_codes.lead").to_owned());
+    let title = words.text("factor.codes");
+    AccountSheet::show(state, visit, member, form, title, lead, sheet).await
+}
+
+pub(crate) async fn recovery_page(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+) -> Result<Response, PageError> {
+    show_recovery(&state, &visit, &member, &Form::default()).await
+}
+
+/// Makes new recovery codes.
+pub(crate) async fn recovery_codes(
+    State(state): State<Arc<WebState>>,
+    visit: Visit,
+    member: Member,
+    mut form: Form,
+) -> Result<Response, PageError> {
+    let (password, code) = (Secret::new(form.raw("password")), Secret::new(form.value("code")));
+    let made = state
+        .shop
+        .auth()
+        .new_recovery_codes(&member.caller, &password, &code, &member.device)
+        .await;
+    match made {
+        Ok(codes) => return show_codes(&state, &visit, &member, &codes, "done.new_codes").await,
+        Err(error) => form.refuse(
+            visit.language,
+            error,
+            &[("wrong_password", "password"), ("second_factor_wrong", "code")],
+        )?,
+    }
+    show_recovery(&state, &visit, &member, &form).await
 }
 
 pub(crate) async fn page(
@@ -137,7 +240,7 @@ pub(crate) async fn confirm(
         .confirm_second_factor(&member.caller, &code, &member.device)
         .await;
     match confirmed {
-        Ok(()) => return Ok(forms::done("/account/second-factor?done=factor_on")),
+        Ok(codes) => return show_codes(&state, &visit, &member, &codes, "done.factor_on").await,
         Err(error) => form.refuse(words, error, &[("second_factor_wrong", "code")])?,
     }
     let sheet = code_sheet(&visit, &form);

@@ -1,0 +1,93 @@
+//! Recovery codes: each replaces an authenticator once. They are shown when they are made and stored as hashes. A code has
+//! 80 random bits, so its hash needs no key, and works also when `LOCKSTEP_KEY_SECRET` is lost.
+
+use lockstep_domain::ids::UserId;
+use lockstep_domain::secret::Secret;
+use lockstep_store::accounts::totp::RecoveryHash;
+use rand::seq::IndexedRandom as _;
+use sha2::{Digest as _, Sha256};
+
+/// Codes of one account.
+pub const RECOVERY_CODES: usize = 10;
+/// Characters of one code, without the hyphens.
+const LENGTH: usize = 16;
+/// 32 characters that are not taken for one another.
+const CHARACTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+
+/// New codes, `XXXX-XXXX-XXXX-XXXX`, and what is stored of them.
+pub(crate) fn make(user: UserId) -> (Vec<Secret>, Vec<RecoveryHash>) {
+    (0..RECOVERY_CODES)
+        .map(|_| {
+            let mut random = rand::rng();
+            let characters: Vec<u8> = (0..LENGTH)
+                .filter_map(|_| CHARACTERS.choose(&mut random).copied())
+                .collect();
+            let groups: Vec<String> = characters
+                .chunks(4)
+                .map(|group| String::from_utf8_lossy(group).into_owned())
+                .collect();
+            (Secret::new(groups.join("-")), hash(user, &characters))
+        })
+        .unzip()
+}
+
+/// The hash of what was typed, if it has the form of a recovery code. Case, spaces and hyphens do not matter.
+pub(crate) fn typed(user: UserId, typed: &Secret) -> Option<RecoveryHash> {
+    let characters: Vec<u8> = typed
+        .expose()
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace() && *byte != b'-')
+        .map(|byte| byte.to_ascii_uppercase())
+        .take(LENGTH + 1)
+        .collect();
+    let is_one = characters.len() == LENGTH && characters.iter().all(|byte| CHARACTERS.contains(byte));
+    is_one.then(|| hash(user, &characters))
+}
+
+fn hash(user: UserId, characters: &[u8]) -> RecoveryHash {
+    Sha256::new()
+        .chain_update(b"lockstep recovery code")
+        .chain_update(user.0.as_bytes())
+        .chain_update(characters)
+        .finalize()
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_code_is_known_however_it_is_typed_and_only_for_its_owner() {
+        let (ada, bob) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
+        let (codes, hashes) = make(ada);
+        assert_eq!((codes.len(), hashes.len()), (10, 10));
+        assert_eq!(hashes.iter().collect::<BTreeSet<_>>().len(), 10);
+        for (code, hash) in codes.iter().zip(&hashes) {
+            let text = code.expose();
+            assert_eq!(text.len(), 19);
+            for form in [
+                text.to_owned(),
+                text.to_lowercase(),
+                text.replace('-', ""),
+                format!(" {} ", text.replace('-', " ")),
+            ] {
+                assert_eq!(typed(ada, &Secret::new(form)), Some(*hash));
+            }
+            assert_ne!(typed(bob, code), Some(*hash));
+        }
+        for other in [
+            "",
+            "123456",
+            "ABCD-EFGH-JKLM-NPQ",
+            "ABCD-EFGH-JKLM-NPQR-S",
+            "ABCD-EFGH-JKLM-NPQ0",
+            &"A".repeat(9999),
+        ] {
+            assert_eq!(typed(ada, &Secret::new(other)), None, "{other}");
+        }
+    }
+}
