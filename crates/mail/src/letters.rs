@@ -199,7 +199,10 @@ mod tests {
                 Letter::SecondFactorReset {
                     nickname: nickname.clone(),
                 },
-                vec!["removed the authenticator app", "https://shop.example/account/second-factor"],
+                vec![
+                    "removed the authenticator app",
+                    "https://shop.example/account/second-factor",
+                ],
             ),
             (
                 Letter::AccountDeleted {

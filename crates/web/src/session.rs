@@ -24,10 +24,34 @@ use crate::forms;
 use crate::visit::{cookie, text_of};
 use crate::{Settings, WebState};
 
+/// A cookie of these pages alone. In production its name begins with `__Host-`: browsers take such a one only from this
+/// host over HTTPS, so that no subdomain can put another in its place.
+#[derive(Clone, Copy)]
+struct OwnCookie {
+    plain: &'static str,
+    host_only: &'static str,
+}
+
+impl OwnCookie {
+    fn name(self, settings: &Settings) -> &'static str {
+        if settings.production {
+            self.host_only
+        } else {
+            self.plain
+        }
+    }
+}
+
 /// Carries the access token of somebody who is signed in.
-const ACCESS: &str = "access";
+const ACCESS: OwnCookie = OwnCookie {
+    plain: "access",
+    host_only: "__Host-access",
+};
 /// Carries the refresh token.
-const REFRESH: &str = "refresh";
+const REFRESH: OwnCookie = OwnCookie {
+    plain: "refresh",
+    host_only: "__Host-refresh",
+};
 
 /// Carries the promo code that was applied in the checkout, over the way to the payment page or the cart and back.
 const PROMO: &str = "promo";
@@ -83,9 +107,10 @@ async fn open(state: &WebState, parts: &Parts) -> Result<(Reader, Cookies), Shop
     let headers = &parts.headers;
     let guest = cookies::guest(headers);
     let mut set = Vec::new();
-    let mut arrival = state.shop.arrive(cookie(headers, ACCESS), guest).await?;
+    let access = cookie(headers, ACCESS.name(&state.settings));
+    let mut arrival = state.shop.arrive(access, guest).await?;
     if arrival.caller().is_none()
-        && let Some(refresh) = cookie(headers, REFRESH)
+        && let Some(refresh) = cookie(headers, REFRESH.name(&state.settings))
     {
         match state.shop.auth().refresh(refresh).await {
             Ok(tokens) => {
@@ -215,7 +240,10 @@ pub(crate) fn wrote(mut response: Response, writer: &Writer, settings: &Settings
 }
 
 fn token_cookies(tokens: &TokenPair, settings: &Settings) -> Cookies {
-    let cookie = |name, token: &str| (name, cookies::set(name, token, SIGNED_IN_SECONDS, settings.production));
+    let cookie = |own: OwnCookie, token: &str| {
+        let name = own.name(settings);
+        (name, cookies::set(name, token, SIGNED_IN_SECONDS, settings.production))
+    };
     vec![
         cookie(ACCESS, tokens.token.expose()),
         cookie(REFRESH, tokens.refresh_token.expose()),
@@ -224,6 +252,7 @@ fn token_cookies(tokens: &TokenPair, settings: &Settings) -> Cookies {
 
 fn no_token_cookies(settings: &Settings) -> Cookies {
     [ACCESS, REFRESH]
+        .map(|own| own.name(settings))
         .map(|name| (name, cookies::clear(name, settings.production)))
         .into()
 }

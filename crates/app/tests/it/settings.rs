@@ -217,7 +217,7 @@ async fn whoever_has_an_authenticator_gets_in_after_the_secret_was_changed_as_do
                 .store
                 .read(move |tx| Box::pin(sessions::remember(tx, session, user)))
                 .await?;
-            Ok::<_, lockstep_store::StoreError>(found.value.and_then(|found| found.holder_at(chrono::Utc::now())))
+            Ok::<_, lockstep_auth::AuthError>(found.value.and_then(|found| found.holder_at(chrono::Utc::now())))
         })
         .await
         .unwrap();

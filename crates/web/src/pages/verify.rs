@@ -46,7 +46,7 @@ async fn show(state: &WebState, visit: &Visit, member: &Member, form: &Form) -> 
         email: member.caller.email().to_owned(),
         sheet: Sheet::new(form, "/verify-email", words.text("verify.submit"), fields),
     };
-    Ok(page::without_referrer(page::secret(form.status(), page.render()?)))
+    Ok(page::secret(form.status(), page.render()?))
 }
 
 pub(crate) async fn page(
