@@ -189,10 +189,7 @@ fn credentials(userinfo: &str) -> Result<(String, Secret), SmtpAddressError> {
 }
 
 fn decoded(text: &str) -> Result<String, SmtpAddressError> {
-    let is_code = |rest: &str| {
-        let mut digits = rest.bytes().take(2).filter(u8::is_ascii_hexdigit);
-        digits.by_ref().count() == 2
-    };
+    let is_code = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
     if !text.split('%').skip(1).all(is_code) {
         return Err(SmtpAddressError::PercentSign);
     }

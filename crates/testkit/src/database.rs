@@ -7,9 +7,6 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, P
 use uuid::Uuid;
 
 /// The secrets that stores of [`TestDb`] seal e-mails with.
-///
-/// # Panics
-/// Never.
 pub fn secrets() -> Keys {
     Keys::parse(&"11".repeat(32)).expect("a secret")
 }
