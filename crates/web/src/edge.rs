@@ -46,11 +46,15 @@ const SAFE: [(HeaderName, HeaderValue); 5] = [
 /// Browsers that came over HTTPS once stay with it.
 const STAY_SECURE: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Whether an answer may be compressed: one that holds a key or a token says that it must not be stored.
+/// Whether an answer may be compressed. A page that holds a key or a token, which says that it must not be stored, may
+/// not: what a reader typed stands in it as well, and its length would tell how alike the two are. A file of one's own data
+/// repeats nothing that was typed.
 pub(crate) fn holds_no_secret(_status: StatusCode, _version: Version, headers: &HeaderMap, _more: &Extensions) -> bool {
-    headers
-        .get(header::CACHE_CONTROL)
-        .is_none_or(|value| value.as_bytes() != b"no-store")
+    let says = |name, what: &[u8]| {
+        let value = headers.get(name);
+        value.is_some_and(|value: &HeaderValue| value.as_bytes().starts_with(what))
+    };
+    !(says(header::CACHE_CONTROL, b"no-store") && says(header::CONTENT_TYPE, b"text/html"))
 }
 
 /// The middleware around all pages.

@@ -63,6 +63,14 @@ async fn every_field_of_every_body_is_checked_and_named_and_nothing_is_changed()
         "\"a b\"@example.com",
         &format!("{long}@example.com"),
     ];
+    // Accounts that come from the existing shop may have such; nobody registers with one.
+    let existing = ["аda@example.com", "ada@例え.jp", "\"a b\"@example.com"];
+    let unknown: Vec<&str> = emails
+        .iter()
+        .copied()
+        .filter(|email| !existing.contains(email))
+        .collect();
+    assert_eq!(unknown.len(), emails.len() - existing.len());
     let passwords: &[&str] = &[
         "",
         "Short1a",
@@ -136,7 +144,7 @@ async fn every_field_of_every_body_is_checked_and_named_and_nothing_is_changed()
             "/api/auth/login",
             login.clone(),
             "email",
-            wrong_texts(emails, true),
+            wrong_texts(&unknown, true),
         ),
         (
             "POST",
@@ -158,7 +166,7 @@ async fn every_field_of_every_body_is_checked_and_named_and_nothing_is_changed()
             "/api/auth/forgot-password",
             json!({}),
             "email",
-            wrong_texts(emails, true),
+            wrong_texts(&unknown, true),
         ),
         (
             "POST",
