@@ -197,7 +197,7 @@ impl Auth {
         match tokio::time::timeout(WORTH, renewed).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::debug!(user = %account.id, %error, "the hash of a password could not be renewed")
+                tracing::debug!(user = %account.id, %error, "the hash of a password could not be renewed");
             }
             Err(_) => tracing::debug!(user = %account.id, "there is no time to renew the hash of a password now"),
         }
@@ -219,16 +219,12 @@ impl Auth {
             .limits
             .take_account(Action::SecondFactor, device, Subject::User(account.id), false)
             .await?;
-        match self.proof(account.id, factor, typed) {
-            Some(proof) => {
-                inner.limits.give_back(&taken).await;
-                Ok(Some(proof))
-            }
-            None => {
-                accounts::note_failure(&inner.store, Some(account.id), device).await?;
-                Err(AuthError::SecondFactorWrong)
-            }
+        if let Some(proof) = self.proof(account.id, factor, typed) {
+            inner.limits.give_back(&taken).await;
+            return Ok(Some(proof));
         }
+        accounts::note_failure(&inner.store, Some(account.id), device).await?;
+        Err(AuthError::SecondFactorWrong)
     }
 
     /// A new pair of tokens for a refresh token, which is good for this once.

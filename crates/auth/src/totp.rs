@@ -77,12 +77,14 @@ fn stored(keys: &Keys, user: UserId, nonce: &[u8], sealed: Option<&[u8]>) -> Res
     Ok(shared.to_vec())
 }
 
-/// What a rotation of `LOCKSTEP_KEY_SECRET` stores in place of a second factor: a nonce and a sealed secret. `None`: the
-/// newest key sealed it already.
+/// What a rotation of `LOCKSTEP_KEY_SECRET` stores in place of a second factor: a nonce and a sealed secret.
+pub type SealedAnew = ([u8; 32], Vec<u8>);
+
+/// A second factor sealed with the newest key; `None`: it is already.
 ///
 /// # Errors
 /// [`Unreadable`] when no key of the list opens it.
-pub fn sealed_anew(keys: &Keys, totp: &SealedTotp) -> Result<Option<([u8; 32], Vec<u8>)>, Unreadable> {
+pub fn sealed_anew(keys: &Keys, totp: &SealedTotp) -> Result<Option<SealedAnew>, Unreadable> {
     if totp.sealed.as_ref().is_some_and(|sealed| keys.is_current(sealed)) {
         return Ok(None);
     }

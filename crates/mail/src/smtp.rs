@@ -251,13 +251,11 @@ fn hello_name(path: &str) -> Result<Option<String>, SmtpAddressError> {
 fn encryption(is_implicit: bool, query: &str, has_credentials: bool) -> Result<Encryption, SmtpAddressError> {
     let mut tls = None;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        match pair.split_once('=') {
-            Some(("tls", value)) => tls = Some(value),
-            _ => {
-                let name = pair.split('=').next().unwrap_or_default();
-                return Err(SmtpAddressError::Parameter(name.to_owned()));
-            }
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if name != "tls" {
+            return Err(SmtpAddressError::Parameter(name.to_owned()));
         }
+        tls = Some(value);
     }
     match (is_implicit, tls) {
         (true, None) => Ok(Encryption::Implicit),
