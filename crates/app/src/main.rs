@@ -10,6 +10,7 @@ mod closing;
 mod commands;
 mod config;
 mod database;
+mod entrance;
 mod instances;
 mod listen;
 mod logging;
@@ -82,9 +83,9 @@ fn main() -> ExitCode {
 
 async fn run(command: Command, config: Config, output: Output) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve => return serve::run(&config, serve::Parts { web: true, work: true }).await,
-        Command::Web => return serve::run(&config, serve::Parts { web: true, work: false }).await,
-        Command::Worker => return serve::run(&config, serve::Parts { web: false, work: true }).await,
+        Command::Serve => return Box::pin(serve::run(&config, serve::Parts { web: true, work: true })).await,
+        Command::Web => return Box::pin(serve::run(&config, serve::Parts { web: true, work: false })).await,
+        Command::Worker => return Box::pin(serve::run(&config, serve::Parts { web: false, work: true })).await,
         Command::Sync { full, product, dry_run } => {
             commands::sync::run(&config, output, commands::sync::Request { full, product, dry_run }).await?;
         }
@@ -106,6 +107,7 @@ async fn run(command: Command, config: Config, output: Output) -> anyhow::Result
         Command::Keys {
             what: cli::KeysCommand::Aside(what),
         } => commands::aside::run(&config, output, what).await?,
+        Command::Events(what) => commands::events::run(&config, output, what).await?,
         Command::Backup { folder, force } => commands::backup::backup(&config, &folder, force, output).await?,
         Command::Restore { folder, force } => commands::backup::restore(&config, &folder, force, output).await?,
         Command::Config => commands::show_config(&config, output)?,
