@@ -84,7 +84,7 @@ pub(crate) async fn work(store: Store, context: Context, stop: CancellationToken
     }
 }
 
-/// Says until when nothing is done, loudly when the last run did not come to its end.
+/// Says until when nothing is done, when the last run did not come to its end.
 fn tell_wait(at: DateTime<Utc>, what: &What, past: &Past) {
     let when = at.format("%Y-%m-%d %H:%M:%S UTC");
     let kind = match what {
@@ -94,11 +94,12 @@ fn tell_wait(at: DateTime<Utc>, what: &What, past: &Past) {
         What::Product(_) => "product",
     };
     match past.unfinished.iter().flatten().max_by_key(|(_, ended)| *ended) {
-        Some((RunStatus::Failed, _)) => {
-            tracing::warn!("the last synchronisation failed; next attempt at {when} ({kind}), or at once after a restart");
-        }
-        Some((RunStatus::Interrupted, _)) => {
-            tracing::warn!("the last synchronisation was interrupted; next attempt at {when} ({kind}), or at once after a restart");
+        // The run itself has warned.
+        Some((status @ (RunStatus::Failed | RunStatus::Interrupted), _)) => {
+            let how = if *status == RunStatus::Failed { "failed" } else { "was interrupted" };
+            tracing::info!(
+                "the last synchronisation {how}; next attempt at {when} ({kind}), or at once after a restart"
+            );
         }
         // One that runs is another process's.
         _ => tracing::debug!("next synchronisation at {when} ({kind})"),

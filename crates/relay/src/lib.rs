@@ -103,7 +103,7 @@ async fn relay(store: &Store, cache: &Cache, turn: &mut Turn, stop: &Cancellatio
             }
             let mut tags: BTreeSet<String> = look.news.into_iter().flat_map(|news| news.tags).collect();
             if !look.complete {
-                tracing::warn!("too much has changed to drop it from Redis one by one; everything is dropped");
+                tracing::warn!("too much has changed to drop its keys from Redis one by one; all are dropped");
                 tags = BTreeSet::from([TAG_EVERYTHING.to_owned()]);
             }
             again.add(&tags);
