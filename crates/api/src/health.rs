@@ -13,7 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use lockstep_cache::RedisState;
+use lockstep_cache::{RedisState, RedisWrites};
 use lockstep_domain::catalogue::iso_millis;
 use lockstep_store::fulfilment::stops;
 use lockstep_store::games;
@@ -44,7 +44,7 @@ pub(crate) struct Health {
 pub(crate) struct Checks {
     /// `ok` or `error` (it does not answer, or takes no writes).
     database: &'static str,
-    /// `ok`, `disconnected` (none is configured, which is fine) or `error`.
+    /// `ok`, `disconnected` (none is configured, which is fine) or `error` (it does not answer, or takes no writes).
     redis: &'static str,
     /// `ok` or `error` (it does not answer, or no credentials are set). The sandbox is `ok`.
     g2a: &'static str,
@@ -55,10 +55,11 @@ pub(crate) struct Checks {
     responses((status = 200, body = Health), (status = 503, body = Health)))]
 pub(crate) async fn health(State(api): State<Arc<ApiState>>) -> Response {
     let database = if database_answers(&api).await { "ok" } else { "error" };
-    let redis = match api.cache.status().redis {
-        RedisState::Off => "disconnected",
-        RedisState::Up => "ok",
-        RedisState::Down { .. } => "error",
+    let cache = api.cache.status();
+    let redis = match (cache.redis, cache.redis_writes) {
+        (RedisState::Off, _) => "disconnected",
+        (RedisState::Down { .. }, _) | (_, RedisWrites::Refused { .. }) => "error",
+        (RedisState::Up, _) => "ok",
     };
     let g2a = match api.supplier.borrow().state {
         SupplierState::Ok | SupplierState::Sandbox => "ok",
@@ -111,7 +112,7 @@ pub(crate) struct Readiness {
 /// One of them.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Dependency {
-    /// `ok`, `down`, `off` (not configured) or `sandbox`.
+    /// `ok`, `down`, `off` (not configured), `sandbox`, or `refuses writes` (Redis: the service serves without it).
     state: &'static str,
     /// Whether the service cannot serve without it.
     required: bool,
@@ -150,10 +151,11 @@ pub(crate) async fn readyz(State(api): State<Arc<ApiState>>) -> Response {
         None
     };
     let cache = api.cache.status();
-    let (redis, redis_since) = match cache.redis {
-        RedisState::Off => ("off", None),
-        RedisState::Up => ("ok", None),
-        RedisState::Down { since } => ("down", Some(since)),
+    let (redis, redis_since) = match (cache.redis, cache.redis_writes) {
+        (RedisState::Off, _) => ("off", None),
+        (RedisState::Down { since }, _) => ("down", Some(since)),
+        (RedisState::Up, RedisWrites::Refused { since, .. }) => ("refuses writes", Some(since)),
+        (RedisState::Up, _) => ("ok", None),
     };
     let supplier = *api.supplier.borrow();
     let closing = api.closing.is_cancelled();

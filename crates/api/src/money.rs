@@ -108,11 +108,12 @@ pub(crate) async fn top_up_status(Path(id): Path<String>, member: Member) -> Ans
 }
 
 /// Takes what the payment provider says (`Stripe-Signature`), or a relay in the old store's form
-/// (`X-Payment-Signature`, the same scheme with its own secret). What was taken before has no effect.
+/// (`X-Payment-Signature`, the same scheme with its own secret). What was taken before has no effect. A
+/// signed event that has none is answered with 200 and kept for staff, as it came.
 #[utoipa::path(post, path = "/api/payment/webhook", tag = "money", params(
     ("Stripe-Signature" = Option<String>, Header, description = "`t=<seconds>,v1=<hex HMAC-SHA-256 of seconds.body>`"),
     ("X-Payment-Signature" = Option<String>, Header, description = "The same, of a relay")), responses(
-    (status = 200, body = Message), (status = 400, description = "Signed, and not in the documented form"),
+    (status = 200, body = Message), (status = 400, description = "Signed, and not JSON, or a relay's report that is not in the documented form"),
     (status = 401, description = "Not signed, or not by whom it has to be"), (status = 404, description = "A relay's payment for an address without an account"),
     (status = 409, description = "A relay's transactionId was used for another payment")))]
 pub(crate) async fn webhook(State(api): Api, headers: HeaderMap, RawBody(body): RawBody) -> Answered {

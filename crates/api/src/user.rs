@@ -52,6 +52,8 @@ struct NewNames {
     nickname: Option<String>,
     first_name: Option<String>,
     last_name: Option<String>,
+    /// Address of a picture, https.
+    avatar: Option<String>,
 }
 
 /// Both passwords.
@@ -79,7 +81,7 @@ pub(crate) async fn profile(member: Member) -> Answered {
     answer::data(StatusCode::OK, &member.arrival.profile().await?.at(Utc::now()))
 }
 
-/// Changes the names that are given; an empty one, or `null`, is emptied.
+/// Changes the names and the picture that are given; an empty one, or `null`, is emptied.
 #[utoipa::path(put, path = "/api/user/profile", tag = "user", request_body = NewNames, responses(
     (status = 200, body = Answer<Profile>), (status = 400, description = "Fields that are wrong, each named"),
     (status = 401, description = "Not signed in")))]
@@ -87,7 +89,8 @@ pub(crate) async fn change_profile(State(api): Api, member: Member, body: Body) 
     let mut form = body.form();
     let nickname = form.changed_text("nickname");
     let (first, last) = (form.changed_text("firstName"), form.changed_text("lastName"));
-    let change = form.finish(ProfileChange::check(nickname, first, last))?;
+    let avatar = form.changed_text("avatar");
+    let change = form.finish(ProfileChange::check(nickname, first, last, avatar))?;
     let facts = api.shop.change_profile(&member.caller, &change).await?;
     answer::data(StatusCode::OK, &facts.at(Utc::now()))
 }

@@ -2,6 +2,9 @@
 //!
 //! G2A's buyer API sends none itself, so polling is the truth and an event only makes Lockstep look sooner: nothing that
 //! anybody sends, signed or not, ends an order. Events are taken once; those for orders that are not here yet are kept.
+//!
+//! What is signed and has all its fields is answered with 200 and kept as it came, whatever is in it: refused, it would be
+//! sent again for ever, and never be taken. Where nothing was done the record says why.
 
 mod javascript;
 
@@ -14,10 +17,13 @@ use axum::extract::rejection::BytesRejection;
 use chrono::Utc;
 use hmac::{Hmac, Mac as _};
 use http::HeaderMap;
+use lockstep_domain::json::mended;
 use lockstep_domain::secret::Secret;
+use lockstep_store::deliveries::{self, Reason, Source, Unused};
 use lockstep_store::failpoint;
 use lockstep_store::fulfilment::events::{self, Event, Taken};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use serde_json::value::RawValue;
 use sha2::Sha256;
 use utoipa::ToSchema;
@@ -29,19 +35,24 @@ use crate::error::ApiError;
 const SKEW_MS: i64 = 5 * 60 * 1000;
 /// Longest id, order or type.
 const MAX_TEXT: usize = 200;
-/// What is acted on; other types are answered and forgotten.
+/// What is acted on; other types are answered and kept.
 const TYPES: &[&str] = &["order.status_changed", "order.completed", "order.failed"];
 
 /// An event as it is sent. `signature`, `nonce` and `timestamp` may come as headers instead, which win.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct Sent<'a> {
     /// The sender's id of the event; the same for every delivery of it.
-    event_id: Option<String>,
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>)]
+    event_id: Option<&'a RawValue>,
     /// The order: ours, or G2A's id of one.
-    order_id: Option<String>,
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>)]
+    order_id: Option<&'a RawValue>,
     /// `order.status_changed`, `order.completed` or `order.failed`.
-    #[serde(rename = "type")]
-    kind: Option<String>,
+    #[serde(rename = "type", borrow)]
+    #[schema(value_type = Option<String>)]
+    kind: Option<&'a RawValue>,
     /// What it says.
     #[serde(borrow)]
     #[schema(value_type = Object)]
@@ -67,7 +78,7 @@ pub(crate) struct Received {
 
 /// Takes a signed event.
 #[utoipa::path(post, path = "/api/g2a/webhook", tag = "webhooks", request_body = Object,
-    responses((status = 200, body = Received), (status = 400, description = "A field is missing or of no use, or the time is off"),
+    responses((status = 200, body = Received), (status = 400, description = "It is not JSON, a field is missing, or the time is off"),
               (status = 401, description = "The signature does not fit")))]
 pub(crate) async fn g2a(
     State(api): State<Arc<ApiState>>,
@@ -82,10 +93,24 @@ pub(crate) async fn g2a(
         &api.settings.webhook_secret,
         Utc::now().timestamp_millis(),
     );
-    let event = read.inspect_err(|_| metrics::counter!("webhook_events_refused_total").increment(1))?;
-    if !TYPES.contains(&event.kind.as_str()) {
-        return Ok(answer("Event type is not handled"));
-    }
+    let event = match read.inspect_err(|_| metrics::counter!("webhook_events_refused_total").increment(1))? {
+        Read::Event(event) if TYPES.contains(&event.kind.as_str()) => event,
+        Read::Event(event) => {
+            let unused = unused(Reason::KindNotHandled, Some(event.event_id), Some(event.kind));
+            deliveries::keep(&api.store, &unused, &body).await?;
+            return Ok(answer("Event type is not handled"));
+        }
+        Read::Unusable(unused) => {
+            tracing::warn!(
+                reason = unused.reason.as_str(),
+                "a signed event could not be used: {}; see `lockstep events`",
+                unused.detail.as_deref().unwrap_or_default()
+            );
+            metrics::counter!("webhook_events_unusable_total").increment(1);
+            deliveries::keep(&api.store, &unused, &body).await?;
+            return Ok(answer("Event kept; it could not be used"));
+        }
+    };
     failpoint!("webhook.before");
     let taken = api
         .store
@@ -106,8 +131,26 @@ fn answer(message: &'static str) -> Json<Received> {
     Json(Received { success: true, message })
 }
 
-/// The event in a request whose fields, time and signature are right.
-fn read(body: &[u8], headers: &HeaderMap, secret: &Secret, now_ms: i64) -> Result<Event, ApiError> {
+/// A signed request.
+#[derive(Debug)]
+enum Read {
+    Event(Event),
+    /// All fields are there, and with one of them nothing can be done.
+    Unusable(Unused),
+}
+
+fn unused(reason: Reason, event_id: Option<String>, kind: Option<String>) -> Unused {
+    Unused {
+        source: Source::G2a,
+        reason,
+        detail: None,
+        event_id,
+        kind,
+    }
+}
+
+/// The event in a request whose fields are there, and whose time and signature are right.
+fn read(body: &[u8], headers: &HeaderMap, secret: &Secret, now_ms: i64) -> Result<Read, ApiError> {
     let sent: Sent<'_> =
         serde_json::from_slice(body).map_err(|_| ApiError::invalid("body", "it has to be a JSON object"))?;
     let header = |names: [&str; 2]| {
@@ -118,9 +161,9 @@ fn read(body: &[u8], headers: &HeaderMap, secret: &Secret, now_ms: i64) -> Resul
     let nonce = header(["x-g2a-nonce", "nonce"]).or_else(|| sent.nonce.and_then(plain));
     let timestamp = header(["x-g2a-timestamp", "timestamp"]).or_else(|| sent.timestamp.and_then(plain));
     let (event_id, order_ref, kind) = (
-        text("event_id", sent.event_id)?,
-        text("order_id", sent.order_id)?,
-        text("type", sent.kind)?,
+        Field::read("event_id", sent.event_id)?,
+        Field::read("order_id", sent.order_id)?,
+        Field::read("type", sent.kind)?,
     );
     let payload = sent
         .payload
@@ -145,20 +188,48 @@ fn read(body: &[u8], headers: &HeaderMap, secret: &Secret, now_ms: i64) -> Resul
     if !is_signed {
         return Err(ApiError::BadSignature);
     }
-    // The database keeps no NUL, and a number beyond any meaning is no event.
-    let value = serde_json::from_str::<serde_json::Value>(payload.get())
-        .ok()
-        .filter(|value| !value.to_string().contains("\\u0000"))
-        .ok_or_else(|| ApiError::invalid("payload", "it cannot be stored"))?;
-    Ok(Event {
-        event_id,
-        order_ref,
-        kind,
-        payload: value,
-    })
+    let of_no_use = [&event_id, &order_ref, &kind].into_iter().find(|field| !field.is_usable);
+    if let Some(field) = of_no_use {
+        let detail = Some(format!("{}: it has to be a text of 1 to {MAX_TEXT} bytes without NUL", field.name));
+        let unused = unused(Reason::FieldUnusable, Some(event_id.text), Some(kind.text));
+        return Ok(Read::Unusable(Unused { detail, ..unused }));
+    }
+    // What it says has no effect, so what the database has no form for (NUL, half a character, a number beyond any meaning,
+    // a thousand levels) is no reason not to look at the order. The bytes are kept.
+    let payload = serde_json::from_str(&mended(sent)).unwrap_or_else(|_| json!({}));
+    Ok(Read::Event(Event {
+        event_id: event_id.text,
+        order_ref: order_ref.text,
+        kind: kind.text,
+        payload,
+        body: body.to_vec(),
+    }))
 }
 
-/// A field that has to be there.
+/// A text that has to be there.
+#[derive(Debug)]
+struct Field {
+    name: &'static str,
+    /// With a sign for what cannot be read.
+    text: String,
+    is_usable: bool,
+}
+
+impl Field {
+    fn read(name: &'static str, raw: Option<&RawValue>) -> Result<Self, ApiError> {
+        let missing = || ApiError::invalid(name, "it has to be a text of 1 to 200 bytes");
+        let raw = raw.map(RawValue::get).filter(|raw| raw.starts_with('"')).ok_or_else(missing)?;
+        let mended = mended(raw);
+        let text: String = serde_json::from_str(&mended).map_err(|_| missing())?;
+        if text.is_empty() {
+            return Err(missing());
+        }
+        let is_usable = text.len() <= MAX_TEXT && mended == raw;
+        Ok(Self { name, text, is_usable })
+    }
+}
+
+/// A field of the signature, which has to be there.
 fn text(name: &'static str, value: Option<String>) -> Result<String, ApiError> {
     value
         .filter(|value| !value.is_empty() && value.len() <= MAX_TEXT && !value.contains('\0'))

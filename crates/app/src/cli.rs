@@ -98,6 +98,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: KeysCommand,
     },
+    /// Signed events of G2A's relays and payment providers that had no effect, as they came
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  lockstep events list\n  lockstep events show 0198c0de-0000-7000-8000-000000000000"
+    )]
+    Events(EventsCommand),
     /// Write the private database, its secrets and unsent letters into a folder; works beside a running store
     #[command(after_help = "Example:\n  lockstep backup /var/backups/lockstep-monday\n\n\
                             The folder then holds the secrets that open every sealed key: keep it like a key.")]
@@ -253,6 +259,21 @@ pub(crate) struct Drive {
     /// After how many seconds a reservation must have expired; without it expiry is not tried
     #[arg(long, value_name = "SECONDS", requires = "url")]
     pub(crate) expiry: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// The latest 200, newest first
+    List {
+        /// Also those whose kind is of no interest to the shop
+        #[arg(long)]
+        all: bool,
+    },
+    /// The bytes of one, as they came
+    Show {
+        /// Its id, as the list gives it
+        id: uuid::Uuid,
+    },
 }
 
 #[derive(Debug, Subcommand)]

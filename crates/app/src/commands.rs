@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod aside;
 pub(crate) mod backup;
 pub(crate) mod doctor;
+pub(crate) mod events;
 pub(crate) mod keys;
 pub(crate) mod migrate;
 pub(crate) mod promo;

@@ -10,6 +10,7 @@ mod closing;
 mod commands;
 mod config;
 mod database;
+mod entrance;
 mod instances;
 mod listen;
 mod logging;
@@ -90,9 +91,9 @@ async fn run(command: Command, mut config: Config, output: Output) -> anyhow::Re
         config.accept_lost_keys = start.accept_lost_keys;
     }
     match command {
-        Command::Serve(_) => return serve::run(&config, serve::Parts { web: true, work: true }).await,
-        Command::Web(_) => return serve::run(&config, serve::Parts { web: true, work: false }).await,
-        Command::Worker(_) => return serve::run(&config, serve::Parts { web: false, work: true }).await,
+        Command::Serve(_) => return Box::pin(serve::run(&config, serve::Parts { web: true, work: true })).await,
+        Command::Web(_) => return Box::pin(serve::run(&config, serve::Parts { web: true, work: false })).await,
+        Command::Worker(_) => return Box::pin(serve::run(&config, serve::Parts { web: false, work: true })).await,
         Command::Sync { full, product, dry_run } => {
             commands::sync::run(&config, output, commands::sync::Request { full, product, dry_run }).await?;
         }
@@ -117,6 +118,7 @@ async fn run(command: Command, mut config: Config, output: Output) -> anyhow::Re
         Command::Keys {
             what: cli::KeysCommand::Aside(what),
         } => commands::aside::run(&config, output, what).await?,
+        Command::Events(what) => commands::events::run(&config, output, what).await?,
         Command::Backup { folder, force } => commands::backup::backup(&config, &folder, force, output).await?,
         Command::Restore { folder, force } => commands::backup::restore(&config, &folder, force, output).await?,
         Command::Config => commands::show_config(&config, output)?,

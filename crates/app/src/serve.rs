@@ -27,6 +27,7 @@ use crate::commands;
 use crate::commands::reconcile::spool_folder;
 use crate::config::{Config, PaymentProvider, Supplier as ConfiguredSupplier};
 use crate::database::{Database, Use};
+use crate::entrance::Entrance;
 use crate::secrets::Secrets;
 use crate::starting::when_there;
 use crate::supplier::Supplier;
@@ -67,6 +68,14 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
     let closing = Closing::new(config.shutdown, config.drain);
     let stop = closing.stop.clone();
     let signals = tokio::spawn(closing.clone().watch_signals());
+    // Whoever asks before the store is open is told so.
+    let (entrance, connections) = (Entrance::default(), TaskTracker::new());
+    let serving = listener.map(|listener| {
+        let (router, doors, connections) = (entrance.router(), closing.doors.clone(), connections.clone());
+        tokio::spawn(async move {
+            listen::serve(listener, router, listen::Limits::of_system(), doors, &connections).await;
+        })
+    });
 
     let database = Database::open(config, Use::Own).await?;
     let Some(()) = stop
@@ -78,7 +87,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         return Ok(ended(&closing));
     };
     if config.is_demo() {
-        let made = stop.run_until_cancelled(when_there(async || {
+        let made = stop.run_until_cancelled(when_there(&database.store, async || {
             commands::promo::make_for_demo(&database.store).await
         }));
         made.await.transpose()?;
@@ -98,7 +107,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         );
     }
     let Some(membership) = stop
-        .run_until_cancelled(when_there(async || {
+        .run_until_cancelled(when_there(&database.store, async || {
             instances::join(config, &secrets, &database.store).await
         }))
         .await
@@ -177,7 +186,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
             stop.clone(),
         ),
     );
-    if let Some(listener) = listener {
+    if let Some(serving) = serving {
         let is_sandbox = matches!(config.supplier, ConfiguredSupplier::Sandbox);
         let (state_told, supplier_state) = watch::channel(SupplierStatus {
             state: SupplierState::Ok,
@@ -220,19 +229,17 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
                 trusted_proxies: config.trusted_proxies,
             },
         });
+        entrance.open(api.merge(web));
         tracing::info!(
             "the store is open at {} (API: {}/api/docs/)",
             config.public_url,
             config.public_url
         );
-        let connections = TaskTracker::new();
-        let serving = listen::serve(
-            listener,
-            api.merge(web),
-            listen::Limits::of_system(),
-            closing.doors.clone(),
-            &connections,
-        );
+        let serving = async {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "serving broke off");
+            }
+        };
         closing
             .bound(serving, || {
                 format!("{} connection(s) with a request", connections.len())
@@ -402,5 +409,5 @@ async fn migrate_when_there(database: &Database) -> Result<()> {
     if database.is_private() {
         return database.migrate().await.map(drop);
     }
-    when_there(async || database.migrate().await.map(drop)).await
+    when_there(&database.store, async || database.migrate().await.map(drop)).await
 }

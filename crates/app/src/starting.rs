@@ -4,28 +4,46 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use lockstep_store::StoreError;
+use lockstep_store::{Store, StoreError};
+use tokio::time::Instant;
 
 /// Between two attempts.
 const RETRY: Duration = Duration::from_secs(2);
 
+/// How often the log says that it still does not answer.
+const TELL_AGAIN: Duration = Duration::from_mins(1);
+
 /// Runs `step`, again and again while the database is not available. Each attempt may be cut at any point, so a step must be
-/// repeatable.
+/// repeatable. Why it is not available stands in the log.
 ///
 /// # Errors
 /// Those of the step that are not about availability.
-pub(crate) async fn when_there<T>(step: impl AsyncFnMut() -> Result<T>) -> Result<T> {
-    repeated(RETRY, step).await
+pub(crate) async fn when_there<T>(store: &Store, step: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    repeated(RETRY, async || store.why_unreachable().await, step).await
 }
 
-async fn repeated<T>(pause: Duration, mut step: impl AsyncFnMut() -> Result<T>) -> Result<T> {
-    let mut told = false;
+async fn repeated<T>(
+    pause: Duration,
+    why: impl AsyncFn() -> Option<String>,
+    mut step: impl AsyncFnMut() -> Result<T>,
+) -> Result<T> {
+    let (mut attempts, mut told) = (0_u32, None);
+    let mut tell_at = Instant::now();
     loop {
         match step().await {
             Err(error) if is_away(&error) => {
-                if !told {
-                    tracing::warn!("the database does not answer yet; waiting for it: {:#}", error);
-                    told = true;
+                attempts += 1;
+                // Between the two it may have come.
+                let why = why().await.unwrap_or_else(|| format!("{error:#}"));
+                if told.as_ref() != Some(&why) || Instant::now() >= tell_at {
+                    tracing::warn!(
+                        attempts,
+                        "the database does not answer yet: {why} (attempt {attempts}; tried again every {} s, until then \
+                         every page answers 503)",
+                        pause.as_secs()
+                    );
+                    told = Some(why);
+                    tell_at = Instant::now() + TELL_AGAIN;
                 }
                 tokio::time::sleep(pause).await;
             }
@@ -54,7 +72,7 @@ mod tests {
     #[tokio::test]
     async fn a_step_whose_connection_breaks_is_repeated() {
         let mut attempts = 0;
-        let done = repeated(Duration::ZERO, async || {
+        let done = repeated(Duration::ZERO, async || None, async || {
             attempts += 1;
             if attempts < 4 {
                 Err(cut()).context("looking at other instances")?;
@@ -67,7 +85,7 @@ mod tests {
     #[tokio::test]
     async fn a_step_that_is_refused_is_not() {
         let mut attempts = 0;
-        let refused = repeated(Duration::ZERO, async || -> Result<()> {
+        let refused = repeated(Duration::ZERO, async || None, async || -> Result<()> {
             attempts += 1;
             bail!("another key secret");
         });

@@ -8,8 +8,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use lockstep_store::clock::ClockWatch;
-use lockstep_store::{Result, SWEEP, Store, accounts, fulfilment, guests, idempotency, limits, mail, sessions};
-use lockstep_store::{retention, stock_alerts, top_ups};
+use lockstep_store::{Result, SWEEP, Store, accounts, deliveries, fulfilment, guests, idempotency, limits, mail};
+use lockstep_store::{retention, sessions, stock_alerts, top_ups};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +45,7 @@ const KINDS: &[Kind] = kinds! {
     "e-mails": mail::sweep,
     "webhook events": fulfilment::events::sweep,
     "payment events": top_ups::sweep,
+    "deliveries without effect": deliveries::sweep,
     "idempotency keys": idempotency::sweep,
     "stock alerts": stock_alerts::sweep,
     "records": retention::sweep,

@@ -853,7 +853,7 @@ async fn a_profile_changes_field_by_field() {
     let shop = Shop::open(settings()).await;
     let ada = shop.register("ada@example.com").await.data.user.id;
     let store = &shop.db.store;
-    let change = |nickname, first, last| ProfileChange::check(nickname, first, last).unwrap();
+    let change = |nickname, first, last| ProfileChange::check(nickname, first, last, None).unwrap();
     accounts::change_profile(store, ada, &change(Some("Ada"), Some("Augusta"), Some("King")))
         .await
         .unwrap();

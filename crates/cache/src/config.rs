@@ -19,6 +19,9 @@ pub struct Config {
     pub l1_bytes: u64,
     /// How long a reader waits for Redis before PostgreSQL is asked.
     pub redis_timeout: Duration,
+    /// How often it is looked whether an answer that is served from memory still lies in Redis: what Redis evicts or
+    /// loses unnoticed is back there after that time, if anybody asks for it.
+    pub redis_recheck: Duration,
     /// The longest that one load may take, whatever the network does; the database's own limit comes first.
     pub load_timeout: Duration,
     /// Which rule of the protocol is broken on purpose.
@@ -64,6 +67,7 @@ impl Default for Config {
             poll: Duration::from_millis(50),
             l1_bytes: 64 * 1024 * 1024,
             redis_timeout: Duration::from_millis(100),
+            redis_recheck: Duration::from_secs(30),
             load_timeout: Duration::from_secs(20),
             #[cfg(feature = "mutants")]
             mutant: Mutant::None,
@@ -94,6 +98,7 @@ impl fmt::Debug for Config {
             .field("poll", &self.poll)
             .field("l1_bytes", &self.l1_bytes)
             .field("redis_timeout", &self.redis_timeout)
+            .field("redis_recheck", &self.redis_recheck)
             .field("load_timeout", &self.load_timeout)
             .finish_non_exhaustive()
     }

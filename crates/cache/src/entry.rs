@@ -87,6 +87,10 @@ pub struct Entry {
     pub(crate) expires: u64,
     /// The generation of knowledge under which it was last found true, so that a hit need not look at every tag.
     pub(crate) checked: AtomicU64,
+    /// When it was last written to Redis, or seen there ([`clock::now`]); 0: never.
+    pub(crate) in_redis: AtomicU64,
+    /// The tags beyond those of its key, in words; `None` when only their hashes are known.
+    pub(crate) shown: Option<Box<[String]>>,
     gzip: OnceLock<Option<Bytes>>,
     said: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
@@ -105,7 +109,13 @@ pub(crate) struct Proof {
 }
 
 impl Entry {
-    pub(crate) fn new(body: Option<Bytes>, proof: Proof, made: u64, expires: u64) -> Self {
+    pub(crate) fn new(
+        body: Option<Bytes>,
+        proof: Proof,
+        shown: Option<Box<[String]>>,
+        made: u64,
+        expires: u64,
+    ) -> Self {
         let found = body.is_some();
         let body = body.unwrap_or_default();
         Self {
@@ -116,6 +126,8 @@ impl Entry {
             made,
             expires,
             checked: AtomicU64::new(0),
+            in_redis: AtomicU64::new(0),
+            shown,
             gzip: OnceLock::new(),
             said: OnceLock::new(),
         }
@@ -163,8 +175,12 @@ impl Entry {
 
     /// About how much memory it takes, the compressed form included.
     pub(crate) fn weight(&self) -> u32 {
-        let bytes =
-            self.body.len() + self.body.len() / 2 + self.proof.tags.len() * 8 + self.proof.stamp.running.len() * 8;
+        let shown: usize = self.shown.iter().flatten().map(|tag| tag.len() + 24).sum();
+        let bytes = self.body.len()
+            + self.body.len() / 2
+            + self.proof.tags.len() * 8
+            + self.proof.stamp.running.len() * 8
+            + shown;
         u32::try_from(bytes + 384).unwrap_or(u32::MAX)
     }
 }

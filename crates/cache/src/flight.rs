@@ -8,7 +8,6 @@ use std::collections::hash_map::Entry as Slot;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use lockstep_domain::CacheKey;
 use lockstep_store::{Stamped, Store, StoreError};
 use tokio::sync::watch;
@@ -17,8 +16,9 @@ use tokio::time::timeout;
 use crate::config::Mutant;
 use crate::entry::{Entry, Payload, Proof, tag_hashes};
 use crate::envelope::{self, Sealed};
+use crate::fill;
 use crate::knowledge::Refusal;
-use crate::redis::{Answer, Fill, made, unix_ms};
+use crate::redis::{Answer, made};
 use crate::tally::add;
 use crate::{Inner, ReadError, clock, polaris};
 
@@ -141,7 +141,7 @@ where
     inner.count_load(loaded.is_err());
     let Stamped { stamp, value } = loaded?;
     let mut tags = key.tags();
-    tags.extend(value.tags);
+    tags.extend_from_slice(&value.tags);
     let proof = Proof {
         stamp,
         tags: tag_hashes(tags),
@@ -152,6 +152,7 @@ where
     let entry = Arc::new(Entry::new(
         value.body,
         proof,
+        Some(value.tags.into()),
         good_as_of,
         good_as_of + clock::nanos(ttl),
     ));
@@ -160,7 +161,7 @@ where
         entry.checked.store(generation, std::sync::atomic::Ordering::Relaxed);
         keep(inner, key, &entry);
         if key.is_shared() {
-            fill(inner, key, &entry, ttl, worthless);
+            fill::send(inner, key, &entry, worthless);
         }
     }
     Ok(Landing { entry, good_as_of })
@@ -199,15 +200,18 @@ async fn from_redis(inner: &Inner, key: &CacheKey) -> (Option<Landing>, bool) {
         return (None, true);
     };
     // Whoever wrote it may have known fewer tags for this key than we do.
+    let own = tag_hashes(key.tags());
+    let shown = proof.tags.iter().all(|tag| own.contains(tag)).then(Box::default);
     let mut tags = proof.tags.into_vec();
-    tags.extend(tag_hashes(key.tags()));
+    tags.extend(own);
     tags.sort_unstable();
     tags.dedup();
     proof.tags = tags.into();
     let now = clock::now();
     let made = made(made_ms, now);
     let expires = made + clock::nanos(ttl(key, body.is_some()));
-    let entry = Arc::new(Entry::new(body, proof, made, expires));
+    let entry = Arc::new(Entry::new(body, proof, shown, made, expires));
+    entry.in_redis.store(now, std::sync::atomic::Ordering::Relaxed);
     // The time is taken after Redis has answered, however long that took.
     match inner.knowledge.prove(&entry, now) {
         Ok(()) if now < expires => {
@@ -227,45 +231,6 @@ fn keep(inner: &Inner, key: &CacheKey, entry: &Arc<Entry>) {
     if inner.config.mutant() != Mutant::CacheAside {
         inner.l1.insert(key.clone(), Arc::clone(entry));
     }
-}
-
-/// Sends a copy to Redis. Nobody waits for it, and it is dropped when too many are on their way.
-fn fill(inner: &Arc<Inner>, key: &CacheKey, entry: &Entry, ttl: Duration, replace: bool) {
-    let Some(redis) = &inner.redis else {
-        return;
-    };
-    let Some(permit) = redis.admit() else {
-        add(&inner.tally.fills_dropped);
-        return;
-    };
-    let name = key.name();
-    let sealed = Sealed {
-        proof: entry.proof.clone(),
-        body: entry.found.then(|| Bytes::clone(&entry.body)),
-        made_ms: unix_ms().saturating_sub(u64::try_from(entry.age().as_millis()).unwrap_or(0)),
-    };
-    let Some(value) = envelope::seal(&name, &sealed) else {
-        add(&inner.tally.fills_dropped);
-        return;
-    };
-    let fill = Fill {
-        name,
-        value,
-        order: envelope::order(&entry.proof.stamp),
-        ttl,
-        replace: replace || inner.config.mutant() == Mutant::CacheAside,
-    };
-    let inner = Arc::clone(inner);
-    tokio::spawn(async move {
-        let _permit = permit;
-        if let Some(redis) = &inner.redis {
-            match redis.fill(&fill).await {
-                Ok(true) => add(&inner.tally.fills),
-                Ok(false) => tracing::debug!("{} in Redis is newer", fill.name),
-                Err(_) => add(&inner.tally.redis_errors),
-            }
-        }
-    });
 }
 
 fn ttl(key: &CacheKey, found: bool) -> Duration {

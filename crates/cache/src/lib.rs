@@ -15,6 +15,7 @@ mod clock;
 mod config;
 mod entry;
 mod envelope;
+mod fill;
 mod flight;
 mod knowledge;
 mod polaris;
@@ -22,13 +23,16 @@ mod poller;
 mod redis;
 mod status;
 mod tally;
+mod writes;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use lockstep_domain::CacheKey;
+use lockstep_domain::cache_key::{lists_to_drop, names_to_drop};
 use lockstep_store::{Stamped, Store, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +40,7 @@ use tokio_util::task::TaskTracker;
 
 pub use config::{Config, ConfigError, Mutant};
 pub use entry::{Entry, Payload};
-pub use status::{Counters, RedisState, Status};
+pub use status::{Counters, RedisState, RedisWrites, Status};
 
 use flight::Flights;
 use knowledge::Knowledge;
@@ -146,7 +150,9 @@ impl Cache {
         F: FnOnce(Store) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Stamped<Payload>, StoreError>> + Send + 'static,
     {
-        if let Some(entry) = self.0.own_copy(&key) {
+        let now = clock::now();
+        if let Some(entry) = self.0.own_copy(&key, now) {
+            fill::recheck(&self.0, &key, &entry, now);
             let count = self.0.tally.l1_hits.fetch_add(1, Ordering::Relaxed);
             if polaris::is_sample(count) {
                 polaris::compare(&self.0, key, &entry, load);
@@ -189,6 +195,23 @@ impl Cache {
         Ok(())
     }
 
+    /// Removes from Redis all keys that carry one of these tags: those whose names can be told from it, and those that
+    /// were listed under it when they were written; no search. How many names were told and keys removed.
+    ///
+    /// # Errors
+    /// [`RedisLost`], when it does not answer or refuses; nothing rests on the removal, try again later.
+    pub async fn drop_tags(&self, tags: &[String]) -> Result<u64, RedisLost> {
+        let Some(redis) = &self.0.redis else {
+            return Ok(0);
+        };
+        let set = |names: Vec<String>| -> Vec<String> { BTreeSet::from_iter(names).into_iter().collect() };
+        let names = set(tags.iter().flat_map(|tag| names_to_drop(tag)).collect());
+        let lists = set(tags.iter().flat_map(|tag| lists_to_drop(tag)).collect());
+        let removed = redis.remove(&names).await? + redis.remove_listed(&lists).await?;
+        self.0.tally.keys_dropped.fetch_add(removed, Ordering::Relaxed);
+        Ok(removed)
+    }
+
     /// Leaves a text in Redis for people and monitors (`g2a:sync:progress`). It is not an answer: nothing here reads it
     /// back, so it carries no stamp. Without a Redis nobody could look.
     ///
@@ -216,12 +239,11 @@ impl Cache {
 
 impl Inner {
     /// This process's own copy, if it is proven true now.
-    fn own_copy(&self, key: &CacheKey) -> Option<Arc<Entry>> {
+    fn own_copy(&self, key: &CacheKey, now: u64) -> Option<Arc<Entry>> {
         if self.config.mutant() == Mutant::CacheAside {
             return None;
         }
         let entry = self.l1.get(key)?;
-        let now = clock::now();
         if now >= entry.expires {
             return None;
         }
@@ -239,6 +261,10 @@ impl Inner {
         let now = clock::now();
         Status {
             redis: self.redis.as_ref().map_or(RedisState::Off, Redis::state),
+            redis_writes: match &self.redis {
+                Some(redis) if redis.state() == RedisState::Up => redis.accepts.told(),
+                _ => RedisWrites::Taken,
+            },
             lease_age: (known_at != 0).then(|| Duration::from_nanos(now.saturating_sub(known_at))),
             lease_live: self.knowledge.lease_is_live(now),
             identity: self.poller.identity(),
@@ -251,6 +277,8 @@ impl Inner {
         self.tally.publish();
         let status = self.status();
         metrics::gauge!("lockstep_cache_redis_up").set(if status.redis == RedisState::Up { 1.0 } else { 0.0 });
+        let refused = matches!(status.redis_writes, RedisWrites::Refused { .. });
+        metrics::gauge!("lockstep_cache_redis_refuses_writes").set(if refused { 1.0 } else { 0.0 });
         if let Some(age) = status.lease_age {
             metrics::gauge!("lockstep_cache_lease_age_seconds").set(age.as_secs_f64());
         }

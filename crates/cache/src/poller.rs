@@ -11,6 +11,7 @@ use lockstep_store::{Snapshot, Store, StoreError, pools};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::fill;
 use crate::knowledge::covers;
 use crate::tally::add;
 use crate::{Inner, ReadError, clock};
@@ -230,6 +231,10 @@ pub(crate) fn spawn(inner: &Arc<Inner>) {
             if let Some(redis) = &run.redis {
                 redis.watch(&run.stop).await;
             }
+        });
+        let run = Arc::clone(inner);
+        inner.tasks.spawn(async move {
+            run.stop.run_until_cancelled(fill::give_back_after_returns(&run)).await;
         });
     }
 }

@@ -21,12 +21,33 @@ pub enum RedisState {
     },
 }
 
+/// Whether Redis takes what is written to it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase", tag = "state")]
+pub enum RedisWrites {
+    /// It does, as far as is known.
+    #[default]
+    Taken,
+    /// It does, but not by scripts, so that a newer answer there may be overwritten by an older one, which readers
+    /// refuse.
+    WithoutScripts,
+    /// It does not: it is full, a replica, or the user has no right to.
+    Refused {
+        /// Since when.
+        since: DateTime<Utc>,
+        /// What it said.
+        reason: String,
+    },
+}
+
 /// How the copies are doing, for `/readyz`, `/health` and `doctor`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// Redis.
     pub redis: RedisState,
+    /// Whether Redis takes writes; [`RedisWrites::Taken`] while it is off or down.
+    pub redis_writes: RedisWrites,
     /// How old the knowledge of the invalidation log is; `None` before the first look.
     pub lease_age: Option<Duration>,
     /// Copies may be served (`lease_age` is within the lease).
@@ -65,6 +86,8 @@ pub struct Counters {
     pub refused_garbage: u64,
     /// Values written to Redis.
     pub fills: u64,
+    /// Of these, values that this process held and Redis had lost.
+    pub returned: u64,
     /// Values not written to Redis because too many were waiting, or because they were too large.
     pub fills_dropped: u64,
     /// Keys removed from Redis.

@@ -42,6 +42,7 @@ tally! {
     refused_identity => "lockstep_cache_refused_total", "reason" = "identity";
     refused_garbage => "lockstep_cache_refused_total", "reason" = "checksum";
     fills => "lockstep_cache_fills_total";
+    returned => "lockstep_cache_returned_total";
     fills_dropped => "lockstep_cache_fills_dropped_total";
     keys_dropped => "lockstep_cache_keys_dropped_total";
     polls => "lockstep_cache_polls_total";

@@ -16,7 +16,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use common::{insert_games, number, pool, price, read_price, set_price, until, with_redis};
-use lockstep_cache::{Cache, Config, ConfigError, Payload, ReadError, RedisState};
+use lockstep_cache::{Cache, Config, ConfigError, Payload, ReadError, RedisState, RedisWrites};
 use lockstep_domain::{CacheKey, GameId};
 use lockstep_store::{Options, Snapshot, Stamped, Store};
 use lockstep_testkit::{TestDb, TestRedis};
@@ -294,7 +294,7 @@ async fn old_contents_written_back_are_refused() {
         filled(&db, &redis, *game).await;
     }
     let old = redis.contents().await;
-    assert_eq!(old.len(), games.len());
+    assert_eq!(old.len(), games.len() + 1, "the games and their list");
     for game in &games {
         set_price(&db, *game, 2).await;
     }
@@ -323,6 +323,162 @@ async fn everything_forgotten_by_redis_costs_a_load_and_nothing_else() {
     let cache = newcomer(&db, &redis).await;
     assert_eq!(price(&cache, &db.sql, game).await, Some(1));
     assert_eq!(cache.status().counters.redis_misses, 1);
+}
+
+/// Whether the prices of all these games lie in Redis.
+async fn all_are_there(redis: &TestRedis, games: &[GameId]) -> bool {
+    let keys = redis.keys().await;
+    games.iter().all(|game| keys.contains(&CacheKey::Game(*game).name()))
+}
+
+#[tokio::test]
+async fn what_memory_holds_returns_to_redis_after_an_outage_though_nothing_changes_or_is_read() {
+    let db = TestDb::new().await;
+    let games = insert_games(&db, 200).await;
+    let mut redis = TestRedis::start().await;
+    let cache = newcomer(&db, &redis).await;
+    for game in &games {
+        assert_eq!(price(&cache, &db.sql, *game).await, Some(1));
+    }
+    for _ in 0..2 {
+        redis.restart_same_port().await;
+        until("what memory holds is in Redis", async || all_are_there(&redis, &games).await).await;
+    }
+    let counters = cache.status().counters;
+    assert_eq!(counters.loads, games.len() as u64, "nothing was read anew: {counters:?}");
+    // It is worth something there.
+    let other = newcomer(&db, &redis).await;
+    assert_eq!(price(&other, &db.sql, games[7]).await, Some(1));
+    assert_eq!(other.status().counters.redis_hits, 1);
+    let ttl_ms = redis.ttl_ms(&CacheKey::Game(games[7]).name()).await;
+    assert!((1..=3_600_000).contains(&ttl_ms), "{ttl_ms} ms");
+}
+
+#[tokio::test]
+async fn what_was_read_while_redis_was_away_is_there_when_it_is_back() {
+    let db = TestDb::new().await;
+    let games = insert_games(&db, 20).await;
+    let mut redis = TestRedis::start().await;
+    redis.kill();
+    let config = Config {
+        redis_url: Some(redis.url()),
+        ..patient()
+    };
+    let cache = Cache::start(db.store.clone(), config).await;
+    for game in &games {
+        assert_eq!(price(&cache, &db.sql, *game).await, Some(1));
+    }
+    redis.restart_same_port().await;
+    until("it is in Redis", async || all_are_there(&redis, &games).await).await;
+}
+
+#[tokio::test]
+async fn what_redis_evicts_is_there_again_when_it_is_served_from_memory() {
+    let db = TestDb::new().await;
+    let games = insert_games(&db, 2).await;
+    let redis = TestRedis::start().await;
+    let config = Config {
+        redis_url: Some(redis.url()),
+        redis_recheck: Duration::from_millis(100),
+        ..patient()
+    };
+    let cache = Cache::start(db.store.clone(), config).await;
+    until("Redis is seen", async || cache.status().redis == RedisState::Up).await;
+    for game in &games {
+        price(&cache, &db.sql, *game).await;
+    }
+    until("they are in Redis", async || all_are_there(&redis, &games).await).await;
+    redis.flush().await;
+    // At once by many: one of them sees to it.
+    until("the game that is asked for is in Redis", async || {
+        futures::future::join_all((0..100).map(|_| price(&cache, &db.sql, games[0]))).await;
+        all_are_there(&redis, &games[..1]).await
+    })
+    .await;
+    let counters = cache.status().counters;
+    assert_eq!((counters.returned, counters.loads), (1, 2), "{counters:?}");
+    assert!(!all_are_there(&redis, &games[1..]).await, "nobody asked for the other");
+}
+
+#[tokio::test]
+async fn what_is_untrue_does_not_return_to_redis() {
+    let db = TestDb::new().await;
+    let games = insert_games(&db, 2).await;
+    let mut redis = TestRedis::start().await;
+    let cache = newcomer(&db, &redis).await;
+    for game in &games {
+        price(&cache, &db.sql, *game).await;
+    }
+    redis.kill();
+    set_price(&db, games[0], 2).await;
+    cache.catch_up().await.unwrap();
+    redis.restart_same_port().await;
+    until("the other one is in Redis", async || {
+        all_are_there(&redis, &games[1..]).await
+    })
+    .await;
+    assert!(!all_are_there(&redis, &games[..1]).await);
+}
+
+#[tokio::test]
+async fn a_redis_that_takes_no_scripts_is_written_to_without() {
+    let db = TestDb::new().await;
+    let game = insert_games(&db, 1).await[0];
+    let redis = TestRedis::start().await;
+    redis
+        .command(&["ACL", "SETUSER", "shop", "on", ">secret", "~*", "+@all", "-@scripting"])
+        .await;
+    let config = Config {
+        redis_url: Some(redis.url().replace("redis://", "redis://shop:secret@")),
+        ..patient()
+    };
+    let cache = Cache::start(db.store.clone(), config.clone()).await;
+    assert_eq!(price(&cache, &db.sql, game).await, Some(1));
+    until("Redis is filled", async || all_are_there(&redis, &[game]).await).await;
+    assert_eq!(cache.status().redis_writes, RedisWrites::WithoutScripts);
+    let ttl_ms = redis.ttl_ms(&CacheKey::Game(game).name()).await;
+    assert!((1..=3_600_000).contains(&ttl_ms), "{ttl_ms} ms");
+    let other = Cache::start(db.store.clone(), config).await;
+    until("the log is seen", async || other.status().lease_live).await;
+    assert_eq!(price(&other, &db.sql, game).await, Some(1));
+    assert_eq!(other.status().counters.redis_hits, 1);
+    // Families go all the same.
+    assert_eq!(cache.drop_tags(&["game:*".to_owned()]).await, Ok(1));
+    assert!(!all_are_there(&redis, &[game]).await);
+}
+
+/// Full, a replica, out of rights: answers come all the same, the refusal is known and its end, too.
+#[tokio::test]
+async fn a_redis_that_refuses_writes_is_left_alone_until_it_takes_them() {
+    let db = TestDb::new().await;
+    let games = insert_games(&db, 300).await;
+    let redis = TestRedis::start().await;
+    let cache = newcomer(&db, &redis).await;
+    let mut unread = games.chunks(100);
+    for (refuse, take, reason) in [
+        (["maxmemory", "1"], ["maxmemory", "0"], "OOM"),
+        (["min-replicas-to-write", "1"], ["min-replicas-to-write", "0"], "NOREPLICAS"),
+    ] {
+        redis.configure(refuse[0], refuse[1]).await;
+        let refused = || match cache.status().redis_writes {
+            RedisWrites::Refused { reason, .. } => Some(reason),
+            _ => None,
+        };
+        until("the refusal is known", async || refused().is_some()).await;
+        assert!(refused().unwrap().contains(reason), "{:?}", refused());
+        assert_eq!(cache.status().redis, RedisState::Up, "it answers");
+        let games = unread.next().unwrap();
+        for game in games {
+            assert_eq!(price(&cache, &db.sql, *game).await, Some(1));
+        }
+        assert!(!all_are_there(&redis, &games[..1]).await);
+        redis.configure(take[0], take[1]).await;
+        if reason == "OOM" {
+            // A second refusal so soon would have to be calm for longer, so its end is not waited for.
+            until("the refusal has ended", async || refused().is_none()).await;
+            until("what was read meanwhile is in Redis", async || all_are_there(&redis, games).await).await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -11,12 +11,18 @@ mod common;
 use std::sync::Arc;
 
 use common::{insert_games, price, until, with_redis};
-use lockstep_cache::{Cache, RedisState};
+use lockstep_cache::{Cache, RedisState, RedisWrites};
 use lockstep_testkit::{TestDb, TestRedis};
 
 /// What is logged by this thread, which is the whole test.
 #[derive(Clone, Default)]
 struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0.lock().unwrap()))
+    }
+}
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -36,16 +42,45 @@ impl Log {
     }
 }
 
-#[tokio::test]
-async fn the_loss_and_the_return_of_redis_are_logged_once_each() {
-    let log = Log::default();
+/// Follows what is logged from here on.
+fn capture(log: &Log) -> tracing::subscriber::DefaultGuard {
     let writer = log.clone();
-    let _capture = tracing::subscriber::set_default(
+    tracing::subscriber::set_default(
         tracing_subscriber::fmt()
             .with_max_level(tracing::Level::INFO)
             .with_writer(move || writer.clone())
             .finish(),
-    );
+    )
+}
+
+#[tokio::test]
+async fn the_beginning_and_the_end_of_a_refusal_of_writes_are_logged_once_each() {
+    let log = Log::default();
+    let _capture = capture(&log);
+    let db = TestDb::new().await;
+    let games = insert_games(&db, 100).await;
+    let redis = TestRedis::start().await;
+    let cache = Cache::start(db.store.clone(), with_redis(&redis.url())).await;
+    until("Redis is seen", async || cache.status().redis == RedisState::Up).await;
+    let lost = log.lines_with("Redis lost");
+    redis.configure("maxmemory", "1").await;
+    for game in &games {
+        assert_eq!(price(&cache, &db.sql, *game).await, Some(1));
+    }
+    let refuses = || matches!(cache.status().redis_writes, RedisWrites::Refused { .. });
+    until("the refusal is known", async || refuses()).await;
+    assert_eq!(log.lines_with("WARN lockstep_cache"), 1 + lost, "{log:?}");
+    assert_eq!(log.lines_with("Redis refuses writes: OOM"), 1, "{log:?}");
+    redis.configure("maxmemory", "0").await;
+    until("the refusal has ended", async || !refuses()).await;
+    assert_eq!(log.lines_with("Redis takes writes again"), 1, "{log:?}");
+    assert_eq!(log.lines_with("WARN lockstep_cache"), 2 + lost, "{log:?}");
+}
+
+#[tokio::test]
+async fn the_loss_and_the_return_of_redis_are_logged_once_each() {
+    let log = Log::default();
+    let _capture = capture(&log);
     let db = TestDb::new().await;
     let games = insert_games(&db, 100).await;
     let mut redis = TestRedis::start().await;

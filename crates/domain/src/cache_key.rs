@@ -29,6 +29,16 @@ pub const TAG_HOME: &str = "home";
 /// Tag of catalogue pages, facets and search answers (the seed's `catalog:*`).
 pub const TAG_CATALOG: &str = "catalog";
 
+/// The tags of whole families. Every answer that may lie in Redis carries at least one of them.
+const FAMILIES: [&str; 6] = [
+    TAG_ALL_GAMES,
+    TAG_ALL_SHOPPERS,
+    TAG_ALL_USERS,
+    TAG_ALL_ORDERS,
+    TAG_HOME,
+    TAG_CATALOG,
+];
+
 /// One cached answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CacheKey {
@@ -209,6 +219,35 @@ impl CacheKey {
     }
 }
 
+impl CacheKey {
+    /// The tags under which the key is listed in Redis, so that it can be dropped with them without a search: its
+    /// families, and what its name cannot be told from ([`names_to_drop`]). `shown` are the tags that the value carries
+    /// beyond those of its name.
+    pub fn listed_under(&self, shown: &[String]) -> Vec<String> {
+        let name = self.name();
+        let mut lists = self.tags();
+        lists.extend_from_slice(shown);
+        lists.retain(|tag| {
+            tag != TAG_EVERYTHING && (FAMILIES.contains(&tag.as_str()) || !names_to_drop(tag).contains(&name))
+        });
+        lists.sort_unstable();
+        lists.dedup();
+        lists
+    }
+}
+
+/// The lists ([`CacheKey::listed_under`]) whose keys an invalidated tag makes untrue.
+pub fn lists_to_drop(tag: &str) -> Vec<String> {
+    if tag == TAG_EVERYTHING {
+        FAMILIES.map(str::to_owned).to_vec()
+    } else if tag.contains(":session:") {
+        // Never in Redis.
+        Vec::new()
+    } else {
+        vec![tag.to_owned()]
+    }
+}
+
 /// The tag of one game, for values that show it.
 pub fn game_tag(id: GameId) -> String {
     format!("game:{id}")
@@ -216,8 +255,8 @@ pub fn game_tag(id: GameId) -> String {
 
 /// The names of all Redis keys that an invalidated tag certainly makes untrue and that can be named without a scan.
 ///
-/// This is the seed's "cache must be invalidated after successful commits", done by the relay. It is hygiene: keys
-/// that cannot be named here (catalogue pages, carts that hold a game) are refused by their stamp all the same.
+/// This is the seed's "cache must be invalidated after successful commits", done by the relay. Keys that cannot be named
+/// here (catalogue pages, carts that hold a game) are found in [`lists_to_drop`].
 pub fn names_to_drop(tag: &str) -> Vec<String> {
     match tag {
         TAG_HOME => [
@@ -355,6 +394,27 @@ mod tests {
                 };
                 assert!(key.tags().contains(&tag), "{tag} drops {name}, which does not carry it");
             }
+        }
+    }
+
+    #[test]
+    fn every_shared_key_can_be_dropped_with_each_of_its_tags() {
+        let game = game_tag(GameId(Uuid::max()));
+        for key in one_of_each().into_iter().filter(CacheKey::is_shared) {
+            let listed = key.listed_under(std::slice::from_ref(&game));
+            for tag in key.tags().into_iter().chain([game.clone()]) {
+                let by_name = names_to_drop(&tag).contains(&key.name());
+                let by_list = lists_to_drop(&tag).iter().any(|list| listed.contains(list));
+                assert!(by_name || by_list, "{tag} does not drop {}", key.name());
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_only_holds_keys_that_carry_its_tag() {
+        for key in one_of_each().into_iter().filter(CacheKey::is_shared) {
+            let tags = key.tags();
+            assert!(key.listed_under(&[]).iter().all(|list| tags.contains(list)));
         }
     }
 }

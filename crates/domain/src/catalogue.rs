@@ -92,6 +92,10 @@ pub struct Game {
     #[serde(with = "decimal_number")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>))]
     pub user_rating: Option<Decimal>,
+    /// Of critics, 0–100; `null` where nobody has filled it in.
+    pub rating_critic: Option<i32>,
+    /// Of players, 0–100.
+    pub rating_user: Option<i32>,
     /// PEGI, ESRB and the like.
     pub age_rating: Option<String>,
     /// Where the key is redeemed.

@@ -11,6 +11,7 @@ pub mod cart;
 pub mod catalogue;
 pub mod checkout;
 pub mod ids;
+pub mod json;
 pub mod letter;
 pub mod limit;
 pub mod money;

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
 use lockstep_domain::ids::{TopUpId, UserId};
 use lockstep_domain::purchase::TopUpView;
+use lockstep_store::deliveries::{self, Reason, Source, Unused};
 use lockstep_store::top_ups::{
     self, BeginError, Begun, NewTopUp, Outcome, OutsideError, OutsideOutcome, Said, TopUp, Which,
 };
@@ -96,8 +97,8 @@ pub enum WebhookOutcome {
     TopUp(Outcome),
     /// A relay's payment.
     Outside(OutsideOutcome),
-    /// Nothing that concerns us.
-    Else,
+    /// Nothing was done; it is on record with this reason.
+    Unused(Reason),
 }
 
 /// Why a delivery was not taken.
@@ -106,8 +107,8 @@ pub enum WebhookError {
     /// Not signed, or nobody is configured who may sign.
     #[error("the delivery is not signed, or not by whom it has to be")]
     NotSigned,
-    /// Signed, and not in the documented form.
-    #[error("the delivery is not in the documented form")]
+    /// Signed, and not JSON.
+    #[error("the delivery is not JSON")]
     Unreadable,
     /// A relay's report that cannot be used.
     #[error(transparent)]
@@ -276,7 +277,8 @@ impl Payments {
             .map(|top_up| top_up.view()))
     }
 
-    /// Takes a delivery of the provider: `signature` is its `Stripe-Signature` header, `body` the bytes as sent.
+    /// Takes a delivery of the provider: `signature` is its `Stripe-Signature` header, `body` the bytes as sent. What is
+    /// signed and has no effect is kept as it came, with the reason: refused, it would be sent again for days.
     ///
     /// # Errors
     /// [`WebhookError`]; nothing has changed then.
@@ -288,8 +290,24 @@ impl Payments {
     ) -> Result<WebhookOutcome, WebhookError> {
         let provider = self.0.provider.as_deref().ok_or(WebhookError::NotSigned)?;
         match provider.read(signature, body, now) {
-            Ok(Delivered::Said(said)) => Ok(WebhookOutcome::TopUp(self.apply(&said).await?)),
-            Ok(Delivered::Else) => Ok(WebhookOutcome::Else),
+            Ok(Delivered::Said(said)) => {
+                let outcome = self.apply(&said).await?;
+                if outcome == Outcome::Unknown {
+                    let unused = Unused {
+                        source: Source::Payments,
+                        reason: Reason::NotOurs,
+                        detail: Some("there is no such top-up".to_owned()),
+                        event_id: said.event,
+                        kind: Some(said.kind),
+                    };
+                    self.put_aside(&unused, body).await?;
+                }
+                Ok(WebhookOutcome::TopUp(outcome))
+            }
+            Ok(Delivered::Unused(unused)) => {
+                self.put_aside(&unused, body).await?;
+                Ok(WebhookOutcome::Unused(unused.reason))
+            }
             Err(DeliveryError::NotSigned(_)) => Err(WebhookError::NotSigned),
             Err(DeliveryError::Unreadable) => Err(WebhookError::Unreadable),
         }
@@ -298,7 +316,8 @@ impl Payments {
     /// Takes a report of the relay, signed in the same way with its own secret.
     ///
     /// # Errors
-    /// [`WebhookError`]; nothing has changed then.
+    /// [`WebhookError`]; nothing was booked then. A signed report that cannot be booked is kept as it came, because it
+    /// tells of money.
     pub async fn take_report(
         &self,
         signature: &str,
@@ -307,14 +326,53 @@ impl Payments {
     ) -> Result<WebhookOutcome, WebhookError> {
         let relay = self.0.relay.as_ref().ok_or(WebhookError::NotSigned)?;
         verify(signature, body, &relay.secrets, now).map_err(|_| WebhookError::NotSigned)?;
+        let (reason, detail, answer) = match self.book_report(body).await {
+            Ok(Some(outcome)) => return Ok(WebhookOutcome::Outside(outcome)),
+            Err(error @ WebhookError::Store(_)) => return Err(error),
+            Ok(None) => {
+                let reason = Reason::KindNotHandled;
+                (reason, "not a completed payment".to_owned(), Ok(WebhookOutcome::Unused(reason)))
+            }
+            Err(error) => (Reason::Refused, error.to_string(), Err(error)),
+        };
+        let unused = Unused {
+            source: Source::Relay,
+            reason,
+            detail: Some(detail),
+            event_id: None,
+            kind: None,
+        };
+        self.put_aside(&unused, body).await?;
+        answer
+    }
+
+    /// Books what a relay reports; `None`: it tells of nothing that is paid.
+    async fn book_report(&self, body: &[u8]) -> Result<Option<OutsideOutcome>, WebhookError> {
         let Some(payment) = relay::read(body)? else {
-            return Ok(WebhookOutcome::Else);
+            return Ok(None);
         };
         match top_ups::credit_outside(&self.0.store, &payment).await {
-            Ok(outcome) => Ok(WebhookOutcome::Outside(outcome)),
+            Ok(outcome) => Ok(Some(outcome)),
             Err(OutsideError::Store(error)) => Err(error.into()),
             Err(error) => Err(WebhookError::Outside(error)),
         }
+    }
+
+    /// Keeps a delivery with which nothing was done.
+    async fn put_aside(&self, unused: &Unused, body: &[u8]) -> Result<(), StoreError> {
+        let (source, reason) = (unused.source.as_str(), unused.reason.as_str());
+        metrics::counter!("lockstep_payment_deliveries_unused_total", "source" => source, "reason" => reason).increment(1);
+        if unused.reason == Reason::KindNotHandled {
+            tracing::debug!(source, reason, "a signed delivery without an effect");
+        } else {
+            tracing::warn!(
+                source,
+                reason,
+                "a signed delivery had no effect: {}; see `lockstep events`",
+                unused.detail.as_deref().unwrap_or_default()
+            );
+        }
+        deliveries::keep(&self.0.store, unused, body).await
     }
 
     /// The built-in provider's page for a payment; `None`: another provider is in use, or there is no such payment.

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use futures_core::future::BoxFuture;
+use lockstep_store::deliveries::Unused;
 use lockstep_store::top_ups::{Said, TopUp, Word};
 
 use crate::signature::NotSigned;
@@ -41,8 +42,8 @@ pub enum ProviderError {
 pub enum Delivered {
     /// Something about a payment of ours.
     Said(Said),
-    /// Signed, and nothing that concerns us.
-    Else,
+    /// Signed, and nothing can be done with it.
+    Unused(Unused),
 }
 
 /// Why a delivery was not taken.
@@ -51,8 +52,8 @@ pub enum DeliveryError {
     /// Not signed by the provider.
     #[error(transparent)]
     NotSigned(#[from] NotSigned),
-    /// Signed, and not in the documented form.
-    #[error("the delivery is not in the documented form")]
+    /// Signed, and not even a JSON object.
+    #[error("the delivery is not JSON")]
     Unreadable,
 }
 

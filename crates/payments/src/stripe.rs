@@ -6,11 +6,15 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_core::future::BoxFuture;
 use lockstep_domain::ids::TopUpId;
+use lockstep_domain::json::mended;
 use lockstep_domain::{Money, Secret};
+use lockstep_store::deliveries::{Reason, Source, Unused};
 use lockstep_store::top_ups::{Said, TopUp, Which, Word};
 use reqwest::StatusCode;
 use rustls_platform_verifier::BuilderVerifierExt;
 use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::provider::{Delivered, DeliveryError, Invited, Provider, ProviderError};
 use crate::signature::verify;
@@ -225,15 +229,36 @@ impl Provider for Stripe {
 
 /// Reads an event in Stripe's form, whose signature was checked.
 pub(crate) fn read_event(provider: &'static str, body: &[u8]) -> Result<Delivered, DeliveryError> {
-    let event: Event = serde_json::from_slice(body).map_err(|_| DeliveryError::Unreadable)?;
-    let fits = |text: &str, most| (1..=most).contains(&text.len()) && !text.contains('\0');
-    if !fits(&event.id, 300) || !fits(&event.kind, 100) {
+    let text = std::str::from_utf8(body).map_err(|_| DeliveryError::Unreadable)?;
+    // Half a character in somebody's name must not hide what was paid.
+    let Ok(event) = serde_json::from_str::<Value>(&mended(text)) else {
+        // Whatever JSON can say and no program can hold (numbers beyond any meaning, a thousand levels).
+        let is_object = serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get().starts_with('{'));
+        return if is_object {
+            Ok(unused(Reason::NotReadable, "it holds what cannot be read", &Value::Null))
+        } else {
+            Err(DeliveryError::Unreadable)
+        };
+    };
+    if !event.is_object() {
         return Err(DeliveryError::Unreadable);
     }
-    if !event.kind.starts_with("checkout.session.") {
-        return Ok(Delivered::Else);
+    let named = |field: &str, most: usize| {
+        let text = event.get(field).and_then(Value::as_str);
+        text.filter(|text| (1..=most).contains(&text.len())).map(str::to_owned)
+    };
+    let (Some(name), Some(kind)) = (named("id", 300), named("type", 100)) else {
+        return Ok(unused(Reason::NotReadable, "id or type is missing or too long", &event));
+    };
+    // Of these, too, are the events of the second version (`v2.…`), which only name what they are about.
+    if !SESSION_EVENTS.contains(&kind.as_str()) {
+        return Ok(unused(Reason::KindNotHandled, "", &event));
     }
-    let session: Session = serde_json::from_value(event.data.object).map_err(|_| DeliveryError::Unreadable)?;
+    let object = event.pointer("/data/object").cloned().unwrap_or_default();
+    let session: Session = match serde_json::from_value(object) {
+        Ok(session) => session,
+        Err(_) => return Ok(unused(Reason::NotReadable, "data.object is not a session", &event)),
+    };
     // Our own name for it comes back in the metadata, which only the shop can set. (A shopper can put whatever they like
     // into the `client_reference_id` of a payment link at the same account.) Somebody else's session has none, and is
     // looked for by Stripe's name in vain.
@@ -241,18 +266,23 @@ pub(crate) fn read_event(provider: &'static str, body: &[u8]) -> Result<Delivere
         .metadata
         .as_ref()
         .and_then(|metadata| metadata.top_up.as_ref()?.parse::<TopUpId>().ok());
-    // One of a kind that we never make, of another program at the same account: a card put on file, for example. Were it
-    // refused, it would be sent again for days, and then nothing at all.
-    if id.is_none() && session.word().is_none() {
-        return Ok(Delivered::Else);
+    let said = session.word();
+    // One of a kind that we never make, of another program at the same account: a card put on file, for example.
+    if id.is_none() && said.is_none() {
+        return Ok(unused(Reason::NotOurs, &format!("session {}", session.id), &event));
     }
-    let word = match event.kind.as_str() {
-        "checkout.session.completed" | "checkout.session.async_payment_succeeded" => {
-            session.word().ok_or(DeliveryError::Unreadable)?
+    let word = match (kind.as_str(), said) {
+        ("checkout.session.async_payment_failed", _) => Word::Declined,
+        ("checkout.session.expired", _) => Word::Lapsed,
+        (_, Some(word)) => word,
+        (_, None) => {
+            let about = id.map_or_else(|| session.id.clone(), |id| format!("top-up {id}"));
+            let (reason, words) = match session.payment_status.as_deref() {
+                Some("no_payment_required") => (Reason::NoPaymentRequired, "ended without a payment"),
+                _ => (Reason::NotReadable, "amount, currency or status cannot be read"),
+            };
+            return Ok(unused(reason, &format!("{about}: {words}"), &event));
         }
-        "checkout.session.async_payment_failed" => Word::Declined,
-        "checkout.session.expired" => Word::Lapsed,
-        _ => return Ok(Delivered::Else),
     };
     let which = match id {
         Some(id) => Which::Named {
@@ -263,24 +293,30 @@ pub(crate) fn read_event(provider: &'static str, body: &[u8]) -> Result<Delivere
     };
     Ok(Delivered::Said(Said {
         provider,
-        event: Some(event.id),
-        kind: event.kind,
+        event: Some(name),
+        kind,
         which,
         word,
     }))
 }
 
-#[derive(Deserialize)]
-struct Event {
-    id: String,
-    #[serde(rename = "type")]
-    kind: String,
-    data: EventData,
-}
+/// The kinds of events about sessions that say something about a payment.
+const SESSION_EVENTS: [&str; 4] = [
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "checkout.session.expired",
+];
 
-#[derive(Deserialize)]
-struct EventData {
-    object: serde_json::Value,
+fn unused(reason: Reason, detail: &str, event: &Value) -> Delivered {
+    let text = |field: &str| event.get(field).and_then(Value::as_str).map(str::to_owned);
+    Delivered::Unused(Unused {
+        source: Source::Payments,
+        reason,
+        detail: (!detail.is_empty()).then(|| detail.to_owned()),
+        event_id: text("id"),
+        kind: text("type"),
+    })
 }
 
 /// A Checkout Session, as far as it matters here.
@@ -302,6 +338,17 @@ struct Session {
     amount_total: Option<i64>,
     #[serde(default)]
     currency: Option<String>,
+    /// Only in the old form of adaptive pricing (sessions made before 2025-03-31): then `amount_total` and `currency` are
+    /// what the shopper saw in their own currency, and what was asked for stands here.
+    #[serde(default)]
+    currency_conversion: Option<Conversion>,
+}
+
+/// What a session costs in the currency that it was made in.
+#[derive(Deserialize)]
+struct Conversion {
+    amount_total: i64,
+    source_currency: String,
 }
 
 #[derive(Deserialize)]
@@ -314,10 +361,16 @@ impl Session {
     /// `None`: Stripe says something that it has no documented word for.
     fn word(&self) -> Option<Word> {
         match (self.status.as_deref(), self.payment_status.as_deref()) {
-            (_, Some("paid")) => Some(Word::Paid {
-                amount: Money::from_cents(self.amount_total?).ok()?,
-                currency: self.currency.as_deref()?.to_uppercase(),
-            }),
+            (_, Some("paid")) => {
+                let (cents, currency) = match &self.currency_conversion {
+                    Some(asked) => (asked.amount_total, asked.source_currency.as_str()),
+                    None => (self.amount_total?, self.currency.as_deref()?),
+                };
+                Some(Word::Paid {
+                    amount: Money::from_cents(cents).ok()?,
+                    currency: currency.to_uppercase(),
+                })
+            }
             (Some("expired"), _) => Some(Word::Lapsed),
             (Some("complete"), Some("unpaid")) => Some(Word::Processing),
             (Some("open"), Some("unpaid")) => Some(Word::Open),

@@ -3,8 +3,9 @@
 //! `store (log) → [this] → cache (Redis)`
 //!
 //! Readers refuse untrue values by themselves, so this is hygiene: whoever looks into Redis finds the keys of a changed
-//! game gone within milliseconds of the commit, as the data model demands. It may stand still, repeat itself or lose
-//! its place, and no reader notices.
+//! game, and every list and page that shows games, gone within milliseconds of the commit, as the data model demands. A
+//! value that was on its way to Redis at that moment is found when the same keys are dropped a second time, shortly
+//! after. The relay may stand still, repeat itself or lose its place, and no reader notices.
 //!
 //! One process at a time is the relay; the right to it is a lock in PostgreSQL that ends with the process. It remembers
 //! how far it has got in PostgreSQL too, so that what was committed while Redis was away or no relay ran is dropped
@@ -14,7 +15,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lockstep_cache::{Cache, RedisState};
-use lockstep_domain::cache_key::{MAX_TTL, names_to_drop};
+use lockstep_domain::cache_key::{MAX_TTL, TAG_EVERYTHING};
 use lockstep_store::invalidation::{PRUNED_AT_ONCE, Turn};
 use lockstep_store::{Result, Snapshot, Store};
 use tokio::time::{Instant, sleep, timeout};
@@ -28,6 +29,9 @@ const PRUNE: Duration = Duration::from_mins(10);
 const TAKE_OVER: Duration = Duration::from_secs(1);
 /// How long it waits for news at the most, and how often it writes down how far it has got.
 const REST: Duration = Duration::from_secs(1);
+/// Tags are dropped a second time after once to twice this time. A process that has not heard of the change yet sends
+/// nothing to Redis after its lease, and what it has sent arrives within Redis's time limit.
+const AGAIN: Duration = Duration::from_millis(400);
 /// Pauses before Redis is tried again.
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
@@ -76,6 +80,7 @@ async fn relay(store: &Store, cache: &Cache, turn: &mut Turn, stop: &Cancellatio
     let mut prune_at = Instant::now();
     let mut identity = None;
     let mut retry = RETRY_MIN;
+    let mut again = Again::default();
     while !stop.is_cancelled() {
         if Instant::now() >= prune_at {
             let gone = bounded(store.prune_invalidations(KEEP)).await?;
@@ -96,20 +101,24 @@ async fn relay(store: &Store, cache: &Cache, turn: &mut Turn, stop: &Cancellatio
                 // Another database: its own place in the log is the one that counts.
                 return Ok(());
             }
+            let mut tags: BTreeSet<String> = look.news.into_iter().flat_map(|news| news.tags).collect();
             if !look.complete {
-                tracing::warn!("too much has changed to drop its keys from Redis one by one; readers refuse them");
+                tracing::warn!("too much has changed to drop its keys from Redis one by one; all are dropped");
+                tags = BTreeSet::from([TAG_EVERYTHING.to_owned()]);
             }
-            let names: BTreeSet<String> = look
-                .news
-                .iter()
-                .flat_map(|news| &news.tags)
-                .flat_map(|tag| names_to_drop(tag))
-                .collect();
-            let names: Vec<String> = names.into_iter().collect();
-            if names.is_empty() || cache.drop_keys(&names).await.is_ok() {
-                metrics::counter!("lockstep_relay_keys_named_total").increment(names.len() as u64);
+            again.add(&tags);
+            tags.extend(again.due());
+            let tags: Vec<String> = tags.into_iter().collect();
+            let dropped = if tags.is_empty() {
+                Ok(0)
+            } else {
+                cache.drop_tags(&tags).await
+            };
+            if let Ok(dropped) = dropped {
+                metrics::counter!("lockstep_relay_keys_dropped_total").increment(dropped);
                 cursor = look.snapshot;
                 retry = RETRY_MIN;
+                rest = again.wait().map_or(REST, |wait| wait.min(REST));
             } else {
                 rest = retry;
                 retry = (retry * 2).min(RETRY_MAX);
@@ -124,7 +133,7 @@ async fn relay(store: &Store, cache: &Cache, turn: &mut Turn, stop: &Cancellatio
                 written = cursor.clone();
             }
         }
-        let waiting = if rest < REST {
+        let waiting = if retry > RETRY_MIN {
             stop.run_until_cancelled(sleep(rest)).await.is_some()
         } else {
             let news = timeout(rest, news.changed());
@@ -138,6 +147,39 @@ async fn relay(store: &Store, cache: &Cache, turn: &mut Turn, stop: &Cancellatio
         bounded(turn.set_cursor(&cursor)).await?;
     }
     Ok(())
+}
+
+/// The tags that are dropped a second time.
+#[derive(Debug, Default)]
+struct Again {
+    older: BTreeSet<String>,
+    newer: BTreeSet<String>,
+    /// When `older` is due; `None` when nothing waits.
+    at: Option<Instant>,
+}
+
+impl Again {
+    fn add(&mut self, tags: &BTreeSet<String>) {
+        if !tags.is_empty() {
+            self.newer.extend(tags.iter().cloned());
+            self.at.get_or_insert_with(|| Instant::now() + AGAIN);
+        }
+    }
+
+    /// What is due now; each tag once, after one to two times [`AGAIN`].
+    fn due(&mut self) -> BTreeSet<String> {
+        let now = Instant::now();
+        if self.at.is_none_or(|at| now < at) {
+            return BTreeSet::new();
+        }
+        let due = std::mem::replace(&mut self.older, std::mem::take(&mut self.newer));
+        self.at = (!self.older.is_empty()).then(|| now + AGAIN);
+        due
+    }
+
+    fn wait(&self) -> Option<Duration> {
+        self.at.map(|at| at.saturating_duration_since(Instant::now()))
+    }
 }
 
 async fn bounded<T>(work: impl Future<Output = Result<T>>) -> Result<T> {

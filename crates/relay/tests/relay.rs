@@ -7,7 +7,10 @@
 
 use std::time::{Duration, Instant};
 
-use lockstep_cache::{Cache, Config, RedisState};
+use lockstep_cache::{Cache, Config, Payload, RedisState};
+use lockstep_domain::CacheKey;
+use lockstep_domain::cache_key::game_tag;
+use lockstep_domain::ids::{GameId, OrderId, ShopperId, UserId};
 use lockstep_testkit::{TestDb, TestRedis};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +29,8 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 async fn cache(db: &TestDb, redis: &TestRedis) -> Cache {
     let config = Config {
         redis_url: Some(redis.url()),
+        // What the second look at an earlier change drops is there again soon.
+        redis_recheck: Duration::from_millis(50),
         ..Config::default()
     };
     let cache = Cache::start(db.store.clone(), config).await;
@@ -224,4 +229,150 @@ async fn a_place_that_lies_in_the_future_is_begun_anew() {
     let relay = Relay::start(&db, &cache);
     until("the key is gone", async || !redis.keys().await.contains(&name)).await;
     relay.stop().await;
+}
+
+/// One key of each kind that shows games; the answer under it was made from `game`.
+fn families(game: Uuid) -> Vec<CacheKey> {
+    let id = GameId(game);
+    vec![
+        CacheKey::Game(id),
+        CacheKey::GameBySlug("portal".into()),
+        CacheKey::SimilarGames(id, 10),
+        CacheKey::HomeBestSellers(None),
+        CacheKey::HomeBestSellers(Some("rpg".into())),
+        CacheKey::HomeNewInCatalog,
+        CacheKey::HomePreorders,
+        CacheKey::HomeNewGames,
+        CacheKey::HomeGenre("rpg".into()),
+        CacheKey::HomeCollections,
+        CacheKey::HomeRandomPool,
+        CacheKey::HomePage("index".into()),
+        CacheKey::CatalogFilterOptions,
+        CacheKey::CatalogGenres,
+        CacheKey::CatalogPlatforms,
+        CacheKey::CatalogPage("one".into()),
+        CacheKey::CatalogPage("two".into()),
+        CacheKey::CatalogAutocomplete("por".into()),
+        CacheKey::UserCart(ShopperId(game)),
+        CacheKey::SessionWishlist(ShopperId(game)),
+        CacheKey::UserOrders(UserId(game)),
+        CacheKey::Order(OrderId(game)),
+    ]
+}
+
+/// Reads `key` through the cache; the answer shows `game`.
+async fn read(cache: &Cache, key: CacheKey, game: Uuid) {
+    cache
+        .read(key, move |store| async move {
+            store
+                .read(|_| {
+                    Box::pin(async move {
+                        Ok(Payload::bytes(b"shown".as_slice().into()).with_tags(vec![game_tag(GameId(game))]))
+                    })
+                })
+                .await
+        })
+        .await
+        .unwrap();
+}
+
+/// Of these keys, those that are in Redis.
+async fn left(redis: &TestRedis, keys: &[CacheKey]) -> Vec<String> {
+    let there = redis.keys().await;
+    let names = keys.iter().map(CacheKey::name);
+    names.filter(|name| there.contains(name)).collect()
+}
+
+/// Fills Redis with every kind of answer about games, makes `change`, and sees that nothing of it is left within a second.
+async fn nothing_is_left_after(change: &str, untouched: usize) {
+    let db = TestDb::new().await;
+    let redis = TestRedis::start().await;
+    let game = insert_game(&db, "portal").await;
+    db.execute(
+        "insert into games (title, slug, description, price, image, release_date)
+         select 'G' || n, 'g-' || n, '', 1, '', now() from generate_series(1, 300) n",
+    )
+    .await;
+    let cache = cache(&db, &redis).await;
+    let relay = Relay::start(&db, &cache);
+    caught_up(&db, &redis).await;
+    let keys = families(game);
+    until("every answer is in Redis", async || {
+        for key in &keys {
+            read(&cache, key.clone(), game).await;
+        }
+        left(&redis, &keys).await.len() == keys.len()
+    })
+    .await;
+    // Answers about other games stay, unless the change is one of very many.
+    let other = [CacheKey::Game(GameId(Uuid::now_v7())), CacheKey::Order(OrderId(Uuid::now_v7()))];
+    for key in &other {
+        read(&cache, key.clone(), Uuid::now_v7()).await;
+    }
+    until("they are in Redis", async || left(&redis, &other).await.len() == other.len()).await;
+
+    db.execute(change).await;
+    let due = Instant::now() + Duration::from_secs(1);
+    loop {
+        let began = Instant::now();
+        let left = left(&redis, &keys).await;
+        if left.is_empty() {
+            break;
+        }
+        assert!(began < due, "after a second there are still {left:?}");
+    }
+    assert_eq!(left(&redis, &other).await.len(), untouched, "{change}");
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn of_every_family_that_shows_a_changed_game_nothing_is_left() {
+    nothing_is_left_after("update games set price = 2 where slug = 'portal'", 2).await;
+}
+
+#[tokio::test]
+async fn of_every_family_nothing_is_left_after_a_statement_over_very_many_games() {
+    nothing_is_left_after("update games set price = 2", 0).await;
+}
+
+#[tokio::test]
+async fn a_value_that_was_on_its_way_to_redis_when_its_game_changed_does_not_stay() {
+    let db = TestDb::new().await;
+    let redis = TestRedis::start().await;
+    let game = insert_game(&db, "portal").await;
+    let cache = cache(&db, &redis).await;
+    let relay = Relay::start(&db, &cache);
+    caught_up(&db, &redis).await;
+    let page = CacheKey::CatalogPage("late".into()).name();
+    let late = [page.clone(), format!("game:{game}"), format!("game:{game}:similar:10")];
+    write(&redis, &late[1..2]).await;
+    set_price(&db, game, 2).await;
+    until("what the change makes untrue is gone", async || {
+        !redis.keys().await.contains(&late[1])
+    })
+    .await;
+    write(&redis, &late).await;
+    redis
+        .command(&["ZADD", "lockstep:keys:catalog", "99999999999998", &page, "99999999999999", &late[2]])
+        .await;
+    until("they are gone", async || {
+        let keys = redis.keys().await;
+        late.iter().all(|name| !keys.contains(name))
+    })
+    .await;
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn the_lists_forget_what_has_expired() {
+    let db = TestDb::new().await;
+    let redis = TestRedis::start().await;
+    let cache = cache(&db, &redis).await;
+    redis.command(&["ZADD", "lockstep:keys:catalog", "1", "catalog:page:gone"]).await;
+    read(&cache, CacheKey::CatalogPage("new".into()), Uuid::now_v7()).await;
+    until("only what lives is listed", async || {
+        redis.members("lockstep:keys:catalog").await == ["catalog:page:new"]
+    })
+    .await;
+    assert!(redis.ttl_ms("lockstep:keys:catalog").await > 0);
 }

@@ -165,7 +165,7 @@ async fn what_one_process_writes_the_other_reads_with_the_next_request() {
             .await
             .unwrap();
         assert_eq!(cart(reader, caller.visitor()).await, [(games[0], round)].into());
-        let change = ProfileChange::check(Some(&format!("Ada {round}")), None, None).unwrap();
+        let change = ProfileChange::check(Some(&format!("Ada {round}")), None, None, None).unwrap();
         writer.change_profile(&caller, &change).await.unwrap();
         let profile = reader.profile(&caller).await.unwrap();
         assert_eq!(profile.nickname, Some(format!("Ada {round}")));

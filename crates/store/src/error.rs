@@ -27,6 +27,12 @@ pub enum StoreError {
              PgBouncer's ignore_startup_parameters to what it names, or use PostgreSQL's own address"
     )]
     Refused(String),
+    /// The address of the database cannot be used.
+    #[error("the address of the database cannot be used: {0}")]
+    Address(String),
+    /// The database is of a kind that cannot hold this shop ([`Unsuitable`](crate::Unsuitable)).
+    #[error("{0}")]
+    Unsuitable(crate::Unsuitable),
     /// The schema is not the one this program knows.
     #[error("schema: {0}")]
     Schema(String),

@@ -74,7 +74,7 @@ async fn views(tx: &mut Tx, ids: &[Uuid], detail: Detail) -> Result<Vec<Game>> {
         "-- store.games.views
         select g.id, g.title, g.slug, g.description, g.short_description, g.price, g.original_price, g.discount,
                g.currency, g.image, g.images, g.in_stock, g.multiplayer, g.is_best_seller, g.is_new, g.is_preorder,
-               g.release_date, g.release_date_known, g.metacritic_score, g.user_rating, g.age_rating,
+               g.release_date, g.release_date_known, g.metacritic_score, g.user_rating, g.rating_critic, g.rating_user, g.age_rating,
                g.activation_service, g.region, g.publisher, g.developer, g.languages,
                array(select x.name from game_platforms l join platforms x on x.id = l.platform_id
                       where l.game_id = g.id order by lower(x.name), x.name) as platforms,
@@ -123,6 +123,8 @@ fn view(row: &PgRow) -> Result<Game> {
         release_date_known: row.try_get("release_date_known")?,
         metacritic_score: row.try_get("metacritic_score")?,
         user_rating: row.try_get("user_rating")?,
+        rating_critic: row.try_get("rating_critic")?,
+        rating_user: row.try_get("rating_user")?,
         age_rating: row.try_get("age_rating")?,
         activation_service: row.try_get("activation_service")?,
         region: row.try_get("region")?,

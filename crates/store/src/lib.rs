@@ -9,6 +9,7 @@ pub mod accounts;
 mod audit;
 pub mod carts;
 pub mod clock;
+pub mod deliveries;
 pub mod doctor;
 mod error;
 pub mod failpoint;
@@ -29,6 +30,7 @@ pub mod orders;
 pub mod pooler;
 pub mod pools;
 pub mod promo_codes;
+mod reach;
 mod readiness;
 pub mod retention;
 mod row;
@@ -36,6 +38,7 @@ mod session;
 pub mod sessions;
 pub mod snapshot;
 pub mod stock_alerts;
+mod suitable;
 pub mod sync;
 pub mod top_ups;
 mod transaction;
@@ -60,6 +63,7 @@ pub use foreign_ids::Forgotten;
 pub use gate::Subject;
 use session::Session;
 pub use snapshot::{Snapshot, Stamped};
+pub use suitable::Unsuitable;
 pub use transaction::{AsStoreError, Tx};
 
 /// How to connect.
@@ -115,9 +119,12 @@ impl Store {
     /// Prepares a pool for `url` without connecting yet, so that Lockstep can start before its database.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when the address cannot be read.
+    /// [`StoreError::Address`] when the address cannot be read.
     pub fn new(url: &str, options: &Options) -> Result<Self> {
-        let connect: PgConnectOptions = url.parse().map_err(StoreError::from)?;
+        reach::check(url)?;
+        let connect: PgConnectOptions = url.parse().map_err(|_| {
+            StoreError::Address("its parts cannot be told apart; percent-encode @ : / # ? and % in user and password".to_owned())
+        })?;
         let connect = connect
             .application_name(&options.application_name)
             // Only for floats as text, of which there are none; poolers refuse it.

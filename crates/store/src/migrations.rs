@@ -33,9 +33,17 @@ impl Store {
     /// Brings the schema up to date; what was brought is returned. Concurrent calls wait for each other.
     ///
     /// # Errors
-    /// [`StoreError::Schema`] when the database is newer than this program or an applied file was edited.
+    /// [`StoreError::Schema`] when the database is newer than this program or an applied file was edited;
+    /// [`StoreError::Unsuitable`] when a shop should not, or cannot, live in it.
     pub async fn migrate(&self) -> Result<Vec<(i64, String)>> {
         let before = self.migration_status().await?;
+        if !before.pending.is_empty() {
+            let is_new = before.applied.is_empty();
+            let against = self.unsuitable().await?;
+            if let Some(unsuitable) = against.into_iter().find(|one| is_new || !one.is_bearable) {
+                return Err(StoreError::Unsuitable(unsuitable));
+            }
+        }
         let mut conn = self.connect().await?;
         // A migration may take its time, and waits for whoever is in its way.
         sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0")

@@ -3,6 +3,7 @@
 //! Only what G2A says is used. What it does not say stays empty, or is read from the title when it says it there;
 //! nothing is guessed, and a product without a usable title, price or stock is refused with a reason.
 
+mod picture;
 mod place;
 mod text;
 mod words;
@@ -27,8 +28,6 @@ const MAX_TERM: usize = 60;
 const MAX_DESCRIPTION: usize = 20_000;
 /// Longest short description, in characters.
 const MAX_SHORT: usize = 200;
-/// Longest address of a picture, in bytes.
-const MAX_URL: usize = 1_000;
 /// Most pictures of a game.
 const MAX_IMAGES: usize = 30;
 /// Most genres, tags and so on of a game, each.
@@ -50,11 +49,14 @@ pub enum BadProduct {
     NoStock,
 }
 
-/// What the shop shows of `product`, priced by `pricing`.
+/// What was not taken over, and why: for the report of a run.
+pub type Refused = BTreeMap<String, u32>;
+
+/// What the shop shows of `product`, priced by `pricing`. What a product says and cannot be used is counted in `refused`.
 ///
 /// # Errors
 /// [`BadProduct`] says what is missing.
-pub fn listing(product: &Product, pricing: &Pricing) -> Result<Listing, BadProduct> {
+pub fn listing(product: &Product, pricing: &Pricing, refused: &mut Refused) -> Result<Listing, BadProduct> {
     let title = product
         .name
         .as_deref()
@@ -89,10 +91,15 @@ pub fn listing(product: &Product, pricing: &Pricing) -> Result<Listing, BadProdu
     };
     let short = text::first_sentence(&plain, MAX_SHORT);
 
-    let mut pictures = [&product.cover_image, &product.small_image, &product.thumbnail]
-        .into_iter()
-        .flatten();
-    let image = pictures.find_map(|url| address(url));
+    let mut address = |url: &str| match picture::address(url) {
+        Ok(address) => address,
+        Err(reason) => {
+            *refused.entry(format!("address of a picture: {reason}")).or_default() += 1;
+            None
+        }
+    };
+    let covers = [&product.cover_image, &product.small_image, &product.thumbnail];
+    let image = covers.into_iter().flatten().find_map(|url| address(url));
     let mut images: Vec<String> = Vec::new();
     for url in product.images.iter().filter_map(|url| address(url)) {
         if images.len() < MAX_IMAGES && !images.contains(&url) {
@@ -135,17 +142,6 @@ fn depth(quantity: u64) -> i16 {
 fn name(text: Option<&str>) -> Option<String> {
     text.map(|text| text::line(text, MAX_NAME))
         .filter(|text| !text.is_empty())
-}
-
-/// An address of a picture that can stand in a page.
-fn address(url: &str) -> Option<String> {
-    let url = url.trim();
-    let plausible = (url.starts_with("https://") || url.starts_with("http://"))
-        && url.len() <= MAX_URL
-        && url
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\'' | b'<' | b'>' | b'\\' | b'`'));
-    plausible.then(|| url.to_owned())
 }
 
 /// The day of release as a moment; a year that nobody meant is no date.
@@ -317,7 +313,7 @@ mod tests {
     }
 
     fn mapped(product: &Product) -> Listing {
-        listing(product, &Pricing::default()).unwrap()
+        listing(product, &Pricing::default(), &mut Refused::new()).unwrap()
     }
 
     fn names(terms: &[Term]) -> Vec<&str> {
@@ -510,7 +506,7 @@ mod tests {
         let refused = |change: fn(&mut Product)| {
             let mut row = product("Amber Oath");
             change(&mut row);
-            listing(&row, &Pricing::default()).unwrap_err()
+            listing(&row, &Pricing::default(), &mut Refused::new()).unwrap_err()
         };
         assert_eq!(refused(|row| row.name = None), BadProduct::NoName);
         assert_eq!(
@@ -524,17 +520,29 @@ mod tests {
     }
 
     #[test]
-    fn only_addresses_of_the_web_become_pictures() {
+    fn only_addresses_of_the_web_become_pictures_and_the_others_are_counted() {
         let row = Product {
             cover_image: Some("javascript:alert(1)".into()),
-            small_image: Some("https://images.example.test/\"onload=".into()),
-            thumbnail: Some("https://images.example.test/ok.jpg".into()),
-            images: vec!["https://a.test/1".into(), "https://a.test/1".into(), "data:x".into()],
-            ..product("Amber Oath")
+            small_image: Some("cover.jpg".into()),
+            thumbnail: Some("//images.example.test/Quill's Ascent.jpg".into()),
+            images: vec!["https://a.test/1".into(), "HTTPS://a.test/1".into(), "data:x".into()],
+            ..product("Quill&#039;s Ascent &amp; Beyond")
         };
-        let game = mapped(&row);
-        assert_eq!(game.image.as_deref(), Some("https://images.example.test/ok.jpg"));
+        let mut refused = Refused::new();
+        let game = listing(&row, &Pricing::default(), &mut refused).unwrap();
+        assert_eq!((game.title.as_str(), game.wanted_slug.as_str()), ("Quill's Ascent & Beyond", "quills-ascent-and-beyond"));
+        assert_eq!(
+            game.image.as_deref(),
+            Some("https://images.example.test/Quill%27s%20Ascent.jpg")
+        );
         assert_eq!(game.images, ["https://a.test/1"]);
+        assert_eq!(
+            refused,
+            Refused::from([
+                ("address of a picture: it is not http or https".to_owned(), 2),
+                ("address of a picture: it names no host".to_owned(), 1),
+            ])
+        );
     }
 
     #[test]
@@ -561,7 +569,7 @@ mod tests {
                                  Category { id: None, name: category }],
                 ..product(&name)
             };
-            let Ok(game) = listing(&row, &Pricing::default()) else {
+            let Ok(game) = listing(&row, &Pricing::default(), &mut Refused::new()) else {
                 prop_assert!(name.chars().all(|c| !c.is_alphanumeric()), "{name:?} was refused");
                 return Ok(());
             };
@@ -578,7 +586,7 @@ mod tests {
                 prop_assert!(!term.slug.is_empty() && !term.name.trim().is_empty());
             }
             prop_assert!(game.categories.len() <= 1);
-            prop_assert_eq!(listing(&row, &Pricing::default()).unwrap(), game);
+            prop_assert_eq!(listing(&row, &Pricing::default(), &mut Refused::new()).unwrap(), game);
         }
     }
 }

@@ -24,6 +24,7 @@ use chrono::{DateTime, Utc};
 use lockstep_store::sync::{self as records, Begun, Counts, Problem, Run, RunKind, RunStatus, TermCounts};
 use serde::{Deserialize, Serialize};
 
+use crate::mapping::Refused;
 use crate::pace::Pace;
 use crate::position::Position;
 use crate::report::{Phase, Progress, Report};
@@ -51,6 +52,9 @@ struct Cursor {
     nameless: u64,
     /// A few products that are certainly there.
     samples: Vec<String>,
+    /// What was not taken over, by reason.
+    #[serde(default)]
+    refused: Refused,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +97,7 @@ impl<'a> Pass<'a> {
             incomplete: false,
             nameless: 0,
             samples: Vec::new(),
+            refused: Refused::new(),
         });
         let pass = Self {
             cx,
@@ -185,6 +190,7 @@ impl<'a> Pass<'a> {
             terms_created: self.terms,
             flags_changed: self.flags_changed,
             duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            refused: self.cursor.refused.clone(),
             problems: run.problems,
         }
     }

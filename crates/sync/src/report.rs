@@ -1,5 +1,6 @@
 //! What a run tells: while it works, and when it is over.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -75,6 +76,9 @@ pub struct Report {
     pub flags_changed: u64,
     /// Time that this process took, in milliseconds.
     pub duration_ms: u64,
+    /// What G2A said and could not be taken over (products, addresses of pictures), counted by reason, over all times the
+    /// run was taken up.
+    pub refused: BTreeMap<String, u32>,
     /// The first hundred problems.
     pub problems: Vec<Problem>,
 }
@@ -111,6 +115,9 @@ impl fmt::Display for Report {
             },
             c.skipped
         )?;
+        for (reason, count) in &self.refused {
+            writeln!(f, "  not taken over: {count} × {reason}")?;
+        }
         for problem in self.problems.iter().take(10) {
             match &problem.product {
                 Some(product) => writeln!(f, "  product {product}: {}", problem.reason)?,

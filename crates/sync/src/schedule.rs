@@ -50,8 +50,11 @@ pub struct Past {
     /// The last completed look at the changes began.
     pub incremental: Option<DateTime<Utc>>,
     /// The last run of each of the three, if it did not complete: how it ended and when.
-    pub unfinished: [Option<(RunStatus, DateTime<Utc>)>; 3],
+    pub unfinished: Unfinished,
 }
+
+/// How the last run of each kind ended, if it did not complete, and when.
+pub type Unfinished = [Option<(RunStatus, DateTime<Utc>)>; 3];
 
 impl Past {
     /// From what the store remembers (`store::sync::freshness` and `store::sync::last_runs`).
@@ -69,6 +72,43 @@ impl Past {
             unfinished,
         }
     }
+
+    /// Forgets the rest after runs that ended before this process began: whoever started it may have mended the reason,
+    /// and should see that at once. `before` are the unfinished runs that it found.
+    pub fn forgive(&mut self, before: &Unfinished) {
+        for (unfinished, before) in self.unfinished.iter_mut().zip(before) {
+            if unfinished == before {
+                *unfinished = None;
+            }
+        }
+    }
+}
+
+/// When something is due next, and what; `now` or earlier when it is due already.
+pub fn next(now: DateTime<Utc>, past: &Past, schedule: &Schedule) -> (DateTime<Utc>, What) {
+    let rested = |at: usize| match past.unfinished.get(at).copied().flatten() {
+        Some((RunStatus::Failed, ended)) => ended + schedule.after_failure,
+        Some((_, ended)) => ended + schedule.after_interruption,
+        None => DateTime::UNIX_EPOCH,
+    };
+    let Some(full) = past.full else {
+        return (now.max(rested(0)), What::Full);
+    };
+    let slot = match last_slot(now, &schedule.full_at) {
+        Some(slot) if full < slot => now,
+        _ => next_slot(now, &schedule.full_at).unwrap_or(DateTime::<Utc>::MAX_UTC),
+    };
+    let stock = past.stock.max(Some(full)).unwrap_or(full) + schedule.stock_every;
+    let changes = past.incremental.max(Some(full)).unwrap_or(full) + schedule.incremental_every;
+    let all = [
+        (slot.max(rested(0)), What::Full),
+        (stock.max(rested(1)), What::Stock),
+        (changes.max(rested(2)), What::Incremental),
+    ];
+    // Of two at the same time the more complete one, which stands first.
+    all.into_iter()
+        .min_by_key(|(at, _)| (*at).max(now))
+        .unwrap_or((now, What::Full))
 }
 
 /// What should be run at `now`; the most complete first. `None` when nothing is due.
@@ -105,6 +145,17 @@ fn last_slot(now: DateTime<Utc>, times: &[NaiveTime]) -> Option<DateTime<Utc>> {
         .flat_map(|day| times.iter().map(move |time| day.and_time(*time).and_utc()))
         .filter(|slot| *slot <= now)
         .max()
+}
+
+/// The first of the daily times that is still to come.
+fn next_slot(now: DateTime<Utc>, times: &[NaiveTime]) -> Option<DateTime<Utc>> {
+    let today = now.date_naive();
+    [Some(today), today.succ_opt()]
+        .into_iter()
+        .flatten()
+        .flat_map(|day| times.iter().map(move |time| day.and_time(*time).and_utc()))
+        .filter(|slot| *slot > now)
+        .min()
 }
 
 #[cfg(test)]
@@ -173,5 +224,49 @@ mod tests {
         past.unfinished[0] = Some((RunStatus::Failed, at("14:01:00")));
         assert_eq!(due(at("14:10:59"), &past, &Schedule::default()), Some(What::Stock));
         assert_eq!(due(at("14:11:00"), &past, &Schedule::default()), Some(What::Full));
+    }
+
+    #[test]
+    fn a_process_that_starts_does_not_rest_after_runs_of_its_forerunners() {
+        let mut before = done("", "", "");
+        before.unfinished[0] = Some((RunStatus::Failed, at("14:01:00")));
+        let schedule = Schedule::default();
+        assert_eq!(due(at("14:02:00"), &before, &schedule), None, "its forerunner rests");
+        let mut past = before;
+        past.forgive(&before.unfinished);
+        assert_eq!(due(at("14:02:00"), &past, &schedule), Some(What::Full));
+        // Its own failure counts.
+        let mut past = before;
+        past.unfinished[0] = Some((RunStatus::Failed, at("14:02:30")));
+        past.forgive(&before.unfinished);
+        assert_eq!(due(at("14:03:00"), &past, &schedule), None);
+        assert_eq!(next(at("14:03:00"), &past, &schedule), (at("14:12:30"), What::Full));
+    }
+
+    #[test]
+    fn what_is_next_is_due_then_and_nothing_before() {
+        let schedule = Schedule::default();
+        let mut failed = done("02:00:00", "13:50:00", "13:50:00");
+        failed.unfinished[0] = Some((RunStatus::Failed, at("14:01:00")));
+        let mut cut = done("", "", "");
+        cut.unfinished[0] = Some((RunStatus::Interrupted, at("14:01:00")));
+        for past in [
+            done("02:00:00", "13:58:00", "13:58:00"),
+            done("02:00:00", "", ""),
+            done("", "", ""),
+            failed,
+            cut,
+        ] {
+            for minute in 0..60 {
+                let now = at(&format!("13:{minute:02}:30"));
+                let (when, what) = next(now, &past, &schedule);
+                if when <= now {
+                    assert_eq!(due(now, &past, &schedule), Some(what), "{now} {past:?}");
+                } else {
+                    assert_eq!(due(when, &past, &schedule), Some(what), "{when} {past:?}");
+                    assert_eq!(due(when - Duration::seconds(1), &past, &schedule), None, "{when} {past:?}");
+                }
+            }
+        }
     }
 }

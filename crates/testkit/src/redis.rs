@@ -84,6 +84,25 @@ impl TestRedis {
         );
     }
 
+    /// Changes one setting of the running server, as `CONFIG SET` does.
+    pub async fn configure(&self, setting: &str, value: &str) {
+        self.command(&["CONFIG", "SET", setting, value]).await;
+    }
+
+    /// Any command whose answer does not matter.
+    pub async fn command(&self, words: &[&str]) {
+        let mut connection = self.connect().await;
+        let (name, arguments) = words.split_first().expect("a command");
+        let mut command = redis::cmd(name);
+        for argument in arguments {
+            command.arg(argument);
+        }
+        command
+            .query_async::<()>(&mut connection)
+            .await
+            .unwrap_or_else(|error| panic!("{words:?}: {error}"));
+    }
+
     /// Stops it without ending it: it accepts connections and answers nothing.
     pub fn freeze(&self) {
         self.signal("STOP");
@@ -159,6 +178,18 @@ impl TestRedis {
             .query_async(&mut connection)
             .await
             .expect("GET")
+    }
+
+    /// The members of a sorted set, by score.
+    pub async fn members(&self, key: &str) -> Vec<String> {
+        let mut connection = self.connect().await;
+        redis::cmd("ZRANGE")
+            .arg(key)
+            .arg(0)
+            .arg(-1)
+            .query_async(&mut connection)
+            .await
+            .expect("ZRANGE")
     }
 
     /// Writes bytes under `key`, whatever they are.

@@ -225,6 +225,24 @@ async fn a_profile_changes_field_by_field() {
 }
 
 #[tokio::test]
+async fn a_picture_is_set_by_its_address_and_taken_away() {
+    let shop = Shop::open().await;
+    let ada = Client::new(&shop);
+    ada.register("ada@example.com").await;
+    let picture = "https://pictures.example/ada.png";
+    let me = ada.put("/api/user/profile", json!({"avatar": picture})).await.data();
+    assert_eq!((&me["avatar"], &me["nickname"]), (&picture.into(), &"Newbie Guy".into()));
+    assert_eq!(ada.get("/api/auth/me").await.data()["avatar"], picture);
+    for wrong in ["http://pictures.example/ada.png", "javascript:alert(1)", "https://"] {
+        let refused = ada.put("/api/user/profile", json!({"avatar": wrong})).await;
+        assert_eq!(refused.status, 400, "{wrong}");
+    }
+    assert_eq!(ada.get("/api/user/profile").await.data()["avatar"], picture);
+    let me = ada.put("/api/user/profile", json!({"avatar": null})).await.data();
+    assert_eq!(me["avatar"], Value::Null);
+}
+
+#[tokio::test]
 async fn a_new_password_ends_other_sessions_and_needs_the_old_one() {
     let shop = Shop::open().await;
     let (phone, laptop) = (Client::new(&shop), Client::new(&shop));

@@ -14,6 +14,7 @@ mod client;
 mod description;
 mod edge;
 mod filters;
+mod folding;
 mod first_writes;
 mod guests;
 mod leaving;

@@ -12,12 +12,12 @@ async fn shop_with_one_rich_and_one_plain_game() -> Shop {
         .execute(&format!(
             r#"
             insert into games (id, title, slug, description, short_description, price, original_price, discount, image, images,
-                               in_stock, g2a_product_id, g2a_stock, release_date, metacritic_score, user_rating, age_rating,
+                               in_stock, g2a_product_id, g2a_stock, release_date, metacritic_score, user_rating, rating_critic, rating_user, age_rating,
                                multiplayer, activation_service, region, publisher, developer, is_best_seller, is_new,
                                languages, requirements, popularity, created_at)
             values ('{ID}', 'Killing Floor 2', 'killing-floor-2', '<p>Zeds.</p>', 'Zeds', 5.10, 9.44, 45,
                     'https://images.example.org/kf2', '{{https://images.example.org/kf2-1}}', true, '10001', true,
-                    '2016-11-18 10:00:00.123456Z', 75, 4.50, '18', true, 'Steam', 'GLOBAL', 'Tripwire', 'Tripwire Interactive',
+                    '2016-11-18 10:00:00.123456Z', 75, 4.50, 81, 90, '18', true, 'Steam', 'GLOBAL', 'Tripwire', 'Tripwire Interactive',
                     true, true, '{{en,de}}', '{{"minimal":{{"reqmemory":"3 GB"}},"recommended":{{}}}}', 10, '2024-02-01');
             insert into games (id, title, slug, description, price, image, release_date, is_preorder, created_at)
             values ('0192f0c1-0000-7000-8000-000000000002', 'Plain', 'plain', '', 0.99, 'i', '2030-01-01', true, '2024-01-01');
@@ -41,7 +41,7 @@ fn in_a_list() -> serde_json::Value {
         "shortDescription": "Zeds", "price": 5.10, "originalPrice": 9.44, "discount": 45, "currency": "EUR",
         "image": "https://images.example.org/kf2", "images": ["https://images.example.org/kf2-1"],
         "inStock": true, "multiplayer": true, "isBestSeller": true, "isNew": true, "isPreorder": false,
-        "releaseDate": "2016-11-18T10:00:00.123Z", "releaseDateKnown": true, "metacriticScore": 75, "userRating": 4.5,
+        "releaseDate": "2016-11-18T10:00:00.123Z", "releaseDateKnown": true, "metacriticScore": 75, "userRating": 4.5, "ratingCritic": 81, "ratingUser": 90,
         "ageRating": "18", "activationService": "Steam", "region": "GLOBAL", "publisher": "Tripwire",
         "developer": "Tripwire Interactive", "languages": ["en", "de"], "platforms": ["PC"],
         "genres": ["Action", "Shooter"], "tags": ["Co-op", "zombies"], "categories": ["Games"]
@@ -59,7 +59,7 @@ fn plain() -> serde_json::Value {
         "id": "0192f0c1-0000-7000-8000-000000000002", "title": "Plain", "slug": "plain", "description": "",
         "shortDescription": null, "price": 0.99, "currency": "EUR", "image": "i", "images": [], "inStock": true,
         "multiplayer": false, "isBestSeller": false, "isNew": false, "isPreorder": true,
-        "releaseDate": "2030-01-01T00:00:00.000Z", "releaseDateKnown": true, "metacriticScore": null, "userRating": null,
+        "releaseDate": "2030-01-01T00:00:00.000Z", "releaseDateKnown": true, "metacriticScore": null, "userRating": null, "ratingCritic": null, "ratingUser": null,
         "ageRating": null, "activationService": null, "region": null, "publisher": null, "developer": null,
         "languages": [], "platforms": [], "genres": [], "tags": [], "categories": []
     })

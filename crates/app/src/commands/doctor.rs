@@ -4,15 +4,18 @@
 mod answers;
 mod clock;
 mod copies;
+mod deliveries;
 mod mail;
 mod mail_transport;
 mod payments;
 mod pooler;
 mod promo;
+mod redis;
 mod sealed;
 mod settings;
 mod settings_file;
 mod spool;
+mod suitable;
 mod writes;
 
 use std::process::ExitCode;
@@ -98,6 +101,7 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
     match Database::open(config, Use::Join).await {
         Ok(database) => {
             findings.push(Finding::well("database", database.place.clone()));
+            findings.extend(suitable::look(&database.store).await);
             if let Some(pooler) = pooler::look(&database.store).await {
                 findings.push(pooler);
             }
@@ -112,9 +116,10 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
                 sealed::look(config, &database, &mut findings).await;
                 findings.extend(settings::look(config, &database.store).await);
                 payments::look(&database.store, &mut findings).await;
+                findings.extend(deliveries::look(&database.store).await);
                 mail::look(&database.store, &mut findings).await;
                 promo::look(config, &database, &mut findings).await;
-                look_at_redis(config, &database, &mut findings).await;
+                findings.push(redis::look(config, &database).await);
                 look_at_supplier(config, &database, &mut findings).await;
             }
             database.close().await;
@@ -180,9 +185,10 @@ async fn look_at_schema(database: &Database, findings: &mut Vec<Finding>) -> boo
         }
         Err(error) => {
             let remedy = "is PostgreSQL running, and is DATABASE_URL right?";
+            let why = database.store.why_unreachable().await;
             findings.push(Finding::wrong(
                 "database",
-                format!("{:#}", anyhow::Error::from(error)),
+                why.unwrap_or_else(|| format!("{:#}", anyhow::Error::from(error))),
                 remedy,
             ));
             false
@@ -295,37 +301,6 @@ async fn look_at_buying(database: &Database, findings: &mut Vec<Finding>) {
             ));
         }
     }
-}
-
-async fn look_at_redis(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
-    let Some(url) = &config.redis_url else {
-        findings.push(Finding::note(
-            "redis",
-            "not configured: each process caches for itself",
-            "set REDIS_URL to share",
-        ));
-        return;
-    };
-    let cache_config = lockstep_cache::Config {
-        redis_url: Some(url.clone()),
-        ..lockstep_cache::Config::default()
-    };
-    if let Err(error) = cache_config.check() {
-        findings.push(Finding::wrong("redis", error.to_string(), "correct REDIS_URL"));
-        return;
-    }
-    let cache = lockstep_cache::Cache::start(database.store.clone(), cache_config).await;
-    let reached = cache.drop_keys(&[]).await;
-    let state = cache.status().redis;
-    cache.shutdown().await;
-    findings.push(match (reached, state) {
-        (Ok(()), lockstep_cache::RedisState::Up) => Finding::well("redis", "answers"),
-        _ => Finding::wrong(
-            "redis",
-            "does not answer",
-            "the store works without it, more slowly; is REDIS_URL right?",
-        ),
-    });
 }
 
 async fn look_at_supplier(config: &Config, database: &Database, findings: &mut Vec<Finding>) {

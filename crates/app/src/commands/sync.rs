@@ -164,7 +164,7 @@ async fn show(supplier: &Supplier, pricing: &Pricing, request: &Request, output:
         ))?;
     }
     for product in &page.products {
-        match mapping::listing(product, pricing) {
+        match mapping::listing(product, pricing, &mut mapping::Refused::new()) {
             Ok(game) => output.result(&serde_json::json!({ "g2aProductId": product.id, "title": game.title, "price": game.price, "inStock": game.depth > 0 }), || {
                 format!("{}  {:>8}  {}  {}", product.id, game.price.to_string(), if game.depth > 0 { "in stock" } else { "sold out" }, game.title)
             })?,

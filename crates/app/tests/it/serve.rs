@@ -177,3 +177,38 @@ async fn a_killed_store_leaves_nothing_that_hinders_the_next() {
     store.signal("INT").await;
     assert_eq!(store.ended().await.code(), Some(0));
 }
+
+/// Waits until the log holds `words`.
+async fn said(store: &Running, words: &str) {
+    let (log, started) = (store.said(), Instant::now());
+    while !log.lock().unwrap().contains(words) {
+        assert!(started.elapsed() < DEADLINE, "{words:?} is not in:\n{}", log.lock().unwrap());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Wrong credentials end a synchronisation for ten minutes; corrected ones are tried with the next start.
+#[tokio::test]
+async fn a_start_tries_at_once_what_failed_before_it_and_waits_are_told() {
+    let (db, g2a) = (TestDb::new().await, sandbox(130).await);
+    let mut wrong = lockstep(&["serve"]);
+    with_account(&mut wrong, &g2a)
+        .env("DATABASE_URL", db.url())
+        .env("G2A_API_SECRET", "a-wrong-secret");
+    let store = Running::start(&mut wrong).await;
+    said(&store, "next attempt at 20").await;
+    store.signal("TERM").await;
+    assert_eq!(store.ended().await.code(), Some(0));
+
+    let mut right = lockstep(&["serve"]);
+    with_account(&mut right, &g2a).env("DATABASE_URL", db.url());
+    let began = Instant::now();
+    let store = Running::start(&mut right).await;
+    store
+        .wait_for("/api/games?inStockOnly=false&pageSize=1", |answer| {
+            answer.pointer("/data/total")?.as_u64().filter(|total| *total >= 120)
+        })
+        .await;
+    assert!(began.elapsed() < Duration::from_mins(2), "it rested: {:?}", began.elapsed());
+    said(&store, "the first synchronisation: ").await;
+}

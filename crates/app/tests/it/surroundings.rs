@@ -7,10 +7,12 @@ use lockstep_cache::{Cache, Payload};
 use lockstep_domain::{CacheKey, GameId};
 use lockstep_embedded::Postgres;
 use lockstep_store::Store;
-use lockstep_testkit::sqlx::{self, Connection as _};
+use lockstep_testkit::sqlx::{self, ConnectOptions as _, Connection as _};
 use lockstep_testkit::{TestDb, TestPooler};
 
-use crate::program::{Running, lockstep, outcome, sandbox, text, with_account};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::program::{DEADLINE, Running, client, lockstep, outcome, sandbox, text, with_account};
 
 #[tokio::test]
 async fn a_pooler_in_transaction_mode_is_refused_by_name_and_one_in_session_mode_is_served_through() {
@@ -147,4 +149,96 @@ async fn doctor_tells_restored_transaction_ids_and_migrate_forgets_them() {
     run(&["migrate"]).await;
     let well = run(&["doctor"]).await;
     assert!(well.contains("ok    copies"), "{well}");
+}
+
+/// A way to a database at an address of its own, from now on.
+async fn let_through(address: std::net::SocketAddr, to: sqlx::postgres::PgConnectOptions) {
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let to = to.clone();
+            tokio::spawn(async move {
+                // Either side may go away at any time.
+                if let Some(folder) = to.get_socket() {
+                    let path = folder.join(format!(".s.PGSQL.{}", to.get_port()));
+                    let mut server = tokio::net::UnixStream::connect(path).await.unwrap();
+                    tokio::io::copy_bidirectional(&mut client, &mut server).await.ok();
+                } else {
+                    let mut server = tokio::net::TcpStream::connect((to.get_host(), to.get_port())).await.unwrap();
+                    tokio::io::copy_bidirectional(&mut client, &mut server).await.ok();
+                }
+            });
+        }
+    });
+}
+
+/// From the first second the port says that the process runs and the store is not open; why stands in the log; and when the
+/// database comes, the store opens by itself.
+#[tokio::test]
+async fn while_its_database_is_away_a_store_that_starts_says_so_to_everybody() {
+    let (db, g2a) = (TestDb::new().await, sandbox(20).await);
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (away, bind) = (free(), free());
+    let real: sqlx::postgres::PgConnectOptions = db.url().parse().unwrap();
+    let there = real.clone().host(&away.ip().to_string()).port(away.port());
+    let mut serve = lockstep(&["serve"]);
+    with_account(&mut serve, &g2a)
+        .env("DATABASE_URL", there.to_url_lossy().as_str())
+        .env("LOCKSTEP_BIND", bind.to_string());
+    let mut child = serve
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let told = tokio::time::timeout(DEADLINE, async {
+        loop {
+            let line = log.next_line().await.unwrap().expect("it waits");
+            if line.contains("does not answer yet") {
+                return line;
+            }
+        }
+    })
+    .await
+    .expect("it says why");
+    let log = tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+    assert!(
+        told.contains(&format!("{away} refuses connections")) && told.contains("attempt 1") && told.contains("every 2 s"),
+        "{told}"
+    );
+    let status = async |path: &str| {
+        let answer = client().get(format!("http://{bind}{path}")).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    assert_eq!(status("/healthz").await, (200, "ok".to_owned()));
+    for path in ["/", "/readyz", "/api/health", "/api/games", "/games", "/metrics"] {
+        assert_eq!(status(path).await.0, 503, "{path}");
+    }
+    let doctor = outcome(lockstep(&["doctor"]).env("DATABASE_URL", there.to_url_lossy().as_str())).await;
+    assert!(text(&doctor.stdout).contains("refuses connections"), "{}", text(&doctor.stdout));
+
+    let_through(away, real).await;
+    let started = std::time::Instant::now();
+    while status("/").await.0 != 200 {
+        assert!(started.elapsed() < DEADLINE, "it does not open");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(status("/readyz").await.0, 200);
+    log.abort();
+}
+
+#[tokio::test]
+async fn the_address_of_another_kind_of_database_is_refused_at_once() {
+    for command in ["serve", "migrate", "doctor"] {
+        let refused = outcome(
+            lockstep(&[command])
+                .env("DATABASE_URL", "mysql://root:hunter2@127.0.0.1/shop")
+                .env("LOCKSTEP_BIND", "127.0.0.1:0"),
+        )
+        .await;
+        let told = text(&refused.stderr) + &text(&refused.stdout);
+        assert_eq!(refused.status.code(), Some(1), "{command}: {told}");
+        assert!(told.contains("mysql://") && told.contains("postgres://"), "{command}: {told}");
+        assert!(!told.contains("hunter2"), "{command}: {told}");
+    }
 }

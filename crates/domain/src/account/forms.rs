@@ -48,6 +48,28 @@ fn name(path: &'static str, text: &str) -> Result<Option<String>, FieldError> {
     Ok(Some(text.to_owned()))
 }
 
+/// Longest address of a picture, in bytes.
+const MAX_AVATAR: usize = 500;
+
+/// The address of a person's picture: https, and nothing in it that could end an attribute of a page. Empty means none.
+fn avatar(text: &str) -> Result<Option<String>, FieldError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let host = text.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let harmless = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'<' | b'>' | b'\\' | b'`');
+    let is_host = host.is_some_and(|host| !host.is_empty() && !host.contains('@'));
+    if !is_host || text.len() > MAX_AVATAR || !text.bytes().all(harmless) {
+        return Err(FieldError {
+            path: "avatar",
+            code: "avatar_invalid",
+            msg: "The picture has to be an address that begins with https:// and has at most 500 characters",
+        });
+    }
+    Ok(Some(text.to_owned()))
+}
+
 /// A registration that may be carried out.
 #[derive(Debug, Clone)]
 pub struct Registration {
@@ -152,6 +174,8 @@ pub struct ProfileChange {
     pub first_name: Option<Option<String>>,
     /// New last name.
     pub last_name: Option<Option<String>>,
+    /// New address of a picture.
+    pub avatar: Option<Option<String>>,
 }
 
 impl ProfileChange {
@@ -163,20 +187,23 @@ impl ProfileChange {
         nickname: Option<&str>,
         first_name: Option<&str>,
         last_name: Option<&str>,
+        avatar: Option<&str>,
     ) -> Result<Self, Vec<FieldError>> {
         let nickname = nickname.map(self::nickname).transpose();
         let first_name = first_name.map(|text| name("firstName", text)).transpose();
         let last_name = last_name.map(|text| name("lastName", text)).transpose();
-        match (nickname, first_name, last_name) {
-            (Ok(nickname), Ok(first_name), Ok(last_name)) => Ok(Self {
+        let avatar = avatar.map(self::avatar).transpose();
+        match (nickname, first_name, last_name, avatar) {
+            (Ok(nickname), Ok(first_name), Ok(last_name), Ok(avatar)) => Ok(Self {
                 nickname,
                 first_name,
                 last_name,
+                avatar,
             }),
-            (nickname, first_name, last_name) => Err([nickname.err(), first_name.err(), last_name.err()]
-                .into_iter()
-                .flatten()
-                .collect()),
+            (nickname, first_name, last_name, avatar) => {
+                let errors = [nickname.err(), first_name.err(), last_name.err(), avatar.err()];
+                Err(errors.into_iter().flatten().collect())
+            }
         }
     }
 }
@@ -215,15 +242,39 @@ mod tests {
 
     #[test]
     fn a_change_tells_leaving_from_emptying() {
-        let change = ProfileChange::check(None, Some(""), Some(" Lovelace ")).unwrap();
+        let change = ProfileChange::check(None, Some(""), Some(" Lovelace "), None).unwrap();
         assert_eq!(
             change,
             ProfileChange {
                 nickname: None,
                 first_name: Some(None),
-                last_name: Some(Some("Lovelace".into()))
+                last_name: Some(Some("Lovelace".into())),
+                avatar: None,
             }
         );
+    }
+
+    #[test]
+    fn a_picture_is_an_https_address() {
+        let set = |text: &str| ProfileChange::check(None, None, None, Some(text)).map(|change| change.avatar);
+        let fine = "https://pictures.example/ada.png?size=80";
+        assert_eq!(set(&format!(" {fine} ")), Ok(Some(Some(fine.to_owned()))));
+        assert_eq!(set(""), Ok(Some(None)), "emptied");
+        for wrong in [
+            "http://pictures.example/ada.png",
+            "//pictures.example/ada.png",
+            "https://",
+            "https:///ada.png",
+            "https://me:secret@pictures.example/",
+            "javascript:alert(1)",
+            "data:image/png;base64,AAAA",
+            "https://pictures.example/a b.png",
+            "https://pictures.example/\"onerror=x",
+            "https://pictures.example/é.png",
+        ] {
+            assert_eq!(set(wrong).unwrap_err()[0].path, "avatar", "{wrong}");
+        }
+        assert!(set(&format!("https://a.example/{}", "x".repeat(500))).is_err());
     }
 
     proptest! {

@@ -159,6 +159,7 @@ fn event(id: &str, order_ref: &str) -> Event {
         order_ref: order_ref.into(),
         kind: "order.completed".into(),
         payload: json!({"status": "completed"}),
+        body: b"{}".to_vec(),
     }
 }
 
@@ -277,6 +278,7 @@ async fn an_event_does_not_cut_the_time_short_in_which_a_lost_key_may_turn_up() 
                     order_ref: "80".into(),
                     kind: "order.completed".into(),
                     payload: json!({"status": "completed"}),
+                    body: b"{}".to_vec(),
                 };
                 events::take(tx, &event).await
             })

@@ -136,6 +136,13 @@ async fn the_third_order_of_a_game_without_a_readable_key_stops_buying_it_until_
     let stops = unreadable::game_stops(&shop.db.store).await.unwrap();
     assert_eq!(stops.len(), 1);
     assert_eq!(stops[0].product.as_deref(), Some(PRODUCT));
+    // Shoppers are not sold what would not be bought, whatever a look at the stock says meanwhile.
+    let on_sale = "games where in_stock or g2a_stock";
+    assert_eq!(shop.db.count(on_sale).await, 0);
+    let restocked = "update games set in_stock = true, g2a_stock = true, g2a_depth = 5, popularity = popularity + 5";
+    shop.db.execute(restocked).await;
+    assert_eq!(shop.db.count(on_sale).await, 0);
+    assert_eq!(shop.db.count("games where g2a_depth > 0 or popularity <> 0").await, 0);
 
     let order = shop.order(1).await;
     let worker = shop.worker();
@@ -145,6 +152,8 @@ async fn the_third_order_of_a_game_without_a_readable_key_stops_buying_it_until_
     assert_eq!(shop.g2a.ledger().orders.len(), 3, "nothing more is bought");
     assert!(aside::buy_again(&shop.db.store, PRODUCT, admin).await.unwrap());
     assert!(!aside::buy_again(&shop.db.store, PRODUCT, admin).await.unwrap());
+    shop.db.execute(restocked).await;
+    assert_eq!(shop.db.count(on_sale).await, 1, "the next look at the stock");
     shop.work_until(&worker, async || shop.status(&order).await == "COMPLETED")
         .await;
     assert!(unreadable::game_stops(&shop.db.store).await.unwrap().is_empty());

@@ -120,9 +120,17 @@ impl StandIn {
             "created": Utc::now().timestamp(), "livemode": false, "pending_webhooks": 1,
             "data": {"object": inner.sessions[id]},
         })
-        .to_string()
-        .into_bytes();
-        (signature::sign(&body, &Secret::new(WEBHOOK_SECRET), Utc::now()), body)
+        .to_string();
+        self.sign(body.as_bytes())
+    }
+
+    /// Any bytes, signed as Stripe signs.
+    #[expect(clippy::unused_self, reason = "it is this Stripe that signs")]
+    pub(crate) fn sign(&self, body: &[u8]) -> (String, Vec<u8>) {
+        (
+            signature::sign(body, &Secret::new(WEBHOOK_SECRET), Utc::now()),
+            body.to_vec(),
+        )
     }
 }
 

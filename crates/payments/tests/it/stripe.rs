@@ -10,6 +10,7 @@ use lockstep_payments::{
     Limits, Payments, ProviderError, Stripe, StripeConfig, TopUpError, WebhookError, WebhookOutcome,
 };
 use lockstep_store::Store;
+use lockstep_store::deliveries::Reason;
 use lockstep_store::top_ups::Outcome;
 use lockstep_testkit::TestDb;
 use serde_json::json;
@@ -312,7 +313,7 @@ async fn another_amount_another_currency_and_other_events_credit_nothing() {
     ] {
         assert_eq!(
             world.take(&world.stripe.event(kind, "cs_test_1")).await.unwrap(),
-            WebhookOutcome::Else,
+            WebhookOutcome::Unused(Reason::KindNotHandled),
             "{kind}"
         );
     }
@@ -334,7 +335,10 @@ async fn another_amount_another_currency_and_other_events_credit_nothing() {
         world.stripe.change("cs_test_1", field, value);
     }
     let event = world.stripe.event(COMPLETED, "cs_test_1");
-    assert_eq!(world.take(&event).await.unwrap(), WebhookOutcome::Else);
+    assert_eq!(
+        world.take(&event).await.unwrap(),
+        WebhookOutcome::Unused(Reason::NotOurs)
+    );
     for (field, value) in [
         ("payment_status", json!("paid")),
         ("amount_total", json!(1000)),
@@ -385,4 +389,79 @@ async fn without_a_provider_nobody_tops_up() {
         payments.take_event("", b"{}", Utc::now()).await,
         Err(WebhookError::NotSigned)
     ));
+}
+
+/// Refused, each of these would be sent again for days.
+#[tokio::test]
+async fn what_stripe_signs_and_nobody_can_use_is_taken_and_kept_as_it_came() {
+    let world = World::new().await;
+    world.begin("10").await.unwrap();
+    for (field, value) in [
+        ("status", json!("complete")),
+        ("payment_status", json!("no_payment_required")),
+        ("amount_total", json!(0)),
+    ] {
+        world.stripe.change("cs_test_1", field, value);
+    }
+    let free = world.stripe.event(COMPLETED, "cs_test_1");
+    world.stripe.change("cs_test_1", "payment_status", json!("paid"));
+    world.stripe.change("cs_test_1", "amount_total", json!(null));
+    let no_amount = world.stripe.event(COMPLETED, "cs_test_1");
+    let signed = |body: &str| world.stripe.sign(body.as_bytes());
+    let thin = r#"{"id":"evt_1","object":"v2.core.event","type":"v2.core.account.updated","related_object":{"id":"acct_1","type":"v2.core.account","url":"/v2/core/accounts/acct_1"}}"#;
+    let deep = format!("{{\"id\":\"evt_2\",\"type\":\"x\",\"data\":{}1{}}}", "[".repeat(300), "]".repeat(300));
+    for (event, reason) in [
+        (free, Reason::NoPaymentRequired),
+        (no_amount, Reason::NotReadable),
+        (signed(thin), Reason::KindNotHandled),
+        (signed(&deep), Reason::NotReadable),
+        (signed("{}"), Reason::NotReadable),
+        (
+            signed(r#"{"id":"evt_3","type":"checkout.session.completed","data":{"object":[]}}"#),
+            Reason::NotReadable,
+        ),
+    ] {
+        for _ in 0..2 {
+            assert_eq!(world.take(&event).await.unwrap(), WebhookOutcome::Unused(reason));
+        }
+        let kept: (String, i32) = sqlx::query_as("select reason, times from unused_deliveries where body = $1")
+            .bind(&event.1)
+            .fetch_one(&world.db.sql)
+            .await
+            .unwrap();
+        assert_eq!(kept, (reason.as_str().to_owned(), 2));
+    }
+    for not_json in ["", "[]", "{", "\u{0}"] {
+        let taken = world.take(&signed(not_json)).await;
+        assert!(matches!(taken, Err(WebhookError::Unreadable)), "{not_json} {taken:?}");
+    }
+    assert_eq!(world.balance().await, "0.00");
+}
+
+/// A shopper who pays in dollars what was asked for in euro (sessions made before 2025-03-31), and whose name was cut in the
+/// middle of an emoji.
+#[tokio::test]
+async fn a_payment_in_the_shoppers_own_currency_counts_as_what_was_asked_for() {
+    let world = World::new().await;
+    world.begin("10").await.unwrap();
+    world.stripe.set("cs_test_1", "complete", "paid");
+    for (field, value) in [
+        ("amount_total", json!(1163)),
+        ("currency", json!("usd")),
+        (
+            "currency_conversion",
+            json!({"amount_subtotal": 1000, "amount_total": 1000, "fx_rate": "1.163", "source_currency": "eur"}),
+        ),
+        ("customer_details", json!({"name": "Ada CUT"})),
+    ] {
+        world.stripe.change("cs_test_1", field, value);
+    }
+    let (_, body) = world.stripe.event(COMPLETED, "cs_test_1");
+    let body = String::from_utf8(body).unwrap().replace("Ada CUT", r"Ada \ud83d");
+    let event = world.stripe.sign(body.as_bytes());
+    assert_eq!(
+        world.take(&event).await.unwrap(),
+        WebhookOutcome::TopUp(Outcome::Credited)
+    );
+    assert_eq!(world.balance().await, "10.00");
 }

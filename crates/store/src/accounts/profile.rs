@@ -45,7 +45,7 @@ pub async fn profile(tx: &mut Tx, id: UserId) -> Result<Option<ProfileFacts>> {
     .transpose()
 }
 
-/// Changes a user's names.
+/// Changes a user's names and picture.
 ///
 /// # Errors
 /// [`AccountError::NotFound`], [`AccountError::Store`].
@@ -59,7 +59,8 @@ pub async fn change_profile(store: &Store, id: UserId, change: &ProfileChange) -
                     "-- store.accounts.change_profile
                     update users set nickname = case when $2 then $3 else nickname end,
                                      first_name = case when $4 then $5 else first_name end,
-                                     last_name = case when $6 then $7 else last_name end
+                                     last_name = case when $6 then $7 else last_name end,
+                                     avatar = case when $8 then $9 else avatar end
                      where id = $1 and deleted_at is null",
                 )
                 .bind(id.0)
@@ -73,6 +74,8 @@ pub async fn change_profile(store: &Store, id: UserId, change: &ProfileChange) -
                 .bind(change.first_name.flatten())
                 .bind(change.last_name.is_some())
                 .bind(change.last_name.flatten())
+                .bind(change.avatar.is_some())
+                .bind(change.avatar.flatten())
                 .execute(tx.conn())
                 .await?;
                 one(&done, AccountError::NotFound)

@@ -25,6 +25,8 @@ pub struct Event {
     pub kind: String,
     /// What it says.
     pub payload: serde_json::Value,
+    /// The request's bytes as they came.
+    pub body: Vec<u8>,
 }
 
 /// What became of it.
@@ -46,7 +48,7 @@ pub async fn take(tx: &mut Tx, event: &Event) -> Result<Taken> {
     let id = Uuid::now_v7();
     let due: Option<bool> = sqlx::query_scalar(
         "-- store.fulfilment.take_event
-        insert into webhook_events (id, source, event_id, order_ref, kind, payload) values ($1, 'g2a', $2, $3, $4, $5)
+        insert into webhook_events (id, source, event_id, order_ref, kind, payload, body) values ($1, 'g2a', $2, $3, $4, $5, $6)
         on conflict do nothing returning due",
     )
     .bind(id)
@@ -54,6 +56,7 @@ pub async fn take(tx: &mut Tx, event: &Event) -> Result<Taken> {
     .bind(&event.order_ref)
     .bind(&event.kind)
     .bind(Json(&event.payload))
+    .bind(&event.body)
     .fetch_optional(tx.conn())
     .await?;
     let Some(due) = due else {

@@ -15,7 +15,7 @@ pub async fn sold_out(tx: &mut Tx, game: GameId) -> Result<()> {
         "-- store.fulfilment.sold_out
         update games
            set in_stock = false, g2a_stock = false, popularity = popularity - g2a_depth, g2a_depth = 0,
-               is_best_seller = false, g2a_last_sync = now()
+               g2a_last_sync = now()
          where id = $1 and g2a_product_id is not null and in_stock",
     )
     .bind(game.0)

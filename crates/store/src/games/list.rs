@@ -35,7 +35,7 @@ pub async fn page(tx: &mut Tx, query: &CatalogQuery) -> Result<Page<Game>> {
     let filter = Filter::resolve(tx, query).await?;
     let window = Window::of(query);
     let (total, ids) = match &query.search {
-        Some(search) => match Text::parse(search) {
+        Some(search) => match Text::of(tx, search).await? {
             Some(text) => {
                 let found = search::find(tx, &text, &filter, query.sort, window, search::Where::TitleAndText).await?;
                 (found.total, found.ids)

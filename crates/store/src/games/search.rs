@@ -1,9 +1,12 @@
 //! Finding games by what people type.
 //!
 //! Three things are looked for, each by an index: titles that hold every typed word, texts (title and description)
-//! that hold words beginning with every typed word, and, only when no title holds them, titles that hold the words
-//! with two letters swapped or that look like the typed text. Better matches come first. Each part is bounded, so that a word which every title has costs what
-//! another costs, also among a million games.
+//! that hold words beginning with every typed word, and, when few titles hold them, titles that hold the words with two
+//! letters swapped or that look like the typed text. Better matches come first. Each part is bounded, so that a word which
+//! every title has costs what another costs, also among a million games.
+//!
+//! Typed texts and titles are compared in the folded form that the database makes of both (`search_fold`, migration 0191):
+//! accents, punctuation, `&` and ways of writing numbers make no difference.
 
 use lockstep_domain::GameId;
 use lockstep_domain::catalogue::{CatalogQuery, Game, Sort, Suggestion};
@@ -22,6 +25,10 @@ const MAX_SIMILAR: i64 = 2_000;
 /// How alike a title has to be (`word_similarity`, 0–1) to be found by a text with an error in it: a letter missing,
 /// doubled or wrong in a word of five or more stays above.
 const SIMILARITY: &str = "0.42";
+/// The same when some titles hold every word: what else may be meant has to be nearer then.
+const SIMILARITY_BESIDE: &str = "0.6";
+/// When so many titles hold every word, nothing else is looked for.
+const ENOUGH: i64 = 10;
 /// Words of so many letters are also looked for with two neighbours swapped, which trigrams do not see through.
 const SWAPPED_LETTERS: std::ops::RangeInclusive<usize> = 4..=20;
 /// A text of fewer characters is looked for at the beginning of titles' words and nowhere else.
@@ -34,7 +41,7 @@ const MAX_WORDS: usize = 8;
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn search(tx: &mut Tx, text: &str, limit: u32) -> Result<Vec<Game>> {
-    let Some(text) = Text::parse(text) else {
+    let Some(text) = Text::of(tx, text).await? else {
         return Ok(Vec::new());
     };
     let all = every_listed_game();
@@ -46,7 +53,7 @@ pub async fn search(tx: &mut Tx, text: &str, limit: u32) -> Result<Vec<Game>> {
 /// Ids of all listed games that match `text`, at most [`MAX_HITS`], in no order; sold-out games and preorders are among
 /// them.
 pub(super) async fn hits(tx: &mut Tx, text: &str) -> Result<Vec<Uuid>> {
-    let Some(text) = Text::parse(text) else {
+    let Some(text) = Text::of(tx, text).await? else {
         return Ok(Vec::new());
     };
     let all = every_listed_game();
@@ -63,7 +70,7 @@ pub(super) async fn hits(tx: &mut Tx, text: &str) -> Result<Vec<Uuid>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn suggest(tx: &mut Tx, text: &str, limit: u32) -> Result<Vec<Suggestion>> {
-    let Some(text) = Text::parse(text) else {
+    let Some(text) = Text::of(tx, text).await? else {
         return Ok(Vec::new());
     };
     let all = every_listed_game();
@@ -100,37 +107,63 @@ fn every_listed_game() -> CatalogQuery {
     }
 }
 
-/// A typed text, taken apart.
+/// A typed text, folded and taken apart. Only letters, digits and single spaces, so nothing has to be escaped.
 pub(super) struct Text {
-    /// Spaces collapsed, wildcards of `like` made harmless.
-    phrase: String,
-    /// The same without that protection.
     plain: String,
-    /// The phrase's words.
+    /// Its words; a run of Chinese or Japanese characters, which are folded apart, is one.
     words: Vec<String>,
-    /// A text search query: every word as the beginning of one. Letters and digits only, so nothing to be escaped.
+    /// A text search query: every word as the beginning of one.
     query: String,
 }
 
 impl Text {
     /// `None` when there is not one letter or digit to look for.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let words: Vec<&str> = text.split_whitespace().take(MAX_WORDS).collect();
-        let plain = words.join(" ");
-        let query = plain
-            .split(|c: char| !c.is_alphanumeric())
-            .filter(|word| !word.is_empty())
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+    pub(super) async fn of(tx: &mut Tx, typed: &str) -> Result<Option<Self>> {
+        let words: Vec<&str> = typed.split_whitespace().take(MAX_WORDS).collect();
+        let typed = words.join(" ");
+        if !typed.chars().any(char::is_alphanumeric) {
+            return Ok(None);
+        }
+        let folded: String = sqlx::query_scalar("-- store.games.search_fold\nselect search_fold($1)")
+            .bind(typed)
+            .fetch_one(tx.conn())
+            .await?;
+        Ok(Self::parse(&folded))
+    }
+
+    /// Takes a folded text apart.
+    fn parse(folded: &str) -> Option<Self> {
+        let mut words: Vec<String> = Vec::new();
+        let mut runs_on = false;
+        for word in folded.split_whitespace() {
+            let is_character = is_written_without_spaces(word);
+            let is_full = words.len() == MAX_WORDS;
+            match words.last_mut() {
+                Some(last) if runs_on && is_character => {
+                    last.push(' ');
+                    last.push_str(word);
+                }
+                _ if is_full => break,
+                _ => words.push(word.to_owned()),
+            }
+            runs_on = is_character;
+        }
+        let query = words
+            .iter()
+            .flat_map(|word| word.split(' '))
             // The beginning of a word, unless so short that half the catalogue had such a word.
             .map(|word| match word.chars().count() {
-                0..SHORT_TEXT => word.to_lowercase(),
-                _ => format!("{}:*", word.to_lowercase()),
+                0..SHORT_TEXT => word.to_owned(),
+                _ => format!("{word}:*"),
             })
             .collect::<Vec<_>>()
             .join(" & ");
         (!query.is_empty()).then(|| Self {
-            phrase: escaped(&plain),
-            words: words.into_iter().map(escaped).collect(),
-            plain,
+            plain: words.join(" "),
+            words,
             query,
         })
     }
@@ -162,42 +195,47 @@ impl Text {
         sql.push(")");
     }
 
-    /// Appends how well a title that holds every word matches: 1 for the title itself down to 0.6 for all words
-    /// somewhere.
+    /// Appends how well a title that holds every word matches: 1 for one of its forms down to 0.6 for all words somewhere.
     fn push_title_score(&self, sql: &mut QueryBuilder<Postgres>) {
-        sql.push("case when s.title = lower(").push_bind(self.plain.clone());
-        sql.push(") then 1.00");
+        sql.push("case");
         for (before, after, score) in [
-            ("", " %", "0.95"),
-            ("", "%", "0.90"),
+            ("% | ", " | %", "1.00"),
+            ("% | ", " %", "0.95"),
+            ("% | ", "%", "0.90"),
             ("% ", " %", "0.80"),
             ("% ", "%", "0.75"),
             ("%", "%", "0.70"),
         ] {
-            sql.push(" when s.title like lower(");
-            sql.push_bind(format!("{before}{}{after}", self.phrase));
-            sql.push(") then ").push(score);
+            sql.push(" when ' | ' || s.title || ' | ' like ");
+            sql.push_bind(format!("{before}{}{after}", self.plain));
+            sql.push(" then ").push(score);
         }
         sql.push(" else 0.60 end");
     }
 }
 
-/// Appends the condition that a title (of `s`) holds a word, which is a pattern already.
+/// Whether a folded word is one character of a script that puts no spaces between words; the same characters as in
+/// `search_fold`.
+fn is_written_without_spaces(word: &str) -> bool {
+    let mut letters = word.chars();
+    let is_one = |letter| matches!(letter, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}');
+    letters.next().is_some_and(is_one) && letters.next().is_none()
+}
+
+/// Appends the condition that a title (of `s`) holds a word.
 fn push_holds(sql: &mut QueryBuilder<Postgres>, word: &str) {
     if word.chars().count() >= SHORT_TEXT {
-        sql.push("s.title like lower(").push_bind(format!("%{word}%")).push(")");
+        sql.push("s.title like ").push_bind(format!("%{word}%"));
     } else {
-        sql.push("(s.title like lower(").push_bind(format!("{word}%"));
-        sql.push(") or s.title like lower(")
-            .push_bind(format!("% {word}%"))
-            .push("))");
+        sql.push("(s.title like ").push_bind(format!("{word}%"));
+        sql.push(" or s.title like ").push_bind(format!("% {word}%")).push(")");
     }
 }
 
 /// Patterns of a word with each pair of neighbours swapped; none for words that are too short or too long, or hold
 /// more than letters and digits.
 fn swapped(word: &str) -> Vec<String> {
-    let letters: Vec<char> = word.to_lowercase().chars().collect();
+    let letters: Vec<char> = word.chars().collect();
     if !SWAPPED_LETTERS.contains(&letters.len()) || !letters.iter().all(|letter| letter.is_alphanumeric()) {
         return Vec::new();
     }
@@ -208,18 +246,6 @@ fn swapped(word: &str) -> Vec<String> {
             (swapped != letters).then(|| format!("%{}%", String::from_iter(swapped)))
         })
         .collect()
-}
-
-/// Makes `%`, `_` and `\` stand for themselves in a pattern.
-fn escaped(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern
 }
 
 /// What is searched.
@@ -265,11 +291,11 @@ pub(super) async fn find(
         // ones in the wanted order are taken, which are near because so many match.
         return walk(tx, text, filter, sort, window, typed.found.total.min(place.limit())).await;
     }
-    if typed.titles > 0 || text.plain.chars().count() < SHORT_TEXT {
+    if typed.titles >= ENOUGH || text.plain.chars().count() < SHORT_TEXT {
         return Ok(typed.found);
     }
     sqlx::query("-- store.games.search_similarity\nselect set_config('pg_trgm.word_similarity_threshold', $1, true)")
-        .bind(SIMILARITY)
+        .bind(if typed.titles > 0 { SIMILARITY_BESIDE } else { SIMILARITY })
         .execute(tx.conn())
         .await?;
     Ok(look(tx, text, filter, sort, window, place, true).await?.found)
@@ -308,10 +334,10 @@ async fn look(
         sql.push(" union all (select s.game_id, 0.50 from game_search s where ");
         text.push_title_matches_swapped(&mut sql);
         sql.push(" limit ").push_bind(MAX_SIMILAR).push(")");
-        sql.push(" union all (select game_id, round((0.5 * word_similarity(lower(");
+        sql.push(" union all (select game_id, round((0.5 * word_similarity(");
         sql.push_bind(text.plain.clone())
-            .push("), title))::numeric, 2) from game_search where lower(");
-        sql.push_bind(text.plain.clone()).push(") <% title limit ");
+            .push(", title))::numeric, 2) from game_search where ");
+        sql.push_bind(text.plain.clone()).push(" <% title limit ");
         sql.push_bind(MAX_SIMILAR).push(")");
     }
     sql.push(
@@ -381,23 +407,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_typed_text_is_taken_apart() {
-        let text = Text::parse("  100%  Orange_Juice ").unwrap();
-        assert_eq!(text.plain, "100% Orange_Juice");
-        assert_eq!(text.phrase, r"100\% Orange\_Juice");
-        assert_eq!(text.words, [r"100\%", r"Orange\_Juice"]);
+    fn a_folded_text_is_taken_apart() {
+        let text = Text::parse("100 orange juice").unwrap();
+        assert_eq!(text.plain, "100 orange juice");
+        assert_eq!(text.words, ["100", "orange", "juice"]);
         assert_eq!(text.query, "100:* & orange:* & juice:*");
+    }
+
+    #[test]
+    fn characters_that_were_folded_apart_are_one_word() {
+        let text = Text::parse("ff7 伝 説 of ゼ").unwrap();
+        assert_eq!(text.words, ["ff7", "伝 説", "of", "ゼ"]);
+        assert_eq!(text.query, "ff7:* & 伝 & 説 & of & ゼ");
+        assert_eq!(Text::parse(&"説 ".repeat(100)).unwrap().words.len(), 1);
+        assert_eq!(Text::parse(&"so ".repeat(100)).unwrap().words.len(), MAX_WORDS);
     }
 
     #[test]
     fn a_word_is_also_looked_for_with_two_letters_swapped() {
         assert_eq!(swapped("doom"), ["%odom%", "%domo%"], "not where it stays the same");
-        assert!(swapped("gta").is_empty() && swapped(r"50\%ab").is_empty());
+        assert!(swapped("gta").is_empty() && swapped("伝 説 の 話").is_empty());
     }
 
     #[test]
     fn without_a_letter_or_digit_there_is_nothing_to_look_for() {
-        for nothing in ["", " ", "%", "_ %", "'&|!:*", "\\"] {
+        for nothing in ["", " "] {
             assert!(Text::parse(nothing).is_none(), "{nothing:?}");
         }
     }

@@ -24,7 +24,7 @@ const OFFER_WORDS: [&str; 12] = [
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn similar(tx: &mut Tx, id: GameId, count: u32) -> Result<Vec<Game>> {
-    let title: Option<String> = sqlx::query_scalar("-- store.games.similar_to\nselect title from games where id = $1")
+    let title: Option<String> = sqlx::query_scalar("-- store.games.similar_to\nselect search_fold(title) from games where id = $1")
         .bind(id.0)
         .fetch_optional(tx.conn())
         .await?;
@@ -97,14 +97,13 @@ pub async fn similar(tx: &mut Tx, id: GameId, count: u32) -> Result<Vec<Game>> {
 
 /// The words a series is known by, as a query of words in titles: the first two that are neither articles nor numbers
 /// nor about the offer ("Killing Floor 2 Steam Key GLOBAL": killing, floor). Empty when there are none.
-fn series(title: &str) -> String {
-    title
-        .split(|c: char| !c.is_alphanumeric())
-        .map(str::to_lowercase)
+fn series(folded: &str) -> String {
+    folded
+        .split(' ')
         .filter(|word| word.chars().count() > 1 && !word.chars().all(char::is_numeric))
-        .filter(|word| !matches!(word.as_str(), "the" | "of" | "and" | "an"))
+        .filter(|word| !matches!(*word, "the" | "of" | "and" | "an"))
         .take(2)
-        .filter(|word| !OFFER_WORDS.contains(&word.as_str()))
+        .filter(|word| !OFFER_WORDS.contains(word))
         .map(|word| format!("{word}:A"))
         .collect::<Vec<_>>()
         .join(" & ")
@@ -116,9 +115,9 @@ mod tests {
 
     #[test]
     fn a_series_is_known_by_its_first_words() {
-        assert_eq!(series("Killing Floor 2 Steam Key GLOBAL"), "killing:A & floor:A");
-        assert_eq!(series("The Witcher 3: Wild Hunt"), "witcher:A & wild:A");
-        assert_eq!(series("Portal Steam Key"), "portal:A");
+        assert_eq!(series("killing floor 2 steam key global"), "killing:A & floor:A");
+        assert_eq!(series("the witcher 3 wild hunt"), "witcher:A & wild:A");
+        assert_eq!(series("portal steam key"), "portal:A");
         assert_eq!(series("2048"), "");
     }
 }

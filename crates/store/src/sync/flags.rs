@@ -11,7 +11,7 @@ const CHUNK: i64 = 2_000;
 /// - popularity: units delivered here in the last 30 days, times 100, plus the depth of G2A's stock;
 /// - best seller: among the first hundred by popularity of those that can be bought now, newer releases first where
 ///   popularity is equal;
-/// - new: released within the last 14 days;
+/// - new: released within the last 14 days; what a person has said of either stays (migration 0193);
 /// - preorder: the release date is known and lies in the future. Games that are not G2A's keep what was typed in.
 ///
 /// Only rows that change are written, in small transactions. Harmless to repeat; to be run after each pass over the
@@ -25,6 +25,9 @@ pub async fn refresh_flags(store: &Store) -> Result<u64> {
         let rows = store
             .tx("sync.refresh_flags", |tx| {
                 Box::pin(async move {
+                    sqlx::query("-- store.sync.refresh_flags.mine\nselect set_config('lockstep.flags', 'computed', true)")
+                        .execute(tx.conn())
+                        .await?;
                     let done = sqlx::query(
                         "-- store.sync.refresh_flags
                         with sold as (
@@ -37,17 +40,20 @@ pub async fn refresh_flags(store: &Store) -> Result<u64> {
                                    g.release_date, g.in_stock and g.withdrawn_at is null as buyable,
                                    case when g.g2a_product_id is null then g.is_preorder
                                         else g.release_date_known and g.release_date > now() end as is_preorder,
-                                   g.release_date_known and g.release_date <= now()
-                                       and g.release_date > now() - interval '14 days' as is_new
+                                   case when 'is_new' = any (g.flags_by_hand) then g.is_new
+                                        else g.release_date_known and g.release_date <= now()
+                                             and g.release_date > now() - interval '14 days' end as is_new,
+                                   case when 'is_best_seller' = any (g.flags_by_hand) then g.is_best_seller end as said_best
                               from games g left join sold s on s.game_id = g.id),
                         best as materialized (
                             select id from flags where buyable and not is_preorder
                              order by popularity desc, release_date desc, id limit 100),
                         diff as (
-                            select f.id, f.popularity, f.is_preorder, f.is_new, b.id is not null as is_best_seller
+                            select f.id, f.popularity, f.is_preorder, f.is_new,
+                                   coalesce(f.said_best, b.id is not null) as is_best_seller
                               from flags f join games g on g.id = f.id left join best b on b.id = f.id
                              where (g.popularity, g.is_preorder, g.is_new, g.is_best_seller)
-                                   is distinct from (f.popularity, f.is_preorder, f.is_new, b.id is not null)
+                                   is distinct from (f.popularity, f.is_preorder, f.is_new, coalesce(f.said_best, b.id is not null))
                              order by f.id limit $1)
                         update games g
                            set popularity = d.popularity, is_preorder = d.is_preorder, is_new = d.is_new,

@@ -48,13 +48,18 @@ pub enum Among {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn count_known(tx: &mut Tx, among: Among) -> Result<i64> {
-    Ok(sqlx::query_scalar(
-        "-- store.sync.count_known
-        select count(*) from games where g2a_product_id is not null and withdrawn_at is null and (in_stock or not $1)",
-    )
-    .bind(among == Among::InStock)
-    .fetch_one(tx.conn())
-    .await?)
+    // Two statements, since only one of them has an index to itself.
+    let count = match among {
+        Among::Listed => {
+            "-- store.sync.count_listed
+            select count(*) from games where g2a_product_id is not null and withdrawn_at is null"
+        }
+        Among::InStock => {
+            "-- store.sync.count_in_stock
+            select count(*) from games where in_stock and g2a_product_id is not null"
+        }
+    };
+    Ok(sqlx::query_scalar(count).fetch_one(tx.conn()).await?)
 }
 
 /// The products among these that the run has not met, the most popular first.
@@ -62,17 +67,26 @@ pub async fn count_known(tx: &mut Tx, among: Among) -> Result<i64> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn unseen(tx: &mut Tx, fence: &Fence, among: Among) -> Result<Vec<String>> {
-    Ok(sqlx::query_scalar(
-        "-- store.sync.unseen
-        select g.g2a_product_id from games g
-         where g.g2a_product_id is not null and g.withdrawn_at is null and (g.in_stock or not $2)
-           and not exists (select from sync_seen s where s.run_id = $1 and s.g2a_product_id = g.g2a_product_id)
-         order by g.popularity desc, g.id",
-    )
-    .bind(fence.run.0)
-    .bind(among == Among::InStock)
-    .fetch_all(tx.conn())
-    .await?)
+    let unseen = match among {
+        Among::Listed => {
+            "-- store.sync.unseen_listed
+            select g.g2a_product_id from games g
+             where g.g2a_product_id is not null and g.withdrawn_at is null
+               and not exists (select from sync_seen s where s.run_id = $1 and s.g2a_product_id = g.g2a_product_id)
+             order by g.popularity desc, g.id"
+        }
+        Among::InStock => {
+            "-- store.sync.unseen_in_stock
+            select g.g2a_product_id from games g
+             where g.in_stock and g.g2a_product_id is not null
+               and not exists (select from sync_seen s where s.run_id = $1 and s.g2a_product_id = g.g2a_product_id)
+             order by g.popularity desc, g.id"
+        }
+    };
+    Ok(sqlx::query_scalar(unseen)
+        .bind(fence.run.0)
+        .fetch_all(tx.conn())
+        .await?)
 }
 
 /// Withdraws games that G2A does not list any more: kept for orders and keys, not shown, not sold. Returns how many.
@@ -85,7 +99,7 @@ pub async fn withdraw(tx: &mut Tx, fence: &Fence, products: &[&str]) -> Result<u
         "-- store.sync.withdraw
         update games
            set withdrawn_at = now(), in_stock = false, g2a_stock = false, popularity = popularity - g2a_depth,
-               g2a_depth = 0, is_best_seller = false, g2a_last_sync = now()
+               g2a_depth = 0, g2a_last_sync = now()
          where g2a_product_id = any($1) and withdrawn_at is null",
     )
     .bind(products)
@@ -104,7 +118,7 @@ pub async fn sell_out(tx: &mut Tx, fence: &Fence, products: &[&str]) -> Result<u
         "-- store.sync.sell_out
         update games
            set in_stock = false, g2a_stock = false, popularity = popularity - g2a_depth, g2a_depth = 0,
-               is_best_seller = false, g2a_last_sync = now()
+               g2a_last_sync = now()
          where g2a_product_id = any($1) and in_stock",
     )
     .bind(products)

@@ -16,6 +16,7 @@ fn event(id: &str, order_ref: &str) -> Event {
         order_ref: order_ref.into(),
         kind: "order.completed".into(),
         payload: json!({"status": "completed"}),
+        body: b"{}".to_vec(),
     }
 }
 

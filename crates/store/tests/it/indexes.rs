@@ -20,7 +20,7 @@ const QUERIES: &[(&str, &str)] = &[
     ),
     (
         "games_in_stock_idx",
-        "select g2a_product_id from games where in_stock order by g2a_product_id",
+        "select count(*) from games where in_stock and g2a_product_id is not null",
     ),
     (
         "orders_user_id_idx",
@@ -370,6 +370,14 @@ const QUERIES: &[(&str, &str)] = &[
         "select id from top_ups where review is not null and reviewed_at is null order by review_since limit 10",
     ),
     (
+        "unused_deliveries_once",
+        "select 1 from unused_deliveries where source = 'g2a' and digest = sha256('7')",
+    ),
+    (
+        "unused_deliveries_received_idx",
+        "select id from unused_deliveries order by received_at desc limit 200",
+    ),
+    (
         "payment_events_taken_once",
         "select 1 from payment_events where provider = 'test' and event_id = 'e7'",
     ),
@@ -460,6 +468,8 @@ async fn populate(db: &TestDb) {
          insert into top_ups (user_id, amount, method, provider, reference, status, not_before)
          select id, 1, 'card', 'test', id::text || n, case when n = 1 then 'PENDING' else 'FAILED' end::payment_status, now() + n * interval '1 minute'
            from users, generate_series(1, 15) n;
+         insert into unused_deliveries (source, reason, body, received_at)
+         select 'g2a', 'NOT_OURS', n::text::bytea, now() - n * interval '1 minute' from generate_series(1, 3000) n;
          insert into payment_events (provider, event_id, kind, top_up_id, outcome, received_at)
          select 'test', id::text, 'k', id, 'nothing', created_at + random() * interval '1 day' from top_ups;
          insert into game_slugs (slug, game_id) select 'old-' || slug, id from games;

@@ -96,6 +96,7 @@ const NOT_CACHED: &[&str] = &[
     "sync_seen",
     "top_ups",
     "unreadable_answers",
+    "unused_deliveries",
     "webhook_events",
     "write_probe",
     // Written by the triggers of `games` only, in the statement that is logged as a change of games.

@@ -41,6 +41,7 @@ mod schema;
 mod shoppers;
 mod state_machines;
 mod stock_alerts;
+mod suitable;
 mod store;
 mod top_ups;
 mod totals;

@@ -77,6 +77,33 @@ rules! {
     an_event_is_taken_once: "webhook_events_taken_once"
         refuses ["insert into webhook_events (source, event_id, order_ref, kind, payload) values ('g2a', 'e', 'o', 'k', '{}'), ('g2a', 'e', 'o', 'k', '1')"]
         allows ["insert into webhook_events (source, event_id, order_ref, kind, payload) values ('g2a', 'e', 'o', 'k', '{}'), ('g2a', 'e', 'o', 'l', '{}')"]
+    an_events_bytes_are_bounded: "webhook_events_body_bounded"
+        refuses ["insert into webhook_events (source, event_id, order_ref, kind, payload, body) values ('g2a', 'e', 'o', 'k', '{}', convert_to(repeat('x', 4194305), 'utf8'))"]
+        allows ["insert into webhook_events (source, event_id, order_ref, kind, payload, body) values ('g2a', 'e', 'o', 'k', '{}', '\\x00ff')"]
+    a_delivery_without_effect_has_a_known_source: "unused_deliveries_source_known"
+        refuses ["insert into unused_deliveries (source, reason, body) values ('x', 'NOT_OURS', 'b')"]
+        allows ["insert into unused_deliveries (source, reason, body) values ('relay', 'NOT_OURS', 'b')"]
+    a_delivery_without_effect_has_a_known_reason: "unused_deliveries_reason_known"
+        refuses ["insert into unused_deliveries (source, reason, body) values ('g2a', 'WHY_NOT', 'b')"]
+        allows ["insert into unused_deliveries (source, reason, body) values ('g2a', 'NOT_READABLE', 'b')"]
+    the_detail_of_a_delivery_is_bounded: "unused_deliveries_detail_bounded"
+        refuses ["insert into unused_deliveries (source, reason, body, detail) values ('g2a', 'NOT_OURS', 'b', repeat('x', 501))"]
+        allows ["insert into unused_deliveries (source, reason, body, detail) values ('g2a', 'NOT_OURS', 'b', repeat('x', 500))"]
+    the_id_of_a_delivery_is_bounded: "unused_deliveries_event_id_bounded"
+        refuses ["insert into unused_deliveries (source, reason, body, event_id) values ('g2a', 'NOT_OURS', 'b', repeat('x', 301))"]
+        allows ["insert into unused_deliveries (source, reason, body, event_id) values ('g2a', 'NOT_OURS', 'b', repeat('x', 300))"]
+    the_kind_of_a_delivery_is_bounded: "unused_deliveries_kind_bounded"
+        refuses ["insert into unused_deliveries (source, reason, body, kind) values ('g2a', 'NOT_OURS', 'b', repeat('x', 201))"]
+        allows ["insert into unused_deliveries (source, reason, body, kind) values ('g2a', 'NOT_OURS', 'b', repeat('x', 200))"]
+    the_bytes_of_a_delivery_are_bounded: "unused_deliveries_body_bounded"
+        refuses ["insert into unused_deliveries (source, reason, body) values ('g2a', 'NOT_OURS', convert_to(repeat('x', 4194305), 'utf8'))"]
+        allows ["insert into unused_deliveries (source, reason, body) values ('g2a', 'NOT_OURS', '')"]
+    a_delivery_came_at_least_once: "unused_deliveries_times_positive"
+        refuses ["insert into unused_deliveries (source, reason, body, times) values ('g2a', 'NOT_OURS', 'b', 0)"]
+        allows ["insert into unused_deliveries (source, reason, body, times) values ('g2a', 'NOT_OURS', 'b', 2)"]
+    the_same_delivery_is_one_row: "unused_deliveries_once"
+        refuses ["insert into unused_deliveries (source, reason, body) values ('g2a', 'NOT_OURS', 'b'), ('g2a', 'NOT_READABLE', 'b')"]
+        allows ["insert into unused_deliveries (source, reason, body) values ('g2a', 'NOT_OURS', 'b'), ('relay', 'NOT_OURS', 'b'), ('g2a', 'NOT_OURS', 'c')"]
 }
 
 /// The history of a unit's orders at G2A writes itself, whoever changes the unit.

@@ -76,6 +76,8 @@ rules! {
     languages_are_two_letter_codes: "games_languages_are_codes"
         refuses [
             "update games set languages = array['english']",
+            "update games set languages = array['xx']",
+            "update games set languages = array['en', 'jp']",
             "update games set languages = array['EN']",
             "update games set languages = array['en', null]",
             "update games set languages = array['en,de']",
@@ -90,6 +92,9 @@ rules! {
             "update games set release_date = '10000-01-01Z'",
         ]
         allows ["update games set release_date = '2099-12-31Z'", "update games set release_date = '1962-01-01Z'"]
+    flags_set_by_hand_are_flags: "games_flags_by_hand_known"
+        refuses ["update games set flags_by_hand = '{in_stock}'"]
+        allows ["update games set flags_by_hand = '{is_new,is_best_seller}'", "update games set flags_by_hand = '{}'"]
     a_metacritic_score_is_between_0_and_100: "games_metacritic_score_range"
         refuses ["update games set metacritic_score = -1", "update games set metacritic_score = 101"]
         allows ["update games set metacritic_score = 0", "update games set metacritic_score = 100", "update games set metacritic_score = null"]

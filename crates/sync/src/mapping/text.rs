@@ -1,6 +1,8 @@
 //! Texts from outside become texts that can be stored and shown: no control characters, bounded, and no markup but a
 //! handful of harmless elements. G2A's descriptions are written by its merchants, so they are not to be trusted.
 
+use html_escape::decode_html_entities;
+
 /// Elements that survive, without their attributes.
 const KEPT: &[&str] = &[
     "p", "br", "ul", "ol", "li", "b", "strong", "i", "em", "u", "h1", "h2", "h3", "h4", "h5", "h6",
@@ -30,9 +32,15 @@ const MAX_TAG: usize = 2_000;
 /// Elements open at once; deeper ones are left out.
 const MAX_OPEN: usize = 32;
 
+/// One line of plain text from a field of G2A's: its HTML entities read, once (`&#039;` is `'`, `&amp;lt;` is `&lt;`), and
+/// [`clean`].
+pub(super) fn line(text: &str, max: usize) -> String {
+    clean(&decode_html_entities(text), max)
+}
+
 /// One line of plain text: control and invisible formatting characters gone, blanks collapsed, at most `max`
 /// characters, cut at a word where possible.
-pub(super) fn line(text: &str, max: usize) -> String {
+fn clean(text: &str, max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(max * 4));
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
         let mut visible = word.chars().filter(|c| !is_invisible(*c)).peekable();
@@ -222,45 +230,12 @@ pub(super) fn plain(html: &str, max: usize) -> String {
                 after.find('>').and_then(|end| after.get(end + 1..)).unwrap_or_default()
             }
             c => {
-                let (meant, after) = if c == '&' {
-                    entity(after).unwrap_or((c, after))
-                } else {
-                    (c, after)
-                };
-                text.push(meant);
+                text.push(c);
                 after
             }
         };
     }
     line(&text, max)
-}
-
-fn entity(text: &str) -> Option<(char, &str)> {
-    let end = text.bytes().take(12).position(|byte| byte == b';')?;
-    let after = text.get(end + 1..)?;
-    let meant = match text.get(..end)? {
-        "amp" => '&',
-        "lt" => '<',
-        "gt" => '>',
-        "quot" => '"',
-        "apos" => '\'',
-        "nbsp" => ' ',
-        "ndash" | "mdash" => '–',
-        "hellip" => '…',
-        "reg" => '®',
-        "trade" => '™',
-        "copy" => '©',
-        "rsquo" | "lsquo" => '’',
-        number => {
-            let digits = number.strip_prefix('#')?;
-            let code = match digits.strip_prefix('x') {
-                Some(hex) => u32::from_str_radix(hex, 16),
-                None => digits.parse(),
-            };
-            char::from_u32(code.ok()?)?
-        }
-    };
-    Some((meant, after))
 }
 
 /// The first sentence of a plain text, at most `max` characters.
@@ -309,6 +284,20 @@ mod tests {
         assert_eq!(line(" a\u{0}b \u{202e}c\r\n\u{200b} d ", 99), "a b c d");
         assert_eq!(line("one two three four", 12), "one two…");
         assert_eq!(line(&"東".repeat(50), 10).chars().count(), 10);
+    }
+
+    #[test]
+    fn entities_are_read_once_and_what_is_none_stays() {
+        for (sent, shown) in [
+            ("Quill&#039;s Ascent &amp; Beyond", "Quill's Ascent & Beyond"),
+            ("Pok&eacute;mon &ndash; Ed&#xED;tion", "Pokémon – Edítion"),
+            ("&amp;amp; &amp;lt;b&amp;gt;", "&amp; &lt;b&gt;"),
+            ("I &lt;3 you", "I <3 you"),
+            ("Tom & Jerry; AT&T &nosuch; &#xD800; &#0;", "Tom & Jerry; AT&T &nosuch; &#xD800; &#0;"),
+            ("A&nbsp;B&#8203;C", "A BC"),
+        ] {
+            assert_eq!(line(sent, 99).replace('\u{fffd}', ""), shown.replace('\u{fffd}', ""), "{sent}");
+        }
     }
 
     #[test]

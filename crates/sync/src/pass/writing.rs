@@ -35,6 +35,7 @@ impl Pass<'_> {
             batch.counts.seen += 1;
             batch.counts.skipped += 1;
             self.cursor.nameless += u64::from(unreadable.id.is_none());
+            self.refuse(unreadable.reason);
             self.problem(&mut batch, unreadable.id.clone(), unreadable.reason.to_owned());
             batch.met.extend(unreadable.id);
         }
@@ -51,14 +52,20 @@ impl Pass<'_> {
     /// Adds a product to what is written, or to what is told.
     pub(super) fn add(&mut self, batch: &mut Batch, product: Product) {
         batch.counts.seen += 1;
-        match mapping::listing(&product, &self.cx.settings.pricing) {
+        match mapping::listing(&product, &self.cx.settings.pricing, &mut self.cursor.refused) {
             Ok(listing) => batch.listings.push(listing),
             Err(bad) => {
                 batch.counts.skipped += 1;
+                self.refuse(&bad.to_string());
                 self.problem(batch, Some(product.id.clone()), bad.to_string());
             }
         }
         batch.met.push(product.id);
+    }
+
+    /// Counts a product that could not be used.
+    fn refuse(&mut self, reason: &str) {
+        *self.cursor.refused.entry(format!("product: {reason}")).or_default() += 1;
     }
 
     /// Tells of a problem, once for each product.

@@ -513,3 +513,39 @@ async fn the_history_the_progress_and_the_age_of_our_knowledge_can_be_read() {
         "what the last pass found unchanged is as fresh as that pass"
     );
 }
+
+/// Somebody picks what the shop shows first: neither the refresh nor a pass takes that back, for G2A's games and others.
+#[tokio::test]
+async fn what_a_person_says_of_a_game_stays() {
+    let shop = Shop::with(300).await;
+    shop.run(What::Full).await;
+    shop.db
+        .execute(
+            "insert into games (title, slug, description, price, image, release_date, is_best_seller, is_new)
+             values ('Ours', 'ours', '', 1, '', '2001-01-01', true, true);
+             update games set is_best_seller = not is_best_seller, is_new = not is_new
+              where g2a_product_id in (select g2a_product_id from games where g2a_product_id is not null
+                                        order by is_best_seller desc, id limit 3)",
+        )
+        .await;
+    let said = "select string_agg(concat_ws(' ', slug, is_best_seller, is_new, metacritic_score, user_rating), ', ' order by slug)
+                  from games where flags_by_hand = '{is_best_seller,is_new}'";
+    shop.db
+        .execute("update games set metacritic_score = 77, user_rating = 4.5 where cardinality(flags_by_hand) = 2")
+        .await;
+    let before = shop.text(said).await;
+    assert_eq!(before.matches(", ").count(), 3, "three and ours: {before}");
+    records::refresh_flags(&shop.db.store).await.unwrap();
+    shop.run(What::Full).await;
+    shop.run(What::Stock).await;
+    assert_eq!(shop.text(said).await, before);
+    assert_eq!(
+        shop.count("select count(*) from games where cardinality(flags_by_hand) > 0").await,
+        4,
+        "what was computed is nobody's word"
+    );
+    // Given back, they follow the numbers again.
+    shop.db.execute("update games set flags_by_hand = '{}'").await;
+    assert!(records::refresh_flags(&shop.db.store).await.unwrap() >= 4);
+    assert_eq!(shop.count("select count(*) from games where slug = 'ours' and is_new").await, 0);
+}

@@ -1,4 +1,4 @@
-//! Names, and the password.
+//! Names, the picture, and the password.
 
 use std::sync::Arc;
 
@@ -39,6 +39,10 @@ async fn show(
         form.field("lastName", "text", words.text("field.last_name"))
             .autocomplete("family-name")
             .filled(&known(|facts| &facts.last_name)),
+        form.field("avatar", "url", words.text("field.avatar"))
+            .hint(words.text("field.avatar.hint"))
+            .autocomplete("photo")
+            .filled(&known(|facts| &facts.avatar)),
     ];
     let sheet = Sheet::new(form, "/account/profile", words.text("form.save"), fields);
     let lead = words.with("profile.lead", member.caller.email());
@@ -73,6 +77,7 @@ pub(crate) async fn change(
         Some(form.value("nickname")),
         Some(form.value("firstName")),
         Some(form.value("lastName")),
+        Some(form.value("avatar")),
     );
     match checked {
         Ok(change) => {

@@ -1,0 +1,218 @@
+//! Signed deliveries with which nothing could be done, as they came.
+//!
+//! Their senders are answered that the delivery was taken, because sending it again would change nothing; so what was said
+//! has to be kept for people, with the reason why it had no effect.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::{Result, Store};
+
+/// Longest detail and kind that are kept, in characters.
+const MAX_DETAIL: usize = 500;
+const MAX_EVENT_ID: usize = 300;
+const MAX_KIND: usize = 200;
+
+/// Who sent it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// `POST /api/g2a/webhook`.
+    G2a,
+    /// The payment provider.
+    Payments,
+    /// A relay of payments.
+    Relay,
+}
+
+impl Source {
+    /// As the database spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::G2a => "g2a",
+            Self::Payments => "payments",
+            Self::Relay => "relay",
+        }
+    }
+}
+
+/// Why nothing was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Events of this kind are of no interest.
+    KindNotHandled,
+    /// It is about a payment that the shop did not ask for: another program uses the same account.
+    NotOurs,
+    /// A field is there and cannot be what it should be, such as an order's id of a thousand characters.
+    FieldUnusable,
+    /// It is JSON, and not in the documented form.
+    NotReadable,
+    /// A top-up ended without a payment, because its total was nothing.
+    NoPaymentRequired,
+    /// It tells of money that could not be booked.
+    Refused,
+}
+
+impl Reason {
+    /// As the database spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::KindNotHandled => "KIND_NOT_HANDLED",
+            Self::NotOurs => "NOT_OURS",
+            Self::FieldUnusable => "FIELD_UNUSABLE",
+            Self::NotReadable => "NOT_READABLE",
+            Self::NoPaymentRequired => "NO_PAYMENT_REQUIRED",
+            Self::Refused => "REFUSED",
+        }
+    }
+}
+
+/// A delivery to be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unused {
+    /// Who sent it; its signature was checked.
+    pub source: Source,
+    /// Why nothing was done.
+    pub reason: Reason,
+    /// The same in words: the field, the payment.
+    pub detail: Option<String>,
+    /// The sender's id of the event, if it has one.
+    pub event_id: Option<String>,
+    /// What it is about, if it says so.
+    pub kind: Option<String>,
+}
+
+/// A delivery as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kept {
+    /// Ours.
+    pub id: Uuid,
+    /// `g2a`, `payments` or `relay`.
+    pub source: String,
+    /// [`Reason`].
+    pub reason: String,
+    /// In words.
+    pub detail: Option<String>,
+    /// The sender's id of the event.
+    pub event_id: Option<String>,
+    /// What it is about.
+    pub kind: Option<String>,
+    /// How often it was sent.
+    pub times: i32,
+    /// When it first came.
+    pub received_at: DateTime<Utc>,
+    /// When it last came.
+    pub last_at: DateTime<Utc>,
+    /// Length of its body in bytes.
+    pub bytes: i32,
+}
+
+/// Keeps a delivery; the same one sent again is counted.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable): it has to be sent again then.
+pub async fn keep(store: &Store, unused: &Unused, body: &[u8]) -> Result<()> {
+    let text = |text: Option<&str>, most: usize| {
+        let letters = text?.chars().filter(|letter| !letter.is_control());
+        Some(letters.take(most).collect::<String>())
+    };
+    sqlx::query(
+        "-- store.deliveries.keep
+        insert into unused_deliveries as u (source, reason, detail, event_id, kind, body) values ($1, $2, $3, $4, $5, $6)
+        on conflict on constraint unused_deliveries_once
+        do update set times = least(u.times::bigint + 1, 2147483647)::integer, last_at = now()",
+    )
+    .bind(unused.source.as_str())
+    .bind(unused.reason.as_str())
+    .bind(text(unused.detail.as_deref(), MAX_DETAIL))
+    .bind(text(unused.event_id.as_deref(), MAX_EVENT_ID))
+    .bind(text(unused.kind.as_deref(), MAX_KIND))
+    .bind(body)
+    .execute(store.pool())
+    .await?;
+    Ok(())
+}
+
+/// The latest deliveries, newest first; those of kinds that are of no interest only with `all`.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn latest(store: &Store, all: bool, most: u32) -> Result<Vec<Kept>> {
+    sqlx::query(
+        "-- store.deliveries.latest
+        select id, source, reason, detail, event_id, kind, times, received_at, last_at, octet_length(body) as bytes
+          from unused_deliveries where $1 or reason <> 'KIND_NOT_HANDLED' order by received_at desc limit $2",
+    )
+    .bind(all)
+    .bind(i64::from(most))
+    .fetch_all(store.pool())
+    .await?
+    .iter()
+    .map(|row| {
+        Ok(Kept {
+            id: row.try_get("id")?,
+            source: row.try_get("source")?,
+            reason: row.try_get("reason")?,
+            detail: row.try_get("detail")?,
+            event_id: row.try_get("event_id")?,
+            kind: row.try_get("kind")?,
+            times: row.try_get("times")?,
+            received_at: row.try_get("received_at")?,
+            last_at: row.try_get("last_at")?,
+            bytes: row.try_get("bytes")?,
+        })
+    })
+    .collect()
+}
+
+/// The bytes of one delivery, as they came.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn body(store: &Store, id: Uuid) -> Result<Option<Vec<u8>>> {
+    Ok(
+        sqlx::query_scalar("-- store.deliveries.body\nselect body from unused_deliveries where id = $1")
+            .bind(id)
+            .fetch_optional(store.pool())
+            .await?,
+    )
+}
+
+/// How many deliveries of the last seven days had no effect, by reason; kinds that are of no interest are left out.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn of_the_week(store: &Store) -> Result<Vec<(String, i64)>> {
+    sqlx::query(
+        "-- store.deliveries.of_the_week
+        select reason, count(*) as count from unused_deliveries
+         where received_at > now() - interval '7 days' and reason <> 'KIND_NOT_HANDLED' group by reason order by reason",
+    )
+    .fetch_all(store.pool())
+    .await?
+    .iter()
+    .map(|row| Ok((row.try_get("reason")?, row.try_get("count")?)))
+    .collect()
+}
+
+/// Forgets deliveries of no interest after three days and the others after 90; returns how many, at most
+/// [`SWEEP`](crate::SWEEP).
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn sweep(store: &Store) -> Result<u64> {
+    let done = sqlx::query(
+        "-- store.deliveries.sweep
+        delete from unused_deliveries where id in (
+            select id from unused_deliveries
+             where received_at < now() - interval '3 days'
+               and (reason = 'KIND_NOT_HANDLED' or received_at < now() - interval '90 days')
+             order by received_at limit $1 for update skip locked)",
+    )
+    .bind(i64::from(crate::SWEEP))
+    .execute(store.pool())
+    .await?;
+    Ok(done.rows_affected())
+}

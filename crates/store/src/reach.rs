@@ -1,0 +1,63 @@
+//! Why the database cannot be reached, in words. A pool only ever says that it took too long.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::time::timeout;
+
+use crate::{Store, StoreError};
+
+/// How long a server may take to take a connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Store {
+    /// Tries one connection, outside the pools, and says why there is none; `None`: the server takes it.
+    pub async fn why_unreachable(&self) -> Option<String> {
+        let options = self.connect_options();
+        let place = match options.get_socket() {
+            Some(folder) => format!("{}/.s.PGSQL.{}", folder.display(), options.get_port()),
+            None => format!("{}:{}", options.get_host(), options.get_port()),
+        };
+        match timeout(PATIENCE, options.connect()).await {
+            Err(_) => Some(format!("{place} does not answer within {} s", PATIENCE.as_secs())),
+            Ok(Ok(connection)) => {
+                timeout(PATIENCE, connection.close()).await.ok();
+                None
+            }
+            Ok(Err(error)) => Some(in_words(&place, options.get_host(), &error)),
+        }
+    }
+}
+
+fn in_words(place: &str, host: &str, error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Io(error) => match error.kind() {
+            ErrorKind::ConnectionRefused => format!("{place} refuses connections: is PostgreSQL running there?"),
+            ErrorKind::NotFound => format!("there is no socket {place}: is PostgreSQL running on this machine?"),
+            ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+                format!("{place} cannot be reached: {error}")
+            }
+            // The resolver's errors have no kind of their own.
+            _ if error.to_string().contains("lookup address") => format!("there is no host {host}: {error}"),
+            _ => format!("{place}: {error}"),
+        },
+        sqlx::Error::Database(refusal) => format!("{place} answers: {}", refusal.message()),
+        error => format!("{place}: {error}"),
+    }
+}
+
+/// Checks the form of an address, before anything is made of it.
+///
+/// # Errors
+/// [`StoreError::Address`] says what is wrong; the address itself, which may hold a password, is not repeated.
+pub(crate) fn check(url: &str) -> Result<(), StoreError> {
+    let form = "it looks like postgres://USER:PASSWORD@HOST:5432/NAME";
+    match url.split_once("://") {
+        Some(("postgres" | "postgresql", _)) => Ok(()),
+        Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')) => {
+            Err(StoreError::Address(format!("it begins with {scheme}://, and {form}")))
+        }
+        _ => Err(StoreError::Address(form.to_owned())),
+    }
+}

@@ -1,0 +1,87 @@
+//! Whether a database can hold this shop: its encoding, its knowledge of letters, and how it reads texts.
+//!
+//! Asked before a schema is made, because none of it can be changed afterwards: such a database would take everything and
+//! find nothing that is written in other letters than a to z.
+
+use sqlx::Row as _;
+
+use crate::{Result, Store};
+
+/// Something that makes a database unsuitable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsuitable {
+    /// What is the matter.
+    pub what: String,
+    /// What to do about it.
+    pub cure: String,
+    /// A shop can run in it all the same, worse; only a new one is refused.
+    pub is_bearable: bool,
+}
+
+impl std::fmt::Display for Unsuitable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; {}", self.what, self.cure)
+    }
+}
+
+impl Store {
+    /// What speaks against this database.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+    pub async fn unsuitable(&self) -> Result<Vec<Unsuitable>> {
+        // In ASCII alone: a server that reads texts in another way has to understand the question.
+        let row = sqlx::query(
+            "-- store.suitable
+            select current_database()::text as name, current_setting('server_encoding') as encoding,
+                   current_setting('standard_conforming_strings') as strings, datctype::text as ctype
+              from pg_database where datname = current_database()",
+        )
+        .fetch_one(self.pool())
+        .await?;
+        let (name, encoding): (String, String) = (row.try_get("name")?, row.try_get("encoding")?);
+        let (strings, ctype): (String, String) = (row.try_get("strings")?, row.try_get("ctype")?);
+        let quoted = format!("\"{}\"", name.replace('"', "\"\""));
+        let anew = format!(
+            "make another: create database {quoted} template template0 encoding 'UTF8' locale 'C.UTF-8' (or another UTF-8 locale \
+             that `locale -a` names on its machine)"
+        );
+        let mut found = Vec::new();
+        if encoding == "UTF8" {
+            // Judged by what it does, whatever it is called.
+            let knows_letters: bool = sqlx::query_scalar(
+                "-- store.suitable.letters
+                select lower(chr(1046) || chr(201)) = chr(1078) || chr(233) and chr(1078) ~ '^[[:alpha:]]$'",
+            )
+            .fetch_one(self.pool())
+            .await?;
+            if !knows_letters {
+                found.push(Unsuitable {
+                    what: format!(
+                        "the database {name} has the character class {ctype}, which knows no letters but a to z: a search would \
+                         never find Cyrillic, Greek or accented titles"
+                    ),
+                    cure: anew,
+                    is_bearable: true,
+                });
+            }
+        } else {
+            found.push(Unsuitable {
+                what: format!("the database {name} has the encoding {encoding}; titles and names need UTF8"),
+                cure: anew,
+                is_bearable: false,
+            });
+        }
+        if strings != "on" {
+            found.push(Unsuitable {
+                what: format!("in the database {name} standard_conforming_strings is off, which changes the meaning of texts"),
+                cure: format!(
+                    "alter database {quoted} set standard_conforming_strings = on; or take it out of the role or postgresql.conf \
+                     where it is set"
+                ),
+                is_bearable: false,
+            });
+        }
+        Ok(found)
+    }
+}
