@@ -121,7 +121,7 @@ pub async fn claim(store: &Store, room: Room, lease: Duration) -> Result<Vec<Cla
     .bind(i64::from(room.all))
     .bind(i64::from(room.ordinary))
     .bind(lease.as_secs_f64())
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| {
@@ -154,7 +154,7 @@ pub async fn renew(store: &Store, in_hand: &[(Uuid, Uuid)], lease: Duration) -> 
     .bind(ids)
     .bind(leases)
     .bind(lease.as_secs_f64())
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(())
 }
@@ -174,7 +174,7 @@ pub async fn drop_late(store: &Store) -> Result<Vec<(Uuid, String)>> {
                        limit 100 for update skip locked)
         returning id, kind",
     )
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| Ok((row.try_get("id")?, row.try_get("kind")?)))
@@ -192,7 +192,7 @@ pub async fn sent(store: &Store, letter: &Claimed) -> Result<bool> {
     )
     .bind(letter.id)
     .bind(letter.lease)
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -216,10 +216,13 @@ pub async fn failed(store: &Store, letter: &Claimed, reason: &str, retry_in: Opt
     .bind(letter.lease)
     .bind(reason)
     .bind(retry_in.map(|wait| i64::try_from(wait.as_secs()).unwrap_or(i64::MAX)))
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected() == 1)
 }
+
+/// A letter that has waited for longer says that the queue stands still.
+pub const LATE: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 
 /// How many letters are owed, and how many were given up in the last seven days.
 ///
@@ -231,7 +234,7 @@ pub async fn counts(store: &Store) -> Result<(u64, u64)> {
         select (select count(*) from mail_outbox where letter is not null),
                (select count(*) from mail_outbox where gave_up_at > now() - interval '7 days')",
     )
-    .fetch_one(store.pool())
+    .fetch_one(store.alone())
     .await?;
     Ok((crate::row::how_many(&row, 0)?, crate::row::how_many(&row, 1)?))
 }
@@ -243,7 +246,7 @@ pub async fn counts(store: &Store) -> Result<(u64, u64)> {
 pub async fn oldest(store: &Store) -> Result<Option<DateTime<Utc>>> {
     Ok(
         sqlx::query_scalar("-- store.mail.oldest\nselect min(created_at) from mail_outbox where letter is not null")
-            .fetch_one(store.pool())
+            .fetch_one(store.alone())
             .await?,
     )
 }
@@ -260,7 +263,7 @@ pub async fn list(store: &Store, given_up: bool, most: u32) -> Result<Vec<Listed
     )
     .bind(given_up)
     .bind(i64::from(most))
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| {
@@ -291,7 +294,7 @@ pub async fn sweep(store: &Store) -> Result<u64> {
              order by created_at limit $1 for update skip locked)",
     )
     .bind(i64::from(crate::SWEEP))
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
 }

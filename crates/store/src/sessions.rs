@@ -236,7 +236,7 @@ pub async fn touch(store: &Store, id: SessionId) -> Result<()> {
         update user_sessions set last_used_at = now() where id = $1 and last_used_at < now() - interval '5 minutes'",
     )
     .bind(id.0)
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(())
 }
@@ -327,7 +327,7 @@ pub async fn end(store: &Store, id: SessionId, user: UserId) -> Result<bool> {
     let done = sqlx::query("-- store.sessions.end\ndelete from user_sessions where id = $1 and user_id = $2")
         .bind(id.0)
         .bind(user.0)
-        .execute(store.pool())
+        .execute(store.alone())
         .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -367,7 +367,7 @@ pub async fn list(store: &Store, user: UserId) -> Result<Vec<Listed>> {
          where user_id = $1 and expires_at > now() order by created_at desc",
     )
     .bind(user.0)
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| {
@@ -393,7 +393,7 @@ pub async fn sweep(store: &Store) -> Result<u64> {
             select id from user_sessions where expires_at <= now() order by expires_at limit $1 for update skip locked)",
     )
     .bind(i64::from(crate::SWEEP))
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
 }

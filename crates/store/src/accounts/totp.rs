@@ -46,7 +46,7 @@ pub async fn offer_totp(store: &Store, id: UserId, nonce: [u8; 32]) -> Result<()
     )
     .bind(id.0)
     .bind(nonce.as_slice())
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     one(&done, AccountError::SecondFactorExists)
 }
