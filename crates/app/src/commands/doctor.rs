@@ -4,10 +4,13 @@
 mod answers;
 mod clock;
 mod copies;
+mod disk;
 mod mail;
+mod mail_server;
 mod payments;
 mod pooler;
 mod promo;
+mod provider;
 mod settings;
 mod spool;
 mod writes;
@@ -78,8 +81,8 @@ impl Finding {
     }
 }
 
-/// Looks, tells, and ends with 1 when something is wrong.
-pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
+/// Looks, tells, and ends with 1 when something is wrong. Sends an e-mail where one is asked for.
+pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>) -> Result<ExitCode> {
     let mut findings = vec![Finding::well(
         "configuration",
         if config.production {
@@ -91,6 +94,9 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
     if config.production {
         findings.push(look_at_operator(config));
     }
+    findings.extend(disk::look(config));
+    findings.push(provider::look(config).await);
+    mail_server::look(config, send_mail, &mut findings).await;
     match Database::open(config, Use::Join).await {
         Ok(database) => {
             findings.push(Finding::well("database", database.place.clone()));
@@ -118,7 +124,11 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
         Err(error) => findings.push(Finding::wrong("database", format!("{error:#}"), "see the message")),
     }
     let wrong = findings.iter().filter(|finding| finding.state == State::Wrong).count();
-    output.result(&findings, || in_words(&findings, wrong))?;
+    if output.is_json() {
+        output.rows(&findings, |finding| finding.seen.clone())?;
+    } else {
+        Output::line(&in_words(&findings, wrong))?;
+    }
     Ok(if wrong == 0 {
         ExitCode::SUCCESS
     } else {
@@ -236,6 +246,9 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
             run.started_at.format("%Y-%m-%d %H:%M UTC")
         );
         findings.push(match &run.stopped_by {
+            Some(reason) if reason == lockstep_sync::ON_PURPOSE => {
+                Finding::well("latest run", format!("{seen}: {reason}; it goes on where it stopped"))
+            }
             Some(reason) => Finding::wrong(
                 "latest run",
                 format!("{seen}: {reason}"),
