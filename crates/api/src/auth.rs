@@ -50,10 +50,13 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct NewAccount {
     /// An address; one mailbox is one account, whatever its case.
+    #[schema(format = Email, min_length = 3, max_length = 254)]
     email: String,
     /// At least 8 characters with a lower-case and an upper-case letter and a digit, at most 72 bytes.
+    #[schema(min_length = 8, max_length = 72)]
     password: String,
     /// 2 to 50 characters.
+    #[schema(min_length = 2, max_length = 50)]
     nickname: Option<String>,
     first_name: Option<String>,
     last_name: Option<String>,
@@ -128,7 +131,7 @@ fn came_in(signed_in: SignedIn, guest: Option<Uuid>) -> CameIn {
 }
 
 /// Makes an account and signs its owner in; what they collected as a guest comes along.
-#[utoipa::path(post, path = "/api/auth/register", tag = "auth", request_body = NewAccount, responses(
+#[utoipa::path(post, path = "/api/auth/register", tag = "auth", operation_id = "register", security((), ("guest" = [])), request_body = NewAccount, responses(
     (status = 201, body = Answer<CameIn>), (status = 400, description = "Fields that are wrong, each named"),
     (status = 409, description = "There is an account with this address"), (status = 429, description = "Too many attempts")))]
 pub(crate) async fn register(State(api): Api, from: From, body: Body) -> Answered {
@@ -146,7 +149,7 @@ pub(crate) async fn register(State(api): Api, from: From, body: Body) -> Answere
 }
 
 /// Signs somebody in; what they collected as a guest comes along.
-#[utoipa::path(post, path = "/api/auth/login", tag = "auth", request_body = LogIn, responses(
+#[utoipa::path(post, path = "/api/auth/login", tag = "auth", operation_id = "logIn", security((), ("guest" = [])), request_body = LogIn, responses(
     (status = 200, body = Answer<CameIn>), (status = 400, description = "Fields that are wrong, each named"),
     (status = 401, description = "E-mail or password is wrong, or a code of the authenticator is needed"),
     (status = 429, description = "Too many attempts")))]
@@ -163,7 +166,7 @@ pub(crate) async fn login(State(api): Api, from: From, headers: HeaderMap, body:
 }
 
 /// Ends the session: its tokens are worth nothing from now on.
-#[utoipa::path(post, path = "/api/auth/logout", tag = "auth", responses(
+#[utoipa::path(post, path = "/api/auth/logout", tag = "auth", operation_id = "logOut", security(("bearer" = [])), responses(
     (status = 200, body = Message), (status = 401, description = "Not signed in")))]
 pub(crate) async fn logout(State(api): Api, member: Member) -> Answered {
     api.shop.auth().log_out(&member.caller).await?;
@@ -173,7 +176,7 @@ pub(crate) async fn logout(State(api): Api, member: Member) -> Answered {
 }
 
 /// A new pair of tokens for a refresh token, which is good for this once.
-#[utoipa::path(post, path = "/api/auth/refresh", tag = "auth", request_body = Refresh, responses(
+#[utoipa::path(post, path = "/api/auth/refresh", tag = "auth", operation_id = "refreshTokens", request_body = Refresh, responses(
     (status = 200, body = Answer<TokenPair>), (status = 400, description = "No token"),
     (status = 401, description = "The token is not good (any more)")))]
 pub(crate) async fn refresh(State(api): Api, body: Body) -> Answered {
@@ -184,14 +187,14 @@ pub(crate) async fn refresh(State(api): Api, body: Body) -> Answered {
 }
 
 /// The caller's profile.
-#[utoipa::path(get, path = "/api/auth/me", tag = "auth", responses(
+#[utoipa::path(get, path = "/api/auth/me", tag = "auth", operation_id = "getMe", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Profile>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn me(member: Member) -> Answered {
     answer::data(StatusCode::OK, &member.arrival.profile().await?.at(Utc::now()))
 }
 
 /// Sends a link to set a new password, if there is such an account; whether there is, is not told.
-#[utoipa::path(post, path = "/api/auth/forgot-password", tag = "auth", request_body = Forgotten, responses(
+#[utoipa::path(post, path = "/api/auth/forgot-password", tag = "auth", operation_id = "forgotPassword", request_body = Forgotten, responses(
     (status = 200, body = Message), (status = 400, description = "No address"), (status = 429, description = "Too many attempts")))]
 pub(crate) async fn forgot_password(State(api): Api, from: From, body: Body) -> Answered {
     let mut form = body.form();
@@ -205,7 +208,7 @@ pub(crate) async fn forgot_password(State(api): Api, from: From, body: Body) -> 
 }
 
 /// Sets a new password by a link; every session ends.
-#[utoipa::path(post, path = "/api/auth/reset-password", tag = "auth", request_body = Reset, responses(
+#[utoipa::path(post, path = "/api/auth/reset-password", tag = "auth", operation_id = "resetPassword", request_body = Reset, responses(
     (status = 200, body = Message), (status = 400, description = "The link or the password is not good"),
     (status = 429, description = "Too many attempts")))]
 pub(crate) async fn reset_password(State(api): Api, from: From, body: Body) -> Answered {
@@ -217,7 +220,7 @@ pub(crate) async fn reset_password(State(api): Api, from: From, body: Body) -> A
 }
 
 /// Sends the caller a new verification code; the one before is worth nothing then.
-#[utoipa::path(post, path = "/api/auth/send-verification-code", tag = "auth", responses(
+#[utoipa::path(post, path = "/api/auth/send-verification-code", tag = "auth", operation_id = "sendVerificationCode", security(("bearer" = [])), responses(
     (status = 200, body = Message), (status = 401, description = "Not signed in"),
     (status = 409, description = "The address is proved already"), (status = 429, description = "Too many attempts")))]
 pub(crate) async fn send_verification_code(State(api): Api, member: Member) -> Answered {
@@ -229,7 +232,7 @@ pub(crate) async fn send_verification_code(State(api): Api, member: Member) -> A
 }
 
 /// Proves the caller's address by the code that was sent to it.
-#[utoipa::path(post, path = "/api/auth/verify-email", tag = "auth", request_body = Code, responses(
+#[utoipa::path(post, path = "/api/auth/verify-email", tag = "auth", operation_id = "verifyEmail", security(("bearer" = [])), request_body = Code, responses(
     (status = 200, body = Message), (status = 400, description = "Wrong code, or none that is good"),
     (status = 401, description = "Not signed in"), (status = 429, description = "Too many attempts")))]
 pub(crate) async fn verify_email(State(api): Api, visit: Visit, body: Body) -> Answered {

@@ -40,7 +40,8 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct NewLine {
     game_id: GameId,
-    /// Copies on top of those already there (default 1).
+    /// Copies on top of those already there.
+    #[schema(value_type = u32, required = false, minimum = 1, maximum = 10_000, default = 1)]
     quantity: Option<u32>,
 }
 
@@ -49,12 +50,13 @@ struct NewLine {
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct Quantity {
     /// Copies; zero or less takes the line out.
+    #[schema(maximum = 10_000)]
     quantity: i64,
 }
 
 /// The cart at the prices of now, newest line first; empty for whoever has none. A browser without a session gets a token
 /// (cookie `nextGuest`, an hour) that makes its first writes, however many at once, those of one guest.
-#[utoipa::path(get, path = "/api/cart", tag = "cart", responses((status = 200, body = Answer<Cart>)))]
+#[utoipa::path(get, path = "/api/cart", tag = "cart", operation_id = "getCart", security((), ("bearer" = []), ("guest" = [])), responses((status = 200, body = Answer<Cart>)))]
 pub(crate) async fn show(State(api): Api, visit: Visit) -> Answered {
     let cart = visit.arrival.cart().await?;
     let answer = answer::body(StatusCode::OK, cart.body().clone());
@@ -67,8 +69,8 @@ pub(crate) async fn show(State(api): Api, visit: Visit) -> Answered {
 }
 
 /// Puts copies of a game in, on top of those already there. A visitor without a session becomes a guest by it.
-#[utoipa::path(post, path = "/api/cart", tag = "cart", request_body = NewLine, params(
-    ("Idempotency-Key" = Option<String>, Header, description = "For a day, the same key and body adds once; the same key with another body is refused (409)")), responses(
+#[utoipa::path(post, path = "/api/cart", tag = "cart", operation_id = "addToCart", security((), ("bearer" = []), ("guest" = [])), request_body = NewLine, params(
+    ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "For a day, the same key and body adds once; the same key with another body is refused (409)")), responses(
     (status = 201, body = Message), (status = 400, description = "Fields that are wrong, out of stock, or more than fits"),
     (status = 404, description = "There is no such game"), (status = 409, description = "The key was used for another request"), (status = 429, description = "Too many new guests from one address")))]
 pub(crate) async fn add(State(api): Api, visit: Visit, Key(key): Key, body: Body) -> Answered {
@@ -86,7 +88,7 @@ pub(crate) async fn add(State(api): Api, visit: Visit, Key(key): Key, body: Body
 }
 
 /// Takes everything out.
-#[utoipa::path(delete, path = "/api/cart", tag = "cart", responses((status = 200, body = Message)))]
+#[utoipa::path(delete, path = "/api/cart", tag = "cart", operation_id = "clearCart", security((), ("bearer" = []), ("guest" = [])), responses((status = 200, body = Message)))]
 pub(crate) async fn clear(State(api): Api, visit: Visit) -> Answered {
     api.shop.clear_cart(visit.arrival.visitor()).await?;
     let answer = answer::message(StatusCode::OK, "The cart is empty")?;
@@ -94,7 +96,7 @@ pub(crate) async fn clear(State(api): Api, visit: Visit) -> Answered {
 }
 
 /// Sets how many copies are in the cart.
-#[utoipa::path(put, path = "/api/cart/{gameId}", tag = "cart",
+#[utoipa::path(put, path = "/api/cart/{gameId}", tag = "cart", operation_id = "setInCart", security((), ("bearer" = []), ("guest" = [])),
     params(("gameId" = GameId, Path, description = "Identifier")), request_body = Quantity, responses(
     (status = 200, body = Message), (status = 400, description = "Fields that are wrong, out of stock, or more than fits"),
     (status = 404, description = "There is no such game")))]
@@ -110,7 +112,7 @@ pub(crate) async fn set(State(api): Api, Path(game): Path<String>, visit: Visit,
 }
 
 /// Takes a game out; fine when it is not there.
-#[utoipa::path(delete, path = "/api/cart/{gameId}", tag = "cart",
+#[utoipa::path(delete, path = "/api/cart/{gameId}", tag = "cart", operation_id = "removeFromCart", security((), ("bearer" = []), ("guest" = [])),
     params(("gameId" = GameId, Path, description = "Identifier")),
     responses((status = 200, body = Message), (status = 400, description = "gameId is not a UUID")))]
 pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: Visit) -> Answered {
@@ -121,7 +123,7 @@ pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: Vis
 }
 
 /// Moves what was collected as a guest to the caller; nothing to move is fine.
-#[utoipa::path(post, path = "/api/cart/migrate", tag = "cart", responses(
+#[utoipa::path(post, path = "/api/cart/migrate", tag = "cart", operation_id = "migrateCart", security(("bearer" = [])), responses(
     (status = 200, body = MessageWith<Moved>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn migrate(State(api): Api, member: Member) -> Answered {
     let moved = api.shop.move_cart(&member.caller, member.arrival.cookie()).await?;

@@ -1,14 +1,18 @@
 //! The API's description (OpenAPI), and a page to browse it that needs nothing from elsewhere.
 
+mod complete;
+mod older;
+
 use std::sync::OnceLock;
 
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
+use lockstep_domain::catalogue::{PricePreset, Sort};
 use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::error::ApiError;
+use crate::error::{ApiError, Envelope as Failure};
 use crate::{
     account, admin_money, auth, cart, games, health, money, orders, stock_alerts, test_payment, user, webhook, wishlist,
 };
@@ -17,9 +21,12 @@ use crate::{
 #[openapi(
     info(
         title = "Lockstep",
+        contact(name = "Whoever runs this shop"),
         description = "Success is `{\"success\": true, \"data\": ...}`; failure is `{\"success\": false, \"error\": {\"message\", \"code\", \"requestId\"}}` with a 4xx or 5xx status. Money is a number in euro, dates are ISO 8601 in UTC.",
-        license(name = "MIT OR Apache-2.0")
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
+    servers((url = "/", description = "This shop")),
+    components(schemas(Failure, Sort, PricePreset)),
     tags((name = "games", description = "The catalogue"), (name = "webhooks", description = "Signed events from outside"), (name = "service", description = "How the service is")),
     paths(
         games::list,
@@ -45,14 +52,27 @@ use crate::{
         health::readyz,
         health::metrics,
         document,
+        document_3_0,
     )
 )]
 struct Description;
 
 /// The API's description, as `/api/openapi.json` serves it.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    let mut description = Description::openapi();
-    for more in [
+    let [first, others @ ..] = parts();
+    let whole = others.into_iter().fold(first, utoipa::openapi::OpenApi::merge_from);
+    complete::complete(whole)
+}
+
+/// The same in OpenAPI 3.0, as `/api/openapi-3.0.json` serves it. `None` for what has no JSON form, which it always has.
+pub fn openapi_3_0() -> Option<serde_json::Value> {
+    serde_json::to_value(openapi()).ok().map(older::older)
+}
+
+/// What each part of the API says of itself.
+fn parts() -> [utoipa::openapi::OpenApi; 11] {
+    [
+        Description::openapi(),
         auth::Description::openapi(),
         cart::Description::openapi(),
         wishlist::Description::openapi(),
@@ -63,21 +83,33 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         money::Description::openapi(),
         test_payment::Description::openapi(),
         admin_money::Description::openapi(),
-    ] {
-        description.merge(more);
-    }
-    description
+    ]
 }
 
 /// This description.
-#[utoipa::path(get, path = "/api/openapi.json", tag = "service", responses((status = 200, description = "OpenAPI 3.1")))]
+#[utoipa::path(get, path = "/api/openapi.json", tag = "service", operation_id = "getDescription", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
 pub(crate) async fn document() -> Result<Response, ApiError> {
     static DOCUMENT: OnceLock<Option<Bytes>> = OnceLock::new();
-    let document = DOCUMENT
-        .get_or_init(|| openapi().to_json().ok().map(Bytes::from))
-        .clone()
-        .ok_or(ApiError::Bug(None))?;
-    let mut response = document.into_response();
+    serve(
+        DOCUMENT
+            .get_or_init(|| openapi().to_json().ok().map(Bytes::from))
+            .as_ref(),
+    )
+}
+
+/// The same description in OpenAPI 3.0, for generators that read nothing newer.
+#[utoipa::path(get, path = "/api/openapi-3.0.json", tag = "service", operation_id = "getDescription30", responses((status = 200, description = "OpenAPI 3.0", body = Object)))]
+pub(crate) async fn document_3_0() -> Result<Response, ApiError> {
+    static DOCUMENT: OnceLock<Option<Bytes>> = OnceLock::new();
+    serve(
+        DOCUMENT
+            .get_or_init(|| serde_json::to_vec(&openapi_3_0()?).ok().map(Bytes::from))
+            .as_ref(),
+    )
+}
+
+fn serve(document: Option<&Bytes>) -> Result<Response, ApiError> {
+    let mut response = document.cloned().ok_or(ApiError::Bug(None))?.into_response();
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -99,3 +131,6 @@ pub(crate) async fn let_the_page_run(mut response: Response) -> Response {
     );
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ use lockstep_store::StoreError;
 use lockstep_store::accounts::AccountError;
 use lockstep_store::guests::ShopperError;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Why a request was not answered.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -178,27 +179,39 @@ impl ApiError {
     }
 }
 
-#[derive(Serialize)]
-struct Envelope<'a> {
+/// Why a request was not answered.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Failure)]
+pub(crate) struct Envelope<'a> {
+    /// Always false.
     success: bool,
+    /// The reason.
+    #[schema(inline)]
     error: Body<'a>,
 }
 
-#[derive(Serialize)]
+/// The reason.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Body<'a> {
+    /// In words.
     message: String,
+    /// A stable name, for programs.
     code: &'static str,
+    /// Under which the shop's log knows the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
+    /// The fields that were wrong, with `validation_failed`.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
+    #[schema(required = false, value_type = Vec<FieldError>)]
     errors: &'a [FieldError],
+    /// With `price_risen`.
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<NewPrice>,
 }
 
 /// What a caller has to agree to anew.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct NewPrice {
     expected_total: Money,

@@ -15,7 +15,8 @@ use http::header::{self, HeaderValue};
 use lockstep_cache::{Entry, Payload};
 use lockstep_domain::cache_key::game_tag;
 use lockstep_domain::catalogue::{
-    Answer, CatalogQuery, Collection, FilterOptions, Game, NameSlug, Page, Suggestion, autocomplete_key, search_key,
+    Answer, CatalogQuery, Collection, FilterOptions, Game, NameSlug, Page, PricePreset, Sort, Suggestion,
+    autocomplete_key, search_key,
 };
 use lockstep_domain::{CacheKey, GameId, Money};
 use lockstep_store::{Result as StoreResult, StoreError, Tx, games};
@@ -42,20 +43,20 @@ const RANDOM_POOL: u32 = 150;
 
 /// One page of the catalogue. With filters or a search a list ends after 10,000 games: a `total` below that is exact, and
 /// 10,000 means that at least so many match.
-#[utoipa::path(get, path = "/api/games", tag = "games", params(
-    ("page" = Option<u32>, Query, description = "From 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, description = "1–100 (default 36)"),
-    ("search" = Option<String>, Query, description = "Words in title or description, typing errors tolerated; finds at most 10,000 games"),
-    ("inStockOnly" = Option<String>, Query, description = "Unless `false`: only released games that can be bought"),
-    ("sort" = Option<String>, Query, description = "popular, newest, price-asc, price-desc; default: best match when searching, else latest addition"),
-    ("pricePreset" = Option<String>, Query, description = "under-10, 10-25, 25-50, 50-100, over-100"),
-    ("minPrice" = Option<f64>, Query, description = "Euro, included"),
-    ("maxPrice" = Option<f64>, Query, description = "Euro, included"),
-    ("genres" = Option<String>, Query, description = "Slugs or names, comma-joined or repeated"),
-    ("platforms" = Option<String>, Query, description = "Slugs or names, comma-joined or repeated"),
-    ("activationServices" = Option<String>, Query, description = "Values, comma-joined or repeated"),
-    ("regions" = Option<String>, Query, description = "Values, comma-joined or repeated"),
-    ("publishers" = Option<String>, Query, description = "Values, comma-joined or repeated"),
+#[utoipa::path(get, path = "/api/games", tag = "games", operation_id = "listGames", params(
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 1_000_000, description = "From 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 100, description = "1–100 (default 36)"),
+    ("search" = Option<String>, Query, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "Words in title or description, typing errors tolerated; finds at most 10,000 games"),
+    ("inStockOnly" = Option<bool>, Query, description = "Unless `false`: only released games that can be bought"),
+    ("sort" = Option<Sort>, Query, description = "Default: best match when searching, else latest addition"),
+    ("pricePreset" = Option<PricePreset>, Query, description = "Ready-made ranges in euro, the lower bound included"),
+    ("minPrice" = Option<f64>, Query, minimum = 0, description = "Euro, included"),
+    ("maxPrice" = Option<f64>, Query, minimum = 0, description = "Euro, included"),
+    ("genres" = Option<Vec<String>>, Query, style = Form, explode = false, max_items = 50, description = "Slugs or names, comma-joined or repeated"),
+    ("platforms" = Option<Vec<String>>, Query, style = Form, explode = false, max_items = 50, description = "Slugs or names, comma-joined or repeated"),
+    ("activationServices" = Option<Vec<String>>, Query, style = Form, explode = false, max_items = 50, description = "Values, comma-joined or repeated"),
+    ("regions" = Option<Vec<String>>, Query, style = Form, explode = false, max_items = 50, description = "Values, comma-joined or repeated"),
+    ("publishers" = Option<Vec<String>>, Query, style = Form, explode = false, max_items = 50, description = "Values, comma-joined or repeated"),
     ("multiplayer" = Option<bool>, Query, description = "Only games for several, or only others"),
 ), responses((status = 200, body = Answer<Page<Game>>), (status = 400, description = "A parameter cannot be used; the message names it")))]
 pub(crate) async fn list(State(api): Api, ask: Ask) -> Answered {
@@ -77,7 +78,7 @@ fn catalog_query(ask: &Ask) -> Result<CatalogQuery, ApiError> {
         page: ask.number("page", default.page, 1, MAX_PAGE)?,
         page_size: ask.number("pageSize", default.page_size, 1, MAX_PAGE_SIZE)?,
         search: ask.text("search")?,
-        in_stock_only: !ask.is("inStockOnly", "false")?,
+        in_stock_only: ask.flag("inStockOnly")?.unwrap_or(true),
         sort: ask.parsed("sort")?,
         price_preset: ask.parsed("pricePreset")?,
         min_price: price("minPrice")?,
@@ -96,8 +97,8 @@ fn catalog_query(ask: &Ask) -> Result<CatalogQuery, ApiError> {
 }
 
 /// Games that match a text, best match first.
-#[utoipa::path(get, path = "/api/games/search", tag = "games",
-    params(("q" = String, Query, description = "Words in title or description, typing errors tolerated")),
+#[utoipa::path(get, path = "/api/games/search", tag = "games", operation_id = "searchGames",
+    params(("q" = String, Query, min_length = 1, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "Words in title or description, typing errors tolerated")),
     responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "q is missing or cannot be used")))]
 pub(crate) async fn search(State(api): Api, ask: Ask) -> Answered {
     let text = ask.text("q")?.ok_or_else(|| ApiError::invalid("q", "is required"))?;
@@ -109,9 +110,9 @@ pub(crate) async fn search(State(api): Api, ask: Ask) -> Answered {
 }
 
 /// What a text typed so far may become.
-#[utoipa::path(get, path = "/api/games/autocomplete", tag = "games", params(
-    ("q" = String, Query, description = "At least two characters"),
-    ("limit" = Option<u32>, Query, description = "1–20 (default 10)")),
+#[utoipa::path(get, path = "/api/games/autocomplete", tag = "games", operation_id = "autocompleteGames", params(
+    ("q" = String, Query, min_length = 2, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "At least two characters"),
+    ("limit" = Option<u32>, Query, minimum = 1, maximum = 20, description = "1–20 (default 10)")),
     responses((status = 200, body = Answer<Vec<Suggestion>>), (status = 400, description = "q or limit cannot be used")))]
 pub(crate) async fn autocomplete(State(api): Api, ask: Ask) -> Answered {
     let limit = ask.number("limit", 10, 1, 20)?;
@@ -127,8 +128,8 @@ pub(crate) async fn autocomplete(State(api): Api, ask: Ask) -> Answered {
 }
 
 /// The best sold games, of one genre if asked, at most 30.
-#[utoipa::path(get, path = "/api/games/best-sellers", tag = "games",
-    params(("genre" = Option<String>, Query, description = "Slug or name, any case")),
+#[utoipa::path(get, path = "/api/games/best-sellers", tag = "games", operation_id = "listBestSellers",
+    params(("genre" = Option<String>, Query, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "Slug or name, any case")),
     responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "genre cannot be used")))]
 pub(crate) async fn best_sellers(State(api): Api, ask: Ask) -> Answered {
     let genre = ask.text("genre")?.map(|genre| genre.to_lowercase());
@@ -139,7 +140,7 @@ pub(crate) async fn best_sellers(State(api): Api, ask: Ask) -> Answered {
 }
 
 /// The latest additions to the catalogue, at most 40.
-#[utoipa::path(get, path = "/api/games/new-in-catalog", tag = "games",
+#[utoipa::path(get, path = "/api/games/new-in-catalog", tag = "games", operation_id = "listNewInCatalog",
     responses((status = 200, body = Answer<Vec<Game>>)))]
 pub(crate) async fn new_in_catalog(State(api): Api, ask: Ask) -> Answered {
     answer(&api, &ask, CacheKey::HomeNewInCatalog, |tx| {
@@ -149,14 +150,14 @@ pub(crate) async fn new_in_catalog(State(api): Api, ask: Ask) -> Answered {
 }
 
 /// Announced games, the next to be released first, at most 30.
-#[utoipa::path(get, path = "/api/games/preorders", tag = "games",
+#[utoipa::path(get, path = "/api/games/preorders", tag = "games", operation_id = "listPreorders",
     responses((status = 200, body = Answer<Vec<Game>>)))]
 pub(crate) async fn preorders(State(api): Api, ask: Ask) -> Answered {
     answer(&api, &ask, CacheKey::HomePreorders, |tx| Box::pin(games::preorders(tx))).await
 }
 
 /// Games released lately, at most 30.
-#[utoipa::path(get, path = "/api/games/new", tag = "games",
+#[utoipa::path(get, path = "/api/games/new", tag = "games", operation_id = "listNewReleases",
     responses((status = 200, body = Answer<Vec<Game>>)))]
 pub(crate) async fn new(State(api): Api, ask: Ask) -> Answered {
     answer(&api, &ask, CacheKey::HomeNewGames, |tx| {
@@ -166,8 +167,8 @@ pub(crate) async fn new(State(api): Api, ask: Ask) -> Answered {
 }
 
 /// The most popular games of a genre, at most 40; the best sellers when it has none.
-#[utoipa::path(get, path = "/api/games/by-genre/{genre}", tag = "games",
-    params(("genre" = String, Path, description = "Slug or name, any case")),
+#[utoipa::path(get, path = "/api/games/by-genre/{genre}", tag = "games", operation_id = "listGamesByGenre",
+    params(("genre" = String, Path, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "Slug or name, any case")),
     responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "genre cannot be used")))]
 pub(crate) async fn by_genre(State(api): Api, Path(genre): Path<String>, ask: Ask) -> Answered {
     let genre = checked_text("genre", &genre)?.to_lowercase();
@@ -178,8 +179,8 @@ pub(crate) async fn by_genre(State(api): Api, Path(genre): Path<String>, ask: As
 }
 
 /// Games drawn at random, others with every request.
-#[utoipa::path(get, path = "/api/games/random", tag = "games",
-    params(("count" = Option<u32>, Query, description = "1–50 (default 10)")),
+#[utoipa::path(get, path = "/api/games/random", tag = "games", operation_id = "listRandomGames",
+    params(("count" = Option<u32>, Query, minimum = 1, maximum = 50, description = "1–50 (default 10)")),
     responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "count cannot be used")))]
 pub(crate) async fn random(State(api): Api, ask: Ask) -> Answered {
     let count = ask.number("count", 10, 1, MAX_COUNT)?;
@@ -217,14 +218,14 @@ fn draw(pool: &[u8], count: u32) -> serde_json::Result<Bytes> {
 }
 
 /// Genres of the catalogue, by name.
-#[utoipa::path(get, path = "/api/games/genres", tag = "games",
+#[utoipa::path(get, path = "/api/games/genres", tag = "games", operation_id = "listGenres",
     responses((status = 200, body = Answer<Vec<NameSlug>>)))]
 pub(crate) async fn genres(State(api): Api, ask: Ask) -> Answered {
     answer(&api, &ask, CacheKey::CatalogGenres, |tx| Box::pin(games::genres(tx))).await
 }
 
 /// Platforms of the catalogue, by name.
-#[utoipa::path(get, path = "/api/games/platforms", tag = "games",
+#[utoipa::path(get, path = "/api/games/platforms", tag = "games", operation_id = "listPlatforms",
     responses((status = 200, body = Answer<Vec<NameSlug>>)))]
 pub(crate) async fn platforms(State(api): Api, ask: Ask) -> Answered {
     answer(&api, &ask, CacheKey::CatalogPlatforms, |tx| {
@@ -234,7 +235,7 @@ pub(crate) async fn platforms(State(api): Api, ask: Ask) -> Answered {
 }
 
 /// What the catalogue can be filtered by.
-#[utoipa::path(get, path = "/api/games/filter-options", tag = "games",
+#[utoipa::path(get, path = "/api/games/filter-options", tag = "games", operation_id = "getFilterOptions",
     responses((status = 200, body = Answer<FilterOptions>)))]
 pub(crate) async fn filter_options(State(api): Api, ask: Ask) -> Answered {
     answer(&api, &ask, CacheKey::CatalogFilterOptions, |tx| {
@@ -244,7 +245,7 @@ pub(crate) async fn filter_options(State(api): Api, ask: Ask) -> Answered {
 }
 
 /// Games by genre and by publisher, at most ten lists.
-#[utoipa::path(get, path = "/api/games/collections", tag = "games",
+#[utoipa::path(get, path = "/api/games/collections", tag = "games", operation_id = "listCollections",
     responses((status = 200, body = Answer<Vec<Collection>>)))]
 pub(crate) async fn collections(State(api): Api, ask: Ask) -> Answered {
     answer(&api, &ask, CacheKey::HomeCollections, |tx| {
@@ -254,8 +255,8 @@ pub(crate) async fn collections(State(api): Api, ask: Ask) -> Answered {
 }
 
 /// One game by its address, or by one that it had before; its `slug` is the present one.
-#[utoipa::path(get, path = "/api/games/slug/{slug}", tag = "games",
-    params(("slug" = String, Path, description = "The readable part of its address")),
+#[utoipa::path(get, path = "/api/games/slug/{slug}", tag = "games", operation_id = "getGameBySlug",
+    params(("slug" = String, Path, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "The readable part of its address")),
     responses((status = 200, body = Answer<Game>), (status = 400, description = "slug cannot be used"), (status = 404, description = "There is no such game")))]
 pub(crate) async fn by_slug(State(api): Api, Path(slug): Path<String>, ask: Ask) -> Answered {
     let slug = checked_text("slug", &slug)?.to_owned();
@@ -274,7 +275,7 @@ pub(crate) async fn by_slug(State(api): Api, Path(slug): Path<String>, ask: Ask)
 }
 
 /// One game by its id.
-#[utoipa::path(get, path = "/api/games/{id}", tag = "games",
+#[utoipa::path(get, path = "/api/games/{id}", tag = "games", operation_id = "getGame",
     params(("id" = GameId, Path, description = "Identifier")),
     responses((status = 200, body = Answer<Game>), (status = 400, description = "id is not a UUID"), (status = 404, description = "There is no such game")))]
 pub(crate) async fn by_id(State(api): Api, Path(id): Path<String>, ask: Ask) -> Answered {
@@ -283,9 +284,9 @@ pub(crate) async fn by_id(State(api): Api, Path(id): Path<String>, ask: Ask) -> 
 }
 
 /// Games like this one; none for an unknown id.
-#[utoipa::path(get, path = "/api/games/{id}/similar", tag = "games", params(
+#[utoipa::path(get, path = "/api/games/{id}/similar", tag = "games", operation_id = "listSimilarGames", params(
     ("id" = GameId, Path, description = "Identifier"),
-    ("count" = Option<u32>, Query, description = "1–50 (default 10)")),
+    ("count" = Option<u32>, Query, minimum = 1, maximum = 50, description = "1–50 (default 10)")),
     responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "id or count cannot be used")))]
 pub(crate) async fn similar(State(api): Api, Path(id): Path<String>, ask: Ask) -> Answered {
     let id = GameId(uuid_in("id", &id)?);

@@ -16,7 +16,7 @@ use http::header::{self, HeaderValue};
 use lockstep_cache::{RedisState, RedisWrites};
 use lockstep_domain::catalogue::iso_millis;
 use lockstep_store::fulfilment::stops;
-use lockstep_store::games;
+use lockstep_store::{StoreError, games, mail};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -51,7 +51,7 @@ pub(crate) struct Checks {
 }
 
 /// Whether everything is well: 200, else 503.
-#[utoipa::path(get, path = "/api/health", tag = "service",
+#[utoipa::path(get, path = "/api/health", tag = "service", operation_id = "getHealth",
     responses((status = 200, body = Health), (status = 503, body = Health)))]
 pub(crate) async fn health(State(api): State<Arc<ApiState>>) -> Response {
     let database = if database_answers(&api).await { "ok" } else { "error" };
@@ -75,14 +75,14 @@ pub(crate) async fn health(State(api): State<Arc<ApiState>>) -> Response {
 }
 
 /// The same as `/api/health`.
-#[utoipa::path(get, path = "/health", tag = "service",
+#[utoipa::path(get, path = "/health", tag = "service", operation_id = "getHealthAtRoot",
     responses((status = 200, body = Health), (status = 503, body = Health)))]
 pub(crate) async fn health_at_root(state: State<Arc<ApiState>>) -> Response {
     health(state).await
 }
 
 /// The process runs.
-#[utoipa::path(get, path = "/healthz", tag = "service", responses((status = 200, body = String)))]
+#[utoipa::path(get, path = "/healthz", tag = "service", operation_id = "getLiveness", responses((status = 200, body = String)))]
 pub(crate) async fn healthz() -> &'static str {
     "ok"
 }
@@ -99,6 +99,7 @@ pub(crate) struct Readiness {
     redis: Dependency,
     supplier: Dependency,
     buying: Buying,
+    mail: Mail,
     /// Cached answers may be served: the log of changes has been seen lately.
     copies_usable: bool,
     /// When a synchronisation of the whole catalogue or of all stock last came to its end: how old prices and stock
@@ -138,8 +139,26 @@ pub(crate) struct Buying {
     since: Option<DateTime<Utc>>,
 }
 
+/// Whether e-mails go out. They wait and are sent later.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Mail {
+    /// `ok`, `late` (one has waited for more than a quarter of an hour) or `unknown`.
+    state: &'static str,
+    /// Always false: pages and API serve without it.
+    required: bool,
+    /// How many wait.
+    waiting: u64,
+    /// How many were given up in the last seven days.
+    given_up: u64,
+    /// When the one that has waited longest was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    since: Option<DateTime<Utc>>,
+}
+
 /// Whether it can serve: 200, else 503.
-#[utoipa::path(get, path = "/readyz", tag = "service",
+#[utoipa::path(get, path = "/readyz", tag = "service", operation_id = "getReadiness",
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 pub(crate) async fn readyz(State(api): State<Arc<ApiState>>) -> Response {
     let ready = database_answers(&api).await;
@@ -183,10 +202,39 @@ pub(crate) async fn readyz(State(api): State<Arc<ApiState>>) -> Response {
             since: Some(supplier.since),
         },
         buying: buying(&api, ready).await,
+        mail: mail(&api, ready).await,
         copies_usable: cache.lease_live,
         catalogue_checked_at,
     };
     state_of(ready && !closing, &body)
+}
+
+async fn mail(api: &ApiState, ready: bool) -> Mail {
+    let asked = async {
+        let (waiting, given_up) = mail::counts(&api.store).await?;
+        Ok::<_, StoreError>((waiting, given_up, mail::oldest(&api.store).await?))
+    };
+    let told = if ready {
+        tokio::time::timeout(PATIENCE_FOR_NEWS, asked)
+            .await
+            .ok()
+            .and_then(Result::ok)
+    } else {
+        None
+    };
+    let (waiting, given_up, since) = told.unwrap_or_default();
+    let is_late = since.is_some_and(|since| Utc::now() - since > mail::LATE);
+    Mail {
+        state: match (told.is_some(), is_late) {
+            (false, _) => "unknown",
+            (true, true) => "late",
+            (true, false) => "ok",
+        },
+        required: false,
+        waiting,
+        given_up,
+        since,
+    }
 }
 
 async fn buying(api: &ApiState, ready: bool) -> Buying {
@@ -218,10 +266,16 @@ async fn buying(api: &ApiState, ready: bool) -> Buying {
     }
 }
 
-/// Figures for Prometheus.
-#[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, body = String, content_type = "text/plain")))]
+/// Figures for Prometheus. Where `LOCKSTEP_METRICS_BIND` names an address of their own, as by default in production, they
+/// are there and not here.
+#[utoipa::path(get, path = "/metrics", tag = "service", operation_id = "getMetrics", responses((status = 200, body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(api): State<Arc<ApiState>>) -> Response {
-    let mut response = (api.metrics)().into_response();
+    prometheus((api.metrics)())
+}
+
+/// Figures in Prometheus' text form.
+pub(crate) fn prometheus(figures: String) -> Response {
+    let mut response = figures.into_response();
     response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),

@@ -47,7 +47,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
-pub use docs::openapi;
+pub use docs::{openapi, openapi_3_0};
 
 /// What the API stands on.
 #[derive(Clone)]
@@ -96,6 +96,8 @@ pub struct Settings {
     pub trusted_proxies: usize,
     /// What webhooks about orders at G2A are signed with.
     pub webhook_secret: Secret,
+    /// `/metrics` is answered here; else only by [`metrics_router`], wherever that is served.
+    pub serves_metrics: bool,
 }
 
 impl Default for Settings {
@@ -108,6 +110,7 @@ impl Default for Settings {
             trusted_proxies: 0,
             // Nobody knows it, so nothing is taken until the operator sets one.
             webhook_secret: Secret::new(hex::encode(rand::random::<[u8; 32]>())),
+            serves_metrics: true,
         }
     }
 }
@@ -154,13 +157,26 @@ pub fn router(state: ApiState) -> Router {
         .layer(map_response(docs::let_the_page_run))
         .layer(CompressionLayer::new())
         .layer(edge.layer("/api/docs"));
-    let service = service_routes().into_iter().map(only).fold(Router::new(), wrap);
+    let serves_metrics = state.settings.serves_metrics;
+    let service = service_routes()
+        .into_iter()
+        .filter(|(path, _)| serves_metrics || *path != METRICS);
+    let service = service.map(only).fold(Router::new(), wrap);
     Router::new()
         .nest("/api", api.clone())
         .merge(api)
         .merge(docs)
         .merge(service)
         .with_state(state)
+}
+
+/// Where the figures for Prometheus are.
+const METRICS: &str = "/metrics";
+
+/// The figures alone, for an address of their own: who may see the shop need not see its sales.
+pub fn metrics_router(metrics: Arc<dyn Fn() -> String + Send + Sync>) -> Router {
+    let figures = get(async move || health::prometheus(metrics()));
+    Router::new().route(METRICS, figures.layer(CompressionLayer::new()))
 }
 
 /// Refuses every method but the route's own.
@@ -190,6 +206,10 @@ fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         ("/api/g2a/webhook", post(webhook::g2a)),
         ("/api/health", get(health::health)),
         ("/api/openapi.json", get(docs::document).layer(CompressionLayer::new())),
+        (
+            "/api/openapi-3.0.json",
+            get(docs::document_3_0).layer(CompressionLayer::new()),
+        ),
     ];
     for more in [
         auth::routes(),
@@ -214,7 +234,7 @@ fn service_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         ("/health", get(health::health_at_root)),
         ("/healthz", get(health::healthz)),
         ("/readyz", get(health::readyz)),
-        ("/metrics", get(health::metrics).layer(CompressionLayer::new())),
+        (METRICS, get(health::metrics).layer(CompressionLayer::new())),
     ]
 }
 

@@ -47,24 +47,44 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct NewTopUp {
     /// Euro, at most two decimals.
+    #[schema(exclusive_minimum = 0)]
     amount: f64,
-    /// `EUR` (default).
-    currency: Option<String>,
-    /// `card` (default), `trustly`, `klarna`, `apple`.
-    payment_method: Option<String>,
+    #[schema(inline, default = "EUR")]
+    currency: Option<Currency>,
+    #[schema(inline, default = "card")]
+    payment_method: Option<Method>,
+}
+
+/// Of balances.
+#[derive(ToSchema)]
+#[schema(rename_all = "UPPERCASE")]
+#[expect(dead_code, reason = "describes what `Body` reads")]
+enum Currency {
+    Eur,
+}
+
+/// How to pay.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes what `Body` reads")]
+enum Method {
+    Card,
+    Trustly,
+    Klarna,
+    Apple,
 }
 
 /// What the caller has to spend.
-#[utoipa::path(get, path = "/api/user/balance", tag = "money", responses(
+#[utoipa::path(get, path = "/api/user/balance", tag = "money", operation_id = "getBalance", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Balance>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn balance(member: Member) -> Answered {
     answer::data(StatusCode::OK, &member.arrival.balance().await?)
 }
 
 /// The caller's bookings, newest first.
-#[utoipa::path(get, path = "/api/user/transactions", tag = "money", params(
-    ("page" = Option<u32>, Query, description = "From 1 (default 1)"),
-    ("limit" = Option<u32>, Query, description = "1–100 (default 100)")), responses(
+#[utoipa::path(get, path = "/api/user/transactions", tag = "money", operation_id = "listTransactions", security(("bearer" = [])), params(
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
+    ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "1–100 (default 100)")), responses(
     (status = 200, body = Answer<Vec<TransactionView>>), (status = 400, description = "page or limit cannot be used"),
     (status = 401, description = "Not signed in")))]
 pub(crate) async fn transactions(member: Member, ask: Ask) -> Answered {
@@ -72,8 +92,8 @@ pub(crate) async fn transactions(member: Member, ask: Ask) -> Answered {
 }
 
 /// Begins to top up the balance; the browser goes on to `redirectUrl`.
-#[utoipa::path(post, path = "/api/payment/balance-top-up", tag = "money", request_body = NewTopUp, params(
-    ("Idempotency-Key" = Option<String>, Header, description = "The same key and body is the same top-up")), responses(
+#[utoipa::path(post, path = "/api/payment/balance-top-up", tag = "money", operation_id = "beginTopUp", security(("bearer" = [])), request_body = NewTopUp, params(
+    ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "The same key and body is the same top-up")), responses(
     (status = 200, body = Answer<TopUpView>), (status = 400, description = "The amount, currency or method cannot be used"),
     (status = 401, description = "Not signed in"), (status = 409, description = "Too many are open, or the key was used for another"),
     (status = 429, description = "More than thirty a minute; `Retry-After` says when again"),
@@ -99,7 +119,7 @@ pub(crate) async fn top_up(State(api): Api, member: Member, Key(key): Key, body:
 }
 
 /// How one of the caller's top-ups stands.
-#[utoipa::path(get, path = "/api/payment/top-ups/{id}", tag = "money", params(("id" = Uuid, Path, description = "Identifier")),
+#[utoipa::path(get, path = "/api/payment/top-ups/{id}", tag = "money", operation_id = "getTopUp", security(("bearer" = [])), params(("id" = Uuid, Path, description = "Identifier")),
     responses((status = 200, body = Answer<TopUpView>), (status = 400, description = "id is not a UUID"),
     (status = 401, description = "Not signed in"), (status = 404, description = "There is none, or it is somebody else's")))]
 pub(crate) async fn top_up_status(Path(id): Path<String>, member: Member) -> Answered {
@@ -110,9 +130,8 @@ pub(crate) async fn top_up_status(Path(id): Path<String>, member: Member) -> Ans
 /// Takes what the payment provider says (`Stripe-Signature`), or a relay in the old store's form
 /// (`X-Payment-Signature`, the same scheme with its own secret). What was taken before has no effect. A
 /// signed event that has none is answered with 200 and kept for staff, as it came.
-#[utoipa::path(post, path = "/api/payment/webhook", tag = "money", params(
-    ("Stripe-Signature" = Option<String>, Header, description = "`t=<seconds>,v1=<hex HMAC-SHA-256 of seconds.body>`"),
-    ("X-Payment-Signature" = Option<String>, Header, description = "The same, of a relay")), responses(
+#[utoipa::path(post, path = "/api/payment/webhook", tag = "money", operation_id = "receivePaymentEvent",
+    security(("stripeSignature" = []), ("paymentSignature" = [])), request_body = Object, responses(
     (status = 200, body = Message), (status = 400, description = "Signed, and not JSON, or a relay's report that is not in the documented form"),
     (status = 401, description = "Not signed, or not by whom it has to be"), (status = 404, description = "A relay's payment for an address without an account"),
     (status = 409, description = "A relay's transactionId was used for another payment")))]

@@ -69,13 +69,13 @@ struct NewOrder {
 struct NewOrderItem {
     game_id: GameId,
     /// Copies, at least 1.
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 10_000)]
     quantity: u32,
 }
 
 /// Orders at the prices of now and pays from the balance, all or nothing.
-#[utoipa::path(post, path = "/api/orders", tag = "orders", request_body = NewOrder, params(
-    ("Idempotency-Key" = Option<String>, Header, description = "The same key and body is the same order; the same key with another body is refused (409)")),
+#[utoipa::path(post, path = "/api/orders", tag = "orders", operation_id = "placeOrder", security(("bearer" = [])), request_body = NewOrder, params(
+    ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "The same key and body is the same order; the same key with another body is refused (409)")),
     responses((status = 201, body = Answer<OrderView>),
     (status = 400, description = "Fields that are wrong, `empty_order`, `quantity_not_positive`, `out_of_stock`, `invalid_promo_code`, `insufficient_balance`, or more than can be ordered at once"),
     (status = 401, description = "Not signed in"), (status = 404, description = "There is no such game"),
@@ -96,9 +96,9 @@ pub(crate) async fn place(State(api): Api, member: Member, Key(key): Key, body: 
 }
 
 /// The caller's orders, newest first, without what their keys say.
-#[utoipa::path(get, path = "/api/orders", tag = "orders", params(
-    ("page" = Option<u32>, Query, description = "From 1 (default 1)"),
-    ("limit" = Option<u32>, Query, description = "1–100 (default 100)")),
+#[utoipa::path(get, path = "/api/orders", tag = "orders", operation_id = "listOrders", security(("bearer" = [])), params(
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
+    ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "1–100 (default 100)")),
     responses((status = 200, body = Answer<Vec<OrderView>>), (status = 400, description = "page or limit cannot be used"),
     (status = 401, description = "Not signed in")))]
 pub(crate) async fn list(member: Member, ask: Ask) -> Answered {
@@ -106,9 +106,9 @@ pub(crate) async fn list(member: Member, ask: Ask) -> Answered {
 }
 
 /// The same as `/api/orders`.
-#[utoipa::path(get, path = "/api/user/orders", tag = "orders", params(
-    ("page" = Option<u32>, Query, description = "From 1 (default 1)"),
-    ("limit" = Option<u32>, Query, description = "1–100 (default 100)")),
+#[utoipa::path(get, path = "/api/user/orders", tag = "orders", operation_id = "listOrdersAsUser", security(("bearer" = [])), params(
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
+    ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "1–100 (default 100)")),
     responses((status = 200, body = Answer<Vec<OrderView>>), (status = 400, description = "page or limit cannot be used"),
     (status = 401, description = "Not signed in")))]
 pub(crate) async fn list_as_user(member: Member, ask: Ask) -> Answered {
@@ -122,7 +122,7 @@ pub(crate) fn slice(ask: &Ask) -> Result<Slice, ApiError> {
 }
 
 /// One of the caller's orders with its keys; that they were shown is put on record.
-#[utoipa::path(get, path = "/api/orders/{id}", tag = "orders", params(("id" = Uuid, Path, description = "Identifier")),
+#[utoipa::path(get, path = "/api/orders/{id}", tag = "orders", operation_id = "getOrder", security(("bearer" = [])), params(("id" = Uuid, Path, description = "Identifier")),
     responses((status = 200, body = Answer<OrderView>), (status = 400, description = "id is not a UUID"),
     (status = 401, description = "Not signed in"), (status = 404, description = "There is none, or it is somebody else's")))]
 pub(crate) async fn show(Path(id): Path<String>, member: Member) -> Answered {
@@ -132,8 +132,8 @@ pub(crate) async fn show(Path(id): Path<String>, member: Member) -> Answered {
 
 /// The order as it is now and whenever it changes, until it is over: server-sent events named `order` with the order as
 /// data, without what its keys say. It ends with the caller's session as well.
-#[utoipa::path(get, path = "/api/orders/{id}/events", tag = "orders", params(("id" = Uuid, Path, description = "Identifier")),
-    responses((status = 200, description = "A stream of events", content_type = "text/event-stream"), (status = 400, description = "id is not a UUID"),
+#[utoipa::path(get, path = "/api/orders/{id}/events", tag = "orders", operation_id = "watchOrder", security(("bearer" = [])), params(("id" = Uuid, Path, description = "Identifier")),
+    responses((status = 200, description = "A stream of events", body = String, content_type = "text/event-stream"), (status = 400, description = "id is not a UUID"),
     (status = 401, description = "Not signed in"), (status = 404, description = "There is none, or it is somebody else's"),
     (status = 503, description = "Too many streams; try again later")))]
 pub(crate) async fn watch(Path(id): Path<String>, member: Member) -> Answered {
@@ -158,9 +158,9 @@ fn events(watch: OrderWatch) -> impl Stream<Item = Result<Event, Infallible>> {
 }
 
 /// One of the caller's keys as a file; that it was shown is put on record.
-#[utoipa::path(get, path = "/api/orders/{id}/keys/{keyId}/file", tag = "orders", params(
+#[utoipa::path(get, path = "/api/orders/{id}/keys/{keyId}/file", tag = "orders", operation_id = "getKeyFile", security(("bearer" = [])), params(
     ("id" = Uuid, Path, description = "The order"), ("keyId" = Uuid, Path, description = "The key")),
-    responses((status = 200, description = "The file", content_type = "application/octet-stream"), (status = 400, description = "An id is not a UUID"),
+    responses((status = 200, description = "The file", content((String = "text/plain"), (Vec<u8> = "application/octet-stream"))), (status = 400, description = "An id is not a UUID"),
     (status = 401, description = "Not signed in"), (status = 404, description = "There is none, or it is somebody else's")))]
 pub(crate) async fn key_file(Path((order, key)): Path<(String, String)>, member: Member) -> Answered {
     let key = KeyId(uuid_in("keyId", &key)?);

@@ -27,14 +27,14 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
 }
 
 /// What the caller waits for, newest first. An alert goes when the letter about it is on its way.
-#[utoipa::path(get, path = "/api/user/stock-alerts", tag = "user", responses(
+#[utoipa::path(get, path = "/api/user/stock-alerts", tag = "user", operation_id = "listStockAlerts", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Vec<StockAlert>>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn list(member: Member) -> Answered {
     answer::data(StatusCode::OK, &member.arrival.stock_alerts().await?)
 }
 
 /// Tells the caller by one letter when a sold-out game is to be had again; fine when that was asked for already.
-#[utoipa::path(post, path = "/api/user/stock-alerts/{gameId}", tag = "user",
+#[utoipa::path(post, path = "/api/user/stock-alerts/{gameId}", tag = "user", operation_id = "addStockAlert", security(("bearer" = [])),
     params(("gameId" = GameId, Path, description = "Identifier")), responses(
     (status = 201, body = Message), (status = 400, description = "gameId is not a UUID, `in_stock`, or more than fit"),
     (status = 401, description = "Not signed in"), (status = 404, description = "There is no such game")))]
@@ -44,7 +44,7 @@ pub(crate) async fn add(State(api): Api, Path(game): Path<String>, member: Membe
 }
 
 /// Tells nothing about the game any more; fine when nothing was to be told.
-#[utoipa::path(delete, path = "/api/user/stock-alerts/{gameId}", tag = "user",
+#[utoipa::path(delete, path = "/api/user/stock-alerts/{gameId}", tag = "user", operation_id = "removeStockAlert", security(("bearer" = [])),
     params(("gameId" = GameId, Path, description = "Identifier")), responses(
     (status = 200, body = Message), (status = 400, description = "gameId is not a UUID"),
     (status = 401, description = "Not signed in")))]

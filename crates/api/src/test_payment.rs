@@ -10,7 +10,7 @@ use axum::routing::{MethodRouter, get};
 use http::StatusCode;
 use http::header::{self, HeaderValue};
 use lockstep_shop::{Decision, TestPage};
-use utoipa::OpenApi;
+use utoipa::{OpenApi, ToSchema};
 
 use crate::answer::Answered;
 use crate::body::RawBody;
@@ -25,17 +25,35 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     vec![("/api/payment/test/{reference}", get(show).post(decide))]
 }
 
+/// What the page's form sends.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `decide` reads")]
+struct Decided {
+    #[schema(inline)]
+    decision: Choice,
+}
+
+/// One of its buttons.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes what `decide` reads")]
+enum Choice {
+    Pay,
+    Decline,
+}
+
 /// The page to pay or decline a top-up of a demonstration.
-#[utoipa::path(get, path = "/api/payment/test/{reference}", tag = "money",
+#[utoipa::path(get, path = "/api/payment/test/{reference}", tag = "money", operation_id = "getTestPayment",
     params(("reference" = String, Path, description = "From `redirectUrl`")),
-    responses((status = 200, description = "A page", content_type = "text/html"), (status = 404, description = "There is none")))]
+    responses((status = 200, description = "A page", body = String, content_type = "text/html"), (status = 404, description = "There is none")))]
 pub(crate) async fn show(State(api): Api, Path(reference): Path<String>) -> Answered {
     let page = api.shop.payments().test_page(&reference).await?;
     Ok(render(&page.ok_or(ApiError::NotFound("Payment"))?))
 }
 
 /// Pays or declines, and goes back to the shop.
-#[utoipa::path(post, path = "/api/payment/test/{reference}", tag = "money",
+#[utoipa::path(post, path = "/api/payment/test/{reference}", tag = "money", operation_id = "decideTestPayment",
+    request_body(content = Decided, content_type = "application/x-www-form-urlencoded"),
     params(("reference" = String, Path, description = "From `redirectUrl`")),
     responses((status = 303, description = "Back to the shop"), (status = 400, description = "Neither paid nor declined"),
     (status = 404, description = "There is none")))]

@@ -75,14 +75,14 @@ struct FlatWish {
 }
 
 /// The caller's profile.
-#[utoipa::path(get, path = "/api/user/profile", tag = "user", responses(
+#[utoipa::path(get, path = "/api/user/profile", tag = "user", operation_id = "getProfile", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Profile>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn profile(member: Member) -> Answered {
     answer::data(StatusCode::OK, &member.arrival.profile().await?.at(Utc::now()))
 }
 
 /// Changes the names and the picture that are given; an empty one, or `null`, is emptied.
-#[utoipa::path(put, path = "/api/user/profile", tag = "user", request_body = NewNames, responses(
+#[utoipa::path(put, path = "/api/user/profile", tag = "user", operation_id = "changeProfile", security(("bearer" = [])), request_body = NewNames, responses(
     (status = 200, body = Answer<Profile>), (status = 400, description = "Fields that are wrong, each named"),
     (status = 401, description = "Not signed in")))]
 pub(crate) async fn change_profile(State(api): Api, member: Member, body: Body) -> Answered {
@@ -96,7 +96,7 @@ pub(crate) async fn change_profile(State(api): Api, member: Member, body: Body) 
 }
 
 /// Sets a new password; all other sessions end.
-#[utoipa::path(put, path = "/api/user/password", tag = "user", request_body = Passwords, responses(
+#[utoipa::path(put, path = "/api/user/password", tag = "user", operation_id = "changePassword", security(("bearer" = [])), request_body = Passwords, responses(
     (status = 200, body = Message), (status = 400, description = "The current password is wrong, or the new one is not good"),
     (status = 401, description = "Not signed in"), (status = 429, description = "Too many attempts")))]
 pub(crate) async fn change_password(State(api): Api, member: Member, body: Body) -> Answered {
@@ -115,7 +115,7 @@ pub(crate) async fn change_password(State(api): Api, member: Member, body: Body)
 }
 
 /// Figures about the caller.
-#[utoipa::path(get, path = "/api/user/stats", tag = "user", responses(
+#[utoipa::path(get, path = "/api/user/stats", tag = "user", operation_id = "getStats", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Figures>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn stats(member: Member) -> Answered {
     let facts = member.arrival.profile().await?;
@@ -123,14 +123,14 @@ pub(crate) async fn stats(member: Member) -> Answered {
 }
 
 /// The same as `/api/auth/logout`.
-#[utoipa::path(post, path = "/api/user/logout", tag = "user", responses(
+#[utoipa::path(post, path = "/api/user/logout", tag = "user", operation_id = "logOutAsUser", security(("bearer" = [])), responses(
     (status = 200, body = Message), (status = 401, description = "Not signed in")))]
 pub(crate) async fn log_out(api: Api, member: Member) -> Answered {
     auth::logout(api, member).await
 }
 
 /// The caller's wishlist as a plain list.
-#[utoipa::path(get, path = "/api/user/wishlist", tag = "user", responses(
+#[utoipa::path(get, path = "/api/user/wishlist", tag = "user", operation_id = "listWishes", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Vec<FlatWish>>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn wishes(member: Member) -> Answered {
     let wishlist = member.arrival.wishlist().await?.read()?;
@@ -146,7 +146,7 @@ pub(crate) async fn wishes(member: Member) -> Answered {
 }
 
 /// Puts a game on the caller's wishlist; fine when it is there already.
-#[utoipa::path(post, path = "/api/user/wishlist/{gameId}", tag = "user",
+#[utoipa::path(post, path = "/api/user/wishlist/{gameId}", tag = "user", operation_id = "addWish", security(("bearer" = [])),
     params(("gameId" = GameId, Path, description = "Identifier")), responses(
     (status = 201, body = Message), (status = 400, description = "gameId is not a UUID, or more than fits"),
     (status = 401, description = "Not signed in"), (status = 404, description = "There is no such game")))]
@@ -156,7 +156,7 @@ pub(crate) async fn add_wish(State(api): Api, Path(game): Path<String>, visit: V
 }
 
 /// Takes a game off the caller's wishlist; fine when it is not there.
-#[utoipa::path(delete, path = "/api/user/wishlist/{gameId}", tag = "user",
+#[utoipa::path(delete, path = "/api/user/wishlist/{gameId}", tag = "user", operation_id = "removeWish", security(("bearer" = [])),
     params(("gameId" = GameId, Path, description = "Identifier")), responses(
     (status = 200, body = Message), (status = 400, description = "gameId is not a UUID"),
     (status = 401, description = "Not signed in")))]
@@ -167,14 +167,14 @@ pub(crate) async fn remove_wish(State(api): Api, Path(game): Path<String>, membe
 }
 
 /// The same as `/api/wishlist/migrate`.
-#[utoipa::path(post, path = "/api/user/wishlist/migrate", tag = "user", responses(
+#[utoipa::path(post, path = "/api/user/wishlist/migrate", tag = "user", operation_id = "migrateWishes", security(("bearer" = [])), responses(
     (status = 200, body = MessageWith<Moved>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn migrate_wishes(State(api): Api, member: Member) -> Answered {
     wishlist::moved(&api, &member).await
 }
 
 /// The same as `/api/games`, for members.
-#[utoipa::path(get, path = "/api/user/catalog", tag = "user", responses(
+#[utoipa::path(get, path = "/api/user/catalog", tag = "user", operation_id = "listGamesAsUser", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Page<Game>>), (status = 400, description = "A parameter cannot be used; the message names it"),
     (status = 401, description = "Not signed in")))]
 pub(crate) async fn catalog(api: Api, _member: Member, ask: Ask) -> Answered {
@@ -182,7 +182,7 @@ pub(crate) async fn catalog(api: Api, _member: Member, ask: Ask) -> Answered {
 }
 
 /// The same as `/api/games/{id}`, for members.
-#[utoipa::path(get, path = "/api/user/catalog/{id}", tag = "user",
+#[utoipa::path(get, path = "/api/user/catalog/{id}", tag = "user", operation_id = "getGameAsUser", security(("bearer" = [])),
     params(("id" = GameId, Path, description = "Identifier")), responses(
     (status = 200, body = Answer<Game>), (status = 400, description = "id is not a UUID"),
     (status = 401, description = "Not signed in"), (status = 404, description = "There is no such game")))]

@@ -77,7 +77,7 @@ pub(crate) struct Received {
 }
 
 /// Takes a signed event.
-#[utoipa::path(post, path = "/api/g2a/webhook", tag = "webhooks", request_body = Object,
+#[utoipa::path(post, path = "/api/g2a/webhook", tag = "webhooks", operation_id = "receiveG2aEvent", security(("g2aSignature" = [])), request_body = inline(Sent<'_>),
     responses((status = 200, body = Received), (status = 400, description = "It is not JSON, a field is missing, or the time is off"),
               (status = 401, description = "The signature does not fit")))]
 pub(crate) async fn g2a(

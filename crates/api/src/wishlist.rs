@@ -50,7 +50,7 @@ pub(crate) struct Checked {
 }
 
 /// The wishlist, newest first; empty for whoever has none.
-#[utoipa::path(get, path = "/api/wishlist", tag = "wishlist", responses((status = 200, body = Answer<Wishlist>)))]
+#[utoipa::path(get, path = "/api/wishlist", tag = "wishlist", operation_id = "getWishlist", security((), ("bearer" = []), ("guest" = [])), responses((status = 200, body = Answer<Wishlist>)))]
 pub(crate) async fn show(State(api): Api, visit: Visit) -> Answered {
     let wishlist = visit.arrival.wishlist().await?;
     let answer = answer::body(StatusCode::OK, wishlist.body().clone());
@@ -58,7 +58,7 @@ pub(crate) async fn show(State(api): Api, visit: Visit) -> Answered {
 }
 
 /// Puts a game on it; fine when it is there already. A visitor without a session becomes a guest by it.
-#[utoipa::path(post, path = "/api/wishlist", tag = "wishlist", request_body = Wish, responses(
+#[utoipa::path(post, path = "/api/wishlist", tag = "wishlist", operation_id = "addToWishlist", security((), ("bearer" = []), ("guest" = [])), request_body = Wish, responses(
     (status = 201, body = Message), (status = 400, description = "gameId is wrong, or more than fits"),
     (status = 404, description = "There is no such game"), (status = 429, description = "Too many new guests from one address")))]
 pub(crate) async fn add(State(api): Api, visit: Visit, body: Body) -> Answered {
@@ -77,7 +77,7 @@ pub(crate) async fn put(api: &ApiState, visit: &Visit, game: GameId) -> Answered
 }
 
 /// Takes a game off; fine when it is not there.
-#[utoipa::path(delete, path = "/api/wishlist/{gameId}", tag = "wishlist",
+#[utoipa::path(delete, path = "/api/wishlist/{gameId}", tag = "wishlist", operation_id = "removeFromWishlist", security((), ("bearer" = []), ("guest" = [])),
     params(("gameId" = GameId, Path, description = "Identifier")),
     responses((status = 200, body = Message), (status = 400, description = "gameId is not a UUID")))]
 pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: Visit) -> Answered {
@@ -88,7 +88,7 @@ pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: Vis
 }
 
 /// Whether a game is on it.
-#[utoipa::path(get, path = "/api/wishlist/{gameId}/check", tag = "wishlist",
+#[utoipa::path(get, path = "/api/wishlist/{gameId}/check", tag = "wishlist", operation_id = "checkWishlist", security((), ("bearer" = []), ("guest" = [])),
     params(("gameId" = GameId, Path, description = "Identifier")),
     responses((status = 200, body = Answer<Checked>), (status = 400, description = "gameId is not a UUID")))]
 pub(crate) async fn check(Path(game): Path<String>, visit: Visit) -> Answered {
@@ -99,7 +99,7 @@ pub(crate) async fn check(Path(game): Path<String>, visit: Visit) -> Answered {
 }
 
 /// Moves what was collected as a guest to the caller; nothing to move is fine.
-#[utoipa::path(post, path = "/api/wishlist/migrate", tag = "wishlist", responses(
+#[utoipa::path(post, path = "/api/wishlist/migrate", tag = "wishlist", operation_id = "migrateWishlist", security(("bearer" = [])), responses(
     (status = 200, body = MessageWith<Moved>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn migrate(State(api): Api, member: Member) -> Answered {
     moved(&api, &member).await

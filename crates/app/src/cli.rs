@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use clap::{Parser, Subcommand};
+use clap::{Args as _, CommandFactory as _, Parser, Subcommand};
 use rust_decimal::Decimal;
 
 use crate::config::Settings;
@@ -17,7 +17,8 @@ use crate::config::Settings;
                   lockstep sync --full          bring the catalogue in line with G2A now\n  \
                   lockstep doctor               check every dependency and say what to do\n\n\
                   Exit codes: 0 done, 1 failed, 2 wrong usage, 75 try again later (somebody else is doing it, or a\n\
-                  dependency is away)."
+                  dependency is away).\n\n\
+                  Settings are flags, environment variables and lines of lockstep.toml: lockstep help settings"
 )]
 pub(crate) struct Cli {
     /// A file of settings. Default: lockstep.toml in this folder, when it is there
@@ -31,6 +32,33 @@ pub(crate) struct Cli {
     /// Default: serve.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
+}
+
+/// Said at the end of every help but that of the settings.
+const ON_SETTINGS: &str =
+    "Settings are flags, environment variables and lines of lockstep.toml: lockstep help settings";
+
+/// The command line. Any command takes any setting; that there are dozens is shown in one place only.
+pub(crate) fn command() -> clap::Command {
+    let settings = Settings::augment_args(clap::Command::new("settings"));
+    let is_setting = |id: &clap::Id| settings.get_arguments().any(|setting| setting.get_id() == id);
+    Cli::command()
+        .mut_args(|argument| {
+            let hidden = argument.is_hide_set() || is_setting(argument.get_id());
+            argument.hide(hidden)
+        })
+        .mut_subcommands(pointing_to_settings)
+        .mut_subcommand("settings", Settings::augment_args)
+}
+
+fn pointing_to_settings(command: clap::Command) -> clap::Command {
+    let own = command
+        .get_after_help()
+        .map(|help| format!("{help}\n\n"))
+        .unwrap_or_default();
+    command
+        .after_help(format!("{own}{ON_SETTINGS}"))
+        .mut_subcommands(pointing_to_settings)
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,8 +107,12 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  lockstep migrate --database-url postgres://lockstep@db/lockstep")]
     Migrate,
     /// Check every dependency and invariant, and say what to do; exit code 1 when something is wrong
-    #[command(after_help = "Example:\n  lockstep doctor --json")]
-    Doctor,
+    #[command(after_help = "Examples:\n  lockstep doctor --json\n  lockstep doctor --send-mail you@example.com")]
+    Doctor {
+        /// Send an e-mail there as well, the way all others go
+        #[arg(long, value_name = "EMAIL")]
+        send_mail: Option<String>,
+    },
     /// Compare orders, money, keys and G2A, and say what to do about each difference; exit code 1 when there is one
     #[command(after_help = "Examples:\n  lockstep reconcile            look only\n  \
                             lockstep reconcile --fix      and mend what can be mended safely")]
@@ -123,9 +155,12 @@ pub(crate) enum Command {
         #[arg(long)]
         force: bool,
     },
-    /// Show the effective configuration, secrets masked
+    /// Show every setting with the value in force and where it comes from, secrets masked
     #[command(after_help = "Example:\n  G2A_MARKUP_PERCENT=3 lockstep config")]
     Config,
+    /// Print a sample lockstep.toml with every setting; `lockstep help settings` explains them
+    #[command(after_help = "Example:\n  lockstep settings > lockstep.toml")]
+    Settings,
     /// Run the G2A sandbox alone: a server of G2A's contract with made-up games
     #[command(after_help = "Examples:\n  lockstep g2a-sandbox --listen 127.0.0.1:9100\n  \
                             lockstep g2a-sandbox --catalogue export.json --drift 0\n  \
@@ -156,7 +191,11 @@ pub(crate) enum Command {
     },
     /// Print the description of the API (OpenAPI)
     #[command(hide = true)]
-    Openapi,
+    Openapi {
+        /// In version 3.0
+        #[arg(long)]
+        older: bool,
+    },
 }
 
 /// How the store starts.
@@ -343,19 +382,65 @@ pub(crate) struct By {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    fn help_of(words: &[&str]) -> String {
+        let arguments = [&["lockstep"], words].concat();
+        command().try_get_matches_from(arguments).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_help_of_a_command_shows_its_own_options_and_where_the_settings_are() {
+        for words in [
+            &["--help"][..],
+            &["serve", "--help"],
+            &["sync", "--help"],
+            &["help", "sync"],
+            &["promo", "create", "--help"],
+            &["keys", "aside", "show", "-h"],
+        ] {
+            let help = help_of(words);
+            assert!(help.contains("lockstep help settings"), "{words:?}: {help}");
+            assert!(
+                help.contains("--config") && help.contains("--json"),
+                "{words:?}: {help}"
+            );
+            for setting in ["--database-url", "--bind", "--smtp-url", "LOCKSTEP_ENV", "--pace"] {
+                assert!(!help.contains(setting), "{words:?} shows {setting}");
+            }
+        }
+        assert!(help_of(&["sync", "--help"]).contains("--dry-run"));
+        for words in [&["help", "settings"][..], &["settings", "--help"]] {
+            let help = help_of(words);
+            let all = Settings::augment_args(clap::Command::new("all"));
+            for setting in all.get_arguments() {
+                let flag = format!("--{} ", setting.get_long().unwrap());
+                assert_eq!(help.contains(&flag), !setting.is_hide_set(), "{flag}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_setting_is_taken_before_and_after_any_command() {
+        for words in [
+            &["lockstep", "--bind", "127.0.0.1:9", "sync", "--full"][..],
+            &["lockstep", "sync", "--full", "--bind", "127.0.0.1:9"],
+            &["lockstep", "settings", "--bind", "127.0.0.1:9"],
+        ] {
+            use clap::FromArgMatches as _;
+            let matches = command().try_get_matches_from(words).unwrap();
+            let cli = Cli::from_arg_matches(&matches).unwrap();
+            assert_eq!(cli.settings.bind.as_deref(), Some("127.0.0.1:9"), "{words:?}");
+        }
     }
 
     #[test]
     fn every_command_shows_an_example() {
-        for command in Cli::command()
-            .get_subcommands()
-            .filter(|command| !command.is_hide_set())
-        {
+        for command in command().get_subcommands().filter(|command| !command.is_hide_set()) {
             let help = command.clone().render_long_help().to_string();
             assert!(help.contains("Example"), "{} has no example", command.get_name());
         }

@@ -17,19 +17,15 @@ use anyhow::Result;
 use crate::config::Config;
 use crate::output::Output;
 
-/// `lockstep config`: every setting, its value and where it came from; empty values are defaults.
+/// `lockstep config`: every setting, the value in force and where it came from.
 pub(crate) fn show_config(config: &Config, output: Output) -> Result<()> {
-    if output.is_json() {
-        let rows: Vec<_> = config
-            .shown
-            .iter()
-            .map(|(name, value, source)| serde_json::json!({ "name": name, "value": value, "source": source }))
-            .collect();
-        return Output::line(&serde_json::to_string(&rows)?);
-    }
-    for (name, value, source) in &config.shown {
-        let source = format!("{source:?}").to_lowercase();
-        Output::line(format!("{name:<24} {source:<12} {value}").trim_end())?;
-    }
-    Ok(())
+    output.rows(&config.shown, |row| {
+        let source = format!("{:?}", row.source).to_lowercase();
+        let value = match (&row.value, &row.default) {
+            (Some(value), _) => value.clone(),
+            (None, Some(default)) => format!("({default})"),
+            (None, None) => "(not set)".to_owned(),
+        };
+        format!("{:<29} {source:<12} {value}", row.name)
+    })
 }

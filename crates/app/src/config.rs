@@ -9,6 +9,7 @@ pub(crate) mod operator;
 mod payments;
 mod production;
 mod settings;
+mod shown;
 mod supplier;
 
 use std::collections::BTreeMap;
@@ -26,7 +27,24 @@ use rust_decimal::Decimal;
 
 pub(crate) use payments::{PaymentProvider, PaymentSettings};
 pub(crate) use settings::{Settings, Source};
+pub(crate) use shown::{Shown, sample};
 pub(crate) use supplier::Supplier;
+
+/// Where the figures for Prometheus are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Metrics {
+    /// With the pages.
+    Pages,
+    /// At an address of their own.
+    At {
+        address: SocketAddr,
+        /// Somebody chose it. Where nobody did, a second process on the machine finds it taken and does without.
+        is_chosen: bool,
+    },
+}
+
+/// Where they are in production unless somebody says otherwise.
+const METRICS_IN_PRODUCTION: &str = "127.0.0.1:9464";
 
 /// The effective configuration, checked. Has no `Debug` on purpose: it holds secrets.
 #[derive(Clone)]
@@ -38,6 +56,7 @@ pub(crate) struct Config {
     pub(crate) redis_url: Option<String>,
     pub(crate) redis_prefix: String,
     pub(crate) bind: SocketAddr,
+    pub(crate) metrics: Metrics,
     pub(crate) data_dir: PathBuf,
     pub(crate) public_url: String,
     pub(crate) pg_bin: Option<PathBuf>,
@@ -73,8 +92,8 @@ pub(crate) struct Config {
     pub(crate) webhook_secret: SecretText,
     /// The file of settings that was named.
     pub(crate) settings_file: Option<PathBuf>,
-    /// For `lockstep config`: name, value as shown, source.
-    pub(crate) shown: Vec<(String, String, Source)>,
+    /// For `lockstep config`.
+    pub(crate) shown: Vec<Shown>,
 }
 
 impl Config {
@@ -148,7 +167,7 @@ impl Config {
         }
         let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{bind}"));
         let public_url = public_url.trim_end_matches('/').to_owned();
-        let config = Self {
+        let mut config = Self {
             payments: payments::payments(settings, production, &public_url)?,
             production,
             database_url: settings.database_url.clone(),
@@ -156,6 +175,14 @@ impl Config {
             redis_url: settings.redis_url.clone(),
             redis_prefix: settings.redis_prefix.clone().unwrap_or_default(),
             bind,
+            metrics: match settings.metrics_bind.as_deref() {
+                None if !production => Metrics::Pages,
+                Some("pages") => Metrics::Pages,
+                chosen => Metrics::At {
+                    address: parsed(chosen, "LOCKSTEP_METRICS_BIND", METRICS_IN_PRODUCTION)?,
+                    is_chosen: chosen.is_some(),
+                },
+            },
             data_dir: settings.data_dir.clone().unwrap_or_else(|| "data".into()).into(),
             public_url,
             pg_bin: settings.pg_bin.clone().map(PathBuf::from),
@@ -219,12 +246,13 @@ impl Config {
                     .unwrap_or_else(|| lockstep_g2a_sandbox::Credentials::default().hash),
             ),
             settings_file: None,
-            shown: settings::shown(settings, sources)?,
+            shown: Vec::new(),
         };
         if production {
             demand_what_production_needs(settings)?;
             production::refuse_what_is_unsafe(settings)?;
         }
+        config.shown = shown::rows(&config, settings, sources)?;
         Ok(config)
     }
 }
@@ -422,24 +450,5 @@ mod tests {
         let production =
             payments::payments(&with(Some("production"), None, None), true, "https://shop.example").unwrap();
         assert!(matches!(production.provider, PaymentProvider::None));
-    }
-
-    #[test]
-    fn secrets_are_masked() {
-        let settings = Settings {
-            database_url: Some("postgres://u:hunter2@h/d".into()),
-            stripe_secret_key: Some("sk_hunter2".into()),
-            stripe_webhook_secret: Some("whsec_hunter2".into()),
-            payment_webhook_secret: Some("hunter2".into()),
-            ..Settings::default()
-        };
-        let config = resolve(&settings).unwrap();
-        assert!(config.shown.iter().all(|(_, value, _)| !value.contains("hunter2")));
-        assert!(
-            config
-                .shown
-                .iter()
-                .any(|(name, value, _)| name == "DATABASE_URL" && value == "********")
-        );
     }
 }

@@ -15,14 +15,27 @@ use crate::config::Config;
 pub(crate) enum Use {
     /// It runs for long and owns the data folder; a second one is refused.
     Own,
-    /// It works beside a running store if there is one, and otherwise starts the database for itself.
+    /// It works beside a running store if there is one, and otherwise starts the database for itself. It makes none.
     Join,
+    /// The same, and where there is none it makes one.
+    Make,
 }
 
 /// What is wrong with a pooler in transaction mode, and what to do.
 pub(crate) const SHARED_SESSIONS: &str = "DATABASE_URL leads through a connection pooler that gives one connection's \
     transactions to different server processes (PgBouncer: pool_mode = transaction or statement), where Lockstep's locks, \
     settings and notifications are lost; use a pool in session mode (pool_mode = session), or PostgreSQL's own address";
+
+/// Refuses to go on where no store was ever made: only `serve`, `migrate` and `restore` make one.
+pub(crate) fn demand_store(config: &Config) -> Result<()> {
+    ensure!(
+        config.database_url.is_some() || Postgres::is_in(&config.data_dir),
+        "no store in {}; name its folder with --data-dir, or its database with --database-url (`lockstep serve` makes a \
+         new one)",
+        config.data_dir.display()
+    );
+    Ok(())
+}
 
 /// Connections whose statements do not end are waited for so long.
 const CONNECTIONS: Duration = Duration::from_secs(2);
@@ -57,10 +70,10 @@ impl Database {
                 private: None,
             });
         }
-        let (data_dir, pg_bin) = (config.data_dir.clone(), config.pg_bin.clone());
+        let (data_dir, pg_bin, asked) = (config.data_dir.clone(), config.pg_bin.clone(), config.clone());
         // Starting takes about a second and blocks.
         let (private, url, programs, place) = tokio::task::spawn_blocking(move || -> Result<_> {
-            if how == Use::Join
+            if how != Use::Own
                 && let Some(running) = Postgres::attach(&data_dir)?
             {
                 return Ok((
@@ -69,6 +82,9 @@ impl Database {
                     running.bin_dir().map(Path::to_path_buf),
                     format!("{} (in use by a running store)", data_dir.display()),
                 ));
+            }
+            if how == Use::Join {
+                demand_store(&asked)?;
             }
             let options = lockstep_embedded::Options {
                 bin_dir: pg_bin,
@@ -134,6 +150,23 @@ impl Database {
             );
         }
         Ok(brought)
+    }
+
+    /// Brings a private database up to date; any other has to be, and has to hold a shop.
+    pub(crate) async fn be_up_to_date(&self) -> Result<()> {
+        if self.is_private() {
+            return self.migrate().await.map(drop);
+        }
+        let status = self.store.migration_status().await.context("the database")?;
+        ensure!(
+            !status.applied.is_empty(),
+            "no shop in this database; `lockstep migrate` or `lockstep serve` makes one, or is DATABASE_URL another's?"
+        );
+        ensure!(
+            status.pending.is_empty(),
+            "the database's schema is behind this program; run `lockstep migrate` first"
+        );
+        Ok(())
     }
 
     /// Closes connections, then stops the private database in good order. Where connections cannot be closed, because the

@@ -11,6 +11,7 @@ mod commands;
 mod config;
 mod database;
 mod entrance;
+mod figures;
 mod instances;
 mod listen;
 mod logging;
@@ -25,7 +26,7 @@ mod sweeping;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::FromArgMatches as _;
 
 use cli::{AdminCommand, Cli, Command, Start};
 use config::Config;
@@ -41,7 +42,7 @@ pub(crate) struct TryLater(pub(crate) String);
 
 fn main() -> ExitCode {
     let _flush = logging::FlushAtEnd;
-    let matches = Cli::command().get_matches();
+    let matches = cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let output = Output::new(cli.json);
     let result = cli
@@ -104,7 +105,7 @@ async fn run(command: Command, mut config: Config, output: Output) -> anyhow::Re
         }
         Command::Promo(what) => commands::promo::run(&config, output, what).await?,
         Command::Migrate => commands::migrate::run(&config, output).await?,
-        Command::Doctor => return commands::doctor::run(&config, output).await,
+        Command::Doctor { send_mail } => return commands::doctor::run(&config, output, send_mail.as_deref()).await,
         Command::Reconcile { reviewed: Some(id), .. } => {
             return commands::reconcile::reviewed(&config, output, id).await;
         }
@@ -122,7 +123,9 @@ async fn run(command: Command, mut config: Config, output: Output) -> anyhow::Re
         Command::Backup { folder, force } => commands::backup::backup(&config, &folder, force, output).await?,
         Command::Restore { folder, force } => commands::backup::restore(&config, &folder, force, output).await?,
         Command::Config => commands::show_config(&config, output)?,
-        Command::Openapi => Output::line(&lockstep_api::openapi().to_pretty_json()?)?,
+        Command::Settings => Output::line(config::sample()?.trim_end())?,
+        Command::Openapi { older: true } => Output::line(&serde_json::to_string_pretty(&lockstep_api::openapi_3_0())?)?,
+        Command::Openapi { older: false } => Output::line(&lockstep_api::openapi().to_pretty_json()?)?,
         Command::G2aSandbox {
             listen,
             games,

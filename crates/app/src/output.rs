@@ -18,6 +18,11 @@ impl Output {
         Self { json }
     }
 
+    /// Results of one kind: each as JSON on a line of its own, or in words.
+    pub(crate) fn rows<T: Serialize>(self, rows: &[T], words: impl Fn(&T) -> String) -> Result<()> {
+        rows.iter().try_for_each(|row| self.result(row, || words(row)))
+    }
+
     /// Whether results are to be JSON.
     pub(crate) fn is_json(self) -> bool {
         self.json

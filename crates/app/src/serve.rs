@@ -25,13 +25,13 @@ use tokio_util::task::TaskTracker;
 use crate::closing::{Closing, Tasks};
 use crate::commands;
 use crate::commands::reconcile::spool_folder;
-use crate::config::{Config, PaymentProvider, Supplier as ConfiguredSupplier};
-use crate::database::{Database, Use};
+use crate::config::{Config, Metrics, PaymentProvider, Supplier as ConfiguredSupplier};
+use crate::database::{Database, Use, demand_store};
 use crate::entrance::Entrance;
 use crate::secrets::Secrets;
 use crate::starting::when_there;
 use crate::supplier::Supplier;
-use crate::{clock, instances, listen, logging, schedule, supply, sweeping};
+use crate::{clock, figures, instances, listen, logging, schedule, supply, sweeping};
 
 /// Which half of the store this process is.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +65,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         None
     };
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
+    let figures = figures::bind(config.metrics).await?;
     let closing = Closing::new(config.shutdown, config.drain);
     let stop = closing.stop.clone();
     let signals = tokio::spawn(closing.clone().watch_signals());
@@ -77,6 +78,9 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         })
     });
 
+    if !(parts.web && parts.work) {
+        demand_store(config)?;
+    }
     let database = Database::open(config, Use::Own).await?;
     let Some(()) = stop
         .run_until_cancelled(migrate_when_there(&database))
@@ -129,6 +133,13 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
     let tasks = Tasks::default();
     let mut buying = None;
     tasks.spawn("metrics", keep_metrics_small(metrics.clone(), stop.clone()));
+    if let Some(listener) = figures {
+        tasks.spawn("figures", figures::serve(listener, metrics.clone(), stop.clone()));
+    }
+    tasks.spawn(
+        "figures of e-mails",
+        figures::watch_mail(database.store.clone(), stop.clone()),
+    );
     tasks.spawn("settings", membership.keep(stop.clone()));
     tasks.spawn("log", tell_dropped_lines(stop.clone()));
     tasks.spawn("database", watch_database(database.store.clone(), stop.clone()));
@@ -205,6 +216,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
                 cors_origins: config.cors_origins.clone(),
                 trusted_proxies: config.trusted_proxies,
                 webhook_secret: Secret::new(config.webhook_secret.expose()),
+                serves_metrics: config.metrics == Metrics::Pages,
                 ..lockstep_api::Settings::default()
             }),
             metrics: Arc::new(move || metrics.render()),

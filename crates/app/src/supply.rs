@@ -6,6 +6,7 @@ use std::time::Duration;
 use lockstep_api::{SupplierState, SupplierStatus};
 use lockstep_cache::Cache;
 use lockstep_store::Store;
+use lockstep_store::fulfilment::stops;
 use lockstep_store::sync::{RunStatus, freshness, recent_runs};
 use lockstep_sync::Progress as SyncProgress;
 use lockstep_web::{Progress, Supply};
@@ -31,7 +32,10 @@ pub(crate) async fn keep(store: Store, told: watch::Sender<Supply>, stop: Cancel
                     changed
                 });
             }
-            Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "could not look at the runs"),
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "could not look at the runs");
+                told.send_if_modified(|known| !std::mem::replace(&mut known.is_offline, true));
+            }
         }
     }
 }
@@ -49,7 +53,13 @@ async fn look(store: &Store) -> Result<Supply, lockstep_store::StoreError> {
         pages_read: count(run.counts.pages_read),
         pages_total: run.pages_total.map(count),
     });
-    Ok(Supply { checked_at, progress })
+    let waiting_since = stops::all(store).await?.iter().map(|stop| stop.since).min();
+    Ok(Supply {
+        checked_at,
+        progress,
+        waiting_since,
+        is_offline: false,
+    })
 }
 
 /// Tells monitors how the supplier is, by what became of the latest runs. Asks until it is told to stop.
@@ -60,10 +70,10 @@ pub(crate) async fn judge(store: Store, sandbox: bool, told: watch::Sender<Suppl
         let Ok(runs) = store.read(|tx| Box::pin(recent_runs(tx, 1))).await else {
             continue;
         };
-        let failing = runs
-            .value
-            .first()
-            .is_some_and(|run| matches!(run.status, RunStatus::Failed | RunStatus::Interrupted));
+        let failing = runs.value.first().is_some_and(|run| {
+            matches!(run.status, RunStatus::Failed | RunStatus::Interrupted)
+                && run.stopped_by.as_deref() != Some(lockstep_sync::ON_PURPOSE)
+        });
         let state = match (failing, sandbox) {
             (true, _) => SupplierState::Error,
             (false, true) => SupplierState::Sandbox,

@@ -12,6 +12,7 @@ pub mod cookies;
 mod device;
 mod error;
 pub mod guest_token;
+mod hs256;
 mod limits;
 pub mod password;
 mod recovery;

@@ -87,6 +87,7 @@ pub struct Tokens {
 impl Tokens {
     /// Tokens under these secrets, good for so long.
     pub fn new(secrets: &TokenSecrets, access_lifetime: Duration, refresh_lifetime: Duration) -> Self {
+        crate::hs256::install();
         let keys = |secret: &[u8]| (EncodingKey::from_secret(secret), DecodingKey::from_secret(secret));
         // One algorithm and no other: a token's own word about how it is signed counts for nothing.
         let mut validation = Validation::new(Algorithm::HS256);

@@ -239,7 +239,7 @@ pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + 
     });
     let (_, supply) = watch::channel(lockstep_web::Supply {
         checked_at: Some(chrono::Utc::now()),
-        progress: None,
+        ..lockstep_web::Supply::default()
     });
     let pages = lockstep_web::router(lockstep_web::Parts {
         cache: cache.clone(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Status of an order (the seed: "PENDING → PROCESSING → COMPLETED/FAILED"; CANCELLED by an admin before delivery).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum OrderStatus {
     /// Accepted and paid from the balance; nothing asked of G2A yet.
     Pending,
@@ -130,6 +131,7 @@ impl UnitState {
 /// Why a copy's money went back, as its owner is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum RefundReason {
     /// The supplier had none left when it was to be bought.
     SoldOut,
@@ -179,6 +181,7 @@ impl RefundReason {
 /// Type of a transaction; it fixes the sign of the amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum TransactionType {
     /// Money in: positive.
     TopUp,

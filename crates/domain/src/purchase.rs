@@ -136,7 +136,6 @@ pub struct OrderCopy {
     pub refunded: Money,
     /// Why it went back, when all of it did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub refund_reason: Option<RefundReason>,
     /// Its key, once it is there.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -179,7 +178,6 @@ pub struct OrderView {
     #[cfg_attr(feature = "openapi", schema(value_type = Uuid))]
     pub user_id: UserId,
     /// How far.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub status: OrderStatus,
     /// Before the discount.
     pub subtotal: Money,
@@ -238,7 +236,6 @@ pub struct TransactionView {
     pub id: Uuid,
     /// What for.
     #[serde(rename = "type")]
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub kind: TransactionType,
     /// Negative when money left the balance.
     pub amount: Money,
@@ -257,7 +254,6 @@ pub struct TransactionView {
     pub subject: Option<String>,
     /// Why it went back.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub reason: Option<RefundReason>,
     /// The payment provider's reference.
     #[serde(skip_serializing_if = "Option::is_none", default)]

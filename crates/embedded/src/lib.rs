@@ -218,6 +218,13 @@ impl Postgres {
         })
     }
 
+    /// Whether a server was ever made in this data folder. Changes nothing.
+    pub fn is_in(data_dir: &Path) -> bool {
+        let home = folder::home_of(data_dir);
+        // A home that was moved elsewhere and is gone is told by whoever starts the server.
+        folder::cluster_of(&home).exists() || (home.is_symlink() && !home.exists())
+    }
+
     /// The server in `data_dir` that another process owns, so as to work beside that process; `None` if nobody owns the
     /// folder. Waits for up to a minute if the owner is just starting it.
     ///

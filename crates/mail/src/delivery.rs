@@ -78,17 +78,63 @@ impl Delivery {
     /// # Errors
     /// [`DeliveryError`].
     pub async fn deliver(&self, claimed: &Claimed, written: &Written) -> Result<(), DeliveryError> {
+        self.hand_over(claimed.id, claimed.created_at, &claimed.recipient, written)
+            .await
+    }
+
+    /// Sends an e-mail that nobody waits for, to see whether it arrives.
+    ///
+    /// # Errors
+    /// [`DeliveryError`].
+    pub async fn send_test(&self, recipient: &str, written: &Written) -> Result<(), DeliveryError> {
+        self.hand_over(uuid::Uuid::new_v4(), chrono::Utc::now(), recipient, written)
+            .await
+    }
+
+    /// Whether the mail server answers, encrypts where it has to and takes the credentials, or whether the folder can be
+    /// written. Sends nothing.
+    ///
+    /// # Errors
+    /// [`DeliveryError`].
+    pub async fn check(&self) -> Result<(), DeliveryError> {
+        match self {
+            Self::Smtp { transport, .. } => {
+                match tokio::time::timeout(TIMEOUT * 2, transport.test_connection()).await {
+                    Ok(Ok(true)) => Ok(()),
+                    Ok(Ok(false)) => Err(DeliveryError::Later("the mail server hangs up".into())),
+                    Ok(Err(error)) if error.is_permanent() => Err(DeliveryError::Refused(error.to_string())),
+                    Ok(Err(error)) => Err(DeliveryError::Later(error.to_string())),
+                    Err(_) => Err(DeliveryError::Later("the mail server is too slow".into())),
+                }
+            }
+            Self::Folder { path, .. } => {
+                let name = format!("check-{}", uuid::Uuid::new_v4().simple());
+                let tried = async {
+                    put(path, &name, b"").await?;
+                    tokio::fs::remove_file(path.join(&name)).await
+                };
+                tried.await.map_err(|error| DeliveryError::Later(error.to_string()))
+            }
+        }
+    }
+
+    async fn hand_over(
+        &self,
+        id: uuid::Uuid,
+        created_at: chrono::DateTime<chrono::Utc>,
+        recipient: &str,
+        written: &Written,
+    ) -> Result<(), DeliveryError> {
         let (Self::Smtp { from, .. } | Self::Folder { from, .. }) = self;
-        let to: Address = claimed
-            .recipient
+        let to: Address = recipient
             .parse()
             .map_err(|_| DeliveryError::Address("recipient".into()))?;
         let message = Message::builder()
             .from(from.clone())
             .to(Mailbox::new(None, to))
             .subject(&written.subject)
-            .date(claimed.created_at.into())
-            .message_id(Some(format!("<{}@{}>", claimed.id, from.email.domain())))
+            .date(created_at.into())
+            .message_id(Some(format!("<{id}@{}>", from.email.domain())))
             .multipart(
                 MultiPart::alternative()
                     .singlepart(match self {
@@ -106,7 +152,7 @@ impl Delivery {
                 Err(_) => Err(DeliveryError::Later("the mail server is too slow".into())),
             },
             Self::Folder { path, .. } => {
-                let name = format!("{}-{}.eml", claimed.created_at.format("%Y%m%dT%H%M%S"), claimed.id);
+                let name = format!("{}-{id}.eml", created_at.format("%Y%m%dT%H%M%S"));
                 put(path, &name, &message.formatted())
                     .await
                     .map_err(|error| DeliveryError::Later(error.to_string()))

@@ -70,6 +70,11 @@ pub trait Provider: Send + Sync {
     /// How the payment of an intent stands, asked of the provider itself. May be repeated.
     fn look_up<'p>(&'p self, top_up: &'p TopUp, reference: &'p str) -> BoxFuture<'p, Result<Word, ProviderError>>;
 
+    /// Whether the provider answers and takes our credentials. Changes nothing there.
+    fn reach(&self) -> BoxFuture<'_, Result<(), ProviderError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Closes what [`Provider::invite`] opened, so that it can no longer be paid, and gives how it stands then: it may have
     /// been paid before. May be repeated. A provider without such a call gives how it stands.
     fn close<'p>(&'p self, top_up: &'p TopUp, reference: &'p str) -> BoxFuture<'p, Result<Word, ProviderError>> {

@@ -210,6 +210,16 @@ impl Provider for Stripe {
         Box::pin(async move { self.ask(self.http.get(self.session_url(reference)?)).await })
     }
 
+    fn reach(&self) -> BoxFuture<'_, Result<(), ProviderError>> {
+        Box::pin(async move {
+            // There is no such session, and whoever is told so was let in.
+            match self.send(self.http.get(self.session_url("cs_none")?)).await {
+                Ok(_) | Err(ProviderError::Refused(_)) => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
     fn close<'p>(&'p self, top_up: &'p TopUp, reference: &'p str) -> BoxFuture<'p, Result<Word, ProviderError>> {
         Box::pin(async move {
             let request = self.http.post(format!("{}/expire", self.session_url(reference)?));

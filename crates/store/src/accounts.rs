@@ -111,7 +111,7 @@ pub async fn sweep_codes(store: &Store) -> Result<u64> {
             select id from one_time_codes where expires_at <= now() order by expires_at limit $1 for update skip locked)",
     )
     .bind(i64::from(crate::SWEEP))
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
 }
@@ -128,7 +128,7 @@ pub async fn sweep_logins(store: &Store) -> Result<u64> {
              order by created_at limit $1 for update skip locked)",
     )
     .bind(i64::from(crate::SWEEP))
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
 }
@@ -145,7 +145,7 @@ pub async fn sweep_attempts(store: &Store) -> Result<u64> {
              order by created_at limit $1 for update skip locked)",
     )
     .bind(i64::from(crate::SWEEP))
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
 }

@@ -68,7 +68,7 @@ impl ClockWatch {
     pub async fn look(&self, store: &Store) -> Result<Option<Step>> {
         let asked = Instant::now();
         let database = sqlx::query_scalar("-- store.clock.look\nselect clock_timestamp()")
-            .fetch_one(store.pool())
+            .fetch_one(store.alone())
             .await?;
         Ok(self.compare(Reading {
             asked,
@@ -142,7 +142,7 @@ pub async fn set_back(store: &Store, alarm_retry: Duration) -> Result<SetBack> {
          where id in (select id from order_units where state not in ('DONE', 'REFUNDED')
                          and waits_from > now() + interval '5 seconds' order by id for update skip locked)",
     )
-    .execute(store.pool())
+    .execute(store.alone())
     .await?
     .rows_affected();
     let mut others = 0;
@@ -170,7 +170,7 @@ pub async fn set_back(store: &Store, alarm_retry: Duration) -> Result<SetBack> {
     ] {
         others += sqlx::query(statement)
             .bind(alarm_retry.as_secs_f64())
-            .execute(store.pool())
+            .execute(store.alone())
             .await?
             .rows_affected();
     }

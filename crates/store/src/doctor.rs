@@ -95,7 +95,7 @@ const INVARIANTS: &[(&str, &str)] = &[
 pub async fn broken_invariants(store: &Store) -> Result<Vec<Broken>> {
     let mut broken = Vec::new();
     for (name, question) in INVARIANTS {
-        let rows: i64 = sqlx::query(*question).fetch_one(store.pool()).await?.try_get(0)?;
+        let rows: i64 = sqlx::query(*question).fetch_one(store.alone()).await?.try_get(0)?;
         if rows > 0 {
             broken.push(Broken { name, rows });
         }

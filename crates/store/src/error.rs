@@ -92,11 +92,16 @@ impl StoreError {
         let (Self::Database(source) | Self::Unavailable(source) | Self::Rule { source, .. }) = self else {
             return false;
         };
-        source
-            .as_database_error()
-            .and_then(sqlx::error::DatabaseError::code)
-            .is_some_and(|code| code == "40001" || code == "40P01")
+        is_conflict(source)
     }
+}
+
+/// A serialisation failure or a deadlock: what failed has changed nothing, and is right when it is tried again.
+pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| code == "40001" || code == "40P01")
 }
 
 impl From<sqlx::Error> for StoreError {

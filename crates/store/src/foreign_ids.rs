@@ -41,7 +41,7 @@ impl Store {
                 or exists (select from cache_floor where floor > pg_snapshot_xmax(pg_current_snapshot()))
                 or exists (select from relay_cursor where pg_snapshot_xmax(snapshot) > pg_snapshot_xmax(pg_current_snapshot()))",
         )
-        .fetch_one(self.pool())
+        .fetch_one(self.alone())
         .await?)
     }
 

@@ -38,7 +38,7 @@ pub async fn touch(store: &Store, guest: Uuid) -> Result<bool> {
         select exists (select 1 from alive)",
     )
     .bind(guest)
-    .fetch_one(store.pool())
+    .fetch_one(store.alone())
     .await?;
     Ok(row.try_get(0)?)
 }
@@ -54,7 +54,7 @@ pub async fn sweep(store: &Store) -> Result<u64> {
             select id from guest_sessions where expires_at <= now() order by expires_at limit $1 for update skip locked)",
     )
     .bind(i64::from(crate::SWEEP))
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
 }

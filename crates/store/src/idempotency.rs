@@ -99,7 +99,7 @@ pub async fn sweep(store: &Store) -> Result<u64> {
              order by at limit $1 for update skip locked)",
     )
     .bind(i64::from(crate::SWEEP))
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
 }

@@ -101,7 +101,7 @@ pub async fn announce(tx: &mut Tx, instance: &Instance) -> Result<()> {
 pub async fn withdraw(store: &Store, id: Uuid) -> Result<()> {
     sqlx::query("-- store.instances.withdraw\ndelete from instances where id = $1")
         .bind(id)
-        .execute(store.pool())
+        .execute(store.alone())
         .await?;
     Ok(())
 }

@@ -71,7 +71,7 @@ impl Store {
             sqlx::query(
                 "-- store.invalidation.incarnate\ninsert into cache_incarnation default values on conflict do nothing",
             )
-            .execute(self.pool())
+            .execute(self.alone())
             .await?;
             self.look(last).await?.ok_or_else(|| unexpected("incarnation"))?
         };
@@ -125,7 +125,7 @@ impl Store {
         .bind(pg_text(last))
         .bind(MOST_ROWS)
         .bind(MOST_TAGS)
-        .fetch_one(self.pool())
+        .fetch_one(self.alone())
         .await
         .map_err(from_a_standby)?;
         Ok(row.try_get::<Option<String>, _>(0)?.is_some().then_some(row))
@@ -155,7 +155,7 @@ impl Store {
         )
         .bind(seconds)
         .bind(i64::try_from(PRUNED_AT_ONCE).unwrap_or(i64::MAX))
-        .fetch_one(self.pool())
+        .fetch_one(self.alone())
         .await?;
         crate::row::how_many(&row, 0)
     }
@@ -191,7 +191,7 @@ impl Store {
     pub async fn wake_all(&self) -> Result<()> {
         sqlx::query("-- store.invalidation.wake\nselect pg_notify($1, '')")
             .bind(CHANNEL)
-            .execute(self.pool())
+            .execute(self.alone())
             .await?;
         Ok(())
     }
@@ -310,7 +310,7 @@ impl Wakeups {
 pub async fn newest(store: &Store) -> Result<Option<DateTime<Utc>>> {
     Ok(
         sqlx::query_scalar("-- store.invalidation.newest\nselect max(at) from cache_inval")
-            .fetch_one(store.pool())
+            .fetch_one(store.alone())
             .await?,
     )
 }

@@ -6,6 +6,7 @@
 //! modules below take a [`Tx`] and are one step of one transaction; what they may not do outside it, they cannot.
 
 pub mod accounts;
+mod alone;
 mod audit;
 pub mod carts;
 pub mod clock;
@@ -182,7 +183,8 @@ impl Store {
         }
     }
 
-    /// For statements that are a transaction of their own.
+    /// The connections themselves; statements that are a transaction of their own go through
+    /// [`alone`](Self::alone).
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }

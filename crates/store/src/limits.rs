@@ -114,7 +114,7 @@ pub async fn sweep(store: &Store) -> Result<u64> {
             select key from rate_limits where debt <= now() order by debt limit $1 for update skip locked)",
     )
     .bind(i64::from(crate::SWEEP))
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
 }

@@ -207,7 +207,7 @@ pub async fn claim(store: &Store, room: Room, lease: Duration) -> Result<Vec<Cla
     .bind(lease.as_secs_f64())
     .bind(Letter::KINDS)
     .bind(store.seal.0.get().is_some())
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| {
@@ -324,7 +324,7 @@ pub async fn renew(store: &Store, in_hand: &[(Uuid, Uuid)], lease: Duration) -> 
     .bind(ids)
     .bind(leases)
     .bind(lease.as_secs_f64())
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(())
 }
@@ -345,7 +345,7 @@ pub async fn drop_late(store: &Store) -> Result<Vec<(Uuid, String)>> {
                        limit 100 for update skip locked)
         returning id, kind",
     )
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| Ok((row.try_get("id")?, row.try_get("kind")?)))
@@ -365,7 +365,7 @@ pub async fn sent(store: &Store, letter: &Claimed) -> Result<bool> {
     )
     .bind(letter.id)
     .bind(letter.lease)
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -392,10 +392,13 @@ pub async fn failed(store: &Store, letter: &Claimed, reason: &str, retry_in: Opt
     .bind(letter.lease)
     .bind(reason)
     .bind(retry_in.map(|wait| i64::try_from(wait.as_secs()).unwrap_or(i64::MAX)))
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected() == 1)
 }
+
+/// A letter that has waited for longer says that the queue stands still.
+pub const LATE: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 
 /// How many letters are owed, and how many were given up in the last seven days.
 ///
@@ -407,7 +410,7 @@ pub async fn counts(store: &Store) -> Result<(u64, u64)> {
         select (select count(*) from mail_outbox where sent_at is null and gave_up_at is null),
                (select count(*) from mail_outbox where gave_up_at > now() - interval '7 days')",
     )
-    .fetch_one(store.pool())
+    .fetch_one(store.alone())
     .await?;
     Ok((crate::row::how_many(&row, 0)?, crate::row::how_many(&row, 1)?))
 }
@@ -420,7 +423,7 @@ pub async fn oldest(store: &Store) -> Result<Option<DateTime<Utc>>> {
     Ok(sqlx::query_scalar(
         "-- store.mail.oldest\nselect min(created_at) from mail_outbox where sent_at is null and gave_up_at is null",
     )
-    .fetch_one(store.pool())
+    .fetch_one(store.alone())
     .await?)
 }
 
@@ -436,7 +439,7 @@ pub async fn list(store: &Store, given_up: bool, most: u32) -> Result<Vec<Listed
     )
     .bind(given_up)
     .bind(i64::from(most))
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| {
@@ -468,7 +471,7 @@ pub async fn sweep(store: &Store) -> Result<u64> {
              order by created_at limit $1 for update skip locked)",
     )
     .bind(i64::from(crate::SWEEP))
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
 }

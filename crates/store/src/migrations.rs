@@ -26,7 +26,7 @@ impl Store {
             "-- store.has_no_schema
             select not exists (select from pg_class where relkind in ('r', 'p') and relnamespace = 'public'::regnamespace)",
         )
-        .fetch_one(self.pool())
+        .fetch_one(self.alone())
         .await?)
     }
 
@@ -67,13 +67,13 @@ impl Store {
     pub async fn migration_status(&self) -> Result<Status> {
         let exists: bool =
             sqlx::query_scalar("-- store.migrations.exists\nselect to_regclass('_sqlx_migrations') is not null")
-                .fetch_one(self.pool())
+                .fetch_one(self.alone())
                 .await?;
         let applied: Vec<i64> = if exists {
             sqlx::query_scalar(
                 "-- store.migrations.applied\nselect version from _sqlx_migrations where success order by version",
             )
-            .fetch_all(self.pool())
+            .fetch_all(self.alone())
             .await?
         } else {
             Vec::new()

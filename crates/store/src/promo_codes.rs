@@ -114,7 +114,7 @@ pub async fn end(store: &Store, code: &str) -> Result<(), PromoCodeError> {
     let code = code.to_uppercase();
     let done = sqlx::query("-- store.promo_codes.end\nupdate promo_codes set active = false where code = $1")
         .bind(&code)
-        .execute(store.pool())
+        .execute(store.alone())
         .await?;
     if done.rows_affected() == 0 {
         return Err(PromoCodeError::Unknown(code));
@@ -136,7 +136,7 @@ pub async fn list(store: &Store) -> Result<Vec<PromoCode>> {
                           where o.promo_code = p.code and not o.promo_use_returned), 0)::numeric(12,2) as given
           from promo_codes p order by p.created_at desc, p.code",
     )
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| {

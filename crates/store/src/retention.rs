@@ -42,7 +42,7 @@ pub async fn sweep(store: &Store) -> Result<u64> {
                  order by updated_at limit 1000 for update skip locked)",
         ),
     ] {
-        let done = sqlx::query(statement).bind(days).execute(store.pool()).await?;
+        let done = sqlx::query(statement).bind(days).execute(store.alone()).await?;
         forgotten += done.rows_affected();
     }
     Ok(forgotten)

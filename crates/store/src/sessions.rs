@@ -252,7 +252,7 @@ pub async fn touch(store: &Store, id: SessionId) -> Result<()> {
         " > now()"
     ))
     .bind(id.0)
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(())
 }
@@ -345,7 +345,7 @@ pub async fn end(store: &Store, id: SessionId, user: UserId) -> Result<bool> {
     let done = sqlx::query("-- store.sessions.end\ndelete from user_sessions where id = $1 and user_id = $2")
         .bind(id.0)
         .bind(user.0)
-        .execute(store.pool())
+        .execute(store.alone())
         .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -388,7 +388,7 @@ pub async fn list(store: &Store, user: UserId) -> Result<Vec<Listed>> {
         " > now() order by s.created_at desc"
     ))
     .bind(user.0)
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| {
@@ -414,7 +414,7 @@ pub async fn sweep(store: &Store) -> Result<u64> {
             select id from user_sessions where expires_at <= now() order by expires_at limit $1 for update skip locked)",
     )
     .bind(i64::from(crate::SWEEP))
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
 }

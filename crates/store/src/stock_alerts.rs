@@ -94,7 +94,7 @@ pub async fn remove(store: &Store, user: UserId, game: GameId) -> Result<()> {
     sqlx::query("-- store.stock_alerts.remove\ndelete from stock_alerts where user_id = $1 and game_id = $2")
         .bind(user.0)
         .bind(game.0)
-        .execute(store.pool())
+        .execute(store.alone())
         .await?;
     Ok(())
 }

@@ -251,7 +251,7 @@ pub async fn announced(store: &Store, id: TopUpId, reference: &str, redirect_url
     .bind(id.0)
     .bind(reference)
     .bind(redirect_url)
-    .fetch_optional(store.pool())
+    .fetch_optional(store.alone())
     .await?;
     row.as_ref().map(top_up).transpose()
 }
@@ -271,7 +271,7 @@ pub async fn refused(store: &Store, id: TopUpId, problem: &str) -> Result<()> {
     )
     .bind(id.0)
     .bind(short(problem))
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(())
 }
@@ -287,7 +287,7 @@ pub async fn unanswered(store: &Store, id: TopUpId, problem: &str) -> Result<()>
     )
     .bind(id.0)
     .bind(short(problem))
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(())
 }
@@ -304,7 +304,7 @@ pub async fn by_id(store: &Store, user: UserId, id: TopUpId) -> Result<Option<To
     ))
     .bind(id.0)
     .bind(user.0)
-    .fetch_optional(store.pool())
+    .fetch_optional(store.alone())
     .await?;
     row.as_ref().map(top_up).transpose()
 }
@@ -325,7 +325,7 @@ pub async fn by_reference(store: &Store, provider: &str, reference: &str) -> Res
     ))
     .bind(provider)
     .bind(reference)
-    .fetch_optional(store.pool())
+    .fetch_optional(store.alone())
     .await?;
     row.as_ref().map(top_up).transpose()
 }
@@ -343,7 +343,7 @@ pub async fn sweep(store: &Store) -> Result<u64> {
              order by received_at limit $1 for update skip locked)",
     )
     .bind(i64::from(crate::SWEEP))
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
 }

@@ -7,8 +7,8 @@ use crate::error::{Result, StoreError};
 use crate::snapshot::{NotASnapshot, Snapshot, Stamped};
 use crate::{Store, Subject, mail};
 
-/// How often a transaction is run again after a serialisation failure or a deadlock.
-const MAX_CONFLICTS: u32 = 5;
+/// How often a transaction, or a statement that is one, is run again after a serialisation failure or a deadlock.
+pub(crate) const MAX_CONFLICTS: u32 = 5;
 
 /// An open transaction. Functions of this crate take it; nobody outside can send SQL through it.
 #[derive(Debug)]

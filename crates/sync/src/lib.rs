@@ -38,6 +38,9 @@ pub use report::{Phase, Progress, Report};
 
 use pass::{Pass, Stop};
 
+/// Why a run ended that somebody ended on purpose: with its process, or at the command line. It goes on where it stopped.
+pub const ON_PURPOSE: &str = "it was asked to stop";
+
 /// What G2A's clock and ours may differ by, and a change that was just being made when it was asked for: so much is
 /// read again each time.
 const MARGIN: chrono::Duration = chrono::Duration::minutes(2);
@@ -186,7 +189,7 @@ async fn run_alone(cx: &Context, what: What, reason: &str, stop: &CancellationTo
     };
     let outcome = tokio::select! {
         biased;
-        () = stop.cancelled() => Err(Stop::Interrupted("it was asked to stop".to_owned())),
+        () = stop.cancelled() => Err(Stop::Interrupted(ON_PURPOSE.to_owned())),
         outcome = work => outcome,
     };
     let (status, stopped_by, lost) = match outcome {

@@ -29,6 +29,16 @@ impl TestDb {
         let server_url = crate::server::url();
         let server: PgConnectOptions = server_url.parse().expect("test server address");
         let template = template(&server).await;
+        Self::made_from(server, &template).await
+    }
+
+    /// A new database without even the schema.
+    pub async fn empty() -> Self {
+        let server: PgConnectOptions = crate::server::url().parse().expect("test server address");
+        Self::made_from(server, "template0").await
+    }
+
+    async fn made_from(server: PgConnectOptions, template: &str) -> Self {
         let name = format!("t_{}", Uuid::new_v4().simple());
         let mut admin = server.clone().connect().await.expect("test server");
         create(&mut admin, &format!("create database {name} template {template}")).await;

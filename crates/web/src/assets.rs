@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use axum::extract::Path;
 use axum::http::header::{self, HeaderMap};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use flate2::Compression;
@@ -33,6 +33,27 @@ const FILES: &[(&str, &str, &[u8])] = files! {
     "order.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 };
+
+/// Icons that programs look for at addresses of their own, whatever a page says.
+const ICONS: [(&str, &str, &[u8]); 2] = [
+    ("/favicon.ico", "image/x-icon", include_bytes!("../assets/favicon.ico")),
+    (
+        "/apple-touch-icon.png",
+        "image/png",
+        include_bytes!("../assets/apple-touch-icon.png"),
+    ),
+];
+
+/// `GET /favicon.ico`, `GET /apple-touch-icon.png`
+pub(crate) async fn icon(address: Uri) -> Result<Response, PageError> {
+    let known = ICONS.iter().find(|(known, _, _)| *known == address.path());
+    let &(_, kind, body) = known.ok_or(PageError::NotFound)?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400")),
+    ];
+    Ok((headers, body).into_response())
+}
 
 /// For ever, as its name changes with its contents.
 pub(crate) const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");

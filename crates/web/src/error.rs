@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Redirect, Response};
 use lockstep_auth::AuthError;
 use lockstep_cache::ReadError;
 use lockstep_shop::{ShopError, TopUpError};
@@ -20,8 +20,8 @@ use lockstep_store::top_ups::BeginError;
 use crate::WebState;
 use crate::forms;
 use crate::frame::Frame;
-use crate::page;
 use crate::visit::Visit;
+use crate::{page, session};
 
 /// Why there is no page.
 #[derive(Debug, Clone)]
@@ -227,13 +227,26 @@ pub(crate) fn tell(state: &WebState, visit: &Visit, error: &PageError) -> Respon
 }
 
 /// Any address that is no page.
-pub(crate) async fn nothing_here() -> PageError {
-    PageError::NotFound
+///
+/// With a slash at its end it is the address without.
+pub(crate) async fn nothing_here(address: Uri) -> Response {
+    // One slash at the beginning: two would lead to another site.
+    let query = address.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let without = format!("/{}{query}", address.path().trim_matches(['/', '\\']));
+    if address.path().len() > 1 && address.path().ends_with('/') && forms::is_ours(&without) {
+        return Redirect::permanent(&without).into_response();
+    }
+    PageError::NotFound.into_response()
 }
 
 /// An address that is asked in the wrong way.
-pub(crate) async fn wrong_method() -> PageError {
-    PageError::WrongMethod
+///
+/// Browsers come back to where a form was sent; they are led to its page.
+pub(crate) async fn wrong_method(method: Method, address: Uri) -> Response {
+    match session::page_of(address.path()) {
+        page if method == Method::GET && page != address.path() => forms::done(page),
+        _ => PageError::WrongMethod.into_response(),
+    }
 }
 
 #[cfg(test)]

@@ -54,6 +54,10 @@ pub struct Supply {
     pub checked_at: Option<DateTime<Utc>>,
     /// A synchronisation that is under way.
     pub progress: Option<Progress>,
+    /// Since when some of what was sold waits to be bought.
+    pub waiting_since: Option<DateTime<Utc>>,
+    /// The database does not answer; the rest is what was known before.
+    pub is_offline: bool,
 }
 
 /// How far a synchronisation has got.
@@ -147,6 +151,9 @@ pub fn router(parts: Parts) -> Router {
         .route("/game/{slug}", get(pages::game::game))
         .route("/preorders", get(pages::preorders::preorders))
         .route("/help", get(pages::help::help))
+        .route("/status", get(pages::status::status))
+        .route("/favicon.ico", get(assets::icon))
+        .route("/apple-touch-icon.png", get(assets::icon))
         .route("/fragments/recent", get(pages::recent::fragment))
         .route("/sitemap.xml", get(seo::sitemap))
         .route("/sitemap/{file}", get(seo::sitemap_part))

@@ -16,6 +16,7 @@ pub(crate) mod preferences;
 pub(crate) mod preorders;
 pub(crate) mod recent;
 pub(crate) mod sheet;
+pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod verify;
 pub(crate) mod wishlist;

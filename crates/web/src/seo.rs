@@ -218,7 +218,7 @@ fn urls(origin: &str, part: u32, games: &[games::Address]) -> String {
         .iter()
         .map(|game| (format!("/game/{}", game.slug), Some(format::iso_date(game.changed_at))));
     for (path, changed) in pages.into_iter().filter(|_| part == 1).chain(games) {
-        let _infallible = write!(xml, "<url><loc>{origin}{path}</loc>");
+        let _infallible = write!(xml, "<url><loc>{origin}{path}?lang=en</loc>");
         if let Some(changed) = changed {
             let _infallible = write!(xml, "<lastmod>{changed}</lastmod>");
         }

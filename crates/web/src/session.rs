@@ -167,21 +167,47 @@ impl<S: Sync> FromRequestParts<S> for Member {
     }
 }
 
-/// To the log-in, and from there back to the page: a form's page, when it was a form that was sent.
+/// To the log-in, and from there back to the page: a form's page, when it was a form that was sent. What was typed is not
+/// sent again.
 fn to_log_in(parts: &Parts) -> Response {
-    let back = if parts.method == Method::GET {
-        parts.uri.path_and_query().map(ToString::to_string)
+    let page = page_of(parts.uri.path());
+    // The form's page may have said in its address what it showed; browsers tell that, or leave it out.
+    let shown = if parts.method == Method::GET {
+        Some(parts.uri.clone())
     } else {
-        text_of(&parts.headers, &header::REFERER)
-            .parse::<Uri>()
-            .ok()
-            .and_then(|uri| uri.path_and_query().map(ToString::to_string))
+        let referer = text_of(&parts.headers, &header::REFERER).parse::<Uri>().ok();
+        referer.filter(|uri| page_of(uri.path()) == page)
     };
-    let back = back.as_deref().unwrap_or("/account");
+    let back = match shown.as_ref().and_then(Uri::query) {
+        Some(shown) => format!("{page}?{shown}"),
+        None => page.to_owned(),
+    };
     let query = form_urlencoded::Serializer::new(String::new())
-        .append_pair("next", back)
+        .append_pair("next", &back)
         .finish();
     forms::done(&format!("/login?{query}"))
+}
+
+/// Last parts of addresses that take forms and show nothing: their page is one step up.
+const TAKES_FORMS: [&str; 8] = [
+    "add",
+    "again",
+    "confirm",
+    "end",
+    "end-others",
+    "remove",
+    "set",
+    "top-up",
+];
+
+/// The address of the page that holds the form which is sent to `path`.
+pub(crate) fn page_of(path: &str) -> &str {
+    match path.rsplit_once('/') {
+        // Who waits for games sees them on the wishlist.
+        Some(("/stock-alerts", "remove")) => "/wishlist",
+        Some((page, last)) if TAKES_FORMS.contains(&last) => page,
+        _ => path,
+    }
 }
 
 /// The answer with the cookies of somebody who has just come in.

@@ -6,6 +6,7 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use lockstep_api::{Settings, SupplierState, SupplierStatus};
 
+use crate::client::Client;
 use crate::shop::{NewGame, Shop, date};
 
 async fn shop_with_games(settings: Settings) -> Shop {
@@ -272,6 +273,7 @@ async fn readiness_lists_every_dependency() {
             "redis": {"state": "off", "required": false},
             "supplier": {"state": "sandbox", "required": false, "since": "2026-01-01T10:00:00Z"},
             "buying": {"state": "ok", "required": false},
+            "mail": {"state": "ok", "required": false, "waiting": 0, "givenUp": 0},
             "copiesUsable": null,
             "catalogueCheckedAt": "2026-01-03T11:30:00Z"
         })
@@ -356,4 +358,34 @@ async fn the_api_describes_itself_and_can_be_browsed_offline() {
     }
     assert!(parts >= 3, "{html}");
     assert_eq!(shop.get("/api/docs").await.header("location"), Some("/api/docs/"));
+}
+
+#[tokio::test]
+async fn readiness_says_that_e_mails_are_late_or_were_given_up_and_stays_ready() {
+    let shop = Shop::open().await;
+    let client = Client::new(&shop);
+    client.register("quill@example.org").await;
+    let waiting = shop.db.count("mail_outbox").await;
+    assert!(waiting > 0, "somebody is welcomed");
+    let mail = async || {
+        let answer = shop.get("/readyz").await;
+        assert_eq!(answer.status, 200);
+        answer.json()["mail"].clone()
+    };
+    let told = mail().await;
+    assert_eq!(
+        (&told["state"], &told["waiting"]),
+        (&"ok".into(), &waiting.into()),
+        "{told}"
+    );
+    shop.db
+        .execute("update mail_outbox set created_at = now() - interval '16 minutes'")
+        .await;
+    let told = mail().await;
+    assert_eq!(
+        (&told["state"], &told["givenUp"]),
+        (&"late".into(), &0.into()),
+        "{told}"
+    );
+    assert!(told["since"].is_string() && told["required"] == false, "{told}");
 }

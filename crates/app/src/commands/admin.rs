@@ -99,7 +99,7 @@ pub(crate) async fn reset_second_factor(config: &Config, output: Output, email: 
 }
 
 async fn make(config: &Config, database: &Database, email: &Email, password: &str) -> Result<AdminMade> {
-    database.migrate().await?;
+    database.be_up_to_date().await?;
     let auth = serve::open_auth(config, &database.store).await?;
     auth.create_admin(email, password).await.map_err(|error| match error {
         AuthError::Invalid(faults) => anyhow!(

@@ -5,11 +5,14 @@ mod answers;
 mod clock;
 mod copies;
 mod deliveries;
+mod disk;
 mod mail;
+mod mail_server;
 mod mail_transport;
 mod payments;
 mod pooler;
 mod promo;
+mod provider;
 mod redis;
 mod sealed;
 mod settings;
@@ -83,8 +86,8 @@ impl Finding {
     }
 }
 
-/// Looks, tells, and ends with 1 when something is wrong.
-pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
+/// Looks, tells, and ends with 1 when something is wrong. Sends an e-mail where one is asked for.
+pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>) -> Result<ExitCode> {
     let mut findings = vec![Finding::well(
         "configuration",
         if config.production {
@@ -98,6 +101,9 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
     }
     findings.extend(mail_transport::look(config));
     findings.extend(settings_file::look(config));
+    findings.extend(disk::look(config));
+    findings.push(provider::look(config).await);
+    mail_server::look(config, send_mail, &mut findings).await;
     match Database::open(config, Use::Join).await {
         Ok(database) => {
             findings.push(Finding::well("database", database.place.clone()));
@@ -127,7 +133,11 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<ExitCode> {
         Err(error) => findings.push(Finding::wrong("database", format!("{error:#}"), "see the message")),
     }
     let wrong = findings.iter().filter(|finding| finding.state == State::Wrong).count();
-    output.result(&findings, || in_words(&findings, wrong))?;
+    if output.is_json() {
+        output.rows(&findings, |finding| finding.seen.clone())?;
+    } else {
+        Output::line(&in_words(&findings, wrong))?;
+    }
     Ok(if wrong == 0 {
         ExitCode::SUCCESS
     } else {
@@ -246,6 +256,9 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
             run.started_at.format("%Y-%m-%d %H:%M UTC")
         );
         findings.push(match &run.stopped_by {
+            Some(reason) if reason == lockstep_sync::ON_PURPOSE => {
+                Finding::well("latest run", format!("{seen}: {reason}; it goes on where it stopped"))
+            }
             Some(reason) => Finding::wrong(
                 "latest run",
                 format!("{seen}: {reason}"),

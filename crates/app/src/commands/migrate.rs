@@ -8,7 +8,7 @@ use crate::output::Output;
 
 /// Brings the schema up to date and lists what was brought.
 pub(crate) async fn run(config: &Config, output: Output) -> Result<()> {
-    let database = Database::open(config, Use::Join).await?;
+    let database = Database::open(config, Use::Make).await?;
     let brought = database.migrate().await;
     let place = database.place.clone();
     database.close().await;

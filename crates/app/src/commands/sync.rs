@@ -59,18 +59,7 @@ pub(crate) async fn stock(config: &Config, output: Output) -> Result<()> {
 async fn with_supplier(config: &Config, body: impl AsyncFnOnce(&Database, &Supplier) -> Result<()>) -> Result<()> {
     let database = Database::open(config, Use::Join).await?;
     let result = async {
-        if database.is_private() {
-            database.migrate().await?;
-        } else if !database
-            .store
-            .migration_status()
-            .await
-            .context("the database")?
-            .pending
-            .is_empty()
-        {
-            bail!("the database's schema is behind this program; run `lockstep migrate` first");
-        }
+        database.be_up_to_date().await?;
         instances::refuse_to_differ(config, &database.store).await?;
         let supplier = Supplier::connect(config, &database.store).await?;
         let result = body(&database, &supplier).await;
@@ -157,18 +146,21 @@ async fn show(supplier: &Supplier, pricing: &Pricing, request: &Request, output:
     };
     let page = supplier.client.products(&query).await.context("G2A")?;
     for unreadable in &page.unreadable {
-        Output::line(&format!(
-            "{}: cannot be read: {}",
-            unreadable.id.as_deref().unwrap_or("?"),
-            unreadable.reason
-        ))?;
+        let id = unreadable.id.as_deref();
+        output.result(
+            &serde_json::json!({ "g2aProductId": id, "unreadable": unreadable.reason }),
+            || format!("{}: cannot be read: {}", id.unwrap_or("?"), unreadable.reason),
+        )?;
     }
     for product in &page.products {
         match mapping::listing(product, pricing, &mut mapping::Refused::new()) {
             Ok(game) => output.result(&serde_json::json!({ "g2aProductId": product.id, "title": game.title, "price": game.price, "inStock": game.depth > 0 }), || {
                 format!("{}  {:>8}  {}  {}", product.id, game.price.to_string(), if game.depth > 0 { "in stock" } else { "sold out" }, game.title)
             })?,
-            Err(reason) => Output::line(&format!("{}: would be skipped: {reason}", product.id))?,
+            Err(reason) => output.result(
+                &serde_json::json!({ "g2aProductId": product.id, "skipped": reason.to_string() }),
+                || format!("{}: would be skipped: {reason}", product.id),
+            )?,
         }
     }
     if page.products.is_empty() && page.unreadable.is_empty() {

@@ -49,6 +49,15 @@ pub(crate) struct Settings {
     /// Address to listen on. Default: 127.0.0.1:8080
     #[arg(long, env = "LOCKSTEP_BIND", global = true, value_name = "ADDRESS:PORT")]
     pub(crate) bind: Option<String>,
+    /// Where the figures for Prometheus are (/metrics): an address and port of their own, or `pages` for the one that
+    /// pages have. Default: 127.0.0.1:9464 in production, else pages
+    #[arg(
+        long,
+        env = "LOCKSTEP_METRICS_BIND",
+        global = true,
+        value_name = "ADDRESS:PORT|pages"
+    )]
+    pub(crate) metrics_bind: Option<String>,
     /// Folder for the private database and generated files. Default: ./data
     #[arg(long, env = "LOCKSTEP_DATA_DIR", global = true, value_name = "FOLDER")]
     pub(crate) data_dir: Option<String>,
@@ -360,22 +369,6 @@ pub(crate) struct Settings {
     pub(crate) rust_log: Option<String>,
 }
 
-/// Settings whose values are never shown.
-const SECRET: &[&str] = &[
-    "database_url",
-    "redis_url",
-    "g2a_api_hash",
-    "g2a_api_secret",
-    "g2a_webhook_secret",
-    "jwt_secret",
-    "jwt_refresh_secret",
-    "lockstep_key_secret",
-    "stripe_secret_key",
-    "stripe_webhook_secret",
-    "payment_webhook_secret",
-    "smtp_url",
-];
-
 /// Where a setting came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -425,25 +418,4 @@ impl Settings {
 /// The matches of the innermost subcommand: global arguments are found there.
 fn deepest(matches: &ArgMatches) -> &ArgMatches {
     matches.subcommand().map_or(matches, |(_, inner)| deepest(inner))
-}
-
-/// Every setting with its value (secrets masked) and source, in the order of the help.
-pub(super) fn shown(settings: &Settings, sources: &BTreeMap<String, Source>) -> Result<Vec<(String, String, Source)>> {
-    let values = toml::Table::try_from(settings)?;
-    let names = <Settings as clap::Args>::augment_args(clap::Command::new("settings"));
-    let mut rows = Vec::new();
-    for arg in names.get_arguments() {
-        let name = arg.get_id().as_str();
-        let variable = arg
-            .get_env()
-            .map_or_else(|| name.to_uppercase(), |env| env.to_string_lossy().into_owned());
-        let source = sources.get(name).copied().unwrap_or(Source::Default);
-        let value = match values.get(name).and_then(toml::Value::as_str) {
-            Some(_) if SECRET.contains(&name) => "********".to_owned(),
-            Some(text) => text.to_owned(),
-            None => String::new(),
-        };
-        rows.push((variable, value, source));
-    }
-    Ok(rows)
 }

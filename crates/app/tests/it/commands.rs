@@ -43,7 +43,8 @@ async fn flags_beat_the_environment_and_the_environment_beats_the_file() {
     )
     .await;
     assert!(!text(&shown.stdout).contains("secret-word"), "secrets are masked");
-    let rows: Vec<serde_json::Value> = serde_json::from_slice(&shown.stdout).unwrap();
+    let lines = text(&shown.stdout);
+    let rows: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let setting = |name: &str| {
         rows.iter()
             .find(|row| row["name"] == name)
@@ -55,9 +56,88 @@ async fn flags_beat_the_environment_and_the_environment_beats_the_file() {
         setting("CORS_ORIGINS"),
         Some(("https://a.example".into(), "file".into()))
     );
+    assert_eq!(setting("G2A_PRICE_BASIS"), Some(("minPrice".into(), "default".into())));
     assert_eq!(
-        setting("G2A_PRICE_BASIS").map(|(_, source)| source),
-        Some("default".into())
+        setting("LOCKSTEP_PUBLIC_URL"),
+        Some(("http://127.0.0.1:3".into(), "default".into()))
+    );
+    assert_eq!(setting("SMTP_URL"), Some((serde_json::Value::Null, "default".into())));
+}
+
+#[tokio::test]
+async fn the_sample_of_the_settings_file_is_one_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lockstep.toml");
+    let sample = outcome(&mut lockstep(&["settings"])).await;
+    assert!(sample.status.success() && text(&sample.stdout).contains("# bind = \"127.0.0.1:8080\""));
+    std::fs::write(&file, &sample.stdout).unwrap();
+    let with = outcome(&mut lockstep(&["config", "--config", file.to_str().unwrap()])).await;
+    let without = outcome(&mut lockstep(&["config"])).await;
+    assert_eq!(text(&with.stdout), text(&without.stdout), "{}", text(&with.stderr));
+}
+
+#[tokio::test]
+async fn no_command_but_those_that_are_for_it_makes_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let nothing = folder.path().join("data");
+    let data = nothing.to_str().unwrap();
+    let anything = "0198c0de-0000-7000-8000-000000000001";
+    for words in [
+        &["sync", "--full"][..],
+        &["stock"],
+        &["admin", "create", "zoltan@example.org"],
+        &["promo", "list"],
+        &["promo", "create", "SUMMER", "--percent", "1"],
+        &["doctor"],
+        &["reconcile"],
+        &["reconcile", "--fix"],
+        &["keys", "rotate"],
+        &["keys", "aside", "list"],
+        &["keys", "aside", "show", anything, "--by", "zoltan@example.org"],
+        &["backup", folder.path().join("kept").to_str().unwrap()],
+        &["web"],
+        &["worker"],
+    ] {
+        let mut command = lockstep(words);
+        let refused = outcome(command.args(["--data-dir", data]).env("LOCKSTEP_BIND", "127.0.0.1:0")).await;
+        assert_eq!(refused.status.code(), Some(1), "{words:?}: {}", text(&refused.stderr));
+        let told = text(&refused.stderr) + &text(&refused.stdout);
+        assert!(
+            told.contains("no store in") && told.contains("--data-dir"),
+            "{words:?}: {told}"
+        );
+        assert!(!nothing.exists(), "{words:?} made {data}");
+    }
+    let made = outcome(&mut lockstep(&["migrate", "--data-dir", data])).await;
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let listed = outcome(&mut lockstep(&["promo", "list", "--json", "--data-dir", data])).await;
+    assert!(listed.status.success(), "{}", text(&listed.stderr));
+}
+
+#[tokio::test]
+async fn an_empty_database_is_not_made_a_shop_by_accident() {
+    let db = TestDb::empty().await;
+    for words in [&["sync"][..], &["admin", "create", "zoltan@example.org"]] {
+        let refused = outcome(lockstep(words).env("DATABASE_URL", db.url())).await;
+        assert_eq!(refused.status.code(), Some(1), "{words:?}: {}", text(&refused.stderr));
+        assert!(
+            text(&refused.stderr).contains("no shop in this database"),
+            "{}",
+            text(&refused.stderr)
+        );
+    }
+    let doctor = outcome(lockstep(&["doctor", "--json"]).env("DATABASE_URL", db.url())).await;
+    for line in text(&doctor.stdout).lines() {
+        let finding: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(
+            finding["what"].is_string() && finding["state"].is_string(),
+            "one finding a line: {line}"
+        );
+    }
+    assert!(
+        text(&doctor.stdout).contains("lockstep migrate"),
+        "{}",
+        text(&doctor.stdout)
     );
 }
 
@@ -335,6 +415,8 @@ async fn a_backup_brings_games_and_secrets_back_into_an_empty_folder_and_overwri
     let kept = kept.path().join("monday");
     let kept = kept.to_str().unwrap();
     let supplier = sandbox(50).await;
+    let made = outcome(&mut lockstep(&["migrate", "--data-dir", from])).await;
+    assert!(made.status.success(), "{}", text(&made.stderr));
     let synced = async |folder: &str| {
         let mut sync = lockstep(&["sync", "--full", "--json", "--data-dir", folder]);
         let out = outcome(with_account(&mut sync, &supplier)).await;

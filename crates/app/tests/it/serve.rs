@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use lockstep_testkit::{TestDb, TestRedis};
 
-use crate::program::{DEADLINE, Running, lockstep, outcome, sandbox, text, with_account};
+use crate::program::{DEADLINE, Running, client, lockstep, outcome, sandbox, text, with_account};
 
 fn first_game(answer: &serde_json::Value) -> Option<(String, String)> {
     let game = answer.pointer("/data/data/0")?;
@@ -211,4 +211,71 @@ async fn a_start_tries_at_once_what_failed_before_it_and_waits_are_told() {
         .await;
     assert!(began.elapsed() < Duration::from_mins(2), "it rested: {:?}", began.elapsed());
     said(&store, "the first synchronisation: ").await;
+}
+
+#[tokio::test]
+async fn figures_have_an_address_of_their_own_when_one_is_named() {
+    let db = TestDb::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let figures = free.local_addr().unwrap();
+    let mut serve = lockstep(&["serve", "--data-dir", folder.path().to_str().unwrap()]);
+    serve
+        .env("DATABASE_URL", db.url())
+        .env("LOCKSTEP_METRICS_BIND", figures.to_string());
+    let refused = outcome(serve.env("LOCKSTEP_BIND", "127.0.0.1:0")).await;
+    assert_eq!(refused.status.code(), Some(1), "somebody else listens there");
+    assert!(
+        text(&refused.stderr).contains("--metrics-bind"),
+        "{}",
+        text(&refused.stderr)
+    );
+    drop(free);
+    let store = Running::start(&mut serve).await;
+    assert_eq!(store.get("/metrics").await.0, 404, "shoppers do not see them");
+    assert_eq!(store.get("/readyz").await.0, 200);
+    let told = client().get(format!("http://{figures}/metrics")).send().await.unwrap();
+    assert_eq!(told.status(), 200);
+    assert!(
+        told.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("text/plain; version=0.0.4")
+    );
+    let told = told.text().await.unwrap();
+    assert!(
+        told.contains("http_requests_total{route=\"/readyz\",status=\"200\"}"),
+        "{told}"
+    );
+    assert_eq!(
+        client()
+            .get(format!("http://{figures}/"))
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        404
+    );
+    store.signal("TERM").await;
+    assert!(store.ended().await.success());
+
+    let mut worker = lockstep(&["worker", "--data-dir", folder.path().to_str().unwrap()]);
+    let mut worker = worker
+        .env("DATABASE_URL", db.url())
+        .env("LOCKSTEP_METRICS_BIND", figures.to_string())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let answered = async {
+        loop {
+            match client().get(format!("http://{figures}/metrics")).send().await {
+                Ok(answer) if answer.status() == 200 => return,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, answered)
+        .await
+        .expect("a worker has figures, too");
+    worker.kill().await.unwrap();
 }

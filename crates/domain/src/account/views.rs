@@ -246,7 +246,7 @@ mod tests {
                 role: Role::Admin,
             },
             tokens: TokenPair {
-                token: Secret::new("aaa"),
+                token: Secret::new("ttt"),
                 refresh_token: Secret::new("rrr"),
                 expires_in: 604_800,
             },
@@ -254,10 +254,10 @@ mod tests {
         let json = serde_json::to_value(&data).unwrap();
         assert_eq!(
             (&json["token"], &json["refreshToken"], &json["expiresIn"]),
-            (&"aaa".into(), &"rrr".into(), &604_800.into())
+            (&"ttt".into(), &"rrr".into(), &604_800.into())
         );
         assert_eq!(json["user"]["role"], "ADMIN");
         let shown = format!("{data:?}");
-        assert!(!shown.contains("aaa") && !shown.contains("rrr"), "{shown}");
+        assert!(!shown.contains("ttt") && !shown.contains("rrr"), "{shown}");
     }
 }

@@ -9,6 +9,7 @@ use crate::{CacheKey, Money};
 
 /// The orders that the catalogue can be asked for in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(rename_all = "kebab-case"))]
 pub enum Sort {
     /// `popular`: most popular first.
     Popular,
@@ -48,16 +49,22 @@ impl FromStr for Sort {
 
 /// Ready-made price ranges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum PricePreset {
     /// `under-10`
+    #[cfg_attr(feature = "openapi", schema(rename = "under-10"))]
     Under10,
     /// `10-25`
+    #[cfg_attr(feature = "openapi", schema(rename = "10-25"))]
     From10To25,
     /// `25-50`
+    #[cfg_attr(feature = "openapi", schema(rename = "25-50"))]
     From25To50,
     /// `50-100`
+    #[cfg_attr(feature = "openapi", schema(rename = "50-100"))]
     From50To100,
     /// `over-100`
+    #[cfg_attr(feature = "openapi", schema(rename = "over-100"))]
     Over100,
 }
 

@@ -465,3 +465,27 @@ async fn a_payment_in_the_shoppers_own_currency_counts_as_what_was_asked_for() {
     );
     assert_eq!(world.balance().await, "10.00");
 }
+
+#[tokio::test]
+async fn whether_the_provider_answers_and_lets_us_in_is_asked_without_a_payment() {
+    use lockstep_payments::Provider as _;
+    let stripe = StandIn::start().await;
+    let with = |url: &str, key: &str| {
+        Stripe::new(StripeConfig {
+            api_url: url.to_owned(),
+            secret_key: Secret::new(key),
+            webhook_secrets: vec![Secret::new(WEBHOOK_SECRET)],
+            product: "Balance".into(),
+            return_url: "https://shop.example/".into(),
+            timeout: Duration::from_millis(700),
+        })
+        .unwrap()
+    };
+    with(&stripe.url, API_KEY).reach().await.unwrap();
+    let denied = with(&stripe.url, "sk_test_wrong").reach().await.unwrap_err();
+    assert!(matches!(denied, ProviderError::Denied(_)), "{denied}");
+    // Nobody listens there.
+    let away = with("http://127.0.0.1:9", API_KEY).reach().await.unwrap_err();
+    assert!(matches!(away, ProviderError::Unavailable(_)), "{away}");
+    assert!(stripe.sessions().is_empty(), "nothing was begun");
+}

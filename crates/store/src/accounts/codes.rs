@@ -128,7 +128,7 @@ pub async fn spend_attempt(store: &Store, id: UserId) -> Result<Option<Attempt>>
     )
     .bind(id.0)
     .bind(i32::try_from(MOST_ATTEMPTS).unwrap_or(i32::MAX))
-    .fetch_optional(store.pool())
+    .fetch_optional(store.alone())
     .await?;
     row.map(|row| {
         Ok(Attempt {

@@ -136,7 +136,7 @@ pub async fn login_history(store: &Store, user: UserId, most: u32) -> Result<Vec
     )
     .bind(user.0)
     .bind(i64::from(most))
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| {

@@ -112,7 +112,7 @@ pub async fn by_email(store: &Store, email: &Email, device: &Device) -> Result<O
         .bind(email.as_str())
         .bind(device.network())
         .bind(KNOWN_FOR_DAYS)
-        .fetch_optional(store.pool())
+        .fetch_optional(store.alone())
         .await?;
     row.map(|row| Ok((account(&row)?, row.try_get("known_place")?)))
         .transpose()
@@ -127,7 +127,7 @@ pub async fn by_id(store: &Store, id: UserId) -> Result<Option<Account>> {
         .bind(id.0)
         .bind(None::<String>)
         .bind(KNOWN_FOR_DAYS)
-        .fetch_optional(store.pool())
+        .fetch_optional(store.alone())
         .await?;
     row.as_ref().map(account).transpose()
 }

@@ -139,7 +139,7 @@ pub async fn reset_owner(store: &Store, hash: &[u8; 32]) -> Result<Option<(UserI
          where c.purpose = 'RESET_PASSWORD' and c.hash = $1 and c.expires_at > now() and u.deleted_at is null",
     )
     .bind(hash.as_slice())
-    .fetch_optional(store.pool())
+    .fetch_optional(store.alone())
     .await?;
     row.map(|row| Ok((UserId(row.try_get("user_id")?), row.try_get("email")?)))
         .transpose()

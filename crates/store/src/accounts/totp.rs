@@ -85,7 +85,7 @@ pub async fn offer_totp(store: &Store, id: UserId, nonce: [u8; 32], sealed: &[u8
     .bind(id.0)
     .bind(nonce.as_slice())
     .bind(sealed)
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     one(&done, AccountError::SecondFactorExists)
 }

@@ -77,7 +77,7 @@ pub async fn has_due(store: &Store) -> Result<bool> {
         "-- store.fulfilment.has_due_events
         select exists (select from webhook_events where due and applied_at is null)",
     )
-    .fetch_one(store.pool())
+    .fetch_one(store.alone())
     .await?)
 }
 
@@ -172,7 +172,7 @@ pub async fn sweep(store: &Store) -> Result<u64> {
                for update skip locked)",
     )
     .bind(i64::from(crate::SWEEP))
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
 }

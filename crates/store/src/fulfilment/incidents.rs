@@ -119,7 +119,7 @@ pub async fn raise_alarm(store: &Store, kind: &'static str, detail: &str, retry_
     .bind(kind)
     .bind(retry_in.as_secs_f64())
     .bind(reason(detail))
-    .fetch_one(store.pool())
+    .fetch_one(store.alone())
     .await?;
     if new {
         tracing::error!(
@@ -137,7 +137,7 @@ pub async fn raise_alarm(store: &Store, kind: &'static str, detail: &str, retry_
 pub async fn alarms(store: &Store) -> Result<Vec<Alarm>> {
     let rows =
         sqlx::query("-- store.fulfilment.alarms\nselect kind, since, detail from supplier_alarms order by since")
-            .fetch_all(store.pool())
+            .fetch_all(store.alone())
             .await?;
     rows.iter()
         .map(|row| {
@@ -159,7 +159,7 @@ pub async fn buying_stops_for(store: &Store) -> Result<Option<Duration>> {
         "-- store.fulfilment.buying_stops_for
         select extract(epoch from max(retry_at) - now()) from supplier_alarms where retry_at > now()",
     )
-    .fetch_one(store.pool())
+    .fetch_one(store.alone())
     .await?;
     Ok(seconds.map(crate::row::span))
 }
@@ -173,7 +173,7 @@ pub async fn open(store: &Store) -> Result<Vec<(String, u64)>> {
         "-- store.fulfilment.open_incidents
         select kind, count(*) from incidents where resolved_at is null group by kind order by kind",
     )
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| Ok((row.try_get(0)?, crate::row::how_many(row, 1)?)))

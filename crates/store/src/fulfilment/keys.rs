@@ -342,7 +342,7 @@ pub async fn page(store: &Store, after: Option<KeyId>, most: u32) -> Result<Vec<
     )
     .bind(after.map(|key| key.0))
     .bind(i64::from(most))
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| Ok((KeyId(row.try_get("id")?), row.try_get("key_ciphertext")?)))

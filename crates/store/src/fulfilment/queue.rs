@@ -154,7 +154,7 @@ pub async fn renew(store: &Store, lease: Lease) -> Result<()> {
     .bind(lease.unit.0)
     .bind(lease.epoch)
     .bind(lease.seconds)
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     held(done.rows_affected())
 }
@@ -170,7 +170,7 @@ pub async fn load(store: &Store, lease: Lease) -> Result<Unit> {
     )))
     .bind(lease.unit.0)
     .bind(lease.epoch)
-    .fetch_optional(store.pool())
+    .fetch_optional(store.alone())
     .await?;
     unit(&row.ok_or(StoreError::Fenced)?, lease.seconds)
 }
@@ -186,7 +186,7 @@ pub async fn release_worker(store: &Store, worker: Uuid) -> Result<u64> {
          where worker = $1 and state not in ('DONE', 'REFUNDED')",
     )
     .bind(worker)
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
 }
@@ -201,7 +201,7 @@ pub async fn next_due(store: &Store) -> Result<Option<Duration>> {
         select extract(epoch from not_before - now()) from order_units
          where state not in ('DONE', 'REFUNDED') order by not_before, id limit 1",
     )
-    .fetch_optional(store.pool())
+    .fetch_optional(store.alone())
     .await?;
     Ok(seconds.map(span))
 }
@@ -229,7 +229,7 @@ pub async fn waiting(store: &Store) -> Result<Load> {
                count(*) filter (where g.release_date_known and g.release_date > now())
           from order_units u join games g on g.id = u.game_id where u.state not in ('DONE', 'REFUNDED')",
     )
-    .fetch_one(store.pool())
+    .fetch_one(store.alone())
     .await?;
     Ok(Load {
         open: how_many(&row, 0)?,

@@ -55,7 +55,7 @@ pub async fn remembered(store: &Store, since: DateTime<Utc>, open_only: bool, mo
     .bind(since)
     .bind(open_only)
     .bind(i64::from(most))
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| {
@@ -88,7 +88,7 @@ pub async fn wake(store: &Store, unit: UnitId) -> Result<bool> {
          where id = $1 and state not in ('DONE', 'REFUNDED', 'LOST') and not_before > now() and worker is null",
     )
     .bind(unit.0)
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -104,7 +104,7 @@ pub async fn unsettled(store: &Store) -> Result<Vec<OrderId>> {
            and not exists (select 1 from order_units u where u.order_id = o.id and u.state not in ('DONE', 'REFUNDED'))
          order by o.created_at limit 1000",
     )
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     Ok(ids.into_iter().map(OrderId).collect())
 }

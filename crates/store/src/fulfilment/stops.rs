@@ -40,7 +40,7 @@ pub async fn hold(store: &Store, worker: Uuid, machine: &str, reason: &str) -> R
     .bind(bounded(machine))
     .bind(bounded(reason))
     .bind(FRESH.as_secs_f64())
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(())
 }
@@ -52,7 +52,7 @@ pub async fn hold(store: &Store, worker: Uuid, machine: &str, reason: &str) -> R
 pub async fn go_on(store: &Store, worker: Uuid) -> Result<()> {
     sqlx::query("-- store.fulfilment.go_on_buying\ndelete from buying_stops where worker = $1")
         .bind(worker)
-        .execute(store.pool())
+        .execute(store.alone())
         .await?;
     Ok(())
 }
@@ -70,7 +70,7 @@ pub async fn all(store: &Store) -> Result<Vec<Stop>> {
         select false, detail, since from supplier_alarms order by since",
     )
     .bind(FRESH.as_secs_f64())
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| {

@@ -186,7 +186,7 @@ pub async fn waiting(store: &Store, most: u32) -> Result<Vec<Waiting>> {
          where a.decided_at is null order by a.received_at limit $1",
     )
     .bind(i64::from(most))
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| {
@@ -312,7 +312,7 @@ pub async fn admin(store: &Store, email: &str) -> Result<Option<UserId>> {
         select id from users where email = lower($1) and role = 'ADMIN' and deleted_at is null",
     )
     .bind(email)
-    .fetch_optional(store.pool())
+    .fetch_optional(store.alone())
     .await?;
     Ok(id.map(UserId))
 }
@@ -342,7 +342,7 @@ pub async fn game_stops(store: &Store) -> Result<Vec<GameStop>> {
         select g.title, g.g2a_product_id, s.since, s.until, s.reason from game_stops s join games g on g.id = s.game_id
          where s.lifted_at is null and s.until > now() order by s.since",
     )
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| {
@@ -368,7 +368,7 @@ pub async fn game_stops_for(store: &Store, game: GameId) -> Result<Option<Durati
          where game_id = $1 and lifted_at is null and until > now()",
     )
     .bind(game.0)
-    .fetch_optional(store.pool())
+    .fetch_optional(store.alone())
     .await?;
     Ok(seconds.map(span))
 }
@@ -418,7 +418,7 @@ pub async fn page(store: &Store, after: Option<Uuid>, most: u32) -> Result<Vec<(
     )
     .bind(after)
     .bind(i64::from(most))
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| Ok((row.try_get("id")?, row.try_get("sealed")?)))
@@ -437,7 +437,7 @@ pub async fn reseal(store: &Store, id: Uuid, before: &[u8], after: &[u8]) -> Res
     .bind(id)
     .bind(before)
     .bind(after)
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected() == 1)
 }

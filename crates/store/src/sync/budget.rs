@@ -78,7 +78,7 @@ impl Store {
         .bind(sizes.cost)
         .bind(sizes.kept_back)
         .bind(millis(sizes.max_pause))
-        .execute(self.pool())
+        .execute(self.alone())
         .await?;
         if granted.rows_affected() == 1 {
             return Ok(Taken::Granted);
@@ -105,7 +105,7 @@ impl Store {
         )
         .bind(sizes.at_first)
         .bind(millis(sizes.max_pause))
-        .fetch_one(self.pool())
+        .fetch_one(self.alone())
         .await?;
         Ok(Taken::Refused(Bucket {
             level: row.try_get(0)?,
@@ -129,7 +129,7 @@ impl Store {
                set blocked_until_ms = greatest(b.blocked_until_ms, excluded.blocked_until_ms)",
         )
         .bind(millis(pause))
-        .execute(self.pool())
+        .execute(self.alone())
         .await?;
         Ok(())
     }

@@ -343,7 +343,7 @@ pub async fn known_since(store: &Store, game: GameId) -> Result<Option<DateTime<
           from games where id = $1 and g2a_product_id is not null",
     )
     .bind(game.0)
-    .fetch_optional(store.pool())
+    .fetch_optional(store.alone())
     .await?
     .flatten())
 }

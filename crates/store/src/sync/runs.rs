@@ -442,7 +442,7 @@ pub async fn freshness(store: &Store) -> Result<Freshness> {
                (select max(started_at) from sync_runs where kind = 'STOCK' and status = 'COMPLETED'),
                (select max(started_at) from sync_runs where kind = 'INCREMENTAL' and status = 'COMPLETED')",
     )
-    .fetch_one(store.pool())
+    .fetch_one(store.alone())
     .await?;
     Ok(Freshness {
         full: row.try_get(0)?,

@@ -39,7 +39,7 @@ pub async fn due(store: &Store, provider: &str, most: u32, lease: Duration) -> R
     .bind(provider)
     .bind(i64::from(most))
     .bind(lease.as_secs_f64())
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter().map(top_up).collect()
 }
@@ -63,7 +63,7 @@ pub async fn without_end(store: &Store) -> Result<Vec<TopUpId>> {
     )
     .bind(NO_END_AFTER_HOURS)
     .bind(NO_END_OF_PROCESSING_AFTER_DAYS)
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter().map(|row| Ok(TopUpId(row.try_get("id")?))).collect()
 }
@@ -120,7 +120,7 @@ pub async fn to_review(store: &Store, most: u32) -> Result<Vec<ToReview>> {
          where review is not null and reviewed_at is null order by review_since limit $1",
     )
     .bind(i64::from(most))
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| {
@@ -153,7 +153,7 @@ pub async fn reviewed(store: &Store, id: TopUpId) -> Result<bool> {
         update top_ups set reviewed_at = now() where id = $1 and review is not null and reviewed_at is null",
     )
     .bind(id.0)
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected() == 1)
 }

@@ -13,6 +13,7 @@ use lockstep_cache::Payload;
 use lockstep_domain::CacheKey;
 use lockstep_domain::catalogue::{Answer, FacetCounts, FilterOptions, Game, Page, PricePreset, Sort};
 use lockstep_store::{StoreError, games};
+use serde::Deserialize;
 
 use crate::cards::{Card, Tile, region_name};
 use crate::error::PageError;
@@ -105,6 +106,12 @@ pub(crate) async fn catalogue(State(state): State<Arc<WebState>>, visit: Visit) 
         Box::pin(async move { games::page(tx, &query).await })
     });
     let (page, options, facets) = tokio::try_join!(page, options, facets)?;
+    if asked.page > 1 {
+        let extent: Answer<Extent> = serde_json::from_slice(&page.body)?;
+        if u64::from(asked.page) > extent.data.total_pages {
+            return Err(PageError::NotFound);
+        }
+    }
     let made_of = fingerprint(&[&page.etag, &options.etag, &facets.etag, &moment(&state)]);
     let address = asked.address();
     let finished = state.shelf.get(format!("{address}:{}", visit.variant()), made_of, || {
@@ -115,6 +122,13 @@ pub(crate) async fn catalogue(State(state): State<Arc<WebState>>, visit: Visit) 
         Ok(draw(frame, &asked, page.data, &options.data, &counts).render()?)
     })?;
     Ok(finished.serve(&visit))
+}
+
+/// How long a list is.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Extent {
+    total_pages: u64,
 }
 
 fn draw(frame: Frame, asked: &Asked, page: Page<Game>, options: &FilterOptions, counts: &FacetCounts) -> CataloguePage {

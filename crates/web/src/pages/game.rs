@@ -89,7 +89,13 @@ pub(crate) async fn game(
     visit: Visit,
 ) -> Result<Response, PageError> {
     if !is_slug(&slug) {
-        return Err(PageError::NotFound);
+        // People and programs write addresses in capitals; ours have none.
+        let lower = slug.to_ascii_lowercase();
+        return if is_slug(&lower) {
+            Ok(moved(&lower, &visit))
+        } else {
+            Err(PageError::NotFound)
+        };
     }
     let wanted = slug.clone();
     let entry = answers::one(&state.cache, CacheKey::GameBySlug(slug.clone()), move |tx| {
@@ -130,7 +136,7 @@ fn moved(slug: &str, visit: &Visit) -> Response {
         (header::LOCATION, format!("/game/{slug}{query}")),
         (header::CACHE_CONTROL, "no-cache".to_owned()),
     ];
-    (StatusCode::MOVED_PERMANENTLY, headers).into_response()
+    (StatusCode::PERMANENT_REDIRECT, headers).into_response()
 }
 
 fn draw(frame: Frame, game: &Game, similar: &[Tile]) -> GamePage {

@@ -6,15 +6,7 @@ use crate::html::values;
 use crate::shop::Shop;
 
 /// Paths that another router answers, or that need an account.
-const ELSEWHERE: [&str; 7] = [
-    "/api/",
-    "/readyz",
-    "/cart",
-    "/wishlist",
-    "/login",
-    "/account",
-    "/checkout",
-];
+const ELSEWHERE: [&str; 6] = ["/api/", "/cart", "/wishlist", "/login", "/account", "/checkout"];
 /// Enough to see every kind of page in both languages.
 const ENOUGH: usize = 600;
 

@@ -410,3 +410,52 @@ async fn an_authenticators_recovery_codes_are_shown_once_and_let_in_once() {
     assert!(anew.page().contains("Earlier ones no longer work"), "{}", anew.text());
     assert!(codes.iter().all(|code| !anew.text().contains(code)));
 }
+
+async fn a_form_that_was_sent_after_the_session_was_over_leads_to_the_log_in_and_back_to_its_page() {
+    let shop = Shop::stocked().await;
+    let cookies = shop.register("zoltan@example.org").await;
+    for (path, page) in [
+        ("/checkout", "/checkout"),
+        ("/checkout/top-up", "/checkout"),
+        ("/account/balance", "/account/balance"),
+        ("/account/profile", "/account/profile"),
+        ("/account/password", "/account/password"),
+        ("/account/second-factor", "/account/second-factor"),
+        ("/account/second-factor/confirm", "/account/second-factor"),
+        ("/account/second-factor/remove", "/account/second-factor"),
+        ("/account/sessions/end", "/account/sessions"),
+        ("/account/sessions/end-others", "/account/sessions"),
+        ("/account/delete", "/account/delete"),
+        ("/verify-email", "/verify-email"),
+        ("/verify-email/again", "/verify-email"),
+    ] {
+        let shown = format!("{page}?shown=1");
+        for (referer, back) in [
+            // Browsers may keep to themselves where they were, or tell only the site.
+            (None, page),
+            (Some("https://shop.example/".to_owned()), page),
+            (Some(format!("https://shop.example{shown}")), shown.as_str()),
+            // A form that was refused is shown again under the address that takes it.
+            (Some(format!("https://shop.example{path}")), page),
+            (Some("https://shop.example/games".to_owned()), page),
+        ] {
+            let headers: Vec<(&str, &str)> = referer.iter().map(|referer| ("referer", referer.as_str())).collect();
+            let answer = shop.post(path, "amount=20&key=k-1&total=0", &headers).await;
+            let to = answer.header("location").unwrap();
+            let mut wanted = form_urlencoded::Serializer::new("/login?".to_owned());
+            assert_eq!(to, wanted.append_pair("next", back).finish(), "{path} from {referer:?}");
+        }
+        let answer = shop.get_with(page, &[("cookie", &cookies)]).await;
+        assert_eq!(answer.status, StatusCode::OK, "{page}");
+    }
+    let form = "email=zoltan@example.org&password=Correct-Horse-1&next=%2Fcheckout%3Fshown%3D1";
+    let come_in = shop.post("/login", form, &[]).await;
+    assert_eq!(
+        come_in.header("location"),
+        Some("/checkout?shown=1"),
+        "{}",
+        come_in.text()
+    );
+    assert_eq!(shop.db.count("orders").await, 0, "nothing is bought by itself");
+    assert_eq!(shop.db.count("transactions").await, 0);
+}

@@ -7,7 +7,7 @@ use lockstep_testkit::TestDb;
 use crate::html::{offences, values};
 use crate::shop::{Shop, complete_game};
 
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "/",
     "/games",
     "/games?genre=rpg&price=under-10&stock=all",
@@ -17,6 +17,7 @@ const PAGES: [&str; 11] = [
     "/game/harbour-of-glass",
     "/preorders",
     "/help",
+    "/status",
     "/style",
     "/no/such/page",
 ];
@@ -209,7 +210,7 @@ async fn machines_read_the_offer_and_where_else_the_page_is() {
     for link in [
         "<link rel=\"canonical\" href=\"https://shop.example/game/harbour-of-glass?lang=en\">",
         "<link rel=\"alternate\" hreflang=\"de\" href=\"https://shop.example/game/harbour-of-glass?lang=de\">",
-        "<link rel=\"alternate\" hreflang=\"x-default\" href=\"https://shop.example/game/harbour-of-glass\">",
+        "<link rel=\"alternate\" hreflang=\"x-default\" href=\"https://shop.example/game/harbour-of-glass?lang=en\">",
         "property=\"og:image\" content=\"https://shop.example/covers/harbour-of-glass.png\"",
     ] {
         assert!(page.contains(link), "{link}");
@@ -224,7 +225,7 @@ async fn machines_read_the_offer_and_where_else_the_page_is() {
     assert!(
         sitemap
             .page()
-            .contains("<loc>https://shop.example/game/harbour-of-glass</loc>")
+            .contains("<loc>https://shop.example/game/harbour-of-glass?lang=en</loc>")
     );
     assert_eq!(shop.get("/sitemap/2.xml").await.status, StatusCode::NOT_FOUND);
     assert!(
@@ -359,7 +360,7 @@ async fn an_old_address_of_a_game_leads_to_its_present_one() {
         ("/game/old-name?lang=de&from=mail", "/game/new-name?lang=de&from=mail"),
     ] {
         let answer = shop.get(asked).await;
-        assert_eq!(answer.status, StatusCode::MOVED_PERMANENTLY, "{asked}");
+        assert_eq!(answer.status, StatusCode::PERMANENT_REDIRECT, "{asked}");
         assert_eq!(answer.header("location"), Some(led_to));
         assert_eq!(answer.header("cache-control"), Some("no-cache"));
     }
@@ -371,7 +372,10 @@ async fn an_old_address_of_a_game_leads_to_its_present_one() {
     );
     let map = shop.get("/sitemap/1.xml").await;
     let map = map.text();
-    assert!(map.contains("/game/new-name<") && !map.contains("old-name"), "{map}");
+    assert!(
+        map.contains("/game/new-name?lang=en<") && !map.contains("old-name"),
+        "{map}"
+    );
 
     // Whoever takes the old address has it.
     shop.put(&[complete_game("Old Name")]).await;

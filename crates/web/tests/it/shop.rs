@@ -54,7 +54,7 @@ impl Shop {
         let cache = shop.cache().clone();
         let (supply, seen) = watch::channel(Supply {
             checked_at: Some(chrono::Utc::now() - chrono::TimeDelta::minutes(3)),
-            progress: None,
+            ..Supply::default()
         });
         let mut settings = Settings {
             production: false,

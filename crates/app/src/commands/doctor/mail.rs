@@ -1,13 +1,10 @@
 //! E-mails that wait for too long, and those that were given up.
 
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 use lockstep_store::Store;
 use lockstep_store::mail;
 
 use super::Finding;
-
-/// An e-mail that has waited for longer says that the queue stands still.
-const LONG: TimeDelta = TimeDelta::minutes(15);
 
 pub(super) async fn look(store: &Store, findings: &mut Vec<Finding>) {
     let looked =
@@ -20,7 +17,7 @@ pub(super) async fn look(store: &Store, findings: &mut Vec<Finding>) {
         }
     };
     match oldest {
-        Some(since) if Utc::now() - since > LONG => findings.push(Finding::wrong(
+        Some(since) if Utc::now() - since > mail::LATE => findings.push(Finding::wrong(
             "e-mail",
             format!("{owed} waiting, the oldest since {}", since.format("%Y-%m-%d %H:%M UTC")),
             "is `lockstep serve` or `lockstep worker` running, and does the server of SMTP_URL take e-mails? `last_error` in the table `mail_outbox` has its words",

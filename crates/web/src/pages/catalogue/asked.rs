@@ -118,11 +118,15 @@ impl Asked {
             "sort" if value == "added" => self.order = Order::Added,
             "sort" => self.order = Order::By(value.parse().map_err(wrong)?),
             "page" => {
-                self.page = value
-                    .parse()
-                    .ok()
-                    .filter(|page| (1..=MAX_PAGE).contains(page))
-                    .ok_or(PageError::BadRequest)?;
+                let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+                let page = value.parse().ok().filter(|page| is_number && *page <= MAX_PAGE);
+                self.page = match page {
+                    Some(0) => return Err(PageError::BadRequest),
+                    Some(page) => page,
+                    // Beyond the end of any list.
+                    None if is_number => return Err(PageError::NotFound),
+                    None => return Err(PageError::BadRequest),
+                };
             }
             // The language, and whatever others append to addresses.
             _ => {}

@@ -1,0 +1,168 @@
+//! What the description has to say, whatever operations there are.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::*;
+
+fn document() -> Value {
+    serde_json::to_value(openapi()).unwrap()
+}
+
+/// Every operation with its address.
+fn operations(document: &Value) -> Vec<(String, &Value)> {
+    let paths = document["paths"].as_object().unwrap();
+    paths
+        .iter()
+        .flat_map(|(path, item)| {
+            let item = item.as_object().unwrap();
+            item.iter()
+                .map(move |(method, operation)| (format!("{method} {path}"), operation))
+        })
+        .collect()
+}
+
+#[test]
+fn every_operation_has_a_name_of_its_own_that_programs_can_use() {
+    let document = document();
+    let mut names = BTreeMap::new();
+    for (address, operation) in operations(&document) {
+        let name = operation["operationId"].as_str().unwrap();
+        let usable =
+            name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(|c| c.is_ascii_alphanumeric());
+        assert!(usable, "{address}: {name}");
+        if let Some(other) = names.insert(name.to_owned(), address.clone()) {
+            panic!("{address} and {other} are both {name}");
+        }
+        assert!(operation["summary"].is_string(), "{address} has no summary");
+    }
+}
+
+#[test]
+fn every_answer_is_described_and_every_failure_has_the_form_of_failures() {
+    let document = document();
+    for (address, operation) in operations(&document) {
+        let responses = operation["responses"].as_object().unwrap();
+        assert!(
+            responses.keys().any(|status| status.starts_with(['2', '3'])),
+            "{address}"
+        );
+        for status in ["500", "503", "504"] {
+            assert!(responses.contains_key(status), "{address} says nothing of {status}");
+        }
+        for (status, response) in responses {
+            let name = response["$ref"].as_str().and_then(|name| name.rsplit('/').next());
+            let response = name.map_or(response, |name| &document["components"]["responses"][name]);
+            let words = response["description"].as_str().unwrap_or_default();
+            assert!(!words.is_empty(), "{address} {status} has no description");
+            if status.starts_with(['4', '5']) {
+                let schema = &response["content"]["application/json"]["schema"]["$ref"];
+                let expected = match (address.as_str(), status.as_str()) {
+                    ("get /health" | "get /api/health", "503") => "#/components/schemas/Health",
+                    ("get /readyz", "503") => "#/components/schemas/Readiness",
+                    _ => "#/components/schemas/Failure",
+                };
+                assert_eq!(schema, expected, "{address} {status}");
+            }
+        }
+    }
+}
+
+#[test]
+fn whoever_sends_a_body_is_told_that_it_can_be_wrong_or_too_large() {
+    let document = document();
+    for (address, operation) in operations(&document) {
+        if operation.get("requestBody").is_some() {
+            for status in ["400", "413"] {
+                assert!(operation["responses"].get(status).is_some(), "{address} {status}");
+            }
+        }
+        let changes = !address.starts_with("get ");
+        assert_eq!(operation["responses"].get("403").is_some(), changes, "{address}");
+    }
+}
+
+#[test]
+fn every_operation_says_who_may_call_it_and_how_and_where_it_belongs() {
+    let document = document();
+    let tags: Vec<&Value> = document["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| &tag["name"])
+        .collect();
+    for (address, operation) in operations(&document) {
+        for requirement in operation["security"].as_array().unwrap() {
+            for scheme in requirement.as_object().unwrap().keys() {
+                assert!(
+                    document["components"]["securitySchemes"].get(scheme).is_some(),
+                    "{address}: {scheme}"
+                );
+            }
+        }
+        for tag in operation["tags"].as_array().unwrap() {
+            assert!(tags.contains(&tag), "{address}: the tag {tag} is not described");
+        }
+    }
+    for name in ["contact", "license"] {
+        assert!(document["info"][name]["name"].is_string(), "{name}");
+    }
+    assert_eq!(document["servers"][0]["url"], "/");
+}
+
+#[test]
+fn every_parameter_has_the_type_and_the_bounds_that_are_enforced() {
+    let document = document();
+    let mut seen = BTreeMap::<&str, usize>::new();
+    for (address, operation) in operations(&document) {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let (name, place) = (parameter["name"].as_str().unwrap(), parameter["in"].as_str().unwrap());
+            let schema = &parameter["schema"];
+            assert!(parameter["description"].is_string(), "{address} {name}");
+            // A parameter is given or not; there is no way to write `null`.
+            assert!(!schema.to_string().contains("null"), "{address} {name}: {schema}");
+            *seen.entry(name).or_default() += 1;
+            match name {
+                "page" | "pageSize" | "limit" | "count" => {
+                    assert_eq!(schema["type"], "integer", "{address} {name}");
+                    assert_eq!(schema["minimum"], 1, "{address} {name}");
+                    assert!(schema["maximum"].is_u64(), "{address} {name}");
+                }
+                "inStockOnly" | "multiplayer" => assert_eq!(schema["type"], "boolean", "{address} {name}"),
+                "sort" | "pricePreset" => assert!(schema["$ref"].is_string(), "{address} {name}: {schema}"),
+                "minPrice" | "maxPrice" => {
+                    assert_eq!(schema["type"], "number", "{address} {name}");
+                    assert_eq!(schema["minimum"].as_f64(), Some(0.0), "{address} {name}");
+                }
+                "genres" | "platforms" | "regions" | "publishers" | "activationServices" => {
+                    assert_eq!(schema["type"], "array", "{address} {name}");
+                    assert_eq!(parameter["explode"], false, "{address} {name}");
+                }
+                _ if place == "path" => {}
+                _ => assert!(schema["maxLength"].is_u64(), "{address} {name}: {schema}"),
+            }
+        }
+    }
+    assert!(seen.len() > 10, "{seen:?}");
+    let schemas = &document["components"]["schemas"];
+    let sorts = lockstep_domain::catalogue::Sort::ALL.map(|sort| sort.name());
+    assert_eq!(schemas["Sort"]["enum"], serde_json::json!(sorts));
+    let presets = lockstep_domain::catalogue::PricePreset::ALL.map(|preset| preset.name());
+    assert_eq!(schemas["PricePreset"]["enum"], serde_json::json!(presets));
+    assert_eq!(schemas["NewOrderItem"]["properties"]["quantity"]["minimum"], 1);
+}
+
+#[test]
+fn no_two_parts_call_different_things_by_one_name() {
+    let mut schemas = BTreeMap::<String, Value>::new();
+    for part in parts() {
+        for (name, schema) in part.components.unwrap_or_default().schemas {
+            let schema = serde_json::to_value(schema).unwrap();
+            if let Some(other) = schemas.get(&name) {
+                assert_eq!(*other, schema, "two schemas are called {name}");
+            }
+            schemas.insert(name, schema);
+        }
+    }
+}

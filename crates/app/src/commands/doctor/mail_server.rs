@@ -1,0 +1,75 @@
+//! Whether e-mails can go out: the mail server answers and lets us in. With an address, one is sent there.
+
+use lockstep_mail::{Delivery, DeliveryError, Written};
+
+use super::Finding;
+use crate::config::Config;
+
+pub(super) async fn look(config: &Config, send_to: Option<&str>, findings: &mut Vec<Finding>) {
+    let (place, delivery) = match &config.smtp_url {
+        Some(url) => ("the mail server", Delivery::smtp(url, &config.mail_from, 1)),
+        None => (
+            "the folder for e-mails",
+            Delivery::folder(config.data_dir.join("mail"), &config.mail_from),
+        ),
+    };
+    let delivery = match delivery {
+        Ok(delivery) => delivery,
+        Err(error) => {
+            let remedy = "correct SMTP_URL or LOCKSTEP_MAIL_FROM";
+            findings.push(Finding::wrong("mail server", error.to_string(), remedy));
+            return;
+        }
+    };
+    // A folder is made when it is needed, and by whoever runs the store.
+    if config.smtp_url.is_some() {
+        findings.push(judge(place, "lets us in", delivery.check().await));
+    } else {
+        let remedy = "set SMTP_URL to send e-mails";
+        findings.push(Finding::note(
+            "mail server",
+            "none: e-mails are written into the data folder",
+            remedy,
+        ));
+    }
+    if let Some(recipient) = send_to {
+        let done = format!("took an e-mail to {recipient}; whether it arrives, its reader sees");
+        findings.push(judge(
+            place,
+            &done,
+            delivery.send_test(recipient, &test_letter(config)).await,
+        ));
+    }
+}
+
+fn judge(place: &str, done: &str, result: Result<(), DeliveryError>) -> Finding {
+    match result {
+        Ok(()) => Finding::well("mail server", format!("{place} {done}")),
+        Err(DeliveryError::Address(what)) => {
+            Finding::wrong("mail server", format!("{what} is no e-mail address"), "correct it")
+        }
+        Err(DeliveryError::Refused(why)) => Finding::wrong(
+            "mail server",
+            format!("{place} refuses: {why}"),
+            "are user and password in SMTP_URL right, and may they send as LOCKSTEP_MAIL_FROM?",
+        ),
+        Err(DeliveryError::Later(why)) => Finding::wrong(
+            "mail server",
+            format!("{place}: {why}"),
+            "are host, port and encryption in SMTP_URL right, and may this machine reach it?",
+        ),
+    }
+}
+
+fn test_letter(config: &Config) -> Written {
+    let shop = &config.shop_name;
+    let text = format!("This e-mail was sent by `lockstep doctor --send-mail`. E-mails of {shop} reach you.");
+    Written {
+        subject: format!("{shop}: a test"),
+        html: format!(
+            "<!doctype html><p>{}</p>",
+            text.replace('&', "&amp;").replace('<', "&lt;")
+        ),
+        text,
+    }
+}

@@ -1,0 +1,271 @@
+//! `lockstep config` and the sample of `lockstep.toml`: every setting with the value in force and where it comes from.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use lockstep_g2a::Auth;
+use serde::Serialize;
+
+use super::{Config, Metrics, PaymentProvider, Settings, Source, Supplier};
+
+/// What stands for a secret.
+const MASK: &str = "********";
+
+/// One setting as it is.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Shown {
+    /// Its environment variable.
+    pub(crate) name: String,
+    /// Its line in `lockstep.toml`.
+    pub(crate) key: String,
+    /// The value in force; secrets are masked. `None`: not set, and `default` says what follows.
+    pub(crate) value: Option<String>,
+    /// Where it comes from.
+    pub(crate) source: Source,
+    /// What is done without a value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) default: Option<String>,
+}
+
+/// Every setting, in the order of the help.
+pub(super) fn rows(config: &Config, settings: &Settings, sources: &BTreeMap<String, Source>) -> Result<Vec<Shown>> {
+    let set = toml::Table::try_from(settings)?;
+    let rows = arguments().map(|argument| {
+        let key = argument.get_id().to_string();
+        let given = set.get(&key).and_then(toml::Value::as_str);
+        let default = default_of(&argument);
+        // What help may not show of the environment is shown nowhere.
+        let value = match given {
+            Some(_) if argument.is_hide_env_values_set() => Some(MASK.to_owned()),
+            _ => in_force(config, &key)
+                .or_else(|| given.map(str::to_owned))
+                .or_else(|| default.clone().filter(|words| !words.contains(' ')))
+                .map(|text| without_password(&text)),
+        };
+        Shown {
+            name: variable(&argument),
+            source: sources.get(&key).copied().unwrap_or(Source::Default),
+            default: default.filter(|_| value.is_none()),
+            value,
+            key,
+        }
+    });
+    Ok(rows.collect())
+}
+
+/// A `lockstep.toml` with every setting, all commented out, with what is in force without them.
+pub(crate) fn sample() -> Result<String> {
+    let config = Config::resolve(&Settings::default(), &BTreeMap::new())?;
+    let mut text =
+        "# Settings of Lockstep. Flags and environment variables beat this file; an empty value counts as not set.\n\
+                    # `lockstep config` shows what is in force and where it comes from.\n"
+            .to_owned();
+    for (argument, shown) in arguments()
+        .zip(&config.shown)
+        .filter(|(argument, _)| !argument.is_hide_set())
+    {
+        text.push('\n');
+        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        for line in textwrap(&help) {
+            writeln!(text, "# {line}")?;
+        }
+        let flag = argument.get_long().unwrap_or_default();
+        writeln!(text, "# ({}, --{flag})", shown.name)?;
+        let value = toml::Value::from(shown.value.clone().unwrap_or_default());
+        writeln!(text, "# {} = {value}", shown.key)?;
+    }
+    Ok(text)
+}
+
+/// Lines of at most 110 letters.
+fn textwrap(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + word.chars().count() < 110 => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// The settings as the command line knows them.
+fn arguments() -> impl Iterator<Item = clap::Arg> {
+    let command = <Settings as clap::Args>::augment_args(clap::Command::new("settings"));
+    command.get_arguments().cloned().collect::<Vec<_>>().into_iter()
+}
+
+fn variable(argument: &clap::Arg) -> String {
+    argument.get_env().map_or_else(
+        || argument.get_id().as_str().to_uppercase(),
+        |variable| variable.to_string_lossy().into_owned(),
+    )
+}
+
+/// What the help says of the default.
+fn default_of(argument: &clap::Arg) -> Option<String> {
+    let help = argument.get_help()?.to_string();
+    let (_, words) = help.split_once("Default: ")?;
+    Some(words.split_whitespace().collect::<Vec<_>>().join(" ").replace('`', ""))
+}
+
+/// The value that the program goes by, where it is one value.
+fn in_force(config: &Config, key: &str) -> Option<String> {
+    let switch = |on| if on { "on" } else { "off" }.to_owned();
+    let minutes = |span: std::time::Duration| (span.as_secs() / 60).to_string();
+    Some(match key {
+        "lockstep_env" => if config.production { "production" } else { "development" }.to_owned(),
+        "lockstep_db_connections" => config.db_connections.to_string(),
+        "bind" => config.bind.to_string(),
+        "metrics_bind" => match config.metrics {
+            Metrics::Pages => "pages".to_owned(),
+            Metrics::At { address, .. } => address.to_string(),
+        },
+        "data_dir" => config.data_dir.display().to_string(),
+        "public_url" => config.public_url.clone(),
+        "g2a_auth" => match &config.supplier {
+            Supplier::Account {
+                auth: Auth::OAuth { .. },
+                ..
+            } => "oauth".to_owned(),
+            _ => "hash".to_owned(),
+        },
+        "g2a_rate_per_minute" => config.rate_per_minute.to_string(),
+        "g2a_markup_percent" => config.pricing.markup_percent.to_string(),
+        "stripe_api_url" => match &config.payments.provider {
+            PaymentProvider::Stripe { api_url, .. } => api_url.clone(),
+            _ => return None,
+        },
+        "payment_return_url" => config.payments.return_url.clone(),
+        "lockstep_mail_from" => config.mail_from.clone(),
+        "lockstep_mail_connections" => config.mail_connections.to_string(),
+        "lockstep_shop_name" => config.shop_name.clone(),
+        "lockstep_rate_limits" => switch(config.rate_limits),
+        "lockstep_trusted_proxies" => config.trusted_proxies.to_string(),
+        "lockstep_cart_max_copies" => config.cart_limits.per_line.to_string(),
+        "lockstep_cart_max_lines" => config.cart_limits.lines.to_string(),
+        "g2a_allowed_loss" => config.fulfilment.allowed_loss.to_string(),
+        "lockstep_workers" => config.fulfilment.parallel.to_string(),
+        "lockstep_preorder_days" => (config.fulfilment.preorder_patience.as_secs() / 86_400).to_string(),
+        "lockstep_unreadable_minutes" => minutes(config.fulfilment.unreadable_grace),
+        "lockstep_shutdown_seconds" => config.shutdown.as_secs().to_string(),
+        "lockstep_drain_seconds" => config.drain.as_secs().to_string(),
+        "lockstep_promo_below_cost" => if config.promo_below_cost { "allow" } else { "refuse" }.to_owned(),
+        "lockstep_keys_in_letters" => switch(config.fulfilment.keys_in_letters),
+        _ => return None,
+    })
+}
+
+/// An address without the password that stands in it.
+fn without_password(text: &str) -> String {
+    let masked = || {
+        let (scheme, rest) = text.split_once("://")?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let (user, host) = authority.rsplit_once('@')?;
+        let (user, _) = user.split_once(':')?;
+        Some(format!("{scheme}://{user}:{MASK}@{host}{path}"))
+    };
+    masked().unwrap_or_else(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(settings: &Settings) -> Vec<Shown> {
+        Config::resolve(settings, &BTreeMap::new()).unwrap().shown
+    }
+
+    #[test]
+    fn every_setting_has_a_value_or_says_what_is_done_without_one() {
+        for row in shown(&Settings::default()) {
+            let says = row.default.as_deref().unwrap_or_default();
+            assert!(row.value.as_deref() != Some(""), "{row:?}");
+            assert!(row.value.is_none() || says.is_empty(), "{row:?}");
+        }
+        let value = |name: &str| {
+            let rows = shown(&Settings::default());
+            rows.into_iter().find(|row| row.name == name).unwrap().value
+        };
+        for (name, expected) in [
+            ("LOCKSTEP_ENV", "development"),
+            ("LOCKSTEP_BIND", "127.0.0.1:8080"),
+            ("LOCKSTEP_PUBLIC_URL", "http://127.0.0.1:8080"),
+            ("G2A_MARKUP_PERCENT", "2"),
+            ("G2A_PRICE_BASIS", "minPrice"),
+            ("LOCKSTEP_DB_CONNECTIONS", "24"),
+            ("LOCKSTEP_UNREADABLE_MINUTES", "60"),
+            ("LOCKSTEP_PREORDER_DAYS", "7"),
+            ("LOCKSTEP_PROMO_BELOW_COST", "allow"),
+            ("RUST_LOG", "info"),
+        ] {
+            assert_eq!(value(name).as_deref(), Some(expected), "{name}");
+        }
+        assert_eq!(value("SMTP_URL"), None);
+    }
+
+    #[test]
+    fn whatever_can_be_a_secret_is_declared_as_one_and_never_shown() {
+        for argument in arguments() {
+            let name = variable(&argument);
+            let sensitive = [
+                "SECRET",
+                "PASSWORD",
+                "TOKEN",
+                "HASH",
+                "DATABASE_URL",
+                "REDIS_URL",
+                "SMTP_URL",
+            ];
+            if sensitive.iter().any(|word| name.contains(word)) {
+                assert!(argument.is_hide_env_values_set(), "{name} needs hide_env_values = true");
+            }
+        }
+        let mut all = toml::Table::new();
+        for argument in arguments().filter(clap::Arg::is_hide_env_values_set) {
+            all.insert(argument.get_id().to_string(), "hunter2".into());
+        }
+        all.insert("g2a_api_url".into(), "https://user:hunter2@g2a.example/v1".into());
+        let rows = shown(&all.try_into().unwrap());
+        let text = serde_json::to_string(&rows).unwrap();
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(text.contains("https://user:********@g2a.example/v1"), "{text}");
+    }
+
+    #[test]
+    fn the_sample_holds_every_setting_and_says_what_is_in_force_anyway() {
+        let sample = sample().unwrap();
+        let lines = sample.lines().filter_map(|line| line.strip_prefix("# "));
+        let lines: Vec<&str> = lines
+            .filter(|line| toml::from_str::<toml::Table>(line).is_ok_and(|t| t.len() == 1))
+            .collect();
+        let read: toml::Table = toml::from_str(&lines.join("\n")).unwrap();
+        let known: Vec<String> = arguments()
+            .filter(|argument| !argument.is_hide_set())
+            .map(|argument| argument.get_id().to_string())
+            .collect();
+        let mut keys: Vec<String> = read.keys().cloned().collect();
+        keys.sort();
+        let mut sorted = known.clone();
+        sorted.sort();
+        assert_eq!(keys, sorted);
+        assert!(known.len() > 40);
+        let mut given = read;
+        given.retain(|_, value| value.as_str() != Some(""));
+        let values = |rows: Vec<Shown>| rows.into_iter().map(|row| (row.name, row.value)).collect::<Vec<_>>();
+        assert_eq!(
+            values(shown(&given.try_into().unwrap())),
+            values(shown(&Settings::default()))
+        );
+        assert!(
+            toml::from_str::<toml::Table>(&sample).unwrap().is_empty(),
+            "as it is, it sets nothing"
+        );
+    }
+}

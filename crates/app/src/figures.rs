@@ -1,0 +1,76 @@
+//! The figures for Prometheus: where they are served, and those that somebody has to go and look for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use chrono::Utc;
+use lockstep_store::{Store, mail};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Metrics;
+use crate::listen;
+
+/// How often the queue of e-mails is looked at.
+const PERIOD: Duration = Duration::from_secs(15);
+
+/// The door to the figures, where they have one of their own.
+pub(crate) async fn bind(metrics: Metrics) -> Result<Option<TcpListener>> {
+    let Metrics::At { address, is_chosen } = metrics else {
+        return Ok(None);
+    };
+    match TcpListener::bind(address).await {
+        Ok(listener) => {
+            tracing::info!("figures for Prometheus are at http://{address}/metrics");
+            Ok(Some(listener))
+        }
+        Err(error) if is_chosen => Err(error).with_context(|| {
+            format!("cannot listen on {address} for /metrics; choose another address with --metrics-bind")
+        }),
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                "there are no figures for Prometheus: {address} cannot be listened on; choose another address with \
+                 LOCKSTEP_METRICS_BIND"
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// Serves them at their own door until it is told to stop.
+pub(crate) async fn serve(listener: TcpListener, metrics: PrometheusHandle, stop: CancellationToken) {
+    let router = lockstep_api::metrics_router(Arc::new(move || metrics.render()));
+    listen::serve(listener, router, listen::Limits::of_system(), stop, &TaskTracker::new()).await;
+}
+
+/// Keeps the figures of the queue of e-mails up to date. While the database is away they stay as they were.
+pub(crate) async fn watch_mail(store: Store, stop: CancellationToken) {
+    let mut every = tokio::time::interval(PERIOD);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        let looked =
+            async { Ok::<_, lockstep_store::StoreError>((mail::counts(&store).await?, mail::oldest(&store).await?)) };
+        match looked.await {
+            Ok(((waiting, given_up), oldest)) => {
+                let age = oldest
+                    .and_then(|oldest| (Utc::now() - oldest).to_std().ok())
+                    .unwrap_or_default();
+                metrics::gauge!("lockstep_mail_waiting").set(gauge(waiting));
+                metrics::gauge!("lockstep_mail_given_up").set(gauge(given_up));
+                metrics::gauge!("lockstep_mail_oldest_seconds").set(age.as_secs_f64());
+            }
+            Err(error) => tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "could not look at the e-mails"
+            ),
+        }
+    }
+}
+
+fn gauge(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,113 @@
+//! Whether e-mails could go out is seen before one has to.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use lockstep_mail::{Delivery, DeliveryError, Written};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+const FROM: &str = "Shop <shop@example.com>";
+
+/// A mail server without encryption that answers a log-in with `auth`, and what it is told.
+async fn server(auth: &'static str) -> (String, mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = listener.local_addr().unwrap().to_string();
+    let (told, heard) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let told = told.clone();
+            tokio::spawn(async move {
+                let mut stream = BufReader::new(stream);
+                stream.write_all(b"220 test\r\n").await.ok();
+                loop {
+                    let mut line = String::new();
+                    if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                    let answer = match line.split_whitespace().next().unwrap_or_default() {
+                        "EHLO" => "250-test\r\n250 AUTH PLAIN\r\n",
+                        "AUTH" => auth,
+                        "DATA" => "354 go\r\n",
+                        "." => "250 kept\r\n",
+                        word if word.ends_with(':') || !word.chars().all(|c| c.is_ascii_uppercase()) => "",
+                        _ => "250 ok\r\n",
+                    };
+                    told.send(line.trim_end().to_owned()).ok();
+                    stream.write_all(answer.as_bytes()).await.ok();
+                }
+            });
+        }
+    });
+    (place, heard)
+}
+
+fn through(url: &str) -> Delivery {
+    Delivery::smtp(url, FROM, 1).unwrap()
+}
+
+#[tokio::test]
+async fn a_server_is_asked_who_lets_us_in_and_is_sent_nothing() {
+    let (place, mut heard) = server("235 welcome\r\n").await;
+    through(&format!("smtp://quill:word@{place}?tls=none"))
+        .check()
+        .await
+        .unwrap();
+    let mut verbs = Vec::new();
+    while let Ok(line) = heard.try_recv() {
+        verbs.push(line.split(' ').next().unwrap().to_owned());
+    }
+    assert!(verbs.contains(&"AUTH".to_owned()), "{verbs:?}");
+    assert!(!verbs.contains(&"MAIL".to_owned()), "{verbs:?}");
+
+    let (place, _heard) = server("535 no such user\r\n").await;
+    let refused = through(&format!("smtp://quill:word@{place}?tls=none"))
+        .check()
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&refused, DeliveryError::Refused(why) if why.contains("no such user")),
+        "{refused}"
+    );
+    assert!(!refused.to_string().contains("word"), "{refused}");
+
+    let away = through("smtp://127.0.0.1:9?tls=none").check().await.unwrap_err();
+    assert!(matches!(away, DeliveryError::Later(_)), "{away}");
+}
+
+#[tokio::test]
+async fn a_folder_is_written_to_and_left_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let there = folder.path().join("mail");
+    Delivery::folder(&there, FROM).unwrap().check().await.unwrap();
+    assert_eq!(std::fs::read_dir(&there).unwrap().count(), 0);
+    let file = folder.path().join("file");
+    std::fs::write(&file, "in the way").unwrap();
+    let wrong = Delivery::folder(&file, FROM).unwrap().check().await.unwrap_err();
+    assert!(matches!(wrong, DeliveryError::Later(_)), "{wrong}");
+}
+
+#[tokio::test]
+async fn a_test_e_mail_goes_the_way_of_all_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = Written {
+        subject: "Test".into(),
+        text: "It arrived.".into(),
+        html: "<p>It arrived.</p>".into(),
+    };
+    let delivery = Delivery::folder(folder.path(), FROM).unwrap();
+    delivery.send_test("quill@example.org", &written).await.unwrap();
+    let file = std::fs::read_dir(folder.path())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let kept = std::fs::read_to_string(file).unwrap();
+    assert!(
+        kept.contains("To: quill@example.org") && kept.contains("It arrived."),
+        "{kept}"
+    );
+    let wrong = delivery.send_test("nobody", &written).await.unwrap_err();
+    assert!(matches!(wrong, DeliveryError::Address(_)), "{wrong}");
+}

@@ -1,0 +1,178 @@
+//! `cargo xtask openapi`: the API's description in the hands of those who read it.
+//!
+//! Two linters with the rules that they come with, and generators of clients whose code is then compiled: what is not
+//! valid, two operations of one name, or a type that says nothing, is found by one of them. At last Schemathesis sends a shop
+//! what the description allows and what it forbids, and holds the answers against it. Their versions stand in
+//! `xtask/openapi` and below; they are installed into `.test-tools`.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+/// The Python packages of the one generator that is not JavaScript, of what checks its types, and of Schemathesis.
+const PYTHON: [&str; 3] = ["openapi-python-client==0.29.1", "mypy==2.4.1", "schemathesis==4.32.5"];
+
+/// Files that say how the readers are run.
+const FILES: [&str; 9] = [
+    "package.json",
+    "package-lock.json",
+    "redocly.yaml",
+    "spectral.yaml",
+    "orval.config.cjs",
+    "tsconfig.json",
+    "use.ts",
+    "schemathesis.toml",
+    "try.py",
+];
+
+/// Writes the description, and has it read by everybody.
+pub(crate) fn check(root: &Path) -> Result<()> {
+    super::run(super::cargo().args(["build", "-p", "lockstep"]))?;
+    let program = built(root)?.join("lockstep");
+    let document = |args: &[&str]| {
+        let mut lockstep = Command::new(&program);
+        lockstep.args(args).current_dir(std::env::temp_dir());
+        lockstep.output().context("lockstep openapi")
+    };
+    let folder = root.join(".test-tools/openapi");
+    std::fs::create_dir_all(&folder)?;
+    for file in FILES {
+        std::fs::copy(root.join("xtask/openapi").join(file), folder.join(file)).with_context(|| file.to_owned())?;
+    }
+    std::fs::write(folder.join("openapi.json"), document(&["openapi"])?.stdout)?;
+    std::fs::write(
+        folder.join("openapi-3.0.json"),
+        document(&["openapi", "--older"])?.stdout,
+    )?;
+    install(&folder).context(
+        "the check of the API's description needs Node.js with npm, and Python with pip, and reaches their packages",
+    )?;
+
+    let reader = |name: &str, args: &[&str]| {
+        let program = folder.join("node_modules/.bin").join(name);
+        // Some tell their makers what they are used for.
+        let mut command = Command::new(program);
+        command.args(args).current_dir(&folder);
+        command
+            .env("REDOCLY_TELEMETRY", "off")
+            .env("DO_NOT_TRACK", "1")
+            .env("CI", "true");
+        super::run(&mut command)
+    };
+    for document in ["openapi.json", "openapi-3.0.json"] {
+        reader("redocly", &["lint", "--config", "redocly.yaml", document])?;
+        reader(
+            "spectral",
+            &[
+                "lint",
+                "--ruleset",
+                "spectral.yaml",
+                "--fail-severity",
+                "warn",
+                document,
+            ],
+        )?;
+    }
+    reader(
+        "openapi-typescript",
+        &["openapi.json", "--output", "openapi-typescript.ts"],
+    )?;
+    reader("orval", &["--config", "orval.config.cjs"])?;
+    reader("openapi-ts", &["--input", "openapi.json", "--output", "hey-api"])?;
+    reader("tsc", &["--project", "tsconfig.json"])?;
+
+    let python = |args: &[&str]| {
+        super::run(
+            Command::new(folder.join("python/bin/python"))
+                .args(args)
+                .current_dir(&folder),
+        )
+    };
+    let generate = [
+        "-m",
+        "openapi_python_client",
+        "generate",
+        "--path",
+        "openapi.json",
+        "--meta",
+        "none",
+    ];
+    let strictly = ["--output-path", "shop_client", "--overwrite", "--fail-on-warning"];
+    python(&[&generate[..], &strictly].concat())?;
+    python(&["-m", "mypy", "--no-error-summary", "shop_client"])?;
+    eprintln!("the API's description is valid, and six readers understand it");
+    try_out(root, &folder, &program)
+}
+
+/// Opens a shop and has its answers held against the description.
+fn try_out(root: &Path, folder: &Path, program: &Path) -> Result<()> {
+    let postgres = lockstep_embedded::provide(&root.join(".test-tools"), true)?;
+    // Not in the checkout: it may lie where an unprivileged PostgreSQL cannot look, below /root for example.
+    let data = std::env::temp_dir().join(format!("lockstep-openapi-{}", std::process::id()));
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let address = format!("127.0.0.1:{port}");
+    let mut shop = Command::new(program)
+        .args(["serve", "--rate-limits", "off", "--log", "error", "--bind", &address])
+        .arg("--data-dir")
+        .arg(&data)
+        .arg("--pg-bin")
+        .arg(postgres.bin_dir())
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .current_dir(std::env::temp_dir())
+        .spawn()
+        .context("a shop to try the API of")?;
+    let python = folder.join("python/bin");
+    let tried = super::run(
+        Command::new(python.join("python"))
+            .args(["try.py", &format!("http://{address}")])
+            .arg(python.join("schemathesis"))
+            .current_dir(folder),
+    );
+    // In good order, so that its private PostgreSQL ends with it.
+    super::run(Command::new("kill").arg(shop.id().to_string()))?;
+    shop.wait()?;
+    drop(std::fs::remove_dir_all(data));
+    tried
+}
+
+/// Puts the readers into `folder`, unless these very ones are there.
+fn install(folder: &Path) -> Result<()> {
+    let wanted = std::fs::read_to_string(folder.join("package-lock.json"))? + &PYTHON.concat();
+    let mark = folder.join("installed");
+    if std::fs::read_to_string(&mark).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    let quietly = [
+        "ci",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--loglevel",
+        "error",
+    ];
+    super::run(Command::new("npm").args(quietly).current_dir(folder))?;
+    super::run(
+        Command::new("python3")
+            .args(["-m", "venv", "--clear", "python"])
+            .current_dir(folder),
+    )?;
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    super::run(
+        Command::new(folder.join("python/bin/python"))
+            .args(pip)
+            .args(PYTHON)
+            .current_dir(folder),
+    )?;
+    Ok(std::fs::write(mark, wanted)?)
+}
+
+/// Where cargo puts what it builds.
+fn built(root: &Path) -> Result<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
+    Ok(std::path::absolute(target)
+        .context("the folder of what was built")?
+        .join("debug"))
+}
