@@ -192,7 +192,8 @@ pub struct OrderView {
     /// `BALANCE`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub payment_method: Option<String>,
-    /// How the payment stands.
+    /// `COMPLETED` while the shop has the money or a part of it, `CANCELLED` once all of it went back; `refunded` has the
+    /// amount.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub payment_status: Option<PaymentStatus>,
     /// The promo code that was used.
@@ -304,12 +305,26 @@ pub struct TopUpView {
     /// When it was made.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    /// What was paid instead of `amount`. Nothing is credited then before staff has looked at it: the status is
+    /// `processing` until they have, and `failed` when they credited nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub other_payment: Option<OtherPayment>,
     pub created_at: DateTime<Utc>,
 }
 
 /// How an intent to top up stands, in the contract's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+/// A payment of another amount or currency than intended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OtherPayment {
+    /// In units of the currency.
+    pub amount: Money,
+    /// ISO 4217, as the provider says it.
+    pub currency: String,
+}
+
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum TopUpStatus {
     /// Nobody has paid yet.

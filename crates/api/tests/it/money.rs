@@ -4,6 +4,8 @@ use chrono::Utc;
 use futures::future::join_all;
 use lockstep_domain::Secret;
 use lockstep_payments::signature;
+use lockstep_shop::Decision;
+use lockstep_store::top_ups;
 use serde_json::{Value, json};
 use sqlx::types::Uuid;
 
@@ -74,6 +76,61 @@ async fn a_demonstration_pays_on_the_test_page_and_is_credited_once() {
         assert_eq!(bob.get(page).await.failure().0, 404, "{page}");
         assert_eq!(bob.send("POST", page, "decision=pay").await.failure().0, 404, "{page}");
     }
+#[tokio::test]
+async fn a_payment_of_another_amount_is_reported_to_its_owner_and_to_monitors() {
+    let shop = Shop::open().await;
+    let ada = Client::new(&shop);
+    ada.register("ada@example.org").await;
+    let answer = top_up(&ada, json!(10)).await.data();
+    let payments = async || shop.get("/readyz").await.json()["payments"].take();
+    assert_eq!(
+        payments().await,
+        json!({"state": "ok", "required": false, "waiting": 0})
+    );
+    let id = lockstep_domain::ids::TopUpId(answer["id"].as_str().unwrap().parse().unwrap());
+    let said = top_ups::Said {
+        provider: "test",
+        event: Some("e1".into()),
+        kind: "checkout.session.completed".into(),
+        which: top_ups::Which::Id(id),
+        word: top_ups::Word::Paid {
+            amount: "11.90".parse().unwrap(),
+            currency: "EUR".into(),
+        },
+    };
+    top_ups::apply(&shop.db.store, &said).await.unwrap();
+
+    let path = format!("/api/payment/top-ups/{id}");
+    let seen = ada.get(&path).await.data();
+    assert_eq!(
+        (
+            &seen["status"],
+            &seen["amount"],
+            &seen["otherPayment"],
+            seen.get("redirectUrl")
+        ),
+        (
+            &json!("processing"),
+            &json!(10.0),
+            &json!({"amount": 11.9, "currency": "EUR"}),
+            None
+        )
+    );
+    let told = payments().await;
+    assert_eq!((&told["state"], &told["waiting"]), (&json!("review"), &json!(1)));
+    assert!(told["since"].is_string());
+
+    top_ups::credit_by_staff(&shop.db.store, id, None).await.unwrap();
+    let seen = ada.get(&path).await.data();
+    assert_eq!(
+        (&seen["status"], &seen["amount"], seen.get("otherPayment")),
+        (&json!("completed"), &json!(11.9), None)
+    );
+    assert_eq!(balance(&ada).await, json!(11.9));
+    assert_eq!(payments().await["state"], "ok");
+    shop.db.assert_books_balance().await;
+}
+
     shop.db.assert_books_balance().await;
 }
 
@@ -299,8 +356,17 @@ async fn an_admin_adjusts_and_refunds_on_record_and_nobody_else_does() {
         (400, "not_refundable".into())
     );
     shop.db
+    let payment = async || {
+        let seen = ada
+            .get(&format!("/api/orders/{}", order["id"].as_str().unwrap()))
+            .await
+            .data();
+        (seen["paymentStatus"].clone(), seen["refunded"].clone())
+    };
+    assert_eq!(payment().await, (json!("COMPLETED"), json!(4.0)));
         .deliver(order["copies"][0]["id"].as_str().unwrap().parse().unwrap())
         .await;
+    assert_eq!(payment().await, (json!("CANCELLED"), json!(10.0)));
     assert_eq!(
         root.post(&refund, json!({"amount": 10.01})).await.failure(),
         (400, "refund_exceeds_payment".into())

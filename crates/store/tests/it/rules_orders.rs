@@ -100,6 +100,21 @@ rules! {
             "insert into orders (user_id, subtotal, total) values ({user}, 0, 0)",
         ]
         allows [
+    a_payment_is_cancelled_only_when_all_of_it_is_back: "orders_payment_status_is_true"
+        refuses [
+            "update orders set payment_status = 'CANCELLED' where id = {order}",
+            "update order_units set state = 'REFUNDED' where id = {unit};
+             insert into transactions (user_id, order_id, type, amount, status) values ({user}, {order}, 'REFUND', 25, 'COMPLETED');
+             update users set balance = balance + 25 where id = {user};
+             update orders set payment_status = 'CANCELLED' where id = {order}",
+        ]
+        allows [
+            "update order_units set state = 'REFUNDED' where order_id = {order};
+             insert into transactions (user_id, order_id, type, amount, status) values ({user}, {order}, 'REFUND', 50, 'COMPLETED');
+             update users set balance = balance + 50 where id = {user};
+             update orders set payment_status = 'CANCELLED' where id = {order}",
+            "update orders set payment_status = null where id = {order}",
+        ]
             "insert into orders (id, user_id, subtotal, total) values ({new_order}, {user}, 10, 10);
              insert into order_items (id, order_id, game_id, price) values ({new_item}, {new_order}, {other_game}, 10);
              insert into order_units (order_id, order_item_id, game_id, position, price_paid) values ({new_order}, {new_item}, {other_game}, 1, 10);
