@@ -9,9 +9,7 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::error::ApiError;
-use crate::{
-    account, admin_money, auth, cart, games, health, money, orders, stock_alerts, test_payment, user, webhook, wishlist,
-};
+use crate::{account, admin_money, auth, cart, games, health, money, orders, stock_alerts, user, webhook, wishlist};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -61,7 +59,6 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         account::Description::openapi(),
         orders::Description::openapi(),
         money::Description::openapi(),
-        test_payment::Description::openapi(),
         admin_money::Description::openapi(),
     ] {
         description.merge(more);

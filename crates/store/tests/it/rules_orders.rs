@@ -40,6 +40,18 @@ rules! {
     an_external_order_id_is_unique: "orders_external_order_id_key"
         refuses ["update orders set external_order_id = 'same'"]
         allows ["update orders set external_order_id = null", "update orders set external_order_id = id::text"]
+    an_order_number_is_unique: "orders_number_key"
+        refuses ["update orders set number = '7ZK3M0Q9XA'"]
+        allows ["update orders set number = '7ZK3M0Q9XA' where id = {order}"]
+    an_order_number_is_ten_characters_that_are_not_mistaken: "orders_number_form"
+        refuses [
+            "update orders set number = '7ZK3M0Q9X' where id = {order}",
+            "update orders set number = '7zk3m0q9xa' where id = {order}",
+            "update orders set number = '7ZK3M0Q9XO' where id = {order}",
+            "update orders set number = '7ZK3M0Q9XI' where id = {order}",
+            "update orders set number = '7ZK3M0Q9XU' where id = {order}",
+        ]
+        allows ["update orders set number = '0123456789' where id = {order}", "update orders set number = new_order_number()"]
     why_a_copy_went_back_is_one_of_a_few_reasons: "order_units_refunded_for_known"
         refuses ["update order_units set state = 'REFUNDED', refunded_for = 'WHIM' where id = {unit}"]
         allows ["update order_units set refunded_for = null"]
@@ -88,18 +100,6 @@ rules! {
              update users set balance = balance + 50 where id = {user};
              update orders set status = 'FAILED' where id = {order}",
         ]
-    only_a_completed_order_has_a_completion_date: "orders_completed_at_when_completed"
-        refuses ["update orders set completed_at = now() where id = {order}"]
-        allows ["update orders set completed_at = null where id = {order}"]
-    /// The seed: "Transaction must be created for each order", atomically with it.
-    an_order_comes_with_its_purchase: "orders_have_a_purchase"
-        refuses [
-            "insert into orders (id, user_id, subtotal, total) values ({new_order}, {user}, 10, 10);
-             insert into order_items (id, order_id, game_id, price) values ({new_item}, {new_order}, {other_game}, 10);
-             insert into order_units (order_id, order_item_id, game_id, position, price_paid) values ({new_order}, {new_item}, {other_game}, 1, 10)",
-            "insert into orders (user_id, subtotal, total) values ({user}, 0, 0)",
-        ]
-        allows [
     a_payment_is_cancelled_only_when_all_of_it_is_back: "orders_payment_status_is_true"
         refuses [
             "update orders set payment_status = 'CANCELLED' where id = {order}",
@@ -115,6 +115,18 @@ rules! {
              update orders set payment_status = 'CANCELLED' where id = {order}",
             "update orders set payment_status = null where id = {order}",
         ]
+    only_a_completed_order_has_a_completion_date: "orders_completed_at_when_completed"
+        refuses ["update orders set completed_at = now() where id = {order}"]
+        allows ["update orders set completed_at = null where id = {order}"]
+    /// The seed: "Transaction must be created for each order", atomically with it.
+    an_order_comes_with_its_purchase: "orders_have_a_purchase"
+        refuses [
+            "insert into orders (id, user_id, subtotal, total) values ({new_order}, {user}, 10, 10);
+             insert into order_items (id, order_id, game_id, price) values ({new_item}, {new_order}, {other_game}, 10);
+             insert into order_units (order_id, order_item_id, game_id, position, price_paid) values ({new_order}, {new_item}, {other_game}, 1, 10)",
+            "insert into orders (user_id, subtotal, total) values ({user}, 0, 0)",
+        ]
+        allows [
             "insert into orders (id, user_id, subtotal, total) values ({new_order}, {user}, 10, 10);
              insert into order_items (id, order_id, game_id, price) values ({new_item}, {new_order}, {other_game}, 10);
              insert into order_units (order_id, order_item_id, game_id, position, price_paid) values ({new_order}, {new_item}, {other_game}, 1, 10);

@@ -291,7 +291,7 @@ pub(crate) async fn keys(
             let keys = order.keys.iter().filter(|key| key.game_id == line.game_id).count();
             if keys > 0 {
                 games.push(Owned {
-                    title: Title::new(&line.game.title),
+                    title: Title::new(words, &line.game.title),
                     slug: line.game.slug.clone(),
                     picture: Picture::cover(line.game_id, &line.game.slug, &line.game.image),
                     keys: u64::try_from(keys).unwrap_or(u64::MAX),
