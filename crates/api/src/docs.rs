@@ -13,9 +13,7 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::error::{ApiError, Envelope as Failure};
-use crate::{
-    account, admin_money, auth, cart, games, health, money, orders, stock_alerts, test_payment, user, webhook, wishlist,
-};
+use crate::{account, admin_money, auth, cart, games, health, money, orders, stock_alerts, user, webhook, wishlist};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -81,7 +79,6 @@ fn parts() -> [utoipa::openapi::OpenApi; 11] {
         account::Description::openapi(),
         orders::Description::openapi(),
         money::Description::openapi(),
-        test_payment::Description::openapi(),
         admin_money::Description::openapi(),
     ]
 }

@@ -16,7 +16,7 @@ use http::header::{self, HeaderValue};
 use lockstep_cache::{RedisState, RedisWrites};
 use lockstep_domain::catalogue::iso_millis;
 use lockstep_store::fulfilment::stops;
-use lockstep_store::{StoreError, games, mail};
+use lockstep_store::{StoreError, games, mail, top_ups};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -100,6 +100,7 @@ pub(crate) struct Readiness {
     supplier: Dependency,
     buying: Buying,
     mail: Mail,
+    payments: Payments,
     /// Cached answers may be served: the log of changes has been seen lately.
     copies_usable: bool,
     /// When a synchronisation of the whole catalogue or of all stock last came to its end: how old prices and stock
@@ -157,6 +158,22 @@ pub(crate) struct Mail {
     since: Option<DateTime<Utc>>,
 }
 
+/// Whether payments wait for a person.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Payments {
+    /// `ok`, or `review`: `lockstep reconcile` names each and says what to do.
+    state: &'static str,
+    /// Always false: pages and API serve without it.
+    required: bool,
+    /// How many top-ups wait. Absent while PostgreSQL is away or slow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<u64>,
+    /// Since when the oldest does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    since: Option<DateTime<Utc>>,
+}
+
 /// Whether it can serve: 200, else 503.
 #[utoipa::path(get, path = "/readyz", tag = "service", operation_id = "getReadiness",
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
@@ -203,6 +220,7 @@ pub(crate) async fn readyz(State(api): State<Arc<ApiState>>) -> Response {
         },
         buying: buying(&api, ready).await,
         mail: mail(&api, ready).await,
+        payments: payments(&api, ready).await,
         copies_usable: cache.lease_live,
         catalogue_checked_at,
     };
@@ -263,6 +281,25 @@ async fn buying(api: &ApiState, ready: bool) -> Buying {
             }
         },
         Some(Err(_)) | None => stopped("the database does not answer".to_owned(), None),
+    }
+}
+
+async fn payments(api: &ApiState, ready: bool) -> Payments {
+    let asked = if ready {
+        let asked = tokio::time::timeout(PATIENCE_FOR_NEWS, top_ups::waiting_for_staff(&api.store));
+        asked.await.ok().and_then(Result::ok)
+    } else {
+        None
+    };
+    Payments {
+        state: if asked.is_some_and(|(waiting, _)| waiting > 0) {
+            "review"
+        } else {
+            "ok"
+        },
+        required: false,
+        waiting: asked.map(|(waiting, _)| waiting),
+        since: asked.and_then(|(_, since)| since),
     }
 }
 

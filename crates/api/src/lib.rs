@@ -23,7 +23,6 @@ mod orders;
 mod params;
 mod refusals;
 mod stock_alerts;
-mod test_payment;
 mod user;
 mod visit;
 mod webhook;
@@ -220,7 +219,6 @@ fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         account::routes(),
         orders::routes(),
         money::routes(),
-        test_payment::routes(),
         admin_money::routes(),
     ] {
         routes.extend(more);

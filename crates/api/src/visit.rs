@@ -11,6 +11,7 @@ use http::HeaderMap;
 use http::header::{self, HeaderName};
 use http::request::Parts;
 use lockstep_auth::{Admin, AuthError, Caller, Device, cookies};
+use lockstep_domain::language::Language;
 use lockstep_shop::{Arrival, Idempotency};
 use uuid::Uuid;
 
@@ -123,6 +124,13 @@ fn device(parts: &Parts, settings: &Settings) -> Device {
         &parts.headers,
         peer.map(|ConnectInfo(peer)| peer.ip()),
         settings.trusted_proxies,
+    )
+    .reading(
+        parts
+            .headers
+            .get(header::ACCEPT_LANGUAGE)
+            .and_then(|accepted| accepted.to_str().ok())
+            .and_then(Language::accepted),
     )
 }
 

@@ -115,14 +115,23 @@ pub(crate) enum Command {
     },
     /// Compare orders, money, keys and G2A, and say what to do about each difference; exit code 1 when there is one
     #[command(after_help = "Examples:\n  lockstep reconcile            look only\n  \
-                            lockstep reconcile --fix      and mend what can be mended safely")]
+                            lockstep reconcile --fix      and mend what can be mended safely\n  \
+                            lockstep reconcile --credit 0193b0e6-…                 credit what was paid, in euro\n  \
+                            lockstep reconcile --credit 0193b0e6-… --amount 11.90  or this\n  \
+                            lockstep reconcile --reviewed 0193b0e6-…               it was paid back at the provider")]
     Reconcile {
         /// Mend what can be mended safely
         #[arg(long)]
         fix: bool,
-        /// Close a top-up that waited for staff and was dealt with at the payment provider
-        #[arg(long, value_name = "TOP_UP")]
+        /// Close a top-up that waited for staff and was dealt with at the payment provider; nothing is credited
+        #[arg(long, value_name = "TOP_UP", conflicts_with_all = ["credit", "fix"])]
         reviewed: Option<lockstep_domain::ids::TopUpId>,
+        /// Credit a top-up that waits for staff with what was paid, and close it
+        #[arg(long, value_name = "TOP_UP", conflicts_with = "fix")]
+        credit: Option<lockstep_domain::ids::TopUpId>,
+        /// How much to credit, when it was not paid in euro or the provider has said nothing
+        #[arg(long, value_name = "EUR", requires = "credit")]
+        amount: Option<lockstep_domain::Money>,
     },
     /// Look after the game keys in the database
     #[command(after_help = "Example:\n  LOCKSTEP_KEY_SECRET=NEW,OLD lockstep keys rotate")]

@@ -109,7 +109,12 @@ async fn run(command: Command, mut config: Config, output: Output) -> anyhow::Re
         Command::Reconcile { reviewed: Some(id), .. } => {
             return commands::reconcile::reviewed(&config, output, id).await;
         }
-        Command::Reconcile { fix, reviewed: None } => return commands::reconcile::run(&config, output, fix).await,
+        Command::Reconcile {
+            credit: Some(id),
+            amount,
+            ..
+        } => return commands::reconcile::credit(&config, output, id, amount).await,
+        Command::Reconcile { fix, .. } => return commands::reconcile::run(&config, output, fix).await,
         Command::Keys {
             what: cli::KeysCommand::Rotate,
         } => commands::keys::rotate(&config, output).await?,

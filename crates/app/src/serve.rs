@@ -350,7 +350,7 @@ fn payments(config: &Config, store: &Store, keys: &Keys) -> Result<Payments> {
             let secret = hex::encode(keys.hash("payments.test", &[]));
             Some(Box::new(TestProvider::new(
                 Secret::new(secret),
-                format!("{}/api/payment/test", config.public_url),
+                format!("{}/test-payment", config.public_url),
                 settings.return_url.clone(),
             )))
         }

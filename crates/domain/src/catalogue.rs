@@ -14,6 +14,8 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::language::Language;
+use crate::title::Title;
 use crate::{GameId, Money};
 use json::decimal_number;
 
@@ -244,6 +246,10 @@ pub struct Suggestion {
     pub id: GameId,
     /// Title.
     pub title: String,
+    /// The game's own name, without the offer that the title may name.
+    pub name: String,
+    /// Which offer it is, in the readers' languages.
+    pub offer: Offer,
     /// Address of the cover.
     pub image: String,
     /// The readable part of its address.
@@ -252,6 +258,26 @@ pub struct Suggestion {
     #[serde(with = "decimal_number")]
     #[cfg_attr(feature = "openapi", schema(value_type = f64))]
     pub relevance_score: Decimal,
+}
+
+/// An offer of a game in words: `Steam · United States`; empty when its title names none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Offer {
+    /// In English.
+    pub en: String,
+    /// In German.
+    pub de: String,
+}
+
+impl Offer {
+    /// Of a product's name.
+    pub fn of(title: &Title) -> Self {
+        Self {
+            en: title.offer(Language::English),
+            de: title.offer(Language::German),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -272,6 +298,8 @@ mod tests {
         let suggestion = Suggestion {
             id: GameId(uuid::Uuid::nil()),
             title: "Portal".into(),
+            name: "Portal".into(),
+            offer: Offer::default(),
             image: "i".into(),
             slug: "portal".into(),
             relevance_score: Decimal::new(950, 3),
@@ -279,7 +307,7 @@ mod tests {
         let json = serde_json::to_string(&suggestion).unwrap();
         assert_eq!(
             json,
-            r#"{"id":"00000000-0000-0000-0000-000000000000","title":"Portal","image":"i","slug":"portal","relevanceScore":0.95}"#
+            r#"{"id":"00000000-0000-0000-0000-000000000000","title":"Portal","name":"Portal","offer":{"en":"","de":""},"image":"i","slug":"portal","relevanceScore":0.95}"#
         );
         assert_eq!(serde_json::from_str::<Suggestion>(&json).unwrap(), suggestion);
 

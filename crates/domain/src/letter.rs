@@ -46,9 +46,15 @@ pub enum Letter {
         nickname: String,
         /// The order, `orders.id`.
         order: String,
+        /// Its short number.
+        #[serde(default)]
+        number: Option<String>,
         /// What was paid, EUR.
         #[serde(with = "amount")]
         total: Money,
+        /// What a promo code took off, EUR.
+        #[serde(default, with = "amount_or_none")]
+        discount: Option<Money>,
         /// What was ordered, one line a game.
         lines: Vec<OrderedLine>,
     },
@@ -83,6 +89,9 @@ pub enum Letter {
         nickname: String,
         /// The order, `orders.id`.
         order: String,
+        /// Its short number.
+        #[serde(default)]
+        number: Option<String>,
         /// What was delivered, one line a copy.
         copies: Vec<DeliveredCopy>,
     },
@@ -92,6 +101,9 @@ pub enum Letter {
         nickname: String,
         /// The order, `orders.id`.
         order: String,
+        /// Its short number.
+        #[serde(default)]
+        number: Option<String>,
         /// What went back, EUR.
         #[serde(with = "amount")]
         amount: Money,
@@ -151,6 +163,9 @@ pub struct RefundedCopy {
     /// Why, where that is known.
     #[serde(default)]
     pub reason: Option<RefundReason>,
+    /// What it had cost, EUR.
+    #[serde(default, with = "amount_or_none")]
+    pub price: Option<Money>,
 }
 
 /// A line of [`Letter::OrderReceived`].
@@ -160,6 +175,9 @@ pub struct OrderedLine {
     pub title: String,
     /// Copies.
     pub quantity: u32,
+    /// What a copy costs, EUR, before a promo code.
+    #[serde(default, with = "amount_or_none")]
+    pub price: Option<Money>,
 }
 
 impl Letter {
@@ -229,6 +247,27 @@ mod amount {
     }
 }
 
+/// The same for an amount that older letters do not hold.
+mod amount_or_none {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::money::Money;
+
+    #[expect(clippy::ref_option, reason = "serde passes the field by reference")]
+    pub(super) fn serialize<S: Serializer>(amount: &Option<Money>, serializer: S) -> Result<S::Ok, S::Error> {
+        match amount {
+            Some(amount) => serializer.collect_str(amount),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Money>, D::Error> {
+        Option::<String>::deserialize(deserializer)?
+            .map(|text| text.parse().map_err(serde::de::Error::custom))
+            .transpose()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,10 +302,13 @@ mod tests {
             Letter::OrderReceived {
                 nickname: nickname(),
                 order: "0197".into(),
+                number: Some("0123456789".into()),
                 total: "30.25".parse().unwrap(),
+                discount: Some("0.25".parse().unwrap()),
                 lines: vec![OrderedLine {
                     title: "Portal".into(),
                     quantity: 3,
+                    price: None,
                 }],
             },
             Letter::TopUp {
@@ -277,6 +319,7 @@ mod tests {
             Letter::KeysReady {
                 nickname: nickname(),
                 order: "0197".into(),
+                number: None,
                 copies: vec![DeliveredCopy {
                     title: "Portal".into(),
                     key: None,
@@ -285,10 +328,12 @@ mod tests {
             Letter::Refund {
                 nickname: nickname(),
                 order: "0197".into(),
+                number: None,
                 amount: "0.01".parse().unwrap(),
                 copies: vec![RefundedCopy {
                     title: "Portal".into(),
                     reason: Some(RefundReason::SoldOut),
+                    price: Some("0.01".parse().unwrap()),
                 }],
             },
             Letter::BackInStock {
@@ -298,6 +343,13 @@ mod tests {
                 price: "9.99".parse().unwrap(),
             },
         ];
+        // One that was written before letters had numbers and prices.
+        let before = serde_json::json!({"kind": "order-received", "nickname": "Ada", "order": "0197", "total": "3.00",
+            "lines": [{"title": "Portal", "quantity": 1}]});
+        let Letter::OrderReceived { number, lines, .. } = serde_json::from_value(before).unwrap() else {
+            panic!("another letter");
+        };
+        assert_eq!((number, lines[0].price), (None, None));
         for letter in letters {
             let stored = serde_json::to_value(&letter).unwrap();
             assert_eq!(serde_json::from_value::<Letter>(stored).unwrap(), letter);

@@ -10,11 +10,14 @@ pub mod cache_key;
 pub mod cart;
 pub mod catalogue;
 pub mod checkout;
+mod forms;
 pub mod ids;
 pub mod json;
+pub mod language;
 pub mod letter;
 pub mod limit;
 pub mod money;
+pub mod money_form;
 #[cfg(feature = "openapi")]
 mod openapi;
 pub mod order;
@@ -22,6 +25,7 @@ pub mod price;
 pub mod purchase;
 pub mod secret;
 pub mod slug;
+pub mod title;
 
 pub use cache_key::CacheKey;
 pub use ids::GameId;

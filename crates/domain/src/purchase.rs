@@ -174,6 +174,9 @@ pub struct OrderView {
     /// Identifier.
     #[cfg_attr(feature = "openapi", schema(value_type = Uuid))]
     pub id: OrderId,
+    /// Ten characters by which people name it; unique.
+    #[serde(default)]
+    pub number: String,
     /// Whose.
     #[cfg_attr(feature = "openapi", schema(value_type = Uuid))]
     pub user_id: UserId,
@@ -190,7 +193,8 @@ pub struct OrderView {
     /// `BALANCE`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub payment_method: Option<String>,
-    /// How the payment stands.
+    /// `COMPLETED` while the shop has the money or a part of it, `CANCELLED` once all of it went back; `refunded` has the
+    /// amount.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub payment_status: Option<PaymentStatus>,
     /// The promo code that was used.
@@ -297,10 +301,24 @@ pub struct TopUpView {
     pub redirect_url: Option<String>,
     /// How it stands.
     pub status: TopUpStatus,
+    /// What was paid instead of `amount`. Nothing is credited then before staff has looked at it: the status is
+    /// `processing` until they have, and `failed` when they credited nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub other_payment: Option<OtherPayment>,
     /// When it was made.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: DateTime<Utc>,
+}
+
+/// A payment of another amount or currency than intended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OtherPayment {
+    /// In units of the currency.
+    pub amount: Money,
+    /// ISO 4217, as the provider says it.
+    pub currency: String,
 }
 
 /// How an intent to top up stands, in the contract's words.
@@ -344,6 +362,7 @@ mod tests {
     fn a_cached_order_reads_back_as_it_was_and_has_the_contracts_form() {
         let order = OrderView {
             id: OrderId(Uuid::nil()),
+            number: "0123456789".into(),
             user_id: UserId(Uuid::nil()),
             status: OrderStatus::Pending,
             subtotal: "10".parse().unwrap(),

@@ -1,7 +1,14 @@
-//! What the letters say, in text and in HTML. The templates are checked when Lockstep is built.
+//! E-mails in the reader's language, in text and in HTML: both are made of the same blocks, so they say the same.
+
+use std::fmt::Write as _;
 
 use askama::Template;
-use lockstep_domain::letter::Letter;
+use lockstep_domain::language::Language;
+use lockstep_domain::letter::{DeliveredCopy, Letter, OrderedLine, RefundedCopy};
+use lockstep_domain::title::Title;
+use lockstep_domain::{Money, Secret};
+
+use crate::texts::Words;
 
 /// Whose paper the letters are written on.
 #[derive(Debug, Clone)]
@@ -22,23 +29,42 @@ pub struct Written {
     pub html: String,
 }
 
-#[derive(Template)]
-#[template(path = "letter.txt", escape = "none")]
-struct Text<'a> {
-    head: &'a Letterhead,
-    letter: &'a Letter,
+/// A part of an e-mail.
+enum Block {
+    Text(String),
+    /// Less important.
+    Quiet(String),
+    /// To be typed.
+    Code(String),
+    Button {
+        label: String,
+        url: String,
+    },
+    Items(Vec<Item>),
+    /// Labels with their values.
+    Facts(Vec<(String, String)>),
+}
+
+/// Equal copies of a game.
+struct Item {
+    count: u32,
+    name: String,
+    /// Which offer it is, and what became of it; often nothing.
+    about: String,
+    /// Of all copies together; empty when it is not known.
+    price: String,
+    keys: Vec<Secret>,
 }
 
 #[derive(Template)]
 #[template(path = "letter.html")]
 struct Html<'a> {
+    language: &'static str,
     head: &'a Letterhead,
     subject: &'a str,
-    letter: &'a Letter,
+    greeting: &'a str,
+    blocks: &'a [Block],
 }
-
-/// How somebody is greeted whose name cannot be used.
-const SOMEBODY: &str = "there";
 
 /// Whether a mail program might make a link of a name.
 fn leads_somewhere(name: &str) -> bool {
@@ -52,10 +78,9 @@ fn leads_somewhere(name: &str) -> bool {
         })
 }
 
-/// The letter with a name that leads nowhere: anybody can register anybody's address, and what they call themselves then is
-/// read by somebody else.
-fn greeting_only(letter: &Letter) -> Letter {
-    let mut letter = letter.clone();
+/// How the reader is greeted: by name, unless a mail program might make a link of it. Anybody can register anybody's
+/// address, and what they call themselves is then read by somebody else.
+fn greeting(words: Words, letter: &Letter) -> String {
     let (Letter::Welcome { nickname, .. }
     | Letter::Verification { nickname, .. }
     | Letter::Reset { nickname, .. }
@@ -69,58 +94,342 @@ fn greeting_only(letter: &Letter) -> Letter {
     | Letter::SecondFactorRemoved { nickname }
     | Letter::SecondFactorReset { nickname }
     | Letter::AccountDeleted { nickname }
-    | Letter::Refund { nickname, .. }) = &mut letter;
+    | Letter::Refund { nickname, .. }) = letter;
     if leads_somewhere(nickname) {
-        SOMEBODY.clone_into(nickname);
+        words.text("hello.nobody")
+    } else {
+        words.with("hello", &[nickname])
     }
-    letter
 }
 
 /// Puts a letter into words.
 ///
 /// # Errors
-/// Only when memory ends: the templates were checked.
-pub fn write(letter: &Letter, head: &Letterhead) -> Result<Written, askama::Error> {
-    let letter = &greeting_only(letter);
-    let subject = match letter {
-        Letter::Welcome { .. } => format!("Welcome to {}", head.shop),
-        Letter::Verification { .. } => format!("Your verification code for {}", head.shop),
-        Letter::Reset { .. } => format!("Set a new password for {}", head.shop),
-        Letter::OrderReceived { .. } => format!("Your order at {}", head.shop),
-        Letter::TopUp { amount, .. } => format!("{amount} EUR were added to your balance at {}", head.shop),
-        Letter::PasswordChanged { .. } => format!("Your password for {} was changed", head.shop),
-        Letter::NewDevice { .. } => format!("New log-in to {}", head.shop),
-        Letter::KeysReady { copies, .. } if copies.len() == 1 => format!("Your key from {}", head.shop),
-        Letter::KeysReady { .. } => format!("Your keys from {}", head.shop),
-        Letter::SecondFactorAdded { .. } => {
-            format!("Two-factor authentication is on for your account at {}", head.shop)
-        }
-        Letter::SecondFactorRemoved { .. } | Letter::SecondFactorReset { .. } => {
-            format!("Two-factor authentication is off for your account at {}", head.shop)
-        }
-        Letter::AccountDeleted { .. } => format!("Your account at {} is deleted", head.shop),
-        // Whoever names games may not name headers.
-        Letter::BackInStock { title, .. } => format!("{} is back", title.replace(char::is_control, " ")),
-        Letter::Refund { amount, .. } => format!("{amount} EUR went back to your balance at {}", head.shop),
-    };
+/// Only when memory ends: the template was checked when Lockstep was built.
+pub fn write(letter: &Letter, language: Language, head: &Letterhead) -> Result<Written, askama::Error> {
+    let words = Words(language);
+    let greeting = greeting(words, letter);
+    let blocks = blocks(words, letter, head);
+    let subject = subject(words, letter, head);
     Ok(Written {
-        text: Text { head, letter }.render()?,
+        text: text(&greeting, &blocks, head),
         html: Html {
+            language: language.code(),
             head,
             subject: &subject,
-            letter,
+            greeting: &greeting,
+            blocks: &blocks,
         }
         .render()?,
         subject,
     })
 }
 
+fn subject(words: Words, letter: &Letter, head: &Letterhead) -> String {
+    let shop = &head.shop;
+    match letter {
+        Letter::Welcome { .. } => words.with("welcome.subject", &[shop]),
+        Letter::Verification { .. } => words.with("verification.subject", &[shop]),
+        Letter::Reset { .. } => words.with("reset.subject", &[shop]),
+        Letter::OrderReceived { order, number, .. } => {
+            words.with("order.subject", &[number.as_ref().unwrap_or(order), shop])
+        }
+        Letter::TopUp { amount, .. } => words.with("top_up.subject", &[&words.price(*amount), shop]),
+        Letter::PasswordChanged { .. } => words.with("password.subject", &[shop]),
+        Letter::NewDevice { .. } => words.with("device.subject", &[shop]),
+        Letter::KeysReady { copies, .. } if copies.len() == 1 => words.with("keys.subject.one", &[shop]),
+        Letter::KeysReady { .. } => words.with("keys.subject.other", &[shop]),
+        Letter::SecondFactorAdded { .. } => words.with("factor.on.subject", &[shop]),
+        Letter::SecondFactorRemoved { .. } | Letter::SecondFactorReset { .. } => {
+            words.with("factor.off.subject", &[shop])
+        }
+        Letter::AccountDeleted { .. } => words.with("deleted.subject", &[shop]),
+        // Whoever names games may not name headers.
+        Letter::BackInStock { title, .. } => {
+            let name = Title::new(title).name().replace(char::is_control, " ");
+            words.with("back.subject", &[&name])
+        }
+        Letter::Refund { amount, .. } => words.with("refund.subject", &[&words.price(*amount), shop]),
+    }
+}
+
+fn blocks(words: Words, letter: &Letter, head: &Letterhead) -> Vec<Block> {
+    let say = |key: &str| Block::Text(words.text(key));
+    let link = |label: String, path: String| Block::Button {
+        label,
+        url: format!("{}{path}", head.public_url),
+    };
+    let code_page = |code: &Secret| format!("/verify-email?code={}", code.expose());
+    match letter {
+        Letter::Welcome { code, minutes, .. } => vec![
+            Block::Text(words.with("welcome.text", &[&head.shop])),
+            say("welcome.confirm"),
+            Block::Code(code.expose().to_owned()),
+            link(words.text("welcome.button"), code_page(code)),
+            Block::Quiet(words.with("minutes.code", &[minutes])),
+        ],
+        Letter::Verification { code, minutes, .. } => vec![
+            say("verification.text"),
+            Block::Code(code.expose().to_owned()),
+            link(words.text("verification.button"), code_page(code)),
+            Block::Quiet(words.with("verification.minutes", &[minutes])),
+            Block::Quiet(words.text("verification.other")),
+        ],
+        Letter::Reset { token, minutes, .. } => vec![
+            say("reset.text"),
+            link(
+                words.text("reset.button"),
+                format!("/reset-password?token={}", token.expose()),
+            ),
+            Block::Quiet(words.with("reset.minutes", &[minutes])),
+        ],
+        Letter::OrderReceived {
+            order,
+            number,
+            total,
+            discount,
+            lines,
+            ..
+        } => vec![
+            say("order.text"),
+            Block::Items(ordered(words, lines)),
+            Block::Facts(sums(words, *total, *discount, number.as_deref())),
+            link(words.text("order.button"), format!("/orders/{order}")),
+            Block::Quiet(words.text("order.hint")),
+        ],
+        Letter::TopUp { amount, balance, .. } => vec![
+            say("top_up.text"),
+            Block::Facts(vec![
+                (words.text("top_up.amount"), words.price(*amount)),
+                (words.text("top_up.balance"), words.price(*balance)),
+            ]),
+            link(words.text("top_up.button"), "/account/balance".into()),
+        ],
+        Letter::PasswordChanged { .. } => vec![
+            say("password.text"),
+            say("password.other"),
+            link(words.text("password.button"), "/forgot-password".into()),
+        ],
+        Letter::NewDevice {
+            address, user_agent, ..
+        } => {
+            let known = |text: &Option<String>| text.clone().unwrap_or_else(|| words.text("device.unknown"));
+            vec![
+                say("device.text"),
+                Block::Facts(vec![
+                    (words.text("device.address"), known(address)),
+                    (words.text("device.agent"), known(user_agent)),
+                ]),
+                say("device.other"),
+                link(words.text("password.button"), "/forgot-password".into()),
+            ]
+        }
+        Letter::KeysReady {
+            order, number, copies, ..
+        } => vec![
+            say("keys.text"),
+            Block::Items(delivered(words, copies)),
+            Block::Facts(numbered(words, number.as_deref())),
+            link(words.text("keys.button"), format!("/orders/{order}")),
+        ],
+        Letter::Refund {
+            order,
+            number,
+            amount,
+            copies,
+            ..
+        } => {
+            let mut facts = vec![(words.text("refund.total"), words.price(*amount))];
+            facts.extend(numbered(words, number.as_deref()));
+            vec![
+                say("refund.text"),
+                Block::Items(returned(words, copies)),
+                Block::Facts(facts),
+                link(words.text("order.button"), format!("/orders/{order}")),
+            ]
+        }
+        Letter::SecondFactorAdded { .. } => vec![
+            say("factor.on.text"),
+            say("factor.on.other"),
+            link(words.text("password.button"), "/forgot-password".into()),
+        ],
+        Letter::SecondFactorRemoved { .. } => vec![
+            say("factor.off.text"),
+            say("password.other"),
+            link(words.text("password.button"), "/forgot-password".into()),
+        ],
+        Letter::SecondFactorReset { .. } => vec![
+            say("factor.reset.text"),
+            link(words.text("factor.reset.button"), "/account/second-factor".into()),
+            say("factor.reset.other"),
+        ],
+        Letter::AccountDeleted { .. } => vec![say("deleted.text"), say("deleted.other")],
+        Letter::BackInStock { title, slug, price, .. } => vec![
+            say("back.text"),
+            Block::Items(vec![Item {
+                price: words.price(*price),
+                ..Item::of(words, title)
+            }]),
+            link(words.text("back.button"), format!("/game/{slug}")),
+            Block::Quiet(words.text("back.once")),
+        ],
+    }
+}
+
+impl Item {
+    /// One copy of the product called `title`.
+    fn of(words: Words, title: &str) -> Self {
+        let title = Title::new(title);
+        Self {
+            count: 1,
+            name: title.name().to_owned(),
+            about: title.offer(words.0),
+            price: String::new(),
+            keys: Vec::new(),
+        }
+    }
+}
+
+/// Copies that read alike are one item, in the order in which they come first.
+fn folded<T>(copies: &[T], same: impl Fn(&T, &T) -> bool) -> Vec<Vec<&T>> {
+    let mut groups: Vec<Vec<&T>> = Vec::new();
+    for copy in copies {
+        match groups
+            .iter_mut()
+            .find(|group| group.first().is_some_and(|first| same(first, copy)))
+        {
+            Some(group) => group.push(copy),
+            None => groups.push(vec![copy]),
+        }
+    }
+    groups
+}
+
+fn counted<T>(group: &[T]) -> u32 {
+    u32::try_from(group.len()).unwrap_or(u32::MAX)
+}
+
+fn ordered(words: Words, lines: &[OrderedLine]) -> Vec<Item> {
+    lines
+        .iter()
+        .map(|line| Item {
+            count: line.quantity,
+            price: line
+                .price
+                .and_then(|price| price.checked_mul(line.quantity))
+                .map_or_else(String::new, |price| words.price(price)),
+            ..Item::of(words, &line.title)
+        })
+        .collect()
+}
+
+fn delivered(words: Words, copies: &[DeliveredCopy]) -> Vec<Item> {
+    folded(copies, |one, other| one.title == other.title)
+        .into_iter()
+        .filter_map(|group| {
+            Some(Item {
+                count: counted(&group),
+                keys: group.iter().filter_map(|copy| copy.key.clone()).collect(),
+                ..Item::of(words, &group.first()?.title)
+            })
+        })
+        .collect()
+}
+
+fn returned(words: Words, copies: &[RefundedCopy]) -> Vec<Item> {
+    let same = |one: &RefundedCopy, other: &RefundedCopy| {
+        (&one.title, one.reason, one.price) == (&other.title, other.reason, other.price)
+    };
+    folded(copies, same)
+        .into_iter()
+        .filter_map(|group| {
+            let first = group.first()?;
+            let mut item = Item::of(words, &first.title);
+            item.count = counted(&group);
+            if let Some(reason) = first.reason {
+                let reason = words.text(&format!("reason.{}", reason.as_str()));
+                item.about = if item.about.is_empty() {
+                    reason
+                } else {
+                    format!("{}: {reason}", item.about)
+                };
+            }
+            if let Some(price) = first.price.and_then(|price| price.checked_mul(item.count)) {
+                item.price = words.price(price);
+            }
+            Some(item)
+        })
+        .collect()
+}
+
+/// What an order cost, and its number.
+fn sums(words: Words, total: Money, discount: Option<Money>, number: Option<&str>) -> Vec<(String, String)> {
+    let mut sums = Vec::new();
+    if let Some(discount) = discount.filter(|discount| discount.is_positive())
+        && let (Some(subtotal), Some(less)) = (total.checked_add(discount), Money::ZERO.checked_sub(discount))
+    {
+        sums.push((words.text("order.subtotal"), words.price(subtotal)));
+        sums.push((words.text("order.discount"), words.price(less)));
+    }
+    sums.push((words.text("order.total"), words.price(total)));
+    sums.extend(numbered(words, number));
+    sums
+}
+
+fn numbered(words: Words, number: Option<&str>) -> Vec<(String, String)> {
+    number
+        .map(|number| (words.text("order.number"), number.to_owned()))
+        .into_iter()
+        .collect()
+}
+
+/// The same blocks for programs that show text.
+fn text(greeting: &str, blocks: &[Block], head: &Letterhead) -> String {
+    let mut out = format!("{greeting}\n");
+    let mut line = |text: &str| {
+        let _infallible = writeln!(out, "{text}");
+    };
+    for block in blocks {
+        match block {
+            Block::Facts(facts) if facts.is_empty() => continue,
+            _ => line(""),
+        }
+        match block {
+            Block::Text(text) | Block::Quiet(text) | Block::Code(text) => line(text),
+            Block::Button { label, url } => line(&format!("{label}:\n{url}")),
+            Block::Items(items) => {
+                for item in items {
+                    let mut text = match item.count {
+                        1 => item.name.clone(),
+                        count => format!("{count} × {}", item.name),
+                    };
+                    if !item.about.is_empty() {
+                        let _infallible = write!(text, " ({})", item.about);
+                    }
+                    if !item.price.is_empty() {
+                        let _infallible = write!(text, ": {}", item.price);
+                    }
+                    line(&text);
+                    for key in &item.keys {
+                        line(&format!("    {}", key.expose()));
+                    }
+                }
+            }
+            Block::Facts(facts) => {
+                for (label, value) in facts {
+                    line(&format!("{label}: {value}"));
+                }
+            }
+        }
+    }
+    line(&format!("\n{}\n{}", head.shop, head.public_url));
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_domain::letter::{DeliveredCopy, OrderedLine, RefundedCopy};
     use lockstep_domain::order::RefundReason;
-    use lockstep_domain::secret::Secret;
 
     fn head() -> Letterhead {
         Letterhead {
@@ -161,13 +470,25 @@ mod tests {
                 Letter::OrderReceived {
                     nickname: nickname.clone(),
                     order: "0197".into(),
+                    number: Some("7ZK3M0Q9XA".into()),
                     total: "30.25".parse().unwrap(),
+                    discount: Some("0.50".parse().unwrap()),
                     lines: vec![OrderedLine {
-                        title: "Half-Life".into(),
+                        title: "Half-Life (PC) - Steam Key - UNITED STATES".into(),
                         quantity: 3,
+                        price: Some("10.25".parse().unwrap()),
                     }],
                 },
-                vec!["30.25", "3", "Half-Life", "https://shop.example/orders/0197"],
+                vec![
+                    "30.25",
+                    "-€0.50",
+                    "3 × ",
+                    "Half-Life",
+                    "Steam · United States",
+                    "€30.75",
+                    "7ZK3M0Q9XA",
+                    "https://shop.example/orders/0197",
+                ],
             ),
             (
                 Letter::TopUp {
@@ -222,7 +543,12 @@ mod tests {
                 Letter::KeysReady {
                     nickname: nickname.clone(),
                     order: "0198".into(),
+                    number: Some("7ZK3M0Q9XA".into()),
                     copies: vec![
+                        DeliveredCopy {
+                            title: "Portal".into(),
+                            key: None,
+                        },
                         DeliveredCopy {
                             title: "Portal".into(),
                             key: None,
@@ -233,7 +559,14 @@ mod tests {
                         },
                     ],
                 },
-                vec!["https://shop.example/orders/0198", "Portal", "Myst", "AAAA-BBBB"],
+                vec![
+                    "https://shop.example/orders/0198",
+                    "2 × ",
+                    "Portal",
+                    "Myst",
+                    "AAAA-BBBB",
+                    "7ZK3M0Q9XA",
+                ],
             ),
             (
                 Letter::BackInStock {
@@ -248,15 +581,22 @@ mod tests {
                 Letter::Refund {
                     nickname,
                     order: "0198".into(),
+                    number: None,
                     amount: "12.30".parse().unwrap(),
-                    copies: vec![RefundedCopy {
-                        title: "Portal".into(),
-                        reason: Some(RefundReason::SoldOut),
-                    }],
+                    copies: vec![
+                        RefundedCopy {
+                            title: "Portal - Steam Key - GLOBAL".into(),
+                            reason: Some(RefundReason::SoldOut),
+                            price: Some("6.15".parse().unwrap()),
+                        };
+                        2
+                    ],
                 },
                 vec![
                     "12.30",
-                    "Portal: sold out before it could be bought",
+                    "2 × ",
+                    "Portal",
+                    "Steam · Worldwide: sold out before it could be bought",
                     "https://shop.example/orders/0198",
                 ],
             ),
@@ -266,7 +606,7 @@ mod tests {
     #[test]
     fn every_letter_says_what_it_has_to_in_both_forms() {
         for (letter, says) in one_of_each("Ada") {
-            let written = write(&letter, &head()).unwrap();
+            let written = write(&letter, Language::English, &head()).unwrap();
             assert!(!written.subject.is_empty() && !written.subject.contains('\n'));
             for form in [&written.text, &written.html] {
                 for what in says.iter().chain(&["Ada", "https://shop.example"]) {
@@ -278,9 +618,34 @@ mod tests {
     }
 
     #[test]
+    fn a_letter_speaks_its_readers_language_and_never_says_a_raw_listing() {
+        let german = |letter: &Letter| write(letter, Language::German, &head()).unwrap();
+        for (letter, _) in one_of_each("Ada") {
+            let (english, written) = (write(&letter, Language::English, &head()).unwrap(), german(&letter));
+            assert!(written.text.starts_with("Hallo Ada,\n"), "{}", written.text);
+            assert!(written.html.contains("<html lang=\"de\">") && english.html.contains("<html lang=\"en\">"));
+            assert_ne!(english.subject, written.subject);
+            for form in [&english.text, &english.html, &written.text, &written.html] {
+                assert!(!form.contains(" Key - ") && !form.contains('…'), "{form}");
+            }
+        }
+        let order = one_of_each("Ada").remove(3).0;
+        let written = german(&order);
+        assert_eq!(written.subject, "Deine Bestellung 7ZK3M0Q9XA bei Lockstep");
+        assert_eq!(
+            written.text,
+            "Hallo Ada,\n\nDanke für deine Bestellung. Wir haben die Summe von deinem Guthaben abgebucht:\n\n\
+             3 × Half-Life (Steam · USA): 30,75\u{a0}€\n\n\
+             Zwischensumme: 30,75\u{a0}€\nRabatt: -0,50\u{a0}€\nSumme: 30,25\u{a0}€\nBestellnummer: 7ZK3M0Q9XA\n\n\
+             Bestellung ansehen:\nhttps://shop.example/orders/0197\n\nDeine Keys erscheinen dort, sobald sie da sind.\n\n\
+             Lockstep\nhttps://shop.example\n"
+        );
+    }
+
+    #[test]
     fn a_name_cannot_write_html() {
         for (letter, _) in one_of_each("<b>Ada</b>") {
-            let written = write(&letter, &head()).unwrap();
+            let written = write(&letter, Language::English, &head()).unwrap();
             assert!(!written.html.contains("<b>") && written.text.contains("<b>Ada</b>"));
         }
     }
@@ -294,7 +659,7 @@ mod tests {
             "a@evil.example",
         ] {
             for (letter, _) in one_of_each(name) {
-                let written = write(&letter, &head()).unwrap();
+                let written = write(&letter, Language::English, &head()).unwrap();
                 assert!(
                     !written.html.contains("evil") && !written.text.contains("evil"),
                     "{}",
@@ -306,7 +671,7 @@ mod tests {
         for name in ["Ada", "J.R.R. T.", "St. John", "Ada (42)", "..", "Zoë"] {
             let (letter, _) = one_of_each(name).remove(0);
             assert!(
-                write(&letter, &head())
+                write(&letter, Language::English, &head())
                     .unwrap()
                     .text
                     .contains(&format!("Hello {name},")),
@@ -322,6 +687,11 @@ mod tests {
             address: None,
             user_agent: None,
         };
-        assert!(write(&letter, &head()).unwrap().text.contains("unknown"));
+        assert!(
+            write(&letter, Language::English, &head())
+                .unwrap()
+                .text
+                .contains("unknown")
+        );
     }
 }

@@ -10,6 +10,7 @@ mod delivery;
 mod letters;
 mod postman;
 mod smtp;
+mod texts;
 
 pub use delivery::{Delivery, DeliveryError};
 pub use letters::{Letterhead, Written, write};

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use lockstep_domain::letter::Letter;
 use lockstep_store::mail::{self, Claimed, NotReadable, Room};
+use lockstep_store::sessions;
 use lockstep_store::{Store, StoreError};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -302,7 +303,10 @@ impl Postman {
     }
 
     async fn deliver(&self, claimed: &Claimed, letter: &Letter) -> Result<(), DeliveryError> {
-        let written = letters::write(letter, &self.head)
+        let language = sessions::language_of_letter(&self.store, claimed.id)
+            .await
+            .map_err(|error| DeliveryError::Later(error.to_string()))?;
+        let written = letters::write(letter, language, &self.head)
             .map_err(|_| DeliveryError::Refused("the letter could not be written".into()))?;
         self.delivery.deliver(claimed, &written).await
     }

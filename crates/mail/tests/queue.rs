@@ -122,6 +122,22 @@ async fn without_a_mail_server_a_letter_becomes_a_file_and_the_queue_forgets_wha
 }
 
 #[tokio::test]
+async fn a_letter_is_written_in_the_language_that_its_reader_reads_when_it_is_sent() {
+    let db = TestDb::new().await;
+    somebody(&db, "ada").await;
+    db.execute("update users set language = 'de'").await;
+    let (path, delivery) = folder();
+    assert_eq!(postman(&db, delivery).round().await.unwrap().sent, 1);
+    let file = &files(&path)[0];
+    assert!(
+        file.contains("Willkommen bei Lockstep. Dein Konto ist bereit."),
+        "{file}"
+    );
+    assert!(!file.contains("Welcome"), "{file}");
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+#[tokio::test]
 async fn a_link_can_be_copied_out_of_the_file_however_long_it_is() {
     let db = TestDb::new().await;
     somebody(&db, "ada").await;

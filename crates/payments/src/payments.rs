@@ -277,6 +277,15 @@ impl Payments {
             .map(|top_up| top_up.view()))
     }
 
+    /// What `user` paid otherwise than intended, and staff has not settled yet, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn in_review(&self, user: UserId) -> Result<Vec<TopUpView>, StoreError> {
+        let found = top_ups::in_review(&self.0.store, user).await?;
+        Ok(found.iter().map(TopUp::view).collect())
+    }
+
     /// Takes a delivery of the provider: `signature` is its `Stripe-Signature` header, `body` the bytes as sent. What is
     /// signed and has no effect is kept as it came, with the reason: refused, it would be sent again for days.
     ///
@@ -424,6 +433,10 @@ impl Payments {
             Ok(credited) => tracing::info!(credited, "credited {credited} top-ups that no webhook had told of"),
             Err(error) => tracing::warn!(%error, "could not look for top-ups without a word; it is tried again"),
         }
+        if let Ok((waiting, _)) = top_ups::waiting_for_staff(&self.0.store).await {
+            metrics::gauge!("lockstep_top_ups_waiting_for_staff")
+                .set(f64::from(u32::try_from(waiting).unwrap_or(u32::MAX)));
+        }
     }
 
     /// Asks the provider about intents that it has said nothing about for a while, those first whose page nobody knows;
@@ -503,7 +516,7 @@ impl Payments {
             Outcome::Mismatch => tracing::error!(
                 provider = said.provider,
                 which = ?said.which,
-                "paid was another amount than intended; nothing was credited, somebody has to look"
+                "another amount or currency was paid than intended: nothing is credited before staff has settled it (`lockstep reconcile`)"
             ),
             Outcome::Unknown => tracing::warn!(provider = said.provider, which = ?said.which, "a payment of nobody"),
             outcome => tracing::debug!(provider = said.provider, outcome = outcome.name(), "a payment event"),

@@ -9,6 +9,7 @@ use lockstep_domain::CacheKey;
 use lockstep_domain::account::ProfileFacts;
 use lockstep_domain::cart::{Cart, Owner, Visitor, Wishlist};
 use lockstep_domain::ids::{SessionId, ShopperId, UserId};
+use lockstep_domain::language::Language;
 use lockstep_store::sessions::{self, Holder, Remembered};
 use lockstep_store::{accounts, carts, wishlists};
 use uuid::Uuid;
@@ -198,6 +199,16 @@ impl Shop {
 impl Arrival {
     pub(crate) fn shop(&self) -> &Shop {
         &self.shop
+    }
+
+    /// Notes in which language they read pages: e-mails to them are written in it.
+    ///
+    /// # Errors
+    /// [`ShopError::Refused`] when they are not signed in; [`ShopError`] when the database does not answer.
+    pub async fn reads_in(&self, language: Language) -> Result<(), ShopError> {
+        let user = self.signed_in()?.user();
+        sessions::set_language(self.shop.store(), user, language).await?;
+        Ok(())
     }
 
     /// As whom they shop.

@@ -146,4 +146,13 @@ impl Arrival {
             .await?
             .ok_or(ShopError::NotFound("Top-up"))
     }
+
+    /// Their payments of another amount or currency than intended, which staff has not settled yet.
+    ///
+    /// # Errors
+    /// [`ShopError::Refused`] when they are not signed in; [`ShopError`] when the database does not answer.
+    pub async fn top_ups_in_review(&self) -> Result<Vec<TopUpView>, ShopError> {
+        let user = self.signed_in()?.user();
+        Ok(self.shop().payments().in_review(user).await?)
+    }
 }

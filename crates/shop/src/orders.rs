@@ -238,6 +238,23 @@ impl Arrival {
         Ok(order)
     }
 
+    /// Which of their orders has this number.
+    ///
+    /// # Errors
+    /// [`ShopError::Refused`] when they are not signed in; [`ShopError`] when the database does not answer.
+    pub async fn order_by_number(&self, number: &str) -> Result<Option<OrderId>, ShopError> {
+        let (user, number) = (self.signed_in()?.user(), number.to_owned());
+        let found = self
+            .shop()
+            .store()
+            .read(move |tx| {
+                let number = number.clone();
+                Box::pin(async move { orders::by_number(tx, user, &number).await })
+            })
+            .await?;
+        Ok(found.value)
+    }
+
     /// One of their orders without what its keys say.
     ///
     /// # Errors

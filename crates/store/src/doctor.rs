@@ -54,6 +54,14 @@ const INVARIANTS: &[(&str, &str)] = &[
           where coalesce(t.refunded, 0) <> coalesce(u.given_up, 0)",
     ),
     (
+        "the payment of an order is cancelled if and only if all of its money went back",
+        "select count(*) from orders o left join (
+                select order_id, sum(amount) as refunded from transactions
+                 where type = 'REFUND' and status = 'COMPLETED' and order_id is not null group by order_id) t on t.order_id = o.id
+          where (o.payment_status = 'CANCELLED') <> (
+            o.status in ('FAILED', 'CANCELLED') or (o.total > 0 and coalesce(t.refunded, 0) = o.total))",
+    ),
+    (
         "every order at G2A that a copy names is on record",
         "select count(*) from order_units u
           where u.g2a_order_id is not null and not exists (select 1 from g2a_orders g where g.g2a_order_id = u.g2a_order_id)",
@@ -61,6 +69,12 @@ const INVARIANTS: &[(&str, &str)] = &[
     (
         "stock is G2A's stock",
         "select count(*) from games where g2a_product_id is not null and in_stock <> g2a_stock",
+    ),
+    (
+        "the stock of the shop's own games is their unsold keys",
+        "select count(*) from games g where g.g2a_product_id is null and g.in_stock <> (
+            g.withdrawn_at is null and exists (
+                select 1 from game_keys k where k.game_id = g.id and k.order_unit_id is null and not k.activated))",
     ),
     (
         "the catalogue's totals are right",

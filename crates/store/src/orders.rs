@@ -13,4 +13,4 @@ pub use cancel::cancel;
 pub use goodwill::{GoodwillError, Refunded, refund};
 pub use keys::reveal;
 pub use place::{Idempotency, PlaceError, Placed, PromoFault, place, quote};
-pub use read::{MAX_LISTED, by_id, list};
+pub use read::{MAX_LISTED, by_id, by_number, list};

@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use lockstep_domain::account::Role;
 use lockstep_domain::ids::{SessionId, UserId};
+use lockstep_domain::language::Language;
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -39,6 +40,7 @@ const MOST_SESSIONS: i64 = 50;
 pub struct Device {
     address: Option<IpAddr>,
     user_agent: Option<String>,
+    language: Option<Language>,
 }
 
 impl Device {
@@ -49,7 +51,19 @@ impl Device {
             user_agent: user_agent
                 .map(|text| text.chars().filter(|c| !c.is_control()).take(500).collect::<String>())
                 .filter(|text| !text.is_empty()),
+            language: None,
         }
+    }
+
+    /// The same, of somebody who reads pages in `language`.
+    #[must_use]
+    pub fn reading(self, language: Option<Language>) -> Self {
+        Self { language, ..self }
+    }
+
+    /// In which language they read pages, where that is known.
+    pub fn language(&self) -> Option<Language> {
+        self.language
     }
 
     /// The address.
@@ -186,6 +200,13 @@ pub(crate) async fn begin(tx: &mut Tx, user: UserId, session: &NewSession, devic
     .bind(session.second_factor)
     .execute(tx.conn())
     .await?;
+    if let Some(language) = device.language {
+        sqlx::query(SET_LANGUAGE)
+            .bind(user.0)
+            .bind(language.code())
+            .execute(tx.conn())
+            .await?;
+    }
     sqlx::query(
         "-- store.sessions.begin.make_room
         delete from user_sessions where id in (
@@ -255,6 +276,37 @@ pub async fn touch(store: &Store, id: SessionId) -> Result<()> {
     .execute(store.alone())
     .await?;
     Ok(())
+}
+
+/// Notes in which language a user reads pages, for e-mails.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn set_language(store: &Store, user: UserId, language: Language) -> Result<()> {
+    sqlx::query(SET_LANGUAGE)
+        .bind(user.0)
+        .bind(language.code())
+        .execute(store.pool())
+        .await?;
+    Ok(())
+}
+
+const SET_LANGUAGE: &str = "-- store.sessions.set_language
+    update users set language = $2 where id = $1 and language is distinct from $2 and deleted_at is null";
+
+/// In which language the reader of a letter in the queue reads; English when that is not known.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn language_of_letter(store: &Store, letter: Uuid) -> Result<Language> {
+    let code: Option<String> = sqlx::query_scalar(
+        "-- store.sessions.language_of_letter
+        select u.language from mail_outbox m join users u on u.id = m.user_id where m.id = $1 and u.language is not null",
+    )
+    .bind(letter)
+    .fetch_optional(store.pool())
+    .await?;
+    Ok(code.and_then(|code| Language::of_code(&code)).unwrap_or_default())
 }
 
 /// Exchanges refresh token `presented` of session `id` for `successor`, good for `lifetime`.

@@ -6,24 +6,26 @@
 mod apply;
 mod due;
 mod outside;
+mod settle;
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
 use lockstep_domain::ids::{TopUpId, UserId};
-use lockstep_domain::purchase::{PaymentStatus, TopUpStatus, TopUpView};
+use lockstep_domain::purchase::{OtherPayment, PaymentStatus, TopUpStatus, TopUpView};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::row::{money, payment_status};
+use crate::row::{money, money_or_null, payment_status};
 use crate::transaction::holds_store_error;
 use crate::{Result, Store, StoreError, Tx};
 
 pub use apply::{Outcome, Said, Which, Word, apply};
-pub use due::{Review, ToReview, due, reviewed, to_review, without_end};
+pub use due::{Review, ToReview, due, to_review, without_end};
 pub use outside::{Outside, OutsideError, OutsideOutcome, credit_outside};
+pub use settle::{SettleError, credit_by_staff, in_review, reviewed, waiting_for_staff};
 
 /// The most intents of one user that may be unpaid at a time.
 pub const MOST_OPEN: i64 = 20;
@@ -37,6 +39,10 @@ pub struct TopUp {
     pub user: UserId,
     /// What is to be paid, EUR.
     pub amount: Money,
+    /// What the provider said was paid, where that is another amount or currency.
+    pub paid: Option<OtherPayment>,
+    /// What staff credited instead of the amount, EUR.
+    pub credited: Option<Money>,
     /// As the shopper chose.
     pub method: String,
     /// Through whom.
@@ -51,6 +57,8 @@ pub struct TopUp {
     pub is_asked: bool,
     /// Its owner deleted the account: it is to be closed at the provider.
     pub is_closing: bool,
+    /// Staff has dealt with it.
+    pub is_reviewed: bool,
     /// When it was written.
     pub created_at: DateTime<Utc>,
 }
@@ -72,17 +80,19 @@ pub enum Begun {
 }
 
 impl TopUp {
-    /// As its owner sees it.
+    /// As its owner sees it. What was paid otherwise than intended is not certain until staff has settled it.
     pub fn view(&self) -> TopUpView {
         let status = match self.status {
+            PaymentStatus::Completed => TopUpStatus::Completed,
+            _ if self.paid.is_some() && !self.is_reviewed => TopUpStatus::Processing,
             PaymentStatus::Pending => TopUpStatus::Pending,
             PaymentStatus::Processing => TopUpStatus::Processing,
-            PaymentStatus::Completed => TopUpStatus::Completed,
             PaymentStatus::Failed | PaymentStatus::Cancelled => TopUpStatus::Failed,
         };
         TopUpView {
             id: self.id,
-            amount: self.amount,
+            amount: self.credited.unwrap_or(self.amount),
+            other_payment: self.paid.clone().filter(|_| status != TopUpStatus::Completed),
             currency: "EUR".into(),
             payment_method: self.method.clone(),
             redirect_url: self.redirect_url.clone().filter(|_| status == TopUpStatus::Pending),
@@ -130,7 +140,8 @@ holds_store_error!(BeginError);
 macro_rules! columns {
     () => {
         "id, user_id, amount, method, provider, status::text as status, reference, redirect_url, created_at,
-         coalesce(asking_until > now(), false) as is_asked, closing_since is not null as is_closing"
+         coalesce(asking_until > now(), false) as is_asked, closing_since is not null as is_closing,
+         reviewed_at is not null as is_reviewed, paid_amount, paid_currency, credited_amount"
     };
 }
 pub(crate) use columns;
@@ -140,6 +151,14 @@ fn top_up(row: &PgRow) -> Result<TopUp> {
         id: TopUpId(row.try_get("id")?),
         user: UserId(row.try_get("user_id")?),
         amount: money(row, "amount")?,
+        paid: match row.try_get("paid_currency")? {
+            Some(currency) => Some(OtherPayment {
+                amount: money(row, "paid_amount")?,
+                currency,
+            }),
+            None => None,
+        },
+        credited: money_or_null(row, "credited_amount")?,
         method: row.try_get("method")?,
         provider: row.try_get("provider")?,
         status: payment_status(row, "status")?,
@@ -147,6 +166,7 @@ fn top_up(row: &PgRow) -> Result<TopUp> {
         redirect_url: row.try_get("redirect_url")?,
         is_asked: row.try_get("is_asked")?,
         is_closing: row.try_get("is_closing")?,
+        is_reviewed: row.try_get("is_reviewed")?,
         created_at: row.try_get("created_at")?,
     })
 }

@@ -47,9 +47,10 @@ const RULES: &[(&str, &str)] = &[
           where (state = 'DONE') <> (1 = (select count(*) from game_keys k where k.order_unit_id = u.id))",
     ),
     (
-        "a top-up is credited once, with its amount, to its owner",
+        "a top-up is credited once, with its amount or what staff credited, to its owner",
         "select p.id::text from top_ups p left join transactions t on t.id = p.transaction_id
-          where (p.status = 'COMPLETED') <> coalesce(t.type = 'TOP_UP' and t.status = 'COMPLETED' and t.amount = p.amount
+          where (p.status = 'COMPLETED') <> coalesce(t.type = 'TOP_UP' and t.status = 'COMPLETED'
+                                                     and t.amount = coalesce(p.credited_amount, p.amount)
                                                      and t.user_id = p.user_id, false)",
     ),
     (

@@ -74,6 +74,12 @@ impl TestDb {
             .expect("plain SQL");
     }
 
+    /// From now on a game of the shop's own is in stock while an unsold key of it is stored, as in every other database. In a
+    /// new one its stock is what the test says.
+    pub async fn keep_own_stock(&self) {
+        own_stock(&self.server.clone().database(&self.name), "enable").await;
+    }
+
     /// Rows of a table.
     pub async fn count(&self, table: &str) -> i64 {
         let question = AssertSqlSafe(format!("select count(*) from {table}"));
@@ -170,6 +176,8 @@ async fn template(server: &PgConnectOptions) -> String {
             let store = Store::new(&url, &Options::default()).expect("store");
             store.migrate().await.expect("migrations");
             store.close().await;
+            // Most tests sell games of the shop's own and have no key for them.
+            own_stock(&server.clone().database(&building), "disable").await;
             create(&mut admin, &format!("alter database {building} rename to {name}")).await;
         }
         sqlx::query("select pg_advisory_unlock(4711)")
@@ -181,6 +189,20 @@ async fn template(server: &PgConnectOptions) -> String {
     })
     .await
     .clone()
+}
+
+/// Switches the triggers on or off that derive the stock of the shop's own games from their keys.
+async fn own_stock(database: &PgConnectOptions, switch: &str) {
+    let mut connection = database.clone().connect().await.expect("test database");
+    let statements = format!(
+        "alter table games {switch} trigger games_own_stock;
+         alter table game_keys {switch} trigger game_keys_keep_stock_insert;
+         alter table game_keys {switch} trigger game_keys_keep_stock_update;
+         alter table game_keys {switch} trigger game_keys_keep_stock_delete;
+         alter table game_keys {switch} trigger game_keys_keep_stock_truncate"
+    );
+    connection.execute(AssertSqlSafe(statements)).await.expect("triggers");
+    connection.close().await.ok();
 }
 
 /// Creating from a template fails while another session looks at it; that passes.

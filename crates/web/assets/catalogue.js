@@ -52,7 +52,6 @@ async function show(url, push) {
     if (same) same.open = facet.open;
   }
   const focused = document.activeElement?.id;
-  const inner = [...form.querySelectorAll(".options")].map((list) => list.scrollTop);
   if (push) {
     // Before the page becomes shorter.
     clearTimeout(resting);
@@ -60,7 +59,6 @@ async function show(url, push) {
   }
   form.replaceWith(document.adoptNode(fresh));
   fresh.querySelector(".filters").scrollTop = scrolled;
-  [...fresh.querySelectorAll(".options")].forEach((list, i) => { list.scrollTop = inner[i] ?? 0; });
   document.title = page.title;
   told.textContent = fresh.querySelector("[data-count]").textContent;
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });

@@ -26,14 +26,15 @@ if (order.dataset.order !== "over") {
 }
 
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copy]");
+  const button = event.target.closest("[data-copy], [data-copy-all]");
   if (!button) return;
-  const key = document.getElementById(button.dataset.copy);
+  const all = button.closest(".line").querySelector(".keys");
+  const keys = "copyAll" in button.dataset ? [...all.querySelectorAll(".key")] : [document.getElementById(button.dataset.copy)];
   try {
-    await navigator.clipboard.writeText(key.textContent);
+    await navigator.clipboard.writeText(keys.map((key) => key.textContent).join("\n"));
     status.textContent = button.dataset.done;
     button.textContent = button.dataset.done;
   } catch {
-    getSelection().selectAllChildren(key);
+    getSelection().selectAllChildren(keys.length > 1 ? all : keys[0]);
   }
 });

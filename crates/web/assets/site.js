@@ -130,7 +130,11 @@ function suggest(form) {
       image.width = 34;
       image.height = 45;
       const title = document.createElement("span");
-      title.textContent = game.title;
+      title.textContent = game.name;
+      const offer = document.createElement("span");
+      offer.className = "variant";
+      offer.textContent = game.offer[language] ?? "";
+      title.append(" ", offer);
       option.append(image, title);
       option.addEventListener("mousedown", (event) => { event.preventDefault(); go(i); });
       return option;

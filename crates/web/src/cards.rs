@@ -3,12 +3,12 @@
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::catalogue::{Game, iso_millis};
-use lockstep_domain::{GameId, Money};
+use lockstep_domain::{GameId, Money, title};
 use serde::{Deserialize, Serialize};
 
+use crate::format;
 use crate::i18n::Language;
 use crate::pictures::Picture;
-use crate::{format, titles};
 
 /// A game, short.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -78,11 +78,15 @@ impl Card {
         ];
         Self {
             slug: tile.slug.clone(),
-            title: titles::own(&tile.title, tile.region.as_deref()).to_owned(),
+            title: title::own(&tile.title, tile.region.as_deref()).to_owned(),
             picture: Picture::cover(tile.id, &tile.slug, &tile.image),
             place: place.into_iter().flatten().collect::<Vec<_>>().join(" · "),
             price: format::price(words, tile.price),
-            original: tile.original.map(|price| format::price(words, price)),
+            // Nobody saves on what cannot be bought.
+            original: tile
+                .original
+                .filter(|_| tile.in_stock || tile.is_preorder)
+                .map(|price| format::price(words, price)),
             discount: tile.discount.unwrap_or(0),
             is_out: !tile.in_stock,
             tag: match (tile.in_stock, tile.is_preorder) {
@@ -101,46 +105,7 @@ impl Card {
     }
 }
 
-/// A region as the reader calls it: those that G2A sells most for are known, any other keeps its own name.
+/// A region as the reader calls it.
 pub(crate) fn region_name(words: Language, region: &str) -> String {
-    let key: String = region
-        .to_lowercase()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-        .collect();
-    words
-        .find(&format!("region.{key}"))
-        .map_or_else(|| title_case(region), str::to_owned)
-}
-
-/// `NORTH AMERICA` as `North America`; what is not shouted stays.
-fn title_case(text: &str) -> String {
-    if text.chars().any(char::is_lowercase) || text.chars().count() <= 3 {
-        return text.to_owned();
-    }
-    text.split(' ')
-        .map(|word| {
-            let mut letters = word.chars();
-            letters.next().map_or_else(String::new, |first| {
-                first
-                    .to_uppercase()
-                    .chain(letters.flat_map(char::to_lowercase))
-                    .collect()
-            })
-        })
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn regions_are_called_as_the_reader_calls_them() {
-        assert_eq!(region_name(Language::English, "GLOBAL"), "Worldwide");
-        assert_eq!(region_name(Language::German, "EUROPE"), "Europa");
-        assert_eq!(region_name(Language::German, "SOUTH ATLANTIS"), "South Atlantis");
-        assert_eq!(region_name(Language::English, "USA"), "USA");
-    }
+    title::region_name(words.speech(), region)
 }

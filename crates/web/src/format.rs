@@ -7,47 +7,24 @@ use lockstep_domain::Money;
 
 use crate::i18n::Language;
 
-/// `€1,234.56` or `1.234,56 €`.
+/// `€1,234.56`, `1.234,56 €`, `€ 1.234,56`.
 pub(crate) fn price(language: Language, price: Money) -> String {
-    let text = price.to_string();
-    let (sign, text) = match text.strip_prefix('-') {
-        Some(rest) => ("−", rest),
-        None => ("", text.as_str()),
-    };
-    let (euro, cents) = text.split_once('.').unwrap_or((text, "00"));
-    match language {
-        Language::English => format!("{sign}€{}.{cents}", grouped(euro, ',')),
-        Language::German => format!("{sign}{},{cents}\u{a0}€", grouped(euro, '.')),
-    }
+    language.form().price(price)
+}
+
+/// An amount that is taken off: `-€5.00`.
+pub(crate) fn less(language: Language, amount: Money) -> String {
+    price(language, Money::ZERO.checked_sub(amount).unwrap_or(Money::ZERO))
 }
 
 /// `1,234` or `1.234`.
 pub(crate) fn number(language: Language, number: u64) -> String {
-    let separator = match language {
-        Language::English => ',',
-        Language::German => '.',
-    };
-    grouped(&number.to_string(), separator)
+    language.form().number(number)
 }
 
-/// A decimal with the language's point.
+/// A decimal with the reader's separator.
 pub(crate) fn decimal(language: Language, number: impl Display) -> String {
-    let text = number.to_string();
-    match language {
-        Language::English => text,
-        Language::German => text.replace('.', ","),
-    }
-}
-
-fn grouped(digits: &str, separator: char) -> String {
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(separator);
-        }
-        out.push(digit);
-    }
-    out
+    language.form().decimal(number)
 }
 
 const MONTHS: [&str; 12] = [
@@ -60,10 +37,12 @@ pub(crate) fn date(language: Language, date: DateTime<Utc>) -> String {
     let month = MONTHS
         .get(usize::try_from(date.month0()).unwrap_or(0))
         .map_or("", |key| language.text(key));
-    match language {
-        Language::English => format!("{} {month} {}", date.day(), date.year()),
-        Language::German => format!("{}. {month} {}", date.day(), date.year()),
-    }
+    language.with_all("date", &[&date.day(), &month, &date.year()])
+}
+
+/// `5 March 2026, 14:05 UTC`.
+pub(crate) fn moment(language: Language, moment: DateTime<Utc>) -> String {
+    format!("{}, {} UTC", date(language, moment), moment.format("%H:%M"))
 }
 
 /// For machines: `2026-03-05`.
@@ -97,13 +76,13 @@ mod tests {
         assert_eq!(written(1234), ["€12.34", "12,34\u{a0}€"]);
         assert_eq!(written(123_456_789), ["€1,234,567.89", "1.234.567,89\u{a0}€"]);
         assert_eq!(written(5), ["€0.05", "0,05\u{a0}€"]);
-        assert_eq!(written(-150), ["−€1.50", "−1,50\u{a0}€"]);
+        assert_eq!(written(-150), ["-€1.50", "-1,50\u{a0}€"]);
     }
 
     #[test]
     fn numbers_dates_and_ages_are_for_people() {
         assert_eq!(
-            [0, 999, 1000, 1_234_567].map(|n| number(Language::English, n)),
+            [0, 999, 1000, 1_234_567].map(|n| number(Language::ENGLISH, n)),
             ["0", "999", "1,000", "1,234,567"]
         );
         let day = "2026-03-05T10:00:00Z".parse().unwrap();

@@ -5,9 +5,11 @@
 //! number has two lines, `key.one` and `key.other`. Tests hold all languages against each other and against the keys
 //! that templates and sources use, so a text that is missing is found before anybody misses it.
 
-use std::collections::HashMap;
-use std::fmt::{self, Display, Write as _};
+use std::fmt::{self, Display};
 use std::sync::LazyLock;
+
+use lockstep_domain::language::{Language as Speech, Texts, filled, texts};
+use lockstep_domain::money_form::MoneyForm;
 
 /// The files of one language.
 macro_rules! files {
@@ -21,39 +23,53 @@ macro_rules! files {
     };
 }
 
-/// A language that pages speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(crate) enum Language {
+/// A language that pages speak, and how its reader's region writes amounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Language {
+    speech: Speech,
+    /// `None`: as the language usually does.
+    form: Option<MoneyForm>,
+}
+
+impl Default for Language {
     /// What is spoken when nothing else is asked for.
-    #[default]
-    English,
-    German,
+    fn default() -> Self {
+        Self::ENGLISH
+    }
 }
 
 impl Language {
-    pub(crate) const ALL: [Self; 2] = [Self::English, Self::German];
+    pub(crate) const ENGLISH: Self = Self::usual(Speech::English);
+    pub(crate) const GERMAN: Self = Self::usual(Speech::German);
+    pub(crate) const ALL: [Self; 2] = [Self::ENGLISH, Self::GERMAN];
+
+    const fn usual(speech: Speech) -> Self {
+        Self { speech, form: None }
+    }
+
+    /// The language alone.
+    pub(crate) const fn speech(self) -> Speech {
+        self.speech
+    }
 
     /// ISO 639-1.
     pub(crate) const fn code(self) -> &'static str {
-        match self {
-            Self::English => "en",
-            Self::German => "de",
-        }
+        self.speech.code()
     }
 
     /// What its speakers call it.
     pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::English => "English",
-            Self::German => "Deutsch",
+        match self.speech {
+            Speech::English => "English",
+            Speech::German => "Deutsch",
         }
     }
 
     /// For Open Graph.
     pub(crate) const fn locale(self) -> &'static str {
-        match self {
-            Self::English => "en_GB",
-            Self::German => "de_DE",
+        match self.speech {
+            Speech::English => "en_GB",
+            Speech::German => "de_DE",
         }
     }
 
@@ -61,32 +77,32 @@ impl Language {
         Self::ALL.into_iter().find(|language| language.code() == code)
     }
 
-    /// The best of what an `Accept-Language` asks for.
-    pub(crate) fn negotiate(accepted: &str) -> Self {
-        let mut best: Option<(Self, u32)> = None;
-        for range in accepted.split(',').take(20) {
-            let mut parts = range.split(';');
-            let tag = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
-            let weight = parts
-                .find_map(|part| part.trim().strip_prefix("q="))
-                .map_or(Some(1000), thousandths)
-                .unwrap_or(0);
-            let primary = tag.split('-').next().unwrap_or_default();
-            if let Some(language) = Self::of_code(primary)
-                && weight > best.map_or(0, |(_, weight)| weight)
-            {
-                best = Some((language, weight));
-            }
-        }
-        best.map_or_else(Self::default, |(language, _)| language)
+    /// How amounts and numbers are written.
+    pub(crate) fn form(self) -> MoneyForm {
+        self.form.unwrap_or_else(|| MoneyForm::of(self.code(), None))
     }
 
-    fn texts(self) -> &'static HashMap<&'static str, &'static str> {
-        static ENGLISH: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| parse(files!("en")));
-        static GERMAN: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| parse(files!("de")));
-        match self {
-            Self::English => &ENGLISH,
-            Self::German => &GERMAN,
+    /// The best of what an `Accept-Language` asks for.
+    pub(crate) fn negotiate(accepted: &str) -> Self {
+        Self::usual(Speech::accepted(accepted).unwrap_or_default())
+    }
+
+    /// The same language for a reader of the region that an `Accept-Language` names with it: `de` for one of `de-AT`.
+    pub(crate) fn for_reader(self, accepted: &str) -> Self {
+        let region = self.speech.accepted_region(accepted);
+        let form = region.map(|region| MoneyForm::of(self.code(), Some(&region)));
+        Self {
+            form: form.filter(|form| *form != Self::usual(self.speech).form()),
+            ..self
+        }
+    }
+
+    fn texts(self) -> &'static Texts {
+        static ENGLISH: LazyLock<Texts> = LazyLock::new(|| texts(files!("en")));
+        static GERMAN: LazyLock<Texts> = LazyLock::new(|| texts(files!("de")));
+        match self.speech {
+            Speech::English => &ENGLISH,
+            Speech::German => &GERMAN,
         }
     }
 
@@ -129,65 +145,32 @@ impl Display for Language {
     }
 }
 
-/// `0.8` as 800.
-fn thousandths(text: &str) -> Option<u32> {
-    let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
-    let digits: String = rest.chars().chain("000".chars()).take(3).collect();
-    Some(whole.parse::<u32>().ok()?.min(1) * 1000 + digits.parse::<u32>().ok()?)
-}
-
-fn filled(text: &str, values: &[&dyn Display]) -> String {
-    let mut out = String::with_capacity(text.len() + 16);
-    let mut values = values.iter();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("{}") {
-        out.push_str(before);
-        if let Some(value) = values.next() {
-            let _infallible = write!(out, "{value}");
-        }
-        rest = after;
-    }
-    out.push_str(rest);
-    out
-}
-
-fn lines(files: &[&'static str]) -> impl Iterator<Item = (&'static str, &'static str)> {
-    files
-        .iter()
-        .flat_map(|file| file.lines())
-        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
-        .filter_map(|line| line.split_once('='))
-        .map(|(key, text)| (key.trim(), text.trim()))
-}
-
-fn parse(files: &[&'static str]) -> HashMap<&'static str, &'static str> {
-    lines(files).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
+    use lockstep_domain::language::lines;
+
     use super::*;
 
     fn files_of(language: Language) -> &'static [&'static str] {
-        match language {
-            Language::English => files!("en"),
-            Language::German => files!("de"),
+        match language.speech {
+            Speech::English => files!("en"),
+            Speech::German => files!("de"),
         }
     }
 
     #[test]
     fn every_text_is_there_once_in_every_language_with_the_same_places_for_values() {
-        let english = parse(files_of(Language::English));
+        let english = texts(files_of(Language::ENGLISH));
         for language in Language::ALL {
-            let texts = files_of(language);
-            for line in texts.iter().flat_map(|file| file.lines()) {
+            let files = files_of(language);
+            for line in files.iter().flat_map(|file| file.lines()) {
                 let sound = line.trim().is_empty() || line.starts_with('#') || line.contains(" = ");
                 assert!(sound, "{language}: {line:?} is no text");
             }
-            let keys: Vec<&str> = lines(texts).map(|(key, _)| key).collect();
+            let keys: Vec<&str> = lines(files).map(|(key, _)| key).collect();
             let distinct: BTreeSet<&str> = keys.iter().copied().collect();
             let mut twice = keys.clone();
             twice.sort_unstable();
@@ -204,7 +187,7 @@ mod tests {
                 missing.is_empty() && superfluous.is_empty(),
                 "{language} lacks {missing:?}, has only here {superfluous:?}"
             );
-            for (key, text) in parse(texts) {
+            for (key, text) in texts(files) {
                 assert!(!text.is_empty(), "{language}: {key} is empty");
                 assert_eq!(
                     text.matches("{}").count(),
@@ -249,7 +232,7 @@ mod tests {
         used(&root.join("src"), &mut found);
         used(&root.join("templates"), &mut found);
         assert!(found.len() > 50, "the keys are looked for in the wrong way");
-        let texts = parse(files_of(Language::English));
+        let texts = texts(files_of(Language::ENGLISH));
         let missing: Vec<_> = found
             .iter()
             .filter(|(key, counted, _)| {
@@ -268,22 +251,36 @@ mod tests {
     #[test]
     fn the_best_known_language_is_spoken() {
         for (accepted, language) in [
-            ("", Language::English),
-            ("de", Language::German),
-            ("de-AT,de;q=0.9,en;q=0.8", Language::German),
-            ("fr,en;q=0.5,de;q=0.7", Language::German),
-            ("en-GB,de;q=0.9", Language::English),
-            ("de;q=0", Language::English),
-            ("fr, ;;;q=x, de;q=nonsense", Language::English),
+            ("", Language::ENGLISH),
+            ("de", Language::GERMAN),
+            ("de-AT,de;q=0.9,en;q=0.8", Language::GERMAN),
+            ("fr,en;q=0.5,de;q=0.7", Language::GERMAN),
+            ("en-GB,de;q=0.9", Language::ENGLISH),
+            ("de;q=0", Language::ENGLISH),
+            ("fr, ;;;q=x, de;q=nonsense", Language::ENGLISH),
         ] {
             assert_eq!(Language::negotiate(accepted), language, "{accepted}");
         }
     }
 
     #[test]
-    fn values_go_where_they_belong() {
-        assert_eq!(filled("{} of {}", &[&1, &"two"]), "1 of two");
-        assert_eq!(filled("none", &[&1]), "none");
-        assert_eq!(filled("{}{}", &[&1]), "1");
+    fn the_readers_region_decides_how_amounts_are_written() {
+        let price = lockstep_domain::Money::from_cents(123_450).unwrap();
+        for (language, accepted, written) in [
+            (Language::GERMAN, "de-AT,de;q=0.9", "€\u{a0}1.234,50"),
+            (Language::GERMAN, "de-CH", "EUR\u{a0}1'234.50"),
+            (Language::GERMAN, "de-Latn-CH,en;q=0.1", "EUR\u{a0}1'234.50"),
+            (Language::GERMAN, "de,de-AT;q=0.9", "1.234,50\u{a0}€"),
+            (Language::GERMAN, "en-AU,de-DE;q=0.5", "1.234,50\u{a0}€"),
+            (Language::GERMAN, "fr-CH", "1.234,50\u{a0}€"),
+            (Language::ENGLISH, "de-AT,en-IN;q=0.2", "€1,234.50"),
+            (Language::ENGLISH, "en-AU", "EUR\u{a0}1,234.50"),
+            (Language::ENGLISH, "en-x-private, en-;q=0.1", "€1,234.50"),
+            (Language::ENGLISH, "", "€1,234.50"),
+        ] {
+            assert_eq!(language.for_reader(accepted).form().price(price), written, "{accepted}");
+        }
+        // Pages are kept by how they are written, not by region.
+        assert_eq!(Language::GERMAN.for_reader("de-LU"), Language::GERMAN);
     }
 }

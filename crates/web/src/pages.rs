@@ -18,6 +18,7 @@ pub(crate) mod recent;
 pub(crate) mod sheet;
 pub(crate) mod status;
 pub(crate) mod style;
+pub(crate) mod test_payment;
 pub(crate) mod verify;
 pub(crate) mod wishlist;
 
@@ -55,5 +56,9 @@ pub(crate) fn own_routes() -> Router<Arc<WebState>> {
         .route("/orders/{id}", get(orders::page))
         .route("/orders/{id}/events", get(orders::events))
         .route("/orders/{id}/keys/{key}", get(orders::key_file))
+        .route(
+            "/test-payment/{reference}",
+            get(test_payment::show).post(test_payment::decide),
+        )
         .merge(account::routes())
 }

@@ -21,7 +21,7 @@ use lockstep_shop::{Arrival, ShopError, Writer};
 
 use crate::error::PageError;
 use crate::forms;
-use crate::visit::{cookie, text_of};
+use crate::visit::{Visit, cookie, text_of};
 use crate::{Settings, WebState};
 
 /// A cookie of these pages alone. In production its name begins with `__Host-`: browsers take such a one only from this
@@ -130,6 +130,10 @@ async fn open(state: &WebState, parts: &Parts) -> Result<(Reader, Cookies), Shop
     }
     if let Some(renewed) = arrival.renewed() {
         set.push((cookies::GUEST, cookies::set_guest(renewed, state.settings.production)));
+    }
+    let visit = Visit::of(&parts.uri, headers);
+    if visit.language_in_address && arrival.caller().is_some() {
+        arrival.reads_in(visit.language.speech()).await?;
     }
     let reader = Reader {
         arrival,
@@ -290,6 +294,7 @@ fn device(parts: &Parts, settings: &Settings) -> Device {
         peer.map(|ConnectInfo(peer)| peer.ip()),
         settings.trusted_proxies,
     )
+    .reading(Some(Visit::of(&parts.uri, &parts.headers).language.speech()))
 }
 
 #[cfg(test)]

@@ -62,9 +62,11 @@ impl Visit {
                 .find(|(name, _)| name == "lang")
                 .and_then(|(_, code)| Language::of_code(&code))
         });
+        let accepted = text_of(headers, &header::ACCEPT_LANGUAGE);
         let language = asked
             .or_else(|| cookie(headers, LANGUAGE_COOKIE).and_then(Language::of_code))
-            .unwrap_or_else(|| Language::negotiate(text_of(headers, &header::ACCEPT_LANGUAGE)));
+            .unwrap_or_else(|| Language::negotiate(accepted))
+            .for_reader(accepted);
         Self {
             language,
             theme: cookie(headers, THEME_COOKIE)
@@ -99,7 +101,12 @@ impl Visit {
 
     /// What tells one rendering of a page from another: for names of shelved pages.
     pub(crate) fn variant(&self) -> String {
-        format!("{}:{}", self.language.code(), self.theme.name())
+        format!(
+            "{}:{}:{}",
+            self.language.code(),
+            self.language.form().id(),
+            self.theme.name()
+        )
     }
 }
 
@@ -159,27 +166,27 @@ mod tests {
     #[test]
     fn the_address_wins_over_the_cookie_and_that_over_the_browser() {
         let browser = ("accept-language", "de");
-        assert_eq!(visit("/", &[browser]).language, Language::German);
+        assert_eq!(visit("/", &[browser]).language, Language::GERMAN);
         assert_eq!(
             visit("/", &[browser, ("cookie", "a=b; lang=en")]).language,
-            Language::English
+            Language::ENGLISH
         );
         let asked = visit("/?lang=de", &[("cookie", "lang=en")]);
-        assert_eq!((asked.language, asked.language_in_address), (Language::German, true));
+        assert_eq!((asked.language, asked.language_in_address), (Language::GERMAN, true));
         let nonsense = visit("/?lang=xx", &[("cookie", "lang=\"><script>")]);
         assert_eq!(
             (nonsense.language, nonsense.language_in_address),
-            (Language::English, false)
+            (Language::ENGLISH, false)
         );
     }
 
     #[test]
     fn another_language_keeps_what_the_pages_know_of_the_address_and_nothing_else() {
         assert_eq!(
-            visit("/login?next=a%26b&lang=en&utm_source=x&gclid=y&next%20=z", &[]).in_language(Language::German),
+            visit("/login?next=a%26b&lang=en&utm_source=x&gclid=y&next%20=z", &[]).in_language(Language::GERMAN),
             "/login?next=a%26b&lang=de"
         );
-        assert_eq!(visit("/", &[]).in_language(Language::German), "/?lang=de");
+        assert_eq!(visit("/", &[]).in_language(Language::GERMAN), "/?lang=de");
     }
 
     #[test]
@@ -191,7 +198,7 @@ mod tests {
             "/%2fevil.example",
         ] {
             let uri = Uri::builder().path_and_query(address).build().unwrap();
-            let other = Visit::of(&uri, &HeaderMap::new()).in_language(Language::German);
+            let other = Visit::of(&uri, &HeaderMap::new()).in_language(Language::GERMAN);
             let second = other.chars().nth(1);
             assert!(
                 other.starts_with('/') && !matches!(second, Some('/' | '\\')),

@@ -274,6 +274,7 @@ async fn readiness_lists_every_dependency() {
             "supplier": {"state": "sandbox", "required": false, "since": "2026-01-01T10:00:00Z"},
             "buying": {"state": "ok", "required": false},
             "mail": {"state": "ok", "required": false, "waiting": 0, "givenUp": 0},
+            "payments": {"state": "ok", "required": false, "waiting": 0},
             "copiesUsable": null,
             "catalogueCheckedAt": "2026-01-03T11:30:00Z"
         })

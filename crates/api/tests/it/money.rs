@@ -4,6 +4,8 @@ use chrono::Utc;
 use futures::future::join_all;
 use lockstep_domain::Secret;
 use lockstep_payments::signature;
+use lockstep_shop::Decision;
+use lockstep_store::top_ups;
 use serde_json::{Value, json};
 use sqlx::types::Uuid;
 
@@ -16,10 +18,16 @@ async fn top_up(client: &Client<'_>, amount: Value) -> Answered {
     client.post("/api/payment/balance-top-up", body).await
 }
 
-/// The path of the page that the browser is sent to.
-fn page(answer: &Answered) -> String {
+/// Pays or declines at the built-in provider, whose page `redirectUrl` names.
+async fn decide(shop: &Shop, answer: &Answered, decision: Decision) {
     let url = answer.data()["redirectUrl"].as_str().unwrap().to_owned();
-    url.strip_prefix("http://shop.example").unwrap().to_owned()
+    let reference = url.strip_prefix("http://shop.example/test-payment/").unwrap();
+    shop.cases
+        .payments()
+        .decide(reference, decision)
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 async fn balance(client: &Client<'_>) -> Value {
@@ -37,25 +45,9 @@ async fn a_demonstration_pays_on_the_test_page_and_is_credited_once() {
         (&intent["amount"], &intent["currency"], &intent["status"]),
         (&json!(25.5), &json!("EUR"), &json!("pending"))
     );
-    let (page, status) = (
-        page(&answer),
-        format!("/api/payment/top-ups/{}", intent["id"].as_str().unwrap()),
-    );
-    // Whoever has the address can pay, as with a card terminal.
-    let payer = Client::new(&shop);
-    let html = payer.get(&page).await;
-    assert!(String::from_utf8_lossy(&html.bytes).contains("25.50 EUR"));
-    assert_eq!(html.header("content-type"), Some("text/html; charset=utf-8"));
-    assert_eq!(payer.send("POST", &page, "decision=maybe").await.failure().0, 400);
-    let done = join_all((0..5).map(|_| payer.send("POST", &page, "decision=pay"))).await;
-    let back = format!(
-        "http://shop.example/account/balance?topUp={}",
-        intent["id"].as_str().unwrap()
-    );
-    for answer in &done {
-        assert_eq!((answer.status.as_u16(), answer.header("location")), (303, Some(&*back)));
-    }
-    payer.send("POST", &page, "decision=decline").await;
+    let status = format!("/api/payment/top-ups/{}", intent["id"].as_str().unwrap());
+    join_all((0..5).map(|_| decide(&shop, &answer, Decision::Pay))).await;
+    decide(&shop, &answer, Decision::Decline).await;
     assert_eq!(balance(&ada).await, json!(25.5));
     let seen = ada.get(&status).await.data();
     assert_eq!((&seen["status"], seen.get("redirectUrl")), (&json!("completed"), None));
@@ -65,15 +57,10 @@ async fn a_demonstration_pays_on_the_test_page_and_is_credited_once() {
         (&json!("TOP_UP"), &json!("card"), &json!(25.5))
     );
     assert!(booking["transactionHash"].as_str().unwrap().starts_with("test:"));
-    assert!(String::from_utf8_lossy(&payer.get(&page).await.bytes).contains("has been decided"));
-    // Nobody else's intent, and no page that is none.
+    // Nobody else's intent.
     let bob = Client::new(&shop);
     bob.register("bob@example.org").await;
     assert_eq!(bob.get(&status).await.failure().0, 404);
-    for page in ["/api/payment/test/test_x", "/api/payment/test/%00"] {
-        assert_eq!(bob.get(page).await.failure().0, 404, "{page}");
-        assert_eq!(bob.send("POST", page, "decision=pay").await.failure().0, 404, "{page}");
-    }
     shop.db.assert_books_balance().await;
 }
 
@@ -83,10 +70,65 @@ async fn declining_credits_nothing() {
     let ada = Client::new(&shop);
     ada.register("ada@example.org").await;
     let answer = top_up(&ada, json!(10)).await;
-    ada.send("POST", &page(&answer), "decision=decline").await;
+    decide(&shop, &answer, Decision::Decline).await;
     let status = format!("/api/payment/top-ups/{}", answer.data()["id"].as_str().unwrap());
     assert_eq!(ada.get(&status).await.data()["status"], "failed");
     assert_eq!(balance(&ada).await, json!(0.0));
+}
+
+#[tokio::test]
+async fn a_payment_of_another_amount_is_reported_to_its_owner_and_to_monitors() {
+    let shop = Shop::open().await;
+    let ada = Client::new(&shop);
+    ada.register("ada@example.org").await;
+    let answer = top_up(&ada, json!(10)).await.data();
+    let payments = async || shop.get("/readyz").await.json()["payments"].take();
+    assert_eq!(
+        payments().await,
+        json!({"state": "ok", "required": false, "waiting": 0})
+    );
+    let id = lockstep_domain::ids::TopUpId(answer["id"].as_str().unwrap().parse().unwrap());
+    let said = top_ups::Said {
+        provider: "test",
+        event: Some("e1".into()),
+        kind: "checkout.session.completed".into(),
+        which: top_ups::Which::Id(id),
+        word: top_ups::Word::Paid {
+            amount: "11.90".parse().unwrap(),
+            currency: "EUR".into(),
+        },
+    };
+    top_ups::apply(&shop.db.store, &said).await.unwrap();
+
+    let path = format!("/api/payment/top-ups/{id}");
+    let seen = ada.get(&path).await.data();
+    assert_eq!(
+        (
+            &seen["status"],
+            &seen["amount"],
+            &seen["otherPayment"],
+            seen.get("redirectUrl")
+        ),
+        (
+            &json!("processing"),
+            &json!(10.0),
+            &json!({"amount": 11.9, "currency": "EUR"}),
+            None
+        )
+    );
+    let told = payments().await;
+    assert_eq!((&told["state"], &told["waiting"]), (&json!("review"), &json!(1)));
+    assert!(told["since"].is_string());
+
+    top_ups::credit_by_staff(&shop.db.store, id, None).await.unwrap();
+    let seen = ada.get(&path).await.data();
+    assert_eq!(
+        (&seen["status"], &seen["amount"], seen.get("otherPayment")),
+        (&json!("completed"), &json!(11.9), None)
+    );
+    assert_eq!(balance(&ada).await, json!(11.9));
+    assert_eq!(payments().await["state"], "ok");
+    shop.db.assert_books_balance().await;
 }
 
 #[tokio::test]
@@ -314,8 +356,17 @@ async fn an_admin_adjusts_and_refunds_on_record_and_nobody_else_does() {
         (&part["status"], &part["amount"], &part["currency"]),
         (&json!("COMPLETED"), &json!(4.0), &json!("EUR"))
     );
+    let payment = async || {
+        let seen = ada
+            .get(&format!("/api/orders/{}", order["id"].as_str().unwrap()))
+            .await
+            .data();
+        (seen["paymentStatus"].clone(), seen["refunded"].clone())
+    };
+    assert_eq!(payment().await, (json!("COMPLETED"), json!(4.0)));
     // Nothing in the body is all that is left.
     assert_eq!(root.send("POST", &refund, "").await.data()["amount"], 6.0);
+    assert_eq!(payment().await, (json!("CANCELLED"), json!(10.0)));
     assert_eq!(
         root.post(&refund, json!({})).await.failure(),
         (400, "already_refunded".into())

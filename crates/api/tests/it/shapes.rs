@@ -107,8 +107,8 @@ async fn every_endpoint_answers_in_the_contracts_form() {
         ("/api/games/collections", json!([])),
         (
             "/api/games/autocomplete?q=killing",
-            json!([{"id": ID, "title": "Killing Floor 2", "image": "https://images.example.org/kf2",
-                    "slug": "killing-floor-2", "relevanceScore": 0.95}]),
+            json!([{"id": ID, "title": "Killing Floor 2", "name": "Killing Floor 2", "offer": {"en": "", "de": ""},
+                    "image": "https://images.example.org/kf2", "slug": "killing-floor-2", "relevanceScore": 0.95}]),
         ),
     ];
     for (path, data) in expected {

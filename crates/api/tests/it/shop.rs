@@ -113,7 +113,7 @@ impl Shop {
         };
         let payments = shop::payments(
             store.clone(),
-            "http://shop.example/api/payment/test",
+            "http://shop.example/test-payment",
             "http://shop.example",
             Some(relay),
         );

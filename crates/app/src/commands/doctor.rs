@@ -35,7 +35,7 @@ use crate::database::{Database, Use};
 use crate::output::Output;
 use crate::supplier::Supplier;
 
-pub(crate) use payments::in_words as top_up_in_words;
+pub(crate) use payments::{in_words as top_up_in_words, remedy as remedy_of_top_up};
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]

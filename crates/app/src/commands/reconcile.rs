@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use lockstep_domain::Money;
 use lockstep_domain::ids::TopUpId;
 use lockstep_fulfil::{Difference, Remedy, letters, reconcile};
-use lockstep_store::{Store, top_ups};
+use lockstep_store::Store;
+use lockstep_store::top_ups::{self, SettleError};
 
-use crate::commands::doctor::top_up_in_words;
+use crate::commands::doctor::{remedy_of_top_up, top_up_in_words};
 use crate::config::Config;
 use crate::database::{Database, Use};
 use crate::output::Output;
@@ -29,7 +31,7 @@ async fn to_review(store: &Store) -> Result<Vec<Difference>> {
     Ok(found
         .iter()
         .map(|top_up| Difference {
-            what: top_up_in_words(top_up),
+            what: format!("{}; {}", top_up_in_words(top_up), remedy_of_top_up(top_up)),
             order: None,
             unit: None,
             g2a_order_id: None,
@@ -50,6 +52,29 @@ pub(crate) async fn reviewed(config: &Config, output: Output, id: TopUpId) -> Re
     output.result(&serde_json::json!({"reviewed": id.to_string()}), || {
         format!("Top-up {id} is closed.")
     })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Credits a top-up that waits for staff.
+pub(crate) async fn credit(config: &Config, output: Output, id: TopUpId, amount: Option<Money>) -> Result<ExitCode> {
+    let database = Database::open(config, Use::Join).await?;
+    let done = top_ups::credit_by_staff(&database.store, id, amount).await;
+    database.close().await;
+    let done = match done {
+        Err(SettleError::AmountUnknown(why)) => bail!("{why}; say how much with `--amount EUR`"),
+        done => done?,
+    };
+    let credited = done.credited.unwrap_or(done.amount);
+    tracing::info!(top_up = %id, %credited, "staff credited a top-up");
+    output.result(
+        &serde_json::json!({"credited": credited, "topUp": id.to_string(), "user": done.user.to_string()}),
+        || {
+            format!(
+                "{credited} EUR were credited to user {}. Top-up {id} is closed.",
+                done.user
+            )
+        },
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -140,7 +140,7 @@ fn a_password_is_changed_and_the_other_devices_are_logged_out() {
     assert_eq!(desk.path(), "/account", "this device stays logged in");
     phone.goto("/account");
     assert!(phone.path().starts_with("/login"), "{}", phone.path());
-    shop.letter(&email, "the password of your account was changed");
+    shop.letter(&email, "password of your account was changed");
     log_in(&phone, &email, OTHER_PASSWORD);
     assert_eq!(phone.path(), "/account");
     phone.close();

@@ -81,7 +81,7 @@ fn a_price_that_rose_meanwhile_is_shown_and_asked_again() {
     page.pay();
     // The shopper was shown less than it costs.
     page.evaluate("void (document.querySelector('input[name=expected]').value = '0.01')");
-    page.follow("main button|Buy now for");
+    page.follow("main button|Pay €");
     page.wait_for("[role=alert]|The price has risen from €0.01 to");
     page.assert_accessible();
     page.buy(1);
@@ -134,7 +134,7 @@ fn the_keyboard_alone_is_enough() {
     page.wait_for("button.pay");
     reach(&page, "button.pay");
     page.wait("the checkout again", "location.pathname === '/checkout'");
-    reach(&page, "main button|Buy now for");
+    reach(&page, "main button|Pay €");
     page.wait_for_text("1 of 1 keys are there");
     page.tab_to("button|Copy");
     page.press(Key::Enter);

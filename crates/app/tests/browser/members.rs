@@ -47,7 +47,7 @@ fn a_guests_cart_comes_along_into_a_new_account_and_out_of_sight_when_they_leave
     page.fill("#password", PASSWORD);
     page.follow("main button");
     assert_eq!(page.path(), "/cart");
-    page.wait_for_text(&game.title);
+    page.wait_for_text(&game.name());
     page.wait_for(".me .name|Account");
 
     let cookies = page.cookies();
@@ -74,7 +74,7 @@ fn a_guests_cart_comes_along_into_a_new_account_and_out_of_sight_when_they_leave
     page.fill("#password", PASSWORD);
     page.press_and_follow(Key::Enter);
     assert_eq!(page.path(), "/cart");
-    page.wait_for_text(&game.title);
+    page.wait_for_text(&game.name());
     page.close();
 }
 
@@ -115,21 +115,21 @@ fn the_cart_works_without_scripts_and_with_the_keyboard() {
         page.put_into_cart(&second.id);
         page.goto("/cart");
         let line = |title: &str| format!("button[aria-label='One more copy of {title}']");
-        page.tab_to(&line(&first.title));
+        page.tab_to(&line(&first.shown()));
         page.press_and_follow(Key::Enter);
         page.wait_for_text("3 copies");
         assert!(page.has_focus("[role=status]"), "the focus is on what happened");
-        assert_eq!(copies(&page, &first.title), "2");
+        assert_eq!(copies(&page, &first.shown()), "2");
         // A number that is typed counts with the Enter key.
-        page.fill(&format!("input[aria-label='Copies of {}']", first.title), "5");
+        page.fill(&format!("input[aria-label='Copies of {}']", first.shown()), "5");
         page.press_and_follow(Key::Enter);
         page.wait_for_text("6 copies");
-        page.fill(&format!("input[aria-label='Copies of {}']", first.title), "many");
+        page.fill(&format!("input[aria-label='Copies of {}']", first.shown()), "many");
         page.press_and_follow(Key::Enter);
         page.wait_for_text("Please enter a number of copies");
-        page.follow(&format!("button[aria-label='Remove {}']", first.title));
+        page.follow(&format!("button[aria-label='Remove {}']", first.shown()));
         page.wait_for_text("1 copy");
-        page.follow(&format!("button[aria-label='One copy of {} less']", second.title));
+        page.follow(&format!("button[aria-label='One copy of {} less']", second.shown()));
         page.wait_for_text("Your cart is empty");
         page.close();
     }

@@ -67,7 +67,7 @@ fn a_promo_code_is_applied_survives_the_payment_page_and_is_used_up_by_the_order
     assert_eq!(page.value_of("#promo"), "gkeys10");
     page.buy(2);
     assert_eq!(sum(&page, "Paid"), total);
-    assert!(sum(&page, "Discount").starts_with('−'), "{}", page.text());
+    assert!(sum(&page, "Discount").starts_with('-'), "{}", page.text());
 
     page.put_into_cart(&game.id);
     page.goto("/checkout");
@@ -103,7 +103,7 @@ fn of_three_copies_one_sold_out_meanwhile_and_every_page_says_so_to_the_cent() {
     page.pay();
     // Between the order and the purchase somebody else buys all but two.
     assert!(shop.supplier().set_stock(&game.product, 2));
-    page.follow("main button|Buy now for");
+    page.follow("main button|Pay €");
     page.wait_for_text("Thank you!");
     page.wait_for("[data-order-status]|Partly refunded · 2 of 3 keys are there · 1 copy refunded");
     assert_eq!(page.count("code.key"), 2);
@@ -113,7 +113,7 @@ fn of_three_copies_one_sold_out_meanwhile_and_every_page_says_so_to_the_cent() {
     );
     page.wait_for(&format!("main .keys li|{why}"));
     assert_eq!(sum(&page, "Paid"), euro(paid));
-    assert_eq!(sum(&page, "Back on your balance"), format!("−{}", euro(price)));
+    assert_eq!(sum(&page, "Back on your balance"), format!("-{}", euro(price)));
     assert_eq!(sum(&page, "What it cost you"), euro(times(price, 2)));
     page.assert_accessible();
 
@@ -127,7 +127,7 @@ fn of_three_copies_one_sold_out_meanwhile_and_every_page_says_so_to_the_cent() {
         format!("Refund\n{}\nIt sold out before we could buy it.", game.title),
         format!("Purchase\n3 × {}", game.title),
         format!("+{}", euro(price)),
-        format!("−{}", euro(paid)),
+        format!("-{}", euro(paid)),
         format!("+{}", euro(topped_up)),
     ] {
         assert!(
@@ -142,10 +142,8 @@ fn of_three_copies_one_sold_out_meanwhile_and_every_page_says_so_to_the_cent() {
     page.wait_for(".rows .tag|Partly refunded");
 
     let letter = shop.letter(&email, "went back to your balance");
-    assert!(
-        letter.contains(&format!("{}: sold out before it could be bought", game.title)),
-        "{letter}"
-    );
+    assert!(letter.contains("sold out before it could be bought"), "{letter}");
+    assert!(!letter.contains(" Key GLOBAL"), "a raw listing: {letter}");
     // Nobody else is sold what there is not.
     page.goto(&format!("/game/{}", game.slug));
     page.wait_for_text("Sold out at the moment");
@@ -169,7 +167,7 @@ fn a_key_that_is_a_file_is_downloaded() {
     );
     in_checkout(&page, &game, 1);
     page.pay();
-    page.follow("main button|Buy now for");
+    page.follow("main button|Pay €");
     page.wait_for_text("1 of 1 keys are there");
     assert_eq!(page.count("code.key"), 0);
     page.assert_accessible();

@@ -236,6 +236,22 @@ pub(crate) struct Game {
 }
 
 impl Game {
+    /// The game's own name, as pages call it.
+    pub(crate) fn name(&self) -> String {
+        lockstep_domain::title::Title::new(&self.title).name().to_owned()
+    }
+
+    /// The same with its offer, as labels of buttons have it.
+    pub(crate) fn shown(&self) -> String {
+        let title = lockstep_domain::title::Title::new(&self.title);
+        let offer = title.offer(lockstep_domain::language::Language::English);
+        if offer.is_empty() {
+            title.name().to_owned()
+        } else {
+            format!("{} ({offer})", title.name())
+        }
+    }
+
     /// Words to search it by.
     pub(crate) fn words(&self) -> String {
         self.title.split(' ').take(3).collect::<Vec<_>>().join(" ")
@@ -305,7 +321,7 @@ impl Visit {
 
     /// Buys what is in the cart and waits for its keys.
     pub(crate) fn buy(&self, copies: u64) {
-        self.follow("main button|Buy now for");
+        self.follow("main button|Pay €");
         assert!(self.path().starts_with("/orders/"), "{}", self.path());
         self.wait_for_text("Thank you!");
         self.wait_for_text(&format!("{copies} of {copies} keys are there"));

@@ -52,7 +52,7 @@ fn a_guests_heart_shows_what_is_on_the_wishlist_and_changes_it_in_place() {
 
     // Taken off elsewhere; a page that the browser has kept learns of it.
     page.goto("/wishlist");
-    page.wait_for_text(&game.title);
+    page.wait_for_text(&game.name());
     page.follow("main button|Remove");
     page.back();
     page.back();
@@ -119,7 +119,7 @@ fn without_scripts_a_heart_puts_its_game_onto_the_wishlist_and_shows_it() {
     assert_eq!(page.attribute(HEART, "aria-pressed"), None);
     page.follow("main button|Put on the wishlist");
     page.wait_for_text("It is on your wishlist");
-    page.wait_for_text(&game.title);
+    page.wait_for_text(&game.name());
     page.follow("main button|Remove");
     page.wait_for_text("Nothing on your wishlist yet");
     page.close();
@@ -135,7 +135,7 @@ fn a_heart_whose_request_is_lost_asks_in_the_plain_way() {
     page.evaluate("void (window.fetch = () => Promise.reject(new TypeError('the network is away')))");
     page.follow(HEART);
     assert_eq!(page.path(), "/wishlist?done=wished");
-    page.wait_for_text(&game.title);
+    page.wait_for_text(&game.name());
     page.close();
 }
 
@@ -159,15 +159,15 @@ fn who_wants_to_be_told_when_a_game_is_back_gets_a_letter_once_it_is() {
     page.fill("#password", PASSWORD);
     page.follow("main button|Create account");
     page.wait_for_text("Shall we tell you?");
-    page.wait_for_text(&game.title);
+    page.wait_for_text(&game.name());
     page.assert_accessible();
     page.follow("main button|Tell me when it is back");
     page.wait_for_text("We will write to you as soon as it is back");
-    page.wait_for(&format!("#waiting a|{}", game.title));
+    page.wait_for(&format!("#waiting a|{}", game.name()));
     page.assert_accessible();
 
     shop.stock(&game, 5);
-    let letter = shop.letter(&email, "is back, for");
+    let letter = shop.letter(&email, "is back in stock");
     let origin = page.evaluate("location.origin");
     let link = format!("{}{address}", origin.as_str().expect("an address"));
     assert!(letter.contains(&link), "{letter}");

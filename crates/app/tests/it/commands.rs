@@ -201,6 +201,67 @@ async fn sync_stock_and_doctor_work_on_a_database_of_ones_own() {
 }
 
 #[tokio::test]
+async fn a_payment_of_another_amount_is_named_by_doctor_and_reconcile_and_settled_by_one_command() {
+    let (db, g2a) = (TestDb::new().await, sandbox(45).await);
+    let run = async |args: &[&str]| {
+        let mut command = lockstep(args);
+        with_account(&mut command, &g2a).env("DATABASE_URL", db.url());
+        outcome(&mut command).await
+    };
+    let user = db.user("ada@example.org", "0").await;
+    let (more, dollars) = (
+        "00000000-0000-4000-8000-000000000001",
+        "00000000-0000-4000-8000-000000000002",
+    );
+    db.execute(&format!(
+        "insert into top_ups (id, user_id, amount, method, provider, reference, review, review_since, problem, paid_amount, paid_currency)
+         values ('{more}', '{user}', 10, 'card', 'stripe', 'cs_1', 'OTHER_AMOUNT', now(), 'paid were 11.90 EUR instead of 10.00 EUR', 11.90, 'EUR'),
+                ('{dollars}', '{user}', 20, 'card', 'stripe', 'cs_2', 'OTHER_AMOUNT', now(), 'paid were 21.00 USD instead of 20.00 EUR', 21, 'USD')"
+    ))
+    .await;
+    for command in ["doctor", "reconcile"] {
+        let told = run(&[command]).await;
+        assert_eq!(told.status.code(), Some(1), "{command}: {}", text(&told.stdout));
+        let told = text(&told.stdout);
+        assert!(
+            told.contains("paid were 11.90 EUR") && told.contains(&format!("lockstep reconcile --credit {more}")),
+            "{command}: {told}"
+        );
+    }
+    let credited = run(&["reconcile", "--credit", more]).await;
+    assert_eq!(credited.status.code(), Some(0), "{}", text(&credited.stderr));
+    assert!(
+        text(&credited.stdout).contains("11.90 EUR were credited"),
+        "{}",
+        text(&credited.stdout)
+    );
+    let again = run(&["reconcile", "--credit", more]).await;
+    assert_eq!(again.status.code(), Some(1));
+    assert!(
+        text(&again.stderr).contains("waits for staff"),
+        "{}",
+        text(&again.stderr)
+    );
+    let unsaid = run(&["reconcile", "--credit", dollars]).await;
+    assert!(
+        text(&unsaid.stderr).contains("--amount EUR"),
+        "{}",
+        text(&unsaid.stderr)
+    );
+    let said = run(&["reconcile", "--credit", dollars, "--amount", "19.50", "--json"]).await;
+    let report: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(report["credited"], 19.5, "{report}");
+    let balance: String = lockstep_testkit::sqlx::query_scalar("select balance::text from users")
+        .fetch_one(&db.sql)
+        .await
+        .unwrap();
+    assert_eq!(balance, "31.40");
+    let well = run(&["reconcile"]).await;
+    assert_eq!(well.status.code(), Some(0), "{}", text(&well.stdout));
+    db.assert_books_balance().await;
+}
+
+#[tokio::test]
 async fn in_production_doctor_says_what_the_pages_do_not_say_of_the_operator() {
     let (db, g2a) = (TestDb::new().await, sandbox(45).await);
     let folder = tempfile::tempdir().unwrap();

@@ -39,7 +39,7 @@ pub(super) async fn tell(tx: &mut Tx, order: OrderId, user: UserId, letters: &Le
         with told as (
             update order_units set told_at = now()
              where order_id = $1 and state in ('DONE', 'REFUNDED') and told_at is null returning *)
-        select u.state, u.price_paid, u.refunded_for, g.title, k.id as key_id, k.key_ciphertext, k.is_file,
+        select u.state, u.price_paid, u.refunded_for, g.title, o.number, k.id as key_id, k.key_ciphertext, k.is_file,
                p.email, coalesce(p.nickname, split_part(p.email, '@', 1)) as nickname
           from told u join games g on g.id = u.game_id join orders o on o.id = u.order_id
           join users p on p.id = o.user_id left join game_keys k on k.order_unit_id = u.id
@@ -63,12 +63,14 @@ pub(super) async fn tell(tx: &mut Tx, order: OrderId, user: UserId, letters: &Le
             }
             copies.push(DeliveredCopy { title, key });
         } else {
+            let price = crate::row::money(row, "price_paid")?;
             amount = amount
-                .checked_add(crate::row::money(row, "price_paid")?)
+                .checked_add(price)
                 .ok_or_else(|| StoreError::Schema("an order's refunds do not fit".into()))?;
             returned.push(RefundedCopy {
                 title,
                 reason: crate::row::refund_reason_or_null(row, "refunded_for")?,
+                price: Some(price),
             });
         }
     }
@@ -76,11 +78,13 @@ pub(super) async fn tell(tx: &mut Tx, order: OrderId, user: UserId, letters: &Le
         return Ok(());
     };
     let (email, nickname): (String, String) = (first.try_get("email")?, first.try_get("nickname")?);
+    let number: Option<String> = first.try_get("number")?;
     let order = order.to_string();
     if !copies.is_empty() {
         let letter = Letter::KeysReady {
             nickname: nickname.clone(),
             order: order.clone(),
+            number: number.clone(),
             copies,
         };
         crate::mail::enqueue(tx, user, &email, &letter, GOOD_FOR).await?;
@@ -97,6 +101,7 @@ pub(super) async fn tell(tx: &mut Tx, order: OrderId, user: UserId, letters: &Le
         let letter = Letter::Refund {
             nickname,
             order,
+            number,
             amount,
             copies: returned,
         };

@@ -9,7 +9,8 @@
 //! accents, punctuation, `&` and ways of writing numbers make no difference.
 
 use lockstep_domain::GameId;
-use lockstep_domain::catalogue::{CatalogQuery, Game, Sort, Suggestion};
+use lockstep_domain::catalogue::{CatalogQuery, Game, Offer, Sort, Suggestion};
+use lockstep_domain::title::Title;
 use rust_decimal::Decimal;
 use sqlx::types::Uuid;
 use sqlx::{Postgres, QueryBuilder, Row as _};
@@ -89,9 +90,13 @@ pub async fn suggest(tx: &mut Tx, text: &str, limit: u32) -> Result<Vec<Suggesti
     .await?;
     rows.iter()
         .map(|row| {
+            let text: String = row.try_get("title")?;
+            let title = Title::new(&text);
             Ok(Suggestion {
                 id: GameId(row.try_get("id")?),
-                title: row.try_get("title")?,
+                name: title.name().to_owned(),
+                offer: Offer::of(&title),
+                title: text,
                 image: row.try_get("image")?,
                 slug: row.try_get("slug")?,
                 relevance_score: row.try_get("score")?,

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
 use lockstep_domain::cart::Visitor;
 use lockstep_domain::checkout::{Bill, Checkout, bill};
@@ -238,13 +237,16 @@ async fn place_once(
     let letter = Letter::OrderReceived {
         nickname: payer.nickname,
         order: order.id.to_string(),
+        number: Some(order.number.clone()),
         total: order.total,
+        discount: Some(order.discount),
         lines: order
             .items
             .iter()
             .map(|line| OrderedLine {
                 title: line.game.title.clone(),
                 quantity: line.quantity,
+                price: Some(line.price),
             })
             .collect(),
     };
@@ -415,11 +417,11 @@ async fn write(
     bill: &Bill,
 ) -> Result<OrderView, PlaceError> {
     let id = OrderId(Uuid::now_v7());
-    let created_at: DateTime<Utc> = sqlx::query_scalar(
+    let placed = sqlx::query(
         "-- store.orders.place.order
         insert into orders (id, user_id, subtotal, discount, total, payment_method, payment_status, promo_code,
                             idempotency_key, request_hash)
-        values ($1, $2, $3, $4, $5, $6, 'COMPLETED', $7, $8, $9) returning created_at",
+        values ($1, $2, $3, $4, $5, $6, 'COMPLETED', $7, $8, $9) returning number, created_at",
     )
     .bind(id.0)
     .bind(user.0)
@@ -483,6 +485,7 @@ async fn write(
     .await?;
     Ok(OrderView {
         id,
+        number: placed.try_get("number")?,
         user_id: user,
         status: OrderStatus::Pending,
         subtotal: bill.subtotal,
@@ -492,7 +495,7 @@ async fn write(
         payment_method: Some(BALANCE.into()),
         payment_status: Some(PaymentStatus::Completed),
         promo_code: checkout.promo_code().map(str::to_owned),
-        created_at,
+        created_at: placed.try_get("created_at")?,
         completed_at: None,
         items,
         copies,

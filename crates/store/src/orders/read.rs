@@ -24,6 +24,32 @@ pub async fn by_id(tx: &mut Tx, id: OrderId) -> Result<Option<OrderView>> {
     Ok(views(tx, &[id.0]).await?.pop())
 }
 
+/// The user's order with this number, as people write it: in any case, with spaces or dashes, and with the letters that are
+/// taken for digits.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn by_number(tx: &mut Tx, user: UserId, number: &str) -> Result<Option<OrderId>> {
+    let number: String = number
+        .chars()
+        .filter(|c| !c.is_whitespace() && *c != '-')
+        .take(20)
+        .map(|c| match c.to_ascii_uppercase() {
+            'O' => '0',
+            'I' | 'L' => '1',
+            c => c,
+        })
+        .filter(char::is_ascii_alphanumeric)
+        .collect();
+    let id: Option<Uuid> =
+        sqlx::query_scalar("-- store.orders.by_number\nselect id from orders where number = $1 and user_id = $2")
+            .bind(number)
+            .bind(user.0)
+            .fetch_optional(tx.conn())
+            .await?;
+    Ok(id.map(OrderId))
+}
+
 /// Orders of a user, newest first: at most [`MAX_LISTED`], after the first `skip`.
 ///
 /// # Errors
@@ -48,7 +74,7 @@ async fn views(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<OrderView>> {
     }
     let rows = sqlx::query(
         "-- store.orders.views
-        select o.id, o.user_id, o.status::text as status, o.subtotal, o.discount, o.total, o.payment_method,
+        select o.id, o.number, o.user_id, o.status::text as status, o.subtotal, o.discount, o.total, o.payment_method,
                o.payment_status::text as payment_status, o.promo_code, o.created_at, o.completed_at
           from unnest($1::uuid[]) with ordinality as wanted (id, place) join orders o on o.id = wanted.id
          order by wanted.place",
@@ -68,6 +94,7 @@ async fn views(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<OrderView>> {
                 .ok_or_else(|| StoreError::Schema("refunds add up to more than can be".into()))?;
             Ok(OrderView {
                 id: OrderId(id),
+                number: row.try_get("number")?,
                 user_id: UserId(row.try_get("user_id")?),
                 status: order_status(row, "status")?,
                 subtotal: money(row, "subtotal")?,

@@ -130,7 +130,7 @@ async fn apply_once(tx: &mut Tx, said: &Said) -> Result<Outcome> {
         Word::Paid { amount, currency } => {
             let problem = format!("paid were {amount} {currency} instead of {} EUR", top_up.amount);
             note(tx, &top_up, top_up.status, Some(&problem)).await?;
-            hand_to_staff(tx, top_up.id, Review::OtherAmount).await?;
+            paid_otherwise(tx, top_up.id, *amount, currency).await?;
             Outcome::Mismatch
         }
         Word::Processing if top_up.status == PaymentStatus::Pending => {
@@ -259,6 +259,22 @@ async fn hand_to_staff(tx: &mut Tx, id: TopUpId, why: Review) -> Result<()> {
     )
     .bind(id.0)
     .bind(why.name())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Staff has to look at what was paid otherwise than intended: once, and again when another payment is reported.
+async fn paid_otherwise(tx: &mut Tx, id: TopUpId, amount: Money, currency: &str) -> Result<()> {
+    sqlx::query(
+        "-- store.top_ups.apply.paid_otherwise
+        update top_ups set review = $2, review_since = now(), reviewed_at = null, paid_amount = $3, paid_currency = $4
+         where id = $1 and (review, paid_amount, paid_currency) is distinct from ($2, $3, $4)",
+    )
+    .bind(id.0)
+    .bind(Review::OtherAmount.name())
+    .bind(amount.decimal())
+    .bind(currency.chars().take(10).collect::<String>())
     .execute(tx.conn())
     .await?;
     Ok(())

@@ -142,18 +142,3 @@ pub async fn to_review(store: &Store, most: u32) -> Result<Vec<ToReview>> {
         })
         .collect()
 }
-
-/// Staff has dealt with a top-up: it is shown and asked about no more. False when it does not wait for staff.
-///
-/// # Errors
-/// [`StoreError`](crate::StoreError).
-pub async fn reviewed(store: &Store, id: TopUpId) -> Result<bool> {
-    let done = sqlx::query(
-        "-- store.top_ups.reviewed
-        update top_ups set reviewed_at = now() where id = $1 and review is not null and reviewed_at is null",
-    )
-    .bind(id.0)
-    .execute(store.alone())
-    .await?;
-    Ok(done.rows_affected() == 1)
-}

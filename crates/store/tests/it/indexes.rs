@@ -27,6 +27,10 @@ const QUERIES: &[(&str, &str)] = &[
         "select * from orders where user_id = (select id from users limit 1) order by created_at desc, id desc limit 20",
     ),
     (
+        "orders_number_key",
+        "select id from orders where number = '7ZK3M0Q9XA' and user_id = (select id from users limit 1)",
+    ),
+    (
         "orders_status_idx",
         "select * from orders where status = 'PROCESSING' order by created_at limit 100",
     ),

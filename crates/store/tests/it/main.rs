@@ -23,6 +23,7 @@ mod invalidation;
 mod leaving;
 mod lists;
 mod orders;
+mod own_stock;
 mod pooler;
 mod retention;
 mod reveals;

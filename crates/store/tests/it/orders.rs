@@ -7,7 +7,7 @@ use lockstep_domain::Money;
 use lockstep_domain::checkout::{Checkout, OrderLimits};
 use lockstep_domain::ids::{GameId, KeyId, OrderId, UserId};
 use lockstep_domain::order::OrderStatus;
-use lockstep_domain::purchase::{CopyState, OrderView};
+use lockstep_domain::purchase::{CopyState, OrderView, PaymentStatus};
 use lockstep_store::fulfilment::{Letters, NotRefundable, keys::How};
 use lockstep_store::orders::{self, GoodwillError, Idempotency, PlaceError, Placed, PromoFault};
 use lockstep_store::promo_codes::{self, NewPromoCode, PromoCodeError};
@@ -438,6 +438,81 @@ async fn a_delivered_copy_can_be_refunded_in_part_and_in_full_but_never_above_it
     let of_top_up = orders::refund(&db.store, UserId(admin), top_up, None, None, None).await;
     assert!(matches!(of_top_up, Err(GoodwillError::NotAPurchase)));
     assert_eq!(db.count("audit_log").await, 2);
+    db.assert_books_balance().await;
+}
+
+/// An order whose money went back said `COMPLETED`.
+#[tokio::test]
+async fn the_payment_status_follows_the_money_whoever_gave_it_back() {
+    let db = TestDb::new().await;
+    let game = db.game("Portal", "portal", "10.00").await;
+    let (user, admin) = (
+        db.user("ada@example.org", "100.00").await,
+        db.user("root@example.org", "0").await,
+    );
+    let stands = async |id: OrderId| {
+        let order = by_id(&db, id).await;
+        (order.payment_status.unwrap(), order.refunded)
+    };
+    let purchase = async |id: OrderId| -> Uuid {
+        sqlx::query_scalar("select id from transactions where type = 'PURCHASE' and order_id = $1")
+            .bind(id.0)
+            .fetch_one(&db.sql)
+            .await
+            .unwrap()
+    };
+
+    // Copy by copy, because it could not be delivered.
+    let sold_out = place(&db, user, &of(&[(game, 2)])).await.unwrap();
+    assert_eq!(stands(sold_out.id).await, (PaymentStatus::Completed, Money::ZERO));
+    db.refund(sold_out.copies[0].id).await;
+    assert_eq!(stands(sold_out.id).await, (PaymentStatus::Completed, money("10.00")));
+    db.refund(sold_out.copies[1].id).await;
+    assert_eq!(stands(sold_out.id).await, (PaymentStatus::Cancelled, money("20.00")));
+
+    // Part of it by staff, for a copy that was delivered, then the rest.
+    let delivered = place(&db, user, &of(&[(game, 1)])).await.unwrap();
+    db.deliver(delivered.copies[0].id).await;
+    for (amount, expected) in [
+        ("3.00", (PaymentStatus::Completed, money("3.00"))),
+        ("6.99", (PaymentStatus::Completed, money("9.99"))),
+        ("0.01", (PaymentStatus::Cancelled, money("10.00"))),
+    ] {
+        orders::refund(
+            &db.store,
+            UserId(admin),
+            purchase(delivered.id).await,
+            Some(money(amount)),
+            None,
+            None,
+        )
+        .await
+        .unwrap();
+        assert_eq!(stands(delivered.id).await, expected, "after {amount}");
+    }
+
+    // One copy delivered and refunded by staff, the other never delivered.
+    let mixed = place(&db, user, &of(&[(game, 2)])).await.unwrap();
+    db.deliver(mixed.copies[0].id).await;
+    orders::refund(&db.store, UserId(admin), purchase(mixed.id).await, None, None, None)
+        .await
+        .unwrap();
+    assert_eq!(stands(mixed.id).await, (PaymentStatus::Completed, money("10.00")));
+    db.refund(mixed.copies[1].id).await;
+    assert_eq!(stands(mixed.id).await, (PaymentStatus::Cancelled, money("20.00")));
+
+    // Cancelled by staff as a whole, also when it had cost nothing.
+    db.promo_code("FREE", 100, None).await;
+    let paid = place(&db, user, &of(&[(game, 1)])).await.unwrap();
+    let free = place(&db, user, &checkout(&[(game, 1)], Some("FREE"), None))
+        .await
+        .unwrap();
+    for order in [paid.id, free.id] {
+        orders::cancel(&db.store, UserId(admin), order, None, None, &Letters::default())
+            .await
+            .unwrap();
+        assert_eq!(stands(order).await.0, PaymentStatus::Cancelled);
+    }
     db.assert_books_balance().await;
 }
 

@@ -40,6 +40,18 @@ rules! {
     an_external_order_id_is_unique: "orders_external_order_id_key"
         refuses ["update orders set external_order_id = 'same'"]
         allows ["update orders set external_order_id = null", "update orders set external_order_id = id::text"]
+    an_order_number_is_unique: "orders_number_key"
+        refuses ["update orders set number = '7ZK3M0Q9XA'"]
+        allows ["update orders set number = '7ZK3M0Q9XA' where id = {order}"]
+    an_order_number_is_ten_characters_that_are_not_mistaken: "orders_number_form"
+        refuses [
+            "update orders set number = '7ZK3M0Q9X' where id = {order}",
+            "update orders set number = '7zk3m0q9xa' where id = {order}",
+            "update orders set number = '7ZK3M0Q9XO' where id = {order}",
+            "update orders set number = '7ZK3M0Q9XI' where id = {order}",
+            "update orders set number = '7ZK3M0Q9XU' where id = {order}",
+        ]
+        allows ["update orders set number = '0123456789' where id = {order}", "update orders set number = new_order_number()"]
     why_a_copy_went_back_is_one_of_a_few_reasons: "order_units_refunded_for_known"
         refuses ["update order_units set state = 'REFUNDED', refunded_for = 'WHIM' where id = {unit}"]
         allows ["update order_units set refunded_for = null"]
@@ -87,6 +99,21 @@ rules! {
              insert into transactions (user_id, order_id, type, amount, status) values ({user}, {order}, 'REFUND', 50, 'COMPLETED');
              update users set balance = balance + 50 where id = {user};
              update orders set status = 'FAILED' where id = {order}",
+        ]
+    a_payment_is_cancelled_only_when_all_of_it_is_back: "orders_payment_status_is_true"
+        refuses [
+            "update orders set payment_status = 'CANCELLED' where id = {order}",
+            "update order_units set state = 'REFUNDED' where id = {unit};
+             insert into transactions (user_id, order_id, type, amount, status) values ({user}, {order}, 'REFUND', 25, 'COMPLETED');
+             update users set balance = balance + 25 where id = {user};
+             update orders set payment_status = 'CANCELLED' where id = {order}",
+        ]
+        allows [
+            "update order_units set state = 'REFUNDED' where order_id = {order};
+             insert into transactions (user_id, order_id, type, amount, status) values ({user}, {order}, 'REFUND', 50, 'COMPLETED');
+             update users set balance = balance + 50 where id = {user};
+             update orders set payment_status = 'CANCELLED' where id = {order}",
+            "update orders set payment_status = null where id = {order}",
         ]
     only_a_completed_order_has_a_completion_date: "orders_completed_at_when_completed"
         refuses ["update orders set completed_at = now() where id = {order}"]

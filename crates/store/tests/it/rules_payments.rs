@@ -47,6 +47,18 @@ rules! {
              insert into top_ups (user_id, amount, method, provider, status, transaction_id) values ({user}, 1, 'card', 'test', 'COMPLETED', {new})",
         ]
         allows ["insert into top_ups (user_id, amount, method, provider, status, transaction_id) select user_id, amount, 'card', 'test', 'COMPLETED', id from transactions where type = 'TOP_UP'"]
+    a_currency_is_short: "top_ups_paid_currency_bounded"
+        refuses ["insert into top_ups (user_id, amount, method, provider, paid_amount, paid_currency) values ({user}, 1, 'card', 'test', 2, '')"]
+        allows ["insert into top_ups (user_id, amount, method, provider, paid_amount, paid_currency) values ({user}, 1, 'card', 'test', 2, 'USD')"]
+    what_was_paid_has_a_currency: "top_ups_paid_amount_has_its_currency"
+        refuses [
+            "insert into top_ups (user_id, amount, method, provider, paid_amount) values ({user}, 1, 'card', 'test', 2)",
+            "insert into top_ups (user_id, amount, method, provider, paid_currency) values ({user}, 1, 'card', 'test', 'USD')",
+        ]
+        allows ["insert into top_ups (user_id, amount, method, provider) values ({user}, 1, 'card', 'test')"]
+    what_staff_credited_is_booked: "top_ups_credited_amount_of_a_credit"
+        refuses ["insert into top_ups (user_id, amount, method, provider, credited_amount) values ({user}, 1, 'card', 'test', 2)"]
+        allows ["insert into top_ups (user_id, amount, credited_amount, method, provider, status, transaction_id) select user_id, 1, amount, 'card', 'test', 'COMPLETED', id from transactions where type = 'TOP_UP'"]
     what_was_intended_does_not_change: "top_ups_facts_fixed"
         refuses [
             "insert into top_ups (user_id, amount, method, provider) values ({user}, 1, 'card', 'test'); update top_ups set amount = 2",

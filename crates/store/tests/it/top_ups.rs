@@ -7,8 +7,8 @@ use lockstep_domain::ids::UserId;
 use lockstep_domain::purchase::{PaymentStatus, TopUpStatus};
 use lockstep_store::accounts::{self, AccountError};
 use lockstep_store::top_ups::{
-    self, BeginError, Begun, MOST_OPEN, NewTopUp, Outcome, Outside, OutsideError, OutsideOutcome, Review, Said, TopUp,
-    Which, Word,
+    self, BeginError, Begun, MOST_OPEN, NewTopUp, Outcome, Outside, OutsideError, OutsideOutcome, Review, Said,
+    SettleError, TopUp, Which, Word,
 };
 use lockstep_store::{Store, mail};
 use lockstep_testkit::TestDb;
@@ -140,6 +140,107 @@ async fn another_amount_or_currency_credits_nothing() {
         .unwrap();
     assert_eq!(problem, "paid were 10.00 USD instead of 10.00 EUR");
     assert_eq!(balance(&db, user).await, "0.00");
+}
+
+/// Paid, not credited, and everybody said that all was well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_paid_otherwise_waits_for_staff_who_credit_it_once_or_close_it() {
+    let db = TestDb::new().await;
+    let user = db.user("ada@example.org", "0").await;
+    let view = async |id| {
+        top_ups::by_id(&db.store, UserId(user), id)
+            .await
+            .unwrap()
+            .unwrap()
+            .view()
+    };
+    let (more, dollars, back) = (
+        announced(&db.store, user, "10.00").await,
+        announced(&db.store, user, "20.00").await,
+        announced(&db.store, user, "30.00").await,
+    );
+    let usd = Word::Paid {
+        amount: money("21.50"),
+        currency: "USD".into(),
+    };
+    for (top_up, word) in [(&more, paid("11.90")), (&dollars, usd), (&back, paid("29.00"))] {
+        let outcome = top_ups::apply(&db.store, &said(top_up, &top_up.id.to_string(), word))
+            .await
+            .unwrap();
+        assert_eq!(outcome, Outcome::Mismatch);
+        let seen = view(top_up.id).await;
+        assert_eq!((seen.status, seen.redirect_url), (TopUpStatus::Processing, None));
+        assert!(seen.other_payment.is_some());
+    }
+    assert_eq!(top_ups::in_review(&db.store, UserId(user)).await.unwrap().len(), 3);
+    assert_eq!(top_ups::waiting_for_staff(&db.store).await.unwrap().0, 3);
+
+    // At once, by two of staff, and with another word of the provider in between.
+    let again = said(&more, "again", paid("11.90"));
+    let (first, second, word) = tokio::join!(
+        top_ups::credit_by_staff(&db.store, more.id, None),
+        top_ups::credit_by_staff(&db.store, more.id, None),
+        top_ups::apply(&db.store, &again),
+    );
+    assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
+    word.unwrap();
+    let seen = view(more.id).await;
+    assert_eq!(
+        (seen.status, seen.amount, seen.other_payment),
+        (TopUpStatus::Completed, money("11.90"), None)
+    );
+    assert_eq!(mail::list(&db.store, false, 9).await.unwrap()[0].kind, "top-up");
+    // What the provider says later, also the right amount, changes nothing.
+    let late = top_ups::apply(&db.store, &said(&more, "late", paid("10.00")))
+        .await
+        .unwrap();
+    assert_eq!(late, Outcome::Nothing);
+
+    // Another currency: how much that is, a person says.
+    let unsaid = top_ups::credit_by_staff(&db.store, dollars.id, None).await;
+    assert!(matches!(unsaid, Err(SettleError::AmountUnknown(_))), "{unsaid:?}");
+    let nothing = top_ups::credit_by_staff(&db.store, dollars.id, Some(Money::ZERO)).await;
+    assert!(matches!(nothing, Err(SettleError::NotPositive)));
+    top_ups::credit_by_staff(&db.store, dollars.id, Some(money("20.00")))
+        .await
+        .unwrap();
+    assert_eq!(balance(&db, user).await, "31.90");
+
+    // Paid back at the provider.
+    assert!(top_ups::reviewed(&db.store, back.id).await.unwrap());
+    let seen = view(back.id).await;
+    assert_eq!(
+        (seen.status, seen.other_payment.unwrap().amount),
+        (TopUpStatus::Failed, money("29.00"))
+    );
+    let closed = top_ups::credit_by_staff(&db.store, back.id, None).await;
+    assert!(matches!(closed, Err(SettleError::NotWaiting(_))));
+    assert_eq!(top_ups::waiting_for_staff(&db.store).await.unwrap(), (0, None));
+    assert!(top_ups::in_review(&db.store, UserId(user)).await.unwrap().is_empty());
+    // The same word again does not open it, another payment does.
+    top_ups::apply(&db.store, &said(&back, "same", paid("29.00")))
+        .await
+        .unwrap();
+    assert_eq!(top_ups::waiting_for_staff(&db.store).await.unwrap().0, 0);
+    top_ups::apply(&db.store, &said(&back, "other", paid("31.00")))
+        .await
+        .unwrap();
+    assert_eq!(top_ups::waiting_for_staff(&db.store).await.unwrap().0, 1);
+    db.assert_books_balance().await;
+}
+
+#[tokio::test]
+async fn nothing_is_credited_to_an_account_that_was_deleted_meanwhile() {
+    let db = TestDb::new().await;
+    let user = db.user("ada@example.org", "0").await;
+    let top_up = announced(&db.store, user, "10.00").await;
+    top_ups::apply(&db.store, &said(&top_up, "e", paid("9.00")))
+        .await
+        .unwrap();
+    accounts::delete(&db.store, UserId(user), false).await.unwrap();
+    let refused = top_ups::credit_by_staff(&db.store, top_up.id, None).await;
+    assert!(matches!(refused, Err(SettleError::NoOwner)), "{refused:?}");
+    db.assert_books_balance().await;
 }
 
 #[tokio::test]

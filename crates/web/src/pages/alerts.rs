@@ -19,6 +19,7 @@ use crate::frame::Frame;
 use crate::pages::cart::game;
 use crate::pages::sheet::{Sheet, SheetPage};
 use crate::session::{Member, Reader};
+use crate::titles::Title;
 use crate::visit::Visit;
 use crate::{WebState, answers};
 
@@ -51,7 +52,7 @@ pub(crate) async fn page(
     SheetPage {
         frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
         title: words.text("alerts.ask"),
-        lead: Some(words.with("alerts.ask.lead", &game.title)),
+        lead: Some(words.with("alerts.ask.lead", Title::new(words, &game.title))),
         notice: None,
         sheet: Sheet::new(&form, "/stock-alerts", words.text("game.out.tell"), Vec::new())
             .carrying("game", &game.id.to_string()),

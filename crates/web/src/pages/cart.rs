@@ -59,7 +59,7 @@ impl Line {
         Self {
             id: game.id,
             slug: game.slug.clone(),
-            title: Title::new(&game.title),
+            title: Title::new(words, &game.title),
             picture: Picture::cover(game.id, &game.slug, &game.image),
             platforms: game.platforms.join(", "),
             quantity: line.quantity,

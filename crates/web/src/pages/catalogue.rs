@@ -63,7 +63,28 @@ struct Facet {
     options: Vec<Choice>,
 }
 
+/// So many values of a filter are shown before "show all".
+const SHOWN: usize = 8;
+
 impl Facet {
+    /// The most frequent values; with one more there would be nothing to fold away.
+    fn first(&self) -> &[Choice] {
+        match self.options.get(..SHOWN) {
+            Some(first) if self.options.len() > SHOWN + 1 => first,
+            _ => &self.options,
+        }
+    }
+
+    /// The others.
+    fn others(&self) -> &[Choice] {
+        self.options.get(self.first().len()..).unwrap_or_default()
+    }
+
+    /// Whether one of the others is chosen, so that they are shown.
+    fn shows_others(&self) -> bool {
+        self.others().iter().any(|option| option.is_chosen)
+    }
+
     fn any_chosen(&self) -> bool {
         self.options.iter().any(|option| option.is_chosen)
     }
@@ -74,7 +95,10 @@ struct Choice {
     id: String,
     value: String,
     label: String,
+    /// How many games it leaves, for people.
     count: String,
+    /// The same as far as it is known, to put values in order.
+    games: u64,
     is_chosen: bool,
 }
 
@@ -206,6 +230,7 @@ impl Tally<'_> {
             value: value.to_owned(),
             label,
             count: counted(self.words, self.is_capped, count),
+            games: count,
             is_chosen,
         })
     }
@@ -248,18 +273,26 @@ fn facets(words: Language, asked: &Asked, options: &FilterOptions, counts: &Face
         has_range: false,
         options,
     };
+    // The most frequent first, as long as all were counted; then by name.
+    let by_count = |mut options: Vec<Choice>| {
+        options.sort_by(|one, other| (other.games, &one.label).cmp(&(one.games, &other.label)));
+        options
+    };
     let named = |name: &str, all: &[lockstep_domain::catalogue::NameSlug], counts_of, chosen: &[String]| {
         let tally = tally(counts_of);
-        all.iter()
+        let options = all
+            .iter()
             .filter_map(|option| {
                 let is_chosen = holds(chosen, &option.slug) || holds(chosen, &option.name);
                 tally.choice(name, &option.slug, &option.slug, option.name.clone(), is_chosen)
             })
-            .collect::<Vec<_>>()
+            .collect::<Vec<_>>();
+        by_count(options)
     };
     let plain = |name: &str, all: &[String], counts_of, chosen: &[String], label: fn(Language, &str) -> String| {
         let tally = tally(counts_of);
-        all.iter()
+        let options = all
+            .iter()
             .filter_map(|value| {
                 tally.choice(
                     name,
@@ -269,7 +302,8 @@ fn facets(words: Language, asked: &Asked, options: &FilterOptions, counts: &Face
                     holds(chosen, value),
                 )
             })
-            .collect::<Vec<_>>()
+            .collect::<Vec<_>>();
+        by_count(options)
     };
     let as_it_is = |_: Language, value: &str| value.to_owned();
     let frequent = |publisher: &String| counts.publishers.get(&publisher.to_lowercase()).copied().unwrap_or(0);
@@ -281,7 +315,6 @@ fn facets(words: Language, asked: &Asked, options: &FilterOptions, counts: &Face
         )
     });
     publishers.truncate(MAX_PUBLISHERS.max(asked.publishers.len()));
-    publishers.sort_by_key(|publisher| publisher.to_lowercase());
 
     let prices = PricePreset::ALL
         .into_iter()
@@ -350,6 +383,7 @@ fn facets(words: Language, asked: &Asked, options: &FilterOptions, counts: &Face
         value: "yes".to_owned(),
         label: words.text("facet.multiplayer.yes").to_owned(),
         count: counted(words, counts.is_capped, counts.multiplayer),
+        games: counts.multiplayer,
         is_chosen: asked.multiplayer,
     });
     facets.push(facet(
@@ -366,6 +400,7 @@ fn facets(words: Language, asked: &Asked, options: &FilterOptions, counts: &Face
             value: "all".to_owned(),
             label: words.text("facet.stock.all").to_owned(),
             count: counted(words, counts.is_capped, counts.listed),
+            games: counts.listed,
             is_chosen: asked.everything,
         }],
         true,

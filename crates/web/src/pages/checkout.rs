@@ -28,6 +28,7 @@ use crate::i18n::Language;
 use crate::pages::cart::Line;
 use crate::pages::sheet::notice;
 use crate::session::{self, Member};
+use crate::titles::Title;
 use crate::visit::Visit;
 use crate::{WebState, page};
 
@@ -78,7 +79,7 @@ impl Sums {
             .map(|missing| missing.max(Money::from_cents(LEAST_TOP_UP).unwrap_or(missing)));
         Self {
             subtotal: format::price(words, bill.subtotal),
-            discount: (bill.discount > Money::ZERO).then(|| format::price(words, bill.discount)),
+            discount: (bill.discount > Money::ZERO).then(|| format::less(words, bill.discount)),
             total: format::price(words, bill.total),
             balance: format::price(words, balance),
             left: left.map(|left| format::price(words, left)),
@@ -167,7 +168,9 @@ async fn quote(state: &WebState, member: &Member, cart: &Cart, promo: &str) -> R
 fn promo_refusal(words: Language, error: &ShopError) -> Option<String> {
     match error {
         ShopError::Place(PlaceError::PromoCode(_)) => Some(words.text("checkout.promo.invalid").to_owned()),
-        ShopError::Place(PlaceError::PromoBelowCost { title }) => Some(words.with("checkout.promo.not_here", title)),
+        ShopError::Place(PlaceError::PromoBelowCost { title }) => {
+            Some(words.with("checkout.promo.not_here", Title::new(words, title)))
+        }
         ShopError::Refused(AuthError::RateLimited { .. }) => Some(words.text("checkout.promo.too_many").to_owned()),
         _ => None,
     }
@@ -180,7 +183,7 @@ fn refusal(words: Language, error: ShopError) -> Result<String, PageError> {
         error => return Err(error.into()),
     };
     Ok(match error {
-        PlaceError::OutOfStock { title, .. } => words.with("checkout.out_of_stock", title),
+        PlaceError::OutOfStock { title, .. } => words.with("checkout.out_of_stock", Title::new(words, &title)),
         PlaceError::NoSuchGame(_) => words.text("checkout.gone").to_owned(),
         PlaceError::PriceRisen { expected, total } => words.with_all(
             "checkout.price_risen",
@@ -190,7 +193,7 @@ fn refusal(words: Language, error: ShopError) -> Result<String, PageError> {
         PlaceError::TooMuch => words.text("checkout.too_much").to_owned(),
         PlaceError::KeyReused => words.text("checkout.changed").to_owned(),
         PlaceError::PromoCode(_) => words.text("checkout.promo.invalid").to_owned(),
-        PlaceError::PromoBelowCost { title } => words.with("checkout.promo.not_here", title),
+        PlaceError::PromoBelowCost { title } => words.with("checkout.promo.not_here", Title::new(words, &title)),
         PlaceError::NoSuchUser => return Err(PageError::Forbidden),
         PlaceError::Store(error) => return Err(error.into()),
     })

@@ -18,7 +18,7 @@ use crate::i18n::Language;
 use crate::page::fingerprint;
 use crate::pictures::Picture;
 use crate::visit::Visit;
-use crate::{WebState, answers, format, safe_html, seo, titles};
+use crate::{WebState, answers, format, safe_html, seo};
 
 /// So many games the API lists as similar, and so many are shown.
 const SIMILAR: u32 = 10;
@@ -141,7 +141,7 @@ fn moved(slug: &str, visit: &Visit) -> Response {
 
 fn draw(frame: Frame, game: &Game, similar: &[Tile]) -> GamePage {
     let words = frame.words;
-    let name = titles::own(&game.title, game.region.as_deref()).to_owned();
+    let name = lockstep_domain::title::own(&game.title, game.region.as_deref()).to_owned();
     let offer = match (game.in_stock, game.is_preorder) {
         (true, true) => Offer::Preorder,
         (true, false) => Offer::Buyable,
@@ -186,6 +186,8 @@ fn draw(frame: Frame, game: &Game, similar: &[Tile]) -> GamePage {
         price: format::price(words, game.price),
         original: game
             .original_price
+            // Nobody saves on what cannot be bought.
+            .filter(|_| offer != Offer::SoldOut)
             .map(|original| (format::price(words, original), game.discount.unwrap_or(0))),
         answers: replies(words, game, offer, &release, region.as_deref()),
         description: safe_html::description(&game.description),

@@ -11,15 +11,17 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
+use chrono::SecondsFormat;
 use lockstep_domain::catalogue::{Answer, Game};
 use lockstep_domain::ids::{KeyId, OrderId};
 use lockstep_domain::order::{OrderStatus, RefundReason};
-use lockstep_domain::purchase::{CopyState, OrderCopy, OrderLine, OrderView};
+use lockstep_domain::purchase::{CopyState, KeyView, OrderCopy, OrderLine, OrderView};
 use lockstep_domain::{CacheKey, Money};
 use lockstep_shop::{OrderWatch, Seen, Slice};
 use lockstep_store::games;
 
 use crate::error::PageError;
+use crate::forms;
 use crate::frame::Frame;
 use crate::i18n::Language;
 use crate::pages::account::Menu;
@@ -39,12 +41,15 @@ struct OrdersPage {
     frame: Frame,
     menu: Menu,
     notice: Option<String>,
+    /// The one that was looked for.
+    number: String,
     orders: Vec<Summary>,
 }
 
 /// An order in the list.
 struct Summary {
     id: OrderId,
+    number: String,
     titles: String,
     pictures: Vec<Picture>,
     copies: u64,
@@ -58,10 +63,11 @@ const COVERS: usize = 3;
 
 impl Summary {
     fn new(words: Language, order: &OrderView) -> Self {
-        let first = order.items.first().map(|line| Title::new(&line.game.title));
+        let first = order.items.first().map(|line| Title::new(words, &line.game.title));
         let first = first.as_ref().map(Title::name).unwrap_or_default();
         Self {
             id: order.id,
+            number: order.number.clone(),
             titles: match order.items.len() {
                 0 | 1 => first.to_owned(),
                 games => words.with_all("orders.and_more", &[&first, &(games - 1)]),
@@ -95,11 +101,21 @@ pub(crate) async fn list(
     member: Member,
 ) -> Result<Response, PageError> {
     let words = visit.language;
+    let number = visit.pairs().find(|(name, _)| name == "number");
+    let number = number.map(|(_, number)| number.trim().to_owned()).unwrap_or_default();
+    let mut told = notice(words, &visit);
+    if !number.is_empty() {
+        if let Some(id) = member.arrival.order_by_number(&number).await? {
+            return Ok(forms::done(&format!("/orders/{id}")));
+        }
+        told = Some(words.with("orders.search.none", &number));
+    }
     let orders = member.arrival.orders(Slice::NEWEST).await?;
     let page = OrdersPage {
         frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
         menu: Menu::of(&visit),
-        notice: notice(words, &visit),
+        notice: told,
+        number,
         orders: orders.iter().map(|order| Summary::new(words, order)).collect(),
     };
     Ok(page::secret(StatusCode::OK, page.render()?))
@@ -111,7 +127,10 @@ struct OrderPage {
     frame: Frame,
     notice: Option<String>,
     id: OrderId,
+    /// By which people name it.
+    number: String,
     date: String,
+    machine_date: String,
     status: (&'static str, &'static str),
     /// How many keys are there, of how many copies.
     progress: String,
@@ -130,6 +149,12 @@ struct Line {
     title: Title,
     slug: String,
     picture: Picture,
+    /// Of a copy.
+    price: String,
+    /// How many keys are shown in clear.
+    shown: usize,
+    /// Where its keys are redeemed: the service, and its page for that.
+    redeem: Option<(String, &'static str)>,
     /// How its keys are activated.
     activation: Option<String>,
     copies: Vec<Copy>,
@@ -193,6 +218,24 @@ async fn known(state: &WebState, line: &OrderLine) -> Result<Option<Game>, PageE
     Ok(Some(game.data))
 }
 
+/// Where keys of a service are redeemed, for those whose page for it is known.
+fn redeem_page(service: &str) -> Option<&'static str> {
+    let service = service.to_lowercase();
+    [
+        ("steam", "https://store.steampowered.com/account/registerkey"),
+        ("gog", "https://www.gog.com/redeem"),
+        ("epic", "https://store.epicgames.com/redeem"),
+        ("ubisoft", "https://redeem.ubisoft.com"),
+        ("uplay", "https://redeem.ubisoft.com"),
+        ("xbox", "https://redeem.microsoft.com"),
+        ("microsoft", "https://redeem.microsoft.com"),
+        ("nintendo", "https://ec.nintendo.com/redeem"),
+        ("rockstar", "https://socialclub.rockstargames.com/activate"),
+    ]
+    .into_iter()
+    .find_map(|(name, page)| service.contains(name).then_some(page))
+}
+
 /// How a game's keys are activated, as its page says it.
 fn activation(words: Language, game: &Game) -> Option<String> {
     let service = game.activation_service.as_ref()?;
@@ -223,11 +266,18 @@ pub(crate) async fn page(
     let mut lines = Vec::with_capacity(order.items.len());
     for line in &order.items {
         let has_keys = order.keys.iter().any(|key| key.game_id == line.game_id);
+        let shown = |key: &&KeyView| key.game_id == line.game_id && key.key.is_some();
         let game = known(&state, line).await?;
         lines.push(Line {
-            title: Title::new(&line.game.title),
+            title: Title::new(words, &line.game.title),
             slug: line.game.slug.clone(),
             picture: cover(line),
+            price: format::price(words, line.price),
+            shown: order.keys.iter().filter(shown).count(),
+            redeem: game.as_ref().filter(|_| has_keys).and_then(|game| {
+                let service = game.activation_service.as_ref()?;
+                Some((service.clone(), redeem_page(service)?))
+            }),
             activation: game
                 .as_ref()
                 .filter(|_| has_keys)
@@ -239,15 +289,17 @@ pub(crate) async fn page(
         frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
         notice: notice(words, &visit),
         id: order.id,
-        date: format::date(words, order.created_at),
+        number: order.number.clone(),
+        date: format::moment(words, order.created_at),
+        machine_date: order.created_at.to_rfc3339_opts(SecondsFormat::Secs, true),
         status: status(words, &order),
         progress: progress(words, &order),
         is_final: order.is_final(),
         lines,
         subtotal: format::price(words, order.subtotal),
-        discount: (order.discount > Money::ZERO).then(|| format::price(words, order.discount)),
+        discount: (order.discount > Money::ZERO).then(|| format::less(words, order.discount)),
         total: format::price(words, order.total),
-        refunded: (order.refunded > Money::ZERO).then(|| format::price(words, order.refunded)),
+        refunded: (order.refunded > Money::ZERO).then(|| format::less(words, order.refunded)),
         kept: order
             .total
             .checked_sub(order.refunded)

@@ -40,6 +40,7 @@ struct Wish {
     picture: Picture,
     platforms: String,
     price: String,
+    original: Option<String>,
     is_out: bool,
     is_back: bool,
     dropped: Option<String>,
@@ -51,10 +52,14 @@ impl Wish {
         Self {
             id: game.id,
             slug: game.slug.clone(),
-            title: Title::new(&game.title),
+            title: Title::new(words, &game.title),
             picture: Picture::cover(game.id, &game.slug, &game.image),
             platforms: game.platforms.join(", "),
             price: format::price(words, game.price),
+            original: game
+                .original_price
+                .filter(|original| *original > game.price && game.in_stock)
+                .map(|original| format::price(words, original)),
             is_out: !game.in_stock,
             is_back: wish.back_in_stock,
             dropped: wish.price_drop.map(|change| changed(words, change)),
@@ -69,14 +74,14 @@ struct Waiting {
     picture: Picture,
 }
 
-impl From<StockAlert> for Waiting {
-    fn from(alert: StockAlert) -> Self {
+impl Waiting {
+    fn new(words: Language, alert: StockAlert) -> Self {
         let game = alert.game;
         Self {
             id: game.id,
             picture: Picture::cover(game.id, &game.slug, &game.image),
             slug: game.slug,
-            title: Title::new(&game.title),
+            title: Title::new(words, &game.title),
         }
     }
 }
@@ -98,7 +103,7 @@ pub(crate) async fn page(
         frame: Frame::of_reader(&state, &visit, &reader.arrival).await?,
         notice: notice(words, &visit),
         wishes: wishlist.items.iter().map(|wish| Wish::new(words, wish)).collect(),
-        waiting: waiting.into_iter().map(Waiting::from).collect(),
+        waiting: waiting.into_iter().map(|alert| Waiting::new(words, alert)).collect(),
         is_member,
     };
     Ok(page::fresh(StatusCode::OK, page.render()?))

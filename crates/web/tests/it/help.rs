@@ -121,7 +121,7 @@ async fn the_terms_stand_above_the_button_that_buys_when_there_are_any() {
         shop.post("/cart/add", &format!("game={}", game.id), &cookies).await;
         let answer = shop.get_with("/checkout", &cookies).await;
         let page = answer.page();
-        let button = page.find("Buy now for").expect("the button");
+        let button = page.find(">Pay €").expect("the button");
         assert_eq!(page[..button].contains("By buying you accept our"), has_terms, "{page}");
         assert!(values(page, "href").contains(&"/help#refunds".to_owned()));
     }

@@ -193,6 +193,215 @@ async fn whoever_comes_back_from_the_payment_page_knows_where_they_stand() {
 }
 
 #[tokio::test]
+async fn whoever_paid_another_amount_reads_that_staff_checks_it_and_what_came_of_it() {
+    let shop = Shop::open().await;
+    let cookies = shop.register("ada@example.org").await;
+    let cookies = [("cookie", cookies.as_str())];
+    let answer = shop.post("/account/balance", "amount=20&key=k-1", &cookies).await;
+    let back = answer.header("location").unwrap().replace("&pay=1", "");
+    shop.db
+        .execute(
+            "update top_ups set review = 'OTHER_AMOUNT', review_since = now(), paid_amount = 1021.90, paid_currency = 'EUR'",
+        )
+        .await;
+    let told = "You paid €1,021.90 instead of €20.00. We are checking this payment";
+    for path in [back.as_str(), "/account/balance"] {
+        let page = shop.get_with(path, &cookies).await;
+        assert!(page.page().contains(told), "{path}: {}", page.text());
+        assert!(!page.page().contains("http-equiv=\"refresh\""), "{path}");
+        assert!(!page.page().contains("pay.example"), "it is not paid twice: {path}");
+    }
+    let german = shop
+        .get_with("/account/balance", &[cookies[0], ("accept-language", "de")])
+        .await;
+    assert!(
+        german
+            .page()
+            .contains("Du hast 1.021,90\u{a0}€ statt 20,00\u{a0}€ gezahlt")
+    );
+    shop.db
+        .execute("update top_ups set reviewed_at = now(), status = 'FAILED', paid_currency = 'USD'")
+        .await;
+    let page = shop.get_with(&back, &cookies).await;
+    assert!(
+        page.text()
+            .contains("You paid 1021.90\u{a0}USD instead of €20.00. This payment was not credited"),
+        "{}",
+        page.text()
+    );
+    assert!(
+        !shop
+            .get_with("/account/balance", &cookies)
+            .await
+            .page()
+            .contains("We are checking this payment")
+    );
+}
+
+#[tokio::test]
+async fn an_order_has_a_short_number_by_which_its_owner_finds_it() {
+    let shop = Shop::open().await;
+    let game = complete_game("Harbour of Glass (PC) - Steam Key - UNITED STATES");
+    shop.put(std::slice::from_ref(&game)).await;
+    let cookies = shop.register("ada@example.org").await;
+    let cookies = [("cookie", cookies.as_str())];
+    shop.db
+        .execute(
+            "with rich as (update users set balance = 100 returning id)
+             insert into transactions (user_id, type, amount, status)
+             select id, 'TOP_UP', 100, 'COMPLETED' from rich",
+        )
+        .await;
+    shop.post("/cart/add", &format!("game={}&quantity=2", game.id), &cookies)
+        .await;
+    let checkout = shop.get_with("/checkout", &cookies).await;
+    assert!(checkout.page().contains(">Pay €20.00</button>") && checkout.page().contains("You pay from your balance"));
+    let form = format!("item={}:2&expected=20.00&key=k-1&promo=", game.id);
+    let answer = shop.post("/checkout", &form, &cookies).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
+    let order = answer.header("location").unwrap().split('?').next().unwrap().to_owned();
+    let number: String = sqlx::query_scalar("select number from orders")
+        .fetch_one(&shop.db.sql)
+        .await
+        .unwrap();
+
+    let page = shop.get_with(&order, &cookies).await;
+    for what in [
+        format!("Order {number}"),
+        "2 × €10.00".to_owned(),
+        " UTC</time>".to_owned(),
+        "Steam · United States".to_owned(),
+    ] {
+        assert!(page.page().contains(&what), "{what}: {}", page.text());
+    }
+    assert!(!page.page().contains("Steam Key"), "the raw listing is not shown");
+    let list = shop.get_with("/orders", &cookies).await;
+    assert!(list.page().contains(&number));
+
+    // As people type it.
+    let typed = number.to_lowercase();
+    let (front, back) = typed.split_at(5);
+    let found = shop
+        .get_with(&format!("/orders?number=+{front}-{back}"), &cookies)
+        .await;
+    assert_eq!(
+        (found.status, found.header("location")),
+        (StatusCode::SEE_OTHER, Some(order.as_str()))
+    );
+    let none = shop.get_with("/orders?number=0000000000", &cookies).await;
+    assert!(none.page().contains("There is no order with the number 0000000000."));
+    // Nobody else finds it.
+    let other = shop.register("bob@example.org").await;
+    let other = shop
+        .get_with(&format!("/orders?number={number}"), &[("cookie", &other)])
+        .await;
+    assert_eq!(other.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_language_of_pages_is_noted_for_letters() {
+    let shop = Shop::open().await;
+    let language = async || -> Option<String> {
+        sqlx::query_scalar("select language from users")
+            .fetch_one(&shop.db.sql)
+            .await
+            .unwrap()
+    };
+    let form = "email=ada@example.org&password=Correct-Horse-1";
+    let answer = shop
+        .post("/register", form, &[("accept-language", "de-AT,en;q=0.5")])
+        .await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
+    assert_eq!(language().await.as_deref(), Some("de"));
+    let cookies: Vec<String> = answer
+        .headers
+        .get_all("set-cookie")
+        .iter()
+        .map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap().to_owned())
+        .collect();
+    let cookies = cookies.join("; ");
+    shop.get_with("/cart?lang=en", &[("cookie", &cookies)]).await;
+    assert_eq!(language().await.as_deref(), Some("en"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_bought_saves_nothing_and_a_wish_shows_its_price_before() {
+    let shop = Shop::open().await;
+    let game = complete_game("Harbour of Glass");
+    shop.put(std::slice::from_ref(&game)).await;
+    shop.db
+        .execute("update games set original_price = 25, discount = 60")
+        .await;
+    shop.cache.catch_up().await.unwrap();
+    let cookies = shop.register("ada@example.org").await;
+    let cookies = [("cookie", cookies.as_str())];
+    shop.post("/wishlist/add", &format!("game={}", game.id), &cookies).await;
+    for path in ["/game/harbour-of-glass", "/wishlist", "/games?stock=all"] {
+        let page = shop.get_with(path, &cookies).await;
+        assert!(page.page().contains("€25.00</del>"), "{path}: {}", page.text());
+    }
+    shop.db.execute("update games set in_stock = false").await;
+    shop.cache.catch_up().await.unwrap();
+    for path in ["/game/harbour-of-glass", "/wishlist", "/games?stock=all"] {
+        let page = shop.get_with(path, &cookies).await;
+        assert!(!page.page().contains("€25.00"), "{path}: {}", page.text());
+        assert!(!page.page().contains("60%"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_test_payment_page_is_a_page_of_the_shop() {
+    let shop = Shop::open().await;
+    let cookies = shop.register("ada@example.org").await;
+    let cookies = [("cookie", cookies.as_str())];
+    shop.post("/account/balance", "amount=1234.50&key=k-1", &cookies).await;
+    let reference: String = sqlx::query_scalar("select reference from top_ups")
+        .fetch_one(&shop.db.sql)
+        .await
+        .unwrap();
+    let path = format!("/test-payment/{reference}");
+    // Whoever has the address can pay, as with a card terminal.
+    let page = shop.get_with(&path, &[("accept-language", "de-AT")]).await;
+    for what in [
+        "<html lang=\"de\"",
+        "Testzahlung – Lockstep",
+        "€\u{a0}1.234,50 bezahlen",
+        "rel=\"stylesheet\"",
+    ] {
+        assert!(page.page().contains(what), "{what}: {}", page.text());
+    }
+    assert_eq!(page.header("cache-control"), Some("no-store"));
+    assert_eq!(
+        shop.post(&path, "decision=maybe", &[]).await.status,
+        StatusCode::BAD_REQUEST
+    );
+    for decision in ["pay", "decline"] {
+        let done = shop.post(&path, &format!("decision={decision}"), &[]).await;
+        assert_eq!(
+            (done.status, done.header("location")),
+            (StatusCode::SEE_OTHER, Some(&*path))
+        );
+    }
+    let decided = shop.get(&path).await;
+    assert!(decided.page().contains("This payment of €1,234.50 has been decided."));
+    assert!(decided.page().contains("http-equiv=\"refresh\""), "it leads on");
+    assert!(
+        shop.get_with("/account/balance", &cookies)
+            .await
+            .page()
+            .contains("<p class=\"amount\">€1,234.50</p>")
+    );
+    for path in ["/test-payment/test_x", "/test-payment/%00"] {
+        assert_eq!(shop.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(
+            shop.post(path, "decision=pay", &[]).await.status,
+            StatusCode::NOT_FOUND,
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_preorder_is_called_one_from_the_cart_to_the_order_which_says_when_its_key_comes() {
     let shop = Shop::open().await;
     let game = complete_game("The Lantern Keepers").with(|game| game.is_preorder = true);
@@ -259,14 +468,14 @@ async fn a_wrong_promo_code_is_refused_in_one_text_and_guessing_ends() {
     for code in ["NOPE", "USED"] {
         assert!(asked(code).await.contains("This code isn&#39;t valid."), "{code}");
     }
-    assert!(asked("good").await.contains("−€"), "a good one counts");
+    assert!(asked("good").await.contains("-€"), "a good one counts");
     for n in 0..8 {
         asked(&format!("GUESS{n}")).await;
     }
     // Guessing has an end; the order does not depend on it.
     let page = asked("GOOD").await;
     assert!(page.contains("You&#39;ve tried too many codes."), "{page}");
-    assert!(!page.contains("−€"));
+    assert!(!page.contains("-€"));
     assert!(asked("").await.contains("Portal"));
 }
 

@@ -386,3 +386,28 @@ async fn an_old_address_of_a_game_leads_to_its_present_one() {
             .contains("rel=\"canonical\" href=\"https://shop.example/game/old-name")
     );
 }
+
+/// Readers of de-AT and de-CH got prices as they are written in Germany.
+#[tokio::test]
+async fn prices_are_written_as_in_the_readers_region_also_on_pages_that_are_kept() {
+    let shop = Shop::stocked().await;
+    let path = "/game/harbour-of-glass";
+    let written = async |accepted: &str| {
+        let page = shop.get_with(path, &[("accept-language", accepted)]).await;
+        let page = page.page();
+        let (_, price) = page.split_once("<p class=\"price\"><strong>").unwrap();
+        price.split_once("</strong>").unwrap().0.to_owned()
+    };
+    // Twice: made, then as kept.
+    for _ in 0..2 {
+        for (accepted, form) in [
+            ("de", "10,00\u{a0}€"),
+            ("de-AT,de;q=0.9", "€\u{a0}10,00"),
+            ("de-CH", "EUR\u{a0}10.00"),
+            ("en-GB", "€10.00"),
+            ("en-AU", "EUR\u{a0}10.00"),
+        ] {
+            assert_eq!(written(accepted).await, form, "{accepted}");
+        }
+    }
+}

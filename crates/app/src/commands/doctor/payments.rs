@@ -42,11 +42,18 @@ pub(crate) fn in_words(top_up: &ToReview) -> String {
     )
 }
 
-fn remedy(top_up: &ToReview) -> String {
-    let first = match top_up.why {
-        Review::NoEnd => "look for it at the provider (metadata `top_up`) and credit or close what is there",
-        Review::OtherAmount => "credit what was paid (adjust the balance) or pay it back at the provider",
-        Review::NoOwner => "pay it back at the provider",
-    };
-    format!("{first}, then run `lockstep reconcile --reviewed {}`", top_up.id)
+/// What an operator does about it.
+pub(crate) fn remedy(top_up: &ToReview) -> String {
+    let id = top_up.id;
+    let credit = format!("run `lockstep reconcile --credit {id}");
+    let close = format!("run `lockstep reconcile --reviewed {id}`");
+    match top_up.why {
+        Review::NoEnd => format!(
+            "look for it at the provider (metadata `top_up`): if it was paid, {credit} --amount EUR`; if not, close it there and {close}"
+        ),
+        Review::OtherAmount => format!(
+            "to credit what was paid, {credit}` (with `--amount EUR` if it was not paid in euro); to pay it back, do that at the provider and {close}"
+        ),
+        Review::NoOwner => format!("pay it back at the provider, then {close}"),
+    }
 }

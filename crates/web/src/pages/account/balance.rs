@@ -9,7 +9,7 @@ use axum::response::Response;
 use lockstep_domain::Money;
 use lockstep_domain::ids::TopUpId;
 use lockstep_domain::order::{RefundReason, TransactionType};
-use lockstep_domain::purchase::{PaymentStatus, TopUpStatus, TopUpView, TransactionView};
+use lockstep_domain::purchase::{OtherPayment, PaymentStatus, TopUpStatus, TopUpView, TransactionView};
 use lockstep_shop::{Idempotency, ShopError, Slice};
 use uuid::Uuid;
 
@@ -38,6 +38,8 @@ struct BalancePage {
     key: Uuid,
     /// A payment that is not certain yet: the page looks again by itself, and holds nothing that could be typed into.
     is_waiting: bool,
+    /// Payments that staff looks at.
+    in_review: Vec<String>,
     /// Where a payment that was begun can still be made.
     pay: Option<String>,
     /// Whoever topped up for a cart goes on with it.
@@ -135,7 +137,15 @@ pub(crate) async fn page(
                 }
                 told = Some(words.text("done.topped_up").to_owned());
             }
-            (TopUpStatus::Failed, _) => form.wrong("", words.text("top_up.failed")),
+            (TopUpStatus::Failed, _) => match &top_up.other_payment {
+                None => form.wrong("", words.text("top_up.failed")),
+                Some(paid) => form.wrong(
+                    "",
+                    words.with_all("top_up.not_credited", &[&payment(words, paid), &amount]),
+                ),
+            },
+            // Every visit of the page says so, as long as staff has not settled it.
+            (TopUpStatus::Processing, _) if top_up.other_payment.is_some() => {}
             (TopUpStatus::Pending, Some(address)) if is_leaving => {
                 let page = PayPage {
                     frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
@@ -159,6 +169,15 @@ pub(crate) async fn page(
     show(&state, &visit, &member, &form, told, after).await
 }
 
+/// What was paid, in the reader's form if it was euro.
+fn payment(words: Language, paid: &OtherPayment) -> String {
+    if paid.currency == "EUR" {
+        format::price(words, paid.amount)
+    } else {
+        format!("{}\u{a0}{}", format::decimal(words, paid.amount), paid.currency)
+    }
+}
+
 /// Where somebody stands who comes from the payment page.
 #[derive(Default)]
 struct After {
@@ -177,6 +196,11 @@ async fn show(
 ) -> Result<Response, PageError> {
     let words = visit.language;
     let bookings = member.arrival.transactions(Slice::NEWEST).await?;
+    let in_review = member.arrival.top_ups_in_review().await?;
+    let in_review = in_review.iter().filter_map(|top_up| {
+        let paid = payment(words, top_up.other_payment.as_ref()?);
+        Some(words.with_all("top_up.in_review", &[&paid, &format::price(words, top_up.amount)]))
+    });
     let page = BalancePage {
         frame: Frame::of_reader(state, visit, &member.arrival).await?,
         menu: Menu::of(visit),
@@ -186,6 +210,7 @@ async fn show(
         amount: amount_field(words, form),
         key: Uuid::new_v4(),
         is_waiting: after.is_waiting,
+        in_review: in_review.collect(),
         pay: after.pay,
         has_cart: after.has_cart,
         bookings: bookings.iter().map(|booking| Booking::new(words, booking)).collect(),
@@ -266,7 +291,7 @@ pub(crate) async fn keys(
             let keys = order.keys.iter().filter(|key| key.game_id == line.game_id).count();
             if keys > 0 {
                 games.push(Owned {
-                    title: Title::new(&line.game.title),
+                    title: Title::new(words, &line.game.title),
                     slug: line.game.slug.clone(),
                     picture: Picture::cover(line.game_id, &line.game.slug, &line.game.image),
                     keys: u64::try_from(keys).unwrap_or(u64::MAX),

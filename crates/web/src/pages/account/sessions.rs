@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_device_is_called_what_people_call_it() {
-        let words = Language::English;
+        let words = Language::ENGLISH;
         for (agent, name) in [
             (
                 "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36 Edg/140.0",

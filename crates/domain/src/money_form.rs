@@ -1,0 +1,158 @@
+//! Amounts and numbers as the reader's region writes them, by the table that `forms.mjs` makes from CLDR.
+//!
+//! A table, because a library with the data of every locale weighs megabytes, and pages are in two languages.
+
+use std::fmt::{Display, Write as _};
+
+use crate::forms::FORMS;
+use crate::money::Money;
+
+/// A row of the table.
+#[derive(Debug)]
+pub(crate) struct Form {
+    pub(crate) locales: &'static [&'static str],
+    /// What stands before and after an amount in euro.
+    pub(crate) positive: (&'static str, &'static str),
+    /// The same for one below zero.
+    pub(crate) negative: (&'static str, &'static str),
+    /// Between groups of an amount's digits. The last group has three digits.
+    pub(crate) group: &'static str,
+    /// Between euro and cents.
+    pub(crate) decimal: &'static str,
+    /// Digits of every group but the last.
+    pub(crate) secondary: usize,
+    /// Between groups of other numbers' digits.
+    pub(crate) number_group: &'static str,
+    /// The decimal separator of other numbers.
+    pub(crate) number_decimal: &'static str,
+}
+
+/// How a locale writes amounts and numbers. Locales that write alike have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MoneyForm(usize);
+
+impl MoneyForm {
+    /// Of `language` (ISO 639-1) in `region` (ISO 3166-1), both in any case. A region that has no form of its own writes as
+    /// the language usually does, and an unknown language is written like English.
+    pub fn of(language: &str, region: Option<&str>) -> Self {
+        let find = |wanted: &str| {
+            FORMS
+                .iter()
+                .position(|form| form.locales.iter().any(|locale| locale.eq_ignore_ascii_case(wanted)))
+        };
+        let regional = region.and_then(|region| find(&format!("{language}-{region}")));
+        Self(regional.or_else(|| find(language)).unwrap_or_default())
+    }
+
+    /// A number that tells it from all others of this build.
+    pub const fn id(self) -> usize {
+        self.0
+    }
+
+    fn row(self) -> &'static Form {
+        FORMS.get(self.0).unwrap_or(&FORMS[0])
+    }
+
+    /// An amount in euro: `€1,234.56`, `1.234,56 €`, `-€ 1.234,56`.
+    pub fn price(self, price: Money) -> String {
+        let form = self.row();
+        let text = price.to_string();
+        let (digits, (before, after)) = match text.strip_prefix('-') {
+            Some(digits) => (digits, form.negative),
+            None => (text.as_str(), form.positive),
+        };
+        let (euro, cents) = digits.split_once('.').unwrap_or((digits, "00"));
+        let euro = grouped(euro, form.group, form.secondary);
+        format!("{before}{euro}{}{cents}{after}", form.decimal)
+    }
+
+    /// A whole number: `1,234`, `1.234`.
+    pub fn number(self, number: u64) -> String {
+        let form = self.row();
+        grouped(&number.to_string(), form.number_group, form.secondary)
+    }
+
+    /// A decimal as `Display` writes it, with the region's separator: `4.5`, `4,5`.
+    pub fn decimal(self, number: impl Display) -> String {
+        number.to_string().replace('.', self.row().number_decimal)
+    }
+}
+
+/// The last three digits are a group, those before them groups of `secondary`.
+fn grouped(digits: &str, separator: &str, secondary: usize) -> String {
+    let mut out = String::with_capacity(digits.len() * 2);
+    for (at, digit) in digits.chars().enumerate() {
+        let left = digits.len() - at;
+        if at > 0 && left >= 3 && (left - 3).is_multiple_of(secondary) {
+            out.push_str(separator);
+        }
+        let _infallible = write!(out, "{digit}");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Node 20 (ICU 78.2, CLDR 48) and Chromium 156 write them: `new Intl.NumberFormat(locale, {style: "currency",
+    /// currency: "EUR"})`.
+    #[test]
+    fn prices_are_written_as_readers_browsers_write_them() {
+        for (language, region, cents, written) in [
+            ("en", None, 123_450, "€1,234.50"),
+            ("en", Some("GB"), 123_450, "€1,234.50"),
+            ("en", Some("IE"), -123_450, "-€1,234.50"),
+            ("en", Some("IN"), 1_234_567_890, "€1,23,45,678.90"),
+            ("en", Some("in"), 12_345_678, "€1,23,456.78"),
+            ("en", Some("AU"), 123_450, "EUR\u{a0}1,234.50"),
+            ("en", Some("ZA"), 123_450, "€1\u{a0}234,50"),
+            ("en", Some("XX"), 123_450, "€1,234.50"),
+            ("de", None, 123_450, "1.234,50\u{a0}€"),
+            ("de", Some("DE"), -123_450, "-1.234,50\u{a0}€"),
+            ("de", Some("FR"), 5, "0,05\u{a0}€"),
+            ("DE", Some("at"), 123_450, "€\u{a0}1.234,50"),
+            ("de", Some("AT"), -123_450, "-€\u{a0}1.234,50"),
+            ("de", Some("CH"), 123_456_789, "EUR\u{a0}1'234'567.89"),
+            ("de", Some("CH"), -99, "EUR-0.99"),
+            ("de", Some("LI"), -99, "-EUR\u{a0}0.99"),
+            ("tlh", Some("QO"), 100, "€1.00"),
+        ] {
+            let form = MoneyForm::of(language, region);
+            assert_eq!(
+                form.price(Money::from_cents(cents).unwrap()),
+                written,
+                "{language}-{region:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_region_writes_them() {
+        for (language, region, whole, decimal) in [
+            ("en", None, "1,234,567", "4.5"),
+            ("en", Some("IN"), "12,34,567", "4.5"),
+            ("en", Some("CH"), "1'234'567", "4.5"),
+            ("de", None, "1.234.567", "4,5"),
+            ("de", Some("AT"), "1\u{a0}234\u{a0}567", "4,5"),
+            ("de", Some("CH"), "1'234'567", "4.5"),
+        ] {
+            let form = MoneyForm::of(language, region);
+            assert_eq!(
+                (form.number(1_234_567), form.decimal("4.5")),
+                (whole.to_owned(), decimal.to_owned()),
+                "{language}-{region:?}"
+            );
+            assert_eq!([0, 7, 999].map(|n| form.number(n)), ["0", "7", "999"]);
+        }
+    }
+
+    #[test]
+    fn regions_that_write_alike_share_a_form() {
+        let usual = MoneyForm::of("de", None);
+        assert_eq!(MoneyForm::of("de", Some("DE")), usual);
+        assert_ne!(MoneyForm::of("de", Some("AT")), usual);
+        assert_ne!(MoneyForm::of("de", Some("CH")), MoneyForm::of("de", Some("LI")));
+        assert_ne!(usual.id(), MoneyForm::of("en", None).id());
+    }
+}

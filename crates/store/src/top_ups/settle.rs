@@ -1,0 +1,167 @@
+//! What staff does about top-ups that no rule may decide: credit what was paid, or close them without a credit.
+
+use chrono::{DateTime, Utc};
+use lockstep_domain::Money;
+use lockstep_domain::ids::{TopUpId, UserId};
+use lockstep_domain::purchase::PaymentStatus;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::apply::{Booking, book};
+use super::{TopUp, columns, top_up};
+use crate::transaction::holds_store_error;
+use crate::{Result, Store, StoreError, Tx};
+
+/// As many of one user's are listed.
+const MOST: i64 = 20;
+
+/// Why a top-up was not credited by staff.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// There is none, it does not wait for staff, or it was credited meanwhile.
+    #[error("no top-up {0} waits for staff")]
+    NotWaiting(TopUpId),
+    /// It is not known how much was paid in euro.
+    #[error("how much to credit? What was paid in EUR is not known: {0}")]
+    AmountUnknown(String),
+    /// Zero or less.
+    #[error("the amount must be positive")]
+    NotPositive,
+    /// The account was deleted: nobody could spend it.
+    #[error("the account of this top-up was deleted; pay the money back at the provider")]
+    NoOwner,
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+holds_store_error!(SettleError);
+
+/// Credits a top-up that waits for staff, with `amount`, or without one with what the provider said was paid, if that was
+/// euro. It is closed then: what the provider says later changes nothing.
+///
+/// # Errors
+/// [`SettleError`]; nothing has changed then.
+pub async fn credit_by_staff(store: &Store, id: TopUpId, amount: Option<Money>) -> Result<TopUp, SettleError> {
+    if amount.is_some_and(|amount| !amount.is_positive()) {
+        return Err(SettleError::NotPositive);
+    }
+    store
+        .tx("top_ups.credit_by_staff", move |tx| {
+            Box::pin(async move { credit_once(tx, id, amount).await })
+        })
+        .await
+}
+
+async fn credit_once(tx: &mut Tx, id: TopUpId, amount: Option<Money>) -> Result<TopUp, SettleError> {
+    let row = sqlx::query(concat!(
+        "-- store.top_ups.settle.find\nselect ",
+        columns!(),
+        " from top_ups where id = $1 and review is not null and reviewed_at is null for no key update"
+    ))
+    .bind(id.0)
+    .fetch_optional(tx.conn())
+    .await?
+    .ok_or(SettleError::NotWaiting(id))?;
+    let found = top_up(&row)?;
+    let has_owner: bool = sqlx::query_scalar(
+        "-- store.top_ups.settle.owner\nselect deleted_at is null from users where id = $1 for no key update",
+    )
+    .bind(found.user.0)
+    .fetch_one(tx.conn())
+    .await?;
+    if !has_owner {
+        return Err(SettleError::NoOwner);
+    }
+    if found.status == PaymentStatus::Completed {
+        return Err(SettleError::NotWaiting(id));
+    }
+    let amount = match (amount, &found.paid) {
+        (Some(amount), _) => amount,
+        (None, Some(paid)) if paid.currency == "EUR" && paid.amount.is_positive() => paid.amount,
+        (None, Some(paid)) => {
+            return Err(SettleError::AmountUnknown(format!(
+                "the provider said {} {}",
+                paid.amount, paid.currency
+            )));
+        }
+        (None, None) => return Err(SettleError::AmountUnknown("the provider has said nothing".into())),
+    };
+    let transaction = Uuid::now_v7();
+    let name = found.reference.clone().unwrap_or_else(|| found.id.to_string());
+    book(
+        tx,
+        &Booking {
+            id: transaction,
+            user: found.user.0,
+            amount,
+            method: &found.method,
+            hash: format!("{}:{name}", found.provider),
+        },
+    )
+    .await?;
+    let row = sqlx::query(concat!(
+        "-- store.top_ups.settle.credited
+        update top_ups set status = 'COMPLETED', transaction_id = $2, credited_amount = nullif($3, amount),
+               reviewed_at = now(), asking_until = null, closing_since = null
+         where id = $1 returning ",
+        columns!()
+    ))
+    .bind(id.0)
+    .bind(transaction)
+    .bind(amount.decimal())
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(top_up(&row)?)
+}
+
+/// Staff has dealt with a top-up without a credit here: it is shown and asked about no more. One that was paid otherwise
+/// than intended has failed then. False when it does not wait for staff.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn reviewed(store: &Store, id: TopUpId) -> Result<bool> {
+    let done = sqlx::query(
+        "-- store.top_ups.reviewed
+        update top_ups set reviewed_at = now(),
+               status = case when review = 'OTHER_AMOUNT' and status in ('PENDING', 'PROCESSING') then 'FAILED' else status end
+         where id = $1 and review is not null and reviewed_at is null",
+    )
+    .bind(id.0)
+    .execute(store.pool())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// How many top-ups wait for staff, and since when the oldest does.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn waiting_for_staff(store: &Store) -> Result<(u64, Option<DateTime<Utc>>)> {
+    let row = sqlx::query(
+        "-- store.top_ups.waiting_for_staff
+        select count(*) as waiting, min(review_since) as since from top_ups where review is not null and reviewed_at is null",
+    )
+    .fetch_one(store.pool())
+    .await?;
+    let waiting: i64 = row.try_get("waiting")?;
+    Ok((u64::try_from(waiting).unwrap_or(0), row.try_get("since")?))
+}
+
+/// What `user` paid otherwise than intended, and staff has not settled yet, newest first.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn in_review(store: &Store, user: UserId) -> Result<Vec<TopUp>> {
+    let rows = sqlx::query(concat!(
+        "-- store.top_ups.in_review\nselect ",
+        columns!(),
+        " from top_ups where review is not null and reviewed_at is null and review = 'OTHER_AMOUNT' and user_id = $1
+           and status <> 'COMPLETED' order by review_since desc limit $2"
+    ))
+    .bind(user.0)
+    .bind(MOST)
+    .fetch_all(store.pool())
+    .await?;
+    rows.iter().map(top_up).collect()
+}
