@@ -10,7 +10,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::error::ApiError;
 use crate::{
-    account, admin_money, auth, cart, games, health, money, orders, stock_alerts, test_payment, user, webhook, wishlist,
+    account, admin, admin_money, auth, cart, games, health, money, orders, stock_alerts, test_payment, user, webhook,
+    wishlist,
 };
 
 #[derive(OpenApi)]
@@ -62,6 +63,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         orders::Description::openapi(),
         money::Description::openapi(),
         test_payment::Description::openapi(),
+        admin::description(),
         admin_money::Description::openapi(),
     ] {
         description.merge(more);

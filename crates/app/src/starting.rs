@@ -14,7 +14,11 @@ const RETRY: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Those of the step that are not about availability.
-pub(crate) async fn when_there<T>(mut step: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+pub(crate) async fn when_there<T>(step: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    repeated(RETRY, step).await
+}
+
+async fn repeated<T>(pause: Duration, mut step: impl AsyncFnMut() -> Result<T>) -> Result<T> {
     let mut told = false;
     loop {
         match step().await {
@@ -23,7 +27,7 @@ pub(crate) async fn when_there<T>(mut step: impl AsyncFnMut() -> Result<T>) -> R
                     tracing::warn!("the database does not answer yet; waiting for it: {:#}", error);
                     told = true;
                 }
-                tokio::time::sleep(RETRY).await;
+                tokio::time::sleep(pause).await;
             }
             result => return result,
         }
@@ -47,10 +51,10 @@ mod tests {
         StoreError::Unavailable(std::io::Error::from(std::io::ErrorKind::BrokenPipe).into())
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_step_whose_connection_breaks_is_repeated() {
         let mut attempts = 0;
-        let done = when_there(async || {
+        let done = repeated(Duration::ZERO, async || {
             attempts += 1;
             if attempts < 4 {
                 Err(cut()).context("looking at other instances")?;
@@ -60,10 +64,10 @@ mod tests {
         assert_eq!(done.await.unwrap(), 4);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_step_that_is_refused_is_not() {
         let mut attempts = 0;
-        let refused = when_there(async || -> Result<()> {
+        let refused = repeated(Duration::ZERO, async || -> Result<()> {
             attempts += 1;
             bail!("another key secret");
         });

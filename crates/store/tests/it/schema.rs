@@ -31,6 +31,9 @@ async fn the_data_model_describes_every_table() {
     .fetch_all(&db.sql)
     .await
     .unwrap();
-    let missing: Vec<&String> = tables.iter().filter(|table| !text.contains(&format!("`{table}`"))).collect();
+    let missing: Vec<&String> = tables
+        .iter()
+        .filter(|table| !text.contains(&format!("`{table}`")))
+        .collect();
     assert!(missing.is_empty(), "docs/data-model.md does not name {missing:?}");
 }
