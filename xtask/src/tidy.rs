@@ -44,6 +44,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "lockstep-admin",
+        &["lockstep-domain", "lockstep-store", "lockstep-auth"],
+    ),
+    (
         "lockstep-api",
         &[
             "lockstep-domain",
@@ -51,6 +55,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-auth",
             "lockstep-cache",
             "lockstep-shop",
+            "lockstep-admin",
         ],
     ),
     (

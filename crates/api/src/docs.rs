@@ -13,7 +13,9 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::error::{ApiError, Envelope as Failure};
-use crate::{account, admin_money, auth, cart, games, health, money, orders, stock_alerts, user, webhook, wishlist};
+use crate::{
+    account, admin, admin_money, auth, cart, games, health, money, orders, stock_alerts, user, webhook, wishlist,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -79,6 +81,7 @@ fn parts() -> [utoipa::openapi::OpenApi; 11] {
         account::Description::openapi(),
         orders::Description::openapi(),
         money::Description::openapi(),
+        admin::description(),
         admin_money::Description::openapi(),
     ]
 }

@@ -7,6 +7,7 @@
 //! that a stack of middleware would cost more.
 
 mod account;
+mod admin;
 mod admin_money;
 mod answer;
 mod auth;
@@ -152,6 +153,8 @@ pub fn router(state: ApiState) -> Router {
         .into_iter()
         .map(|path| (path, any(error::no_route)));
     let api = no_route.fold(api, wrap);
+    let staff_only = ["/api/admin", "/api/admin/", "/api/admin/{*rest}"].map(|path| (path, admin::no_route()));
+    let api = staff_only.into_iter().fold(api, wrap);
     let docs = Router::from(docs::swagger_ui())
         .layer(map_response(docs::let_the_page_run))
         .layer(CompressionLayer::new())
@@ -219,6 +222,7 @@ fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         account::routes(),
         orders::routes(),
         money::routes(),
+        admin::routes(),
         admin_money::routes(),
     ] {
         routes.extend(more);

@@ -6,6 +6,7 @@
 //! seed states or that follows from it; the database repeats the rules it can hold (see `crates/store/migrations`).
 
 pub mod account;
+pub mod admin;
 pub mod cache_key;
 pub mod cart;
 pub mod catalogue;

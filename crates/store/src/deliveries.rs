@@ -130,7 +130,7 @@ pub async fn keep(store: &Store, unused: &Unused, body: &[u8]) -> Result<()> {
     .bind(text(unused.event_id.as_deref(), MAX_EVENT_ID))
     .bind(text(unused.kind.as_deref(), MAX_KIND))
     .bind(body)
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(())
 }
@@ -147,7 +147,7 @@ pub async fn latest(store: &Store, all: bool, most: u32) -> Result<Vec<Kept>> {
     )
     .bind(all)
     .bind(i64::from(most))
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?
     .iter()
     .map(|row| {
@@ -175,7 +175,7 @@ pub async fn body(store: &Store, id: Uuid) -> Result<Option<Vec<u8>>> {
     Ok(
         sqlx::query_scalar("-- store.deliveries.body\nselect body from unused_deliveries where id = $1")
             .bind(id)
-            .fetch_optional(store.pool())
+            .fetch_optional(store.alone())
             .await?,
     )
 }
@@ -190,7 +190,7 @@ pub async fn of_the_week(store: &Store) -> Result<Vec<(String, i64)>> {
         select reason, count(*) as count from unused_deliveries
          where received_at > now() - interval '7 days' and reason <> 'KIND_NOT_HANDLED' group by reason order by reason",
     )
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?
     .iter()
     .map(|row| Ok((row.try_get("reason")?, row.try_get("count")?)))
@@ -212,7 +212,7 @@ pub async fn sweep(store: &Store) -> Result<u64> {
              order by received_at limit $1 for update skip locked)",
     )
     .bind(i64::from(crate::SWEEP))
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
 }

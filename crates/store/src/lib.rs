@@ -6,6 +6,7 @@
 //! modules below take a [`Tx`] and are one step of one transaction; what they may not do outside it, they cannot.
 
 pub mod accounts;
+pub mod admin;
 mod alone;
 mod audit;
 pub mod carts;

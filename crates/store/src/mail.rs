@@ -254,7 +254,7 @@ pub async fn leave(store: &Store, letter: &Claimed, why: NotReadable) -> Result<
     .bind(letter.id)
     .bind(letter.lease)
     .bind(why.to_string())
-    .fetch_optional(store.pool())
+    .fetch_optional(store.alone())
     .await?;
     Ok(first.unwrap_or_default())
 }
@@ -270,7 +270,7 @@ pub async fn left(store: &Store) -> Result<u64> {
          where sent_at is null and gave_up_at is null and (left_at is not null or kind <> all ($1))",
     )
     .bind(Letter::KINDS)
-    .fetch_one(store.pool())
+    .fetch_one(store.alone())
     .await?;
     crate::row::how_many(&row, 0)
 }
@@ -288,7 +288,7 @@ pub async fn sealed_page(store: &Store, after: Option<Uuid>, most: u32) -> Resul
     )
     .bind(after)
     .bind(i64::from(most))
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter()
         .map(|row| Ok((row.try_get("id")?, row.try_get("sealed")?)))
@@ -304,7 +304,7 @@ pub async fn reseal(store: &Store, letter: Uuid, before: &[u8], after: &[u8]) ->
         .bind(letter)
         .bind(before)
         .bind(after)
-        .execute(store.pool())
+        .execute(store.alone())
         .await?;
     Ok(done.rows_affected() == 1)
 }

@@ -286,7 +286,7 @@ pub async fn set_language(store: &Store, user: UserId, language: Language) -> Re
     sqlx::query(SET_LANGUAGE)
         .bind(user.0)
         .bind(language.code())
-        .execute(store.pool())
+        .execute(store.alone())
         .await?;
     Ok(())
 }
@@ -304,7 +304,7 @@ pub async fn language_of_letter(store: &Store, letter: Uuid) -> Result<Language>
         select u.language from mail_outbox m join users u on u.id = m.user_id where m.id = $1 and u.language is not null",
     )
     .bind(letter)
-    .fetch_optional(store.pool())
+    .fetch_optional(store.alone())
     .await?;
     Ok(code.and_then(|code| Language::of_code(&code)).unwrap_or_default())
 }

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod addresses;
+mod admin;
 mod bad_bodies;
 mod bad_input;
 mod client;

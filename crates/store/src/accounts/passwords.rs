@@ -60,7 +60,7 @@ pub async fn renew_hash(store: &Store, id: UserId, checked: &Secret, new: &Secre
     .bind(id.0)
     .bind(checked.expose())
     .bind(new.expose())
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(())
 }

@@ -282,7 +282,7 @@ pub async fn totp_page(store: &Store, after: Option<UserId>, most: u32) -> Resul
     )
     .bind(after.map(|user| user.0))
     .bind(i64::from(most))
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter().map(sealed_totp).collect()
 }
@@ -303,7 +303,7 @@ pub async fn reseal_totp(store: &Store, before: &SealedTotp, nonce: [u8; 32], se
     .bind(&before.sealed)
     .bind(nonce.as_slice())
     .bind(sealed)
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected() == 1)
 }

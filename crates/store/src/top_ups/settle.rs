@@ -128,7 +128,7 @@ pub async fn reviewed(store: &Store, id: TopUpId) -> Result<bool> {
          where id = $1 and review is not null and reviewed_at is null",
     )
     .bind(id.0)
-    .execute(store.pool())
+    .execute(store.alone())
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -142,7 +142,7 @@ pub async fn waiting_for_staff(store: &Store) -> Result<(u64, Option<DateTime<Ut
         "-- store.top_ups.waiting_for_staff
         select count(*) as waiting, min(review_since) as since from top_ups where review is not null and reviewed_at is null",
     )
-    .fetch_one(store.pool())
+    .fetch_one(store.alone())
     .await?;
     let waiting: i64 = row.try_get("waiting")?;
     Ok((u64::try_from(waiting).unwrap_or(0), row.try_get("since")?))
@@ -161,7 +161,7 @@ pub async fn in_review(store: &Store, user: UserId) -> Result<Vec<TopUp>> {
     ))
     .bind(user.0)
     .bind(MOST)
-    .fetch_all(store.pool())
+    .fetch_all(store.alone())
     .await?;
     rows.iter().map(top_up).collect()
 }

@@ -1,0 +1,211 @@
+//! What staff do, once for every face: the JSON API today, the console later.
+//!
+//! Every use case takes the [`Admin`] who asks, which only a checked session with that role can make. Lists are read in one
+//! snapshot, so that a page and its total belong together. Nothing here is cached: staff decide by what they see.
+
+use chrono::{DateTime, Utc};
+use lockstep_auth::Admin;
+use lockstep_domain::GameId;
+use lockstep_domain::admin::{
+    Activity, Carts, Dashboard, GameDetail, Games, OrderDetail, Orders, Page, SyncProgress, SyncStatus, TaxonomyRow,
+    Transactions, UserDetail, Users, Wishlists,
+};
+use lockstep_domain::cart::{Cart, Owner, Wishlist};
+use lockstep_domain::ids::{OrderId, UserId};
+use lockstep_domain::order::OrderStatus;
+use lockstep_store::admin::{carts, dashboard, games, orders, sync, transactions, users};
+use lockstep_store::{Result, Store};
+
+pub use lockstep_store::admin::carts::Filter as CartFilter;
+pub use lockstep_store::admin::games::Taxonomy;
+pub use lockstep_store::admin::transactions::{Filter as TransactionFilter, Method};
+pub use lockstep_store::admin::users::{Filter as UserFilter, Kind as ActivityKind, Span};
+
+/// The use cases of staff over one store. Cheap to make.
+///
+/// Every function fails with [`lockstep_store::StoreError`] when the database does not answer, and gives `None` for what does
+/// not exist.
+#[derive(Debug, Clone)]
+pub struct BackOffice {
+    store: Store,
+}
+
+impl BackOffice {
+    /// Over this store.
+    pub const fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// The shop at a glance, as of `now`.
+    ///
+    /// # Errors
+    /// [`lockstep_store::StoreError`].
+    pub async fn dashboard(&self, _by: &Admin, now: DateTime<Utc>) -> Result<Dashboard> {
+        let read = self.store.read(|tx| Box::pin(dashboard::read(tx, now))).await?;
+        Ok(read.value)
+    }
+
+    /// Accounts.
+    ///
+    /// # Errors
+    /// [`lockstep_store::StoreError`].
+    pub async fn users(&self, _by: &Admin, filter: &UserFilter, page: Page) -> Result<Users> {
+        let filter = filter.clone();
+        let read = self
+            .store
+            .read(|tx| Box::pin(async move { users::list(tx, &filter, page).await }));
+        Ok(read.await?.value)
+    }
+
+    /// An account with its newest orders and bookings.
+    ///
+    /// # Errors
+    /// [`lockstep_store::StoreError`].
+    pub async fn user(&self, _by: &Admin, id: UserId) -> Result<Option<UserDetail>> {
+        let read = self.store.read(|tx| Box::pin(users::detail(tx, id))).await?;
+        Ok(read.value)
+    }
+
+    /// What an account did.
+    ///
+    /// # Errors
+    /// [`lockstep_store::StoreError`].
+    pub async fn activity(&self, _by: &Admin, id: UserId, kind: ActivityKind, span: Span) -> Result<Option<Activity>> {
+        let read = self
+            .store
+            .read(|tx| Box::pin(users::activity(tx, id, kind, span)))
+            .await?;
+        Ok(read.value)
+    }
+
+    /// Orders.
+    ///
+    /// # Errors
+    /// [`lockstep_store::StoreError`].
+    pub async fn orders(&self, _by: &Admin, status: Option<OrderStatus>, page: Page) -> Result<Orders> {
+        let read = self.store.read(|tx| Box::pin(orders::list(tx, status, page))).await?;
+        Ok(read.value)
+    }
+
+    /// An order with its items, units and booking.
+    ///
+    /// # Errors
+    /// [`lockstep_store::StoreError`].
+    pub async fn order(&self, _by: &Admin, id: OrderId) -> Result<Option<OrderDetail>> {
+        let read = self.store.read(|tx| Box::pin(orders::detail(tx, id))).await?;
+        Ok(read.value)
+    }
+
+    /// Bookings.
+    ///
+    /// # Errors
+    /// [`lockstep_store::StoreError`].
+    pub async fn transactions(&self, _by: &Admin, filter: &TransactionFilter, page: Page) -> Result<Transactions> {
+        let filter = filter.clone();
+        let read = self
+            .store
+            .read(|tx| Box::pin(async move { transactions::list(tx, &filter, page).await }));
+        Ok(read.await?.value)
+    }
+
+    /// Carts of accounts.
+    ///
+    /// # Errors
+    /// [`lockstep_store::StoreError`].
+    pub async fn carts(&self, _by: &Admin, filter: &CartFilter, page: Page) -> Result<Carts> {
+        let filter = filter.clone();
+        let read = self
+            .store
+            .read(|tx| Box::pin(async move { carts::list(tx, &filter, page).await }));
+        Ok(read.await?.value)
+    }
+
+    /// An account's cart.
+    ///
+    /// # Errors
+    /// [`lockstep_store::StoreError`].
+    pub async fn cart(&self, by: &Admin, id: UserId) -> Result<Option<Cart>> {
+        if self.user(by, id).await?.is_none() {
+            return Ok(None);
+        }
+        let owner = Owner::User(id);
+        let read = self
+            .store
+            .read(|tx| Box::pin(lockstep_store::carts::load(tx, owner)))
+            .await?;
+        Ok(Some(read.value))
+    }
+
+    /// Wishlists of accounts.
+    ///
+    /// # Errors
+    /// [`lockstep_store::StoreError`].
+    pub async fn wishlists(&self, _by: &Admin, filter: &CartFilter, page: Page) -> Result<Wishlists> {
+        let filter = filter.clone();
+        let read = self
+            .store
+            .read(|tx| Box::pin(async move { carts::wishlists(tx, &filter, page).await }));
+        Ok(read.await?.value)
+    }
+
+    /// An account's wishlist.
+    ///
+    /// # Errors
+    /// [`lockstep_store::StoreError`].
+    pub async fn wishlist(&self, by: &Admin, id: UserId) -> Result<Option<Wishlist>> {
+        if self.user(by, id).await?.is_none() {
+            return Ok(None);
+        }
+        let owner = Owner::User(id);
+        let read = self
+            .store
+            .read(|tx| Box::pin(lockstep_store::wishlists::load(tx, owner)))
+            .await?;
+        Ok(Some(read.value))
+    }
+
+    /// The catalogue.
+    ///
+    /// # Errors
+    /// [`lockstep_store::StoreError`].
+    pub async fn games(&self, _by: &Admin, page: Page) -> Result<Games> {
+        let read = self.store.read(|tx| Box::pin(games::list(tx, page))).await?;
+        Ok(read.value)
+    }
+
+    /// A game, listed or withdrawn.
+    ///
+    /// # Errors
+    /// [`lockstep_store::StoreError`].
+    pub async fn game(&self, _by: &Admin, id: GameId) -> Result<Option<GameDetail>> {
+        let read = self.store.read(|tx| Box::pin(games::detail(tx, id))).await?;
+        Ok(read.value)
+    }
+
+    /// All names of a kind with the number of games that carry each.
+    ///
+    /// # Errors
+    /// [`lockstep_store::StoreError`].
+    pub async fn taxonomy(&self, _by: &Admin, taxonomy: Taxonomy) -> Result<Vec<TaxonomyRow>> {
+        let read = self.store.read(|tx| Box::pin(games::taxonomy(tx, taxonomy))).await?;
+        Ok(read.value)
+    }
+
+    /// How the catalogue stands against G2A.
+    ///
+    /// # Errors
+    /// [`lockstep_store::StoreError`].
+    pub async fn sync_status(&self, _by: &Admin, now: DateTime<Utc>) -> Result<SyncStatus> {
+        let read = self.store.read(|tx| Box::pin(sync::status(tx, now))).await?;
+        Ok(read.value)
+    }
+
+    /// How far the running synchronisation is.
+    ///
+    /// # Errors
+    /// [`lockstep_store::StoreError`].
+    pub async fn sync_progress(&self, _by: &Admin, now: DateTime<Utc>) -> Result<SyncProgress> {
+        let read = self.store.read(|tx| Box::pin(sync::progress(tx, now))).await?;
+        Ok(read.value)
+    }
+}

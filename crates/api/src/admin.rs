@@ -1,0 +1,101 @@
+//! `/api/admin…`, what staff look at: the contract's lists and details. What they change is in the modules beside it.
+
+mod catalogue;
+mod people;
+mod sales;
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, OriginalUri};
+use axum::routing::{MethodRouter, any};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use http::request::Parts;
+use lockstep_admin::BackOffice;
+use lockstep_auth::Admin;
+use lockstep_domain::admin::Page;
+use utoipa::OpenApi;
+
+use crate::ApiState;
+use crate::error::{self, ApiError};
+use crate::params::Ask;
+use crate::visit::Administrator;
+
+/// The furthest page.
+const MAX_PAGE: u32 = 100_000;
+/// The most rows of a page; the key manager of the existing console asks for so many games.
+const MAX_PAGE_SIZE: u32 = 1_000;
+
+pub(crate) fn description() -> utoipa::openapi::OpenApi {
+    let mut description = sales::Description::openapi();
+    description.merge(people::Description::openapi());
+    description.merge(catalogue::Description::openapi());
+    description
+}
+
+pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
+    let mut routes = sales::routes();
+    routes.extend(people::routes());
+    routes.extend(catalogue::routes());
+    routes
+}
+
+/// What nobody has described: staff are told that there is nothing, everybody else that it is not theirs to know.
+pub(crate) fn no_route() -> MethodRouter<Arc<ApiState>> {
+    any(|Administrator(_): Administrator, uri: OriginalUri| error::no_route(uri))
+}
+
+/// An admin, and what there is to do.
+struct Staff {
+    admin: Admin,
+    office: BackOffice,
+}
+
+impl FromRequestParts<Arc<ApiState>> for Staff {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, ApiError> {
+        let Administrator(admin) = Administrator::from_request_parts(parts, api).await?;
+        Ok(Self {
+            admin,
+            office: BackOffice::new(api.store.clone()),
+        })
+    }
+}
+
+/// The asked page of a list, `usual` rows long when nothing is said.
+fn page(ask: &Ask, usual: u32) -> Result<Page, ApiError> {
+    Ok(Page {
+        number: ask.number("page", 1, 1, MAX_PAGE)?,
+        size: ask.number("pageSize", usual, 1, MAX_PAGE_SIZE)?,
+    })
+}
+
+/// From the beginning of `startDate` until the end of `endDate`, days of UTC.
+fn days(ask: &Ask) -> Result<(Option<DateTime<Utc>>, Option<DateTime<Utc>>), ApiError> {
+    let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
+    let (first, last) = (ask.parsed::<Day>("startDate")?, ask.parsed::<Day>("endDate")?);
+    let after_last = last.and_then(|Day(day)| day.checked_add_days(Days::new(1)));
+    Ok((first.map(|Day(day)| midnight(day)), after_last.map(midnight)))
+}
+
+/// `YYYY-MM-DD`, also with a time behind it, which does not count.
+struct Day(NaiveDate);
+
+impl std::str::FromStr for Day {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let day = text.split('T').next().unwrap_or(text);
+        NaiveDate::parse_from_str(day, "%Y-%m-%d")
+            .ok()
+            // What PostgreSQL can compare with.
+            .filter(|day| (1..=9999).contains(&chrono::Datelike::year(day)))
+            .map(Self)
+            .ok_or("must be a day, such as 2026-11-29")
+    }
+}
+
+/// What there is, or 404.
+fn found<T>(what: Option<T>, name: &'static str) -> Result<T, ApiError> {
+    what.ok_or(ApiError::NotFound(name))
+}

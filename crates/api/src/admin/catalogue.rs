@@ -1,0 +1,116 @@
+//! Games, the names they carry, and the catalogue against G2A.
+
+use std::sync::Arc;
+
+use axum::extract::Path;
+use axum::routing::{MethodRouter, get};
+use chrono::Utc;
+use http::StatusCode;
+use lockstep_admin::Taxonomy;
+use lockstep_domain::GameId;
+use lockstep_domain::admin::{GameDetail, Games, SyncProgress, SyncStatus, TaxonomyRow};
+use lockstep_domain::catalogue::Answer;
+use utoipa::OpenApi;
+
+use super::{Staff, found, page};
+use crate::ApiState;
+use crate::answer::{self, Answered};
+use crate::body::uuid_in;
+use crate::params::Ask;
+
+#[derive(OpenApi)]
+#[openapi(paths(games, game, categories, genres, platforms, tags, sync_status, sync_progress))]
+pub(super) struct Description;
+
+pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
+    vec![
+        ("/api/admin/games", get(games)),
+        ("/api/admin/games/{id}", get(game)),
+        ("/api/admin/categories", get(categories)),
+        ("/api/admin/genres", get(genres)),
+        ("/api/admin/platforms", get(platforms)),
+        ("/api/admin/tags", get(tags)),
+        ("/api/admin/g2a/status", get(sync_status)),
+        ("/api/admin/g2a/sync-progress", get(sync_progress)),
+    ]
+}
+
+/// Listed games, the newest first.
+#[utoipa::path(get, path = "/api/admin/games", tag = "admin", operation_id = "adminGames", security(("bearer" = [])), params(
+    ("page" = Option<u32>, Query, description = "From 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, description = "1–1,000 (default 20)")),
+    responses((status = 200, description = "A page of games", body = Answer<Games>),
+    (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
+pub(crate) async fn games(staff: Staff, ask: Ask) -> Answered {
+    let games = staff.office.games(&staff.admin, page(&ask, 20)?).await?;
+    answer::data(StatusCode::OK, &games)
+}
+
+/// A game, listed or withdrawn.
+#[utoipa::path(get, path = "/api/admin/games/{id}", tag = "admin", operation_id = "adminGame", security(("bearer" = [])),
+    params(("id" = Uuid, Path, description = "The game")),
+    responses((status = 200, description = "The game", body = Answer<GameDetail>),
+    (status = 400, description = "id is not a UUID"), (status = 403, description = "Not signed in as an admin"),
+    (status = 404, description = "There is no such game")))]
+pub(crate) async fn game(Path(id): Path<String>, staff: Staff) -> Answered {
+    let game = staff.office.game(&staff.admin, GameId(uuid_in("id", &id)?)).await?;
+    answer::data(StatusCode::OK, &found(game, "Game")?)
+}
+
+/// All categories, by alphabet, with the number of games that carry each.
+#[utoipa::path(get, path = "/api/admin/categories", tag = "admin", operation_id = "adminCategories", security(("bearer" = [])),
+    responses((status = 200, description = "All of them", body = Answer<Vec<TaxonomyRow>>),
+    (status = 403, description = "Not signed in as an admin")))]
+pub(crate) async fn categories(staff: Staff) -> Answered {
+    let all = staff.office.taxonomy(&staff.admin, Taxonomy::Categories).await?;
+    answer::data(StatusCode::OK, &all)
+}
+
+/// All genres, by alphabet, with the number of games that carry each.
+#[utoipa::path(get, path = "/api/admin/genres", tag = "admin", operation_id = "adminGenres", security(("bearer" = [])),
+    responses((status = 200, description = "All of them", body = Answer<Vec<TaxonomyRow>>),
+    (status = 403, description = "Not signed in as an admin")))]
+pub(crate) async fn genres(staff: Staff) -> Answered {
+    let all = staff.office.taxonomy(&staff.admin, Taxonomy::Genres).await?;
+    answer::data(StatusCode::OK, &all)
+}
+
+/// All platforms, by alphabet, with the number of games that carry each.
+#[utoipa::path(get, path = "/api/admin/platforms", tag = "admin", operation_id = "adminPlatforms", security(("bearer" = [])),
+    responses((status = 200, description = "All of them", body = Answer<Vec<TaxonomyRow>>),
+    (status = 403, description = "Not signed in as an admin")))]
+pub(crate) async fn platforms(staff: Staff) -> Answered {
+    let all = staff.office.taxonomy(&staff.admin, Taxonomy::Platforms).await?;
+    answer::data(StatusCode::OK, &all)
+}
+
+/// All tags, by alphabet, with the number of games that carry each.
+#[utoipa::path(get, path = "/api/admin/tags", tag = "admin", operation_id = "adminTags", security(("bearer" = [])),
+    responses((status = 200, description = "All of them", body = Answer<Vec<TaxonomyRow>>),
+    (status = 403, description = "Not signed in as an admin")))]
+pub(crate) async fn tags(staff: Staff) -> Answered {
+    let all = staff.office.taxonomy(&staff.admin, Taxonomy::Tags).await?;
+    answer::data(StatusCode::OK, &all)
+}
+
+/// How the catalogue stands against G2A.
+#[utoipa::path(get, path = "/api/admin/g2a/status", tag = "admin", operation_id = "adminSyncStatus", security(("bearer" = [])),
+    responses((status = 200, description = "Last synchronisation and stock", body = Answer<SyncStatus>),
+    (status = 403, description = "Not signed in as an admin")))]
+pub(crate) async fn sync_status(staff: Staff) -> Answered {
+    answer::data(
+        StatusCode::OK,
+        &staff.office.sync_status(&staff.admin, Utc::now()).await?,
+    )
+}
+
+/// How far the running synchronisation is; all zero when none is running.
+#[utoipa::path(get, path = "/api/admin/g2a/sync-progress", tag = "admin", operation_id = "adminSyncProgress", security(("bearer" = [])),
+    responses((status = 200, description = "Pages and products so far", body = Answer<SyncProgress>),
+    (status = 403, description = "Not signed in as an admin")))]
+pub(crate) async fn sync_progress(staff: Staff) -> Answered {
+    answer::data(
+        StatusCode::OK,
+        &staff.office.sync_progress(&staff.admin, Utc::now()).await?,
+    )
+}

@@ -1,0 +1,133 @@
+//! Dashboard, orders and bookings.
+
+use std::sync::Arc;
+
+use axum::extract::Path;
+use axum::routing::{MethodRouter, get};
+use chrono::Utc;
+use http::StatusCode;
+use lockstep_admin::{Method, TransactionFilter};
+use lockstep_domain::admin::{Dashboard, OrderDetail, Orders, Transactions};
+use lockstep_domain::catalogue::Answer;
+use lockstep_domain::ids::OrderId;
+use lockstep_domain::order::OrderStatus;
+use lockstep_domain::purchase::PaymentStatus;
+use utoipa::OpenApi;
+
+use super::{Staff, days, found, page};
+use crate::ApiState;
+use crate::answer::{self, Answered};
+use crate::body::uuid_in;
+use crate::params::Ask;
+
+#[derive(OpenApi)]
+#[openapi(paths(dashboard, orders, order, transactions, payments))]
+pub(super) struct Description;
+
+pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
+    vec![
+        ("/api/admin/dashboard", get(dashboard)),
+        ("/api/admin/orders", get(orders)),
+        ("/api/admin/orders/{id}", get(order)),
+        ("/api/admin/transactions", get(transactions)),
+        ("/api/admin/payments/transactions", get(payments)),
+    ]
+}
+
+/// The shop at a glance. Revenue is what was paid for orders less what went back; days are days of UTC.
+#[utoipa::path(get, path = "/api/admin/dashboard", tag = "admin", operation_id = "adminDashboard", security(("bearer" = [])),
+    responses((status = 200, description = "Figures as of now", body = Answer<Dashboard>),
+    (status = 403, description = "Not signed in as an admin")))]
+pub(crate) async fn dashboard(staff: Staff) -> Answered {
+    answer::data(StatusCode::OK, &staff.office.dashboard(&staff.admin, Utc::now()).await?)
+}
+
+/// Orders, the newest first. A status that no order can have has an empty list.
+#[utoipa::path(get, path = "/api/admin/orders", tag = "admin", operation_id = "adminOrders", security(("bearer" = [])), params(
+    ("page" = Option<u32>, Query, description = "From 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, description = "1–1,000 (default 20)"),
+    ("status" = Option<String>, Query, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED")),
+    responses((status = 200, description = "A page of orders", body = Answer<Orders>),
+    (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
+pub(crate) async fn orders(staff: Staff, ask: Ask) -> Answered {
+    let (page, status) = (page(&ask, 20)?, ask.text("status")?);
+    let known = |name: &String| OrderStatus::ALL.into_iter().find(|status| status.as_str() == name);
+    let orders = match status.as_ref().map(known) {
+        Some(None) => Orders {
+            orders: Vec::new(),
+            paging: page.of(0),
+        },
+        Some(status) => staff.office.orders(&staff.admin, status, page).await?,
+        None => staff.office.orders(&staff.admin, None, page).await?,
+    };
+    answer::data(StatusCode::OK, &orders)
+}
+
+/// An order with its items, units and booking. What its keys say is not in it.
+#[utoipa::path(get, path = "/api/admin/orders/{id}", tag = "admin", operation_id = "adminOrder", security(("bearer" = [])),
+    params(("id" = Uuid, Path, description = "The order")),
+    responses((status = 200, description = "The order", body = Answer<OrderDetail>),
+    (status = 400, description = "id is not a UUID"), (status = 403, description = "Not signed in as an admin"),
+    (status = 404, description = "There is no such order")))]
+pub(crate) async fn order(Path(id): Path<String>, staff: Staff) -> Answered {
+    let order = staff.office.order(&staff.admin, OrderId(uuid_in("id", &id)?)).await?;
+    answer::data(StatusCode::OK, &found(order, "Order")?)
+}
+
+/// Bookings of all accounts, the newest first.
+#[utoipa::path(get, path = "/api/admin/transactions", tag = "admin", operation_id = "adminTransactions", security(("bearer" = [])), params(
+    ("page" = Option<u32>, Query, description = "From 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, description = "1–1,000 (default 100)"),
+    ("method" = Option<String>, Query, description = "Exactly this method"),
+    ("status" = Option<String>, Query, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED"),
+    ("startDate" = Option<String>, Query, description = "First day, YYYY-MM-DD, UTC"),
+    ("endDate" = Option<String>, Query, description = "Last day, YYYY-MM-DD, UTC"),
+    ("transactionHash" = Option<String>, Query, description = "Part of the reference outside")),
+    responses((status = 200, description = "A page of bookings", body = Answer<Transactions>),
+    (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
+pub(crate) async fn transactions(staff: Staff, ask: Ask) -> Answered {
+    let method = ask.text("method")?.map(Method::Is);
+    listed(&staff, &ask, method, 100).await
+}
+
+/// Bookings as payments: the same list, with a part of the method.
+#[utoipa::path(get, path = "/api/admin/payments/transactions", tag = "admin", operation_id = "adminPaymentTransactions", security(("bearer" = [])), params(
+    ("page" = Option<u32>, Query, description = "From 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, description = "1–1,000 (default 20)"),
+    ("method" = Option<String>, Query, description = "Part of the method"),
+    ("status" = Option<String>, Query, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED"),
+    ("startDate" = Option<String>, Query, description = "First day, YYYY-MM-DD, UTC"),
+    ("endDate" = Option<String>, Query, description = "Last day, YYYY-MM-DD, UTC")),
+    responses((status = 200, description = "A page of bookings", body = Answer<Transactions>),
+    (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
+pub(crate) async fn payments(staff: Staff, ask: Ask) -> Answered {
+    let method = ask.text("method")?.map(Method::Contains);
+    listed(&staff, &ask, method, 20).await
+}
+
+async fn listed(staff: &Staff, ask: &Ask, method: Option<Method>, usual: u32) -> Answered {
+    let page = page(ask, usual)?;
+    let (from, until) = days(ask)?;
+    let status = match ask.text("status")? {
+        None => None,
+        Some(name) => match PaymentStatus::ALL.into_iter().find(|status| status.as_str() == name) {
+            Some(status) => Some(status),
+            None => {
+                let none = Transactions {
+                    transactions: Vec::new(),
+                    paging: page.of(0),
+                };
+                return answer::data(StatusCode::OK, &none);
+            }
+        },
+    };
+    let filter = TransactionFilter {
+        method,
+        status,
+        from,
+        until,
+        transaction_hash: ask.text("transactionHash")?,
+    };
+    let listed = staff.office.transactions(&staff.admin, &filter, page).await?;
+    answer::data(StatusCode::OK, &listed)
+}

@@ -1,0 +1,76 @@
+//! The catalogue against G2A.
+
+use chrono::{DateTime, Utc};
+use lockstep_domain::admin::{SyncProgress, SyncStatus};
+use sqlx::Row as _;
+
+use crate::row::how_many;
+use crate::{Result, Tx};
+
+/// A run that has recorded nothing for so long is not running any more, seconds.
+const SILENT: i32 = 120;
+
+/// How the catalogue stands.
+///
+/// # Errors
+/// [`crate::StoreError`].
+pub async fn status(tx: &mut Tx, now: DateTime<Utc>) -> Result<SyncStatus> {
+    let row = sqlx::query(
+        "-- store.admin.sync.status
+        select (select max(finished_at) from sync_runs where status = 'COMPLETED') as last_sync,
+               (select count(*) from games where withdrawn_at is null and g2a_product_id is not null) as products,
+               (select count(*) from games where withdrawn_at is null and g2a_product_id is not null and in_stock) as in_stock,
+               exists (select 1 from sync_runs where status = 'RUNNING' and updated_at > $1 - make_interval(secs => $2)) as running",
+    )
+    .bind(now)
+    .bind(f64::from(SILENT))
+    .fetch_one(tx.conn())
+    .await?;
+    let (products, in_stock) = (how_many(&row, "products")?, how_many(&row, "in_stock")?);
+    Ok(SyncStatus {
+        last_sync: row.try_get("last_sync")?,
+        total_products: products,
+        in_stock,
+        out_of_stock: products.saturating_sub(in_stock),
+        sync_in_progress: row.try_get("running")?,
+    })
+}
+
+/// How far the running synchronisation is.
+///
+/// # Errors
+/// [`crate::StoreError`].
+pub async fn progress(tx: &mut Tx, now: DateTime<Utc>) -> Result<SyncProgress> {
+    let row = sqlx::query(
+        "-- store.admin.sync.progress
+        select started_at, pages_read, coalesce(pages_total, 0) as pages_total, seen, skipped
+          from sync_runs where status = 'RUNNING' and updated_at > $1 - make_interval(secs => $2)
+         order by started_at desc limit 1",
+    )
+    .bind(now)
+    .bind(f64::from(SILENT))
+    .fetch_optional(tx.conn())
+    .await?;
+    let Some(row) = row else {
+        return Ok(SyncProgress::default());
+    };
+    let number = |column: &str| -> Result<u32> { Ok(u32::try_from(row.try_get::<i32, _>(column)?).unwrap_or(0)) };
+    let (read, all, seen) = (number("pages_read")?, number("pages_total")?, number("seen")?);
+    let started: DateTime<Utc> = row.try_get("started_at")?;
+    Ok(SyncProgress {
+        in_progress: true,
+        current_page: read,
+        total_pages: all,
+        products_processed: seen,
+        // As many on each page as so far.
+        products_total: seen.checked_div(read).map_or(0, |a_page| a_page.saturating_mul(all)),
+        errors: number("skipped")?,
+        started_at: Some(started),
+        estimated_completion: now
+            .signed_duration_since(started)
+            .checked_div(i32::try_from(read).unwrap_or(i32::MAX))
+            .and_then(|a_page| a_page.checked_mul(i32::try_from(all).unwrap_or(0)))
+            .and_then(|whole| started.checked_add_signed(whole)),
+        ..SyncProgress::default()
+    })
+}

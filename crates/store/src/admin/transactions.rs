@@ -1,0 +1,142 @@
+//! Bookings of balances.
+
+use chrono::{DateTime, Utc};
+use lockstep_domain::admin::{OrderStanding, OrderTransaction, Page, TransactionRow, Transactions};
+use lockstep_domain::ids::OrderId;
+use lockstep_domain::purchase::PaymentStatus;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+use super::{bounds, contains, user_brief};
+use crate::row::{how_many, money, order_status, payment_status, transaction_type};
+use crate::{Result, Tx};
+
+/// Which bookings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// How it was paid.
+    pub method: Option<Method>,
+    /// How it stands.
+    pub status: Option<PaymentStatus>,
+    /// Not before.
+    pub from: Option<DateTime<Utc>>,
+    /// Before.
+    pub until: Option<DateTime<Utc>>,
+    /// Is contained in the reference outside.
+    pub transaction_hash: Option<String>,
+}
+
+/// How a method is compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Method {
+    /// It is this.
+    Is(String),
+    /// This is contained in it.
+    Contains(String),
+}
+
+/// Bookings, the newest first.
+///
+/// # Errors
+/// [`crate::StoreError`].
+pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Transactions> {
+    let (limit, offset) = bounds(page);
+    let (exact, part) = match &filter.method {
+        None => (None, None),
+        Some(Method::Is(method)) => (Some(method.as_str()), None),
+        Some(Method::Contains(text)) => (None, Some(contains(text))),
+    };
+    let status = filter.status.map(PaymentStatus::as_str);
+    let hash = filter.transaction_hash.as_deref().map(contains);
+    let rows = sqlx::query(
+        "-- store.admin.transactions.list
+        select t.id, t.user_id, u.email, u.nickname, u.first_name, u.last_name, t.order_id, o.status::text as order_status,
+               t.type::text as type, t.amount, t.currency, t.method, t.status::text as status, t.description,
+               t.transaction_hash, t.created_at
+          from transactions t join users u on u.id = t.user_id left join orders o on o.id = t.order_id
+         where ($1::text is null or t.method = $1) and ($2::text is null or t.method ilike $2)
+           and ($3::payment_status is null or t.status = $3::payment_status)
+           and ($4::timestamptz is null or t.created_at >= $4) and ($5::timestamptz is null or t.created_at < $5)
+           and ($6::text is null or t.transaction_hash ilike $6)
+         order by t.created_at desc, t.id desc limit $7 offset $8",
+    )
+    .persistent(false)
+    .bind(exact)
+    .bind(&part)
+    .bind(status)
+    .bind(filter.from)
+    .bind(filter.until)
+    .bind(&hash)
+    .bind(limit)
+    .bind(offset)
+    .fetch_all(tx.conn())
+    .await?;
+    let total = sqlx::query(
+        "-- store.admin.transactions.count
+        select count(*) from transactions t
+         where ($1::text is null or t.method = $1) and ($2::text is null or t.method ilike $2)
+           and ($3::payment_status is null or t.status = $3::payment_status)
+           and ($4::timestamptz is null or t.created_at >= $4) and ($5::timestamptz is null or t.created_at < $5)
+           and ($6::text is null or t.transaction_hash ilike $6)",
+    )
+    .persistent(false)
+    .bind(exact)
+    .bind(&part)
+    .bind(status)
+    .bind(filter.from)
+    .bind(filter.until)
+    .bind(&hash)
+    .fetch_one(tx.conn())
+    .await?;
+    let transactions = rows
+        .iter()
+        .map(|row| {
+            let order = match row.try_get("order_id")? {
+                Some(id) => Some(OrderStanding {
+                    id,
+                    status: order_status(row, "order_status")?,
+                }),
+                None => None,
+            };
+            Ok(TransactionRow {
+                user_id: row.try_get("user_id")?,
+                user: user_brief(row)?,
+                order_id: order.as_ref().map(|order| order.id),
+                order,
+                transaction: transaction(row)?,
+            })
+        })
+        .collect::<Result<_>>()?;
+    Ok(Transactions {
+        transactions,
+        paging: page.of(how_many(&total, 0)?),
+    })
+}
+
+/// The booking that paid for an order.
+pub(super) async fn of_order(tx: &mut Tx, order: OrderId) -> Result<Option<OrderTransaction>> {
+    let row = sqlx::query(
+        "-- store.admin.transactions.of_order
+        select id, type::text as type, amount, currency, method, status::text as status, description, transaction_hash,
+               created_at
+          from transactions where order_id = $1 and type = 'PURCHASE'",
+    )
+    .bind(order.0)
+    .fetch_optional(tx.conn())
+    .await?;
+    row.as_ref().map(transaction).transpose()
+}
+
+fn transaction(row: &PgRow) -> Result<OrderTransaction> {
+    Ok(OrderTransaction {
+        id: row.try_get("id")?,
+        kind: transaction_type(row, "type")?,
+        amount: money(row, "amount")?,
+        currency: row.try_get("currency")?,
+        method: row.try_get("method")?,
+        status: payment_status(row, "status")?,
+        description: row.try_get("description")?,
+        transaction_hash: row.try_get("transaction_hash")?,
+        created_at: row.try_get("created_at")?,
+    })
+}
