@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use lockstep_domain::language::Language;
 use lockstep_domain::letter::Letter;
 use lockstep_mail::{Delivery, DeliveryError, Letterhead, write};
 use lockstep_store::mail::Claimed;
@@ -79,7 +80,7 @@ async fn send(url: &str) -> Result<(), DeliveryError> {
         shop: "Lockstep".into(),
         public_url: "https://shop.example".into(),
     };
-    let written = write(&letter, &head).unwrap();
+    let written = write(&letter, Language::English, &head).unwrap();
     let claimed = Claimed {
         id: Uuid::now_v7(),
         lease: Uuid::new_v4(),

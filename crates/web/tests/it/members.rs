@@ -620,6 +620,7 @@ async fn an_authenticators_recovery_codes_are_shown_once_and_let_in_once() {
     assert!(codes.iter().all(|code| !anew.text().contains(code)));
 }
 
+#[tokio::test]
 async fn a_form_that_was_sent_after_the_session_was_over_leads_to_the_log_in_and_back_to_its_page() {
     let shop = Shop::stocked().await;
     let cookies = shop.register("zoltan@example.org").await;
