@@ -30,6 +30,7 @@ pub(crate) use supplier::Supplier;
 
 /// The effective configuration, checked. Has no `Debug` on purpose: it holds secrets.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that do not depend on each other")]
 pub(crate) struct Config {
     pub(crate) production: bool,
     pub(crate) database_url: Option<String>,
