@@ -48,6 +48,7 @@ const METRICS_IN_PRODUCTION: &str = "127.0.0.1:9464";
 
 /// The effective configuration, checked. Has no `Debug` on purpose: it holds secrets.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that do not depend on each other")]
 pub(crate) struct Config {
     pub(crate) production: bool,
     pub(crate) database_url: Option<String>,

@@ -240,7 +240,7 @@ async fn rotate_all(config: &Config, secrets: &Keys, store: &Store) -> Result<Ro
                 match sealed.standing(secrets) {
                     Standing::Current => done.current_already += 1,
                     Standing::Older(anew) => {
-                        done.sealed_anew += u64::from(sealed.replace(store, anew).await.context(name)?)
+                        done.sealed_anew += u64::from(sealed.replace(store, anew).await.context(name)?);
                     }
                     Standing::Lost => {
                         done.unreadable += 1;

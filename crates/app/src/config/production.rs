@@ -134,7 +134,7 @@ mod tests {
                     s.lockstep_key_secret = s
                         .lockstep_key_secret
                         .take()
-                        .map(|list| format!("{list}, {}", "00".repeat(32)))
+                        .map(|list| format!("{list}, {}", "00".repeat(32)));
                 }),
                 "LOCKSTEP_KEY_SECRET",
             ),
