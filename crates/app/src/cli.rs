@@ -185,11 +185,7 @@ pub(crate) enum Command {
     },
     /// Print the description of the API (OpenAPI)
     #[command(hide = true)]
-    Openapi {
-        /// In version 3.0
-        #[arg(long)]
-        older: bool,
-    },
+    Openapi,
 }
 
 #[derive(Debug, Subcommand)]
@@ -370,7 +366,7 @@ mod tests {
                 help.contains("--config") && help.contains("--json"),
                 "{words:?}: {help}"
             );
-            for setting in ["--database-url", "--bind", "--smtp-url", "LOCKSTEP_ENV", "--pace"] {
+            for setting in ["--database-url <", "--bind <", "--smtp-url <", "[env:", "--pace <"] {
                 assert!(!help.contains(setting), "{words:?} shows {setting}");
             }
         }
