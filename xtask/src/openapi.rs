@@ -31,21 +31,17 @@ const FILES: [&str; 9] = [
 pub(crate) fn check(root: &Path) -> Result<()> {
     super::run(super::cargo().args(["build", "-p", "lockstep"]))?;
     let program = built(root)?.join("lockstep");
-    let document = |args: &[&str]| {
-        let mut lockstep = Command::new(&program);
-        lockstep.args(args).current_dir(std::env::temp_dir());
-        lockstep.output().context("lockstep openapi")
-    };
+    let document = Command::new(&program)
+        .arg("openapi")
+        .current_dir(std::env::temp_dir())
+        .output()
+        .context("lockstep openapi")?;
     let folder = root.join(".test-tools/openapi");
     std::fs::create_dir_all(&folder)?;
     for file in FILES {
         std::fs::copy(root.join("xtask/openapi").join(file), folder.join(file)).with_context(|| file.to_owned())?;
     }
-    std::fs::write(folder.join("openapi.json"), document(&["openapi"])?.stdout)?;
-    std::fs::write(
-        folder.join("openapi-3.0.json"),
-        document(&["openapi", "--older"])?.stdout,
-    )?;
+    std::fs::write(folder.join("openapi.json"), document.stdout)?;
     install(&folder).context(
         "the check of the API's description needs Node.js with npm, and Python with pip, and reaches their packages",
     )?;
@@ -61,20 +57,9 @@ pub(crate) fn check(root: &Path) -> Result<()> {
             .env("CI", "true");
         super::run(&mut command)
     };
-    for document in ["openapi.json", "openapi-3.0.json"] {
-        reader("redocly", &["lint", "--config", "redocly.yaml", document])?;
-        reader(
-            "spectral",
-            &[
-                "lint",
-                "--ruleset",
-                "spectral.yaml",
-                "--fail-severity",
-                "warn",
-                document,
-            ],
-        )?;
-    }
+    reader("redocly", &["lint", "--config", "redocly.yaml", "openapi.json"])?;
+    let strictly = ["--ruleset", "spectral.yaml", "--fail-severity", "warn"];
+    reader("spectral", &[&["lint", "openapi.json"], &strictly[..]].concat())?;
     reader(
         "openapi-typescript",
         &["openapi.json", "--output", "openapi-typescript.ts"],
@@ -83,10 +68,13 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     reader("openapi-ts", &["--input", "openapi.json", "--output", "hey-api"])?;
     reader("tsc", &["--project", "tsconfig.json"])?;
 
+    let path = std::env::var("PATH").unwrap_or_default();
     let python = |args: &[&str]| {
         super::run(
             Command::new(folder.join("python/bin/python"))
                 .args(args)
+                // The generator tidies its code with a program that came along.
+                .env("PATH", format!("{}:{path}", folder.join("python/bin").display()))
                 .current_dir(&folder),
         )
     };
@@ -101,7 +89,14 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     ];
     let strictly = ["--output-path", "shop_client", "--overwrite", "--fail-on-warning"];
     python(&[&generate[..], &strictly].concat())?;
-    python(&["-m", "mypy", "--no-error-summary", "shop_client"])?;
+    python(&[
+        "-m",
+        "mypy",
+        "--no-error-summary",
+        "--follow-imports=silent",
+        "shop_client/models",
+        "shop_client/api",
+    ])?;
     eprintln!("the API's description is valid, and six readers understand it");
     try_out(root, &folder, &program)
 }

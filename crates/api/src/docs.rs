@@ -1,7 +1,6 @@
 //! The API's description (OpenAPI), and a page to browse it that needs nothing from elsewhere.
 
 mod complete;
-mod older;
 
 use std::sync::OnceLock;
 
@@ -52,7 +51,6 @@ use crate::{
         health::readyz,
         health::metrics,
         document,
-        document_3_0,
     )
 )]
 struct Description;
@@ -62,11 +60,6 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     let [first, others @ ..] = parts();
     let whole = others.into_iter().fold(first, utoipa::openapi::OpenApi::merge_from);
     complete::complete(whole)
-}
-
-/// The same in OpenAPI 3.0, as `/api/openapi-3.0.json` serves it. `None` for what has no JSON form, which it always has.
-pub fn openapi_3_0() -> Option<serde_json::Value> {
-    serde_json::to_value(openapi()).ok().map(older::older)
 }
 
 /// What each part of the API says of itself.
@@ -93,17 +86,6 @@ pub(crate) async fn document() -> Result<Response, ApiError> {
     serve(
         DOCUMENT
             .get_or_init(|| openapi().to_json().ok().map(Bytes::from))
-            .as_ref(),
-    )
-}
-
-/// The same description in OpenAPI 3.0, for generators that read nothing newer.
-#[utoipa::path(get, path = "/api/openapi-3.0.json", tag = "service", operation_id = "getDescription30", responses((status = 200, description = "OpenAPI 3.0", body = Object)))]
-pub(crate) async fn document_3_0() -> Result<Response, ApiError> {
-    static DOCUMENT: OnceLock<Option<Bytes>> = OnceLock::new();
-    serve(
-        DOCUMENT
-            .get_or_init(|| serde_json::to_vec(&openapi_3_0()?).ok().map(Bytes::from))
             .as_ref(),
     )
 }

@@ -47,7 +47,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
-pub use docs::{openapi, openapi_3_0};
+pub use docs::openapi;
 
 /// What the API stands on.
 #[derive(Clone)]
@@ -208,10 +208,6 @@ fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
         ("/api/g2a/webhook", post(webhook::g2a)),
         ("/api/health", get(health::health)),
         ("/api/openapi.json", get(docs::document).layer(CompressionLayer::new())),
-        (
-            "/api/openapi-3.0.json",
-            get(docs::document_3_0).layer(CompressionLayer::new()),
-        ),
     ];
     for more in [
         auth::routes(),

@@ -200,11 +200,7 @@ pub(crate) enum Command {
     },
     /// Print the description of the API (OpenAPI)
     #[command(hide = true)]
-    Openapi {
-        /// In version 3.0
-        #[arg(long)]
-        older: bool,
-    },
+    Openapi,
 }
 
 /// How the store starts.
@@ -418,7 +414,7 @@ mod tests {
                 help.contains("--config") && help.contains("--json"),
                 "{words:?}: {help}"
             );
-            for setting in ["--database-url", "--bind", "--smtp-url", "LOCKSTEP_ENV", "--pace"] {
+            for setting in ["--database-url <", "--bind <", "--smtp-url <", "[env:", "--pace <"] {
                 assert!(!help.contains(setting), "{words:?} shows {setting}");
             }
         }

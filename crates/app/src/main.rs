@@ -129,8 +129,7 @@ async fn run(command: Command, mut config: Config, output: Output) -> anyhow::Re
         Command::Restore { folder, force } => commands::backup::restore(&config, &folder, force, output).await?,
         Command::Config => commands::show_config(&config, output)?,
         Command::Settings => Output::line(config::sample()?.trim_end())?,
-        Command::Openapi { older: true } => Output::line(&serde_json::to_string_pretty(&lockstep_api::openapi_3_0())?)?,
-        Command::Openapi { older: false } => Output::line(&lockstep_api::openapi().to_pretty_json()?)?,
+        Command::Openapi => Output::line(&lockstep_api::openapi().to_pretty_json()?)?,
         Command::G2aSandbox {
             listen,
             games,

@@ -42,17 +42,16 @@ async fn server(auth: &'static str) -> (String, mpsc::UnboundedReceiver<String>)
     (place, heard)
 }
 
-fn through(url: &str) -> Delivery {
-    Delivery::smtp(url, FROM, 1).unwrap()
+/// Without encryption, whichever way that is said.
+fn in_clear(url: &str) -> Delivery {
+    let said = Delivery::smtp(&format!("{url}?tls=none"), FROM, 1);
+    said.or_else(|_| Delivery::smtp(url, FROM, 1)).unwrap()
 }
 
 #[tokio::test]
 async fn a_server_is_asked_who_lets_us_in_and_is_sent_nothing() {
     let (place, mut heard) = server("235 welcome\r\n").await;
-    through(&format!("smtp://quill:word@{place}?tls=none"))
-        .check()
-        .await
-        .unwrap();
+    in_clear(&format!("smtp://quill:word@{place}")).check().await.unwrap();
     let mut verbs = Vec::new();
     while let Ok(line) = heard.try_recv() {
         verbs.push(line.split(' ').next().unwrap().to_owned());
@@ -61,7 +60,7 @@ async fn a_server_is_asked_who_lets_us_in_and_is_sent_nothing() {
     assert!(!verbs.contains(&"MAIL".to_owned()), "{verbs:?}");
 
     let (place, _heard) = server("535 no such user\r\n").await;
-    let refused = through(&format!("smtp://quill:word@{place}?tls=none"))
+    let refused = in_clear(&format!("smtp://quill:word@{place}"))
         .check()
         .await
         .unwrap_err();
@@ -71,7 +70,7 @@ async fn a_server_is_asked_who_lets_us_in_and_is_sent_nothing() {
     );
     assert!(!refused.to_string().contains("word"), "{refused}");
 
-    let away = through("smtp://127.0.0.1:9?tls=none").check().await.unwrap_err();
+    let away = in_clear("smtp://127.0.0.1:9").check().await.unwrap_err();
     assert!(matches!(away, DeliveryError::Later(_)), "{away}");
 }
 

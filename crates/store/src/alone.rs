@@ -165,9 +165,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_conflict_is_told_at_once_and_conflicts_without_end_are_told_too() {
         let db = two_rows().await;
+        let store = Store::new(db.url(), &Options::default()).unwrap();
         db.execute("create sequence tries").await;
         let broken = "select 1 / (select count(*) - 2 from pair where nextval('tries') > 0)";
-        let error = sqlx::query(broken).fetch_one(db.store.alone()).await.unwrap_err();
+        let error = sqlx::query(broken).fetch_one(store.alone()).await.unwrap_err();
         assert!(!is_conflict(&error), "{error}");
         let tries = "select last_value from tries";
         assert_eq!(
@@ -183,7 +184,7 @@ mod tests {
         )
         .await;
         let error = sqlx::query("select conflict()")
-            .execute(db.store.alone())
+            .execute(store.alone())
             .await
             .unwrap_err();
         assert!(is_conflict(&error), "{error}");

@@ -83,6 +83,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
             RefOr::T(schema @ Schema::Object(object)) if !object.properties.is_empty() => {
                 Some((name.clone(), schema.clone()))
             }
+            RefOr::T(schema @ Schema::AllOf(_)) => Some((name.clone(), schema.clone())),
             _ => None,
         })
         .collect();

@@ -652,8 +652,9 @@ async fn a_form_that_was_sent_after_the_session_was_over_leads_to_the_log_in_and
             let headers: Vec<(&str, &str)> = referer.iter().map(|referer| ("referer", referer.as_str())).collect();
             let answer = shop.post(path, "amount=20&key=k-1&total=0", &headers).await;
             let to = answer.header("location").unwrap();
-            let mut wanted = form_urlencoded::Serializer::new("/login?".to_owned());
-            assert_eq!(to, wanted.append_pair("next", back).finish(), "{path} from {referer:?}");
+            let mut wanted = form_urlencoded::Serializer::new(String::new());
+            let wanted = format!("/login?{}", wanted.append_pair("next", back).finish());
+            assert_eq!(to, wanted, "{path} from {referer:?}");
         }
         let answer = shop.get_with(page, &[("cookie", &cookies)]).await;
         assert_eq!(answer.status, StatusCode::OK, "{page}");

@@ -270,7 +270,8 @@ async fn an_address_that_makes_no_sense_gets_a_page_that_helps() {
         ("/games?price=free", 400),
         ("/games?min=abc", 400),
         ("/games?search=%00", 400),
-        ("/game/UPPER", 404),
+        ("/game/UPPER%21", 404),
+        ("/games?page=90000", 404),
         ("/game/none", 404),
         ("/game/%00", 404),
         ("/games/x", 404),
@@ -283,11 +284,6 @@ async fn an_address_that_makes_no_sense_gets_a_page_that_helps() {
         assert!(answer.text().contains("href=\"/games\""), "{path} leads nowhere");
         assert!(answer.text().contains("noindex"), "{path}");
     }
-    assert_eq!(
-        shop.get("/games?page=90000").await.status,
-        StatusCode::OK,
-        "behind the last page"
-    );
 }
 
 #[tokio::test]
