@@ -188,9 +188,14 @@ fn read(body: &[u8], headers: &HeaderMap, secret: &Secret, now_ms: i64) -> Resul
     if !is_signed {
         return Err(ApiError::BadSignature);
     }
-    let of_no_use = [&event_id, &order_ref, &kind].into_iter().find(|field| !field.is_usable);
+    let of_no_use = [&event_id, &order_ref, &kind]
+        .into_iter()
+        .find(|field| !field.is_usable);
     if let Some(field) = of_no_use {
-        let detail = Some(format!("{}: it has to be a text of 1 to {MAX_TEXT} bytes without NUL", field.name));
+        let detail = Some(format!(
+            "{}: it has to be a text of 1 to {MAX_TEXT} bytes without NUL",
+            field.name
+        ));
         let unused = unused(Reason::FieldUnusable, Some(event_id.text), Some(kind.text));
         return Ok(Read::Unusable(Unused { detail, ..unused }));
     }
@@ -218,7 +223,10 @@ struct Field {
 impl Field {
     fn read(name: &'static str, raw: Option<&RawValue>) -> Result<Self, ApiError> {
         let missing = || ApiError::invalid(name, "it has to be a text of 1 to 200 bytes");
-        let raw = raw.map(RawValue::get).filter(|raw| raw.starts_with('"')).ok_or_else(missing)?;
+        let raw = raw
+            .map(RawValue::get)
+            .filter(|raw| raw.starts_with('"'))
+            .ok_or_else(missing)?;
         let mended = mended(raw);
         let text: String = serde_json::from_str(&mended).map_err(|_| missing())?;
         if text.is_empty() {

@@ -77,7 +77,15 @@ mod tests {
         let entrance = Entrance::default();
         let router = entrance.router();
         assert_eq!(ask(&router, "/healthz").await.status(), 200);
-        for path in ["/", "/readyz", "/health", "/api/games", "/games", "/metrics", "/no/such/page"] {
+        for path in [
+            "/",
+            "/readyz",
+            "/health",
+            "/api/games",
+            "/games",
+            "/metrics",
+            "/no/such/page",
+        ] {
             let answer = ask(&router, path).await;
             assert_eq!(answer.status(), 503, "{path}");
             assert_eq!(answer.headers()[RETRY_AFTER], "2", "{path}");
@@ -85,6 +93,10 @@ mod tests {
         }
         entrance.open(Router::new().route("/", get(|| async { "open" })));
         assert_eq!(ask(&router, "/").await.status(), 200);
-        assert_eq!(ask(&router, "/healthz").await.status(), 404, "the store answers for itself");
+        assert_eq!(
+            ask(&router, "/healthz").await.status(),
+            404,
+            "the store answers for itself"
+        );
     }
 }

@@ -96,7 +96,11 @@ fn tell_wait(at: DateTime<Utc>, what: &What, past: &Past) {
     match past.unfinished.iter().flatten().max_by_key(|(_, ended)| *ended) {
         // The run itself has warned.
         Some((status @ (RunStatus::Failed | RunStatus::Interrupted), _)) => {
-            let how = if *status == RunStatus::Failed { "failed" } else { "was interrupted" };
+            let how = if *status == RunStatus::Failed {
+                "failed"
+            } else {
+                "was interrupted"
+            };
             tracing::info!(
                 "the last synchronisation {how}; next attempt at {when} ({kind}), or at once after a restart"
             );

@@ -72,23 +72,31 @@ mod tests {
     #[tokio::test]
     async fn a_step_whose_connection_breaks_is_repeated() {
         let mut attempts = 0;
-        let done = repeated(Duration::ZERO, async || None, async || {
-            attempts += 1;
-            if attempts < 4 {
-                Err(cut()).context("looking at other instances")?;
-            }
-            Ok(attempts)
-        });
+        let done = repeated(
+            Duration::ZERO,
+            async || None,
+            async || {
+                attempts += 1;
+                if attempts < 4 {
+                    Err(cut()).context("looking at other instances")?;
+                }
+                Ok(attempts)
+            },
+        );
         assert_eq!(done.await.unwrap(), 4);
     }
 
     #[tokio::test]
     async fn a_step_that_is_refused_is_not() {
         let mut attempts = 0;
-        let refused = repeated(Duration::ZERO, async || None, async || -> Result<()> {
-            attempts += 1;
-            bail!("another key secret");
-        });
+        let refused = repeated(
+            Duration::ZERO,
+            async || None,
+            async || -> Result<()> {
+                attempts += 1;
+                bail!("another key secret");
+            },
+        );
         refused.await.unwrap_err();
         assert_eq!(attempts, 1);
     }

@@ -137,7 +137,10 @@ pub(crate) async fn listings(products: usize) -> Result<Vec<Listing>> {
         let read = client.products(&query).await?.products;
         ensure!(!read.is_empty(), "the sandbox has only {} products", listings.len());
         for product in &read {
-            listings.push(mapping::listing(product, &Pricing::default(), &mut mapping::Refused::new()).context("a product of the sandbox")?);
+            listings.push(
+                mapping::listing(product, &Pricing::default(), &mut mapping::Refused::new())
+                    .context("a product of the sandbox")?,
+            );
         }
         page += 1;
     }

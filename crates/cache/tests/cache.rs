@@ -342,10 +342,17 @@ async fn what_memory_holds_returns_to_redis_after_an_outage_though_nothing_chang
     }
     for _ in 0..2 {
         redis.restart_same_port().await;
-        until("what memory holds is in Redis", async || all_are_there(&redis, &games).await).await;
+        until("what memory holds is in Redis", async || {
+            all_are_there(&redis, &games).await
+        })
+        .await;
     }
     let counters = cache.status().counters;
-    assert_eq!(counters.loads, games.len() as u64, "nothing was read anew: {counters:?}");
+    assert_eq!(
+        counters.loads,
+        games.len() as u64,
+        "nothing was read anew: {counters:?}"
+    );
     // It is worth something there.
     let other = newcomer(&db, &redis).await;
     assert_eq!(price(&other, &db.sql, games[7]).await, Some(1));
@@ -457,7 +464,11 @@ async fn a_redis_that_refuses_writes_is_left_alone_until_it_takes_them() {
     let mut unread = games.chunks(100);
     for (refuse, take, reason) in [
         (["maxmemory", "1"], ["maxmemory", "0"], "OOM"),
-        (["min-replicas-to-write", "1"], ["min-replicas-to-write", "0"], "NOREPLICAS"),
+        (
+            ["min-replicas-to-write", "1"],
+            ["min-replicas-to-write", "0"],
+            "NOREPLICAS",
+        ),
     ] {
         redis.configure(refuse[0], refuse[1]).await;
         let refused = || match cache.status().redis_writes {
@@ -476,7 +487,10 @@ async fn a_redis_that_refuses_writes_is_left_alone_until_it_takes_them() {
         if reason == "OOM" {
             // A second refusal so soon would have to be calm for longer, so its end is not waited for.
             until("the refusal has ended", async || refused().is_none()).await;
-            until("what was read meanwhile is in Redis", async || all_are_there(&redis, games).await).await;
+            until("what was read meanwhile is in Redis", async || {
+                all_are_there(&redis, games).await
+            })
+            .await;
         }
     }
 }

@@ -62,7 +62,10 @@ mod tests {
             (r#"{"a":"\ude00\ud83d x"}"#, r#"{"a":"\ufffd\ufffd x"}"#),
             (r#"{"a":"\ud83d\ud83d\ude00"}"#, r#"{"a":"\ufffd\ud83d\ude00"}"#),
             (r#"{"a":"\u0000"}"#, r#"{"a":"\ufffd"}"#),
-            (r#"{"a":"\ud83d\ude00 \u00e4 \" \n"}"#, r#"{"a":"\ud83d\ude00 \u00e4 \" \n"}"#),
+            (
+                r#"{"a":"\ud83d\ude00 \u00e4 \" \n"}"#,
+                r#"{"a":"\ud83d\ude00 \u00e4 \" \n"}"#,
+            ),
             // A backslash that is itself escaped begins no escape.
             (r#"{"a":"\\u0000 \\ud83d"}"#, r#"{"a":"\\u0000 \\ud83d"}"#),
             (r#""\u12"#, r#""\u12"#),

@@ -340,7 +340,11 @@ impl Payments {
             Err(error @ WebhookError::Store(_)) => return Err(error),
             Ok(None) => {
                 let reason = Reason::KindNotHandled;
-                (reason, "not a completed payment".to_owned(), Ok(WebhookOutcome::Unused(reason)))
+                (
+                    reason,
+                    "not a completed payment".to_owned(),
+                    Ok(WebhookOutcome::Unused(reason)),
+                )
             }
             Err(error) => (Reason::Refused, error.to_string(), Err(error)),
         };
@@ -370,7 +374,8 @@ impl Payments {
     /// Keeps a delivery with which nothing was done.
     async fn put_aside(&self, unused: &Unused, body: &[u8]) -> Result<(), StoreError> {
         let (source, reason) = (unused.source.as_str(), unused.reason.as_str());
-        metrics::counter!("lockstep_payment_deliveries_unused_total", "source" => source, "reason" => reason).increment(1);
+        metrics::counter!("lockstep_payment_deliveries_unused_total", "source" => source, "reason" => reason)
+            .increment(1);
         if unused.reason == Reason::KindNotHandled {
             tracing::debug!(source, reason, "a signed delivery without an effect");
         } else {

@@ -245,7 +245,11 @@ pub(crate) fn read_event(provider: &'static str, body: &[u8]) -> Result<Delivere
         // Whatever JSON can say and no program can hold (numbers beyond any meaning, a thousand levels).
         let is_object = serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get().starts_with('{'));
         return if is_object {
-            Ok(unused(Reason::NotReadable, "it holds what cannot be read", &Value::Null))
+            Ok(unused(
+                Reason::NotReadable,
+                "it holds what cannot be read",
+                &Value::Null,
+            ))
         } else {
             Err(DeliveryError::Unreadable)
         };

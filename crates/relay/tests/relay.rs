@@ -305,11 +305,17 @@ async fn nothing_is_left_after(change: &str, untouched: usize) {
     })
     .await;
     // Answers about other games stay, unless the change is one of very many.
-    let other = [CacheKey::Game(GameId(Uuid::now_v7())), CacheKey::Order(OrderId(Uuid::now_v7()))];
+    let other = [
+        CacheKey::Game(GameId(Uuid::now_v7())),
+        CacheKey::Order(OrderId(Uuid::now_v7())),
+    ];
     for key in &other {
         read(&cache, key.clone(), Uuid::now_v7()).await;
     }
-    until("they are in Redis", async || left(&redis, &other).await.len() == other.len()).await;
+    until("they are in Redis", async || {
+        left(&redis, &other).await.len() == other.len()
+    })
+    .await;
 
     db.execute(change).await;
     let due = Instant::now() + Duration::from_secs(1);
@@ -353,7 +359,14 @@ async fn a_value_that_was_on_its_way_to_redis_when_its_game_changed_does_not_sta
     .await;
     write(&redis, &late).await;
     redis
-        .command(&["ZADD", "lockstep:keys:catalog", "99999999999998", &page, "99999999999999", &late[2]])
+        .command(&[
+            "ZADD",
+            "lockstep:keys:catalog",
+            "99999999999998",
+            &page,
+            "99999999999999",
+            &late[2],
+        ])
         .await;
     until("they are gone", async || {
         let keys = redis.keys().await;
@@ -368,7 +381,9 @@ async fn the_lists_forget_what_has_expired() {
     let db = TestDb::new().await;
     let redis = TestRedis::start().await;
     let cache = cache(&db, &redis).await;
-    redis.command(&["ZADD", "lockstep:keys:catalog", "1", "catalog:page:gone"]).await;
+    redis
+        .command(&["ZADD", "lockstep:keys:catalog", "1", "catalog:page:gone"])
+        .await;
     read(&cache, CacheKey::CatalogPage("new".into()), Uuid::now_v7()).await;
     until("only what lives is listed", async || {
         redis.members("lockstep:keys:catalog").await == ["catalog:page:new"]

@@ -125,7 +125,9 @@ impl Store {
     pub fn new(url: &str, options: &Options) -> Result<Self> {
         reach::check(url)?;
         let connect: PgConnectOptions = url.parse().map_err(|_| {
-            StoreError::Address("its parts cannot be told apart; percent-encode @ : / # ? and % in user and password".to_owned())
+            StoreError::Address(
+                "its parts cannot be told apart; percent-encode @ : / # ? and % in user and password".to_owned(),
+            )
         })?;
         let connect = connect
             .application_name(&options.application_name)

@@ -55,7 +55,11 @@ pub(crate) fn check(url: &str) -> Result<(), StoreError> {
     let form = "it looks like postgres://USER:PASSWORD@HOST:5432/NAME";
     match url.split_once("://") {
         Some(("postgres" | "postgresql", _)) => Ok(()),
-        Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')) => {
+        Some((scheme, _))
+            if scheme
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')) =>
+        {
             Err(StoreError::Address(format!("it begins with {scheme}://, and {form}")))
         }
         _ => Err(StoreError::Address(form.to_owned())),

@@ -530,7 +530,10 @@ mod tests {
         };
         let mut refused = Refused::new();
         let game = listing(&row, &Pricing::default(), &mut refused).unwrap();
-        assert_eq!((game.title.as_str(), game.wanted_slug.as_str()), ("Quill's Ascent & Beyond", "quills-ascent-and-beyond"));
+        assert_eq!(
+            (game.title.as_str(), game.wanted_slug.as_str()),
+            ("Quill's Ascent & Beyond", "quills-ascent-and-beyond")
+        );
         assert_eq!(
             game.image.as_deref(),
             Some("https://images.example.test/Quill%27s%20Ascent.jpg")

@@ -264,7 +264,11 @@ mod tests {
                     assert_eq!(due(now, &past, &schedule), Some(what), "{now} {past:?}");
                 } else {
                     assert_eq!(due(when, &past, &schedule), Some(what), "{when} {past:?}");
-                    assert_eq!(due(when - Duration::seconds(1), &past, &schedule), None, "{when} {past:?}");
+                    assert_eq!(
+                        due(when - Duration::seconds(1), &past, &schedule),
+                        None,
+                        "{when} {past:?}"
+                    );
                 }
             }
         }

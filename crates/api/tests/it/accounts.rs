@@ -231,7 +231,10 @@ async fn a_picture_is_set_by_its_address_and_taken_away() {
     ada.register("ada@example.com").await;
     let picture = "https://pictures.example/ada.png";
     let me = ada.put("/api/user/profile", json!({"avatar": picture})).await.data();
-    assert_eq!((&me["avatar"], &me["nickname"]), (&picture.into(), &"Newbie Guy".into()));
+    assert_eq!(
+        (&me["avatar"], &me["nickname"]),
+        (&picture.into(), &"Newbie Guy".into())
+    );
     assert_eq!(ada.get("/api/auth/me").await.data()["avatar"], picture);
     for wrong in ["http://pictures.example/ada.png", "javascript:alert(1)", "https://"] {
         let refused = ada.put("/api/user/profile", json!({"avatar": wrong})).await;

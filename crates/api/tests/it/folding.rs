@@ -131,5 +131,9 @@ async fn what_is_written_so_comes_before_what_is_only_alike() {
     let found = asked(&shop, "/api/games/search?q=portal").await;
     assert_eq!(found.first().map(String::as_str), Some("Portal"), "{found:?}");
     let found = asked(&shop, "/api/games/search?q=gta+4").await;
-    assert_eq!(found, ["GTA IV", "GTA IV Extra"], "in another way of writing it is exactly meant, too");
+    assert_eq!(
+        found,
+        ["GTA IV", "GTA IV Extra"],
+        "in another way of writing it is exactly meant, too"
+    );
 }

@@ -192,7 +192,11 @@ async fn what_is_signed_and_well_formed_is_taken_and_kept_byte_for_byte_whatever
             .await
             .unwrap();
         assert_eq!(kept, body.as_bytes(), "{payload}");
-        assert_eq!(post(&shop, body).await.1["message"], "Event already processed", "{payload}");
+        assert_eq!(
+            post(&shop, body).await.1["message"],
+            "Event already processed",
+            "{payload}"
+        );
     }
     let title: String = sqlx::query_scalar("select payload ->> 'title' from webhook_events where event_id = 'e0'")
         .fetch_one(&shop.db.sql)
@@ -226,7 +230,11 @@ async fn a_signed_event_that_has_no_effect_is_kept_with_its_reason() {
                 .await
                 .unwrap();
         assert_eq!((kept.0.as_str(), kept.2), (reason, 3), "{body}");
-        assert_eq!(kept.1.as_deref().and_then(|detail| detail.split(':').next()), detail, "{body}");
+        assert_eq!(
+            kept.1.as_deref().and_then(|detail| detail.split(':').next()),
+            detail,
+            "{body}"
+        );
     }
     assert_eq!(shop.db.count("webhook_events").await, 0);
     // Unsigned, nothing of it is kept.

@@ -39,22 +39,33 @@ async fn act(database: &Database, output: Output, what: EventsCommand) -> Result
                         one.source,
                         one.reason,
                         one.kind.as_deref().unwrap_or("-"),
-                        one.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default(),
-                        if one.times > 1 { format!(" ({} times)", one.times) } else { String::new() },
+                        one.detail
+                            .as_deref()
+                            .map(|detail| format!(": {detail}"))
+                            .unwrap_or_default(),
+                        if one.times > 1 {
+                            format!(" ({} times)", one.times)
+                        } else {
+                            String::new()
+                        },
                     )
                 });
                 lines.collect::<Vec<_>>().join("\n")
             })
         }
         EventsCommand::Show { id } => {
-            let body = deliveries::body(store, id).await?.context("there is no such delivery")?;
+            let body = deliveries::body(store, id)
+                .await?
+                .context("there is no such delivery")?;
             if output.is_json() {
                 let text = std::str::from_utf8(&body).ok();
                 return Output::line(&json!({ "id": id, "hex": hex::encode(&body), "text": text }).to_string());
             }
             // The bytes as they came, for other programs to read.
             let mut out = std::io::stdout().lock();
-            out.write_all(&body).and_then(|()| out.flush()).context("standard output")
+            out.write_all(&body)
+                .and_then(|()| out.flush())
+                .context("standard output")
         }
     }
 }

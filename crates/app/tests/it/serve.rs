@@ -182,7 +182,11 @@ async fn a_killed_store_leaves_nothing_that_hinders_the_next() {
 async fn said(store: &Running, words: &str) {
     let (log, started) = (store.said(), Instant::now());
     while !log.lock().unwrap().contains(words) {
-        assert!(started.elapsed() < DEADLINE, "{words:?} is not in:\n{}", log.lock().unwrap());
+        assert!(
+            started.elapsed() < DEADLINE,
+            "{words:?} is not in:\n{}",
+            log.lock().unwrap()
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -209,7 +213,11 @@ async fn a_start_tries_at_once_what_failed_before_it_and_waits_are_told() {
             answer.pointer("/data/total")?.as_u64().filter(|total| *total >= 120)
         })
         .await;
-    assert!(began.elapsed() < Duration::from_mins(2), "it rested: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_mins(2),
+        "it rested: {:?}",
+        began.elapsed()
+    );
     said(&store, "the first synchronisation: ").await;
 }
 

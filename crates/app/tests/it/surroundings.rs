@@ -164,7 +164,9 @@ async fn let_through(address: std::net::SocketAddr, to: sqlx::postgres::PgConnec
                     let mut server = tokio::net::UnixStream::connect(path).await.unwrap();
                     tokio::io::copy_bidirectional(&mut client, &mut server).await.ok();
                 } else {
-                    let mut server = tokio::net::TcpStream::connect((to.get_host(), to.get_port())).await.unwrap();
+                    let mut server = tokio::net::TcpStream::connect((to.get_host(), to.get_port()))
+                        .await
+                        .unwrap();
                     tokio::io::copy_bidirectional(&mut client, &mut server).await.ok();
                 }
             });
@@ -177,7 +179,12 @@ async fn let_through(address: std::net::SocketAddr, to: sqlx::postgres::PgConnec
 #[tokio::test]
 async fn while_its_database_is_away_a_store_that_starts_says_so_to_everybody() {
     let (db, g2a) = (TestDb::new().await, sandbox(20).await);
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = || {
+        std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+    };
     let (away, bind) = (free(), free());
     let real: sqlx::postgres::PgConnectOptions = db.url().parse().unwrap();
     let there = real.clone().host(&away.ip().to_string()).port(away.port());
@@ -203,7 +210,9 @@ async fn while_its_database_is_away_a_store_that_starts_says_so_to_everybody() {
     .expect("it says why");
     let log = tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
     assert!(
-        told.contains(&format!("{away} refuses connections")) && told.contains("attempt 1") && told.contains("every 2 s"),
+        told.contains(&format!("{away} refuses connections"))
+            && told.contains("attempt 1")
+            && told.contains("every 2 s"),
         "{told}"
     );
     let status = async |path: &str| {
@@ -215,7 +224,11 @@ async fn while_its_database_is_away_a_store_that_starts_says_so_to_everybody() {
         assert_eq!(status(path).await.0, 503, "{path}");
     }
     let doctor = outcome(lockstep(&["doctor"]).env("DATABASE_URL", there.to_url_lossy().as_str())).await;
-    assert!(text(&doctor.stdout).contains("refuses connections"), "{}", text(&doctor.stdout));
+    assert!(
+        text(&doctor.stdout).contains("refuses connections"),
+        "{}",
+        text(&doctor.stdout)
+    );
 
     let_through(away, real).await;
     let started = std::time::Instant::now();
@@ -238,7 +251,10 @@ async fn the_address_of_another_kind_of_database_is_refused_at_once() {
         .await;
         let told = text(&refused.stderr) + &text(&refused.stdout);
         assert_eq!(refused.status.code(), Some(1), "{command}: {told}");
-        assert!(told.contains("mysql://") && told.contains("postgres://"), "{command}: {told}");
+        assert!(
+            told.contains("mysql://") && told.contains("postgres://"),
+            "{command}: {told}"
+        );
         assert!(!told.contains("hunter2"), "{command}: {told}");
     }
 }

@@ -57,7 +57,9 @@ fn avatar(text: &str) -> Result<Option<String>, FieldError> {
     if text.is_empty() {
         return Ok(None);
     }
-    let host = text.strip_prefix("https://").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let host = text
+        .strip_prefix("https://")
+        .map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
     let harmless = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'<' | b'>' | b'\\' | b'`');
     let is_host = host.is_some_and(|host| !host.is_empty() && !host.contains('@'));
     if !is_host || text.len() > MAX_AVATAR || !text.bytes().all(harmless) {

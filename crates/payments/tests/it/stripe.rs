@@ -409,7 +409,11 @@ async fn what_stripe_signs_and_nobody_can_use_is_taken_and_kept_as_it_came() {
     let no_amount = world.stripe.event(COMPLETED, "cs_test_1");
     let signed = |body: &str| world.stripe.sign(body.as_bytes());
     let thin = r#"{"id":"evt_1","object":"v2.core.event","type":"v2.core.account.updated","related_object":{"id":"acct_1","type":"v2.core.account","url":"/v2/core/accounts/acct_1"}}"#;
-    let deep = format!("{{\"id\":\"evt_2\",\"type\":\"x\",\"data\":{}1{}}}", "[".repeat(300), "]".repeat(300));
+    let deep = format!(
+        "{{\"id\":\"evt_2\",\"type\":\"x\",\"data\":{}1{}}}",
+        "[".repeat(300),
+        "]".repeat(300)
+    );
     for (event, reason) in [
         (free, Reason::NoPaymentRequired),
         (no_amount, Reason::NotReadable),

@@ -300,7 +300,11 @@ pub(super) async fn find(
         return Ok(typed.found);
     }
     sqlx::query("-- store.games.search_similarity\nselect set_config('pg_trgm.word_similarity_threshold', $1, true)")
-        .bind(if typed.titles > 0 { SIMILARITY_BESIDE } else { SIMILARITY })
+        .bind(if typed.titles > 0 {
+            SIMILARITY_BESIDE
+        } else {
+            SIMILARITY
+        })
         .execute(tx.conn())
         .await?;
     Ok(look(tx, text, filter, sort, window, place, true).await?.found)

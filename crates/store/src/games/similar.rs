@@ -24,10 +24,11 @@ const OFFER_WORDS: [&str; 12] = [
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn similar(tx: &mut Tx, id: GameId, count: u32) -> Result<Vec<Game>> {
-    let title: Option<String> = sqlx::query_scalar("-- store.games.similar_to\nselect search_fold(title) from games where id = $1")
-        .bind(id.0)
-        .fetch_optional(tx.conn())
-        .await?;
+    let title: Option<String> =
+        sqlx::query_scalar("-- store.games.similar_to\nselect search_fold(title) from games where id = $1")
+            .bind(id.0)
+            .fetch_optional(tx.conn())
+            .await?;
     let Some(title) = title else {
         return Ok(Vec::new());
     };

@@ -15,7 +15,8 @@ struct Other {
 impl Other {
     async fn new(db: &TestDb, kind: &str) -> Self {
         let name = format!("other_{}", Uuid::now_v7().simple());
-        db.execute(&format!("create database {name} template template0 {kind}")).await;
+        db.execute(&format!("create database {name} template template0 {kind}"))
+            .await;
         let options: PgConnectOptions = db.url().parse().unwrap();
         let url = options.database(&name).to_url_lossy().to_string();
         Self { name, url }
@@ -34,10 +35,26 @@ impl Other {
 async fn a_database_of_the_wrong_kind_is_refused_with_its_cure_before_a_table_is_made() {
     let db = TestDb::new().await;
     for (kind, what, cure) in [
-        ("encoding 'LATIN1' locale 'C'", "encoding LATIN1", "encoding 'UTF8' locale 'C.UTF-8'"),
-        ("encoding 'SQL_ASCII' locale 'C'", "encoding SQL_ASCII", "template template0"),
-        ("encoding 'UTF8' locale 'C'", "character class C", "encoding 'UTF8' locale 'C.UTF-8'"),
-        ("encoding 'UTF8' locale 'POSIX'", "knows no letters but a to z", "template template0"),
+        (
+            "encoding 'LATIN1' locale 'C'",
+            "encoding LATIN1",
+            "encoding 'UTF8' locale 'C.UTF-8'",
+        ),
+        (
+            "encoding 'SQL_ASCII' locale 'C'",
+            "encoding SQL_ASCII",
+            "template template0",
+        ),
+        (
+            "encoding 'UTF8' locale 'C'",
+            "character class C",
+            "encoding 'UTF8' locale 'C.UTF-8'",
+        ),
+        (
+            "encoding 'UTF8' locale 'POSIX'",
+            "knows no letters but a to z",
+            "template template0",
+        ),
     ] {
         let other = Other::new(&db, kind).await;
         let store = other.store();
@@ -57,8 +74,11 @@ async fn a_database_of_the_wrong_kind_is_refused_with_its_cure_before_a_table_is
 async fn texts_that_mean_something_else_are_refused_until_the_cure_is_applied() {
     let db = TestDb::new().await;
     let other = Other::new(&db, "encoding 'UTF8' locale 'C.UTF-8'").await;
-    db.execute(&format!("alter database {} set standard_conforming_strings = off", other.name))
-        .await;
+    db.execute(&format!(
+        "alter database {} set standard_conforming_strings = off",
+        other.name
+    ))
+    .await;
     let store = other.store();
     let Err(StoreError::Unsuitable(unsuitable)) = store.migrate().await else {
         panic!("it is taken");
@@ -102,14 +122,23 @@ fn addresses_of_other_databases_are_refused_without_repeating_a_password() {
 #[tokio::test]
 async fn why_a_server_cannot_be_reached_is_told_in_words() {
     // Nobody listens where somebody has just stopped listening.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let db = TestDb::new().await;
     let options: PgConnectOptions = db.url().parse().unwrap();
     let nobody = options.clone().database("nobody_made_this").to_url_lossy().to_string();
     for (url, words) in [
         (format!("postgres://x@{free}/x"), "refuses connections".to_owned()),
-        ("postgres://x@no-such-host.invalid/x".to_owned(), "there is no host no-such-host.invalid".to_owned()),
-        ("postgres://x@%2Fno%2Fsuch%2Ffolder/x".to_owned(), "there is no socket".to_owned()),
+        (
+            "postgres://x@no-such-host.invalid/x".to_owned(),
+            "there is no host no-such-host.invalid".to_owned(),
+        ),
+        (
+            "postgres://x@%2Fno%2Fsuch%2Ffolder/x".to_owned(),
+            "there is no socket".to_owned(),
+        ),
         (nobody, "\"nobody_made_this\" does not exist".to_owned()),
     ] {
         let why = Store::new(&url, &Options::default()).unwrap().why_unreachable().await;

@@ -58,7 +58,10 @@ mod tests {
             ("https://a.test/two words.jpg", "https://a.test/two%20words.jpg"),
             ("https://a.test/two%20words.jpg", "https://a.test/two%20words.jpg"),
             ("https://a.test/Pok\u{e9}mon.jpg", "https://a.test/Pok%C3%A9mon.jpg"),
-            ("https://a.test/Quill's.jpg?q=it's", "https://a.test/Quill%27s.jpg?q=it%27s"),
+            (
+                "https://a.test/Quill's.jpg?q=it's",
+                "https://a.test/Quill%27s.jpg?q=it%27s",
+            ),
             ("https://a.test/c.jpg?w=1&amp;h=2", "https://a.test/c.jpg?w=1&h=2"),
             ("https://a.test/\"onload=x", "https://a.test/%22onload=x"),
             ("https://m\u{fc}nchen.test/a.jpg", "https://xn--mnchen-3ya.test/a.jpg"),
@@ -82,7 +85,10 @@ mod tests {
         ] {
             assert_eq!(address(sent), Err(reason), "{sent}");
         }
-        assert_eq!(address(&format!("https://a.test/{}", "x".repeat(1000))), Err("it is too long"));
+        assert_eq!(
+            address(&format!("https://a.test/{}", "x".repeat(1000))),
+            Err("it is too long")
+        );
     }
 
     proptest! {

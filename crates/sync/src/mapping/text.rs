@@ -293,10 +293,17 @@ mod tests {
             ("Pok&eacute;mon &ndash; Ed&#xED;tion", "Pokémon – Edítion"),
             ("&amp;amp; &amp;lt;b&amp;gt;", "&amp; &lt;b&gt;"),
             ("I &lt;3 you", "I <3 you"),
-            ("Tom & Jerry; AT&T &nosuch; &#xD800; &#0;", "Tom & Jerry; AT&T &nosuch; &#xD800; &#0;"),
+            (
+                "Tom & Jerry; AT&T &nosuch; &#xD800; &#0;",
+                "Tom & Jerry; AT&T &nosuch; &#xD800; &#0;",
+            ),
             ("A&nbsp;B&#8203;C", "A BC"),
         ] {
-            assert_eq!(line(sent, 99).replace('\u{fffd}', ""), shown.replace('\u{fffd}', ""), "{sent}");
+            assert_eq!(
+                line(sent, 99).replace('\u{fffd}', ""),
+                shown.replace('\u{fffd}', ""),
+                "{sent}"
+            );
         }
     }
 

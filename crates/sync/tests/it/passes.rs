@@ -540,12 +540,17 @@ async fn what_a_person_says_of_a_game_stays() {
     shop.run(What::Stock).await;
     assert_eq!(shop.text(said).await, before);
     assert_eq!(
-        shop.count("select count(*) from games where cardinality(flags_by_hand) > 0").await,
+        shop.count("select count(*) from games where cardinality(flags_by_hand) > 0")
+            .await,
         4,
         "what was computed is nobody's word"
     );
     // Given back, they follow the numbers again.
     shop.db.execute("update games set flags_by_hand = '{}'").await;
     assert!(records::refresh_flags(&shop.db.store).await.unwrap() >= 4);
-    assert_eq!(shop.count("select count(*) from games where slug = 'ours' and is_new").await, 0);
+    assert_eq!(
+        shop.count("select count(*) from games where slug = 'ours' and is_new")
+            .await,
+        0
+    );
 }

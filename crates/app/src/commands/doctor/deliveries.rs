@@ -9,7 +9,10 @@ pub(super) async fn look(store: &Store) -> Option<Finding> {
         Ok(counts) if counts.is_empty() => None,
         Ok(counts) => {
             let all: i64 = counts.iter().map(|(_, count)| count).sum();
-            let reasons: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+            let reasons: Vec<String> = counts
+                .iter()
+                .map(|(reason, count)| format!("{count} {reason}"))
+                .collect();
             Some(Finding::note(
                 "deliveries",
                 format!("{all} signed in the last week without effect: {}", reasons.join(", ")),

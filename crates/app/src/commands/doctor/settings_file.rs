@@ -25,9 +25,7 @@ pub(super) fn look(config: &Config) -> Option<Finding> {
     let held: Vec<&str> = config
         .shown
         .iter()
-        .filter(|shown| {
-            shown.source == Source::File && shown.value.is_some() && SECRETS.contains(&shown.name.as_str())
-        })
+        .filter(|shown| shown.source == Source::File && shown.value.is_some() && SECRETS.contains(&shown.name.as_str()))
         .map(|shown| shown.name.as_str())
         .collect();
     if held.is_empty() {

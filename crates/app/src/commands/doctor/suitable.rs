@@ -7,6 +7,8 @@ use super::Finding;
 /// What speaks against it; a database that is away is told by others.
 pub(super) async fn look(store: &Store) -> Vec<Finding> {
     let found = store.unsuitable().await.unwrap_or_default();
-    let findings = found.into_iter().map(|one| Finding::wrong("database", one.what, one.cure));
+    let findings = found
+        .into_iter()
+        .map(|one| Finding::wrong("database", one.what, one.cure));
     findings.collect()
 }
