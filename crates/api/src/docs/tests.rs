@@ -146,9 +146,9 @@ fn every_parameter_has_the_type_and_the_bounds_that_are_enforced() {
     }
     assert!(seen.len() > 10, "{seen:?}");
     let schemas = &document["components"]["schemas"];
-    let sorts = Sort::ALL.map(|sort| sort.name());
+    let sorts = Sort::ALL.map(Sort::name);
     assert_eq!(schemas["Sort"]["enum"], serde_json::json!(sorts));
-    let presets = PricePreset::ALL.map(|preset| preset.name());
+    let presets = PricePreset::ALL.map(PricePreset::name);
     assert_eq!(schemas["PricePreset"]["enum"], serde_json::json!(presets));
     assert_eq!(schemas["NewOrderItem"]["properties"]["quantity"]["minimum"], 1);
 }

@@ -25,7 +25,7 @@ fn judge(folder: &str, free: u64) -> Finding {
         "free room there, or move the data folder (--data-dir): an answer with a key has to be written down at once";
     match free {
         ..LITTLE => Finding::wrong("disk", seen, remedy),
-        ..SCARCE => Finding::note("disk", seen, remedy),
+        LITTLE..SCARCE => Finding::note("disk", seen, remedy),
         _ => Finding::well("disk", seen),
     }
 }
