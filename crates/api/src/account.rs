@@ -81,6 +81,7 @@ struct Login {
 
 /// What to set an authenticator up with.
 #[derive(Serialize, ToSchema)]
+#[schema(as = AuthenticatorOffer)]
 struct Offer {
     /// To type in: base32.
     #[schema(value_type = String)]

@@ -78,7 +78,7 @@ fn catalog_query(ask: &Ask) -> Result<CatalogQuery, ApiError> {
         page: ask.number("page", default.page, 1, MAX_PAGE)?,
         page_size: ask.number("pageSize", default.page_size, 1, MAX_PAGE_SIZE)?,
         search: ask.text("search")?,
-        in_stock_only: ask.flag("inStockOnly")?.unwrap_or(true),
+        in_stock_only: !ask.is("inStockOnly", "false")?,
         sort: ask.parsed("sort")?,
         price_preset: ask.parsed("pricePreset")?,
         min_price: price("minPrice")?,

@@ -97,6 +97,11 @@ impl Ask {
         }
     }
 
+    /// Whether a parameter is given and is exactly `text`.
+    pub(crate) fn is(&self, name: &'static str, text: &str) -> Result<bool, ApiError> {
+        Ok(self.one(name)? == Some(text))
+    }
+
     /// Values of a list, given as one parameter with commas, as several parameters, or both.
     ///
     /// A value may itself hold a comma (`Kalypso, Inc.`), which a list cannot tell from a separator; so up to three

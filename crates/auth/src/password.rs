@@ -206,6 +206,9 @@ impl Hasher {
     }
 
     async fn submit(&self, work: Work, until: Instant) -> Result<Outcome, HashError> {
+        if until <= Instant::now() {
+            return Err(HashError::Busy);
+        }
         let (begun, turn) = oneshot::channel();
         let (answer, outcome) = oneshot::channel();
         self.queue
@@ -402,7 +405,9 @@ mod tests {
         })
         .unwrap();
         let began = Instant::now();
-        assert_eq!(slow.verify(&secret, None).await, Err(HashError::Busy));
+        let new = password("Correct7Horse");
+        let late = slow.hash_until(&new, began + Duration::from_millis(500)).await;
+        assert_eq!(late.err(), Some(HashError::Busy));
         assert!(began.elapsed() >= WORK, "it had its turn");
     }
 

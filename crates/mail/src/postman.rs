@@ -65,8 +65,10 @@ impl Default for Sending {
 /// A letter that a server refuses is tried this often: the first refusals may be about our own account there.
 const MOST_REFUSALS: u32 = 3;
 
-/// A letter that cannot be delivered is tried this often at the most.
-const MOST_ATTEMPTS: u32 = 12;
+/// A letter that cannot be delivered is tried this often at the most: for a little over five hours.
+const MOST_ATTEMPTS: u32 = 64;
+/// The longest wait between two attempts.
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
 /// What one round brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -312,7 +314,10 @@ impl Postman {
     }
 }
 
-/// How long to wait before the next attempt: half a minute, doubled each time, at most an hour. `None`: give up.
+/// How long to wait before the next attempt: half a minute, doubled each time, at most five. `None`: give up.
+///
+/// Longer waits would outlast the outage: an e-mail holds back the later ones to its address, so a queue behind heads that wait
+/// for an hour stays long after the mail server is well again.
 fn retry_in(error: &DeliveryError, attempts: u32) -> Option<Duration> {
     let most = match error {
         DeliveryError::Address(_) => 1,
@@ -320,7 +325,7 @@ fn retry_in(error: &DeliveryError, attempts: u32) -> Option<Duration> {
         DeliveryError::Later(_) => MOST_ATTEMPTS,
     };
     let wait = Duration::from_secs(30).saturating_mul(2u32.saturating_pow(attempts.saturating_sub(1)));
-    (attempts < most).then(|| wait.min(Duration::from_hours(1)))
+    (attempts < most).then(|| wait.min(LONGEST_WAIT))
 }
 
 #[cfg(test)]
@@ -328,13 +333,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_an_hour_and_end() {
+    fn waits_double_up_to_five_minutes_and_end_after_five_hours() {
         let later = DeliveryError::Later(String::new());
-        let waits: Vec<_> = (1..=12)
-            .map(|attempt| retry_in(&later, attempt).map(|wait| wait.as_secs()))
+        let waits: Vec<u64> = (1..=u32::MAX)
+            .map_while(|attempt| retry_in(&later, attempt).map(|wait| wait.as_secs()))
             .collect();
-        assert_eq!(waits[..3], [Some(30), Some(60), Some(120)]);
-        assert_eq!(waits[8..], [Some(3600), Some(3600), Some(3600), None]);
+        assert_eq!(waits[..5], [30, 60, 120, 240, 300]);
+        assert!(waits[4..].iter().all(|wait| *wait == 300));
+        let hours = waits.iter().sum::<u64>() / 3_600;
+        assert_eq!(hours, 5);
         assert_eq!(retry_in(&DeliveryError::Refused(String::new()), 3), None);
         assert_eq!(retry_in(&DeliveryError::Address(String::new()), 1), None);
         assert!(retry_in(&later, u32::MAX).is_none());

@@ -245,7 +245,7 @@ async fn a_deleted_account_is_told_so_and_then_its_address_is_forgotten() {
     assert_eq!(postman(&db, delivery).round().await.unwrap().sent, 1);
     let letter = files(&path).remove(0);
     assert!(
-        letter.contains("To: bob@example.com") && letter.contains("your account is deleted"),
+        letter.contains("To: bob@example.com") && letter.contains("Your account is deleted"),
         "{letter}"
     );
     let left: String = sqlx::query_scalar("select string_agg(m::text, ' ') from mail_outbox m")

@@ -337,13 +337,16 @@ impl Chaos {
 /// What `lockstep doctor` finds: what was looked at, its state, and what was seen.
 pub(crate) async fn doctor(instance: &Instance) -> Result<Vec<(String, String, String)>> {
     let output = instance.command(&["doctor", "--json"]).output().await?;
-    let findings: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).with_context(|| {
-        format!(
-            "lockstep doctor: {}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        )
-    })?;
+    let findings: Vec<serde_json::Value> = serde_json::Deserializer::from_slice(&output.stdout)
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .with_context(|| {
+            format!(
+                "lockstep doctor: {}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            )
+        })?;
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     Ok(findings
         .iter()

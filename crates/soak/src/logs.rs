@@ -100,7 +100,7 @@ const EXPLAINED: &[Explained] = &[
     ),
     explained(
         "waits that had begun in the future",
-        &[DATABASE],
+        &[Cause::Fault(Fault::ClockBack), Cause::Fault(Fault::ClockForward)],
         "the database's clock was stepped back",
     ),
     explained(
@@ -326,6 +326,8 @@ const fn explained(words: &'static str, by: &'static [Cause], why: &'static str)
 
 /// A fault explains what is logged up to this long after its end: back-off and leases run out late.
 const GRACE: Duration = Duration::from_secs(75);
+/// Rows that were written while the clock was ahead are ahead for as long as it was, a quarter of an hour at the most.
+const CLOCK_GRACE: Duration = Duration::from_mins(16);
 
 /// Where lines go to be judged.
 #[derive(Debug, Clone)]
@@ -361,9 +363,11 @@ impl Logs {
             return;
         }
         let now = Instant::now();
+        let is_clock = |fault| matches!(fault, Fault::ClockBack | Fault::ClockForward);
         let active: Vec<Fault> = timeline
-            .between(now, now, GRACE)
+            .between(now, now, CLOCK_GRACE)
             .into_iter()
+            .filter(|period| is_clock(period.fault) || period.until.is_none_or(|until| until + GRACE >= now))
             .map(|period| period.fault)
             .collect();
         let name = names.get(instance).copied().unwrap_or("?");

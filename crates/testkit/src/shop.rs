@@ -40,6 +40,7 @@ pub fn payments(store: Store, page: &str, shop: &str, relay: Option<Relay>) -> P
 
 /// The use cases, with a cache of their own: one process of a shop.
 pub async fn process(store: Store, cache: Config, accounts: lockstep_auth::Settings, payments: Payments) -> Shop {
+    store.seal_mail_with(accounts.keys.clone());
     Shop::new(Parts {
         cache: Cache::start(store.clone(), cache).await,
         keys: accounts.keys.clone(),

@@ -37,8 +37,8 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
 
 /// Listed games, the newest first.
 #[utoipa::path(get, path = "/api/admin/games", tag = "admin", operation_id = "adminGames", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, description = "From 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, description = "1–1,000 (default 20)")),
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "1–1,000 (default 20)")),
     responses((status = 200, description = "A page of games", body = Answer<Games>),
     (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
 pub(crate) async fn games(staff: Staff, ask: Ask) -> Answered {

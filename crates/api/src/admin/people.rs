@@ -38,11 +38,11 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
 
 /// Accounts that were not deleted, the newest first.
 #[utoipa::path(get, path = "/api/admin/users", tag = "admin", operation_id = "adminUsers", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, description = "From 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, description = "1–1,000 (default 50)"),
-    ("query" = Option<String>, Query, description = "Part of the address, the nickname or a name"),
-    ("email" = Option<String>, Query, description = "Part of the address"),
-    ("name" = Option<String>, Query, description = "Part of the nickname or a name")),
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "1–1,000 (default 50)"),
+    ("query" = Option<String>, Query, max_length = 100, description = "Part of the address, the nickname or a name"),
+    ("email" = Option<String>, Query, max_length = 100, description = "Part of the address"),
+    ("name" = Option<String>, Query, max_length = 100, description = "Part of the nickname or a name")),
     responses((status = 200, description = "A page of accounts", body = Answer<Users>),
     (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
 pub(crate) async fn users(staff: Staff, ask: Ask) -> Answered {
@@ -86,9 +86,9 @@ impl FromStr for Kind {
 /// What an account did: the newest hundred of each kind.
 #[utoipa::path(get, path = "/api/admin/users/{id}/activity", tag = "admin", operation_id = "adminUserActivity", security(("bearer" = [])), params(
     ("id" = Uuid, Path, description = "The account"),
-    ("activityType" = Option<String>, Query, description = "login, order, transaction or all (default all)"),
-    ("startDate" = Option<String>, Query, description = "First day, YYYY-MM-DD, UTC"),
-    ("endDate" = Option<String>, Query, description = "Last day, YYYY-MM-DD, UTC")),
+    ("activityType" = Option<String>, Query, max_length = 100, description = "login, order, transaction or all (default all)"),
+    ("startDate" = Option<String>, Query, max_length = 100, description = "First day, YYYY-MM-DD, UTC"),
+    ("endDate" = Option<String>, Query, max_length = 100, description = "Last day, YYYY-MM-DD, UTC")),
     responses((status = 200, description = "What it did", body = Answer<Activity>),
     (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin"),
     (status = 404, description = "There is no such account")))]
@@ -117,10 +117,10 @@ fn whose(ask: &Ask) -> Result<Option<CartFilter>, ApiError> {
 
 /// Carts of accounts with something in them, the one that changed last first.
 #[utoipa::path(get, path = "/api/admin/carts", tag = "admin", operation_id = "adminCarts", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, description = "From 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, description = "1–1,000 (default 20)"),
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "1–1,000 (default 20)"),
     ("userId" = Option<Uuid>, Query, description = "This account's"),
-    ("email" = Option<String>, Query, description = "Part of the address"),
+    ("email" = Option<String>, Query, max_length = 100, description = "Part of the address"),
     ("hasItems" = Option<bool>, Query, description = "An empty cart is none: false has an empty list")),
     responses((status = 200, description = "A page of carts", body = Answer<Carts>),
     (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
@@ -149,10 +149,10 @@ pub(crate) async fn cart(Path(id): Path<String>, staff: Staff) -> Answered {
 
 /// Wishlists of accounts with something on them, the one that changed last first.
 #[utoipa::path(get, path = "/api/admin/wishlists", tag = "admin", operation_id = "adminWishlists", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, description = "From 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, description = "1–1,000 (default 20)"),
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "1–1,000 (default 20)"),
     ("userId" = Option<Uuid>, Query, description = "This account's"),
-    ("email" = Option<String>, Query, description = "Part of the address"),
+    ("email" = Option<String>, Query, max_length = 100, description = "Part of the address"),
     ("hasItems" = Option<bool>, Query, description = "An empty wishlist is none: false has an empty list")),
     responses((status = 200, description = "A page of wishlists", body = Answer<Wishlists>),
     (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]

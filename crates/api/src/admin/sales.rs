@@ -44,9 +44,9 @@ pub(crate) async fn dashboard(staff: Staff) -> Answered {
 
 /// Orders, the newest first. A status that no order can have has an empty list.
 #[utoipa::path(get, path = "/api/admin/orders", tag = "admin", operation_id = "adminOrders", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, description = "From 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, description = "1–1,000 (default 20)"),
-    ("status" = Option<String>, Query, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED")),
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "1–1,000 (default 20)"),
+    ("status" = Option<String>, Query, max_length = 100, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED")),
     responses((status = 200, description = "A page of orders", body = Answer<Orders>),
     (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
 pub(crate) async fn orders(staff: Staff, ask: Ask) -> Answered {
@@ -76,13 +76,13 @@ pub(crate) async fn order(Path(id): Path<String>, staff: Staff) -> Answered {
 
 /// Bookings of all accounts, the newest first.
 #[utoipa::path(get, path = "/api/admin/transactions", tag = "admin", operation_id = "adminTransactions", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, description = "From 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, description = "1–1,000 (default 100)"),
-    ("method" = Option<String>, Query, description = "Exactly this method"),
-    ("status" = Option<String>, Query, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED"),
-    ("startDate" = Option<String>, Query, description = "First day, YYYY-MM-DD, UTC"),
-    ("endDate" = Option<String>, Query, description = "Last day, YYYY-MM-DD, UTC"),
-    ("transactionHash" = Option<String>, Query, description = "Part of the reference outside")),
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "1–1,000 (default 100)"),
+    ("method" = Option<String>, Query, max_length = 100, description = "Exactly this method"),
+    ("status" = Option<String>, Query, max_length = 100, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED"),
+    ("startDate" = Option<String>, Query, max_length = 100, description = "First day, YYYY-MM-DD, UTC"),
+    ("endDate" = Option<String>, Query, max_length = 100, description = "Last day, YYYY-MM-DD, UTC"),
+    ("transactionHash" = Option<String>, Query, max_length = 100, description = "Part of the reference outside")),
     responses((status = 200, description = "A page of bookings", body = Answer<Transactions>),
     (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
 pub(crate) async fn transactions(staff: Staff, ask: Ask) -> Answered {
@@ -92,12 +92,12 @@ pub(crate) async fn transactions(staff: Staff, ask: Ask) -> Answered {
 
 /// Bookings as payments: the same list, with a part of the method.
 #[utoipa::path(get, path = "/api/admin/payments/transactions", tag = "admin", operation_id = "adminPaymentTransactions", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, description = "From 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, description = "1–1,000 (default 20)"),
-    ("method" = Option<String>, Query, description = "Part of the method"),
-    ("status" = Option<String>, Query, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED"),
-    ("startDate" = Option<String>, Query, description = "First day, YYYY-MM-DD, UTC"),
-    ("endDate" = Option<String>, Query, description = "Last day, YYYY-MM-DD, UTC")),
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "1–1,000 (default 20)"),
+    ("method" = Option<String>, Query, max_length = 100, description = "Part of the method"),
+    ("status" = Option<String>, Query, max_length = 100, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED"),
+    ("startDate" = Option<String>, Query, max_length = 100, description = "First day, YYYY-MM-DD, UTC"),
+    ("endDate" = Option<String>, Query, max_length = 100, description = "Last day, YYYY-MM-DD, UTC")),
     responses((status = 200, description = "A page of bookings", body = Answer<Transactions>),
     (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
 pub(crate) async fn payments(staff: Staff, ask: Ask) -> Answered {

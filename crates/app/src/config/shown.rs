@@ -231,6 +231,8 @@ mod tests {
         for argument in arguments().filter(clap::Arg::is_hide_env_values_set) {
             all.insert(argument.get_id().to_string(), "hunter2".into());
         }
+        // What is no address of a mail server is refused.
+        all.insert("smtp_url".into(), "smtp://user:hunter2@mail.example".into());
         all.insert("g2a_api_url".into(), "https://user:hunter2@g2a.example/v1".into());
         let rows = shown(&all.try_into().unwrap());
         let text = serde_json::to_string(&rows).unwrap();

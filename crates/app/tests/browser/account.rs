@@ -173,8 +173,8 @@ fn an_account_with_money_on_it_is_deleted_only_when_that_is_given_up() {
     page.goto("/account/balance");
     page.fill("#amount", "12,50");
     page.press_and_follow(Key::Enter);
-    page.wait_for("button.pay");
-    page.follow("button.pay");
+    page.wait_for("button[value=pay]");
+    page.follow("button[value=pay]");
     page.wait_for_text("The money is on your balance");
     assert_eq!(page.text_of("p.amount"), "€12.50");
 

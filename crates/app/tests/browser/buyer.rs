@@ -131,8 +131,8 @@ fn the_keyboard_alone_is_enough() {
     page.write(PASSWORD);
     page.press_and_follow(Key::Enter);
     reach(&page, "main button|Top up");
-    page.wait_for("button.pay");
-    reach(&page, "button.pay");
+    page.wait_for("button[value=pay]");
+    reach(&page, "button[value=pay]");
     page.wait("the checkout again", "location.pathname === '/checkout'");
     reach(&page, "main button|Pay €");
     page.wait_for_text("1 of 1 keys are there");

@@ -141,7 +141,7 @@ fn of_three_copies_one_sold_out_meanwhile_and_every_page_says_so_to_the_cent() {
     page.goto("/orders");
     page.wait_for(".rows .tag|Partly refunded");
 
-    let letter = shop.letter(&email, "went back to your balance");
+    let letter = shop.letter(&email, "is back on your balance");
     assert!(letter.contains("sold out before it could be bought"), "{letter}");
     assert!(!letter.contains(" Key GLOBAL"), "a raw listing: {letter}");
     // Nobody else is sold what there is not.

@@ -314,8 +314,8 @@ impl Visit {
     /// Tops up what the checkout says is missing, at the built-in test provider.
     pub(crate) fn pay(&self) {
         self.follow("main button|Top up");
-        self.wait_for("button.pay");
-        self.follow("button.pay");
+        self.wait_for("button[value=pay]");
+        self.follow("button[value=pay]");
         self.wait("the checkout again", "location.pathname === '/checkout'");
     }
 

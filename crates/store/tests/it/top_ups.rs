@@ -466,6 +466,12 @@ async fn money_that_arrives_after_its_owner_has_left_is_noted() {
         .await
         .unwrap();
     assert!(noted.contains("paid back"), "{noted}");
-    assert!(mail::list(&db.store, false, 9).await.unwrap().is_empty());
+    let letters = mail::list(&db.store, false, 9).await.unwrap();
+    let kinds: Vec<&str> = letters.iter().map(|letter| letter.kind.as_str()).collect();
+    assert_eq!(
+        kinds,
+        ["account-deleted"],
+        "nobody is told of money that they do not have"
+    );
     db.assert_books_balance().await;
 }

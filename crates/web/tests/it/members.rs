@@ -657,7 +657,9 @@ async fn a_form_that_was_sent_after_the_session_was_over_leads_to_the_log_in_and
             assert_eq!(to, wanted, "{path} from {referer:?}");
         }
         let answer = shop.get_with(page, &[("cookie", &cookies)]).await;
-        assert_eq!(answer.status, StatusCode::OK, "{page}");
+        // With an empty cart there is nothing to check out.
+        let leads_on = page == "/checkout" && answer.header("location") == Some("/cart");
+        assert!(answer.status == StatusCode::OK || leads_on, "{page}: {}", answer.status);
     }
     let form = "email=zoltan@example.org&password=Correct-Horse-1&next=%2Fcheckout%3Fshown%3D1";
     let come_in = shop.post("/login", form, &[]).await;

@@ -130,7 +130,12 @@ impl Shop {
             match request.send().await {
                 Ok(answer) => {
                     let status = answer.status().as_u16();
-                    return Some((status, answer.json().await.ok()?));
+                    let answer: Value = answer.json().await.ok()?;
+                    if answer["error"]["code"] == "starting" && began.elapsed() < Duration::from_secs(30) {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                        continue;
+                    }
+                    return Some((status, answer));
                 }
                 // Nobody listens yet, or any more.
                 Err(error) if error.is_connect() && began.elapsed() < Duration::from_secs(2) => {
