@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use lockstep_auth::Admin;
 use lockstep_domain::GameId;
 use lockstep_domain::admin::{
-    Activity, Carts, Dashboard, GameDetail, Games, OrderDetail, Orders, Page, SyncProgress, SyncStatus, TaxonomyRow,
-    Transactions, UserDetail, Users, Wishlists,
+    Activity, CartList, Dashboard, GameDetail, GameList, OrderDetail, OrderList, Page, SyncProgress, SyncStatus,
+    TaxonomyRow, TransactionList, UserDetail, UserList, WishlistList,
 };
 use lockstep_domain::cart::{Cart, Owner, Wishlist};
 use lockstep_domain::ids::{OrderId, UserId};
@@ -49,7 +49,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
-    pub async fn users(&self, _by: &Admin, filter: &UserFilter, page: Page) -> Result<Users> {
+    pub async fn users(&self, _by: &Admin, filter: &UserFilter, page: Page) -> Result<UserList> {
         let filter = filter.clone();
         let read = self
             .store
@@ -82,7 +82,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
-    pub async fn orders(&self, _by: &Admin, status: Option<OrderStatus>, page: Page) -> Result<Orders> {
+    pub async fn orders(&self, _by: &Admin, status: Option<OrderStatus>, page: Page) -> Result<OrderList> {
         let read = self.store.read(|tx| Box::pin(orders::list(tx, status, page))).await?;
         Ok(read.value)
     }
@@ -100,7 +100,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
-    pub async fn transactions(&self, _by: &Admin, filter: &TransactionFilter, page: Page) -> Result<Transactions> {
+    pub async fn transactions(&self, _by: &Admin, filter: &TransactionFilter, page: Page) -> Result<TransactionList> {
         let filter = filter.clone();
         let read = self
             .store
@@ -112,7 +112,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
-    pub async fn carts(&self, _by: &Admin, filter: &CartFilter, page: Page) -> Result<Carts> {
+    pub async fn carts(&self, _by: &Admin, filter: &CartFilter, page: Page) -> Result<CartList> {
         let filter = filter.clone();
         let read = self
             .store
@@ -140,7 +140,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
-    pub async fn wishlists(&self, _by: &Admin, filter: &CartFilter, page: Page) -> Result<Wishlists> {
+    pub async fn wishlists(&self, _by: &Admin, filter: &CartFilter, page: Page) -> Result<WishlistList> {
         let filter = filter.clone();
         let read = self
             .store
@@ -168,7 +168,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
-    pub async fn games(&self, _by: &Admin, page: Page) -> Result<Games> {
+    pub async fn games(&self, _by: &Admin, page: Page) -> Result<GameList> {
         let read = self.store.read(|tx| Box::pin(games::list(tx, page))).await?;
         Ok(read.value)
     }

@@ -94,6 +94,7 @@ struct Offer {
 /// Each replaces a code of the authenticator once. They are shown this once.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = NewRecoveryCodes)]
 struct RecoveryCodes {
     #[schema(value_type = Vec<String>, min_items = 10, max_items = 10)]
     recovery_codes: Vec<Secret>,

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OriginalUri};
 use axum::routing::{MethodRouter, any};
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use chrono::{Days, NaiveDate, NaiveTime};
 use http::request::Parts;
-use lockstep_admin::BackOffice;
+use lockstep_admin::{BackOffice, Span};
 use lockstep_auth::Admin;
 use lockstep_domain::admin::Page;
 use utoipa::OpenApi;
@@ -71,11 +71,14 @@ fn page(ask: &Ask, usual: u32) -> Result<Page, ApiError> {
 }
 
 /// From the beginning of `startDate` until the end of `endDate`, days of UTC.
-fn days(ask: &Ask) -> Result<(Option<DateTime<Utc>>, Option<DateTime<Utc>>), ApiError> {
+fn days(ask: &Ask) -> Result<Span, ApiError> {
     let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
     let (first, last) = (ask.parsed::<Day>("startDate")?, ask.parsed::<Day>("endDate")?);
     let after_last = last.and_then(|Day(day)| day.checked_add_days(Days::new(1)));
-    Ok((first.map(|Day(day)| midnight(day)), after_last.map(midnight)))
+    Ok(Span {
+        from: first.map(|Day(day)| midnight(day)),
+        until: after_last.map(midnight),
+    })
 }
 
 /// `YYYY-MM-DD`, also with a time behind it, which does not count.

@@ -47,7 +47,7 @@ const RANDOM_POOL: u32 = 150;
     ("page" = Option<u32>, Query, minimum = 1, maximum = 1_000_000, description = "From 1 (default 1)"),
     ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 100, description = "1–100 (default 36)"),
     ("search" = Option<String>, Query, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "Words in title or description, typing errors tolerated; finds at most 10,000 games"),
-    ("inStockOnly" = Option<bool>, Query, description = "Unless `false`: only released games that can be bought"),
+    ("inStockOnly" = Option<String>, Query, max_length = 8192, description = "Unless it is exactly `false`: only released games that can be bought"),
     ("sort" = Option<Sort>, Query, description = "Default: best match when searching, else latest addition"),
     ("pricePreset" = Option<PricePreset>, Query, description = "Ready-made ranges in euro, the lower bound included"),
     ("minPrice" = Option<f64>, Query, minimum = 0, description = "Euro, included"),

@@ -93,20 +93,18 @@ fn tell_wait(at: DateTime<Utc>, what: &What, past: &Past) {
         What::Incremental => "incremental",
         What::Product(_) => "product",
     };
-    match past.unfinished.iter().flatten().max_by_key(|(_, ended)| *ended) {
+    let last = past.unfinished.iter().flatten().max_by_key(|(_, ended)| *ended);
+    if let Some((status @ (RunStatus::Failed | RunStatus::Interrupted), _)) = last {
         // The run itself has warned.
-        Some((status @ (RunStatus::Failed | RunStatus::Interrupted), _)) => {
-            let how = if *status == RunStatus::Failed {
-                "failed"
-            } else {
-                "was interrupted"
-            };
-            tracing::info!(
-                "the last synchronisation {how}; next attempt at {when} ({kind}), or at once after a restart"
-            );
-        }
+        let how = if *status == RunStatus::Failed {
+            "failed"
+        } else {
+            "was interrupted"
+        };
+        tracing::info!("the last synchronisation {how}; next attempt at {when} ({kind}), or at once after a restart");
+    } else {
         // One that runs is another process's.
-        _ => tracing::debug!("next synchronisation at {when} ({kind})"),
+        tracing::debug!("next synchronisation at {when} ({kind})");
     }
 }
 

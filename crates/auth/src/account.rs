@@ -177,7 +177,7 @@ impl Auth {
         totp::enrolment(&shared, &self.0.issuer, &account.email).ok_or(AuthError::Internal)
     }
 
-    /// Turns the second factor on, by a first code. Other sessions end. The answer is [`RECOVERY_CODES`] recovery codes,
+    /// Turns the second factor on, by a first code. Other sessions end. The answer is ten recovery codes,
     /// which nobody can be shown again.
     ///
     /// # Errors

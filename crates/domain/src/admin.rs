@@ -170,7 +170,7 @@ pub struct DayOfSales {
 /// Accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Users {
+pub struct UserList {
     /// The newest first.
     pub users: Vec<UserRow>,
     #[serde(flatten)]
@@ -299,7 +299,7 @@ pub struct LoginAttempt {
 /// Orders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Orders {
+pub struct OrderList {
     /// The newest first.
     pub orders: Vec<OrderRow>,
     /// Where this page is.
@@ -525,7 +525,7 @@ pub struct OrderTransaction {
 /// Bookings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Transactions {
+pub struct TransactionList {
     /// The newest first.
     pub transactions: Vec<TransactionRow>,
     /// Where this page is.
@@ -567,7 +567,7 @@ pub struct OrderStanding {
 /// Carts of users.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Carts {
+pub struct CartList {
     /// The one that changed last first.
     pub carts: Vec<CartRow>,
     /// Where this page is.
@@ -597,7 +597,7 @@ pub struct CartRow {
 /// Wishlists of users.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Wishlists {
+pub struct WishlistList {
     /// The one that changed last first.
     pub wishlists: Vec<WishlistRow>,
     /// Where this page is.
@@ -640,7 +640,7 @@ pub struct TaxonomyRow {
 /// Games.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Games {
+pub struct GameList {
     /// The newest first.
     pub games: Vec<GameRow>,
     /// Where this page is.

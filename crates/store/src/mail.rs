@@ -175,7 +175,7 @@ pub struct Room {
 /// wait for one that has failed and is tried again later.)
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn claim(store: &Store, room: Room, lease: Duration) -> Result<Vec<Claimed>> {
     let rows = sqlx::query(
         "-- store.mail.claim
@@ -241,7 +241,7 @@ impl Store {
 /// holds up no later ones. True when it is the first time.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn leave(store: &Store, letter: &Claimed, why: NotReadable) -> Result<bool> {
     let first: Option<bool> = sqlx::query_scalar(
         "-- store.mail.leave
@@ -262,7 +262,7 @@ pub async fn leave(store: &Store, letter: &Claimed, why: NotReadable) -> Result<
 /// Letters that wait for a worker that can read them.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn left(store: &Store) -> Result<u64> {
     let row = sqlx::query(
         "-- store.mail.left
@@ -278,7 +278,7 @@ pub async fn left(store: &Store) -> Result<u64> {
 /// A page of sealed letters that wait, by id, for a rotation of secrets.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn sealed_page(store: &Store, after: Option<Uuid>, most: u32) -> Result<Vec<(Uuid, Vec<u8>)>> {
     let rows = sqlx::query(
         "-- store.mail.sealed_page
@@ -298,7 +298,7 @@ pub async fn sealed_page(store: &Store, after: Option<Uuid>, most: u32) -> Resul
 /// Replaces a letter's sealed form, if it is still the one that was read.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn reseal(store: &Store, letter: Uuid, before: &[u8], after: &[u8]) -> Result<bool> {
     let done = sqlx::query("-- store.mail.reseal\nupdate mail_outbox set sealed = $3 where id = $1 and sealed = $2")
         .bind(letter)
@@ -313,7 +313,7 @@ pub async fn reseal(store: &Store, letter: Uuid, before: &[u8], after: &[u8]) ->
 /// alone.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn renew(store: &Store, in_hand: &[(Uuid, Uuid)], lease: Duration) -> Result<()> {
     let (ids, leases): (Vec<Uuid>, Vec<Uuid>) = in_hand.iter().copied().unzip();
     sqlx::query(
@@ -333,7 +333,7 @@ pub async fn renew(store: &Store, in_hand: &[(Uuid, Uuid)], lease: Duration) -> 
 /// gives each with its kind.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn drop_late(store: &Store) -> Result<Vec<(Uuid, String)>> {
     let rows = sqlx::query(
         "-- store.mail.drop_late
@@ -355,7 +355,7 @@ pub async fn drop_late(store: &Store) -> Result<Vec<(Uuid, String)>> {
 /// The letter is out: what it said is blanked. False when the lease was lost, and somebody else may be sending it too.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn sent(store: &Store, letter: &Claimed) -> Result<bool> {
     let done = sqlx::query(
         "-- store.mail.sent
@@ -374,7 +374,7 @@ pub async fn sent(store: &Store, letter: &Claimed) -> Result<bool> {
 /// `reason` must not contain the letter. False when the lease was lost.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn failed(store: &Store, letter: &Claimed, reason: &str, retry_in: Option<Duration>) -> Result<bool> {
     let reason: String = reason.chars().filter(|c| !c.is_control()).take(500).collect();
     let done = sqlx::query(
@@ -403,7 +403,7 @@ pub const LATE: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 /// How many letters are owed, and how many were given up in the last seven days.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn counts(store: &Store) -> Result<(u64, u64)> {
     let row = sqlx::query(
         "-- store.mail.counts
@@ -418,7 +418,7 @@ pub async fn counts(store: &Store) -> Result<(u64, u64)> {
 /// When the letter that has waited longest was written; `None`: none is owed.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn oldest(store: &Store) -> Result<Option<DateTime<Utc>>> {
     Ok(sqlx::query_scalar(
         "-- store.mail.oldest\nselect min(created_at) from mail_outbox where sent_at is null and gave_up_at is null",
@@ -430,7 +430,7 @@ pub async fn oldest(store: &Store) -> Result<Option<DateTime<Utc>>> {
 /// The newest letters, at most `most`; `given_up` restricts them to those.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn list(store: &Store, given_up: bool, most: u32) -> Result<Vec<Listed>> {
     let rows = sqlx::query(
         "-- store.mail.list
@@ -461,7 +461,7 @@ pub async fn list(store: &Store, given_up: bool, most: u32) -> Result<Vec<Listed
 /// [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Unavailable`].
 pub async fn sweep(store: &Store) -> Result<u64> {
     let done = sqlx::query(
         "-- store.mail.sweep

@@ -8,7 +8,7 @@ use chrono::Utc;
 use http::StatusCode;
 use lockstep_admin::Taxonomy;
 use lockstep_domain::GameId;
-use lockstep_domain::admin::{GameDetail, Games, SyncProgress, SyncStatus, TaxonomyRow};
+use lockstep_domain::admin::{GameDetail, GameList, SyncProgress, SyncStatus, TaxonomyRow};
 use lockstep_domain::catalogue::Answer;
 use utoipa::OpenApi;
 
@@ -39,7 +39,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
 #[utoipa::path(get, path = "/api/admin/games", tag = "admin", operation_id = "adminGames", security(("bearer" = [])), params(
     ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
     ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "1–1,000 (default 20)")),
-    responses((status = 200, description = "A page of games", body = Answer<Games>),
+    responses((status = 200, description = "A page of games", body = Answer<GameList>),
     (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
 pub(crate) async fn games(staff: Staff, ask: Ask) -> Answered {
     let games = staff.office.games(&staff.admin, page(&ask, 20)?).await?;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::extract::Path;
 use axum::routing::{MethodRouter, get};
 use http::StatusCode;
-use lockstep_admin::{ActivityKind, CartFilter, Span, UserFilter};
-use lockstep_domain::admin::{Activity, Carts, UserDetail, Users, Wishlists};
+use lockstep_admin::{ActivityKind, CartFilter, UserFilter};
+use lockstep_domain::admin::{Activity, CartList, UserDetail, UserList, WishlistList};
 use lockstep_domain::cart::{Cart, Wishlist};
 use lockstep_domain::catalogue::Answer;
 use lockstep_domain::ids::UserId;
@@ -43,7 +43,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ("query" = Option<String>, Query, max_length = 100, description = "Part of the address, the nickname or a name"),
     ("email" = Option<String>, Query, max_length = 100, description = "Part of the address"),
     ("name" = Option<String>, Query, max_length = 100, description = "Part of the nickname or a name")),
-    responses((status = 200, description = "A page of accounts", body = Answer<Users>),
+    responses((status = 200, description = "A page of accounts", body = Answer<UserList>),
     (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
 pub(crate) async fn users(staff: Staff, ask: Ask) -> Answered {
     let filter = UserFilter {
@@ -93,15 +93,12 @@ impl FromStr for Kind {
     (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin"),
     (status = 404, description = "There is no such account")))]
 pub(crate) async fn activity(Path(id): Path<String>, staff: Staff, ask: Ask) -> Answered {
-    let (from, until) = days(&ask)?;
+    let span = days(&ask)?;
     let kind = ask
         .parsed::<Kind>("activityType")?
         .map_or(ActivityKind::All, |Kind(kind)| kind);
     let id = UserId(uuid_in("id", &id)?);
-    let activity = staff
-        .office
-        .activity(&staff.admin, id, kind, Span { from, until })
-        .await?;
+    let activity = staff.office.activity(&staff.admin, id, kind, span).await?;
     answer::data(StatusCode::OK, &found(activity, "User")?)
 }
 
@@ -122,13 +119,13 @@ fn whose(ask: &Ask) -> Result<Option<CartFilter>, ApiError> {
     ("userId" = Option<Uuid>, Query, description = "This account's"),
     ("email" = Option<String>, Query, max_length = 100, description = "Part of the address"),
     ("hasItems" = Option<bool>, Query, description = "An empty cart is none: false has an empty list")),
-    responses((status = 200, description = "A page of carts", body = Answer<Carts>),
+    responses((status = 200, description = "A page of carts", body = Answer<CartList>),
     (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
 pub(crate) async fn carts(staff: Staff, ask: Ask) -> Answered {
     let page = page(&ask, 20)?;
     let carts = match whose(&ask)? {
         Some(filter) => staff.office.carts(&staff.admin, &filter, page).await?,
-        None => Carts {
+        None => CartList {
             carts: Vec::new(),
             paging: page.of(0),
         },
@@ -154,13 +151,13 @@ pub(crate) async fn cart(Path(id): Path<String>, staff: Staff) -> Answered {
     ("userId" = Option<Uuid>, Query, description = "This account's"),
     ("email" = Option<String>, Query, max_length = 100, description = "Part of the address"),
     ("hasItems" = Option<bool>, Query, description = "An empty wishlist is none: false has an empty list")),
-    responses((status = 200, description = "A page of wishlists", body = Answer<Wishlists>),
+    responses((status = 200, description = "A page of wishlists", body = Answer<WishlistList>),
     (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
 pub(crate) async fn wishlists(staff: Staff, ask: Ask) -> Answered {
     let page = page(&ask, 20)?;
     let wishlists = match whose(&ask)? {
         Some(filter) => staff.office.wishlists(&staff.admin, &filter, page).await?,
-        None => Wishlists {
+        None => WishlistList {
             wishlists: Vec::new(),
             paging: page.of(0),
         },

@@ -7,7 +7,7 @@ use axum::routing::{MethodRouter, get};
 use chrono::Utc;
 use http::StatusCode;
 use lockstep_admin::{Method, TransactionFilter};
-use lockstep_domain::admin::{Dashboard, OrderDetail, Orders, Transactions};
+use lockstep_domain::admin::{Dashboard, OrderDetail, OrderList, TransactionList};
 use lockstep_domain::catalogue::Answer;
 use lockstep_domain::ids::OrderId;
 use lockstep_domain::order::OrderStatus;
@@ -47,13 +47,13 @@ pub(crate) async fn dashboard(staff: Staff) -> Answered {
     ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
     ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "1–1,000 (default 20)"),
     ("status" = Option<String>, Query, max_length = 100, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED")),
-    responses((status = 200, description = "A page of orders", body = Answer<Orders>),
+    responses((status = 200, description = "A page of orders", body = Answer<OrderList>),
     (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
 pub(crate) async fn orders(staff: Staff, ask: Ask) -> Answered {
     let (page, status) = (page(&ask, 20)?, ask.text("status")?);
     let known = |name: &String| OrderStatus::ALL.into_iter().find(|status| status.as_str() == name);
     let orders = match status.as_ref().map(known) {
-        Some(None) => Orders {
+        Some(None) => OrderList {
             orders: Vec::new(),
             paging: page.of(0),
         },
@@ -83,7 +83,7 @@ pub(crate) async fn order(Path(id): Path<String>, staff: Staff) -> Answered {
     ("startDate" = Option<String>, Query, max_length = 100, description = "First day, YYYY-MM-DD, UTC"),
     ("endDate" = Option<String>, Query, max_length = 100, description = "Last day, YYYY-MM-DD, UTC"),
     ("transactionHash" = Option<String>, Query, max_length = 100, description = "Part of the reference outside")),
-    responses((status = 200, description = "A page of bookings", body = Answer<Transactions>),
+    responses((status = 200, description = "A page of bookings", body = Answer<TransactionList>),
     (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
 pub(crate) async fn transactions(staff: Staff, ask: Ask) -> Answered {
     let method = ask.text("method")?.map(Method::Is);
@@ -98,7 +98,7 @@ pub(crate) async fn transactions(staff: Staff, ask: Ask) -> Answered {
     ("status" = Option<String>, Query, max_length = 100, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED"),
     ("startDate" = Option<String>, Query, max_length = 100, description = "First day, YYYY-MM-DD, UTC"),
     ("endDate" = Option<String>, Query, max_length = 100, description = "Last day, YYYY-MM-DD, UTC")),
-    responses((status = 200, description = "A page of bookings", body = Answer<Transactions>),
+    responses((status = 200, description = "A page of bookings", body = Answer<TransactionList>),
     (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
 pub(crate) async fn payments(staff: Staff, ask: Ask) -> Answered {
     let method = ask.text("method")?.map(Method::Contains);
@@ -107,25 +107,22 @@ pub(crate) async fn payments(staff: Staff, ask: Ask) -> Answered {
 
 async fn listed(staff: &Staff, ask: &Ask, method: Option<Method>, usual: u32) -> Answered {
     let page = page(ask, usual)?;
-    let (from, until) = days(ask)?;
-    let status = match ask.text("status")? {
-        None => None,
-        Some(name) => match PaymentStatus::ALL.into_iter().find(|status| status.as_str() == name) {
-            Some(status) => Some(status),
-            None => {
-                let none = Transactions {
-                    transactions: Vec::new(),
-                    paging: page.of(0),
-                };
-                return answer::data(StatusCode::OK, &none);
-            }
-        },
+    let span = days(ask)?;
+    let status = ask.text("status")?;
+    let known = |name: &String| PaymentStatus::ALL.into_iter().find(|status| status.as_str() == name);
+    let Some(status) = status.as_ref().map_or(Some(None), |name| known(name).map(Some)) else {
+        // What no booking can be.
+        let none = TransactionList {
+            transactions: Vec::new(),
+            paging: page.of(0),
+        };
+        return answer::data(StatusCode::OK, &none);
     };
     let filter = TransactionFilter {
         method,
         status,
-        from,
-        until,
+        from: span.from,
+        until: span.until,
         transaction_hash: ask.text("transactionHash")?,
     };
     let listed = staff.office.transactions(&staff.admin, &filter, page).await?;

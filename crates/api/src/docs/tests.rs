@@ -134,7 +134,7 @@ fn every_parameter_has_the_type_and_the_bounds_that_are_enforced() {
                     assert_eq!(schema["minimum"], 1, "{address} {name}");
                     assert!(schema["maximum"].is_u64(), "{address} {name}");
                 }
-                "inStockOnly" | "multiplayer" | "hasItems" => assert_eq!(schema["type"], "boolean", "{address} {name}"),
+                "multiplayer" | "hasItems" => assert_eq!(schema["type"], "boolean", "{address} {name}"),
                 "sort" | "pricePreset" => assert!(schema["$ref"].is_string(), "{address} {name}: {schema}"),
                 "minPrice" | "maxPrice" => {
                     assert_eq!(schema["type"], "number", "{address} {name}");

@@ -1,6 +1,6 @@
 //! Carts and wishlists of accounts. Guests' are nobody's, and not listed.
 
-use lockstep_domain::admin::{CartRow, Carts, Page, WishlistRow, Wishlists};
+use lockstep_domain::admin::{CartList, CartRow, Page, WishlistList, WishlistRow};
 use lockstep_domain::ids::UserId;
 use sqlx::Row as _;
 
@@ -21,7 +21,7 @@ pub struct Filter {
 ///
 /// # Errors
 /// [`crate::StoreError`].
-pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Carts> {
+pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<CartList> {
     let (limit, offset) = bounds(page);
     let (user, email) = (filter.user.map(|user| user.0), filter.email.as_deref().map(contains));
     let rows = sqlx::query(
@@ -55,7 +55,7 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Carts> {
             })
         })
         .collect::<Result<_>>()?;
-    Ok(Carts {
+    Ok(CartList {
         carts,
         paging: page.of(total),
     })
@@ -65,7 +65,7 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Carts> {
 ///
 /// # Errors
 /// [`crate::StoreError`].
-pub async fn wishlists(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Wishlists> {
+pub async fn wishlists(tx: &mut Tx, filter: &Filter, page: Page) -> Result<WishlistList> {
     let (limit, offset) = bounds(page);
     let (user, email) = (filter.user.map(|user| user.0), filter.email.as_deref().map(contains));
     let rows = sqlx::query(
@@ -98,7 +98,7 @@ pub async fn wishlists(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Wishl
             })
         })
         .collect::<Result<_>>()?;
-    Ok(Wishlists {
+    Ok(WishlistList {
         wishlists,
         paging: page.of(total),
     })

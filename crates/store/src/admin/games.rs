@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::GameId;
-use lockstep_domain::admin::{GameDetail, GameRow, Games, Page, TaxonomyRow};
+use lockstep_domain::admin::{GameDetail, GameList, GameRow, Page, TaxonomyRow};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
@@ -67,7 +67,7 @@ pub async fn taxonomy(tx: &mut Tx, taxonomy: Taxonomy) -> Result<Vec<TaxonomyRow
 ///
 /// # Errors
 /// [`crate::StoreError`].
-pub async fn list(tx: &mut Tx, page: Page) -> Result<Games> {
+pub async fn list(tx: &mut Tx, page: Page) -> Result<GameList> {
     let (limit, offset) = bounds(page);
     let rows = sqlx::query(
         "-- store.admin.games.list
@@ -110,7 +110,7 @@ pub async fn list(tx: &mut Tx, page: Page) -> Result<Games> {
             })
         })
         .collect::<Result<_>>()?;
-    Ok(Games {
+    Ok(GameList {
         games,
         paging: page.of(how_many(&total, 0)?),
     })

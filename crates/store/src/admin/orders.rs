@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use lockstep_domain::admin::{
-    MASKED_KEY, OrderDetail, OrderDetailGame, OrderDetailItem, OrderRow, OrderRowItem, Orders, Page, UnitDetail,
+    MASKED_KEY, OrderDetail, OrderDetailGame, OrderDetailItem, OrderList, OrderRow, OrderRowItem, Page, UnitDetail,
 };
 use lockstep_domain::ids::OrderId;
 use lockstep_domain::order::OrderStatus;
@@ -19,7 +19,7 @@ use crate::{Result, Tx};
 ///
 /// # Errors
 /// [`crate::StoreError`].
-pub async fn list(tx: &mut Tx, status: Option<OrderStatus>, page: Page) -> Result<Orders> {
+pub async fn list(tx: &mut Tx, status: Option<OrderStatus>, page: Page) -> Result<OrderList> {
     let (limit, offset) = bounds(page);
     let status = status.map(OrderStatus::as_str);
     let rows = sqlx::query(
@@ -62,7 +62,7 @@ pub async fn list(tx: &mut Tx, status: Option<OrderStatus>, page: Page) -> Resul
             })
         })
         .collect::<Result<_>>()?;
-    Ok(Orders {
+    Ok(OrderList {
         orders,
         paging: page.of(how_many(&total, 0)?),
     })

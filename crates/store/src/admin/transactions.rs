@@ -1,7 +1,7 @@
 //! Bookings of balances.
 
 use chrono::{DateTime, Utc};
-use lockstep_domain::admin::{OrderStanding, OrderTransaction, Page, TransactionRow, Transactions};
+use lockstep_domain::admin::{OrderStanding, OrderTransaction, Page, TransactionList, TransactionRow};
 use lockstep_domain::ids::OrderId;
 use lockstep_domain::purchase::PaymentStatus;
 use sqlx::Row as _;
@@ -39,7 +39,7 @@ pub enum Method {
 ///
 /// # Errors
 /// [`crate::StoreError`].
-pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Transactions> {
+pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<TransactionList> {
     let (limit, offset) = bounds(page);
     let (exact, part) = match &filter.method {
         None => (None, None),
@@ -107,7 +107,7 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Transactio
             })
         })
         .collect::<Result<_>>()?;
-    Ok(Transactions {
+    Ok(TransactionList {
         transactions,
         paging: page.of(how_many(&total, 0)?),
     })

@@ -1,7 +1,9 @@
 //! Accounts.
 
 use chrono::{DateTime, Utc};
-use lockstep_domain::admin::{Activity, LoginAttempt, OrderBrief, Page, TransactionBrief, UserDetail, UserRow, Users};
+use lockstep_domain::admin::{
+    Activity, LoginAttempt, OrderBrief, Page, TransactionBrief, UserDetail, UserList, UserRow,
+};
 use lockstep_domain::ids::UserId;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -37,7 +39,7 @@ pub struct Span {
 ///
 /// # Errors
 /// [`crate::StoreError`].
-pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Users> {
+pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<UserList> {
     let (limit, offset) = bounds(page);
     let [query, email, name] = [&filter.query, &filter.email, &filter.name].map(|text| text.as_deref().map(contains));
     let rows = sqlx::query(
@@ -73,7 +75,7 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Users> {
     .bind(&name)
     .fetch_one(tx.conn())
     .await?;
-    Ok(Users {
+    Ok(UserList {
         users: rows.iter().map(user).collect::<Result<_>>()?,
         paging: page.of(how_many(&count, 0)?),
     })
