@@ -25,7 +25,8 @@ select n, soak_id('order', n) as id, soak_id('item', n) as item, soak_id('unit',
 create unique index on made (n);
 
 insert into orders (id, user_id, status, subtotal, total, payment_method, payment_status, created_at, completed_at)
-select id, owner, case when delivered then 'COMPLETED' else 'FAILED' end::order_status, 10, 10, 'BALANCE', 'COMPLETED', at,
+select id, owner, case when delivered then 'COMPLETED' else 'FAILED' end::order_status, 10, 10, 'BALANCE',
+       case when delivered then 'COMPLETED' else 'CANCELLED' end::payment_status, at,
        case when delivered then at end
   from made;
 insert into order_items (id, order_id, game_id, price) select item, id, game, 10 from made;
