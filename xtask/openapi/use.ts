@@ -4,11 +4,11 @@ import { getGame, listGames, type ListGamesParams } from "./orval/client";
 import { addToCart, type GetGameResponses } from "./hey-api";
 
 type Query = NonNullable<paths["/api/games"]["get"]["parameters"]["query"]>;
-const query: Query = { page: 1, sort: "price-asc", pricePreset: "10-25", inStockOnly: true, genres: ["rpg"] };
+const query: Query = { page: 1, sort: "price-asc", pricePreset: "10-25", inStockOnly: "false", genres: ["rpg"] };
 // @ts-expect-error There is no such order.
 const wrongOrder: Query = { sort: "cheapest" };
 // @ts-expect-error It is true or false.
-const wrongFlag: Query = { inStockOnly: "yes" };
+const wrongFlag: Query = { multiplayer: "yes" };
 
 const asked: ListGamesParams = { page: 2, sort: "newest" };
 
