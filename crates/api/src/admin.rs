@@ -39,7 +39,7 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     routes
 }
 
-/// What nobody has described: staff are told that there is nothing, everybody else that it is not theirs to know.
+/// Unknown addresses: 404 for staff, 403 for everybody else.
 pub(crate) fn no_route() -> MethodRouter<Arc<ApiState>> {
     any(|Administrator(_): Administrator, uri: OriginalUri| error::no_route(uri))
 }

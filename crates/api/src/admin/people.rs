@@ -102,7 +102,7 @@ pub(crate) async fn activity(Path(id): Path<String>, staff: Staff, ask: Ask) -> 
     answer::data(StatusCode::OK, &found(activity, "User")?)
 }
 
-/// Whose carts or wishlists; `None`: nobody's, because only empty ones were asked for.
+/// The filter of a list of carts or wishlists; `None` when only empty ones were asked for: those are not stored.
 fn whose(ask: &Ask) -> Result<Option<CartFilter>, ApiError> {
     let user = ask.text("userId")?.map(|id| uuid_in("userId", &id)).transpose()?;
     let filter = CartFilter {

@@ -256,6 +256,14 @@ async fn carts_and_wishlists_are_listed_by_account_and_shown_as_their_owner_sees
         (1, &user, &json!(2))
     );
     assert_eq!(paging(&root.get("/api/admin/carts?hasItems=false").await).0, 0);
+    for list in ["carts", "wishlists"] {
+        let beyond = root.get(&format!("/api/admin/{list}?page=3")).await;
+        assert_eq!(
+            (paging(&beyond).0, beyond.data()[list].clone()),
+            (1, json!([])),
+            "{list}"
+        );
+    }
     let id = user.as_str().unwrap();
     let shown = root.get(&format!("/api/admin/carts/user/{id}")).await.data();
     assert_eq!(shown, ada.get("/api/cart").await.data());

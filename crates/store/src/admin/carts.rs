@@ -27,7 +27,7 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<CartList> 
     let rows = sqlx::query(
         "-- store.admin.carts.list
         select u.id as user_id, u.email, u.nickname, u.first_name, u.last_name, sum(c.quantity)::bigint as copies,
-               sum(c.quantity * g.price)::numeric(12,2) as total, max(c.added_at) as changed, count(*) over () as carts
+               sum(c.quantity * g.price)::numeric(12,2) as total, max(c.added_at) as changed
           from cart_items c join users u on u.id = c.user_id join games g on g.id = c.game_id
          where u.deleted_at is null and ($1::uuid is null or u.id = $1) and ($2::text is null or u.email ilike $2)
          group by u.id order by changed desc, u.id limit $3 offset $4",
@@ -39,10 +39,16 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<CartList> 
     .bind(offset)
     .fetch_all(tx.conn())
     .await?;
-    let total = match rows.first() {
-        Some(row) => how_many(row, "carts")?,
-        None => page.offset(),
-    };
+    let total = sqlx::query(
+        "-- store.admin.carts.count
+        select count(distinct u.id) from cart_items l join users u on u.id = l.user_id
+         where u.deleted_at is null and ($1::uuid is null or u.id = $1) and ($2::text is null or u.email ilike $2)",
+    )
+    .persistent(false)
+    .bind(user)
+    .bind(&email)
+    .fetch_one(tx.conn())
+    .await?;
     let carts = rows
         .iter()
         .map(|row| {
@@ -57,7 +63,7 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<CartList> 
         .collect::<Result<_>>()?;
     Ok(CartList {
         carts,
-        paging: page.of(total),
+        paging: page.of(how_many(&total, 0)?),
     })
 }
 
@@ -71,7 +77,7 @@ pub async fn wishlists(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Wishl
     let rows = sqlx::query(
         "-- store.admin.wishlists.list
         select u.id as user_id, u.email, u.nickname, u.first_name, u.last_name, count(*) as games,
-               max(w.added_at) as changed, count(*) over () as wishlists
+               max(w.added_at) as changed
           from wishlist w join users u on u.id = w.user_id
          where u.deleted_at is null and ($1::uuid is null or u.id = $1) and ($2::text is null or u.email ilike $2)
          group by u.id order by changed desc, u.id limit $3 offset $4",
@@ -83,10 +89,16 @@ pub async fn wishlists(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Wishl
     .bind(offset)
     .fetch_all(tx.conn())
     .await?;
-    let total = match rows.first() {
-        Some(row) => how_many(row, "wishlists")?,
-        None => page.offset(),
-    };
+    let total = sqlx::query(
+        "-- store.admin.wishlists.count
+        select count(distinct u.id) from wishlist l join users u on u.id = l.user_id
+         where u.deleted_at is null and ($1::uuid is null or u.id = $1) and ($2::text is null or u.email ilike $2)",
+    )
+    .persistent(false)
+    .bind(user)
+    .bind(&email)
+    .fetch_one(tx.conn())
+    .await?;
     let wishlists = rows
         .iter()
         .map(|row| {
@@ -100,6 +112,6 @@ pub async fn wishlists(tx: &mut Tx, filter: &Filter, page: Page) -> Result<Wishl
         .collect::<Result<_>>()?;
     Ok(WishlistList {
         wishlists,
-        paging: page.of(total),
+        paging: page.of(how_many(&total, 0)?),
     })
 }
