@@ -20,7 +20,7 @@ use crate::{
 #[openapi(
     info(
         title = "Lockstep",
-        contact(name = "Whoever runs this shop"),
+        contact(name = "Shop operator"),
         description = "Success is `{\"success\": true, \"data\": ...}`; failure is `{\"success\": false, \"error\": {\"message\", \"code\", \"requestId\"}}` with a 4xx or 5xx status. Money is a number in euro, dates are ISO 8601 in UTC.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
