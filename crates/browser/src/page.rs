@@ -157,6 +157,18 @@ impl Page {
         );
     }
 
+    /// Waits until the document at an address that starts so has come whole; while it is still arriving, what is
+    /// further down on it is not there yet.
+    pub fn wait_for_path(&self, start: &str) {
+        self.wait(
+            &format!("the page {start}"),
+            &format!(
+                "document.readyState === 'complete' && location.pathname.startsWith({})",
+                json!(start)
+            ),
+        );
+    }
+
     /// Clicks (or taps) a thing in its middle, where a visitor would; fails if something else lies over it.
     pub fn click(&self, what: &str) {
         self.wait_for(what);

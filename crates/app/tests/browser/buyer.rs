@@ -133,7 +133,7 @@ fn the_keyboard_alone_is_enough() {
     reach(&page, "main button|Top up");
     page.wait_for("button[value=pay]");
     reach(&page, "button[value=pay]");
-    page.wait("the checkout again", "location.pathname === '/checkout'");
+    page.wait_for_path("/checkout");
     reach(&page, "main button|Pay €");
     page.wait_for_text("1 of 1 keys are there");
     page.tab_to("button|Copy");

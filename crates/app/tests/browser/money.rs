@@ -213,7 +213,7 @@ fn a_top_up_on_another_site_leads_back_to_the_checkout_and_the_order_is_finished
     page.follow("main a|To the payment page");
     page.wait("the payment page", "location.hostname === 'localhost'");
     page.follow("button|Pay");
-    page.wait("the checkout again", "location.pathname === '/checkout'");
+    page.wait_for_path("/checkout");
     page.wait_for_text("The money is on your balance");
     assert_eq!(sum(&page, "Total"), total, "the promo code came back as well");
     page.buy(1);

@@ -316,7 +316,7 @@ impl Visit {
         self.follow("main button|Top up");
         self.wait_for("button[value=pay]");
         self.follow("button[value=pay]");
-        self.wait("the checkout again", "location.pathname === '/checkout'");
+        self.wait_for_path("/checkout");
     }
 
     /// Buys what is in the cart and waits for its keys.

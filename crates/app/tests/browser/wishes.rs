@@ -56,7 +56,7 @@ fn a_guests_heart_shows_what_is_on_the_wishlist_and_changes_it_in_place() {
     page.follow("main button|Remove");
     page.back();
     page.back();
-    page.wait("the game again", "location.pathname.startsWith('/game/')");
+    page.wait_for_path("/game/");
     page.wait_for(EMPTY);
     // The keyboard does the same, and the focus stays.
     page.tab_to(HEART);
