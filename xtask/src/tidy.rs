@@ -329,6 +329,12 @@ fn sources(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
                 "{shown} asks this machine for the time; in the store only the database is asked"
             ));
         }
+        // A statement that a deadlock failed is right when it is sent again.
+        for place in sent_once(&source).filter(|_| shown.starts_with("crates/store/src")) {
+            breaches.push(format!(
+                "{shown} gives a statement to {place:?}, where a conflict fails it; give it to `store.alone()`, or to a transaction"
+            ));
+        }
         for text in chance_matches(&source) {
             breaches.push(format!(
                 "{shown} wants {text:?} to be absent, which any random hexadecimal id may hold: use a text with a letter \
@@ -342,6 +348,26 @@ fn sources(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Pools to which a statement is given directly.
+fn sent_once(source: &str) -> impl Iterator<Item = &str> {
+    let sends = [
+        ".execute(",
+        ".execute_many(",
+        ".fetch(",
+        ".fetch_all(",
+        ".fetch_many(",
+        ".fetch_one(",
+        ".fetch_optional(",
+    ];
+    sends.into_iter().flat_map(move |send| {
+        source.match_indices(send).filter_map(move |(at, _)| {
+            let place = source.get(at + send.len()..)?.split(')').next()?.trim();
+            let last = place.trim_end_matches('(').rsplit(['.', '&', ' ']).next()?;
+            matches!(last, "pool" | "reads" | "vital").then_some(place)
+        })
+    })
 }
 
 /// Texts that are asserted to be absent and that are short and hexadecimal: the ids that stand in almost every text here
@@ -401,6 +427,22 @@ mod tests {
             );
         }
         assert_eq!(found(format!("assert!(text{has}(\"ada\"));")), Vec::<String>::new());
+    }
+
+    #[test]
+    fn statements_are_not_given_to_a_pool() {
+        for (call, place) in [
+            ("q.execute(store.pool())", Some("store.pool(")),
+            ("q\n    .fetch_all(&self.reads)\n", Some("&self.reads")),
+            ("q.fetch_optional(&store.vital)", Some("&store.vital")),
+            ("q.fetch_one(pool)", Some("pool")),
+            ("q.execute(store.alone())", None),
+            ("q.execute(tx.conn())", None),
+            ("q.fetch_one(&mut connection)", None),
+            ("PgListener::connect_with(self.pool())", None),
+        ] {
+            assert_eq!(sent_once(call).next(), place, "{call}");
+        }
     }
 
     #[test]

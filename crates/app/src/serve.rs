@@ -121,7 +121,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         closing.close("the database", database.close()).await;
         return Ok(ended(&closing));
     };
-    let keys = secrets.keys.clone();
+    let (keys, keys_of_codes) = (secrets.keys.clone(), secrets.keys.clone());
     let shop = open_shop(config, secrets, &database.store, &cache)?;
     // Whoever watches an order would keep the store from closing.
     let watched = (shop.clone(), closing.doors.clone());
@@ -180,7 +180,8 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         let (payments, until) = (shop.payments().with_store(work.clone()), stop.clone());
         tasks.spawn("payments", async move { payments.run(until).await });
         let sending = Sending::over(config.mail_connections);
-        let postman = Postman::new(work, delivery(config)?, letterhead(config), sending);
+        let codes = Arc::new(move |user| lockstep_auth::verification_code(&keys_of_codes, user));
+        let postman = Postman::new(work, delivery(config)?, letterhead(config), sending, codes);
         let until = stop.clone();
         tasks.spawn("e-mail", async move { postman.run(until).await });
         tasks.spawn(

@@ -130,7 +130,7 @@ impl Auth {
         accounts::send_verification(
             &inner.store,
             caller.user(),
-            &code::verification(&inner.keys, caller.user()),
+            &code::verification_code(&inner.keys, caller.user()),
         )
         .await?;
         Ok(())

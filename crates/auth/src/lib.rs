@@ -31,7 +31,7 @@ use lockstep_domain::cart::CartLimits;
 use lockstep_store::Store;
 
 pub use caller::{Admin, Caller};
-pub use code::{RESET_LIFETIME, VERIFICATION_LIFETIME};
+pub use code::{RESET_LIFETIME, VERIFICATION_LIFETIME, verification_code};
 pub use device::device;
 pub use error::AuthError;
 pub use lockstep_store::sessions::Device;

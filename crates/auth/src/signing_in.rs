@@ -99,7 +99,7 @@ impl Auth {
             &new,
             session,
             device,
-            &code::verification(&inner.keys, user),
+            &code::verification_code(&inner.keys, user),
         )
         .await?;
         let data = AuthData {

@@ -17,8 +17,9 @@ pub enum Letter {
     Welcome {
         /// How the person wants to be called.
         nickname: String,
-        /// Six digits that prove that the address is theirs.
-        code: Secret,
+        /// Six digits that prove that the address is theirs. `None`: it is proved, or a later e-mail has the code.
+        #[serde(default)]
+        code: Option<Secret>,
         /// How long the code is good for, in minutes.
         minutes: u32,
     },

@@ -134,6 +134,15 @@ pub enum Error {
         /// The last lines of its output.
         tail: LogTail,
     },
+    /// A cluster could only be made that knows no letters but a to z.
+    #[error(
+        "this machine has no UTF-8 locale, and its PostgreSQL {version} has no ICU: a shop would find no titles in other letters \
+         than a to z. Install a locale (`locale -a` lists those that are there), or set DATABASE_URL"
+    )]
+    NoLetters {
+        /// Of the programs.
+        version: crate::Version,
+    },
     /// The server ended while it was starting.
     #[error("PostgreSQL did not start ({status}); the end of {} says:\n{tail}", .log.display())]
     Start {

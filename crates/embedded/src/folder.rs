@@ -22,6 +22,7 @@ use crate::account::Account;
 use crate::binaries::Installation;
 use crate::connection::SUPERUSER;
 use crate::error::Error;
+use crate::letters::{self, Letters};
 use crate::log::Log;
 use crate::{Durability, process};
 
@@ -35,11 +36,6 @@ const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Limit for each step of making a cluster. It takes a second on an idle machine.
 const MAKING_LIMIT: Duration = Duration::from_mins(3);
-
-/// Locales for a new cluster, best first. The first knows the letters of all languages, which lower-casing and trigram
-/// search need, and sorts by code point, the same on every machine. The second one is in every C library, but knows
-/// only ASCII letters.
-const LOCALES: [&str; 2] = ["C.UTF-8", "C"];
 
 /// The data folder, with its lock held.
 #[derive(Debug)]
@@ -204,7 +200,7 @@ pub(crate) fn major_of(cluster: &Path) -> Result<Option<u32>, Error> {
 /// It is made beside its place and moved there when it is complete, so that whatever is found in that place is whole.
 ///
 /// # Errors
-/// [`Error::Initialise`] with what PostgreSQL said.
+/// [`Error::Initialise`] with what PostgreSQL said, [`Error::NoLetters`].
 pub(crate) fn make_cluster(
     home: &Path,
     installation: &Installation,
@@ -212,11 +208,12 @@ pub(crate) fn make_cluster(
     durability: Durability,
     log: &Log,
 ) -> Result<(), Error> {
-    make_cluster_with(&LOCALES, home, installation, account, durability, log)
+    let choices = letters::choices(installation.version().major, letters::locale_of_this_machine);
+    make_cluster_with(choices, home, installation, account, durability, log)
 }
 
 fn make_cluster_with(
-    locales: &[&str],
+    choices: impl IntoIterator<Item = Letters>,
     home: &Path,
     installation: &Installation,
     account: &Account,
@@ -234,7 +231,8 @@ fn make_cluster_with(
     fs::set_permissions(&staging, fs::Permissions::from_mode(0o700)).map_err(Error::io("create", &staging))?;
     account.give(&staging)?;
 
-    for (attempt, locale) in locales.iter().enumerate() {
+    let mut is_made = false;
+    for letters in choices {
         let mut initdb = account.command(&installation.program("initdb"), Signal::KILL);
         initdb
             .arg("--pgdata")
@@ -242,24 +240,31 @@ fn make_cluster_with(
             .args(["--username", SUPERUSER, "--encoding", "UTF8", "--data-checksums"]);
         // Whoever can enter the socket folder is let in, which only the server's user and root can. No other way in.
         initdb.args(["--auth-local=trust", "--auth-host=reject", "--no-instructions"]);
-        initdb.arg(format!("--locale={locale}"));
+        initdb.args(&letters.arguments);
         if durability == Durability::TestOnly {
             initdb.arg("--no-sync");
         }
         let made = process::run(initdb, None, log, MAKING_LIMIT)?;
         if made.success {
-            if attempt > 0 {
-                tracing::warn!("this machine has no locale {}: search will tell É from é", locales[0]);
+            if let Some(lacks) = letters.lacks {
+                tracing::warn!("this machine has no UTF-8 locale: {lacks}");
             }
+            is_made = true;
             break;
         }
-        if attempt + 1 == locales.len() || !made.tail.contains("invalid locale") {
+        if !letters::is_missing(|words| made.tail.contains(words)) {
             crate::package::remove(&staging)?;
             return Err(Error::Initialise {
                 step: "initdb",
                 tail: made.tail,
             });
         }
+    }
+    if !is_made {
+        crate::package::remove(&staging)?;
+        return Err(Error::NoLetters {
+            version: installation.version(),
+        });
     }
 
     let mut single = account.command(&installation.program("postgres"), Signal::KILL);
@@ -296,29 +301,47 @@ fn make_cluster_with(
 mod tests {
     use super::*;
 
+    /// A real cluster for each way in which PostgreSQL can come to know letters, on a machine that lacks the ways before it.
     #[test]
-    fn a_locale_that_the_machine_lacks_is_passed_over() {
+    fn a_machine_without_the_usual_locale_gets_a_cluster_that_knows_letters_all_the_same() {
         let installation = crate::programs_for_tests();
         let parent = tempfile::Builder::new()
             .permissions(fs::Permissions::from_mode(0o755))
             .tempdir()
             .unwrap();
         let account = Account::for_cluster(&parent.path().join("cluster")).unwrap();
-        let home = parent.path().join("home");
-        make_folder(&home, &account).unwrap();
-        let log = Log::at(home.join("log"));
-        let make =
-            |locales: &[&str]| make_cluster_with(locales, &home, &installation, &account, Durability::TestOnly, &log);
+        let major = installation.version().major;
+        let nowhere = Letters::of_locale("xx_NONE.UTF-8");
+        for (name, second) in [
+            ("listed", letters::choices(major, || Some("C.utf8".to_owned())).nth(1)),
+            ("own", letters::choices(major, || None).nth(1)),
+        ] {
+            let home = parent.path().join(name);
+            make_folder(&home, &account).unwrap();
+            let log = Log::at(home.join("log"));
+            let make = |choices: Vec<Letters>| {
+                make_cluster_with(choices, &home, &installation, &account, Durability::TestOnly, &log)
+            };
 
-        let refused = make(&["xx_NONE.UTF-8"]).unwrap_err().to_string();
-        assert!(refused.contains("invalid locale name"), "{refused}");
-        assert_eq!(major_of(&cluster_of(&home)).unwrap(), None);
+            let refused = make(vec![nowhere.clone(), nowhere.clone()]).unwrap_err();
+            assert!(matches!(refused, Error::NoLetters { .. }), "{refused}");
+            assert_eq!(major_of(&cluster_of(&home)).unwrap(), None);
 
-        make(&["xx_NONE.UTF-8", "C"]).unwrap();
-        assert_eq!(
-            major_of(&cluster_of(&home)).unwrap(),
-            Some(installation.version().major)
-        );
+            let second = second.unwrap();
+            if let Err(Error::NoLetters { .. }) = make(vec![nowhere.clone(), second.clone()]) {
+                assert_eq!(name, "own", "this PostgreSQL was built without ICU, and nothing else");
+                continue;
+            }
+            assert_eq!(major_of(&cluster_of(&home)).unwrap(), Some(major));
+            let mut asked = account.command(&installation.program("postgres"), Signal::KILL);
+            asked
+                .args(["--single", "-c", "fsync=off", "-D"])
+                .arg(cluster_of(&home))
+                .arg("lockstep");
+            let question = "select 'letters:' || (lower(chr(1046) || chr(201)) = chr(1078) || chr(233)) || (chr(1078) ~ '^[[:alpha:]]$');\n";
+            let answer = process::run(asked, Some(question), &log, MAKING_LIMIT).unwrap();
+            assert!(answer.tail.contains("letters:truetrue"), "{second:?}: {}", answer.tail);
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod binaries;
 mod connection;
 mod error;
 mod folder;
+mod letters;
 mod log;
 mod package;
 mod process;

@@ -161,13 +161,18 @@ fn blocks(words: Words, letter: &Letter, head: &Letterhead) -> Vec<Block> {
     };
     let code_page = |code: &Secret| format!("/verify-email?code={}", code.expose());
     match letter {
-        Letter::Welcome { code, minutes, .. } => vec![
-            Block::Text(words.with("welcome.text", &[&head.shop])),
-            say("welcome.confirm"),
-            Block::Code(code.expose().to_owned()),
-            link(words.text("welcome.button"), code_page(code)),
-            Block::Quiet(words.with("minutes.code", &[minutes])),
-        ],
+        Letter::Welcome { code, minutes, .. } => {
+            let mut blocks = vec![Block::Text(words.with("welcome.text", &[&head.shop]))];
+            if let Some(code) = code {
+                blocks.extend([
+                    say("welcome.confirm"),
+                    Block::Code(code.expose().to_owned()),
+                    link(words.text("welcome.button"), code_page(code)),
+                    Block::Quiet(words.with("minutes.code", &[minutes])),
+                ]);
+            }
+            blocks
+        }
         Letter::Verification { code, minutes, .. } => vec![
             say("verification.text"),
             Block::Code(code.expose().to_owned()),
@@ -445,7 +450,7 @@ mod tests {
             (
                 Letter::Welcome {
                     nickname: nickname.clone(),
-                    code: code.clone(),
+                    code: Some(code.clone()),
                     minutes: 60,
                 },
                 vec!["123456", "60 minutes", "https://shop.example/verify-email?code=123456"],

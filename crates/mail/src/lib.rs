@@ -14,5 +14,5 @@ mod texts;
 
 pub use delivery::{Delivery, DeliveryError};
 pub use letters::{Letterhead, Written, write};
-pub use postman::{Postman, Round, Sending};
+pub use postman::{NewCodes, Postman, Round, Sending};
 pub use smtp::{Encryption, SmtpAddress, SmtpAddressError};

@@ -10,7 +10,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use lockstep_domain::ids::UserId;
 use lockstep_domain::letter::Letter;
+use lockstep_store::accounts::{self, NewCode};
 use lockstep_store::mail::{self, Claimed, NotReadable, Room};
 use lockstep_store::sessions;
 use lockstep_store::{Store, StoreError};
@@ -114,6 +116,9 @@ impl Drop for Held {
     }
 }
 
+/// Makes a code that proves a user's address, for a welcome whose own has run out.
+pub type NewCodes = Arc<dyn Fn(UserId) -> NewCode + Send + Sync>;
+
 /// Takes letters from the queue and delivers them.
 #[derive(Clone)]
 pub struct Postman {
@@ -121,16 +126,18 @@ pub struct Postman {
     delivery: Delivery,
     head: Letterhead,
     sending: Sending,
+    codes: NewCodes,
 }
 
 impl Postman {
     /// A postman for this queue.
-    pub fn new(store: Store, delivery: Delivery, head: Letterhead, sending: Sending) -> Self {
+    pub fn new(store: Store, delivery: Delivery, head: Letterhead, sending: Sending, codes: NewCodes) -> Self {
         Self {
             store,
             delivery,
             head,
             sending,
+            codes,
         }
     }
 
@@ -308,9 +315,24 @@ impl Postman {
         let language = sessions::language_of_letter(&self.store, claimed.id)
             .await
             .map_err(|error| DeliveryError::Later(error.to_string()))?;
+        let letter = &self.current(claimed, letter).await?;
         let written = letters::write(letter, language, &self.head)
             .map_err(|_| DeliveryError::Refused("the letter could not be written".into()))?;
         self.delivery.deliver(claimed, &written).await
+    }
+}
+
+impl Postman {
+    /// The letter as it is true now: the code of a welcome that waited may have run out.
+    async fn current(&self, claimed: &Claimed, letter: &Letter) -> Result<Letter, DeliveryError> {
+        let (Letter::Welcome { .. }, Some(user)) = (letter, claimed.user) else {
+            return Ok(letter.clone());
+        };
+        match accounts::current_welcome(&self.store, claimed, letter, &(self.codes)(user)).await {
+            Ok(Some(letter)) => Ok(letter),
+            Ok(None) => Err(DeliveryError::Later("another worker has it by now".into())),
+            Err(error) => Err(DeliveryError::Later(error.to_string())),
+        }
     }
 }
 

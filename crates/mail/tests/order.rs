@@ -108,7 +108,13 @@ fn worker(db: &TestDb, url: &str, sending: Sending) -> (CancellationToken, tokio
     let delivery = Delivery::smtp(url, "Lockstep <shop@shop.example>", sending.connections).unwrap();
     let store = Store::new(db.url(), &Options::default()).unwrap();
     store.seal_mail_with(lockstep_testkit::secrets());
-    let postman = Postman::new(store, delivery, head, sending);
+    let postman = Postman::new(
+        store,
+        delivery,
+        head,
+        sending,
+        Arc::new(|_| unreachable!("no welcome is sent")),
+    );
     let stop = CancellationToken::new();
     let until = stop.clone();
     (stop, tokio::spawn(async move { postman.run(until).await }))

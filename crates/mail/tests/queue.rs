@@ -9,7 +9,7 @@ use std::time::Duration;
 use lockstep_domain::account::Email;
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::secret::Secret;
-use lockstep_mail::{Delivery, Letterhead, Postman, Round, Sending};
+use lockstep_mail::{Delivery, Letterhead, NewCodes, Postman, Round, Sending};
 use lockstep_store::accounts::{self, NewAccount, NewCode};
 use lockstep_store::mail::{self, Room};
 use lockstep_store::sessions::{Device, NewSession};
@@ -67,7 +67,16 @@ async fn state(db: &TestDb) -> (bool, bool, bool, i32) {
 }
 
 fn postman(db: &TestDb, delivery: Delivery) -> Postman {
-    Postman::new(db.store.clone(), delivery, head(), Sending::default())
+    Postman::new(db.store.clone(), delivery, head(), Sending::default(), codes())
+}
+
+/// Every new code is 654321.
+fn codes() -> NewCodes {
+    Arc::new(|_| NewCode {
+        text: Secret::new("654321"),
+        hash: [9; 32],
+        lifetime: Duration::from_hours(1),
+    })
 }
 
 /// Room for so many letters of any kind.
@@ -236,6 +245,103 @@ async fn a_letter_whose_code_has_run_out_is_given_up_and_one_of_a_deleted_accoun
     assert_eq!(db.count("mail_outbox where kind = 'account-deleted'").await, 1);
 }
 
+/// Hashes of the codes that prove an address.
+async fn hashes(db: &TestDb) -> Vec<Vec<u8>> {
+    sqlx::query_scalar("select hash from one_time_codes where purpose = 'VERIFY_EMAIL'")
+        .fetch_all(&db.sql)
+        .await
+        .unwrap()
+}
+
+/// A welcome that was written two hours ago, with its code swept away.
+async fn waited(db: &TestDb) {
+    db.execute(
+        "update mail_outbox set created_at = now() - interval '2 hours', not_after = not_after - interval '2 hours';
+         delete from one_time_codes",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_welcome_that_waited_for_longer_than_its_code_lasts_is_sent_with_another() {
+    let db = TestDb::new().await;
+    somebody(&db, "ada").await;
+    waited(&db).await;
+    // The first attempt fails, and the next one sends the same code: the first may have arrived all the same.
+    let nowhere = Delivery::smtp("smtp://127.0.0.1:1", FROM, 1).unwrap();
+    assert_eq!(postman(&db, nowhere).round().await.unwrap().later, 1);
+    assert_eq!(db.letter("welcome").await["code"], "654321");
+    db.execute(
+        "update mail_outbox set not_before = now(); update one_time_codes set hash = decode(repeat('08', 32), 'hex')",
+    )
+    .await;
+    let (path, delivery) = folder();
+    assert_eq!(postman(&db, delivery).round().await.unwrap().sent, 1);
+    let file = files(&path).remove(0);
+    assert!(
+        file.contains("/verify-email?code=654321") && file.contains("good for 60 minutes"),
+        "{file}"
+    );
+    assert!(!file.contains("123456"), "{file}");
+    assert_eq!(
+        hashes(&db).await,
+        [vec![8; 32]],
+        "the code of the second attempt is that of the first"
+    );
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+#[tokio::test]
+async fn a_welcome_says_how_long_its_code_is_still_good_for() {
+    let db = TestDb::new().await;
+    somebody(&db, "ada").await;
+    db.execute("update one_time_codes set expires_at = now() + interval '40 minutes'")
+        .await;
+    let (path, delivery) = folder();
+    assert_eq!(postman(&db, delivery).round().await.unwrap().sent, 1);
+    let file = files(&path).remove(0);
+    assert!(
+        file.contains("123456") && file.contains("good for 40 minutes"),
+        "{file}"
+    );
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+#[tokio::test]
+async fn a_welcome_makes_no_later_code_useless_and_brings_none_to_an_address_that_is_proved() {
+    let db = TestDb::new().await;
+    let ada = somebody(&db, "ada").await;
+    waited(&db).await;
+    let again = NewCode {
+        text: Secret::new("222222"),
+        hash: [2; 32],
+        lifetime: Duration::from_hours(1),
+    };
+    accounts::send_verification(&db.store, ada, &again).await.unwrap();
+    let (path, delivery) = folder();
+    let postman = postman(&db, delivery);
+    while postman.round().await.unwrap().sent > 0 {}
+    assert_eq!(hashes(&db).await, [vec![2; 32]]);
+    let both = files(&path);
+    assert_eq!(both.len(), 2);
+    let welcome = both.iter().find(|file| file.contains("Welcome to Lockstep.")).unwrap();
+    assert!(!welcome.contains("/verify-email"), "{welcome}");
+    assert!(both.iter().any(|file| file.contains("222222")));
+    std::fs::remove_dir_all(&path).unwrap();
+
+    let bob = somebody(&db, "bob").await;
+    waited(&db).await;
+    db.execute("update users set email_verified = true").await;
+    assert_eq!(postman.round().await.unwrap().sent, 1);
+    let welcome = files(&path).remove(0);
+    assert!(
+        welcome.contains("To: bob@example.com") && !welcome.contains("/verify-email"),
+        "{welcome}"
+    );
+    assert!(hashes(&db).await.is_empty(), "{bob:?}");
+    std::fs::remove_dir_all(path).unwrap();
+}
+
 #[tokio::test]
 async fn a_deleted_account_is_told_so_and_then_its_address_is_forgotten() {
     let db = TestDb::new().await;
@@ -349,7 +455,7 @@ async fn a_letter_sealed_with_another_secret_waits_for_it() {
     let other = Store::new(db.url(), &Options::default()).unwrap();
     other.seal_mail_with(Keys::parse(&"22".repeat(32)).unwrap());
     let (path, delivery) = folder();
-    let without = Postman::new(other, delivery.clone(), head(), Sending::default());
+    let without = Postman::new(other, delivery.clone(), head(), Sending::default(), codes());
     assert_eq!(
         (without.round().await.unwrap().later, state(&db).await),
         (1, (false, false, false, 0))

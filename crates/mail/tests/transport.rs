@@ -82,6 +82,7 @@ async fn send(url: &str) -> Result<(), DeliveryError> {
     };
     let written = write(&letter, Language::English, &head).unwrap();
     let claimed = Claimed {
+        user: None,
         id: Uuid::now_v7(),
         lease: Uuid::new_v4(),
         recipient: "ada@example.com".into(),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_auth::{AuthError, Caller, Device, SignedIn};
@@ -215,7 +216,8 @@ async fn the_letters_of_an_account_arrive_in_the_folder() {
         public_url: "https://shop.example".into(),
     };
     let stop = CancellationToken::new();
-    let postman = Postman::new(db.store.clone(), delivery, head, Sending::default());
+    let codes = Arc::new(|user| lockstep_auth::verification_code(&lockstep_testkit::secrets(), user));
+    let postman = Postman::new(db.store.clone(), delivery, head, Sending::default(), codes);
     let until = stop.clone();
     let working = tokio::spawn(async move { postman.run(until).await });
     let letters = tokio::time::timeout(Duration::from_secs(30), async {

@@ -337,19 +337,19 @@ impl Chaos {
 /// What `lockstep doctor` finds: what was looked at, its state, and what was seen.
 pub(crate) async fn doctor(instance: &Instance) -> Result<Vec<(String, String, String)>> {
     let output = instance.command(&["doctor", "--json"]).output().await?;
-    let findings: Vec<serde_json::Value> = serde_json::Deserializer::from_slice(&output.stdout)
-        .into_iter()
-        .collect::<Result<_, _>>()
-        .with_context(|| {
-            format!(
-                "lockstep doctor: {}{}",
-                String::from_utf8_lossy(&output.stdout),
-                String::from_utf8_lossy(&output.stderr)
-            )
-        })?;
+    let findings = lines(&output).context("lockstep doctor")?;
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     Ok(findings
         .iter()
         .map(|finding| (text(&finding["what"]), text(&finding["state"]), text(&finding["seen"])))
         .collect())
+}
+
+/// What a command printed with `--json`: one object a line.
+pub(crate) fn lines(output: &std::process::Output) -> Result<Vec<serde_json::Value>> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("{text}{}", String::from_utf8_lossy(&output.stderr)))
 }

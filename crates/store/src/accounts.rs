@@ -23,7 +23,7 @@ use sqlx::postgres::PgQueryResult;
 
 use crate::{AsStoreError, Result, Store, StoreError};
 
-pub use codes::{Attempt, MOST_ATTEMPTS, NewCode, send_verification, spend_attempt, verify_email};
+pub use codes::{Attempt, MOST_ATTEMPTS, NewCode, current_welcome, send_verification, spend_attempt, verify_email};
 pub use joining::{NewAccount, register};
 pub use leaving::{Deleted, delete};
 pub use logins::{Login, LoginRecord, log_in, login_history, note_failure};

@@ -29,6 +29,8 @@ pub struct Claimed {
     pub id: Uuid,
     /// Proof of the lease.
     pub lease: Uuid,
+    /// Whose account it is about; `None`: nobody's any more.
+    pub user: Option<UserId>,
     /// Where to.
     pub recipient: String,
     /// What.
@@ -160,6 +162,22 @@ fn stored<'l>(tx: &Tx, id: Uuid, letter: &'l Letter) -> Result<(Option<&'l Lette
     }
 }
 
+/// Replaces what a letter in hand says. False when the lease was lost.
+pub(crate) async fn rewrite(tx: &mut Tx, claimed: &Claimed, letter: &Letter) -> Result<bool> {
+    let (clear, sealed) = stored(tx, claimed.id, letter)?;
+    let done = sqlx::query(
+        "-- store.mail.rewrite
+        update mail_outbox set letter = $3, sealed = $4 where id = $1 and lease = $2",
+    )
+    .bind(claimed.id)
+    .bind(claimed.lease)
+    .bind(clear.map(Json))
+    .bind(sealed)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// How many letters a worker has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
@@ -200,7 +218,7 @@ pub async fn claim(store: &Store, room: Room, lease: Duration) -> Result<Vec<Cla
         update mail_outbox set lease = gen_random_uuid(), attempts = attempts + 1,
                not_before = now() + make_interval(secs => $3)
          where id in (select id from urgent union all select id from ordinary)
-        returning id, lease, recipient, letter, sealed, urgent, attempts, created_at",
+        returning id, lease, user_id, recipient, letter, sealed, urgent, attempts, created_at",
     )
     .bind(i64::from(room.all))
     .bind(i64::from(room.ordinary))
@@ -216,6 +234,7 @@ pub async fn claim(store: &Store, room: Room, lease: Duration) -> Result<Vec<Cla
             Ok(Claimed {
                 id,
                 lease: row.try_get("lease")?,
+                user: row.try_get::<Option<Uuid>, _>("user_id")?.map(UserId),
                 recipient: row.try_get("recipient")?,
                 letter: match clear {
                     Some(Json(clear)) => serde_json::from_value(clear).map_err(|_| NotReadable::Version),

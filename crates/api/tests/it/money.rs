@@ -120,7 +120,9 @@ async fn a_payment_of_another_amount_is_reported_to_its_owner_and_to_monitors() 
     assert_eq!((&told["state"], &told["waiting"]), (&json!("review"), &json!(1)));
     assert!(told["since"].is_string());
 
-    top_ups::credit_by_staff(&shop.db.store, id, None).await.unwrap();
+    top_ups::credit_by_staff(&shop.db.store, id, None, "desk")
+        .await
+        .unwrap();
     let seen = ada.get(&path).await.data();
     assert_eq!(
         (&seen["status"], &seen["amount"], seen.get("otherPayment")),

@@ -5,9 +5,9 @@ use lockstep_domain::ids::UserId;
 use lockstep_domain::letter::Letter;
 use lockstep_domain::secret::Secret;
 
-use super::AccountError;
 use super::codes::{NewCode, put_code};
 use super::logins::note_login;
+use super::{AccountError, NOTICE};
 use crate::sessions::{self, Device, NewSession};
 use crate::{Result, Store, Tx, mail};
 
@@ -49,11 +49,12 @@ pub async fn register(
                 note_login(tx, Some(new.id), true, &device).await?;
                 let letter = Letter::Welcome {
                     nickname: new.nickname.clone().unwrap_or_else(|| DEFAULT_NICKNAME.to_owned()),
-                    code: code.text.clone(),
+                    code: Some(code.text.clone()),
                     minutes: code.minutes(),
                 };
                 put_code(tx, new.id, new.email.as_str(), "VERIFY_EMAIL", &code).await?;
-                mail::enqueue(tx, new.id, new.email.as_str(), &letter, code.lifetime).await?;
+                // It is worth sending when its code has run out, too: `current_welcome` gives it another.
+                mail::enqueue(tx, new.id, new.email.as_str(), &letter, NOTICE).await?;
                 Ok(())
             })
         })

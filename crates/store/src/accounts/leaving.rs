@@ -107,6 +107,9 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
         update transactions set gateway_response = gateway_response - array['email', 'name', 'surname']
          where user_id = $1 and jsonb_typeof(gateway_response) = 'object'
            and gateway_response ?| array['email', 'name', 'surname']",
+        // The same of deliveries that had no effect: that there was one stays, what it said does not.
+        "-- store.accounts.delete.deliveries
+        update unused_deliveries set body = convert_to(id::text, 'UTF8'), user_id = null where user_id = $1",
         // A hash of the right form that nobody knows a password for; the row is not looked at by log-ins anyway.
         "-- store.accounts.delete.anonymise
         update users set email = 'deleted-' || id || '@deleted.invalid', nickname = null, first_name = null,

@@ -106,6 +106,7 @@ async fn the_relationships_are_the_seeds() {
         "transactions(user_id) -> users: forbids",
         "unreadable_answers(game_id) -> games: goes along",
         "unreadable_answers(order_unit_id) -> order_units: goes along",
+        "unused_deliveries(user_id) -> users: goes along",
         "user_sessions(user_id) -> users: goes along",
         "user_totals(user_id) -> users: goes along",
         "user_totp(user_id) -> users: goes along",

@@ -382,6 +382,10 @@ const QUERIES: &[(&str, &str)] = &[
         "select id from unused_deliveries order by received_at desc limit 200",
     ),
     (
+        "unused_deliveries_user_id_idx",
+        "select id from unused_deliveries where user_id = (select id from users limit 1) order by received_at, id limit 200",
+    ),
+    (
         "payment_events_taken_once",
         "select 1 from payment_events where provider = 'test' and event_id = 'e7'",
     ),

@@ -713,8 +713,8 @@ async fn codes_are_made_listed_and_ended() {
         valid_from: None,
         valid_until: None,
     };
-    promo_codes::create(&db.store, &new("Summer")).await.unwrap();
-    let again = promo_codes::create(&db.store, &new("SUMMER")).await;
+    promo_codes::create(&db.store, &new("Summer"), "desk").await.unwrap();
+    let again = promo_codes::create(&db.store, &new("SUMMER"), "desk").await;
     assert!(matches!(again, Err(PromoCodeError::Exists(code)) if code == "SUMMER"));
     let long_ago = chrono::DateTime::UNIX_EPOCH;
     for wrong in [
@@ -738,7 +738,7 @@ async fn codes_are_made_listed_and_ended() {
         new("A B"),
         new("ÄÖÜ"),
     ] {
-        let result = promo_codes::create(&db.store, &wrong).await;
+        let result = promo_codes::create(&db.store, &wrong, "desk").await;
         assert!(
             matches!(result, Err(PromoCodeError::Invalid(_))),
             "{wrong:?}: {result:?}"
@@ -759,13 +759,28 @@ async fn codes_are_made_listed_and_ended() {
         ),
         ("SUMMER", 1, money("0.50"), true)
     );
-    promo_codes::end(&db.store, "summer").await.unwrap();
-    promo_codes::end(&db.store, "SUMMER").await.expect("twice is fine");
+    promo_codes::end(&db.store, "summer", "desk").await.unwrap();
+    promo_codes::end(&db.store, "SUMMER", "desk")
+        .await
+        .expect("twice is fine");
     assert!(!promo_codes::list(&db.store).await.unwrap()[0].usable);
     let refused = place(&db, user, &checkout(&[(game, 1)], Some("SUMMER"), None)).await;
     assert!(matches!(refused, Err(PlaceError::PromoCode(PromoFault::Inactive))));
-    let unknown = promo_codes::end(&db.store, "NONE").await;
+    let unknown = promo_codes::end(&db.store, "NONE", "desk").await;
     assert!(matches!(unknown, Err(PromoCodeError::Unknown(_))));
+    // What was done is on record once each, and what was not done is not.
+    let recorded: Vec<String> = lockstep_testkit::sqlx::query_scalar(
+        "select concat_ws(' ', action, details ->> 'code', details ->> 'discount', details ->> 'machine')
+           from audit_log a join promo_codes p on p.id = a.subject_id and a.subject_kind = 'promo_code'
+          where admin_id is null order by at",
+    )
+    .fetch_all(&db.sql)
+    .await
+    .unwrap();
+    assert_eq!(
+        recorded,
+        ["promo_code.create SUMMER 2.5 desk", "promo_code.end SUMMER desk"]
+    );
 }
 
 #[tokio::test]

@@ -178,8 +178,8 @@ async fn what_was_paid_otherwise_waits_for_staff_who_credit_it_once_or_close_it(
     // At once, by two of staff, and with another word of the provider in between.
     let again = said(&more, "again", paid("11.90"));
     let (first, second, word) = tokio::join!(
-        top_ups::credit_by_staff(&db.store, more.id, None),
-        top_ups::credit_by_staff(&db.store, more.id, None),
+        top_ups::credit_by_staff(&db.store, more.id, None, "desk"),
+        top_ups::credit_by_staff(&db.store, more.id, None, "desk"),
         top_ups::apply(&db.store, &again),
     );
     assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
@@ -197,24 +197,40 @@ async fn what_was_paid_otherwise_waits_for_staff_who_credit_it_once_or_close_it(
     assert_eq!(late, Outcome::Nothing);
 
     // Another currency: how much that is, a person says.
-    let unsaid = top_ups::credit_by_staff(&db.store, dollars.id, None).await;
+    let unsaid = top_ups::credit_by_staff(&db.store, dollars.id, None, "desk").await;
     assert!(matches!(unsaid, Err(SettleError::AmountUnknown(_))), "{unsaid:?}");
-    let nothing = top_ups::credit_by_staff(&db.store, dollars.id, Some(Money::ZERO)).await;
+    let nothing = top_ups::credit_by_staff(&db.store, dollars.id, Some(Money::ZERO), "desk").await;
     assert!(matches!(nothing, Err(SettleError::NotPositive)));
-    top_ups::credit_by_staff(&db.store, dollars.id, Some(money("20.00")))
+    top_ups::credit_by_staff(&db.store, dollars.id, Some(money("20.00")), "desk")
         .await
         .unwrap();
     assert_eq!(balance(&db, user).await, "31.90");
 
     // Paid back at the provider.
-    assert!(top_ups::reviewed(&db.store, back.id).await.unwrap());
+    assert!(top_ups::reviewed(&db.store, back.id, "desk").await.unwrap());
     let seen = view(back.id).await;
     assert_eq!(
         (seen.status, seen.other_payment.unwrap().amount),
         (TopUpStatus::Failed, money("29.00"))
     );
-    let closed = top_ups::credit_by_staff(&db.store, back.id, None).await;
+    let closed = top_ups::credit_by_staff(&db.store, back.id, None, "desk").await;
     assert!(matches!(closed, Err(SettleError::NotWaiting(_))));
+    // Each is on record once, with what it was.
+    let recorded: Vec<String> = lockstep_testkit::sqlx::query_scalar(
+        "select concat_ws(' ', action, details ->> 'credited', details ->> 'intended', details ->> 'machine') from audit_log
+          where admin_id is null and subject_kind = 'top_up' order by at",
+    )
+    .fetch_all(&db.sql)
+    .await
+    .unwrap();
+    assert_eq!(
+        recorded,
+        [
+            "top_up.credit 11.90 10.00 desk",
+            "top_up.credit 20.00 20.00 desk",
+            "top_up.review desk"
+        ]
+    );
     assert_eq!(top_ups::waiting_for_staff(&db.store).await.unwrap(), (0, None));
     assert!(top_ups::in_review(&db.store, UserId(user)).await.unwrap().is_empty());
     // The same word again does not open it, another payment does.
@@ -238,7 +254,7 @@ async fn nothing_is_credited_to_an_account_that_was_deleted_meanwhile() {
         .await
         .unwrap();
     accounts::delete(&db.store, UserId(user), false).await.unwrap();
-    let refused = top_ups::credit_by_staff(&db.store, top_up.id, None).await;
+    let refused = top_ups::credit_by_staff(&db.store, top_up.id, None, "desk").await;
     assert!(matches!(refused, Err(SettleError::NoOwner)), "{refused:?}");
     db.assert_books_balance().await;
 }
@@ -357,8 +373,8 @@ async fn what_got_no_end_in_time_is_shown_to_staff_until_it_has_one() {
         .unwrap();
     let shown = top_ups::to_review(&db.store, 10).await.unwrap();
     assert_eq!((shown.len(), shown[0].provider.as_str()), (1, "former"));
-    assert!(top_ups::reviewed(&db.store, shown[0].id).await.unwrap());
-    assert!(!top_ups::reviewed(&db.store, shown[0].id).await.unwrap());
+    assert!(top_ups::reviewed(&db.store, shown[0].id, "desk").await.unwrap());
+    assert!(!top_ups::reviewed(&db.store, shown[0].id, "desk").await.unwrap());
     db.execute("update top_ups set not_before = now()").await;
     assert!(top_ups::due(&db.store, "former", 10, LEASE).await.unwrap().is_empty());
     assert!(top_ups::to_review(&db.store, 10).await.unwrap().is_empty());

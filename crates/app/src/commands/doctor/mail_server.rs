@@ -1,8 +1,9 @@
-//! Whether e-mails can go out: the mail server answers and lets us in. With an address, one is sent there.
+//! Whether e-mails can go out: the mail server answers, lets us in, and nobody can read what it is sent on the way. With an
+//! address, one is sent there.
 
-use lockstep_mail::{Delivery, DeliveryError, Written};
+use lockstep_mail::{Delivery, DeliveryError, SmtpAddress, Written};
 
-use super::Finding;
+use super::{Finding, State};
 use crate::config::Config;
 
 pub(super) async fn look(config: &Config, send_to: Option<&str>, findings: &mut Vec<Finding>) {
@@ -22,8 +23,16 @@ pub(super) async fn look(config: &Config, send_to: Option<&str>, findings: &mut 
         }
     };
     // A folder is made when it is needed, and by whoever runs the store.
-    if config.smtp_url.is_some() {
-        findings.push(judge(place, "lets us in", delivery.check().await));
+    if let Some(url) = &config.smtp_url {
+        let weakness = SmtpAddress::parse(url).ok().and_then(|address| address.weakness());
+        findings.push(match (judge(place, "lets us in", delivery.check().await), weakness) {
+            (found, Some(weakness)) if found.state == State::Well => Finding::note(
+                "mail server",
+                format!("{}; {weakness}", found.seen),
+                "use smtps://, or leave ?tls= out, or set ?tls=required in SMTP_URL",
+            ),
+            (found, _) => found,
+        });
     } else {
         let remedy = "set SMTP_URL to send e-mails";
         findings.push(Finding::note(
