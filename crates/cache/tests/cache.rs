@@ -1,4 +1,4 @@
-//! The cache as those who read through it see it, on a real PostgreSQL and a real Redis.
+//! The cache as its readers see it, on a real PostgreSQL and a real Redis.
 
 #![expect(
     clippy::unwrap_used,
@@ -23,10 +23,10 @@ use lockstep_testkit::{TestDb, TestRedis};
 use proxy::Proxy;
 use uuid::Uuid;
 
-/// The promise.
+/// The freshness guarantee.
 const PROMISE: Duration = Duration::from_secs(1);
 
-/// Time limits that a busy machine does not reach, for tests that are not about them.
+/// Settings with time limits that a busy machine does not reach, for tests of other properties.
 fn patient() -> Config {
     Config {
         lease: Duration::from_mins(1),
@@ -35,14 +35,14 @@ fn patient() -> Config {
     }
 }
 
-/// A cache without Redis that knows the log.
+/// A cache without Redis that has polled the log.
 async fn alone(db: &TestDb) -> Cache {
     let cache = Cache::start(db.store.clone(), patient()).await;
     until("the log is seen", async || cache.status().lease_live).await;
     cache
 }
 
-/// A load that counts.
+/// A load that counts its runs.
 fn counted(
     db: &TestDb,
     game: GameId,
@@ -57,8 +57,8 @@ fn counted(
     }
 }
 
-/// Changes the price as `psql` would, and reads through every cache until the promise is due; then all have to serve
-/// the new price. The time that counts ends when the read begins.
+/// Changes the price as `psql` would, and reads through every cache until the freshness guarantee is due; then all must
+/// serve the new price. The measured time ends when the read begins.
 async fn changed_price_is_served_by_all(db: &TestDb, caches: &[Cache], game: GameId, to: i32) {
     set_price(db, game, to).await;
     let due = Instant::now() + PROMISE;
@@ -74,12 +74,12 @@ async fn changed_price_is_served_by_all(db: &TestDb, caches: &[Cache], game: Gam
 }
 
 #[tokio::test]
-async fn an_answer_is_read_once_and_then_served_from_memory() {
+async fn an_answer_is_loaded_once_and_then_served_from_memory() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let cache = alone(&db).await;
     let loads = Arc::new(AtomicU64::new(0));
-    // A pause of this process longer than the lease costs another load, which is no fault of the cache.
+    // A pause of this process beyond the lease costs another load, which is correct.
     until("two reads cost one load", async || {
         loads.store(0, Ordering::Relaxed);
         set_price(&db, game, 7).await;
@@ -98,7 +98,7 @@ async fn an_answer_is_read_once_and_then_served_from_memory() {
 }
 
 #[tokio::test]
-async fn those_who_ask_at_once_share_a_look() {
+async fn concurrent_callers_share_a_poll() {
     let db = TestDb::new().await;
     let config = Config {
         poll: Duration::from_secs(30),
@@ -106,7 +106,7 @@ async fn those_who_ask_at_once_share_a_look() {
     };
     let cache = Cache::start(db.store.clone(), config).await;
     until("the log is seen", async || cache.status().lease_live).await;
-    // The look that the wake-up connection asks for when it is made may come in between.
+    // The poll that the new wake-up connection triggers may come in between.
     until("300 cost a few looks", async || {
         let before = cache.status().counters.polls;
         let asked = futures::future::join_all((0..300).map(|_| cache.catch_up())).await;
@@ -117,13 +117,13 @@ async fn those_who_ask_at_once_share_a_look() {
 }
 
 #[tokio::test]
-async fn a_look_that_is_broken_off_leaves_nobody_waiting() {
+async fn a_cancelled_poll_releases_its_waiters() {
     let db = TestDb::new().await;
     let cache = alone(&db).await;
     let mut broken_off = 0;
     for _ in 0..50 {
         let mut first = Box::pin(cache.catch_up());
-        // The answer may be there at once when this thread was held up.
+        // The answer may already be ready if this thread was delayed.
         if let Poll::Ready(looked) = futures::poll!(&mut first) {
             looked.unwrap();
             continue;
@@ -145,7 +145,7 @@ async fn a_look_that_is_broken_off_leaves_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_is_remembered_until_it_does() {
+async fn a_missing_row_is_cached_until_it_exists() {
     let db = TestDb::new().await;
     let redis = TestRedis::start().await;
     let cache = newcomer(&db, &redis).await;
@@ -177,7 +177,7 @@ async fn what_does_not_exist_is_remembered_until_it_does() {
 }
 
 #[tokio::test]
-async fn a_price_changed_by_plain_sql_is_served_within_a_second_with_redis_up_frozen_down_and_back() {
+async fn a_price_changed_by_plain_sql_is_served_within_a_second() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let mut redis = TestRedis::start().await;
@@ -198,7 +198,7 @@ async fn a_price_changed_by_plain_sql_is_served_within_a_second_with_redis_up_fr
 }
 
 #[tokio::test]
-async fn redis_may_come_late_and_go_and_come_back_without_a_restart() {
+async fn redis_may_start_late_fail_and_return_without_a_restart() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 200).await;
     let mut redis = TestRedis::start().await;
@@ -227,13 +227,13 @@ async fn redis_may_come_late_and_go_and_come_back_without_a_restart() {
 }
 
 #[tokio::test]
-async fn readers_of_a_frozen_redis_stop_waiting_for_it() {
+async fn readers_stop_waiting_for_a_frozen_redis() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 64).await;
     let redis = TestRedis::start().await;
     let cache = Cache::start(db.store.clone(), with_redis(&redis.url())).await;
     redis.freeze();
-    // Ten that find out are enough, even before the background call does.
+    // Ten failed reads are enough, even before the background probe notices.
     for game in &games {
         assert_eq!(price(&cache, &db.sql, *game).await, Some(1));
     }
@@ -247,7 +247,7 @@ async fn readers_of_a_frozen_redis_stop_waiting_for_it() {
     until("Redis is taken back", async || cache.status().redis == RedisState::Up).await;
 }
 
-/// A cache that has nothing of its own, so that what it serves comes from Redis if it may.
+/// A cache with empty memory, so that its answers come from Redis if possible.
 async fn newcomer(db: &TestDb, redis: &TestRedis) -> Cache {
     let config = Config {
         redis_url: Some(redis.url()),
@@ -269,7 +269,7 @@ async fn filled(db: &TestDb, redis: &TestRedis, game: GameId) {
 }
 
 #[tokio::test]
-async fn another_process_is_served_from_redis() {
+async fn a_second_process_is_served_from_redis() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
@@ -286,7 +286,7 @@ async fn another_process_is_served_from_redis() {
 }
 
 #[tokio::test]
-async fn old_contents_written_back_are_refused() {
+async fn old_values_written_back_to_redis_are_refused() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 10).await;
     let redis = TestRedis::start().await;
@@ -314,7 +314,7 @@ async fn old_contents_written_back_are_refused() {
 }
 
 #[tokio::test]
-async fn everything_forgotten_by_redis_costs_a_load_and_nothing_else() {
+async fn a_flushed_redis_only_costs_loads() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
@@ -325,14 +325,14 @@ async fn everything_forgotten_by_redis_costs_a_load_and_nothing_else() {
     assert_eq!(cache.status().counters.redis_misses, 1);
 }
 
-/// Whether the prices of all these games lie in Redis.
+/// Whether the prices of all these games are in Redis.
 async fn all_are_there(redis: &TestRedis, games: &[GameId]) -> bool {
     let keys = redis.keys().await;
     games.iter().all(|game| keys.contains(&CacheKey::Game(*game).name()))
 }
 
 #[tokio::test]
-async fn what_memory_holds_returns_to_redis_after_an_outage_though_nothing_changes_or_is_read() {
+async fn memory_entries_are_written_back_to_redis_after_an_outage() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 200).await;
     let mut redis = TestRedis::start().await;
@@ -353,7 +353,7 @@ async fn what_memory_holds_returns_to_redis_after_an_outage_though_nothing_chang
         games.len() as u64,
         "nothing was read anew: {counters:?}"
     );
-    // It is worth something there.
+    // Other processes can use the value there.
     let other = newcomer(&db, &redis).await;
     assert_eq!(price(&other, &db.sql, games[7]).await, Some(1));
     assert_eq!(other.status().counters.redis_hits, 1);
@@ -362,7 +362,7 @@ async fn what_memory_holds_returns_to_redis_after_an_outage_though_nothing_chang
 }
 
 #[tokio::test]
-async fn what_was_read_while_redis_was_away_is_there_when_it_is_back() {
+async fn entries_loaded_during_an_outage_reach_redis_afterwards() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 20).await;
     let mut redis = TestRedis::start().await;
@@ -380,7 +380,7 @@ async fn what_was_read_while_redis_was_away_is_there_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn what_redis_evicts_is_there_again_when_it_is_served_from_memory() {
+async fn an_evicted_value_is_rewritten_when_served_from_memory() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 2).await;
     let redis = TestRedis::start().await;
@@ -396,7 +396,7 @@ async fn what_redis_evicts_is_there_again_when_it_is_served_from_memory() {
     }
     until("they are in Redis", async || all_are_there(&redis, &games).await).await;
     redis.flush().await;
-    // At once by many: one of them sees to it.
+    // Many concurrent readers: one of them rewrites it.
     until("the game that is asked for is in Redis", async || {
         futures::future::join_all((0..100).map(|_| price(&cache, &db.sql, games[0]))).await;
         all_are_there(&redis, &games[..1]).await
@@ -408,7 +408,7 @@ async fn what_redis_evicts_is_there_again_when_it_is_served_from_memory() {
 }
 
 #[tokio::test]
-async fn what_is_untrue_does_not_return_to_redis() {
+async fn invalidated_entries_are_not_written_back_to_redis() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 2).await;
     let mut redis = TestRedis::start().await;
@@ -428,7 +428,7 @@ async fn what_is_untrue_does_not_return_to_redis() {
 }
 
 #[tokio::test]
-async fn a_redis_that_takes_no_scripts_is_written_to_without() {
+async fn a_redis_that_refuses_scripts_is_written_without_them() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
@@ -449,14 +449,15 @@ async fn a_redis_that_takes_no_scripts_is_written_to_without() {
     until("the log is seen", async || other.status().lease_live).await;
     assert_eq!(price(&other, &db.sql, game).await, Some(1));
     assert_eq!(other.status().counters.redis_hits, 1);
-    // Families go all the same.
+    // Families are removed without scripts too.
     assert_eq!(cache.drop_tags(&["game:*".to_owned()]).await, Ok(1));
     assert!(!all_are_there(&redis, &[game]).await);
 }
 
-/// Full, a replica, out of rights: answers come all the same, the refusal is known and its end, too.
+/// A full Redis, a replica, and missing permissions: readers get answers, and the status reports the refusal and its
+/// end.
 #[tokio::test]
-async fn a_redis_that_refuses_writes_is_left_alone_until_it_takes_them() {
+async fn a_redis_that_refuses_writes_gets_none_until_it_accepts() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 300).await;
     let redis = TestRedis::start().await;
@@ -485,7 +486,7 @@ async fn a_redis_that_refuses_writes_is_left_alone_until_it_takes_them() {
         assert!(!all_are_there(&redis, &games[..1]).await);
         redis.configure(take[0], take[1]).await;
         if reason == "OOM" {
-            // A second refusal so soon would have to be calm for longer, so its end is not waited for.
+            // A second refusal so soon requires a longer calm period, so the test does not wait for its end.
             until("the refusal has ended", async || refused().is_none()).await;
             until("what was read meanwhile is in Redis", async || {
                 all_are_there(&redis, games).await
@@ -501,7 +502,7 @@ async fn garbage_in_redis_is_a_miss_and_is_replaced() {
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
     let name = CacheKey::Game(game).name();
-    // The middle one claims to be newer than anything, so that no fill would replace it by its order alone.
+    // The middle one claims to be the newest possible, so no fill would replace it by order alone.
     for garbage in [b"42".as_slice(), b"ffffffffffffffffffffffffffffffffffff", b""] {
         redis.set(&name, garbage).await;
         let cache = newcomer(&db, &redis).await;
@@ -527,7 +528,7 @@ async fn a_value_copied_to_another_key_is_not_served_there() {
 }
 
 #[tokio::test]
-async fn two_databases_may_share_a_redis_and_never_serve_each_other() {
+async fn two_databases_share_a_redis_without_serving_each_other() {
     let redis = TestRedis::start().await;
     let (one, two) = (TestDb::new().await, TestDb::new().await);
     let game = GameId(Uuid::now_v7());
@@ -543,7 +544,7 @@ async fn two_databases_may_share_a_redis_and_never_serve_each_other() {
     assert_eq!(price(&cache, &two.sql, game).await, Some(2));
     let counters = cache.status().counters;
     assert_eq!(counters.refused_identity, 1, "{counters:?}");
-    // What is worthless to us is replaced, though its transaction numbers may be greater.
+    // An invalid value is replaced even if its transaction numbers are greater.
     until("our value stands in Redis", async || {
         let cache = newcomer(&two, &redis).await;
         assert_eq!(price(&cache, &two.sql, game).await, Some(2));
@@ -553,7 +554,7 @@ async fn two_databases_may_share_a_redis_and_never_serve_each_other() {
 }
 
 #[tokio::test]
-async fn after_a_crash_of_the_server_nothing_that_was_read_before_is_believed() {
+async fn a_database_crash_invalidates_earlier_entries() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
@@ -561,7 +562,7 @@ async fn after_a_crash_of_the_server_nothing_that_was_read_before_is_believed() 
     let old = newcomer(&db, &redis).await;
     assert_eq!(price(&old, &db.sql, game).await, Some(1));
     let identity = old.status().identity;
-    // What PostgreSQL does to an unlogged table when it recovers from a crash.
+    // PostgreSQL truncates an unlogged table when it recovers from a crash.
     db.execute("truncate cache_incarnation").await;
     until("the new life is noticed", async || old.status().identity != identity).await;
     assert_eq!(price(&old, &db.sql, game).await, Some(1));
@@ -574,7 +575,7 @@ async fn after_a_crash_of_the_server_nothing_that_was_read_before_is_believed() 
 }
 
 #[tokio::test]
-async fn without_postgres_copies_are_served_for_the_lease_and_then_nothing_until_it_is_back() {
+async fn without_postgres_entries_are_served_only_for_the_lease() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
@@ -604,7 +605,7 @@ async fn without_postgres_copies_are_served_for_the_lease_and_then_nothing_until
     assert!(!cache.status().lease_live);
     assert!(matches!(cache.catch_up().await, Err(ReadError::Unavailable)));
 
-    // It changes while nobody sees it.
+    // The row changes while the cache cannot see it.
     set_price(&db, game, 2).await;
     proxy.mend();
     until("it is served again", async || {
@@ -615,7 +616,7 @@ async fn without_postgres_copies_are_served_for_the_lease_and_then_nothing_until
 }
 
 #[tokio::test]
-async fn it_starts_without_postgres_and_takes_it_when_it_comes() {
+async fn the_cache_starts_without_postgres_and_uses_it_once_up() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let proxy = Proxy::to(&db);
@@ -632,7 +633,7 @@ async fn it_starts_without_postgres_and_takes_it_when_it_comes() {
 }
 
 #[tokio::test]
-async fn without_the_log_every_answer_is_read_from_the_database() {
+async fn without_the_log_every_read_is_a_load() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let cache = Cache::start(db.store.clone(), Config::default()).await;
@@ -654,7 +655,7 @@ async fn set_price_without_log(db: &TestDb, game: GameId, price: i32) {
 }
 
 #[tokio::test]
-async fn whoever_has_written_reads_its_own_write() {
+async fn a_writer_reads_its_own_write() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
@@ -667,7 +668,7 @@ async fn whoever_has_written_reads_its_own_write() {
 }
 
 #[tokio::test]
-async fn many_who_ask_at_once_cost_one_load() {
+async fn concurrent_readers_share_one_load() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let cache = alone(&db).await;
@@ -680,7 +681,7 @@ async fn many_who_ask_at_once_cost_one_load() {
 }
 
 #[tokio::test]
-async fn a_reader_that_goes_away_does_not_take_the_load_from_the_others() {
+async fn a_cancelled_reader_does_not_cancel_the_shared_load() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let cache = alone(&db).await;
@@ -710,7 +711,7 @@ async fn a_reader_that_goes_away_does_not_take_the_load_from_the_others() {
 }
 
 #[tokio::test]
-async fn a_load_that_began_before_a_change_is_not_shared_with_those_who_ask_after_it() {
+async fn a_load_is_not_shared_with_readers_after_a_newer_change() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let cache = alone(&db).await;
@@ -753,7 +754,7 @@ async fn a_load_that_began_before_a_change_is_not_shared_with_those_who_ask_afte
 }
 
 #[tokio::test]
-async fn a_load_that_panics_harms_nobody_else() {
+async fn a_panicking_load_does_not_affect_other_reads() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let cache = alone(&db).await;
@@ -765,7 +766,7 @@ async fn a_load_that_panics_harms_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_change_of_a_row_that_a_value_merely_shows_is_served_too() {
+async fn a_change_of_an_additionally_tagged_row_is_served() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let cache = alone(&db).await;
@@ -785,7 +786,7 @@ async fn a_change_of_a_row_that_a_value_merely_shows_is_served_too() {
 }
 
 #[tokio::test]
-async fn the_log_may_be_pruned_and_what_it_forgot_is_not_believed() {
+async fn entries_older_than_the_pruned_log_are_refused() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
@@ -803,7 +804,7 @@ async fn the_log_may_be_pruned_and_what_it_forgot_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_flood_of_invalidations_is_survived() {
+async fn a_flood_of_invalidations_is_handled() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 2).await;
     let cache = alone(&db).await;
@@ -833,7 +834,7 @@ async fn a_flood_of_invalidations_is_survived() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_commits_late_invalidates_what_was_read_while_it_ran() {
+async fn a_late_commit_invalidates_values_read_during_it() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let cache = alone(&db).await;
@@ -843,7 +844,7 @@ async fn a_transaction_that_commits_late_invalidates_what_was_read_while_it_ran(
         .execute(&mut *slow)
         .await
         .unwrap();
-    // Others come and go, and the value is read and kept.
+    // Other transactions commit, and the value is read and cached.
     for _ in 0..5 {
         db.execute("select pg_current_xact_id()").await;
         cache.catch_up().await.unwrap();
@@ -855,7 +856,7 @@ async fn a_transaction_that_commits_late_invalidates_what_was_read_while_it_ran(
 }
 
 #[tokio::test]
-async fn a_missing_trigger_is_found_by_the_observer() {
+async fn the_checker_detects_a_missing_trigger() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let cache = alone(&db).await;
@@ -871,7 +872,7 @@ async fn a_missing_trigger_is_found_by_the_observer() {
 }
 
 #[tokio::test]
-async fn honest_copies_are_compared_and_nothing_is_found() {
+async fn the_checker_reports_nothing_for_current_entries() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let cache = alone(&db).await;
@@ -889,7 +890,7 @@ async fn honest_copies_are_compared_and_nothing_is_found() {
 }
 
 #[tokio::test]
-async fn an_answer_has_a_strong_validator_and_a_compressed_form() {
+async fn an_answer_has_a_weak_validator_and_a_compressed_form() {
     let db = TestDb::new().await;
     let cache = alone(&db).await;
     let body = |text: &'static str| {
@@ -914,7 +915,7 @@ async fn an_answer_has_a_strong_validator_and_a_compressed_form() {
 }
 
 #[test]
-fn settings_that_contradict_each_other_are_refused_and_no_password_is_shown() {
+fn contradictory_settings_are_refused_without_showing_passwords() {
     let secret = with_redis("redis://:hunter2@localhost/");
     assert!(!format!("{secret:?}").contains("hunter2"));
     assert_eq!(secret.check(), Ok(()));

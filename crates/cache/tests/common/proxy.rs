@@ -1,4 +1,4 @@
-//! A way to PostgreSQL that can be cut and mended, for what happens when the database is gone.
+//! A proxy to PostgreSQL that can be cut and restored, for tests of a lost database.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::{AbortHandle, JoinSet};
 
-/// Listens on a socket of its own and passes everything on.
+/// Listens on its own socket and forwards everything.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     folder: tempfile::TempDir,
@@ -44,12 +44,12 @@ impl Proxy {
         std::fs::remove_file(self.path()).unwrap();
     }
 
-    /// Lets connections through again.
+    /// Accepts connections again.
     pub(crate) fn mend(&self) {
         let listener = UnixListener::bind(self.path()).unwrap();
         let target = self.target.clone();
         let task = tokio::spawn(async move {
-            // Dropped with this task, and the connections with it.
+            // Dropped with this task, which closes the connections.
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let target = target.clone();
@@ -73,6 +73,6 @@ impl Proxy {
 }
 
 async fn pass(mut client: UnixStream, mut server: impl AsyncRead + AsyncWrite + Unpin) {
-    // Either side may go away at any time.
+    // Either side may close at any time.
     copy_bidirectional(&mut client, &mut server).await.ok();
 }
