@@ -1,4 +1,5 @@
-//! One request at a time, in the order breaker, a free place, budget, authorization, request; and which may be made again.
+//! Sends single requests in the order breaker, concurrency permit, budget, authorization, request, and decides which
+//! may be retried.
 
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
@@ -22,7 +23,7 @@ use crate::secret::SecretText;
 use crate::wire::{error_code, parse_token};
 
 impl Inner {
-    /// A read: repeated while the error allows it, attempts are left and time is left.
+    /// Sends a read, and retries while the error allows it and attempts and time are left.
     pub(super) async fn repeated<T>(
         &self,
         request: &Request,
@@ -39,7 +40,7 @@ impl Inner {
             let Repeat::Safe(asked_for) = error.repeat() else {
                 return Err(error);
             };
-            // An open breaker and an empty budget have had their wait; the caller is to know.
+            // An open breaker and an empty budget have had their wait; the caller gets the error.
             let fails_fast = matches!(
                 error,
                 Error::NotSent {
@@ -63,7 +64,7 @@ impl Inner {
         }
     }
 
-    /// One request, whose answer has to be complete and readable.
+    /// Sends one request whose answer must be complete and readable.
     pub(super) async fn read_once<T>(
         &self,
         request: &Request,
@@ -76,7 +77,7 @@ impl Inner {
         result
     }
 
-    /// One request, if breaker and budget allow it: a 2xx answer, complete or not, or an error.
+    /// Sends one request when breaker and budget allow it. Returns a 2xx answer, complete or not, or an error.
     pub(super) async fn send(&self, request: &Request) -> Result<Answer, Error> {
         let call = request.call;
         let not_sent = |reason| Error::NotSent { call, reason };
@@ -105,7 +106,7 @@ impl Inner {
         result
     }
 
-    /// Waits for one of the places and then for the budget, so that a granted call leaves at once.
+    /// Waits for a concurrency permit and then for the budget, so that a granted call is sent at once.
     async fn place(&self, class: CallClass) -> Result<SemaphorePermit<'_>, BudgetError> {
         let places = match class {
             CallClass::Catalogue => &self.catalogue_places,
@@ -139,7 +140,7 @@ impl Inner {
         }
     }
 
-    /// Signs and makes the request. A token that is refused is replaced once, for calls that may be made twice.
+    /// Signs and sends the request. Replaces a refused token once, for calls that may be made twice.
     async fn authorized(&self, request: &Request) -> Result<Answer, Error> {
         let call = request.call;
         let authorization = self.authorization(call).await?;
@@ -208,7 +209,7 @@ impl Inner {
         }
     }
 
-    /// The HTTP request itself, exactly one, measured.
+    /// Sends exactly one HTTP request and records its duration.
     async fn exchange(&self, request: &Request, authorization: &Authorization) -> Result<Answer, Error> {
         let began = Instant::now();
         let result = self.round_trip(request, authorization).await;
@@ -282,8 +283,8 @@ impl Inner {
     }
 }
 
-/// A call that the breaker let through. Dropped without an ending it counts as abandoned, so that a probe whose caller
-/// went away does not keep the breaker half open.
+/// A call that the breaker admitted. Dropped without a result it counts as abandoned, so that a cancelled probe does
+/// not keep the breaker half open.
 struct Admission<'a> {
     inner: &'a Inner,
     ticket: Option<Ticket>,
@@ -312,7 +313,7 @@ impl Drop for Admission<'_> {
     }
 }
 
-/// A 401 that another token may cure: not one about our address or our rights.
+/// Whether another token may fix a 401; not if G2A refused our address or our permissions.
 fn token_may_be_bad(error: &Error) -> bool {
     let another_cause = matches!(error.code(), Some(Code::AddressNotAllowed | Code::NoPrivilege));
     matches!(error, Error::Refused { status: 401, .. }) && !another_cause
