@@ -1,10 +1,10 @@
-//! `cargo xtask crash` and `cargo xtask mutants`: the proofs that take too long for every test run.
+//! `cargo xtask crash` and `cargo xtask mutants`: the tests that take too long for every test run.
 
 use anyhow::{Result, bail};
 
-/// A mistake that the store which Lockstep replaces made, or could have made, and the test that it makes fail.
+/// A defect that the existing shop has, or could have had, and the test that detects it.
 struct Mutant {
-    /// What `LOCKSTEP_MUTANT` calls it.
+    /// Its name in `LOCKSTEP_MUTANT`.
     name: &'static str,
     mistake: &'static str,
     test: &'static str,
@@ -80,7 +80,7 @@ pub(crate) fn crash(args: &[String]) -> Result<()> {
             "--test",
             "it",
             "--",
-            // A kind of accident is the worker's; the serving store has its own.
+            // The accident kinds apply to the worker's test; the serving process has a separate one.
             if accident.is_empty() {
                 "crash::"
             } else {
@@ -97,9 +97,9 @@ pub(crate) fn crash(args: &[String]) -> Result<()> {
     })
 }
 
-/// Puts each mistake in and expects its test to fail; fails when one passes.
+/// Activates each defect and expects its test to fail; fails when a test passes.
 ///
-/// Both crates are built once, with every mistake ready to be made; the environment of a run says which one is.
+/// Both crates are built once with all defects included; an environment variable of each run selects one.
 pub(crate) fn mutants() -> Result<()> {
     super::with_servers(|ready| {
         let run = |names: &[&str], mutant: &str| -> Result<String> {
@@ -145,13 +145,14 @@ pub(crate) fn mutants() -> Result<()> {
     })
 }
 
-/// What the test program said of one test: `ok` or `FAILED`.
+/// The result of one test in a test program's output: `ok` or `FAILED`.
 fn verdict<'a>(output: &'a str, test: &str) -> Option<&'a str> {
     let start = format!("test {test} ... ");
     output.lines().find_map(|line| line.strip_prefix(&start)).map(str::trim)
 }
 
-/// Works on all, a few at a time: such a test waits more than it computes. Results are in the order of `all`.
+/// Applies `work` to all elements, a few at a time, because such a test waits more than it computes. The results are in
+/// the order of `all`.
 fn in_parallel<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     const AT_ONCE: usize = 4;
     all.chunks(AT_ONCE)

@@ -1,5 +1,5 @@
-//! House rules that the compiler does not know: which crate may use which, who may talk SQL or Redis, what licences
-//! dependencies may have, and that every module says why it exists.
+//! House rules beyond the compiler's: dependencies between crates, access to SQL and Redis, licences of dependencies,
+//! and a description in every module.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-/// Which of our crates each crate may use: the arrows of ARCHITECTURE.md. Dev-dependencies are free.
+/// Dependencies allowed between our crates: the arrows of ARCHITECTURE.md. Dev-dependencies are unrestricted.
 const ARROWS: &[(&str, &[&str])] = &[
     ("lockstep-domain", &[]),
     ("lockstep-embedded", &[]),
@@ -103,7 +103,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-web",
         ],
     ),
-    // Measures from outside; nothing may use it.
+    // Measures from outside; no crate may depend on it.
     (
         "lockstep-bench",
         &[
@@ -125,7 +125,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-testkit",
         ],
     ),
-    // Breaks the program from outside; nothing may use it.
+    // Injects faults from outside; no crate may depend on it.
     (
         "lockstep-soak",
         &[
@@ -140,7 +140,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &["lockstep-embedded"]),
 ];
 
-/// Outside crates that only one of ours may use in the product, and who.
+/// External crates that only certain crates of ours may use in the product.
 const KEPT: &[(&str, &[&str])] = &[
     ("sqlx", &["lockstep-store", "lockstep-testkit"]),
     ("redis", &["lockstep-cache", "lockstep-testkit"]),
@@ -157,7 +157,7 @@ const KEPT: &[(&str, &[&str])] = &[
     ("lettre", &["lockstep-mail"]),
 ];
 
-/// Checks all rules and lists every breach.
+/// Checks all rules and lists every violation.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let metadata = metadata(root)?;
     let mut breaches = Vec::new();
@@ -231,7 +231,7 @@ fn arrows(metadata: &Value, breaches: &mut Vec<String>) {
     }
 }
 
-/// Holds every dependency's licence against the list in `deny.toml`.
+/// Checks every dependency's licence against the list in `deny.toml`.
 fn licences(root: &Path, metadata: &Value, breaches: &mut Vec<String>) -> Result<()> {
     let policy: toml::Table = std::fs::read_to_string(root.join("deny.toml"))
         .context("deny.toml")?
@@ -267,7 +267,7 @@ fn licences(root: &Path, metadata: &Value, breaches: &mut Vec<String>) -> Result
     Ok(())
 }
 
-/// Whether an SPDX expression can be met: `OR` (or the old `/`) needs one side, `AND` both.
+/// Whether an SPDX expression is satisfied: `OR` (or the old `/`) needs one side, `AND` both.
 fn satisfied(expression: &str, fine: &dyn Fn(&str) -> bool) -> bool {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
@@ -322,8 +322,8 @@ fn sources(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
         if !source.trim_start().starts_with("//!") {
             breaches.push(format!("{shown} does not begin by saying why it exists (//!)"));
         }
-        // A row's times are the database's: an application whose clock is wrong must not write, say, an end before the
-        // beginning.
+        // Times in rows are the database's: an application server with a wrong clock must not write, say, an end before
+        // the beginning.
         if shown.starts_with("crates/store/src") && source.contains("Utc::now()") {
             breaches.push(format!(
                 "{shown} asks this machine for the time; in the store only the database is asked"
@@ -344,8 +344,8 @@ fn sources(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// Texts that are asserted to be absent and that are short and hexadecimal: the ids that stand in almost every text here
-/// hold them by chance, now and then.
+/// Short hexadecimal texts that are asserted to be absent: random ids, which occur in almost every text here, contain
+/// them by chance.
 fn chance_matches(source: &str) -> impl Iterator<Item = &str> {
     source.match_indices(".contains(\"").filter_map(|(at, opening)| {
         let (before, after) = (source.get(..at)?, source.get(at + opening.len()..)?);
@@ -378,7 +378,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_that_random_ids_hold_are_not_asserted_to_be_absent() {
+    fn short_hexadecimal_texts_asserted_absent_are_found() {
         let found = |source: String| chance_matches(&source).map(str::to_owned).collect::<Vec<_>>();
         let (has, not) = (".contains", "!");
         assert_eq!(found(format!("assert!({not}text{has}(\"ada\"));")), ["ada"]);
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn licence_expressions_are_read_as_spdx_means_them() {
+    fn licence_expressions_follow_spdx() {
         let fine = |name: &str| matches!(name, "MIT" | "Apache-2.0" | "Apache-2.0 WITH LLVM-exception");
         assert!(satisfied("MIT", &fine) && satisfied("MIT OR GPL-3.0", &fine) && satisfied("Unlicense/MIT", &fine));
         assert!(satisfied("(MIT OR GPL-3.0) AND Apache-2.0", &fine));
