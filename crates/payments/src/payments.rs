@@ -311,12 +311,12 @@ impl Payments {
                         event_id: said.event,
                         kind: Some(said.kind),
                     };
-                    self.put_aside(&unused, body).await?;
+                    self.store_unused(&unused, body).await?;
                 }
                 Ok(WebhookOutcome::TopUp(outcome))
             }
             Ok(Delivered::Unused(unused)) => {
-                self.put_aside(&unused, body).await?;
+                self.store_unused(&unused, body).await?;
                 Ok(WebhookOutcome::Unused(unused.reason))
             }
             Err(DeliveryError::NotSigned(_)) => Err(WebhookError::NotSigned),
@@ -357,7 +357,7 @@ impl Payments {
             event_id: None,
             kind: None,
         };
-        self.put_aside(&unused, body).await?;
+        self.store_unused(&unused, body).await?;
         answer
     }
 
@@ -374,7 +374,7 @@ impl Payments {
     }
 
     /// Stores a delivery that had no effect.
-    async fn put_aside(&self, unused: &Unused, body: &[u8]) -> Result<(), StoreError> {
+    async fn store_unused(&self, unused: &Unused, body: &[u8]) -> Result<(), StoreError> {
         let (source, reason) = (unused.source.as_str(), unused.reason.as_str());
         metrics::counter!("lockstep_payment_deliveries_unused_total", "source" => source, "reason" => reason)
             .increment(1);
