@@ -156,7 +156,7 @@ impl Postman {
                         let this = self.clone();
                         deliveries.spawn(async move {
                             let _held = held;
-                            this.hand_over(&letter).await
+                            this.deliver_and_record(&letter).await
                         });
                     }
                 }
@@ -193,7 +193,7 @@ impl Postman {
             let this = self.clone();
             deliveries.spawn(async move {
                 let _held = held;
-                this.hand_over(&letter).await
+                this.deliver_and_record(&letter).await
             });
         }
         let fates = self.renewing(&in_hand, deliveries.join_all()).await;
@@ -257,7 +257,7 @@ impl Postman {
     }
 
     /// Delivers one e-mail and records the outcome.
-    async fn hand_over(&self, claimed: &Claimed) -> Fate {
+    async fn deliver_and_record(&self, claimed: &Claimed) -> Fate {
         let letter = match &claimed.letter {
             Ok(letter) => letter,
             Err(why) => return self.leave(claimed, *why).await,

@@ -13,10 +13,10 @@ const FROM: &str = "Shop <shop@example.com>";
 async fn server(auth: &'static str) -> (String, mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let place = listener.local_addr().unwrap().to_string();
-    let (told, heard) = mpsc::unbounded_channel();
+    let (lines_sent, heard) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let told = told.clone();
+            let lines_sent = lines_sent.clone();
             tokio::spawn(async move {
                 let mut stream = BufReader::new(stream);
                 stream.write_all(b"220 test\r\n").await.ok();
@@ -33,7 +33,7 @@ async fn server(auth: &'static str) -> (String, mpsc::UnboundedReceiver<String>)
                         word if word.ends_with(':') || !word.chars().all(|c| c.is_ascii_uppercase()) => "",
                         _ => "250 ok\r\n",
                     };
-                    told.send(line.trim_end().to_owned()).ok();
+                    lines_sent.send(line.trim_end().to_owned()).ok();
                     stream.write_all(answer.as_bytes()).await.ok();
                 }
             });

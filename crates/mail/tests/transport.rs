@@ -30,11 +30,11 @@ async fn server(offers: &'static str) -> (String, Arc<Mutex<Heard>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let place = listener.local_addr().unwrap().to_string();
     let heard = Arc::new(Mutex::new(Heard::default()));
-    let told = Arc::clone(&heard);
+    let record = Arc::clone(&heard);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let told = Arc::clone(&told);
-            tokio::spawn(async move { talk(stream, offers, &told).await });
+            let record = Arc::clone(&record);
+            tokio::spawn(async move { talk(stream, offers, &record).await });
         }
     });
     (place, heard)
