@@ -18,7 +18,7 @@ pub(crate) fn url() -> String {
 fn own_server() -> String {
     static SERVER: OnceLock<Postgres> = OnceLock::new();
     let parent = std::env::temp_dir().join("lockstep-tests");
-    clear_away_the_dead(&parent);
+    remove_stale_folders(&parent);
     let folder = parent.join(std::process::id().to_string());
     let postgres = SERVER.get_or_init(|| {
         let options = Options {
@@ -33,7 +33,7 @@ fn own_server() -> String {
 }
 
 /// Removes the folders of terminated test programs: a static server stops with its process, but its data remains.
-fn clear_away_the_dead(parent: &Path) {
+fn remove_stale_folders(parent: &Path) {
     let folders = std::fs::read_dir(parent)
         .into_iter()
         .flatten()
