@@ -68,12 +68,12 @@ impl Page {
     pub fn assert_accessible(&self) {
         let mut bad = self.violations();
         bad.retain(|violation| violation.impact >= Impact::Serious);
-        let told: Vec<String> = bad.iter().map(ToString::to_string).collect();
+        let listed: Vec<String> = bad.iter().map(ToString::to_string).collect();
         assert!(
-            told.is_empty(),
+            listed.is_empty(),
             "{} keeps people out:\n  {}",
             self.path(),
-            told.join("\n  ")
+            listed.join("\n  ")
         );
     }
 }

@@ -37,11 +37,11 @@ impl std::fmt::Debug for Pipe {
 impl Pipe {
     pub(crate) fn new(input: ChildStdin, output: ChildStdout) -> Self {
         let shared = Arc::new(Shared::default());
-        let told = shared.clone();
+        let state = shared.clone();
         std::thread::spawn(move || {
-            told.read(output);
+            state.read(output);
             // The end of the output means that the browser has terminated: release all waiting callers.
-            locked(&told.waiting).clear();
+            locked(&state.waiting).clear();
         });
         Self {
             input: Mutex::new((0, input)),
