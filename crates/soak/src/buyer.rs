@@ -18,7 +18,7 @@ use crate::verdicts::Rule;
 const MAY_ARRIVE: Duration = Duration::from_mins(7);
 
 /// How long a request that must succeed is retried.
-const INSIST: Duration = Duration::from_mins(1);
+const RETRY_FOR: Duration = Duration::from_mins(1);
 
 /// The password of every account in the run.
 pub(crate) const PASSWORD: &str = "Correct-Horse-1";
@@ -136,11 +136,11 @@ impl Buyer {
             token: Some(self.token.clone()),
             ..request
         };
-        self.judged(door, request).await
+        self.ask_checked(door, request).await
     }
 
     /// Sends a request and checks the response against those that are allowed.
-    async fn judged(&self, door: usize, request: Request) -> Option<Answer> {
+    async fn ask_checked(&self, door: usize, request: Request) -> Option<Answer> {
         let answer = self.shop.ask(door, &request).await?;
         let codes: &[&str] = match (&request.method, &*request.path) {
             (&Method::POST, "/api/orders") => &["out_of_stock", "insufficient_balance", "not_found"],
@@ -161,15 +161,15 @@ impl Buyer {
         Some(answer)
     }
 
-    /// Repeats a request until it gets a response; `None` when that takes longer than `INSIST`.
-    async fn insist(&mut self, request: Request) -> Option<Answer> {
+    /// Repeats a request until it gets a response; `None` when that takes longer than `RETRY_FOR`.
+    async fn retry(&mut self, request: Request) -> Option<Answer> {
         let began = Instant::now();
         loop {
             if let Some(answer) = self.ask(request.clone()).await {
                 return Some(answer);
             }
             // A request in progress at the end of the run is still completed.
-            if began.elapsed() > INSIST {
+            if began.elapsed() > RETRY_FOR {
                 return None;
             }
             tokio::time::sleep(Duration::from_millis(300)).await;
@@ -238,7 +238,7 @@ impl Buyer {
         };
         let shown = listed(&answer.json()["data"]["items"], "quantity");
         let email = &self.memory.email;
-        hold_against("cart", email, &self.shop, &mut self.cart, &shown);
+        check_list("cart", email, &self.shop, &mut self.cart, &shown);
     }
 
     async fn wish(&mut self) {
@@ -261,7 +261,7 @@ impl Buyer {
         if let Some(answer) = self.ask(Request::get("/api/wishlist")).await {
             let shown = listed(&answer.json()["data"]["items"], "");
             let email = &self.memory.email;
-            hold_against("wishlist", email, &self.shop, &mut self.wishes, &shown);
+            check_list("wishlist", email, &self.shop, &mut self.wishes, &shown);
         }
     }
 
@@ -272,7 +272,7 @@ impl Buyer {
             key: Some(self.new_key()),
             ..Request::send(Method::POST, "/api/payment/balance-top-up", &wanted)
         };
-        let Some(begun) = self.insist(request).await.filter(Answer::done) else {
+        let Some(begun) = self.retry(request).await.filter(Answer::done) else {
             return;
         };
         let begun = begun.json();
@@ -289,7 +289,7 @@ impl Buyer {
             body: Some("decision=pay".to_owned()),
             ..Request::get(page)
         };
-        if self.insist(request).await.is_some_and(|answer| answer.done()) {
+        if self.retry(request).await.is_some_and(|answer| answer.done()) {
             self.memory.topped_up.push((id.to_owned(), euro * 100));
         }
     }
@@ -312,7 +312,7 @@ impl Buyer {
                 token: Some(self.token.clone()),
                 ..request.clone()
             };
-            let (one, other) = tokio::join!(self.judged(0, again.clone()), self.judged(1, again));
+            let (one, other) = tokio::join!(self.ask_checked(0, again.clone()), self.ask_checked(1, again));
             match (one, other) {
                 (Some(one), Some(other)) if one.done() && other.done() => {
                     let (first, second) = (one.json(), other.json());
@@ -324,10 +324,10 @@ impl Buyer {
                     Some(one)
                 }
                 (Some(one), _) | (None, Some(one)) if one.done() => Some(one),
-                _ => self.insist(request).await,
+                _ => self.retry(request).await,
             }
         } else {
-            self.insist(request).await
+            self.retry(request).await
         };
         match answer {
             None => {
@@ -400,7 +400,7 @@ impl Buyer {
         let Some((game, _)) = self.any_game() else { return };
         let door = self.door();
         let request = Request::send(Method::POST, "/api/cart", &json!({"gameId": game, "quantity": 1}));
-        let Some(answer) = self.judged(door, request).await.filter(Answer::done) else {
+        let Some(answer) = self.ask_checked(door, request).await.filter(Answer::done) else {
             return;
         };
         let Some(cookie) = answer.cookie else { return };
@@ -408,7 +408,7 @@ impl Buyer {
             cookie: Some(cookie),
             ..Request::get("/api/cart")
         };
-        if let Some(answer) = self.judged(door + 1, request).await {
+        if let Some(answer) = self.ask_checked(door + 1, request).await {
             let shown = listed(&answer.json()["data"]["items"], "quantity");
             self.shop.verdicts.judge(
                 Rule::WritesKept,
@@ -422,7 +422,7 @@ impl Buyer {
         let email = format!("leaver-{}@soak.invalid", self.new_key());
         let account = json!({"email": email, "password": PASSWORD});
         let door = self.door();
-        let registered = self.judged(door, Request::send(Method::POST, "/api/auth/register", &account));
+        let registered = self.ask_checked(door, Request::send(Method::POST, "/api/auth/register", &account));
         let Some(answer) = registered.await.filter(Answer::done) else {
             return;
         };
@@ -497,7 +497,7 @@ fn listed(items: &Value, field: &str) -> BTreeMap<String, i64> {
 
 /// Checks a list against the acknowledged states, and adopts the shown state of rows that were uncertain for long
 /// enough.
-fn hold_against(
+fn check_list(
     what: &str,
     email: &str,
     shop: &Shop,

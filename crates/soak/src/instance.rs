@@ -105,9 +105,9 @@ impl Instance {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("starting {}", self.name))?;
-        let told = child.stderr.take().context("no stderr")?;
+        let output = child.stderr.take().context("no stderr")?;
         let file = File::options().append(true).create(true).open(&self.log)?;
-        tokio::spawn(read(told, file, self.number, self.logs.clone(), self.unread.clone()));
+        tokio::spawn(read(output, file, self.number, self.logs.clone(), self.unread.clone()));
         let mut state = self.lock();
         state.child = Some(child);
         state.up_since = Some(Instant::now());
@@ -193,8 +193,8 @@ impl Instance {
 }
 
 /// Copies a process's log to a file and to the log check, except while reading is stopped.
-async fn read(told: ChildStderr, mut file: File, number: usize, logs: Logs, unread: Arc<AtomicBool>) {
-    let mut lines = BufReader::new(told).lines();
+async fn read(output: ChildStderr, mut file: File, number: usize, logs: Logs, unread: Arc<AtomicBool>) {
+    let mut lines = BufReader::new(output).lines();
     loop {
         while unread.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(50)).await;

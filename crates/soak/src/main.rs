@@ -167,7 +167,7 @@ async fn run(cli: &Cli) -> Result<bool> {
     let stop = Arc::new(AtomicBool::new(false));
     let judged = tokio::select! {
         judged = soak(cli, length, &machine, &ground, (&timeline, &verdicts), &kept, &stop) => judged,
-        () = told_to_stop() => Err(anyhow::anyhow!("interrupted")),
+        () = stop_signal() => Err(anyhow::anyhow!("interrupted")),
         () = tokio::time::sleep(length + LONGEST) => Err(anyhow::anyhow!("it does not come to its end")),
     };
     if let Some(log) = ground.database.log() {
@@ -257,7 +257,7 @@ async fn soak(
 }
 
 /// Waits for SIGINT or SIGTERM.
-async fn told_to_stop() {
+async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => {

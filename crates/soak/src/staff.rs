@@ -34,13 +34,13 @@ impl Staff {
     pub(crate) async fn hire(shop: &Shop, database: &Database, seed: u64, stop: &Arc<AtomicBool>) -> Result<Self> {
         let account = json!({"email": EMAIL, "password": PASSWORD});
         let send = |path: &str| Request::send(Method::POST, path, &account);
-        patiently(shop, &send("/api/auth/register"))
+        ask_until_answered(shop, &send("/api/auth/register"))
             .await
             .context("staff cannot register")?;
         database
             .execute(&format!("update users set role = 'ADMIN' where email = '{EMAIL}'"))
             .await?;
-        let answer = patiently(shop, &send("/api/auth/login"))
+        let answer = ask_until_answered(shop, &send("/api/auth/login"))
             .await
             .context("staff cannot log in")?
             .json();
@@ -95,7 +95,7 @@ impl Staff {
 }
 
 /// Retries until the shop has started; an account that already exists is no error.
-async fn patiently(shop: &Shop, request: &Request) -> Option<Answer> {
+async fn ask_until_answered(shop: &Shop, request: &Request) -> Option<Answer> {
     let began = Instant::now();
     loop {
         let answer = shop.ask(0, request).await;

@@ -214,7 +214,7 @@ async fn books(ground: &Ground, shop: &Shop, stop: &AtomicBool) {
 }
 
 async fn processes(ground: &Ground, shop: &Shop, stop: &AtomicBool) {
-    let mut told = 0;
+    let mut reported = 0;
     while !stop.load(Ordering::Relaxed) {
         tokio::time::sleep(Duration::from_millis(500)).await;
         for instance in &ground.instances {
@@ -233,10 +233,10 @@ async fn processes(ground: &Ground, shop: &Shop, stop: &AtomicBool) {
                 .all()
                 .iter()
                 .any(|period| matches!(period.fault, Fault::SupplierUnreadable | Fault::SupplierCutting));
-            if aside <= told || unreadable {
+            if aside <= reported || unreadable {
                 shop.verdicts.held(Rule::NothingAside);
             } else {
-                told = aside;
+                reported = aside;
                 shop.verdicts.broken(
                     Rule::NothingAside,
                     format!("{aside} answer(s) in the spool of {} were put aside", instance.name),
