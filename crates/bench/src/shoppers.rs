@@ -242,7 +242,7 @@ async fn logins(run: &Run, product: &Server, games: &[Uuid], time: Duration) -> 
     for _ in 0..run.rounds() {
         let mut load = client::load(product.address, &request, READERS, time).await?;
         quiet.push(load.times.percentile(99));
-        let coming = tokio::spawn(come_in(product.address, login.clone(), time));
+        let coming = tokio::spawn(send_logins(product.address, login.clone(), time));
         let mut load = client::load(product.address, &request, READERS, time).await?;
         busy.push(load.times.percentile(99));
         rates.push(coming.await??);
@@ -261,7 +261,7 @@ async fn logins(run: &Run, product: &Server, games: &[Uuid], time: Duration) -> 
 
 /// Sends logins at a steady rate, whether or not earlier ones have completed; returns the number of successful ones per
 /// second.
-async fn come_in(address: SocketAddr, login: Vec<u8>, time: Duration) -> Result<f64> {
+async fn send_logins(address: SocketAddr, login: Vec<u8>, time: Duration) -> Result<f64> {
     let began = Instant::now();
     let mut pace = tokio::time::interval(Duration::from_secs(1) / LOGINS);
     let mut running = JoinSet::new();
