@@ -54,7 +54,7 @@ pub(crate) fn recheck(inner: &Arc<Inner>, key: &CacheKey, entry: &Arc<Entry>, no
     let (inner, key, entry) = (Arc::clone(inner), key.clone(), Arc::clone(entry));
     tokio::spawn(async move {
         let _permit = permit;
-        give_back(&inner, &key, &entry).await;
+        write_back(&inner, &key, &entry).await;
     });
 }
 
@@ -83,7 +83,7 @@ pub(crate) async fn give_back_after_returns(inner: &Arc<Inner>) {
             let inner = Arc::clone(inner);
             tokio::spawn(async move {
                 let _permit = permit;
-                give_back(&inner, &key, &entry).await;
+                write_back(&inner, &key, &entry).await;
             });
         }
     }
@@ -105,7 +105,7 @@ fn claim(entry: &Entry, seen: u64, now: u64) -> bool {
     claimed.is_ok()
 }
 
-async fn give_back(inner: &Inner, key: &CacheKey, entry: &Entry) {
+async fn write_back(inner: &Inner, key: &CacheKey, entry: &Entry) {
     let Some(redis) = &inner.redis else {
         return;
     };

@@ -62,7 +62,7 @@ where
     let asked = clock::now();
     let mut load = Some(load);
     loop {
-        let mut flight = board(inner, &key, &mut load);
+        let mut flight = join_or_start(inner, &key, &mut load);
         let outcome = match flight.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.clone(),
             // The load panicked.
@@ -77,7 +77,7 @@ where
 }
 
 /// Joins the fetch of `key` in flight, or starts one, which consumes `load`.
-fn board<F, Fut>(inner: &Arc<Inner>, key: &CacheKey, load: &mut Option<F>) -> watch::Receiver<Option<Outcome>>
+fn join_or_start<F, Fut>(inner: &Arc<Inner>, key: &CacheKey, load: &mut Option<F>) -> watch::Receiver<Option<Outcome>>
 where
     F: FnOnce(Store) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Stamped<Payload>, StoreError>> + Send + 'static,
@@ -149,7 +149,7 @@ where
         identity,
         repeatable: value.repeatable,
     };
-    let ttl = shortened(ttl(key, value.body.is_some()));
+    let ttl = jittered(ttl(key, value.body.is_some()));
     let entry = Arc::new(Entry::new(
         value.body,
         proof,
@@ -239,7 +239,7 @@ fn ttl(key: &CacheKey, found: bool) -> Duration {
 }
 
 /// Shortens a TTL by up to a tenth, so that values stored together do not expire together.
-fn shortened(ttl: Duration) -> Duration {
+fn jittered(ttl: Duration) -> Duration {
     let most_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX) / 10;
     ttl.saturating_sub(Duration::from_millis(rand::random_range(0..=most_ms)))
 }

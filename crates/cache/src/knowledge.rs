@@ -241,7 +241,7 @@ impl Knowledge {
     }
 
     #[cfg(test)]
-    fn remembered(&self) -> usize {
+    fn indexed_tags(&self) -> usize {
         let facts = self.read();
         facts.old.len() + facts.young.len()
     }
@@ -327,7 +327,7 @@ mod tests {
     }
 
     /// Runs a history and returns the entries that were accepted although they lack a known change.
-    fn believed_wrongly(steps: Vec<Step>, tags_a_generation: usize, mutant: Mutant) -> Vec<String> {
+    fn wrongly_accepted(steps: Vec<Step>, tags_a_generation: usize, mutant: Mutant) -> Vec<String> {
         let mut knowledge = Knowledge::new(Duration::from_millis(250), mutant);
         knowledge.tags_a_generation = tags_a_generation;
         let mut database = Database {
@@ -392,7 +392,7 @@ mod tests {
             steps in prop::collection::vec(step(), 1..120),
             tags_a_generation in prop_oneof![Just(1_usize), Just(2), Just(4), Just(1000)],
         ) {
-            prop_assert_eq!(believed_wrongly(steps, tags_a_generation, Mutant::None), Vec::<String>::new());
+            prop_assert_eq!(wrongly_accepted(steps, tags_a_generation, Mutant::None), Vec::<String>::new());
         }
 
         #[test]
@@ -423,7 +423,7 @@ mod tests {
         let strategy = prop::collection::vec(step(), 60..120);
         let found = (0..500).any(|_| {
             let steps = strategy.new_tree(&mut runner).unwrap().current();
-            !believed_wrongly(steps, 1000, Mutant::ForgetsRunning).is_empty()
+            !wrongly_accepted(steps, 1000, Mutant::ForgetsRunning).is_empty()
         });
         assert!(found);
     }
@@ -526,7 +526,7 @@ mod tests {
                 xid == 10,
             );
         }
-        assert!(knowledge.remembered() <= 202, "{}", knowledge.remembered());
+        assert!(knowledge.indexed_tags() <= 202, "{}", knowledge.indexed_tags());
         assert_eq!(knowledge.check(&proof("15:15:", "t20")), Err(Refusal::Horizon));
         assert!(knowledge.check(&proof("2000:2000:", "t20")).is_ok());
     }

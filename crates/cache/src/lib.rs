@@ -151,7 +151,7 @@ impl Cache {
         Fut: Future<Output = Result<Stamped<Payload>, StoreError>> + Send + 'static,
     {
         let now = clock::now();
-        if let Some(entry) = self.0.own_copy(&key, now) {
+        if let Some(entry) = self.0.valid_local_entry(&key, now) {
             fill::recheck(&self.0, &key, &entry, now);
             let count = self.0.tally.l1_hits.fetch_add(1, Ordering::Relaxed);
             if polaris::is_sample(count) {
@@ -241,7 +241,7 @@ impl Cache {
 
 impl Inner {
     /// Returns this process's entry if it is proven current at `now`.
-    fn own_copy(&self, key: &CacheKey, now: u64) -> Option<Arc<Entry>> {
+    fn valid_local_entry(&self, key: &CacheKey, now: u64) -> Option<Arc<Entry>> {
         if self.config.mutant() == Mutant::CacheAside {
             return None;
         }

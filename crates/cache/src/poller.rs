@@ -215,11 +215,11 @@ impl Inner {
 pub(crate) fn spawn(inner: &Arc<Inner>) {
     let run = Arc::clone(inner);
     inner.tasks.spawn(async move {
-        run.stop.run_until_cancelled(keep_looking(&run)).await;
+        run.stop.run_until_cancelled(poll_until_stopped(&run)).await;
     });
     let run = Arc::clone(inner);
     inner.tasks.spawn(async move {
-        run.stop.run_until_cancelled(tell_others(&run)).await;
+        run.stop.run_until_cancelled(wake_others(&run)).await;
     });
     let run = Arc::clone(inner);
     inner.tasks.spawn(async move {
@@ -239,7 +239,7 @@ pub(crate) fn spawn(inner: &Arc<Inner>) {
     }
 }
 
-async fn keep_looking(inner: &Inner) {
+async fn poll_until_stopped(inner: &Inner) {
     let mut published = Instant::now();
     let mut forget_at = Instant::now();
     loop {
@@ -259,7 +259,7 @@ async fn keep_looking(inner: &Inner) {
 }
 
 /// After commits of this process: polls immediately and wakes the other processes.
-async fn tell_others(inner: &Inner) {
+async fn wake_others(inner: &Inner) {
     let mut commits = inner.store.commits();
     while commits.changed().await.is_ok() {
         sleep(GATHER).await;

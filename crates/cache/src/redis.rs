@@ -415,7 +415,7 @@ impl Redis {
             }
             Ok(Err(error)) if is_refusal(&error) => {
                 self.succeeded();
-                Ok(Err(in_words(error)))
+                Ok(Err(server_message(error)))
             }
             Ok(Err(error)) => {
                 self.failed(&error);
@@ -443,7 +443,7 @@ impl Redis {
             Ok(()) => {
                 self.failures.store(0, Ordering::Relaxed);
                 anew |= self.found();
-                anew |= self.try_a_write().await;
+                anew |= self.probe_write().await;
                 if anew {
                     self.back_at.store(clock::now(), Ordering::Release);
                     self.returned.notify_one();
@@ -464,7 +464,7 @@ impl Redis {
 
     /// Writes a probe that expires immediately, by the same commands as values; returns whether writes are accepted
     /// again.
-    async fn try_a_write(&self) -> bool {
+    async fn probe_write(&self) -> bool {
         let probe = Fill {
             name: PROBE.to_owned(),
             value: b"1".to_vec(),
@@ -550,7 +550,7 @@ fn is_refusal(error: &RedisError) -> bool {
 }
 
 /// The server's own error text; of several commands, that of the first refused.
-fn in_words(error: RedisError) -> String {
+fn server_message(error: RedisError) -> String {
     let plain = error.to_string();
     let errors = error.into_server_errors();
     match errors.as_deref().and_then(<[_]>::first) {

@@ -36,7 +36,7 @@ fn patient() -> Config {
 }
 
 /// A cache without Redis that has polled the log.
-async fn alone(db: &TestDb) -> Cache {
+async fn cache_without_redis(db: &TestDb) -> Cache {
     let cache = Cache::start(db.store.clone(), patient()).await;
     until("the log is seen", async || cache.status().lease_live).await;
     cache
@@ -77,7 +77,7 @@ async fn changed_price_is_served_by_all(db: &TestDb, caches: &[Cache], game: Gam
 async fn an_answer_is_loaded_once_and_then_served_from_memory() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let loads = Arc::new(AtomicU64::new(0));
     // A pause of this process beyond the lease costs another load, which is correct.
     until("two reads cost one load", async || {
@@ -119,7 +119,7 @@ async fn concurrent_callers_share_a_poll() {
 #[tokio::test]
 async fn a_cancelled_poll_releases_its_waiters() {
     let db = TestDb::new().await;
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let mut broken_off = 0;
     for _ in 0..50 {
         let mut first = Box::pin(cache.catch_up());
@@ -148,7 +148,7 @@ async fn a_cancelled_poll_releases_its_waiters() {
 async fn a_missing_row_is_cached_until_it_exists() {
     let db = TestDb::new().await;
     let redis = TestRedis::start().await;
-    let cache = newcomer(&db, &redis).await;
+    let cache = cold_cache(&db, &redis).await;
     let game = GameId(Uuid::now_v7());
     assert_eq!(price(&cache, &db.sql, game).await, None);
     let name = CacheKey::Game(game).name();
@@ -185,7 +185,7 @@ async fn a_price_changed_by_plain_sql_is_served_within_a_second() {
     for _ in 0..3 {
         caches.push(Cache::start(db.store.clone(), with_redis(&redis.url())).await);
     }
-    caches.push(alone(&db).await);
+    caches.push(cache_without_redis(&db).await);
     changed_price_is_served_by_all(&db, &caches, game, 2).await;
     redis.freeze();
     changed_price_is_served_by_all(&db, &caches, game, 3).await;
@@ -248,7 +248,7 @@ async fn readers_stop_waiting_for_a_frozen_redis() {
 }
 
 /// A cache with empty memory, so that its answers come from Redis if possible.
-async fn newcomer(db: &TestDb, redis: &TestRedis) -> Cache {
+async fn cold_cache(db: &TestDb, redis: &TestRedis) -> Cache {
     let config = Config {
         redis_url: Some(redis.url()),
         ..patient()
@@ -264,7 +264,7 @@ async fn newcomer(db: &TestDb, redis: &TestRedis) -> Cache {
 /// Fills Redis with the price of `game`.
 async fn filled(db: &TestDb, redis: &TestRedis, game: GameId) {
     let name = CacheKey::Game(game).name();
-    price(&newcomer(db, redis).await, &db.sql, game).await;
+    price(&cold_cache(db, redis).await, &db.sql, game).await;
     until("Redis is filled", async || redis.get(&name).await.is_some()).await;
 }
 
@@ -279,7 +279,7 @@ async fn a_second_process_is_served_from_redis() {
         (1..=3_600_000).contains(&ttl_ms),
         "{ttl_ms} ms are not within the key's hour"
     );
-    let cache = newcomer(&db, &redis).await;
+    let cache = cold_cache(&db, &redis).await;
     assert_eq!(price(&cache, &db.sql, game).await, Some(1));
     let counters = cache.status().counters;
     assert_eq!((counters.redis_hits, counters.loads), (1, 0), "{counters:?}");
@@ -300,7 +300,7 @@ async fn old_values_written_back_to_redis_are_refused() {
     }
     redis.flush().await;
     redis.write_back(&old).await;
-    let cache = newcomer(&db, &redis).await;
+    let cache = cold_cache(&db, &redis).await;
     cache.catch_up().await.unwrap();
     for game in &games {
         assert_eq!(price(&cache, &db.sql, *game).await, Some(2));
@@ -320,7 +320,7 @@ async fn a_flushed_redis_only_costs_loads() {
     let redis = TestRedis::start().await;
     filled(&db, &redis, game).await;
     redis.flush().await;
-    let cache = newcomer(&db, &redis).await;
+    let cache = cold_cache(&db, &redis).await;
     assert_eq!(price(&cache, &db.sql, game).await, Some(1));
     assert_eq!(cache.status().counters.redis_misses, 1);
 }
@@ -336,7 +336,7 @@ async fn memory_entries_are_written_back_to_redis_after_an_outage() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 200).await;
     let mut redis = TestRedis::start().await;
-    let cache = newcomer(&db, &redis).await;
+    let cache = cold_cache(&db, &redis).await;
     for game in &games {
         assert_eq!(price(&cache, &db.sql, *game).await, Some(1));
     }
@@ -354,7 +354,7 @@ async fn memory_entries_are_written_back_to_redis_after_an_outage() {
         "nothing was read anew: {counters:?}"
     );
     // Other processes can use the value there.
-    let other = newcomer(&db, &redis).await;
+    let other = cold_cache(&db, &redis).await;
     assert_eq!(price(&other, &db.sql, games[7]).await, Some(1));
     assert_eq!(other.status().counters.redis_hits, 1);
     let ttl_ms = redis.ttl_ms(&CacheKey::Game(games[7]).name()).await;
@@ -412,7 +412,7 @@ async fn invalidated_entries_are_not_written_back_to_redis() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 2).await;
     let mut redis = TestRedis::start().await;
-    let cache = newcomer(&db, &redis).await;
+    let cache = cold_cache(&db, &redis).await;
     for game in &games {
         price(&cache, &db.sql, *game).await;
     }
@@ -461,7 +461,7 @@ async fn a_redis_that_refuses_writes_gets_none_until_it_accepts() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 300).await;
     let redis = TestRedis::start().await;
-    let cache = newcomer(&db, &redis).await;
+    let cache = cold_cache(&db, &redis).await;
     let mut unread = games.chunks(100);
     for (refuse, take, reason) in [
         (["maxmemory", "1"], ["maxmemory", "0"], "OOM"),
@@ -505,7 +505,7 @@ async fn garbage_in_redis_is_a_miss_and_is_replaced() {
     // The middle one claims to be the newest possible, so no fill would replace it by order alone.
     for garbage in [b"42".as_slice(), b"ffffffffffffffffffffffffffffffffffff", b""] {
         redis.set(&name, garbage).await;
-        let cache = newcomer(&db, &redis).await;
+        let cache = cold_cache(&db, &redis).await;
         assert_eq!(price(&cache, &db.sql, game).await, Some(1));
         assert_eq!(cache.status().counters.refused_garbage, 1);
         until("the garbage is replaced", async || {
@@ -524,7 +524,7 @@ async fn a_value_copied_to_another_key_is_not_served_there() {
     filled(&db, &redis, games[0]).await;
     let value = redis.get(&CacheKey::Game(games[0]).name()).await.unwrap();
     redis.set(&CacheKey::Game(games[1]).name(), &value).await;
-    assert_eq!(price(&newcomer(&db, &redis).await, &db.sql, games[1]).await, Some(9));
+    assert_eq!(price(&cold_cache(&db, &redis).await, &db.sql, games[1]).await, Some(9));
 }
 
 #[tokio::test]
@@ -540,13 +540,13 @@ async fn two_databases_share_a_redis_without_serving_each_other() {
         .await;
     }
     filled(&one, &redis, game).await;
-    let cache = newcomer(&two, &redis).await;
+    let cache = cold_cache(&two, &redis).await;
     assert_eq!(price(&cache, &two.sql, game).await, Some(2));
     let counters = cache.status().counters;
     assert_eq!(counters.refused_identity, 1, "{counters:?}");
     // An invalid value is replaced even if its transaction numbers are greater.
     until("our value stands in Redis", async || {
-        let cache = newcomer(&two, &redis).await;
+        let cache = cold_cache(&two, &redis).await;
         assert_eq!(price(&cache, &two.sql, game).await, Some(2));
         cache.status().counters.redis_hits == 1
     })
@@ -559,7 +559,7 @@ async fn a_database_crash_invalidates_earlier_entries() {
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
     filled(&db, &redis, game).await;
-    let old = newcomer(&db, &redis).await;
+    let old = cold_cache(&db, &redis).await;
     assert_eq!(price(&old, &db.sql, game).await, Some(1));
     let identity = old.status().identity;
     // PostgreSQL truncates an unlogged table when it recovers from a crash.
@@ -659,7 +659,7 @@ async fn a_writer_reads_its_own_write() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
-    let cache = newcomer(&db, &redis).await;
+    let cache = cold_cache(&db, &redis).await;
     for new in 2..40 {
         set_price(&db, game, new).await;
         cache.catch_up().await.unwrap();
@@ -671,7 +671,7 @@ async fn a_writer_reads_its_own_write() {
 async fn concurrent_readers_share_one_load() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let loads = Arc::new(AtomicU64::new(0));
     let readers = (0..100).map(|_| cache.read(CacheKey::Game(game), counted(&db, game, &loads)));
     for entry in futures::future::join_all(readers).await {
@@ -684,7 +684,7 @@ async fn concurrent_readers_share_one_load() {
 async fn a_cancelled_reader_does_not_cancel_the_shared_load() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let (go, wait) = tokio::sync::oneshot::channel::<()>();
     let sql = db.sql.clone();
     let first = tokio::spawn({
@@ -714,7 +714,7 @@ async fn a_cancelled_reader_does_not_cancel_the_shared_load() {
 async fn a_load_is_not_shared_with_readers_after_a_newer_change() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let (read_it, is_read) = tokio::sync::oneshot::channel::<()>();
     let (go, wait) = tokio::sync::oneshot::channel::<()>();
     let sql = db.sql.clone();
@@ -757,7 +757,7 @@ async fn a_load_is_not_shared_with_readers_after_a_newer_change() {
 async fn a_panicking_load_does_not_affect_other_reads() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let failed = cache
         .read(CacheKey::Game(game), |_| async { panic!("a bug in a load") })
         .await;
@@ -769,7 +769,7 @@ async fn a_panicking_load_does_not_affect_other_reads() {
 async fn a_change_of_an_additionally_tagged_row_is_served() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let key = CacheKey::UserCart(lockstep_domain::ids::ShopperId(Uuid::now_v7()));
     let cart = async || {
         let sql = db.sql.clone();
@@ -797,7 +797,7 @@ async fn entries_older_than_the_pruned_log_are_refused() {
     assert!(db.store.prune_invalidations(Duration::from_hours(25)).await.unwrap() > 0);
     assert_eq!(db.store.prune_invalidations(Duration::from_hours(25)).await.unwrap(), 0);
     redis.write_back(&old).await;
-    let cache = newcomer(&db, &redis).await;
+    let cache = cold_cache(&db, &redis).await;
     assert_eq!(price(&cache, &db.sql, game).await, Some(2));
     let counters = cache.status().counters;
     assert_eq!(counters.refused_horizon, 1, "{counters:?}");
@@ -807,7 +807,7 @@ async fn entries_older_than_the_pruned_log_are_refused() {
 async fn a_flood_of_invalidations_is_handled() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 2).await;
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     assert_eq!(price(&cache, &db.sql, games[0]).await, Some(1));
     let before = db
         .store
@@ -837,7 +837,7 @@ async fn a_flood_of_invalidations_is_handled() {
 async fn a_late_commit_invalidates_values_read_during_it() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let mut slow = db.sql.begin().await.unwrap();
     sqlx::query("update games set price = 2 where id = $1")
         .bind(game.0)
@@ -859,7 +859,7 @@ async fn a_late_commit_invalidates_values_read_during_it() {
 async fn the_checker_detects_a_missing_trigger() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     assert_eq!(price(&cache, &db.sql, game).await, Some(1));
     set_price_without_log(&db, game, 2).await;
     until("the difference is counted", async || {
@@ -875,7 +875,7 @@ async fn the_checker_detects_a_missing_trigger() {
 async fn the_checker_reports_nothing_for_current_entries() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let mut new = 1;
     until("copies are compared", async || {
         new += 1;
@@ -892,7 +892,7 @@ async fn the_checker_reports_nothing_for_current_entries() {
 #[tokio::test]
 async fn an_answer_has_a_weak_validator_and_a_compressed_form() {
     let db = TestDb::new().await;
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let body = |text: &'static str| {
         let store = db.store.clone();
         cache.read(CacheKey::CatalogPage(text.len().to_string()), move |_| async move {

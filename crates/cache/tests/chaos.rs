@@ -180,7 +180,7 @@ impl Chaos {
     }
 
     /// Restores old data, kills and freezes Redis in turn.
-    async fn torment(&self, redis: &mut TestRedis) {
+    async fn disturb_redis(&self, redis: &mut TestRedis) {
         let mut old = redis.contents().await;
         for turn in 0.. {
             let pause = Instant::now() + Duration::from_millis(1200);
@@ -261,7 +261,7 @@ async fn run(broken: Broken, time: Duration) -> Arc<Chaos> {
         let listeners = Arc::clone(&chaos);
         tasks.spawn(async move { listeners.cut_listeners().await });
         let redis_and = Arc::clone(&chaos);
-        tasks.spawn(async move { redis_and.torment(&mut redis).await });
+        tasks.spawn(async move { redis_and.disturb_redis(&mut redis).await });
     }
     let end = Instant::now() + time;
     while Instant::now() < end && (broken == Broken::Nothing || chaos.violations.load(Ordering::Relaxed) == 0) {
@@ -278,7 +278,7 @@ async fn run(broken: Broken, time: Duration) -> Arc<Chaos> {
 }
 
 #[expect(clippy::print_stdout, reason = "how soon it is noticed says how sharp this test is")]
-async fn is_noticed(broken: Broken) {
+async fn assert_detected(broken: Broken) {
     let began = Instant::now();
     let chaos = run(broken, LIMIT).await;
     println!(
@@ -329,20 +329,20 @@ async fn no_read_is_older_than_the_lease_under_any_fault() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ignoring_running_transactions_is_detected() {
-    is_noticed(Broken::Rule(Mutant::ForgetsRunning)).await;
+    assert_detected(Broken::Rule(Mutant::ForgetsRunning)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_lease_is_detected() {
-    is_noticed(Broken::Rule(Mutant::NoLease)).await;
+    assert_detected(Broken::Rule(Mutant::NoLease)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stamp_taken_after_the_data_is_detected() {
-    is_noticed(Broken::StampAfterData).await;
+    assert_detected(Broken::StampAfterData).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cache_aside_cache_is_detected() {
-    is_noticed(Broken::Rule(Mutant::CacheAside)).await;
+    assert_detected(Broken::Rule(Mutant::CacheAside)).await;
 }

@@ -43,7 +43,7 @@ async fn repeated_reads_come_from_the_copies(cache: &Cache, sql: &PgPool, games:
     assert_eq!(counters.l1_hits - before, 480, "{counters:?}");
 }
 
-async fn has_forgotten(store: &Store, cache: &Cache) {
+async fn wait_for_forgotten_ids(store: &Store, cache: &Cache) {
     until("the restored ids are forgotten", async || {
         !store.has_foreign_ids().await.unwrap()
     })
@@ -64,12 +64,12 @@ async fn ids_of_another_server_are_forgotten_at_start_and_at_run_time() {
         ..with_redis(&redis.url())
     };
     let cache = Cache::start(db.store.clone(), config).await;
-    has_forgotten(&db.store, &cache).await;
+    wait_for_forgotten_ids(&db.store, &cache).await;
     repeated_reads_come_from_the_copies(&cache, &db.sql, &games).await;
 
     // A backup is restored under the running process.
     db.execute(restore).await;
-    has_forgotten(&db.store, &cache).await;
+    wait_for_forgotten_ids(&db.store, &cache).await;
     let refused = cache.status().counters.refused_identity;
     repeated_reads_come_from_the_copies(&cache, &db.sql, &games).await;
     assert!(
@@ -101,7 +101,7 @@ async fn no_stale_value_is_served_while_ids_are_forgotten() {
             assert_eq!(price(cache, &db.sql, game).await, Some(round.into()));
         }
     }
-    has_forgotten(&db.store, &caches[0]).await;
+    wait_for_forgotten_ids(&db.store, &caches[0]).await;
 }
 
 /// A separate cluster, deleted when dropped.
@@ -199,7 +199,7 @@ async fn a_dump_restored_to_a_new_server_is_cached_normally() {
     );
 
     let cache = Cache::start(new.store.clone(), patient()).await;
-    has_forgotten(&new.store, &cache).await;
+    wait_for_forgotten_ids(&new.store, &cache).await;
     repeated_reads_come_from_the_copies(&cache, &new.sql, &games).await;
     assert_eq!(new.number("select floor::text from cache_floor").await, 0);
 }
