@@ -152,7 +152,7 @@ impl Account {
             // The standard library drops the supplementary groups along with the user.
             command.uid(self.uid).gid(self.gid);
         }
-        tie_to_our_life(&mut command, farewell);
+        end_with_spawning_thread(&mut command, farewell);
         command
     }
 }
@@ -160,7 +160,7 @@ impl Account {
 /// Makes the kernel send `farewell` to the command's process when the thread that spawned it ends, however it ends.
 ///
 /// It takes effect after the change of user, which would clear it.
-fn tie_to_our_life(command: &mut Command, farewell: Signal) {
+fn end_with_spawning_thread(command: &mut Command, farewell: Signal) {
     let parent = getpid();
     let tie = move || {
         set_parent_process_death_signal(Some(farewell))?;

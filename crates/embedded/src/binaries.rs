@@ -326,7 +326,7 @@ mod tests {
     use super::*;
 
     /// A folder that looks like an installation, with a `postgres` that prints `version`.
-    fn pretend(folder: &Path, version: &str, extensions: &[&str]) -> PathBuf {
+    fn fake_installation(folder: &Path, version: &str, extensions: &[&str]) -> PathBuf {
         let bin = folder.join("bin");
         let share = folder.join("share/extension");
         fs::create_dir_all(&bin).unwrap();
@@ -379,10 +379,10 @@ mod tests {
     #[test]
     fn a_new_cluster_gets_the_newest_installation() {
         let root = tempfile::tempdir().unwrap();
-        pretend(&root.path().join("debian/9"), "9.6", &["pg_trgm"]);
-        pretend(&root.path().join("debian/15"), "15.4", &["pg_trgm"]);
-        pretend(&root.path().join("debian/17"), "17.1", &["pg_trgm"]);
-        pretend(&root.path().join("path"), "16.2", &["pg_trgm"]);
+        fake_installation(&root.path().join("debian/9"), "9.6", &["pg_trgm"]);
+        fake_installation(&root.path().join("debian/15"), "15.4", &["pg_trgm"]);
+        fake_installation(&root.path().join("debian/17"), "17.1", &["pg_trgm"]);
+        fake_installation(&root.path().join("path"), "16.2", &["pg_trgm"]);
         assert_eq!(
             choose_in(root.path(), None, None).unwrap().version().to_string(),
             "17.1"
@@ -392,9 +392,9 @@ mod tests {
     #[test]
     fn an_existing_cluster_gets_its_own_major_version() {
         let root = tempfile::tempdir().unwrap();
-        pretend(&root.path().join("debian/15"), "15.4", &["pg_trgm"]);
-        pretend(&root.path().join("debian/17"), "17.1", &["pg_trgm"]);
-        pretend(&root.path().join("path"), "16.2", &["pg_trgm"]);
+        fake_installation(&root.path().join("debian/15"), "15.4", &["pg_trgm"]);
+        fake_installation(&root.path().join("debian/17"), "17.1", &["pg_trgm"]);
+        fake_installation(&root.path().join("path"), "16.2", &["pg_trgm"]);
         assert_eq!(
             choose_in(root.path(), None, Some(16)).unwrap().version().to_string(),
             "16.2"
@@ -408,8 +408,8 @@ mod tests {
     #[test]
     fn the_operators_folder_is_used_or_refused_but_never_replaced() {
         let root = tempfile::tempdir().unwrap();
-        pretend(&root.path().join("debian/17"), "17.1", &["pg_trgm"]);
-        let given = pretend(&root.path().join("given"), "15.4", &["pg_trgm"]);
+        fake_installation(&root.path().join("debian/17"), "17.1", &["pg_trgm"]);
+        let given = fake_installation(&root.path().join("given"), "15.4", &["pg_trgm"]);
         assert_eq!(
             choose_in(root.path(), Some(&given), None)
                 .unwrap()
@@ -444,10 +444,10 @@ mod tests {
     #[test]
     fn unusable_programs_are_skipped_with_a_reason() {
         let root = tempfile::tempdir().unwrap();
-        let broken = pretend(&root.path().join("debian/1"), "17.0", &["pg_trgm"]);
+        let broken = fake_installation(&root.path().join("debian/1"), "17.0", &["pg_trgm"]);
         fs::write(broken.join("postgres"), "#!/bin/sh\nexit 3\n").unwrap();
-        pretend(&root.path().join("debian/2"), "14.9", &["pg_trgm"]);
-        pretend(&root.path().join("debian/3"), "16.1", &[]);
+        fake_installation(&root.path().join("debian/2"), "14.9", &["pg_trgm"]);
+        fake_installation(&root.path().join("debian/3"), "16.1", &[]);
         let text = choose_in(root.path(), None, None).unwrap_err().to_string();
         assert!(text.contains("`postgres --version` fails (exit status: 3)"), "{text}");
         assert!(text.contains("is PostgreSQL 14.9, and 15 is needed"), "{text}");

@@ -65,7 +65,7 @@ impl Server {
         let (tell, told) = mpsc::channel();
         let keeper = thread::Builder::new()
             .name("postgres-keeper".to_owned())
-            .spawn(move || keep(&launch, &tell, &stopped))
+            .spawn(move || supervise(&launch, &tell, &stopped))
             .map_err(|_| Error::KeeperGone)?;
         match told.recv() {
             Ok(Ok(())) => Ok(Self {
@@ -95,7 +95,7 @@ impl Drop for Server {
 }
 
 /// The supervising thread: reports the result of the first start once, then supervises until it is stopped.
-fn keep(launch: &Launch, tell: &Sender<Result<(), Error>>, stopped: &Receiver<()>) -> Result<(), Error> {
+fn supervise(launch: &Launch, tell: &Sender<Result<(), Error>>, stopped: &Receiver<()>) -> Result<(), Error> {
     let mut child = match launch.start(stopped) {
         Ok(child) => {
             // The receiver waits for this; if it is gone nevertheless, the next check of `stopped` finds out.
@@ -108,13 +108,13 @@ fn keep(launch: &Launch, tell: &Sender<Result<(), Error>>, stopped: &Receiver<()
         }
     };
     loop {
-        if told_to_stop(stopped, WATCH) {
+        if stop_requested(stopped, WATCH) {
             return stop(&mut child);
         }
         launch.log.bound();
         if let Some(status) = child.try_wait().map_err(Error::io("wait for", &launch.program))? {
             tracing::error!("PostgreSQL ended by itself ({status}); starting it again");
-            match launch.bring_back(stopped) {
+            match launch.restart(stopped) {
                 Some(again) => child = again,
                 None => return Ok(()),
             }
@@ -123,7 +123,7 @@ fn keep(launch: &Launch, tell: &Sender<Result<(), Error>>, stopped: &Receiver<()
 }
 
 /// Waits for `time`; returns `true` at once if ordered to stop.
-fn told_to_stop(stopped: &Receiver<()>, time: Duration) -> bool {
+fn stop_requested(stopped: &Receiver<()>, time: Duration) -> bool {
     stopped.recv_timeout(time) == Err(RecvTimeoutError::Disconnected)
 }
 
@@ -160,7 +160,7 @@ impl Launch {
             match self.start_once(stopped) {
                 // Processes of a killed server are still attached to the shared memory.
                 Err(Error::Start { tail, .. }) if tail.contains("is still in use") && Instant::now() < deadline => {
-                    if told_to_stop(stopped, WATCH) {
+                    if stop_requested(stopped, WATCH) {
                         return Err(Error::KeeperGone);
                     }
                 }
@@ -199,7 +199,7 @@ impl Launch {
                 );
                 complain_at += Duration::from_secs(10);
             }
-            let told = told_to_stop(stopped, process::GLANCE);
+            let told = stop_requested(stopped, process::GLANCE);
             if told || waited > START_LIMIT {
                 // The result does not matter here: the failed start is the error.
                 stop(&mut child).ok();
@@ -214,7 +214,7 @@ impl Launch {
     }
 
     /// Restarts a dead server until that succeeds; `None` if ordered to stop.
-    fn bring_back(&self, stopped: &Receiver<()>) -> Option<Child> {
+    fn restart(&self, stopped: &Receiver<()>) -> Option<Child> {
         let mut pause = WATCH;
         loop {
             match self.start(stopped) {
@@ -224,7 +224,7 @@ impl Launch {
                 }
                 Err(error) => tracing::error!("could not bring PostgreSQL back: {error}"),
             }
-            if told_to_stop(stopped, pause) {
+            if stop_requested(stopped, pause) {
                 return None;
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
