@@ -84,8 +84,8 @@ impl Inner {
         if let Some(retry_after) = self.breaker().refuses(Instant::now()) {
             return Err(not_sent(NotSent::BreakerOpen { retry_after }));
         }
-        let _place = self
-            .place(call.class())
+        let _permit = self
+            .acquire_permit(call.class())
             .await
             .map_err(|error| not_sent(NotSent::Budget(error)))?;
         let admission = self
@@ -101,24 +101,24 @@ impl Inner {
             _ => Ending::Answered,
         });
         if let Some(wait) = result.as_ref().err().and_then(Error::asks_to_slow_down) {
-            self.pause_everybody(wait).await;
+            self.pause_all_calls(wait).await;
         }
         result
     }
 
     /// Waits for a concurrency permit and then for the budget, so that a granted call is sent at once.
-    async fn place(&self, class: CallClass) -> Result<SemaphorePermit<'_>, BudgetError> {
-        let places = match class {
+    async fn acquire_permit(&self, class: CallClass) -> Result<SemaphorePermit<'_>, BudgetError> {
+        let permits = match class {
             CallClass::Catalogue => &self.catalogue_places,
             CallClass::Order => &self.order_places,
         };
         let waiting = async {
-            let place = places
+            let permit = permits
                 .acquire()
                 .await
                 .map_err(|closed| BudgetError::Unavailable(closed.into()))?;
             self.budget.acquire(class).await?;
-            Ok(place)
+            Ok(permit)
         };
         self.within_budget_timeout(waiting).await
     }
@@ -133,7 +133,7 @@ impl Inner {
             .unwrap_or(Err(BudgetError::TimedOut { waited }))
     }
 
-    async fn pause_everybody(&self, wait: Duration) {
+    async fn pause_all_calls(&self, wait: Duration) {
         tracing::warn!(wait_s = wait.as_secs(), "G2A asks to slow down: no calls for {wait:?}");
         if self.within_budget_timeout(self.budget.penalise(wait)).await.is_err() {
             tracing::warn!("the shared request budget could not be told to pause");
