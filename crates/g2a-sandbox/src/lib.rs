@@ -197,7 +197,7 @@ impl Sandbox {
             .with_graceful_shutdown(closing.clone().cancelled_owned());
         let (drift, drift_closing) = (shared.clone(), closing.clone());
         let server = tokio::spawn(async move {
-            let drifting = drift_closing.run_until_cancelled(drift_for_ever(&drift));
+            let drifting = drift_closing.run_until_cancelled(run_drift(&drift));
             let (result, _) = tokio::join!(serving, drifting);
             if let Err(error) = result {
                 tracing::error!(%error, "the G2A sandbox stopped");
@@ -261,7 +261,7 @@ impl Drop for Sandbox {
 }
 
 /// Changes the catalogue at the configured rate.
-async fn drift_for_ever(shared: &Shared) {
+async fn run_drift(shared: &Shared) {
     const STEP: Duration = Duration::from_millis(20);
     let mut last = tokio::time::Instant::now();
     let mut owed_thousandths = 0_u64;

@@ -28,8 +28,8 @@ pub(super) async fn all(drive: &Drive, caller: &mut Caller) {
         token,
         next_order: 1,
     };
-    steps.refuse_strangers().await;
-    steps.refuse_nonsense().await;
+    steps.check_authorization().await;
+    steps.check_invalid_requests().await;
     steps.reserve_order_and_collect().await;
     steps.order_twice_at_once().await;
     steps.release().await;
@@ -83,7 +83,7 @@ impl Steps<'_, '_> {
 
     /// Requests without a token or with a wrong one are refused; with the right one the server reports that it is
     /// healthy.
-    async fn refuse_strangers(&mut self) {
+    async fn check_authorization(&mut self) {
         self.caller.step("nobody is served without a valid token");
         for token in [None, Some(Uuid::new_v4().to_string())] {
             for (method, path, body) in [
@@ -111,7 +111,7 @@ impl Steps<'_, '_> {
         self.caller.call(well, &[204]).await;
     }
 
-    async fn refuse_nonsense(&mut self) {
+    async fn check_invalid_requests(&mut self) {
         self.caller.step("what is not in the form of the contract is refused");
         for path in ["/reservation", "/order", "/notifications"] {
             for body in ["{", "\"text\"", "{\"unknown\": true}"] {
