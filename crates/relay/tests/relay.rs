@@ -285,7 +285,7 @@ async fn left(redis: &TestRedis, keys: &[CacheKey]) -> Vec<String> {
 
 /// Fills Redis with every kind of answer about games, executes `change`, and asserts that all affected answers are gone
 /// within a second.
-async fn nothing_is_left_after(change: &str, untouched: usize) {
+async fn assert_dropped_after(change: &str, untouched: usize) {
     let db = TestDb::new().await;
     let redis = TestRedis::start().await;
     let game = insert_game(&db, "portal").await;
@@ -334,12 +334,12 @@ async fn nothing_is_left_after(change: &str, untouched: usize) {
 
 #[tokio::test]
 async fn every_family_of_a_changed_game_is_dropped() {
-    nothing_is_left_after("update games set price = 2 where slug = 'portal'", 2).await;
+    assert_dropped_after("update games set price = 2 where slug = 'portal'", 2).await;
 }
 
 #[tokio::test]
 async fn every_family_is_dropped_after_a_change_of_very_many_games() {
-    nothing_is_left_after("update games set price = 2", 0).await;
+    assert_dropped_after("update games set price = 2", 0).await;
 }
 
 #[tokio::test]
