@@ -86,11 +86,11 @@ impl Pass<'_> {
                 Ok(Some(product)) => self.add(&mut batch, product),
                 Ok(None) => batch.gone.push(id),
                 // The product exists but is unreadable, or G2A rejects the query. Neither is a reason to withdraw it.
-                Err(error @ G2aError::BadAnswer { .. }) => self.doubt(&mut batch, &id, &error),
+                Err(error @ G2aError::BadAnswer { .. }) => self.keep_unreadable(&mut batch, &id, &error),
                 Err(error @ G2aError::Refused { .. })
                     if error.repeat() == Repeat::Never && !matches!(error.status(), Some(401 | 403)) =>
                 {
-                    self.doubt(&mut batch, &id, &error);
+                    self.keep_unreadable(&mut batch, &id, &error);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -99,7 +99,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    fn doubt(&mut self, batch: &mut Batch, id: &str, error: &G2aError) {
+    fn keep_unreadable(&mut self, batch: &mut Batch, id: &str, error: &G2aError) {
         batch.met.push(id.to_owned());
         self.problem(
             batch,

@@ -309,7 +309,7 @@ impl Slow {
 
     /// Kills the run, lets G2A answer at once from now on, resumes the run, and returns the number of calls that it
     /// took.
-    async fn take_up(self) -> (Shop, u32) {
+    async fn kill_and_resume(self) -> (Shop, u32) {
         self.run.abort();
         drop(self.run.await);
         self.shop.g2a.clear_faults();
@@ -325,7 +325,7 @@ impl Slow {
 }
 
 /// Number of page answers beyond those of a run without a crash.
-fn answered_again(with_crash: &Shop, without: &Shop) -> i32 {
+fn repeated_answers(with_crash: &Shop, without: &Shop) -> i32 {
     let answered = |shop: &Shop| -> Vec<String> {
         let all = shop.g2a.requests(20_000).into_iter();
         all.filter(|request| request.answered_at.is_some() && request.status == Some(200))
@@ -346,9 +346,9 @@ async fn killed_after_any_write_no_answered_page_is_requested_again() {
             slow.answer();
             slow.written(nth).await;
         }
-        let (after, more) = slow.take_up().await;
+        let (after, more) = slow.kill_and_resume().await;
         assert_eq!(more, calls - last, "after answer {last}");
-        assert_eq!(answered_again(&after, &whole), 0, "after answer {last}");
+        assert_eq!(repeated_answers(&after, &whole), 0, "after answer {last}");
     }
 }
 
@@ -380,9 +380,9 @@ async fn killed_before_any_write_only_the_last_answer_is_requested_again() {
         slow.run.abort();
         until("it is dead", async || slow.run.is_finished()).await;
         stop.rollback().await.unwrap();
-        let (after, more) = slow.take_up().await;
+        let (after, more) = slow.kill_and_resume().await;
         assert_eq!(more, calls - last + 1, "at answer {last}");
-        assert_eq!(answered_again(&after, &whole), 1, "at answer {last}");
+        assert_eq!(repeated_answers(&after, &whole), 1, "at answer {last}");
     }
 }
 
@@ -419,7 +419,7 @@ async fn pages_beside_a_failed_one_are_written_and_not_requested_again() {
         (RunStatus::Completed, 1, calls - 5),
         "{report}"
     );
-    assert_eq!(answered_again(&shop, &whole), 0);
+    assert_eq!(repeated_answers(&shop, &whole), 0);
     shop.assert_in_line().await;
 }
 

@@ -93,7 +93,7 @@ async fn no_product_is_missed_under_random_changes() {
                 1 => {
                     next_id += 1;
                     let mut newcomer = row(next_id, &format!("Newcomer {next_id}"), &price.to_string());
-                    newcomer.remove("updated_at"); // which makes it now
+                    newcomer.remove("updated_at"); // so its time of change is now
                     g2a.add_product(newcomer);
                 }
                 2 => assert!(g2a.set_stock(&id, dice.random_range(0..3))),
