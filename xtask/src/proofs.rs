@@ -14,32 +14,32 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "buy-again",
         mistake: "a payment without an answer is taken for no payment, and another order is bought",
-        test: "faults::an_answer_that_is_lost_or_spoilt_on_the_way_costs_nobody_anything",
+        test: "faults::lost_or_corrupted_answers_cost_nothing",
     },
     Mutant {
         name: "read-key-again",
         mistake: "the key call goes through a retry",
-        test: "buying::three_copies_become_three_payments_and_three_keys",
+        test: "buying::three_units_take_three_payments_and_yield_three_keys",
     },
     Mutant {
         name: "refund-once",
         mistake: "an order's refunds share one unique reference, so the second is refused",
-        test: "buying::an_order_of_which_nothing_can_be_delivered_fails_and_is_refunded_whole",
+        test: "buying::undeliverable_orders_fail_and_are_refunded_in_full",
     },
     Mutant {
         name: "complete-without-refund",
         mistake: "what is not delivered of a completed order is not refunded",
-        test: "buying::what_is_sold_out_is_refunded_to_the_cent_and_the_shelf_is_corrected",
+        test: "buying::sold_out_units_are_refunded_and_the_game_marked_out_of_stock",
     },
     Mutant {
         name: "pay-above-price",
         mistake: "the price in G2A's answer is not looked at before paying",
-        test: "buying::what_costs_more_than_was_asked_is_not_paid_for_and_the_price_is_corrected",
+        test: "buying::orders_above_the_maximum_cost_are_not_paid_and_the_price_corrected",
     },
     Mutant {
         name: "fence-keys",
         mistake: "a key is stored only while its unit waits for it",
-        test: "money::an_overtaken_worker_decides_nothing_but_its_key_is_kept",
+        test: "money::fenced_workers_change_no_state_but_their_keys_are_kept",
     },
     Mutant {
         name: "balance-outside",
