@@ -800,7 +800,7 @@ async fn whatever_the_interleaving(db: &TestDb, games: &[GameId], tasks: Vec<Vec
 }
 
 #[test]
-fn nothing_is_lost_and_nothing_doubled_whatever_the_interleaving() {
+fn no_interleaving_loses_or_duplicates_cart_items() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let db = runtime.block_on(TestDb::new());
     let games = runtime.block_on(async {
