@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_looked_for_is_no_pattern() {
+    fn search_text_is_escaped_in_patterns() {
         assert_eq!(contains(r"50%_a\b"), r"%50\%\_a\\b%");
     }
 }

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_statement_that_a_deadlock_failed_is_sent_again_and_counts_once() {
+    async fn deadlocked_statement_is_retried_and_applied_once() {
         let db = two_rows().await;
         let mut other = holder(&db).await;
         let statement = {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_conflict_is_told_at_once_and_conflicts_without_end_are_told_too() {
+    async fn other_errors_are_not_retried_and_retries_are_bounded() {
         let db = two_rows().await;
         let store = Store::new(db.url(), &Options::default()).unwrap();
         db.execute("create sequence tries").await;

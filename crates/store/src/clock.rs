@@ -187,7 +187,7 @@ mod tests {
     proptest! {
         /// Time passes between readings, answers take time, and the clock is sometimes set.
         #[test]
-        fn every_step_is_noticed_and_nothing_else(
+        fn every_step_is_detected_and_nothing_else(
             looks in prop::collection::vec((0u64..600_000, 0u64..900, 0u64..900, -4_000_000i64..4_000_000, any::<bool>()), 1..40),
         ) {
             let (watch, start) = (ClockWatch::default(), Instant::now());
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_took_long_is_no_step_and_nothing_is_held_against_it() {
+    fn slow_reading_is_no_step_and_no_later_baseline() {
         let (watch, start) = (ClockWatch::default(), Instant::now());
         let epoch: DateTime<Utc> = "2027-01-01T00:00:00Z".parse().unwrap();
         let look = |asked: u64, database: i64, answered: u64| {

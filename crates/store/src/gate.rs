@@ -166,7 +166,7 @@ mod tests {
     const SOON: Duration = Duration::from_millis(50);
 
     #[tokio::test]
-    async fn nobody_and_nothing_gets_all_connections() {
+    async fn no_subject_or_kind_takes_all_connections() {
         let gate = Gate::before(9, SOON);
         let (game, other) = (Subject::Named("a game"), Subject::Named("another"));
         let shopper = |number| Subject::Shopper(Uuid::from_u128(number));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_their_own_turn_takes_no_place_from_others() {
+    async fn waiting_for_the_own_subject_takes_no_shared_place() {
         let gate = Gate::before(4, Duration::from_secs(20));
         let (ada, ben) = (
             Subject::Shopper(Uuid::from_u128(1)),
@@ -220,7 +220,7 @@ mod tests {
 
     /// Callers that name their subjects in different orders cannot deadlock.
     #[tokio::test]
-    async fn the_order_in_which_subjects_are_named_does_not_matter() {
+    async fn order_of_subjects_does_not_matter() {
         let gate = Gate::before(2, Duration::from_secs(20));
         let (one, two) = (
             Subject::Shopper(Uuid::from_u128(1)),

@@ -65,7 +65,7 @@ impl Store {
     /// [`StoreError::Unavailable`]; then the reader learns nothing new, and its knowledge ages. A standby server is
     /// also an error: its snapshots do not show which transactions were running.
     pub async fn look_at_invalidations(&self, last: &Snapshot) -> Result<Look> {
-        let row = if let Some(row) = self.look(last).await? {
+        let row = if let Some(row) = self.query_log(last).await? {
             row
         } else {
             // The first read since the server was created or crashed.
@@ -74,7 +74,7 @@ impl Store {
             )
             .execute(self.alone())
             .await?;
-            self.look(last).await?.ok_or_else(|| unexpected("incarnation"))?
+            self.query_log(last).await?.ok_or_else(|| unexpected("incarnation"))?
         };
         let snapshot: String = row.try_get(1)?;
         let news: Option<Rows> = row.try_get(2)?;
@@ -100,7 +100,7 @@ impl Store {
     }
 
     /// `None`: this incarnation of the server has no name yet.
-    async fn look(&self, last: &Snapshot) -> Result<Option<PgRow>> {
+    async fn query_log(&self, last: &Snapshot) -> Result<Option<PgRow>> {
         // After a promotion, `pg_walfile_name` starts with the new timeline at once, unlike the control file, and it
         // fails on a standby.
         let row = sqlx::query(

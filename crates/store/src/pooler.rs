@@ -43,7 +43,7 @@ impl Store {
     pub async fn path(&self) -> Result<Path> {
         // Without session settings.
         let (mut one, mut two) = (self.connect_plainly().await?, self.connect_plainly().await?);
-        let path = look(&mut one, &mut two).await;
+        let path = observe_path(&mut one, &mut two).await;
         // A stuck pooler does not answer the termination message.
         timeout(PATIENCE, async { tokio::join!(one.close(), two.close()) })
             .await
@@ -52,22 +52,22 @@ impl Store {
     }
 
     async fn connect_plainly(&self) -> Result<PgConnection> {
-        patiently(async { Ok(self.connect_options().connect().await?) }).await
+        with_timeout(async { Ok(self.connect_options().connect().await?) }).await
     }
 }
 
-async fn look(one: &mut PgConnection, two: &mut PgConnection) -> Result<Path> {
+async fn observe_path(one: &mut PgConnection, two: &mut PgConnection) -> Result<Path> {
     let (mut ones, mut twos) = (BTreeSet::new(), BTreeSet::new());
     let shared =
         |ones: &BTreeSet<String>, twos: &BTreeSet<String>| ones.len() > 1 || twos.len() > 1 || !ones.is_disjoint(twos);
     for round in 0..ROUNDS {
-        ones.insert(patiently(process_of(one)).await?);
-        twos.insert(patiently(process_of(two)).await?);
+        ones.insert(with_timeout(process_of(one)).await?);
+        twos.insert(with_timeout(process_of(two)).await?);
         if shared(&ones, &twos) {
             return Ok(Path::SharedSessions);
         }
-        ones.insert(patiently(begin(one)).await?);
-        twos.insert(patiently(begin(two)).await?);
+        ones.insert(with_timeout(begin(one)).await?);
+        twos.insert(with_timeout(begin(two)).await?);
         // Poolers reuse either the connection that was returned last or the one that was returned first.
         let (first, last) = if round.is_multiple_of(2) {
             (&mut *one, &mut *two)
@@ -83,7 +83,7 @@ async fn look(one: &mut PgConnection, two: &mut PgConnection) -> Result<Path> {
     Ok(Path::OwnSessions)
 }
 
-async fn patiently<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
+async fn with_timeout<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(PATIENCE, answer)
         .await
         .unwrap_or_else(|_| Err(StoreError::timed_out()))

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shares_are_no_more_than_the_whole_and_nobody_goes_without() {
+    fn shares_do_not_exceed_the_total_and_none_is_empty() {
         for total in LEAST..=1_000 {
             let shares = Shares::of(total);
             let sum = shares.vital + LOG + RELAY + SYNC + shares.work + shares.reads + shares.writes;

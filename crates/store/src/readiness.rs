@@ -54,7 +54,7 @@ impl Store {
             let is_news = began >= asked;
             let age = began.elapsed();
             if is_news || (seen.failure.is_none() && age < SHARED && trust::holds(age)) {
-                return seen.told();
+                return seen.last_result();
             }
             sleep_until(began + SHARED).await;
         }
@@ -117,7 +117,7 @@ impl Store {
 }
 
 impl Seen {
-    fn told(&self) -> Result<()> {
+    fn last_result(&self) -> Result<()> {
         match &self.failure {
             None => Ok(()),
             Some(reason) => Err(StoreError::Unavailable(sqlx::Error::Io(std::io::Error::other(

@@ -66,7 +66,7 @@ mod tests {
         .unwrap()
     }
 
-    async fn set_by_somebody_else(db: &TestDb) {
+    async fn override_settings(db: &TestDb) {
         for setting in [
             "search_path = elsewhere, pg_catalog",
             "default_transaction_isolation = serializable",
@@ -80,9 +80,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_way_to_the_database_is_set_by_us_whatever_the_database_says() {
+    async fn session_settings_override_database_defaults() {
         let db = TestDb::new().await;
-        set_by_somebody_else(&db).await;
+        override_settings(&db).await;
         let store = Store::new(db.url(), &Options::default()).unwrap();
         let ours = ["public, public", "read committed", "UTC", "15s", "off"];
         assert_eq!(settings(&mut store.pool().acquire().await.unwrap()).await, ours);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_new_database_is_filled_where_its_owner_says() {
+    async fn new_schema_goes_to_the_configured_search_path() {
         let db = TestDb::new().await;
         db.execute("drop schema public cascade; create schema shop; create schema extensions; create extension pg_trgm schema extensions")
             .await;

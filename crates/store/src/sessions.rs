@@ -476,7 +476,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_is_what_one_household_has() {
+    fn network_is_an_ipv4_24_or_an_ipv6_64() {
         let network = |text: &str| Device::new(Some(text.parse().unwrap()), None).network().unwrap();
         assert_eq!(network("203.0.113.77"), "203.0.113.0/24");
         assert_eq!(network("::ffff:203.0.113.77"), "203.0.113.0/24");
@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_calls_itself_is_cut_to_size_and_cleaned() {
+    fn user_agent_is_truncated_and_sanitised() {
         let long = format!("a\r\nb{}", "x".repeat(1000));
         let device = Device::new(None, Some(&long));
         assert_eq!(device.user_agent().map(|text| text.chars().count()), Some(500));

@@ -98,7 +98,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_running_transaction_is_not_seen() {
+    fn running_transaction_is_not_seen() {
         let snapshot: Snapshot = "10:20:12,15".parse().unwrap();
         assert!(snapshot.sees(9) && snapshot.sees(10) && snapshot.sees(19));
         assert!(!snapshot.sees(12) && !snapshot.sees(15) && !snapshot.sees(20) && !snapshot.sees(u64::MAX));
@@ -115,7 +115,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text in ".*") {
+        fn parsing_never_panics(text in ".*") {
             let _unused = text.parse::<Snapshot>();
         }
     }

@@ -224,7 +224,7 @@ mod tests {
     use crate::Options;
 
     #[tokio::test]
-    async fn a_body_that_swallowed_a_failed_statement_has_not_committed() {
+    async fn ignored_statement_failure_prevents_the_commit() {
         let db = TestDb::new().await;
         let store = Store::new(db.url(), &Options::default()).unwrap();
         let commits = store.commits();
@@ -246,7 +246,7 @@ mod tests {
 
     /// Constraints checked at commit are reported like any other.
     #[tokio::test]
-    async fn a_rule_that_is_checked_at_commit_is_told_by_its_name() {
+    async fn deferred_constraint_is_reported_by_name() {
         let db = TestDb::new().await;
         let store = Store::new(db.url(), &Options::default()).unwrap();
         let result: Result<()> = store

@@ -92,7 +92,7 @@ pub async fn refund(
     .execute(tx.conn())
     .await?;
     held(done.rows_affected())?;
-    give_back(tx, lease.unit, cause, cause.words()).await?;
+    book_refund(tx, lease.unit, cause, cause.words()).await?;
     settle(tx, order, letters).await
 }
 
@@ -131,7 +131,7 @@ pub async fn refund_unit(
             _ => NotRefundable::Bought,
         });
     };
-    give_back(tx, unit, RefundReason::Cancelled, why).await?;
+    book_refund(tx, unit, RefundReason::Cancelled, why).await?;
     Ok((amount, settle(tx, order, letters).await?))
 }
 
@@ -182,7 +182,7 @@ pub async fn cancel_order(
     .map_err(StoreError::from)?;
     let mut refunded = Money::ZERO;
     for unit in given {
-        let amount = give_back(tx, UnitId(unit), RefundReason::Cancelled, why).await?;
+        let amount = book_refund(tx, UnitId(unit), RefundReason::Cancelled, why).await?;
         refunded = refunded
             .checked_add(amount)
             .ok_or_else(|| StoreError::Schema("an order's refunds do not fit".into()))?;
@@ -205,7 +205,7 @@ pub async fn cancel_order(
 
 /// Books the price of a unit that has just become `REFUNDED`; `why` becomes part of the booking. The caller holds the
 /// lock of the order.
-async fn give_back(tx: &mut Tx, unit: UnitId, cause: RefundReason, why: &str) -> Result<Money> {
+async fn book_refund(tx: &mut Tx, unit: UnitId, cause: RefundReason, why: &str) -> Result<Money> {
     let row = sqlx::query(
         "-- store.fulfilment.give_back
         with owed as (

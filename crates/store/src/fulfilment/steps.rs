@@ -47,11 +47,11 @@ macro_rules! step_back {
 
 type Statement = Query<'static, Postgres, PgArguments>;
 
-fn go_on(step: &'static str, lease: Lease) -> Statement {
+fn extending(step: &'static str, lease: Lease) -> Statement {
     due_in(step, lease, lease.seconds)
 }
 
-fn let_go(step_back: &'static str, lease: Lease, wait: Duration, why: Option<&str>) -> Statement {
+fn releasing(step_back: &'static str, lease: Lease, wait: Duration, why: Option<&str>) -> Statement {
     due_in(step_back, lease, wait.as_secs_f64()).bind(why.map(reason))
 }
 
@@ -70,7 +70,7 @@ async fn take(tx: &mut Tx, step: Statement) -> Result<()> {
 pub async fn begin_ordering(tx: &mut Tx, lease: Lease) -> Result<()> {
     let order = lock_order_of(tx, lease.unit).await?;
     let step = step!("begin_ordering", "= 'NEW'", "state = 'ORDERING'");
-    take(tx, go_on(step, lease)).await?;
+    take(tx, extending(step, lease)).await?;
     sqlx::query(
         "-- store.fulfilment.processing\nupdate orders set status = 'PROCESSING' where id = $1 and status = 'PENDING'",
     )
@@ -91,7 +91,7 @@ pub async fn ordered(tx: &mut Tx, lease: Lease, g2a_order_id: &str, price: Money
         "= 'ORDERING'",
         "state = 'ORDERED', g2a_order_id = $4, g2a_price = $5, ordered_at = now(), pay_asked_at = null, last_error = null"
     );
-    let step = go_on(step, lease).bind(g2a_order_id).bind(price.decimal());
+    let step = extending(step, lease).bind(g2a_order_id).bind(price.decimal());
     take(tx, step).await?;
     sqlx::query(
         "-- store.fulfilment.external_order_id
@@ -110,7 +110,7 @@ pub async fn ordered(tx: &mut Tx, lease: Lease, g2a_order_id: &str, price: Money
 /// See [`begin_ordering`].
 pub async fn begin_paying(tx: &mut Tx, lease: Lease) -> Result<()> {
     let step = step!("begin_paying", "= 'ORDERED'", "state = 'PAYING', pay_asked_at = now()");
-    take(tx, go_on(step, lease)).await
+    take(tx, extending(step, lease)).await
 }
 
 /// `PAYING` again: G2A reported that nothing was paid, and no earlier request can still be in progress.
@@ -119,7 +119,7 @@ pub async fn begin_paying(tx: &mut Tx, lease: Lease) -> Result<()> {
 /// See [`begin_ordering`].
 pub async fn pay_again(tx: &mut Tx, lease: Lease) -> Result<()> {
     let step = step!("pay_again", "= 'PAYING'", "pay_asked_at = now()");
-    take(tx, go_on(step, lease)).await
+    take(tx, extending(step, lease)).await
 }
 
 /// `PAYING`: G2A reported that the payment deadline has passed. Decided after `wait`, by G2A's status of the order
@@ -133,7 +133,7 @@ pub async fn too_late(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> R
         "= 'PAYING'",
         "ordered_at = least(ordered_at, now() - interval '1 day')"
     );
-    take(tx, let_go(step, lease, wait, Some(why))).await
+    take(tx, releasing(step, lease, wait, Some(why))).await
 }
 
 /// `PAYING → ORDERED`: this payment did not happen, and none is in progress. Retried after `wait`.
@@ -146,7 +146,7 @@ pub async fn not_paid(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> R
         "= 'PAYING'",
         "state = 'ORDERED', pay_asked_at = null, attempts = least(attempts + 1, 1000)"
     );
-    take(tx, let_go(step, lease, wait, Some(why))).await
+    take(tx, releasing(step, lease, wait, Some(why))).await
 }
 
 /// `PAYING → PAID`: G2A has the money.
@@ -159,7 +159,7 @@ pub async fn paid(tx: &mut Tx, lease: Lease, transaction_id: Option<&str>) -> Re
         "= 'PAYING'",
         "state = 'PAID', g2a_transaction_id = coalesce($4, g2a_transaction_id), attempts = 0, refusals = 0, last_error = null"
     );
-    take(tx, go_on(step, lease).bind(transaction_id.map(reason))).await?;
+    take(tx, extending(step, lease).bind(transaction_id.map(reason))).await?;
     // Every reason that prevented payments is over.
     sqlx::query("-- store.fulfilment.alarms_over\ndelete from supplier_alarms")
         .execute(tx.conn())
@@ -173,7 +173,7 @@ pub async fn paid(tx: &mut Tx, lease: Lease, transaction_id: Option<&str>) -> Re
 /// See [`begin_ordering`].
 pub async fn begin_fetching(tx: &mut Tx, lease: Lease) -> Result<()> {
     let step = step!("begin_fetching", "in ('PAID', 'FETCHING')", "state = 'FETCHING'");
-    take(tx, go_on(step, lease)).await
+    take(tx, extending(step, lease)).await
 }
 
 /// `FETCHING → PAID`: G2A has not provided the key yet.
@@ -186,7 +186,7 @@ pub async fn not_ready(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> 
         "= 'FETCHING'",
         "state = 'PAID', attempts = least(attempts + 1, 1000)"
     );
-    take(tx, let_go(step, lease, wait, Some(why))).await
+    take(tx, releasing(step, lease, wait, Some(why))).await
 }
 
 /// `FETCHING → LOST`: the key was read, but not by a worker that stored it. Compensated after `grace`, in case it is in
@@ -196,7 +196,7 @@ pub async fn not_ready(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> 
 /// See [`begin_ordering`].
 pub async fn lost(tx: &mut Tx, lease: Lease, grace: Duration, why: &str) -> Result<()> {
     let step = step_back!("lost", "= 'FETCHING'", "state = 'LOST', attempts = 0");
-    take(tx, let_go(step, lease, grace, Some(why))).await
+    take(tx, releasing(step, lease, grace, Some(why))).await
 }
 
 /// `LOST → NEW`: a replacement is bought.
@@ -210,7 +210,7 @@ pub async fn bought_again(tx: &mut Tx, lease: Lease) -> Result<()> {
         "state = 'NEW', g2a_order_id = null, g2a_price = null, g2a_transaction_id = null, ordered_at = null,
          pay_asked_at = null, replacements = replacements + 1"
     );
-    take(tx, go_on(step, lease)).await
+    take(tx, extending(step, lease)).await
 }
 
 /// `ORDERING`, `ORDERED` or `PAYING → NEW`: the order at G2A is unpaid and is left to expire. Retried after `wait`.
@@ -225,7 +225,7 @@ pub async fn give_up(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Re
         "state = 'NEW', g2a_order_id = null, g2a_price = null, ordered_at = null, pay_asked_at = null,
          attempts = least(attempts + 1, 1000)"
     );
-    take(tx, let_go(step, lease, wait, Some(why))).await
+    take(tx, releasing(step, lease, wait, Some(why))).await
 }
 
 /// `ORDERING → NEW`: G2A refused the order, or its price is too high. Retried after `wait`; counts as a refusal.
@@ -238,7 +238,7 @@ pub async fn refused(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Re
         "= 'ORDERING'",
         "state = 'NEW', refusals = least(refusals + 1, 1000)"
     );
-    take(tx, let_go(step, lease, wait, Some(why))).await
+    take(tx, releasing(step, lease, wait, Some(why))).await
 }
 
 /// Keeps the state; due again after `wait`. `failed` counts as an attempt.
@@ -251,5 +251,5 @@ pub async fn postpone(tx: &mut Tx, lease: Lease, wait: Duration, failed: Option<
         "not in ('DONE', 'REFUNDED')",
         "attempts = case when $4::text is null then attempts else least(attempts + 1, 1000) end"
     );
-    take(tx, let_go(step, lease, wait, failed)).await
+    take(tx, releasing(step, lease, wait, failed)).await
 }

@@ -290,7 +290,7 @@ pub(super) async fn find(
     window: Window,
     place: Where,
 ) -> Result<Found> {
-    let typed = look(tx, text, filter, sort, window, place, false).await?;
+    let typed = query_window(tx, text, filter, sort, window, place, false).await?;
     if typed.titles > place.limit() {
         // A word in very many titles. Ranking an arbitrary subset would give random results, so the first ones in the
         // requested order are taken, which are found quickly because there are many matches.
@@ -307,7 +307,7 @@ pub(super) async fn find(
         })
         .execute(tx.conn())
         .await?;
-    Ok(look(tx, text, filter, sort, window, place, true).await?.found)
+    Ok(query_window(tx, text, filter, sort, window, place, true).await?.found)
 }
 
 struct Look {
@@ -316,7 +316,7 @@ struct Look {
     found: Found,
 }
 
-async fn look(
+async fn query_window(
     tx: &mut Tx,
     text: &Text,
     filter: &Filter<'_>,
@@ -416,7 +416,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folded_text_is_taken_apart() {
+    fn folded_text_is_parsed() {
         let text = Text::parse("100 orange juice").unwrap();
         assert_eq!(text.plain, "100 orange juice");
         assert_eq!(text.words, ["100", "orange", "juice"]);
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_that_were_folded_apart_are_one_word() {
+    fn separately_folded_characters_form_one_word() {
         let text = Text::parse("ff7 伝 説 of ゼ").unwrap();
         assert_eq!(text.words, ["ff7", "伝 説", "of", "ゼ"]);
         assert_eq!(text.query, "ff7:* & 伝 & 説 & of & ゼ");
@@ -433,13 +433,13 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_also_looked_for_with_two_letters_swapped() {
+    fn words_are_also_searched_with_two_letters_swapped() {
         assert_eq!(swapped("doom"), ["%odom%", "%domo%"], "not where it stays the same");
         assert!(swapped("gta").is_empty() && swapped("伝 説 の 話").is_empty());
     }
 
     #[test]
-    fn without_a_letter_or_digit_there_is_nothing_to_look_for() {
+    fn text_without_letters_or_digits_is_no_query() {
         for nothing in ["", " "] {
             assert!(Text::parse(nothing).is_none(), "{nothing:?}");
         }

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_series_is_known_by_its_first_words() {
+    fn series_is_identified_by_its_first_words() {
         assert_eq!(series("killing floor 2 steam key global"), "killing:A & floor:A");
         assert_eq!(series("the witcher 3 wild hunt"), "witcher:A & wild:A");
         assert_eq!(series("portal steam key"), "portal:A");
