@@ -44,12 +44,12 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "balance-outside",
         mistake: "the balance is looked at before the transaction that takes from it",
-        test: "orders::ten_at_once_on_a_balance_for_three_are_three",
+        test: "orders::a_balance_for_three_orders_pays_for_three_of_ten",
     },
     Mutant {
         name: "promo-outside",
         mistake: "the use of a promo code is counted after the order stands",
-        test: "orders::a_code_with_two_uses_is_used_twice_by_ten_at_once",
+        test: "orders::a_code_with_two_uses_serves_two_of_ten_orders",
     },
 ];
 
