@@ -129,7 +129,7 @@ const QUERIES: &[(&str, &str)] = &[
     ("platforms_slug_key", "select id from platforms where slug = 's7'"),
     ("tags_name_key", "select id from tags where name = 'N7'"),
     ("tags_slug_key", "select id from tags where slug = 's7'"),
-    // People.
+    // Users.
     (
         "guest_sessions_expires_at_idx",
         "delete from guest_sessions where expires_at < now()",

@@ -441,7 +441,7 @@ async fn delivered_units_are_refunded_up_to_their_price() {
     db.assert_books_balance().await;
 }
 
-/// In the existing shop, a refunded order still had the payment status `COMPLETED`.
+/// Regression: an order whose money was refunded still had the payment status `COMPLETED`.
 #[tokio::test]
 async fn payment_status_follows_refunds_of_any_origin() {
     let db = TestDb::new().await;

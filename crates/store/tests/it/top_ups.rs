@@ -142,7 +142,7 @@ async fn unexpected_amounts_or_currencies_credit_nothing() {
     assert_eq!(balance(&db, user).await, "0.00");
 }
 
-/// In the existing shop such a payment was not credited, and no error was reported.
+/// Regression: such a payment was not credited, and no error was reported.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mismatched_payments_are_settled_by_staff_once() {
     let db = TestDb::new().await;
