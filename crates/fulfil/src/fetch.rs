@@ -73,7 +73,7 @@ impl Fulfilment {
         let mut has_tries = unit.attempts + 1 < inner.settings.unsure_tries;
         let (seen, why) = match answer {
             Ok(answer) => {
-                let mut spooled = self.put_into_spool(unit, id, answer).await;
+                let mut spooled = self.write_to_spool(unit, id, answer).await;
                 failpoint!("fetching.spooled");
                 let seen = match self.store_key(&mut spooled).await? {
                     Came::Seen(seen) => seen,
@@ -84,7 +84,7 @@ impl Fulfilment {
                 };
                 (seen, "the answer holds no key".to_owned())
             }
-            Err(error) => match self.without_key(unit, id, &error).await? {
+            Err(error) => match self.handle_key_error(unit, id, &error).await? {
                 Some(seen) => (seen, error.to_string()),
                 None => return Ok(Flow::Rest),
             },
@@ -117,7 +117,7 @@ impl Fulfilment {
     }
 
     /// Interprets the error of a key call. `None` when it is fully handled.
-    async fn without_key(&self, unit: &Unit, id: &str, error: &Error) -> Result<Option<KeySeen>, StoreError> {
+    async fn handle_key_error(&self, unit: &Unit, id: &str, error: &Error) -> Result<Option<KeySeen>, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
         if let Some(stop) = Stop::of(error) {
             let (kind, retry) = (stop.kind(), inner.settings.alarm_retry);
@@ -177,7 +177,7 @@ impl Fulfilment {
     }
 
     /// Writes the answer to disk. When the disk fails, the answer stays in memory only.
-    async fn put_into_spool(&self, unit: &Unit, id: &str, answer: lockstep_g2a::RawKeyAnswer) -> Spooled {
+    async fn write_to_spool(&self, unit: &Unit, id: &str, answer: lockstep_g2a::RawKeyAnswer) -> Spooled {
         let mut spooled = Spooled::in_memory(unit.lease.unit, id.to_owned(), answer.complete, answer.body.to_vec());
         self.try_spool(&mut spooled).await;
         if !spooled.is_on_disk() {

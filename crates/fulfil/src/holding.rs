@@ -12,9 +12,9 @@ use crate::unit::Flow;
 use crate::{Counted, Fulfilment};
 
 /// Removes a unit from the units in progress when dropped.
-struct PutDown<'a>(&'a Fulfilment, UnitId);
+struct ProgressGuard<'a>(&'a Fulfilment, UnitId);
 
-impl Drop for PutDown<'_> {
+impl Drop for ProgressGuard<'_> {
     fn drop(&mut self) {
         self.0.in_hand().remove(&self.1);
     }
@@ -28,15 +28,15 @@ impl Fulfilment {
     pub(crate) async fn drive(&self, unit: Unit, stop: &CancellationToken) {
         let lease = unit.lease;
         self.in_hand().insert(lease.unit);
-        let _put_down = PutDown(self, lease.unit);
+        let _guard = ProgressGuard(self, lease.unit);
         tokio::select! {
-            () = self.work_on(unit, stop) => {}
-            () = self.hold(lease) => {}
+            () = self.run_steps(unit, stop) => {}
+            () = self.renew_lease(lease) => {}
         }
     }
 
     /// Renews the lease forever. A renewal may fail: fencing protects what the holder writes.
-    async fn hold(&self, lease: Lease) {
+    async fn renew_lease(&self, lease: Lease) {
         let (each, poll) = (self.0.settings.lease / 3, self.0.settings.poll);
         let mut wait = each;
         loop {
@@ -57,7 +57,7 @@ impl Fulfilment {
     }
 
     /// Runs the unit's steps. While the database is unavailable it retries for `patience`.
-    async fn work_on(&self, mut unit: Unit, stop: &CancellationToken) {
+    async fn run_steps(&self, mut unit: Unit, stop: &CancellationToken) {
         let began = tokio::time::Instant::now();
         loop {
             let failed = match self.step(&unit).await {
@@ -76,14 +76,14 @@ impl Fulfilment {
                     tracing::error!(unit = %unit.lease.unit, error = &error as &dyn std::error::Error, "the database refused a step");
                     let wait = self.backoff(unit.attempts);
                     return self
-                        .hand_back(&unit, wait, Some("the database refused a step"), stop)
+                        .release_unit(&unit, wait, Some("the database refused a step"), stop)
                         .await;
                 }
                 tracing::warn!(unit = %unit.lease.unit, error = &error as &dyn std::error::Error, "a step was not recorded");
                 if error.is_locked() {
                     // Another transaction has locked this user's or this game's rows. Other users' units need this
                     // task.
-                    return self.hand_back(&unit, self.backoff(unit.attempts), None, stop).await;
+                    return self.release_unit(&unit, self.backoff(unit.attempts), None, stop).await;
                 }
                 if began.elapsed() > self.0.settings.patience {
                     return;
@@ -94,7 +94,7 @@ impl Fulfilment {
                 }
             }
             if stop.is_cancelled() {
-                return self.hand_back(&unit, Duration::ZERO, None, stop).await;
+                return self.release_unit(&unit, Duration::ZERO, None, stop).await;
             }
             failpoint!("drive.load");
             // The unit in memory is outdated after a step; nothing may be decided from it.
@@ -131,7 +131,7 @@ impl Fulfilment {
                     }
                     let pause = tokio::time::sleep(self.0.settings.poll);
                     if stop.run_until_cancelled(pause).await.is_none() {
-                        self.hand_back(unit, Duration::ZERO, None, stop).await;
+                        self.release_unit(unit, Duration::ZERO, None, stop).await;
                         return None;
                     }
                 }
@@ -141,7 +141,7 @@ impl Fulfilment {
 
     /// Releases a unit, due again after `wait`. When the database refuses, it retries for the length of a lease, at
     /// shutdown only for [`LAST_HAND_BACK`].
-    async fn hand_back(&self, unit: &Unit, wait: Duration, why: Option<&str>, stop: &CancellationToken) {
+    async fn release_unit(&self, unit: &Unit, wait: Duration, why: Option<&str>, stop: &CancellationToken) {
         let _counted = Counted::one(&self.0.handing_back);
         let began = tokio::time::Instant::now();
         loop {

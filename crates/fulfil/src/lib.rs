@@ -241,26 +241,26 @@ impl Fulfilment {
             return;
         }
         let mut commits = self.0.store.commits();
-        let mut hands: JoinSet<()> = JoinSet::new();
-        let mut told_away = false;
+        let mut tasks: JoinSet<()> = JoinSet::new();
+        let mut is_reported = false;
         let mut next_check = Instant::now();
         while !stop.is_cancelled() {
-            let given = match self.keep_time(&mut next_check).await {
-                Ok(()) => self.give_out(&mut hands, &stop).await,
+            let dispatched = match self.check_clock(&mut next_check).await {
+                Ok(()) => self.dispatch(&mut tasks, &stop).await,
                 Err(error) => Err(error),
             };
-            let wait = match given {
+            let wait = match dispatched {
                 Ok(wait) => {
-                    told_away = false;
+                    is_reported = false;
                     wait
                 }
                 Err(error) => {
-                    if !told_away {
+                    if !is_reported {
                         tracing::warn!(
                             error = &error as &dyn std::error::Error,
                             "buying waits for the database"
                         );
-                        told_away = true;
+                        is_reported = true;
                     }
                     self.0.settings.poll
                 }
@@ -270,14 +270,14 @@ impl Fulfilment {
                     () = tokio::time::sleep(wait) => {}
                     // A commit may have placed an order. The short wait batches commits that arrive together.
                     _ = commits.changed() => tokio::time::sleep(Duration::from_millis(10)).await,
-                    Some(_) = hands.join_next() => {}
+                    Some(_) = tasks.join_next() => {}
                 }
             };
             if stop.run_until_cancelled(idle).await.is_none() {
                 break;
             }
         }
-        while hands.join_next().await.is_some() {}
+        while tasks.join_next().await.is_some() {}
     }
 
     /// Takes over what dead processes left: their keys first, then their units.
@@ -320,16 +320,16 @@ impl Fulfilment {
 
     /// Checks whether the database's clock was set. Periodically, and after a step back, waits that start in the future
     /// are moved to now.
-    async fn keep_time(&self, next_check: &mut Instant) -> Result<(), StoreError> {
-        self.look_at_clock().await?;
+    async fn check_clock(&self, next_check: &mut Instant) -> Result<(), StoreError> {
+        self.detect_clock_step().await?;
         if Instant::now() >= *next_check {
             *next_check = Instant::now() + CHECK_WAITS;
-            self.go_on_after_step().await?;
+            self.resume_waits().await?;
         }
         Ok(())
     }
 
-    async fn look_at_clock(&self) -> Result<(), StoreError> {
+    async fn detect_clock_step(&self) -> Result<(), StoreError> {
         match self.0.clock.look(&self.0.store).await? {
             None => return Ok(()),
             Some(Step::Back(by)) => tracing::warn!(
@@ -346,10 +346,10 @@ impl Fulfilment {
         }
         metrics::counter!("database_clock_steps_total").increment(1);
         self.0.renew.notify_waiters();
-        self.go_on_after_step().await
+        self.resume_waits().await
     }
 
-    async fn go_on_after_step(&self) -> Result<(), StoreError> {
+    async fn resume_waits(&self) -> Result<(), StoreError> {
         let moved = clock::set_back(&self.0.store, self.0.settings.alarm_retry).await?;
         if !moved.is_empty() {
             tracing::warn!(
@@ -365,7 +365,7 @@ impl Fulfilment {
 
     /// How much longer ages cannot be trusted because the database's clock was set; `None` when they can.
     pub(crate) async fn ages_are_doubtful(&self) -> Result<Option<Duration>, StoreError> {
-        self.look_at_clock().await?;
+        self.detect_clock_step().await?;
         let lifetime = self.0.settings.request_lifetime;
         Ok(self
             .0
@@ -381,17 +381,17 @@ impl Fulfilment {
     }
 
     /// Claims due units, spawns a task for each, and returns the time until the next unit may be due.
-    async fn give_out(&self, hands: &mut JoinSet<()>, stop: &CancellationToken) -> Result<Duration, StoreError> {
+    async fn dispatch(&self, tasks: &mut JoinSet<()>, stop: &CancellationToken) -> Result<Duration, StoreError> {
         let inner = &self.0;
         failpoint!("give_out.events");
         if records::events::has_due(&inner.store).await? {
             records::events::apply_due(&inner.store).await?;
             failpoint!("give_out.events.applied");
         }
-        while hands.try_join_next().is_some() {}
+        while tasks.try_join_next().is_some() {}
         // A unit that only waits for its release does not count against the limit.
-        let working = |hands: &JoinSet<()>| hands.len().saturating_sub(inner.handing_back.load(Ordering::Relaxed));
-        let free = inner.settings.parallel.saturating_sub(working(hands));
+        let working = |tasks: &JoinSet<()>| tasks.len().saturating_sub(inner.handing_back.load(Ordering::Relaxed));
+        let free = inner.settings.parallel.saturating_sub(working(tasks));
         if free == 0 || !self.may_buy(inner.settings.probe_every.max(gate::IDLE)).await {
             return Ok(inner.settings.poll);
         }
@@ -422,9 +422,9 @@ impl Fulfilment {
         };
         for unit in units {
             let (this, stop) = (self.clone(), stop.clone());
-            hands.spawn(async move { this.drive(unit, &stop).await });
+            tasks.spawn(async move { this.drive(unit, &stop).await });
         }
-        Ok(if working(hands) >= inner.settings.parallel {
+        Ok(if working(tasks) >= inner.settings.parallel {
             inner.settings.poll
         } else {
             wait
@@ -450,12 +450,12 @@ impl Fulfilment {
                 return Ok(count);
             }
             count += units.len();
-            let mut hands = JoinSet::new();
+            let mut tasks = JoinSet::new();
             for unit in units {
                 let (this, stop) = (self.clone(), stop.clone());
-                hands.spawn(async move { this.drive(unit, &stop).await });
+                tasks.spawn(async move { this.drive(unit, &stop).await });
             }
-            while hands.join_next().await.is_some() {}
+            while tasks.join_next().await.is_some() {}
         }
     }
 

@@ -139,7 +139,7 @@ impl Spool {
     /// # Errors
     /// When the write fails: nothing may be bought here.
     pub fn probe(&self) -> io::Result<Option<Vec<Uuid>>> {
-        let dead = self.take_again()?;
+        let dead = self.retake_slot()?;
         let slot = self.slot().path.clone();
         let reserve = slot.join(RESERVE);
         if std::fs::metadata(&reserve).map_or(0, |found| found.size()) < RESERVED as u64 {
@@ -162,7 +162,7 @@ impl Spool {
     }
 
     /// Takes a slot again when the held one is gone, with the same worker id if possible.
-    fn take_again(&self) -> io::Result<Option<Vec<Uuid>>> {
+    fn retake_slot(&self) -> io::Result<Option<Vec<Uuid>>> {
         let mut slot = self.slot();
         if slot.is_held() {
             private_dir(&self.aside)?;
@@ -202,7 +202,7 @@ impl Spool {
         let whole = self.write_answer(&name, &sealed).or_else(|error| {
             tracing::warn!(%error, "an answer could not be written; it is tried once more with the room that was kept");
             self.failed.store(true, Ordering::Relaxed);
-            self.take_again()?;
+            self.retake_slot()?;
             drop(std::fs::remove_file(self.slot().path.join(RESERVE)));
             self.write_answer(&name, &sealed)
         })?;

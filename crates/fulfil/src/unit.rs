@@ -54,9 +54,9 @@ impl Fulfilment {
             UnitState::New => self.begin(unit).await,
             UnitState::Ordering => self.order(unit).await,
             UnitState::Ordered => self.pay(unit).await,
-            UnitState::Paying => self.look(unit).await,
+            UnitState::Paying => self.check_payment(unit).await,
             UnitState::Paid | UnitState::Fetching => self.fetch(unit).await,
-            UnitState::Lost => self.make_good(unit).await,
+            UnitState::Lost => self.compensate(unit).await,
             UnitState::Done | UnitState::Refunded => Ok(Flow::Rest),
         }
     }
@@ -266,11 +266,11 @@ impl Fulfilment {
         )
         .await)?;
         failpoint!("paying.intent.after");
-        self.put_payment(unit, &id).await
+        self.send_payment(unit, &id).await
     }
 
     /// Makes the payment. Its intent is recorded, and no other payment can be in flight.
-    async fn put_payment(&self, unit: &Unit, id: &str) -> Result<Flow, StoreError> {
+    async fn send_payment(&self, unit: &Unit, id: &str) -> Result<Flow, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
         failpoint!("paying.call.before");
         let answer = inner.client.pay(id).await;
@@ -346,7 +346,7 @@ impl Fulfilment {
     }
 
     /// `PAYING` with an unknown outcome: reads the order's details before anything else.
-    async fn look(&self, unit: &Unit) -> Result<Flow, StoreError> {
+    async fn check_payment(&self, unit: &Unit) -> Result<Flow, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
         let Some(id) = unit.g2a_order_id.clone() else {
             return Ok(Flow::Rest);
@@ -377,7 +377,7 @@ impl Fulfilment {
                 commit!(inner, "fulfil.pay_again", [], |tx, _l| records::pay_again(tx, lease)
                     .await)?;
                 failpoint!("paying.again.after");
-                self.put_payment(unit, &id).await
+                self.send_payment(unit, &id).await
             }
             Paying::GiveUp => {
                 let why = "G2A never took the money and no longer can";
@@ -412,7 +412,7 @@ impl Fulfilment {
     }
 
     /// `LOST`: no worker has turned up with the key, so the unit is compensated.
-    async fn make_good(&self, unit: &Unit) -> Result<Flow, StoreError> {
+    async fn compensate(&self, unit: &Unit) -> Result<Flow, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
         if let Some(left) = self.ages_are_doubtful().await? {
             // Unknown whether the grace period for a late key is over.

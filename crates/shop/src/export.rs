@@ -171,16 +171,16 @@ async fn write(
             if next.is_none() {
                 break;
             }
-            hand_on(reader, chunk.split().freeze(), stall).await?;
+            send_chunk(reader, chunk.split().freeze(), stall).await?;
         }
         chunk.put_u8(b']');
     }
     chunk.put_slice(b"}");
-    hand_on(reader, chunk.freeze(), stall).await
+    send_chunk(reader, chunk.freeze(), stall).await
 }
 
 /// Sends a chunk once the reader has taken the previous one.
-async fn hand_on(reader: &mpsc::Sender<Chunk>, bytes: Bytes, stall: Duration) -> Result<(), Ended> {
+async fn send_chunk(reader: &mpsc::Sender<Chunk>, bytes: Bytes, stall: Duration) -> Result<(), Ended> {
     match tokio::time::timeout(stall, reader.send(Chunk::Some(bytes))).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_gone)) => Err(Ended::ReaderGone),
