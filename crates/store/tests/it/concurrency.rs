@@ -1,5 +1,5 @@
-//! Two concurrent sessions. The first does its work and keeps its transaction open; the second does its own work and has
-//! to wait or proceeds; then the first commits.
+//! Two concurrent sessions. The first does its work and keeps its transaction open; the second does its own work and
+//! has to wait or proceeds; then the first commits.
 
 use std::time::Duration;
 
