@@ -1,4 +1,4 @@
-"""Waits for a shop, registers somebody there, and has Schemathesis try its API in their name."""
+"""Waits for a shop to start, registers a user, and runs Schemathesis against its API with that user's token."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def ask(path, body=None):
 deadline = time.monotonic() + 120
 while True:
     try:
-        # Without a game nothing can be put into a cart.
+        # Requests that add to a cart need a game.
         if ask("/readyz")["ready"] and ask("/api/games?pageSize=1")["data"]["total"] > 0:
             break
     except OSError:
@@ -28,8 +28,8 @@ while True:
         sys.exit(f"the shop at {url} does not open")
     time.sleep(0.2)
 
-somebody = {"email": "quill@example.org", "password": "Correct-Horse-1"}
-token = ask("/api/auth/register", somebody)["data"]["token"]
+account = {"email": "quill@example.org", "password": "Correct-Horse-1"}
+token = ask("/api/auth/register", account)["data"]["token"]
 os.execv(
     schemathesis,
     [

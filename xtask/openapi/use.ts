@@ -1,13 +1,13 @@
-// A caller, so that types which came out as `any` or empty are found as well.
+// Client code that fails to compile if a generated type is `any` or empty.
 import type { paths } from "./openapi-typescript";
 import { getGame, listGames, type ListGamesParams } from "./orval/client";
 import { addToCart, type GetGameResponses } from "./hey-api";
 
 type Query = NonNullable<paths["/api/games"]["get"]["parameters"]["query"]>;
 const query: Query = { page: 1, sort: "price-asc", pricePreset: "10-25", inStockOnly: "false", genres: ["rpg"] };
-// @ts-expect-error There is no such order.
+// @ts-expect-error Unknown sort order.
 const wrongOrder: Query = { sort: "cheapest" };
-// @ts-expect-error It is true or false.
+// @ts-expect-error Only true or false.
 const wrongFlag: Query = { multiplayer: "yes" };
 
 const asked: ListGamesParams = { page: 2, sort: "newest" };
@@ -15,7 +15,7 @@ const asked: ListGamesParams = { page: 2, sort: "newest" };
 export async function titles(): Promise<string[]> {
   const answer = await listGames(asked);
   if (answer.status !== 200) {
-    // What failures have in common is known by its type.
+    // The common fields of all errors are typed.
     throw new Error(`${answer.data.error.code}: ${answer.data.error.message}`);
   }
   return answer.data.data.data.map((game) => game.title);

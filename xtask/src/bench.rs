@@ -1,6 +1,6 @@
 //! `cargo xtask bench [NAMES]`: runs the benchmarks of `crates/bench` in an optimised build.
 //!
-//! They start servers of their own, with an operator's settings; from here they get the programs.
+//! They start their own servers with production settings; this module provides the programs.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use anyhow::Result;
 
 use crate::tools;
 
-/// Fetches what is missing, builds and runs.
+/// Fetches missing programs, builds and runs the benchmarks.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let redis_server = tools::redis_server(root)?;
-    // Not the throw-away server of the tests, which waits for no disk: its figures would flatter.
+    // Not the temporary server of the tests, which does not wait for the disk: its figures would be too good.
     let installation = lockstep_embedded::provide(&root.join(".test-tools"), true)?;
     let mut cargo = super::cargo();
     cargo

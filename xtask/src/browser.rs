@@ -1,8 +1,8 @@
-//! What browser tests need: Chromium, and the accessibility checker axe-core.
+//! The tools of browser tests: Chromium, and the accessibility checker axe-core.
 //!
-//! Chromium is the machine's, or Debian's: installed by root, unpacked into `.test-tools` by anybody else. No other
-//! package was found that carries one which runs outside the place it was made for. axe-core is one script out of a
-//! Python package.
+//! Chromium is the machine's, or Debian's: installed if the user is root, otherwise unpacked into `.test-tools`. No
+//! other package was found whose Chromium runs outside the environment that it was built for. axe-core is one script
+//! out of a Python package.
 
 use std::path::{Path, PathBuf};
 
@@ -11,24 +11,24 @@ use anyhow::{Context as _, Result, bail};
 use crate::debian;
 use crate::tools::{download, on_path, unpack};
 
-/// Names under which Chromium is installed.
+/// Program names of Chromium.
 const NAMES: &[&str] = &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// Debian's packages of Chromium and of letters to draw with.
+/// Debian's packages of Chromium and of a font.
 const PACKAGES: &[&str] = &["chromium", "fonts-dejavu-core"];
 
-/// The Python package that carries axe-core, and its version; its code is not used, only the script inside.
+/// The Python package that contains axe-core, and its version; only the script in it is used.
 const AXE_PACKAGE: &str = "axe-playwright-python==0.1.8";
 
-/// Both, ready.
+/// Both tools, ready to use.
 pub(crate) struct BrowserTools {
-    /// The program.
+    /// The Chromium program.
     pub(crate) chromium: PathBuf,
     /// axe-core's script.
     pub(crate) axe: PathBuf,
 }
 
-/// Finds or fetches both; what is fetched goes into `folder`.
+/// Finds or fetches both; fetched files go into `folder`.
 pub(crate) fn prepare(folder: &Path) -> Result<BrowserTools> {
     std::fs::create_dir_all(folder)?;
     Ok(BrowserTools {
@@ -37,7 +37,7 @@ pub(crate) fn prepare(folder: &Path) -> Result<BrowserTools> {
     })
 }
 
-/// Chromium as named, as installed on this machine, or as Debian's package of it.
+/// Chromium as named by `LOCKSTEP_CHROMIUM_BIN`, as installed on this machine, or as Debian's package.
 fn chromium(folder: &Path) -> Result<PathBuf> {
     if let Some(given) = std::env::var_os("LOCKSTEP_CHROMIUM_BIN") {
         return Ok(given.into());
@@ -59,7 +59,8 @@ fn chromium(folder: &Path) -> Result<PathBuf> {
     found().context(choices)
 }
 
-/// Debian's packages with all that they need, unpacked instead of installed, and a script that starts Chromium there.
+/// Unpacks Debian's packages with all their dependencies instead of installing them, and writes a script that starts
+/// Chromium there.
 fn unpacked_chromium(folder: &Path) -> Result<PathBuf> {
     let home = folder.join("chromium");
     let program = home.join("chromium.sh");
@@ -79,7 +80,7 @@ fn unpacked_chromium(folder: &Path) -> Result<PathBuf> {
             root.display()
         ),
     )?;
-    // Last, because it is what says that the rest is whole.
+    // Written last, because its existence marks the installation as complete.
     debian::write_program(
         &program,
         &format!(
@@ -99,7 +100,7 @@ fn axe(folder: &Path) -> Result<PathBuf> {
     if let Some(given) = std::env::var_os("LOCKSTEP_AXE_JS") {
         return Ok(given.into());
     }
-    // Where a browser test that is run without this command looks for it.
+    // The location where a browser test that is run without this command looks for it.
     let script = folder.join("axe/axe.min.js");
     if !script.is_file() {
         eprintln!("fetching the package {AXE_PACKAGE} into {}", folder.display());

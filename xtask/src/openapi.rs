@@ -1,9 +1,9 @@
-//! `cargo xtask openapi`: the API's description in the hands of those who read it.
+//! `cargo xtask openapi`: checks the API's OpenAPI description with the tools of its consumers.
 //!
-//! Two linters with the rules that they come with, and generators of clients whose code is then compiled: what is not
-//! valid, two operations of one name, or a type that says nothing, is found by one of them. At last Schemathesis sends a shop
-//! what the description allows and what it forbids, and holds the answers against it. Their versions stand in
-//! `xtask/openapi` and below; they are installed into `.test-tools`.
+//! Two linters with their default rules, and client generators whose output is compiled, detect invalid parts,
+//! duplicate operation names and types without content. Finally Schemathesis sends valid and invalid requests to a shop
+//! and checks the responses against the description. The tools' versions are in `xtask/openapi` and below; they are
+//! installed into `.test-tools`.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-/// The Python packages of the one generator that is not JavaScript, of what checks its types, and of Schemathesis.
+/// The Python packages of the generator that is not JavaScript, of its type checker, and of Schemathesis.
 const PYTHON: [&str; 3] = ["openapi-python-client==0.29.1", "mypy==2.4.1", "schemathesis==4.32.5"];
 
-/// Files that say how the readers are run.
+/// Configuration files of the tools.
 const FILES: [&str; 9] = [
     "package.json",
     "package-lock.json",
@@ -27,7 +27,7 @@ const FILES: [&str; 9] = [
     "try.py",
 ];
 
-/// Writes the description, and has it read by everybody.
+/// Writes the description and runs every tool on it.
 pub(crate) fn check(root: &Path) -> Result<()> {
     super::run(super::cargo().args(["build", "-p", "lockstep"]))?;
     let program = built(root)?.join("lockstep");
@@ -48,7 +48,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 
     let reader = |name: &str, args: &[&str]| {
         let program = folder.join("node_modules/.bin").join(name);
-        // Some tell their makers what they are used for.
+        // Some tools send usage data to their makers.
         let mut command = Command::new(program);
         command.args(args).current_dir(&folder);
         command
@@ -73,7 +73,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
         super::run(
             Command::new(folder.join("python/bin/python"))
                 .args(args)
-                // The generator tidies its code with a program that came along.
+                // The generator formats its code with a program from the same environment.
                 .env("PATH", format!("{}:{path}", folder.join("python/bin").display()))
                 .current_dir(&folder),
         )
@@ -101,10 +101,10 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     try_out(root, &folder, &program)
 }
 
-/// Opens a shop and has its answers held against the description.
+/// Starts a shop and checks its responses against the description.
 fn try_out(root: &Path, folder: &Path, program: &Path) -> Result<()> {
     let postgres = lockstep_embedded::provide(&root.join(".test-tools"), true)?;
-    // Not in the checkout: it may lie where an unprivileged PostgreSQL cannot look, below /root for example.
+    // Not in the checkout: an unprivileged PostgreSQL may not have access to it, below /root for example.
     let data = std::env::temp_dir().join(format!("lockstep-openapi-{}", std::process::id()));
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let address = format!("127.0.0.1:{port}");
@@ -126,14 +126,14 @@ fn try_out(root: &Path, folder: &Path, program: &Path) -> Result<()> {
             .arg(python.join("schemathesis"))
             .current_dir(folder),
     );
-    // In good order, so that its private PostgreSQL ends with it.
+    // Gracefully, so that its private PostgreSQL terminates with it.
     super::run(Command::new("kill").arg(shop.id().to_string()))?;
     shop.wait()?;
     drop(std::fs::remove_dir_all(data));
     tried
 }
 
-/// Puts the readers into `folder`, unless these very ones are there.
+/// Installs the tools into `folder`, unless the same versions are installed.
 fn install(folder: &Path) -> Result<()> {
     let wanted = std::fs::read_to_string(folder.join("package-lock.json"))? + &PYTHON.concat();
     let mark = folder.join("installed");
@@ -164,7 +164,7 @@ fn install(folder: &Path) -> Result<()> {
     Ok(std::fs::write(mark, wanted)?)
 }
 
-/// Where cargo puts what it builds.
+/// The folder of cargo's build output.
 fn built(root: &Path) -> Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
     Ok(std::path::absolute(target)

@@ -1,10 +1,10 @@
-//! `cargo xtask crash` and `cargo xtask mutants`: the proofs that take too long for every test run.
+//! `cargo xtask crash` and `cargo xtask mutants`: the tests that take too long for every test run.
 
 use anyhow::{Result, bail};
 
-/// A mistake that the store which Lockstep replaces made, or could have made, and the test that it makes fail.
+/// A defect that the existing shop has, or could have had, and the test that detects it.
 struct Mutant {
-    /// What `LOCKSTEP_MUTANT` calls it.
+    /// Its name in `LOCKSTEP_MUTANT`.
     name: &'static str,
     mistake: &'static str,
     test: &'static str,
@@ -14,42 +14,42 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "buy-again",
         mistake: "a payment without an answer is taken for no payment, and another order is bought",
-        test: "faults::an_answer_that_is_lost_or_spoilt_on_the_way_costs_nobody_anything",
+        test: "faults::lost_or_corrupted_answers_cost_nothing",
     },
     Mutant {
         name: "read-key-again",
         mistake: "the key call goes through a retry",
-        test: "buying::three_copies_become_three_payments_and_three_keys",
+        test: "buying::three_units_take_three_payments_and_yield_three_keys",
     },
     Mutant {
         name: "refund-once",
         mistake: "an order's refunds share one unique reference, so the second is refused",
-        test: "buying::an_order_of_which_nothing_can_be_delivered_fails_and_is_refunded_whole",
+        test: "buying::undeliverable_orders_fail_and_are_refunded_in_full",
     },
     Mutant {
         name: "complete-without-refund",
         mistake: "what is not delivered of a completed order is not refunded",
-        test: "buying::what_is_sold_out_is_refunded_to_the_cent_and_the_shelf_is_corrected",
+        test: "buying::sold_out_units_are_refunded_and_the_game_marked_out_of_stock",
     },
     Mutant {
         name: "pay-above-price",
         mistake: "the price in G2A's answer is not looked at before paying",
-        test: "buying::what_costs_more_than_was_asked_is_not_paid_for_and_the_price_is_corrected",
+        test: "buying::orders_above_the_maximum_cost_are_not_paid_and_the_price_corrected",
     },
     Mutant {
         name: "fence-keys",
         mistake: "a key is stored only while its unit waits for it",
-        test: "money::an_overtaken_worker_decides_nothing_but_its_key_is_kept",
+        test: "money::fenced_workers_change_no_state_but_their_keys_are_kept",
     },
     Mutant {
         name: "balance-outside",
         mistake: "the balance is looked at before the transaction that takes from it",
-        test: "orders::ten_at_once_on_a_balance_for_three_are_three",
+        test: "orders::a_balance_for_three_orders_pays_for_three_of_ten",
     },
     Mutant {
         name: "promo-outside",
         mistake: "the use of a promo code is counted after the order stands",
-        test: "orders::a_code_with_two_uses_is_used_twice_by_ten_at_once",
+        test: "orders::a_code_with_two_uses_serves_two_of_ten_orders",
     },
 ];
 
@@ -80,7 +80,7 @@ pub(crate) fn crash(args: &[String]) -> Result<()> {
             "--test",
             "it",
             "--",
-            // A kind of accident is the worker's; the serving store has its own.
+            // The accident kinds apply to the worker's test; the serving process has a separate one.
             if accident.is_empty() {
                 "crash::"
             } else {
@@ -97,9 +97,9 @@ pub(crate) fn crash(args: &[String]) -> Result<()> {
     })
 }
 
-/// Puts each mistake in and expects its test to fail; fails when one passes.
+/// Activates each defect and expects its test to fail; fails when a test passes.
 ///
-/// Both crates are built once, with every mistake ready to be made; the environment of a run says which one is.
+/// Both crates are built once with all defects included; an environment variable of each run selects one.
 pub(crate) fn mutants() -> Result<()> {
     super::with_servers(|ready| {
         let run = |names: &[&str], mutant: &str| -> Result<String> {
@@ -145,13 +145,14 @@ pub(crate) fn mutants() -> Result<()> {
     })
 }
 
-/// What the test program said of one test: `ok` or `FAILED`.
+/// The result of one test in a test program's output: `ok` or `FAILED`.
 fn verdict<'a>(output: &'a str, test: &str) -> Option<&'a str> {
     let start = format!("test {test} ... ");
     output.lines().find_map(|line| line.strip_prefix(&start)).map(str::trim)
 }
 
-/// Works on all, a few at a time: such a test waits more than it computes. Results are in the order of `all`.
+/// Applies `work` to all elements, a few at a time, because such a test waits more than it computes. The results are in
+/// the order of `all`.
 fn in_parallel<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     const AT_ONCE: usize = 4;
     all.chunks(AT_ONCE)

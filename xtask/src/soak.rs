@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: builds the program and what breaks it, and gives that the programs that it needs.
+//! `cargo xtask soak`: builds the product and the soak program, and passes on the servers that the latter needs.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 
 use crate::tools;
 
-/// What `cargo test --workspace` has built already: with one package, or without a test, cargo would build every library
-/// once more, with other features.
+/// Reuses what `cargo test --workspace` has built: with a single package, or without a test, cargo would select other
+/// features and build every library again.
 const BUILD: [&str; 8] = [
     "build",
     "--workspace",

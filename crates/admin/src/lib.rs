@@ -1,7 +1,7 @@
-//! What staff do, once for every face: the JSON API today, the console later.
+//! The use cases of staff, shared by the JSON API and the console.
 //!
-//! Every use case takes the [`Admin`] who asks, which only a checked session with that role can make. Lists are read in one
-//! snapshot, so that a page and its total belong together. Nothing here is cached: staff decide by what they see.
+//! Every use case takes the [`Admin`] who calls it, which only a checked session with that role can create. Lists are
+//! read in one snapshot, so that a page matches its total. Nothing is cached: staff decide from what they see.
 
 use chrono::{DateTime, Utc};
 use lockstep_auth::Admin;
@@ -21,22 +21,22 @@ pub use lockstep_store::admin::games::Taxonomy;
 pub use lockstep_store::admin::transactions::{Filter as TransactionFilter, Method};
 pub use lockstep_store::admin::users::{Filter as UserFilter, Kind as ActivityKind, Span};
 
-/// The use cases of staff over one store. Cheap to make.
+/// The use cases of staff over one store. Cheap to create.
 ///
-/// Every function fails with [`lockstep_store::StoreError`] when the database does not answer, and gives `None` for what does
-/// not exist.
+/// Every function fails with [`lockstep_store::StoreError`] when the database does not answer, and returns `None` for
+/// what does not exist.
 #[derive(Debug, Clone)]
 pub struct BackOffice {
     store: Store,
 }
 
 impl BackOffice {
-    /// Over this store.
+    /// Creates the use cases over `store`.
     pub const fn new(store: Store) -> Self {
         Self { store }
     }
 
-    /// The shop at a glance, as of `now`.
+    /// Key figures of the shop as of `now`.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
@@ -45,7 +45,7 @@ impl BackOffice {
         Ok(read.value)
     }
 
-    /// Accounts.
+    /// Lists users.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
@@ -57,7 +57,7 @@ impl BackOffice {
         Ok(read.await?.value)
     }
 
-    /// An account with its newest orders and bookings.
+    /// A user with their newest orders and transactions.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
@@ -66,7 +66,7 @@ impl BackOffice {
         Ok(read.value)
     }
 
-    /// What an account did.
+    /// A user's activity: log-ins, orders, transactions, or all of them.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
@@ -78,7 +78,7 @@ impl BackOffice {
         Ok(read.value)
     }
 
-    /// Orders.
+    /// Lists orders.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
@@ -87,7 +87,7 @@ impl BackOffice {
         Ok(read.value)
     }
 
-    /// An order with its items, units and booking.
+    /// An order with its items, units and transaction.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
@@ -96,7 +96,7 @@ impl BackOffice {
         Ok(read.value)
     }
 
-    /// Bookings.
+    /// Lists transactions.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
@@ -108,7 +108,7 @@ impl BackOffice {
         Ok(read.await?.value)
     }
 
-    /// Carts of accounts.
+    /// Lists users' carts.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
@@ -120,7 +120,7 @@ impl BackOffice {
         Ok(read.await?.value)
     }
 
-    /// An account's cart.
+    /// A user's cart.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
@@ -136,7 +136,7 @@ impl BackOffice {
         Ok(Some(read.value))
     }
 
-    /// Wishlists of accounts.
+    /// Lists users' wishlists.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
@@ -148,7 +148,7 @@ impl BackOffice {
         Ok(read.await?.value)
     }
 
-    /// An account's wishlist.
+    /// A user's wishlist.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
@@ -164,7 +164,7 @@ impl BackOffice {
         Ok(Some(read.value))
     }
 
-    /// The catalogue.
+    /// Lists the games of the catalogue.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
@@ -182,7 +182,7 @@ impl BackOffice {
         Ok(read.value)
     }
 
-    /// All names of a kind with the number of games that carry each.
+    /// All entries of a taxonomy, with the number of games of each.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
@@ -191,7 +191,7 @@ impl BackOffice {
         Ok(read.value)
     }
 
-    /// How the catalogue stands against G2A.
+    /// The state of the synchronisation with G2A.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
@@ -200,7 +200,7 @@ impl BackOffice {
         Ok(read.value)
     }
 
-    /// How far the running synchronisation is.
+    /// Progress of the running synchronisation.
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].

@@ -1,5 +1,5 @@
-//! `/api/user…`, what the existing front-end has no pages for yet: sessions, second factor, taking one's data along, and
-//! leaving.
+//! `/api/user…` endpoints that the existing front-end does not use yet: sessions, two-factor authentication, data
+//! export and account deletion.
 
 use std::sync::Arc;
 
@@ -55,21 +55,21 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ]
 }
 
-/// A session as its owner sees it.
+/// A session of the user.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Session {
     id: SessionId,
-    /// It is the one that asks.
+    /// Whether it is the session of this request.
     current: bool,
     created_at: String,
-    /// To a few minutes.
+    /// Accurate to a few minutes.
     last_used_at: String,
     address: Option<String>,
     user_agent: Option<String>,
 }
 
-/// One log-in or attempt.
+/// A login, successful or not.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Login {
@@ -79,19 +79,19 @@ struct Login {
     user_agent: Option<String>,
 }
 
-/// What to set an authenticator up with.
+/// Data to set up an authenticator app.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuthenticatorOffer)]
 struct Offer {
-    /// To type in: base32.
+    /// Base32 secret, to type in.
     #[schema(value_type = String)]
     secret: Secret,
-    /// To show as a picture: an `otpauth://` address.
+    /// `otpauth://` URL, to show as a QR code.
     #[schema(value_type = String)]
     url: Secret,
 }
 
-/// Each replaces a code of the authenticator once. They are shown this once.
+/// Recovery codes. Each replaces an authenticator code once; they are shown only in this response.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = NewRecoveryCodes)]
@@ -100,20 +100,20 @@ struct RecoveryCodes {
     recovery_codes: Vec<Secret>,
 }
 
-/// How many.
+/// Number of sessions that ended.
 #[derive(Serialize, ToSchema)]
 struct Ended {
     ended: u64,
 }
 
-/// The password, asked for once more.
+/// The current password, to confirm the action.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct Password {
     password: String,
 }
 
-/// Six digits of the authenticator, or where one is set up a recovery code.
+/// Six-digit authenticator code; if two-factor authentication is on, a recovery code also works.
 #[derive(ToSchema)]
 #[schema(as = AuthenticatorCode)]
 #[expect(dead_code, reason = "describes what `Body` reads")]
@@ -121,22 +121,22 @@ struct Code {
     code: String,
 }
 
-/// Both.
+/// The current password and a code, to confirm the action.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct PasswordAndCode {
     password: String,
-    /// Left out where there is no second factor yet.
+    /// Omitted while two-factor authentication is off.
     code: Option<String>,
 }
 
-/// Leaving.
+/// Confirmation to delete the account.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct Leave {
     password: String,
-    /// What is left on the balance is given up.
+    /// Whether to forfeit the remaining balance.
     give_up_balance: Option<bool>,
 }
 
@@ -144,7 +144,7 @@ fn iso(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// Somebody who is signed in and typed a wrong code is still signed in: 400, not 401.
+/// A wrong code does not sign the user out: 400, not 401.
 fn still_signed_in(error: AuthError) -> ApiError {
     let refused = matches!(error, AuthError::SecondFactorWrong);
     match ApiError::from(error) {
@@ -158,7 +158,7 @@ fn still_signed_in(error: AuthError) -> ApiError {
     }
 }
 
-/// Where the caller is logged in, newest first.
+/// Returns the active sessions of the user, newest first.
 #[utoipa::path(get, path = "/api/user/sessions", tag = "user", operation_id = "listSessions", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Vec<Session>>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn sessions(State(api): Api, member: Member) -> Answered {
@@ -177,7 +177,7 @@ pub(crate) async fn sessions(State(api): Api, member: Member) -> Answered {
     answer::data(StatusCode::OK, &sessions)
 }
 
-/// Ends all of the caller's sessions but the one that asks.
+/// Ends all sessions of the user except the current one.
 #[utoipa::path(delete, path = "/api/user/sessions", tag = "user", operation_id = "endOtherSessions", security(("bearer" = [])), responses(
     (status = 200, body = MessageWith<Ended>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn end_other_sessions(State(api): Api, member: Member) -> Answered {
@@ -185,10 +185,12 @@ pub(crate) async fn end_other_sessions(State(api): Api, member: Member) -> Answe
     answer::message_with("Your other devices are logged out", Ended { ended })
 }
 
-/// Ends one of the caller's sessions; fine when it has ended.
+/// Ends a session of the user.
+///
+/// Succeeds as well if the session has already ended.
 #[utoipa::path(delete, path = "/api/user/sessions/{id}", tag = "user", operation_id = "endSession", security(("bearer" = [])),
-    params(("id" = SessionId, Path, description = "Identifier")), responses(
-    (status = 200, body = Message), (status = 400, description = "id is not a UUID"),
+    params(("id" = SessionId, Path, description = "ID of the session")), responses(
+    (status = 200, body = Message), (status = 400, description = "`id` is not a UUID"),
     (status = 401, description = "Not signed in")))]
 pub(crate) async fn end_session(State(api): Api, Path(id): Path<String>, member: Member) -> Answered {
     let session = SessionId(uuid_in("id", &id)?);
@@ -196,7 +198,9 @@ pub(crate) async fn end_session(State(api): Api, Path(id): Path<String>, member:
     answer::message(StatusCode::OK, "The device is logged out")
 }
 
-/// The caller's latest log-ins and attempts, newest first, at most 100.
+/// Returns the latest logins and failed attempts of the user, newest first.
+///
+/// Returns at most 100 entries.
 #[utoipa::path(get, path = "/api/user/logins", tag = "user", operation_id = "listLogins", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Vec<Login>>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn logins(State(api): Api, member: Member) -> Answered {
@@ -213,11 +217,13 @@ pub(crate) async fn logins(State(api): Api, member: Member) -> Answered {
     answer::data(StatusCode::OK, &logins)
 }
 
-/// Offers an authenticator. Nothing changes until it is confirmed by a first code.
+/// Starts to set up two-factor authentication.
+///
+/// Nothing changes until a first code confirms the setup.
 #[utoipa::path(post, path = "/api/user/second-factor", tag = "user", operation_id = "offerSecondFactor", security(("bearer" = [])), request_body = Password, responses(
     (status = 200, body = Answer<Offer>), (status = 400, description = "The password is wrong"),
-    (status = 401, description = "Not signed in"), (status = 409, description = "There is one already"),
-    (status = 429, description = "Too many attempts")))]
+    (status = 401, description = "Not signed in"), (status = 409, description = "Two-factor authentication is already on"),
+    (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn offer_second_factor(State(api): Api, member: Member, body: Body) -> Answered {
     let mut form = body.form();
     let password = Secret::new(form.text("password"));
@@ -230,11 +236,13 @@ pub(crate) async fn offer_second_factor(State(api): Api, member: Member, body: B
     answer::data(StatusCode::OK, &Offer { secret, url })
 }
 
-/// Turns the second factor on; other sessions end. The answer holds ten recovery codes, which are never shown again.
+/// Turns two-factor authentication on.
+///
+/// The other sessions end. The response contains ten recovery codes, which are never shown again.
 #[utoipa::path(post, path = "/api/user/second-factor/confirm", tag = "user", operation_id = "confirmSecondFactor", security(("bearer" = [])), request_body = Code, responses(
     (status = 200, body = MessageWith<RecoveryCodes>), (status = 400, description = "The code is wrong"),
-    (status = 401, description = "Not signed in"), (status = 409, description = "Nothing was offered, or it is on already"),
-    (status = 429, description = "Too many attempts")))]
+    (status = 401, description = "Not signed in"), (status = 409, description = "No setup was started, or two-factor authentication is already on"),
+    (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn confirm_second_factor(State(api): Api, member: Member, body: Body) -> Answered {
     let mut form = body.form();
     let code = Secret::new(form.text("code"));
@@ -251,11 +259,13 @@ pub(crate) async fn confirm_second_factor(State(api): Api, member: Member, body:
     )
 }
 
-/// Makes ten new recovery codes by password and a code; those before are worth nothing then.
+/// Creates ten new recovery codes.
+///
+/// Requires the password and a code. The previous recovery codes become invalid.
 #[utoipa::path(post, path = "/api/user/second-factor/recovery-codes", tag = "user", operation_id = "renewRecoveryCodes", security(("bearer" = [])), request_body = PasswordAndCode, responses(
-    (status = 200, body = MessageWith<RecoveryCodes>), (status = 400, description = "The password or the code is wrong"),
-    (status = 401, description = "Not signed in"), (status = 409, description = "There is no second factor"),
-    (status = 429, description = "Too many attempts")))]
+    (status = 200, body = MessageWith<RecoveryCodes>), (status = 400, description = "The password or code is wrong"),
+    (status = 401, description = "Not signed in"), (status = 409, description = "Two-factor authentication is off"),
+    (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn new_recovery_codes(State(api): Api, member: Member, body: Body) -> Answered {
     let mut form = body.form();
     let password = Secret::new(form.text("password"));
@@ -270,10 +280,12 @@ pub(crate) async fn new_recovery_codes(State(api): Api, member: Member, body: Bo
     answer::message_with("These are your new recovery codes", RecoveryCodes { recovery_codes })
 }
 
-/// Turns the second factor off again, by password and a code of the authenticator or a recovery code.
+/// Turns two-factor authentication off.
+///
+/// Requires the password and an authenticator or recovery code.
 #[utoipa::path(delete, path = "/api/user/second-factor", tag = "user", operation_id = "removeSecondFactor", security(("bearer" = [])), request_body = PasswordAndCode, responses(
-    (status = 200, body = Message), (status = 400, description = "The password or the code is wrong"),
-    (status = 401, description = "Not signed in"), (status = 429, description = "Too many attempts")))]
+    (status = 200, body = Message), (status = 400, description = "The password or code is wrong"),
+    (status = 401, description = "Not signed in"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn remove_second_factor(State(api): Api, member: Member, body: Body) -> Answered {
     let mut form = body.form();
     let password = Secret::new(form.text("password"));
@@ -287,16 +299,18 @@ pub(crate) async fn remove_second_factor(State(api): Api, member: Member, body: 
     answer::message(StatusCode::OK, "Logging in needs no code any more")
 }
 
-/// Everything stored about the caller, as a file. It is sent as it is read, one row a line; a connection that breaks
-/// before the end leaves no whole JSON. One at a time, five at once and then one every twelve minutes.
+/// Exports everything stored about the user as a file.
+///
+/// The export is streamed, one row per line; if the connection breaks, the JSON is incomplete. One export can run at a
+/// time; five are allowed in a row, then one every 12 minutes.
 #[utoipa::path(get, path = "/api/user/export", tag = "user", operation_id = "exportMyData", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Object>), (status = 401, description = "Not signed in"),
-    (status = 429, description = "Too often, or another is being read; `Retry-After` says when"),
-    (status = 503, description = "Too many of all people's at once")))]
+    (status = 429, description = "Too many exports, or another one is running; retry after `Retry-After` seconds"),
+    (status = 503, description = "Too many concurrent exports")))]
 pub(crate) async fn export(State(api): Api, member: Member) -> Answered {
     let mut export = api.shop.export(&member.caller).await?;
     export.wrap("{\"success\":true,\"data\":", "}");
-    // Fused, because compression asks once more after the end.
+    // Fused, because compression polls once more after the end.
     let chunks = stream::unfold(export, |mut export| async move { Some((export.next().await?, export)) }).fuse();
     let mut response = answer::streamed(RawBody::from_stream(chunks));
     response.headers_mut().insert(
@@ -306,12 +320,14 @@ pub(crate) async fn export(State(api): Api, member: Member) -> Answered {
     Ok(response)
 }
 
-/// Deletes the caller's account: what is personal goes, orders and bookings stay without a name.
+/// Deletes the account of the user.
+///
+/// Personal data is deleted; orders and transactions are kept without a name.
 #[utoipa::path(delete, path = "/api/user/account", tag = "user", operation_id = "deleteAccount", security(("bearer" = [])), request_body = Leave, responses(
     (status = 200, body = Message), (status = 400, description = "The password is wrong"),
     (status = 401, description = "Not signed in"),
-    (status = 409, description = "Orders are under way, there is a balance that was not given up, or it is the last admin's"),
-    (status = 429, description = "Too many attempts")))]
+    (status = 409, description = "Orders are in progress, the balance is not forfeited, or the account is the last admin"),
+    (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn delete_account(State(api): Api, member: Member, body: Body) -> Answered {
     let mut form = body.form();
     let password = Secret::new(form.text("password"));

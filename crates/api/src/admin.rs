@@ -1,4 +1,5 @@
-//! `/api/admin…`, what staff look at: the contract's lists and details. What they change is in the modules beside it.
+//! `/api/admin…`: the lists and details of the back office (`docs/http-api.md`). State-changing endpoints are in
+//! sibling modules.
 
 mod catalogue;
 mod people;
@@ -20,9 +21,9 @@ use crate::error::{self, ApiError};
 use crate::params::Ask;
 use crate::visit::Administrator;
 
-/// The furthest page.
+/// Highest page number.
 const MAX_PAGE: u32 = 100_000;
-/// The most rows of a page; the key manager of the existing console asks for so many games.
+/// Maximum page size; the key manager of the existing console requests this many games.
 const MAX_PAGE_SIZE: u32 = 1_000;
 
 pub(crate) fn description() -> utoipa::openapi::OpenApi {
@@ -39,12 +40,12 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     routes
 }
 
-/// Unknown addresses: 404 for staff, 403 for everybody else.
+/// Answers unknown paths: 404 for administrators, 403 for all other clients.
 pub(crate) fn no_route() -> MethodRouter<Arc<ApiState>> {
     any(|Administrator(_): Administrator, uri: OriginalUri| error::no_route(uri))
 }
 
-/// An admin, and what there is to do.
+/// An authenticated administrator with access to the back office.
 struct Staff {
     admin: Admin,
     office: BackOffice,
@@ -62,7 +63,7 @@ impl FromRequestParts<Arc<ApiState>> for Staff {
     }
 }
 
-/// The asked page of a list, `usual` rows long when nothing is said.
+/// Reads the requested page, with `usual` as the default size.
 fn page(ask: &Ask, usual: u32) -> Result<Page, ApiError> {
     Ok(Page {
         number: ask.number("page", 1, 1, MAX_PAGE)?,
@@ -70,7 +71,7 @@ fn page(ask: &Ask, usual: u32) -> Result<Page, ApiError> {
     })
 }
 
-/// From the beginning of `startDate` until the end of `endDate`, days of UTC.
+/// Reads the period from the start of `startDate` to the end of `endDate`, in UTC.
 fn days(ask: &Ask) -> Result<Span, ApiError> {
     let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
     let (first, last) = (ask.parsed::<Day>("startDate")?, ask.parsed::<Day>("endDate")?);
@@ -81,7 +82,7 @@ fn days(ask: &Ask) -> Result<Span, ApiError> {
     })
 }
 
-/// `YYYY-MM-DD`, also with a time behind it, which does not count.
+/// A date `YYYY-MM-DD`; a time after it is ignored.
 struct Day(NaiveDate);
 
 impl std::str::FromStr for Day {
@@ -91,14 +92,14 @@ impl std::str::FromStr for Day {
         let day = text.split('T').next().unwrap_or(text);
         NaiveDate::parse_from_str(day, "%Y-%m-%d")
             .ok()
-            // What PostgreSQL can compare with.
+            // The range of years that PostgreSQL can compare with.
             .filter(|day| (1..=9999).contains(&chrono::Datelike::year(day)))
             .map(Self)
             .ok_or("must be a day, such as 2026-11-29")
     }
 }
 
-/// What there is, or 404.
+/// Returns the value, or 404 if there is none.
 fn found<T>(what: Option<T>, name: &'static str) -> Result<T, ApiError> {
     what.ok_or(ApiError::NotFound(name))
 }

@@ -1,5 +1,5 @@
-//! `/api/admin…` as far as it is about other people's money: adjustments and refunds, each on record under the admin's
-//! name.
+//! `/api/admin…` endpoints that move users' money: adjustments, refunds and cancellations, each recorded with the
+//! administrator who made it.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ use crate::body::{Body, uuid_in};
 use crate::visit::{Administrator, Key};
 use crate::{Api, ApiState};
 
-/// The longest reason, in characters.
+/// Maximum length of a reason, in characters.
 const MAX_REASON: usize = 500;
 
 #[derive(OpenApi)]
 #[openapi(
-    tags((name = "admin", description = "Running the shop; needs the role ADMIN")),
+    tags((name = "admin", description = "Back office; requires the role ADMIN")),
     paths(adjust, refund, cancel)
 )]
 pub(crate) struct Description;
@@ -37,18 +37,18 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ]
 }
 
-/// A change of a balance.
+/// An adjustment of a balance.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct Adjustment {
-    /// Euro, at most two decimals; negative to take.
+    /// Amount in EUR, at most two decimals; negative to debit.
     amount: f64,
-    /// Why.
+    /// Reason for the adjustment.
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
 }
 
-/// What came of it.
+/// The adjusted balance.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct AdjustedView {
@@ -59,17 +59,17 @@ struct AdjustedView {
     reason: String,
 }
 
-/// A refund.
+/// A refund to make.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct RefundWanted {
-    /// Euro, at most two decimals; all that is left when it is left out.
+    /// Amount in EUR, at most two decimals; by default the full refundable amount.
     amount: Option<f64>,
-    /// Why.
+    /// Reason for the refund.
     reason: Option<String>,
 }
 
-/// What came of it.
+/// A completed refund.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct RefundView {
@@ -80,14 +80,16 @@ struct RefundView {
     message: &'static str,
 }
 
-/// Changes somebody's balance: a credit is booked as a top-up, a debit as a purchase of nothing, both marked as
-/// adjustments and explained.
+/// Adjusts the balance of a user.
+///
+/// A credit is recorded as a top-up and a debit as a purchase without items; both are marked as adjustments and carry
+/// the reason.
 #[utoipa::path(put, path = "/api/admin/users/{id}/balance", tag = "admin", operation_id = "adjustBalance", security(("bearer" = [])), request_body = Adjustment, params(
-    ("id" = Uuid, Path, description = "The user"),
-    ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "The same key and body is the same adjustment")), responses(
-    (status = 200, body = Answer<AdjustedView>), (status = 400, description = "No amount or reason, or more than there is"),
-    (status = 403, description = "Not signed in as an admin"), (status = 404, description = "There is no such user"),
-    (status = 409, description = "The key was used for another adjustment")))]
+    ("id" = Uuid, Path, description = "ID of the user"),
+    ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "A repeated key with the same body is the same adjustment")), responses(
+    (status = 200, body = Answer<AdjustedView>), (status = 400, description = "Missing amount or reason, or the debit exceeds the balance"),
+    (status = 403, description = "Not signed in as an administrator"), (status = 404, description = "There is no such user"),
+    (status = 409, description = "The key was used with another body")))]
 pub(crate) async fn adjust(
     State(api): Api,
     Path(id): Path<String>,
@@ -114,13 +116,15 @@ pub(crate) async fn adjust(
     answer::data(StatusCode::OK, &view)
 }
 
-/// Gives money for delivered copies of an order back to its owner's balance. What was not delivered is cancelled instead.
+/// Refunds delivered units of an order to the balance of its owner.
+///
+/// Units that are not delivered yet are cancelled instead, see `/api/admin/orders/{id}/cancel`.
 #[utoipa::path(post, path = "/api/admin/payments/transactions/{id}/refund", tag = "admin", operation_id = "refundTransaction", security(("bearer" = [])), request_body = RefundWanted,
-    params(("id" = Uuid, Path, description = "The purchase's transaction"),
-    ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "For a day, the same key and body is the same refund")), responses(
-    (status = 200, body = Answer<RefundView>), (status = 400, description = "Not refundable, already refunded, or more than was paid"),
-    (status = 403, description = "Not signed in as an admin"), (status = 404, description = "There is no such transaction"),
-    (status = 409, description = "The key was used for another refund")))]
+    params(("id" = Uuid, Path, description = "ID of the purchase transaction"),
+    ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "For a day, a repeated key with the same body is the same refund")), responses(
+    (status = 200, body = Answer<RefundView>), (status = 400, description = "Not refundable, already refunded, or more than the refundable amount"),
+    (status = 403, description = "Not signed in as an administrator"), (status = 404, description = "There is no such transaction"),
+    (status = 409, description = "The key was used with another body")))]
 pub(crate) async fn refund(
     State(api): Api,
     Path(id): Path<String>,
@@ -147,30 +151,32 @@ pub(crate) async fn refund(
     answer::data(StatusCode::OK, &view)
 }
 
-/// Why.
+/// A cancellation of an order.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct Cancellation {
-    /// Shown to the order's owner.
+    /// Reason, shown to the owner of the order.
     reason: Option<String>,
 }
 
-/// What came of it.
+/// Result of a cancellation.
 #[derive(Serialize, ToSchema)]
 struct CancelledView {
-    /// What went back to the balance at once.
+    /// Amount refunded to the balance at once, in EUR.
     refunded: Money,
-    /// Copies that were delivered before, or are being bought right now and go their way.
+    /// Number of units that are kept: already delivered, or being purchased right now.
     kept: u32,
 }
 
-/// Takes an order back: what is not paid for at the supplier goes back to its owner's balance at once.
+/// Cancels an order.
+///
+/// Units that are not yet paid for at the supplier are refunded at once to the balance of the owner.
 #[utoipa::path(post, path = "/api/admin/orders/{id}/cancel", tag = "admin", operation_id = "cancelOrder", security(("bearer" = [])), request_body = Cancellation,
-    params(("id" = Uuid, Path, description = "The order"),
-    ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "For a day, the same key and body gets the same answer")), responses(
-    (status = 200, body = MessageWith<CancelledView>), (status = 400, description = "Cancelled before, or delivered"),
-    (status = 403, description = "Not signed in as an admin"), (status = 404, description = "There is no such order"),
-    (status = 409, description = "The key was used for another cancellation")))]
+    params(("id" = Uuid, Path, description = "ID of the order"),
+    ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "For a day, a repeated key with the same body returns the same response")), responses(
+    (status = 200, body = MessageWith<CancelledView>), (status = 400, description = "Already cancelled, or delivered"),
+    (status = 403, description = "Not signed in as an administrator"), (status = 404, description = "There is no such order"),
+    (status = 409, description = "The key was used with another body")))]
 pub(crate) async fn cancel(
     State(api): Api,
     Path(id): Path<String>,

@@ -1,4 +1,4 @@
-//! Answers that concern one person: nobody on the way may keep them.
+//! Responses for a single client: caches must not store them.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -11,37 +11,37 @@ use utoipa::ToSchema;
 
 use crate::error::ApiError;
 
-/// What every handler of these gives.
+/// The result of a handler with such a response.
 pub(crate) type Answered = Result<Response, ApiError>;
 
-/// Success without data.
+/// A successful response without data.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Message {
-    /// Always true.
+    /// Always `true`.
     success: bool,
-    /// What was done.
+    /// What was done, for display.
     message: &'static str,
 }
 
-/// Success with words and data.
+/// A successful response with a message and data.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct MessageWith<T> {
-    /// Always true.
+    /// Always `true`.
     success: bool,
-    /// What was done.
+    /// What was done, for display.
     message: &'static str,
-    /// What came of it.
+    /// Result of the operation.
     data: T,
 }
 
-/// A body that is JSON already.
+/// Builds a response from serialised JSON.
 pub(crate) fn body(status: StatusCode, body: impl Into<Bytes>) -> Response {
     let mut response = streamed(Body::from(body.into()));
     *response.status_mut() = status;
     response
 }
 
-/// Success whose body is JSON that comes bit by bit.
+/// Builds a 200 response whose JSON body is streamed.
 pub(crate) fn streamed(body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -52,22 +52,22 @@ pub(crate) fn streamed(body: Body) -> Response {
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Answered {
-    // Plain structs of ours always have a JSON form.
+    // Our own plain structs always serialise to JSON.
     let bytes = serde_json::to_vec(value).map_err(|_| ApiError::Bug(None))?;
     Ok(body(status, bytes))
 }
 
-/// Success with data.
+/// Builds a successful response with data.
 pub(crate) fn data(status: StatusCode, data: &impl Serialize) -> Answered {
     json(status, &Answer::new(data))
 }
 
-/// Success in words.
+/// Builds a successful response with a message.
 pub(crate) fn message(status: StatusCode, message: &'static str) -> Answered {
     json(status, &Message { success: true, message })
 }
 
-/// Success in words and data.
+/// Builds a successful response with a message and data.
 pub(crate) fn message_with(message: &'static str, data: impl Serialize) -> Answered {
     json(
         StatusCode::OK,
@@ -79,7 +79,7 @@ pub(crate) fn message_with(message: &'static str, data: impl Serialize) -> Answe
     )
 }
 
-/// The same answer, setting a cookie if there is one to set.
+/// Adds a cookie to the response, if there is one to set.
 pub(crate) fn with_cookie(mut response: Response, cookie: Option<HeaderValue>) -> Response {
     if let Some(cookie) = cookie {
         response.headers_mut().append(header::SET_COOKIE, cookie);

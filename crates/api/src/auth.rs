@@ -1,4 +1,4 @@
-//! `/api/auth…`: coming in and going out, and proving an address.
+//! `/api/auth…`: registration, login, sessions and e-mail verification.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::{Api, ApiState};
 
 #[derive(OpenApi)]
 #[openapi(
-    tags((name = "auth", description = "Coming in and going out")),
+    tags((name = "auth", description = "Registration, login, tokens and e-mail verification")),
     paths(register, login, logout, refresh, me, forgot_password, reset_password, send_verification_code, verify_email)
 )]
 pub(crate) struct Description;
@@ -49,10 +49,10 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct NewAccount {
-    /// An address; one mailbox is one account, whatever its case.
+    /// E-mail address. Addresses that differ only in case belong to the same account.
     #[schema(format = Email, min_length = 3, max_length = 254)]
     email: String,
-    /// At least 8 characters with a lower-case and an upper-case letter and a digit, at most 72 bytes.
+    /// At least 8 characters and at most 72 bytes, with a lower-case letter, an upper-case letter and a digit.
     #[schema(min_length = 8, max_length = 72)]
     password: String,
     /// 2 to 50 characters.
@@ -62,17 +62,17 @@ struct NewAccount {
     last_name: Option<String>,
 }
 
-/// A log-in.
+/// A login.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct LogIn {
     email: String,
     password: String,
-    /// Six digits of the authenticator or a recovery code, once `second_factor_needed` was answered.
+    /// Six-digit authenticator code or recovery code; required after a response with the code `second_factor_needed`.
     code: Option<String>,
 }
 
-/// A refresh.
+/// A refresh of tokens.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes what `Body` reads")]
@@ -80,14 +80,14 @@ struct Refresh {
     refresh_token: String,
 }
 
-/// Whose password was forgotten.
+/// A request for a password reset link.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct Forgotten {
     email: String,
 }
 
-/// A link's token and the password to set.
+/// A new password and the token of the reset link.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes what `Body` reads")]
@@ -96,31 +96,32 @@ struct Reset {
     new_password: String,
 }
 
-/// Six digits.
+/// Six-digit verification code.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct Code {
     code: String,
 }
 
-/// `AuthData`, and what came of the things collected as a guest.
+/// Tokens and profile, and what was moved from the guest session.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CameIn {
     #[serde(flatten)]
     data: AuthData,
-    /// Only when there was a guest's session. `null`: could not be moved now; it is still there.
+    /// Present only if the request had a guest session. A part that is `null` could not be moved now and stays with the
+    /// guest.
     #[serde(skip_serializing_if = "Option::is_none")]
     moved: Option<MovedIn>,
 }
 
-/// What moved.
+/// Results of moving the guest's cart and wishlist.
 #[derive(Serialize, ToSchema)]
 struct MovedIn {
     cart: Option<Moved>,
     wishlist: Option<Moved>,
 }
 
-fn came_in(signed_in: SignedIn, guest: Option<Uuid>) -> CameIn {
+fn auth_data(signed_in: SignedIn, guest: Option<Uuid>) -> CameIn {
     CameIn {
         data: signed_in.data,
         moved: guest.map(|_| MovedIn {
@@ -130,10 +131,12 @@ fn came_in(signed_in: SignedIn, guest: Option<Uuid>) -> CameIn {
     }
 }
 
-/// Makes an account and signs its owner in; what they collected as a guest comes along.
+/// Creates an account and logs the user in.
+///
+/// The cart and wishlist of the guest session are moved to the account.
 #[utoipa::path(post, path = "/api/auth/register", tag = "auth", operation_id = "register", security((), ("guest" = [])), request_body = NewAccount, responses(
-    (status = 201, body = Answer<CameIn>), (status = 400, description = "Fields that are wrong, each named"),
-    (status = 409, description = "There is an account with this address"), (status = 429, description = "Too many attempts")))]
+    (status = 201, body = Answer<CameIn>), (status = 400, description = "Invalid fields, listed in `errors`"),
+    (status = 409, description = "An account with this e-mail address already exists"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn register(State(api): Api, from: From, body: Body) -> Answered {
     let mut form = body.form();
     let (email, password) = (form.text("email"), form.text("password"));
@@ -145,27 +148,31 @@ pub(crate) async fn register(State(api): Api, from: From, body: Body) -> Answere
         .auth()
         .register(registration, &from.device, from.cookie)
         .await?;
-    answer::data(StatusCode::CREATED, &came_in(signed_in, from.cookie))
+    answer::data(StatusCode::CREATED, &auth_data(signed_in, from.cookie))
 }
 
-/// Signs somebody in; what they collected as a guest comes along.
+/// Logs a user in.
+///
+/// The cart and wishlist of the guest session are moved to the account.
 #[utoipa::path(post, path = "/api/auth/login", tag = "auth", operation_id = "logIn", security((), ("guest" = [])), request_body = LogIn, responses(
-    (status = 200, body = Answer<CameIn>), (status = 400, description = "Fields that are wrong, each named"),
-    (status = 401, description = "E-mail or password is wrong, or a code of the authenticator is needed"),
-    (status = 429, description = "Too many attempts")))]
+    (status = 200, body = Answer<CameIn>), (status = 400, description = "Invalid fields, listed in `errors`"),
+    (status = 401, description = "The e-mail address or password is wrong, or an authenticator code is required"),
+    (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn login(State(api): Api, from: From, headers: HeaderMap, body: Body) -> Answered {
     let mut form = body.form();
     let (email, password) = (form.text("email"), form.text("password"));
     let code = form.optional_text("code");
     let credentials = form.finish(Credentials::check(email, password, code))?;
-    // Clients without cookies name their session here (the contract, section 4).
+    // Clients without cookies send their guest session in this header (`docs/http-api.md`).
     let named = || headers.get("x-session-id")?.to_str().ok().and_then(uuid);
     let guest = from.cookie.or_else(named);
     let signed_in = api.shop.auth().log_in(&credentials, &from.device, guest).await?;
-    answer::data(StatusCode::OK, &came_in(signed_in, guest))
+    answer::data(StatusCode::OK, &auth_data(signed_in, guest))
 }
 
-/// Ends the session: its tokens are worth nothing from now on.
+/// Ends the session.
+///
+/// Its tokens are invalid from then on.
 #[utoipa::path(post, path = "/api/auth/logout", tag = "auth", operation_id = "logOut", security(("bearer" = [])), responses(
     (status = 200, body = Message), (status = 401, description = "Not signed in")))]
 pub(crate) async fn logout(State(api): Api, member: Member) -> Answered {
@@ -175,10 +182,12 @@ pub(crate) async fn logout(State(api): Api, member: Member) -> Answered {
     Ok(answer::with_cookie(answer, Some(no_guest)))
 }
 
-/// A new pair of tokens for a refresh token, which is good for this once.
+/// Exchanges a refresh token for a new pair of tokens.
+///
+/// A refresh token is valid for one exchange.
 #[utoipa::path(post, path = "/api/auth/refresh", tag = "auth", operation_id = "refreshTokens", request_body = Refresh, responses(
-    (status = 200, body = Answer<TokenPair>), (status = 400, description = "No token"),
-    (status = 401, description = "The token is not good (any more)")))]
+    (status = 200, body = Answer<TokenPair>), (status = 400, description = "The token is missing"),
+    (status = 401, description = "The token is invalid or has expired")))]
 pub(crate) async fn refresh(State(api): Api, body: Body) -> Answered {
     let mut form = body.form();
     let token = form.text("refreshToken");
@@ -186,16 +195,18 @@ pub(crate) async fn refresh(State(api): Api, body: Body) -> Answered {
     answer::data(StatusCode::OK, &api.shop.auth().refresh(token).await?)
 }
 
-/// The caller's profile.
+/// Returns the profile of the signed-in user.
 #[utoipa::path(get, path = "/api/auth/me", tag = "auth", operation_id = "getMe", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Profile>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn me(member: Member) -> Answered {
     answer::data(StatusCode::OK, &member.arrival.profile().await?.at(Utc::now()))
 }
 
-/// Sends a link to set a new password, if there is such an account; whether there is, is not told.
+/// Sends a link to set a new password.
+///
+/// The response does not reveal whether an account with this address exists.
 #[utoipa::path(post, path = "/api/auth/forgot-password", tag = "auth", operation_id = "forgotPassword", request_body = Forgotten, responses(
-    (status = 200, body = Message), (status = 400, description = "No address"), (status = 429, description = "Too many attempts")))]
+    (status = 200, body = Message), (status = 400, description = "The e-mail address is missing or invalid"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn forgot_password(State(api): Api, from: From, body: Body) -> Answered {
     let mut form = body.form();
     let email = Email::of_existing_account(form.text("email")).map_err(|_| vec![EMAIL_INVALID]);
@@ -207,10 +218,12 @@ pub(crate) async fn forgot_password(State(api): Api, from: From, body: Body) -> 
     )
 }
 
-/// Sets a new password by a link; every session ends.
+/// Sets a new password with the token of a reset link.
+///
+/// Every session of the account ends.
 #[utoipa::path(post, path = "/api/auth/reset-password", tag = "auth", operation_id = "resetPassword", request_body = Reset, responses(
-    (status = 200, body = Message), (status = 400, description = "The link or the password is not good"),
-    (status = 429, description = "Too many attempts")))]
+    (status = 200, body = Message), (status = 400, description = "The link or the new password is invalid"),
+    (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn reset_password(State(api): Api, from: From, body: Body) -> Answered {
     let mut form = body.form();
     let (token, password) = (form.text("token"), form.text("newPassword"));
@@ -219,10 +232,12 @@ pub(crate) async fn reset_password(State(api): Api, from: From, body: Body) -> A
     answer::message(StatusCode::OK, "Your password was set; log in with it")
 }
 
-/// Sends the caller a new verification code; the one before is worth nothing then.
+/// Sends a new verification code to the signed-in user.
+///
+/// The previous code becomes invalid.
 #[utoipa::path(post, path = "/api/auth/send-verification-code", tag = "auth", operation_id = "sendVerificationCode", security(("bearer" = [])), responses(
     (status = 200, body = Message), (status = 401, description = "Not signed in"),
-    (status = 409, description = "The address is proved already"), (status = 429, description = "Too many attempts")))]
+    (status = 409, description = "The e-mail address is already verified"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn send_verification_code(State(api): Api, member: Member) -> Answered {
     api.shop
         .auth()
@@ -231,13 +246,13 @@ pub(crate) async fn send_verification_code(State(api): Api, member: Member) -> A
     answer::message(StatusCode::OK, "A code is on its way")
 }
 
-/// Proves the caller's address by the code that was sent to it.
+/// Verifies the e-mail address of the signed-in user with the code sent to it.
 #[utoipa::path(post, path = "/api/auth/verify-email", tag = "auth", operation_id = "verifyEmail", security(("bearer" = [])), request_body = Code, responses(
-    (status = 200, body = Message), (status = 400, description = "Wrong code, or none that is good"),
-    (status = 401, description = "Not signed in"), (status = 429, description = "Too many attempts")))]
+    (status = 200, body = Message), (status = 400, description = "The code is wrong or has expired"),
+    (status = 401, description = "Not signed in"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn verify_email(State(api): Api, visit: Visit, body: Body) -> Answered {
     if body.has("token") && !body.has("code") {
-        // An older client's habit; there were never links of this kind.
+        // An older client sends a token; there were never links of this kind.
         return Err(ApiError::Fields(vec![FieldError {
             path: "code",
             code: "required",

@@ -1,6 +1,7 @@
-//! What callers send in a body, read forgivingly in form and strictly in meaning: no body at all is an empty object,
-//! whatever its content type says, and fields that are not known are ignored; a field that is known has to be of its
-//! type, and every one that is not is named.
+//! Request bodies: lenient in form, strict in content.
+//!
+//! An empty body counts as an empty object, the content type is ignored, and unknown fields are ignored. A known field
+//! must have its documented type; the error lists every field that does not.
 
 use axum::body::Body as HttpBody;
 use axum::extract::{FromRequest, Request};
@@ -14,7 +15,7 @@ use serde_json::{Map, Value};
 use crate::edge::MAX_BODY;
 use crate::error::ApiError;
 
-/// A JSON object.
+/// A JSON object from a request body.
 #[derive(Default)]
 pub(crate) struct Body(Map<String, Value>);
 
@@ -29,13 +30,13 @@ impl<S: Sync> FromRequest<S> for Body {
         match serde_json::from_slice(&bytes) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
             Ok(_) => Err(ApiError::NotAnObject("it is something else")),
-            // The parser's own words would repeat what was sent.
+            // The parser's message would echo the request body.
             Err(_) => Err(ApiError::NotAnObject("it cannot be read")),
         }
     }
 }
 
-/// The bytes as they were sent, for what is signed.
+/// The unparsed body bytes, for endpoints that verify a signature.
 pub(crate) struct RawBody(pub(crate) Vec<u8>);
 
 impl<S: Sync> FromRequest<S> for RawBody {
@@ -46,7 +47,7 @@ impl<S: Sync> FromRequest<S> for RawBody {
     }
 }
 
-/// The whole body, as far as it is not too large.
+/// Reads the whole body. Fails with [`ApiError::TooLarge`] beyond [`MAX_BODY`] bytes.
 async fn read(body: HttpBody) -> Result<Vec<u8>, ApiError> {
     let most = usize::try_from(MAX_BODY).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
@@ -65,7 +66,7 @@ async fn read(body: HttpBody) -> Result<Vec<u8>, ApiError> {
 }
 
 impl Body {
-    /// Begins to read the fields.
+    /// Starts to read the fields.
     pub(crate) fn form(&self) -> Form<'_> {
         Form {
             fields: &self.0,
@@ -73,13 +74,13 @@ impl Body {
         }
     }
 
-    /// Whether there is such a field, and it says something.
+    /// Whether the field is present and not `null`.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|value| !value.is_null())
     }
 }
 
-/// Fields being read; what is wrong is gathered.
+/// Reads typed fields and collects the errors.
 pub(crate) struct Form<'b> {
     fields: &'b Map<String, Value>,
     faults: Vec<FieldError>,
@@ -94,7 +95,7 @@ impl<'b> Form<'b> {
         self.faults.push(FieldError { path, code, msg });
     }
 
-    /// A text that has to be there; empty while it is not.
+    /// A required string; empty if it is missing, which is recorded as an error.
     pub(crate) fn text(&mut self, path: &'static str) -> &'b str {
         if self.get(path).is_none() {
             self.fault(path, "required", "This field is required");
@@ -102,7 +103,7 @@ impl<'b> Form<'b> {
         self.optional_text(path).unwrap_or_default()
     }
 
-    /// A text that may be left out.
+    /// An optional string.
     pub(crate) fn optional_text(&mut self, path: &'static str) -> Option<&'b str> {
         let value = self.get(path)?;
         let text = value.as_str();
@@ -112,7 +113,7 @@ impl<'b> Form<'b> {
         text
     }
 
-    /// A text that may be left out, or emptied by `null`.
+    /// An optional string of an update; `null` clears it.
     pub(crate) fn changed_text(&mut self, path: &'static str) -> Option<&'b str> {
         match self.fields.get(path) {
             Some(Value::Null) => Some(""),
@@ -120,7 +121,7 @@ impl<'b> Form<'b> {
         }
     }
 
-    /// `true` or `false`; `false` when it is left out.
+    /// An optional boolean; `false` if absent.
     pub(crate) fn flag(&mut self, path: &'static str) -> bool {
         let value = self.get(path);
         if value.is_some_and(|value| !value.is_boolean()) {
@@ -129,7 +130,7 @@ impl<'b> Form<'b> {
         value.and_then(Value::as_bool).unwrap_or(false)
     }
 
-    /// A whole number that may be left out. One that no number here can hold is wrong as well.
+    /// An optional integer. A number outside the range of `i64` is an error as well.
     pub(crate) fn whole_number(&mut self, path: &'static str) -> Option<i64> {
         let value = self.get(path)?;
         let number = value.as_i64();
@@ -139,7 +140,7 @@ impl<'b> Form<'b> {
         number
     }
 
-    /// A whole number that may be left out; `null` is not leaving it out.
+    /// An optional integer with a default; `null` is an error.
     pub(crate) fn whole_number_or(&mut self, path: &'static str, default: i64) -> i64 {
         if self.fields.get(path).is_some_and(Value::is_null) {
             self.fault(path, "wrong_type", "This field must be a whole number");
@@ -147,7 +148,7 @@ impl<'b> Form<'b> {
         self.whole_number(path).unwrap_or(default)
     }
 
-    /// A whole number that has to be there.
+    /// A required integer.
     pub(crate) fn required_number(&mut self, path: &'static str) -> i64 {
         if self.get(path).is_none() {
             self.fault(path, "required", "This field is required");
@@ -155,7 +156,7 @@ impl<'b> Form<'b> {
         self.whole_number(path).unwrap_or_default()
     }
 
-    /// A game's id; the existing front-end sends the whole game in one place, which is understood as well.
+    /// A required game ID. The existing front-end sends the whole game object in one place; its `id` is read then.
     pub(crate) fn game(&mut self, path: &'static str) -> Option<GameId> {
         let Some(value) = self.get(path) else {
             self.fault(path, "required", "This field is required");
@@ -168,10 +169,10 @@ impl<'b> Form<'b> {
         id.map(GameId)
     }
 
-    /// An amount of money that may be left out: a number with at most two decimals.
+    /// An optional amount of money in EUR: a number with at most two decimals.
     pub(crate) fn money(&mut self, path: &'static str) -> Option<Money> {
         let value = self.get(path)?;
-        // The digits as the shortest that stand for the number: what was written, for any amount that we keep.
+        // The shortest decimal form of the number is what the client wrote, for every amount that the store can hold.
         match value.as_number().map(|number| number.to_string().parse::<Money>()) {
             Some(Ok(amount)) => return Some(amount),
             Some(Err(MoneyError::TooPrecise)) => {
@@ -183,7 +184,7 @@ impl<'b> Form<'b> {
         None
     }
 
-    /// An amount of money that has to be there.
+    /// A required amount of money in EUR.
     pub(crate) fn required_money(&mut self, path: &'static str) -> Money {
         if self.get(path).is_none() {
             self.fault(path, "required", "This field is required");
@@ -191,7 +192,8 @@ impl<'b> Form<'b> {
         self.money(path).unwrap_or_default()
     }
 
-    /// Games with quantities, `[{gameId, quantity}]`. Each needs both: an order never guesses how many copies it is for.
+    /// A list of games with quantities, `[{gameId, quantity}]`. Both are required: an order must not guess its
+    /// quantity.
     pub(crate) fn games(&mut self, path: &'static str) -> Vec<(GameId, i64)> {
         let Some(value) = self.get(path) else {
             self.fault(path, "required", "This field is required");
@@ -216,13 +218,13 @@ impl<'b> Form<'b> {
         Vec::new()
     }
 
-    /// What the fields come to, when none of them was wrong.
+    /// Returns the checked value, or all errors if a field is invalid.
     pub(crate) fn finish<T>(self, checked: Result<T, Vec<FieldError>>) -> Result<T, ApiError> {
         match checked {
             Ok(value) if self.faults.is_empty() => Ok(value),
             checked => {
                 let mut faults = self.faults;
-                // What was not there at all need not also be told to be too short.
+                // A missing field need not be reported as too short as well.
                 for fault in checked.err().into_iter().flatten() {
                     if faults.iter().all(|known| known.path != fault.path) {
                         faults.push(fault);
@@ -234,12 +236,12 @@ impl<'b> Form<'b> {
     }
 }
 
-/// A UUID in its usual form of 36 characters.
+/// Parses a UUID in its canonical form of 36 characters.
 pub(crate) fn uuid(text: &str) -> Option<uuid::Uuid> {
     text.parse().ok().filter(|_| text.len() == 36)
 }
 
-/// The same as a parameter that has to be one.
+/// Parses the UUID of a path parameter. Fails with [`ApiError::Invalid`], naming `parameter`.
 pub(crate) fn uuid_in(parameter: &'static str, text: &str) -> Result<uuid::Uuid, ApiError> {
     uuid(text).ok_or_else(|| ApiError::invalid(parameter, "must be a UUID"))
 }
@@ -263,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_an_empty_object_and_anything_but_an_object_is_refused() {
+    async fn empty_body_is_an_empty_object_and_non_objects_are_refused() {
         for empty in ["", " \r\n"] {
             assert!(body(empty).await.is_ok_and(|body| body.0.is_empty()), "{empty:?}");
         }
@@ -287,7 +289,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_field_that_is_wrong_is_named_once() {
+    async fn each_invalid_field_is_reported_once() {
         let body = body(r#"{"b": 1, "c": null, "d": "x", "e": 1e30, "f": "2", "g": {"id": 7}, "h": "yes"}"#)
             .await
             .unwrap();
@@ -330,7 +332,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_game_is_named_by_its_id_or_by_itself() {
+    async fn a_game_is_accepted_as_its_id_or_as_an_object() {
         let id = "0192f0c1-0000-7000-8000-000000000001";
         for (text, known) in [
             (format!(r#"{{"g": "{id}"}}"#), true),

@@ -1,4 +1,4 @@
-//! `/api/cart…`: for members and guests alike.
+//! `/api/cart…`, for users and guests.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{Api, ApiState, Settings};
 
 #[derive(OpenApi)]
 #[openapi(
-    tags((name = "cart", description = "What a member or a guest wants to buy")),
+    tags((name = "cart", description = "Cart of the user or guest")),
     paths(show, add, clear, set, remove, migrate)
 )]
 pub(crate) struct Description;
@@ -34,33 +34,35 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ]
 }
 
-/// What to put in.
+/// A game to add to the cart.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct NewLine {
     game_id: GameId,
-    /// Copies on top of those already there.
+    /// Number of copies to add to those already in the cart.
     #[schema(value_type = u32, required = false, minimum = 1, maximum = 10_000, default = 1)]
     quantity: Option<u32>,
 }
 
-/// How many.
+/// The new quantity of a cart item.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct Quantity {
-    /// Copies; zero or less takes the line out.
+    /// Number of copies; zero or less removes the item.
     #[schema(maximum = 10_000)]
     quantity: i64,
 }
 
-/// The cart at the prices of now, newest line first; empty for whoever has none. A browser without a session gets a token
-/// (cookie `nextGuest`, an hour) that makes its first writes, however many at once, those of one guest.
+/// Returns the cart at current prices, newest item first.
+///
+/// The cart of a visitor without a session is empty. Such a browser receives the cookie `nextGuest`, valid for an hour,
+/// which assigns its first writes, even concurrent ones, to a single guest.
 #[utoipa::path(get, path = "/api/cart", tag = "cart", operation_id = "getCart", security((), ("bearer" = []), ("guest" = [])), responses((status = 200, body = Answer<Cart>)))]
 pub(crate) async fn show(State(api): Api, visit: Visit) -> Answered {
     let cart = visit.arrival.cart().await?;
     let answer = answer::body(StatusCode::OK, cart.body().clone());
-    // The one answer of its own that every page of a shop asks for once.
+    // The only per-client response that every page of a shop requests once.
     let token = visit
         .arrival
         .needs_guest_token()
@@ -68,11 +70,13 @@ pub(crate) async fn show(State(api): Api, visit: Visit) -> Answered {
     Ok(answer::with_cookie(answer, visit.renewed(&api.settings).or(token)))
 }
 
-/// Puts copies of a game in, on top of those already there. A visitor without a session becomes a guest by it.
+/// Adds copies of a game to those already in the cart.
+///
+/// A visitor without a session becomes a guest.
 #[utoipa::path(post, path = "/api/cart", tag = "cart", operation_id = "addToCart", security((), ("bearer" = []), ("guest" = [])), request_body = NewLine, params(
-    ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "For a day, the same key and body adds once; the same key with another body is refused (409)")), responses(
-    (status = 201, body = Message), (status = 400, description = "Fields that are wrong, out of stock, or more than fits"),
-    (status = 404, description = "There is no such game"), (status = 409, description = "The key was used for another request"), (status = 429, description = "Too many new guests from one address")))]
+    ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "For a day, a repeated key with the same body adds once; with another body it is refused (409)")), responses(
+    (status = 201, body = Message), (status = 400, description = "Invalid fields, the game is out of stock, or the cart is full"),
+    (status = 404, description = "There is no such game"), (status = 409, description = "The key was used with another body"), (status = 429, description = "Too many new guests from this IP address")))]
 pub(crate) async fn add(State(api): Api, visit: Visit, Key(key): Key, body: Body) -> Answered {
     let mut form = body.form();
     let game = form.game("gameId");
@@ -87,7 +91,7 @@ pub(crate) async fn add(State(api): Api, visit: Visit, Key(key): Key, body: Body
     Ok(answer::with_cookie(answer, visit.after(Some(writer), &api.settings)))
 }
 
-/// Takes everything out.
+/// Removes everything from the cart.
 #[utoipa::path(delete, path = "/api/cart", tag = "cart", operation_id = "clearCart", security((), ("bearer" = []), ("guest" = [])), responses((status = 200, body = Message)))]
 pub(crate) async fn clear(State(api): Api, visit: Visit) -> Answered {
     api.shop.clear_cart(visit.arrival.visitor()).await?;
@@ -95,10 +99,10 @@ pub(crate) async fn clear(State(api): Api, visit: Visit) -> Answered {
     Ok(answer::with_cookie(answer, visit.renewed(&api.settings)))
 }
 
-/// Sets how many copies are in the cart.
+/// Sets the quantity of a game in the cart.
 #[utoipa::path(put, path = "/api/cart/{gameId}", tag = "cart", operation_id = "setInCart", security((), ("bearer" = []), ("guest" = [])),
-    params(("gameId" = GameId, Path, description = "Identifier")), request_body = Quantity, responses(
-    (status = 200, body = Message), (status = 400, description = "Fields that are wrong, out of stock, or more than fits"),
+    params(("gameId" = GameId, Path, description = "ID of the game")), request_body = Quantity, responses(
+    (status = 200, body = Message), (status = 400, description = "Invalid fields, the game is out of stock, or the cart is full"),
     (status = 404, description = "There is no such game")))]
 pub(crate) async fn set(State(api): Api, Path(game): Path<String>, visit: Visit, body: Body) -> Answered {
     let game = game_id(&game)?;
@@ -111,10 +115,12 @@ pub(crate) async fn set(State(api): Api, Path(game): Path<String>, visit: Visit,
     Ok(answer::with_cookie(answer, visit.after(writer, &api.settings)))
 }
 
-/// Takes a game out; fine when it is not there.
+/// Removes a game from the cart.
+///
+/// Succeeds as well if the game is not in it.
 #[utoipa::path(delete, path = "/api/cart/{gameId}", tag = "cart", operation_id = "removeFromCart", security((), ("bearer" = []), ("guest" = [])),
-    params(("gameId" = GameId, Path, description = "Identifier")),
-    responses((status = 200, body = Message), (status = 400, description = "gameId is not a UUID")))]
+    params(("gameId" = GameId, Path, description = "ID of the game")),
+    responses((status = 200, body = Message), (status = 400, description = "`gameId` is not a UUID")))]
 pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: Visit) -> Answered {
     let game = game_id(&game)?;
     api.shop.remove_from_cart(visit.arrival.visitor(), game).await?;
@@ -122,7 +128,9 @@ pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: Vis
     Ok(answer::with_cookie(answer, visit.renewed(&api.settings)))
 }
 
-/// Moves what was collected as a guest to the caller; nothing to move is fine.
+/// Moves the guest's cart to the signed-in user.
+///
+/// Succeeds as well if there is nothing to move.
 #[utoipa::path(post, path = "/api/cart/migrate", tag = "cart", operation_id = "migrateCart", security(("bearer" = [])), responses(
     (status = 200, body = MessageWith<Moved>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn migrate(State(api): Api, member: Member) -> Answered {
@@ -130,20 +138,20 @@ pub(crate) async fn migrate(State(api): Api, member: Member) -> Answered {
     answer::message_with("The cart is moved", moved)
 }
 
-/// The game in a path.
+/// Parses the game ID of a path.
 pub(crate) fn game_id(text: &str) -> Result<GameId, ApiError> {
     uuid_in("gameId", text).map(GameId)
 }
 
 impl Visit {
-    /// The guest's cookie, when its life was prolonged by the visit.
+    /// The guest cookie, if this visit extended its lifetime.
     pub(crate) fn renewed(&self, settings: &Settings) -> Option<http::HeaderValue> {
         self.arrival
             .renewed()
             .map(|session| cookies::set_guest(session, settings.production))
     }
 
-    /// The guest's cookie after a write: a new guest's, or one whose life was prolonged.
+    /// The guest cookie after a write: that of a new guest, or one with an extended lifetime.
     pub(crate) fn after(&self, writer: Option<Writer>, settings: &Settings) -> Option<http::HeaderValue> {
         match writer {
             Some(Writer {

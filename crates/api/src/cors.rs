@@ -1,21 +1,21 @@
-//! Which pages of other origins may read our answers (CORS), and which may make a browser change something here: the
-//! same, and nobody else's. A browser says on whose behalf it asks; programs that are none say nothing and may.
+//! Which origins may read responses (CORS) and send state-changing requests (CSRF protection): the same ones. Browsers
+//! state the origin of a request; clients that are not browsers send none and are allowed.
 //!
-//! As the existing front-end needs it, with three departures. Localhost is let in only outside production: a page that
-//! some program serves on a visitor's own machine is not the shop. Hosts of a hosting company are not let in as such
-//! (`https://*.vercel.app` can be listed where somebody wants that). And a refused origin gets no permission instead
-//! of an internal error.
+//! The rules follow the existing front-end, with three differences. Localhost is allowed only outside production: a
+//! page that some program serves on a visitor's own machine is not the shop. Hosts of a hosting company are not allowed
+//! as such (an operator can list `https://*.vercel.app`). And a refused origin gets no CORS headers instead of an
+//! internal error.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode, Uri};
 
 use crate::Settings;
 
-/// Who may.
+/// The allowed origins.
 #[derive(Debug)]
 pub(crate) struct Cors {
     exact: Vec<String>,
-    /// Scheme with `://`, and the end of the host with its leading dot.
+    /// Scheme with `://`, and the suffix of the host with its leading dot.
     below: Vec<(String, String)>,
     local: bool,
 }
@@ -38,7 +38,7 @@ impl Cors {
         }
     }
 
-    /// Whether pages of `origin` may read our answers.
+    /// Whether pages of `origin` may read responses.
     fn allows(&self, origin: &HeaderValue) -> bool {
         let Ok(origin) = origin.to_str() else {
             return false;
@@ -54,28 +54,28 @@ impl Cors {
             || (self.local && is_local(&origin))
     }
 
-    /// Whether this is a browser asking beforehand.
+    /// Whether the request is a CORS preflight.
     pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
         method == Method::OPTIONS
             && headers.contains_key(header::ORIGIN)
             && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
     }
 
-    /// Whether a request that may change something comes from a page of ours, from one that is let in, or from no page.
+    /// Whether a state-changing request comes from our own pages, from an allowed origin, or from no page at all.
     pub(crate) fn may_change(&self, method: &Method, headers: &HeaderMap) -> bool {
         if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
             return true;
         }
         let origin = headers.get(header::ORIGIN);
         match headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
-            // No page of another site stands behind it: our own, or a person who typed an address.
+            // Not sent by a page of another site: by our own, or by a person who typed the address.
             Some(b"same-origin" | b"none") => true,
             Some(_) => origin.is_some_and(|origin| self.allows(origin)),
             None => origin.is_none_or(|origin| is_own(origin, headers) || self.allows(origin)),
         }
     }
 
-    /// The answer to a browser that asks beforehand; `None` refuses.
+    /// Answers a preflight; `None` refuses it.
     pub(crate) fn preflight<B: Default>(&self, origin: &HeaderValue) -> Option<Response<B>> {
         if !self.allows(origin) {
             return None;
@@ -91,12 +91,12 @@ impl Cors {
             header::ACCESS_CONTROL_ALLOW_HEADERS,
             HeaderValue::from_static("Content-Type,Authorization,X-Requested-With,Idempotency-Key"),
         );
-        // A day; browsers cap it themselves. Every call of the front-end is preflighted.
+        // One day; browsers cap it. Every call of the front-end is preflighted.
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
         Some(response)
     }
 
-    /// Lets the page read the answer if it may.
+    /// Adds the CORS headers if the origin is allowed.
     pub(crate) fn permit(&self, origin: HeaderValue, headers: &mut HeaderMap) {
         if self.allows(&origin) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -114,14 +114,14 @@ impl Cors {
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether the page comes from where the request went. Which scheme we are reached by only the proxy in front knows.
+/// Whether the page has the host of the request. Only the proxy in front knows the scheme of the request.
 fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
     matches!((origin, host), (Some((_, page)), Some(host)) if page.eq_ignore_ascii_case(host))
 }
 
-/// A page that this very machine serves, on any port.
+/// Whether the page is served by this machine, on any port.
 fn is_local(origin: &str) -> bool {
     origin.parse::<Uri>().is_ok_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https")) && matches!(uri.host(), Some("localhost" | "127.0.0.1"))
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn only_listed_origins_are_let_in_in_production() {
+    fn production_allows_only_listed_origins() {
         let listed = ["https://shop.example.com/", "https://*.vercel.app"];
         for (origin, expected) in [
             ("https://shop.example.com", true),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_pages_and_those_let_in_may_change_something() {
+    fn state_changes_require_own_or_allowed_origins() {
         let settings = Settings {
             production: true,
             cors_origins: vec!["https://partner.example".into()],
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_is_let_in_outside_production_and_only_it() {
+    fn development_additionally_allows_only_localhost() {
         for (origin, expected) in [
             ("http://localhost:5173", true),
             ("http://127.0.0.1:3000", true),

@@ -1,4 +1,4 @@
-//! The API's description (OpenAPI), and a page to browse it that needs nothing from elsewhere.
+//! The OpenAPI document of the API, and a page to browse it that loads nothing from other hosts.
 
 mod complete;
 
@@ -21,12 +21,12 @@ use crate::{
     info(
         title = "Lockstep",
         contact(name = "Shop operator"),
-        description = "Success is `{\"success\": true, \"data\": ...}`; failure is `{\"success\": false, \"error\": {\"message\", \"code\", \"requestId\"}}` with a 4xx or 5xx status. Money is a number in euro, dates are ISO 8601 in UTC.",
+        description = "Successful responses are `{\"success\": true, \"data\": ...}`; failures are `{\"success\": false, \"error\": {\"message\", \"code\", \"requestId\"}}` with a 4xx or 5xx status. Amounts of money are numbers in EUR; times are ISO 8601 in UTC.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
     servers((url = "/", description = "This shop")),
     components(schemas(Failure, Sort, PricePreset)),
-    tags((name = "games", description = "The catalogue"), (name = "webhooks", description = "Signed events from outside"), (name = "service", description = "How the service is")),
+    tags((name = "games", description = "The catalogue"), (name = "webhooks", description = "Signed events of external systems"), (name = "service", description = "Health checks, metrics and this document")),
     paths(
         games::list,
         games::search,
@@ -55,14 +55,14 @@ use crate::{
 )]
 struct Description;
 
-/// The API's description, as `/api/openapi.json` serves it.
+/// Returns the OpenAPI document that `/api/openapi.json` serves.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let [first, others @ ..] = parts();
     let whole = others.into_iter().fold(first, utoipa::openapi::OpenApi::merge_from);
     complete::complete(whole)
 }
 
-/// What each part of the API says of itself.
+/// The OpenAPI documents of the API's parts, to be merged.
 fn parts() -> [utoipa::openapi::OpenApi; 11] {
     [
         Description::openapi(),
@@ -79,8 +79,8 @@ fn parts() -> [utoipa::openapi::OpenApi; 11] {
     ]
 }
 
-/// This description.
-#[utoipa::path(get, path = "/api/openapi.json", tag = "service", operation_id = "getDescription", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
+/// Returns this OpenAPI document.
+#[utoipa::path(get, path = "/api/openapi.json", tag = "service", operation_id = "getDescription", responses((status = 200, description = "The OpenAPI 3.1 document", body = Object)))]
 pub(crate) async fn document() -> Result<Response, ApiError> {
     static DOCUMENT: OnceLock<Option<Bytes>> = OnceLock::new();
     serve(
@@ -98,12 +98,12 @@ fn serve(document: Option<&Bytes>) -> Result<Response, ApiError> {
     Ok(response)
 }
 
-/// The page under `/api/docs`, with all its parts in the binary.
+/// The Swagger UI under `/api/docs`, with all its assets in the binary.
 pub(crate) fn swagger_ui() -> SwaggerUi {
     SwaggerUi::new("/api/docs").config(Config::from("/api/openapi.json"))
 }
 
-/// The page brings its own script and styles, which answers may not do otherwise.
+/// Relaxes the Content-Security-Policy for this page, which ships its own script and styles.
 pub(crate) async fn let_the_page_run(mut response: Response) -> Response {
     response.headers_mut().insert(
         header::CONTENT_SECURITY_POLICY,

@@ -1,7 +1,8 @@
-//! What every request gets, around all handlers, in one step.
+//! The layer around every handler.
 //!
-//! In: a request id, limits on body, time and number, CORS, and a check of the path's encoding. Out: the error envelope,
-//! security headers, permission for other origins, metrics, and a log line for what failed or was slow.
+//! On the way in it assigns a request ID, enforces limits on body size, time and concurrency, applies CORS, and checks
+//! the percent-encoding of the path. On the way out it renders the error envelope, adds the security and CORS headers,
+//! records metrics, and logs failed and slow requests.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -26,14 +27,14 @@ use crate::cors::Cors;
 use crate::error::ApiError;
 use crate::params::is_encoded_well;
 
-/// The largest body that is read, in bytes.
+/// Maximum size of a request body in bytes.
 pub(crate) const MAX_BODY: u64 = 100 * 1024;
-/// A request that takes longer is worth a line in the log.
+/// Requests that take longer are logged.
 const SLOW: Duration = Duration::from_secs(1);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What all routes share.
+/// State shared by all routes.
 #[derive(Debug)]
 pub(crate) struct Shared {
     cors: Cors,
@@ -54,7 +55,7 @@ impl Shared {
         })
     }
 
-    /// The layer for the route `path`, which is its name in metrics and logs.
+    /// Returns the layer for the route `path`, which names the route in metrics and logs.
     pub(crate) fn layer(self: &Arc<Self>, path: &'static str) -> EdgeLayer {
         EdgeLayer(Arc::new(Route {
             path,
@@ -65,7 +66,7 @@ impl Shared {
     }
 }
 
-/// Statuses whose counters are kept at hand.
+/// Statuses whose counters are registered in advance.
 const COUNTED: [StatusCode; 10] = [
     StatusCode::OK,
     StatusCode::CREATED,
@@ -105,7 +106,7 @@ impl Route {
     }
 }
 
-/// Puts the edge around a route.
+/// Wraps the service of a route in [`Edge`].
 #[derive(Debug, Clone)]
 pub(crate) struct EdgeLayer(Arc<Route>);
 
@@ -120,7 +121,7 @@ impl<S> Layer<S> for EdgeLayer {
     }
 }
 
-/// A route with the edge around it.
+/// The service of a route inside this layer.
 #[derive(Debug, Clone)]
 pub(crate) struct Edge<S> {
     inner: S,
@@ -146,7 +147,7 @@ where
         let id = request_id(request.headers());
         let origin = request.headers().get(header::ORIGIN).cloned();
         let method = request.method().clone();
-        // Called here and not in the future below, or the service would have to be cloned for it.
+        // Called here and not in the future below, which would require a clone of the service.
         let admitted = match admit(&route, &request) {
             Ok(Admitted::Asked(response)) => Err(response),
             Ok(Admitted::Through(place)) => Ok((place, self.inner.call(request))),
@@ -156,7 +157,7 @@ where
             let shared = &*route.shared;
             let mut response = match admitted {
                 Ok((_place, handler)) => {
-                    // The handler is not used again after a panic, so nothing half-changed is seen.
+                    // The handler is not used again after a panic, so no half-changed state is visible.
                     match in_time(AssertUnwindSafe(handler).catch_unwind(), shared.timeout).await {
                         Some(Ok(Ok(response))) => response,
                         Some(Ok(Err(never))) => match never {},
@@ -188,7 +189,7 @@ where
     }
 }
 
-/// Waits for an answer, but not longer than `limit`: `None` then. Most answers are there at once and need no timer.
+/// Awaits a response for at most `limit`; `None` on timeout. Most responses are ready at once and need no timer.
 async fn in_time<F: Future>(answer: F, limit: Duration) -> Option<F::Output> {
     let mut answer = pin!(answer);
     if let Poll::Ready(answer) = poll!(answer.as_mut()) {
@@ -197,15 +198,15 @@ async fn in_time<F: Future>(answer: F, limit: Duration) -> Option<F::Output> {
     tokio::time::timeout(limit, answer).await.ok()
 }
 
-/// A request that may go on.
+/// Outcome of the admission checks.
 enum Admitted {
-    /// It was only a browser asking beforehand.
+    /// A CORS preflight, answered here.
     Asked(Response),
-    /// To the handler; the place is given back when dropped.
+    /// Passed on to the handler; dropping the [`Place`] frees the slot.
     Through(Place),
 }
 
-/// One of the requests in flight.
+/// A slot of an in-flight request.
 struct Place(Arc<Route>);
 
 impl Drop for Place {
@@ -244,7 +245,7 @@ fn admit(route: &Arc<Route>, request: &Request<Body>) -> Result<Admitted, ApiErr
     Ok(Admitted::Through(place))
 }
 
-/// An answer that only carries its error; it is rendered further out.
+/// A response that only carries its error; the error is rendered on the way out.
 fn refuse(error: ApiError) -> Response {
     axum::response::IntoResponse::into_response(error)
 }
@@ -264,7 +265,7 @@ fn log_failure(route: &Route, id: &HeaderValue, error: &ApiError) {
     }
 }
 
-/// An error with all its causes.
+/// Formats an error with all its causes.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -276,7 +277,7 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// Headers of every answer.
+/// Adds the headers of every response.
 fn finish(shared: &Shared, headers: &mut HeaderMap, origin: Option<HeaderValue>, id: HeaderValue) {
     headers.reserve(8);
     headers.insert(REQUEST_ID, id);
@@ -286,10 +287,10 @@ fn finish(shared: &Shared, headers: &mut HeaderMap, origin: Option<HeaderValue>,
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
-    // A cache on the way must not give one origin's permission to another.
+    // A shared cache must not serve one origin's CORS headers to another.
     match headers.get(header::VARY) {
         None => drop(headers.insert(header::VARY, HeaderValue::from_static("origin"))),
-        // One line instead of two, because a second value under one name costs an allocation.
+        // One header line instead of two: a second value under the same name costs an allocation.
         Some(vary) if vary == "accept-encoding" => {
             headers.insert(header::VARY, HeaderValue::from_static("accept-encoding, origin"));
         }
@@ -308,7 +309,7 @@ fn finish(shared: &Shared, headers: &mut HeaderMap, origin: Option<HeaderValue>,
 
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// The caller's own id if it is a sane one, else a new one: random for the process, counted within it.
+/// Returns the caller's request ID if it is valid, else a new one: a random process ID and a counter.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     static PROCESS: OnceLock<u64> = OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -359,7 +360,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_answered_with_the_envelope_and_without_its_text() {
+    async fn a_panic_returns_the_envelope_without_its_message() {
         async fn panics() -> &'static str {
             panic!("secret")
         }
@@ -369,7 +370,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_takes_too_long_is_given_up() {
+    async fn a_slow_handler_times_out() {
         let settings = Settings {
             request_timeout: Duration::from_millis(1),
             ..Settings::default()
@@ -381,7 +382,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn more_requests_than_allowed_are_told_to_come_again() {
+    async fn requests_above_the_limit_receive_503() {
         let settings = Settings {
             max_in_flight: 0,
             ..Settings::default()
@@ -393,7 +394,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_place_is_given_back_after_every_request() {
+    async fn every_request_frees_its_slot() {
         let settings = Settings {
             max_in_flight: 1,
             ..Settings::default()

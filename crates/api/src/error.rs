@@ -1,4 +1,4 @@
-//! Failures as people see them: one envelope, a stable code, and words that neither leak nor guess.
+//! Errors of the API: one envelope, a stable code, and a message that reveals no internals.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -19,77 +19,77 @@ use lockstep_store::guests::ShopperError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Why a request was not answered.
+/// The reason why a request failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum ApiError {
-    /// A parameter cannot be used as it is.
+    /// A parameter is invalid.
     #[error("Invalid {parameter}: {why}")]
     Invalid {
-        /// Its name, as the caller wrote it.
+        /// Name of the parameter, as in the request.
         parameter: Cow<'static, str>,
-        /// What it would have to be.
+        /// The rule that its value violates.
         why: Cow<'static, str>,
     },
-    /// Fields of a body that cannot be used (the contract's message).
+    /// Fields of the body are invalid; the message is that of the HTTP contract (`docs/http-api.md`).
     #[error("Validation failed")]
     Fields(Vec<FieldError>),
-    /// A body that is not a JSON object.
+    /// The body is not a JSON object.
     #[error("The request body must be a JSON object: {0}")]
     NotAnObject(&'static str),
-    /// A use case said no.
+    /// A use case refused the request.
     #[error("{message}")]
     Refused {
-        /// How HTTP calls it.
+        /// HTTP status.
         status: StatusCode,
-        /// Its stable name.
+        /// Stable error code.
         code: &'static str,
-        /// In words.
+        /// Message for people.
         message: Cow<'static, str>,
-        /// When trying again makes sense.
+        /// Wait before a retry makes sense.
         retry_after: Option<Duration>,
     },
-    /// The total has risen since the caller saw it.
+    /// The total has risen since the client read it.
     #[error("The price has risen from {expected} to {total} EUR; please look at your order again")]
     PriceRisen {
-        /// What the caller saw.
+        /// The total that the client sent.
         expected: Money,
-        /// What it is now.
+        /// The current total.
         total: Money,
     },
-    /// A browser sends this on behalf of a page that is not ours.
+    /// A browser sends the request for a page of another site.
     #[error("Requests from other sites are not allowed")]
     CrossSite,
-    /// There is no such thing.
+    /// The named resource does not exist.
     #[error("{0} not found")]
     NotFound(&'static str),
-    /// There is no such address.
+    /// The path has no route.
     #[error("Route not found: {0}")]
     NoRoute(String),
-    /// The address exists, but not for this method.
+    /// The path exists, but not for this method.
     #[error("{0} is not allowed here")]
     WrongMethod(Method),
-    /// The request is larger than anything we read.
+    /// The body is larger than [`MAX_BODY`](crate::edge::MAX_BODY).
     #[error("The request body is larger than {} bytes", crate::edge::MAX_BODY)]
     TooLarge,
-    /// A browser asks on behalf of a page that may not read our answers.
+    /// A browser asks for a page that may not read responses.
     #[error("This origin is not allowed")]
     OriginRefused,
-    /// A webhook that its sender did not sign, or not so.
+    /// A webhook has no signature, or a wrong one.
     #[error("Invalid signature")]
     BadSignature,
-    /// Nothing can be read at the moment.
+    /// The data cannot be read at the moment.
     #[error("The store is not available at the moment, please try again")]
     Unavailable,
-    /// Somebody else holds what was to be changed.
+    /// Another transaction holds a lock on the rows to be changed.
     #[error("This is being updated at the moment. Try again in a moment.")]
     Locked,
-    /// Too many requests at once.
+    /// Too many concurrent requests.
     #[error("The store is too busy at the moment, please try again")]
     Busy,
-    /// It took too long.
+    /// The request exceeded its time limit.
     #[error("The answer took too long, please try again")]
     TimedOut,
-    /// A bug. What it was stands in the log, under the request id.
+    /// A bug. The log has its cause under the request ID.
     #[error("Internal Server Error")]
     Bug(#[source] Option<Arc<StoreError>>),
 }
@@ -102,7 +102,7 @@ impl ApiError {
         }
     }
 
-    /// A use case's refusal in its own words.
+    /// Builds a refusal with the use case's own message.
     pub(crate) fn refused(status: StatusCode, code: &'static str, why: &impl std::fmt::Display) -> Self {
         Self::Refused {
             status,
@@ -132,7 +132,7 @@ impl ApiError {
         }
     }
 
-    /// The answer, with the id under which the log knows the request.
+    /// Builds the error response. The log identifies the request by `request_id`.
     pub(crate) fn render(&self, request_id: Option<&str>) -> Response {
         let (status, code) = self.status_and_code();
         let envelope = Envelope {
@@ -179,38 +179,38 @@ impl ApiError {
     }
 }
 
-/// Why a request was not answered.
+/// An error response.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Failure)]
 pub(crate) struct Envelope<'a> {
-    /// Always false.
+    /// Always `false`.
     success: bool,
-    /// The reason.
+    /// The error.
     #[schema(inline)]
     error: Body<'a>,
 }
 
-/// The reason.
+/// The error.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Body<'a> {
-    /// In words.
+    /// Message for people.
     message: String,
-    /// A stable name, for programs.
+    /// Stable error code, for programs.
     code: &'static str,
-    /// Under which the shop's log knows the request.
+    /// ID of the request in the shop's log.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
-    /// The fields that were wrong, with `validation_failed`.
+    /// The invalid fields; present with the code `validation_failed`.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     #[schema(required = false, value_type = Vec<FieldError>)]
     errors: &'a [FieldError],
-    /// With `price_risen`.
+    /// The new price; present with the code `price_risen`.
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<NewPrice>,
 }
 
-/// What a caller has to agree to anew.
+/// The price to which the client must agree again.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct NewPrice {
@@ -251,7 +251,7 @@ impl From<AuthError> for ApiError {
             | AuthError::SecondFactorNeeded
             | AuthError::SecondFactorWrong
             | AuthError::NotSignedIn
-            // The account was deleted while its token was under way.
+            // The account was deleted after its token was issued.
             | AuthError::Shopper(ShopperError::NoSuchShopper) => (StatusCode::UNAUTHORIZED, None),
             AuthError::Forbidden | AuthError::AdminNeedsSecondFactor => (StatusCode::FORBIDDEN, None),
             AuthError::EmailTaken
@@ -310,7 +310,7 @@ impl From<ReadError> for ApiError {
     }
 }
 
-/// The edge knows the request id and renders the answer; the error travels there beside it.
+/// The edge knows the request ID and renders the response; the error travels there in the response's extensions.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status_and_code().0.into_response();
@@ -319,12 +319,12 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Answers addresses under `/api` that do not exist.
+/// Answers paths under `/api` that do not exist.
 pub(crate) async fn no_route(OriginalUri(uri): OriginalUri) -> ApiError {
     ApiError::NoRoute(uri.path().chars().take(200).collect())
 }
 
-/// Answers methods that an address does not have.
+/// Answers methods that a path does not support.
 pub(crate) async fn wrong_method(method: Method) -> ApiError {
     ApiError::WrongMethod(method)
 }

@@ -1,7 +1,7 @@
-//! `GET /api/games...`: the catalogue, for anybody.
+//! `GET /api/games...`: the public catalogue.
 //!
-//! Every handler reads its parameters, names the cached answer, and says how to make it when it is not there. What is
-//! cached is the whole body, so a hit is served without a look inside.
+//! Every handler parses its parameters, names the cached response, and loads it from the store on a miss. The cache
+//! holds the whole body, so a hit is served without parsing it.
 
 use std::sync::Arc;
 
@@ -30,35 +30,37 @@ use crate::error::ApiError;
 use crate::params::{Ask, checked_text};
 use crate::{Api, ApiState};
 
-/// The furthest page anybody may ask for.
+/// Highest page number.
 const MAX_PAGE: u32 = 1_000_000;
-/// The most rows of a page.
+/// Maximum page size.
 const MAX_PAGE_SIZE: u32 = 100;
-/// The most games that `similar` and `random` give at once.
+/// Maximum number of games of `similar` and `random`.
 const MAX_COUNT: u32 = 50;
-/// The most games that a plain search gives.
+/// Maximum number of games of a plain search.
 const MAX_SEARCH: u32 = 50;
-/// From how many games random picks are drawn, until the catalogue changes.
+/// Number of games from which random games are drawn, until the catalogue changes.
 const RANDOM_POOL: u32 = 150;
 
-/// One page of the catalogue. With filters or a search a list ends after 10,000 games: a `total` below that is exact, and
-/// 10,000 means that at least so many match.
+/// Returns a page of the catalogue.
+///
+/// With filters or a search, the list ends after 10,000 games: a `total` below 10,000 is exact, and a `total` of 10,000
+/// means at least that many matches.
 #[utoipa::path(get, path = "/api/games", tag = "games", operation_id = "listGames", params(
-    ("page" = Option<u32>, Query, minimum = 1, maximum = 1_000_000, description = "From 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 100, description = "1–100 (default 36)"),
-    ("search" = Option<String>, Query, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "Words in title or description, typing errors tolerated; finds at most 10,000 games"),
-    ("inStockOnly" = Option<String>, Query, max_length = 8192, description = "Unless it is exactly `false`: only released games that can be bought"),
-    ("sort" = Option<Sort>, Query, description = "Default: best match when searching, else latest addition"),
-    ("pricePreset" = Option<PricePreset>, Query, description = "Ready-made ranges in euro, the lower bound included"),
-    ("minPrice" = Option<f64>, Query, minimum = 0, description = "Euro, included"),
-    ("maxPrice" = Option<f64>, Query, minimum = 0, description = "Euro, included"),
-    ("genres" = Option<Vec<String>>, Query, style = Form, explode = false, max_items = 50, description = "Slugs or names, comma-joined or repeated"),
-    ("platforms" = Option<Vec<String>>, Query, style = Form, explode = false, max_items = 50, description = "Slugs or names, comma-joined or repeated"),
-    ("activationServices" = Option<Vec<String>>, Query, style = Form, explode = false, max_items = 50, description = "Values, comma-joined or repeated"),
-    ("regions" = Option<Vec<String>>, Query, style = Form, explode = false, max_items = 50, description = "Values, comma-joined or repeated"),
-    ("publishers" = Option<Vec<String>>, Query, style = Form, explode = false, max_items = 50, description = "Values, comma-joined or repeated"),
-    ("multiplayer" = Option<bool>, Query, description = "Only games for several, or only others"),
-), responses((status = 200, body = Answer<Page<Game>>), (status = 400, description = "A parameter cannot be used; the message names it")))]
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 1_000_000, description = "Page number, from 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Page size, 1–100 (default 36)"),
+    ("search" = Option<String>, Query, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "Words in the title or description; typing errors are tolerated; matches at most 10,000 games"),
+    ("inStockOnly" = Option<String>, Query, max_length = 8192, description = "Only released games in stock, unless the value is exactly `false`"),
+    ("sort" = Option<Sort>, Query, description = "Sort order; default: best match for a search, else latest addition"),
+    ("pricePreset" = Option<PricePreset>, Query, description = "Predefined price range in EUR, including its lower bound"),
+    ("minPrice" = Option<f64>, Query, minimum = 0, description = "Lowest price in EUR, inclusive"),
+    ("maxPrice" = Option<f64>, Query, minimum = 0, description = "Highest price in EUR, inclusive"),
+    ("genres" = Option<Vec<String>>, Query, style = Form, explode = false, max_items = 50, description = "Genre slugs or names, comma-separated or repeated"),
+    ("platforms" = Option<Vec<String>>, Query, style = Form, explode = false, max_items = 50, description = "Platform slugs or names, comma-separated or repeated"),
+    ("activationServices" = Option<Vec<String>>, Query, style = Form, explode = false, max_items = 50, description = "Activation services, comma-separated or repeated"),
+    ("regions" = Option<Vec<String>>, Query, style = Form, explode = false, max_items = 50, description = "Regions, comma-separated or repeated"),
+    ("publishers" = Option<Vec<String>>, Query, style = Form, explode = false, max_items = 50, description = "Publishers, comma-separated or repeated"),
+    ("multiplayer" = Option<bool>, Query, description = "`true`: only multiplayer games; `false`: only the others"),
+), responses((status = 200, body = Answer<Page<Game>>), (status = 400, description = "Invalid parameter; the message names it")))]
 pub(crate) async fn list(State(api): Api, ask: Ask) -> Answered {
     let query = catalog_query(&ask)?;
     let key = query.cache_key();
@@ -96,10 +98,12 @@ fn catalog_query(ask: &Ask) -> Result<CatalogQuery, ApiError> {
     }
 }
 
-/// Games that match a text, best match first.
+/// Returns the games that match a text, best match first.
+///
+/// Returns at most 50 games.
 #[utoipa::path(get, path = "/api/games/search", tag = "games", operation_id = "searchGames",
-    params(("q" = String, Query, min_length = 1, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "Words in title or description, typing errors tolerated")),
-    responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "q is missing or cannot be used")))]
+    params(("q" = String, Query, min_length = 1, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "Words in the title or description; typing errors are tolerated")),
+    responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "`q` is missing or invalid")))]
 pub(crate) async fn search(State(api): Api, ask: Ask) -> Answered {
     let text = ask.text("q")?.ok_or_else(|| ApiError::invalid("q", "is required"))?;
     let key = search_key(&text);
@@ -109,11 +113,11 @@ pub(crate) async fn search(State(api): Api, ask: Ask) -> Answered {
     .await
 }
 
-/// What a text typed so far may become.
+/// Suggests games for a partly typed text.
 #[utoipa::path(get, path = "/api/games/autocomplete", tag = "games", operation_id = "autocompleteGames", params(
-    ("q" = String, Query, min_length = 2, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "At least two characters"),
-    ("limit" = Option<u32>, Query, minimum = 1, maximum = 20, description = "1–20 (default 10)")),
-    responses((status = 200, body = Answer<Vec<Suggestion>>), (status = 400, description = "q or limit cannot be used")))]
+    ("q" = String, Query, min_length = 2, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "Text typed so far, at least two characters"),
+    ("limit" = Option<u32>, Query, minimum = 1, maximum = 20, description = "Number of suggestions, 1–20 (default 10)")),
+    responses((status = 200, body = Answer<Vec<Suggestion>>), (status = 400, description = "`q` or `limit` is invalid")))]
 pub(crate) async fn autocomplete(State(api): Api, ask: Ask) -> Answered {
     let limit = ask.number("limit", 10, 1, 20)?;
     let text = ask.text("q")?.unwrap_or_default();
@@ -127,10 +131,12 @@ pub(crate) async fn autocomplete(State(api): Api, ask: Ask) -> Answered {
     .await
 }
 
-/// The best sold games, of one genre if asked, at most 30.
+/// Returns the best-selling games, optionally of one genre.
+///
+/// Returns at most 30 games.
 #[utoipa::path(get, path = "/api/games/best-sellers", tag = "games", operation_id = "listBestSellers",
-    params(("genre" = Option<String>, Query, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "Slug or name, any case")),
-    responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "genre cannot be used")))]
+    params(("genre" = Option<String>, Query, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "Genre slug or name, case-insensitive")),
+    responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "`genre` is invalid")))]
 pub(crate) async fn best_sellers(State(api): Api, ask: Ask) -> Answered {
     let genre = ask.text("genre")?.map(|genre| genre.to_lowercase());
     answer(&api, &ask, CacheKey::HomeBestSellers(genre.clone()), move |tx| {
@@ -139,7 +145,9 @@ pub(crate) async fn best_sellers(State(api): Api, ask: Ask) -> Answered {
     .await
 }
 
-/// The latest additions to the catalogue, at most 40.
+/// Returns the latest additions to the catalogue.
+///
+/// Returns at most 40 games.
 #[utoipa::path(get, path = "/api/games/new-in-catalog", tag = "games", operation_id = "listNewInCatalog",
     responses((status = 200, body = Answer<Vec<Game>>)))]
 pub(crate) async fn new_in_catalog(State(api): Api, ask: Ask) -> Answered {
@@ -149,14 +157,18 @@ pub(crate) async fn new_in_catalog(State(api): Api, ask: Ask) -> Answered {
     .await
 }
 
-/// Announced games, the next to be released first, at most 30.
+/// Returns announced games, earliest release first.
+///
+/// Returns at most 30 games.
 #[utoipa::path(get, path = "/api/games/preorders", tag = "games", operation_id = "listPreorders",
     responses((status = 200, body = Answer<Vec<Game>>)))]
 pub(crate) async fn preorders(State(api): Api, ask: Ask) -> Answered {
     answer(&api, &ask, CacheKey::HomePreorders, |tx| Box::pin(games::preorders(tx))).await
 }
 
-/// Games released lately, at most 30.
+/// Returns recently released games.
+///
+/// Returns at most 30 games.
 #[utoipa::path(get, path = "/api/games/new", tag = "games", operation_id = "listNewReleases",
     responses((status = 200, body = Answer<Vec<Game>>)))]
 pub(crate) async fn new(State(api): Api, ask: Ask) -> Answered {
@@ -166,10 +178,12 @@ pub(crate) async fn new(State(api): Api, ask: Ask) -> Answered {
     .await
 }
 
-/// The most popular games of a genre, at most 40; the best sellers when it has none.
+/// Returns the most popular games of a genre.
+///
+/// Returns at most 40 games; the best sellers if the genre has none.
 #[utoipa::path(get, path = "/api/games/by-genre/{genre}", tag = "games", operation_id = "listGamesByGenre",
-    params(("genre" = String, Path, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "Slug or name, any case")),
-    responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "genre cannot be used")))]
+    params(("genre" = String, Path, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "Genre slug or name, case-insensitive")),
+    responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "`genre` is invalid")))]
 pub(crate) async fn by_genre(State(api): Api, Path(genre): Path<String>, ask: Ask) -> Answered {
     let genre = checked_text("genre", &genre)?.to_lowercase();
     answer(&api, &ask, CacheKey::HomeGenre(genre.clone()), move |tx| {
@@ -178,10 +192,10 @@ pub(crate) async fn by_genre(State(api): Api, Path(genre): Path<String>, ask: As
     .await
 }
 
-/// Games drawn at random, others with every request.
+/// Returns random games, a new selection on each request.
 #[utoipa::path(get, path = "/api/games/random", tag = "games", operation_id = "listRandomGames",
-    params(("count" = Option<u32>, Query, minimum = 1, maximum = 50, description = "1–50 (default 10)")),
-    responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "count cannot be used")))]
+    params(("count" = Option<u32>, Query, minimum = 1, maximum = 50, description = "Number of games, 1–50 (default 10)")),
+    responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "`count` is invalid")))]
 pub(crate) async fn random(State(api): Api, ask: Ask) -> Answered {
     let count = ask.number("count", 10, 1, MAX_COUNT)?;
     let pool = api
@@ -204,7 +218,7 @@ pub(crate) async fn random(State(api): Api, ask: Ask) -> Answered {
     Ok(response)
 }
 
-/// Picks `count` games out of the pool without reading what is in them.
+/// Draws `count` games from the pool without parsing them.
 fn draw(pool: &[u8], count: u32) -> serde_json::Result<Bytes> {
     #[derive(Deserialize)]
     struct Pool<'b> {
@@ -217,14 +231,14 @@ fn draw(pool: &[u8], count: u32) -> serde_json::Result<Bytes> {
     Ok(serde_json::to_vec(&Answer::new(picked))?.into())
 }
 
-/// Genres of the catalogue, by name.
+/// Returns the genres of the catalogue, sorted by name.
 #[utoipa::path(get, path = "/api/games/genres", tag = "games", operation_id = "listGenres",
     responses((status = 200, body = Answer<Vec<NameSlug>>)))]
 pub(crate) async fn genres(State(api): Api, ask: Ask) -> Answered {
     answer(&api, &ask, CacheKey::CatalogGenres, |tx| Box::pin(games::genres(tx))).await
 }
 
-/// Platforms of the catalogue, by name.
+/// Returns the platforms of the catalogue, sorted by name.
 #[utoipa::path(get, path = "/api/games/platforms", tag = "games", operation_id = "listPlatforms",
     responses((status = 200, body = Answer<Vec<NameSlug>>)))]
 pub(crate) async fn platforms(State(api): Api, ask: Ask) -> Answered {
@@ -234,7 +248,7 @@ pub(crate) async fn platforms(State(api): Api, ask: Ask) -> Answered {
     .await
 }
 
-/// What the catalogue can be filtered by.
+/// Returns the values by which the catalogue can be filtered.
 #[utoipa::path(get, path = "/api/games/filter-options", tag = "games", operation_id = "getFilterOptions",
     responses((status = 200, body = Answer<FilterOptions>)))]
 pub(crate) async fn filter_options(State(api): Api, ask: Ask) -> Answered {
@@ -244,7 +258,9 @@ pub(crate) async fn filter_options(State(api): Api, ask: Ask) -> Answered {
     .await
 }
 
-/// Games by genre and by publisher, at most ten lists.
+/// Returns collections of games by genre and by publisher.
+///
+/// Returns at most ten collections.
 #[utoipa::path(get, path = "/api/games/collections", tag = "games", operation_id = "listCollections",
     responses((status = 200, body = Answer<Vec<Collection>>)))]
 pub(crate) async fn collections(State(api): Api, ask: Ask) -> Answered {
@@ -254,13 +270,15 @@ pub(crate) async fn collections(State(api): Api, ask: Ask) -> Answered {
     .await
 }
 
-/// One game by its address, or by one that it had before; its `slug` is the present one.
+/// Returns a game by its slug.
+///
+/// A former slug finds the game as well; `slug` in the response is the current one.
 #[utoipa::path(get, path = "/api/games/slug/{slug}", tag = "games", operation_id = "getGameBySlug",
-    params(("slug" = String, Path, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "The readable part of its address")),
-    responses((status = 200, body = Answer<Game>), (status = 400, description = "slug cannot be used"), (status = 404, description = "There is no such game")))]
+    params(("slug" = String, Path, max_length = 100, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", description = "Slug of the game, current or former")),
+    responses((status = 200, body = Answer<Game>), (status = 400, description = "`slug` is invalid"), (status = 404, description = "There is no such game")))]
 pub(crate) async fn by_slug(State(api): Api, Path(slug): Path<String>, ask: Ask) -> Answered {
     let slug = checked_text("slug", &slug)?.to_owned();
-    // What cannot be a slug names no game; it need not be looked for.
+    // A text that cannot be a slug matches no game; skip the query.
     if !slug
         .bytes()
         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
@@ -274,20 +292,22 @@ pub(crate) async fn by_slug(State(api): Api, Path(slug): Path<String>, ask: Ask)
     .await
 }
 
-/// One game by its id.
+/// Returns a game by its ID.
 #[utoipa::path(get, path = "/api/games/{id}", tag = "games", operation_id = "getGame",
-    params(("id" = GameId, Path, description = "Identifier")),
-    responses((status = 200, body = Answer<Game>), (status = 400, description = "id is not a UUID"), (status = 404, description = "There is no such game")))]
+    params(("id" = GameId, Path, description = "ID of the game")),
+    responses((status = 200, body = Answer<Game>), (status = 400, description = "`id` is not a UUID"), (status = 404, description = "There is no such game")))]
 pub(crate) async fn by_id(State(api): Api, Path(id): Path<String>, ask: Ask) -> Answered {
     let id = GameId(uuid_in("id", &id)?);
     one_game(&api, &ask, CacheKey::Game(id), move |tx| Box::pin(games::by_id(tx, id))).await
 }
 
-/// Games like this one; none for an unknown id.
+/// Returns games similar to a game.
+///
+/// Returns an empty list for an unknown ID.
 #[utoipa::path(get, path = "/api/games/{id}/similar", tag = "games", operation_id = "listSimilarGames", params(
-    ("id" = GameId, Path, description = "Identifier"),
-    ("count" = Option<u32>, Query, minimum = 1, maximum = 50, description = "1–50 (default 10)")),
-    responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "id or count cannot be used")))]
+    ("id" = GameId, Path, description = "ID of the game"),
+    ("count" = Option<u32>, Query, minimum = 1, maximum = 50, description = "Number of games, 1–50 (default 10)")),
+    responses((status = 200, body = Answer<Vec<Game>>), (status = 400, description = "`id` or `count` is invalid")))]
 pub(crate) async fn similar(State(api): Api, Path(id): Path<String>, ask: Ask) -> Answered {
     let id = GameId(uuid_in("id", &id)?);
     let count = ask.number("count", 10, 1, MAX_COUNT)?;
@@ -297,7 +317,7 @@ pub(crate) async fn similar(State(api): Api, Path(id): Path<String>, ask: Ask) -
     .await
 }
 
-/// Serves what `read` finds, from the cache if it is there.
+/// Serves the result of `read`, from the cache if present.
 async fn answer<T: Serialize + Send + 'static>(
     api: &ApiState,
     ask: &Ask,
@@ -315,7 +335,7 @@ async fn answer<T: Serialize + Send + 'static>(
     Ok(serve(&entry, ask))
 }
 
-/// Serves one game, or remembers that there is none.
+/// Serves one game; caches its absence as well.
 async fn one_game(
     api: &ApiState,
     ask: &Ask,
@@ -327,7 +347,7 @@ async fn one_game(
         .read(key, |store| async move {
             let found = store.read(read).await?;
             let payload = match &found.value {
-                // Found by its id, its address, or one that it had before.
+                // Found by its ID, its slug or a former slug.
                 Some(game) => payload(game)?.with_tags(vec![game_tag(game.id)]),
                 None => Payload::missing(),
             };
@@ -347,9 +367,10 @@ fn payload(data: &impl Serialize) -> StoreResult<Payload> {
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// A cached body as an answer: nothing but a header if the caller has it already, compressed if the caller takes that.
+/// Builds the response from a cached body: 304 without a body if the client has it already, gzip if the client accepts
+/// it.
 ///
-/// The validator is that of the content and the same for both encodings.
+/// The ETag is derived from the content and is the same for both encodings.
 fn serve(entry: &Entry, ask: &Ask) -> Response {
     let unchanged = ask.if_none_match.as_ref().is_some_and(|held| has(held, &entry.etag));
     let mut response = if unchanged {
@@ -372,7 +393,7 @@ fn serve(entry: &Entry, ask: &Ask) -> Response {
     if let Ok(etag) = HeaderValue::from_maybe_shared(entry.etag.clone()) {
         headers.insert(header::ETAG, etag);
     }
-    // Anybody may keep it, but has to ask whether it is still true: prices change at any time.
+    // Any cache may store it but must revalidate it: prices change at any time.
     headers.insert(
         header::CACHE_CONTROL,
         HeaderValue::from_static("public, max-age=0, must-revalidate"),
@@ -381,7 +402,7 @@ fn serve(entry: &Entry, ask: &Ask) -> Response {
     response
 }
 
-/// Whether an `If-None-Match` names the validator, marked as weak or not.
+/// Whether an `If-None-Match` contains the ETag, weak or strong.
 fn has(held: &HeaderValue, etag: &[u8]) -> bool {
     fn opaque(etag: &[u8]) -> &[u8] {
         etag.strip_prefix(b"W/").unwrap_or(etag)

@@ -1,8 +1,8 @@
-//! How the service is, for monitors and for whoever routes traffic to it.
+//! Health checks for monitors and load balancers.
 //!
-//! Three questions, three addresses. `/healthz`: does the process run? `/readyz`: can it serve? Only PostgreSQL decides
-//! that, by taking a write; without Redis or G2A the store sells on. `/health`, which existing monitors ask: is everything well? There
-//! everything counts that is configured.
+//! Three questions have three endpoints. `/healthz`: is the process running? `/readyz`: can it serve requests? Only
+//! PostgreSQL decides that, by accepting a write; the shop keeps selling without Redis or G2A. `/health`, which
+//! existing monitors poll: does every configured part work?
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,16 +22,16 @@ use utoipa::ToSchema;
 
 use crate::{ApiState, SupplierState};
 
-/// PostgreSQL is given this long to answer.
+/// Timeout of the PostgreSQL check.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What does not decide whether we are ready is not waited for long.
+/// Timeout of the checks that do not affect readiness.
 const PATIENCE_FOR_NEWS: Duration = Duration::from_millis(500);
 
-/// Whether everything is well.
+/// Health of the service.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
-    /// `ok` or `degraded`.
+    /// `ok`, or `degraded` if any check fails.
     status: &'static str,
     #[serde(with = "iso_millis")]
     #[schema(value_type = String, format = DateTime)]
@@ -39,18 +39,20 @@ pub(crate) struct Health {
     checks: Checks,
 }
 
-/// The parts.
+/// Results of the individual checks.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Checks {
-    /// `ok` or `error` (it does not answer, or takes no writes).
+    /// `ok`, or `error` if it does not respond or rejects writes.
     database: &'static str,
-    /// `ok`, `disconnected` (none is configured, which is fine) or `error` (it does not answer, or takes no writes).
+    /// `ok`, `disconnected` (not configured, which is healthy), or `error` if it does not respond or rejects writes.
     redis: &'static str,
-    /// `ok` or `error` (it does not answer, or no credentials are set). The sandbox is `ok`.
+    /// `ok`, or `error` if it does not respond or no credentials are configured. The sandbox counts as `ok`.
     g2a: &'static str,
 }
 
-/// Whether everything is well: 200, else 503.
+/// Reports whether every configured part works.
+///
+/// Responds with 200 if all checks pass, else with 503. The body lists the result of each check.
 #[utoipa::path(get, path = "/api/health", tag = "service", operation_id = "getHealth",
     responses((status = 200, body = Health), (status = 503, body = Health)))]
 pub(crate) async fn health(State(api): State<Arc<ApiState>>) -> Response {
@@ -74,26 +76,26 @@ pub(crate) async fn health(State(api): State<Arc<ApiState>>) -> Response {
     state_of(well, &body)
 }
 
-/// The same as `/api/health`.
+/// Reports whether every configured part works (alias of `/api/health`).
 #[utoipa::path(get, path = "/health", tag = "service", operation_id = "getHealthAtRoot",
     responses((status = 200, body = Health), (status = 503, body = Health)))]
 pub(crate) async fn health_at_root(state: State<Arc<ApiState>>) -> Response {
     health(state).await
 }
 
-/// The process runs.
+/// Reports that the process is running.
 #[utoipa::path(get, path = "/healthz", tag = "service", operation_id = "getLiveness", responses((status = 200, body = String)))]
 pub(crate) async fn healthz() -> &'static str {
     "ok"
 }
 
-/// What readiness hangs on, and what it does not.
+/// Readiness of the service, with the state of every dependency.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Readiness {
-    /// It can serve.
+    /// Whether the process can serve requests.
     ready: bool,
-    /// It is about to end; what is under way still gets its answer.
+    /// Whether the process is shutting down. Requests in progress are still answered.
     closing: bool,
     database: Dependency,
     redis: Dependency,
@@ -101,88 +103,89 @@ pub(crate) struct Readiness {
     buying: Buying,
     mail: Mail,
     payments: Payments,
-    /// Cached answers may be served: the log of changes has been seen lately.
+    /// Whether cached data may be served: the invalidation log was read recently.
     copies_usable: bool,
-    /// When a synchronisation of the whole catalogue or of all stock last came to its end: how old prices and stock
-    /// are at the most. Absent before the first one, and while PostgreSQL is away
-    /// or slow.
+    /// When the last synchronisation of the whole catalogue or of all stock finished, which bounds the age of prices
+    /// and stock. Absent before the first one, and while PostgreSQL is unavailable or slow.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     catalogue_checked_at: Option<DateTime<Utc>>,
 }
 
-/// One of them.
+/// State of a dependency.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Dependency {
-    /// `ok`, `down`, `off` (not configured), `sandbox`, or `refuses writes` (Redis: the service serves without it).
+    /// `ok`, `down`, `off` (not configured), `sandbox`, or `refuses writes` (Redis only; the service works without it).
     state: &'static str,
-    /// Whether the service cannot serve without it.
+    /// Whether the service cannot serve requests without it.
     required: bool,
-    /// Since when, where that is known.
+    /// Time at which it entered this state, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     since: Option<DateTime<Utc>>,
 }
 
-/// Whether what was sold is bought. The shop sells on while it is not: orders wait.
+/// State of purchasing at the supplier. While it is stopped, the shop keeps selling and the orders wait.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Buying {
-    /// `ok`, or `stopped`: on all workers, or on those that the reason names.
+    /// `ok`, or `stopped`: on all workers, or on those that `reason` names.
     state: &'static str,
-    /// Always false: pages and API serve without it.
+    /// Always `false`: pages and API work without it.
     required: bool,
-    /// Why not.
+    /// Why purchasing is stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// Since when, where that is known.
+    /// Time at which it stopped, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     since: Option<DateTime<Utc>>,
 }
 
-/// Whether e-mails go out. They wait and are sent later.
+/// State of e-mail delivery. E-mails that cannot be sent now are queued and sent later.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Mail {
-    /// `ok`, `late` (one has waited for more than a quarter of an hour) or `unknown`.
+    /// `ok`, `late` (an e-mail has been queued for more than 15 minutes), or `unknown`.
     state: &'static str,
-    /// Always false: pages and API serve without it.
+    /// Always `false`: pages and API work without it.
     required: bool,
-    /// How many wait.
+    /// Number of queued e-mails.
     waiting: u64,
-    /// How many were given up in the last seven days.
+    /// Number of e-mails abandoned in the last seven days.
     given_up: u64,
-    /// When the one that has waited longest was written.
+    /// When the oldest queued e-mail was created.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     since: Option<DateTime<Utc>>,
 }
 
-/// Whether payments wait for a person.
+/// Payments that need manual review.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Payments {
-    /// `ok`, or `review`: `lockstep reconcile` names each and says what to do.
+    /// `ok`, or `review`: `lockstep reconcile` lists each payment and the action to take.
     state: &'static str,
-    /// Always false: pages and API serve without it.
+    /// Always `false`: pages and API work without it.
     required: bool,
-    /// How many top-ups wait. Absent while PostgreSQL is away or slow.
+    /// Number of top-ups that need review. Absent while PostgreSQL is unavailable or slow.
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting: Option<u64>,
-    /// Since when the oldest does.
+    /// Since when the oldest of them has waited.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     since: Option<DateTime<Utc>>,
 }
 
-/// Whether it can serve: 200, else 503.
+/// Reports whether the process can serve requests.
+///
+/// Responds with 200 if it can, else with 503. The body lists the state of every dependency.
 #[utoipa::path(get, path = "/readyz", tag = "service", operation_id = "getReadiness",
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 pub(crate) async fn readyz(State(api): State<Arc<ApiState>>) -> Response {
     let ready = database_answers(&api).await;
     let catalogue_checked_at = if ready {
         let asked = api.store.read(|tx| Box::pin(games::last_synced(tx)));
-        let told = tokio::time::timeout(PATIENCE_FOR_NEWS, asked).await;
-        told.ok().and_then(Result::ok).and_then(|checked| checked.value)
+        let result = tokio::time::timeout(PATIENCE_FOR_NEWS, asked).await;
+        result.ok().and_then(Result::ok).and_then(|checked| checked.value)
     } else {
         None
     };
@@ -232,7 +235,7 @@ async fn mail(api: &ApiState, ready: bool) -> Mail {
         let (waiting, given_up) = mail::counts(&api.store).await?;
         Ok::<_, StoreError>((waiting, given_up, mail::oldest(&api.store).await?))
     };
-    let told = if ready {
+    let counts = if ready {
         tokio::time::timeout(PATIENCE_FOR_NEWS, asked)
             .await
             .ok()
@@ -240,10 +243,10 @@ async fn mail(api: &ApiState, ready: bool) -> Mail {
     } else {
         None
     };
-    let (waiting, given_up, since) = told.unwrap_or_default();
+    let (waiting, given_up, since) = counts.unwrap_or_default();
     let is_late = since.is_some_and(|since| Utc::now() - since > mail::LATE);
     Mail {
-        state: match (told.is_some(), is_late) {
+        state: match (counts.is_some(), is_late) {
             (false, _) => "unknown",
             (true, true) => "late",
             (true, false) => "ok",
@@ -303,14 +306,16 @@ async fn payments(api: &ApiState, ready: bool) -> Payments {
     }
 }
 
-/// Figures for Prometheus. Where `LOCKSTEP_METRICS_BIND` names an address of their own, as by default in production, they
-/// are there and not here.
+/// Returns the metrics in the Prometheus text format.
+///
+/// If `LOCKSTEP_METRICS_BIND` sets a separate address for metrics, which is the default in production, they are served
+/// there and not here.
 #[utoipa::path(get, path = "/metrics", tag = "service", operation_id = "getMetrics", responses((status = 200, body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(api): State<Arc<ApiState>>) -> Response {
     prometheus((api.metrics)())
 }
 
-/// Figures in Prometheus' text form.
+/// Builds a response in the Prometheus text format.
 pub(crate) fn prometheus(figures: String) -> Response {
     let mut response = figures.into_response();
     response.headers_mut().insert(
@@ -320,7 +325,7 @@ pub(crate) fn prometheus(figures: String) -> Response {
     response
 }
 
-/// Whether it answers and takes writes.
+/// Whether PostgreSQL responds and accepts writes.
 async fn database_answers(api: &ApiState) -> bool {
     matches!(tokio::time::timeout(PATIENCE, api.store.ping()).await, Ok(Ok(())))
 }

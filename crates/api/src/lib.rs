@@ -1,10 +1,10 @@
-//! The JSON API: the games that anybody may see, accounts, carts, orders and money, the state of the service, and the API's
-//! own description.
+//! The JSON API: the public catalogue, accounts, carts, orders, money, the back office, health checks and the OpenAPI
+//! document.
 //!
-//! `people → [edge → handler] → cache → store`, and for what is somebody's own `handler → shop`. A handler reads the
-//! request, asks for one answer and serves the bytes found there; it never calls G2A. What every request gets (request id, CORS, limits, headers, metrics,
-//! the error envelope) is done in one place around all handlers (`edge`), because a cached answer costs so little
-//! that a stack of middleware would cost more.
+//! Public data flows `client → edge → handler → cache → store`; a user's own data flows `handler → shop`. A handler
+//! parses the request, asks for one response and serves its bytes; it never calls G2A. Everything that applies to every
+//! request (request ID, CORS, limits, headers, metrics, the error envelope) happens in one layer around all handlers
+//! (`edge`): a cached response is so cheap that a stack of middleware would cost more than the response itself.
 
 mod account;
 mod admin;
@@ -49,26 +49,28 @@ use tower_http::compression::CompressionLayer;
 
 pub use docs::openapi;
 
-/// What the API stands on.
+/// The services and settings that the API's handlers use.
 #[derive(Clone)]
 pub struct ApiState {
-    /// Answers.
+    /// Serves cached public responses.
     pub cache: Cache,
-    /// What a shopper does.
+    /// Runs the use cases of customers: accounts, carts, orders, money.
     pub shop: Shop,
-    /// The truth; asked directly only about its health.
+    /// The database. Handlers use it directly only for health checks, the back office, and webhook deliveries kept for
+    /// review.
     pub store: Store,
-    /// Settings.
+    /// Operator settings.
     pub settings: Arc<Settings>,
-    /// Gives the text for `/metrics` (Prometheus' format).
+    /// Renders the body of `/metrics` in the Prometheus text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    /// What is known of G2A.
+    /// Latest known status of G2A.
     pub supplier: watch::Receiver<SupplierStatus>,
-    /// Cancelled when this process is about to end: whoever routes traffic is told to send it elsewhere.
+    /// Cancelled when this process starts to shut down; `/readyz` then reports not ready, so that load balancers stop
+    /// sending traffic.
     pub closing: CancellationToken,
 }
 
-/// How a handler takes it.
+/// The extractor through which handlers receive [`ApiState`].
 pub(crate) type Api = State<Arc<ApiState>>;
 
 impl fmt::Debug for ApiState {
@@ -80,23 +82,24 @@ impl fmt::Debug for ApiState {
     }
 }
 
-/// What an operator may set about the API.
+/// Operator settings of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// In production only the listed origins may read answers in a browser, and browsers are told to stay with HTTPS.
+    /// Whether this is production: only the listed origins may then read responses in a browser, and
+    /// `Strict-Transport-Security` is sent.
     pub production: bool,
-    /// Origins of front-ends that live elsewhere (`https://shop.example.com`); `https://*.example.com` stands for all
-    /// hosts under it.
+    /// Origins of front-ends on other hosts (`https://shop.example.com`). `https://*.example.com` matches every
+    /// subdomain.
     pub cors_origins: Vec<String>,
-    /// A request that takes longer is answered with 504.
+    /// Time limit of a request; a request that exceeds it is answered with 504.
     pub request_timeout: Duration,
-    /// More requests than this at once are answered with 503, so that a flood waits outside and not in our memory.
+    /// Maximum number of concurrent requests; further ones are answered with 503, so that a flood does not fill memory.
     pub max_in_flight: usize,
-    /// So many reverse proxies stand in front, and so many entries of `X-Forwarded-For` are believed.
+    /// Number of trusted reverse proxies in front, and so the number of `X-Forwarded-For` entries to trust.
     pub trusted_proxies: usize,
-    /// What webhooks about orders at G2A are signed with.
+    /// Secret that signs webhooks about G2A orders.
     pub webhook_secret: Secret,
-    /// `/metrics` is answered here; else only by [`metrics_router`], wherever that is served.
+    /// Whether this router serves `/metrics`; otherwise only [`metrics_router`] does.
     pub serves_metrics: bool,
 }
 
@@ -108,40 +111,41 @@ impl Default for Settings {
             request_timeout: Duration::from_secs(10),
             max_in_flight: 1024,
             trusted_proxies: 0,
-            // Nobody knows it, so nothing is taken until the operator sets one.
+            // A random secret that no sender knows: every webhook is refused until the operator sets one.
             webhook_secret: Secret::new(hex::encode(rand::random::<[u8; 32]>())),
             serves_metrics: true,
         }
     }
 }
 
-/// What the process knows of its supplier.
+/// Status of the supplier as this process last saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct SupplierStatus {
-    /// How it is.
+    /// Current state.
     pub state: SupplierState,
-    /// Since when.
+    /// Time at which the supplier entered this state.
     pub since: DateTime<Utc>,
 }
 
-/// How the supplier is.
+/// State of the supplier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SupplierState {
-    /// G2A answers.
+    /// G2A responds.
     Ok,
-    /// G2A does not answer, or refuses us. The store goes on selling what it knows.
+    /// G2A does not respond or refuses our requests. The shop keeps selling from its stored catalogue.
     Error,
-    /// No credentials are set.
+    /// No G2A credentials are configured.
     NotConfigured,
-    /// The built-in sandbox stands in for G2A.
+    /// The built-in sandbox replaces G2A.
     Sandbox,
 }
 
-/// All routes. Paths outside `/api` and the service's own are left to whoever merges this router with others.
+/// Builds the router with all routes. Paths outside `/api` and the service routes are free for a router that is merged
+/// with this one.
 ///
-/// `/api/api/...` answers like `/api/...`: the existing front-end doubles the prefix when it is pointed at
-/// `127.0.0.1` or at an address that already ends in `/api`.
+/// `/api/api/...` responds like `/api/...`: the existing front-end doubles the prefix when its base URL is `127.0.0.1`
+/// or already ends in `/api`.
 pub fn router(state: ApiState) -> Router {
     let edge = edge::Shared::new(&state.settings);
     let state = Arc::new(state);
@@ -172,21 +176,22 @@ pub fn router(state: ApiState) -> Router {
         .with_state(state)
 }
 
-/// Where the figures for Prometheus are.
+/// Path of the Prometheus metrics.
 const METRICS: &str = "/metrics";
 
-/// The figures alone, for an address of their own: who may see the shop need not see its sales.
+/// Builds a router that serves only `/metrics`, for a separate bind address: visitors of the shop need not see its
+/// sales.
 pub fn metrics_router(metrics: Arc<dyn Fn() -> String + Send + Sync>) -> Router {
     let figures = get(async move || health::prometheus(metrics()));
     Router::new().route(METRICS, figures.layer(CompressionLayer::new()))
 }
 
-/// Refuses every method but the route's own.
+/// Makes a route answer every other method with 405.
 fn only((path, methods): (&str, MethodRouter<Arc<ApiState>>)) -> (&str, MethodRouter<Arc<ApiState>>) {
     (path, methods.fallback(error::wrong_method))
 }
 
-/// Every documented route under `/api`.
+/// Returns every documented route under `/api`.
 fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     let mut routes = vec![
         ("/api/games", get(games::list)),
@@ -226,7 +231,7 @@ fn api_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     routes
 }
 
-/// Every documented route outside `/api`.
+/// Returns every documented route outside `/api`.
 fn service_routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     vec![
         ("/health", get(health::health_at_root)),
@@ -241,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_route_is_described_and_every_description_has_a_route() {
+    fn openapi_documents_exactly_the_registered_routes() {
         let mut routes: Vec<String> = api_routes()
             .into_iter()
             .chain(service_routes())

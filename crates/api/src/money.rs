@@ -1,4 +1,4 @@
-//! One's balance and bookings, topping up, and the payment provider's webhook.
+//! Balance, transactions, top-ups, and the webhook of the payment provider.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ use crate::params::Ask;
 use crate::visit::{Key, Member};
 use crate::{Api, ApiState};
 
-/// What the provider signs its deliveries with.
+/// Header with the payment provider's signature.
 const STRIPE_SIGNATURE: &str = "stripe-signature";
-/// What a relay signs its reports with, in the same form.
+/// Header with a relay's signature, in the same format.
 const PAYMENT_SIGNATURE: &str = "x-payment-signature";
 
 #[derive(OpenApi)]
 #[openapi(
-    tags((name = "money", description = "One's own balance")),
+    tags((name = "money", description = "Balance, transactions and top-ups of the signed-in user")),
     paths(balance, transactions, top_up, top_up_status, webhook)
 )]
 pub(crate) struct Description;
@@ -41,12 +41,12 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ]
 }
 
-/// What to top up.
+/// A top-up of the balance.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes what `Body` reads")]
 struct NewTopUp {
-    /// Euro, at most two decimals.
+    /// Amount in EUR, at most two decimals.
     #[schema(exclusive_minimum = 0)]
     amount: f64,
     #[schema(inline, default = "EUR")]
@@ -55,7 +55,7 @@ struct NewTopUp {
     payment_method: Option<Method>,
 }
 
-/// Of balances.
+/// Currency of balances.
 #[derive(ToSchema)]
 #[schema(rename_all = "UPPERCASE")]
 #[expect(dead_code, reason = "describes what `Body` reads")]
@@ -63,7 +63,7 @@ enum Currency {
     Eur,
 }
 
-/// How to pay.
+/// Payment method.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(dead_code, reason = "describes what `Body` reads")]
@@ -74,30 +74,32 @@ enum Method {
     Apple,
 }
 
-/// What the caller has to spend.
+/// Returns the balance of the user.
 #[utoipa::path(get, path = "/api/user/balance", tag = "money", operation_id = "getBalance", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Balance>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn balance(member: Member) -> Answered {
     answer::data(StatusCode::OK, &member.arrival.balance().await?)
 }
 
-/// The caller's bookings, newest first.
+/// Returns the transactions of the user, newest first.
 #[utoipa::path(get, path = "/api/user/transactions", tag = "money", operation_id = "listTransactions", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
-    ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "1–100 (default 100)")), responses(
-    (status = 200, body = Answer<Vec<TransactionView>>), (status = 400, description = "page or limit cannot be used"),
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "Page number, from 1 (default 1)"),
+    ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Page size, 1–100 (default 100)")), responses(
+    (status = 200, body = Answer<Vec<TransactionView>>), (status = 400, description = "`page` or `limit` is invalid"),
     (status = 401, description = "Not signed in")))]
 pub(crate) async fn transactions(member: Member, ask: Ask) -> Answered {
     answer::data(StatusCode::OK, &member.arrival.transactions(slice(&ask)?).await?)
 }
 
-/// Begins to top up the balance; the browser goes on to `redirectUrl`.
+/// Starts a top-up of the balance.
+///
+/// The response contains `redirectUrl`, the payment page to which the browser is redirected.
 #[utoipa::path(post, path = "/api/payment/balance-top-up", tag = "money", operation_id = "beginTopUp", security(("bearer" = [])), request_body = NewTopUp, params(
-    ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "The same key and body is the same top-up")), responses(
-    (status = 200, body = Answer<TopUpView>), (status = 400, description = "The amount, currency or method cannot be used"),
-    (status = 401, description = "Not signed in"), (status = 409, description = "Too many are open, or the key was used for another"),
-    (status = 429, description = "More than thirty a minute; `Retry-After` says when again"),
-    (status = 503, description = "The payment provider does not answer, or there is none")))]
+    ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "A repeated key with the same body returns the same top-up")), responses(
+    (status = 200, body = Answer<TopUpView>), (status = 400, description = "The amount, currency or method is invalid"),
+    (status = 401, description = "Not signed in"), (status = 409, description = "Too many open top-ups, or the key was used with another body"),
+    (status = 429, description = "More than 30 requests per minute; retry after `Retry-After` seconds"),
+    (status = 503, description = "The payment provider does not respond or is not configured")))]
 pub(crate) async fn top_up(State(api): Api, member: Member, Key(key): Key, body: Body) -> Answered {
     let mut form = body.form();
     let amount = form.required_money("amount");
@@ -118,23 +120,25 @@ pub(crate) async fn top_up(State(api): Api, member: Member, Key(key): Key, body:
     answer::data(StatusCode::OK, &view)
 }
 
-/// How one of the caller's top-ups stands.
-#[utoipa::path(get, path = "/api/payment/top-ups/{id}", tag = "money", operation_id = "getTopUp", security(("bearer" = [])), params(("id" = Uuid, Path, description = "Identifier")),
-    responses((status = 200, body = Answer<TopUpView>), (status = 400, description = "id is not a UUID"),
-    (status = 401, description = "Not signed in"), (status = 404, description = "There is none, or it is somebody else's")))]
+/// Returns the status of a top-up of the user.
+#[utoipa::path(get, path = "/api/payment/top-ups/{id}", tag = "money", operation_id = "getTopUp", security(("bearer" = [])), params(("id" = Uuid, Path, description = "ID of the top-up")),
+    responses((status = 200, body = Answer<TopUpView>), (status = 400, description = "`id` is not a UUID"),
+    (status = 401, description = "Not signed in"), (status = 404, description = "No such top-up, or it belongs to another user")))]
 pub(crate) async fn top_up_status(Path(id): Path<String>, member: Member) -> Answered {
     let id = TopUpId(uuid_in("id", &id)?);
     answer::data(StatusCode::OK, &member.arrival.top_up(id).await?)
 }
 
-/// Takes what the payment provider says (`Stripe-Signature`), or a relay in the old store's form
-/// (`X-Payment-Signature`, the same scheme with its own secret). What was taken before has no effect. A
-/// signed event that has none is answered with 200 and kept for staff, as it came.
+/// Receives an event of the payment provider or a report of a relay.
+///
+/// The provider signs with `Stripe-Signature`. A relay signs with `X-Payment-Signature`, the same scheme with its own
+/// secret, and sends the report format of the existing shop. A repeated event has no effect. A signed event without
+/// effect is answered with 200 and kept unchanged for review by staff.
 #[utoipa::path(post, path = "/api/payment/webhook", tag = "money", operation_id = "receivePaymentEvent",
     security(("stripeSignature" = []), ("paymentSignature" = [])), request_body = Object, responses(
-    (status = 200, body = Message), (status = 400, description = "Signed, and not JSON, or a relay's report that is not in the documented form"),
-    (status = 401, description = "Not signed, or not by whom it has to be"), (status = 404, description = "A relay's payment for an address without an account"),
-    (status = 409, description = "A relay's transactionId was used for another payment")))]
+    (status = 200, body = Message), (status = 400, description = "Signed, but not JSON, or a relay's report that is not in the documented form"),
+    (status = 401, description = "No signature, or a wrong one"), (status = 404, description = "A relay's report names an e-mail address without an account"),
+    (status = 409, description = "A relay's `transactionId` was used for another payment")))]
 pub(crate) async fn webhook(State(api): Api, headers: HeaderMap, RawBody(body): RawBody) -> Answered {
     let signature = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let (payments, now) = (api.shop.payments(), Utc::now());

@@ -1,5 +1,5 @@
-//! What callers may say in an address, read strictly: whatever cannot be understood is named and refused, and never
-//! reaches the database. Parameters that are not known are ignored.
+//! Query parameters, parsed strictly: an invalid value is refused with the parameter's name and never reaches the
+//! database. Unknown parameters are ignored.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -11,22 +11,22 @@ use http::request::Parts;
 
 use crate::error::ApiError;
 
-/// A longer query is refused unread.
+/// A longer query is refused unread, in bytes.
 const MAX_QUERY: usize = 8 * 1024;
-/// The longest text anybody may look for, in characters.
+/// Maximum length of a text, in characters.
 const MAX_TEXT: usize = 100;
-/// The most values of one list.
+/// Maximum number of values of a list.
 const MAX_VALUES: usize = 50;
-/// So many neighbours in a list are also read as one value with commas in it.
+/// Number of neighbouring list values that are also read as one value with commas in it.
 const MAX_JOINED: usize = 3;
 
-/// One request, as far as handlers care.
+/// The parts of a request that handlers need.
 #[derive(Debug)]
 pub(crate) struct Ask {
     pairs: Vec<(String, String)>,
-    /// The caller takes gzip.
+    /// Whether the client accepts gzip.
     pub(crate) gzip: bool,
-    /// The versions that the caller has already got.
+    /// ETags that the client has already.
     pub(crate) if_none_match: Option<HeaderValue>,
 }
 
@@ -43,7 +43,7 @@ impl<S: Sync> FromRequestParts<S> for Ask {
 }
 
 impl Ask {
-    /// The one value of a parameter.
+    /// Returns the only value of a parameter; repeated parameters are an error.
     fn one(&self, name: &'static str) -> Result<Option<&str>, ApiError> {
         let mut values = self.pairs.iter().filter(|(key, _)| key == name);
         let first = values.next();
@@ -53,7 +53,7 @@ impl Ask {
         Ok(first.map(|(_, value)| value.as_str()))
     }
 
-    /// A parameter that has to read as a `T`.
+    /// Parses a parameter as a `T`.
     pub(crate) fn parsed<T>(&self, name: &'static str) -> Result<Option<T>, ApiError>
     where
         T: FromStr,
@@ -67,19 +67,19 @@ impl Ask {
             .transpose()
     }
 
-    /// A whole number from `least` to `most`.
+    /// Parses an integer from `least` to `most`.
     pub(crate) fn number(&self, name: &'static str, default: u32, least: u32, most: u32) -> Result<u32, ApiError> {
         let Some(text) = self.one(name)? else {
             return Ok(default);
         };
-        // `+5` parses as a number, but nobody means it: in a query a plus is a space.
+        // `+5` parses as a number, but in a query a plus is a space.
         text.parse()
             .ok()
             .filter(|number| (least..=most).contains(number) && text.bytes().all(|b| b.is_ascii_digit()))
             .ok_or_else(|| ApiError::invalid(name, format!("must be a whole number from {least} to {most}")))
     }
 
-    /// A text to look for, without spaces around it; `None` when nothing is left.
+    /// A search text, trimmed; `None` if it is empty.
     pub(crate) fn text(&self, name: &'static str) -> Result<Option<String>, ApiError> {
         self.one(name)?
             .map(|text| checked_text(name, text))
@@ -87,7 +87,7 @@ impl Ask {
             .map(|text| text.filter(|text| !text.is_empty()).map(str::to_owned))
     }
 
-    /// `true` or `false`.
+    /// Parses `true` or `false`.
     pub(crate) fn flag(&self, name: &'static str) -> Result<Option<bool>, ApiError> {
         match self.one(name)? {
             None => Ok(None),
@@ -102,10 +102,10 @@ impl Ask {
         Ok(self.one(name)? == Some(text))
     }
 
-    /// Values of a list, given as one parameter with commas, as several parameters, or both.
+    /// Values of a list: comma-separated, as repeated parameters, or both.
     ///
-    /// A value may itself hold a comma (`Kalypso, Inc.`), which a list cannot tell from a separator; so up to three
-    /// neighbours are also read as one value. What nobody is called like matches nothing.
+    /// A value may contain a comma itself (`Kalypso, Inc.`), which a list cannot distinguish from a separator; so up to
+    /// three neighbours are also read as one value. A value that does not exist matches nothing.
     pub(crate) fn list(&self, name: &'static str) -> Result<Vec<String>, ApiError> {
         let mut values = Vec::new();
         let mut count = 0;
@@ -134,7 +134,7 @@ impl Ask {
     }
 }
 
-/// A text as people type it: no control characters, not too long; spaces around it cut off.
+/// Trims and checks a text: no control characters, at most [`MAX_TEXT`] characters.
 pub(crate) fn checked_text<'t>(name: &'static str, text: &'t str) -> Result<&'t str, ApiError> {
     if text.chars().any(char::is_control) {
         return Err(ApiError::invalid(name, "must not hold control characters"));
@@ -149,7 +149,7 @@ pub(crate) fn checked_text<'t>(name: &'static str, text: &'t str) -> Result<&'t 
     Ok(text)
 }
 
-/// Whether every `%` of a path or query begins an escape and the bytes so written are text.
+/// Whether every `%` of a path or query starts an escape and the decoded bytes are UTF-8.
 pub(crate) fn is_encoded_well(text: &str) -> bool {
     !text.contains('%') || decoded(text).is_some()
 }
@@ -174,7 +174,7 @@ fn pairs(query: &str) -> Result<Vec<(String, String)>, ApiError> {
         .collect()
 }
 
-/// Undoes percent notation, strictly; `+` is a space.
+/// Decodes percent-encoding strictly; `+` is a space.
 fn decoded(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains(['%', '+']) {
         return Some(Cow::Borrowed(text));
@@ -196,7 +196,7 @@ fn decoded(text: &str) -> Option<Cow<'_, str>> {
     String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
-/// Whether an `Accept-Encoding` lets us answer in gzip.
+/// Whether `Accept-Encoding` allows gzip.
 fn takes_gzip(header: &HeaderValue) -> bool {
     let Ok(text) = header.to_str() else {
         return false;
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_come_with_commas_or_repeated_or_both() {
+    fn lists_are_comma_separated_or_repeated_or_both() {
         for query in [
             "g=action,rpg",
             "g=action&g=rpg",
@@ -244,13 +244,13 @@ mod tests {
     }
 
     #[test]
-    fn a_value_with_a_comma_in_it_is_found_in_a_list() {
+    fn list_values_may_contain_a_comma() {
         let values = ask("p=Kalypso, Inc.,Valve").list("p").unwrap();
         assert!(values.contains(&"Kalypso, Inc.".to_owned()) && values.contains(&"Valve".to_owned()));
     }
 
     #[test]
-    fn percent_notation_is_read_strictly() {
+    fn percent_encoding_is_decoded_strictly() {
         assert_eq!(decoded("a%20b+c").unwrap(), "a b c");
         assert_eq!(decoded("%E6%9D%B1").unwrap(), "東");
         for broken in ["%", "%2", "%zz", "%+1", "%ff", "%c3%28"] {
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_taken_unless_it_is_refused() {
+    fn gzip_is_accepted_unless_refused() {
         for (header, expected) in [
             ("gzip", true),
             ("br, gzip;q=0.5", true),

@@ -1,5 +1,5 @@
-//! How HTTP calls what stands in the way of an order or of money: status and stable code. The words are the use cases'
-//! own; the existing front-end looks for some of them (contract, section 2).
+//! The HTTP status and stable code of each refusal of an order or a payment. The messages are those of the use cases;
+//! the existing front-end matches some of them (`docs/http-api.md`).
 
 use http::StatusCode;
 use lockstep_domain::checkout::CheckoutFault;
@@ -54,7 +54,7 @@ impl From<TopUpError> for ApiError {
             TopUpError::Begin(BeginError::KeyReused) => (StatusCode::CONFLICT, "idempotency_key_reused"),
             TopUpError::Begin(BeginError::NoSuchUser) => (StatusCode::UNAUTHORIZED, "not_signed_in"),
             TopUpError::Provider(_) => {
-                // What the provider said is in the log; it may speak of the shop's account there.
+                // The provider's own message is in the log; it may reveal details of the shop's account there.
                 return Self::refused(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "payment_provider_unavailable",

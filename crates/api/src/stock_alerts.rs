@@ -1,4 +1,4 @@
-//! `/api/user/stock-alerts…`: members are told when a sold-out game is back.
+//! `/api/user/stock-alerts…`: e-mail alerts when a sold-out game is back in stock.
 
 use std::sync::Arc;
 
@@ -26,27 +26,33 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ]
 }
 
-/// What the caller waits for, newest first. An alert goes when the letter about it is on its way.
+/// Returns the stock alerts of the user, newest first.
+///
+/// An alert is removed once its e-mail is queued.
 #[utoipa::path(get, path = "/api/user/stock-alerts", tag = "user", operation_id = "listStockAlerts", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Vec<StockAlert>>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn list(member: Member) -> Answered {
     answer::data(StatusCode::OK, &member.arrival.stock_alerts().await?)
 }
 
-/// Tells the caller by one letter when a sold-out game is to be had again; fine when that was asked for already.
+/// Sends the user one e-mail when a sold-out game is back in stock.
+///
+/// Succeeds as well if the alert already exists.
 #[utoipa::path(post, path = "/api/user/stock-alerts/{gameId}", tag = "user", operation_id = "addStockAlert", security(("bearer" = [])),
-    params(("gameId" = GameId, Path, description = "Identifier")), responses(
-    (status = 201, body = Message), (status = 400, description = "gameId is not a UUID, `in_stock`, or more than fit"),
+    params(("gameId" = GameId, Path, description = "ID of the game")), responses(
+    (status = 201, body = Message), (status = 400, description = "`gameId` is not a UUID, the game is in stock (`in_stock`), or there are too many alerts"),
     (status = 401, description = "Not signed in"), (status = 404, description = "There is no such game")))]
 pub(crate) async fn add(State(api): Api, Path(game): Path<String>, member: Member) -> Answered {
     api.shop.wait_for(&member.caller, game_id(&game)?).await?;
     answer::message(StatusCode::CREATED, "You will be told when it is back")
 }
 
-/// Tells nothing about the game any more; fine when nothing was to be told.
+/// Removes a stock alert of the user.
+///
+/// Succeeds as well if there is no alert.
 #[utoipa::path(delete, path = "/api/user/stock-alerts/{gameId}", tag = "user", operation_id = "removeStockAlert", security(("bearer" = [])),
-    params(("gameId" = GameId, Path, description = "Identifier")), responses(
-    (status = 200, body = Message), (status = 400, description = "gameId is not a UUID"),
+    params(("gameId" = GameId, Path, description = "ID of the game")), responses(
+    (status = 200, body = Message), (status = 400, description = "`gameId` is not a UUID"),
     (status = 401, description = "Not signed in")))]
 pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, member: Member) -> Answered {
     api.shop.wait_no_longer(&member.caller, game_id(&game)?).await?;

@@ -1,4 +1,4 @@
-//! `/api/user…`: one's own account as the existing front-end knows it: profile, password, figures, wishlist.
+//! `/api/user…`: the user's account in the form of the existing front-end: profile, password, statistics, wishlist.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::{Api, ApiState, auth, games, wishlist};
 
 #[derive(OpenApi)]
 #[openapi(
-    tags((name = "user", description = "One's own account")),
+    tags((name = "user", description = "The account of the signed-in user")),
     paths(profile, change_profile, change_password, stats, log_out, wishes, add_wish, remove_wish, migrate_wishes, catalog, catalog_game)
 )]
 pub(crate) struct Description;
@@ -65,7 +65,7 @@ struct Passwords {
     new_password: String,
 }
 
-/// A wish in both forms that are known of it: with its game inside, and as the game itself.
+/// A wishlist item in both forms that clients use: with the game nested, and with the game's fields at the top level.
 #[derive(Serialize, ToSchema)]
 struct FlatWish {
     #[serde(flatten)]
@@ -74,16 +74,18 @@ struct FlatWish {
     wish: WishItem,
 }
 
-/// The caller's profile.
+/// Returns the profile of the signed-in user.
 #[utoipa::path(get, path = "/api/user/profile", tag = "user", operation_id = "getProfile", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Profile>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn profile(member: Member) -> Answered {
     answer::data(StatusCode::OK, &member.arrival.profile().await?.at(Utc::now()))
 }
 
-/// Changes the names and the picture that are given; an empty one, or `null`, is emptied.
+/// Changes the given names and picture.
+///
+/// An empty string or `null` clears a field; a field that is absent stays unchanged.
 #[utoipa::path(put, path = "/api/user/profile", tag = "user", operation_id = "changeProfile", security(("bearer" = [])), request_body = NewNames, responses(
-    (status = 200, body = Answer<Profile>), (status = 400, description = "Fields that are wrong, each named"),
+    (status = 200, body = Answer<Profile>), (status = 400, description = "Invalid fields, listed in `errors`"),
     (status = 401, description = "Not signed in")))]
 pub(crate) async fn change_profile(State(api): Api, member: Member, body: Body) -> Answered {
     let mut form = body.form();
@@ -95,10 +97,12 @@ pub(crate) async fn change_profile(State(api): Api, member: Member, body: Body) 
     answer::data(StatusCode::OK, &facts.at(Utc::now()))
 }
 
-/// Sets a new password; all other sessions end.
+/// Sets a new password.
+///
+/// All other sessions of the user end.
 #[utoipa::path(put, path = "/api/user/password", tag = "user", operation_id = "changePassword", security(("bearer" = [])), request_body = Passwords, responses(
-    (status = 200, body = Message), (status = 400, description = "The current password is wrong, or the new one is not good"),
-    (status = 401, description = "Not signed in"), (status = 429, description = "Too many attempts")))]
+    (status = 200, body = Message), (status = 400, description = "The current password is wrong, or the new one is invalid"),
+    (status = 401, description = "Not signed in"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn change_password(State(api): Api, member: Member, body: Body) -> Answered {
     let mut form = body.form();
     let current = Secret::new(form.text("currentPassword"));
@@ -114,7 +118,7 @@ pub(crate) async fn change_password(State(api): Api, member: Member, body: Body)
     )
 }
 
-/// Figures about the caller.
+/// Returns statistics about the signed-in user.
 #[utoipa::path(get, path = "/api/user/stats", tag = "user", operation_id = "getStats", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Figures>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn stats(member: Member) -> Answered {
@@ -122,14 +126,14 @@ pub(crate) async fn stats(member: Member) -> Answered {
     answer::data(StatusCode::OK, &facts.figures_at(Utc::now()))
 }
 
-/// The same as `/api/auth/logout`.
+/// Ends the session (alias of `/api/auth/logout`).
 #[utoipa::path(post, path = "/api/user/logout", tag = "user", operation_id = "logOutAsUser", security(("bearer" = [])), responses(
     (status = 200, body = Message), (status = 401, description = "Not signed in")))]
 pub(crate) async fn log_out(api: Api, member: Member) -> Answered {
     auth::logout(api, member).await
 }
 
-/// The caller's wishlist as a plain list.
+/// Returns the wishlist of the user as a flat list.
 #[utoipa::path(get, path = "/api/user/wishlist", tag = "user", operation_id = "listWishes", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Vec<FlatWish>>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn wishes(member: Member) -> Answered {
@@ -145,20 +149,24 @@ pub(crate) async fn wishes(member: Member) -> Answered {
     answer::data(StatusCode::OK, &flat)
 }
 
-/// Puts a game on the caller's wishlist; fine when it is there already.
+/// Adds a game to the wishlist of the user.
+///
+/// Succeeds as well if the game is already on it.
 #[utoipa::path(post, path = "/api/user/wishlist/{gameId}", tag = "user", operation_id = "addWish", security(("bearer" = [])),
-    params(("gameId" = GameId, Path, description = "Identifier")), responses(
-    (status = 201, body = Message), (status = 400, description = "gameId is not a UUID, or more than fits"),
+    params(("gameId" = GameId, Path, description = "ID of the game")), responses(
+    (status = 201, body = Message), (status = 400, description = "`gameId` is not a UUID, or the wishlist is full"),
     (status = 401, description = "Not signed in"), (status = 404, description = "There is no such game")))]
 pub(crate) async fn add_wish(State(api): Api, Path(game): Path<String>, visit: Visit) -> Answered {
     visit.arrival.signed_in()?;
     wishlist::put(&api, &visit, game_id(&game)?).await
 }
 
-/// Takes a game off the caller's wishlist; fine when it is not there.
+/// Removes a game from the wishlist of the user.
+///
+/// Succeeds as well if the game is not on it.
 #[utoipa::path(delete, path = "/api/user/wishlist/{gameId}", tag = "user", operation_id = "removeWish", security(("bearer" = [])),
-    params(("gameId" = GameId, Path, description = "Identifier")), responses(
-    (status = 200, body = Message), (status = 400, description = "gameId is not a UUID"),
+    params(("gameId" = GameId, Path, description = "ID of the game")), responses(
+    (status = 200, body = Message), (status = 400, description = "`gameId` is not a UUID"),
     (status = 401, description = "Not signed in")))]
 pub(crate) async fn remove_wish(State(api): Api, Path(game): Path<String>, member: Member) -> Answered {
     let game = game_id(&game)?;
@@ -166,31 +174,31 @@ pub(crate) async fn remove_wish(State(api): Api, Path(game): Path<String>, membe
     answer::message(StatusCode::OK, "Taken off the wishlist")
 }
 
-/// The same as `/api/wishlist/migrate`.
+/// Moves the guest's wishlist to the user (alias of `/api/wishlist/migrate`).
 #[utoipa::path(post, path = "/api/user/wishlist/migrate", tag = "user", operation_id = "migrateWishes", security(("bearer" = [])), responses(
     (status = 200, body = MessageWith<Moved>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn migrate_wishes(State(api): Api, member: Member) -> Answered {
     wishlist::moved(&api, &member).await
 }
 
-/// The same as `/api/games`, for members.
+/// Returns a page of the catalogue (like `/api/games`, for signed-in users).
 #[utoipa::path(get, path = "/api/user/catalog", tag = "user", operation_id = "listGamesAsUser", security(("bearer" = [])), responses(
-    (status = 200, body = Answer<Page<Game>>), (status = 400, description = "A parameter cannot be used; the message names it"),
+    (status = 200, body = Answer<Page<Game>>), (status = 400, description = "Invalid parameter; the message names it"),
     (status = 401, description = "Not signed in")))]
 pub(crate) async fn catalog(api: Api, _member: Member, ask: Ask) -> Answered {
     games::list(api, ask).await.map(for_one)
 }
 
-/// The same as `/api/games/{id}`, for members.
+/// Returns a game by its ID (like `/api/games/{id}`, for signed-in users).
 #[utoipa::path(get, path = "/api/user/catalog/{id}", tag = "user", operation_id = "getGameAsUser", security(("bearer" = [])),
-    params(("id" = GameId, Path, description = "Identifier")), responses(
-    (status = 200, body = Answer<Game>), (status = 400, description = "id is not a UUID"),
+    params(("id" = GameId, Path, description = "ID of the game")), responses(
+    (status = 200, body = Answer<Game>), (status = 400, description = "`id` is not a UUID"),
     (status = 401, description = "Not signed in"), (status = 404, description = "There is no such game")))]
 pub(crate) async fn catalog_game(api: Api, id: Path<String>, _member: Member, ask: Ask) -> Answered {
     games::by_id(api, id, ask).await.map(for_one)
 }
 
-/// What needs a token must not be kept for those without one.
+/// Marks a response as private: it requires a token, so no cache may store it.
 fn for_one(mut response: Response) -> Response {
     response
         .headers_mut()

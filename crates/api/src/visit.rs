@@ -1,7 +1,7 @@
-//! Who a request comes from: the token, the guest's cookie, and the device.
+//! Who sends a request: the token, the guest cookie, and the client's address and user agent.
 //!
-//! The cookie is the contract's (`sessionId`); what it says is believed only after the database was asked whether there
-//! is such a guest. An address in `X-Forwarded-For` is believed as far as proxies of our own have written it.
+//! The cookie is `sessionId` of the HTTP contract (`docs/http-api.md`); it counts only if the database has such a
+//! guest. `X-Forwarded-For` is trusted only as far as our own proxies wrote it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use crate::{ApiState, Settings};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// From where a request comes, before anybody has asked who it is.
+/// Where a request comes from, before its sender is identified.
 pub(crate) struct From {
-    /// Address and program.
+    /// Client address and user agent.
     pub(crate) device: Device,
-    /// What the guest's cookie says, if it can be a session at all.
+    /// Guest session of the cookie, if it has the form of one.
     pub(crate) cookie: Option<Uuid>,
 }
 
@@ -39,11 +39,11 @@ impl FromRequestParts<Arc<ApiState>> for From {
     }
 }
 
-/// Anybody: somebody with a good token, a guest, or nobody in particular. A token that is not good counts for nothing.
+/// Any client: a signed-in user, a guest or an anonymous visitor. An invalid token is ignored.
 pub(crate) struct Visit {
     /// Who it is.
     pub(crate) arrival: Arrival,
-    /// Address and program.
+    /// Client address and user agent.
     pub(crate) device: Device,
 }
 
@@ -61,13 +61,13 @@ impl FromRequestParts<Arc<ApiState>> for Visit {
     }
 }
 
-/// Somebody who is signed in; everybody else is told to sign in (401).
+/// A signed-in user; other clients are refused with 401.
 pub(crate) struct Member {
-    /// Who.
+    /// The user.
     pub(crate) caller: Caller,
-    /// With what is theirs.
+    /// The user's data.
     pub(crate) arrival: Arrival,
-    /// Address and program.
+    /// Client address and user agent.
     pub(crate) device: Device,
 }
 
@@ -84,7 +84,7 @@ impl FromRequestParts<Arc<ApiState>> for Member {
     }
 }
 
-/// Somebody who may run the shop; everybody else is refused with 403, also without a good token (the contract's guard).
+/// An administrator; other clients are refused with 403, even without a valid token (`docs/http-api.md`).
 pub(crate) struct Administrator(pub(crate) Admin);
 
 impl FromRequestParts<Arc<ApiState>> for Administrator {
@@ -97,7 +97,7 @@ impl FromRequestParts<Arc<ApiState>> for Administrator {
     }
 }
 
-/// The `Idempotency-Key` of a call that changes something, if it has one.
+/// The optional `Idempotency-Key` of a request.
 pub(crate) struct Key(pub(crate) Option<Idempotency>);
 
 impl<S: Sync> FromRequestParts<S> for Key {
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_comes_with_its_scheme_whatever_the_case() {
+    fn bearer_scheme_is_case_insensitive() {
         for (text, token) in [
             ("Bearer abc", Some("abc")),
             ("bearer  abc ", Some("abc")),

@@ -1,10 +1,11 @@
-//! Signed events about orders at G2A, from relays and other suppliers: `POST /api/g2a/webhook`.
+//! `POST /api/g2a/webhook`: signed events about G2A orders, from relays and other suppliers.
 //!
-//! G2A's buyer API sends none itself, so polling is the truth and an event only makes Lockstep look sooner: nothing that
-//! anybody sends, signed or not, ends an order. Events are taken once; those for orders that are not here yet are kept.
+//! G2A's buyer API sends no events, so polling decides the state of an order and an event only makes Lockstep poll
+//! sooner: no event, signed or not, ends an order. An event is processed once; an event for an order that does not
+//! exist yet is kept.
 //!
-//! What is signed and has all its fields is answered with 200 and kept as it came, whatever is in it: refused, it would be
-//! sent again for ever, and never be taken. Where nothing was done the record says why.
+//! A signed event with all its fields is answered with 200 and kept unchanged whatever its content: a refused event
+//! would be redelivered forever and never accepted. If it had no effect, its record states the reason.
 
 mod javascript;
 
@@ -31,21 +32,21 @@ use utoipa::ToSchema;
 use crate::ApiState;
 use crate::error::ApiError;
 
-/// How far the sender's clock and ours may be apart, in milliseconds.
+/// Maximum difference between the sender's clock and ours, in milliseconds.
 const SKEW_MS: i64 = 5 * 60 * 1000;
-/// Longest id, order or type.
+/// Maximum length of an ID, an order reference or a type, in bytes.
 const MAX_TEXT: usize = 200;
-/// What is acted on; other types are answered and kept.
+/// The event types that are processed; others are acknowledged and kept.
 const TYPES: &[&str] = &["order.status_changed", "order.completed", "order.failed"];
 
-/// An event as it is sent. `signature`, `nonce` and `timestamp` may come as headers instead, which win.
+/// An event. The headers for `signature`, `nonce` and `timestamp` override these fields.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct Sent<'a> {
-    /// The sender's id of the event; the same for every delivery of it.
+    /// ID of the event, the same for every delivery of it.
     #[serde(borrow)]
     #[schema(value_type = Option<String>)]
     event_id: Option<&'a RawValue>,
-    /// The order: ours, or G2A's id of one.
+    /// ID of the order, ours or G2A's.
     #[serde(borrow)]
     #[schema(value_type = Option<String>)]
     order_id: Option<&'a RawValue>,
@@ -53,13 +54,13 @@ pub(crate) struct Sent<'a> {
     #[serde(rename = "type", borrow)]
     #[schema(value_type = Option<String>)]
     kind: Option<&'a RawValue>,
-    /// What it says.
+    /// Content of the event.
     #[serde(borrow)]
     #[schema(value_type = Object)]
     payload: Option<&'a RawValue>,
-    /// Hexadecimal HMAC-SHA-256 of payload, timestamp, nonce and the secret.
+    /// Hexadecimal HMAC-SHA-256 of payload, timestamp, nonce and secret.
     signature: Option<String>,
-    /// Anything, once.
+    /// Any value that is used once.
     #[serde(borrow)]
     #[schema(value_type = Option<String>)]
     nonce: Option<&'a RawValue>,
@@ -69,17 +70,17 @@ pub(crate) struct Sent<'a> {
     timestamp: Option<&'a RawValue>,
 }
 
-/// The answer.
+/// Acknowledgement of an event.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Received {
     success: bool,
     message: &'static str,
 }
 
-/// Takes a signed event.
+/// Receives a signed event about a G2A order.
 #[utoipa::path(post, path = "/api/g2a/webhook", tag = "webhooks", operation_id = "receiveG2aEvent", security(("g2aSignature" = [])), request_body = inline(Sent<'_>),
-    responses((status = 200, body = Received), (status = 400, description = "It is not JSON, a field is missing, or the time is off"),
-              (status = 401, description = "The signature does not fit")))]
+    responses((status = 200, body = Received), (status = 400, description = "Not JSON, a field is missing, or the timestamp is more than five minutes off"),
+              (status = 401, description = "The signature is wrong")))]
 pub(crate) async fn g2a(
     State(api): State<Arc<ApiState>>,
     headers: HeaderMap,
@@ -135,7 +136,7 @@ fn answer(message: &'static str) -> Json<Received> {
 #[derive(Debug)]
 enum Read {
     Event(Event),
-    /// All fields are there, and with one of them nothing can be done.
+    /// All fields are present, but one of them is unusable.
     Unusable(Unused),
 }
 
@@ -149,7 +150,7 @@ fn unused(reason: Reason, event_id: Option<String>, kind: Option<String>) -> Unu
     }
 }
 
-/// The event in a request whose fields are there, and whose time and signature are right.
+/// Reads the event of a request, after its fields, time and signature were checked.
 fn read(body: &[u8], headers: &HeaderMap, secret: &Secret, now_ms: i64) -> Result<Read, ApiError> {
     let sent: Sent<'_> =
         serde_json::from_slice(body).map_err(|_| ApiError::invalid("body", "it has to be a JSON object"))?;
@@ -180,7 +181,8 @@ fn read(body: &[u8], headers: &HeaderMap, secret: &Secret, now_ms: i64) -> Resul
     }
     let rest = format!("{timestamp}{nonce}{}", secret.expose());
     let signature = hex::decode(&signature).map_err(|_| ApiError::BadSignature)?;
-    // As the sender's program writes it (without whitespace, or as JavaScript writes what it parsed), or as it was sent.
+    // Signed as the sender's program writes it (without whitespace, or as JavaScript serialises what it parsed), or as
+    // sent.
     let sent = payload.get();
     let is_signed = fits(secret, &compact(sent), &rest, &signature)
         || fits(secret, sent, &rest, &signature)
@@ -199,8 +201,8 @@ fn read(body: &[u8], headers: &HeaderMap, secret: &Secret, now_ms: i64) -> Resul
         let unused = unused(Reason::FieldUnusable, Some(event_id.text), Some(kind.text));
         return Ok(Read::Unusable(Unused { detail, ..unused }));
     }
-    // What it says has no effect, so what the database has no form for (NUL, half a character, a number beyond any meaning,
-    // a thousand levels) is no reason not to look at the order. The bytes are kept.
+    // The payload has no effect, so a payload that the database cannot store (NUL, an unpaired surrogate, an
+    // out-of-range number, a thousand levels) is no reason to skip the order. The raw bytes are kept.
     let payload = serde_json::from_str(&mended(sent)).unwrap_or_else(|_| json!({}));
     Ok(Read::Event(Event {
         event_id: event_id.text,
@@ -211,11 +213,11 @@ fn read(body: &[u8], headers: &HeaderMap, secret: &Secret, now_ms: i64) -> Resul
     }))
 }
 
-/// A text that has to be there.
+/// A required string.
 #[derive(Debug)]
 struct Field {
     name: &'static str,
-    /// With a sign for what cannot be read.
+    /// With a replacement character for what cannot be decoded.
     text: String,
     is_usable: bool,
 }
@@ -237,14 +239,14 @@ impl Field {
     }
 }
 
-/// A field of the signature, which has to be there.
+/// A required field of the signature.
 fn text(name: &'static str, value: Option<String>) -> Result<String, ApiError> {
     value
         .filter(|value| !value.is_empty() && value.len() <= MAX_TEXT && !value.contains('\0'))
         .ok_or_else(|| ApiError::invalid(name, "it has to be a text of 1 to 200 bytes"))
 }
 
-/// A JSON string or number as text.
+/// Returns a JSON string or number as text.
 fn plain(raw: &RawValue) -> Option<String> {
     let raw = raw.get();
     if raw.starts_with('"') {
@@ -255,7 +257,7 @@ fn plain(raw: &RawValue) -> Option<String> {
     }
 }
 
-/// JSON without the whitespace between its tokens; everything else as it was received.
+/// Removes the whitespace between JSON tokens and keeps everything else.
 fn compact(json: &str) -> String {
     let (mut out, mut in_string, mut escaped) = (String::with_capacity(json.len()), false, false);
     for letter in json.chars() {
@@ -272,7 +274,7 @@ fn compact(json: &str) -> String {
     out
 }
 
-/// Compares in constant time.
+/// Compares the signature in constant time.
 fn fits(secret: &Secret, payload: &str, rest: &str, signature: &[u8]) -> bool {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()) else {
         return false;
@@ -290,7 +292,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn compacting_changes_no_value(value in "\\PC{0,40}", spaces in "[ \n\t]{0,3}") {
+        fn compacting_preserves_the_value(value in "\\PC{0,40}", spaces in "[ \n\t]{0,3}") {
             let text = serde_json::to_string(&value).unwrap();
             let spread = format!("{spaces}{{{spaces}\"a\"{spaces}:{spaces}[{text}{spaces},{spaces}1.50]{spaces}}}{spaces}");
             let tight = compact(&spread);

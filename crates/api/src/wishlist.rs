@@ -1,4 +1,4 @@
-//! `/api/wishlist…`: for members and guests alike.
+//! `/api/wishlist…`, for users and guests.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{Api, ApiState};
 
 #[derive(OpenApi)]
 #[openapi(
-    tags((name = "wishlist", description = "What a member or a guest wants to remember")),
+    tags((name = "wishlist", description = "Wishlist of the user or guest")),
     paths(show, add, remove, check, migrate)
 )]
 pub(crate) struct Description;
@@ -33,7 +33,7 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ]
 }
 
-/// What to remember.
+/// A game to add to the wishlist.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes what `Body` reads")]
@@ -41,15 +41,17 @@ struct Wish {
     game_id: GameId,
 }
 
-/// Whether it is there.
+/// Whether a game is on the wishlist.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Checked {
-    /// It is.
+    /// `true` if it is.
     in_wishlist: bool,
 }
 
-/// The wishlist, newest first; empty for whoever has none.
+/// Returns the wishlist, newest item first.
+///
+/// The wishlist of a visitor without a session is empty.
 #[utoipa::path(get, path = "/api/wishlist", tag = "wishlist", operation_id = "getWishlist", security((), ("bearer" = []), ("guest" = [])), responses((status = 200, body = Answer<Wishlist>)))]
 pub(crate) async fn show(State(api): Api, visit: Visit) -> Answered {
     let wishlist = visit.arrival.wishlist().await?;
@@ -57,10 +59,12 @@ pub(crate) async fn show(State(api): Api, visit: Visit) -> Answered {
     Ok(answer::with_cookie(answer, visit.renewed(&api.settings)))
 }
 
-/// Puts a game on it; fine when it is there already. A visitor without a session becomes a guest by it.
+/// Adds a game to the wishlist.
+///
+/// Succeeds as well if the game is already on it. A visitor without a session becomes a guest.
 #[utoipa::path(post, path = "/api/wishlist", tag = "wishlist", operation_id = "addToWishlist", security((), ("bearer" = []), ("guest" = [])), request_body = Wish, responses(
-    (status = 201, body = Message), (status = 400, description = "gameId is wrong, or more than fits"),
-    (status = 404, description = "There is no such game"), (status = 429, description = "Too many new guests from one address")))]
+    (status = 201, body = Message), (status = 400, description = "`gameId` is invalid, or the wishlist is full"),
+    (status = 404, description = "There is no such game"), (status = 429, description = "Too many new guests from this IP address")))]
 pub(crate) async fn add(State(api): Api, visit: Visit, body: Body) -> Answered {
     let mut form = body.form();
     let game = form.game("gameId");
@@ -68,7 +72,7 @@ pub(crate) async fn add(State(api): Api, visit: Visit, body: Body) -> Answered {
     put(&api, &visit, game).await
 }
 
-/// Puts `game` on the visitor's wishlist and answers.
+/// Adds `game` to the visitor's wishlist and builds the response.
 pub(crate) async fn put(api: &ApiState, visit: &Visit, game: GameId) -> Answered {
     let visitor = visit.arrival.visitor();
     let writer = api.shop.add_to_wishlist(visitor, game, &visit.device).await?;
@@ -76,10 +80,12 @@ pub(crate) async fn put(api: &ApiState, visit: &Visit, game: GameId) -> Answered
     Ok(answer::with_cookie(answer, visit.after(Some(writer), &api.settings)))
 }
 
-/// Takes a game off; fine when it is not there.
+/// Removes a game from the wishlist.
+///
+/// Succeeds as well if the game is not on it.
 #[utoipa::path(delete, path = "/api/wishlist/{gameId}", tag = "wishlist", operation_id = "removeFromWishlist", security((), ("bearer" = []), ("guest" = [])),
-    params(("gameId" = GameId, Path, description = "Identifier")),
-    responses((status = 200, body = Message), (status = 400, description = "gameId is not a UUID")))]
+    params(("gameId" = GameId, Path, description = "ID of the game")),
+    responses((status = 200, body = Message), (status = 400, description = "`gameId` is not a UUID")))]
 pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: Visit) -> Answered {
     let game = game_id(&game)?;
     api.shop.remove_from_wishlist(visit.arrival.visitor(), game).await?;
@@ -87,10 +93,10 @@ pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: Vis
     Ok(answer::with_cookie(answer, visit.renewed(&api.settings)))
 }
 
-/// Whether a game is on it.
+/// Reports whether a game is on the wishlist.
 #[utoipa::path(get, path = "/api/wishlist/{gameId}/check", tag = "wishlist", operation_id = "checkWishlist", security((), ("bearer" = []), ("guest" = [])),
-    params(("gameId" = GameId, Path, description = "Identifier")),
-    responses((status = 200, body = Answer<Checked>), (status = 400, description = "gameId is not a UUID")))]
+    params(("gameId" = GameId, Path, description = "ID of the game")),
+    responses((status = 200, body = Answer<Checked>), (status = 400, description = "`gameId` is not a UUID")))]
 pub(crate) async fn check(Path(game): Path<String>, visit: Visit) -> Answered {
     let game = game_id(&game)?;
     let wishlist = visit.arrival.wishlist().await?.read()?;
@@ -98,14 +104,16 @@ pub(crate) async fn check(Path(game): Path<String>, visit: Visit) -> Answered {
     answer::data(StatusCode::OK, &Checked { in_wishlist })
 }
 
-/// Moves what was collected as a guest to the caller; nothing to move is fine.
+/// Moves the guest's wishlist to the signed-in user.
+///
+/// Succeeds as well if there is nothing to move.
 #[utoipa::path(post, path = "/api/wishlist/migrate", tag = "wishlist", operation_id = "migrateWishlist", security(("bearer" = [])), responses(
     (status = 200, body = MessageWith<Moved>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn migrate(State(api): Api, member: Member) -> Answered {
     moved(&api, &member).await
 }
 
-/// Moves the guest's wishlist to the caller and answers.
+/// Moves the guest's wishlist to the caller and builds the response.
 pub(crate) async fn moved(api: &ApiState, member: &Member) -> Answered {
     let moved = api.shop.move_wishlist(&member.caller, member.arrival.cookie()).await?;
     answer::message_with("The wishlist is moved", moved)

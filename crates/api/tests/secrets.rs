@@ -1,5 +1,5 @@
-//! No log tells what only its owner may know: passwords, tokens, codes, links, a guest's session. Everything is logged
-//! here, down to each statement, so this has a process of its own.
+//! No log contains secrets: passwords, tokens, codes, links or guest sessions. The test logs everything, down to each
+//! statement, so it runs in its own process.
 
 #![expect(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use client::{Client, PASSWORD};
 use shop::{NewGame, Shop};
 
-/// All that was logged.
+/// Everything that was logged.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -49,9 +49,9 @@ impl<'w> MakeWriter<'w> for Log {
     }
 }
 
-async fn letter(shop: &Shop, kind: &str, field: &str) -> String {
-    let letter = shop.db.letter(kind).await;
-    letter[field].as_str().unwrap().to_owned()
+async fn email_field(shop: &Shop, kind: &str, field: &str) -> String {
+    let email = shop.db.letter(kind).await;
+    email[field].as_str().unwrap().to_owned()
 }
 
 fn text(value: &Value) -> String {
@@ -83,7 +83,7 @@ async fn no_log_contains_a_password_a_token_a_code_or_a_session() {
     secrets.push(ada.session().unwrap());
     let data = ada.register("ada@example.com").await;
     secrets.extend([text(&data["token"]), text(&data["refreshToken"])]);
-    secrets.push(letter(&shop, "welcome", "code").await);
+    secrets.push(email_field(&shop, "welcome", "code").await);
     for code in ["111111", secrets.last().unwrap().as_str()] {
         ada.post("/api/auth/verify-email", json!({"code": code})).await.json();
     }
@@ -114,13 +114,13 @@ async fn no_log_contains_a_password_a_token_a_code_or_a_session() {
     ada.post("/api/auth/forgot-password", json!({"email": "ada@example.com"}))
         .await
         .data_or_message();
-    secrets.push(letter(&shop, "reset", "token").await);
+    secrets.push(email_field(&shop, "reset", "token").await);
     let reset = json!({"token": secrets.last().unwrap(), "newPassword": PASSWORD});
     ada.post("/api/auth/reset-password", reset).await.data_or_message();
-    // A stolen token is worth a warning; it must not be repeated in it.
+    // A stolen token causes a warning, which must not repeat the token.
     let again = refreshed["refreshToken"].clone();
     ada.refresh_fails(&again).await;
-    // So must what a broken database says.
+    // Nor may the error of a broken database.
     shop.db
         .execute("alter table users rename column nickname to gone")
         .await;
@@ -135,7 +135,7 @@ async fn no_log_contains_a_password_a_token_a_code_or_a_session() {
     assert!(log.contains("request failed"), "failures are logged");
     for secret in secrets {
         for line in log.lines() {
-            // Six digits may be a part of some other number.
+            // Six digits may be part of another number.
             let found = if secret.len() == 6 {
                 !line.contains("elapsed") && line.split(|c: char| !c.is_alphanumeric()).any(|word| word == secret)
             } else {

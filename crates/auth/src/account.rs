@@ -1,4 +1,5 @@
-//! What somebody does with an account: password, address, second factor, deletion; and what the operator does.
+//! Use cases of an existing account: password, e-mail address, two-factor authentication and deletion; and those of the
+//! operator.
 
 use chrono::Utc;
 use lockstep_domain::account::{Email, NewPassword, Role};
@@ -17,7 +18,7 @@ use crate::totp::{self, Enrolment};
 use crate::{Admin, Auth, AuthError, Caller, code, recovery};
 
 impl Auth {
-    /// The caller's account, after their password was asked for once more.
+    /// Returns the caller's account after a check of the current password.
     async fn confirmed(&self, caller: &Caller, password: &Secret, device: &Device) -> Result<Account, AuthError> {
         let until = self.0.hasher.patience_from_now();
         self.confirmed_until(caller, password, device, until).await
@@ -46,11 +47,11 @@ impl Auth {
         account.ok_or(AuthError::Account(AccountError::NotFound))
     }
 
-    /// Changes the caller's password. All other sessions end, and the owner gets a letter.
+    /// Changes the caller's password. All other sessions end, and the user receives an e-mail.
     ///
     /// # Errors
-    /// [`AuthError::Invalid`] with the fault of the new one, [`AuthError::WrongPassword`], [`AuthError::RateLimited`],
-    /// [`AuthError::Busy`], [`AuthError::Store`].
+    /// [`AuthError::Invalid`] if the new password breaks a rule, [`AuthError::WrongPassword`],
+    /// [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
     pub async fn change_password(
         &self,
         caller: &Caller,
@@ -74,7 +75,8 @@ impl Auth {
         Ok(())
     }
 
-    /// Sends a reset link, if there is such an account; whether there is, is not told, nor to be seen from the time it takes.
+    /// Sends a reset link if an account has this address. Neither the result nor the response time reveals whether one
+    /// does.
     ///
     /// # Errors
     /// [`AuthError::RateLimited`] (the same with and without an account), [`AuthError::Store`].
@@ -84,7 +86,8 @@ impl Auth {
             .limits
             .take(Action::AskForReset, device, Subject::Address(email))
             .await?;
-        // An account costs more work than none. Both answers come after the same time, which that work never needs.
+        // An account costs more work than none. Both cases respond after the same time, which is longer than that work
+        // takes.
         let code = code::reset(&inner.keys);
         let (sent, ()) = tokio::join!(
             accounts::send_reset(&inner.store, email, &code),
@@ -93,7 +96,7 @@ impl Auth {
         Ok(sent?)
     }
 
-    /// Sets a new password by a link. Every session ends; the link is used up.
+    /// Sets a new password with a reset link. Every session ends, and the link becomes invalid.
     ///
     /// # Errors
     /// [`AuthError::LinkNotValid`], [`AuthError::Invalid`], [`AuthError::RateLimited`], [`AuthError::Busy`],
@@ -117,7 +120,7 @@ impl Auth {
         Err(AuthError::LinkNotValid)
     }
 
-    /// Sends the caller a new verification code; the one before is worth nothing then.
+    /// Sends the caller a new verification code; the previous one becomes invalid.
     ///
     /// # Errors
     /// [`AuthError::Account`] with [`AccountError::AlreadyVerified`], [`AuthError::RateLimited`], [`AuthError::Store`].
@@ -160,7 +163,7 @@ impl Auth {
             })
     }
 
-    /// Offers the caller an authenticator. Nothing changes until [`confirm_second_factor`](Self::confirm_second_factor).
+    /// Starts to set up an authenticator. Nothing changes until [`confirm_second_factor`](Self::confirm_second_factor).
     ///
     /// # Errors
     /// [`AuthError::WrongPassword`], [`AuthError::Account`] with [`AccountError::SecondFactorExists`],
@@ -177,8 +180,8 @@ impl Auth {
         totp::enrolment(&shared, &self.0.issuer, &account.email).ok_or(AuthError::Internal)
     }
 
-    /// Turns the second factor on, by a first code. Other sessions end. The answer is ten recovery codes,
-    /// which nobody can be shown again.
+    /// Turns two-factor authentication on with a first code. Other sessions end. Returns ten recovery codes, which
+    /// cannot be shown again.
     ///
     /// # Errors
     /// [`AuthError::SecondFactorWrong`], [`AuthError::RateLimited`], [`AuthError::Account`], [`AuthError::Store`].
@@ -207,7 +210,7 @@ impl Auth {
         Ok(codes)
     }
 
-    /// How many of the caller's recovery codes were not used yet.
+    /// Returns the number of the caller's unused recovery codes.
     ///
     /// # Errors
     /// [`AuthError::Store`].
@@ -217,11 +220,11 @@ impl Auth {
         Ok(left.map_or(0, |left| u64::try_from(left).unwrap_or(u64::MAX)))
     }
 
-    /// Makes new recovery codes in place of those before: password and a code.
+    /// Replaces the caller's recovery codes; requires the password and a code.
     ///
     /// # Errors
     /// [`AuthError::WrongPassword`], [`AuthError::SecondFactorWrong`], [`AuthError::Account`] with
-    /// [`AccountError::Outdated`] without a second factor, [`AuthError::RateLimited`], [`AuthError::Busy`],
+    /// [`AccountError::Outdated`] if two-factor authentication is off, [`AuthError::RateLimited`], [`AuthError::Busy`],
     /// [`AuthError::Store`].
     pub async fn new_recovery_codes(
         &self,
@@ -240,7 +243,7 @@ impl Auth {
         Ok(codes)
     }
 
-    /// The second factor that was typed, checked; `None` when the account has none.
+    /// Checks a typed code of the second factor; `None` if the account has no second factor.
     async fn proof_of_owner(
         &self,
         account: &Account,
@@ -261,7 +264,7 @@ impl Auth {
         }
     }
 
-    /// What was typed as a proof, if it is one: a code of the authenticator that was not used yet, or a recovery code.
+    /// Recognises a typed proof: an unused authenticator code, or a recovery code.
     pub(crate) fn proof(&self, user: UserId, factor: &Totp, typed: &Secret) -> Option<Proof> {
         if let Some(hash) = recovery::typed(user, typed) {
             let is_known = factor.recovery.iter().any(|known| known == hash.as_slice());
@@ -274,7 +277,7 @@ impl Auth {
         Some(Proof::Step(step))
     }
 
-    /// Turns the second factor off again: password and a code.
+    /// Turns two-factor authentication off; requires the password and a code.
     ///
     /// # Errors
     /// [`AuthError::WrongPassword`], [`AuthError::SecondFactorWrong`], [`AuthError::RateLimited`], [`AuthError::Busy`],
@@ -293,9 +296,10 @@ impl Auth {
             .map_err(used_meanwhile)
     }
 
-    /// Takes the second factor of the account with this address away because its owner lost it, on the operator's word.
-    /// All its sessions end, it goes into the audit log, and its owner gets an e-mail. False when there was none. `machine`
-    /// is where the operator said so.
+    /// Removes the second factor of the account with this address on behalf of the operator, because its owner lost it.
+    ///
+    /// All sessions of the account end, the action is recorded in the audit log, and the owner receives an e-mail.
+    /// Returns `false` if there was no second factor. `machine` names the host where the operator ran the command.
     ///
     /// # Errors
     /// [`AuthError::Account`] with [`AccountError::NotFound`], [`AuthError::Store`].
@@ -303,11 +307,11 @@ impl Auth {
         Ok(accounts::reset_totp(&self.0.store, email.as_str(), machine).await?)
     }
 
-    /// Deletes the caller's account: what is personal goes, orders and bookings stay without a name.
+    /// Deletes the caller's account: personal data is deleted; orders and transactions are kept without a name.
     ///
     /// # Errors
-    /// [`AuthError::WrongPassword`]; [`AuthError::Account`] with what stands in the way; [`AuthError::RateLimited`],
-    /// [`AuthError::Busy`], [`AuthError::Store`].
+    /// [`AuthError::WrongPassword`]; [`AuthError::Account`] with the reason why the account cannot be deleted;
+    /// [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
     pub async fn delete_account(
         &self,
         caller: &Caller,
@@ -319,7 +323,7 @@ impl Auth {
         Ok(accounts::delete(&self.0.store, account.id, give_up_balance).await?)
     }
 
-    /// The caller's sessions, newest first.
+    /// Returns the caller's sessions, newest first.
     ///
     /// # Errors
     /// [`AuthError::Store`].
@@ -327,7 +331,7 @@ impl Auth {
         Ok(sessions::list(&self.0.store, caller.user()).await?)
     }
 
-    /// Ends one of the caller's sessions; fine when it has ended, and nothing happens to anybody else's.
+    /// Ends one of the caller's sessions. Does nothing if it has already ended or belongs to another user.
     ///
     /// # Errors
     /// [`AuthError::Store`].
@@ -336,7 +340,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Ends all of the caller's sessions but the present one; returns how many.
+    /// Ends all of the caller's sessions except the current one; returns their number.
     ///
     /// # Errors
     /// [`AuthError::Store`].
@@ -344,7 +348,7 @@ impl Auth {
         Ok(sessions::end_others(&self.0.store, caller.user(), Some(caller.session())).await?)
     }
 
-    /// Changes somebody's role, from their next request on.
+    /// Changes a user's role, effective with their next request.
     ///
     /// # Errors
     /// [`AuthError::Account`] with [`AccountError::LastAdmin`] or [`AccountError::NotFound`], [`AuthError::Store`].
@@ -352,11 +356,11 @@ impl Auth {
         Ok(accounts::change_role(&self.0.store, user, role).await?)
     }
 
-    /// Makes the first admin, or another one, on the operator's word (the command line). An existing account is promoted
-    /// and keeps its password, unless nobody had proved its address.
+    /// Creates an administrator on behalf of the operator (command line). An existing account is promoted and keeps its
+    /// password, unless its address was never verified.
     ///
     /// # Errors
-    /// [`AuthError::Invalid`] with the fault of the password, [`AuthError::Busy`], [`AuthError::Store`].
+    /// [`AuthError::Invalid`] if the password breaks a rule, [`AuthError::Busy`], [`AuthError::Store`].
     pub async fn create_admin(&self, email: &Email, password: &str) -> Result<AdminMade, AuthError> {
         let password = NewPassword::parse(password, Some(email)).map_err(|fault| refused(fault, "password"))?;
         let new = NewAccount {
@@ -371,7 +375,7 @@ impl Auth {
     }
 }
 
-/// Of two requests with the same code one comes too late.
+/// Maps the error of a code that a concurrent request used first.
 fn used_meanwhile(error: AccountError) -> AuthError {
     match error {
         AccountError::Outdated => AuthError::SecondFactorWrong,

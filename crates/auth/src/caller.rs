@@ -1,4 +1,4 @@
-//! Who a request speaks for, once a token has been held against the database.
+//! The user that a request acts for, after its token was checked against the database.
 
 use lockstep_domain::account::Role;
 use lockstep_domain::cart::Visitor;
@@ -8,64 +8,64 @@ use lockstep_store::sessions::Holder;
 use crate::token::Kind;
 use crate::{Auth, AuthError};
 
-/// Somebody who is signed in, as the database knew them a moment ago.
+/// A signed-in user, with the data that the database had when the request was authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller(Holder);
 
 impl Caller {
-    /// Who.
+    /// ID of the user.
     pub fn user(&self) -> UserId {
         self.0.user
     }
 
-    /// Their session.
+    /// ID of the session.
     pub fn session(&self) -> SessionId {
         self.0.session
     }
 
-    /// Their address.
+    /// E-mail address of the user.
     pub fn email(&self) -> &str {
         &self.0.email
     }
 
-    /// What they may do now.
+    /// Current role of the user.
     pub fn role(&self) -> Role {
         self.0.role
     }
 
-    /// Whether their address is proved.
+    /// Whether the user's e-mail address is verified.
     pub fn email_verified(&self) -> bool {
         self.0.email_verified
     }
 
-    /// Whether a code of the authenticator was given in this session.
+    /// Whether a second factor was given in this session.
     pub fn second_factor(&self) -> bool {
         self.0.second_factor
     }
 
-    /// As whom they shop.
+    /// The visitor whose cart and wishlist the user has.
     pub fn visitor(&self) -> Visitor {
         Visitor::User(self.0.user)
     }
 }
 
-/// Somebody who may run the shop.
+/// A user with administrator rights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin(Caller);
 
 impl Admin {
-    /// The admin as anybody else.
+    /// The administrator as a plain user.
     pub fn caller(&self) -> &Caller {
         &self.0
     }
 }
 
 impl Auth {
-    /// Who carries this access token: one signature, and the session as `find` knows it. What the token says about role
-    /// and address does not count; the database does.
+    /// Authenticates the bearer of an access token: checks the signature, then the session that `find` returns. The
+    /// role and address in the token are ignored; the database decides.
     ///
     /// # Errors
-    /// [`AuthError::NotSignedIn`] whatever is wrong with it, and what `find` says.
+    /// [`AuthError::NotSignedIn`] for any fault of the token, and the errors of `find`.
     pub async fn authenticate<F, E>(&self, token: &str, find: impl FnOnce(UserId, SessionId) -> F) -> Result<Caller, E>
     where
         F: Future<Output = Result<Option<Holder>, E>>,
@@ -83,11 +83,11 @@ impl Auth {
             .ok_or_else(|| AuthError::NotSignedIn.into())
     }
 
-    /// The caller as an admin.
+    /// Grants administrator rights to the caller.
     ///
     /// # Errors
-    /// [`AuthError::Forbidden`]; [`AuthError::AdminNeedsSecondFactor`] where one is required and this session has given
-    /// none.
+    /// [`AuthError::Forbidden`]; [`AuthError::AdminNeedsSecondFactor`] if a second factor is required and was not given
+    /// in this session.
     pub fn admin(&self, caller: Caller) -> Result<Admin, AuthError> {
         if caller.role() != Role::Admin {
             return Err(AuthError::Forbidden);

@@ -1,5 +1,5 @@
-//! One-time codes and links: made here, hashed here, compared here. What leaves this module towards the database is a
-//! keyed hash; without the key, a stolen database does not even allow to try six digits.
+//! One-time codes and reset links: created, hashed and compared here. Only a keyed hash reaches the database; without
+//! the key, a stolen database does not allow an attacker to guess six digits.
 
 use std::time::Duration;
 
@@ -33,12 +33,12 @@ pub fn verification_code(keys: &Keys, user: UserId) -> NewCode {
 pub(crate) fn is_verification(keys: &Keys, user: UserId, typed: &str, hash: &[u8]) -> bool {
     let typed: String = typed.chars().filter(|c| !c.is_whitespace()).take(12).collect();
     let parts: [&[u8]; 2] = [user.0.as_bytes(), typed.as_bytes()];
-    // Every key is tried, so that the time does not tell which one it was.
+    // Every key is tried, so that the response time does not reveal the matching one.
     keys.hashes(VERIFY, &parts)
         .fold(false, |found, candidate| bool::from(candidate.ct_eq(hash)) | found)
 }
 
-/// What a reset link carries: 256 random bits.
+/// Creates the token of a reset link: 256 random bits.
 pub(crate) fn reset(keys: &Keys) -> NewCode {
     let mut bytes = [0; 32];
     rand::rng().fill_bytes(&mut bytes);
@@ -51,7 +51,7 @@ pub(crate) fn reset(keys: &Keys) -> NewCode {
     }
 }
 
-/// The hashes under which a link may be stored: one for each key.
+/// Returns the hashes under which a link may be stored: one for each key.
 pub(crate) fn reset_hashes(keys: &Keys, typed: &str) -> Vec<[u8; 32]> {
     let typed = typed.trim();
     if typed.len() != 64 {
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_long_and_never_the_same() {
+    fn reset_links_are_long_and_unique() {
         let keys = Keys::parse(&"11".repeat(32)).unwrap();
         let (one, two) = (reset(&keys), reset(&keys));
         assert_ne!(one.text, two.text);

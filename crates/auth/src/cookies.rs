@@ -1,15 +1,15 @@
-//! Cookies as both faces of the store read and write them: whoever is a guest in one is the same guest in the other.
+//! The cookies that the API and the pages share: a guest of one is the same guest in the other.
 
 use http::header::{self, HeaderMap, HeaderValue};
 use uuid::Uuid;
 
-/// Carries a guest's session; the contract's name.
+/// Name of the guest session cookie, as in the HTTP contract (`docs/http-api.md`).
 pub const GUEST: &str = "sessionId";
 
-/// As long as a guest lives after the last use.
+/// Lifetime of the cookie in seconds: that of an inactive guest.
 const GUEST_SECONDS: u32 = 86_400;
 
-/// The values of the cookies of this name, in the order they came.
+/// Returns the values of the cookies of this name, in order.
 pub fn values<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h str> {
     headers
         .get_all(header::COOKIE)
@@ -21,35 +21,35 @@ pub fn values<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'
         .map(|(_, value)| value)
 }
 
-/// What the guest's cookie says, if it can be a session at all: the first that is a UUID in its usual form. Whether
-/// there is such a guest the database knows.
+/// Returns the guest session of the cookie: the first value that is a UUID in canonical form. The database decides
+/// whether this guest exists.
 pub fn guest(headers: &HeaderMap) -> Option<Uuid> {
     values(headers, GUEST)
         .filter(|text| text.len() == 36)
         .find_map(|text| text.parse().ok())
 }
 
-/// Makes a browser the guest `session`.
+/// Builds the cookie that makes a browser the guest `session`.
 pub fn set_guest(session: Uuid, production: bool) -> HeaderValue {
     set(GUEST, &session.to_string(), GUEST_SECONDS, production)
 }
 
-/// Makes a browser forget the cookie of this name.
+/// Builds the cookie that deletes the cookie of this name.
 pub fn clear(name: &str, production: bool) -> HeaderValue {
     set(name, "", 0, production)
 }
 
-/// A cookie for all pages, for so many seconds, that scripts cannot read and forms of other sites do not send; in
-/// production it stays on HTTPS.
+/// Builds a cookie for all pages with a lifetime in seconds. It is not accessible to scripts and not sent by forms of
+/// other sites; in production it requires HTTPS.
 pub fn set(name: &str, value: &str, seconds: u32, production: bool) -> HeaderValue {
     set_below("/", name, value, seconds, production)
 }
 
-/// The same for the pages below `path` only.
+/// Builds the same cookie for the pages below `path`.
 pub fn set_below(path: &str, name: &str, value: &str, seconds: u32, production: bool) -> HeaderValue {
     let secure = if production { "; Secure" } else { "" };
     let text = format!("{name}={value}; HttpOnly; SameSite=Lax; Path={path}; Max-Age={seconds}{secure}");
-    // Tokens and identifiers are letters, digits, dots, dashes and underscores.
+    // Tokens and identifiers consist of letters, digits, dots, dashes and underscores.
     let mut cookie = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
     cookie.set_sensitive(true);
     cookie
@@ -62,7 +62,7 @@ mod tests {
     const ID: &str = "0192f0c1-0000-4000-8000-000000000001";
 
     #[test]
-    fn a_cookie_is_a_session_only_if_it_can_be_one() {
+    fn a_guest_cookie_must_be_a_canonical_uuid() {
         for (text, found) in [
             (format!("sessionId={ID}"), true),
             (format!("a=b; sessionId={ID}; c=d"), true),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_may_come_in_several_headers() {
+    fn cookies_are_read_from_several_headers() {
         let mut headers = HeaderMap::new();
         headers.append(header::COOKIE, HeaderValue::from_static("a=1; b=2"));
         headers.append(header::COOKIE, HeaderValue::from_static("c=3;a=4=5"));
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guests_cookie_is_the_contracts() {
+    fn the_guest_cookie_has_the_documented_form() {
         let id: Uuid = ID.parse().unwrap();
         assert_eq!(
             set_guest(id, false),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn production_keeps_cookies_on_https_and_logs_never_show_them() {
+    fn cookies_are_secure_in_production_and_hidden_from_logs() {
         let token = set("access", "a.b-c_d", 60, true);
         assert_eq!(
             token,

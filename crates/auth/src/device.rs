@@ -1,9 +1,9 @@
-//! From where a request comes, as far as that can be believed; in one place, so that limits and log-in histories mean
-//! the same caller whichever face of the store was asked.
+//! Client address and user agent of a request, as far as they can be trusted. Defined once, so that rate limits and
+//! login histories see the same client in the API and on the pages.
 //!
-//! Anybody can send an `X-Forwarded-For`, and every proxy adds to its end who asked it. So with `proxies` proxies of our
-//! own the entry that many places from the end is what the outermost of them saw; what stands before it is the caller's
-//! own word.
+//! Any client can send an `X-Forwarded-For` header, and every proxy appends the address of its peer. With `proxies`
+//! trusted proxies, the entry that many places from the end is what the outermost of them saw; the client may have
+//! forged all entries in front of it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,8 +12,8 @@ use lockstep_store::sessions::Device;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Address and program of whoever sent these headers over a connection from `peer`, with `proxies` of our own proxies in
-/// between. Where these did not write an address, the connection's counts.
+/// Returns address and user agent of a request that arrived from `peer` through `proxies` trusted proxies. If these
+/// wrote no address, that of the connection is used.
 pub fn device(headers: &HeaderMap, peer: Option<IpAddr>, proxies: usize) -> Device {
     let user_agent = headers
         .get(header::USER_AGENT)
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_proxy_of_ours_the_connection_counts_whatever_a_caller_writes() {
+    fn without_trusted_proxies_the_header_is_ignored() {
         let claims: [&[&[u8]]; 4] = [&[], &[b"1.1.1.1"], &[b"1.1.1.1, 2.2.2.2"], &[b"1.1.1.1", b"::1"]];
         for headers in claims {
             assert_eq!(address_in(headers, 0), PEER);
@@ -63,14 +63,14 @@ mod tests {
     }
 
     #[test]
-    fn in_a_chain_of_proxies_the_outermost_of_ours_is_believed() {
+    fn the_outermost_trusted_proxy_determines_the_address() {
         assert_eq!(address_in(&[b"2.2.2.2"], 1), "2.2.2.2");
         assert_eq!(address_in(&[b"2.2.2.2, 3.3.3.3"], 2), "2.2.2.2");
         assert_eq!(address_in(&[b" 2.2.2.2 ,3.3.3.3,\t4.4.4.4 "], 3), "2.2.2.2");
     }
 
     #[test]
-    fn more_hops_than_we_have_proxies_are_the_callers_own_word() {
+    fn entries_before_the_trusted_proxies_are_ignored() {
         assert_eq!(address_in(&[b"6.6.6.6, 2.2.2.2"], 1), "2.2.2.2");
         assert_eq!(address_in(&[b"6.6.6.6, 7.7.7.7, 2.2.2.2, 3.3.3.3"], 2), "2.2.2.2");
         // The same in several headers, as some proxies write it.
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn fewer_hops_than_we_have_proxies_leave_the_connection() {
+    fn too_few_entries_fall_back_to_the_connection() {
         assert_eq!(address_in(&[], 1), PEER);
         assert_eq!(address_in(&[b"1.1.1.1"], 3), PEER);
         assert_eq!(address_in(&[b"1.1.1.1"], usize::MAX), PEER);
@@ -90,12 +90,12 @@ mod tests {
         assert_eq!(address_in(&[b"2001:db8::1"], 1), "2001:db8::1");
         assert_eq!(address_in(&[b"[2001:db8::1]:443"], 1), "2001:db8::1");
         assert_eq!(address_in(&[b"1.2.3.4:55"], 1), "1.2.3.4");
-        // An IPv4 caller is the same one on a socket for both.
+        // An IPv4 client has the same address on a dual-stack socket.
         assert_eq!(address_in(&[b"::ffff:1.2.3.4"], 1), "1.2.3.4");
     }
 
     #[test]
-    fn what_is_no_address_leaves_the_connection_and_shifts_nothing() {
+    fn an_invalid_address_falls_back_to_the_connection() {
         for malformed in [
             "unknown",
             "",
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_told_by_name_and_none_is_no_name() {
+    fn the_user_agent_is_read_if_present() {
         let named = HeaderMap::from_iter([(header::USER_AGENT, HeaderValue::from_static("Browser 1.0"))]);
         assert_eq!(device(&named, None, 0).user_agent(), Some("Browser 1.0"));
         assert_eq!(device(&HeaderMap::new(), None, 1), Device::default());

@@ -1,4 +1,4 @@
-//! Why something was not allowed, as endpoints need to tell it apart.
+//! Errors of authentication and accounts, as distinct as endpoints need them.
 
 use std::time::Duration;
 
@@ -9,64 +9,64 @@ use lockstep_store::guests::ShopperError;
 
 use crate::password::HashError;
 
-/// Why something did not happen.
+/// The reason why a use case failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     /// Too many attempts from this address or on this account (429).
     #[error("Too many attempts, try again later")]
     RateLimited {
-        /// For `Retry-After`; whole seconds, at least one.
+        /// Wait before the next attempt, for `Retry-After`; whole seconds, at least one.
         retry_after: Duration,
     },
-    /// More log-ins than can be worked on (503).
+    /// More logins than the hashing threads can process (503).
     #[error("Too many log-ins at the moment, try again")]
     Busy,
-    /// Fields that are wrong (400; the contract's message).
+    /// Invalid fields (400; message of the HTTP contract, `docs/http-api.md`).
     #[error("Validation failed")]
     Invalid(Vec<FieldError>),
-    /// E-mail or password is wrong; never which (401; the front-end looks for the first word).
+    /// Wrong e-mail address or password, without revealing which (401; the front-end matches the first word).
     #[error("Unauthorized: wrong e-mail or password")]
     WrongCredentials,
-    /// The password was right, and a code of the authenticator is needed too (401).
+    /// The password is right, and a second factor is required (401).
     #[error("Unauthorized: a code of the authenticator is needed")]
     SecondFactorNeeded,
-    /// The code of the authenticator was wrong, or was used before (401).
+    /// The code of the second factor is wrong or was used before (401).
     #[error("Unauthorized: wrong code of the authenticator")]
     SecondFactorWrong,
-    /// No token, or one that says nothing: forged, expired, of an ended session (401).
+    /// No valid token: missing, forged, expired, or of an ended session (401).
     #[error("Unauthorized")]
     NotSignedIn,
-    /// Signed in, and not allowed (403).
+    /// Signed in but not allowed (403).
     #[error("Forbidden")]
     Forbidden,
-    /// An admin who has to set up, or give, a second factor first (403).
+    /// An administrator who must set up or give a second factor first (403).
     #[error("Forbidden: an admin needs a second factor")]
     AdminNeedsSecondFactor,
-    /// There is an account with this address (409; the front-end looks for `already exists`).
+    /// An account with this address exists (409; the front-end matches `already exists`).
     #[error("User with this email already exists")]
     EmailTaken,
-    /// The current password, asked for once more, is wrong (400).
+    /// The current password, requested as a confirmation, is wrong (400).
     #[error("Current password is incorrect")]
     WrongPassword,
-    /// A reset link that is not good (any more) (400).
+    /// The reset link is invalid or has expired (400).
     #[error("This link is not valid any more, ask for a new one")]
     LinkNotValid,
-    /// A verification code that is wrong (400).
+    /// The verification code is wrong (400).
     #[error("Wrong code")]
     WrongCode {
-        /// Attempts that are left; with none, a new code has to be asked for.
+        /// Remaining attempts; at zero, a new code must be requested.
         left: u32,
     },
-    /// No verification code is good: run out, used up, or never asked for (400).
+    /// There is no valid verification code: expired, used, or never requested (400).
     #[error("This code is not valid any more, ask for a new one")]
     CodeNotValid,
-    /// What stands in the way of a change to an account.
+    /// A change to an account is refused.
     #[error(transparent)]
     Account(AccountError),
-    /// What stands in the way of a change to a cart or wishlist.
+    /// A change to a cart or wishlist is refused.
     #[error(transparent)]
     Shopper(ShopperError),
-    /// The database (503 when it is away).
+    /// The database failed (503 if it is unavailable).
     #[error(transparent)]
     Store(StoreError),
     /// A bug (500).
@@ -75,7 +75,7 @@ pub enum AuthError {
 }
 
 impl AuthError {
-    /// A stable name for programs.
+    /// Returns the stable error code, for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::RateLimited { .. } => "rate_limited",
@@ -155,7 +155,7 @@ impl From<HashError> for AuthError {
     }
 }
 
-/// A new password that was refused, at the field it was sent in.
+/// Builds the error of a refused new password, at the field that contained it.
 pub(crate) fn refused(fault: PasswordFault, path: &'static str) -> AuthError {
     AuthError::Invalid(vec![fault.at(path)])
 }

@@ -1,12 +1,12 @@
-//! What makes two first writes of one browser one guest.
+//! A signed token that assigns the concurrent first writes of a browser to one guest.
 //!
-//! A browser becomes a guest by its first write, and learns its session from the answer. Two first writes at once would
-//! make two guests, and of one the browser never hears. So an answer that is its alone (its cart, the header's personal
-//! part) gives a browser without a session a short-lived token, before it writes anything: only a random number, signed;
-//! nothing is stored. Both writes carry it, and the guest that they make has an id that follows from it.
+//! A browser becomes a guest with its first write and learns its session from the response. Two concurrent first writes
+//! would create two guests, of which the browser would keep only one. So a per-client response (the cart, the personal
+//! part of the page header) gives a browser without a session a short-lived token before its first write: a signed
+//! random number; nothing is stored. Both writes send it, and the ID of the guest that they create is derived from it.
 //!
-//! The token is good for making that guest, and for joining it during the minute after (`lockstep_store::guests`). It does not
-//! say the guest's id, which is the session, and nobody can make one that belongs to another browser.
+//! The token can create that guest, and can join it within the next minute (`lockstep_store::guests`). It does not
+//! reveal the guest's ID, which is the session, and other clients cannot forge a token of this browser.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use http::header::{HeaderMap, HeaderValue};
@@ -16,21 +16,21 @@ use uuid::Uuid;
 
 use crate::{Auth, Keys, cookies};
 
-/// Carries the token.
+/// Name of the token's cookie.
 pub const COOKIE: &str = "nextGuest";
 
-/// How long a token is good for.
+/// Lifetime of a token.
 const LIFETIME: TimeDelta = TimeDelta::hours(1);
-/// The same for the cookie, in seconds.
+/// Lifetime of the cookie in seconds.
 const SECONDS: u32 = 3600;
 
 impl Auth {
-    /// The cookie for a browser that has no session.
+    /// Builds the cookie for a browser without a session.
     pub fn set_guest_token(&self, production: bool) -> HeaderValue {
         cookies::set(COOKIE, &make(&self.0.keys, Utc::now()), SECONDS, production)
     }
 
-    /// The guest that a browser becomes by its first write, if it has a token that is good.
+    /// Returns the ID of the guest that the browser's first write creates, if it has a valid token.
     pub fn newcomer(&self, headers: &HeaderMap) -> Option<Uuid> {
         let now = Utc::now();
         cookies::values(headers, COOKIE).find_map(|text| read(&self.0.keys, text, now))
@@ -58,7 +58,7 @@ fn read(keys: &Keys, text: &str, now: DateTime<Utc>) -> Option<Uuid> {
     let (nonce, sealed) = (hex::decode(nonce).ok()?, hex::decode(sealed).ok()?);
     let until: i64 = until.parse().ok()?;
     let is_ours = nonce.len() == 16 && bool::from(sealed.ct_eq(&seal(keys, &nonce, until)));
-    // One that lasts longer than any that is made was made before the clock was set back.
+    // A remaining lifetime above the maximum means that the clock was set back since.
     let left = until.checked_sub(now.timestamp())?;
     if !is_ours || !(0..=LIFETIME.num_seconds() * 2).contains(&left) {
         return None;
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_one_guest_for_an_hour_and_never_says_which() {
+    fn a_token_denotes_one_guest_for_an_hour_and_hides_its_id() {
         let (keys, now) = (keys("11"), Utc::now());
         let token = make(&keys, now);
         let guest = read(&keys, &token, now).unwrap();
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_was_not_made_here_is_none() {
+    fn foreign_tokens_are_rejected() {
         let (ours, now) = (keys("11"), Utc::now());
         let token = make(&ours, now);
         assert_eq!(read(&keys("22"), &token, now), None);

@@ -1,5 +1,5 @@
-//! HS256, the one algorithm of our tokens, for jsonwebtoken: its own set of algorithms brings RSA along, whose
-//! implementation has a known weakness (RUSTSEC-2023-0071) and no use here.
+//! HS256, the only algorithm of our tokens, as a provider for jsonwebtoken. Its default set of algorithms includes RSA,
+//! whose implementation has a known weakness (RUSTSEC-2023-0071) and is not needed here.
 
 use hmac::{Hmac, Mac as _};
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
@@ -11,13 +11,13 @@ use signature::{Signer, Verifier};
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |algorithm, key| Ok(Box::new(signer(*algorithm, key)?)),
     verifier_factory: |algorithm, key| Ok(Box::new(verifier(*algorithm, key)?)),
-    // For keys in JSON form, of which there are none.
+    // For keys in JWK form, which are not used.
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Makes HS256 what jsonwebtoken signs with in this process, once for all.
+/// Registers HS256 as jsonwebtoken's provider for this process; repeated calls have no effect.
 pub(crate) fn install() {
-    // An error says that it was done before.
+    // An error means that the provider is registered already.
     PROVIDER.install_default().unwrap_or_default();
 }
 
@@ -79,7 +79,7 @@ mod tests {
 
     /// The third example of RFC 4231 for HMAC-SHA-256.
     #[test]
-    fn it_signs_as_the_standard_says_and_verifies_that_only() {
+    fn signatures_match_rfc_4231_and_others_are_rejected() {
         let secret = [0xaa; 20];
         let message = [0xdd; 50];
         let signer = signer(Algorithm::HS256, &EncodingKey::from_secret(&secret)).unwrap();
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_algorithm_is_known() {
+    fn other_algorithms_are_unsupported() {
         let key = EncodingKey::from_secret(b"secret");
         for algorithm in [
             Algorithm::HS384,

@@ -1,11 +1,12 @@
-//! Who is asking: accounts, log-ins and sessions as complete use cases, one call each.
+//! Authentication: accounts, logins and sessions as complete use cases, one call each.
 //!
-//! [`Auth`] is what endpoints talk to. It checks limits first, does bcrypt's work on threads of its own, leaves every
-//! change to one transaction in `lockstep_store`, and answers with the contract's views or an [`AuthError`].
+//! [`Auth`] is the interface for endpoints. It checks rate limits first, runs bcrypt on its own threads, makes every
+//! change in one transaction of `lockstep_store`, and returns views of the HTTP contract (`docs/http-api.md`) or an
+//! [`AuthError`].
 //!
-//! A token alone proves little here: each request is held against the session's row, so that logging out, changing the
-//! password and changing a role count from the next request on. [`Caller`] and [`Admin`] can only be had from
-//! [`Auth::authenticate`] and [`Auth::admin`]; an endpoint that forgot to ask has nothing to pass on.
+//! A token alone is not sufficient: each request is checked against the row of its session, so a logout, a password
+//! change or a role change applies from the next request on. Only [`Auth::authenticate`] and [`Auth::admin`] return a
+//! [`Caller`] or an [`Admin`]; an endpoint that skips the check has nothing to pass on.
 
 mod code;
 pub mod cookies;
@@ -44,36 +45,37 @@ pub use token::{Claims, Kind, TokenError, Tokens};
 use crate::limits::Limits;
 use crate::password::{HashSettings, Hasher};
 
-/// How accounts are guarded.
+/// Settings of authentication.
 #[derive(Clone)]
 pub struct Settings {
-    /// What tokens are signed with.
+    /// Secrets that sign tokens.
     pub secrets: TokenSecrets,
-    /// The key of hashes and authenticators.
+    /// Keys of hashes and authenticator secrets.
     pub keys: Keys,
-    /// How passwords are hashed.
+    /// Settings of password hashing.
     pub hashing: HashSettings,
-    /// How long an access token is good for; 7 days in the contract.
+    /// Lifetime of an access token; 7 days in the HTTP contract (`docs/http-api.md`).
     pub access_lifetime: Duration,
-    /// How long a refresh token is good for; 30 days in the contract.
+    /// Lifetime of a refresh token; 30 days in the HTTP contract.
     pub refresh_lifetime: Duration,
-    /// How long a refresh token that was just replaced still answers its successor. Long enough for the tabs of one
-    /// browser and for a repeated request; short, because a thief has the same time.
+    /// How long a replaced refresh token still returns its successor. Long enough for the tabs of a browser and for a
+    /// repeated request; short, because a thief has the same time.
     pub refresh_grace: Duration,
-    /// Whether attempts are limited. Only tests from one address have a reason to say no.
+    /// Whether attempts are rate-limited. Only tests, which come from one address, turn it off.
     pub limits: bool,
-    /// Whether an admin needs a second factor (in production).
+    /// Whether administrators need a second factor (in production).
     pub admin_second_factor: bool,
-    /// How much fits into the cart that a guest's is moved into.
+    /// Limits of the cart into which a guest's cart is moved.
     pub cart: CartLimits,
-    /// The shop's name, as authenticators show it.
+    /// Name of the shop in authenticator apps.
     pub issuer: String,
-    /// How long asking for a reset link takes, with an account and without one.
+    /// Response time of a request for a reset link, with and without an account.
     pub reset_time: Duration,
 }
 
 impl Settings {
-    /// The contract's lives and costs, limits on, admins with a second factor.
+    /// Returns the lifetimes and costs of the HTTP contract, with rate limits and two-factor authentication for
+    /// administrators.
     pub fn new(secrets: TokenSecrets, keys: Keys) -> Self {
         Self {
             secrets,
@@ -91,7 +93,7 @@ impl Settings {
     }
 }
 
-/// Everything about who is asking. Cheap to clone.
+/// All authentication use cases. Cheap to clone.
 #[derive(Clone)]
 pub struct Auth(Arc<Inner>);
 
@@ -112,7 +114,7 @@ impl Auth {
     /// Starts the hashing threads.
     ///
     /// # Errors
-    /// When the operating system gives no thread, or bcrypt's cost is outside 4 to 31.
+    /// If the operating system cannot start a thread, or bcrypt's cost is outside 4 to 31.
     pub fn start(store: Store, settings: Settings) -> std::io::Result<Self> {
         Ok(Self(Arc::new(Inner {
             hasher: Hasher::start(settings.hashing)?,
@@ -128,7 +130,7 @@ impl Auth {
         })))
     }
 
-    /// How many times bcrypt has run, for the metrics.
+    /// Returns the number of bcrypt runs, for the metrics.
     pub fn hashes(&self) -> u64 {
         self.0.hasher.runs()
     }

@@ -1,9 +1,9 @@
-//! How often what may be tried, by whom.
+//! Rate limits of attempts, by client address and by account.
 //!
-//! An address is limited because each attempt costs work; an account is limited because each attempt is a guess. A limit
-//! on an account must not become a way to lock its owner out. So a right password costs nothing; who comes from a
-//! network that the owner has logged in from lately has an allowance of their own, which nobody elsewhere can use up;
-//! and a reset link, which goes to the owner alone, makes the place where it is used such a network.
+//! An address is limited because each attempt costs work; an account is limited because each attempt is a guess. A
+//! limit on an account must not allow an attacker to lock its owner out. So a correct password costs nothing; a client
+//! from a network in which the owner has logged in recently has its own allowance, which clients elsewhere cannot use
+//! up; and the use of a reset link, which only the owner receives, makes the client's network such a network.
 
 use std::time::Duration;
 
@@ -87,23 +87,23 @@ impl Action {
             Self::OpenExport => Rule::new(1, EXPORT_SECONDS),
             // Each is a letter into somebody's box.
             Self::AskForReset | Self::AskForVerification => Rule::new(3, 300),
-            // Three codes in a million are right at any moment.
+            // Three codes in a million are valid at any moment.
             Self::SecondFactor => Rule::new(5, 300),
         }
     }
 }
 
-/// The longest that an export may take, in seconds.
+/// Maximum duration of an export, in seconds.
 pub(crate) const EXPORT_SECONDS: u64 = 600;
 
-/// Whose account an attempt is about.
+/// The account that an attempt concerns.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Subject<'a> {
     Address(&'a Email),
     User(UserId),
 }
 
-/// The limits, or none of them (load tests and acceptance tests come from one address).
+/// The rate limits, or none (load tests and acceptance tests come from one address).
 #[derive(Clone)]
 pub(crate) struct Limits {
     store: Store,
@@ -117,7 +117,7 @@ impl Limits {
     }
 
     fn address(action: Action, device: &Device) -> Option<Limit> {
-        // A device whose address is not known cannot be limited by it: all such would share one allowance.
+        // A client without a known address is not limited by address: all such clients would share one allowance.
         let address = match device.address()? {
             std::net::IpAddr::V4(v4) => v4.to_string(),
             std::net::IpAddr::V6(_) => device.network()?,
@@ -128,7 +128,7 @@ impl Limits {
         })
     }
 
-    /// Named by a keyed hash: the table of limits tells nobody whose accounts are being tried.
+    /// The key is a keyed hash: the table of limits does not reveal whose accounts are attacked.
     fn account(&self, action: Action, subject: Subject<'_>, place: Option<&str>) -> Limit {
         let hash = match subject {
             Subject::Address(email) => self.keys.hash("limit", &[b"email", email.as_str().as_bytes()]),
@@ -157,19 +157,19 @@ impl Limits {
         })
     }
 
-    /// Counts an attempt against the address alone.
+    /// Counts an attempt against the address only.
     pub(crate) async fn take_address(&self, action: Action, device: &Device) -> Result<(), AuthError> {
         self.take_all(Self::address(action, device).into_iter().collect()).await
     }
 
-    /// Counts an attempt against a user alone, wherever they are.
+    /// Counts an attempt against a user only, from any address.
     pub(crate) async fn take_user(&self, action: Action, user: UserId) -> Result<(), AuthError> {
         let limit = self.account(action, Subject::User(user), None);
         self.take_all(vec![limit]).await
     }
 
-    /// Counts an export that begins, or refuses it when there were too many or another is under way. What is returned is
-    /// to be given back when it ends.
+    /// Counts the start of an export. Fails if there were too many or another one is running. The returned limit must
+    /// be given back when the export ends.
     pub(crate) async fn take_export(&self, user: UserId) -> Result<Limit, AuthError> {
         let [open, often] =
             [Action::OpenExport, Action::Export].map(|action| self.account(action, Subject::User(user), None));
@@ -177,14 +177,14 @@ impl Limits {
         Ok(open)
     }
 
-    /// Counts an attempt against the address and the account, or against neither.
+    /// Counts an attempt against both the address and the account; if either refuses, against neither.
     pub(crate) async fn take(&self, action: Action, device: &Device, subject: Subject<'_>) -> Result<(), AuthError> {
         let account = self.account(action, subject, None);
         self.take_all(Self::address(action, device).into_iter().chain([account]).collect())
             .await
     }
 
-    /// Counts an attempt against the address and the account, or against neither, and returns what was taken.
+    /// Counts an attempt like [`take`](Self::take) and returns the limits, to be given back.
     pub(crate) async fn take_guess(
         &self,
         action: Action,
@@ -197,8 +197,8 @@ impl Limits {
         Ok(limits)
     }
 
-    /// Counts an attempt against the account alone; somebody from a known place has an allowance of their own when the
-    /// common one is used up. What was taken is returned, to be given back to whoever was right.
+    /// Counts an attempt against the account only. A client in a known network has its own allowance after the common
+    /// one is used up. Returns the limit, to be given back if the password is correct.
     pub(crate) async fn take_account(
         &self,
         action: Action,
@@ -217,7 +217,8 @@ impl Limits {
         }
     }
 
-    /// Whoever was right costs nothing. A failure only means that the owner has one attempt less.
+    /// Gives an attempt back: a correct password costs nothing. A failure only means that the owner has one attempt
+    /// less.
     pub(crate) async fn give_back(&self, limit: &Limit) {
         if self.on
             && let Err(error) = limits::give_back(&self.store, limit).await

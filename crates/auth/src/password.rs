@@ -1,6 +1,6 @@
-//! bcrypt, kept away from everybody else: a hash takes about a quarter of a second of a processor, so dedicated threads of
-//! low priority do them, and who asks waits for a turn, but not longer than a browser does. However many people log in, the
-//! shop's own threads never wait for it.
+//! bcrypt on dedicated threads of low priority. A hash takes about a quarter of a second of a processor, so requests
+//! wait for a free thread, but no longer than a browser does. The shop's own threads never wait for hashes, however
+//! many users log in.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -11,30 +11,29 @@ use lockstep_domain::secret::Secret;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// How much lower than the rest of the process the hashing threads are ranked (Linux ranks each thread on its own).
+/// Niceness of the hashing threads relative to the process (Linux schedules each thread by its own niceness).
 const NICENESS: i32 = 10;
 
-/// How passwords are hashed.
+/// Settings of password hashing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HashSettings {
-    /// bcrypt's cost: each step doubles the work. The contract's is 12.
+    /// bcrypt's cost: each step doubles the work. The HTTP contract (`docs/http-api.md`) requires 12.
     pub cost: u32,
-    /// Hashes made at the same time.
+    /// Number of hashing threads.
     pub threads: usize,
-    /// How long a request waits for its turn.
+    /// How long a request waits for a thread.
     pub patience: Duration,
 }
 
-/// How long the work may go on after the end of the patience: the answer still comes before the ten seconds of a request
-/// are over.
+/// How long the work may continue after the wait: the response is still sent within the request timeout of ten seconds.
 const WORK: Duration = Duration::from_secs(1);
 
-/// Requests that may wait at once. Their number does not matter for the time, only for the memory: a few hundred bytes each.
+/// Maximum number of waiting requests. It bounds memory (a few hundred bytes each), not time.
 const MOST_WAITING: usize = 10_000;
 
 impl Default for HashSettings {
-    /// Cost 12; as many threads as processors, which all others take precedence over; eight seconds of waiting, so that the
-    /// answer comes before the ten that a request may take.
+    /// Cost 12; as many threads as processors, at a lower priority than all others; a wait of eight seconds, so that
+    /// the response is sent within the ten seconds of a request.
     fn default() -> Self {
         Self {
             cost: 12,
@@ -44,26 +43,26 @@ impl Default for HashSettings {
     }
 }
 
-/// Why a password was neither hashed nor compared.
+/// The reason why a password was neither hashed nor verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HashError {
-    /// More log-ins than can be worked on in time; try again in a moment.
+    /// More logins than can be processed in time; retry in a moment.
     #[error("too many log-ins at the moment")]
     Busy,
-    /// bcrypt refused: a bug, or a cost outside 4 to 31.
+    /// bcrypt failed: a bug, or a cost outside 4 to 31.
     #[error("password hashing failed")]
     Failed,
 }
 
-/// What a comparison came to.
+/// Result of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The password belongs to another hash, or to none.
+    /// The password does not match the hash, or there is no hash.
     Wrong,
-    /// It belongs to the hash.
+    /// The password matches the hash.
     Right,
-    /// It belongs to the hash, which was made otherwise than today: at another cost, or of the password as it was typed on
-    /// one device. It is worth [renewing](Hasher::renew).
+    /// The password matches the hash, which has an outdated form: another cost, or the Unicode form of one device. Hash
+    /// it anew with [`renew`](Hasher::renew).
     RightButOld,
 }
 
@@ -74,7 +73,7 @@ enum Work {
 
 enum Outcome {
     Hashed(Secret),
-    /// Which of the forms belongs to the hash.
+    /// Index of the form that matches the hash.
     Verified(Option<usize>),
 }
 
@@ -84,13 +83,13 @@ struct Job {
     answer: oneshot::Sender<Result<Outcome, HashError>>,
 }
 
-/// The hashing threads. Cheap to clone; they end with the last clone.
+/// The hashing threads. Cheap to clone; they stop with the last clone.
 #[derive(Clone)]
 pub struct Hasher {
     queue: mpsc::SyncSender<Job>,
     patience: Duration,
     decoy: Secret,
-    /// How a hash of today begins.
+    /// Prefix of a hash with the current settings.
     prefix: String,
     runs: Arc<AtomicU64>,
 }
@@ -99,7 +98,7 @@ impl Hasher {
     /// Starts the threads.
     ///
     /// # Errors
-    /// When the operating system gives no thread, or [`HashError::Failed`] as text when the cost is outside 4 to 31.
+    /// If the operating system cannot start a thread, or [`HashError::Failed`] as text if the cost is outside 4 to 31.
     pub fn start(settings: HashSettings) -> std::io::Result<Self> {
         if !(4..=31).contains(&settings.cost) {
             return Err(std::io::Error::new(
@@ -116,7 +115,7 @@ impl Hasher {
                 .name("password".into())
                 .spawn(move || work(&jobs, settings.cost, &runs))?;
         }
-        // The form of a real hash; which password it belongs to nobody knows.
+        // A valid hash whose password is unknown.
         let decoy = Secret::new(format!(
             "$2b${:02}${}",
             settings.cost, "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01232"
@@ -130,13 +129,13 @@ impl Hasher {
         })
     }
 
-    /// Until when a request that comes now waits for its turn, however many passwords it brings. Its work is cut a second
-    /// later.
+    /// Returns the time until which a request that starts now waits for a thread, whatever its number of passwords. Its
+    /// work is abandoned a second later.
     pub fn patience_from_now(&self) -> Instant {
         Instant::now() + self.patience
     }
 
-    /// Hashes a password that is to be set.
+    /// Hashes a new password.
     ///
     /// # Errors
     /// [`HashError`].
@@ -144,7 +143,7 @@ impl Hasher {
         self.hash_until(password, self.patience_from_now()).await
     }
 
-    /// The same, waiting no longer than `until`.
+    /// Hashes a new password, waiting no longer than `until`.
     ///
     /// # Errors
     /// [`HashError`].
@@ -152,7 +151,7 @@ impl Hasher {
         self.hash_text(password.secret().clone(), until).await
     }
 
-    /// Hashes a password that has just been found right as it would be hashed today.
+    /// Hashes a verified password again with the current settings.
     ///
     /// # Errors
     /// [`HashError`].
@@ -168,9 +167,10 @@ impl Hasher {
         }
     }
 
-    /// Whether `password` belongs to `hash`, in any of the forms in which it may have been hashed. As bcrypt does, only its
-    /// first 72 bytes count: a longer one cannot be set here, but the existing shop has hashes of such. Without a hash (no
-    /// such account) the same work is done and the answer is no.
+    /// Whether `password` matches `hash` in any of the Unicode forms that may have been hashed.
+    ///
+    /// Like bcrypt, this compares only the first 72 bytes: a longer password cannot be set here, but the existing shop
+    /// has hashes of such. Without a hash (no such account) the same work is done and the result is [`Verdict::Wrong`].
     ///
     /// # Errors
     /// [`HashError`].
@@ -178,7 +178,7 @@ impl Hasher {
         self.verify_until(password, hash, self.patience_from_now()).await
     }
 
-    /// The same, waiting no longer than `until`.
+    /// Verifies a password, waiting no longer than `until`.
     ///
     /// # Errors
     /// [`HashError`].
@@ -200,7 +200,7 @@ impl Hasher {
         }
     }
 
-    /// How many times bcrypt has run.
+    /// Returns the number of bcrypt runs.
     pub fn runs(&self) -> u64 {
         self.runs.load(Ordering::Relaxed)
     }
@@ -217,7 +217,7 @@ impl Hasher {
                 mpsc::TrySendError::Full(_) => HashError::Busy,
                 mpsc::TrySendError::Disconnected(_) => HashError::Failed,
             })?;
-        // Who stops waiting for a turn is passed over; what is begun is done all the same, and usually at once.
+        // A request that gave up waiting is skipped; started work is completed, usually at once.
         match tokio::time::timeout_at(until, turn).await {
             Err(_) => return Err(HashError::Busy),
             Ok(Err(_)) => return Err(HashError::Failed),
@@ -238,7 +238,7 @@ fn work(jobs: &Mutex<mpsc::Receiver<Job>>, cost: u32, runs: &AtomicU64) {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Job { work, begun, answer }) = job else { return };
         if begun.send(()).is_err() {
-            continue; // whoever asked has gone away while waiting
+            continue; // the request gave up waiting
         }
         let outcome = match work {
             Work::Hash(password) => {
@@ -247,7 +247,7 @@ fn work(jobs: &Mutex<mpsc::Receiver<Job>>, cost: u32, runs: &AtomicU64) {
             }
             Work::Verify { forms, hash } => first_match(&forms, &hash, runs).map(Outcome::Verified),
         };
-        // Nobody may be listening any more; then nobody needs it.
+        // The request may have given up; then the result is not needed.
         drop(answer.send(outcome.map_err(|_| HashError::Failed)));
     }
 }
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_password_matches_its_own_hash_and_no_other() {
+    async fn a_password_matches_only_its_own_hash() {
         let hasher = hasher();
         let hash = hasher.hash(&password("Correct7Horse")).await.unwrap();
         assert!(hash.expose().starts_with("$2b$04$"));
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_at_all_is_compared_with_as_much_work_as_somebody() {
+    async fn unknown_accounts_cost_as_much_work_as_known_ones() {
         let hasher = hasher();
         let hash = hasher.hash(&password("Correct7Horse")).await.unwrap();
         let too_long = Secret::new("x".repeat(1000));
@@ -304,7 +304,7 @@ mod tests {
             assert_eq!(hasher.verify(&typed, hash).await, Ok(Verdict::Wrong));
             assert_eq!(hasher.runs(), before + 1);
         }
-        // What may have been typed in several ways is compared in all of them, for nobody as well.
+        // A password that may have been typed in several forms is compared in all of them, even without an account.
         let accents = Secret::new("Zu\u{308}rich-2027");
         for hash in [Some(&hash), None] {
             let before = hasher.runs();
@@ -331,14 +331,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_password_with_accents_is_right_however_it_is_typed_and_however_it_was_hashed() {
+    async fn accented_passwords_match_in_every_unicode_form() {
         let hasher = hasher();
         let (composed, apart) = (Secret::new("Z\u{fc}rich-2027"), Secret::new("Zu\u{308}rich-2027"));
         let new = hasher.hash(&password(apart.expose())).await.unwrap();
         for typed in [&composed, &apart] {
             assert_eq!(hasher.verify(typed, Some(&new)).await, Ok(Verdict::Right));
         }
-        // Hashed as it was typed.
+        // Hashed in the form in which it was typed.
         let old = Secret::new(bcrypt::hash(apart.expose(), 4).unwrap());
         for typed in [&composed, &apart] {
             assert_eq!(hasher.verify(typed, Some(&old)).await, Ok(Verdict::RightButOld));
@@ -348,15 +348,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hash_of_another_cost_is_right_and_old() {
+    async fn a_hash_of_another_cost_matches_and_is_outdated() {
         let (hasher, typed) = (hasher(), Secret::new("Correct7Horse"));
         let old = Secret::new(bcrypt::hash(typed.expose(), 5).unwrap());
         assert_eq!(hasher.verify(&typed, Some(&old)).await, Ok(Verdict::RightButOld));
     }
 
-    /// What forty people who register in the same second need, on the smallest machine.
+    /// The load of forty people who register in the same second, on the smallest machine.
     #[tokio::test]
-    async fn as_many_as_come_are_worked_on_while_they_have_the_patience() {
+    async fn all_requests_are_processed_while_they_wait() {
         let outcomes = futures_join(&hasher(), &Secret::new("Wrong7Horse"), 300).await;
         assert!(
             outcomes.iter().all(|outcome| *outcome == Ok(Verdict::Wrong)),
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_has_waited_for_too_long_is_told_and_costs_no_work() {
+    async fn requests_that_wait_too_long_are_refused_without_work() {
         let hasher = Hasher::start(HashSettings {
             cost: 10,
             threads: 1,
@@ -376,7 +376,7 @@ mod tests {
         let outcomes = futures_join(&hasher, &secret, 12).await;
         let done = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
         assert!(outcomes.contains(&Err(HashError::Busy)) && done < 12, "{outcomes:?}");
-        // Afterwards it is the next one's turn: those who gave up are passed over.
+        // The next request gets its turn; requests that gave up are skipped.
         let patient = Hasher {
             patience: Duration::from_mins(1),
             ..hasher
@@ -385,9 +385,9 @@ mod tests {
         assert_eq!(patient.runs(), u64::try_from(done).unwrap() + 1);
     }
 
-    /// Of a request that asks for two, the second waits only for what is left.
+    /// The second password of a request waits only for the remaining time.
     #[tokio::test]
-    async fn two_passwords_of_one_request_share_its_patience() {
+    async fn two_passwords_of_one_request_share_its_deadline() {
         let hasher = hasher();
         let secret = Secret::new("Wrong7Horse");
         let over = Instant::now();
@@ -396,7 +396,7 @@ mod tests {
             hasher.hash_until(&password("Correct7Horse"), over).await.err(),
             Some(HashError::Busy)
         );
-        // What a machine too busy to finish in time has begun is told as busy as well.
+        // Work that was started but cannot finish in time is reported as busy as well.
         let slow = Hasher::start(HashSettings {
             cost: 16,
             threads: 1,
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cost_that_bcrypt_does_not_know_is_refused_at_the_start() {
+    fn an_invalid_bcrypt_cost_is_refused_at_start() {
         for cost in [3, 32] {
             assert!(
                 Hasher::start(HashSettings {

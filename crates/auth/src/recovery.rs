@@ -1,5 +1,5 @@
-//! Recovery codes: each replaces an authenticator once. They are shown when they are made and stored as hashes. A code has
-//! 80 random bits, so its hash needs no key, and works also when `LOCKSTEP_KEY_SECRET` is lost.
+//! Recovery codes, each of which replaces an authenticator code once. They are shown when they are created and stored
+//! as hashes. A code has 80 random bits, so its hash needs no key and remains valid if `LOCKSTEP_KEY_SECRET` is lost.
 
 use lockstep_domain::ids::UserId;
 use lockstep_domain::secret::Secret;
@@ -7,14 +7,14 @@ use lockstep_store::accounts::totp::RecoveryHash;
 use rand::seq::IndexedRandom as _;
 use sha2::{Digest as _, Sha256};
 
-/// Codes of one account.
+/// Number of codes of an account.
 pub const RECOVERY_CODES: usize = 10;
-/// Characters of one code, without the hyphens.
+/// Characters of a code, without the hyphens.
 const LENGTH: usize = 16;
-/// 32 characters that are not taken for one another.
+/// 32 characters that are hard to confuse.
 const CHARACTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
-/// New codes, `XXXX-XXXX-XXXX-XXXX`, and what is stored of them.
+/// Creates new codes, `XXXX-XXXX-XXXX-XXXX`, and the hashes to store.
 pub(crate) fn make(user: UserId) -> (Vec<Secret>, Vec<RecoveryHash>) {
     (0..RECOVERY_CODES)
         .map(|_| {
@@ -31,7 +31,7 @@ pub(crate) fn make(user: UserId) -> (Vec<Secret>, Vec<RecoveryHash>) {
         .unzip()
 }
 
-/// The hash of what was typed, if it has the form of a recovery code. Case, spaces and hyphens do not matter.
+/// Returns the hash of a typed code, if it has the form of one. Case, spaces and hyphens are ignored.
 pub(crate) fn typed(user: UserId, typed: &Secret) -> Option<RecoveryHash> {
     let characters: Vec<u8> = typed
         .expose()
@@ -61,7 +61,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn a_code_is_known_however_it_is_typed_and_only_for_its_owner() {
+    fn codes_match_in_any_notation_and_only_for_their_owner() {
         let (ada, bob) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
         let (codes, hashes) = make(ada);
         assert_eq!((codes.len(), hashes.len()), (10, 10));

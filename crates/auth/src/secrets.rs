@@ -1,22 +1,22 @@
-//! What tokens are signed with. The secrets enter checked, never print, and are compared in constant time.
+//! The secrets that sign tokens. They are checked on creation, never printed, and compared in constant time.
 
 use subtle::ConstantTimeEq as _;
 
-/// Shortest secret that tokens may be signed with, in characters (the contract's rule).
+/// Minimum length of a signing secret in characters, from the HTTP contract (`docs/http-api.md`).
 pub const MIN_SECRET_CHARS: usize = 32;
 
-/// Why the secrets cannot be used.
+/// The reason why the secrets cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
-    /// Too short to be signed with.
+    /// The named secret is too short.
     #[error("{0} must have at least {MIN_SECRET_CHARS} characters")]
     TooShort(&'static str),
-    /// The two are the same, so a refresh token would pass as an access token.
+    /// Both secrets are equal, so a refresh token would be valid as an access token.
     #[error("JWT_SECRET and JWT_REFRESH_SECRET must differ")]
     Same,
 }
 
-/// The two secrets that tokens are signed with. Has no `Debug` on purpose.
+/// The two signing secrets. Deliberately without `Debug`.
 #[derive(Clone)]
 pub struct TokenSecrets {
     pub(crate) access: Vec<u8>,

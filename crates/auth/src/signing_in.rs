@@ -1,4 +1,4 @@
-//! Coming in and going out: register, log in, refresh, log out, and what a guest brings along.
+//! Registration, login, token refresh and logout, and the move of a guest's cart and wishlist.
 
 use std::time::Duration;
 
@@ -19,38 +19,40 @@ use crate::password::Verdict;
 use crate::token::{Bearer, Kind};
 use crate::{Auth, AuthError, Caller, code};
 
-/// What a guest brought along. `None`: it could not be moved now; it is still there, and moving can be tried again.
+/// What was moved from the guest. `None` means that it could not be moved now; it stays with the guest, and the move
+/// can be retried.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MovedIn {
-    /// The cart.
+    /// Result for the cart.
     pub cart: Option<Moved>,
-    /// The wishlist.
+    /// Result for the wishlist.
     pub wishlist: Option<Moved>,
 }
 
-/// Somebody has come in.
+/// Result of a registration or login.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SignedIn {
-    /// The answer.
+    /// Tokens and user.
     pub data: AuthData,
-    /// What a guest brought along.
+    /// What was moved from the guest.
     pub moved: MovedIn,
 }
 
-/// The longest that an export of somebody's data may take. Whoever reads more slowly is cut.
+/// Maximum duration of a data export. A client that reads more slowly is disconnected.
 pub const LONGEST_EXPORT: Duration = Duration::from_secs(EXPORT_SECONDS);
 
-/// An export that was let begin.
+/// An export that was allowed to start.
 #[derive(Debug)]
 pub struct OpenExport(Limit);
 
-/// A promo code that is being tried.
+/// A promo code attempt.
 #[derive(Debug)]
 #[must_use = "a good code has to be given back"]
 pub struct PromoAttempt(Vec<Limit>);
 
 impl Auth {
-    /// Makes an account, signs its owner in and moves in what they collected as `guest` (the cookie's value, if any).
+    /// Creates an account, logs the user in and moves the cart and wishlist of `guest` (the value of the cookie, if
+    /// any).
     ///
     /// # Errors
     /// [`AuthError::EmailTaken`], [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
@@ -65,7 +67,7 @@ impl Auth {
             .limits
             .take(Action::Register, device, Subject::Address(&registration.email))
             .await?;
-        // The schema has the last word; asking first saves half a second of work.
+        // The database's constraint decides; this check saves half a second of hashing.
         if accounts::by_email(&inner.store, &registration.email, device)
             .await?
             .is_some()
@@ -81,7 +83,7 @@ impl Auth {
             role: Role::User,
             session: session.id,
         };
-        // Signed before the account is made: there is never one without tokens.
+        // Signed before the account is created: no account may exist without tokens.
         let tokens = inner
             .tokens
             .pair(bearer, session.refresh_id, Utc::now())
@@ -120,8 +122,8 @@ impl Auth {
         })
     }
 
-    /// Signs somebody in and moves in what they collected as `guest`. Takes the same time and says the same, whichever
-    /// part was wrong.
+    /// Logs a user in and moves the cart and wishlist of `guest`. Duration and error are the same whichever part was
+    /// wrong.
     ///
     /// # Errors
     /// [`AuthError::WrongCredentials`], [`AuthError::SecondFactorNeeded`], [`AuthError::SecondFactorWrong`],
@@ -185,9 +187,9 @@ impl Auth {
         })
     }
 
-    /// Hashes the password of an account as it is done today. What does not work out now is tried at the next log-in.
+    /// Hashes the password of an account with the current settings. A failure is retried at the next login.
     async fn renew_hash(&self, account: &Account, password: &Secret) {
-        // The log-in must not run out of its time for it.
+        // The login must not time out because of it.
         const WORTH: Duration = Duration::from_millis(700);
         let renewed = async {
             let new = self.0.hasher.renew(password).await?;
@@ -203,7 +205,7 @@ impl Auth {
         }
     }
 
-    /// The second factor that was given, when the account asks for one.
+    /// Checks the second factor, if the account has one.
     async fn second_factor(
         &self,
         account: &Account,
@@ -227,11 +229,11 @@ impl Auth {
         Err(AuthError::SecondFactorWrong)
     }
 
-    /// A new pair of tokens for a refresh token, which is good for this once.
+    /// Exchanges a refresh token for a new pair of tokens; each token is valid for one exchange.
     ///
-    /// Several tabs may present the same token at the same moment, and a client may repeat a request whose answer was
-    /// lost: within the grace they all get the same pair. After it, an old token ends the whole session, because two
-    /// people hold the chain and nobody can tell which is the owner.
+    /// Several tabs may present the same token at the same moment, and a client may repeat a request whose response was
+    /// lost: within the grace period all of them receive the same pair. After it, an old token ends the whole session,
+    /// because two clients hold the chain and the server cannot determine which is the owner.
     ///
     /// # Errors
     /// [`AuthError::NotSignedIn`], [`AuthError::Store`].
@@ -276,7 +278,7 @@ impl Auth {
         }
     }
 
-    /// Ends the caller's session: its tokens are worth nothing from now on.
+    /// Ends the caller's session and invalidates its tokens.
     ///
     /// # Errors
     /// [`AuthError::Store`].
@@ -285,10 +287,10 @@ impl Auth {
         Ok(())
     }
 
-    /// Moves a guest's cart to the caller; nothing to move is fine.
+    /// Moves a guest's cart to the caller; does nothing if there is none.
     ///
     /// # Errors
-    /// [`AuthError::Store`]; the guest's cart is still there then.
+    /// [`AuthError::Store`]; the guest then keeps the cart.
     pub async fn move_cart(&self, caller: &Caller, guest: Option<Uuid>) -> Result<Moved, AuthError> {
         let Some(guest) = guest else {
             return Ok(Moved::default());
@@ -296,10 +298,10 @@ impl Auth {
         Ok(carts::move_to_user(&self.0.store, guest, caller.user(), self.0.cart).await?)
     }
 
-    /// Moves a guest's wishlist to the caller; nothing to move is fine.
+    /// Moves a guest's wishlist to the caller; does nothing if there is none.
     ///
     /// # Errors
-    /// [`AuthError::Store`]; the guest's wishlist is still there then.
+    /// [`AuthError::Store`]; the guest then keeps the wishlist.
     pub async fn move_wishlist(&self, caller: &Caller, guest: Option<Uuid>) -> Result<Moved, AuthError> {
         let Some(guest) = guest else {
             return Ok(Moved::default());
@@ -307,7 +309,7 @@ impl Auth {
         Ok(wishlists::move_to_user(&self.0.store, guest, caller.user(), self.0.cart).await?)
     }
 
-    /// Counts a visitor who is about to become a guest by a first write, so that nobody can make guests by the million.
+    /// Counts a visitor who is about to become a guest, so that a client cannot create millions of guests.
     ///
     /// # Errors
     /// [`AuthError::RateLimited`], [`AuthError::Store`].
@@ -315,7 +317,7 @@ impl Auth {
         self.0.limits.take_address(Action::NewGuest, device).await
     }
 
-    /// Counts an order, thirty a minute for one user.
+    /// Counts an order; thirty per minute and user are allowed.
     ///
     /// # Errors
     /// [`AuthError::RateLimited`], [`AuthError::Store`].
@@ -323,7 +325,7 @@ impl Auth {
         self.0.limits.take_user(Action::Order, caller.user()).await
     }
 
-    /// Counts a top-up that is begun, thirty a minute for one user.
+    /// Counts the start of a top-up; thirty per minute and user are allowed.
     ///
     /// # Errors
     /// [`AuthError::RateLimited`], [`AuthError::Store`].
@@ -331,9 +333,8 @@ impl Auth {
         self.0.limits.take_user(Action::TopUp, caller.user()).await
     }
 
-    /// Lets an export of the caller's data begin: one at a time in all processes together, five at once and then one
-    /// every twelve minutes. It may take [`LONGEST_EXPORT`]; tell its end with
-    /// [`export_ended`](Self::export_ended).
+    /// Allows an export of the caller's data to start: one at a time across all processes, five in a row, then one
+    /// every 12 minutes. It may take [`LONGEST_EXPORT`]; report its end with [`export_ended`](Self::export_ended).
     ///
     /// # Errors
     /// [`AuthError::RateLimited`], [`AuthError::Store`].
@@ -341,13 +342,13 @@ impl Auth {
         self.0.limits.take_export(caller.user()).await.map(OpenExport)
     }
 
-    /// The export has ended, in whatever way: the next may begin.
+    /// Reports the end of an export, successful or not; the next one may start.
     pub async fn export_ended(&self, export: &OpenExport) {
         self.0.limits.give_back(&export.0).await;
     }
 
-    /// Counts a promo code that is about to be tried, for the account and the address. One that turns out to be good is
-    /// [given back](Self::give_back_promo_code).
+    /// Counts a promo code attempt against the account and the address. A valid code is [given
+    /// back](Self::give_back_promo_code).
     ///
     /// # Errors
     /// [`AuthError::RateLimited`], [`AuthError::Store`].

@@ -1,8 +1,8 @@
-//! Tokens: what a client carries to say who it is.
+//! Access and refresh tokens (JWT, HS256).
 //!
-//! HS256 with a secret of its own for each of the two kinds. The contract's claims are `userId`, `email`, `role`, `iat`
-//! and `exp`; ours beside them name the session (`sid`), the step of its chain (`jti`) and the kind. A token is made
-//! from those claims alone, so the same step of a chain always has the same two tokens.
+//! Each kind has its own secret. The claims of the HTTP contract (`docs/http-api.md`) are `userId`, `email`, `role`,
+//! `iat` and `exp`; additional claims name the session (`sid`), the step of its chain (`jti`) and the kind. A token
+//! depends only on these claims, so the same step of a chain always has the same two tokens.
 
 use std::time::Duration;
 
@@ -16,56 +16,56 @@ use uuid::Uuid;
 
 use crate::secrets::TokenSecrets;
 
-/// No token of ours is longer; longer ones are not looked at.
+/// Maximum length of a token in bytes; longer ones are rejected unread.
 const MAX_TOKEN_BYTES: usize = 4096;
 
-/// What `expiresIn` always says (the contract: the front-end's timer rests on it).
+/// Constant value of `expiresIn` in seconds; the front-end's refresh timer depends on it (`docs/http-api.md`).
 const EXPIRES_IN: u64 = 604_800;
 
-/// Which of the two.
+/// Kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// Opens doors, for days.
+    /// Authenticates requests, for days.
     Access,
-    /// Gets a new pair, for weeks, once.
+    /// Obtains a new pair once, for weeks.
     Refresh,
 }
 
-/// What a token says. Only trustworthy after [`Tokens::read`].
+/// Claims of a token. Trustworthy only if returned by [`Tokens::read`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Claims {
-    /// Who.
+    /// ID of the user.
     pub user_id: UserId,
-    /// Their address when it was made.
+    /// E-mail address when the token was issued.
     pub email: String,
-    /// Their role when it was made; the database's word counts.
+    /// Role when the token was issued; the database decides.
     pub role: Role,
-    /// Made at, seconds since 1970.
+    /// Time of issue, in seconds since 1970.
     pub iat: i64,
-    /// Good until, seconds since 1970.
+    /// Expiry, in seconds since 1970.
     pub exp: i64,
-    /// The session.
+    /// ID of the session.
     pub sid: SessionId,
-    /// The step of the session's chain.
+    /// Step of the session's chain.
     pub jti: Uuid,
-    /// Which of the two.
+    /// Kind of the token.
     pub kind: Kind,
 }
 
-/// Why a token says nothing. The caller is told one thing only: not signed in.
+/// The reason why a token is rejected. Clients learn only that they are not signed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Good once.
+    /// Valid once, but expired.
     #[error("the token has expired")]
     Expired,
-    /// Not one of ours, or of the other kind.
+    /// Not issued by this shop, or of the other kind.
     #[error("the token is not valid")]
     Invalid,
 }
 
-/// For whom a pair is made.
+/// The user for whom a pair is issued.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bearer<'a> {
     pub(crate) user: UserId,
@@ -74,7 +74,7 @@ pub(crate) struct Bearer<'a> {
     pub(crate) session: SessionId,
 }
 
-/// Signs and reads tokens.
+/// Signs and verifies tokens.
 #[derive(Clone)]
 pub struct Tokens {
     access: (EncodingKey, DecodingKey),
@@ -85,11 +85,11 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Tokens under these secrets, good for so long.
+    /// Creates a signer with these secrets and lifetimes.
     pub fn new(secrets: &TokenSecrets, access_lifetime: Duration, refresh_lifetime: Duration) -> Self {
         crate::hs256::install();
         let keys = |secret: &[u8]| (EncodingKey::from_secret(secret), DecodingKey::from_secret(secret));
-        // One algorithm and no other: a token's own word about how it is signed counts for nothing.
+        // Only this algorithm is accepted: the `alg` header of a token is not trusted.
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
         validation.set_required_spec_claims(&["exp"]);
@@ -102,12 +102,12 @@ impl Tokens {
         }
     }
 
-    /// How long a refresh token is good for.
+    /// Lifetime of a refresh token.
     pub(crate) fn refresh_lifetime(&self) -> Duration {
         self.refresh_lifetime
     }
 
-    /// The pair of step `jti`, made at `now`.
+    /// Issues the pair of step `jti` at the time `now`.
     pub(crate) fn pair(&self, bearer: Bearer<'_>, jti: Uuid, now: DateTime<Utc>) -> Result<TokenPair, TokenError> {
         Ok(TokenPair {
             token: self.sign(bearer, jti, Kind::Access, now)?,
@@ -132,13 +132,13 @@ impl Tokens {
             jti,
             kind,
         };
-        // Serialising plain fields and an HMAC cannot fail; a bug would show as a token that is not given out.
+        // Serialisation of plain fields and an HMAC cannot fail; a bug would appear as a token that is not issued.
         encode(&Header::new(Algorithm::HS256), &claims, key)
             .map(Secret::new)
             .map_err(|_| TokenError::Invalid)
     }
 
-    /// What a token of this kind says, if it is one of ours and still good.
+    /// Returns the claims of a token, if it is valid, unexpired and of this kind.
     ///
     /// # Errors
     /// [`TokenError`].
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_claims_are_the_contracts_and_the_lives_are_7_and_30_days() {
+    fn tokens_have_the_documented_claims_and_lifetimes() {
         let now = Utc::now();
         let pair = pair(&tokens("x"), now);
         let access = part(&pair.token, 1);
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_kind_passes_for_the_other() {
+    fn token_kinds_are_not_interchangeable() {
         let tokens = tokens("x");
         let pair = pair(&tokens, Utc::now());
         assert!(tokens.read(pair.token.expose(), Kind::Access).is_ok());
@@ -265,7 +265,7 @@ mod tests {
             tokens.read(pair.token.expose(), Kind::Refresh),
             Err(TokenError::Invalid)
         );
-        // Not even when it is signed with the other's secret.
+        // Not even if it is signed with the other secret.
         let mut claims = tokens.read(pair.refresh_token.expose(), Kind::Refresh).unwrap();
         let forged = encode(&Header::new(Algorithm::HS256), &claims, &tokens.access.0).unwrap();
         assert_eq!(tokens.read(&forged, Kind::Access), Err(TokenError::Invalid));
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_another_secret_or_algorithm_or_of_none_is_refused() {
+    fn tokens_of_another_secret_or_algorithm_are_refused() {
         let ours = tokens("x");
         let theirs = pair(&tokens("y"), Utc::now());
         assert_eq!(ours.read(theirs.token.expose(), Kind::Access), Err(TokenError::Invalid));
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_token_is_told_apart_and_a_token_of_the_old_shop_is_not_one() {
+    fn expired_tokens_are_reported_and_tokens_of_the_existing_shop_refused() {
         let tokens = tokens("x");
         let old = pair(&tokens, Utc::now() - 7 * DAY - Duration::from_secs(1));
         assert_eq!(tokens.read(old.token.expose(), Kind::Access), Err(TokenError::Expired));
@@ -335,18 +335,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics_or_passes(text in ".*") {
+        fn arbitrary_text_neither_panics_nor_passes(text in ".*") {
             prop_assert!(tokens("x").read(&text, Kind::Access).is_err());
         }
 
         #[test]
-        fn no_single_changed_letter_passes(at in 0usize..200, letter in "[A-Za-z0-9_-]") {
+        fn a_single_changed_character_is_refused(at in 0usize..200, letter in "[A-Za-z0-9_-]") {
             let tokens = tokens("x");
             let good = pair(&tokens, Utc::now());
             let mut text: Vec<u8> = good.token.expose().bytes().collect();
             let at = at % text.len();
             if text[at] != b'.' && text[at] != letter.as_bytes()[0] {
-                // The last letter of a part may carry bits that mean nothing.
+                // The last character of a part may contain unused bits.
                 let last = text.get(at + 1).is_none_or(|next| *next == b'.');
                 text[at] = letter.as_bytes()[0];
                 let read = tokens.read(std::str::from_utf8(&text).unwrap(), Kind::Access);

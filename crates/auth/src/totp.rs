@@ -1,8 +1,9 @@
-//! The second factor: six digits that change every half minute, as authenticator programs show them.
+//! Two-factor authentication with TOTP: six digits that change every 30 seconds.
 //!
-//! The secret shared with the authenticator is stored sealed, so a copy of the database alone makes no codes, and a
-//! rotation of `LOCKSTEP_KEY_SECRET` seals it again. Older versions stored a nonce alone and derived the secret from it and
-//! the key; new secrets are still made that way, so that such a version can run beside this one during an update.
+//! The secret shared with the authenticator is stored encrypted, so a copy of the database alone cannot produce codes,
+//! and a rotation of `LOCKSTEP_KEY_SECRET` encrypts it again. Older versions stored only a nonce and derived the secret
+//! from it and the key; new secrets are still created that way, so that such a version can run beside this one during
+//! an update.
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::ids::UserId;
@@ -15,19 +16,19 @@ use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 use totp_rs::{Algorithm, TOTP};
 
-/// Seconds a code is shown for.
+/// Validity of a code in seconds.
 const STEP: u64 = 30;
 
-/// What an authenticator and the store share: 160 bits, the length that authenticators expect with SHA-1.
+/// Secret shared with an authenticator: 160 bits, the length that authenticators expect with SHA-1.
 pub(crate) type Shared = [u8; 20];
 
-/// What an authenticator is set up with.
+/// Data to set up an authenticator.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Enrolment {
-    /// To type in: base32.
+    /// Base32 secret, to type in.
     pub secret: Secret,
-    /// To show as a picture: an `otpauth://` address.
+    /// `otpauth://` URL, to show as a QR code.
     pub url: Secret,
 }
 
@@ -45,7 +46,7 @@ fn cut(hash: [u8; 32]) -> Shared {
     shared
 }
 
-/// A new secret: its nonce, itself, and its sealed form.
+/// Creates a secret; returns its nonce, the secret, and its encrypted form.
 pub(crate) fn make(keys: &Keys, user: UserId) -> ([u8; 32], Shared, Vec<u8>) {
     let nonce = new_nonce();
     let shared = cut(keys.hash("totp", &[user.0.as_bytes(), &nonce]));
@@ -59,7 +60,7 @@ fn new_nonce() -> [u8; 32] {
     nonce
 }
 
-/// The secret of an authenticator; several where it cannot be told which key an older version derived it with.
+/// Returns the secret of an authenticator; several if it is unknown with which key an older version derived it.
 pub(crate) fn secrets(keys: &Keys, user: UserId, totp: &Totp) -> Result<Vec<Shared>, Unreadable> {
     stored(keys, user, &totp.nonce, totp.sealed.as_deref())
 }
@@ -77,13 +78,13 @@ fn stored(keys: &Keys, user: UserId, nonce: &[u8], sealed: Option<&[u8]>) -> Res
     Ok(shared.to_vec())
 }
 
-/// What a rotation of `LOCKSTEP_KEY_SECRET` stores in place of a second factor: a nonce and a sealed secret.
+/// What a rotation of `LOCKSTEP_KEY_SECRET` stores for a second factor: a nonce and an encrypted secret.
 pub type SealedAnew = ([u8; 32], Vec<u8>);
 
-/// A second factor sealed with the newest key; `None`: it is already.
+/// Encrypts a second factor with the newest key; `None` if it already is.
 ///
 /// # Errors
-/// [`Unreadable`] when no key of the list opens it.
+/// [`Unreadable`] if no key of the list decrypts it.
 pub fn sealed_anew(keys: &Keys, totp: &SealedTotp) -> Result<Option<SealedAnew>, Unreadable> {
     if totp.sealed.as_ref().is_some_and(|sealed| keys.is_current(sealed)) {
         return Ok(None);
@@ -93,7 +94,7 @@ pub fn sealed_anew(keys: &Keys, totp: &SealedTotp) -> Result<Option<SealedAnew>,
     Ok(Some((new_nonce(), sealed)))
 }
 
-/// What to set an authenticator up with.
+/// Returns the data to set up an authenticator.
 pub(crate) fn enrolment(shared: &Shared, issuer: &str, account: &str) -> Option<Enrolment> {
     let totp = authenticator(shared, issuer, account)?;
     Some(Enrolment {
@@ -102,12 +103,12 @@ pub(crate) fn enrolment(shared: &Shared, issuer: &str, account: &str) -> Option<
     })
 }
 
-/// The time step whose code was typed: this one, the one before or the one after (clocks differ).
+/// Returns the time step of the typed code: the current, previous or next one (clocks differ).
 pub(crate) fn step_of(secrets: &[Shared], typed: &Secret, now: DateTime<Utc>) -> Option<i64> {
     let typed: String = typed.expose().chars().filter(|c| !c.is_whitespace()).take(12).collect();
     let current = u64::try_from(now.timestamp()).ok()? / STEP;
     let mut found = None;
-    // All are tried, so that the time does not tell which one it was.
+    // All secrets are tried, so that the response time does not reveal the matching one.
     for secret in secrets {
         let totp = authenticator(secret, "", "")?;
         for step in [current.saturating_sub(1), current, current.saturating_add(1)] {
@@ -124,8 +125,8 @@ pub(crate) fn step_of(secrets: &[Shared], typed: &Secret, now: DateTime<Utc>) ->
     found
 }
 
-/// The code that an authenticator set up with `enrolment` shows at `now`: for tests of whoever uses this crate, and for
-/// a person's own check of the set-up.
+/// Returns the code that an authenticator set up with `enrolment` shows at `now`: for tests of other crates, and to
+/// check a set-up by hand.
 pub fn code_at(enrolment: &Enrolment, now: DateTime<Utc>) -> Option<String> {
     let secret = totp_rs::Secret::Encoded(enrolment.secret.expose().to_owned())
         .to_bytes()
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_good_for_its_neighbours_only() {
+    fn a_code_is_accepted_one_step_before_and_after() {
         let (_, shared, _) = make(&keys(&["11"]), ADA);
         let enrolment = enrolment(&shared, "Lock:step", "ada@example.com").unwrap();
         assert!(
@@ -178,7 +179,7 @@ mod tests {
         assert_eq!(step_of(&[shared], &Secret::new(""), now()), None);
     }
 
-    /// One that an older version made: a nonce, and nothing sealed.
+    /// A second factor of an older version: a nonce, and no encrypted secret.
     fn derived(keys: &Keys) -> (SealedTotp, Secret) {
         let (nonce, shared, _) = make(keys, ADA);
         let totp = SealedTotp {
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authenticator_survives_the_loss_of_the_key_that_it_was_derived_with() {
+    fn an_authenticator_survives_the_loss_of_its_derivation_key() {
         let (mut totp, typed) = derived(&keys(&["11"]));
         let list = keys(&["22", "11"]);
         assert!(opens(&list, &totp, &typed));
@@ -205,7 +206,7 @@ mod tests {
         let new = keys(&["22"]);
         assert!(opens(&new, &totp, &typed));
         assert_eq!(sealed_anew(&new, &totp), Ok(None), "nothing is left to do");
-        // And the one after.
+        // And the rotation after it.
         let (nonce, sealed) = sealed_anew(&keys(&["33", "22"]), &totp).unwrap().unwrap();
         let totp = SealedTotp {
             nonce: nonce.to_vec(),
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_secret_is_its_owners() {
+    fn an_encrypted_secret_is_bound_to_its_owner() {
         let list = keys(&["11"]);
         let (_, shared, sealed) = make(&list, ADA);
         assert_eq!(stored(&list, ADA, &[], Some(&sealed)), Ok(vec![shared]));

@@ -1,4 +1,4 @@
-//! Accounts as their owners, and others, meet them: real database, low bcrypt cost.
+//! Accounts from the view of their owners and of attackers: real database, low bcrypt cost.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -50,8 +50,8 @@ impl Shop {
         self.auth.register(registration, &home(), None).await.unwrap()
     }
 
-    /// The address is proved.
-    async fn prove(&self, email: &str) {
+    /// Marks an address as verified.
+    async fn mark_verified(&self, email: &str) {
         self.db
             .execute(&format!(
                 "update users set email_verified = true where email = '{email}'"
@@ -115,12 +115,12 @@ impl Shop {
             .unwrap()
     }
 
-    /// What waits in the newest letter of a kind.
-    async fn letter(&self, kind: &str, field: &str) -> String {
+    /// Returns a field of the newest queued e-mail of a kind.
+    async fn email_field(&self, kind: &str, field: &str) -> String {
         self.db.letter(kind).await[field].as_str().unwrap().to_owned()
     }
 
-    async fn letters(&self, kind: &str) -> i64 {
+    async fn email_count(&self, kind: &str) -> i64 {
         self.one(&format!("select count(*) from mail_outbox where kind = '{kind}'"))
             .await
     }
@@ -139,7 +139,7 @@ fn email(text: &str) -> Email {
 }
 
 #[tokio::test]
-async fn registering_makes_an_account_a_session_a_code_and_a_letter_or_nothing_at_all() {
+async fn registration_creates_account_session_code_and_email_atomically() {
     let shop = Shop::open(settings()).await;
     let ada = shop.register("A.da+shop@GoogleMail.com").await;
     assert_eq!(
@@ -155,10 +155,10 @@ async fn registering_makes_an_account_a_session_a_code_and_a_letter_or_nothing_a
     );
     let hash: String = shop.one("select password_hash from users").await;
     assert!(hash.starts_with("$2b$04$") && !hash.contains(PASSWORD));
-    assert_eq!(shop.letters("welcome").await, 1);
-    assert_eq!(shop.letter("welcome", "code").await.len(), 6);
+    assert_eq!(shop.email_count("welcome").await, 1);
+    assert_eq!(shop.email_field("welcome", "code").await.len(), 6);
 
-    // When one part cannot be written, none is.
+    // If one part cannot be written, none is.
     shop.db
         .execute("alter table mail_outbox add constraint no_more check (false) not valid")
         .await;
@@ -169,7 +169,7 @@ async fn registering_makes_an_account_a_session_a_code_and_a_letter_or_nothing_a
 }
 
 #[tokio::test]
-async fn an_address_is_taken_once_whatever_its_case_and_by_one_of_ten_at_once() {
+async fn an_address_is_registered_once_in_any_case_and_concurrently() {
     let shop = Shop::open(Settings {
         limits: false,
         ..settings()
@@ -195,10 +195,10 @@ async fn an_address_is_taken_once_whatever_its_case_and_by_one_of_ten_at_once() 
 }
 
 #[tokio::test]
-async fn a_log_in_never_tells_which_part_was_wrong_and_does_the_same_work() {
+async fn failed_logins_hide_the_wrong_part_and_cost_the_same_work() {
     let shop = Shop::open(settings()).await;
     shop.register("ada@example.com").await;
-    let mut told = BTreeSet::new();
+    let mut errors = BTreeSet::new();
     let long = "x".repeat(200);
     for (address, password) in [
         ("ada@example.com", OTHER),
@@ -208,7 +208,7 @@ async fn a_log_in_never_tells_which_part_was_wrong_and_does_the_same_work() {
         let before = shop.auth.hashes();
         let noted: i64 = shop.one("select count(*) from login_history").await;
         let error = shop.log_in(address, password, &home()).await.unwrap_err();
-        told.insert((error.code(), error.to_string()));
+        errors.insert((error.code(), error.to_string()));
         assert_eq!(shop.auth.hashes(), before + 1, "{address}");
         assert_eq!(
             shop.one::<i64>("select count(*) from login_history").await,
@@ -216,7 +216,7 @@ async fn a_log_in_never_tells_which_part_was_wrong_and_does_the_same_work() {
             "{address}"
         );
     }
-    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(errors.len(), 1, "{errors:?}");
     assert!(shop.log_in("ADA@example.com", PASSWORD, &home()).await.is_ok());
     let history = accounts::login_history(&shop.db.store, shop.register("bob@example.com").await.data.user.id, 10)
         .await
@@ -225,7 +225,7 @@ async fn a_log_in_never_tells_which_part_was_wrong_and_does_the_same_work() {
 }
 
 #[tokio::test]
-async fn a_session_ends_when_its_owner_logs_out_and_with_it_both_tokens() {
+async fn logout_ends_the_session_and_both_tokens() {
     let shop = Shop::open(settings()).await;
     let phone = shop.register("ada@example.com").await;
     let laptop = shop.log_in("ada@example.com", PASSWORD, &home()).await.unwrap();
@@ -241,7 +241,7 @@ async fn a_session_ends_when_its_owner_logs_out_and_with_it_both_tokens() {
 }
 
 #[tokio::test]
-async fn tabs_that_refresh_at_once_get_one_successor_and_a_late_one_ends_the_session() {
+async fn concurrent_refreshes_share_a_successor_and_late_ones_end_the_session() {
     let shop = Shop::open(settings()).await;
     let ada = shop.register("ada@example.com").await;
     let first = ada.data.tokens.refresh_token.clone();
@@ -257,9 +257,9 @@ async fn tabs_that_refresh_at_once_get_one_successor_and_a_late_one_ends_the_ses
             .all(|pair| *pair == pairs[0] && pair.refresh_token != first)
     );
     assert!(shop.authenticate(pairs[0].token.expose()).await.is_ok());
-    // The old access token stays good as long as its session: other tabs hold it.
+    // The old access token stays valid as long as its session: other tabs hold it.
     assert!(shop.is_signed_in(&ada).await);
-    // After the grace an old refresh token shows that two people hold the chain.
+    // After the grace period, an old refresh token shows that two clients hold the chain.
     shop.db
         .execute("update user_sessions set rotated_at = rotated_at - interval '2 minutes'")
         .await;
@@ -280,7 +280,7 @@ async fn tabs_that_refresh_at_once_get_one_successor_and_a_late_one_ends_the_ses
 }
 
 #[tokio::test]
-async fn a_token_two_steps_old_ends_the_session_even_within_the_grace() {
+async fn a_token_two_steps_old_ends_the_session_within_the_grace_period() {
     let shop = Shop::open(settings()).await;
     let ada = shop.register("ada@example.com").await;
     let second = shop.auth.refresh(ada.data.tokens.refresh_token.expose()).await.unwrap();
@@ -290,7 +290,7 @@ async fn a_token_two_steps_old_ends_the_session_even_within_the_grace() {
 }
 
 #[tokio::test]
-async fn an_access_token_refreshes_nothing_and_a_refresh_token_opens_nothing() {
+async fn access_and_refresh_tokens_are_not_interchangeable() {
     let shop = Shop::open(settings()).await;
     let ada = shop.register("ada@example.com").await;
     assert!(matches!(
@@ -303,7 +303,7 @@ async fn an_access_token_refreshes_nothing_and_a_refresh_token_opens_nothing() {
 }
 
 #[tokio::test]
-async fn a_role_counts_from_the_next_request_and_there_is_always_an_admin() {
+async fn role_changes_apply_to_the_next_request_and_one_admin_remains() {
     let shop = Shop::open(Settings {
         admin_second_factor: false,
         ..settings()
@@ -317,7 +317,7 @@ async fn a_role_counts_from_the_next_request_and_there_is_always_an_admin() {
         shop.auth.admin(shop.caller(&ada).await),
         Err(AuthError::Forbidden)
     ));
-    shop.prove("ada@example.com").await;
+    shop.mark_verified("ada@example.com").await;
     assert_eq!(
         shop.auth.create_admin(&email("ada@example.com"), OTHER).await.unwrap(),
         AdminMade::Promoted
@@ -334,7 +334,7 @@ async fn a_role_counts_from_the_next_request_and_there_is_always_an_admin() {
         .await
         .unwrap();
     assert_eq!(shop.caller(&bob).await.role(), Role::Admin);
-    // Two who step down at the same moment: one stays.
+    // Two administrators resign at the same moment: one stays.
     let (one, two) = tokio::join!(
         shop.auth.change_role(&admin, ada.data.user.id, Role::User),
         shop.auth.change_role(&admin, bob.data.user.id, Role::User)
@@ -360,7 +360,7 @@ async fn a_role_counts_from_the_next_request_and_there_is_always_an_admin() {
 }
 
 #[tokio::test]
-async fn a_new_password_ends_every_other_session_and_is_told_by_letter() {
+async fn a_password_change_ends_other_sessions_and_notifies_by_email() {
     let shop = Shop::open(settings()).await;
     let phone = shop.register("ada@example.com").await;
     let laptop = shop.log_in("ada@example.com", PASSWORD, &home()).await.unwrap();
@@ -383,28 +383,28 @@ async fn a_new_password_ends_every_other_session_and_is_told_by_letter() {
     assert!(shop.is_signed_in(&laptop).await && !shop.is_signed_in(&phone).await);
     assert!(shop.log_in("ada@example.com", PASSWORD, &home()).await.is_err());
     assert!(shop.log_in("ada@example.com", OTHER, &home()).await.is_ok());
-    assert_eq!(shop.letters("password-changed").await, 1);
+    assert_eq!(shop.email_count("password-changed").await, 1);
 }
 
 #[tokio::test]
-async fn a_reset_link_works_once_ends_all_sessions_and_lets_nobody_know_who_has_an_account() {
+async fn a_reset_link_works_once_ends_all_sessions_and_hides_accounts() {
     let shop = Shop::open(settings()).await;
     let ada = shop.register("ada@example.com").await;
     shop.auth
         .forgot_password(&email("nobody@example.com"), &home())
         .await
         .unwrap();
-    assert_eq!(shop.letters("reset").await, 0);
+    assert_eq!(shop.email_count("reset").await, 0);
     shop.auth
         .forgot_password(&email("ada@example.com"), &home())
         .await
         .unwrap();
-    let earlier = shop.letter("reset", "token").await;
+    let earlier = shop.email_field("reset", "token").await;
     shop.auth
         .forgot_password(&email("ada@example.com"), &home())
         .await
         .unwrap();
-    let link = shop.letter("reset", "token").await;
+    let link = shop.email_field("reset", "token").await;
     let stored: i64 = shop
         .one(&format!(
             "select count(*) from one_time_codes where encode(hash, 'hex') = '{link}'"
@@ -447,7 +447,7 @@ async fn a_reset_link_works_once_ends_all_sessions_and_lets_nobody_know_who_has_
         .forgot_password(&email("ada@example.com"), &home())
         .await
         .unwrap();
-    let late = shop.letter("reset", "token").await;
+    let late = shop.email_field("reset", "token").await;
     shop.db
         .execute("update one_time_codes set created_at = now() - interval '1 hour', expires_at = now()")
         .await;
@@ -458,13 +458,13 @@ async fn a_reset_link_works_once_ends_all_sessions_and_lets_nobody_know_who_has_
 }
 
 #[tokio::test]
-async fn an_address_is_proved_by_the_newest_code_within_five_attempts() {
+async fn an_address_is_verified_by_the_newest_code_within_five_attempts() {
     let shop = Shop::open(settings()).await;
     let ada = shop.register("ada@example.com").await;
     let caller = shop.caller(&ada).await;
-    let old = shop.letter("welcome", "code").await;
+    let old = shop.email_field("welcome", "code").await;
     shop.auth.send_verification(&caller, &home()).await.unwrap();
-    let code = shop.letter("verification", "code").await;
+    let code = shop.email_field("verification", "code").await;
     let wrong = if code == "000000" { "000001" } else { "000000" };
     for left in (0..5).rev() {
         let typed = if left == 4 && old != code { old.as_str() } else { wrong };
@@ -474,13 +474,13 @@ async fn an_address_is_proved_by_the_newest_code_within_five_attempts() {
             "{error:?}"
         );
     }
-    // The right one comes too late.
+    // The right code comes too late.
     assert!(matches!(
         shop.auth.verify_email(&caller, &code, &home()).await,
         Err(AuthError::CodeNotValid)
     ));
     shop.auth.send_verification(&caller, &home()).await.unwrap();
-    let code = shop.letter("verification", "code").await;
+    let code = shop.email_field("verification", "code").await;
     shop.auth.verify_email(&caller, &code, &home()).await.unwrap();
     assert!(shop.profile(ada.data.user.id).await.email_verified && shop.caller(&ada).await.email_verified());
     assert!(matches!(
@@ -492,10 +492,10 @@ async fn an_address_is_proved_by_the_newest_code_within_five_attempts() {
 }
 
 #[tokio::test]
-async fn a_second_factor_is_asked_for_works_once_a_code_and_is_required_of_admins() {
+async fn a_second_factor_is_required_and_each_code_works_once() {
     let shop = Shop::open(settings()).await;
     let ada = shop.register("ada@example.com").await;
-    shop.prove("ada@example.com").await;
+    shop.mark_verified("ada@example.com").await;
     shop.auth.create_admin(&email("ada@example.com"), OTHER).await.unwrap();
     let other_session = shop.log_in("ada@example.com", PASSWORD, &home()).await.unwrap();
     let caller = shop.caller(&ada).await;
@@ -514,7 +514,7 @@ async fn a_second_factor_is_asked_for_works_once_a_code_and_is_required_of_admin
         .offer_second_factor(&caller, &Secret::new(PASSWORD), &home())
         .await
         .unwrap();
-    // Until it is confirmed nothing has changed.
+    // Nothing changes until it is confirmed.
     assert!(shop.log_in("ada@example.com", PASSWORD, &home()).await.is_ok());
     let wrong = shop
         .auth
@@ -552,12 +552,12 @@ async fn a_second_factor_is_asked_for_works_once_a_code_and_is_required_of_admin
     );
     let signed_in = one.or(two).unwrap();
     assert!(shop.auth.admin(shop.caller(&signed_in).await).is_ok());
-    // With the wrong password a code is never asked for.
+    // With a wrong password, no code is requested.
     assert!(matches!(
         shop.log_in("ada@example.com", OTHER, &home()).await,
         Err(AuthError::WrongCredentials)
     ));
-    // The operator helps whoever lost it: that is on record, told, and logs everybody out.
+    // The operator helps an owner who lost it: the action is recorded, the owner is notified, and all sessions end.
     let address = email("ada@example.com");
     assert!(shop.auth.reset_second_factor(&address, "shop-1").await.unwrap());
     assert!(!shop.is_signed_in(&ada).await && !shop.is_signed_in(&signed_in).await);
@@ -565,7 +565,7 @@ async fn a_second_factor_is_asked_for_works_once_a_code_and_is_required_of_admin
         .one("select action || ' ' || (subject_id = (select id from users))::text || ' ' || (admin_id is null)::text || details::text from audit_log")
         .await;
     assert_eq!(deed, "account.second_factor_reset true true{\"machine\": \"shop-1\"}");
-    assert_eq!(shop.letters("second-factor-reset").await, 1);
+    assert_eq!(shop.email_count("second-factor-reset").await, 1);
     let again = shop.log_in("ada@example.com", PASSWORD, &home()).await.unwrap();
     assert!(matches!(
         shop.auth.admin(shop.caller(&again).await),
@@ -573,7 +573,7 @@ async fn a_second_factor_is_asked_for_works_once_a_code_and_is_required_of_admin
     ));
     assert!(!shop.auth.reset_second_factor(&address, "shop-1").await.unwrap());
     assert_eq!(
-        shop.letters("second-factor-reset").await,
+        shop.email_count("second-factor-reset").await,
         1,
         "nothing happened, nothing is told"
     );
@@ -581,7 +581,7 @@ async fn a_second_factor_is_asked_for_works_once_a_code_and_is_required_of_admin
     assert!(matches!(unknown, Err(AuthError::Account(AccountError::NotFound))));
 }
 
-/// Somebody with an authenticator, and their ten recovery codes.
+/// A user with an authenticator and ten recovery codes.
 async fn with_second_factor(shop: &Shop, address: &str) -> (SignedIn, totp::Enrolment, Vec<Secret>) {
     let signed_in = shop.register(address).await;
     let caller = shop.caller(&signed_in).await;
@@ -605,11 +605,11 @@ async fn a_recovery_code_replaces_a_lost_authenticator_once() {
     let (ada, _, codes) = with_second_factor(&shop, "ada@example.com").await;
     let caller = shop.caller(&ada).await;
     assert_eq!(codes.len(), 10);
-    assert_eq!(shop.letters("second-factor-added").await, 1);
+    assert_eq!(shop.email_count("second-factor-added").await, 1);
     let stored: String = shop.one("select string_agg(t::text, '') from user_totp t").await;
     assert!(codes.iter().all(|code| !stored.contains(code.expose())), "only hashes");
 
-    // Ten at once with the same code: one gets in.
+    // Ten concurrent logins with the same code: one succeeds.
     let code = codes[0].expose().to_lowercase();
     let mut attempts = tokio::task::JoinSet::new();
     for _ in 0..10 {
@@ -634,7 +634,7 @@ async fn a_recovery_code_replaces_a_lost_authenticator_once() {
             .is_ok()
     );
 
-    // New ones replace those before, also on the word of a recovery code.
+    // New codes replace the old ones; a recovery code authorises this as well.
     let password = Secret::new(PASSWORD);
     let wrong = shop
         .auth
@@ -650,7 +650,7 @@ async fn a_recovery_code_replaces_a_lost_authenticator_once() {
         shop.log_in_with_code("ada@example.com", codes[3].expose()).await,
         Err(AuthError::SecondFactorWrong)
     ));
-    // Bob's are no use to Ada.
+    // Bob's codes do not work for Ada.
     let (_, _, bobs) = with_second_factor(&shop, "bob@example.com").await;
     assert!(matches!(
         shop.log_in_with_code("ada@example.com", bobs[0].expose()).await,
@@ -660,12 +660,12 @@ async fn a_recovery_code_replaces_a_lost_authenticator_once() {
         .remove_second_factor(&caller, &password, &new[0], &home())
         .await
         .unwrap();
-    assert_eq!(shop.letters("second-factor-removed").await, 1);
+    assert_eq!(shop.email_count("second-factor-removed").await, 1);
     assert!(shop.log_in("ada@example.com", PASSWORD, &home()).await.is_ok());
 }
 
 #[tokio::test]
-async fn guessing_is_slowed_down_and_the_owner_still_gets_in_at_home_or_by_the_letter() {
+async fn guesses_are_limited_without_locking_the_owner_out() {
     let shop = Shop::open(settings()).await;
     shop.register("ada@example.com").await;
     let mut refused = None;
@@ -695,7 +695,7 @@ async fn guessing_is_slowed_down_and_the_owner_still_gets_in_at_home_or_by_the_l
             .unwrap_err();
         assert_eq!(matches!(error, AuthError::RateLimited { .. }), i == 10, "{i} {error:?}");
     }
-    // The owner at home, and somebody elsewhere with the right password.
+    // The owner at home, and a client elsewhere with the right password.
     assert!(
         shop.log_in("ada@example.com", PASSWORD, &device("203.0.113.200"))
             .await
@@ -706,18 +706,18 @@ async fn guessing_is_slowed_down_and_the_owner_still_gets_in_at_home_or_by_the_l
         shop.log_in("ada@example.com", PASSWORD, &away).await,
         Err(AuthError::RateLimited { .. })
     ));
-    // By the letter the new place becomes known.
+    // The reset link makes the new network known.
     shop.auth
         .forgot_password(&email("ada@example.com"), &away)
         .await
         .unwrap();
-    let link = shop.letter("reset", "token").await;
+    let link = shop.email_field("reset", "token").await;
     shop.auth.reset_password(&link, OTHER, &away).await.unwrap();
     assert!(shop.log_in("ada@example.com", OTHER, &away).await.is_ok());
 }
 
 #[tokio::test]
-async fn whoever_is_right_is_never_limited_on_an_account_and_an_address_is_limited_over_all_accounts() {
+async fn correct_passwords_are_unlimited_per_account_but_not_per_address() {
     let shop = Shop::open(settings()).await;
     shop.register("ada@example.com").await;
     for _ in 0..15 {
@@ -738,7 +738,7 @@ async fn whoever_is_right_is_never_limited_on_an_account_and_an_address_is_limit
         "{outcomes:?}"
     );
     assert!(outcomes[32..].contains(&"rate_limited"), "{outcomes:?}");
-    // No limit is named after a person.
+    // No limit's key contains an e-mail address.
     let named: i64 = shop
         .one("select count(*) from rate_limits where key like '%example.com%'")
         .await;
@@ -746,24 +746,24 @@ async fn whoever_is_right_is_never_limited_on_an_account_and_an_address_is_limit
 }
 
 #[tokio::test]
-async fn a_log_in_from_a_new_network_is_told_by_letter_and_from_a_known_one_is_not() {
+async fn only_logins_from_a_new_network_are_notified_by_email() {
     let shop = Shop::open(settings()).await;
     shop.register("ada@example.com").await;
     shop.log_in("ada@example.com", PASSWORD, &device("203.0.113.99"))
         .await
         .unwrap();
-    assert_eq!(shop.letters("new-device").await, 0);
+    assert_eq!(shop.email_count("new-device").await, 0);
     let away = device("192.0.2.55");
     assert!(shop.log_in("ada@example.com", OTHER, &away).await.is_err());
     assert_eq!(
-        shop.letters("new-device").await,
+        shop.email_count("new-device").await,
         0,
         "a failure makes no place known and writes no letter"
     );
     shop.log_in("ada@example.com", PASSWORD, &away).await.unwrap();
-    assert_eq!(shop.letter("new-device", "address").await, "192.0.2.55");
+    assert_eq!(shop.email_field("new-device", "address").await, "192.0.2.55");
     shop.log_in("ada@example.com", PASSWORD, &away).await.unwrap();
-    assert_eq!(shop.letters("new-device").await, 1);
+    assert_eq!(shop.email_count("new-device").await, 1);
 }
 
 async fn game(db: &TestDb, name: &str) -> GameId {
@@ -778,7 +778,7 @@ async fn game(db: &TestDb, name: &str) -> GameId {
 }
 
 #[tokio::test]
-async fn what_a_guest_collected_follows_at_register_and_at_login_and_a_failure_keeps_nobody_out() {
+async fn guest_items_follow_at_login_and_a_failed_move_does_not_block_it() {
     let shop = Shop::open(settings()).await;
     let limits = CartLimits::default();
     let portal = game(&shop.db, "portal").await;
@@ -849,7 +849,7 @@ async fn what_a_guest_collected_follows_at_register_and_at_login_and_a_failure_k
 }
 
 #[tokio::test]
-async fn a_profile_changes_field_by_field() {
+async fn profile_fields_change_independently() {
     let shop = Shop::open(settings()).await;
     let ada = shop.register("ada@example.com").await.data.user.id;
     let store = &shop.db.store;
@@ -869,12 +869,12 @@ async fn a_profile_changes_field_by_field() {
         ),
         (Some("Ada"), None, Some("King"))
     );
-    let nobody = accounts::change_profile(store, UserId(Uuid::new_v4()), &ProfileChange::default()).await;
-    assert!(matches!(nobody, Err(AccountError::NotFound)));
+    let missing = accounts::change_profile(store, UserId(Uuid::new_v4()), &ProfileChange::default()).await;
+    assert!(matches!(missing, Err(AccountError::NotFound)));
 }
 
 #[tokio::test]
-async fn deleting_an_account_leaves_nothing_when_nothing_was_bought() {
+async fn deleting_an_account_without_purchases_leaves_nothing() {
     let shop = Shop::open(settings()).await;
     let ada = shop.register("ada@example.com").await;
     let portal = game(&shop.db, "portal").await;
@@ -914,7 +914,7 @@ async fn deleting_an_account_leaves_nothing_when_nothing_was_bought() {
 }
 
 #[tokio::test]
-async fn orders_and_money_survive_their_owner_without_a_name() {
+async fn orders_and_transactions_of_a_deleted_account_stay_anonymous() {
     let shop = Shop::open(settings()).await;
     let zoltan = shop.register("zoltan@example.com").await;
     let caller = shop.caller(&zoltan).await;
@@ -953,7 +953,7 @@ async fn orders_and_money_survive_their_owner_without_a_name() {
         !everything.contains("zoltan") && !everything.contains("Zoltan") && everything.contains("\"reference\": 7"),
         "{everything}"
     );
-    assert_eq!(shop.letters("account-deleted").await, 1);
+    assert_eq!(shop.email_count("account-deleted").await, 1);
     for table in [
         "user_sessions",
         "one_time_codes",
@@ -975,7 +975,7 @@ async fn orders_and_money_survive_their_owner_without_a_name() {
 }
 
 #[tokio::test]
-async fn whoever_only_began_to_pay_or_did_an_admins_work_can_leave_too() {
+async fn accounts_with_open_top_ups_or_admin_records_can_be_deleted() {
     let shop = Shop::open(Settings {
         admin_second_factor: false,
         ..settings()
@@ -1014,9 +1014,9 @@ async fn whoever_only_began_to_pay_or_did_an_admins_work_can_leave_too() {
 }
 
 #[tokio::test]
-async fn who_proves_an_address_is_not_kept_out_by_who_registered_it() {
+async fn the_verified_owner_of_an_address_reclaims_it_from_a_squatter() {
     let shop = Shop::open(settings()).await;
-    // Somebody registers Ada's address and locks it with an authenticator of their own.
+    // An attacker registers Ada's address and locks it with their own authenticator.
     let squatter = shop.register("ada@example.com").await;
     let caller = shop.caller(&squatter).await;
     let enrolment = shop
@@ -1034,7 +1034,7 @@ async fn who_proves_an_address_is_not_kept_out_by_who_registered_it() {
         .forgot_password(&email("ada@example.com"), &device("198.51.100.1"))
         .await
         .unwrap();
-    let link = shop.letter("reset", "token").await;
+    let link = shop.email_field("reset", "token").await;
     shop.auth
         .reset_password(&link, OTHER, &device("198.51.100.1"))
         .await
@@ -1045,7 +1045,7 @@ async fn who_proves_an_address_is_not_kept_out_by_who_registered_it() {
         .unwrap();
     assert!(!shop.is_signed_in(&squatter).await);
 
-    // Once an address is proved, a link to it alone does not open the account.
+    // After an address is verified, a reset link alone does not open the account.
     let caller = shop.caller(&ada).await;
     let enrolment = shop
         .auth
@@ -1061,7 +1061,7 @@ async fn who_proves_an_address_is_not_kept_out_by_who_registered_it() {
         .forgot_password(&email("ada@example.com"), &home())
         .await
         .unwrap();
-    let link = shop.letter("reset", "token").await;
+    let link = shop.email_field("reset", "token").await;
     shop.auth.reset_password(&link, PASSWORD, &home()).await.unwrap();
     assert!(matches!(
         shop.log_in("ada@example.com", PASSWORD, &home()).await,
@@ -1070,7 +1070,7 @@ async fn who_proves_an_address_is_not_kept_out_by_who_registered_it() {
 }
 
 #[tokio::test]
-async fn nobody_becomes_an_admin_by_registering_the_operators_address_first() {
+async fn registering_the_operators_address_first_grants_no_admin_role() {
     let shop = Shop::open(Settings {
         admin_second_factor: false,
         ..settings()
@@ -1094,7 +1094,7 @@ async fn nobody_becomes_an_admin_by_registering_the_operators_address_first() {
 }
 
 #[tokio::test]
-async fn sessions_can_be_listed_and_ended_by_their_owner_only() {
+async fn sessions_are_listed_and_ended_only_by_their_owner() {
     let shop = Shop::open(settings()).await;
     let phone = shop.register("ada@example.com").await;
     let laptop = shop
@@ -1115,7 +1115,7 @@ async fn sessions_can_be_listed_and_ended_by_their_owner_only() {
     assert!(shop.is_signed_in(&phone).await, "bob cannot end ada's");
     assert_eq!(shop.auth.end_other_sessions(&ada).await.unwrap(), 1);
     assert!(!shop.is_signed_in(&phone).await && shop.is_signed_in(&laptop).await);
-    // What has run out is swept.
+    // Expired sessions are deleted.
     shop.db
         .execute("update user_sessions set created_at = now() - interval '31 days', expires_at = now()")
         .await;
@@ -1125,7 +1125,7 @@ async fn sessions_can_be_listed_and_ended_by_their_owner_only() {
 
 /// Rows as npm's validator 13.15 and bcrypt 6.0 left them in the database of the existing shop.
 #[tokio::test]
-async fn customers_of_the_existing_shop_get_in_and_their_hash_is_renewed() {
+async fn existing_customers_can_log_in_and_their_hash_is_renewed() {
     let shop = Shop::open(Settings {
         limits: false,
         ..settings()
@@ -1166,23 +1166,23 @@ async fn customers_of_the_existing_shop_get_in_and_their_hash_is_renewed() {
             .await;
         assert_eq!(renewed, i64::try_from(n).unwrap() + 1, "{stored}");
     }
-    // And from a device that types accents in one piece.
+    // And from a device that types accents in composed form.
     assert!(
         shop.log_in("yves@example.com", "Z\u{fc}rich-2027", &home())
             .await
             .is_ok()
     );
-    // A reset link is sent as well; registering stays strict.
+    // A reset link is sent as well; registration stays strict.
     shop.auth
         .forgot_password(&Email::of_existing_account("user@m\u{fc}nchen.de").unwrap(), &home())
         .await
         .unwrap();
-    assert_eq!(shop.letters("reset").await, 1);
+    assert_eq!(shop.email_count("reset").await, 1);
     assert!(Registration::check("neu@m\u{fc}nchen.de", PASSWORD, None, None, None).is_err());
 }
 
 #[tokio::test]
-async fn a_session_ends_after_ninety_days_and_that_of_staff_after_a_night_without_use_or_a_week() {
+async fn sessions_expire_after_90_days_and_staff_sessions_earlier() {
     let shop = Shop::open(Settings {
         admin_second_factor: false,
         limits: false,
@@ -1206,7 +1206,7 @@ async fn a_session_ends_after_ninety_days_and_that_of_staff_after_a_night_withou
     assert_eq!(age("7 days 1 hour", "1 minute").await, (true, false));
     assert_eq!(age("89 days", "19 days").await, (true, false));
     assert_eq!(age("91 days", "1 minute").await, (false, false));
-    // Using it, or refreshing, does not bring it back.
+    // Neither use nor a refresh revives it.
     let refresh_token = shopper.data.tokens.refresh_token.expose();
     assert!(matches!(
         shop.auth.refresh(refresh_token).await,
@@ -1226,7 +1226,7 @@ async fn a_session_ends_after_ninety_days_and_that_of_staff_after_a_night_withou
 }
 
 #[tokio::test]
-async fn asking_for_a_reset_link_takes_the_same_time_with_and_without_an_account() {
+async fn reset_requests_take_the_same_time_with_and_without_an_account() {
     let floor = Duration::from_millis(400);
     let shop = Shop::open(Settings {
         limits: false,
@@ -1240,5 +1240,5 @@ async fn asking_for_a_reset_link_takes_the_same_time_with_and_without_an_account
         shop.auth.forgot_password(&email(address), &home()).await.unwrap();
         assert!(began.elapsed() >= floor, "{address}: {:?}", began.elapsed());
     }
-    assert_eq!(shop.letters("reset").await, 1);
+    assert_eq!(shop.email_count("reset").await, 1);
 }

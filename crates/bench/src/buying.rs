@@ -1,11 +1,11 @@
-//! Buying: how long from the click to the key, and does a full queue drain as fast as the supplier allows?
+//! Buying: the time from the click to the key, and whether a full queue drains as fast as the supplier allows.
 //!
-//! The product's worker and its shop in one process, as `lockstep serve` runs them, against a sandbox. From the click to
-//! the key, the sandbox takes a fixed time for every answer, and the reference is the same calls made one after the other
-//! by the same client with nothing recorded between them: that is the supplier's own time, and the rest is ours. The key
-//! is there when somebody who watches the order, as the page does, has it opened before them.
+//! The product's worker and shop run in one process, as in `lockstep serve`, against a sandbox. For the time from click
+//! to key, the sandbox has a fixed response time, and the reference is the same calls made sequentially by the same
+//! client without any records in between: that is the supplier's own time, and the rest is the product's. The
+//! measurement ends when a client that polls the order, as the page does, has opened the key.
 //!
-//! For the queue the reference is arithmetic: the calls that so many copies take, at the limit's rate.
+//! For the queue the reference is arithmetic: the number of calls for these units, at the limit's rate.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,20 +31,21 @@ use crate::orders::{self, Shopper};
 use crate::servers::{self, Database};
 use crate::{Run, say, sync};
 
-/// What the sandbox takes for an answer: a European supplier asked from Europe, at a good time of the day.
+/// Response time of the sandbox, in milliseconds: a European supplier called from Europe under low load.
 const ANSWER_MS: u64 = 50;
-/// Creating, paying, and fetching the key.
+/// Create, pay, and fetch the key.
 const CALLS_A_COPY: usize = 3;
-/// From the click to the key: so many times the supplier's own time, and so many milliseconds.
+/// Target for the time from click to key: this multiple of the supplier's own time, plus this many milliseconds.
 const CLICK: (f64, f64) = (1.2, 50.0);
-/// Ten times G2A's limit, so that the queue is empty within a minute and what the product does itself weighs ten times.
+/// Ten times G2A's limit, so that the queue is empty within a minute and the product's own overhead weighs ten times as
+/// much.
 const CALLS_PER_MINUTE: u32 = 6_000;
-/// The queue should be empty after so many times the limit's own time.
+/// Target for the time to drain the queue, as a multiple of the limit's own time.
 const DRAIN_AIM: f64 = 1.05;
-/// "No limit", for a setting that wants a number; every call is counted in the database all the same.
+/// "No limit", for a setting that requires a number; every call is counted in the database all the same.
 const NO_LIMIT: u32 = 10_000_000;
 const PRODUCTS: usize = 200;
-/// Nothing that is measured here takes so long.
+/// Time limit of every measurement.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 pub(crate) async fn measure(run: &Run) -> Result<Section> {
@@ -76,7 +77,7 @@ async fn click_to_key(run: &Run, orders: usize) -> Result<Vec<Figure>> {
         milliseconds: ANSWER_MS,
     };
     market.control.add_fault(FaultRule::forever(CallMatch::Any, slow));
-    // Connections, prepared statements, plans.
+    // Warms up connections, prepared statements and plans.
     for goods in market.goods.iter().cycle().take(5) {
         plainly(&bare, goods).await?;
         buy(&shop, &buyer, goods).await?;
@@ -107,7 +108,7 @@ async fn click_to_key(run: &Run, orders: usize) -> Result<Vec<Figure>> {
     ])
 }
 
-/// One figure of both sides, round by round.
+/// A metric of product and reference, by round.
 #[derive(Default)]
 struct Pairs {
     ours: Vec<f64>,
@@ -128,7 +129,7 @@ impl Pairs {
     }
 }
 
-/// The supplier's own time: what a copy takes there, and nothing around it.
+/// The supplier's own time: the calls for one unit, and nothing else.
 async fn plainly(client: &Client, goods: &Goods) -> Result<()> {
     let asked = NewOrder {
         product_id: goods.product.clone(),
@@ -143,13 +144,13 @@ async fn plainly(client: &Client, goods: &Goods) -> Result<()> {
     Ok(())
 }
 
-/// Somebody clicks, watches their order as the page does, and has the key opened.
+/// Places an order, polls it as the page does, and opens the key.
 async fn buy(shop: &Shop, buyer: &Shopper, goods: &Goods) -> Result<()> {
     let arrival = shop.arrive(Some(&buyer.token), None).await?;
     let caller = arrival.signed_in()?;
     let checkout = shop.checkout([(goods.game, 1)], None, None)?;
     let order = shop.place_order(caller, &Device::default(), &checkout, None).await?.id;
-    // The page asks once more who this is, with its next request.
+    // The page resolves its session again with the next request.
     let arrival = shop.arrive(Some(&buyer.token), None).await?;
     let mut watched = arrival.watch_order(order).await?;
     let ended = tokio::time::timeout(PATIENCE, async {
@@ -205,7 +206,7 @@ async fn drain(run: &Run, queued: usize) -> Result<Vec<Figure>> {
     let worker = market.work(Limits::per_minute(CALLS_PER_MINUTE)?)?;
     while records::waiting(store).await?.open > 0 {
         ensure!(began.elapsed() < PATIENCE, "the queue does not drain");
-        // Looked at rarely, so that looking costs nothing.
+        // Polled rarely, so that polling costs nothing.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let took = began.elapsed().as_secs_f64();
@@ -237,19 +238,19 @@ async fn drain(run: &Run, queued: usize) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Calls between two counts.
+/// Number of calls between two counts.
 fn made(before: &RequestCounts, after: &RequestCounts) -> f64 {
     number(usize::try_from(after.total - before.total).unwrap_or(usize::MAX))
 }
 
-/// A game and what it is called at the supplier.
+/// A game and its id at the supplier.
 #[derive(Clone)]
 struct Goods {
     game: GameId,
     product: String,
 }
 
-/// A supplier with enough of everything, and a shop's database that knows it.
+/// A supplier with unlimited stock, and a shop's database with its products.
 struct Market {
     sandbox: Sandbox,
     control: Control,
@@ -259,7 +260,7 @@ struct Market {
 }
 
 impl Market {
-    /// `calls_per_minute` is what the supplier allows from now on; 0: everything.
+    /// `calls_per_minute` is the supplier's limit from now on; 0 for none.
     async fn open(run: &Run, name: &str, calls_per_minute: u32) -> Result<Self> {
         let sandbox = sync::sandbox(PRODUCTS, 0).await?;
         let control = sandbox.control();
@@ -298,7 +299,7 @@ impl Market {
         })
     }
 
-    /// Starts the product's worker with its own settings and its own way of counting calls.
+    /// Starts the product's worker with its normal settings and call budget.
     fn work(&self, limits: Limits) -> Result<Worker> {
         let store = self.database.store.clone();
         let client = sync::client(&self.sandbox, Arc::new(StoreBudget::new(store.clone(), limits)))?;
@@ -315,12 +316,12 @@ impl Market {
     async fn close(self) {
         self.sandbox.shutdown().await;
         self.database.store.close().await;
-        // Left behind when it cannot be removed: a few small files among other temporary ones.
+        // On failure a few small temporary files remain.
         drop(std::fs::remove_dir_all(&self.spool));
     }
 }
 
-/// A worker that runs.
+/// A running worker.
 struct Worker {
     stop: CancellationToken,
     running: JoinHandle<()>,

@@ -1,11 +1,10 @@
-//! Answers that are in the cache, as nearly all are: how much of what the HTTP server can do at best is left when the
-//! product stands behind it?
+//! Cached responses, which are nearly all: which fraction of the HTTP server's maximum throughput remains with the
+//! product behind it?
 //!
-//! The reference is the same HTTP server with the same runtime, in a process of its own like the product, whose route
-//! returns the same bytes with the same content type and knows nothing else. Both are asked by the same client over the
-//! same number of connections, in turns. The client runs on the same processors and takes its share of them, which
-//! brings the two closer together; so what each process has used of the processors is told as well, where nothing is
-//! hidden.
+//! The reference is the same HTTP server with the same runtime, in its own process like the product, with a route that
+//! returns the same bytes with the same content type and does nothing else. The same client measures both over the same
+//! number of connections, alternately. The client runs on the same processors and uses a share of them, which brings
+//! the two closer together; therefore the processor time of each process is reported as well, which is unaffected.
 
 use std::time::Duration;
 
@@ -18,12 +17,12 @@ use crate::figures::{Aim, Figure, Section, number};
 use crate::servers::{Role, Server};
 
 const CONNECTIONS: usize = 64;
-/// The API should reach at least so much of the reference's rate.
+/// Target for the API, as a fraction of the reference's rate.
 const AIM: f64 = 0.7;
-/// And pages, which carry more headers and are proven by more than one answer.
+/// Target for pages, which carry more headers and need the freshness check of more than one cached value.
 const PAGE_AIM: f64 = 0.5;
 
-/// What one turn of one server came to.
+/// The result of one turn of one server.
 pub(crate) struct Turn {
     pub(crate) per_second: f64,
     pub(crate) processor_us: f64,
@@ -110,7 +109,7 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
     })
 }
 
-/// Asks one server over and over for `time`.
+/// Sends the request to one server repeatedly for `time`.
 pub(crate) async fn turn(server: &Server, request: &[u8], time: Duration) -> Result<Turn> {
     let before = server.processor_time()?;
     let mut load = client::load(server.address, request, CONNECTIONS, time).await?;

@@ -1,8 +1,8 @@
-//! A catalogue of any size in minutes: by SQL, because a million products through a synchronisation would take hours of
-//! a supplier's request budget, and what is measured here is reading.
+//! Creates a catalogue of any size within minutes, by SQL: synchronising a million products would take hours of a
+//! supplier's request budget, and the benchmarks measure reading.
 //!
-//! What triggers would have written is written by the same expressions, in bulk; afterwards that is checked against the
-//! triggers themselves on some games.
+//! What triggers would have written is written by the same expressions, in bulk, and then compared with the triggers'
+//! own results for a sample of games.
 
 use anyhow::{Result, ensure};
 use lockstep_testkit::sqlx::{self, AssertSqlSafe, Connection as _, Executor as _, PgConnection};
@@ -11,7 +11,7 @@ use crate::servers::Database;
 
 const FILL: &str = include_str!("fill.sql");
 
-/// Makes `games` games in an empty database, with statistics and visibility map as autovacuum would leave them.
+/// Creates `games` games in an empty database, with statistics and visibility map as autovacuum would leave them.
 pub(crate) async fn fill(database: &Database, games: usize) -> Result<()> {
     let mut connection = PgConnection::connect(&database.url).await?;
     connection
@@ -24,7 +24,7 @@ pub(crate) async fn fill(database: &Database, games: usize) -> Result<()> {
     Ok(())
 }
 
-/// Lets the triggers write what was written without them, for every thousandth game, and compares.
+/// Lets the triggers rewrite every thousandth game, and compares the results with the bulk data.
 async fn check(database: &Database, games: usize) -> Result<()> {
     let mut tx = database.sql.begin().await?;
     for statement in [
@@ -45,7 +45,7 @@ async fn check(database: &Database, games: usize) -> Result<()> {
     let before: (i64, i64) = sqlx::query_as("select sum(listed)::bigint, sum(buyable)::bigint from catalog_totals")
         .fetch_one(&mut *tx)
         .await?;
-    // Taking games away and counting what is left is the trigger's own arithmetic.
+    // Deleting games and counting the rest exercises the trigger's own arithmetic.
     let gone = sqlx::query("delete from games where g2a_product_id like 'bench-%0000'")
         .execute(&mut *tx)
         .await?;

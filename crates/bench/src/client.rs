@@ -1,5 +1,5 @@
-//! A client that does as little as can be done, so that it hides little of what the server costs: it writes a request
-//! that was made beforehand and counts bytes until the answer is there.
+//! A minimal HTTP client, so that it hides little of the server's cost: it writes a prepared request and counts bytes
+//! until the response is complete.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -11,17 +11,17 @@ use tokio::task::JoinSet;
 
 use crate::figures::Times;
 
-/// Longer answers than this are a mistake.
+/// Longest valid response, in bytes.
 const LONGEST: usize = 16 << 20;
-/// No answer takes this long.
+/// Time limit of a response.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A request as it goes over the wire.
+/// A GET request in wire format.
 pub(crate) fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: */*\r\n\r\n").into_bytes()
 }
 
-/// The same for somebody with a token, or with a body.
+/// A request in wire format, with a token or a body.
 pub(crate) fn request(method: &str, path: &str, token: Option<&str>, body: &str) -> Vec<u8> {
     let authorization = token.map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
     format!(
@@ -32,7 +32,7 @@ pub(crate) fn request(method: &str, path: &str, token: Option<&str>, body: &str)
     .into_bytes()
 }
 
-/// One connection that is kept alive.
+/// One keep-alive connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
@@ -49,7 +49,7 @@ impl Connection {
         })
     }
 
-    /// Sends `request` and returns the body of the answer, which has to be a success.
+    /// Sends `request` and returns the body of the response, which must be a success.
     pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<&[u8]> {
         self.stream.write_all(request).await?;
         let mut filled = 0;
@@ -102,14 +102,14 @@ fn content_length(head: &[u8]) -> Option<usize> {
     })
 }
 
-/// What came of a load.
+/// The result of a load test.
 #[derive(Debug)]
 pub(crate) struct Load {
     pub(crate) times: Times,
     pub(crate) took: Duration,
 }
 
-/// Sends `request` over `connections` connections, each one request after the other, for `time`.
+/// Sends `request` over `connections` connections, each sequentially, for `time`.
 pub(crate) async fn load(address: SocketAddr, request: &[u8], connections: usize, time: Duration) -> Result<Load> {
     let mut open = Vec::with_capacity(connections);
     for _ in 0..connections {
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_length_of_a_body_is_found_whatever_the_case_of_its_name() {
+    fn content_length_is_found_in_any_case() {
         assert_eq!(
             content_length(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n"),
             Some(12)

@@ -1,8 +1,8 @@
-//! How fast the database itself is, through the same driver: the ground that every other figure stands on, and the way
-//! to tell a slow machine from a slow product.
+//! Throughput of the database itself through the same driver: the baseline of every other figure, and the means to
+//! distinguish a slow machine from a slow product.
 //!
-//! A stamped read of the store is four exchanges with the server (begin, snapshot, question, end) where a plain select is
-//! one; a commit waits for the disk.
+//! A stamped read of the store takes four round trips (begin, snapshot, query, end) where a plain select takes one; a
+//! commit waits for the disk.
 
 use std::time::{Duration, Instant};
 

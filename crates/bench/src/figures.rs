@@ -1,14 +1,14 @@
-//! What a measurement says and how it is shown: the least, middle and greatest of several rounds, beside a reference
-//! measured in the same rounds.
+//! The results of measurements and their presentation: minimum, median and maximum of several rounds, beside a
+//! reference measured in the same rounds.
 //!
-//! Ratios are formed within a round, because the machine is shared: what disturbs one round disturbs both sides of it.
+//! Ratios are computed within a round, because the machine is shared: a disturbance affects both sides of its round.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// The least, middle and greatest of some numbers.
+/// Minimum, median and maximum of some numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Spread {
     pub(crate) min: f64,
@@ -17,7 +17,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of at least one number; zeroes for none.
+    /// Of at least one number; zeroes for an empty list.
     pub(crate) fn of(values: &[f64]) -> Self {
         let mut sorted = values.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
@@ -36,7 +36,7 @@ impl Spread {
     }
 }
 
-/// What a ratio or a number should be.
+/// The target for a ratio or a number.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Aim {
@@ -60,7 +60,7 @@ impl Aim {
     }
 }
 
-/// One line of the result.
+/// One row of the result.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Figure {
     what: String,
@@ -68,7 +68,7 @@ pub(crate) struct Figure {
     value: Spread,
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<Spread>,
-    /// `value / reference`, round by round.
+    /// `value / reference`, by round.
     #[serde(skip_serializing_if = "Option::is_none")]
     ratio: Option<Spread>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,7 +78,7 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    /// A number by itself, one value a round.
+    /// A number without a reference, one value per round.
     pub(crate) fn alone(what: impl Into<String>, unit: &'static str, values: &[f64]) -> Self {
         Self {
             what: what.into(),
@@ -91,7 +91,7 @@ impl Figure {
         }
     }
 
-    /// A number beside its reference; both lists go round by round.
+    /// A number with its reference; both lists are by round.
     pub(crate) fn against(what: impl Into<String>, unit: &'static str, values: &[f64], references: &[f64]) -> Self {
         let ratios: Vec<f64> = values
             .iter()
@@ -105,7 +105,7 @@ impl Figure {
         }
     }
 
-    /// Holds the ratio, or without a reference the number itself, against an aim. The middle of the rounds counts.
+    /// Sets a target for the ratio or, without a reference, for the number itself. The median of the rounds decides.
     pub(crate) fn aim(mut self, aim: Aim) -> Self {
         self.met = Some(aim.is_met_by(self.ratio.unwrap_or(self.value).median));
         self.aim = Some(aim);
@@ -113,17 +113,17 @@ impl Figure {
     }
 }
 
-/// What one benchmark found.
+/// The results of one benchmark.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Section {
     pub(crate) name: &'static str,
-    /// What was measured against what, in a sentence or two.
+    /// What was measured and its reference, in one or two sentences.
     pub(crate) about: String,
     pub(crate) figures: Vec<Figure>,
 }
 
 impl Section {
-    /// A table for people.
+    /// The results as a text table.
     pub(crate) fn table(&self) -> String {
         let mut rows = vec![
             [
@@ -181,7 +181,7 @@ impl Section {
     }
 }
 
-/// Three digits that count, no more.
+/// Formats with three significant digits.
 fn shown(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
@@ -191,7 +191,7 @@ fn shown(value: f64) -> String {
     }
 }
 
-/// Times of many single events.
+/// Durations of individual events.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Times(Vec<Duration>);
 
@@ -208,25 +208,25 @@ impl Times {
         self.0.len()
     }
 
-    /// The time that `percent` of the events stay within, in milliseconds.
+    /// The given percentile, in milliseconds.
     pub(crate) fn percentile(&mut self, percent: usize) -> f64 {
         self.0.sort_unstable();
         let rank = (self.0.len() * percent).div_ceil(100).max(1) - 1;
         self.0.get(rank).copied().map_or(0.0, milliseconds)
     }
 
-    /// The longest, in milliseconds.
+    /// The maximum, in milliseconds.
     pub(crate) fn longest(&self) -> f64 {
         self.0.iter().max().copied().map_or(0.0, milliseconds)
     }
 }
 
-/// A time as a number.
+/// A duration in milliseconds.
 pub(crate) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-/// A count as a number; counts of a benchmark are far below 2^53.
+/// A count as a float; counts of a benchmark are far below 2^53.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
 pub(crate) fn number(count: usize) -> f64 {
     count as f64
@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spread_is_the_least_the_middle_and_the_greatest() {
+    fn spread_is_minimum_median_and_maximum() {
         let of = |values: &[f64]| {
             let Spread { min, median, max } = Spread::of(values);
             [min, median, max].map(|value| format!("{value}")).join(" ")
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_percentile_is_a_time_that_was_measured() {
+    fn percentile_is_a_measured_time() {
         let mut times = Times((1..=200).rev().map(Duration::from_millis).collect());
         assert_eq!(shown(times.percentile(50)), "100");
         assert_eq!(shown(times.percentile(99)), "198");
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_round_decides_about_an_aim() {
+    fn median_round_decides_about_the_target() {
         let ours = [70.0, 80.0, 10.0];
         let figure = Figure::against("x", "1/s", &ours, &[100.0; 3]).aim(Aim::AtLeast(0.7));
         assert_eq!(figure.met, Some(true));

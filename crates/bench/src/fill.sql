@@ -1,11 +1,11 @@
--- A catalogue of $COUNT games, made in one go. It looks like one that synchronisations have brought together over two
--- years: ids and dates of creation ascend together, 200 games a moment; prices are log-normal around 10 euro; a few
--- genres, regions, tags and publishers are very common (a third of all games is Action, half is for PC) and most are
--- rare; a word that stands in many titles stands in one of thirty, and the more games there are the more share a
--- title. Every number comes from a hash of the game's own, so two runs make the same catalogue.
+-- A catalogue of $COUNT games, created at once. It resembles one that synchronisations have collected over two years:
+-- ids and creation times ascend together, 200 games at a time; prices are log-normal around 10 euro; a few genres,
+-- regions, tags and publishers are very common (a third of all games is Action, half is for PC) and most are rare; the
+-- most common words occur in one of thirty titles, and the more games there are the more share a title. Every number
+-- comes from a hash of the game's number, so two runs create the same catalogue.
 --
--- Rows arrive without triggers and without secondary indexes; what triggers would have written is written below, by the
--- same expressions, and the indexes are made again at the end.
+-- Rows are inserted without triggers and without secondary indexes; what triggers would have written is written below,
+-- by the same expressions, and the indexes are recreated at the end.
 
 set session_replication_role = replica;
 set synchronous_commit = off;
@@ -28,10 +28,10 @@ begin
     end loop;
 end $$;
 
--- Between 0 and 1, always the same for the same game and question.
+-- Between 0 and 1, deterministic for each game and question.
 create function fill.h(n bigint, question integer) returns float8 language sql immutable parallel safe as
     'select (hashint8extended(n, question) & 2147483647)::float8 / 2147483648.0';
--- One of `of` things, of which the first are the most common.
+-- One of `of` items, of which the first are the most common.
 create function fill.pick(n bigint, question integer, of integer) returns integer language sql immutable parallel safe as
     'select 1 + floor(of * fill.h(n, question) ^ 3)::integer';
 create function fill.game_id(n bigint) returns uuid language sql immutable parallel safe as

@@ -1,10 +1,10 @@
-//! From a commit to the first reader who sees it: the promise is one second, and by the protocol's construction a
-//! quarter.
+//! The time from a commit until a reader sees it: the promised limit is one second, and the protocol is designed for a
+//! quarter of that.
 //!
-//! A price is changed; from the moment the commit is confirmed a reader asks `GET /api/games/{id}` again and again until
-//! the answer has the new price. Three writers: the serving process itself, which looks at the log at once; another
-//! process, which wakes this one; and plain SQL, which wakes nobody, so that only the regular look finds it. Each with
-//! and without Redis, and while other readers keep the processors busy.
+//! A price is changed; from the confirmation of the commit a reader polls `GET /api/games/{id}` until the response has
+//! the new price. Three writers: the serving process itself, which reads the log at once; another process, which
+//! notifies this one; and plain SQL, which notifies no process, so that only the regular poll finds it. Each with and
+//! without Redis, and while other readers load the processors.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,9 +29,9 @@ use crate::{Run, say};
 
 const GAMES: usize = 200;
 const READERS: usize = 32;
-/// The promise, in milliseconds.
+/// The promised limit, in milliseconds.
 const PROMISE: f64 = 1000.0;
-/// A change that is not seen by then is a failure of the product.
+/// Time limit for a change to become visible; exceeding it is a failure of the product.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +41,7 @@ enum Writer {
     PlainSql,
 }
 
-/// One way to change a price and to look for it.
+/// One way to change a price and to poll for it.
 #[derive(Debug, Clone, Copy)]
 struct Case {
     writer: Writer,
@@ -80,7 +80,7 @@ impl Case {
     }
 }
 
-/// A process of the store: its connections, its copies, its HTTP server.
+/// A process of the shop: its connections, its cache, its HTTP server.
 struct Process {
     store: Store,
     cache: Cache,
@@ -201,7 +201,7 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
     })
 }
 
-/// Changes one price after the other and waits for each to be seen.
+/// Changes one price after the other and waits for each to become visible.
 async fn one_case(
     database: &Database,
     reader: SocketAddr,
@@ -219,10 +219,10 @@ async fn one_case(
             break;
         };
         let request = client::get(&format!("/api/games/{}", subject.id));
-        // It is in the cache, with the price as it was.
+        // It is cached with the old price.
         let before = connection.ask(&request).await?;
         ensure!(shows(before, subject.listing.price), "an old price after a wait");
-        // At any moment between two looks at the log.
+        // At a random time between two polls of the log.
         tokio::time::sleep(Duration::from_micros(rand::random_range(0..60_000))).await;
         connection.ask(&request).await?;
 
@@ -259,7 +259,7 @@ fn shows(body: &[u8], price: Money) -> bool {
     body.windows(wanted.len()).any(|part| part == wanted.as_bytes())
 }
 
-/// Readers who ask for one game after the other without a pause, until cancelled.
+/// Readers that request one game after the other without pause, until cancelled.
 async fn readers(address: SocketAddr, subjects: &[Subject], count: usize) -> Result<CancellationToken> {
     let stop = CancellationToken::new();
     let requests: Vec<Vec<u8>> = subjects

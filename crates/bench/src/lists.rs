@@ -1,7 +1,7 @@
-//! Answers that are not in the cache: does a page cost more when the catalogue is a hundred times as large?
+//! Uncached responses: does a page cost more when the catalogue is a hundred times as large?
 //!
-//! The same questions go to a small and to a large catalogue in turns, one at a time, once through the store and once
-//! through the whole API whose cache keeps nothing. The reference of the large catalogue is the small one.
+//! The same queries are sent to a small and to a large catalogue alternately, one at a time, once through the store and
+//! once through the whole API with caching disabled. The small catalogue is the reference of the large one.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -18,10 +18,10 @@ use crate::figures::{Aim, Figure, Section, Times, milliseconds, number};
 use crate::servers::{Database, Role, Server};
 use crate::{Run, say};
 
-/// The large catalogue's slowest hundredth should take at most so many times as long as the small one's.
+/// Target for the large catalogue's 99th percentile, as a multiple of the small one's.
 const AIM: f64 = 3.0;
 
-/// One kind of question, asked of different games and values each time.
+/// A kind of query, with different games and values each time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
     FirstPages,
@@ -49,7 +49,7 @@ const SHAPES: [(Shape, &str); 10] = [
     (Shape::OneGame, "one game"),
 ];
 
-/// A question as the store takes it.
+/// A query in the store's form.
 enum Question {
     Page(Box<CatalogQuery>),
     FilterOptions,
@@ -57,11 +57,11 @@ enum Question {
     OneGame(GameId),
 }
 
-/// One catalogue, ready to be asked.
+/// One catalogue, ready for queries.
 struct Catalogue {
     store: Store,
     server: Server,
-    /// Some games, and the words their titles begin with.
+    /// Some games with the first words of their titles.
     samples: Vec<(Uuid, String)>,
     genres: Vec<String>,
 }
@@ -126,7 +126,7 @@ impl Catalogue {
         Question::Page(Box::new(query))
     }
 
-    /// Asks the store until `most` answers are there or `time` is over.
+    /// Queries the store until there are `most` results or `time` is over.
     async fn ask_store(&self, shape: Shape, first: usize, most: usize, time: Duration) -> Result<Times> {
         let mut times = Times::default();
         let end = Instant::now() + time;
@@ -175,12 +175,12 @@ impl Catalogue {
     }
 }
 
-/// Swaps the two letters before the last of a word, as fingers do.
+/// Swaps the two letters before the last one of a word, a common typing error.
 fn with_typo(words: &str) -> String {
     let mut letters: Vec<char> = words.chars().collect();
     if let Some(at) = letters.len().checked_sub(3) {
         letters.swap(at, at + 1);
-        // Equal letters would be no error.
+        // Swapping equal letters would be no error.
         if letters.get(at) == letters.get(at + 1) {
             letters.insert(at, 'x');
         }
@@ -225,15 +225,15 @@ fn path(question: &Question) -> String {
     path
 }
 
-/// What was measured of one shape on one way.
+/// The measurements of one kind of query on one path.
 #[derive(Default)]
 struct Found {
     few: Times,
     many: Times,
-    /// The slowest hundredth of every round.
+    /// The 99th percentile of every round.
     few_p99: Vec<f64>,
     many_p99: Vec<f64>,
-    /// PostgreSQL's processor time for a question, in milliseconds, of every round.
+    /// PostgreSQL's processor time per query, in milliseconds, of every round.
     few_work: Vec<f64>,
     many_work: Vec<f64>,
 }
@@ -248,7 +248,7 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
     for (through, over_http) in [("store", false), ("API", true)] {
         for (shape, name) in SHAPES {
             let mut found = Found::default();
-            // The first questions after a start read from the disk and plan anew.
+            // The first queries after a start read from the disk and create plans.
             for catalogue in [&few, &many] {
                 catalogue.ask_store(shape, 0, 10, time / 4).await?;
             }
@@ -308,7 +308,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_typing_error_changes_a_word_and_little_else() {
+    fn with_typo_changes_one_word_slightly() {
         assert_eq!(with_typo("crimson harbor"), "crimson harobr");
         assert_eq!(with_typo("royal balloon"), "royal ballxoon");
         assert_eq!(with_typo("ab"), "ab");

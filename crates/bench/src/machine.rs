@@ -1,4 +1,4 @@
-//! What a figure was measured on; without it a figure says nothing.
+//! The machine of a measurement; without it a figure is meaningless.
 
 use std::process::Command;
 
@@ -20,7 +20,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Asks the system; what cannot be found out is left empty.
+    /// Queries the system; what cannot be determined is empty.
     pub(crate) fn look(postgresql: String) -> Self {
         let redis = std::env::var_os("LOCKSTEP_REDIS_BIN").unwrap_or_else(|| "redis-server".into());
         Self {
@@ -49,7 +49,7 @@ impl Machine {
         }
     }
 
-    /// For people.
+    /// The machine as text.
     pub(crate) fn text(&self) -> String {
         format!(
             "{}\n{} x {}, {} GiB, {}\nlockstep {} ({}), {}, PostgreSQL {}, {}\n",
@@ -67,7 +67,7 @@ impl Machine {
     }
 }
 
-/// How many processes wanted a processor, over 1, 5 and 15 minutes.
+/// The average number of runnable processes over 1, 5 and 15 minutes.
 pub(crate) fn load_average() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")

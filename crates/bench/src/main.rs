@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: how fast Lockstep is on this machine, each figure beside a reference measured in the same run.
 //!
-//! Not a test: nothing fails because a machine is slow. A run starts everything it needs for itself, talks to nothing but
-//! 127.0.0.1, and takes several rounds in which product and reference take turns, because other programs run as well.
-//! The figures of one machine, and what they mean, are in `docs/performance.md`.
+//! Not a test: nothing fails because a machine is slow. A run starts everything that it needs, connects only to
+//! 127.0.0.1, and takes several rounds in which product and reference alternate, because other programs run as well.
+//! The figures of one machine, and their meaning, are in `docs/performance.md`.
 
 #![expect(clippy::float_arithmetic, reason = "figures are measured, not money")]
 
@@ -41,15 +41,15 @@ use servers::{Cluster, Database};
     after_help = "Example: cargo xtask bench cached freshness --quick"
 )]
 struct Cli {
-    /// Which; all by default
+    /// Benchmarks to run; all by default
     names: Vec<Name>,
-    /// Fewer rounds, fewer games: a third of the time
+    /// Fewer rounds and games; takes a third of the time
     #[arg(long)]
     quick: bool,
     /// Also write the figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// For the servers that a run starts
+    /// Internal: the role of a server that a run starts
     #[arg(long, hide = true)]
     role: Option<String>,
 }
@@ -62,21 +62,21 @@ enum Name {
     Cached,
     /// Lists read from PostgreSQL, few games against many
     Lists,
-    /// Synchronising against reading pages
+    /// Synchronising the catalogue against reading pages
     Sync,
     /// Writing products against plain SQL
     Upsert,
     /// Placing orders over HTTP against plain SQL
     Orders,
-    /// From the click to the key, and a full queue at the supplier's limit
+    /// Time from the click to the key, and draining a full queue at the supplier's limit
     Buying,
-    /// From a commit to the first reader who sees it
+    /// Time from a commit to the first reader that sees it
     Freshness,
-    /// Carts and profiles of members, and others who log in meanwhile
+    /// Carts and profiles of users, while others log in
     Shoppers,
 }
 
-/// What the benchmarks of one run share.
+/// State shared by the benchmarks of one run.
 struct Run {
     cluster: Cluster,
     quick: bool,
@@ -85,7 +85,7 @@ struct Run {
 }
 
 impl Run {
-    /// Rounds in which product and reference take turns.
+    /// Number of rounds in which product and reference alternate.
     fn rounds(&self) -> usize {
         if self.quick { 3 } else { 5 }
     }
@@ -141,7 +141,7 @@ fn main() -> Result<()> {
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
-    // As `lockstep` builds its own.
+    // As in `lockstep` itself.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         match &cli.role {
@@ -213,7 +213,7 @@ fn print(text: &str) {
     println!("{text}");
 }
 
-/// What is going on, for whoever waits.
+/// Prints a progress message.
 #[expect(clippy::print_stderr, reason = "a command line tool talks to its user")]
 pub(crate) fn say(text: &str) {
     eprintln!("{text}");

@@ -1,7 +1,7 @@
-//! Orders accepted: how much of what the database can do at best is left when the product stands before it?
+//! Placing orders: which fraction of the database's maximum throughput remains with the product in front of it?
 //!
-//! Both place orders of one copy, each of another shopper and game, and commit each durably. The product does it over
-//! HTTP in a process of its own, with tokens, limits and the cache; the reference sends the very same statements to the
+//! Both sides place orders of one unit, each of another shopper and game, and commit each durably. The product does so
+//! over HTTP in its own process, with tokens, rate limits and the cache; the reference sends the same statements to the
 //! same tables, with all their rules, over as many connections and does nothing else.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -21,12 +21,12 @@ use crate::figures::{Aim, Figure, Section, Times, number};
 use crate::servers::{Database, Role, Server};
 
 const CONNECTIONS: usize = 32;
-/// So many shoppers take turns at each connection, so that nobody's account grows out of proportion.
+/// Number of shoppers that alternate on each connection, so that no account grows out of proportion.
 const SHOPPERS: usize = 10;
-/// The product should reach at least so much of the reference's rate.
+/// Target for the product, as a fraction of the reference's rate.
 const AIM: f64 = 0.6;
 
-/// Somebody who orders.
+/// A user who places orders.
 #[derive(Debug, Clone)]
 pub(crate) struct Shopper {
     id: Uuid,
@@ -72,11 +72,11 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
     })
 }
 
-/// Accounts with a session each and enough money, under the secrets that the benchmark's servers have.
+/// Accounts with one session each and sufficient balance, using the secrets of the benchmark's servers.
 pub(crate) async fn shoppers(database: &Database, count: usize) -> Result<Vec<Shopper>> {
     let secrets = TokenSecrets::new(&"a".repeat(32), &"b".repeat(32))?;
     let settings = lockstep_auth::Settings {
-        // What is measured is not bcrypt.
+        // bcrypt is not part of the measurement.
         hashing: HashSettings {
             cost: 4,
             threads: 1,
@@ -110,7 +110,7 @@ pub(crate) async fn shoppers(database: &Database, count: usize) -> Result<Vec<Sh
     Ok(shoppers)
 }
 
-/// Orders a second through the product.
+/// Orders per second through the product.
 async fn ours(server: &Server, shoppers: &[Shopper], games: &[Uuid], time: Duration) -> Result<(f64, Times)> {
     let mut running = JoinSet::new();
     let began = Instant::now();
@@ -140,7 +140,7 @@ async fn ours(server: &Server, shoppers: &[Shopper], games: &[Uuid], time: Durat
     gather(running, began).await
 }
 
-/// A request for one copy.
+/// A request for one unit.
 fn order(shopper: &Shopper, game: Uuid) -> Vec<u8> {
     let body = format!("{{\"items\":[{{\"gameId\":\"{game}\",\"quantity\":1}}]}}");
     format!(
@@ -152,7 +152,7 @@ fn order(shopper: &Shopper, game: Uuid) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Orders a second plainly.
+/// Orders per second by plain SQL.
 async fn plainly(database: &Database, shoppers: &[Shopper], games: &[Uuid], time: Duration) -> Result<(f64, Times)> {
     let pool = sqlx::postgres::PgPoolOptions::new()
         .max_connections(u32::try_from(CONNECTIONS)?)
@@ -192,7 +192,7 @@ async fn gather(mut running: JoinSet<Result<Times>>, began: Instant) -> Result<(
     Ok((number(times.len()) / began.elapsed().as_secs_f64(), times))
 }
 
-/// What `store::orders::place` sends for an order of one copy without a promo code.
+/// The statements of `store::orders::place` for an order of one unit without a promo code.
 async fn place(pool: &PgPool, user: Uuid, game: Uuid) -> Result<()> {
     let (order, item) = (Uuid::now_v7(), Uuid::now_v7());
     let mut tx = pool.begin().await?;

@@ -1,6 +1,6 @@
-//! The servers of a run, all private to it and gone afterwards: a PostgreSQL with the settings that an operator gets who
-//! configures nothing (nothing is switched off for speed), and HTTP servers in processes of their own, so that what they
-//! cost can be read off the system's accounts.
+//! The servers of a run, all private to it and removed afterwards: a PostgreSQL with the settings of an unconfigured
+//! installation (no durability is traded for speed), and HTTP servers in their own processes, so that their cost can be
+//! read from the system's process accounting.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -36,7 +36,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Programs are those of `LOCKSTEP_BENCH_PG_BIN`, else they are found or fetched.
+    /// Starts it with the programs of `LOCKSTEP_BENCH_PG_BIN`, or else those found or fetched.
     pub(crate) fn start() -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("lockstep-bench-{}", std::process::id()));
         let options = lockstep_embedded::Options {
@@ -49,19 +49,19 @@ impl Cluster {
         })
     }
 
-    /// Processor time that PostgreSQL has used so far, in steps of 10 ms. Unlike the time on the clock it does not grow
-    /// while other programs have the processors.
+    /// Processor time that PostgreSQL has used so far, in steps of 10 ms. Unlike elapsed time it does not grow while
+    /// other programs use the processors.
     pub(crate) fn processor_time(&self) -> Result<Duration> {
         let postgres = self.postgres.as_ref().context("PostgreSQL has ended")?;
         let told = std::fs::read_to_string(postgres.cluster().join("postmaster.pid"))?;
         let parent: u32 = told.lines().next().context("postmaster.pid")?.trim().parse()?;
-        // Its own, that of its children that have ended, and that of those that run.
+        // Its own, that of its exited children, and that of its running ones.
         let mut ticks: u64 = account(parent)?.get(11..15).unwrap_or_default().iter().sum();
         for entry in std::fs::read_dir("/proc")? {
             let Some(process) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
                 continue;
             };
-            // One that ends meanwhile has no account any more.
+            // One that exits meanwhile has no account any more.
             if let Ok(fields) = account(process)
                 && fields.get(1) == Some(&u64::from(parent))
             {
@@ -71,7 +71,7 @@ impl Cluster {
         Ok(Duration::from_millis(ticks * 10))
     }
 
-    /// A new database with the schema and nothing else.
+    /// Creates a database with the schema and no rows.
     pub(crate) async fn database(&self, name: &str) -> Result<Database> {
         let postgres = self.postgres.as_ref().context("PostgreSQL has ended")?;
         let server = postgres.superuser_connection_string();
@@ -81,7 +81,7 @@ impl Cluster {
             .await?;
         admin.execute(AssertSqlSafe(format!("create database {name}"))).await?;
         admin.close().await;
-        // The address names the database that administrators start in; ours differs in nothing but that.
+        // The URL names the administrators' database; ours differs in the name only.
         let address: PgConnectOptions = server.parse()?;
         let url = address.database(name).to_url_lossy().to_string();
         let store = store(&url)?;
@@ -104,7 +104,7 @@ impl Drop for Cluster {
 /// One database of the cluster.
 #[derive(Debug, Clone)]
 pub(crate) struct Database {
-    /// The product's way to it.
+    /// The product's access to it.
     pub(crate) store: Store,
     /// Plain SQL, as `psql` would send it.
     pub(crate) sql: PgPool,
@@ -116,24 +116,24 @@ pub(crate) fn store(url: &str) -> Result<Store> {
     Ok(Store::new(url, &Options::default())?)
 }
 
-/// What a process of its own serves.
+/// The role of a separate server process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Role {
-    /// Files from memory: the reference.
+    /// Serves files from memory: the reference.
     Bare {
-        /// Path and the file whose bytes are its answer.
+        /// Each path with the file whose bytes are its response.
         routes: Vec<(String, PathBuf)>,
     },
-    /// The product's API on a database.
+    /// Serves the product's API on a database.
     Api {
-        /// Its address.
+        /// URL of the database.
         database: String,
-        /// Size of the cache in the process; 0 means that every answer is read from PostgreSQL.
+        /// Size of the in-process cache in bytes; 0 means that every response is read from PostgreSQL.
         l1_bytes: u64,
     },
 }
 
-/// A server in a process of its own. Dropping it ends the process.
+/// A server in its own process. Dropping it terminates the process.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
@@ -147,7 +147,7 @@ impl Server {
         tokio::task::spawn_blocking(move || {
             let mut child = Command::new(std::env::current_exe()?)
                 .args(["--role", &role])
-                // It ends when this is closed, however this process ends.
+                // It terminates when this is closed, however this process ends.
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .spawn()
@@ -166,18 +166,18 @@ impl Server {
         .await?
     }
 
-    /// Processor time it has used so far, of all its threads. In steps of 10 ms.
+    /// Processor time used so far by all its threads, in steps of 10 ms.
     pub(crate) fn processor_time(&self) -> Result<Duration> {
         let ticks: u64 = account(self.child.id())?.get(11..13).unwrap_or_default().iter().sum();
         Ok(Duration::from_millis(ticks * 10))
     }
 }
 
-/// The system's account of a process: the fields of proc(5) from the third on, those that are no numbers as 0. Times are
-/// in the ticks of that interface, a hundred a second.
+/// The system's account of a process: the fields of proc(5) from the third on, non-numeric ones as 0. Times are in the
+/// ticks of that interface, 100 per second.
 fn account(process: u32) -> Result<Vec<u64>> {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // After the name, which is in brackets and may hold anything.
+    // After the name, which is in brackets and may contain anything.
     let (_, fields) = text.rsplit_once(')').context("/proc/PID/stat")?;
     Ok(fields
         .split_whitespace()
@@ -192,7 +192,7 @@ impl Drop for Server {
     }
 }
 
-/// The other process: serves until its standard input is closed.
+/// Runs the role in the other process: serves until standard input is closed.
 #[expect(clippy::print_stdout, reason = "tells the process that started it where it listens")]
 pub(crate) async fn play(role: Role) -> Result<()> {
     let metrics = PrometheusBuilder::new().install_recorder()?;
@@ -230,7 +230,7 @@ pub(crate) async fn play(role: Role) -> Result<()> {
     Ok(())
 }
 
-/// The product's API and pages as `lockstep serve` puts them together.
+/// The product's API and pages, assembled as in `lockstep serve`.
 pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + Send + Sync>) -> Result<Router> {
     let shop = shop(store.clone(), cache.clone())?;
     let (_, supplier) = watch::channel(SupplierStatus {
@@ -271,12 +271,12 @@ pub(crate) fn api(store: Store, cache: Cache, metrics: Arc<dyn Fn() -> String + 
     Ok(api.merge(pages))
 }
 
-/// The use cases as `lockstep serve` puts them together.
+/// The product's services, assembled as in `lockstep serve`.
 pub(crate) fn shop(store: Store, cache: Cache) -> Result<Shop> {
     let secrets = TokenSecrets::new(&"a".repeat(32), &"b".repeat(32))?;
     let keys = keys()?;
     let accounts = lockstep_auth::Settings {
-        // All who come in a run come from one address.
+        // All clients of a run have the same IP address.
         limits: false,
         ..lockstep_auth::Settings::new(secrets, keys.clone())
     };
@@ -291,7 +291,7 @@ pub(crate) fn shop(store: Store, cache: Cache) -> Result<Shop> {
     }))
 }
 
-/// What seals the keys of a run.
+/// The keys that seal game keys in a run.
 pub(crate) fn keys() -> Result<Keys> {
     Ok(Keys::parse(&"11".repeat(32))?)
 }

@@ -1,9 +1,9 @@
-//! What is somebody's own: what does it cost to be sure that it is theirs and of this moment?
+//! Private responses: the cost of verifying that the caller may see them and that they are current.
 //!
-//! A cached cart or profile is served after one look at the log, which all requests of a moment share, and a check of the
-//! token; the reference is the bare route as for the public answers. Putting a game into a cart is compared with plain SQL
-//! that sends the same statements over as many connections to the same tables. And passwords are hashed all the while
-//! that others read: how much slower does the slowest reader in a hundred become?
+//! A cached cart or profile is served after one read of the log, which concurrent requests share, and a check of the
+//! token; the reference is the bare route as for public responses. Adding a game to a cart is compared with plain SQL
+//! that sends the same statements over as many connections to the same tables. Finally, passwords are hashed while
+//! others read: by which factor does the readers' 99th percentile grow?
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -22,11 +22,11 @@ use crate::servers::{Role, Server};
 
 const READERS: usize = 64;
 const WRITERS: usize = 16;
-/// Log-ins a second while others read.
+/// Logins per second while others read.
 const LOGINS: u32 = 8;
-/// Games that each writer puts in, one after the other: a line and a cart hold more than a run adds.
+/// Number of games that each writer adds, one after the other: below the limits of an item and a cart.
 const GAMES: i64 = 90;
-/// The slowest reader in a hundred may become so many times slower while others log in.
+/// Target for the growth of the readers' 99th percentile while others log in, as a factor.
 const AIM: f64 = 3.0;
 const PASSWORD: &str = "Correct-Horse-1";
 
@@ -58,7 +58,7 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
     })
 }
 
-/// Registers somebody and returns their token.
+/// Registers a user and returns the e-mail address and the token.
 async fn member(address: SocketAddr) -> Result<(String, String)> {
     let email = format!("{}@example.com", Uuid::new_v4());
     let body = json!({ "email": email, "password": PASSWORD }).to_string();
@@ -76,7 +76,7 @@ fn put(token: &str, game: Uuid) -> Vec<u8> {
     client::request("POST", "/api/cart", Some(token), &body)
 }
 
-/// A member with five games in their cart; the request that reads it.
+/// Registers a user with five games in the cart; returns the token and the request that reads the cart.
 async fn reader(address: SocketAddr, games: &[Uuid]) -> Result<(String, Vec<u8>)> {
     let (_, token) = member(address).await?;
     let mut connection = Connection::open(address).await?;
@@ -131,7 +131,7 @@ async fn adds(run: &Run, product: &Server, sql: &PgPool, games: &[Uuid], time: D
     let mut plain = Vec::new();
     for _ in 0..WRITERS {
         tokens.push(member(product.address).await?.1);
-        // The reference writes into carts of its own.
+        // The reference writes to separate carts.
         let (email, _) = member(product.address).await?;
         let id: Uuid = sqlx::query_scalar("select id from users where email = $1")
             .bind(email)
@@ -153,7 +153,7 @@ async fn adds(run: &Run, product: &Server, sql: &PgPool, games: &[Uuid], time: D
     Ok(vec![Figure::against("games put into carts", "1/s", &ours, &theirs)])
 }
 
-/// Adds a second through the product.
+/// Additions per second through the product.
 async fn through(address: SocketAddr, tokens: &[String], games: &[Uuid], time: Duration) -> Result<f64> {
     let mut running = JoinSet::new();
     let began = Instant::now();
@@ -175,7 +175,7 @@ async fn through(address: SocketAddr, tokens: &[String], games: &[Uuid], time: D
     rate(running, began).await
 }
 
-/// Adds a second by plain SQL: the statements of `lockstep_store::carts::add`, and nothing around them.
+/// Additions per second by plain SQL: the statements of `lockstep_store::carts::add`, and nothing else.
 async fn plainly(pool: &PgPool, shoppers: &[Uuid], games: &[Uuid], time: Duration) -> Result<f64> {
     let mut running = JoinSet::new();
     let began = Instant::now();
@@ -233,7 +233,7 @@ async fn rate(mut running: JoinSet<Result<usize>>, began: Instant) -> Result<f64
 
 async fn logins(run: &Run, product: &Server, games: &[Uuid], time: Duration) -> Result<Vec<Figure>> {
     let (_, request) = reader(product.address, games).await?;
-    // Somebody else: whoever logs in fifty times loses the oldest session.
+    // A separate user: after fifty logins the oldest session is ended.
     let (email, _) = member(product.address).await?;
     let body = json!({ "email": email, "password": PASSWORD }).to_string();
     let login = client::request("POST", "/api/auth/login", None, &body);
@@ -242,7 +242,7 @@ async fn logins(run: &Run, product: &Server, games: &[Uuid], time: Duration) -> 
     for _ in 0..run.rounds() {
         let mut load = client::load(product.address, &request, READERS, time).await?;
         quiet.push(load.times.percentile(99));
-        let coming = tokio::spawn(come_in(product.address, login.clone(), time));
+        let coming = tokio::spawn(send_logins(product.address, login.clone(), time));
         let mut load = client::load(product.address, &request, READERS, time).await?;
         busy.push(load.times.percentile(99));
         rates.push(coming.await??);
@@ -259,8 +259,9 @@ async fn logins(run: &Run, product: &Server, games: &[Uuid], time: Duration) -> 
     ])
 }
 
-/// Lets people log in at a steady pace, whether or not those before them are in yet; returns how many a second came in.
-async fn come_in(address: SocketAddr, login: Vec<u8>, time: Duration) -> Result<f64> {
+/// Sends logins at a steady rate, whether or not earlier ones have completed; returns the number of successful ones per
+/// second.
+async fn send_logins(address: SocketAddr, login: Vec<u8>, time: Duration) -> Result<f64> {
     let began = Instant::now();
     let mut pace = tokio::time::interval(Duration::from_secs(1) / LOGINS);
     let mut running = JoinSet::new();
@@ -268,7 +269,8 @@ async fn come_in(address: SocketAddr, login: Vec<u8>, time: Duration) -> Result<
         pace.tick().await;
         let login = login.clone();
         running.spawn(async move {
-            // Passwords are hashed with what the readers leave of the processors; who waits too long is told to come again.
+            // Passwords are hashed with the processor time that the readers leave; a login that waits too long is
+            // rejected with a request to retry.
             let answered = Connection::open(address).await?.ask(&login).await.is_ok();
             anyhow::Ok(usize::from(answered))
         });

@@ -1,8 +1,9 @@
-//! Synchronising a catalogue: is the time that of reading the pages, or ours?
+//! Synchronising a catalogue: is the time spent reading the pages, or in the product?
 //!
-//! Twice. Against a supplier without a limit the reference is a loop that asks for the same pages with the product's own
-//! client and throws them away, so the difference is what mapping, writing and bookkeeping cost. Against G2A's limit of
-//! 600 calls a minute the reference is arithmetic: the fewest pages that hold the catalogue, at the limit's rate.
+//! Two measurements. Against a supplier without a limit the reference is a loop that requests the same pages with the
+//! product's own client and discards them, so the difference is the cost of mapping, writing and bookkeeping. Against
+//! G2A's limit of 600 calls per minute the reference is arithmetic: the smallest number of pages that hold the
+//! catalogue, at the limit's rate.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,9 +23,9 @@ use crate::{Run, say};
 
 /// G2A's limit.
 const CALLS_PER_MINUTE: u32 = 600;
-/// A full synchronisation at the limit should take at most so many times the limit's own time.
+/// Target for a full synchronisation at the limit, as a multiple of the limit's own time.
 const AIM: f64 = 1.05;
-/// "No limit", for a setting that wants a number.
+/// "No limit", for a setting that requires a number.
 const NO_LIMIT: u32 = 10_000_000;
 
 pub(crate) async fn measure(run: &Run) -> Result<Section> {
@@ -105,7 +106,7 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
     })
 }
 
-/// A supplier with so many products; 0 calls a minute: no limit.
+/// A supplier with `products` products; 0 calls per minute means no limit.
 pub(crate) async fn sandbox(products: usize, rate_per_minute: u32) -> Result<Sandbox> {
     let config = Config {
         catalogue: Catalogue::Generated {
@@ -121,7 +122,7 @@ pub(crate) async fn sandbox(products: usize, rate_per_minute: u32) -> Result<San
     Sandbox::start(config).await.context("starting a sandbox")
 }
 
-/// The product's client of it.
+/// The product's client for it.
 pub(crate) fn client(sandbox: &Sandbox, budget: Arc<dyn Budget>) -> Result<Client> {
     let Credentials { hash, email, secret } = sandbox.credentials();
     let auth = Auth::Hash {
@@ -135,7 +136,7 @@ pub(crate) fn client(sandbox: &Sandbox, budget: Arc<dyn Budget>) -> Result<Clien
     )?)
 }
 
-/// Asks for every page as a synchronisation does, and throws the answers away. In seconds.
+/// Requests every page as a synchronisation does, and discards the responses. Returns the time in seconds.
 async fn read_all(client: &Client, pages: u32, at_once: usize) -> Result<f64> {
     let began = Instant::now();
     let read = stream::iter((1..=pages).rev())

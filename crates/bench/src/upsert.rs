@@ -1,8 +1,8 @@
-//! Writing what G2A says: what do the checks cost, and what does not writing an unchanged row save?
+//! Writing G2A's products: the cost of the checks, and the saving from not writing unchanged rows.
 //!
 //! Batches of 200 products in a transaction each, as a synchronisation writes them, against the plainest statement that
-//! does the same to a table of the same columns, checks and indexes, but without triggers: no fence, no invalidation log,
-//! no search index, no genres and tags, no look at what differs; every row is written.
+//! does the same to a table with the same columns, checks and indexes, but without triggers: no fence, no invalidation
+//! log, no search index, no genres and tags, no comparison; every row is written.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,7 +21,7 @@ use crate::Run;
 use crate::figures::{Figure, Section, number};
 use crate::sync::{client, sandbox};
 
-/// Products written in one transaction: ten pages, as a synchronisation does.
+/// Products per transaction: ten pages, as in a synchronisation.
 const BATCH: usize = 200;
 
 const PLAIN: &str = "
@@ -59,7 +59,7 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
     let store = &database.store;
     let fence = fence(store).await?;
 
-    // Neither begins with an empty table; what creating costs is told as well.
+    // Neither side starts with an empty table; the cost of the inserts is reported as well.
     let (created, written) = ours(store, fence, &listings, Scope::Everything).await?;
     ensure!(written.created == i32::try_from(products)?, "{written:?}");
     let plainly = plain(&database.sql, &listings).await?;
@@ -99,7 +99,7 @@ pub(crate) async fn measure(run: &Run) -> Result<Section> {
     })
 }
 
-/// What differs from what was written before.
+/// The difference from what was written before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
     Nothing,
@@ -122,7 +122,7 @@ impl Change {
     }
 }
 
-/// What a synchronisation would write of a sandbox's products.
+/// What a synchronisation would write for a sandbox's products.
 pub(crate) async fn listings(products: usize) -> Result<Vec<Listing>> {
     let sandbox = sandbox(products, 0).await?;
     let client = client(&sandbox, Arc::new(Unlimited))?;
@@ -148,7 +148,7 @@ pub(crate) async fn listings(products: usize) -> Result<Vec<Listing>> {
     Ok(listings)
 }
 
-/// The right to write.
+/// The fence required for writing.
 pub(crate) async fn fence(store: &Store) -> Result<Fence> {
     let begun = store
         .tx("bench.begin", |tx| {
@@ -158,7 +158,7 @@ pub(crate) async fn fence(store: &Store) -> Result<Fence> {
     Ok(begun.fence)
 }
 
-/// Rows a second through the product, and what became of them.
+/// Rows per second through the product, and the counts of the outcomes.
 async fn ours(store: &Store, fence: Fence, listings: &[Listing], scope: Scope) -> Result<(f64, Written)> {
     let batches: Vec<Arc<[Listing]>> = listings.chunks(BATCH).map(Arc::from).collect();
     let began = Instant::now();
@@ -172,7 +172,7 @@ async fn ours(store: &Store, fence: Fence, listings: &[Listing], scope: Scope) -
     Ok((number(listings.len()) / began.elapsed().as_secs_f64(), all))
 }
 
-/// Writes listings in a transaction.
+/// Writes listings in one transaction.
 pub(crate) async fn write(store: &Store, fence: Fence, batch: Arc<[Listing]>, scope: Scope) -> Result<Written> {
     let written = store
         .tx("bench.write", move |tx| {
@@ -183,7 +183,7 @@ pub(crate) async fn write(store: &Store, fence: Fence, batch: Arc<[Listing]>, sc
     Ok(written)
 }
 
-/// Rows a second plainly.
+/// Rows per second by plain SQL.
 async fn plain(sql: &PgPool, listings: &[Listing]) -> Result<f64> {
     let mut connection = sql.acquire().await?;
     let began = Instant::now();

@@ -1,4 +1,4 @@
-//! Asks axe-core, the accessibility checker, what is wrong with a page.
+//! Runs axe-core, the accessibility checker, on a page.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -7,29 +7,29 @@ use serde_json::{Value, json};
 
 use crate::Page;
 
-/// How badly something is in the way of people, as axe-core weighs it.
+/// Severity of a violation, as rated by axe-core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Impact {
-    /// A blemish.
+    /// Cosmetic.
     Minor,
-    /// In somebody's way.
+    /// An obstacle for some users.
     Moderate,
-    /// Keeps some people from what they came for.
+    /// Prevents some users from completing a task.
     Serious,
-    /// Keeps people out.
+    /// Makes the page unusable for some users.
     Critical,
 }
 
-/// One rule that a page breaks.
+/// A violated accessibility rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// axe-core's name of the rule, `color-contrast`.
+    /// axe-core's name of the rule, such as `color-contrast`.
     pub rule: String,
-    /// How bad it is.
+    /// Severity.
     pub impact: Impact,
-    /// What to do, in words.
+    /// How to fix it.
     pub help: String,
-    /// Where: the selector and what is wrong there, one a thing.
+    /// The elements: for each the selector and the problem.
     pub places: Vec<String>,
 }
 
@@ -44,10 +44,10 @@ impl std::fmt::Display for Violation {
 }
 
 impl Page {
-    /// Rules of WCAG 2.2 A and AA, and of good practice, that the page breaks as it stands.
+    /// The violated rules of WCAG 2.2 A and AA, and of axe-core's best practices, in the current state of the page.
     pub fn violations(&self) -> Vec<Violation> {
         if self.evaluate("typeof axe") != "object" {
-            // As the browser's own, not the page's: its Content-Security-Policy stays as it is.
+            // Evaluated through the debugger, so that the page's Content-Security-Policy is unchanged.
             self.tab.call(
                 "Runtime.evaluate",
                 &json!({"expression": axe_core(), "returnByValue": false}),
@@ -64,16 +64,16 @@ impl Page {
         found.iter().map(violation).collect()
     }
 
-    /// Fails if axe-core finds anything serious or critical.
+    /// Panics if axe-core finds a serious or critical violation.
     pub fn assert_accessible(&self) {
         let mut bad = self.violations();
         bad.retain(|violation| violation.impact >= Impact::Serious);
-        let told: Vec<String> = bad.iter().map(ToString::to_string).collect();
+        let listed: Vec<String> = bad.iter().map(ToString::to_string).collect();
         assert!(
-            told.is_empty(),
+            listed.is_empty(),
             "{} keeps people out:\n  {}",
             self.path(),
-            told.join("\n  ")
+            listed.join("\n  ")
         );
     }
 }
@@ -86,7 +86,7 @@ fn violation(found: &Value) -> Violation {
             Some("minor") => Impact::Minor,
             Some("moderate") => Impact::Moderate,
             Some("serious") => Impact::Serious,
-            // What axe-core does not weigh is not waved through.
+            // A violation without a rating counts as critical.
             _ => Impact::Critical,
         },
         help: text("help"),
@@ -94,7 +94,7 @@ fn violation(found: &Value) -> Violation {
     }
 }
 
-/// The script: what `LOCKSTEP_AXE_JS` names, else what `cargo xtask test` unpacked.
+/// The script: the file that `LOCKSTEP_AXE_JS` names, or the one that `cargo xtask test` unpacked.
 fn axe_core() -> &'static str {
     static SCRIPT: OnceLock<String> = OnceLock::new();
     SCRIPT.get_or_init(|| {

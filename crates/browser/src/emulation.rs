@@ -1,10 +1,11 @@
-//! Who looks: screen, colours, motion, scripts, language, network.
+//! Emulated visitors: screen, colours, motion, scripts, language, network.
 
 use serde_json::{Value, json};
 
 use crate::tab::Tab;
 
-/// Somebody who opens pages. [`Visitor::default`] sits at a desk: 1440 × 900, light, scripts on, English.
+/// The environment in which pages are opened. [`Visitor::default`] is a desktop: 1440 × 900, light, scripts on,
+/// English.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "preferences do not depend on each other")]
 pub struct Visitor {
@@ -12,28 +13,28 @@ pub struct Visitor {
     pub width: u32,
     /// Height of the window in CSS pixels.
     pub height: u32,
-    /// A finger instead of a mouse, and the phone's way to lay out pages.
+    /// Touch input and the layout of a mobile viewport.
     pub phone: bool,
     /// Prefers dark colours.
     pub dark: bool,
     /// Prefers reduced motion. On by default: a test does not wait for an animation.
     pub still: bool,
-    /// Runs scripts.
+    /// Whether scripts run.
     pub scripts: bool,
     /// `Accept-Language`.
     pub language: &'static str,
-    /// How fast the network is; `None`: as fast as the machine.
+    /// Speed of the network; `None`: unlimited.
     pub network: Option<Network>,
 }
 
-/// A network's speed.
+/// Speed of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
-    /// From a request to the first byte of its answer, in milliseconds, at the least.
+    /// Minimum latency from a request to the first byte of its response, in milliseconds.
     pub latency_ms: u32,
-    /// Bytes a second towards the visitor.
+    /// Download speed, in bytes per second.
     pub down: u32,
-    /// Bytes a second from the visitor.
+    /// Upload speed, in bytes per second.
     pub up: u32,
 }
 
@@ -60,7 +61,7 @@ impl Default for Visitor {
 }
 
 impl Visitor {
-    /// Somebody with a phone: 390 × 844.
+    /// A phone: 390 × 844.
     pub fn on_a_phone() -> Self {
         Self {
             width: 390,
@@ -70,7 +71,7 @@ impl Visitor {
         }
     }
 
-    /// Gives the window of `tab` this visitor's size.
+    /// Resizes the window of `tab` to this visitor's size.
     pub(crate) fn resize(&self, tab: &Tab) {
         tab.call(
             "Emulation.setDeviceMetricsOverride",
@@ -78,7 +79,7 @@ impl Visitor {
         );
     }
 
-    /// Tells `tab` who looks.
+    /// Applies the emulation to `tab`.
     pub(crate) fn apply(&self, tab: &Tab) {
         let tell = |method: &str, params: Value| drop(tab.call(method, &params));
         self.resize(tab);

@@ -1,27 +1,27 @@
-//! Keys as a keyboard sends them.
+//! Keyboard input.
 
 use serde_json::{Value, json};
 
-/// A key that is pressed and released.
+/// A key to press and release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
-    /// To the next thing that takes the focus.
+    /// Moves the focus to the next element.
     Tab,
-    /// Shift and Tab: to the one before.
+    /// Shift and Tab: moves the focus to the previous element.
     BackTab,
-    /// Follow, submit.
+    /// Follows a link, submits a form.
     Enter,
-    /// Press the button, tick the box.
+    /// Presses a button, toggles a checkbox.
     Space,
-    /// Away with it.
+    /// Dismisses a dialog or menu.
     Escape,
     /// Down.
     ArrowDown,
     /// Up.
     ArrowUp,
-    /// Control and A: all of the text.
+    /// Control and A: selects all text.
     SelectAll,
-    /// Removes what is selected, or the character to the left.
+    /// Removes the selection, or the character to the left.
     Backspace,
 }
 

@@ -1,4 +1,4 @@
-//! Finds Chromium, starts it with nothing of the user's, and ends it.
+//! Finds Chromium, starts it without any user's profile, and terminates it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,14 +11,14 @@ use tempfile::TempDir;
 use crate::pipe::Pipe;
 use crate::{DEADLINE, locked};
 
-/// Names under which Chromium is installed.
+/// Program names of Chromium.
 const NAMES: &[&str] = &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// Quiet, private, without a screen, and talking to nobody but the address it is sent to.
+/// Headless, without background services, and without connections other than to the pages under test.
 const FLAGS: &[&str] = &[
     "--headless",
     "--remote-debugging-pipe",
-    // Tests may run as root, and in containers that forbid namespaces; they open our own pages only.
+    // Tests may run as root, and in containers that forbid namespaces; they open only our own pages.
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -43,17 +43,17 @@ const FLAGS: &[&str] = &[
     "--hide-scrollbars",
     "--force-color-profile=srgb",
     "--font-render-hinting=none",
-    // Nothing but this machine: not even a look-up of a name leaves it.
+    // Local addresses only: not even DNS queries leave the machine.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
     "--proxy-server=direct://",
 ];
 
-/// A Chromium with an empty profile that is removed with it.
+/// A running Chromium with an empty profile, which is removed with it.
 #[derive(Debug)]
 pub(crate) struct Chromium {
     pipe: Pipe,
     child: Mutex<Child>,
-    /// Its profile; removed after the browser has ended.
+    /// Its profile; removed after the browser has terminated.
     _profile: TempDir,
 }
 
@@ -63,13 +63,13 @@ impl Chromium {
             .prefix("lockstep-browser-")
             .tempdir()
             .expect("a folder for the browser's profile");
-        // Chromium reads commands from descriptor 3 and writes answers to 4; a shell puts our pipes there.
+        // Chromium reads commands from descriptor 3 and writes responses to 4; a shell connects our pipes to them.
         let mut child = Command::new("sh")
             .args(["-c", "exec \"$@\" 3<&0 4>&1 </dev/null >/dev/null", "sh"])
             .arg(binary())
             .args(FLAGS)
             .arg(format!("--user-data-dir={}", profile.path().display()))
-            // Fonts and settings are the machine's; a home of its own keeps out what a person has set.
+            // Fonts and settings are the machine's; a separate home directory excludes the user's.
             .env("HOME", profile.path())
             .env_remove("DISPLAY")
             .env_remove("DBUS_SESSION_BUS_ADDRESS")
@@ -95,7 +95,7 @@ impl Chromium {
         &self.pipe
     }
 
-    /// Calls a method of the protocol and returns its answer.
+    /// Calls a method of the protocol and returns its response.
     pub(crate) fn call(&self, session: Option<&str>, method: &str, params: &Value) -> Value {
         self.pipe
             .call(session, method, params, DEADLINE)

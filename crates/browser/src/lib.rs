@@ -1,12 +1,12 @@
 //! Drives headless Chromium for tests: real pages, real clicks, real keys.
 //!
-//! Chromium speaks its DevTools protocol over two pipes, so this needs no port, no WebSocket and no driver program, and
-//! the browser ends when the test program does, however that ends. Everything blocks: a test reads from top to bottom.
-//! Waiting is always for a state, with a deadline, never for a time.
+//! Chromium speaks its DevTools protocol over two pipes, so no port, no WebSocket and no driver program is needed, and
+//! the browser terminates with the test program, however that ends. All calls block: a test reads from top to bottom.
+//! Waiting is always for a state, with a deadline, never for a fixed time.
 //!
-//! A [`Page`] lies in a browser context of its own (cookies, cache), so tests do not see each other. What a visitor must
-//! never meet fails the test that met it: an error in the console, a breach of the Content-Security-Policy, a request
-//! that came to nothing. [`Page::close`] says so; a page that is just dropped panics with it.
+//! Each [`Page`] has its own browser context (cookies, cache), so tests are isolated. Errors that a visitor must never
+//! encounter fail the test: an error in the console, a violation of the Content-Security-Policy, a failed request.
+//! [`Page::close`] reports them; a page that is merely dropped panics with them.
 
 #![expect(
     clippy::expect_used,
@@ -33,21 +33,22 @@ use std::time::{Duration, Instant};
 
 use crate::launch::Chromium;
 
-/// Generous: the machine may be busy, and nothing waits longer than it has to.
+/// Time limit of every wait. Generous, because the machine may be busy; no wait takes longer than necessary.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Between two looks at a state that has not come yet.
+/// Interval at which a state is polled.
 const LOOK_AGAIN: Duration = Duration::from_millis(15);
 
-/// Tests that have pages open at a time. Each page is a process that draws; more would only wait for each other.
+/// Highest number of concurrent tests with open pages. Each page is a rendering process; more would compete for the
+/// CPU.
 const TESTS_AT_A_TIME: u32 = 2;
 
-/// A running Chromium that tests of one program share; it ends with its last holder.
+/// A running Chromium that the tests of one program share; it terminates with its last handle.
 #[derive(Debug, Clone)]
 pub struct Browser(Arc<Chromium>);
 
 impl Browser {
-    /// The browser of this test program, started if nobody holds it.
+    /// The browser of this test program, started if no test has a handle to it.
     ///
     /// Found in `LOCKSTEP_CHROMIUM_BIN`, else on the `PATH`; `cargo xtask test` provides it.
     pub fn shared() -> Self {
@@ -61,23 +62,23 @@ impl Browser {
         Self(browser)
     }
 
-    /// A new page for `visitor`, with cookies and a cache of its own, showing nothing yet. Relative addresses are below
-    /// `origin`, `http://127.0.0.1:8080`. Waits while too many other tests have pages open.
+    /// Opens an empty page for `visitor`, with its own cookies and cache. Relative URLs are resolved against `origin`,
+    /// such as `http://127.0.0.1:8080`. Blocks while too many other tests have pages open.
     pub fn page(&self, origin: &str, visitor: &Visitor) -> Page {
         let place = Place::take();
         Page::open(self.0.clone(), place, origin, visitor)
     }
 }
 
-/// A page's share in the place of its test. All pages of one test (a thread) have one place between them: two tests that
-/// hold one each and want a second would wait for each other for ever.
+/// A page's share of its test's slot. All pages of one test (a thread) share one slot: two tests that hold one slot
+/// each and wait for a second would deadlock.
 #[derive(Debug)]
 struct Place(PhantomData<*const ()>);
 
 static TAKEN: (Mutex<u32>, Condvar) = (Mutex::new(0), Condvar::new());
 
 thread_local! {
-    /// Pages that this thread has open.
+    /// Number of pages that this thread has open.
     static OPEN: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -103,12 +104,12 @@ impl Drop for Place {
     }
 }
 
-/// A test that panicked must not take the others with it.
+/// Locks a mutex even if it is poisoned, because a test that panicked must not fail the others.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Looks until `look` finds something; `None` after [`DEADLINE`].
+/// Polls `look` until it returns something; `None` after [`DEADLINE`].
 pub fn wait_until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let started = Instant::now();
     loop {

@@ -1,7 +1,7 @@
-//! A page as a visitor uses it: opens addresses, clicks, types, reads, waits.
+//! A page as a visitor uses it: opens URLs, clicks, types, reads, waits.
 //!
-//! Things are named by CSS selector, or by selector and visible name: `"a|Cart"` is the first visible link whose name
-//! contains "Cart". What is not there fails the test after a deadline, with what the page shows instead.
+//! Elements are given by CSS selector, or by selector and visible name: `"a|Cart"` is the first visible link whose name
+//! contains "Cart". A missing element fails the test after a deadline, with the text that the page shows instead.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::launch::Chromium;
 use crate::tab::Tab;
 use crate::{Key, Place, Visitor, wait_until};
 
-/// Finds a thing by `selector` or `selector|name`; defined in every evaluation that looks for things.
+/// Finds an element by `selector` or `selector|name`; prepended to every evaluation that needs it.
 const FIND: &str = r"
 const all = (what) => {
   const [selector, name] = what.split('|');
@@ -25,10 +25,10 @@ const all = (what) => {
 const find = (what) => all(what)[0];
 ";
 
-/// What the browser says when a document goes while it is asked something.
+/// Protocol errors of an evaluation during a navigation.
 const BETWEEN_DOCUMENTS: &[&str] = &["navigated or closed", "context was destroyed", "Cannot find context"];
 
-/// The tallest picture of a page that is taken.
+/// Largest height of a screenshot, in CSS pixels.
 const TALLEST: f64 = 8000.0;
 
 /// An open page.
@@ -50,7 +50,7 @@ impl Page {
         }
     }
 
-    /// Goes to an address of the store, `/cart`, and waits until it has loaded.
+    /// Opens a path of the shop, such as `/cart`, and waits until it has loaded.
     pub fn goto(&self, path: &str) {
         let address = format!("{}{path}", self.origin);
         self.following(path, || {
@@ -59,17 +59,17 @@ impl Page {
         });
     }
 
-    /// Loads the page again.
+    /// Reloads the page.
     pub fn reload(&self) {
         self.following("a reload", || drop(self.tab.call("Page.reload", &json!({}))));
     }
 
-    /// Goes back, as with the browser's button.
+    /// Goes back in the history, like the browser's button.
     pub fn back(&self) {
         self.following("the page before", || drop(self.evaluate("history.back()")));
     }
 
-    /// Path and query of the current address.
+    /// Path and query of the current URL.
     pub fn path(&self) -> String {
         self.string("location.pathname + location.search")
     }
@@ -79,12 +79,12 @@ impl Page {
         self.string("document.title")
     }
 
-    /// The text that the page shows.
+    /// The visible text of the page.
     pub fn text(&self) -> String {
         self.string("document.body.innerText")
     }
 
-    /// The text that a thing shows.
+    /// The visible text of an element.
     pub fn text_of(&self, what: &str) -> String {
         self.of(what, "e.innerText.trim()")
             .as_str()
@@ -92,24 +92,24 @@ impl Page {
             .to_owned()
     }
 
-    /// What a field holds.
+    /// The value of a field.
     pub fn value_of(&self, what: &str) -> String {
         self.of(what, "e.value").as_str().unwrap_or_default().to_owned()
     }
 
-    /// An attribute of a thing, if it has it.
+    /// An attribute of an element, if present.
     pub fn attribute(&self, what: &str, name: &str) -> Option<String> {
         let value = self.of(what, &format!("e.getAttribute({})", json!(name)));
         value.as_str().map(str::to_owned)
     }
 
-    /// How many there are now.
+    /// The number of matching elements at present.
     pub fn count(&self, what: &str) -> u64 {
         let count = self.evaluate(&format!("{FIND} all({}).length", json!(what)));
         count.as_u64().expect("a count")
     }
 
-    /// Name of what has the focus: its label, its name, or what it is.
+    /// The name of the focused element: its label, its name, or its tag.
     pub fn focused(&self) -> String {
         self.string(
             "(() => { const e = document.activeElement;
@@ -118,17 +118,17 @@ impl Page {
         )
     }
 
-    /// Whether the focus is on (or in) a thing.
+    /// Whether an element has or contains the focus.
     pub fn has_focus(&self, what: &str) -> bool {
         self.of(what, "e.contains(document.activeElement)") == true
     }
 
-    /// Waits until a thing is there.
+    /// Waits until an element exists.
     pub fn wait_for(&self, what: &str) {
         self.wait(&format!("{what} to appear"), &format!("{FIND} !!find({})", json!(what)));
     }
 
-    /// Waits until a thing is gone.
+    /// Waits until an element is gone.
     pub fn wait_for_no(&self, what: &str) {
         self.wait(&format!("{what} to go"), &format!("{FIND} !find({})", json!(what)));
     }
@@ -141,9 +141,9 @@ impl Page {
         );
     }
 
-    /// Waits until an expression in the page is true.
+    /// Waits until an expression is true in the page.
     pub fn wait(&self, meaning: &str, expression: &str) {
-        // Between two documents there is nothing to ask; that passes.
+        // During a navigation there is no document to evaluate in: retry.
         let came = wait_until(|| {
             self.try_evaluate(expression)
                 .is_ok_and(|value| value == true)
@@ -157,8 +157,8 @@ impl Page {
         );
     }
 
-    /// Waits until the document at an address that starts so has come whole; while it is still arriving, what is
-    /// further down on it is not there yet.
+    /// Waits until the document at a URL that starts with `start` is completely loaded; before that, its later elements
+    /// do not exist.
     pub fn wait_for_path(&self, start: &str) {
         self.wait(
             &format!("the page {start}"),
@@ -169,10 +169,11 @@ impl Page {
         );
     }
 
-    /// Clicks (or taps) a thing in its middle, where a visitor would; fails if something else lies over it.
+    /// Clicks (or taps) the middle of an element, as a visitor would; panics if another element covers it.
     pub fn click(&self, what: &str) {
         self.wait_for(what);
-        // Where nothing moves any more: a button that is pressed in one place and let go in another is not clicked.
+        // Waits until it has stopped moving: a button that is pressed in one place and released in another is not
+        // clicked.
         let mut before = Value::Null;
         let point = wait_until(|| {
             let point = self.of(
@@ -210,12 +211,12 @@ impl Page {
         }
     }
 
-    /// Clicks a thing that leads to another document and waits until that has loaded.
+    /// Clicks an element that navigates to another document and waits until that has loaded.
     pub fn follow(&self, what: &str) {
         self.following(what, || self.click(what));
     }
 
-    /// Clicks a thing that leads to a file, and waits until that has come: what it is to be called, and what is in it.
+    /// Clicks an element that downloads a file and waits for it; returns its suggested name and its contents.
     pub fn download(&self, what: &str) -> (String, Vec<u8>) {
         let folder = tempfile::tempdir().expect("a folder for downloads");
         self.tab.download_into(folder.path());
@@ -232,7 +233,7 @@ impl Page {
         (file.name, bytes)
     }
 
-    /// Types into a field, over what it holds.
+    /// Types into a field, replacing its value.
     pub fn fill(&self, what: &str, text: &str) {
         self.wait_for(what);
         self.of(
@@ -246,7 +247,7 @@ impl Page {
         }
     }
 
-    /// Chooses an option of a list by its value.
+    /// Selects an option of a list by its value.
     pub fn choose(&self, what: &str, value: &str) {
         self.wait_for(what);
         let chosen = self.of(
@@ -260,7 +261,7 @@ impl Page {
         assert_eq!(chosen, value, "{what} has no such option");
     }
 
-    /// Types where the focus is.
+    /// Types into the focused element.
     pub fn write(&self, text: &str) {
         self.tab.call("Input.insertText", &json!({"text": text}));
     }
@@ -272,12 +273,12 @@ impl Page {
         }
     }
 
-    /// Presses a key that leads to another document and waits until that has loaded.
+    /// Presses a key that navigates to another document and waits until that has loaded.
     pub fn press_and_follow(&self, key: Key) {
         self.following(&format!("{key:?}"), || self.press(key));
     }
 
-    /// Moves on with the tabulator until a thing has the focus; fails if it cannot be reached with the keyboard.
+    /// Presses Tab until an element has the focus; panics if it cannot be reached with the keyboard.
     pub fn tab_to(&self, what: &str) {
         for _ in 0..150 {
             if self.count(what) > 0 && self.has_focus(what) {
@@ -299,15 +300,15 @@ impl Page {
         answer["cookies"].as_array().cloned().unwrap_or_default()
     }
 
-    /// Loses a cookie.
+    /// Deletes a cookie.
     pub fn forget_cookie(&self, name: &str) {
         self.tab
             .call("Network.deleteCookies", &json!({"name": name, "url": self.origin}));
     }
 
-    /// What an expression is worth in the page; promises are waited for.
+    /// Evaluates an expression in the page and returns its value; promises are awaited.
     pub fn evaluate(&self, expression: &str) -> Value {
-        // Between two documents there is nobody to ask; that passes.
+        // During a navigation there is no document to evaluate in: retry.
         wait_until(|| match self.try_evaluate(expression) {
             Err(error) if BETWEEN_DOCUMENTS.iter().any(|between| error.contains(between)) => None,
             answer => Some(answer),
@@ -320,7 +321,7 @@ impl Page {
         let mut answer = self.tab.try_call(
             "Runtime.evaluate",
             &json!({
-                // A block of its own: what one evaluation defines is not in the way of the next.
+                // A block, so that definitions of one evaluation do not conflict with those of the next.
                 "expression": format!("{{ {expression} }}"),
                 "awaitPromise": true,
                 "returnByValue": true,
@@ -333,7 +334,7 @@ impl Page {
         }
     }
 
-    /// Gives the window another size, in CSS pixels.
+    /// Resizes the window, in CSS pixels.
     pub fn resize(&self, width: u32, height: u32) {
         let visitor = Visitor {
             width,
@@ -343,7 +344,7 @@ impl Page {
         visitor.resize(&self.tab);
     }
 
-    /// What does not fit into the width of the window, so that the page would scroll sideways.
+    /// The elements that exceed the width of the window, so that the page would scroll sideways.
     pub fn overflow(&self) -> Vec<String> {
         let found = self.evaluate(
             "(() => { const width = document.documentElement.clientWidth;
@@ -356,7 +357,7 @@ impl Page {
         strings(&found)
     }
 
-    /// Milliseconds until the largest content was painted, as the browser reports it.
+    /// Largest contentful paint, in milliseconds, as reported by the browser.
     pub fn largest_paint_ms(&self) -> u64 {
         let found = self.evaluate(
             "new Promise((done) => new PerformanceObserver((list) =>
@@ -366,7 +367,7 @@ impl Page {
         found.as_u64().expect("milliseconds")
     }
 
-    /// Bytes that came over the network for this document, pictures not counted, headers included.
+    /// Bytes transferred for this document including headers, without pictures.
     pub fn bytes_without_pictures(&self) -> u64 {
         let found = self.evaluate(
             "performance.getEntriesByType('navigation').concat(performance.getEntriesByType('resource'))
@@ -376,17 +377,17 @@ impl Page {
         found.as_u64().expect("bytes")
     }
 
-    /// Writes a picture of the whole page as PNG.
+    /// Writes a screenshot of the whole page as PNG.
     pub fn screenshot(&self, file: &Path) {
         let metrics = self.tab.call("Page.getLayoutMetrics", &json!({}));
         let height = metrics["cssContentSize"]["height"]
             .as_f64()
             .unwrap_or_default()
             .min(TALLEST);
-        // As tall as the page, so that what is loaded late is loaded and nothing sticks in the middle.
+        // As tall as the page, so that lazily loaded content is loaded and sticky elements do not appear in the middle.
         let (width, height) = (self.visitor.width, self.visitor.height.max(whole(height)));
         self.resize(width, height);
-        // Also those that would wait until somebody scrolls to them.
+        // Including pictures that would be loaded only on scrolling.
         self.evaluate("for (const picture of document.images) picture.loading = 'eager'");
         self.wait("pictures", "[...document.images].every((picture) => picture.complete)");
         let shot = self.tab.call("Page.captureScreenshot", &json!({"format": "png"}));
@@ -400,13 +401,13 @@ impl Page {
         std::fs::write(file, bytes).expect("a picture on the disk");
     }
 
-    /// What a visitor must never meet and did, in words: errors in the console, scripts that failed, breaches of the
-    /// Content-Security-Policy, requests that came to nothing. Forgets them.
+    /// The errors that a visitor must never encounter, in words: errors in the console, failed scripts, violations of
+    /// the Content-Security-Policy, failed requests. Clears them.
     pub fn take_troubles(&self) -> Vec<String> {
         self.tab.told(|told| std::mem::take(&mut told.troubles))
     }
 
-    /// Waits for trouble that a test means to cause, and forgets it.
+    /// Waits for an error that the test provokes, and clears it.
     pub fn expect_trouble(&self, text: &str) {
         let came = wait_until(|| {
             self.tab.told(|told| {
@@ -417,18 +418,18 @@ impl Page {
         assert!(came.is_some(), "{text:?} did not come: {:?}", self.take_troubles());
     }
 
-    /// Fails if the page met trouble since it was opened or since troubles were taken.
+    /// Panics if errors occurred since the page was opened or errors were last cleared.
     pub fn assert_no_trouble(&self) {
         let troubles = self.take_troubles();
         assert!(troubles.is_empty(), "at {}:\n  {}", self.path(), troubles.join("\n  "));
     }
 
-    /// Ends the visit; fails if it met trouble.
+    /// Closes the page; panics if errors occurred.
     pub fn close(self) {
         self.assert_no_trouble();
     }
 
-    /// Does something that leads to another document, and waits until that has loaded.
+    /// Performs an action that navigates to another document, and waits until that has loaded.
     fn following(&self, what: &str, act: impl FnOnce()) {
         let before = self.tab.told(|told| told.documents);
         act();
@@ -445,7 +446,7 @@ impl Page {
         );
     }
 
-    /// What an expression over the first `e` is worth.
+    /// The value of an expression over the first matching element `e`.
     fn of(&self, what: &str, expression: &str) -> Value {
         self.evaluate(&format!(
             "{FIND} ((e) => {{ if (!e) throw new Error('there is no ' + {0}); return {expression}; }})(find({0}))",
@@ -459,7 +460,7 @@ impl Page {
 }
 
 impl Drop for Page {
-    /// A test that fails leaves word of where it was.
+    /// On failure, prints the page's URL and the errors it met.
     #[expect(clippy::print_stderr, reason = "the output of a failed test is read by a person")]
     fn drop(&mut self) {
         if !std::thread::panicking() {
@@ -479,7 +480,7 @@ pub(crate) fn strings(list: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Whole pixels.
+/// Rounds up to whole pixels.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

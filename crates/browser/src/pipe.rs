@@ -1,4 +1,4 @@
-//! The DevTools protocol over two pipes: JSON messages, each ended by a NUL.
+//! The DevTools protocol over two pipes: JSON messages, each terminated by a NUL.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use crate::locked;
 
-/// What listens to the events of one session.
+/// A listener for the events of one session.
 type Listener = Box<dyn Fn(&str, &Value) + Send>;
 
-/// Both directions, and who waits for what.
+/// Both pipes, and the callers that wait for responses.
 pub(crate) struct Pipe {
     input: Mutex<(u64, ChildStdin)>,
     shared: Arc<Shared>,
@@ -22,7 +22,8 @@ pub(crate) struct Pipe {
 
 #[derive(Default)]
 struct Shared {
-    /// Callers that wait for the answer of this number; dropping them tells them that the browser is gone.
+    /// Callers that wait for the response to a message number; dropping a sender signals that the browser has
+    /// terminated.
     waiting: Mutex<HashMap<u64, Sender<Value>>>,
     listeners: Mutex<HashMap<String, Listener>>,
 }
@@ -36,11 +37,11 @@ impl std::fmt::Debug for Pipe {
 impl Pipe {
     pub(crate) fn new(input: ChildStdin, output: ChildStdout) -> Self {
         let shared = Arc::new(Shared::default());
-        let told = shared.clone();
+        let state = shared.clone();
         std::thread::spawn(move || {
-            told.read(output);
-            // The end of the output is the end of the browser: nobody waits in vain.
-            locked(&told.waiting).clear();
+            state.read(output);
+            // The end of the output means that the browser has terminated: release all waiting callers.
+            locked(&state.waiting).clear();
         });
         Self {
             input: Mutex::new((0, input)),
@@ -48,7 +49,7 @@ impl Pipe {
         }
     }
 
-    /// Calls `method` and waits for its answer.
+    /// Calls `method` and waits for its response.
     pub(crate) fn call(
         &self,
         session: Option<&str>,
@@ -89,12 +90,12 @@ impl Pipe {
         }
     }
 
-    /// Hands every event of `session` to `listener`, which must not call the browser.
+    /// Passes every event of `session` to `listener`, which must not call the browser.
     pub(crate) fn listen(&self, session: &str, listener: Listener) {
         locked(&self.shared.listeners).insert(session.to_owned(), listener);
     }
 
-    /// Stops handing events of `session` to anybody.
+    /// Stops passing on events of `session`.
     pub(crate) fn forget(&self, session: &str) {
         locked(&self.shared.listeners).remove(session);
     }
@@ -115,7 +116,7 @@ impl Shared {
             };
             if let Some(id) = message["id"].as_u64() {
                 if let Some(waiting) = locked(&self.waiting).remove(&id) {
-                    // Who no longer waits does not want the answer.
+                    // A caller that has timed out does not need the response.
                     drop(waiting.send(message));
                 }
             } else if let (Some(session), Some(method)) = (message["sessionId"].as_str(), message["method"].as_str())

@@ -1,4 +1,4 @@
-//! One page of the browser as the protocol sees it: its context, its session, and what it tells unasked.
+//! One page at the level of the protocol: its context, its session, and its events.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -9,29 +9,29 @@ use serde_json::{Value, json};
 use crate::launch::Chromium;
 use crate::{Visitor, locked};
 
-/// What a page has told so far.
+/// State collected from a page's events.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
-    /// Documents that the page has shown, the empty one at the start not counted.
+    /// Number of documents shown, without the initial empty one.
     pub(crate) documents: u32,
-    /// Whether the current one has loaded.
+    /// Whether the current document has loaded.
     pub(crate) loaded: bool,
-    /// What a visitor must never meet, in words.
+    /// Errors that a visitor must never encounter, in words.
     pub(crate) troubles: Vec<String>,
-    /// Files that were sent to be kept, in the order in which they came.
+    /// Downloads, in the order of their start.
     pub(crate) downloads: Vec<Download>,
-    /// Requests for documents: an error page is an answer, not trouble.
+    /// Ids of document requests: an error page is a valid response to these, not a failed request.
     document_requests: HashSet<String>,
 }
 
-/// A file that a page has sent to be kept.
+/// A download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Download {
-    /// Under which it lies in the folder for downloads.
+    /// Its file name in the folder for downloads.
     pub(crate) id: String,
-    /// What it is to be called.
+    /// Its suggested name.
     pub(crate) name: String,
-    /// It is there as a whole.
+    /// Whether it is complete.
     pub(crate) is_complete: bool,
 }
 
@@ -40,7 +40,7 @@ impl Told {
         match event {
             "Page.frameNavigated" if params["frame"]["parentId"].is_null() => {
                 self.documents += 1;
-                // A page out of the back-forward cache is there at once and does not load again.
+                // A page restored from the back-forward cache is complete at once and fires no load event.
                 self.loaded = params["type"] == "BackForwardCacheRestore";
             }
             "Page.loadEventFired" => self.loaded = true,
@@ -98,7 +98,7 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
-/// A target in a context of its own, and the session that talks to it.
+/// A target with its own context, and the session that controls it.
 #[derive(Debug)]
 pub(crate) struct Tab {
     browser: Arc<Chromium>,
@@ -150,7 +150,7 @@ impl Tab {
         for domain in ["Page", "Runtime", "Log", "Audits"] {
             tab.call(&format!("{domain}.enable"), &json!({}));
         }
-        // Bodies are not asked for, so none are kept.
+        // Response bodies are not read, so none are buffered.
         tab.call(
             "Network.enable",
             &json!({"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}),
@@ -165,14 +165,14 @@ impl Tab {
         self.browser.call(Some(&self.session), method, params)
     }
 
-    /// The same for a call that may fail.
+    /// Like `call`, for a call that may fail.
     pub(crate) fn try_call(&self, method: &str, params: &Value) -> Result<Value, String> {
         self.browser
             .pipe()
             .call(Some(&self.session), method, params, crate::DEADLINE)
     }
 
-    /// Has what this page's visitor downloads put into `folder`, each file under an id.
+    /// Saves this page's downloads to `folder`, each file under an id.
     pub(crate) fn download_into(&self, folder: &Path) {
         self.browser.call(
             None,
@@ -181,7 +181,7 @@ impl Tab {
         );
     }
 
-    /// Looks at what the page has told.
+    /// Accesses the collected state.
     pub(crate) fn told<T>(&self, look: impl FnOnce(&mut Told) -> T) -> T {
         look(&mut locked(&self.told))
     }
@@ -198,7 +198,7 @@ impl Drop for Tab {
                 json!({"browserContextId": self.context}),
             ),
         ] {
-            // A browser that is gone has closed its pages.
+            // If the browser has terminated, its pages are closed already.
             drop(pipe.call(None, method, &params, crate::DEADLINE));
         }
     }

@@ -1,4 +1,4 @@
-//! Measures the cache on this machine, with a PostgreSQL and a Redis of its own:
+//! Measures the cache on this machine, with its own PostgreSQL and Redis:
 //!
 //! `cargo run --release -p lockstep-cache --example measure`
 
@@ -23,7 +23,7 @@ const GAMES: usize = 1_000;
 const TIME: Duration = Duration::from_secs(3);
 const COMMITS: usize = 300;
 
-/// A kilobyte that begins with the price, stamped.
+/// Loads a stamped body of 1 kB that begins with the game's price.
 async fn load(sql: PgPool, game: GameId) -> Result<Stamped<Payload>, StoreError> {
     let row = sqlx::query(
         "select pg_current_snapshot()::text, rpad(price::bigint::text || ' ', 1024, 'x') from games where id = $1",
@@ -49,7 +49,7 @@ async fn read(cache: &Cache, sql: &PgPool, game: GameId) -> i64 {
     text.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// Reads random games with so many tasks; answers a second.
+/// Reads random games with `tasks` concurrent tasks and returns the answers per second.
 async fn throughput(cache: &Cache, sql: &PgPool, games: &Arc<Vec<GameId>>, tasks: usize) -> u64 {
     for game in games.iter() {
         read(cache, sql, *game).await;
@@ -79,7 +79,7 @@ async fn throughput(cache: &Cache, sql: &PgPool, games: &Arc<Vec<GameId>>, tasks
     count.load(Ordering::Relaxed) / TIME.as_secs()
 }
 
-/// From the acknowledgement of a commit to the first answer with the new price at another node.
+/// Measures the time from a commit's acknowledgement to the first answer with the new price at another node.
 async fn visible(cache: &Cache, db: &TestDb, writer: Option<&Store>, game: GameId) -> Vec<Duration> {
     let mut times = Vec::new();
     for _ in 0..COMMITS {
@@ -90,7 +90,7 @@ async fn visible(cache: &Cache, db: &TestDb, writer: Option<&Store>, game: GameI
             .unwrap();
         let committed = Instant::now();
         if let Some(writer) = writer {
-            // A commit of a process that has a cache too; it tells the others.
+            // A commit of a process that has a cache and wakes the other processes.
             writer
                 .tx("measure", |_| Box::pin(async { Ok::<_, StoreError>(()) }))
                 .await

@@ -1,4 +1,4 @@
-//! What an operator may set about the cache; every default is the measured choice of `docs/consistency.md`.
+//! The operator's settings of the cache. `docs/consistency.md` has the measurements behind every default.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,41 +6,40 @@ use std::time::Duration;
 /// Settings of one [`Cache`](crate::Cache).
 #[derive(Clone)]
 pub struct Config {
-    /// Address of Redis (`redis://` or `rediss://`, may hold a password). `None`: this process keeps its copies to
-    /// itself.
+    /// Address of Redis (`redis://` or `rediss://`, may contain a password). `None` keeps entries in this process only.
     pub redis_url: Option<String>,
-    /// Put before every key's name in Redis, for stores that share a server. Empty: the seed's names as they are.
+    /// Prefix of every key in Redis, for shops that share a server. Empty: the names of `docs/data-model.md` unchanged.
     pub key_prefix: String,
-    /// The longest that knowledge of the invalidation log may age before copies are no longer served (X).
+    /// The lease (X): the maximum age of the last poll of the invalidation log at which entries are served.
     pub lease: Duration,
-    /// How often the log is looked at when nothing wakes us. Several of these have to fit into `lease`.
+    /// Interval of polls of the invalidation log without a wake-up. Several intervals must fit into `lease`.
     pub poll: Duration,
-    /// How many bytes of answers this process keeps.
+    /// Memory for cached entries of this process, in bytes.
     pub l1_bytes: u64,
-    /// How long a reader waits for Redis before PostgreSQL is asked.
+    /// Time that a reader waits for Redis before it reads PostgreSQL.
     pub redis_timeout: Duration,
-    /// How often it is looked whether an answer that is served from memory still lies in Redis: what Redis evicts or
-    /// loses unnoticed is back there after that time, if anybody asks for it.
+    /// Interval at which the cache checks that an entry served from memory is still in Redis. An entry that Redis
+    /// evicted or lost is written again at its next read after this interval.
     pub redis_recheck: Duration,
-    /// The longest that one load may take, whatever the network does; the database's own limit comes first.
+    /// Time limit of one load, whatever the network does; the database's own statement limit is shorter.
     pub load_timeout: Duration,
-    /// Which rule of the protocol is broken on purpose.
+    /// The rule of the protocol that is disabled on purpose.
     #[cfg(feature = "mutants")]
     pub mutant: Mutant,
 }
 
-/// A rule of the protocol that a test breaks on purpose, to see that the breach is found. Without the feature
-/// `mutants`, which the program is never built with, there is only the protocol as it should be.
+/// A rule of the protocol that a test disables, to prove that the tests detect its absence. Without the feature
+/// `mutants`, which release builds never have, only the correct protocol exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mutant {
-    /// Nothing is broken.
+    /// The correct protocol.
     #[default]
     None,
-    /// A transaction that was running when a value was read counts as seen by it.
+    /// Treats a transaction that was running when a value was read as visible to that read.
     ForgetsRunning,
-    /// Copies are served however long ago the log was seen.
+    /// Serves entries regardless of when the log was last polled.
     NoLease,
-    /// Whatever stands in Redis is served, as a cache does that is only deleted from after commits.
+    /// Serves every value in Redis, like a cache that only deletes keys after commits (cache-aside).
     CacheAside,
 }
 
@@ -88,7 +87,7 @@ impl Config {
     }
 }
 
-/// The address may hold a password, so it is never shown.
+/// Never prints the address, which may contain a password.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
@@ -104,31 +103,30 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Settings that contradict each other or cannot be read.
+/// Settings that contradict each other or cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// The text of `redis_url` is not the address of a Redis server. The address itself is not repeated: it may hold a
-    /// password.
+    /// `redis_url` is not the address of a Redis server. The message omits the address, which may contain a password.
     #[error(
         "the address of Redis cannot be read; it looks like redis://host:6379/0 and names one server: lists of addresses, \
          Sentinel and Cluster are not supported"
     )]
     RedisUrl,
-    /// One missed look would end the lease.
+    /// `lease` is too short for `poll`: one missed poll would end the lease.
     #[error("cache.lease ({lease:?}) has to be at least twice cache.poll ({poll:?})")]
     LeaseTooShort {
-        /// As set.
+        /// The configured lease.
         lease: Duration,
-        /// As set.
+        /// The configured poll interval.
         poll: Duration,
     },
 }
 
 impl Config {
-    /// Checks the settings against each other, before anything is started with them.
+    /// Checks the settings against each other before anything starts with them.
     ///
     /// # Errors
-    /// The first contradiction found.
+    /// Returns the first contradiction.
     pub fn check(&self) -> Result<(), ConfigError> {
         if let Some(url) = &self.redis_url {
             redis::Client::open(url.as_str()).map_err(|_| ConfigError::RedisUrl)?;

@@ -1,4 +1,4 @@
-//! What is kept under a key: a whole HTTP body, so that a hit costs no serialisation, with what proves it true.
+//! A cache entry: a complete HTTP body, so that a hit needs no serialisation, and the proof of its validity.
 
 use std::any::Any;
 use std::io::Write as _;
@@ -15,10 +15,10 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::clock;
 
-/// Bodies up to this size are not worth compressing: they fit into one packet as they are.
+/// Bodies up to this size in bytes are not compressed: they fit into one packet.
 const GZIP_FROM: usize = 1024;
 
-/// What a load found, to be kept under its key.
+/// The result of a load, to be stored under its key.
 #[derive(Debug, Clone)]
 pub struct Payload {
     pub(crate) body: Option<Bytes>,
@@ -27,7 +27,7 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// A body that is already in its final form.
+    /// Creates a payload from a body in its final form.
     pub fn bytes(body: Bytes) -> Self {
         Self {
             body: Some(body),
@@ -36,15 +36,15 @@ impl Payload {
         }
     }
 
-    /// `value` as JSON.
+    /// Creates a payload from `value`, serialised as JSON.
     ///
     /// # Errors
-    /// When `value` has no JSON form (a map whose keys are not text).
+    /// Fails if `value` has no JSON form (a map whose keys are not text).
     pub fn json(value: &impl Serialize) -> Result<Self, serde_json::Error> {
         Ok(Self::bytes(serde_json::to_vec(value)?.into()))
     }
 
-    /// There is no such thing; that is worth remembering too.
+    /// Creates the payload for a missing row, so that the absence is cached too.
     pub fn missing() -> Self {
         Self {
             body: None,
@@ -54,16 +54,16 @@ impl Payload {
     }
 
     /// Adds the tags of rows that the key's name does not imply, such as the games in a cart
-    /// (`lockstep_domain::cache_key::game_tag`). A value that lacks the tag of a row it shows is not invalidated with
-    /// that row.
+    /// (`lockstep_domain::cache_key::game_tag`). A change of a row does not invalidate a value that lacks the row's
+    /// tag.
     #[must_use]
     pub fn with_tags(mut self, tags: Vec<String>) -> Self {
         self.tags.extend(tags);
         self
     }
 
-    /// The same rows need not give the same body (random picks, or the time of day has a say in it), so that a
-    /// difference proves nothing. Such a value is as old as its TTL allows; what the rows say is still true.
+    /// Marks a value whose body can differ for the same rows (random picks, time of day), so that a difference is not a
+    /// violation. Such a value may be as old as its TTL; the rows that it shows are still current.
     #[must_use]
     pub fn not_repeatable(mut self) -> Self {
         self.repeatable = false;
@@ -71,40 +71,40 @@ impl Payload {
     }
 }
 
-/// One answer, as it is served.
+/// One cached answer in the form in which it is served.
 #[derive(Debug)]
 pub struct Entry {
-    /// The HTTP body; empty when nothing was found.
+    /// The HTTP body; empty if the row does not exist.
     pub body: Bytes,
-    /// A validator of the content, in the form of a header: weak, because it is the same for every encoding of it.
+    /// Validator of the content as a header value. It is weak because every encoding of the content shares it.
     pub etag: Bytes,
-    /// `false`: there is no such thing (404).
+    /// `false` if the row does not exist (404).
     pub found: bool,
     pub(crate) proof: Proof,
-    /// When it was read from PostgreSQL ([`clock::now`]; for a value from Redis, by the other machine's account).
+    /// When it was read from PostgreSQL ([`clock::now`]; for a value from Redis, derived from the writer's wall clock).
     pub(crate) made: u64,
-    /// From then on it is not served any more ([`clock::now`]).
+    /// When it stops being served ([`clock::now`]).
     pub(crate) expires: u64,
-    /// The generation of knowledge under which it was last found true, so that a hit need not look at every tag.
+    /// The generation of knowledge that last proved it valid; a hit in the same generation skips the tag checks.
     pub(crate) checked: AtomicU64,
-    /// When it was last written to Redis, or seen there ([`clock::now`]); 0: never.
+    /// When it was last written to Redis or seen there ([`clock::now`]); 0: never.
     pub(crate) in_redis: AtomicU64,
-    /// The tags beyond those of its key, in words; `None` when only their hashes are known.
+    /// The tags that its key does not imply, as text; `None` if only their hashes are known.
     pub(crate) shown: Option<Box<[String]>>,
     gzip: OnceLock<Option<Bytes>>,
     said: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
-/// What a value's truth hangs on.
+/// The data that decides whether a value is still valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Proof {
-    /// The snapshot it was read in.
+    /// The snapshot in which it was read.
     pub(crate) stamp: Snapshot,
     /// Hashes of its tags ([`tag_hash`]), ascending.
     pub(crate) tags: Box<[u64]>,
-    /// The database whose transactions `stamp` counts ([`identity_hash`]); 0: not known, so nothing is proven.
+    /// The database whose transactions `stamp` counts ([`identity_hash`]); 0: unknown, so nothing is proven.
     pub(crate) identity: u64,
-    /// The same rows give the same body.
+    /// `true` if the same rows always give the same body.
     pub(crate) repeatable: bool,
 }
 
@@ -133,7 +133,7 @@ impl Entry {
         }
     }
 
-    /// The body compressed, once for all requests; `None` when it is too small for that to be of use.
+    /// Returns the gzip form of the body, computed once and shared; `None` if compression does not pay.
     pub fn gzip(&self) -> Option<Bytes> {
         self.gzip
             .get_or_init(|| {
@@ -148,11 +148,11 @@ impl Entry {
             .clone()
     }
 
-    /// What the body says, read by `read` once for all requests. For small bodies that many requests look into: what was
-    /// read stays in memory as long as the body, and is not counted.
+    /// Returns the body parsed by `read`, computed once and shared by all requests. For small bodies that many requests
+    /// inspect: the result stays in memory as long as the body and is not part of the entry's weight.
     ///
     /// # Errors
-    /// Those of `read`.
+    /// Returns the errors of `read`.
     pub fn said<T, E>(&self, read: impl FnOnce(&[u8]) -> Result<T, E>) -> Result<Arc<T>, E>
     where
         T: Any + Send + Sync,
@@ -163,17 +163,17 @@ impl Entry {
             return Ok(said);
         }
         let said = Arc::new(read(&self.body)?);
-        // Whoever was quicker has read the same.
+        // A concurrent caller that stored its result first parsed the same body.
         let _first: Result<(), _> = self.said.set(Arc::clone(&said) as Arc<dyn Any + Send + Sync>);
         Ok(said)
     }
 
-    /// How long ago the value was read from PostgreSQL. It may be hours and the value still true.
+    /// Time since the value was read from PostgreSQL. A value that is hours old can still be current.
     pub fn age(&self) -> Duration {
         Duration::from_nanos(clock::now().saturating_sub(self.made))
     }
 
-    /// About how much memory it takes, the compressed form included.
+    /// Approximate memory use in bytes, including the compressed form.
     pub(crate) fn weight(&self) -> u32 {
         let shown: usize = self.shown.iter().flatten().map(|tag| tag.len() + 24).sum();
         let bytes = self.body.len()
@@ -185,7 +185,8 @@ impl Entry {
     }
 }
 
-/// A tag as values and the log's readers hold it. Two tags with one hash are invalidated together; none is missed.
+/// Hashes a tag for values and for the index of the log. Tags with equal hashes are invalidated together; none is
+/// missed.
 pub(crate) fn tag_hash(tag: &str) -> u64 {
     xxh3_64(tag.as_bytes())
 }
@@ -198,8 +199,8 @@ pub(crate) fn tag_hashes(tags: impl IntoIterator<Item = String>) -> Box<[u64]> {
     hashes.into()
 }
 
-/// A database's identity as values carry it; never 0. The release is part of it: another one may write other bodies
-/// under the same key.
+/// Hashes a database's identity together with this release; never 0. The release is included because another release
+/// may write other bodies under the same key.
 pub(crate) fn identity_hash(identity: &str) -> u64 {
     xxh3_64(format!("{identity} {}", env!("CARGO_PKG_VERSION")).as_bytes()).max(1)
 }

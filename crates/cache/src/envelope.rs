@@ -1,7 +1,7 @@
-//! A value as it stands in Redis: everything that is needed to judge it, then the body.
+//! The format of a value in Redis: everything needed to validate it, then the body.
 //!
-//! All of the head is lower-case hexadecimal of fixed width, so that a Lua script can compare the first field as text
-//! and a person can read it:
+//! The head is lower-case hexadecimal of fixed width, so that a Lua script can compare the first field as text and a
+//! person can read it:
 //!
 //! | bytes | what |
 //! |---|---|
@@ -15,8 +15,8 @@
 //! | 2 | flags: 1 found, 2 repeatable |
 //! | rest | the body |
 //!
-//! Redis may hold anything: old values, halves, other programs' values, ours under a wrong name. Decoding answers
-//! `None` to all of that and never fails otherwise.
+//! Redis may contain anything: old values, truncated values, values of other programs, our values under a wrong name.
+//! Decoding returns `None` for all of them and has no other failure.
 
 use bytes::Bytes;
 use lockstep_store::Snapshot;
@@ -24,30 +24,30 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::entry::Proof;
 
-/// Larger values are not kept in Redis: they would hold up everybody else's on the same connection.
+/// Maximum size in bytes of a value in Redis; a larger value would delay all others on the same connection.
 pub(crate) const MAX_BYTES: usize = 4 * 1024 * 1024;
-/// Width of the first field, on which fills are compared.
+/// Width in bytes of the first field, which fills are compared by.
 const WIDTH: usize = 16;
 
 const FOUND: u8 = 1;
 const REPEATABLE: u8 = 2;
 
-/// A value out of Redis.
+/// A decoded value from Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sealed {
     pub(crate) proof: Proof,
-    /// `None`: there is no such thing.
+    /// The body; `None` if the row does not exist.
     pub(crate) body: Option<Bytes>,
-    /// When it was read from PostgreSQL, Unix milliseconds, by the clock of whoever read it.
+    /// When it was read from PostgreSQL, in Unix milliseconds of the writer's clock.
     pub(crate) made_ms: u64,
 }
 
-/// The first field of a value with this stamp.
+/// Returns the first field of a value with this stamp.
 pub(crate) fn order(stamp: &Snapshot) -> String {
     format!("{:016x}", stamp.xmax)
 }
 
-/// The value as it goes to Redis under `name`; `None` when it is too large for that.
+/// Encodes a value for Redis under `name`; `None` if it is too large.
 pub(crate) fn seal(name: &str, sealed: &Sealed) -> Option<Vec<u8>> {
     let Proof {
         stamp,
@@ -81,7 +81,7 @@ pub(crate) fn seal(name: &str, sealed: &Sealed) -> Option<Vec<u8>> {
     (bytes.len() <= MAX_BYTES).then_some(bytes)
 }
 
-/// What stands in Redis under `name`, if it is one of ours and whole.
+/// Decodes a value read from Redis under `name`; `None` unless it is ours and complete.
 pub(crate) fn open(name: &str, bytes: &Bytes) -> Option<Sealed> {
     let mut rest: &[u8] = bytes;
     let xmax = take(&mut rest, WIDTH)?;
@@ -117,7 +117,7 @@ pub(crate) fn open(name: &str, bytes: &Bytes) -> Option<Sealed> {
     })
 }
 
-/// Covers the name too, so that a value that was copied to another key is not believed there.
+/// Computes the checksum. It covers the name, so that a value copied to another key is rejected there.
 fn checksum(name: &str, head: &[u8], flags: &[u8], body: &[u8]) -> u64 {
     let mut hash = Xxh3::with_seed(xxh3_64(name.as_bytes()));
     hash.update(head);
@@ -184,20 +184,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_sealed_comes_out_again(value in sealed(), name in "[a-z:]{1,20}") {
+        fn sealed_values_round_trip(value in sealed(), name in "[a-z:]{1,20}") {
             let bytes = Bytes::from(seal(&name, &value).unwrap());
             prop_assert!(bytes.starts_with(order(&value.proof.stamp).as_bytes()));
             prop_assert_eq!(open(&name, &bytes), Some(value));
         }
 
         #[test]
-        fn a_value_under_another_name_is_not_believed(value in sealed()) {
+        fn a_value_under_another_name_is_rejected(value in sealed()) {
             let bytes = Bytes::from(seal("game:1", &value).unwrap());
             prop_assert_eq!(open("game:2", &bytes), None);
         }
 
         #[test]
-        fn a_value_with_one_byte_changed_is_not_believed(value in sealed(), at in any::<prop::sample::Index>(), by in 1_u8..=255) {
+        fn a_value_with_one_changed_byte_is_rejected(value in sealed(), at in any::<prop::sample::Index>(), by in 1_u8..=255) {
             let mut bytes = seal("k", &value).unwrap();
             let at = at.index(bytes.len());
             bytes[at] ^= by;
@@ -205,25 +205,25 @@ mod tests {
         }
 
         #[test]
-        fn half_a_value_is_not_believed(value in sealed(), at in any::<prop::sample::Index>()) {
+        fn a_truncated_value_is_rejected(value in sealed(), at in any::<prop::sample::Index>()) {
             let bytes = seal("k", &value).unwrap();
             let half = Bytes::copy_from_slice(&bytes[..at.index(bytes.len())]);
             prop_assert_eq!(open("k", &half), None);
         }
 
         #[test]
-        fn no_garbage_is_believed_or_panics(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        fn random_bytes_are_rejected_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
             prop_assert_eq!(open("k", &bytes.into()), None);
         }
 
         #[test]
-        fn no_hexadecimal_garbage_is_believed_or_panics(text in "[0-9a-f]{0,400}") {
+        fn random_hexadecimal_is_rejected_without_panic(text in "[0-9a-f]{0,400}") {
             prop_assert_eq!(open("k", &text.into_bytes().into()), None);
         }
     }
 
     #[test]
-    fn a_value_beyond_the_limit_is_not_sealed() {
+    fn oversized_values_are_not_sealed() {
         let value = Sealed {
             proof: Proof {
                 stamp: Snapshot {

@@ -1,8 +1,9 @@
-//! Copies on their way to Redis: after a load, and when this process holds what Redis has lost.
+//! Writes entries to Redis: after a load, and when this process holds entries that Redis has lost.
 //!
-//! A process remembers of each copy when it was last written to Redis or seen there. When Redis came back, or that was
-//! long ago, the copy is offered again: all that are proven true after a return, and single ones when they are served.
-//! Nobody waits for it, no more than a few are under way at one time, and no copy is offered twice at once.
+//! A process records for each entry when it was last written to Redis or seen there. If Redis has returned since, or if
+//! that time is long ago, the process offers the entry again: all entries that are proven valid after a return, and
+//! single entries when they are served. No reader waits for a write, the number of concurrent writes is limited, and an
+//! entry is never offered twice at once.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,8 +19,8 @@ use crate::redis::{Fill, Redis, unix_ms};
 use crate::tally::add;
 use crate::{Inner, clock};
 
-/// Sends a copy that was just loaded. It is dropped when too many are on their way; `replace`: whatever stands there is
-/// worthless.
+/// Writes an entry that was just loaded, in the background. Drops it if too many writes are in flight. `replace`:
+/// overwrites the present value unconditionally because it is invalid.
 pub(crate) fn send(inner: &Arc<Inner>, key: &CacheKey, entry: &Arc<Entry>, replace: bool) {
     let Some(redis) = &inner.redis else {
         return;
@@ -36,7 +37,7 @@ pub(crate) fn send(inner: &Arc<Inner>, key: &CacheKey, entry: &Arc<Entry>, repla
     });
 }
 
-/// Sees to it that a copy that was just served from memory lies in Redis.
+/// Ensures that an entry that was just served from memory is in Redis.
 pub(crate) fn recheck(inner: &Arc<Inner>, key: &CacheKey, entry: &Arc<Entry>, now: u64) {
     let Some(redis) = &inner.redis else {
         return;
@@ -53,11 +54,11 @@ pub(crate) fn recheck(inner: &Arc<Inner>, key: &CacheKey, entry: &Arc<Entry>, no
     let (inner, key, entry) = (Arc::clone(inner), key.clone(), Arc::clone(entry));
     tokio::spawn(async move {
         let _permit = permit;
-        give_back(&inner, &key, &entry).await;
+        write_back(&inner, &key, &entry).await;
     });
 }
 
-/// Gives Redis everything back that this process holds, whenever it has returned.
+/// Writes all valid entries of this process back to Redis whenever Redis returns.
 pub(crate) async fn give_back_after_returns(inner: &Arc<Inner>) {
     let Some(redis) = &inner.redis else {
         return;
@@ -82,13 +83,13 @@ pub(crate) async fn give_back_after_returns(inner: &Arc<Inner>) {
             let inner = Arc::clone(inner);
             tokio::spawn(async move {
                 let _permit = permit;
-                give_back(&inner, &key, &entry).await;
+                write_back(&inner, &key, &entry).await;
             });
         }
     }
 }
 
-/// When the copy was last seen in Redis, if it is time to look again.
+/// When the entry was last seen in Redis, if a new check is due.
 fn due(inner: &Inner, redis: &Redis, entry: &Entry, now: u64) -> Option<u64> {
     let seen = entry.in_redis.load(Ordering::Relaxed);
     let lately = now.saturating_sub(seen) < clock::nanos(inner.config.redis_recheck);
@@ -96,7 +97,7 @@ fn due(inner: &Inner, redis: &Redis, entry: &Entry, now: u64) -> Option<u64> {
     (!well && entry.shown.is_some() && redis.is_open() && now < entry.expires).then_some(seen)
 }
 
-/// Whether nobody else has taken this on.
+/// Claims the check of an entry; `false` if another task has claimed it.
 fn claim(entry: &Entry, seen: u64, now: u64) -> bool {
     let claimed = entry
         .in_redis
@@ -104,24 +105,24 @@ fn claim(entry: &Entry, seen: u64, now: u64) -> bool {
     claimed.is_ok()
 }
 
-async fn give_back(inner: &Inner, key: &CacheKey, entry: &Entry) {
+async fn write_back(inner: &Inner, key: &CacheKey, entry: &Entry) {
     let Some(redis) = &inner.redis else {
         return;
     };
     let order = envelope::order(&entry.proof.stamp);
-    // Most copies are still there, and need not be sent.
+    // Most entries are still in Redis and need no write.
     if redis.has(&key.name(), &order).await == Ok(false) && write(inner, key, entry, false).await {
         add(&inner.tally.returned);
     }
 }
 
-/// Whether the copy was written.
+/// Writes the entry; `true` if Redis stored it.
 async fn write(inner: &Inner, key: &CacheKey, entry: &Entry, replace: bool) -> bool {
     let now = clock::now();
     let Some(redis) = &inner.redis else {
         return false;
     };
-    // What has become untrue since it was read would only have to be removed again.
+    // An entry that was invalidated since its load would only have to be removed again.
     let untrue = inner.knowledge.check(&entry.proof).is_err() && inner.config.mutant() == Mutant::None;
     let Some(shown) = entry.shown.as_deref().filter(|_| now < entry.expires && !untrue) else {
         return false;

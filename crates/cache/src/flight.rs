@@ -1,7 +1,7 @@
-//! One fetch for all who ask for a key at the same time: Redis first, then PostgreSQL.
+//! Single flight: one fetch for all concurrent readers of a key, first from Redis, then from PostgreSQL.
 //!
-//! A fetch runs in a task of its own. Whoever boards it late may take its result only when that is proven true at that
-//! moment, or when the fetch began after they had asked; else they fetch again, once.
+//! A fetch runs in its own task. A reader that joins a running fetch may use its result only if the result is proven
+//! valid at that moment or if the fetch began after the reader's request; otherwise the reader fetches again, once.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -22,11 +22,11 @@ use crate::redis::{Answer, made};
 use crate::tally::add;
 use crate::{Inner, ReadError, clock, polaris};
 
-/// A missing thing is remembered this long at the most: names that do not exist are unlimited, and whoever tries them
-/// should not fill Redis for an hour.
+/// Maximum TTL of a missing row: the number of names that do not exist is unlimited, and probing them must not fill
+/// Redis for an hour.
 const MISSING_TTL: Duration = Duration::from_mins(1);
 
-/// The fetches under way.
+/// The fetches in flight.
 #[derive(Debug, Default)]
 pub(crate) struct Flights(Mutex<HashMap<CacheKey, watch::Receiver<Option<Outcome>>>>);
 
@@ -35,12 +35,12 @@ type Outcome = Result<Landing, ReadError>;
 #[derive(Debug, Clone)]
 struct Landing {
     entry: Arc<Entry>,
-    /// The entry contains everything that was committed and known before this time ([`clock::now`]): when it was proven
-    /// true, or when its load began.
+    /// The entry contains every commit known before this time ([`clock::now`]): when it was proven valid, or when its
+    /// load began.
     good_as_of: u64,
 }
 
-/// Takes the fetch off the list however it ends.
+/// Removes the fetch from the map when dropped.
 struct Boarding<'f> {
     flights: &'f Flights,
     key: &'f CacheKey,
@@ -53,7 +53,7 @@ impl Drop for Boarding<'_> {
     }
 }
 
-/// Reads through: what [`crate::Cache::read`] does when this process has no copy that is proven true.
+/// Reads through: the slow path of [`crate::Cache::read`], for a key without a valid entry in this process.
 pub(crate) async fn read<F, Fut>(inner: &Arc<Inner>, key: CacheKey, load: F) -> Result<Arc<Entry>, ReadError>
 where
     F: FnOnce(Store) -> Fut + Send + 'static,
@@ -62,22 +62,22 @@ where
     let asked = clock::now();
     let mut load = Some(load);
     loop {
-        let mut flight = board(inner, &key, &mut load);
+        let mut flight = join_or_start(inner, &key, &mut load);
         let outcome = match flight.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.clone(),
             // The load panicked.
             Err(_) => None,
         };
         let landing = outcome.unwrap_or(Err(ReadError::Unavailable))?;
-        // A second fetch begins after the first has landed, so this loop turns twice at the most.
+        // A second fetch begins after the first has ended, so this loop runs at most twice.
         if landing.good_as_of >= asked || inner.knowledge.prove(&landing.entry, clock::now()).is_ok() {
             return Ok(landing.entry);
         }
     }
 }
 
-/// The fetch of `key` that is under way, or a new one, which takes `load`.
-fn board<F, Fut>(inner: &Arc<Inner>, key: &CacheKey, load: &mut Option<F>) -> watch::Receiver<Option<Outcome>>
+/// Joins the fetch of `key` in flight, or starts one, which consumes `load`.
+fn join_or_start<F, Fut>(inner: &Arc<Inner>, key: &CacheKey, load: &mut Option<F>) -> watch::Receiver<Option<Outcome>>
 where
     F: FnOnce(Store) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Stamped<Payload>, StoreError>> + Send + 'static,
@@ -88,7 +88,8 @@ where
         Slot::Vacant(slot) => {
             let (landed, flight) = watch::channel(None);
             let Some(load) = load.take() else {
-                // Not reached: whoever began a fetch takes its result. Dropping the sender answers "unavailable".
+                // Unreachable: the reader that starts a fetch uses its result. Dropping the sender returns
+                // "unavailable".
                 return flight;
             };
             slot.insert(flight.clone());
@@ -132,7 +133,7 @@ where
         return Ok(landing);
     }
 
-    // Named before the load begins: if the database is another one by then, the value is refused, not believed.
+    // Read before the load begins: if the database has been replaced by then, the value is rejected.
     let identity = inner.knowledge.identity();
     let good_as_of = clock::now();
     let loaded = timeout(inner.config.load_timeout, load(inner.store.clone()))
@@ -148,7 +149,7 @@ where
         identity,
         repeatable: value.repeatable,
     };
-    let ttl = shortened(ttl(key, value.body.is_some()));
+    let ttl = jittered(ttl(key, value.body.is_some()));
     let entry = Arc::new(Entry::new(
         value.body,
         proof,
@@ -156,7 +157,7 @@ where
         good_as_of,
         good_as_of + clock::nanos(ttl),
     ));
-    // What is known to be old already, or cannot be proven later, is for those who wait for it and nobody else.
+    // A value that is known to be stale, or cannot be proven later, goes only to the readers that wait for it.
     if let Ok(generation) = inner.knowledge.check(&entry.proof) {
         entry.checked.store(generation, std::sync::atomic::Ordering::Relaxed);
         keep(inner, key, &entry);
@@ -167,7 +168,7 @@ where
     Ok(Landing { entry, good_as_of })
 }
 
-/// A value from Redis that is proven true, if there is one; and whether what stands there is worthless.
+/// Returns a value from Redis that is proven valid, if any, and whether the present value is invalid.
 async fn from_redis(inner: &Inner, key: &CacheKey) -> (Option<Landing>, bool) {
     let Some(redis) = &inner.redis else {
         return (None, false);
@@ -199,7 +200,7 @@ async fn from_redis(inner: &Inner, key: &CacheKey) -> (Option<Landing>, bool) {
         add(&inner.tally.refused_garbage);
         return (None, true);
     };
-    // Whoever wrote it may have known fewer tags for this key than we do.
+    // The process that wrote it may know fewer tags for this key than this one.
     let own = tag_hashes(key.tags());
     let shown = proof.tags.iter().all(|tag| own.contains(tag)).then(Box::default);
     let mut tags = proof.tags.into_vec();
@@ -212,7 +213,7 @@ async fn from_redis(inner: &Inner, key: &CacheKey) -> (Option<Landing>, bool) {
     let expires = made + clock::nanos(ttl(key, body.is_some()));
     let entry = Arc::new(Entry::new(body, proof, shown, made, expires));
     entry.in_redis.store(now, std::sync::atomic::Ordering::Relaxed);
-    // The time is taken after Redis has answered, however long that took.
+    // The time is taken after Redis has answered, so the duration of the call counts.
     match inner.knowledge.prove(&entry, now) {
         Ok(()) if now < expires => {
             keep(inner, key, &entry);
@@ -226,7 +227,7 @@ async fn from_redis(inner: &Inner, key: &CacheKey) -> (Option<Landing>, bool) {
     }
 }
 
-/// Keeps a copy in this process.
+/// Stores an entry in this process.
 fn keep(inner: &Inner, key: &CacheKey, entry: &Arc<Entry>) {
     if inner.config.mutant() != Mutant::CacheAside {
         inner.l1.insert(key.clone(), Arc::clone(entry));
@@ -237,8 +238,8 @@ fn ttl(key: &CacheKey, found: bool) -> Duration {
     if found { key.ttl() } else { key.ttl().min(MISSING_TTL) }
 }
 
-/// Up to a tenth less, so that values that were filled together do not all expire together.
-fn shortened(ttl: Duration) -> Duration {
+/// Shortens a TTL by up to a tenth, so that values stored together do not expire together.
+fn jittered(ttl: Duration) -> Duration {
     let most_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX) / 10;
     ttl.saturating_sub(Duration::from_millis(rand::random_range(0..=most_ms)))
 }

@@ -1,11 +1,11 @@
-//! What this process knows of the invalidation log, and what follows from it for a copy.
+//! The index of the invalidation log in this process, and the decision whether a cached entry may be served.
 //!
-//! `look at the log → [this] → may this copy be served?`
+//! `poll the log → [this] → may this entry be served?`
 //!
-//! Invariants, on which the proof in `docs/consistency.md` stands:
-//! - every invalidation that the last look could see and [`Facts::base`] could not is in the tag maps;
-//! - what a look brought is in the maps before the look's time is published ([`Knowledge::known_at`]);
-//! - the time of a look is taken before its statement is sent.
+//! Invariants that the proof in `docs/consistency.md` relies on:
+//! - every invalidation that is visible to the last poll and not to [`Facts::base`] is in the tag maps;
+//! - the results of a poll are in the maps before the poll's time is published ([`Knowledge::known_at`]);
+//! - the time of a poll is taken before its statement is sent.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -20,30 +20,30 @@ use crate::clock;
 use crate::config::Mutant;
 use crate::entry::{Entry, Proof, identity_hash, tag_hash};
 
-/// Tags in one generation of the map, after which the older generation is forgotten: 64 thousand take some 5 MB.
+/// Tags in one generation of the map; when it is full, the older generation is dropped. 64 Ki tags take about 5 MB.
 const TAGS_A_GENERATION: usize = 64 * 1024;
-/// Transactions remembered one by one for each tag.
+/// Transactions stored individually for each tag.
 const NEWEST: usize = 4;
 
-/// Why a copy is not served.
+/// Why an entry is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The log has not been seen for longer than the lease.
+    /// The last poll of the log is older than the lease.
     Lease,
-    /// A tag was invalidated by a transaction that the copy has not seen.
+    /// A transaction that the entry does not include invalidated one of its tags.
     Tag,
-    /// The copy is older than what the tags remember.
+    /// The entry is older than the history of the tag maps.
     Horizon,
-    /// The copy was read from another database, or it is not known which.
+    /// The entry comes from another database or an unknown one.
     Identity,
 }
 
-/// The transactions that made one tag untrue.
+/// The transactions that invalidated one tag.
 #[derive(Debug, Clone, Copy, Default)]
 struct Marks {
-    /// The newest of them, descending; 0 where there are fewer.
+    /// The newest transactions, descending; unused slots are 0.
     newest: [u64; NEWEST],
-    /// The newest one that had to make room.
+    /// The newest transaction that was displaced from `newest`.
     floor: u64,
 }
 
@@ -74,7 +74,7 @@ fn sees(stamp: &Snapshot, xid: u64, mutant: Mutant) -> bool {
     stamp.sees(xid)
 }
 
-/// Whether everything that `earlier` sees is seen by `later` too.
+/// Whether `later` sees everything that `earlier` sees.
 pub(crate) fn covers(later: &Snapshot, earlier: &Snapshot) -> bool {
     later.xmax >= earlier.xmax && later.running.iter().all(|xid| !earlier.sees(*xid))
 }
@@ -83,26 +83,26 @@ type Tags = HashMap<u64, Marks, foldhash::fast::RandomState>;
 
 #[derive(Debug)]
 struct Facts {
-    /// Which database; 0 before the first look.
+    /// Hash of the database's identity; 0 before the first poll.
     identity: u64,
-    /// The janitor's: the log has forgotten transactions below this number.
+    /// The log's pruning horizon: transactions below this number are no longer in the log.
     floor: u64,
-    /// A copy has to see everything that this snapshot sees, because the tags remember only what came later.
+    /// An entry must see everything that this snapshot sees, because the tag maps only cover later transactions.
     base: Snapshot,
-    /// Invalidations that `base` does not see and `young_base` does.
+    /// Invalidations that `young_base` sees and `base` does not.
     old: Tags,
     /// Invalidations that `young_base` does not see.
     young: Tags,
     young_base: Snapshot,
 }
 
-/// What this process knows of the log.
+/// The index of the log, shared by all readers of this process.
 #[derive(Debug)]
 pub(crate) struct Knowledge {
     facts: RwLock<Facts>,
-    /// Counts the changes of `facts`; changed only while they are locked for writing.
+    /// Number of changes of `facts`; changes only while `facts` is locked for writing.
     generation: AtomicU64,
-    /// When the last look that succeeded began ([`clock::now`]); 0 before the first.
+    /// Start of the last successful poll ([`clock::now`]); 0 before the first.
     known_at: AtomicU64,
     lease: u64,
     tags_a_generation: usize,
@@ -128,26 +128,26 @@ impl Knowledge {
         }
     }
 
-    /// When the last look began.
+    /// Start of the last successful poll ([`clock::now`]).
     pub(crate) fn known_at(&self) -> u64 {
         self.known_at.load(Ordering::Acquire)
     }
 
-    /// Whether the log was seen lately enough at `now` to serve copies.
+    /// Whether the last poll is recent enough at `now` to serve entries.
     pub(crate) fn lease_is_live(&self, now: u64) -> bool {
         let known_at = self.known_at();
         known_at != 0 && (now.saturating_sub(known_at) <= self.lease || self.mutant.has_no_lease())
     }
 
-    /// The database that copies have to come from; 0 before the first look.
+    /// The identity hash that entries must have; 0 before the first poll.
     pub(crate) fn identity(&self) -> u64 {
         self.read().identity
     }
 
-    /// Whether `entry` may be served at `now`.
+    /// Checks whether `entry` may be served at `now`.
     ///
-    /// The time of the last look is read first. It was published after what the look brought, so whatever is compared
-    /// afterwards contains that.
+    /// It reads the time of the last poll first. That time is published after the poll's results, so every later
+    /// comparison includes them.
     pub(crate) fn prove(&self, entry: &Entry, now: u64) -> Result<(), Refusal> {
         if !self.lease_is_live(now) {
             return Err(Refusal::Lease);
@@ -160,7 +160,8 @@ impl Knowledge {
         Ok(())
     }
 
-    /// Whether nothing that is known speaks against a value; the generation of the knowledge that says so.
+    /// Checks a proof against the index. Returns the generation of the index that confirms it, or the reason for
+    /// refusal.
     pub(crate) fn check(&self, proof: &Proof) -> Result<u64, Refusal> {
         let facts = self.read();
         let generation = self.generation.load(Ordering::Relaxed);
@@ -189,8 +190,8 @@ impl Knowledge {
         Ok(generation)
     }
 
-    /// Takes in a look that began at `began` and asked for what had become visible since the look before it, or, with
-    /// `anew`, for everything.
+    /// Adds the results of a poll that started at `began` and covers what became visible since the previous poll or,
+    /// with `anew`, everything.
     pub(crate) fn learn(&self, look: &Look, began: u64, anew: bool) -> bool {
         let mut facts = self.write();
         let changed = anew || !look.complete || !look.news.is_empty() || look.floor > facts.floor;
@@ -217,7 +218,7 @@ impl Knowledge {
                 facts.base = std::mem::replace(&mut facts.young_base, look.snapshot.clone());
             }
         } else {
-            // Too much has happened to remember it tag by tag: only what has seen all of it is believed.
+            // Too many changes to index by tag: only values that see all of them stay valid.
             facts.old.clear();
             facts.young.clear();
             facts.base = look.snapshot.clone();
@@ -240,7 +241,7 @@ impl Knowledge {
     }
 
     #[cfg(test)]
-    fn remembered(&self) -> usize {
+    fn indexed_tags(&self) -> usize {
         let facts = self.read();
         facts.old.len() + facts.young.len()
     }
@@ -256,15 +257,15 @@ mod tests {
     const DATABASE: &str = "one";
     const MOST_ROWS: usize = 6;
 
-    /// PostgreSQL as far as the protocol is concerned: numbers are given out in order, transactions end in any order,
-    /// a log row becomes visible with its transaction.
+    /// A model of PostgreSQL for the protocol: transaction numbers are assigned in order, transactions end in any
+    /// order, and a log row becomes visible with its transaction.
     #[derive(Default)]
     struct Database {
         next: u64,
         running: Vec<(u64, Vec<u8>)>,
-        /// Committed, and not pruned.
+        /// Committed and not pruned.
         log: Vec<(u64, Vec<u8>)>,
-        /// Committed, whether pruned or not: the truth.
+        /// All committed transactions, pruned or not: the reference.
         history: Vec<(u64, Vec<u8>)>,
         floor: u64,
     }
@@ -309,7 +310,7 @@ mod tests {
         Abort(prop::sample::Index),
         Load(Vec<u8>),
         Look,
-        /// Forget rows up to this one, whoever has seen them.
+        /// Removes log rows up to this one, whether polled or not.
         Prune(prop::sample::Index),
     }
 
@@ -325,8 +326,8 @@ mod tests {
         ]
     }
 
-    /// Runs a history; the copies that were believed although a change was missing in them.
-    fn believed_wrongly(steps: Vec<Step>, tags_a_generation: usize, mutant: Mutant) -> Vec<String> {
+    /// Runs a history and returns the entries that were accepted although they lack a known change.
+    fn wrongly_accepted(steps: Vec<Step>, tags_a_generation: usize, mutant: Mutant) -> Vec<String> {
         let mut knowledge = Knowledge::new(Duration::from_millis(250), mutant);
         knowledge.tags_a_generation = tags_a_generation;
         let mut database = Database {
@@ -387,15 +388,15 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
         #[test]
-        fn no_copy_is_believed_that_lacks_a_known_change(
+        fn entries_that_lack_a_known_change_are_refused(
             steps in prop::collection::vec(step(), 1..120),
             tags_a_generation in prop_oneof![Just(1_usize), Just(2), Just(4), Just(1000)],
         ) {
-            prop_assert_eq!(believed_wrongly(steps, tags_a_generation, Mutant::None), Vec::<String>::new());
+            prop_assert_eq!(wrongly_accepted(steps, tags_a_generation, Mutant::None), Vec::<String>::new());
         }
 
         #[test]
-        fn marks_allow_no_stamp_that_lacks_one_of_the_transactions(
+        fn marks_refuse_stamps_that_lack_a_transaction(
             xids in prop::collection::vec(3_u64..60, 0..20),
             (xmin, mut offsets) in (3_u64..60, prop::collection::btree_set(0_u64..20, 0..5)),
         ) {
@@ -408,7 +409,7 @@ mod tests {
             if marks.allow(&stamp, Mutant::None) {
                 prop_assert!(xids.iter().all(|xid| stamp.sees(*xid)));
             }
-            // And the other way round, as long as nothing had to make room.
+            // The converse holds while no transaction was displaced.
             let distinct: std::collections::BTreeSet<_> = xids.iter().collect();
             if distinct.len() <= NEWEST && xids.iter().all(|xid| stamp.sees(*xid)) {
                 prop_assert!(marks.allow(&stamp, Mutant::None));
@@ -417,12 +418,12 @@ mod tests {
     }
 
     #[test]
-    fn the_model_finds_a_reader_that_forgets_running_transactions() {
+    fn the_model_detects_a_reader_that_ignores_running_transactions() {
         let mut runner = proptest::test_runner::TestRunner::deterministic();
         let strategy = prop::collection::vec(step(), 60..120);
         let found = (0..500).any(|_| {
             let steps = strategy.new_tree(&mut runner).unwrap().current();
-            !believed_wrongly(steps, 1000, Mutant::ForgetsRunning).is_empty()
+            !wrongly_accepted(steps, 1000, Mutant::ForgetsRunning).is_empty()
         });
         assert!(found);
     }
@@ -454,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_tag_that_was_invalidated_is_refused() {
+    fn only_the_invalidated_tag_is_refused() {
         let knowledge = Knowledge::new(Duration::from_secs(1), Mutant::None);
         assert_eq!(
             knowledge.check(&proof("10:10:", "a")),
@@ -482,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_log_has_forgotten_is_not_believed() {
+    fn entries_older_than_the_pruned_log_are_refused() {
         let knowledge = Knowledge::new(Duration::from_secs(1), Mutant::None);
         let mut pruned = look("30:30:", &[]);
         pruned.floor = 20;
@@ -492,7 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn after_more_than_can_be_told_only_what_saw_all_of_it_is_believed() {
+    fn an_incomplete_poll_refuses_entries_that_lack_any_of_it() {
         let knowledge = Knowledge::new(Duration::from_secs(1), Mutant::None);
         knowledge.learn(&look("12:12:", &[]), 1, true);
         let mut flood = look("20:30:20", &[]);
@@ -505,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lease_ends_by_itself() {
+    fn the_lease_expires_without_polls() {
         let knowledge = Knowledge::new(Duration::from_nanos(250), Mutant::None);
         assert!(!knowledge.lease_is_live(1), "nothing was seen yet");
         knowledge.learn(&look("12:12:", &[]), 1_000, true);
@@ -514,7 +515,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_index_is_bounded() {
         let mut knowledge = Knowledge::new(Duration::from_secs(1), Mutant::None);
         knowledge.tags_a_generation = 100;
         for xid in 10..2_000_u64 {
@@ -525,7 +526,7 @@ mod tests {
                 xid == 10,
             );
         }
-        assert!(knowledge.remembered() <= 202, "{}", knowledge.remembered());
+        assert!(knowledge.indexed_tags() <= 202, "{}", knowledge.indexed_tags());
         assert_eq!(knowledge.check(&proof("15:15:", "t20")), Err(Refusal::Horizon));
         assert!(knowledge.check(&proof("2000:2000:", "t20")).is_ok());
     }

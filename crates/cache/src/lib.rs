@@ -1,15 +1,16 @@
-//! Copies of answers, in this process and in Redis, that are never believed without proof.
+//! Cached answers in this process and in Redis that are served only when proven current.
 //!
 //! `store (truth, log) → [this] → api, web`
 //!
-//! Every copy carries the snapshot that it was read in and the tags of the rows that it was made from. The database's
-//! triggers log which tags a commit made untrue; every process looks at that log twenty times a second, and at once
-//! after a wake-up. A copy is served while the log was seen within the lease and names no transaction that the copy has
-//! not seen. So nothing that Redis does, loses or brings back can make a reader accept an old value, and no promise
-//! rests on keys being deleted. The protocol and why it holds: `docs/consistency.md`.
+//! Every entry carries the snapshot in which it was read and the tags of the rows that it was made from. Triggers in
+//! the database log the tags that a commit invalidates; every process polls that log twenty times a second, and
+//! immediately after a wake-up. An entry is served while the last poll is within the lease and the log has no
+//! transaction for its tags that the entry lacks. No behaviour of Redis, such as loss or the return of old data, can
+//! make a reader accept a stale value, and the freshness guarantee does not depend on deleted keys. The protocol and
+//! its proof: `docs/consistency.md`.
 //!
-//! Invariants: a reader never waits for Redis longer than [`Config::redis_timeout`]; a value is never kept without the
-//! identity of the database that was known before it was read; nothing here decides about money or stock.
+//! Invariants: a reader never waits for Redis longer than [`Config::redis_timeout`]; a value is stored only with the
+//! database identity that was known before it was read; nothing here decides about money or stock.
 
 mod clock;
 mod config;
@@ -49,13 +50,13 @@ use poller::Poller;
 use redis::Redis;
 use tally::{Tally, add};
 
-/// Why there is no answer.
+/// Why a read has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReadError {
-    /// No copy can be proven true and PostgreSQL does not answer. Try again (503).
+    /// No entry can be proven current and PostgreSQL does not respond. Retry later (503).
     #[error("nothing can be read at the moment")]
     Unavailable,
-    /// PostgreSQL answered with an error that waiting does not mend. Shared by all who waited for the same load.
+    /// PostgreSQL returned an error that a retry does not fix. All waiters of the load share it.
     #[error("the answer could not be read")]
     Load(#[source] Arc<StoreError>),
 }
@@ -69,23 +70,23 @@ impl From<StoreError> for ReadError {
     }
 }
 
-/// Redis does not answer.
+/// Redis does not respond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("Redis does not answer")]
 pub struct RedisLost;
 
-/// The copies of one process. Cheap to clone.
+/// The cache of one process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Cache(Arc<Inner>);
 
 #[derive(Debug)]
 pub(crate) struct Inner {
     config: Config,
-    /// Loads read through it.
+    /// The store that loads read through.
     store: Store,
     knowledge: Knowledge,
     poller: Poller,
-    /// Ticks when a look brought something.
+    /// Changes whenever a poll found changes.
     news: watch::Sender<u64>,
     l1: moka::sync::Cache<CacheKey, Arc<Entry>, RandomState>,
     redis: Option<Redis>,
@@ -97,8 +98,8 @@ pub(crate) struct Inner {
 }
 
 impl Cache {
-    /// Starts looking at the log. Neither PostgreSQL nor Redis has to be there: each is taken when it comes. An address
-    /// of Redis that cannot be read is logged and means no Redis ([`Config::check`] finds it beforehand).
+    /// Starts the cache and its polls of the log. PostgreSQL and Redis may be down: the cache uses each when it becomes
+    /// available. An invalid Redis address is logged and disables Redis ([`Config::check`] detects it in advance).
     pub async fn start(store: Store, config: Config) -> Self {
         let redis = config.redis_url.as_deref().and_then(|url| {
             Redis::new(url, &config)
@@ -126,32 +127,31 @@ impl Cache {
         if let Some(redis) = &inner.redis {
             redis.call().await;
         }
-        // Not an error: whoever reads before the first look that succeeds reads PostgreSQL.
+        // Not an error: until the first successful poll, readers read PostgreSQL.
         inner.catch_up().await.ok();
         poller::spawn(&inner);
         inner.tasks.close();
         Self(inner)
     }
 
-    /// The answer under `key`, from a copy that is proven true or by `load`.
+    /// Returns the answer under `key`, from an entry that is proven current or from `load`.
     ///
-    /// What is returned contains every change whose commit was confirmed [`Config::lease`] or longer before the call,
-    /// and everything that [`catch_up`](Self::catch_up) was called after.
+    /// The answer contains every change whose commit was confirmed [`Config::lease`] or longer before the call, and
+    /// everything that a preceding [`catch_up`](Self::catch_up) covers.
     ///
-    /// `load` reads PostgreSQL through the store that it is given; its stamp has to be taken before its data, as
-    /// [`Store::read`] does. It runs in a task of its own, once for all who ask for the key at the same time, so that a
-    /// caller that goes away takes nothing from the others. A key stands for one kind of answer: two loads under one
-    /// key have to mean the same.
+    /// `load` reads PostgreSQL through the store that it receives; it must take its stamp before its data, as
+    /// [`Store::read`] does. It runs in its own task, once for all concurrent readers of the key, so a cancelled caller
+    /// does not affect the others. A key identifies one kind of answer: two loads under one key must mean the same.
     ///
     /// # Errors
-    /// [`ReadError`]. Redis being away is not an error.
+    /// Returns [`ReadError`]. Redis being unavailable is not an error.
     pub async fn read<F, Fut>(&self, key: CacheKey, load: F) -> Result<Arc<Entry>, ReadError>
     where
         F: FnOnce(Store) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Stamped<Payload>, StoreError>> + Send + 'static,
     {
         let now = clock::now();
-        if let Some(entry) = self.0.own_copy(&key, now) {
+        if let Some(entry) = self.0.valid_local_entry(&key, now) {
             fill::recheck(&self.0, &key, &entry, now);
             let count = self.0.tally.l1_hits.fetch_add(1, Ordering::Relaxed);
             if polaris::is_sample(count) {
@@ -159,34 +159,35 @@ impl Cache {
             }
             return Ok(entry);
         }
-        // Boxed, so that the many callers that hit carry a small future.
+        // Boxed to keep the future small for callers that hit.
         Box::pin(flight::read(&self.0, key, load)).await
     }
 
-    /// Learns of everything that was committed before this call, so that whoever has just written reads its own
-    /// writes. Callers at the same time share one look.
+    /// Learns every commit made before this call, so that a writer reads its own writes. Concurrent callers share one
+    /// poll.
     ///
     /// # Errors
-    /// [`ReadError`] when PostgreSQL does not answer. The commit stands, and is seen within the promise.
+    /// Returns [`ReadError`] if PostgreSQL does not respond. The caller's commit is unaffected and becomes visible
+    /// within the freshness guarantee.
     pub async fn catch_up(&self) -> Result<(), ReadError> {
         self.0.catch_up().await
     }
 
-    /// How the copies are doing.
+    /// Returns the current state of the cache.
     pub fn status(&self) -> Status {
         self.0.status()
     }
 
-    /// Ticks whenever a look at the log brought something.
+    /// Returns a receiver that changes whenever a poll of the log found changes.
     pub fn news(&self) -> watch::Receiver<u64> {
         self.0.news.subscribe()
     }
 
-    /// Removes keys from Redis; names are the seed's, without the configured prefix. Without a Redis there is nothing
-    /// to remove.
+    /// Removes keys from Redis. `names` are those of `docs/data-model.md`, without the configured prefix. Does nothing
+    /// without Redis.
     ///
     /// # Errors
-    /// [`RedisLost`]; nothing rests on the removal, try again later.
+    /// Returns [`RedisLost`]. Correctness does not depend on the removal; retry later.
     pub async fn drop_keys(&self, names: &[String]) -> Result<(), RedisLost> {
         if let Some(redis) = &self.0.redis {
             let removed = redis.remove(names).await?;
@@ -195,11 +196,12 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes from Redis all keys that carry one of these tags: those whose names can be told from it, and those that
-    /// were listed under it when they were written; no search. How many names were told and keys removed.
+    /// Removes all keys with one of these tags from Redis: those whose names follow from the tag, and those listed
+    /// under it when they were written. It does not scan. Returns the number of removed keys.
     ///
     /// # Errors
-    /// [`RedisLost`], when it does not answer or refuses; nothing rests on the removal, try again later.
+    /// Returns [`RedisLost`] if Redis does not respond or refuses. Correctness does not depend on the removal; retry
+    /// later.
     pub async fn drop_tags(&self, tags: &[String]) -> Result<u64, RedisLost> {
         let Some(redis) = &self.0.redis else {
             return Ok(0);
@@ -212,11 +214,11 @@ impl Cache {
         Ok(removed)
     }
 
-    /// Leaves a text in Redis for people and monitors (`g2a:sync:progress`). It is not an answer: nothing here reads it
-    /// back, so it carries no stamp. Without a Redis nobody could look.
+    /// Writes a text to Redis for people and monitors (`g2a:sync:progress`). It is not a cached answer: nothing here
+    /// reads it back, so it has no stamp. Does nothing without Redis.
     ///
     /// # Errors
-    /// [`RedisLost`]; the next note will do.
+    /// Returns [`RedisLost`]; the next note replaces this one.
     pub async fn leave_note(&self, name: &str, text: &str, ttl: Duration) -> Result<(), RedisLost> {
         match &self.0.redis {
             Some(redis) => redis.note(name, text, ttl).await,
@@ -224,13 +226,13 @@ impl Cache {
         }
     }
 
-    /// Ends the background work and waits for it.
+    /// Stops the background work and waits until it has ended.
     pub async fn shutdown(&self) {
         self.0.stop.cancel();
         self.0.tasks.wait().await;
     }
 
-    /// Keeps this process from looking at the log for a while, as a machine that stands still would.
+    /// Stops this process's polls of the log for `time`, like a machine that is suspended.
     #[cfg(feature = "mutants")]
     pub async fn stand_still(&self, time: Duration) {
         self.0.poller.stand_still(time).await;
@@ -238,8 +240,8 @@ impl Cache {
 }
 
 impl Inner {
-    /// This process's own copy, if it is proven true now.
-    fn own_copy(&self, key: &CacheKey, now: u64) -> Option<Arc<Entry>> {
+    /// Returns this process's entry if it is proven current at `now`.
+    fn valid_local_entry(&self, key: &CacheKey, now: u64) -> Option<Arc<Entry>> {
         if self.config.mutant() == Mutant::CacheAside {
             return None;
         }
@@ -272,7 +274,7 @@ impl Inner {
         }
     }
 
-    /// Hands what is counted to whoever records metrics.
+    /// Publishes the counters and gauges to the process's metrics recorder.
     fn publish(&self) {
         self.tally.publish();
         let status = self.status();
@@ -294,7 +296,7 @@ impl Inner {
     }
 }
 
-/// For gauges, which know no other number; exact up to 2^53.
+/// Converts a number for a gauge, which takes only `f64`; exact up to 2^53.
 #[expect(
     clippy::cast_precision_loss,
     reason = "a gauge of bytes; nobody counts money with it"

@@ -1,9 +1,9 @@
-//! The observer of the promise in production: now and then a served copy is compared with PostgreSQL.
+//! The consistency checker in production: it compares a sample of served entries with PostgreSQL.
 //!
-//! A copy may be older than the database for as long as the lease; that is no violation. So the comparison asks
-//! something sharper: PostgreSQL is read, then the log is looked at once more, so that everything that the reading saw
-//! is known. If the copy would still be served then, it has to be what was read. If it is not, a table's trigger or a
-//! value's tag is missing, or the protocol is wrong.
+//! An entry may lag behind the database by up to the lease; that is no violation. The check is therefore stricter: it
+//! reads PostgreSQL and then polls the log once more, so that everything the read saw is known. If the entry would
+//! still be served then, it must equal the result of the read. A difference means that a table's trigger or a value's
+//! tag is missing, or that the protocol is wrong.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,19 +18,19 @@ use crate::entry::{Entry, Payload};
 use crate::tally::add;
 use crate::{Inner, clock};
 
-/// One served copy in so many is compared.
+/// One in `ONE_IN` served entries is compared.
 const ONE_IN: u64 = 1_000;
-/// Comparisons are at least this far apart, so that a busy shop does not read its database twice.
+/// Minimum time between comparisons, so that a busy shop does not read its database twice.
 const APART: Duration = Duration::from_millis(100);
-/// Keys whose violation was logged; more are only counted.
+/// Maximum number of keys whose violation is logged; further keys are only counted.
 const LOGGED: usize = 1_000;
 
-/// What is remembered between comparisons.
+/// The state between comparisons.
 #[derive(Debug, Default)]
 pub(crate) struct Polaris {
-    /// One at a time.
+    /// Set while a comparison runs; at most one runs at a time.
     busy: AtomicBool,
-    /// When the last one began ([`clock::now`]).
+    /// Start of the last comparison ([`clock::now`]).
     last: AtomicU64,
     logged: Mutex<HashSet<CacheKey>>,
 }
@@ -40,7 +40,7 @@ pub(crate) fn is_sample(count: u64) -> bool {
     count % ONE_IN == ONE_IN - 1
 }
 
-/// Gives the place back however the comparison ends.
+/// Clears `busy` when dropped, however the comparison ends.
 struct Place(Arc<Inner>);
 
 impl Drop for Place {
@@ -49,7 +49,7 @@ impl Drop for Place {
     }
 }
 
-/// Compares a copy that was just served with what `load` reads, in the background.
+/// Compares an entry that was just served with the result of `load`, in the background.
 pub(crate) fn compare<F, Fut>(inner: &Arc<Inner>, key: CacheKey, entry: &Arc<Entry>, load: F)
 where
     F: FnOnce(Store) -> Fut + Send + 'static,

@@ -1,6 +1,6 @@
-//! Looks at the invalidation log: regularly, when woken, and when somebody has to know now.
+//! Polls the invalidation log: at an interval, after a wake-up, and on demand.
 //!
-//! Being woken is luck: it makes changes visible within milliseconds, and nothing rests on it.
+//! Wake-ups are best effort: they make changes visible within milliseconds, but correctness does not depend on them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,33 +16,32 @@ use crate::knowledge::covers;
 use crate::tally::add;
 use crate::{Inner, ReadError, clock};
 
-/// A look that takes longer is given up: by then the lease is long gone.
+/// Time limit of one poll; by then the lease has long expired.
 const LOOK_LIMIT: Duration = Duration::from_secs(1);
-/// Commits of this process within this time share one look and one wake-up of the other processes.
+/// Commits of this process within this time share one poll and one wake-up of the other processes.
 const GATHER: Duration = Duration::from_millis(2);
-/// Pauses before the wake-up connection is tried again.
+/// Delays before the wake-up connection is retried.
 const RELISTEN_MIN: Duration = Duration::from_millis(50);
 const RELISTEN_MAX: Duration = Duration::from_secs(5);
-/// How often forgetting ids of another server is tried, while it fails.
+/// Retry interval of forgetting another server's transaction ids.
 const FORGET_AGAIN: Duration = Duration::from_secs(5);
-/// How often counts are handed to the recorder of metrics.
+/// Interval at which counters are published to the metrics recorder.
 const PUBLISH: Duration = Duration::from_secs(1);
 
-/// The one who looks.
+/// The poller of one process.
 #[derive(Debug)]
 pub(crate) struct Poller {
-    /// Connections of its own: one to look, one to listen, one to wake.
+    /// A store with three separate connections: one to poll, one to listen, one to wake.
     log: Store,
-    /// Held while looking.
+    /// Locked during a poll.
     seen: tokio::sync::Mutex<Seen>,
-    /// Wakes all who wait for another's look when it has ended, at once: one after the other, they would answer one
-    /// after the other.
+    /// Notifies all waiters at once when a poll has ended; otherwise they would return one after the other.
     ended: Notify,
-    /// When the last look that failed began, and why it did.
+    /// Start and error of the last failed poll.
     failed: Mutex<Option<(u64, ReadError)>>,
     /// For [`crate::Status`].
     identity: Mutex<Option<String>>,
-    /// A look found ids of another server ([`Look::foreign`]).
+    /// Set when a poll found transaction ids of another server ([`Look::foreign`]).
     foreign: AtomicBool,
     wake: Notify,
 }
@@ -51,7 +50,7 @@ pub(crate) struct Poller {
 struct Seen {
     last: Snapshot,
     identity: Option<String>,
-    /// The last look failed, and that was logged.
+    /// The last poll failed, and the failure was logged.
     blind: bool,
 }
 
@@ -83,7 +82,7 @@ impl Poller {
         sleep(time).await;
     }
 
-    /// Why a look failed that began after `asked`.
+    /// The error of a poll that began after `asked` and failed.
     fn failure_since(&self, asked: u64) -> Option<ReadError> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed
@@ -93,7 +92,7 @@ impl Poller {
     }
 }
 
-/// Says that a look has ended, however it did: the one who looked may have gone away in the middle.
+/// Notifies the waiters when dropped, because the polling caller may be cancelled at any point.
 struct Ended<'a>(&'a Notify);
 
 impl Drop for Ended<'_> {
@@ -103,12 +102,12 @@ impl Drop for Ended<'_> {
 }
 
 impl Inner {
-    /// Looks at the log, unless a look that began after this call has been made meanwhile: whoever comes while another
-    /// looks shares the next look, and what comes of it.
+    /// Polls the log unless a poll that began after this call ends first: callers that arrive during a poll share the
+    /// next poll and its result.
     pub(crate) async fn catch_up(&self) -> Result<(), ReadError> {
         let asked = clock::now();
         let guard = loop {
-            // From here on no end of a look is missed.
+            // Registers for the end of every poll from here on.
             let ended = self.poller.ended.notified();
             if self.knowledge.known_at() > asked {
                 return Ok(());
@@ -121,7 +120,7 @@ impl Inner {
                 Err(_) => ended.await,
             }
         };
-        // Told after the lock is free, because it is declared before.
+        // Notifies after the lock is released, because it is declared first.
         let _ended = Ended(&self.poller.ended);
         let mut seen = guard;
         if self.knowledge.known_at() > asked {
@@ -163,7 +162,7 @@ impl Inner {
         };
         let anew = !same(&look, seen);
         if anew && seen.last != Snapshot::ORIGIN {
-            // The question was put in another database's numbers.
+            // The request used transaction numbers of another database.
             tracing::warn!(
                 "this is another database now (restored, promoted, or recovered from a crash); all copies are forgotten"
             );
@@ -187,14 +186,15 @@ impl Inner {
         Ok(())
     }
 
-    /// A backup was restored beneath this process. The next look finds a database with a new name.
+    /// Forgets another server's transaction ids after a backup was restored under this process. The next poll then
+    /// finds a database with a new identity.
     async fn forget_foreign_ids(&self) {
         match self.poller.log.forget_foreign_ids().await {
             Ok(forgotten) if forgotten.is_something() => tracing::warn!(
                 rows = forgotten.rows,
                 "forgot the transaction ids of another server, which came with a restored backup; copies are served again"
             ),
-            // Another process did it.
+            // Another process has done it.
             Ok(_) => {}
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -211,15 +211,15 @@ impl Inner {
     }
 }
 
-/// Starts the background work of `inner`.
+/// Starts the background tasks of `inner`.
 pub(crate) fn spawn(inner: &Arc<Inner>) {
     let run = Arc::clone(inner);
     inner.tasks.spawn(async move {
-        run.stop.run_until_cancelled(keep_looking(&run)).await;
+        run.stop.run_until_cancelled(poll_until_stopped(&run)).await;
     });
     let run = Arc::clone(inner);
     inner.tasks.spawn(async move {
-        run.stop.run_until_cancelled(tell_others(&run)).await;
+        run.stop.run_until_cancelled(wake_others(&run)).await;
     });
     let run = Arc::clone(inner);
     inner.tasks.spawn(async move {
@@ -239,13 +239,13 @@ pub(crate) fn spawn(inner: &Arc<Inner>) {
     }
 }
 
-async fn keep_looking(inner: &Inner) {
+async fn poll_until_stopped(inner: &Inner) {
     let mut published = Instant::now();
     let mut forget_at = Instant::now();
     loop {
-        // Which of the two it is does not matter.
+        // A wake-up and an expired interval lead to the same poll.
         timeout(inner.config.poll, inner.poller.wake.notified()).await.ok();
-        // Logged there; the lease runs out by itself.
+        // `catch_up` logs the failure; the lease expires without it.
         inner.catch_up().await.ok();
         if inner.poller.foreign.load(Ordering::Relaxed) && Instant::now() >= forget_at {
             inner.forget_foreign_ids().await;
@@ -258,8 +258,8 @@ async fn keep_looking(inner: &Inner) {
     }
 }
 
-/// After commits of this process: look at once, and let the others look.
-async fn tell_others(inner: &Inner) {
+/// After commits of this process: polls immediately and wakes the other processes.
+async fn wake_others(inner: &Inner) {
     let mut commits = inner.store.commits();
     while commits.changed().await.is_ok() {
         sleep(GATHER).await;

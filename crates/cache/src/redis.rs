@@ -1,13 +1,13 @@
-//! The second tier: a bag of values that is never trusted and never waited for.
+//! The second tier: Redis, whose values are never trusted and whose answers are never waited for beyond a limit.
 //!
-//! Redis may be away, come, freeze, forget everything or remember too much, and nobody has to restart anything: every
-//! command has its time limit, after a few failures Redis is left alone, and a background call finds out when it is
-//! back. The loss and the return are logged once each, and so are the beginning and the end of a time in which it
+//! Redis may be down, return, freeze, lose everything or restore old data, without a restart of this process: every
+//! command has a time limit, after repeated failures Redis is not called any more, and a background probe detects its
+//! return. The loss and the return are logged once each, and so are the start and the end of a period in which it
 //! refuses writes ([`crate::writes`]).
 //!
-//! What cannot be found by its name alone is listed: every value stands in a sorted set for each of its families and
-//! tags, with the time when it expires, so that the whole family can be dropped without a search. The lists are written
-//! with the values, in one step, and forget what has expired.
+//! Values that cannot be found by name are listed: every value is a member of a sorted set for each of its families and
+//! tags, with its expiry as the score, so that a family can be dropped without a scan. The lists are written with the
+//! values in one step, and drop expired members.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
@@ -26,30 +26,29 @@ use crate::status::RedisState;
 use crate::writes::Writes;
 use crate::{RedisLost, clock};
 
-/// So many failures in a row, and Redis is left alone until it answers the background call.
+/// Consecutive failures after which Redis is not called until it answers the background probe.
 const PATIENCE: u32 = 10;
-/// How often the background call is made while Redis answers, and while it does not.
+/// Intervals of the background probe while Redis is up and while it is down.
 const CALL_WHEN_UP: Duration = Duration::from_secs(1);
 const CALL_WHEN_DOWN: Duration = Duration::from_millis(200);
-/// A connection that takes longer is no use: readers wait for it.
+/// Time limit of connecting, short because readers wait for it.
 const CONNECT: Duration = Duration::from_millis(200);
-/// Values on their way to Redis at one time; more are dropped.
+/// Maximum number of concurrent writes of values; further ones are dropped.
 const FILLS: usize = 64;
-/// Keys removed in one round trip.
+/// Keys removed per round trip.
 const DROPS: usize = 500;
 
-/// Before every name of a list.
+/// Prefix of every list's name.
 const LISTS: &str = "lockstep:keys:";
-/// Written and read to see whether that works; it is gone at once.
+/// The key that a probe writes; it expires immediately.
 const PROBE: &str = "lockstep:probe";
-/// A list lives longer than anything in it.
+/// TTL of a list in milliseconds, longer than that of any member.
 const LIST_TTL_MS: u64 = 25 * 60 * 60 * 1000;
-/// Names stay in a list for longer than their values may live, because clocks differ.
+/// Time that a name stays in a list beyond its value's TTL, because clocks differ.
 const LIST_SLACK: Duration = Duration::from_mins(5);
 
-/// Writes a value unless a newer one is there, and lists it. The first 16 bytes of both are their `xmax`, in
-/// hexadecimal, so text order is the order of numbers. It only saves work: an older value would be refused when it is
-/// read.
+/// Writes a value unless a newer one is present, and lists it. The first 16 bytes of each value are its `xmax` in
+/// hexadecimal, so text order equals numeric order. The comparison only saves work: readers refuse an older value.
 const FILL: &str = r"
 if ARGV[4] == '0' then
     local there = redis.pcall('GETRANGE', KEYS[1], 0, 15)
@@ -66,51 +65,51 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
 return 1
 ";
 
-/// What Redis said.
+/// The result of a read.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// A value of some kind.
+    /// A string value of any content.
     Value(Bytes),
-    /// Something that is not a value (a list, a set).
+    /// A key of another type (a list, a set).
     Garbage,
-    /// Nothing.
+    /// No such key.
     Nothing,
-    /// It failed or took too long.
+    /// The command failed or timed out.
     Failed,
-    /// It was not asked, because it is down.
+    /// Redis is down, so no command was sent.
     NotAsked,
 }
 
-/// A value on its way to Redis.
+/// A value to be written.
 #[derive(Debug)]
 pub(crate) struct Fill {
     pub(crate) name: String,
     pub(crate) value: Vec<u8>,
     /// The value's first field ([`crate::envelope::order`]).
     pub(crate) order: String,
-    /// Tags under which it is listed.
+    /// Tags that it is listed under.
     pub(crate) lists: Vec<String>,
     pub(crate) ttl: Duration,
-    /// What stands there was found to be worthless: replace it whatever it says.
+    /// The present value is invalid: replace it whatever its order.
     pub(crate) replace: bool,
 }
 
 /// One Redis server.
 pub(crate) struct Redis {
-    /// Readers' connection; a large value on its way in must not stand before them.
+    /// The readers' connection, separate so that reads never queue behind a large write.
     reads: ConnectionManager,
     writes: ConnectionManager,
     script: Script,
     prefix: String,
     limit: Duration,
     failures: AtomicU32,
-    /// Unix milliseconds since when it does not answer; 0 while it does.
+    /// Since when it does not answer, in Unix milliseconds; 0 while it answers.
     down_since: AtomicI64,
-    /// When it last came back, or a connection was made anew: what was written before may be gone ([`clock::now`]).
+    /// When it last returned or was reconnected ([`clock::now`]): earlier writes may be lost.
     back_at: AtomicU64,
-    /// A command failed, so the connection may be another one by now.
+    /// A command failed, so the connection may have been replaced since.
     suspect: AtomicBool,
-    /// It may have lost everything, and is there.
+    /// Notified when Redis is up again and may have lost everything.
     pub(crate) returned: Notify,
     pub(crate) accepts: Writes,
     permits: Arc<Semaphore>,
@@ -125,10 +124,10 @@ impl std::fmt::Debug for Redis {
 }
 
 impl Redis {
-    /// Prepares the connections without making one. Has to be called inside the runtime.
+    /// Prepares the connections without opening any. Must be called within the runtime.
     pub(crate) fn new(url: &str, config: &Config) -> Result<Self, RedisError> {
         let client = Client::open(url)?;
-        // Repeating is of no use to a reader that can ask PostgreSQL instead; the manager's defaults block for seconds.
+        // A reader can ask PostgreSQL instead, so retries are useless; the manager's defaults block for seconds.
         let tuned = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
             .set_min_delay(Duration::from_millis(10))
@@ -150,7 +149,7 @@ impl Redis {
         })
     }
 
-    /// How it is.
+    /// Whether Redis is up, and since when it is down.
     pub(crate) fn state(&self) -> RedisState {
         match self.down_since.load(Ordering::Acquire) {
             0 => RedisState::Up,
@@ -164,17 +163,17 @@ impl Redis {
         self.down_since.load(Ordering::Acquire) == 0
     }
 
-    /// It answers and takes writes, as far as is known.
+    /// Whether Redis is up and accepts writes, as far as known.
     pub(crate) fn is_open(&self) -> bool {
         self.is_up() && self.accepts.are_taken()
     }
 
-    /// Whether what was there at `time` has to be expected to be there still.
+    /// Whether a value that was in Redis at `time` is expected to be there still.
     pub(crate) fn kept_since(&self, time: u64) -> bool {
         time > self.back_at.load(Ordering::Acquire)
     }
 
-    /// The value under a key.
+    /// Reads the value of a key.
     pub(crate) async fn get(&self, name: &str) -> Answer {
         if !self.is_up() {
             return Answer::NotAsked;
@@ -200,7 +199,7 @@ impl Redis {
         }
     }
 
-    /// A place among the fills under way; `None` when there are too many or Redis takes none.
+    /// Acquires a permit for a write; `None` if too many are in flight or Redis accepts none.
     pub(crate) fn admit(&self) -> Option<OwnedSemaphorePermit> {
         if self.is_open() {
             Arc::clone(&self.permits).try_acquire_owned().ok()
@@ -209,7 +208,7 @@ impl Redis {
         }
     }
 
-    /// Waits for a place among the fills under way; `None` when Redis takes none.
+    /// Waits for a write permit; `None` if Redis accepts no writes.
     pub(crate) async fn wait_for_a_place(&self) -> Option<OwnedSemaphorePermit> {
         if self.is_open() {
             Arc::clone(&self.permits).acquire_owned().await.ok()
@@ -218,7 +217,7 @@ impl Redis {
         }
     }
 
-    /// Writes a value unless a newer one is there; whether it was written.
+    /// Writes a value unless a newer one is present; returns whether it was written.
     pub(crate) async fn fill(&self, fill: &Fill) -> Result<bool, RedisLost> {
         let mut refused = None;
         if self.accepts.scripts_are_tried() {
@@ -262,7 +261,7 @@ impl Redis {
         call.invoke_async(&mut connection).await
     }
 
-    /// What the script does, but for leaving a newer value alone.
+    /// Does what the script does, except that it overwrites a newer value.
     async fn fill_plainly(&self, fill: &Fill) -> RedisResult<()> {
         let mut connection = self.writes.clone();
         let mut pipeline = redis::pipe();
@@ -295,7 +294,7 @@ impl Redis {
         pipeline.query_async::<()>(&mut connection).await
     }
 
-    /// Whether a value stands under `name` that is not older than `order`.
+    /// Whether `name` has a value that is not older than `order`.
     pub(crate) async fn has(&self, name: &str, order: &str) -> Result<bool, RedisLost> {
         let mut connection = self.writes.clone();
         let mut command = cmd("GETRANGE");
@@ -304,7 +303,7 @@ impl Redis {
         Ok(there.len() == order.len() && *there >= *order.as_bytes())
     }
 
-    /// Removes all keys that are listed under these tags.
+    /// Removes all keys listed under these tags and returns their number.
     pub(crate) async fn remove_listed(&self, tags: &[String]) -> Result<u64, RedisLost> {
         if !self.is_up() {
             return Err(RedisLost);
@@ -325,7 +324,7 @@ impl Redis {
         Ok(removed)
     }
 
-    /// Removes the keys of one list. What is listed meanwhile is newer than what made the list untrue.
+    /// Removes the keys of one list. Keys added meanwhile are newer than the change that invalidated the list.
     async fn empty(&self, list: &str, count: usize) -> Result<u64, RedisLost> {
         let mut removed = 0;
         for _ in 0..count.div_ceil(DROPS) {
@@ -336,7 +335,7 @@ impl Redis {
             if names.is_empty() {
                 break;
             }
-            // In one step, so that no value is left that no list names.
+            // In one transaction, so that every remaining value stays listed.
             let mut pipeline = redis::pipe();
             pipeline.atomic();
             pipeline.cmd("ZREM").arg(list).arg(&names).ignore();
@@ -351,7 +350,7 @@ impl Redis {
         Ok(removed)
     }
 
-    /// Removes keys.
+    /// Removes keys and returns the number of those that existed.
     pub(crate) async fn remove(&self, names: &[String]) -> Result<u64, RedisLost> {
         if !self.is_up() {
             return Err(RedisLost);
@@ -359,7 +358,7 @@ impl Redis {
         let mut removed = 0;
         for batch in names.chunks(DROPS) {
             let mut connection = self.writes.clone();
-            // One key a command, so that a cluster could take it.
+            // One key per command, so that it also works on a cluster.
             let mut pipeline = redis::pipe();
             for name in batch {
                 pipeline.cmd("UNLINK").arg(self.full(name));
@@ -370,7 +369,7 @@ impl Redis {
         Ok(removed)
     }
 
-    /// Writes something that Lockstep itself never reads back, for whoever looks into Redis.
+    /// Writes a text for people who inspect Redis; Lockstep never reads it back.
     pub(crate) async fn note(&self, name: &str, text: &str, ttl: Duration) -> Result<(), RedisLost> {
         if !self.is_up() {
             return Err(RedisLost);
@@ -385,7 +384,7 @@ impl Redis {
         self.written(command.query_async(&mut connection)).await
     }
 
-    /// Waits for a write, and remembers how it went. What Redis refuses says nothing about whether it is there.
+    /// Awaits a write and records its result. A refusal by Redis does not mark Redis as down.
     async fn written<T>(&self, write: impl Future<Output = RedisResult<T>>) -> Result<T, RedisLost> {
         self.answered(write).await?.map_err(|reason| {
             tracing::debug!("Redis refused: {reason}");
@@ -393,7 +392,7 @@ impl Redis {
         })
     }
 
-    /// The same for what removes keys; a refusal is told once.
+    /// Awaits a removal and records its result. A refusal is logged once.
     async fn dropped<T>(&self, removal: impl Future<Output = RedisResult<T>>) -> Result<T, RedisLost> {
         match self.answered(removal).await? {
             Ok(value) => {
@@ -407,7 +406,7 @@ impl Redis {
         }
     }
 
-    /// Waits for a write; `Err` within is what Redis said instead of doing it.
+    /// Awaits a command; the inner `Err` is the error text with which Redis refused it.
     async fn answered<T>(&self, write: impl Future<Output = RedisResult<T>>) -> Result<Result<T, String>, RedisLost> {
         match timeout(self.limit * 4, write).await {
             Ok(Ok(value)) => {
@@ -416,7 +415,7 @@ impl Redis {
             }
             Ok(Err(error)) if is_refusal(&error) => {
                 self.succeeded();
-                Ok(Err(in_words(error)))
+                Ok(Err(server_message(error)))
             }
             Ok(Err(error)) => {
                 self.failed(&error);
@@ -429,8 +428,8 @@ impl Redis {
         }
     }
 
-    /// Asks over both connections whether Redis is there, tries a write, and remembers the answers. One failure may be a
-    /// connection that died unnoticed, so it is asked twice.
+    /// Probes Redis over both connections, tries a write, and records the results. It probes twice because a single
+    /// failure may be a connection that died unnoticed.
     pub(crate) async fn call(&self) {
         let mut anew = self.suspect.swap(false, Ordering::AcqRel);
         let mut answers = Ok(());
@@ -444,7 +443,7 @@ impl Redis {
             Ok(()) => {
                 self.failures.store(0, Ordering::Relaxed);
                 anew |= self.found();
-                anew |= self.try_a_write().await;
+                anew |= self.probe_write().await;
                 if anew {
                     self.back_at.store(clock::now(), Ordering::Release);
                     self.returned.notify_one();
@@ -463,8 +462,9 @@ impl Redis {
         }
     }
 
-    /// Writes something that is gone at once, the way values are written; whether writes are taken again.
-    async fn try_a_write(&self) -> bool {
+    /// Writes a probe that expires immediately, by the same commands as values; returns whether writes are accepted
+    /// again.
+    async fn probe_write(&self) -> bool {
         let probe = Fill {
             name: PROBE.to_owned(),
             value: b"1".to_vec(),
@@ -476,7 +476,7 @@ impl Redis {
         self.fill(&probe).await.is_ok() && self.accepts.take()
     }
 
-    /// Calls until `stop`.
+    /// Probes at an interval until `stop` is cancelled.
     pub(crate) async fn watch(&self, stop: &CancellationToken) {
         loop {
             let pause = if self.is_up() { CALL_WHEN_UP } else { CALL_WHEN_DOWN };
@@ -520,7 +520,7 @@ impl Redis {
         }
     }
 
-    /// Whether it had been lost.
+    /// Marks Redis as up; returns whether it was down.
     fn found(&self) -> bool {
         let since = self.down_since.swap(0, Ordering::AcqRel);
         if since != 0 {
@@ -531,8 +531,8 @@ impl Redis {
     }
 }
 
-/// Whether Redis is there and does not do what it was asked. A password that is missing or wrong, a server that is still
-/// loading or a node that knows nothing of a key is no use to anybody, so that counts as a failure.
+/// Whether Redis responded but refused the command. A missing or wrong password, a server that is still loading and a
+/// cluster node without the key serve no caller, so they count as failures instead.
 fn is_refusal(error: &RedisError) -> bool {
     match error.kind() {
         ErrorKind::Server(kind) => !matches!(
@@ -549,8 +549,8 @@ fn is_refusal(error: &RedisError) -> bool {
     }
 }
 
-/// What Redis said, as it says it to everybody; of several commands the first that was refused.
-fn in_words(error: RedisError) -> String {
+/// The server's own error text; of several commands, that of the first refused.
+fn server_message(error: RedisError) -> String {
     let plain = error.to_string();
     let errors = error.into_server_errors();
     match errors.as_deref().and_then(<[_]>::first) {
@@ -559,17 +559,17 @@ fn in_words(error: RedisError) -> String {
     }
 }
 
-/// As Redis takes it: at least one.
+/// Milliseconds for Redis, at least 1.
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
-/// Unix milliseconds, for values that other machines read.
+/// The current time in Unix milliseconds, for values that other machines read.
 pub(crate) fn unix_ms() -> u64 {
     u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0)
 }
 
-/// When a value that was made at `made_ms` by the wall clock was made by ours; never in the future.
+/// Converts a writer's wall-clock time `made_ms` to this process's [`clock`]; never in the future.
 pub(crate) fn made(made_ms: u64, now: u64) -> u64 {
     let age_ms = unix_ms().saturating_sub(made_ms);
     now.saturating_sub(clock::nanos(Duration::from_millis(age_ms)))

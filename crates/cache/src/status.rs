@@ -1,60 +1,59 @@
-//! What operators and monitors are told about the cache.
+//! The state and the counters of the cache for operators and monitors.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-/// How Redis is.
+/// Whether Redis is configured and up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase", tag = "state")]
 pub enum RedisState {
-    /// None is configured.
+    /// Redis is not configured.
     #[default]
     Off,
-    /// It answers.
+    /// Redis answers.
     Up,
-    /// It does not; answers come from this process and from PostgreSQL.
+    /// Redis does not answer; answers come from this process and PostgreSQL.
     Down {
-        /// Since when.
+        /// When it stopped answering.
         since: DateTime<Utc>,
     },
 }
 
-/// Whether Redis takes what is written to it.
+/// Whether Redis accepts writes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase", tag = "state")]
 pub enum RedisWrites {
-    /// It does, as far as is known.
+    /// It does, as far as known.
     #[default]
     Taken,
-    /// It does, but not by scripts, so that a newer answer there may be overwritten by an older one, which readers
-    /// refuse.
+    /// It accepts writes but no scripts, so an older answer may overwrite a newer one; readers refuse it.
     WithoutScripts,
-    /// It does not: it is full, a replica, or the user has no right to.
+    /// It refuses: it is full, a replica, or the user lacks the permission.
     Refused {
-        /// Since when.
+        /// When the refusals began.
         since: DateTime<Utc>,
-        /// What it said.
+        /// The error text of Redis.
         reason: String,
     },
 }
 
-/// How the copies are doing, for `/readyz`, `/health` and `doctor`.
+/// The state of the cache, for `/readyz`, `/health` and `doctor`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// Redis.
+    /// Whether Redis is up.
     pub redis: RedisState,
-    /// Whether Redis takes writes; [`RedisWrites::Taken`] while it is off or down.
+    /// Whether Redis accepts writes; [`RedisWrites::Taken`] while it is off or down.
     pub redis_writes: RedisWrites,
-    /// How old the knowledge of the invalidation log is; `None` before the first look.
+    /// Age of the last poll of the invalidation log; `None` before the first.
     pub lease_age: Option<Duration>,
-    /// Copies may be served (`lease_age` is within the lease).
+    /// `lease_age` is within the lease, so entries may be served.
     pub lease_live: bool,
-    /// Which database this is: system identifier, timeline and what else tells it from a restored copy.
+    /// The database's identity: system identifier, timeline and whatever distinguishes it from a restored backup.
     pub identity: Option<String>,
-    /// What happened since the start.
+    /// Counts since the start of the process.
     pub counters: Counters,
 }
 
@@ -62,42 +61,42 @@ pub struct Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counters {
-    /// Served from this process's own copies.
+    /// Answers from this process's memory.
     pub l1_hits: u64,
-    /// Served from Redis.
+    /// Answers from Redis.
     pub redis_hits: u64,
-    /// Redis had nothing.
+    /// Reads of Redis without a value.
     pub redis_misses: u64,
-    /// Redis failed or did not answer in time.
+    /// Reads of Redis that failed or timed out.
     pub redis_errors: u64,
-    /// Read from PostgreSQL.
+    /// Answers read from PostgreSQL.
     pub loads: u64,
-    /// Loads that failed.
+    /// Failed reads of PostgreSQL.
     pub load_errors: u64,
-    /// Copies refused because the log has not been seen for too long.
+    /// Entries refused because the lease had expired.
     pub refused_lease: u64,
-    /// Copies refused because one of their tags was invalidated after they were read.
+    /// Entries refused because one of their tags was invalidated after they were read.
     pub refused_tag: u64,
-    /// Copies refused because the log does not reach back to them.
+    /// Entries refused because the log does not reach back to them.
     pub refused_horizon: u64,
-    /// Copies refused because they come from another database.
+    /// Entries refused because they come from another database.
     pub refused_identity: u64,
-    /// Values in Redis that were not ours or were damaged.
+    /// Values in Redis that were foreign or damaged.
     pub refused_garbage: u64,
     /// Values written to Redis.
     pub fills: u64,
-    /// Of these, values that this process held and Redis had lost.
+    /// Those of `fills` that rewrote a value that Redis had lost.
     pub returned: u64,
-    /// Values not written to Redis because too many were waiting, or because they were too large.
+    /// Values not written to Redis because too many writes were in flight or because they were too large.
     pub fills_dropped: u64,
     /// Keys removed from Redis.
     pub keys_dropped: u64,
-    /// Looks at the log.
+    /// Polls of the log.
     pub polls: u64,
-    /// Looks that failed.
+    /// Failed polls.
     pub poll_errors: u64,
-    /// Served copies that were compared with PostgreSQL.
+    /// Served entries that were compared with PostgreSQL.
     pub compared: u64,
-    /// Comparisons that found the promise broken. Anything but 0 is a bug.
+    /// Comparisons that found a violation of the freshness guarantee. Any number but 0 is a bug.
     pub violations: u64,
 }

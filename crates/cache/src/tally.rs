@@ -1,4 +1,4 @@
-//! Counts. The hit path adds to plain numbers; what monitors see is taken from them now and then.
+//! Counters. The hit path increments atomics; the metrics recorder receives their values at an interval.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,21 +7,21 @@ use crate::status::Counters;
 
 macro_rules! tally {
     ($($field:ident => $metric:literal $(, $label:literal = $value:literal)?;)+) => {
-        /// One number for each field of [`Counters`].
+        /// One atomic for each field of [`Counters`].
         #[derive(Debug, Default)]
         pub(crate) struct Tally {
             $(pub(crate) $field: AtomicU64,)+
         }
 
         impl Tally {
-            /// The counts so far.
+            /// Returns the current counts.
             pub(crate) fn counters(&self) -> Counters {
                 Counters {
                     $($field: self.$field.load(Ordering::Relaxed),)+
                 }
             }
 
-            /// Hands the counts to whoever records metrics in this process.
+            /// Publishes the counts to the process's metrics recorder.
             pub(crate) fn publish(&self) {
                 $(metrics::counter!($metric $(, $label => $value)?).absolute(self.$field.load(Ordering::Relaxed));)+
             }
@@ -63,7 +63,7 @@ impl Tally {
     }
 }
 
-/// One more.
+/// Adds one.
 pub(crate) fn add(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }

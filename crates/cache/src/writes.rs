@@ -1,5 +1,5 @@
-//! Whether Redis takes what is written to it. One that is full, a replica, or out of a user's rights answers every read
-//! and refuses every write: that is told once when it begins and once when it ends, and meanwhile nothing is sent.
+//! Whether Redis accepts writes. A Redis that is full, a replica, or lacks the user's permission answers every read and
+//! refuses every write. The start and the end of such a period are logged once each, and no values are sent in between.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -10,20 +10,20 @@ use chrono::{DateTime, Utc};
 use crate::clock;
 use crate::status::RedisWrites;
 
-/// Writes have to be taken for so long before they are sent again.
+/// Time without a refusal after which writes are sent again.
 const CALM: Duration = Duration::from_secs(1);
-/// The same when the last end was a short time ago: a Redis at the edge of its memory takes one write and refuses the
-/// next, and should not be told of each time.
+/// The same if the previous refusal ended a short time ago: a Redis at its memory limit accepts one write and refuses
+/// the next, and each change must not be logged.
 const CALM_AFTER_A_RELAPSE: Duration = Duration::from_mins(1);
-/// How long scripts are left out after one was refused.
+/// Time without scripts after one was refused.
 const SCRIPTS_AGAIN: Duration = Duration::from_mins(1);
 
-/// What is known of writes.
+/// What is known about writes.
 #[derive(Debug, Default)]
 pub(crate) struct Writes {
-    /// Repeats `state.refused`, for those who read answers.
+    /// Mirror of `state.refused` for lock-free reads.
     refused: AtomicBool,
-    /// Keys cannot be removed, which a user may have no right to.
+    /// Removals are refused; a user may lack the permission.
     drops_refused: AtomicBool,
     state: Mutex<State>,
 }
@@ -31,22 +31,22 @@ pub(crate) struct Writes {
 #[derive(Debug, Default)]
 struct State {
     refused: Option<(DateTime<Utc>, String)>,
-    /// Since when every attempt was taken ([`clock::now`]); 0: the last one was refused.
+    /// Since when every attempt was accepted ([`clock::now`]); 0: the last one was refused.
     taken_since: u64,
-    /// When a refusal last ended; 0: never.
+    /// When the last refusal ended; 0: never.
     ended: u64,
     calm: Duration,
-    /// Scripts are refused, and are tried again then ([`clock::now`]); 0: they are taken.
+    /// When scripts are tried again after a refusal ([`clock::now`]); 0: they are accepted.
     scripts_at: u64,
 }
 
 impl Writes {
-    /// Writes may be sent.
+    /// Whether writes may be sent.
     pub(crate) fn are_taken(&self) -> bool {
         !self.refused.load(Ordering::Acquire)
     }
 
-    /// For people.
+    /// The state for operators.
     pub(crate) fn told(&self) -> RedisWrites {
         let state = self.state();
         match &state.refused {
@@ -59,7 +59,7 @@ impl Writes {
         }
     }
 
-    /// A write was refused.
+    /// Records a refused write.
     pub(crate) fn refuse(&self, reason: &str) {
         let mut state = self.state();
         state.taken_since = 0;
@@ -75,7 +75,7 @@ impl Writes {
         );
     }
 
-    /// A write was taken. Whether that ends a refusal.
+    /// Records an accepted write; returns whether it ends a refusal.
     pub(crate) fn take(&self) -> bool {
         if self.are_taken() {
             return false;
@@ -98,13 +98,13 @@ impl Writes {
         true
     }
 
-    /// Whether a script is worth sending.
+    /// Whether to try a script.
     pub(crate) fn scripts_are_tried(&self) -> bool {
         let at = self.state().scripts_at;
         at == 0 || clock::now() >= at
     }
 
-    /// A script was refused, and the same write without one was taken.
+    /// Records that a script was refused and the same write without a script was accepted.
     pub(crate) fn refuse_scripts(&self, reason: &str) {
         let again = clock::now() + clock::nanos(SCRIPTS_AGAIN);
         let first = std::mem::replace(&mut self.state().scripts_at, again) == 0;
@@ -115,7 +115,7 @@ impl Writes {
         }
     }
 
-    /// A script was taken.
+    /// Records an accepted script.
     pub(crate) fn take_scripts(&self) {
         let refused = std::mem::take(&mut self.state().scripts_at) != 0;
         if refused {
@@ -123,7 +123,7 @@ impl Writes {
         }
     }
 
-    /// Removing keys was refused.
+    /// Records a refused removal.
     pub(crate) fn refuse_drops(&self, reason: &str) {
         if !self.drops_refused.swap(true, Ordering::AcqRel) {
             tracing::warn!(
@@ -133,7 +133,7 @@ impl Writes {
         }
     }
 
-    /// Keys were removed.
+    /// Records an accepted removal.
     pub(crate) fn take_drops(&self) {
         if self.drops_refused.swap(false, Ordering::AcqRel) {
             tracing::warn!("Redis removes untrue answers again");
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_ends_only_after_a_time_without_another() {
+    fn a_refusal_ends_after_a_period_without_another() {
         let writes = Writes::default();
         assert!(writes.are_taken());
         writes.refuse("full");
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redis_at_the_edge_of_its_memory_has_to_be_calm_for_longer() {
+    fn a_repeated_refusal_requires_a_longer_calm_period() {
         let writes = Writes::default();
         writes.state().ended = clock::now();
         writes.refuse("full");

@@ -1,4 +1,4 @@
-//! The cache as those who read through it see it, on a real PostgreSQL and a real Redis.
+//! The cache as its readers see it, on a real PostgreSQL and a real Redis.
 
 #![expect(
     clippy::unwrap_used,
@@ -20,10 +20,10 @@ use lockstep_store::{Options, Snapshot, Stamped, Store};
 use lockstep_testkit::{DatabaseProxy, TestDb, TestRedis};
 use uuid::Uuid;
 
-/// The promise.
+/// The freshness guarantee.
 const PROMISE: Duration = Duration::from_secs(1);
 
-/// Time limits that a busy machine does not reach, for tests that are not about them.
+/// Settings with time limits that a busy machine does not reach, for tests of other properties.
 fn patient() -> Config {
     Config {
         lease: Duration::from_mins(1),
@@ -32,14 +32,14 @@ fn patient() -> Config {
     }
 }
 
-/// A cache without Redis that knows the log.
-async fn alone(db: &TestDb) -> Cache {
+/// A cache without Redis that has polled the log.
+async fn cache_without_redis(db: &TestDb) -> Cache {
     let cache = Cache::start(db.store.clone(), patient()).await;
     until("the log is seen", async || cache.status().lease_live).await;
     cache
 }
 
-/// A load that counts.
+/// A load that counts its runs.
 fn counted(
     db: &TestDb,
     game: GameId,
@@ -54,8 +54,8 @@ fn counted(
     }
 }
 
-/// Changes the price as `psql` would, and reads through every cache until the promise is due; then all have to serve
-/// the new price. The time that counts ends when the read begins.
+/// Changes the price as `psql` would, and reads through every cache until the freshness guarantee is due; then all must
+/// serve the new price. The measured time ends when the read begins.
 async fn changed_price_is_served_by_all(db: &TestDb, caches: &[Cache], game: GameId, to: i32) {
     set_price(db, game, to).await;
     let due = Instant::now() + PROMISE;
@@ -71,12 +71,12 @@ async fn changed_price_is_served_by_all(db: &TestDb, caches: &[Cache], game: Gam
 }
 
 #[tokio::test]
-async fn an_answer_is_read_once_and_then_served_from_memory() {
+async fn an_answer_is_loaded_once_and_then_served_from_memory() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let loads = Arc::new(AtomicU64::new(0));
-    // A pause of this process longer than the lease costs another load, which is no fault of the cache.
+    // A pause of this process beyond the lease costs another load, which is correct.
     until("two reads cost one load", async || {
         loads.store(0, Ordering::Relaxed);
         set_price(&db, game, 7).await;
@@ -95,7 +95,7 @@ async fn an_answer_is_read_once_and_then_served_from_memory() {
 }
 
 #[tokio::test]
-async fn those_who_ask_at_once_share_a_look() {
+async fn concurrent_callers_share_a_poll() {
     let db = TestDb::new().await;
     let config = Config {
         poll: Duration::from_secs(30),
@@ -103,7 +103,7 @@ async fn those_who_ask_at_once_share_a_look() {
     };
     let cache = Cache::start(db.store.clone(), config).await;
     until("the log is seen", async || cache.status().lease_live).await;
-    // The look that the wake-up connection asks for when it is made may come in between.
+    // The poll that the new wake-up connection triggers may come in between.
     until("300 cost a few looks", async || {
         let before = cache.status().counters.polls;
         let asked = futures::future::join_all((0..300).map(|_| cache.catch_up())).await;
@@ -114,13 +114,13 @@ async fn those_who_ask_at_once_share_a_look() {
 }
 
 #[tokio::test]
-async fn a_look_that_is_broken_off_leaves_nobody_waiting() {
+async fn a_cancelled_poll_releases_its_waiters() {
     let db = TestDb::new().await;
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let mut broken_off = 0;
     for _ in 0..50 {
         let mut first = Box::pin(cache.catch_up());
-        // The answer may be there at once when this thread was held up.
+        // The answer may already be ready if this thread was delayed.
         if let Poll::Ready(looked) = futures::poll!(&mut first) {
             looked.unwrap();
             continue;
@@ -142,10 +142,10 @@ async fn a_look_that_is_broken_off_leaves_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_is_remembered_until_it_does() {
+async fn a_missing_row_is_cached_until_it_exists() {
     let db = TestDb::new().await;
     let redis = TestRedis::start().await;
-    let cache = newcomer(&db, &redis).await;
+    let cache = cold_cache(&db, &redis).await;
     let game = GameId(Uuid::now_v7());
     assert_eq!(price(&cache, &db.sql, game).await, None);
     let name = CacheKey::Game(game).name();
@@ -174,7 +174,7 @@ async fn what_does_not_exist_is_remembered_until_it_does() {
 }
 
 #[tokio::test]
-async fn a_price_changed_by_plain_sql_is_served_within_a_second_with_redis_up_frozen_down_and_back() {
+async fn a_price_changed_by_plain_sql_is_served_within_a_second() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let mut redis = TestRedis::start().await;
@@ -182,7 +182,7 @@ async fn a_price_changed_by_plain_sql_is_served_within_a_second_with_redis_up_fr
     for _ in 0..3 {
         caches.push(Cache::start(db.store.clone(), with_redis(&redis.url())).await);
     }
-    caches.push(alone(&db).await);
+    caches.push(cache_without_redis(&db).await);
     changed_price_is_served_by_all(&db, &caches, game, 2).await;
     redis.freeze();
     changed_price_is_served_by_all(&db, &caches, game, 3).await;
@@ -195,7 +195,7 @@ async fn a_price_changed_by_plain_sql_is_served_within_a_second_with_redis_up_fr
 }
 
 #[tokio::test]
-async fn redis_may_come_late_and_go_and_come_back_without_a_restart() {
+async fn redis_may_start_late_fail_and_return_without_a_restart() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 200).await;
     let mut redis = TestRedis::start().await;
@@ -224,13 +224,13 @@ async fn redis_may_come_late_and_go_and_come_back_without_a_restart() {
 }
 
 #[tokio::test]
-async fn readers_of_a_frozen_redis_stop_waiting_for_it() {
+async fn readers_stop_waiting_for_a_frozen_redis() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 64).await;
     let redis = TestRedis::start().await;
     let cache = Cache::start(db.store.clone(), with_redis(&redis.url())).await;
     redis.freeze();
-    // Ten that find out are enough, even before the background call does.
+    // Ten failed reads are enough, even before the background probe notices.
     for game in &games {
         assert_eq!(price(&cache, &db.sql, *game).await, Some(1));
     }
@@ -244,8 +244,8 @@ async fn readers_of_a_frozen_redis_stop_waiting_for_it() {
     until("Redis is taken back", async || cache.status().redis == RedisState::Up).await;
 }
 
-/// A cache that has nothing of its own, so that what it serves comes from Redis if it may.
-async fn newcomer(db: &TestDb, redis: &TestRedis) -> Cache {
+/// A cache with empty memory, so that its answers come from Redis if possible.
+async fn cold_cache(db: &TestDb, redis: &TestRedis) -> Cache {
     let config = Config {
         redis_url: Some(redis.url()),
         ..patient()
@@ -261,12 +261,12 @@ async fn newcomer(db: &TestDb, redis: &TestRedis) -> Cache {
 /// Fills Redis with the price of `game`.
 async fn filled(db: &TestDb, redis: &TestRedis, game: GameId) {
     let name = CacheKey::Game(game).name();
-    price(&newcomer(db, redis).await, &db.sql, game).await;
+    price(&cold_cache(db, redis).await, &db.sql, game).await;
     until("Redis is filled", async || redis.get(&name).await.is_some()).await;
 }
 
 #[tokio::test]
-async fn another_process_is_served_from_redis() {
+async fn a_second_process_is_served_from_redis() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
@@ -276,14 +276,14 @@ async fn another_process_is_served_from_redis() {
         (1..=3_600_000).contains(&ttl_ms),
         "{ttl_ms} ms are not within the key's hour"
     );
-    let cache = newcomer(&db, &redis).await;
+    let cache = cold_cache(&db, &redis).await;
     assert_eq!(price(&cache, &db.sql, game).await, Some(1));
     let counters = cache.status().counters;
     assert_eq!((counters.redis_hits, counters.loads), (1, 0), "{counters:?}");
 }
 
 #[tokio::test]
-async fn old_contents_written_back_are_refused() {
+async fn old_values_written_back_to_redis_are_refused() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 10).await;
     let redis = TestRedis::start().await;
@@ -297,7 +297,7 @@ async fn old_contents_written_back_are_refused() {
     }
     redis.flush().await;
     redis.write_back(&old).await;
-    let cache = newcomer(&db, &redis).await;
+    let cache = cold_cache(&db, &redis).await;
     cache.catch_up().await.unwrap();
     for game in &games {
         assert_eq!(price(&cache, &db.sql, *game).await, Some(2));
@@ -311,29 +311,29 @@ async fn old_contents_written_back_are_refused() {
 }
 
 #[tokio::test]
-async fn everything_forgotten_by_redis_costs_a_load_and_nothing_else() {
+async fn a_flushed_redis_only_costs_loads() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
     filled(&db, &redis, game).await;
     redis.flush().await;
-    let cache = newcomer(&db, &redis).await;
+    let cache = cold_cache(&db, &redis).await;
     assert_eq!(price(&cache, &db.sql, game).await, Some(1));
     assert_eq!(cache.status().counters.redis_misses, 1);
 }
 
-/// Whether the prices of all these games lie in Redis.
+/// Whether the prices of all these games are in Redis.
 async fn all_are_there(redis: &TestRedis, games: &[GameId]) -> bool {
     let keys = redis.keys().await;
     games.iter().all(|game| keys.contains(&CacheKey::Game(*game).name()))
 }
 
 #[tokio::test]
-async fn what_memory_holds_returns_to_redis_after_an_outage_though_nothing_changes_or_is_read() {
+async fn memory_entries_are_written_back_to_redis_after_an_outage() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 200).await;
     let mut redis = TestRedis::start().await;
-    let cache = newcomer(&db, &redis).await;
+    let cache = cold_cache(&db, &redis).await;
     for game in &games {
         assert_eq!(price(&cache, &db.sql, *game).await, Some(1));
     }
@@ -350,8 +350,8 @@ async fn what_memory_holds_returns_to_redis_after_an_outage_though_nothing_chang
         games.len() as u64,
         "nothing was read anew: {counters:?}"
     );
-    // It is worth something there.
-    let other = newcomer(&db, &redis).await;
+    // Other processes can use the value there.
+    let other = cold_cache(&db, &redis).await;
     assert_eq!(price(&other, &db.sql, games[7]).await, Some(1));
     assert_eq!(other.status().counters.redis_hits, 1);
     let ttl_ms = redis.ttl_ms(&CacheKey::Game(games[7]).name()).await;
@@ -359,7 +359,7 @@ async fn what_memory_holds_returns_to_redis_after_an_outage_though_nothing_chang
 }
 
 #[tokio::test]
-async fn what_was_read_while_redis_was_away_is_there_when_it_is_back() {
+async fn entries_loaded_during_an_outage_reach_redis_afterwards() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 20).await;
     let mut redis = TestRedis::start().await;
@@ -377,7 +377,7 @@ async fn what_was_read_while_redis_was_away_is_there_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn what_redis_evicts_is_there_again_when_it_is_served_from_memory() {
+async fn an_evicted_value_is_rewritten_when_served_from_memory() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 2).await;
     let redis = TestRedis::start().await;
@@ -393,7 +393,7 @@ async fn what_redis_evicts_is_there_again_when_it_is_served_from_memory() {
     }
     until("they are in Redis", async || all_are_there(&redis, &games).await).await;
     redis.flush().await;
-    // At once by many: one of them sees to it.
+    // Many concurrent readers: one of them rewrites it.
     until("the game that is asked for is in Redis", async || {
         futures::future::join_all((0..100).map(|_| price(&cache, &db.sql, games[0]))).await;
         all_are_there(&redis, &games[..1]).await
@@ -405,11 +405,11 @@ async fn what_redis_evicts_is_there_again_when_it_is_served_from_memory() {
 }
 
 #[tokio::test]
-async fn what_is_untrue_does_not_return_to_redis() {
+async fn invalidated_entries_are_not_written_back_to_redis() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 2).await;
     let mut redis = TestRedis::start().await;
-    let cache = newcomer(&db, &redis).await;
+    let cache = cold_cache(&db, &redis).await;
     for game in &games {
         price(&cache, &db.sql, *game).await;
     }
@@ -425,7 +425,7 @@ async fn what_is_untrue_does_not_return_to_redis() {
 }
 
 #[tokio::test]
-async fn a_redis_that_takes_no_scripts_is_written_to_without() {
+async fn a_redis_that_refuses_scripts_is_written_without_them() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
@@ -446,18 +446,19 @@ async fn a_redis_that_takes_no_scripts_is_written_to_without() {
     until("the log is seen", async || other.status().lease_live).await;
     assert_eq!(price(&other, &db.sql, game).await, Some(1));
     assert_eq!(other.status().counters.redis_hits, 1);
-    // Families go all the same.
+    // Families are removed without scripts too.
     assert_eq!(cache.drop_tags(&["game:*".to_owned()]).await, Ok(1));
     assert!(!all_are_there(&redis, &[game]).await);
 }
 
-/// Full, a replica, out of rights: answers come all the same, the refusal is known and its end, too.
+/// A full Redis, a replica, and missing permissions: readers get answers, and the status reports the refusal and its
+/// end.
 #[tokio::test]
-async fn a_redis_that_refuses_writes_is_left_alone_until_it_takes_them() {
+async fn a_redis_that_refuses_writes_gets_none_until_it_accepts() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 300).await;
     let redis = TestRedis::start().await;
-    let cache = newcomer(&db, &redis).await;
+    let cache = cold_cache(&db, &redis).await;
     let mut unread = games.chunks(100);
     for (refuse, take, reason) in [
         (["maxmemory", "1"], ["maxmemory", "0"], "OOM"),
@@ -482,7 +483,7 @@ async fn a_redis_that_refuses_writes_is_left_alone_until_it_takes_them() {
         assert!(!all_are_there(&redis, &games[..1]).await);
         redis.configure(take[0], take[1]).await;
         if reason == "OOM" {
-            // A second refusal so soon would have to be calm for longer, so its end is not waited for.
+            // A second refusal so soon requires a longer calm period, so the test does not wait for its end.
             until("the refusal has ended", async || refused().is_none()).await;
             until("what was read meanwhile is in Redis", async || {
                 all_are_there(&redis, games).await
@@ -498,10 +499,10 @@ async fn garbage_in_redis_is_a_miss_and_is_replaced() {
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
     let name = CacheKey::Game(game).name();
-    // The middle one claims to be newer than anything, so that no fill would replace it by its order alone.
+    // The middle one claims to be the newest possible, so no fill would replace it by order alone.
     for garbage in [b"42".as_slice(), b"ffffffffffffffffffffffffffffffffffff", b""] {
         redis.set(&name, garbage).await;
-        let cache = newcomer(&db, &redis).await;
+        let cache = cold_cache(&db, &redis).await;
         assert_eq!(price(&cache, &db.sql, game).await, Some(1));
         assert_eq!(cache.status().counters.refused_garbage, 1);
         until("the garbage is replaced", async || {
@@ -520,11 +521,11 @@ async fn a_value_copied_to_another_key_is_not_served_there() {
     filled(&db, &redis, games[0]).await;
     let value = redis.get(&CacheKey::Game(games[0]).name()).await.unwrap();
     redis.set(&CacheKey::Game(games[1]).name(), &value).await;
-    assert_eq!(price(&newcomer(&db, &redis).await, &db.sql, games[1]).await, Some(9));
+    assert_eq!(price(&cold_cache(&db, &redis).await, &db.sql, games[1]).await, Some(9));
 }
 
 #[tokio::test]
-async fn two_databases_may_share_a_redis_and_never_serve_each_other() {
+async fn two_databases_share_a_redis_without_serving_each_other() {
     let redis = TestRedis::start().await;
     let (one, two) = (TestDb::new().await, TestDb::new().await);
     let game = GameId(Uuid::now_v7());
@@ -536,13 +537,13 @@ async fn two_databases_may_share_a_redis_and_never_serve_each_other() {
         .await;
     }
     filled(&one, &redis, game).await;
-    let cache = newcomer(&two, &redis).await;
+    let cache = cold_cache(&two, &redis).await;
     assert_eq!(price(&cache, &two.sql, game).await, Some(2));
     let counters = cache.status().counters;
     assert_eq!(counters.refused_identity, 1, "{counters:?}");
-    // What is worthless to us is replaced, though its transaction numbers may be greater.
+    // An invalid value is replaced even if its transaction numbers are greater.
     until("our value stands in Redis", async || {
-        let cache = newcomer(&two, &redis).await;
+        let cache = cold_cache(&two, &redis).await;
         assert_eq!(price(&cache, &two.sql, game).await, Some(2));
         cache.status().counters.redis_hits == 1
     })
@@ -550,15 +551,15 @@ async fn two_databases_may_share_a_redis_and_never_serve_each_other() {
 }
 
 #[tokio::test]
-async fn after_a_crash_of_the_server_nothing_that_was_read_before_is_believed() {
+async fn a_database_crash_invalidates_earlier_entries() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
     filled(&db, &redis, game).await;
-    let old = newcomer(&db, &redis).await;
+    let old = cold_cache(&db, &redis).await;
     assert_eq!(price(&old, &db.sql, game).await, Some(1));
     let identity = old.status().identity;
-    // What PostgreSQL does to an unlogged table when it recovers from a crash.
+    // PostgreSQL truncates an unlogged table when it recovers from a crash.
     db.execute("truncate cache_incarnation").await;
     until("the new life is noticed", async || old.status().identity != identity).await;
     assert_eq!(price(&old, &db.sql, game).await, Some(1));
@@ -571,7 +572,7 @@ async fn after_a_crash_of_the_server_nothing_that_was_read_before_is_believed() 
 }
 
 #[tokio::test]
-async fn without_postgres_copies_are_served_for_the_lease_and_then_nothing_until_it_is_back() {
+async fn without_postgres_entries_are_served_only_for_the_lease() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
@@ -601,7 +602,7 @@ async fn without_postgres_copies_are_served_for_the_lease_and_then_nothing_until
     assert!(!cache.status().lease_live);
     assert!(matches!(cache.catch_up().await, Err(ReadError::Unavailable)));
 
-    // It changes while nobody sees it.
+    // The row changes while the cache cannot see it.
     set_price(&db, game, 2).await;
     proxy.mend();
     until("it is served again", async || {
@@ -612,7 +613,7 @@ async fn without_postgres_copies_are_served_for_the_lease_and_then_nothing_until
 }
 
 #[tokio::test]
-async fn it_starts_without_postgres_and_takes_it_when_it_comes() {
+async fn the_cache_starts_without_postgres_and_uses_it_once_up() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let proxy = DatabaseProxy::before(&db);
@@ -629,7 +630,7 @@ async fn it_starts_without_postgres_and_takes_it_when_it_comes() {
 }
 
 #[tokio::test]
-async fn without_the_log_every_answer_is_read_from_the_database() {
+async fn without_the_log_every_read_is_a_load() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let cache = Cache::start(db.store.clone(), Config::default()).await;
@@ -651,11 +652,11 @@ async fn set_price_without_log(db: &TestDb, game: GameId, price: i32) {
 }
 
 #[tokio::test]
-async fn whoever_has_written_reads_its_own_write() {
+async fn a_writer_reads_its_own_write() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
-    let cache = newcomer(&db, &redis).await;
+    let cache = cold_cache(&db, &redis).await;
     for new in 2..40 {
         set_price(&db, game, new).await;
         cache.catch_up().await.unwrap();
@@ -664,10 +665,10 @@ async fn whoever_has_written_reads_its_own_write() {
 }
 
 #[tokio::test]
-async fn many_who_ask_at_once_cost_one_load() {
+async fn concurrent_readers_share_one_load() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let loads = Arc::new(AtomicU64::new(0));
     let readers = (0..100).map(|_| cache.read(CacheKey::Game(game), counted(&db, game, &loads)));
     for entry in futures::future::join_all(readers).await {
@@ -677,10 +678,10 @@ async fn many_who_ask_at_once_cost_one_load() {
 }
 
 #[tokio::test]
-async fn a_reader_that_goes_away_does_not_take_the_load_from_the_others() {
+async fn a_cancelled_reader_does_not_cancel_the_shared_load() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let (go, wait) = tokio::sync::oneshot::channel::<()>();
     let sql = db.sql.clone();
     let first = tokio::spawn({
@@ -707,10 +708,10 @@ async fn a_reader_that_goes_away_does_not_take_the_load_from_the_others() {
 }
 
 #[tokio::test]
-async fn a_load_that_began_before_a_change_is_not_shared_with_those_who_ask_after_it() {
+async fn a_load_is_not_shared_with_readers_after_a_newer_change() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let (read_it, is_read) = tokio::sync::oneshot::channel::<()>();
     let (go, wait) = tokio::sync::oneshot::channel::<()>();
     let sql = db.sql.clone();
@@ -750,10 +751,10 @@ async fn a_load_that_began_before_a_change_is_not_shared_with_those_who_ask_afte
 }
 
 #[tokio::test]
-async fn a_load_that_panics_harms_nobody_else() {
+async fn a_panicking_load_does_not_affect_other_reads() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let failed = cache
         .read(CacheKey::Game(game), |_| async { panic!("a bug in a load") })
         .await;
@@ -762,10 +763,10 @@ async fn a_load_that_panics_harms_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_change_of_a_row_that_a_value_merely_shows_is_served_too() {
+async fn a_change_of_an_additionally_tagged_row_is_served() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let key = CacheKey::UserCart(lockstep_domain::ids::ShopperId(Uuid::now_v7()));
     let cart = async || {
         let sql = db.sql.clone();
@@ -782,7 +783,7 @@ async fn a_change_of_a_row_that_a_value_merely_shows_is_served_too() {
 }
 
 #[tokio::test]
-async fn the_log_may_be_pruned_and_what_it_forgot_is_not_believed() {
+async fn entries_older_than_the_pruned_log_are_refused() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
@@ -793,17 +794,17 @@ async fn the_log_may_be_pruned_and_what_it_forgot_is_not_believed() {
     assert!(db.store.prune_invalidations(Duration::from_hours(25)).await.unwrap() > 0);
     assert_eq!(db.store.prune_invalidations(Duration::from_hours(25)).await.unwrap(), 0);
     redis.write_back(&old).await;
-    let cache = newcomer(&db, &redis).await;
+    let cache = cold_cache(&db, &redis).await;
     assert_eq!(price(&cache, &db.sql, game).await, Some(2));
     let counters = cache.status().counters;
     assert_eq!(counters.refused_horizon, 1, "{counters:?}");
 }
 
 #[tokio::test]
-async fn a_flood_of_invalidations_is_survived() {
+async fn a_flood_of_invalidations_is_handled() {
     let db = TestDb::new().await;
     let games = insert_games(&db, 2).await;
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     assert_eq!(price(&cache, &db.sql, games[0]).await, Some(1));
     let before = db
         .store
@@ -830,17 +831,17 @@ async fn a_flood_of_invalidations_is_survived() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_commits_late_invalidates_what_was_read_while_it_ran() {
+async fn a_late_commit_invalidates_values_read_during_it() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let mut slow = db.sql.begin().await.unwrap();
     sqlx::query("update games set price = 2 where id = $1")
         .bind(game.0)
         .execute(&mut *slow)
         .await
         .unwrap();
-    // Others come and go, and the value is read and kept.
+    // Other transactions commit, and the value is read and cached.
     for _ in 0..5 {
         db.execute("select pg_current_xact_id()").await;
         cache.catch_up().await.unwrap();
@@ -852,10 +853,10 @@ async fn a_transaction_that_commits_late_invalidates_what_was_read_while_it_ran(
 }
 
 #[tokio::test]
-async fn a_missing_trigger_is_found_by_the_observer() {
+async fn the_checker_detects_a_missing_trigger() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     assert_eq!(price(&cache, &db.sql, game).await, Some(1));
     set_price_without_log(&db, game, 2).await;
     until("the difference is counted", async || {
@@ -868,10 +869,10 @@ async fn a_missing_trigger_is_found_by_the_observer() {
 }
 
 #[tokio::test]
-async fn honest_copies_are_compared_and_nothing_is_found() {
+async fn the_checker_reports_nothing_for_current_entries() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let mut new = 1;
     until("copies are compared", async || {
         new += 1;
@@ -886,9 +887,9 @@ async fn honest_copies_are_compared_and_nothing_is_found() {
 }
 
 #[tokio::test]
-async fn an_answer_has_a_strong_validator_and_a_compressed_form() {
+async fn an_answer_has_a_weak_validator_and_a_compressed_form() {
     let db = TestDb::new().await;
-    let cache = alone(&db).await;
+    let cache = cache_without_redis(&db).await;
     let body = |text: &'static str| {
         let store = db.store.clone();
         cache.read(CacheKey::CatalogPage(text.len().to_string()), move |_| async move {
@@ -911,7 +912,7 @@ async fn an_answer_has_a_strong_validator_and_a_compressed_form() {
 }
 
 #[test]
-fn settings_that_contradict_each_other_are_refused_and_no_password_is_shown() {
+fn contradictory_settings_are_refused_without_showing_passwords() {
     let secret = with_redis("redis://:hunter2@localhost/");
     assert!(!format!("{secret:?}").contains("hunter2"));
     assert_eq!(secret.check(), Ok(()));

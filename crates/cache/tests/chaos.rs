@@ -1,14 +1,14 @@
-//! Everything goes wrong at once, and no reader sees an old price; then rules of the protocol are broken one by one,
-//! and each time a reader does, so that we know that this test would notice.
+//! Injects all faults at once and verifies that no reader sees a stale price; then disables the protocol's rules one by
+//! one and verifies that a reader does, which proves that the test detects violations.
 //!
-//! Three nodes with a copy of everything, one Redis, one PostgreSQL. Writers raise the prices of a few hot games, some
-//! holding their transaction open before they commit. Readers ask any node. Meanwhile loads take long, so that their
-//! values arrive late; nodes stand still; Redis is killed, frozen, and gets old contents written back; the connections
-//! that wake nodes are cut.
+//! Three nodes with warm caches share one Redis and one PostgreSQL. Writers raise the prices of a few hot games; some
+//! keep their transaction open before they commit. Readers ask any node. Meanwhile loads are slow, so that their values
+//! arrive late; nodes pause; Redis is killed, frozen, and gets old data written back; the connections that wake nodes
+//! are cut.
 //!
-//! The judgement has no tolerance that a slow machine could use up: a price is a version number, and when it was
-//! confirmed is noted after the commit was acknowledged. A read that began at `t` has to contain every version that was
-//! confirmed before `t - X`. Both times err on the side of the reader.
+//! The check needs no tolerance for slow machines: a price is a version number, and its confirmation time is recorded
+//! after the commit was acknowledged. A read that began at `t` must contain every version confirmed before `t - X`.
+//! Both times err in the reader's favour.
 
 #![expect(
     clippy::unwrap_used,
@@ -34,21 +34,21 @@ const READERS: usize = 24;
 const WRITERS: usize = 4;
 const GAMES: i32 = 64;
 const X: Duration = Duration::from_millis(250);
-/// How long the protocol has to stand it.
+/// Duration of the run with the correct protocol.
 const LONG: Duration = Duration::from_secs(15);
-/// How long a broken rule may stay unnoticed; it is noticed within a few seconds.
+/// Time limit for detecting a disabled rule; detection takes a few seconds.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// What is wrong with the reader, if anything.
+/// The defect of the readers, if any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Broken {
     Nothing,
     Rule(Mutant),
-    /// The stamp is taken after the data it stands for.
+    /// The stamp is taken after the data.
     StampAfterData,
 }
 
-/// One game: which version was confirmed when.
+/// The versions of one game and the times of their confirmation.
 #[derive(Default)]
 struct History(Mutex<Vec<(Instant, i64)>>);
 
@@ -58,7 +58,7 @@ impl History {
         history.push((Instant::now(), version));
     }
 
-    /// The newest version that was confirmed before `time`.
+    /// The newest version confirmed before `time`.
     fn confirmed_before(&self, time: Instant) -> i64 {
         let history = self.0.lock().unwrap();
         let before = history.iter().filter(|(at, _)| *at < time);
@@ -77,7 +77,7 @@ struct Chaos {
     stop: AtomicBool,
     answers: AtomicU64,
     versions: AtomicU64,
-    /// Reads that lacked a confirmed version, and the oldest answer among them.
+    /// Reads that lacked a confirmed version; `first` describes the first one.
     violations: AtomicU64,
     first: Mutex<Option<String>>,
 }
@@ -90,7 +90,7 @@ fn up_to(ms: u64) -> Duration {
     Duration::from_millis(rand::random_range(0..=ms))
 }
 
-/// One price; a quarter of the loads take long after they have read it.
+/// Loads one price; a quarter of the loads wait a long time after their read.
 async fn load(reads: PgPool, game: GameId, broken: Broken) -> Result<Stamped<Payload>, StoreError> {
     let mut loaded = read_price(reads.clone(), game).await?;
     if chance(25) {
@@ -113,7 +113,7 @@ impl Chaos {
 
     async fn read_on(&self, node: usize) {
         while !self.over() {
-            // The pace of the crowd, so that two cores also have time for PostgreSQL.
+            // Paces the readers, so that two cores also have time for PostgreSQL.
             tokio::time::sleep(up_to(4)).await;
             let which = rand::random_range(0..self.games.len());
             let (game, reads, broken) = (self.games[which], self.reads.clone(), self.broken);
@@ -121,7 +121,7 @@ impl Chaos {
             let answer = self.caches[node]
                 .read(CacheKey::Game(game), move |_| load(reads, game, broken))
                 .await;
-            // Being told to try again is no lie.
+            // "Try again" is a correct answer.
             let Ok(entry) = answer else { continue };
             self.answers.fetch_add(1, Ordering::Relaxed);
             let seen = number(&entry).unwrap();
@@ -160,7 +160,7 @@ impl Chaos {
         Ok(())
     }
 
-    /// A node that stands still for longer than its lease, again and again.
+    /// Pauses a node for longer than its lease, repeatedly.
     async fn stand_still(&self, node: usize) {
         while !self.over() {
             tokio::time::sleep(up_to(1000)).await;
@@ -179,8 +179,8 @@ impl Chaos {
         }
     }
 
-    /// Old contents, death and stupor, in turn.
-    async fn torment(&self, redis: &mut TestRedis) {
+    /// Restores old data, kills and freezes Redis in turn.
+    async fn disturb_redis(&self, redis: &mut TestRedis) {
         let mut old = redis.contents().await;
         for turn in 0.. {
             let pause = Instant::now() + Duration::from_millis(1200);
@@ -212,7 +212,7 @@ impl Chaos {
     }
 }
 
-/// Runs for `time`, or until a violation shows when there is something broken.
+/// Runs for `time`, or, with a defect, until the first violation.
 async fn run(broken: Broken, time: Duration) -> Arc<Chaos> {
     let db = TestDb::new().await;
     let mut redis = TestRedis::start().await;
@@ -252,7 +252,7 @@ async fn run(broken: Broken, time: Duration) -> Arc<Chaos> {
         let chaos = Arc::clone(&chaos);
         tasks.spawn(async move { chaos.write_on().await.unwrap() });
     }
-    // A plain cache has no poller that could stand still, and it is wrong without any other trouble.
+    // A cache-aside cache has no poller to pause, and it violates the guarantee without further faults.
     if broken != Broken::Rule(Mutant::CacheAside) {
         for node in 0..NODES {
             let chaos = Arc::clone(&chaos);
@@ -261,7 +261,7 @@ async fn run(broken: Broken, time: Duration) -> Arc<Chaos> {
         let listeners = Arc::clone(&chaos);
         tasks.spawn(async move { listeners.cut_listeners().await });
         let redis_and = Arc::clone(&chaos);
-        tasks.spawn(async move { redis_and.torment(&mut redis).await });
+        tasks.spawn(async move { redis_and.disturb_redis(&mut redis).await });
     }
     let end = Instant::now() + time;
     while Instant::now() < end && (broken == Broken::Nothing || chaos.violations.load(Ordering::Relaxed) == 0) {
@@ -278,7 +278,7 @@ async fn run(broken: Broken, time: Duration) -> Arc<Chaos> {
 }
 
 #[expect(clippy::print_stdout, reason = "how soon it is noticed says how sharp this test is")]
-async fn is_noticed(broken: Broken) {
+async fn assert_detected(broken: Broken) {
     let began = Instant::now();
     let chaos = run(broken, LIMIT).await;
     println!(
@@ -295,7 +295,7 @@ async fn is_noticed(broken: Broken) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_reader_is_served_a_value_older_than_the_lease_whatever_happens() {
+async fn no_read_is_older_than_the_lease_under_any_fault() {
     let chaos = run(Broken::Nothing, LONG).await;
     let mut total = lockstep_cache::Counters::default();
     for cache in &chaos.caches {
@@ -319,7 +319,7 @@ async fn no_reader_is_served_a_value_older_than_the_lease_whatever_happens() {
         total.violations, 0,
         "the observer found a difference that no invalidation explains"
     );
-    // The run was about something: all tiers served and refused, and prices changed.
+    // The run is meaningful: all tiers served and refused entries, and prices changed.
     assert!(
         total.l1_hits > 0 && total.redis_hits > 0 && total.refused_tag > 0 && total.refused_lease > 0,
         "{total:?}"
@@ -328,21 +328,21 @@ async fn no_reader_is_served_a_value_older_than_the_lease_whatever_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_that_forgets_running_transactions_is_noticed() {
-    is_noticed(Broken::Rule(Mutant::ForgetsRunning)).await;
+async fn ignoring_running_transactions_is_detected() {
+    assert_detected(Broken::Rule(Mutant::ForgetsRunning)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_without_a_lease_is_noticed() {
-    is_noticed(Broken::Rule(Mutant::NoLease)).await;
+async fn a_missing_lease_is_detected() {
+    assert_detected(Broken::Rule(Mutant::NoLease)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stamp_taken_after_the_data_is_noticed() {
-    is_noticed(Broken::StampAfterData).await;
+async fn a_stamp_taken_after_the_data_is_detected() {
+    assert_detected(Broken::StampAfterData).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cache_that_is_only_deleted_from_is_noticed() {
-    is_noticed(Broken::Rule(Mutant::CacheAside)).await;
+async fn a_cache_aside_cache_is_detected() {
+    assert_detected(Broken::Rule(Mutant::CacheAside)).await;
 }

@@ -1,5 +1,5 @@
-//! What the cache tells an operator. Alone in its binary: a subscriber of one thread misses events when tests of other
-//! threads meet the same lines of code at the same time.
+//! What the cache logs for an operator. A separate binary: a subscriber of one thread misses events when tests of other
+//! threads reach the same log statements at the same time.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,7 +14,7 @@ use common::{insert_games, price, until, with_redis};
 use lockstep_cache::{Cache, RedisState, RedisWrites};
 use lockstep_testkit::{TestDb, TestRedis};
 
-/// What is logged by this thread, which is the whole test.
+/// The log lines of this thread, which runs the whole test.
 #[derive(Clone, Default)]
 struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
 
@@ -42,7 +42,7 @@ impl Log {
     }
 }
 
-/// Follows what is logged from here on.
+/// Captures log lines from here on.
 fn capture(log: &Log) -> tracing::subscriber::DefaultGuard {
     let writer = log.clone();
     tracing::subscriber::set_default(
@@ -54,7 +54,7 @@ fn capture(log: &Log) -> tracing::subscriber::DefaultGuard {
 }
 
 #[tokio::test]
-async fn the_beginning_and_the_end_of_a_refusal_of_writes_are_logged_once_each() {
+async fn start_and_end_of_refused_writes_are_logged_once_each() {
     let log = Log::default();
     let _capture = capture(&log);
     let db = TestDb::new().await;
@@ -77,7 +77,7 @@ async fn the_beginning_and_the_end_of_a_refusal_of_writes_are_logged_once_each()
 }
 
 #[tokio::test]
-async fn the_loss_and_the_return_of_redis_are_logged_once_each() {
+async fn loss_and_return_of_redis_are_logged_once_each() {
     let log = Log::default();
     let _capture = capture(&log);
     let db = TestDb::new().await;
@@ -87,7 +87,7 @@ async fn the_loss_and_the_return_of_redis_are_logged_once_each() {
     until("Redis is seen", async || cache.status().redis == RedisState::Up).await;
     let lost_before = log.lines_with("Redis lost");
     redis.kill();
-    // Everybody notices, before and after it is known.
+    // Every reader notices, before and after the loss is known.
     for game in &games {
         assert_eq!(price(&cache, &db.sql, *game).await, Some(1));
     }

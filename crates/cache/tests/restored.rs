@@ -1,4 +1,4 @@
-//! A database that was restored from another server's backup: its copies are served like anybody's.
+//! A database restored from another server's backup: its answers are cached like those of any database.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ use lockstep_store::Store;
 use lockstep_testkit::{TestDb, TestRedis};
 use sqlx::PgPool;
 
-/// A busy machine may pause a process for longer than the usual lease, which costs a load and is no fault.
+/// A busy machine may pause a process beyond the default lease, which costs a load and is correct.
 fn patient() -> Config {
     Config {
         lease: Duration::from_mins(1),
@@ -27,7 +27,7 @@ fn patient() -> Config {
     }
 }
 
-/// Reads 48 games eleven times: after the first time, all 480 answers have to come from the copies.
+/// Reads 48 games eleven times: after the first round, all 480 answers must be cached.
 async fn repeated_reads_come_from_the_copies(cache: &Cache, sql: &PgPool, games: &[GameId]) {
     assert_eq!(games.len(), 48);
     for game in games {
@@ -43,7 +43,7 @@ async fn repeated_reads_come_from_the_copies(cache: &Cache, sql: &PgPool, games:
     assert_eq!(counters.l1_hits - before, 480, "{counters:?}");
 }
 
-async fn has_forgotten(store: &Store, cache: &Cache) {
+async fn wait_for_forgotten_ids(store: &Store, cache: &Cache) {
     until("the restored ids are forgotten", async || {
         !store.has_foreign_ids().await.unwrap()
     })
@@ -52,7 +52,7 @@ async fn has_forgotten(store: &Store, cache: &Cache) {
 }
 
 #[tokio::test]
-async fn ids_of_another_server_are_forgotten_by_a_process_that_starts_and_by_one_that_runs() {
+async fn ids_of_another_server_are_forgotten_at_start_and_at_run_time() {
     let db = TestDb::new().await;
     let redis = TestRedis::start().await;
     let games = insert_games(&db, 48).await;
@@ -64,12 +64,12 @@ async fn ids_of_another_server_are_forgotten_by_a_process_that_starts_and_by_one
         ..with_redis(&redis.url())
     };
     let cache = Cache::start(db.store.clone(), config).await;
-    has_forgotten(&db.store, &cache).await;
+    wait_for_forgotten_ids(&db.store, &cache).await;
     repeated_reads_come_from_the_copies(&cache, &db.sql, &games).await;
 
-    // Somebody restores beneath it.
+    // A backup is restored under the running process.
     db.execute(restore).await;
-    has_forgotten(&db.store, &cache).await;
+    wait_for_forgotten_ids(&db.store, &cache).await;
     let refused = cache.status().counters.refused_identity;
     repeated_reads_come_from_the_copies(&cache, &db.sql, &games).await;
     assert!(
@@ -78,9 +78,9 @@ async fn ids_of_another_server_are_forgotten_by_a_process_that_starts_and_by_one
     );
 }
 
-/// While the ids are being forgotten, readers read and a writer writes: no answer is older than a confirmed write.
+/// Reads and writes while the ids are being forgotten: no answer is older than a confirmed write.
 #[tokio::test]
-async fn nothing_old_is_served_while_ids_are_forgotten() {
+async fn no_stale_value_is_served_while_ids_are_forgotten() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let caches = [
@@ -101,10 +101,10 @@ async fn nothing_old_is_served_while_ids_are_forgotten() {
             assert_eq!(price(cache, &db.sql, game).await, Some(round.into()));
         }
     }
-    has_forgotten(&db.store, &caches[0]).await;
+    wait_for_forgotten_ids(&db.store, &caches[0]).await;
 }
 
-/// A cluster of its own, gone with the value.
+/// A separate cluster, deleted when dropped.
 struct Cluster {
     postgres: Postgres,
     store: Store,
@@ -142,7 +142,7 @@ impl Cluster {
     }
 }
 
-/// `pg_dump | psql`, as somebody moves to a new server.
+/// `pg_dump | psql`, as for a move to a new server.
 async fn dump_and_restore(from: &Cluster, to: &Cluster) {
     let mut dump = Command::new(from.bin().join("pg_dump"))
         .args(["--no-owner", "--dbname", &from.postgres.connection_string()])
@@ -161,7 +161,7 @@ async fn dump_and_restore(from: &Cluster, to: &Cluster) {
 }
 
 #[tokio::test]
-async fn a_dump_brought_into_a_fresh_server_is_cached_like_any_database() {
+async fn a_dump_restored_to_a_new_server_is_cached_normally() {
     let old = Cluster::new().await;
     old.store.migrate().await.unwrap();
     let games: Vec<GameId> = sqlx::query_scalar::<_, uuid::Uuid>(
@@ -174,7 +174,7 @@ async fn a_dump_brought_into_a_fresh_server_is_cached_like_any_database() {
     .into_iter()
     .map(GameId)
     .collect();
-    // A shop that has been open for a while, and whose log was pruned.
+    // A shop with a long history and a pruned log.
     sqlx::raw_sql("do $$ begin for n in 1..20000 loop perform pg_current_xact_id(); commit; end loop; end $$")
         .execute(&old.sql)
         .await
@@ -199,7 +199,7 @@ async fn a_dump_brought_into_a_fresh_server_is_cached_like_any_database() {
     );
 
     let cache = Cache::start(new.store.clone(), patient()).await;
-    has_forgotten(&new.store, &cache).await;
+    wait_for_forgotten_ids(&new.store, &cache).await;
     repeated_reads_come_from_the_copies(&cache, &new.sql, &games).await;
     assert_eq!(new.number("select floor::text from cache_floor").await, 0);
 }

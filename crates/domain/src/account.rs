@@ -1,5 +1,4 @@
-//! People and their accounts: which addresses, passwords and names are accepted, and what an account looks like from
-//! outside.
+//! Accounts: which e-mail addresses, passwords and names are valid, and the views of an account.
 
 mod email;
 mod forms;
@@ -14,17 +13,17 @@ pub use forms::{Credentials, EMAIL_INVALID, ProfileChange, Registration};
 pub use password::{MAX_PASSWORD_BYTES, NewPassword, PasswordFault, password_forms};
 pub use views::{AuthData, AuthUser, Figures, Profile, ProfileFacts, ProfileStats, TokenPair};
 
-/// The nickname of whoever chose none (the seed's default).
+/// The nickname of an account whose owner chose none (the existing shop's default).
 pub const DEFAULT_NICKNAME: &str = "Newbie Guy";
 
-/// What somebody may do (the seed's enum).
+/// A user's role (the `role` enum of `docs/data-model.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Role {
-    /// A shopper.
+    /// A customer.
     User,
-    /// Runs the shop.
+    /// An administrator of the shop.
     Admin,
 }
 
@@ -37,7 +36,7 @@ impl Role {
         }
     }
 
-    /// The role of that name.
+    /// Parses a role's name; `None` when it is unknown.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "USER" => Some(Self::User),
@@ -47,14 +46,14 @@ impl Role {
     }
 }
 
-/// Why a field of a form was refused: the field, a name that programs can rely on, and a sentence for the person.
+/// Why a form field was rejected: the field, a stable machine-readable code, and a message for the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FieldError {
     /// Name of the field in the request.
     pub path: &'static str,
-    /// Stable name of the reason.
+    /// Stable code of the reason.
     pub code: &'static str,
-    /// The reason in words.
+    /// The reason as a sentence.
     pub msg: &'static str,
 }

@@ -1,6 +1,7 @@
-//! What staff see: the contract's answers below `/api/admin`.
+//! Views for staff: the responses of the HTTP contract (`docs/http-api.md`) below `/api/admin`.
 //!
-//! Lists are pages; the array has a name of its own beside the four numbers of [`Paging`]. What a key says is in none of them.
+//! Lists are paginated; each names its array, beside the four numbers of [`Paging`]. No response contains the text of a
+//! key.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
@@ -12,25 +13,25 @@ use crate::money::Money;
 use crate::order::{OrderStatus, TransactionType};
 use crate::purchase::{PaymentStatus, iso_millis_or_none};
 
-/// What stands for a key where it is not shown.
+/// Shown in place of a key.
 pub const MASKED_KEY: &str = "••••••••";
 
-/// Which part of a list.
+/// The requested page of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
-    /// From 1.
+    /// Page number, from 1.
     pub number: u32,
-    /// Rows of a page.
+    /// Rows per page.
     pub size: u32,
 }
 
 impl Page {
-    /// Rows before it.
+    /// Number of rows before the page.
     pub const fn offset(self) -> u64 {
         (self.number.saturating_sub(1) as u64) * (self.size as u64)
     }
 
-    /// How a list of `total` rows is told.
+    /// The pagination of a list of `total` rows.
     pub const fn of(self, total: u64) -> Paging {
         let size = if self.size == 0 { 1 } else { self.size as u64 };
         Paging {
@@ -42,60 +43,59 @@ impl Page {
     }
 }
 
-/// Where a page is in its list.
+/// Pagination of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Paging {
-    /// Rows of all pages.
+    /// Total number of rows.
     pub total: u64,
-    /// From 1.
+    /// Page number, from 1.
     pub page: u32,
-    /// Rows of a full page.
+    /// Rows per page.
     pub page_size: u32,
-    /// Pages.
+    /// Number of pages.
     pub total_pages: u64,
 }
 
-/// The shop at a glance. Days are days of UTC.
+/// The dashboard of the shop; days are UTC days.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Dashboard {
-    /// Accounts that were not deleted.
+    /// Number of accounts, without deleted ones.
     pub total_users: u64,
-    /// Registered since midnight.
+    /// Accounts registered since midnight UTC.
     pub new_users_today: u64,
-    /// Games that are listed.
+    /// Number of listed games.
     pub total_games: u64,
-    /// All orders.
+    /// Number of orders.
     pub total_orders: u64,
-    /// Orders under way.
+    /// Number of orders in progress.
     pub pending_orders: u64,
-    /// Orders of which at least one copy was delivered.
+    /// Number of orders with at least one delivered unit.
     pub completed_orders: u64,
-    /// Bookings since midnight.
+    /// Transactions since midnight UTC.
     pub transactions_today: u64,
-    /// What was paid for orders less what went back, EUR: of all time, since midnight, and of the last 7 and 30 days. Money
-    /// that goes back counts on the day it does.
+    /// Revenue of all time, EUR: payments for orders less refunds, a refund counting on the day it is made.
     pub total_revenue: Money,
-    /// Since midnight.
+    /// Revenue since midnight UTC, EUR.
     pub revenue_today: Money,
-    /// Of the last 7 days, today included.
+    /// Revenue of the last 7 days including today, EUR.
     pub revenue_this_week: Money,
-    /// Of the last 30 days, today included.
+    /// Revenue of the last 30 days including today, EUR.
     pub revenue_this_month: Money,
-    /// The five games with the most delivered copies.
+    /// The five games with the most delivered units.
     pub top_selling_games: Vec<TopGame>,
-    /// The ten newest.
+    /// The ten newest orders.
     pub recent_orders: Vec<RecentOrder>,
-    /// The ten newest.
+    /// The ten newest transactions.
     pub recent_transactions: Vec<RecentTransaction>,
-    /// Seven days, the oldest first.
+    /// Sales of the last seven days, oldest first.
     pub sales_by_day: Vec<DayOfSales>,
 }
 
-/// A game and how it sells.
+/// A best-selling game.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -104,26 +104,26 @@ pub struct TopGame {
     pub id: Uuid,
     /// Title.
     pub title: String,
-    /// Address.
+    /// URL slug.
     pub slug: String,
-    /// Delivered copies.
+    /// Number of delivered units.
     pub sales_count: u64,
-    /// What was paid for them less what went back, EUR.
+    /// Payments for its units less refunds, EUR.
     pub revenue: Money,
 }
 
-/// An order in few words.
+/// Summary of a recent order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RecentOrder {
     /// Identifier.
     pub id: Uuid,
-    /// Whose.
+    /// E-mail address of the customer.
     pub user_email: String,
-    /// EUR.
+    /// Total, EUR.
     pub total: Money,
-    /// How far.
+    /// Status.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub status: OrderStatus,
     /// When it was placed.
@@ -132,49 +132,49 @@ pub struct RecentOrder {
     pub created_at: DateTime<Utc>,
 }
 
-/// A booking in few words.
+/// Summary of a recent transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RecentTransaction {
     /// Identifier.
     pub id: Uuid,
-    /// Whose.
+    /// E-mail address of the user.
     pub user_email: String,
-    /// EUR; negative when money left the balance.
+    /// Amount, EUR; negative when money left the balance.
     pub amount: Money,
-    /// What for.
+    /// Type.
     #[serde(rename = "type")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub kind: TransactionType,
-    /// How it stands.
+    /// Status.
     pub status: PaymentStatus,
-    /// When it was written.
+    /// When it was created.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: DateTime<Utc>,
 }
 
-/// Orders and revenue of a day.
+/// Orders and revenue of one day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DayOfSales {
     /// The day, UTC.
     pub date: NaiveDate,
-    /// Orders that were completed.
+    /// Number of completed orders.
     pub count: u64,
-    /// What was paid for orders on that day less what went back on it, EUR.
+    /// Payments for orders on that day less refunds on that day, EUR.
     pub revenue: Money,
 }
 
-/// Accounts.
+/// A page of accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UserList {
-    /// The newest first.
+    /// The accounts, newest first.
     pub users: Vec<UserRow>,
     #[serde(flatten)]
-    /// Where this page is.
+    /// Pagination.
     pub paging: Paging,
 }
 
@@ -195,19 +195,19 @@ pub struct UserRow {
     /// Last name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_name: Option<String>,
-    /// EUR.
+    /// Balance, EUR.
     pub balance: Money,
-    /// What they may do.
+    /// Role.
     pub role: Role,
     /// When they registered.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: DateTime<Utc>,
-    /// All orders.
+    /// Number of orders.
     pub orders_count: u64,
 }
 
-/// An account with what it did last.
+/// An account with its latest activity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -215,23 +215,23 @@ pub struct UserDetail {
     /// The account.
     #[serde(flatten)]
     pub user: UserRow,
-    /// The newest hundred.
+    /// The newest 100 orders.
     pub orders: Vec<OrderBrief>,
-    /// The newest hundred.
+    /// The newest 100 transactions.
     pub transactions: Vec<TransactionBrief>,
 }
 
-/// An order of a known user.
+/// An order of a given user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderBrief {
     /// Identifier.
     pub id: Uuid,
-    /// How far.
+    /// Status.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub status: OrderStatus,
-    /// EUR.
+    /// Total, EUR.
     pub total: Money,
     /// When it was placed.
     #[serde(with = "iso_millis")]
@@ -239,70 +239,70 @@ pub struct OrderBrief {
     pub created_at: DateTime<Utc>,
 }
 
-/// A booking of a known user.
+/// A transaction of a given user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TransactionBrief {
     /// Identifier.
     pub id: Uuid,
-    /// What for.
+    /// Type.
     #[serde(rename = "type")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub kind: TransactionType,
-    /// EUR; negative when money left the balance.
+    /// Amount, EUR; negative when money left the balance.
     pub amount: Money,
-    /// How it stands.
+    /// Status.
     pub status: PaymentStatus,
-    /// When it was written.
+    /// When it was created.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: DateTime<Utc>,
 }
 
-/// What an account did: the newest hundred of each kind that was asked for.
+/// Activity of an account: the newest 100 entries of each requested kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Activity {
-    /// Whose.
+    /// The user's id.
     pub user_id: Uuid,
-    /// Attempts to log in.
+    /// Login attempts.
     pub login_history: Vec<LoginAttempt>,
     /// Orders.
     pub orders: Vec<OrderBrief>,
-    /// Bookings.
+    /// Transactions.
     pub transactions: Vec<TransactionBrief>,
 }
 
-/// An attempt to log in.
+/// A login attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LoginAttempt {
     /// Identifier.
     pub id: Uuid,
-    /// From which address.
+    /// Client IP address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_address: Option<String>,
-    /// With which program.
+    /// Client user agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
-    /// It was let in.
+    /// Whether it succeeded.
     pub success: bool,
-    /// When.
+    /// When it happened.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: DateTime<Utc>,
 }
 
-/// Orders.
+/// A page of orders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderList {
-    /// The newest first.
+    /// The orders, newest first.
     pub orders: Vec<OrderRow>,
-    /// Where this page is.
+    /// Pagination.
     #[serde(flatten)]
     pub paging: Paging,
 }
@@ -314,18 +314,18 @@ pub struct OrderList {
 pub struct OrderRow {
     /// Identifier.
     pub id: Uuid,
-    /// Whose.
+    /// E-mail address of the customer.
     pub user_email: String,
-    /// Whose.
+    /// Display name of the customer.
     pub user_nickname: String,
-    /// EUR.
+    /// Total, EUR.
     pub total: Money,
-    /// How far.
+    /// Status.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub status: OrderStatus,
-    /// Copies in all.
+    /// Number of units.
     pub items_count: u64,
-    /// Its items.
+    /// The order items.
     pub items: Vec<OrderRowItem>,
     /// When it was placed.
     #[serde(with = "iso_millis")]
@@ -333,21 +333,21 @@ pub struct OrderRow {
     pub created_at: DateTime<Utc>,
 }
 
-/// An item of an order in a list.
+/// An order item in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderRowItem {
-    /// Which game.
+    /// Title of the game.
     pub game_title: String,
-    /// Of one copy, EUR.
+    /// Unit price, EUR.
     pub price: Money,
-    /// Stands for a key when there is one; what it says is not shown here.
+    /// A mask when there is a key; its text is not shown here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<&'static str>,
 }
 
-/// An account beside something of its own.
+/// Brief form of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -366,36 +366,36 @@ pub struct UserBrief {
     pub last_name: Option<String>,
 }
 
-/// An order with everything.
+/// An order with all details.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderDetail {
     /// Identifier.
     pub id: Uuid,
-    /// Whose.
+    /// The customer's id.
     pub user_id: Uuid,
-    /// Whose.
+    /// The customer.
     pub user: UserBrief,
-    /// How far.
+    /// Status.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub status: OrderStatus,
-    /// Before the discount, EUR.
+    /// Sum before the discount, EUR.
     pub subtotal: Money,
-    /// Taken off, EUR.
+    /// Discount, EUR.
     pub discount: Money,
-    /// What was paid, EUR.
+    /// Amount paid, EUR.
     pub total: Money,
-    /// `BALANCE`.
+    /// Always `BALANCE`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_method: Option<String>,
-    /// How the payment stands.
+    /// Payment status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_status: Option<PaymentStatus>,
-    /// The promo code that was used.
+    /// The promo code, if one was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub promo_code: Option<String>,
-    /// The first unit's order at G2A.
+    /// The G2A order id of the first unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_order_id: Option<String>,
     /// When it was placed.
@@ -406,40 +406,40 @@ pub struct OrderDetail {
     #[serde(with = "iso_millis_or_none", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub completed_at: Option<DateTime<Utc>>,
-    /// Its items.
+    /// The order items.
     pub items: Vec<OrderDetailItem>,
-    /// Its units: one copy, one purchase at G2A, one key each.
+    /// The order units: each is one purchase at G2A and one key.
     pub units: Vec<UnitDetail>,
-    /// The booking that paid for it.
+    /// The transaction that paid for the order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction: Option<OrderTransaction>,
 }
 
-/// An item of an order.
+/// An order item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderDetailItem {
     /// Identifier.
     pub id: Uuid,
-    /// Which game.
+    /// The game's id.
     pub game_id: Uuid,
-    /// Which game.
+    /// The game.
     pub game: OrderDetailGame,
-    /// Copies.
+    /// Quantity.
     pub quantity: u32,
-    /// Of one copy, EUR.
+    /// Unit price, EUR.
     pub price: Money,
-    /// Taken off the item, EUR.
+    /// Discount on the item, EUR.
     pub discount: Money,
-    /// Stands for a key when there is one; what it says is not shown here.
+    /// A mask when there is a key; its text is not shown here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<&'static str>,
-    /// Every key of the item was used.
+    /// Whether every key of the item was activated.
     pub key_activated: bool,
 }
 
-/// The game of an item.
+/// The game of an order item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderDetailGame {
@@ -447,130 +447,130 @@ pub struct OrderDetailGame {
     pub id: Uuid,
     /// Title.
     pub title: String,
-    /// Address.
+    /// URL slug.
     pub slug: String,
-    /// Address of the cover.
+    /// Cover URL.
     pub image: String,
-    /// Today's price, EUR.
+    /// Current price, EUR.
     pub price: Money,
 }
 
-/// A unit of an order, as far as staff need it.
+/// An order unit as staff see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UnitDetail {
     /// Identifier.
     pub id: Uuid,
-    /// Which item.
+    /// The order item's id.
     pub item_id: Uuid,
-    /// From 1 within the item.
+    /// Position within the item, from 1.
     pub position: u32,
-    /// `NEW`, `ORDERING`, `ORDERED`, `PAYING`, `PAID`, `FETCHING`, `DONE`, `LOST` or `REFUNDED`.
+    /// State: `NEW`, `ORDERING`, `ORDERED`, `PAYING`, `PAID`, `FETCHING`, `DONE`, `LOST` or `REFUNDED`.
     pub state: String,
-    /// What the shopper paid for it, EUR.
+    /// Amount the customer paid for it, EUR.
     pub price_paid: Money,
-    /// What G2A asked for it, EUR.
+    /// G2A's price for it, EUR.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub g2a_price: Option<Money>,
-    /// Its order at G2A.
+    /// Its G2A order id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub g2a_order_id: Option<String>,
-    /// Given back by staff although it was delivered, EUR.
+    /// Amount staff refunded after delivery, EUR.
     pub goodwill: Money,
-    /// Why its money went back.
+    /// Why it was refunded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refunded_for: Option<String>,
-    /// What the last attempt met.
+    /// Error of the last attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// When its state changed last.
+    /// When its state last changed.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub updated_at: DateTime<Utc>,
 }
 
-/// The booking of an order.
+/// A transaction of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderTransaction {
     /// Identifier.
     pub id: Uuid,
-    /// What for.
+    /// Type.
     #[serde(rename = "type")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub kind: TransactionType,
-    /// EUR; negative when money left the balance.
+    /// Amount, EUR; negative when money left the balance.
     pub amount: Money,
-    /// `EUR`.
+    /// Always `EUR`.
     pub currency: String,
-    /// How it was paid.
+    /// Payment method.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// How it stands.
+    /// Status.
     pub status: PaymentStatus,
-    /// In words.
+    /// Description.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The reference outside.
+    /// The external reference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction_hash: Option<String>,
-    /// When it was written.
+    /// When it was created.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: DateTime<Utc>,
 }
 
-/// Bookings.
+/// A page of transactions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TransactionList {
-    /// The newest first.
+    /// The transactions, newest first.
     pub transactions: Vec<TransactionRow>,
-    /// Where this page is.
+    /// Pagination.
     #[serde(flatten)]
     pub paging: Paging,
 }
 
-/// A booking in a list.
+/// A transaction in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TransactionRow {
-    /// Whose.
+    /// The user's id.
     pub user_id: Uuid,
-    /// Whose.
+    /// The user.
     pub user: UserBrief,
-    /// The order that it belongs to.
+    /// The order's id, if it belongs to one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order_id: Option<Uuid>,
-    /// That order.
+    /// The order, if it belongs to one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderStanding>,
-    /// The booking.
+    /// The transaction.
     #[serde(flatten)]
     pub transaction: OrderTransaction,
 }
 
-/// An order and how far it is.
+/// An order and its status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderStanding {
     /// Identifier.
     pub id: Uuid,
-    /// How far.
+    /// Status.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub status: OrderStatus,
 }
 
-/// Carts of users.
+/// A page of users' carts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CartList {
-    /// The one that changed last first.
+    /// The carts, latest change first.
     pub carts: Vec<CartRow>,
-    /// Where this page is.
+    /// Pagination.
     #[serde(flatten)]
     pub paging: Paging,
 }
@@ -580,27 +580,27 @@ pub struct CartList {
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CartRow {
-    /// Whose.
+    /// The user's id.
     pub user_id: Uuid,
-    /// Whose.
+    /// The user.
     pub user: UserBrief,
-    /// Copies in it.
+    /// Number of units in it.
     pub item_count: u64,
-    /// At today's prices, EUR.
+    /// Total at current prices, EUR.
     pub total: Money,
-    /// When something was added last.
+    /// When an item was last added.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub last_updated: DateTime<Utc>,
 }
 
-/// Wishlists of users.
+/// A page of users' wishlists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WishlistList {
-    /// The one that changed last first.
+    /// The wishlists, latest change first.
     pub wishlists: Vec<WishlistRow>,
-    /// Where this page is.
+    /// Pagination.
     #[serde(flatten)]
     pub paging: Paging,
 }
@@ -610,19 +610,19 @@ pub struct WishlistList {
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WishlistRow {
-    /// Whose.
+    /// The user's id.
     pub user_id: Uuid,
-    /// Whose.
+    /// The user.
     pub user: UserBrief,
-    /// Games on it.
+    /// Number of games on it.
     pub item_count: u64,
-    /// When something was added last.
+    /// When a game was last added.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub last_updated: DateTime<Utc>,
 }
 
-/// A genre, platform, category or tag and how many games have it.
+/// A genre, platform, category or tag with its number of games.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -631,19 +631,19 @@ pub struct TaxonomyRow {
     pub id: Uuid,
     /// Name.
     pub name: String,
-    /// Address.
+    /// URL slug.
     pub slug: String,
-    /// Games that have it, listed or not.
+    /// Number of games that have it, listed or not.
     pub games_count: u64,
 }
 
-/// Games.
+/// A page of games.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GameList {
-    /// The newest first.
+    /// The games, newest first.
     pub games: Vec<GameRow>,
-    /// Where this page is.
+    /// Pagination.
     #[serde(flatten)]
     pub paging: Paging,
 }
@@ -657,31 +657,31 @@ pub struct GameRow {
     pub id: Uuid,
     /// Title.
     pub title: String,
-    /// Address.
+    /// URL slug.
     pub slug: String,
-    /// EUR.
+    /// Price, EUR.
     pub price: Money,
-    /// Before a reduction, EUR.
+    /// Price before the reduction, EUR.
     pub original_price: Option<Money>,
-    /// The first by alphabet, or empty.
+    /// The alphabetically first platform, or empty.
     pub platform: String,
-    /// The first by alphabet, or empty.
+    /// The alphabetically first genre, or empty.
     pub genre: String,
-    /// It can be bought.
+    /// Whether it can be bought.
     pub in_stock: bool,
-    /// Announced, not yet released.
+    /// Whether it is announced but not yet released.
     pub is_preorder: bool,
-    /// Address of the cover.
+    /// Cover URL.
     pub image_url: String,
-    /// Delivered copies.
+    /// Number of delivered units.
     pub sales_count: u64,
-    /// When it came into the catalogue.
+    /// When it was added to the catalogue.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: DateTime<Utc>,
 }
 
-/// A game with everything.
+/// A game with all details.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -690,93 +690,93 @@ pub struct GameDetail {
     pub id: Uuid,
     /// Title.
     pub title: String,
-    /// Address.
+    /// URL slug.
     pub slug: String,
-    /// Cleaned HTML.
+    /// Sanitised HTML.
     pub description: String,
-    /// EUR.
+    /// Price, EUR.
     pub price: Money,
-    /// Before a reduction, EUR.
+    /// Price before the reduction, EUR.
     pub original_price: Option<Money>,
-    /// Address of the cover.
+    /// Cover URL.
     pub image_url: String,
     /// The first of `platforms`, or empty.
     pub platform: String,
-    /// By alphabet.
+    /// Platforms, alphabetically.
     pub platforms: Vec<String>,
     /// The first of `genres`, or empty.
     pub genre: String,
-    /// By alphabet.
+    /// Genres, alphabetically.
     pub genres: Vec<String>,
-    /// By alphabet.
+    /// Tags, alphabetically.
     pub tags: Vec<String>,
-    /// By alphabet.
+    /// Categories, alphabetically.
     pub categories: Vec<String>,
     /// Publisher, or empty.
     pub publisher: String,
     /// Developer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub developer: Option<String>,
-    /// The day, UTC.
+    /// Release date, UTC.
     pub release_date: NaiveDate,
-    /// Announced, not yet released.
+    /// Whether it is announced but not yet released.
     pub is_preorder: bool,
-    /// It can be bought.
+    /// Whether it can be bought.
     pub in_stock: bool,
-    /// G2A's product; none for a game of the shop's own.
+    /// G2A product id; absent for the shop's own games.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub g2a_product_id: Option<String>,
-    /// G2A has it.
+    /// Whether G2A has it in stock.
     pub g2a_stock: bool,
 }
 
-/// How the catalogue stands against G2A.
+/// Status of the catalogue synchronisation with G2A.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SyncStatus {
-    /// When a synchronisation was completed last.
+    /// When a synchronisation last completed.
     #[serde(with = "iso_millis_or_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub last_sync: Option<DateTime<Utc>>,
-    /// Listed games that G2A supplies.
+    /// Number of listed games that G2A supplies.
     pub total_products: u64,
-    /// Of these, what can be bought.
+    /// Number of these that can be bought.
     pub in_stock: u64,
-    /// Of these, what cannot.
+    /// Number of these that cannot be bought.
     pub out_of_stock: u64,
-    /// One is running.
+    /// Whether a synchronisation is running.
     pub sync_in_progress: bool,
 }
 
-/// How far the running synchronisation is; all zero when none is.
+/// Progress of the running synchronisation; all zero when none is running.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SyncProgress {
-    /// One is running.
+    /// Whether a synchronisation is running.
     pub in_progress: bool,
-    /// Pages that are written.
+    /// Number of pages written.
     pub current_page: u32,
-    /// Pages in all, as far as is known.
+    /// Total number of pages, as far as known.
     pub total_pages: u32,
-    /// Products that were looked at.
+    /// Number of products processed.
     pub products_processed: u32,
-    /// Products in all, as far as is known.
+    /// Total number of products, as far as known.
     pub products_total: u32,
-    /// New categories; they are not counted apart.
+    /// New categories; always 0, they are not counted separately.
     pub categories_created: u32,
-    /// New genres; they are not counted apart.
+    /// New genres; always 0, they are not counted separately.
     pub genres_created: u32,
-    /// New platforms; they are not counted apart.
+    /// New platforms; always 0, they are not counted separately.
     pub platforms_created: u32,
-    /// Products that were skipped.
+    /// Number of products skipped.
     pub errors: u32,
-    /// When it began.
+    /// When it started.
     #[serde(with = "iso_millis_or_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub started_at: Option<DateTime<Utc>>,
-    /// When it will be done, at the speed so far.
+    /// Estimated completion time at the average speed so far.
     #[serde(with = "iso_millis_or_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub estimated_completion: Option<DateTime<Utc>>,
@@ -787,7 +787,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_page_may_be_short_and_an_empty_list_has_none() {
+    fn page_count_rounds_up_and_is_zero_when_empty() {
         let page = Page { number: 3, size: 20 };
         assert_eq!(page.offset(), 40);
         assert_eq!(page.of(41).total_pages, 3);

@@ -1,9 +1,9 @@
-//! The registry of cached answers: every key that may ever stand in Redis, its TTL, and the tags that make it untrue.
+//! The registry of cached responses: every Redis key, its TTL, and the tags that invalidate it.
 //!
-//! Key names and TTLs are the seed's where the seed has one. A *tag* is what the invalidation log speaks of: the
-//! triggers of the database write tags (`crates/store/migrations`, "cache"), and a cached value is refused when one of
-//! its tags was invalidated after the value was read (`docs/consistency.md`). So a value has to carry a tag for every
-//! row it was made from; a family's coarse tag (`game:*`) stands for "very many of them at once".
+//! Key names and TTLs are those of the existing shop where it has one. The invalidation log records *tags*: database
+//! triggers write them (`crates/store/migrations`, "cache"), and a cached value is rejected when one of its tags was
+//! invalidated after the value was read (`docs/consistency.md`). A value must therefore carry a tag for every row that
+//! it was made from; a family's coarse tag (`game:*`) invalidates a large number of them at once.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use crate::ids::{GameId, OrderId, SessionId, ShopperId, UserId};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// The longest TTL of any key; the invalidation log has to remember longer than this.
+/// The longest TTL of any key; the invalidation log must retain its entries for longer.
 pub const MAX_TTL: Duration = Duration::from_hours(24);
 
-/// Carried by every cached value; written when a whole table is emptied.
+/// Tag of every cached value; written when a whole table is truncated.
 pub const TAG_EVERYTHING: &str = "*";
 /// Coarse tag of all games.
 pub const TAG_ALL_GAMES: &str = "game:*";
 /// Coarse tag of all carts and wishlists.
 pub const TAG_ALL_SHOPPERS: &str = "shopper:*";
-/// Coarse tag of all users' private answers.
+/// Coarse tag of all users' private responses.
 pub const TAG_ALL_USERS: &str = "user:*";
 /// Coarse tag of all orders.
 pub const TAG_ALL_ORDERS: &str = "order:*";
-/// Tag of the home page's lists (the seed's `home:*`).
+/// Tag of the home page's lists (`home:*` in the existing shop).
 pub const TAG_HOME: &str = "home";
-/// Tag of catalogue pages, facets and search answers (the seed's `catalog:*`).
+/// Tag of catalogue pages, facets and search results (`catalog:*` in the existing shop).
 pub const TAG_CATALOG: &str = "catalog";
 
-/// The tags of whole families. Every answer that may lie in Redis carries at least one of them.
+/// The tags of whole families. Every value in Redis carries at least one of them.
 const FAMILIES: [&str; 6] = [
     TAG_ALL_GAMES,
     TAG_ALL_SHOPPERS,
@@ -39,28 +39,28 @@ const FAMILIES: [&str; 6] = [
     TAG_CATALOG,
 ];
 
-/// One cached answer.
+/// The key of one cached response.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CacheKey {
     /// `game:{id}`: one game's details.
     Game(GameId),
-    /// `game:slug:{slug}`: the same, found by its address.
+    /// `game:slug:{slug}`: one game's details by slug.
     GameBySlug(String),
-    /// `game:{id}:similar:{count}`: games like this one.
+    /// `game:{id}:similar:{count}`: similar games.
     SimilarGames(GameId, u32),
     /// `home:bestSellers` or `home:bestSellers:{genre slug}`.
     HomeBestSellers(Option<String>),
     /// `home:newInCatalog`: latest additions to the catalogue.
     HomeNewInCatalog,
-    /// `home:preorders`: announced games, by date.
+    /// `home:preorders`: announced games, by release date.
     HomePreorders,
-    /// `home:newGames`: released lately.
+    /// `home:newGames`: recently released games.
     HomeNewGames,
     /// `home:genre:{genre slug}`.
     HomeGenre(String),
     /// `home:collections`: lists by genre and publisher.
     HomeCollections,
-    /// `home:random`: the pool that random picks are drawn from.
+    /// `home:random`: the pool for random picks.
     HomeRandomPool,
     /// `home:page:{name}`: a rendered page made of home lists.
     HomePage(String),
@@ -70,13 +70,13 @@ pub enum CacheKey {
     CatalogGenres,
     /// `catalog:platforms`.
     CatalogPlatforms,
-    /// `catalog:page:{digest}`: one page of the catalogue; the digest stands for filters, sort and page.
+    /// `catalog:page:{digest}`: one page of the catalogue; the digest covers filters, sort order and page.
     CatalogPage(String),
     /// `catalog:autocomplete:{digest}`.
     CatalogAutocomplete(String),
     /// `user:{id}:profile`.
     UserProfile(UserId),
-    /// `user:{id}:session:{sid}`: who a log-in belongs to and what they may do. Never leaves the process.
+    /// `user:{id}:session:{sid}`: a session's user and permissions. Kept in process memory only.
     UserSession(UserId, SessionId),
     /// `user:{id}:cart`; also carries the tags of the games in it (pass them when filling).
     UserCart(ShopperId),
@@ -127,8 +127,8 @@ impl CacheKey {
         }
     }
 
-    /// How long a value may be kept at the most: the seed's TTL, or 15 minutes for home lists and 5 minutes for
-    /// catalogue pages, which have none there.
+    /// The longest time a value may be kept: the existing shop's TTL, or, where that has none, 15 minutes for home
+    /// lists and 5 minutes for catalogue pages.
     pub const fn ttl(&self) -> Duration {
         match self {
             Self::Game(_)
@@ -156,14 +156,14 @@ impl CacheKey {
         }
     }
 
-    /// Whether the answer may lie in Redis. What decides who somebody is stays in the process that read it: whoever can
-    /// write to Redis must not be able to make an ended session live, or an admin of a shopper.
+    /// Whether the value may be stored in Redis. Sessions stay in the process that read them: write access to Redis
+    /// must not be enough to revive an ended session or to turn a customer into an administrator.
     pub const fn is_shared(&self) -> bool {
         !matches!(self, Self::UserSession(..))
     }
 
-    /// The tags that a value under this key carries by its name alone. Carts, wishlists and orders show games, and add
-    /// [`game_tag`] for every one of them.
+    /// The tags that follow from the key's name. Carts, wishlists and orders show games and also need [`game_tag`] for
+    /// each.
     pub fn tags(&self) -> Vec<String> {
         let mut tags = vec![TAG_EVERYTHING.to_owned()];
         match self {
@@ -186,7 +186,7 @@ impl CacheKey {
             Self::UserProfile(id) => tags.extend([format!("user:{id}:profile"), TAG_ALL_USERS.into()]),
             Self::UserSession(id, session) => tags.extend([
                 format!("user:{id}:session:{session}"),
-                // Not the profile's tag: that becomes untrue with every order.
+                // Not the profile's tag: every order invalidates that.
                 format!("user:{id}:session:all"),
                 TAG_ALL_USERS.into(),
             ]),
@@ -220,9 +220,9 @@ impl CacheKey {
 }
 
 impl CacheKey {
-    /// The tags under which the key is listed in Redis, so that it can be dropped with them without a search: its
-    /// families, and what its name cannot be told from ([`names_to_drop`]). `shown` are the tags that the value carries
-    /// beyond those of its name.
+    /// The tags under which the key is indexed in Redis, so that it can be dropped without a scan: its families, and
+    /// those tags from which [`names_to_drop`] cannot derive the key's name. `shown` are the value's tags beyond those
+    /// of its name.
     pub fn listed_under(&self, shown: &[String]) -> Vec<String> {
         let name = self.name();
         let mut lists = self.tags();
@@ -236,7 +236,7 @@ impl CacheKey {
     }
 }
 
-/// The lists ([`CacheKey::listed_under`]) whose keys an invalidated tag makes untrue.
+/// The indexes ([`CacheKey::listed_under`]) whose keys an invalidated tag makes stale.
 pub fn lists_to_drop(tag: &str) -> Vec<String> {
     if tag == TAG_EVERYTHING {
         FAMILIES.map(str::to_owned).to_vec()
@@ -253,10 +253,10 @@ pub fn game_tag(id: GameId) -> String {
     format!("game:{id}")
 }
 
-/// The names of all Redis keys that an invalidated tag certainly makes untrue and that can be named without a scan.
+/// The names of all Redis keys that an invalidated tag makes stale and that can be named without a scan.
 ///
-/// This is the seed's "cache must be invalidated after successful commits", done by the relay. Keys that cannot be named
-/// here (catalogue pages, carts that hold a game) are found in [`lists_to_drop`].
+/// The relay drops them after the transaction commits. Keys that cannot be named here (catalogue pages, carts with a
+/// certain game) are found through [`lists_to_drop`].
 pub fn names_to_drop(tag: &str) -> Vec<String> {
     match tag {
         TAG_HOME => [
@@ -280,7 +280,7 @@ pub fn names_to_drop(tag: &str) -> Vec<String> {
         .collect(),
         _ if tag.contains('*') || tag.contains(":session:") => Vec::new(),
         _ => match tag.strip_prefix("shopper:") {
-            // The log names the shopper, not whether it is a user or a guest: drop both names.
+            // The log names the shopper without saying whether it is a user or a guest: drop both names.
             Some(rest) => vec![format!("user:{rest}"), format!("session:{rest}")],
             None => vec![tag.to_owned()],
         },
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_and_ttls_are_the_seeds() {
+    fn keys_and_ttls_match_the_existing_shop() {
         let id = Uuid::nil();
         let minutes = |key: CacheKey| (key.name().replace(&id.to_string(), "{id}"), key.ttl().as_secs() / 60);
         assert_eq!(
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_distinct_and_no_ttl_exceeds_the_logs_memory() {
+    fn names_are_distinct_and_ttls_stay_below_log_retention() {
         let keys = one_of_each();
         let names: std::collections::HashSet<String> = keys.iter().map(CacheKey::name).collect();
         assert_eq!(names.len(), keys.len());
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn the_drop_of_a_tag_only_names_keys_that_carry_it() {
+    fn dropping_a_tag_only_names_keys_that_carry_it() {
         let keys = one_of_each();
         for tag in keys.iter().flat_map(CacheKey::tags) {
             assert!(
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_only_holds_keys_that_carry_its_tag() {
+    fn an_index_only_lists_keys_that_carry_its_tag() {
         for key in one_of_each().into_iter().filter(CacheKey::is_shared) {
             let tags = key.tags();
             assert!(key.listed_under(&[]).iter().all(|list| tags.contains(list)));

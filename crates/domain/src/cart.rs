@@ -1,4 +1,4 @@
-//! Carts and wishlists: how many of what may be in one, how two become one, and what their owner sees.
+//! Carts and wishlists: their limits, how a guest's is merged into a user's, and what their owner sees.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -10,10 +10,10 @@ use crate::catalogue::iso_millis;
 use crate::ids::{GameId, ShopperId, UserId};
 use crate::money::Money;
 
-/// How much fits into a cart and a wishlist.
+/// Limits of a cart and a wishlist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CartLimits {
-    /// Most copies of one game.
+    /// Highest quantity of one game.
     pub per_line: u32,
     /// Most games in a cart.
     pub lines: u32,
@@ -31,17 +31,17 @@ impl Default for CartLimits {
     }
 }
 
-/// Whose cart and wishlist.
+/// The owner of a cart and a wishlist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Owner {
-    /// A registered person's.
+    /// A registered user.
     User(UserId),
-    /// A guest's, by the id of the guest session.
+    /// A guest, by the id of the guest session.
     Guest(ShopperId),
 }
 
 impl Owner {
-    /// The id under which lines are stored.
+    /// The shopper id under which items are stored.
     pub fn shopper(self) -> ShopperId {
         match self {
             Self::User(id) => ShopperId(id.0),
@@ -49,7 +49,7 @@ impl Owner {
         }
     }
 
-    /// Where the cart is cached.
+    /// The cache key of the cart.
     pub fn cart_key(self) -> CacheKey {
         match self {
             Self::User(id) => CacheKey::UserCart(ShopperId(id.0)),
@@ -57,7 +57,7 @@ impl Owner {
         }
     }
 
-    /// Where the wishlist is cached.
+    /// The cache key of the wishlist.
     pub fn wishlist_key(self) -> CacheKey {
         match self {
             Self::User(id) => CacheKey::UserWishlist(ShopperId(id.0)),
@@ -66,103 +66,102 @@ impl Owner {
     }
 }
 
-/// Who stands at the door: somebody with a checked token, or the bare value of a cookie (or none), which may be
-/// anything.
+/// The client of a request: a user with a validated token, or the unchecked value of the guest cookie (if any).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Visitor {
-    /// Carries a token that was checked.
+    /// A user whose token was validated.
     User(UserId),
-    /// What the cookie says; only the database knows whether there is such a guest.
+    /// The cookie's value; only the database knows whether that guest exists.
     Guest(Option<Uuid>),
-    /// Nobody yet, with a token that was checked: becomes this guest by the first write, or joins it when another first
-    /// write of the same browser came a moment before.
+    /// A new client with a validated token: its first write creates this guest, or joins it when a concurrent first
+    /// write of the same browser already did.
     Newcomer(Uuid),
 }
 
-/// What a cart or a wishlist shows of a game (the contract's `MiniGame`, with the fields that its pages use if present).
+/// What a cart or a wishlist shows of a game (`MiniGame` of the HTTP contract, with the optional fields its pages use).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MiniGame {
-    /// Which.
+    /// Game id.
     pub id: GameId,
     /// Title.
     pub title: String,
-    /// Address of its page.
+    /// URL slug.
     pub slug: String,
-    /// Address of its picture.
+    /// Cover URL.
     pub image: String,
-    /// What it costs now, EUR.
+    /// Current price, EUR.
     pub price: Money,
-    /// What it cost before a discount; left out without one.
+    /// Price before a discount, EUR; omitted without one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub original_price: Option<Money>,
-    /// Percent; left out without one, because the front-end would print a bare zero.
+    /// Discount in percent; omitted without one, because the front-end would print a bare zero.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub discount: Option<i32>,
     /// `EUR`.
     pub currency: String,
     /// Whether it can be bought now.
     pub in_stock: bool,
-    /// Names.
+    /// Names of its platforms.
     pub platforms: Vec<String>,
-    /// Names.
+    /// Names of its genres.
     pub genres: Vec<String>,
-    /// Among the most bought.
+    /// Whether it is a best seller.
     pub is_best_seller: bool,
-    /// Not released yet.
+    /// Whether it is not released yet.
     pub is_preorder: bool,
 }
 
-/// A price that is not what it was.
+/// A price change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PriceChange {
-    /// When the game was put here, EUR.
+    /// Price when the game was added, EUR.
     pub from: Money,
-    /// Now, EUR.
+    /// Current price, EUR.
     pub to: Money,
 }
 
 impl PriceChange {
-    /// The change since `seen`, if there is one and the old price is known.
+    /// The change since `seen`; `None` when the price is the same or the old one is unknown.
     pub fn since(seen: Option<Money>, now: Money) -> Option<Self> {
         seen.filter(|seen| *seen != now).map(|from| Self { from, to: now })
     }
 }
 
-/// One game in a cart (the contract's `CartItem`).
+/// One game in a cart (`CartItem` of the HTTP contract).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CartLine {
-    /// Which game.
+    /// Game id.
     pub game_id: GameId,
-    /// Copies.
+    /// Quantity.
     pub quantity: u32,
-    /// When it was put in first.
+    /// When it was first added.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub added_at: DateTime<Utc>,
-    /// Left out while the price is what it was.
+    /// Omitted when the price has not changed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub price_changed: Option<PriceChange>,
-    /// The game as it is now.
+    /// The current state of the game.
     pub game: MiniGame,
 }
 
-/// A cart: newest first.
+/// A cart, newest item first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Cart {
-    /// Its lines.
+    /// Its items.
     pub items: Vec<CartLine>,
-    /// Exactly the sum of price times quantity of every line, EUR.
+    /// The exact sum of price times quantity over all items, EUR.
     pub total: Money,
 }
 
 impl Cart {
-    /// A cart of these lines; `None` when the sum is more than Lockstep can charge.
+    /// A cart of these items; `None` when the sum exceeds the largest amount ([`Money`]).
     pub fn of(items: Vec<CartLine>) -> Option<Self> {
         let total = items.iter().try_fold(Money::ZERO, |sum, line| {
             sum.checked_add(line.game.price.checked_mul(line.quantity)?)
@@ -170,86 +169,86 @@ impl Cart {
         Some(Self { items, total })
     }
 
-    /// Cache tags of the games in it, beside those of the key.
+    /// Cache tags of the games in it, in addition to those of the key.
     pub fn tags(&self) -> Vec<String> {
         self.items.iter().map(|line| game_tag(line.game_id)).collect()
     }
 
-    /// Nothing in it.
+    /// An empty cart.
     pub const EMPTY: Self = Self {
         items: Vec::new(),
         total: Money::ZERO,
     };
 }
 
-/// One game on a wishlist (the contract's `WishItem`).
+/// One game on a wishlist (`WishItem` of the HTTP contract).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WishItem {
-    /// Which game.
+    /// Game id.
     pub game_id: GameId,
-    /// When it was put on the list.
+    /// When it was added.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub added_at: DateTime<Utc>,
-    /// Cheaper than when it was put on the list; left out otherwise.
+    /// Set when it is cheaper than when it was added; omitted otherwise.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub price_drop: Option<PriceChange>,
-    /// Sold out at some time since it was put on the list, and now to be had again; left out otherwise.
+    /// Set when it was sold out at some time after it was added and is available again; omitted otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub back_in_stock: bool,
-    /// The game as it is now.
+    /// The current state of the game.
     pub game: MiniGame,
 }
 
-/// A sold-out game that a member waits for.
+/// A sold-out game for which the user has a stock alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StockAlert {
-    /// Which game.
+    /// Game id.
     pub game_id: GameId,
-    /// Since when.
+    /// When the alert was created.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: DateTime<Utc>,
-    /// The game as it is now.
+    /// The current state of the game.
     pub game: MiniGame,
 }
 
-/// A wishlist: newest first.
+/// A wishlist, newest item first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Wishlist {
-    /// What is on it.
+    /// Its items.
     pub items: Vec<WishItem>,
 }
 
 impl Wishlist {
-    /// Cache tags of the games on it, beside those of the key.
+    /// Cache tags of the games on it, in addition to those of the key.
     pub fn tags(&self) -> Vec<String> {
         self.items.iter().map(|item| game_tag(item.game_id)).collect()
     }
 }
 
-/// A line as it is stored.
+/// A stored cart item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredLine {
-    /// Which game.
+    /// Game id.
     pub game: GameId,
-    /// Copies, positive.
+    /// Quantity, positive.
     pub quantity: u32,
-    /// When it was put in first.
+    /// When it was first added.
     pub added_at: DateTime<Utc>,
-    /// Price when it was put in, if known.
+    /// Price when it was added, EUR, if known.
     pub price_seen: Option<Money>,
 }
 
-/// A guest's line on its way to a user.
+/// A guest's cart item that is to be moved to a user's cart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MovingLine {
-    /// As the guest's cart has it.
+    /// The guest's stored item.
     pub line: StoredLine,
     /// Title, for the report.
     pub title: String,
@@ -262,57 +261,57 @@ pub struct MovingLine {
 pub enum Buyable {
     /// Yes.
     Yes,
-    /// Not now.
+    /// Sold out at the moment.
     SoldOut,
-    /// Taken out of the shop.
+    /// Removed from the shop.
     Gone,
 }
 
-/// Why something did not move from the guest's cart or wishlist.
+/// Why an item was not moved from the guest's cart or wishlist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum LeftOutReason {
-    /// The game is not in the shop any more.
+    /// The game was removed from the shop.
     Gone,
     /// The game is sold out.
     SoldOut,
-    /// As many games as fit are there already.
+    /// The cart or wishlist is full.
     Full,
-    /// Some copies were above the most that one line may have.
+    /// Some of the quantity exceeded the limit for one game.
     TooMany,
 }
 
-/// Something that did not move.
+/// An item that was not moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LeftOut {
-    /// Which game.
+    /// Game id.
     pub game_id: GameId,
-    /// Its title.
+    /// Title of the game.
     pub title: String,
-    /// Why.
+    /// Reason.
     pub reason: LeftOutReason,
-    /// Copies that did not move (1 on a wishlist).
+    /// Quantity not moved (1 on a wishlist).
     pub copies: u32,
 }
 
-/// What came of moving a guest's cart or wishlist.
+/// The result of moving a guest's cart or wishlist.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Moved {
-    /// Copies that the user's cart gained, or games that the wishlist gained.
+    /// Quantity added to the user's cart, or number of games added to the wishlist.
     pub moved: u32,
-    /// What did not move.
+    /// Items that were not moved.
     pub left_out: Vec<LeftOut>,
 }
 
-/// The user's lines that become new or different when a guest's cart is put into theirs, and the report.
+/// Merges a guest's cart into a user's. Returns the user's items that are new or changed, and the report.
 ///
-/// Quantities add up as far as a line may go; a user's line that is above it already stays. The guest's newest lines
-/// come first when there is not room for all.
+/// Quantities add up to the limit for one game; a user's item already above it keeps its quantity. When there is not
+/// enough room for all, the guest's newest items take precedence.
 pub fn merge(own: &[StoredLine], arriving: &[MovingLine], limits: CartLimits) -> (Vec<StoredLine>, Moved) {
     let mut lines = Vec::new();
     let mut report = Moved::default();
@@ -351,7 +350,7 @@ pub fn merge(own: &[StoredLine], arriving: &[MovingLine], limits: CartLimits) ->
                 report.moved = report.moved.saturating_add(gained);
                 if gained > 0 {
                     count += u32::from(mine.is_none());
-                    // What was seen last counts.
+                    // The more recent price counts.
                     let newer = mine.filter(|mine| mine.added_at >= line.added_at).unwrap_or(line);
                     lines.push(StoredLine {
                         quantity: after,
@@ -404,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn the_total_is_exact_to_the_cent() {
+    fn cart_total_is_exact() {
         let cart = Cart::of(vec![line("0.10", 3), line("19.99", 99), line("0.07", 1)]).unwrap();
         assert_eq!(cart.total, money("1979.38"));
         assert_eq!(Cart::of(vec![]).unwrap(), Cart::EMPTY);
@@ -412,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_when_its_price_changed_and_only_then() {
+    fn cart_items_report_price_changes_only() {
         assert_eq!(PriceChange::since(Some(money("5")), money("5.00")), None);
         assert_eq!(PriceChange::since(None, money("5")), None);
         let change = PriceChange::since(Some(money("5")), money("6.10"));
@@ -430,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cached_cart_reads_back_as_it_was() {
+    fn cached_cart_round_trips() {
         let cart = Cart::of(vec![line("1.50", 2)]).unwrap();
         assert_eq!(
             serde_json::from_str::<Cart>(&serde_json::to_string(&cart).unwrap()).unwrap(),
@@ -454,10 +453,10 @@ mod tests {
     }
 
     proptest! {
-        /// Every copy is either in the user's cart afterwards or named in the report; nothing of the user's is lost;
-        /// no limit is passed that was not passed before.
+        /// Every unit is either in the user's cart afterwards or in the report; no unit of the user's is lost; no limit
+        /// is newly exceeded.
         #[test]
-        fn nothing_is_lost_and_nothing_doubled(
+        fn merge_neither_loses_nor_duplicates_units(
             own in lines(), guest in lines(), states in prop::collection::vec(0u8..3, 12),
             per_line in 1u32..150, most in 1u32..15,
         ) {

@@ -1,8 +1,8 @@
-//! The catalogue as people see it: games, pages of games, filters, and what may be asked for.
+//! The public catalogue: games, pages of games, filters and queries.
 //!
-//! The JSON forms are those that the shop's front-end reads. They are written once, by whoever fills the cache, and
-//! read back from there by the pages, so every type here goes both ways. Whoever fills
-//! [`CacheKey::CatalogPage`](crate::CacheKey::CatalogPage) and its siblings has to store an [`Answer`], because the cached
+//! The JSON forms are those that the existing shop's front-end reads. They are written once, when the cache is filled,
+//! and read back by the pages, so every type here is both `Serialize` and `Deserialize`. Code that fills
+//! [`CacheKey::CatalogPage`](crate::CacheKey::CatalogPage) or a sibling must store an [`Answer`], because the cached
 //! bytes are a whole HTTP body.
 
 mod json;
@@ -22,13 +22,13 @@ use json::decimal_number;
 pub use json::iso_millis;
 pub use query::{CatalogQuery, PricePreset, Sort, autocomplete_key, search_key};
 
-/// The envelope of a successful answer: `{"success": true, "data": ...}`.
+/// The envelope of a successful response: `{"success": true, "data": ...}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Answer<T> {
-    /// Always true; failures have an envelope of their own.
+    /// Always true; errors have a different envelope.
     pub success: bool,
-    /// What was asked for.
+    /// The requested data.
     pub data: T,
 }
 
@@ -41,8 +41,8 @@ impl<T> Answer<T> {
 
 /// One game of the catalogue.
 ///
-/// It carries no age of G2A's word: the last complete synchronisation is news about every game at once, and a cached
-/// answer that held it would be untrue after each run although nothing in the game changed. Ask for it apart.
+/// It does not contain the time of the last synchronisation: that changes for every game with every complete run, and
+/// would make a cached response stale although nothing in the game changed. Query it separately.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -52,102 +52,102 @@ pub struct Game {
     pub id: GameId,
     /// Title.
     pub title: String,
-    /// The readable part of its address, unique.
+    /// URL slug, unique.
     pub slug: String,
-    /// Full description; may hold HTML as G2A sends it.
+    /// Full description; may contain HTML as sent by G2A.
     pub description: String,
-    /// A sentence or two.
+    /// One or two sentences.
     pub short_description: Option<String>,
-    /// What the shopper pays, euro.
+    /// Price, EUR.
     pub price: Money,
-    /// The higher price it is compared with; absent when there is none.
+    /// The higher price that it is compared with, EUR; absent without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_price: Option<Money>,
     /// Whole percent below `originalPrice`; absent instead of 0, which the front-end would print.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discount: Option<i32>,
-    /// ISO 4217.
+    /// Currency, ISO 4217.
     pub currency: String,
-    /// Address of the cover.
+    /// Cover URL.
     pub image: String,
-    /// Addresses of further pictures.
+    /// URLs of further pictures.
     pub images: Vec<String>,
     /// Whether it can be bought now.
     pub in_stock: bool,
-    /// Whether several can play.
+    /// Whether it has a multiplayer mode.
     pub multiplayer: bool,
-    /// Among the best sold.
+    /// Whether it is a best seller.
     pub is_best_seller: bool,
-    /// Released lately.
+    /// Whether it was released recently.
     pub is_new: bool,
-    /// Announced, not yet released.
+    /// Whether it is announced but not yet released.
     pub is_preorder: bool,
-    /// When it was or will be released.
+    /// Release date, past or future.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub release_date: DateTime<Utc>,
-    /// False when nobody told a release date; then `releaseDate` is when the shop first saw the game.
+    /// False when the release date is unknown; `releaseDate` is then when the shop first saw the game.
     pub release_date_known: bool,
-    /// 0–100.
+    /// Metacritic score, 0–100.
     pub metacritic_score: Option<i32>,
-    /// 0–5.
+    /// User rating, 0–5.
     #[serde(with = "decimal_number")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>))]
     pub user_rating: Option<Decimal>,
-    /// Of critics, 0–100; `null` where nobody has filled it in.
+    /// Critics' rating, 0–100; `null` when unknown.
     pub rating_critic: Option<i32>,
-    /// Of players, 0–100.
+    /// Players' rating, 0–100.
     pub rating_user: Option<i32>,
-    /// PEGI, ESRB and the like.
+    /// Age rating, such as PEGI or ESRB.
     pub age_rating: Option<String>,
-    /// Where the key is redeemed.
+    /// The service on which the key is redeemed.
     pub activation_service: Option<String>,
-    /// Where the key works.
+    /// The region in which the key works.
     pub region: Option<String>,
     /// Publisher.
     pub publisher: Option<String>,
     /// Developer.
     pub developer: Option<String>,
-    /// ISO 639-1 codes.
+    /// Language codes, ISO 639-1.
     pub languages: Vec<String>,
-    /// Names, by alphabet.
+    /// Names of its platforms, alphabetically.
     pub platforms: Vec<String>,
-    /// Names, by alphabet.
+    /// Names of its genres, alphabetically.
     pub genres: Vec<String>,
-    /// Names, by alphabet.
+    /// Names of its tags, alphabetically.
     pub tags: Vec<String>,
-    /// Names, by alphabet.
+    /// Names of its categories, alphabetically.
     pub categories: Vec<String>,
-    /// What the computer needs, `{minimal, recommended}` as G2A gives it; only with a single game, not in lists.
+    /// System requirements, `{minimal, recommended}` as sent by G2A; only for a single game, not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub requirements: Option<serde_json::Value>,
 }
 
-/// A genre or platform: the name is for people, the slug for addresses and filters.
+/// A genre or platform: a display name, and a slug for URLs and filters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NameSlug {
-    /// What people read.
+    /// Display name.
     pub name: String,
-    /// What addresses and filters use.
+    /// Slug for URLs and filters.
     pub slug: String,
 }
 
-/// One page of a longer list.
+/// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Page<T> {
     /// The rows of this page.
     pub data: Vec<T>,
-    /// Rows of all pages together.
+    /// Total number of rows.
     pub total: u64,
-    /// This page, from 1.
+    /// Page number, from 1.
     pub page: u32,
-    /// Rows a page.
+    /// Rows per page.
     pub page_size: u32,
-    /// Pages in all; 0 when there is nothing.
+    /// Number of pages; 0 for an empty list.
     pub total_pages: u64,
 }
 
@@ -164,52 +164,52 @@ impl<T> Page<T> {
     }
 }
 
-/// What the catalogue can be filtered by. Only values that a listed game has.
+/// The filters of the catalogue, with those values only that a listed game has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FilterOptions {
-    /// By name.
+    /// Genres, by name.
     pub genres: Vec<NameSlug>,
-    /// By name.
+    /// Platforms, by name.
     pub platforms: Vec<NameSlug>,
-    /// By alphabet.
+    /// Activation services, alphabetically.
     pub activation_services: Vec<String>,
-    /// By alphabet.
+    /// Regions, alphabetically.
     pub regions: Vec<String>,
-    /// By alphabet.
+    /// Publishers, alphabetically.
     pub publishers: Vec<String>,
-    /// `true` and `false`, as far as there are such games.
+    /// `true` and `false`, each only if such games exist.
     pub multiplayer: Vec<bool>,
 }
 
-/// How many games each value of each filter would leave, the other filters as they are.
+/// The number of games that each filter value would match, with the other filters unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FacetCounts {
-    /// There are so many games that not all were counted; every number means "at least".
+    /// Counting stopped at the cap; every number is a lower bound.
     pub is_capped: bool,
     /// By slug.
     pub genres: BTreeMap<String, u64>,
     /// By slug.
     pub platforms: BTreeMap<String, u64>,
-    /// By value in lower case.
+    /// By value, in lower case.
     pub activation_services: BTreeMap<String, u64>,
-    /// By value in lower case.
+    /// By value, in lower case.
     pub regions: BTreeMap<String, u64>,
-    /// By value in lower case; the most frequent.
+    /// By value, in lower case; the most frequent only.
     pub publishers: BTreeMap<String, u64>,
-    /// By name of the [`PricePreset`].
+    /// By the name of the [`PricePreset`].
     pub prices: BTreeMap<String, u64>,
-    /// Games for several.
+    /// Games with a multiplayer mode.
     pub multiplayer: u64,
-    /// What can be bought now and is released.
+    /// Games that are released and can be bought now.
     pub in_stock: u64,
-    /// All, sold-out games and preorders included.
+    /// All games, including sold-out ones and preorders.
     pub listed: u64,
 }
 
-/// What a [`Collection`] has in common.
+/// What the games of a [`Collection`] have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -220,24 +220,24 @@ pub enum CollectionType {
     Publisher,
 }
 
-/// Games that have something in common.
+/// A collection of games with a common genre or publisher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Collection {
     /// Stable identifier, such as `genre-rpg`.
     pub id: String,
-    /// What people read.
+    /// Display title.
     pub title: String,
-    /// What they have in common.
+    /// What its games have in common.
     #[serde(rename = "type")]
     pub kind: CollectionType,
-    /// The value to filter the catalogue by.
+    /// The value of the catalogue filter.
     pub value: String,
-    /// The most popular first.
+    /// Its games, most popular first.
     pub games: Vec<Game>,
 }
 
-/// One line under the search box.
+/// One autocomplete suggestion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -246,21 +246,22 @@ pub struct Suggestion {
     pub id: GameId,
     /// Title.
     pub title: String,
-    /// The game's own name, without the offer that the title may name.
+    /// The game's name, without the offer that the title may contain.
     pub name: String,
-    /// Which offer it is, in the readers' languages.
+    /// The offer, in each language of the pages.
     pub offer: Offer,
-    /// Address of the cover.
+    /// Cover URL.
     pub image: String,
-    /// The readable part of its address.
+    /// URL slug.
     pub slug: String,
-    /// 0–1: 1 is the very title, above 0.5 the text stands in the title, below it is similar to something in it.
+    /// Relevance, 0–1: 1 for an exact title match, above 0.5 when the title contains the text, below when it is
+    /// similar.
     #[serde(with = "decimal_number")]
     #[cfg_attr(feature = "openapi", schema(value_type = f64))]
     pub relevance_score: Decimal,
 }
 
-/// An offer of a game in words: `Steam · United States`; empty when its title names none.
+/// An offer of a game in words: `Steam · United States`; empty when the title names none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Offer {
@@ -271,7 +272,7 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Of a product's name.
+    /// The offer that a product's title names.
     pub fn of(title: &Title) -> Self {
         Self {
             en: title.offer(Language::English),
@@ -288,13 +289,13 @@ mod tests {
     struct Dated(#[serde(with = "iso_millis")] DateTime<Utc>);
 
     #[test]
-    fn pages_are_counted_up() {
+    fn page_count_rounds_up() {
         let pages = |total| Page::<u8>::new(Vec::new(), total, 1, 36).total_pages;
         assert_eq!([pages(0), pages(1), pages(36), pages(37)], [0, 1, 1, 2]);
     }
 
     #[test]
-    fn numbers_and_dates_are_written_as_the_front_end_reads_them_and_read_back() {
+    fn numbers_and_dates_round_trip_in_the_front_end_form() {
         let suggestion = Suggestion {
             id: GameId(uuid::Uuid::nil()),
             title: "Portal".into(),

@@ -1,7 +1,8 @@
-//! Checkout: what may be ordered at once, and what it costs to the cent.
+//! Checkout: what an order may contain, and its exact price.
 //!
-//! An order's discount is a percentage of its subtotal, rounded half up; it is spread over the copies so that the copies
-//! add up to the total exactly and no copy is paid more than its price. A refund of one copy is then what was paid for it.
+//! An order's discount is a percentage of its subtotal, rounded half up. It is distributed over the order units so that
+//! the amounts paid for the units add up to the total exactly and no unit costs more than its price. A refund of a unit
+//! is the amount paid for it.
 
 use rust_decimal::Decimal;
 use sha2::{Digest as _, Sha256};
@@ -12,14 +13,14 @@ use crate::money::Money;
 /// The longest promo code, in bytes.
 const MAX_CODE: usize = 40;
 
-/// How much may be ordered at once.
+/// Limits of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrderLimits {
-    /// Most copies of one game.
+    /// Highest quantity of one game.
     pub per_line: u32,
     /// Most different games.
     pub lines: u32,
-    /// Most copies in all.
+    /// Most units in total.
     pub copies: u32,
 }
 
@@ -33,27 +34,27 @@ impl Default for OrderLimits {
     }
 }
 
-/// One game and how often.
+/// A game and its quantity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
-    /// Which.
+    /// Game id.
     pub game: GameId,
-    /// Copies, positive.
+    /// Quantity, positive.
     pub quantity: u32,
 }
 
-/// An order as somebody asks for it, checked as far as possible without a database.
+/// A requested order, validated as far as possible without a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkout {
-    /// Every game once, in the order in which it was first named.
+    /// Every game once, in the order of its first mention.
     items: Vec<Wanted>,
     promo_code: Option<String>,
     expected_total: Option<Money>,
-    /// A promo code may not take a supplier's game below what it costs; the mark-up on that, in percent.
+    /// When set, a promo code must not reduce a supplier's game below its cost; the markup on that cost, in percent.
     protected_markup: Option<Decimal>,
 }
 
-/// Why something cannot be an order.
+/// Why a request cannot become an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CheckoutFault {
     /// No items at all.
@@ -62,29 +63,29 @@ pub enum CheckoutFault {
     /// A quantity of zero or less.
     #[error("quantity must be a positive whole number")]
     NotPositive,
-    /// Too many copies of one game.
+    /// The quantity of one game is above the limit.
     #[error("At most {most} copies of one game can be ordered at once")]
     TooManyCopies {
-        /// The most.
+        /// The limit.
         most: u32,
     },
-    /// Too many different games.
+    /// The number of different games is above the limit.
     #[error("At most {most} games can be ordered at once")]
     TooManyGames {
-        /// The most.
+        /// The limit.
         most: u32,
     },
-    /// Too many copies in all.
+    /// The total number of units is above the limit.
     #[error("At most {most} copies can be ordered at once")]
     TooMany {
-        /// The most.
+        /// The limit.
         most: u32,
     },
 }
 
 impl Checkout {
-    /// An order of these games and quantities. A game that is named twice is one line with the sum. An empty promo code
-    /// is none; any other is compared without regard to case.
+    /// Validates an order of these games and quantities. A game that occurs twice becomes one item with the sum. An
+    /// empty promo code counts as none; any other is case-insensitive.
     ///
     /// # Errors
     /// [`CheckoutFault`].
@@ -135,7 +136,8 @@ impl Checkout {
         })
     }
 
-    /// The same order, for which a promo code may not go below cost. `markup_percent` is the mark-up in the prices.
+    /// The same order with protection of the cost: a promo code must not reduce a price below it. `markup_percent` is
+    /// the markup contained in the prices.
     #[must_use]
     pub fn not_below_cost(self, markup_percent: Decimal) -> Self {
         Self {
@@ -144,9 +146,10 @@ impl Checkout {
         }
     }
 
-    /// Whether `paid` for a supplier's game of this `price` is less than it costs, and the order may not be.
+    /// Whether `paid` for a supplier's game of this `price` is below its cost although the order protects the cost.
     ///
-    /// A price is the cost plus the mark-up, rounded to cents, so the cost is what rounds back to it.
+    /// A price is the cost plus the markup, rounded to cents; the cost is derived as the amount that rounds to that
+    /// price.
     pub fn is_below_cost(&self, price: Money, paid: Money) -> bool {
         self.protected_markup.is_some_and(|markup| {
             (Decimal::ONE_HUNDRED.checked_add(markup))
@@ -156,17 +159,17 @@ impl Checkout {
         })
     }
 
-    /// The games, each once.
+    /// The games, without duplicates.
     pub fn items(&self) -> &[Wanted] {
         &self.items
     }
 
-    /// The promo code in upper case.
+    /// The promo code, in upper case.
     pub fn promo_code(&self) -> Option<&str> {
         self.promo_code.as_deref()
     }
 
-    /// Whether the promo code could be one at all (letters, digits, `-`, `_`; 2 to 40 of them).
+    /// Whether the promo code is well-formed (letters, digits, `-`, `_`; 2 to 40 of them).
     pub fn promo_code_is_possible(&self) -> bool {
         self.promo_code().is_none_or(|code| {
             (2..=MAX_CODE).contains(&code.len())
@@ -176,12 +179,12 @@ impl Checkout {
         })
     }
 
-    /// The total that the shopper was shown, if they say so.
+    /// The total that was shown to the shopper, if the request contains it.
     pub fn expected_total(&self) -> Option<Money> {
         self.expected_total
     }
 
-    /// A digest of what is asked for. The order in which games are named does not count.
+    /// A digest of the requested order. The sequence of the games does not affect it.
     pub fn digest(&self) -> [u8; 32] {
         let mut items = self.items.clone();
         items.sort_by_key(|item| item.game);
@@ -200,29 +203,30 @@ impl Checkout {
     }
 }
 
-/// What an order costs.
+/// The price of an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bill {
-    /// Before the discount, EUR.
+    /// Sum before the discount, EUR.
     pub subtotal: Money,
-    /// Taken off, EUR.
+    /// Discount, EUR.
     pub discount: Money,
-    /// What is paid, EUR.
+    /// Amount to pay, EUR.
     pub total: Money,
-    /// Line by line, in the order given.
+    /// The items, in the given order.
     pub lines: Vec<BillLine>,
 }
 
-/// What one line of an order costs.
+/// The price of one order item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BillLine {
-    /// Its part of the discount, EUR.
+    /// The item's share of the discount, EUR.
     pub discount: Money,
-    /// What is paid for each copy, EUR.
+    /// The amount to pay for each unit, EUR.
     pub copies: Vec<Money>,
 }
 
-/// Adds up lines of (price of a copy, copies) and takes `percent` (0 to 100) off. `None`: more than can be charged.
+/// Totals items of (unit price, quantity) and deducts `percent` (0 to 100). `None` when the sum exceeds the largest
+/// amount.
 pub fn bill(lines: &[(Money, u32)], percent: Option<Decimal>) -> Option<Bill> {
     let subtotal = lines.iter().try_fold(Money::ZERO, |sum, (price, quantity)| {
         sum.checked_add(price.checked_mul(*quantity)?)
@@ -262,8 +266,8 @@ pub fn bill(lines: &[(Money, u32)], percent: Option<Decimal>) -> Option<Bill> {
     })
 }
 
-/// Gives a discount away in proportion to prices, in whole cents: after each copy exactly the part that belongs to all
-/// copies so far, rounded down, has been given. So nothing is left over at the end, and no share is above its price.
+/// Distributes a discount in proportion to prices, in whole cents: after each unit, the amount distributed equals the
+/// exact share of all units so far, rounded down. Nothing remains at the end, and no share exceeds its unit's price.
 struct Spread {
     discount: i64,
     subtotal: i64,
@@ -277,7 +281,7 @@ impl Spread {
         let due = if self.subtotal == 0 {
             0
         } else {
-            // Within i64: due is at most the discount.
+            // Fits i64: `due` is at most the discount.
             i64::try_from(i128::from(self.discount) * i128::from(self.seen) / i128::from(self.subtotal)).unwrap_or(0)
         };
         let share = due - self.given;
@@ -306,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_promo_code_may_not_take_a_price_below_its_cost() {
+    fn promo_code_must_not_reduce_a_price_below_cost() {
         let order = checkout(&[(game(1), 1)]).unwrap();
         assert!(
             !order.is_below_cost(money("10.20"), money("0.01")),
@@ -323,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_an_order_is_told_apart() {
+    fn invalid_orders_have_distinct_errors() {
         assert_eq!(checkout(&[]), Err(CheckoutFault::Empty));
         for quantity in [0, -5, i64::MIN] {
             assert_eq!(checkout(&[(game(1), quantity)]), Err(CheckoutFault::NotPositive));
@@ -347,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_game_named_twice_is_one_line() {
+    fn duplicate_games_become_one_item() {
         let twice = checkout(&[(game(2), 1), (game(1), 2), (game(2), 3)]).unwrap();
         let wanted = |game, quantity| Wanted { game, quantity };
         assert_eq!(twice.items(), [wanted(game(2), 4), wanted(game(1), 2)]);
@@ -358,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn another_order_has_another_digest() {
+    fn different_orders_have_different_digests() {
         let with = |code, total: Option<&str>, quantity| {
             let total = total.map(money);
             Checkout::new([(game(1), quantity)], code, total, OrderLimits::default())
@@ -380,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_that_cannot_be_one_is_known_without_asking() {
+    fn malformed_promo_codes_are_detected_without_a_lookup() {
         for (code, possible) in [
             ("gkeys10", true),
             ("A", false),
@@ -394,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_discount_is_rounded_half_up_and_spread_to_the_cent() {
+    fn discount_is_rounded_half_up_and_distributed_exactly() {
         let order = bill(&[(money("0.05"), 1)], Some(Decimal::TEN)).unwrap();
         assert_eq!((order.discount, order.total), (money("0.01"), money("0.04")));
         let order = bill(&[(money("9.99"), 3), (money("0.01"), 1)], Some(Decimal::TEN)).unwrap();
@@ -408,7 +412,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_cost_is_found_again_in_the_price(cents in 1_i64..10_000_000, markup in 0_u32..500) {
+        fn cost_is_recovered_from_the_price(cents in 1_i64..10_000_000, markup in 0_u32..500) {
             let pricing = Pricing { markup_percent: markup.into(), ..Pricing::default() };
             let cost = Money::from_cents(cents).unwrap();
             let price = pricing.marked_up(cost.decimal()).unwrap();
@@ -418,7 +422,7 @@ mod tests {
         }
 
         #[test]
-        fn copies_add_up_to_the_total_and_cost_no_more_than_their_price(
+        fn units_add_up_to_the_total_and_never_exceed_their_price(
             lines in prop::collection::vec((1_i64..2_000_000, 1_u32..40), 1..12),
             percent in prop::option::of(1_i64..=10_000),
         ) {

@@ -1,6 +1,6 @@
-//! Typed identifiers, so that a game's id cannot be passed where a user's is wanted.
+//! Typed identifiers, so that a game's id cannot be passed as a user's.
 //!
-//! New rows get UUID v7 (they sort by age); any UUID is accepted, because an imported store brings its own.
+//! New rows get UUID v7 (sorted by creation time); any UUID is accepted, because an imported shop brings its own.
 
 use std::fmt;
 use std::str::FromStr;
@@ -50,16 +50,16 @@ typed_id! {
     UserId,
     /// An order (`orders.id`).
     OrderId,
-    /// One copy of an order, that is one key (`order_units.id`).
+    /// An order unit: one purchase, one key (`order_units.id`).
     UnitId,
     /// A stored key (`game_keys.id`).
     KeyId,
-    /// Whoever owns a cart and a wishlist: a user or a guest session (`shoppers.id`).
+    /// The owner of a cart and a wishlist: a user or a guest session (`shoppers.id`).
     ShopperId,
-    /// A log-in of a user (`user_sessions.id`).
+    /// A user's session (`user_sessions.id`).
     SessionId,
-    /// An intent to top up a balance (`top_ups.id`).
+    /// A balance top-up (`top_ups.id`).
     TopUpId,
-    /// One run of the synchronisation (`sync_runs.id`).
+    /// A synchronisation run (`sync_runs.id`).
     SyncRunId,
 }

@@ -1,12 +1,12 @@
-//! JSON that other programs cut: half a character at the end of a shortened title is an escape that names none.
+//! Repair of JSON that other programs truncate: a title cut inside a character ends in an invalid escape.
 
 use std::borrow::Cow;
 
-/// What stands for a character that there is not.
+/// Replaces an invalid character.
 const UNKNOWN: &str = "\\ufffd";
 
-/// `json` with every escape that no text can hold (half of a surrogate pair, or NUL, which PostgreSQL refuses) replaced by
-/// U+FFFD. Everything else stays as it is, whether it is JSON or not.
+/// `json` with every escape that a text cannot contain (an unpaired surrogate, or NUL, which PostgreSQL rejects)
+/// replaced by U+FFFD. Everything else is unchanged, valid JSON or not.
 pub fn mended(json: &str) -> Cow<'_, str> {
     if !json.contains("\\u") {
         return Cow::Borrowed(json);
@@ -18,7 +18,7 @@ pub fn mended(json: &str) -> Cow<'_, str> {
         let (before, escape) = rest.split_at(at);
         out.push_str(before);
         let (taken, text) = match unit(escape) {
-            // Another escape: two characters, or the last one of a text that breaks off.
+            // Another escape: two characters, or the last character of a truncated text.
             None => {
                 let end = escape.char_indices().nth(2).map_or(escape.len(), |(end, _)| end);
                 (end, &escape[..end])
@@ -41,7 +41,7 @@ pub fn mended(json: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The number in an escape `\uXXXX` at the beginning.
+/// The code unit of an escape `\uXXXX` at the beginning of `text`.
 fn unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     digits
@@ -56,7 +56,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn halves_of_characters_and_nul_are_replaced_and_nothing_else() {
+    fn only_unpaired_surrogates_and_nul_are_replaced() {
         for (json, expected) in [
             (r#"{"a":"cut \ud83d"}"#, r#"{"a":"cut \ufffd"}"#),
             (r#"{"a":"\ude00\ud83d x"}"#, r#"{"a":"\ufffd\ufffd x"}"#),
@@ -66,7 +66,7 @@ mod tests {
                 r#"{"a":"\ud83d\ude00 \u00e4 \" \n"}"#,
                 r#"{"a":"\ud83d\ude00 \u00e4 \" \n"}"#,
             ),
-            // A backslash that is itself escaped begins no escape.
+            // An escaped backslash does not begin an escape.
             (r#"{"a":"\\u0000 \\ud83d"}"#, r#"{"a":"\\u0000 \\ud83d"}"#),
             (r#""\u12"#, r#""\u12"#),
             ("\\", "\\"),
@@ -78,7 +78,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics_and_what_is_mended_stays(text in r#"([\\u"0-9a-dé]|\\u[dD][89c-e][0-9a-f]{2}){0,30}"#) {
+        fn mending_never_panics_and_is_idempotent(text in r#"([\\u"0-9a-dé]|\\u[dD][89c-e][0-9a-f]{2}){0,30}"#) {
             let once = mended(&text).into_owned();
             prop_assert_eq!(mended(&once), once.as_str());
         }

@@ -1,6 +1,6 @@
-//! The languages that pages and e-mails are written in, and their texts.
+//! The languages of pages and e-mails, and their texts.
 //!
-//! A file of texts has one text a line, `key = text`; `#` begins a comment. `{}` is where a value goes.
+//! A text file has one text per line, `key = text`; `#` begins a comment. `{}` is a placeholder for a value.
 
 use std::collections::HashMap;
 use std::fmt::{Display, Write as _};
@@ -12,7 +12,7 @@ pub type Texts = HashMap<&'static str, &'static str>;
 /// A language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Language {
-    /// What is written when nothing else is asked for.
+    /// English, the default.
     #[default]
     English,
     /// German.
@@ -36,7 +36,7 @@ impl Language {
         Self::ALL.into_iter().find(|language| language.code() == code)
     }
 
-    /// The best of what an `Accept-Language` asks for; `None` when it asks for none of ours.
+    /// The preferred supported language of an `Accept-Language` header; `None` when it accepts none of them.
     pub fn accepted(header: &str) -> Option<Self> {
         let mut best: Option<(Self, u32)> = None;
         for (tag, weight) in ranges(header) {
@@ -50,7 +50,7 @@ impl Language {
         best.map(|(language, _)| language)
     }
 
-    /// The region (ISO 3166-1 in lower case) that an `Accept-Language` names with this language.
+    /// The region (ISO 3166-1 in lower case) that an `Accept-Language` header combines with this language.
     pub fn accepted_region(self, header: &str) -> Option<String> {
         let mut best: Option<(Option<String>, u32)> = None;
         for (tag, weight) in ranges(header) {
@@ -62,7 +62,7 @@ impl Language {
         best.and_then(|(region, _)| region)
     }
 
-    /// How regions of keys are called, under `region.{name}`.
+    /// The names of key regions, under `region.{name}`.
     pub fn region_texts(self) -> &'static Texts {
         static ENGLISH: LazyLock<Texts> = LazyLock::new(|| texts(&[include_str!("../messages/en/regions.txt")]));
         static GERMAN: LazyLock<Texts> = LazyLock::new(|| texts(&[include_str!("../messages/de/regions.txt")]));
@@ -73,7 +73,7 @@ impl Language {
     }
 }
 
-/// The language ranges of an `Accept-Language` in lower case, each with its weight in thousandths.
+/// The language ranges of an `Accept-Language` header in lower case, each with its weight in thousandths.
 fn ranges(header: &str) -> impl Iterator<Item = (String, u32)> {
     header.split(',').take(20).map(|range| {
         let mut parts = range.split(';');
@@ -93,7 +93,7 @@ fn thousandths(text: &str) -> Option<u32> {
     Some(whole.parse::<u32>().ok()?.min(1) * 1000 + digits.parse::<u32>().ok()?)
 }
 
-/// The lines of files of texts, each a key and its text.
+/// The lines of text files as pairs of key and text.
 pub fn lines(files: &[&'static str]) -> impl Iterator<Item = (&'static str, &'static str)> {
     files
         .iter()
@@ -103,12 +103,12 @@ pub fn lines(files: &[&'static str]) -> impl Iterator<Item = (&'static str, &'st
         .map(|(key, text)| (key.trim(), text.trim()))
 }
 
-/// Files of texts by key.
+/// The texts of text files by key.
 pub fn texts(files: &[&'static str]) -> Texts {
     lines(files).collect()
 }
 
-/// A text with its values, in the order in which `{}` stand in it.
+/// A text with its `{}` replaced by `values`, in order.
 pub fn filled(text: &str, values: &[&dyn Display]) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     let mut values = values.iter();
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_known_language_is_taken() {
+    fn preferred_supported_language_is_chosen() {
         for (header, language) in [
             ("", None),
             ("fr", None),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_region_is_that_of_the_language() {
+    fn region_is_taken_from_the_matching_language_range() {
         for (language, header, region) in [
             (Language::German, "de-AT,de;q=0.9", Some("at")),
             (Language::German, "de-Latn-CH,en;q=0.1", Some("ch")),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn values_go_where_they_belong() {
+    fn placeholders_are_filled_in_order() {
         assert_eq!(filled("{} of {}", &[&1, &"two"]), "1 of two");
         assert_eq!(filled("none", &[&1]), "none");
         assert_eq!(filled("{}{}", &[&1]), "1");

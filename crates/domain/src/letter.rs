@@ -1,7 +1,7 @@
-//! The letters that Lockstep writes to people: which there are, and what each has to know.
+//! The transactional e-mails: their kinds, and the data of each.
 //!
-//! A letter waits in the queue as data and becomes text when it is sent, so that a template can be mended while letters
-//! wait. Codes and links are [`Secret`]: the queue holds them until the letter is sent and blanks them then.
+//! An e-mail is queued as data and rendered when it is sent, so that a template can be corrected while e-mails wait.
+//! Codes and links are [`Secret`]: the queue holds them until the e-mail is sent and then erases them.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,13 +9,13 @@ use crate::money::Money;
 use crate::order::RefundReason;
 use crate::secret::Secret;
 
-/// One letter. In the queue it is stored as JSON with its name under `kind`.
+/// One e-mail. The queue stores it as JSON with its name under `kind`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Letter {
-    /// After registration.
+    /// Sent after registration.
     Welcome {
-        /// How the person wants to be called.
+        /// The recipient's display name.
         nickname: String,
         /// Six digits that prove that the address is theirs. `None`: it is proved, or a later e-mail has the code.
         #[serde(default)]
@@ -23,166 +23,166 @@ pub enum Letter {
         /// How long the code is good for, in minutes.
         minutes: u32,
     },
-    /// A code to prove an address with, asked for again.
+    /// Another code to verify an address, on request.
     Verification {
-        /// How the person wants to be called.
+        /// The recipient's display name.
         nickname: String,
-        /// Six digits.
+        /// Six-digit code.
         code: Secret,
-        /// How long the code is good for, in minutes.
+        /// Lifetime of the code, in minutes.
         minutes: u32,
     },
-    /// A link to set a new password with.
+    /// A link to reset the password.
     Reset {
-        /// How the person wants to be called.
+        /// The recipient's display name.
         nickname: String,
-        /// What the link carries; the address of the shop is put before it when the letter is written.
+        /// The link's token; rendering puts the shop's URL before it.
         token: Secret,
-        /// How long the link is good for, in minutes.
+        /// Lifetime of the link, in minutes.
         minutes: u32,
     },
     /// An order was placed and paid for.
     OrderReceived {
-        /// How the person wants to be called.
+        /// The recipient's display name.
         nickname: String,
         /// The order, `orders.id`.
         order: String,
-        /// Its short number.
+        /// Its order number.
         #[serde(default)]
         number: Option<String>,
-        /// What was paid, EUR.
+        /// Amount paid, EUR.
         #[serde(with = "amount")]
         total: Money,
-        /// What a promo code took off, EUR.
+        /// Discount by a promo code, EUR.
         #[serde(default, with = "amount_or_none")]
         discount: Option<Money>,
-        /// What was ordered, one line a game.
+        /// The ordered games, one entry each.
         lines: Vec<OrderedLine>,
     },
-    /// Money arrived on the balance.
+    /// A top-up was credited to the balance.
     TopUp {
-        /// How the person wants to be called.
+        /// The recipient's display name.
         nickname: String,
-        /// What arrived, EUR.
+        /// Amount credited, EUR.
         #[serde(with = "amount")]
         amount: Money,
-        /// The balance afterwards, EUR.
+        /// New balance, EUR.
         #[serde(with = "amount")]
         balance: Money,
     },
     /// The password was changed.
     PasswordChanged {
-        /// How the person wants to be called.
+        /// The recipient's display name.
         nickname: String,
     },
-    /// Somebody logged in from a place where this account has not been used before.
+    /// A login from a device that is new for this account.
     NewDevice {
-        /// How the person wants to be called.
+        /// The recipient's display name.
         nickname: String,
-        /// Network address of the device, if known.
+        /// IP address of the device, if known.
         address: Option<String>,
-        /// What the device says it is, if it says so.
+        /// User agent of the device, if it sent one.
         user_agent: Option<String>,
     },
-    /// Keys of an order can be had.
+    /// Keys of an order are available.
     KeysReady {
-        /// How the person wants to be called.
+        /// The recipient's display name.
         nickname: String,
         /// The order, `orders.id`.
         order: String,
-        /// Its short number.
+        /// Its order number.
         #[serde(default)]
         number: Option<String>,
-        /// What was delivered, one line a copy.
+        /// The delivered units, one entry each.
         copies: Vec<DeliveredCopy>,
     },
-    /// Money went back to the balance.
+    /// Money was refunded to the balance.
     Refund {
-        /// How the person wants to be called.
+        /// The recipient's display name.
         nickname: String,
         /// The order, `orders.id`.
         order: String,
-        /// Its short number.
+        /// Its order number.
         #[serde(default)]
         number: Option<String>,
-        /// What went back, EUR.
+        /// Amount refunded, EUR.
         #[serde(with = "amount")]
         amount: Money,
-        /// What it was for, one line a copy.
+        /// The refunded units, one entry each.
         copies: Vec<RefundedCopy>,
     },
-    /// Logging in needs a second factor from now on.
+    /// Two-factor authentication was enabled.
     SecondFactorAdded {
-        /// How the person wants to be called.
+        /// The recipient's display name.
         nickname: String,
     },
-    /// The second factor was taken away by its owner, or because whoever set it up had not proved the address.
+    /// Two-factor authentication was disabled by the user, or because it was set up before the address was verified.
     SecondFactorRemoved {
-        /// How the person wants to be called.
+        /// The recipient's display name.
         nickname: String,
     },
-    /// The operator took the second factor away because its owner had lost it.
+    /// The operator reset two-factor authentication because the user had lost the device.
     SecondFactorReset {
-        /// How the person wants to be called.
+        /// The recipient's display name.
         nickname: String,
     },
-    /// The account is gone.
+    /// The account was deleted.
     AccountDeleted {
-        /// How the person wanted to be called.
+        /// The recipient's display name.
         nickname: String,
     },
-    /// A game that the person waited for can be bought again. Written by the database (`tell_back_in_stock`).
+    /// A game with a stock alert can be bought again. Queued by the database (`tell_back_in_stock`).
     BackInStock {
-        /// How the person wants to be called.
+        /// The recipient's display name.
         nickname: String,
         /// Title of the game.
         title: String,
-        /// The readable part of its address.
+        /// URL slug.
         slug: String,
-        /// What it costs, EUR.
+        /// Price, EUR.
         #[serde(with = "amount")]
         price: Money,
     },
 }
 
-/// A copy in [`Letter::KeysReady`].
+/// A unit in [`Letter::KeysReady`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliveredCopy {
     /// Title of the game.
     pub title: String,
-    /// The key itself, only where the operator chose that letters carry it. Never for a file.
+    /// The key itself, only if the operator chose to send keys by e-mail. Never for a file.
     pub key: Option<Secret>,
 }
 
-/// A copy whose money went back.
+/// A refunded unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RefundedCopy {
     /// Title of the game.
     pub title: String,
-    /// Why, where that is known.
+    /// Reason, if known.
     #[serde(default)]
     pub reason: Option<RefundReason>,
-    /// What it had cost, EUR.
+    /// Amount paid for it, EUR.
     #[serde(default, with = "amount_or_none")]
     pub price: Option<Money>,
 }
 
-/// A line of [`Letter::OrderReceived`].
+/// An item of [`Letter::OrderReceived`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderedLine {
     /// Title of the game.
     pub title: String,
-    /// Copies.
+    /// Quantity.
     pub quantity: u32,
-    /// What a copy costs, EUR, before a promo code.
+    /// Unit price before a promo code, EUR.
     #[serde(default, with = "amount_or_none")]
     pub price: Option<Money>,
 }
 
 impl Letter {
-    /// The [`kind`](Self::kind) of every letter that this version knows.
+    /// The [`kind`](Self::kind) of every e-mail of this version.
     pub const KINDS: &[&str] = &[
         "welcome",
         "verification",
@@ -200,7 +200,7 @@ impl Letter {
         "back-in-stock",
     ];
 
-    /// Whether somebody else could use what it holds: a code, a link, a key.
+    /// Whether it contains something that a third party could use: a code, a link or a key.
     pub fn holds_a_secret(&self) -> bool {
         match self {
             Self::Welcome { .. } | Self::Verification { .. } | Self::Reset { .. } => true,
@@ -209,7 +209,7 @@ impl Letter {
         }
     }
 
-    /// The name under which the queue keeps it.
+    /// The name under which the queue stores it.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Welcome { .. } => "welcome",
@@ -230,8 +230,8 @@ impl Letter {
     }
 }
 
-/// Amounts as text: a letter's fields are read out of a buffer by their `kind`, where the digits of a bare number are not to
-/// be had any more.
+/// Amounts as text: serde buffers the fields of an internally tagged enum before it knows the `kind`, and the digits of
+/// a bare number are lost in that buffer.
 mod amount {
     use serde::{Deserialize as _, Deserializer, Serializer};
 
@@ -248,7 +248,7 @@ mod amount {
     }
 }
 
-/// The same for an amount that older letters do not hold.
+/// The same for an amount that older queued e-mails lack.
 mod amount_or_none {
     use serde::{Deserialize as _, Deserializer, Serializer};
 
@@ -274,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_letter_survives_the_queue_and_its_debug_output_hides_the_code() {
+    fn email_round_trips_and_debug_output_hides_the_code() {
         let letter = Letter::Verification {
             nickname: "Ada".into(),
             code: Secret::new("123456"),
@@ -287,8 +287,8 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_known() {
-        // The next one is not written before this is extended: `kind` does not compile without it.
+    fn kinds_lists_every_kind() {
+        // `kind` does not compile without an arm for a new variant; this number is a reminder to extend `KINDS`.
         assert_eq!(Letter::KINDS.len(), 14);
         for kind in Letter::KINDS {
             let why = serde_json::from_value::<Letter>(serde_json::json!({ "kind": kind })).unwrap_err();
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_about_money_survive_the_queue() {
+    fn emails_with_amounts_round_trip() {
         let nickname = || "Ada".to_owned();
         let letters = [
             Letter::OrderReceived {
@@ -344,7 +344,7 @@ mod tests {
                 price: "9.99".parse().unwrap(),
             },
         ];
-        // One that was written before letters had numbers and prices.
+        // An e-mail queued before e-mails had order numbers and prices.
         let before = serde_json::json!({"kind": "order-received", "nickname": "Ada", "order": "0197", "total": "3.00",
             "lines": [{"title": "Portal", "quantity": 1}]});
         let Letter::OrderReceived { number, lines, .. } = serde_json::from_value(before).unwrap() else {

@@ -1,9 +1,9 @@
-//! What is true everywhere in Lockstep: money, price and mark-up, the state machines of orders and units, what
-//! accounts and carts may be, what an order costs and how it is shown, letters, the arithmetic of rate limits, slugs, and
-//! the registry of cache keys.
+//! Lockstep's domain rules: money, price and markup, the state machines of orders and order units, accounts, carts,
+//! checkout, the views of orders, transactional e-mails, the arithmetic of rate limits, slugs, and the registry of
+//! cache keys.
 //!
-//! No I/O, no async, and no clock of its own: whoever calls passes the time in. Everything here is a rule that the
-//! seed states or that follows from it; the database repeats the rules it can hold (see `crates/store/migrations`).
+//! No I/O, no async and no clock: callers pass the time in. The rules are those of `docs/data-model.md`; the database
+//! enforces what it can of them (see `crates/store/migrations`).
 
 pub mod account;
 pub mod admin;

@@ -1,38 +1,38 @@
-//! How often something may be tried: the arithmetic of rate limits, without a clock and without storage.
+//! The arithmetic of rate limits, without a clock and without storage.
 //!
-//! A limit lets `burst` attempts through at once and gives one back every `every`. All that has to be remembered is one
-//! moment, the *debt*: when everything taken so far will have been given back (the generic cell rate algorithm).
+//! A limit allows a burst of `burst` attempts and replenishes one per `every`. Its only state is one timestamp, the
+//! *debt*: the time at which everything taken so far is replenished (the generic cell rate algorithm).
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A limit.
+/// A rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
-    /// Attempts that may come at once; zero refuses everything.
+    /// Highest number of attempts at once; zero refuses everything.
     pub burst: u32,
-    /// One attempt is given back in this time.
+    /// Time in which one attempt is replenished.
     pub every: Duration,
 }
 
-/// Whether an attempt may be made.
+/// The decision about an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Yes; remember this debt.
+    /// Allowed; store this debt.
     Allowed {
-        /// When everything taken will have been given back.
+        /// When everything taken is replenished.
         debt: DateTime<Utc>,
     },
-    /// Not now; the debt stays as it was.
+    /// Refused; the debt is unchanged.
     Refused {
-        /// When an attempt will be let through, if nobody else takes it.
+        /// Time until an attempt is allowed, if no other is made before.
         retry_after: Duration,
     },
 }
 
 impl Rule {
-    /// `burst` attempts at once, one back every `seconds`.
+    /// `burst` attempts at once, one replenished per `seconds`.
     pub const fn new(burst: u32, seconds: u64) -> Self {
         Self {
             burst,
@@ -40,7 +40,7 @@ impl Rule {
         }
     }
 
-    /// The time in which a limit recovers completely; no attempt takes the debt further away than this.
+    /// The time in which the limit recovers completely; an attempt moves the debt at most this far ahead of now.
     fn window(self) -> TimeDelta {
         every(self)
             .checked_mul(i32::try_from(self.burst).unwrap_or(i32::MAX))
@@ -51,8 +51,8 @@ impl Rule {
     /// Takes one attempt at `now` from a limit with this `debt` (`None`: never used).
     pub fn take(self, debt: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Verdict {
         let window = self.window();
-        // No attempt leads beyond the window: such a debt is of another time, before the clock was set back. A few seconds
-        // of that are waited for, so that nobody gains by a clock that trembles.
+        // A debt far beyond the window dates from before the clock was set back and is discarded. A small excess
+        // (`SLIGHT_STEP`) is honoured, so that a jittering clock gives no client an advantage.
         let owed = debt.map_or(TimeDelta::zero(), |debt| debt - now).max(TimeDelta::zero());
         let owed = if owed > window + SLIGHT_STEP {
             TimeDelta::zero()
@@ -68,16 +68,16 @@ impl Rule {
         Verdict::Allowed { debt: now + next }
     }
 
-    /// The debt after an attempt taken before is given back (it turned out to be a rightful one).
+    /// The debt after an attempt is refunded (because it turned out to be legitimate).
     pub fn give_back(self, debt: DateTime<Utc>) -> DateTime<Utc> {
         debt - every(self)
     }
 }
 
-/// A clock set back by more than this is noticed.
+/// The largest clock step that counts as jitter.
 const SLIGHT_STEP: TimeDelta = TimeDelta::seconds(5);
 
-/// No rule of ours is longer; keeps all arithmetic far from overflow.
+/// Longer than any rule in use; keeps all arithmetic far from overflow.
 const MAX_WINDOW: TimeDelta = TimeDelta::days(366);
 
 fn every(rule: Rule) -> TimeDelta {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_passes_and_the_next_is_told_when_to_come_back() {
+    fn burst_is_allowed_and_the_next_gets_a_retry_delay() {
         let rule = Rule::new(3, 10);
         let mut debt = None;
         for _ in 0..3 {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_given_back_can_be_taken_again() {
+    fn refunded_attempt_can_be_taken_again() {
         let rule = Rule::new(1, 60);
         let Verdict::Allowed { debt } = rule.take(None, at(0)) else {
             panic!("refused")
@@ -132,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_of_zero_lets_nothing_through() {
+    fn limit_of_zero_refuses_everything() {
         assert!(matches!(Rule::new(0, 1).take(None, at(0)), Verdict::Refused { .. }));
     }
 
     proptest! {
-        /// In any stretch of time no more passes than the burst and what was given back during it.
+        /// No interval admits more attempts than the burst plus those replenished during it.
         #[test]
-        fn never_more_than_burst_plus_what_came_back(
+        fn admits_at_most_burst_plus_replenished(
             burst in 1u32..8, every in 1u64..50, gaps in prop::collection::vec(0i64..60_000, 1..200),
         ) {
             let rule = Rule::new(burst, every);
@@ -159,9 +159,9 @@ mod tests {
             }
         }
 
-        /// Whoever waits as long as told is let through, and not a millisecond earlier.
+        /// A caller that waits for `retry_after` is admitted, and not a millisecond earlier.
         #[test]
-        fn waiting_as_told_is_enough_and_needed(burst in 1u32..8, every in 1u64..100_000, debt in -1_000_000_000i64..1_000_000_000) {
+        fn retry_after_is_sufficient_and_necessary(burst in 1u32..8, every in 1u64..100_000, debt in -1_000_000_000i64..1_000_000_000) {
             let rule = Rule::new(burst, every);
             if let Verdict::Refused { retry_after } = rule.take(Some(at(debt)), at(0)) {
                 let later = at(0) + TimeDelta::from_std(retry_after).unwrap();
@@ -171,9 +171,9 @@ mod tests {
             }
         }
 
-        /// Whatever the clock was set back by, nobody waits for it to come round again.
+        /// However far the clock is set back, no caller waits until it has caught up.
         #[test]
-        fn a_clock_that_is_set_back_keeps_nobody_waiting(burst in 1u32..8, every in 1u64..5_000, step in 0i64..1_000_000_000) {
+        fn clock_set_back_does_not_extend_the_wait(burst in 1u32..8, every in 1u64..5_000, step in 0i64..1_000_000_000) {
             let rule = Rule::new(burst, every);
             let mut debt = None;
             for _ in 0..burst {

@@ -1,7 +1,7 @@
 //! Money: exact euro amounts with two decimals.
 //!
-//! The database column is `numeric(12,2)`; in memory it is a [`Decimal`] that never has more than two decimals; in
-//! JSON it is a bare number (the shop's front-end calls `.toFixed(2)` on it). A float never appears on the way.
+//! The database column is `numeric(12,2)`; in memory it is a [`Decimal`] that never has more than two decimals; in JSON
+//! it is a bare number (the shop's front-end calls `.toFixed(2)` on it). No conversion uses floating point.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,10 +22,10 @@ pub struct Money(Decimal);
 /// Why a text or number is not an amount of money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
-    /// Not a decimal number at all.
+    /// Not a decimal number.
     #[error("not a decimal number")]
     NotANumber,
-    /// More than two decimals: told apart, because rounding silently would invent or lose a cent.
+    /// More than two decimals: a separate error, because silent rounding would create or lose a cent.
     #[error("more than two decimals")]
     TooPrecise,
     /// Larger than `numeric(12,2)` can hold.
@@ -34,7 +34,7 @@ pub enum MoneyError {
 }
 
 impl Money {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Self = Self(Decimal::from_parts(0, 0, 0, false, 2));
 
     /// An amount from whole cents.
@@ -90,7 +90,7 @@ impl Money {
         i64::try_from(self.0.mantissa()).unwrap_or(i64::MAX)
     }
 
-    /// True for amounts above zero (the seed: "Price must be positive").
+    /// True for amounts above zero; prices must be positive (`docs/data-model.md`).
     pub fn is_positive(self) -> bool {
         self.0 > Decimal::ZERO
     }
@@ -162,7 +162,7 @@ pub fn exact_decimal(text: &str) -> Option<Decimal> {
     }
 }
 
-/// As a bare JSON number with two decimals (`12.30`), written from the digits and not through a float.
+/// Serialises as a bare JSON number with two decimals (`12.30`), from the digits and not through a float.
 impl Serialize for Money {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         RawValue::from_string(self.0.to_string())
@@ -171,7 +171,7 @@ impl Serialize for Money {
     }
 }
 
-/// From a JSON number or a JSON string of digits, read as text. More than two decimals is an error.
+/// Deserialises from a JSON number or a JSON string of digits, read as text. More than two decimals is an error.
 impl<'de> Deserialize<'de> for Money {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <Box<RawValue>>::deserialize(deserializer)?;
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn three_decimals_are_told_apart_from_nonsense_and_from_enormous() {
+    fn parse_errors_are_distinct() {
         assert_eq!("1.001".parse::<Money>(), Err(MoneyError::TooPrecise));
         assert_eq!("1.000".parse::<Money>(), Ok(money("1")));
         assert_eq!("ten".parse::<Money>(), Err(MoneyError::NotANumber));
@@ -218,7 +218,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cents_survive_every_form(cents in -MAX_CENTS..=MAX_CENTS) {
+        fn cents_round_trip_through_text_and_json(cents in -MAX_CENTS..=MAX_CENTS) {
             let amount = Money::from_cents(cents).unwrap();
             prop_assert_eq!(amount.cents(), cents);
             prop_assert_eq!(amount.to_string().parse::<Money>().unwrap(), amount);
@@ -227,7 +227,7 @@ mod tests {
         }
 
         #[test]
-        fn arithmetic_is_that_of_cents(a in -1_000_000i64..1_000_000, b in -1_000_000i64..1_000_000, q in 0u32..100) {
+        fn arithmetic_matches_that_of_cents(a in -1_000_000i64..1_000_000, b in -1_000_000i64..1_000_000, q in 0u32..100) {
             let (x, y) = (Money::from_cents(a).unwrap(), Money::from_cents(b).unwrap());
             prop_assert_eq!(x.checked_add(y).unwrap().cents(), a + b);
             prop_assert_eq!(x.checked_sub(y).unwrap().cents(), a - b);
@@ -235,7 +235,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_panics_on_any_text(text in ".*") {
+        fn parsing_never_panics(text in ".*") {
             let _unused = text.parse::<Money>();
         }
     }

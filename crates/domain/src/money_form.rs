@@ -1,6 +1,6 @@
-//! Amounts and numbers as the reader's region writes them, by the table that `forms.mjs` makes from CLDR.
+//! Locale-dependent formats of amounts and numbers, from the table that `forms.mjs` generates from CLDR.
 //!
-//! A table, because a library with the data of every locale weighs megabytes, and pages are in two languages.
+//! A table, because a library with the data of every locale takes megabytes, and pages have two languages.
 
 use std::fmt::{Display, Write as _};
 
@@ -11,29 +11,29 @@ use crate::money::Money;
 #[derive(Debug)]
 pub(crate) struct Form {
     pub(crate) locales: &'static [&'static str],
-    /// What stands before and after an amount in euro.
+    /// Text before and after a positive amount in euro.
     pub(crate) positive: (&'static str, &'static str),
-    /// The same for one below zero.
+    /// Text before and after a negative amount.
     pub(crate) negative: (&'static str, &'static str),
-    /// Between groups of an amount's digits. The last group has three digits.
+    /// Group separator in amounts. The last group has three digits.
     pub(crate) group: &'static str,
-    /// Between euro and cents.
+    /// Decimal separator in amounts.
     pub(crate) decimal: &'static str,
-    /// Digits of every group but the last.
+    /// Number of digits of every group but the last.
     pub(crate) secondary: usize,
-    /// Between groups of other numbers' digits.
+    /// Group separator in other numbers.
     pub(crate) number_group: &'static str,
-    /// The decimal separator of other numbers.
+    /// Decimal separator in other numbers.
     pub(crate) number_decimal: &'static str,
 }
 
-/// How a locale writes amounts and numbers. Locales that write alike have the same.
+/// The format of a locale for amounts and numbers. Locales with equal formats share one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MoneyForm(usize);
 
 impl MoneyForm {
-    /// Of `language` (ISO 639-1) in `region` (ISO 3166-1), both in any case. A region that has no form of its own writes as
-    /// the language usually does, and an unknown language is written like English.
+    /// The format of `language` (ISO 639-1) in `region` (ISO 3166-1), both case-insensitive. A region without a format
+    /// of its own uses the language's, and an unknown language uses that of English.
     pub fn of(language: &str, region: Option<&str>) -> Self {
         let find = |wanted: &str| {
             FORMS
@@ -44,7 +44,7 @@ impl MoneyForm {
         Self(regional.or_else(|| find(language)).unwrap_or_default())
     }
 
-    /// A number that tells it from all others of this build.
+    /// A number that identifies the format within this build.
     pub const fn id(self) -> usize {
         self.0
     }
@@ -95,10 +95,10 @@ fn grouped(digits: &str, separator: &str, secondary: usize) -> String {
 mod tests {
     use super::*;
 
-    /// As Node 20 (ICU 78.2, CLDR 48) and Chromium 156 write them: `new Intl.NumberFormat(locale, {style: "currency",
-    /// currency: "EUR"})`.
+    /// The output of Node 20 (ICU 78.2, CLDR 48) and Chromium 156 for `new Intl.NumberFormat(locale, {style:
+    /// "currency", currency: "EUR"})`.
     #[test]
-    fn prices_are_written_as_readers_browsers_write_them() {
+    fn prices_match_the_output_of_browsers() {
         for (language, region, cents, written) in [
             ("en", None, 123_450, "€1,234.50"),
             ("en", Some("GB"), 123_450, "€1,234.50"),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_as_the_region_writes_them() {
+    fn numbers_use_the_regions_separators() {
         for (language, region, whole, decimal) in [
             ("en", None, "1,234,567", "4.5"),
             ("en", Some("IN"), "12,34,567", "4.5"),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn regions_that_write_alike_share_a_form() {
+    fn regions_with_equal_formats_share_a_form() {
         let usual = MoneyForm::of("de", None);
         assert_eq!(MoneyForm::of("de", Some("DE")), usual);
         assert_ne!(MoneyForm::of("de", Some("AT")), usual);

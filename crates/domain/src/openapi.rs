@@ -1,4 +1,4 @@
-//! How amounts and identifiers are described in the API's documentation.
+//! OpenAPI schemas of amounts and identifiers.
 
 use utoipa::openapi::schema::{KnownFormat, Schema, SchemaFormat, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr};

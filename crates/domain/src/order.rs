@@ -1,28 +1,28 @@
-//! The state machines of the seed: orders, their units, and the sign of a transaction.
+//! The state machines of orders and order units (`docs/data-model.md`), and the sign of a transaction.
 //!
-//! The database holds the same rules as triggers and checks; a test in `crates/store` compares the two tables.
+//! The database enforces the same rules by triggers and checks; a test in `crates/store` compares the two tables.
 
 use serde::{Deserialize, Serialize};
 
-/// Status of an order (the seed: "PENDING → PROCESSING → COMPLETED/FAILED"; CANCELLED by an admin before delivery).
+/// Status of an order: PENDING → PROCESSING → COMPLETED or FAILED, or CANCELLED by staff before delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum OrderStatus {
-    /// Accepted and paid from the balance; nothing asked of G2A yet.
+    /// Accepted and paid from the balance; no request to G2A yet.
     Pending,
     /// Keys are being bought.
     Processing,
-    /// At least one key delivered, everything else refunded.
+    /// At least one key is delivered, everything else is refunded.
     Completed,
-    /// Nothing delivered, everything refunded.
+    /// Nothing is delivered, everything is refunded.
     Failed,
-    /// Taken back before delivery, refunded.
+    /// Cancelled before delivery and refunded.
     Cancelled,
 }
 
 impl OrderStatus {
-    /// All of them, in the seed's order.
+    /// All statuses, in the order of the database enum.
     pub const ALL: [Self; 5] = [
         Self::Pending,
         Self::Processing,
@@ -42,7 +42,7 @@ impl OrderStatus {
         }
     }
 
-    /// Whether an order may go from `self` to `next`. Staying is not a transition.
+    /// Whether an order may change from `self` to `next`. An unchanged status is not a transition.
     pub const fn may_become(self, next: Self) -> bool {
         matches!(
             (self, next),
@@ -52,11 +52,11 @@ impl OrderStatus {
     }
 }
 
-/// State of one unit, that is one key of an order (`docs/consistency.md`, the purchase saga).
+/// State of one order unit (`docs/consistency.md`, the purchase saga).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum UnitState {
-    /// Nothing done yet.
+    /// Nothing was done yet.
     New,
     /// About to create an order at G2A; what was created is unpaid and may be abandoned.
     Ordering,
@@ -64,20 +64,20 @@ pub enum UnitState {
     Ordered,
     /// About to pay, or paid with an unknown outcome.
     Paying,
-    /// Paid for certain.
+    /// Paid, confirmed.
     Paid,
-    /// About to read the key, which works once.
+    /// About to read the key, which is possible only once.
     Fetching,
     /// The key is stored.
     Done,
-    /// The key was read by nobody and cannot be read again: a replacement or a refund follows.
+    /// The key was never received and cannot be read again: a replacement or a refund follows.
     Lost,
-    /// The shopper's money went back.
+    /// The amount was refunded.
     Refunded,
 }
 
 impl UnitState {
-    /// All of them, in the order of a sale.
+    /// All states, in the sequence of a sale.
     pub const ALL: [Self; 9] = [
         Self::New,
         Self::Ordering,
@@ -105,15 +105,15 @@ impl UnitState {
         }
     }
 
-    /// True at the end of the way: delivered, or refunded.
+    /// True for the final states: delivered, or refunded.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Refunded)
     }
 
-    /// Whether a unit may go from `self` to `next`.
+    /// Whether a unit may change from `self` to `next`.
     ///
-    /// `NEW → DONE` sells a key of our own stock. `ORDERED → NEW` abandons an unpaid order (too dear, or lapsed).
-    /// `PAYING → NEW` does the same once G2A has said that the order was never paid and no longer can be.
+    /// `NEW → DONE` sells a key from the shop's stock. `ORDERED → NEW` abandons an unpaid order (too expensive, or
+    /// expired). `PAYING → NEW` does the same once G2A confirms that the order was never paid and can no longer be.
     pub const fn may_become(self, next: Self) -> bool {
         matches!(
             (self, next),
@@ -128,20 +128,20 @@ impl UnitState {
     }
 }
 
-/// Why a copy's money went back, as its owner is told.
+/// Why a unit was refunded, as shown to its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum RefundReason {
-    /// The supplier had none left when it was to be bought.
+    /// The supplier was sold out at the time of the purchase.
     SoldOut,
-    /// The supplier asked for more than the shop had.
+    /// The supplier's price was too high for the shop.
     TooDear,
-    /// Its key was lost on the way, and so was the one bought instead.
+    /// Its key was lost in transit, and so was that of its replacement.
     KeyLost,
-    /// Somebody took the order back.
+    /// The order was cancelled.
     Cancelled,
-    /// Anything else.
+    /// Any other reason.
     NotDelivered,
 }
 
@@ -166,7 +166,7 @@ impl RefundReason {
         }
     }
 
-    /// In words, to follow a title and a colon.
+    /// The reason in words, to follow a title and a colon.
     pub const fn words(self) -> &'static str {
         match self {
             Self::SoldOut => "sold out before it could be bought",
@@ -178,16 +178,16 @@ impl RefundReason {
     }
 }
 
-/// Type of a transaction; it fixes the sign of the amount.
+/// Type of a transaction; it determines the sign of the amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum TransactionType {
-    /// Money in: positive.
+    /// A deposit to the balance: positive.
     TopUp,
-    /// An order: negative.
+    /// A payment for an order: negative.
     Purchase,
-    /// Money back to the balance: positive.
+    /// A refund to the balance: positive.
     Refund,
 }
 
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_ends_and_stays_ended() {
+    fn final_order_statuses_have_no_successor() {
         use OrderStatus::{Cancelled, Completed, Failed, Pending, Processing};
         for end in [Completed, Failed, Cancelled] {
             assert!(
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn money_that_is_spent_is_never_forgotten() {
+    fn paid_units_fetch_their_key_and_final_units_stay_final() {
         for next in UnitState::ALL {
             assert_eq!(
                 UnitState::Paid.may_become(next),

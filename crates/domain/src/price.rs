@@ -1,7 +1,7 @@
-//! From G2A's prices to the shop's: which of G2A's prices counts, the mark-up, the discount shown.
+//! From G2A's prices to the shop's: price basis, markup and displayed discount.
 //!
-//! The seed: "Price must be updated with 2 % markup from G2A price during sync". Which of G2A's prices that is, is a
-//! setting (`G2A_PRICE_BASIS`), because what G2A lists and what it charges differ and nobody outside knows when.
+//! The shop's price is a price of G2A plus a markup, updated by the synchronisation. Which of G2A's prices counts is a
+//! setting (`G2A_PRICE_BASIS`), because the prices that G2A lists and charges differ and it does not document when.
 
 use std::str::FromStr;
 
@@ -10,17 +10,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::money::Money;
 
-/// Which of G2A's prices the list price follows (`G2A_PRICE_BASIS`).
+/// The price of G2A that the shop's price is based on (`G2A_PRICE_BASIS`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum PriceBasis {
-    /// `minPrice`, the cheapest listed offer: the seed's reading and the default.
+    /// `minPrice`, the cheapest listed offer; the default.
     #[default]
     #[serde(rename = "minPrice")]
     MinPrice,
-    /// `retail_min_price`, what some buyers report to be charged instead.
+    /// `retail_min_price`, which some buyers report as the amount charged.
     #[serde(rename = "retail_min_price")]
     RetailMinPrice,
-    /// The higher of the two: never below cost, sometimes above the market.
+    /// The higher of the two: never below cost, sometimes above the market price.
     #[serde(rename = "max")]
     Max,
 }
@@ -38,12 +38,12 @@ impl FromStr for PriceBasis {
     }
 }
 
-/// How list prices are made.
+/// The pricing rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pricing {
     /// Which of G2A's prices counts.
     pub basis: PriceBasis,
-    /// Mark-up in percent, 2 by the seed; may have decimals (`G2A_MARKUP_PERCENT`).
+    /// Markup in percent, 2 by default; may have decimals (`G2A_MARKUP_PERCENT`).
     pub markup_percent: Decimal,
 }
 
@@ -56,20 +56,20 @@ impl Default for Pricing {
     }
 }
 
-/// What the shop shows for one product.
+/// The displayed price of one product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListPrice {
-    /// What the shopper pays, EUR.
+    /// Price, EUR.
     pub price: Money,
-    /// G2A's higher retail price with the same mark-up, when it is higher than `price`; otherwise `None`.
+    /// G2A's retail price with the same markup, EUR, if that is higher than `price`; otherwise `None`.
     pub original_price: Option<Money>,
-    /// Whole percent that `price` lies below `original_price`, rounded down so that a saving is never overstated; 0
-    /// without one.
+    /// Whole percent by which `price` is below `original_price`, rounded down so that a saving is never overstated; 0
+    /// without an original price.
     pub discount: i32,
 }
 
 impl ListPrice {
-    /// The same listing for no less than `floor`: the discount shown shrinks with it.
+    /// The same listing at a price of at least `floor`; the displayed discount shrinks accordingly.
     #[must_use]
     pub fn at_least(self, floor: Money) -> Self {
         if self.price >= floor {
@@ -85,10 +85,10 @@ impl ListPrice {
 }
 
 impl Pricing {
-    /// The list price of a product from G2A's two prices; `None` when the one that counts is missing or not positive
-    /// (such a product cannot be sold, the seed: "Price must be positive").
+    /// The shop's price of a product from G2A's two prices; `None` when the relevant one is missing or not positive
+    /// (such a product cannot be sold).
     ///
-    /// Amount plus mark-up, rounded half up to cents.
+    /// The amount plus the markup, rounded half up to cents.
     pub fn list_price(&self, min_price: Option<Decimal>, retail_min_price: Option<Decimal>) -> Option<ListPrice> {
         let positive = |price: Option<Decimal>| price.filter(|p| *p > Decimal::ZERO);
         let (min, retail) = (positive(min_price), positive(retail_min_price));
@@ -109,7 +109,7 @@ impl Pricing {
         })
     }
 
-    /// `amount` plus the mark-up, rounded half up to cents; `None` unless the result is positive and can be stored.
+    /// `amount` plus the markup, rounded half up to cents; `None` unless the result is positive and can be stored.
     pub fn marked_up(&self, amount: Decimal) -> Option<Money> {
         let factor = Decimal::ONE.checked_add(self.markup_percent.checked_div(Decimal::ONE_HUNDRED)?)?;
         Money::rounded(amount.checked_mul(factor)?)
@@ -118,7 +118,7 @@ impl Pricing {
     }
 }
 
-/// Whole percent by which `price` lies below `original`, rounded down, between 0 and 100.
+/// Whole percent by which `price` is below `original`, rounded down, between 0 and 100.
 fn discount_percent(original: Money, price: Money) -> i32 {
     let (original, price) = (original.cents(), price.cents());
     if original <= 0 || price >= original {
@@ -147,10 +147,10 @@ mod tests {
 
     #[test]
     fn two_percent_on_min_price_rounded_half_up() {
-        let seed = Pricing::default();
-        assert_eq!(shown(seed, "4.99", "4.99"), ("5.09".into(), None, 0)); // 5.0898
-        assert_eq!(shown(seed, "0.25", "0"), ("0.26".into(), None, 0)); // 0.255, a half goes up
-        assert_eq!(shown(seed, "5", "9.25"), ("5.10".into(), Some("9.44".into()), 45)); // 45.97 % is not 46 %
+        let pricing = Pricing::default();
+        assert_eq!(shown(pricing, "4.99", "4.99"), ("5.09".into(), None, 0)); // 5.0898
+        assert_eq!(shown(pricing, "0.25", "0"), ("0.26".into(), None, 0)); // 0.255, a half goes up
+        assert_eq!(shown(pricing, "5", "9.25"), ("5.10".into(), Some("9.44".into()), 45)); // 45.97 % is not 46 %
     }
 
     #[test]
@@ -166,13 +166,13 @@ mod tests {
 
     #[test]
     fn a_product_without_a_positive_price_has_no_list_price() {
-        let seed = Pricing::default();
-        assert_eq!(seed.list_price(None, Some(d("5"))), None);
-        assert_eq!(seed.list_price(Some(d("0")), Some(d("5"))), None);
-        assert_eq!(seed.list_price(Some(d("-1")), None), None);
-        assert_eq!(seed.list_price(Some(d("0.004")), None), None, "rounds to nothing");
+        let pricing = Pricing::default();
+        assert_eq!(pricing.list_price(None, Some(d("5"))), None);
+        assert_eq!(pricing.list_price(Some(d("0")), Some(d("5"))), None);
+        assert_eq!(pricing.list_price(Some(d("-1")), None), None);
+        assert_eq!(pricing.list_price(Some(d("0.004")), None), None, "rounds to nothing");
         assert_eq!(
-            seed.list_price(Some(d("9999999999.99")), None),
+            pricing.list_price(Some(d("9999999999.99")), None),
             None,
             "does not fit the column"
         );
@@ -180,7 +180,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_floor_raises_the_price_and_never_lowers_it_or_overstates_the_discount(
+        fn floor_only_raises_the_price_and_never_overstates_the_discount(
             min in 1i64..10_000_000, retail in 0i64..10_000_000, floor in 1i64..10_000_000
         ) {
             let listed = Pricing::default().list_price(Some(Decimal::new(min, 2)), Some(Decimal::new(retail, 2))).unwrap();
@@ -193,7 +193,7 @@ mod tests {
         }
 
         #[test]
-        fn the_price_is_never_below_the_basis_and_the_discount_never_overstates(min in 1i64..10_000_000, retail in 0i64..10_000_000) {
+        fn price_covers_the_basis_and_discount_is_never_overstated(min in 1i64..10_000_000, retail in 0i64..10_000_000) {
             let list = Pricing::default().list_price(Some(Decimal::new(min, 2)), Some(Decimal::new(retail, 2))).unwrap();
             prop_assert!(list.price.cents() >= min);
             prop_assert!((0..100).contains(&list.discount));

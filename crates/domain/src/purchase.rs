@@ -1,7 +1,7 @@
-//! What people see of their orders and their money: the contract's `Order`, `Key` and `Transaction`.
+//! Views of orders and money: `Order`, `Key` and `Transaction` of the HTTP contract (`docs/http-api.md`).
 //!
-//! An [`OrderView`] is cached as it is here, without what the keys say; [`KeyView::key`] is filled in for the owner's
-//! answer only and never kept.
+//! An [`OrderView`] is cached in this form, without the text of keys; [`KeyView::key`] is filled in only for the
+//! owner's response and never stored.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -14,25 +14,25 @@ use crate::money::Money;
 use crate::order::{OrderStatus, RefundReason, TransactionType, UnitState};
 use crate::secret::Secret;
 
-/// How a payment stands (the contract's `PaymentStatus`).
+/// Status of a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum PaymentStatus {
-    /// Nothing has happened yet.
+    /// Not started.
     Pending,
-    /// Under way.
+    /// In progress.
     Processing,
-    /// Booked.
+    /// Completed.
     Completed,
-    /// It did not come about.
+    /// Failed.
     Failed,
-    /// Given up.
+    /// Cancelled.
     Cancelled,
 }
 
 impl PaymentStatus {
-    /// All of them.
+    /// All statuses.
     pub const ALL: [Self; 5] = [
         Self::Pending,
         Self::Processing,
@@ -53,18 +53,18 @@ impl PaymentStatus {
     }
 }
 
-/// How far one copy is, in a shopper's words.
+/// State of one order unit as shown to customers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum CopyState {
-    /// Paid for, nothing done yet.
+    /// Paid for, not processed yet.
     Waiting,
     /// Its key is being bought.
     Buying,
-    /// Its key is there.
+    /// Its key is available.
     Delivered,
-    /// Its money went back to the balance.
+    /// Its amount was refunded to the balance.
     Refunded,
 }
 
@@ -84,89 +84,89 @@ impl From<UnitState> for CopyState {
     }
 }
 
-/// The game of an order's line.
+/// The game of an order item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderedGame {
-    /// Which.
+    /// Game id.
     pub id: GameId,
     /// Title.
     pub title: String,
-    /// Address of the cover.
+    /// Cover URL.
     pub image: String,
-    /// The readable part of its address.
+    /// URL slug.
     pub slug: String,
 }
 
-/// One line of an order (the contract's `OrderItem`).
+/// One order item (`OrderItem` of the HTTP contract).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderLine {
     /// Identifier.
     pub id: Uuid,
-    /// Which game.
+    /// Game id.
     pub game_id: GameId,
-    /// Copies.
+    /// Quantity.
     pub quantity: u32,
-    /// Of one copy, before the discount.
+    /// Unit price before the discount, EUR.
     pub price: Money,
-    /// Taken off the whole line.
+    /// Discount on the whole item, EUR.
     pub discount: Money,
     /// The game.
     pub game: OrderedGame,
 }
 
-/// One copy of a line.
+/// One order unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderCopy {
     /// Identifier.
     pub id: Uuid,
-    /// Of which game.
+    /// Game id.
     pub game_id: GameId,
-    /// From 1 within its line.
+    /// Position within the order item, from 1.
     pub position: u32,
-    /// How far it is.
+    /// State.
     pub state: CopyState,
-    /// What was paid for it.
+    /// Amount paid for it, EUR.
     pub price: Money,
-    /// What of that went back to the balance.
+    /// Amount refunded to the balance, EUR.
     pub refunded: Money,
-    /// Why it went back, when all of it did.
+    /// Reason of the refund, if it was refunded completely.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub refund_reason: Option<RefundReason>,
-    /// Its key, once it is there.
+    /// Its key's id, once delivered.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key_id: Option<Uuid>,
 }
 
-/// A key (the contract's `Key`).
+/// A key (`Key` of the HTTP contract).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct KeyView {
     /// Identifier.
     pub id: Uuid,
-    /// Of which game.
+    /// Game id.
     pub game_id: GameId,
-    /// What it says. Only in the answer to its owner's question for this very order; left out for a file, which is
+    /// Text of the key, only in the response to its owner's request for this order; omitted for a file, which is
     /// downloaded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub key: Option<Secret>,
-    /// It is a file.
+    /// Whether the key is a file.
     pub is_file: bool,
-    /// Its owner has used it.
+    /// Whether its owner has activated it.
     pub activated: bool,
-    /// When.
+    /// When it was activated.
     #[serde(with = "iso_millis_or_none", skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub activation_date: Option<DateTime<Utc>>,
 }
 
-/// An order (the contract's `Order`).
+/// An order (`Order` of the HTTP contract).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -174,55 +174,54 @@ pub struct OrderView {
     /// Identifier.
     #[cfg_attr(feature = "openapi", schema(value_type = Uuid))]
     pub id: OrderId,
-    /// Ten characters by which people name it; unique.
+    /// Order number: ten characters, unique.
     #[serde(default)]
     pub number: String,
-    /// Whose.
+    /// The customer's id.
     #[cfg_attr(feature = "openapi", schema(value_type = Uuid))]
     pub user_id: UserId,
-    /// How far.
+    /// Status.
     pub status: OrderStatus,
-    /// Before the discount.
+    /// Sum before the discount, EUR.
     pub subtotal: Money,
-    /// Taken off.
+    /// Discount, EUR.
     pub discount: Money,
-    /// What was paid: the subtotal less the discount.
+    /// Amount paid, EUR: the subtotal less the discount.
     pub total: Money,
-    /// What of that went back to the balance.
+    /// Amount refunded to the balance, EUR.
     pub refunded: Money,
-    /// `BALANCE`.
+    /// Always `BALANCE`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub payment_method: Option<String>,
-    /// `COMPLETED` while the shop has the money or a part of it, `CANCELLED` once all of it went back; `refunded` has the
-    /// amount.
+    /// `COMPLETED` until everything is refunded, then `CANCELLED`; `refunded` has the amount.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub payment_status: Option<PaymentStatus>,
-    /// The promo code that was used.
+    /// The promo code, if one was used.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub promo_code: Option<String>,
     /// When it was placed.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: DateTime<Utc>,
-    /// When the last copy was delivered or refunded.
+    /// When the last unit was delivered or refunded.
     #[serde(with = "iso_millis_or_none", skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub completed_at: Option<DateTime<Utc>>,
-    /// What was ordered.
+    /// The order items.
     pub items: Vec<OrderLine>,
-    /// How each copy is.
+    /// The order units.
     pub copies: Vec<OrderCopy>,
-    /// The keys that are there.
+    /// The keys delivered so far.
     pub keys: Vec<KeyView>,
 }
 
 impl OrderView {
-    /// Cache tags of the games in it, beside those of the key.
+    /// Cache tags of the games in it, in addition to those of the key.
     pub fn tags(&self) -> impl Iterator<Item = String> {
         self.items.iter().map(|line| game_tag(line.game_id))
     }
 
-    /// Nothing about it changes any more by itself: it is over, one way or the other.
+    /// Whether the order is final: no further status follows by itself.
     pub fn is_final(&self) -> bool {
         matches!(
             self.status,
@@ -231,58 +230,58 @@ impl OrderView {
     }
 }
 
-/// A booking (the contract's `Transaction`).
+/// A transaction (`Transaction` of the HTTP contract).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TransactionView {
     /// Identifier.
     pub id: Uuid,
-    /// What for.
+    /// Type.
     #[serde(rename = "type")]
     pub kind: TransactionType,
-    /// Negative when money left the balance.
+    /// Amount, EUR; negative when money left the balance.
     pub amount: Money,
-    /// `EUR`.
+    /// Always `EUR`.
     pub currency: String,
-    /// How it was paid.
+    /// Payment method.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub method: Option<String>,
-    /// How it stands.
+    /// Status.
     pub status: PaymentStatus,
-    /// In words.
+    /// Description.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub description: Option<String>,
-    /// What was bought or went back, as it was called then.
+    /// What was bought or refunded, by its title at that time.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub subject: Option<String>,
-    /// Why it went back.
+    /// Reason of a refund.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<RefundReason>,
     /// The payment provider's reference.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub transaction_hash: Option<String>,
-    /// When it was written.
+    /// When it was created.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: DateTime<Utc>,
-    /// The order that it belongs to.
+    /// The order's id, if it belongs to one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Uuid>))]
     pub order_id: Option<OrderId>,
 }
 
-/// What somebody has to spend.
+/// A user's balance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Balance {
-    /// The sum of all completed bookings.
+    /// The sum of all completed transactions, EUR.
     pub balance: Money,
-    /// `EUR`.
+    /// Always `EUR`.
     pub currency: String,
 }
 
-/// An intent to top up a balance, as its owner sees it (the contract's answer to `balance-top-up`).
+/// A balance top-up as its owner sees it (the response to `balance-top-up`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -290,53 +289,52 @@ pub struct TopUpView {
     /// Identifier.
     #[cfg_attr(feature = "openapi", schema(value_type = Uuid))]
     pub id: TopUpId,
-    /// What is to be paid.
+    /// Amount to pay, EUR.
     pub amount: Money,
-    /// `EUR`.
+    /// Always `EUR`.
     pub currency: String,
-    /// As it was asked for: `card`, `trustly`, `klarna`, `apple`.
+    /// Payment method as requested: `card`, `trustly`, `klarna`, `apple`.
     pub payment_method: String,
-    /// Where to pay, while that can be done.
+    /// URL of the payment page, while it can be paid.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub redirect_url: Option<String>,
-    /// How it stands.
+    /// Status.
     pub status: TopUpStatus,
-    /// What was paid instead of `amount`. Nothing is credited then before staff has looked at it: the status is
-    /// `processing` until they have, and `failed` when they credited nothing.
+    /// What was paid instead of `amount`; staff decide about the credit: `processing` until then, `failed` without one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub other_payment: Option<OtherPayment>,
-    /// When it was made.
+    /// When it was created.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: DateTime<Utc>,
 }
 
-/// A payment of another amount or currency than intended.
+/// A payment whose amount or currency differs from the top-up's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OtherPayment {
-    /// In units of the currency.
+    /// Amount, in units of the currency.
     pub amount: Money,
-    /// ISO 4217, as the provider says it.
+    /// Currency, ISO 4217, as reported by the payment provider.
     pub currency: String,
 }
 
-/// How an intent to top up stands, in the contract's words.
+/// Status of a top-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum TopUpStatus {
-    /// Nobody has paid yet.
+    /// Not paid yet.
     Pending,
-    /// The payment was begun and is not certain yet.
+    /// The payment was started and is not confirmed yet.
     Processing,
-    /// Credited.
+    /// Credited to the balance.
     Completed,
-    /// Declined, lapsed or given up.
+    /// Declined, expired or abandoned.
     Failed,
 }
 
-/// A date in the front-end's form, or none.
+/// An optional date in the front-end's form.
 pub(crate) mod iso_millis_or_none {
     use chrono::{DateTime, Utc};
     use serde::{Deserialize as _, Deserializer, Serializer};
@@ -359,7 +357,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cached_order_reads_back_as_it_was_and_has_the_contracts_form() {
+    fn cached_order_round_trips_in_the_contract_form() {
         let order = OrderView {
             id: OrderId(Uuid::nil()),
             number: "0123456789".into(),
@@ -397,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_is_final_when_no_status_follows() {
+    fn order_is_final_when_no_status_follows() {
         for status in OrderStatus::ALL {
             let ends = !OrderStatus::ALL.iter().any(|next| status.may_become(*next));
             let over = matches!(

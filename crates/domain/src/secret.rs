@@ -1,13 +1,13 @@
-//! Text that must not show up anywhere by accident: passwords, tokens, one-time codes and links.
+//! Text that must not be disclosed by accident: passwords, tokens, one-time codes and links.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A text whose `Debug` output does not contain it and that has no `Display`.
+/// A text whose `Debug` output hides it and that has no `Display`.
 ///
-/// It serialises as the text itself, because answers and queued letters have to carry it; [`expose`](Self::expose) is
-/// the one other way to it, easy to find in a review.
+/// It serialises as the text itself, because responses and queued e-mails must contain it; [`expose`](Self::expose) is
+/// the only other access, easy to find in a review.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_output_does_not_contain_the_text() {
+    fn debug_output_hides_the_text() {
         let secret = Secret::new("hunter2");
         assert_eq!(format!("{secret:?}"), "Secret(hidden)");
         assert_eq!(secret.expose(), "hunter2");

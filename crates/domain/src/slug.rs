@@ -1,17 +1,17 @@
-//! Slugs: the readable part of a game's, genre's or platform's address.
+//! Slugs: the readable part of a URL for a game, genre or platform.
 
 use unicode_normalization::UnicodeNormalization as _;
 
-/// The longest slug, in bytes; room is left for a suffix that keeps it unique.
+/// The longest slug, in bytes; leaves room for a suffix that makes it unique.
 pub const MAX_LEN: usize = 120;
 
 /// Turns a title into lower-case ASCII words joined by `-`, at most [`MAX_LEN`] bytes.
 ///
-/// Accents are dropped (`Pokémon` → `pokemon`), `&` reads `and`, `+` reads `plus`. A title without a single Latin letter or digit gives
-/// an empty slug: the caller has to fall back to an id.
+/// Accents are dropped (`Pokémon` → `pokemon`), `&` becomes `and`, `+` becomes `plus`. A title without a Latin letter
+/// or digit gives an empty slug; the caller must fall back to an id.
 pub fn slugify(title: &str) -> String {
     let mut slug = String::with_capacity(title.len());
-    // Marks of ownership go first: compatibility decomposition would spell them out ("tm").
+    // Trademark symbols go first: compatibility decomposition would spell them out ("tm").
     for c in title.chars().filter(|c| !matches!(c, '™' | '®' | '©')).nfkd() {
         match c {
             'a'..='z' | '0'..='9' => slug.push(c),

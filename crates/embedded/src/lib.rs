@@ -1,20 +1,20 @@
-//! A PostgreSQL of our own, for whoever has none: found or fetched, made, started and stopped with its owner.
+//! A private PostgreSQL for a machine without one: found or fetched, created, started, and stopped with its owner.
 //!
-//! `lockstep serve` with nothing configured and the tests run on it. It listens on one Unix socket in a folder that only
-//! its own user and root can enter; no network port is opened and no password exists. Beginning with a new data folder
-//! takes about a second, later starts a few hundredths.
+//! `lockstep serve` without configuration and the tests use it. It listens on one Unix socket in a folder that only its
+//! own user and root can enter; no network port is opened and no password exists. The first start in a new data folder
+//! takes about a second, later starts a few hundredths of a second.
 //!
-//! * **One owner.** A data folder belongs to the process that started its server, by a lock that the kernel takes back
-//!   when that process dies, however it dies. Others may work beside it: [`Postgres::attach`].
-//! * **One life.** The server ends with its owner, in good order even when the owner is killed. If the server is killed
-//!   instead, it is started again.
-//! * **No surprise.** A cluster is opened only by its own major version of PostgreSQL, and what is found in its place is
-//!   whole: it is made beside it and moved.
+//! * **One owner.** A data folder belongs to the process that started its server, by a lock that the kernel releases
+//!   when that process ends, however it ends. Other processes can connect as well: [`Postgres::attach`].
+//! * **One lifetime.** The server ends with its owner, and shuts down cleanly even when the owner is killed. A killed
+//!   server is restarted.
+//! * **No surprises.** Only the major version of PostgreSQL that wrote a cluster opens it, and an existing cluster is
+//!   always complete: it is created under a temporary name and renamed.
 //! * **Root.** PostgreSQL refuses to run as root, so root runs it as the user `postgres`, or `nobody`. If that user
-//!   cannot get to the data folder (below /root, say) the data is kept in /var/lib/lockstep and `postgres` in the data
-//!   folder is a link to it; removing the data folder then leaves that folder behind.
+//!   cannot reach the data folder (below /root, say), the data is kept in /var/lib/lockstep and `postgres` in the data
+//!   folder is a link to it; deleting the data folder then leaves that folder behind.
 //!
-//! Everything here blocks; call it from a thread that may (`spawn_blocking`).
+//! All functions here block; call them from a blocking thread (`spawn_blocking`).
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("the embedded PostgreSQL is tied to its owner's life by a facility of Linux");
@@ -46,42 +46,43 @@ use log::Log;
 pub use log::LogTail;
 use server::{Launch, PidFile, Server};
 
-/// The oldest major version of PostgreSQL that Lockstep works with: that of Debian 12.
+/// The oldest supported major version of PostgreSQL: that of Debian 12.
 pub const OLDEST_MAJOR: u32 = 15;
 
-/// How long [`Postgres::attach`] waits for a server that its owner is just starting.
+/// How long [`Postgres::attach`] waits for a server that its owner is starting.
 const ATTACH_LIMIT: Duration = Duration::from_mins(1);
 
-/// What becomes of the data when the machine loses power.
+/// The durability of data across a power failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// What was committed stays.
+    /// Committed data is kept.
     #[default]
     Safe,
-    /// All of it may be lost, for clusters that are thrown away: nothing waits for the disk. A server that is killed
-    /// loses what was committed in its last moments, too.
+    /// All data may be lost, for disposable clusters: no operation waits for the disk. A killed server also loses its
+    /// last commits.
     TestOnly,
 }
 
-/// How to run the private PostgreSQL.
+/// Settings of the private PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The folder that holds, or will hold, `postgres` and `postgres.lock`. Made if it is not there.
+    /// The folder for `postgres` and `postgres.lock`. Created if it does not exist.
     pub data_dir: PathBuf,
-    /// Folder of the programs to use (`--pg-bin`); `None` to look for them.
+    /// Folder of the programs to use (`--pg-bin`); `None` to search for them.
     pub bin_dir: Option<PathBuf>,
-    /// Whether the programs may be fetched if there are none.
+    /// Whether the programs may be fetched if none are found.
     pub fetch: bool,
-    /// What becomes of the data when the machine loses power.
+    /// The durability of data across a power failure.
     pub durability: Durability,
-    /// Connections the server takes at once.
+    /// Maximum number of connections.
     pub max_connections: u16,
-    /// Further settings, which win over ours. They show in the machine's list of processes: nothing secret here.
+    /// Further server settings, which override ours. The machine's process list shows them, so they must not contain
+    /// secrets.
     pub settings: Vec<(String, String)>,
 }
 
 impl Options {
-    /// For a shop's data in `data_dir`: safe, with the programs fetched if need be, for 100 connections.
+    /// Settings for a shop's data in `data_dir`: durable, with the programs fetched if necessary, for 100 connections.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: data_dir.into(),
@@ -93,7 +94,7 @@ impl Options {
         }
     }
 
-    /// The server's settings, in the order in which they are given: later ones win.
+    /// Returns the server's settings in order; later ones override earlier ones.
     fn all_settings(&self, socket_dir: &Path) -> Result<Vec<(String, String)>, Error> {
         let socket_dir = socket_dir.to_string_lossy().replace('"', "\"\"");
         let connections = self.max_connections.to_string();
@@ -106,13 +107,13 @@ impl Options {
             ("unix_socket_permissions", "0700"),
             ("max_connections", &*connections),
             ("shared_buffers", "128MB"),
-            // There are no replicas of a private server; without them less has to be logged.
+            // A private server has no replicas, so it can log less.
             ("wal_level", "minimal"),
             ("max_wal_senders", "0"),
             ("timezone", "UTC"),
             ("log_timezone", "UTC"),
             ("lc_messages", "C"),
-            // Rows and statements do not belong in a log: they hold addresses and keys.
+            // Rows and statements must not be logged: they contain addresses and keys.
             ("log_min_messages", "warning"),
             ("log_min_error_statement", "panic"),
             ("log_error_verbosity", "terse"),
@@ -141,10 +142,10 @@ impl Options {
     }
 }
 
-/// A private PostgreSQL that runs, and that this process owns. Dropping it stops the server.
+/// A running private PostgreSQL that this process owns. Dropping it stops the server.
 #[derive(Debug)]
 pub struct Postgres {
-    // Before the folder: the lock is let go of only when the server is gone.
+    // Declared before the folder: the lock is released only after the server has ended.
     server: Server,
     _folder: DataFolder,
     connection: Connection,
@@ -155,14 +156,14 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Takes the data folder, makes a cluster if it holds none, and starts the server.
+    /// Locks the data folder, creates a cluster if there is none, and starts the server.
     ///
-    /// Returns when connections are taken. Blocks for about a second with a new folder, for some hundredths of a second
-    /// with an old one, for as long as a download takes if there are no programs, and for longer after a crash.
+    /// Returns when the server accepts connections. Blocks for about a second with a new folder, for some hundredths of
+    /// a second with an existing one, for the download if no programs are found, and for longer after a crash.
     ///
     /// # Errors
-    /// Any [`Error`] but those of stopping; each says what to do. Called while this or another process owns the folder:
-    /// [`Error::InUse`].
+    /// Returns any [`Error`] except those of stopping; each explains what to do. If this or another process owns the
+    /// folder, it is [`Error::InUse`].
     pub fn start(options: &Options) -> Result<Self, Error> {
         let folder = DataFolder::own(&options.data_dir)?;
         let data_dir = options
@@ -195,7 +196,7 @@ impl Postgres {
             );
             folder::make_cluster(&home, &installation, &account, options.durability, &log)?;
         } else if account.is_not_owner_of(&cluster)? {
-            // Root brought the data here, by a copy or a backup.
+            // Root put the data here, by a copy or a backup.
             account.give_all(&cluster)?;
         }
         let launch = Launch {
@@ -219,18 +220,19 @@ impl Postgres {
         })
     }
 
-    /// Whether a server was ever made in this data folder. Changes nothing.
+    /// Whether this data folder has ever had a server. Changes nothing.
     pub fn is_in(data_dir: &Path) -> bool {
         let home = folder::home_of(data_dir);
-        // A home that was moved elsewhere and is gone is told by whoever starts the server.
+        // If the target of the link is gone, starting the server reports it.
         folder::cluster_of(&home).exists() || (home.is_symlink() && !home.exists())
     }
 
-    /// The server in `data_dir` that another process owns, so as to work beside that process; `None` if nobody owns the
-    /// folder. Waits for up to a minute if the owner is just starting it.
+    /// Connects to the server in `data_dir` that another process owns; `None` if no process owns the folder. Waits for
+    /// up to a minute if the owner is still starting it.
     ///
     /// # Errors
-    /// [`Error::Io`] when the folder may not be looked into, [`Error::NotReady`] when the server does not come up.
+    /// Returns [`Error::Io`] if the folder is not accessible, and [`Error::NotReady`] if the server does not become
+    /// ready.
     pub fn attach(data_dir: &Path) -> Result<Option<Attached>, Error> {
         let path = folder::lock_file(data_dir);
         let mut lock = match File::open(&path) {
@@ -249,7 +251,7 @@ impl Postgres {
             }
             if let (Some(file), Some(owner_pid)) = (PidFile::read(&cluster)?, folder::owner_in(&mut lock))
                 && file.ready
-                // The file may be a dead server's, with the new one about to write its own.
+                // The file may belong to a dead server, with the new one about to write its own.
                 && server::runs_in(file.pid, &cluster)
                 && let Some(major) = folder::major_of(&cluster)?
             {
@@ -272,25 +274,25 @@ impl Postgres {
         }
     }
 
-    /// Stops the server in good order and returns when it is gone, after 35 s at most. Connections still open are cut.
+    /// Stops the server cleanly and returns when it has ended, after at most 35 s. Closes open connections.
     ///
     /// # Errors
-    /// [`Error::StopForced`] when it did not stop in time and was killed.
+    /// Returns [`Error::StopForced`] if it did not stop in time and was killed.
     pub fn stop(mut self) -> Result<(), Error> {
         self.server.stop()
     }
 
-    /// How to connect as the owner of the database.
+    /// The connection as the owner of the database.
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// [`Connection::url`] of [`Postgres::connection`].
+    /// Returns [`Connection::url`] of [`Postgres::connection`].
     pub fn connection_string(&self) -> String {
         self.connection.url()
     }
 
-    /// The folder that holds the socket.
+    /// The folder of the socket.
     pub fn socket_dir(&self) -> &Path {
         self.connection.socket_dir()
     }
@@ -300,32 +302,32 @@ impl Postgres {
         self.connection.user()
     }
 
-    /// [`Connection::url`] of [`Connection::superuser`].
+    /// Returns [`Connection::url`] of [`Connection::superuser`].
     pub fn superuser_connection_string(&self) -> String {
         self.connection.superuser().url()
     }
 
-    /// The programs that run.
+    /// The programs in use.
     pub fn installation(&self) -> &Installation {
         &self.installation
     }
 
-    /// Version of the server.
+    /// The server's version.
     pub fn version(&self) -> Version {
         self.installation.version()
     }
 
-    /// Whether `CREATE EXTENSION name` can work. `None` if the folder of extensions could not be found.
+    /// Whether `CREATE EXTENSION name` can work. `None` if the folder of extensions is unknown.
     pub fn has_extension(&self, name: &str) -> Option<bool> {
         self.installation.has_extension(name)
     }
 
-    /// Whether this start made the cluster.
+    /// Whether this start created the cluster.
     pub fn created(&self) -> bool {
         self.created
     }
 
-    /// The folder with the data: what a backup of the stopped server must hold.
+    /// The folder with the data: what a backup of the stopped server must contain.
     pub fn cluster(&self) -> &Path {
         &self.cluster
     }
@@ -348,17 +350,17 @@ pub struct Attached {
 }
 
 impl Attached {
-    /// How to connect as the owner of the database. Works for as long as the owner lives.
+    /// The connection as the owner of the database. Works for as long as the owner is running.
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// The folder of the running server's programs, as far as this machine tells.
+    /// The folder of the running server's programs, if it can be determined.
     pub fn bin_dir(&self) -> Option<&Path> {
         self.bin_dir.as_deref()
     }
 
-    /// [`Connection::url`] of [`Attached::connection`].
+    /// Returns [`Connection::url`] of [`Attached::connection`].
     pub fn connection_string(&self) -> String {
         self.connection.url()
     }

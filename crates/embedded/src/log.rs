@@ -1,4 +1,4 @@
-//! The server's log: bounded in size, and quoted in errors so that nobody has to go looking for it.
+//! The server's log: limited in size, and quoted in errors.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -8,22 +8,22 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// The log is moved aside once it passes this size, in bytes: with one older file kept, at most twice this on disk.
+/// Size in bytes above which the log is rotated: with one old file, at most twice this on disk.
 const LONGEST_LOG: u64 = 4 * 1024 * 1024;
 
-/// How much of a log an error quotes, in bytes.
+/// Length of the part of a log that an error quotes, in bytes.
 const LONGEST_TAIL: u64 = 4096;
 
-/// The last lines of a log, fit to be shown: at most 4 KB, without control characters.
+/// The last lines of a log for display: at most 4 KB, without control characters.
 ///
-/// PostgreSQL is run with `log_error_verbosity=terse` and without statements in the log, so that no row of a
-/// table shows up here either.
+/// PostgreSQL runs with `log_error_verbosity=terse` and without statements in the log, so that no row of a table
+/// appears here either.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct LogTail(String);
 
 impl LogTail {
-    /// The end of `path`, not reaching back before `from` bytes. A log that cannot be read gives an empty tail, since
-    /// it is only ever quoted beside another error.
+    /// Reads the end of `path`, at most back to the offset `from` in bytes. An unreadable log gives an empty tail,
+    /// because it is only ever quoted beside another error.
     pub(crate) fn read(path: &Path, from: u64) -> Self {
         let mut bytes = Vec::new();
         let mut cut = false;
@@ -36,7 +36,7 @@ impl LogTail {
             }
         }
         let text = String::from_utf8_lossy(&bytes);
-        // The first line is most likely a half one if the text was cut.
+        // If the text was cut, the first line is most likely incomplete.
         let whole = if cut {
             text.split_once('\n').map_or("", |(_, rest)| rest)
         } else {
@@ -52,7 +52,7 @@ impl LogTail {
         )
     }
 
-    /// Whether the text occurs in the tail.
+    /// Whether the tail contains the text.
     pub(crate) fn contains(&self, text: &str) -> bool {
         self.0.contains(text)
     }
@@ -85,7 +85,8 @@ impl Log {
         &self.path
     }
 
-    /// The file for a process to write to, and its length now. Opened for appending: [`Log::bound`] relies on it.
+    /// Opens the file for a process to write to; also returns its current length. Opened for appending, which
+    /// [`Log::bound`] relies on.
     pub(crate) fn open(&self) -> Result<(File, u64), Error> {
         self.bound();
         let file = OpenOptions::new()
@@ -98,8 +99,8 @@ impl Log {
         Ok((file, length))
     }
 
-    /// Moves the content aside if it has grown too long. The file stays the same one, because a running server goes on
-    /// writing to the file it was given.
+    /// Copies the content to the old file and truncates the log if it is too long. The file itself stays the same,
+    /// because a running server continues to write to it.
     pub(crate) fn bound(&self) {
         self.bound_to(LONGEST_LOG);
     }
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tail_begins_with_a_whole_line_and_holds_no_control_characters() {
+    fn a_tail_starts_at_a_line_and_has_no_control_characters() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         fs::write(&path, format!("{}\nlast \u{1b}[31mline\u{7}\n", "x".repeat(10_000))).unwrap();
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tail_leaves_out_what_earlier_runs_wrote() {
+    fn a_tail_omits_output_of_earlier_runs() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         fs::write(&path, "old\nnew\n").unwrap();
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_log_is_moved_aside_while_its_writer_goes_on() {
+    fn a_long_log_is_rotated_while_its_writer_continues() {
         let folder = tempfile::tempdir().unwrap();
         let log = Log::at(folder.path().join("log"));
         let (mut writer, _) = log.open().unwrap();

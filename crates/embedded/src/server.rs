@@ -1,8 +1,8 @@
-//! The server process: started, watched and stopped by one thread that lives exactly as long as it.
+//! The server process: started, supervised and stopped by one dedicated thread with the same lifetime.
 //!
-//! The kernel is asked to stop the server when *the thread that spawned it* ends (see `Account::command`). A thread of
-//! a pool may end at any time, so the server is given one of its own. That thread is also the only one to wait for the
-//! process and to send it signals, so that no signal can hit another process that got the number of a dead one.
+//! The kernel stops the server when *the thread that spawned it* ends (see `Account::command`). A thread of a pool may
+//! end at any time, so the server gets a dedicated one. Only that thread waits for the process and sends it signals, so
+//! that no signal can reach another process that reused the id of a dead one.
 
 use std::ffi::OsString;
 use std::fs;
@@ -21,25 +21,26 @@ use crate::error::Error;
 use crate::log::{Log, LogTail};
 use crate::process;
 
-/// Limit for a start. Usually far below a second; after a crash PostgreSQL first works through at most 1 GB of its log.
+/// Time limit of a start. It usually takes far less than a second; after a crash PostgreSQL first replays at most 1 GB
+/// of its log.
 const START_LIMIT: Duration = Duration::from_mins(5);
 
-/// Limit for a start being held up by processes of a server that died: they end by themselves when they notice.
+/// Time limit of waiting for the processes of a dead server that block a start: they end when they notice its death.
 const ORPHANS_LIMIT: Duration = Duration::from_secs(20);
 
-/// Limit for a fast shutdown, which writes out at most the shared buffers.
+/// Time limit of a fast shutdown, which writes at most the shared buffers.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
-/// Limit for an immediate shutdown, which writes nothing.
+/// Time limit of an immediate shutdown, which writes nothing.
 const IMMEDIATE_LIMIT: Duration = Duration::from_secs(5);
 
-/// How often a running server is looked at.
+/// Interval at which a running server is polled.
 const WATCH: Duration = Duration::from_millis(250);
 
-/// Longest pause between two attempts to bring back a server that died.
+/// Maximum delay between two attempts to restart a dead server.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// All that is needed to start the server, again if need be.
+/// Everything needed to start the server, and to restart it.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
     pub(crate) program: PathBuf,
@@ -52,19 +53,19 @@ pub(crate) struct Launch {
 /// A running server. Dropping it stops the server.
 #[derive(Debug)]
 pub(crate) struct Server {
-    /// Nothing is ever sent: that it is dropped is the order to stop.
+    /// Nothing is ever sent: dropping it is the order to stop.
     stop: Option<Sender<()>>,
     keeper: Option<JoinHandle<Result<(), Error>>>,
 }
 
 impl Server {
-    /// Starts the server and returns when it takes connections.
+    /// Starts the server and returns when it accepts connections.
     pub(crate) fn start(launch: Launch) -> Result<Self, Error> {
         let (stop, stopped) = mpsc::channel();
         let (tell, told) = mpsc::channel();
         let keeper = thread::Builder::new()
             .name("postgres-keeper".to_owned())
-            .spawn(move || keep(&launch, &tell, &stopped))
+            .spawn(move || supervise(&launch, &tell, &stopped))
             .map_err(|_| Error::KeeperGone)?;
         match told.recv() {
             Ok(Ok(())) => Ok(Self {
@@ -76,7 +77,7 @@ impl Server {
         }
     }
 
-    /// Stops the server and returns when it is gone. Does nothing the second time.
+    /// Stops the server and returns when it has ended. A second call does nothing.
     pub(crate) fn stop(&mut self) -> Result<(), Error> {
         drop(self.stop.take());
         self.keeper
@@ -93,11 +94,11 @@ impl Drop for Server {
     }
 }
 
-/// The life of the keeping thread: tells once how the first start went, then watches until it is told to stop.
-fn keep(launch: &Launch, tell: &Sender<Result<(), Error>>, stopped: &Receiver<()>) -> Result<(), Error> {
+/// The supervising thread: reports the result of the first start once, then supervises until it is stopped.
+fn supervise(launch: &Launch, tell: &Sender<Result<(), Error>>, stopped: &Receiver<()>) -> Result<(), Error> {
     let mut child = match launch.start(stopped) {
         Ok(child) => {
-            // The other side waits for this; if it is gone all the same, the next look at `stopped` says so.
+            // The receiver waits for this; if it is gone nevertheless, the next check of `stopped` finds out.
             tell.send(Ok(())).ok();
             child
         }
@@ -107,13 +108,13 @@ fn keep(launch: &Launch, tell: &Sender<Result<(), Error>>, stopped: &Receiver<()
         }
     };
     loop {
-        if told_to_stop(stopped, WATCH) {
+        if stop_requested(stopped, WATCH) {
             return stop(&mut child);
         }
         launch.log.bound();
         if let Some(status) = child.try_wait().map_err(Error::io("wait for", &launch.program))? {
             tracing::error!("PostgreSQL ended by itself ({status}); starting it again");
-            match launch.bring_back(stopped) {
+            match launch.restart(stopped) {
                 Some(again) => child = again,
                 None => return Ok(()),
             }
@@ -121,17 +122,17 @@ fn keep(launch: &Launch, tell: &Sender<Result<(), Error>>, stopped: &Receiver<()
     }
 }
 
-/// Waits for `time`, or until told to stop.
-fn told_to_stop(stopped: &Receiver<()>, time: Duration) -> bool {
+/// Waits for `time`; returns `true` at once if ordered to stop.
+fn stop_requested(stopped: &Receiver<()>, time: Duration) -> bool {
     stopped.recv_timeout(time) == Err(RecvTimeoutError::Disconnected)
 }
 
-/// Fast shutdown; where that takes too long an immediate one; where that does too, the end.
+/// Tries a fast shutdown; after its time limit an immediate one; after that limit, kills the server.
 fn stop(child: &mut Child) -> Result<(), Error> {
     let waited = Error::io("wait for", Path::new("postgres"));
     let ended = (|| {
         for (signal, limit) in [(Signal::INT, STOP_LIMIT), (Signal::QUIT, IMMEDIATE_LIMIT)] {
-            // Only this thread waits for the process, so the number is still its own. It may have ended by itself.
+            // Only this thread waits for the process, so the id is still valid. The process may have ended already.
             kill_process(process::pid_of(child), signal).ok();
             if process::wait(child, limit)?.is_some() {
                 return Ok(signal == Signal::INT);
@@ -152,14 +153,14 @@ fn stop(child: &mut Child) -> Result<(), Error> {
 }
 
 impl Launch {
-    /// Starts the server and waits until it takes connections. Must be called on the keeping thread.
+    /// Starts the server and waits until it accepts connections. Must be called on the supervising thread.
     fn start(&self, stopped: &Receiver<()>) -> Result<Child, Error> {
         let deadline = Instant::now() + ORPHANS_LIMIT;
         loop {
             match self.start_once(stopped) {
-                // Processes of a server that was killed are still in the shared memory.
+                // Processes of a killed server are still attached to the shared memory.
                 Err(Error::Start { tail, .. }) if tail.contains("is still in use") && Instant::now() < deadline => {
-                    if told_to_stop(stopped, WATCH) {
+                    if stop_requested(stopped, WATCH) {
                         return Err(Error::KeeperGone);
                     }
                 }
@@ -171,7 +172,7 @@ impl Launch {
     fn start_once(&self, stopped: &Receiver<()>) -> Result<Child, Error> {
         let (output, from) = self.log.open()?;
         let errors = output.try_clone().map_err(Error::io("open", self.log.path()))?;
-        // So that the data's owner can go on with it after root ran it.
+        // So that the data's owner can use it after root ran it.
         self.account.give(self.log.path())?;
         let mut command = self.account.command(&self.program, Signal::INT);
         command.args(&self.arguments).stdout(output).stderr(errors);
@@ -198,9 +199,9 @@ impl Launch {
                 );
                 complain_at += Duration::from_secs(10);
             }
-            let told = told_to_stop(stopped, process::GLANCE);
+            let told = stop_requested(stopped, process::GLANCE);
             if told || waited > START_LIMIT {
-                // How it ends does not matter here: that it did not start is the error.
+                // The result does not matter here: the failed start is the error.
                 stop(&mut child).ok();
                 let log = self.log.path().to_path_buf();
                 return Err(Error::NotReady {
@@ -212,8 +213,8 @@ impl Launch {
         }
     }
 
-    /// Starts a server that died by itself until that works; `None` when told to stop.
-    fn bring_back(&self, stopped: &Receiver<()>) -> Option<Child> {
+    /// Restarts a dead server until that succeeds; `None` if ordered to stop.
+    fn restart(&self, stopped: &Receiver<()>) -> Option<Child> {
         let mut pause = WATCH;
         loop {
             match self.start(stopped) {
@@ -223,7 +224,7 @@ impl Launch {
                 }
                 Err(error) => tracing::error!("could not bring PostgreSQL back: {error}"),
             }
-            if told_to_stop(stopped, pause) {
+            if stop_requested(stopped, pause) {
                 return None;
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -231,7 +232,7 @@ impl Launch {
     }
 
     /// Ends a server that an earlier owner left behind. The caller holds the data folder's lock, so that owner is dead,
-    /// and the kernel has told the server to stop already unless the owner died in the very first moment.
+    /// and the kernel has already stopped the server unless the owner died in the first instant.
     pub(crate) fn end_leftover(&self) -> Result<(), Error> {
         let Some(leftover) = PidFile::read(&self.cluster)?.map(|file| file.pid) else {
             return Ok(());
@@ -258,21 +259,21 @@ impl Launch {
     }
 }
 
-/// Whether the process lives and works in that folder, as a PostgreSQL server does in its cluster. A process that got
-/// the number of a dead server does not.
+/// Whether the process runs and its working directory is that folder, as for a PostgreSQL server and its cluster. A
+/// process that reused the id of a dead server does not match.
 pub(crate) fn runs_in(pid: Pid, cluster: &Path) -> bool {
     let place = |path: &Path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
     let working = place(Path::new(&format!("/proc/{}/cwd", pid.as_raw_nonzero())));
     working.is_some() && working == place(cluster)
 }
 
-/// The folder of a running server's program, as far as this machine tells.
+/// The folder of a running server's program, if it can be determined.
 pub(crate) fn programs_of(pid: Pid) -> Option<PathBuf> {
     let program = fs::read_link(format!("/proc/{}/exe", pid.as_raw_nonzero())).ok()?;
     program.parent().map(Path::to_path_buf)
 }
 
-/// What a server writes about itself into its cluster.
+/// The pid file that a server writes into its cluster.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PidFile {
     pub(crate) pid: Pid,
@@ -281,7 +282,7 @@ pub(crate) struct PidFile {
 }
 
 impl PidFile {
-    /// `None` if there is no such file or it is only half written.
+    /// Reads the file; `None` if it is missing or incomplete.
     pub(crate) fn read(cluster: &Path) -> Result<Option<Self>, Error> {
         let path = cluster.join("postmaster.pid");
         match fs::read_to_string(&path) {
@@ -294,7 +295,7 @@ impl PidFile {
     /// Lines: pid, cluster, start time, port, socket folder, address, shared memory, status.
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
-        // Negative while a cluster is worked on without a server.
+        // Negative while a standalone backend uses the cluster.
         let pid = lines
             .next()?
             .trim()
@@ -313,7 +314,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pid_file_is_read_at_every_stage_of_a_start() {
+    fn the_pid_file_is_parsed_at_every_stage_of_a_start() {
         let pid = Pid::from_raw(42).unwrap();
         let nowhere = PathBuf::new();
         assert_eq!(PidFile::parse(""), None);

@@ -1,4 +1,5 @@
-//! The private server from the outside, with real programs: what its owner, a second process and a bystander see.
+//! The private server from the outside, with real programs, as seen by its owner, a second process and an unrelated
+//! process.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may panic as the tests may")]
 
@@ -16,7 +17,7 @@ use rustix::process::{Pid, Signal, geteuid, getpgid, getpid, kill_process, test_
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 
-/// A folder that the server's user can get to, as a shop's would be.
+/// A folder that the server's user can reach, as for a shop.
 fn folder() -> TempDir {
     tempfile::Builder::new()
         .prefix("embedded-")
@@ -25,7 +26,7 @@ fn folder() -> TempDir {
         .unwrap()
 }
 
-/// The programs to test with: `LOCKSTEP_PG_BIN`, else those found as for a shop. Never fetched by a test.
+/// The programs to test with: `LOCKSTEP_PG_BIN`, else those found as for a shop. Tests never fetch them.
 fn programs() -> PathBuf {
     std::env::var_os("LOCKSTEP_PG_BIN").map_or_else(
         || {
@@ -45,7 +46,7 @@ fn options(data_dir: &Path) -> Options {
     }
 }
 
-/// The single text that a query answers with.
+/// Returns the single text in the result of a query.
 fn try_ask(url: &str, sql: &str) -> Result<String, sqlx::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -80,7 +81,7 @@ fn tell(url: &str, sql: &str) {
     });
 }
 
-/// Waits until something is so.
+/// Waits until `is_so` returns `true`; `what` names the condition.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_mins(1);
     while !is_so() {
@@ -89,13 +90,13 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// The server's process, from the file that it keeps in its cluster.
+/// The server's process, from the pid file in its cluster.
 fn server_of(data_dir: &Path) -> Pid {
     let text = fs::read_to_string(data_dir.join("postgres/cluster/postmaster.pid")).unwrap();
     Pid::from_raw(text.lines().next().unwrap().parse().unwrap()).unwrap()
 }
 
-/// Another process that owns a data folder. Killed, not asked, when it is dropped.
+/// Another process that owns a data folder. Dropping it kills the process.
 struct Owner {
     child: Child,
 }
@@ -111,7 +112,7 @@ impl Owner {
         command
     }
 
-    /// Starts it; returns without waiting for its server.
+    /// Starts the process; returns without waiting for its server.
     fn spawn(data_dir: &Path) -> Self {
         Self {
             child: Self::command(data_dir).spawn().unwrap(),
@@ -134,7 +135,7 @@ impl Owner {
         self.child.wait().unwrap();
     }
 
-    /// Has it end in good order.
+    /// Stops it cleanly.
     fn end(mut self) {
         drop(self.child.stdin.take());
         assert!(self.child.wait().unwrap().success());
@@ -149,7 +150,7 @@ impl Drop for Owner {
 }
 
 #[test]
-fn a_new_folder_gives_a_database_for_all_languages_that_no_network_reaches() {
+fn a_new_folder_gives_a_multilingual_database_without_network() {
     let folder = folder();
     let postgres = Postgres::start(&options(folder.path())).unwrap();
     let url = postgres.connection_string();
@@ -186,7 +187,7 @@ fn a_new_folder_gives_a_database_for_all_languages_that_no_network_reaches() {
 }
 
 #[test]
-fn what_was_stored_is_there_after_a_restart() {
+fn stored_data_survives_a_restart() {
     let folder = folder();
     let data_dir = folder.path().join("not/there/yet");
     let postgres = Postgres::start(&Options {
@@ -220,7 +221,7 @@ fn what_was_stored_is_there_after_a_restart() {
 }
 
 #[test]
-fn a_server_ends_with_its_killed_owner_and_the_next_start_has_the_data() {
+fn a_server_ends_with_its_killed_owner_and_keeps_the_data() {
     let folder = folder();
     let mut owner = Owner::spawn(folder.path());
     let url = owner.url();
@@ -228,7 +229,7 @@ fn a_server_ends_with_its_killed_owner_and_the_next_start_has_the_data() {
     let server = server_of(folder.path());
     owner.kill();
 
-    // At once, while the server may still be ending.
+    // Immediately, while the server may still be ending.
     let postgres = Postgres::start(&options(folder.path())).unwrap();
     assert_eq!(ask(&postgres.connection_string(), "select title from game"), "kept");
     drop(postgres);
@@ -246,7 +247,7 @@ fn a_server_ends_with_its_killed_owner_and_the_next_start_has_the_data() {
 }
 
 #[test]
-fn a_folder_in_use_is_refused_naming_the_owner() {
+fn a_folder_in_use_is_refused_with_its_owner() {
     let folder = folder();
     let mut owner = Owner::spawn(folder.path());
     owner.url();
@@ -266,11 +267,11 @@ fn a_folder_in_use_is_refused_naming_the_owner() {
 }
 
 #[test]
-fn another_process_can_work_beside_the_owner() {
+fn another_process_can_attach_to_the_owners_server() {
     let folder = folder();
     assert_eq!(Postgres::attach(folder.path()).unwrap(), None);
     let mut owner = Owner::spawn(folder.path());
-    // Not yet ready: attaching waits for it.
+    // Not ready yet: attaching waits for it.
     until("the owner has the lock", || {
         fs::read_to_string(folder.path().join("postgres.lock")).is_ok_and(|text| text.ends_with('\n'))
     });
@@ -286,7 +287,7 @@ fn another_process_can_work_beside_the_owner() {
 }
 
 #[test]
-fn data_of_another_major_version_is_refused_and_left_alone() {
+fn data_of_another_major_version_is_refused_and_unchanged() {
     let folder = folder();
     Postgres::start(&options(folder.path())).unwrap().stop().unwrap();
     let version = folder.path().join("postgres/cluster/PG_VERSION");
@@ -304,7 +305,7 @@ fn data_of_another_major_version_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_cluster_whose_making_was_cut_off_is_made_anew() {
+fn an_interrupted_cluster_creation_is_restarted() {
     let folder = folder();
     let home = folder.path().join("postgres");
     let unfinished = || {
@@ -330,7 +331,7 @@ fn a_cluster_whose_making_was_cut_off_is_made_anew() {
 }
 
 #[test]
-fn a_path_too_long_for_a_socket_gets_its_socket_elsewhere() {
+fn a_path_too_long_for_a_socket_uses_another_folder() {
     let folder = folder();
     let data_dir = folder.path().join("a, \"long\" näme ".repeat(6));
     let postgres = Postgres::start(&options(&data_dir)).unwrap();
@@ -361,7 +362,7 @@ fn a_path_with_odd_characters_works() {
 }
 
 #[test]
-fn a_server_that_is_killed_comes_back_with_the_data() {
+fn a_killed_server_restarts_with_its_data() {
     let folder = folder();
     let postgres = Postgres::start(&Options {
         durability: Durability::Safe,
@@ -379,10 +380,10 @@ fn a_server_that_is_killed_comes_back_with_the_data() {
 }
 
 #[test]
-fn a_server_left_behind_by_a_dead_owner_is_ended_first() {
+fn a_server_left_by_a_dead_owner_is_ended_first() {
     let folder = folder();
     Postgres::start(&options(folder.path())).unwrap().stop().unwrap();
-    // Not tied to anybody's life, as if the owner had died before that was done.
+    // Not tied to any process, as if the owner had died before that was set up.
     let cluster = folder.path().join("postgres/cluster");
     let owner = fs::metadata(&cluster).unwrap();
     let mut command = Command::new(programs().join("postgres"));
@@ -414,7 +415,7 @@ fn a_server_left_behind_by_a_dead_owner_is_ended_first() {
 }
 
 #[test]
-fn a_number_left_in_the_pid_file_does_not_get_a_bystander_killed() {
+fn a_stale_pid_file_does_not_kill_an_unrelated_process() {
     let folder = folder();
     Postgres::start(&options(folder.path())).unwrap().stop().unwrap();
     let mut bystander = Command::new("sleep").arg("1000").spawn().unwrap();
@@ -432,7 +433,8 @@ fn a_number_left_in_the_pid_file_does_not_get_a_bystander_killed() {
     assert_eq!(bystander.try_wait().unwrap(), None, "the bystander lives");
     bystander.kill().unwrap();
     bystander.wait().unwrap();
-    // PostgreSQL itself is careful with a living process of its own user, and starts beside anybody else's.
+    // PostgreSQL refuses to start if the pid belongs to a live process of its own user, and ignores processes of other
+    // users.
     match outcome {
         Ok(postgres) => postgres.stop().unwrap(),
         Err(Error::Start { tail, .. }) => assert!(tail.to_string().contains("postmaster.pid"), "{tail}"),
@@ -441,7 +443,7 @@ fn a_number_left_in_the_pid_file_does_not_get_a_bystander_killed() {
 }
 
 #[test]
-fn a_server_outlives_the_thread_that_asked_for_it_and_is_out_of_reach_of_the_terminal() {
+fn a_server_outlives_its_starting_thread_and_ignores_the_terminal() {
     let folder = folder();
     let options = options(folder.path());
     let postgres = thread::spawn(move || Postgres::start(&options))
@@ -458,7 +460,7 @@ fn a_server_outlives_the_thread_that_asked_for_it_and_is_out_of_reach_of_the_ter
 }
 
 #[test]
-fn the_owners_secrets_are_not_in_the_servers_environment() {
+fn the_servers_environment_has_none_of_the_owners_secrets() {
     let folder = folder();
     let mut owner = Owner {
         child: Owner::command(folder.path())
@@ -473,7 +475,7 @@ fn the_owners_secrets_are_not_in_the_servers_environment() {
 }
 
 #[test]
-fn settings_are_passed_on_and_win_but_must_be_settings() {
+fn settings_are_passed_override_ours_and_are_validated() {
     let folder = folder();
     let set = |name: &str, value: &str| Options {
         settings: vec![(name.to_owned(), value.to_owned())],
@@ -511,7 +513,7 @@ fn settings_are_passed_on_and_win_but_must_be_settings() {
 }
 
 #[test]
-fn neither_rows_nor_statements_come_into_the_log() {
+fn neither_rows_nor_statements_are_logged() {
     let folder = folder();
     let postgres = Postgres::start(&options(folder.path())).unwrap();
     let url = postgres.connection_string();
@@ -530,15 +532,15 @@ fn neither_rows_nor_statements_come_into_the_log() {
 /// The user `nobody` on every Linux.
 const NOBODY: u32 = 65534;
 
-/// Only root can become somebody else: run by an ordinary user, every other test here shows the same.
+/// Only root can switch users: for an ordinary user, every other test here covers the same.
 #[test]
-fn an_ordinary_user_runs_the_server_as_itself_and_root_can_open_that_data_later() {
+fn root_can_open_the_data_of_an_ordinary_users_server() {
     if !geteuid().is_root() {
         return;
     }
     let folder = folder();
     chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-    // Where the workspace is out of that user's reach, the copy is not.
+    // That user may not be able to reach the workspace, but it can reach the copy.
     let program = folder.path().join("private-postgres");
     fs::copy(env!("CARGO_BIN_EXE_private-postgres"), &program).unwrap();
     let data_dir = folder.path().join("data");
@@ -569,7 +571,7 @@ fn an_ordinary_user_runs_the_server_as_itself_and_root_can_open_that_data_later(
     );
     owner.end();
 
-    // Root runs it as the data's owner, and leaves it in a state that the owner can go on with.
+    // Root runs it as the data's owner and leaves it usable for that owner.
     let postgres = Postgres::start(&options(&data_dir)).unwrap();
     assert_eq!(ask(&postgres.connection_string(), "select title from game"), "kept");
     assert_eq!(
@@ -588,7 +590,7 @@ fn an_ordinary_user_runs_the_server_as_itself_and_root_can_open_that_data_later(
 
 /// Only root runs the server as another user.
 #[test]
-fn root_can_keep_its_data_folder_where_no_other_user_can_enter() {
+fn roots_data_folder_may_be_inaccessible_to_other_users() {
     if !geteuid().is_root() {
         return;
     }
@@ -611,7 +613,8 @@ fn root_can_keep_its_data_folder_where_no_other_user_can_enter() {
     let home = fs::read_link(data_dir.join("postgres")).unwrap();
     assert!(home.starts_with("/var/lib/lockstep"));
 
-    // The link is the truth: the folder can be moved. And what root restored from a backup is handed over.
+    // The link determines the location: the folder can be moved. And data that root restored from a backup gets its
+    // owner.
     let moved = closed.join("moved");
     fs::rename(&data_dir, &moved).unwrap();
     assert!(

@@ -1,5 +1,5 @@
-//! Answers without a readable key, in the hands of staff: they look, and decide whether a key is in it. For the command
-//! line, the API of admins and the console alike; whoever calls has made sure that `admin` is one.
+//! Review of answers without a readable key: staff look at one and decide whether it contains a key. Used by the
+//! command line, the admin API and the console; the caller has checked that `admin` is an admin.
 
 use lockstep_domain::Secret;
 use lockstep_domain::ids::{KeyId, UserId};
@@ -10,30 +10,30 @@ use lockstep_store::{Store, StoreError, Tx};
 use lockstep_vault::Keys;
 use uuid::Uuid;
 
-/// Longest key that is taken from a person: a file in base64 is taken from answers only.
+/// Longest key that staff may enter, in bytes. Files in base64 come from answers only.
 const LONGEST: usize = 4096;
 
-/// Why it was not done.
+/// Why a decision was not recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum AsideError {
-    /// There is none of this id, or it was decided before.
+    /// No answer has this id, or it is already decided.
     #[error("no undecided answer has this id")]
     NotFound,
-    /// No secret of the list opens it.
+    /// No configured secret opens it.
     #[error("it cannot be opened with any secret of LOCKSTEP_KEY_SECRET")]
     Sealed,
-    /// What was given is no key.
+    /// The given text is not a key.
     #[error("a key is 1 to {LONGEST} characters, and not blank")]
     NoKey,
-    /// The same key is stored already, of another order.
+    /// The same key is already stored for another order.
     #[error("this key is stored already, from another order; nothing was changed")]
     Twice,
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// What came, for a person's eyes. That it was looked at is on record before it is returned.
+/// Returns the content of an answer as displayable text. The access is recorded in the audit log first.
 ///
 /// # Errors
 /// [`AsideError`].
@@ -50,10 +50,11 @@ pub async fn show(store: &Store, secrets: &Keys, id: Uuid, admin: UserId) -> Res
     Ok(Secret::new(readable(&plain)))
 }
 
-/// Stores the key that a person found: its copy gets it, or it becomes stock when that needs it no more.
+/// Stores the key that staff found in an answer. It goes to the answer's unit, or to stock when the unit no longer
+/// needs it.
 ///
 /// # Errors
-/// [`AsideError`]; then nothing was changed.
+/// [`AsideError`]; nothing is changed.
 pub async fn accept(
     store: &Store,
     secrets: &Keys,
@@ -105,7 +106,7 @@ pub async fn accept(
         .ok_or(AsideError::NotFound)
 }
 
-/// There is no key in it: its copy is made good at once, as for any lost key.
+/// Records that the answer contains no key. Its unit is compensated at once, as for any lost key.
 ///
 /// # Errors
 /// [`AsideError`].
@@ -118,7 +119,8 @@ pub async fn discard(store: &Store, id: Uuid, admin: UserId) -> Result<(), Aside
     decided.map(drop).ok_or(AsideError::NotFound)
 }
 
-/// Buys a game again that was stopped because its answers hold no keys. False when it was not.
+/// Resumes purchases of a game that were stopped because its answers contained no keys. Returns false when they were
+/// not stopped.
 ///
 /// # Errors
 /// [`AsideError::Store`].
@@ -132,7 +134,7 @@ pub async fn buy_again(store: &Store, product: &str, admin: UserId) -> Result<bo
         .await?)
 }
 
-/// As text that a terminal and a page can show: what is not text is written as numbers.
+/// Text that a terminal or a page can show: control characters and invalid UTF-8 are escaped as hex.
 fn readable(plain: &[u8]) -> String {
     let mut text = String::with_capacity(plain.len());
     for chunk in plain.utf8_chunks() {
@@ -156,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_text_is_shown_as_numbers() {
+    fn bytes_that_are_not_text_are_escaped_as_hex() {
         assert_eq!(readable(b"<p>AB\xff\x1b[2J\n</p>"), "<p>AB\\xff\\u{1b}[2J\n</p>");
         assert_eq!(readable(b""), "");
     }

@@ -1,5 +1,5 @@
-//! The one call that cannot be made twice: reading a key. Its answer is on disk before anything looks at it, and in the
-//! database before anything else happens.
+//! Reads the key, the one call that cannot be repeated. The answer is on disk before it is parsed, and in the database
+//! before anything else happens.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,21 +19,21 @@ use crate::spool::Spooled;
 use crate::unit::{Flow, commit};
 use crate::{Counted, Fulfilment};
 
-/// After so many "not yet" G2A is asked about the order itself, and then again after as many more.
+/// Number of "not yet" answers after which G2A is asked for the order's details; repeats at each multiple.
 const ASK_DETAILS_EVERY: u32 = 4;
-/// So many answers of one order that hold no readable key are asked for; more would hold none either.
+/// Maximum number of answers without a readable key per order. More would not contain one either.
 const UNREADABLE_TRIES: u32 = 3;
-/// After so many answers that G2A does not know the order, it is believed.
+/// Number of "order not found" answers after which G2A is believed.
 const NOT_FOUND_TRIES: u32 = 6;
 
 impl Fulfilment {
-    /// `PAID` or `FETCHING`: reads the key, once.
+    /// `PAID` or `FETCHING`: reads the key once.
     pub(crate) async fn fetch(&self, unit: &Unit) -> Result<Flow, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
         let Some(id) = unit.g2a_order_id.clone() else {
             return Ok(Flow::Rest);
         };
-        // An answer that could not be recorded may still lie here.
+        // The spool may still have an answer that was not recorded.
         failpoint!("fetching.spool");
         if self.replay(Some(&id)).await? {
             return Ok(Flow::On);
@@ -47,7 +47,7 @@ impl Fulfilment {
         )
         .await)?;
         failpoint!("fetching.intent.after");
-        // In a task of its own: whatever happens to this one, the answer is read to its end and stored.
+        // In a separate task, so that the answer is read to its end and stored even if this task is dropped.
         let (this, of) = (self.clone(), unit.clone());
         let reading = tokio::spawn(async move { this.read_key(&of, &id).await });
         match reading.await {
@@ -73,7 +73,7 @@ impl Fulfilment {
         let mut has_tries = unit.attempts + 1 < inner.settings.unsure_tries;
         let (seen, why) = match answer {
             Ok(answer) => {
-                let mut spooled = self.put_into_spool(unit, id, answer).await;
+                let mut spooled = self.write_to_spool(unit, id, answer).await;
                 failpoint!("fetching.spooled");
                 let seen = match self.store_key(&mut spooled).await? {
                     Came::Seen(seen) => seen,
@@ -84,7 +84,7 @@ impl Fulfilment {
                 };
                 (seen, "the answer holds no key".to_owned())
             }
-            Err(error) => match self.without_key(unit, id, &error).await? {
+            Err(error) => match self.handle_key_error(unit, id, &error).await? {
                 Some(seen) => (seen, error.to_string()),
                 None => return Ok(Flow::Rest),
             },
@@ -116,8 +116,8 @@ impl Fulfilment {
         }
     }
 
-    /// What a key call means that brought no key. `None`: it has been dealt with.
-    async fn without_key(&self, unit: &Unit, id: &str, error: &Error) -> Result<Option<KeySeen>, StoreError> {
+    /// Interprets the error of a key call. `None` when it is fully handled.
+    async fn handle_key_error(&self, unit: &Unit, id: &str, error: &Error) -> Result<Option<KeySeen>, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
         if let Some(stop) = Stop::of(error) {
             let (kind, retry) = (stop.kind(), inner.settings.alarm_retry);
@@ -166,7 +166,7 @@ impl Fulfilment {
         let incident = Incident::new(kind, why).of(lease.unit).order(id);
         failpoint!("lost.before");
         commit!(inner, "fulfil.lost", [why, incident, id], |tx, _l| {
-            // A person may find the key in what came.
+            // Staff may find the key in a kept answer.
             let is_decided = !unreadable::waits(tx, lease.unit, &id).await?;
             records::lost(tx, lease, if is_decided { grace } else { grace.max(decision) }, &why).await?;
             incidents::add(tx, &incident).await
@@ -176,8 +176,8 @@ impl Fulfilment {
         Ok(())
     }
 
-    /// The answer on disk. When the disk fails it is still in memory, which is better than nothing.
-    async fn put_into_spool(&self, unit: &Unit, id: &str, answer: lockstep_g2a::RawKeyAnswer) -> Spooled {
+    /// Writes the answer to disk. When the disk fails, the answer stays in memory only.
+    async fn write_to_spool(&self, unit: &Unit, id: &str, answer: lockstep_g2a::RawKeyAnswer) -> Spooled {
         let mut spooled = Spooled::in_memory(unit.lease.unit, id.to_owned(), answer.complete, answer.body.to_vec());
         self.try_spool(&mut spooled).await;
         if !spooled.is_on_disk() {
@@ -200,8 +200,8 @@ impl Fulfilment {
         }
     }
 
-    /// Records what the spool holds, of one order or of all; true when something was recorded. Before any key is asked
-    /// for again.
+    /// Records the spool's answers, of one order or of all, and returns whether any key was recorded. Runs before any
+    /// key is requested again.
     pub(crate) async fn replay(&self, only: Option<&str>) -> Result<bool, StoreError> {
         let inner = Arc::clone(&self.0);
         let mut entries = match tokio::task::spawn_blocking(move || inner.spool.entries()).await {
@@ -223,8 +223,9 @@ impl Fulfilment {
         Ok(stored)
     }
 
-    /// From an answer to a stored key. Tried until the database takes it, or the patience is over: the spool still has
-    /// it then. What only the memory has is tried for as long as the process lives, and put on disk as soon as that goes.
+    /// Parses an answer and stores its key. While the database is unavailable it retries for `patience`; after that the
+    /// spool still has the answer. An answer that is in memory only is retried for the life of the process and written
+    /// to disk as soon as possible.
     async fn store_key(&self, answer: &mut Spooled) -> Result<Came, StoreError> {
         let inner = &self.0;
         let key = match parse_key(&answer.body) {
@@ -262,7 +263,8 @@ impl Fulfilment {
                 .await;
             match result {
                 Ok(recorded) => break recorded,
-                // Somebody holds the shopper's rows, or the game's. The spool has the key; others need this hand.
+                // Another transaction has locked the user's or the game's rows. The spool has the key; this task is
+                // free for other units.
                 Err(error) if error.is_locked() && answer.is_on_disk() => return Err(error),
                 Err(error @ StoreError::Unavailable(_))
                     if began.elapsed() < inner.settings.patience || !answer.is_on_disk() =>
@@ -297,7 +299,7 @@ impl Fulfilment {
         }))
     }
 
-    /// Keeps an answer that holds no readable key in the database, for a person, and tells of it.
+    /// Keeps an answer without a readable key in the database for staff and records an incident.
     async fn keep_unreadable(&self, answer: &Spooled) -> Result<Came, StoreError> {
         let (inner, id) = (&self.0, answer.id());
         let kept = Unreadable {
@@ -337,7 +339,8 @@ impl Fulfilment {
         })
     }
 
-    /// Looks through what earlier runs put aside: what opens is recorded, or kept in the database for a person.
+    /// Goes through the files that earlier runs set aside. Each that opens is recorded, or kept in the database for
+    /// staff.
     pub(crate) async fn take_up_aside(&self) -> Result<(), StoreError> {
         let inner = Arc::clone(&self.0);
         let Ok(Ok(found)) = tokio::task::spawn_blocking(move || inner.spool.openable_aside()).await else {
@@ -350,14 +353,14 @@ impl Fulfilment {
     }
 }
 
-/// What an answer held.
+/// The content of an answer.
 #[derive(Debug, PartialEq, Eq)]
 enum Came {
-    /// A key, or a word about it.
+    /// A key, or a known error.
     Seen(KeySeen),
-    /// Nothing that can be read.
+    /// Nothing readable.
     Unreadable {
-        /// So often for this order.
+        /// Number of such answers for this order.
         times: u32,
     },
 }

@@ -1,8 +1,8 @@
-//! Whether this worker may buy: only while a key that arrives could be put on disk.
+//! Whether this worker may buy: only while it can write a key to disk.
 //!
-//! A key is paid for before it is read, so the spool is written to, for trial, before money moves. A worker that cannot
-//! write takes nothing up and pays for nothing, says so where every process sees it, and goes on by itself; what it had
-//! in hand is left to others.
+//! A key is paid for before it is read, so the worker test-writes to its spool before it spends money. A worker that
+//! cannot write claims and pays nothing, records this in the database for all processes, and resumes by itself. It
+//! leaves its units to other workers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use uuid::Uuid;
 
 use crate::Fulfilment;
 
-/// How often a stop is told again, so that others know that it still holds. Well within [`stops::FRESH`].
+/// Interval at which a stop is reported again to show that it still holds. Well within [`stops::FRESH`].
 const TELL_AGAIN: Duration = Duration::from_secs(15);
-/// With nothing to buy the disk is looked at so often.
+/// Interval between trial writes while there is nothing to buy.
 pub(crate) const IDLE: Duration = Duration::from_secs(10);
 
-/// What the last probe said.
+/// Result of the last trial write.
 #[derive(Default)]
 pub(crate) struct Gate {
     probed_at: Option<Instant>,
     stopped: Option<Stopped>,
-    /// Workers that turned out to be dead when a slot was taken anew.
+    /// Workers found dead when a slot was taken again.
     dead: Vec<Uuid>,
-    /// A row may tell of a stop that is over; at start, of one that this worker's name left behind.
+    /// Whether the database may have a stop of this worker that is over; at start, one from an earlier process.
     row: Row,
 }
 
@@ -41,12 +41,13 @@ enum Row {
 }
 
 impl Fulfilment {
-    /// Whether an answer can be put on disk now, as seen no longer ago than `fresh`, and never before a failure.
+    /// Whether an answer can be written to disk, from a check that is at most `fresh` old and newer than any failed
+    /// write.
     pub(crate) async fn may_buy(&self, fresh: Duration) -> bool {
         let inner = &self.0;
         let mut gate = inner.gate.lock().await;
         let is_stopped = gate.stopped.is_some();
-        // A failure is a reason to look again, unless it is known.
+        // A new failure triggers a check; a known one does not.
         let fresh = if is_stopped { inner.settings.probe_every } else { fresh };
         if gate.probed_at.is_some_and(|at| at.elapsed() < fresh) && (is_stopped || !inner.spool.has_failed()) {
             return !is_stopped;
@@ -83,7 +84,7 @@ impl Fulfilment {
                 if stopped.told_at.is_none_or(|at| at.elapsed() > TELL_AGAIN) {
                     let reason = format!("the spool for keys cannot be written: {reason}");
                     let told = stops::hold(&inner.store, inner.spool.worker(), &inner.machine, &reason).await;
-                    // While the database is away nobody could read it either.
+                    // While the database is unavailable nothing could read the stop either.
                     stopped.told_at = told.is_ok().then(Instant::now);
                 }
                 false
@@ -91,13 +92,13 @@ impl Fulfilment {
         }
     }
 
-    /// Workers that turned out to be dead since this was last asked.
+    /// Workers found dead since the last call.
     pub(crate) async fn newly_dead(&self) -> Vec<Uuid> {
         std::mem::take(&mut self.0.gate.lock().await.dead)
     }
 }
 
-/// The name of this machine, for people who have to find a folder.
+/// The host name of this machine, so that an operator can find a folder.
 pub fn machine() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -1,5 +1,5 @@
-//! A unit in hand: held for as long as somebody works on it, however long that takes, and put down or handed back when
-//! they stop, whatever the database says at that moment.
+//! Runs one unit and holds its lease for as long as that takes. At the end it releases the unit, whatever state the
+//! database is in.
 
 use std::time::Duration;
 
@@ -11,32 +11,32 @@ use tokio_util::sync::CancellationToken;
 use crate::unit::Flow;
 use crate::{Counted, Fulfilment};
 
-/// Takes a unit out of the list of those in hand.
-struct PutDown<'a>(&'a Fulfilment, UnitId);
+/// Removes a unit from the units in progress when dropped.
+struct ProgressGuard<'a>(&'a Fulfilment, UnitId);
 
-impl Drop for PutDown<'_> {
+impl Drop for ProgressGuard<'_> {
     fn drop(&mut self) {
         self.0.in_hand().remove(&self.1);
     }
 }
 
-/// At the end of the program a unit is handed back so long; the next start of this worker takes it up in any case.
+/// How long releasing a unit is retried at shutdown. The next start of this worker frees it in any case.
 const LAST_HAND_BACK: Duration = Duration::from_secs(3);
 
 impl Fulfilment {
-    /// Takes a unit as far as it goes, and holds it meanwhile however long that takes.
+    /// Runs a unit as far as it goes and renews its lease meanwhile.
     pub(crate) async fn drive(&self, unit: Unit, stop: &CancellationToken) {
         let lease = unit.lease;
         self.in_hand().insert(lease.unit);
-        let _put_down = PutDown(self, lease.unit);
+        let _guard = ProgressGuard(self, lease.unit);
         tokio::select! {
-            () = self.work_on(unit, stop) => {}
-            () = self.hold(lease) => {}
+            () = self.run_steps(unit, stop) => {}
+            () = self.renew_lease(lease) => {}
         }
     }
 
-    /// Renews the lease for ever. It can fail: what its holder decides is fenced, not what it believes.
-    async fn hold(&self, lease: Lease) {
+    /// Renews the lease forever. A renewal may fail: fencing protects what the holder writes.
+    async fn renew_lease(&self, lease: Lease) {
         let (each, poll) = (self.0.settings.lease / 3, self.0.settings.poll);
         let mut wait = each;
         loop {
@@ -46,7 +46,7 @@ impl Fulfilment {
             }
             wait = match records::renew(&self.0.store, lease).await {
                 Ok(()) => each,
-                // Let go, or somebody else's: the next step says so.
+                // Released, or claimed by another worker: the next step reports it.
                 Err(StoreError::Fenced) => std::future::pending().await,
                 Err(error) => {
                     tracing::debug!(unit = %lease.unit, error = &error as &dyn std::error::Error, "a lease was not renewed");
@@ -56,8 +56,8 @@ impl Fulfilment {
         }
     }
 
-    /// A database that is away is waited for with patience.
-    async fn work_on(&self, mut unit: Unit, stop: &CancellationToken) {
+    /// Runs the unit's steps. While the database is unavailable it retries for `patience`.
+    async fn run_steps(&self, mut unit: Unit, stop: &CancellationToken) {
         let began = tokio::time::Instant::now();
         loop {
             let failed = match self.step(&unit).await {
@@ -72,17 +72,18 @@ impl Fulfilment {
             let was_recorded = failed.is_none();
             if let Some(error) = failed {
                 if !matches!(error, StoreError::Unavailable(_)) {
-                    // Trying at once would fail at once. It is tried again, rarely, and told each time.
+                    // An immediate retry would fail too. Retries are rare, and each failure is logged.
                     tracing::error!(unit = %unit.lease.unit, error = &error as &dyn std::error::Error, "the database refused a step");
                     let wait = self.backoff(unit.attempts);
                     return self
-                        .hand_back(&unit, wait, Some("the database refused a step"), stop)
+                        .release_unit(&unit, wait, Some("the database refused a step"), stop)
                         .await;
                 }
                 tracing::warn!(unit = %unit.lease.unit, error = &error as &dyn std::error::Error, "a step was not recorded");
                 if error.is_locked() {
-                    // Somebody holds this shopper's rows, or this game's. The others' copies need the hand.
-                    return self.hand_back(&unit, self.backoff(unit.attempts), None, stop).await;
+                    // Another transaction has locked this user's or this game's rows. Other users' units need this
+                    // task.
+                    return self.release_unit(&unit, self.backoff(unit.attempts), None, stop).await;
                 }
                 if began.elapsed() > self.0.settings.patience {
                     return;
@@ -93,10 +94,10 @@ impl Fulfilment {
                 }
             }
             if stop.is_cancelled() {
-                return self.hand_back(&unit, Duration::ZERO, None, stop).await;
+                return self.release_unit(&unit, Duration::ZERO, None, stop).await;
             }
             failpoint!("drive.load");
-            // What is known of a unit after a step is old; nothing may be decided by it.
+            // The unit in memory is outdated after a step; nothing may be decided from it.
             match self.load(&unit, was_recorded, began, stop).await {
                 Some(now) => unit = now,
                 None => return,
@@ -104,8 +105,8 @@ impl Fulfilment {
         }
     }
 
-    /// The unit as it is now. After a step that was not recorded the database has to take a write first: while it can only
-    /// be read, the step would ask G2A the same again and again, and each answer to it reserves another copy there.
+    /// Reloads the unit. After a step that was not recorded, the database must accept a write first: while it is
+    /// read-only, the step would call G2A again and again, and each call would reserve another order there.
     async fn load(
         &self,
         unit: &Unit,
@@ -130,7 +131,7 @@ impl Fulfilment {
                     }
                     let pause = tokio::time::sleep(self.0.settings.poll);
                     if stop.run_until_cancelled(pause).await.is_none() {
-                        self.hand_back(unit, Duration::ZERO, None, stop).await;
+                        self.release_unit(unit, Duration::ZERO, None, stop).await;
                         return None;
                     }
                 }
@@ -138,9 +139,9 @@ impl Fulfilment {
         }
     }
 
-    /// Lets a unit go, due after `wait`. When the database refuses even that, it is asked again for as long as the lease
-    /// would last; at the end of the program only for some seconds.
-    async fn hand_back(&self, unit: &Unit, wait: Duration, why: Option<&str>, stop: &CancellationToken) {
+    /// Releases a unit, due again after `wait`. When the database refuses, it retries for the length of a lease, at
+    /// shutdown only for [`LAST_HAND_BACK`].
+    async fn release_unit(&self, unit: &Unit, wait: Duration, why: Option<&str>, stop: &CancellationToken) {
         let _counted = Counted::one(&self.0.handing_back);
         let began = tokio::time::Instant::now();
         loop {

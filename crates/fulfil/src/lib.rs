@@ -1,11 +1,15 @@
-//! The purchase saga: one unit of an order becomes one order at G2A, one payment and one key, or the money back.
+//! The purchase saga: each order unit becomes one order, one payment and one key at G2A, or it is refunded.
 //!
 //! `store.order_units → [this] ⇄ g2a → store.game_keys, transactions`
 //!
-//! Every call to G2A has its intent committed before and its result after it, so that whatever dies in between, the
-//! next worker knows what may have happened (`docs/purchase.md`). `rules` decides, `reading` tells the rules what G2A
-//! said, `unit` takes one unit as far as it goes, `holding` holds it meanwhile, `fetch` reads the key, `spool` keeps it on
-//! the way, `gate` says whether it could, and this module finds work and gives it out.
+//! For every call to G2A, the intent is committed before the call and the result after it. After a crash at any point
+//! the next worker knows what may have happened (`docs/purchase.md`).
+//!
+//! - `rules` decides what follows from an outcome, and `reading` maps G2A's answers to those outcomes.
+//! - `unit` runs one unit's steps, and `holding` renews its lease meanwhile.
+//! - `fetch` reads the key, `spool` keeps it on disk until the database has it, and `gate` checks that the disk takes
+//!   writes.
+//! - This module claims units that are due and dispatches them.
 
 pub mod aside;
 mod fetch;
@@ -46,51 +50,51 @@ pub use gate::machine;
 pub use reconcile::{Difference, Remedy, reconcile};
 pub use spool::{Resealed, SealedFiles, Spool};
 
-/// How often waits are looked at that began in the future.
+/// Interval between checks for waits that start in the future.
 const CHECK_WAITS: Duration = Duration::from_mins(1);
 
-/// How buying goes about it. The defaults fit G2A.
+/// Settings of the purchase saga. The defaults fit G2A.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What a copy may cost above what the shop asked for it, EUR (`G2A_ALLOWED_LOSS`).
+    /// The most that a unit's cost may exceed the shop's price for it, in EUR (`G2A_ALLOWED_LOSS`).
     pub allowed_loss: Money,
-    /// How a list price is corrected from what G2A asked.
+    /// How a price is corrected from what G2A charges.
     pub pricing: Pricing,
-    /// Units in hand at once in this process (`LOCKSTEP_WORKERS`).
+    /// Maximum number of units that this process works on at once (`LOCKSTEP_WORKERS`).
     pub parallel: usize,
-    /// How long a unit is held without a sign of life. Whoever works on it gives one every third of this.
+    /// Lifetime of a lease. A worker renews its leases every third of this.
     pub lease: Duration,
-    /// How long work in hand, and a key, wait for a database that is away. After that a unit belongs to whoever takes it
-    /// up, and the key lies in the spool.
+    /// How long work in progress, and a key, wait for an unavailable database. After that another worker may claim the
+    /// unit, and the key stays in the spool.
     pub patience: Duration,
-    /// After this time no request that was sent can arrive at G2A any more.
+    /// Age at which a sent request can no longer arrive at G2A.
     pub request_lifetime: Duration,
-    /// How long G2A holds an unpaid order.
+    /// How long G2A reserves an unpaid order.
     pub reservation: Duration,
-    /// How long a lost key may still turn up in the spool of a worker that is down.
+    /// How long a lost key may still turn up in the spool of a stopped worker.
     pub lost_grace: Duration,
-    /// How long a copy waits for a person to decide about an answer without a readable key before it is made good
+    /// How long a unit waits for staff to decide about an answer without a readable key before it is compensated
     /// (`LOCKSTEP_UNREADABLE_MINUTES`).
     pub unreadable_grace: Duration,
-    /// When answers without a readable key stop the buying of their game.
+    /// When answers without a readable key stop purchases of their game.
     pub unreadable: Patience,
-    /// Lost keys of one copy that are bought again.
+    /// Maximum number of lost keys per unit that are bought again.
     pub replacements: u32,
-    /// Attempts at a product that G2A refuses or asks too much for.
+    /// Maximum number of attempts for a product that G2A refuses or charges too much for.
     pub refused_tries: u32,
-    /// Attempts at an order while G2A is not well.
+    /// Maximum number of attempts for an order while G2A fails.
     pub unsure_tries: u32,
-    /// First and longest wait between attempts.
+    /// Shortest and longest wait between attempts.
     pub backoff: (Duration, Duration),
-    /// How often buying is tried while it is stopped for want of funds or access.
+    /// Interval between purchase attempts while purchases are stopped for lack of funds or access.
     pub alarm_retry: Duration,
-    /// How long after its release a preorder is waited for (`LOCKSTEP_PREORDER_DAYS`).
+    /// How long after its release the shop waits for a preorder (`LOCKSTEP_PREORDER_DAYS`).
     pub preorder_patience: Duration,
-    /// How often work is looked for without being woken.
+    /// Interval at which the worker looks for due units when nothing wakes it.
     pub poll: Duration,
-    /// The spool is written to, for trial, this often at the most while there is something to buy.
+    /// Shortest interval between trial writes to the spool while there are units to buy.
     pub probe_every: Duration,
-    /// Letters carry keys themselves, not only a link.
+    /// E-mails contain the keys, not only a link.
     pub keys_in_letters: bool,
 }
 
@@ -124,7 +128,7 @@ impl Default for Settings {
     }
 }
 
-/// Buys what was sold. Cheap to clone.
+/// Buys the units of placed orders. Cheap to clone.
 #[derive(Clone)]
 pub struct Fulfilment(Arc<Inner>);
 
@@ -138,18 +142,18 @@ struct Inner {
     dead: Vec<uuid::Uuid>,
     letters: Letters,
     settings: Settings,
-    /// Units in hand, whatever their leases say.
+    /// Units that this process works on, regardless of their leases.
     in_hand: Mutex<HashSet<UnitId>>,
-    /// Of these, units on which nobody works any more and which the database has not taken back yet.
+    /// How many of these are finished here and wait for the database to accept their release.
     handing_back: AtomicUsize,
-    /// Keys that are being read.
+    /// Number of keys being read.
     reading: AtomicUsize,
     clock: ClockWatch,
-    /// Leases are renewed now.
+    /// Triggers a renewal of all leases.
     renew: Notify,
 }
 
-/// Counts something for as long as it lives.
+/// Counts one in the counter until it is dropped.
 struct Counted<'a>(&'a AtomicUsize);
 
 impl<'a> Counted<'a> {
@@ -165,12 +169,12 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// What is under way at G2A.
+/// Work in progress at G2A.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UnderWay {
-    /// Copies in hand.
+    /// Units in progress.
     pub units: usize,
-    /// Keys that are being read.
+    /// Keys being read.
     pub keys: usize,
 }
 
@@ -182,7 +186,7 @@ impl std::fmt::Debug for Fulfilment {
     }
 }
 
-/// What letters may say under these settings.
+/// What e-mails may contain under these settings.
 pub fn letters(keys: &Keys, keys_in_letters: bool) -> Letters {
     let keys = keys.clone();
     let open = move |id: KeyId, sealed: &[u8]| {
@@ -219,7 +223,7 @@ impl Fulfilment {
         })))
     }
 
-    /// What is under way now.
+    /// Returns the work in progress.
     pub fn under_way(&self) -> UnderWay {
         UnderWay {
             units: self.in_hand().len(),
@@ -231,32 +235,32 @@ impl Fulfilment {
         self.0.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Buys until it is told to stop, and then until what is in hand has come to a place where it can rest.
+    /// Buys units until `stop` is cancelled, then drains the units in progress to their next safe state.
     pub async fn run(&self, stop: CancellationToken) {
         if stop.run_until_cancelled(self.recover()).await.is_none() {
             return;
         }
         let mut commits = self.0.store.commits();
-        let mut hands: JoinSet<()> = JoinSet::new();
-        let mut told_away = false;
+        let mut tasks: JoinSet<()> = JoinSet::new();
+        let mut is_reported = false;
         let mut next_check = Instant::now();
         while !stop.is_cancelled() {
-            let given = match self.keep_time(&mut next_check).await {
-                Ok(()) => self.give_out(&mut hands, &stop).await,
+            let dispatched = match self.check_clock(&mut next_check).await {
+                Ok(()) => self.dispatch(&mut tasks, &stop).await,
                 Err(error) => Err(error),
             };
-            let wait = match given {
+            let wait = match dispatched {
                 Ok(wait) => {
-                    told_away = false;
+                    is_reported = false;
                     wait
                 }
                 Err(error) => {
-                    if !told_away {
+                    if !is_reported {
                         tracing::warn!(
                             error = &error as &dyn std::error::Error,
                             "buying waits for the database"
                         );
-                        told_away = true;
+                        is_reported = true;
                     }
                     self.0.settings.poll
                 }
@@ -264,21 +268,21 @@ impl Fulfilment {
             let idle = async {
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
-                    // Woken by a commit: an order may have been placed. The wait gathers what comes together.
+                    // A commit may have placed an order. The short wait batches commits that arrive together.
                     _ = commits.changed() => tokio::time::sleep(Duration::from_millis(10)).await,
-                    Some(_) = hands.join_next() => {}
+                    Some(_) = tasks.join_next() => {}
                 }
             };
             if stop.run_until_cancelled(idle).await.is_none() {
                 break;
             }
         }
-        while hands.join_next().await.is_some() {}
+        while tasks.join_next().await.is_some() {}
     }
 
-    /// Takes up what processes that are dead have left: keys first, then their units.
+    /// Takes over what dead processes left: their keys first, then their units.
     ///
-    /// Tries until it succeeds.
+    /// Retries until it succeeds.
     pub async fn recover(&self) {
         loop {
             match self.try_recover().await {
@@ -302,7 +306,7 @@ impl Fulfilment {
         self.release(&self.0.dead).await
     }
 
-    /// Frees what workers had in hand that are dead.
+    /// Releases the units of dead workers.
     async fn release(&self, dead: &[uuid::Uuid]) -> Result<(), StoreError> {
         for worker in dead {
             let freed = records::release_worker(&self.0.store, *worker).await?;
@@ -314,18 +318,18 @@ impl Fulfilment {
         Ok(())
     }
 
-    /// Looks whether the database's clock was set. What waits must not wait for a time that has been, so now and then, and
-    /// after a step back, it is made to go on.
-    async fn keep_time(&self, next_check: &mut Instant) -> Result<(), StoreError> {
-        self.look_at_clock().await?;
+    /// Checks whether the database's clock was set. Periodically, and after a step back, waits that start in the future
+    /// are moved to now.
+    async fn check_clock(&self, next_check: &mut Instant) -> Result<(), StoreError> {
+        self.detect_clock_step().await?;
         if Instant::now() >= *next_check {
             *next_check = Instant::now() + CHECK_WAITS;
-            self.go_on_after_step().await?;
+            self.resume_waits().await?;
         }
         Ok(())
     }
 
-    async fn look_at_clock(&self) -> Result<(), StoreError> {
+    async fn detect_clock_step(&self) -> Result<(), StoreError> {
         match self.0.clock.look(&self.0.store).await? {
             None => return Ok(()),
             Some(Step::Back(by)) => tracing::warn!(
@@ -342,10 +346,10 @@ impl Fulfilment {
         }
         metrics::counter!("database_clock_steps_total").increment(1);
         self.0.renew.notify_waiters();
-        self.go_on_after_step().await
+        self.resume_waits().await
     }
 
-    async fn go_on_after_step(&self) -> Result<(), StoreError> {
+    async fn resume_waits(&self) -> Result<(), StoreError> {
         let moved = clock::set_back(&self.0.store, self.0.settings.alarm_retry).await?;
         if !moved.is_empty() {
             tracing::warn!(
@@ -359,9 +363,9 @@ impl Fulfilment {
         Ok(())
     }
 
-    /// How long ages are not to be believed yet, because the database's clock was set.
+    /// How much longer ages cannot be trusted because the database's clock was set; `None` when they can.
     pub(crate) async fn ages_are_doubtful(&self) -> Result<Option<Duration>, StoreError> {
-        self.look_at_clock().await?;
+        self.detect_clock_step().await?;
         let lifetime = self.0.settings.request_lifetime;
         Ok(self
             .0
@@ -376,18 +380,18 @@ impl Fulfilment {
         records::claim(&self.0.store, self.0.spool.worker(), most, self.0.settings.lease, &mine).await
     }
 
-    /// Claims units that are due and puts each into a task; returns how long nothing will be due.
-    async fn give_out(&self, hands: &mut JoinSet<()>, stop: &CancellationToken) -> Result<Duration, StoreError> {
+    /// Claims due units, spawns a task for each, and returns the time until the next unit may be due.
+    async fn dispatch(&self, tasks: &mut JoinSet<()>, stop: &CancellationToken) -> Result<Duration, StoreError> {
         let inner = &self.0;
         failpoint!("give_out.events");
         if records::events::has_due(&inner.store).await? {
             records::events::apply_due(&inner.store).await?;
             failpoint!("give_out.events.applied");
         }
-        while hands.try_join_next().is_some() {}
-        // A unit that only waits to be handed back keeps no other waiting.
-        let working = |hands: &JoinSet<()>| hands.len().saturating_sub(inner.handing_back.load(Ordering::Relaxed));
-        let free = inner.settings.parallel.saturating_sub(working(hands));
+        while tasks.try_join_next().is_some() {}
+        // A unit that only waits for its release does not count against the limit.
+        let working = |tasks: &JoinSet<()>| tasks.len().saturating_sub(inner.handing_back.load(Ordering::Relaxed));
+        let free = inner.settings.parallel.saturating_sub(working(tasks));
         if free == 0 || !self.may_buy(inner.settings.probe_every.max(gate::IDLE)).await {
             return Ok(inner.settings.poll);
         }
@@ -396,7 +400,7 @@ impl Fulfilment {
             self.replay(None).await?;
             self.release(&dead).await?;
         }
-        // Asking costs nothing; only claiming writes.
+        // Reading the next due time does not write; only claiming does.
         let due = records::next_due(&inner.store).await?;
         if due != Some(Duration::ZERO) {
             return Ok(due.map_or(inner.settings.poll, |due| {
@@ -410,7 +414,7 @@ impl Fulfilment {
         let most = u32::try_from(free).unwrap_or(u32::MAX);
         let units = self.claim(most).await?;
         failpoint!("give_out.claim.after");
-        // Someone else was quicker, or took the last place.
+        // Another worker claimed the units first, or took the last free place.
         let wait = if units.is_empty() {
             Duration::from_millis(20)
         } else {
@@ -418,17 +422,17 @@ impl Fulfilment {
         };
         for unit in units {
             let (this, stop) = (self.clone(), stop.clone());
-            hands.spawn(async move { this.drive(unit, &stop).await });
+            tasks.spawn(async move { this.drive(unit, &stop).await });
         }
-        Ok(if working(hands) >= inner.settings.parallel {
+        Ok(if working(tasks) >= inner.settings.parallel {
             inner.settings.poll
         } else {
             wait
         })
     }
 
-    /// Works on everything that is due until nothing is, and returns how many units were taken up. For tests and for
-    /// commands that want one pass.
+    /// Runs due units until none is left and returns how many were claimed. For tests and for commands that need one
+    /// pass.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -446,16 +450,16 @@ impl Fulfilment {
                 return Ok(count);
             }
             count += units.len();
-            let mut hands = JoinSet::new();
+            let mut tasks = JoinSet::new();
             for unit in units {
                 let (this, stop) = (self.clone(), stop.clone());
-                hands.spawn(async move { this.drive(unit, &stop).await });
+                tasks.spawn(async move { this.drive(unit, &stop).await });
             }
-            while hands.join_next().await.is_some() {}
+            while tasks.join_next().await.is_some() {}
         }
     }
 
-    /// A wait that doubles with every attempt, up to the longest, shortened at random by up to a quarter.
+    /// Exponential backoff with a cap, reduced at random by up to a quarter.
     fn backoff(&self, attempts: u32) -> Duration {
         let (base, cap) = self.0.settings.backoff;
         let full = base.saturating_mul(1_u32 << attempts.min(16)).min(cap);

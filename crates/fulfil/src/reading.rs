@@ -1,4 +1,4 @@
-//! From G2A's answers and errors to what [`rules`](crate::rules) decides about.
+//! Maps G2A's answers and errors to the outcomes that [`rules`](crate::rules) decides about.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use lockstep_g2a::{Code, Error, OrderDetails, OrderStatus, Outcome, Repeat};
 
 use crate::rules::{DetailsSeen, KeySeen, PaySeen};
 
-/// Why nothing can be bought at all.
+/// Why no purchase at all is possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
     Funds,
@@ -23,7 +23,7 @@ impl Stop {
         }
     }
 
-    /// Whether an error says that no order whatsoever would fare better.
+    /// Returns a stop when the error would hit any order.
     pub(crate) fn of(error: &Error) -> Option<Self> {
         match error {
             Error::Refused { status, code, .. } => match code {
@@ -51,13 +51,13 @@ impl Stop {
     }
 }
 
-/// True when the call has certainly done nothing and may simply be made again.
+/// True when the call certainly had no effect and can be repeated safely.
 pub(crate) fn nothing_done(error: &Error) -> bool {
     error.outcome() == Outcome::NotSent
         || (error.outcome() == Outcome::Refused && matches!(error.repeat(), Repeat::Safe(_)))
 }
 
-/// What G2A asks to wait.
+/// The wait that G2A requests.
 pub(crate) fn asked_to_wait(error: &Error) -> Option<Duration> {
     match error.repeat() {
         Repeat::Safe(wait) => wait,
@@ -73,7 +73,7 @@ pub(crate) fn pay(error: &Error) -> PaySeen {
     }
 }
 
-/// Words for an order that G2A has taken back; no source documents them.
+/// Statuses of an order that G2A has taken back; no source documents them.
 const TAKEN_BACK: &[&str] = &[
     "refunded",
     "refund",
@@ -101,7 +101,7 @@ pub(crate) fn details(answer: &Result<OrderDetails, Error>) -> DetailsSeen {
     }
 }
 
-/// What a refused or lost key call means, without the key itself. `None`: G2A does not know the order.
+/// Interprets a refused or lost key call. `None`: G2A does not know the order.
 pub(crate) fn key(error: &Error) -> Option<KeySeen> {
     Some(match error.code() {
         Some(Code::KeyAlreadyDownloaded) => KeySeen::Gone,

@@ -1,7 +1,7 @@
-//! Compares orders, units, money, keys, the spool and G2A, and says what to do about each difference.
+//! Compares orders, units, money, keys and the spool with G2A, and reports what to do about each difference.
 //!
-//! It decides nothing by itself: what `--fix` does is to make the worker look again, which comes to its own decisions
-//! under its own fence, and to settle an order whose units have all ended.
+//! It makes no decisions about a unit. `--fix` wakes the worker, which decides under its own fencing token, and settles
+//! orders whose units have all ended.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,19 +19,19 @@ use crate::reading;
 use crate::rules::DetailsSeen;
 use crate::spool::Spool;
 
-/// What mends a difference.
+/// How a difference is resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Remedy {
-    /// The worker looks at the unit at once. Safe.
+    /// The worker checks the unit at once. Safe.
     LookAgain,
-    /// The order gets the end that its units have. Safe.
+    /// The order is settled from its units. Safe.
     Settle,
-    /// A worker has to run on the machine that has the spool.
+    /// A worker has to run on the machine with the spool.
     RunWorker,
-    /// A person has to decide.
+    /// Staff have to decide.
     Person,
-    /// It is dealt with as it stands; this is to be known.
+    /// Already handled; for information only.
     None,
 }
 
@@ -39,20 +39,20 @@ pub enum Remedy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
-    /// What is not as it should be, in words.
+    /// Description of the difference.
     pub what: String,
-    /// The order it is about.
+    /// The affected order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderId>,
-    /// The copy.
+    /// The affected order unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<UnitId>,
-    /// The order at G2A.
+    /// The id of the order at G2A.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub g2a_order_id: Option<String>,
-    /// What mends it.
+    /// How it is resolved.
     pub remedy: Remedy,
-    /// It was done.
+    /// Whether it was fixed.
     pub fixed: bool,
 }
 
@@ -78,12 +78,12 @@ impl Difference {
     }
 }
 
-/// Looks back so far, and at so many orders of G2A at most.
+/// How far back, and how many of G2A's orders at most, are compared.
 const SINCE: TimeDelta = TimeDelta::days(90);
 const MOST: u32 = 2_000;
 
-/// Compares everything and returns every difference, mended where that is safe and asked for. Costs one call to G2A for
-/// each order there whose key is not here.
+/// Compares everything and returns all differences. With `fix`, those with a safe remedy are fixed. Makes one call to
+/// G2A for each order there whose key is not stored here.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -170,7 +170,7 @@ pub async fn reconcile(
     Ok(found)
 }
 
-/// A unit that has not moved for so long past its time is worth a look.
+/// How long past its due time a unit is reported.
 const OVERDUE: Duration = Duration::from_mins(10);
 
 fn compare(remembered: &Remembered, seen: DetailsSeen) -> Option<Difference> {

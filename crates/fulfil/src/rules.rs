@@ -1,24 +1,24 @@
-//! The saga's decisions, free of everything else: what was seen, and what follows.
+//! The saga's decisions as pure functions: from an outcome to what follows.
 //!
-//! The worker and the exhaustive check of the saga (`tests/model.rs`) call the same functions, and both take their
+//! The worker and the exhaustive model check (`tests/model.rs`) call the same functions, and both take their
 //! transitions from [`UnitState::may_become`].
 
 use lockstep_domain::order::{RefundReason, UnitState};
 
-/// What came of creating an order at G2A.
+/// Outcome of creating an order at G2A.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CreateSeen {
-    /// It exists, for a price that the floor allows.
+    /// Created, at or below the maximum cost.
     Created,
-    /// It exists, for more.
+    /// Created, above the maximum cost.
     AboveFloor,
-    /// G2A said no, and the product is gone.
+    /// G2A refused, and the product is sold out.
     SoldOut,
-    /// G2A said no for a reason that we do not know.
+    /// G2A refused for an unknown reason.
     Refused,
     /// Nothing was sent, or G2A was busy.
     NothingDone,
-    /// Nobody knows.
+    /// The outcome is unknown.
     Unsure,
 }
 
@@ -27,15 +27,16 @@ pub enum CreateSeen {
 pub enum AfterCreate {
     /// Record the id: `ORDERED`.
     Record,
-    /// Leave what was made to lapse, and begin anew later: `NEW`.
+    /// Let the created order lapse and start over later: `NEW`.
     Anew,
     /// Ask again later, still `ORDERING`.
     AskAgain,
-    /// The money back: `REFUNDED`.
+    /// Refund the unit: `REFUNDED`.
     Refund,
 }
 
-/// `has_tries`: attempts are left; `is_patient`: the game is a preorder that is still waited for.
+/// Decides from the outcome of creating the order. `has_tries`: attempts are left; `is_patient`: the game is a preorder
+/// that the shop still waits for.
 pub fn after_create(seen: CreateSeen, has_tries: bool, is_patient: bool) -> AfterCreate {
     match seen {
         CreateSeen::Created => AfterCreate::Record,
@@ -47,7 +48,7 @@ pub fn after_create(seen: CreateSeen, has_tries: bool, is_patient: bool) -> Afte
     }
 }
 
-/// What the shopper is told when [`AfterCreate::Refund`] follows.
+/// The reason shown to the user when [`AfterCreate::Refund`] follows.
 pub fn told(seen: CreateSeen) -> RefundReason {
     match seen {
         CreateSeen::SoldOut => RefundReason::SoldOut,
@@ -58,14 +59,14 @@ pub fn told(seen: CreateSeen) -> RefundReason {
     }
 }
 
-/// What came of paying.
+/// Outcome of a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PaySeen {
     /// G2A took the money.
     Accepted,
-    /// Certainly not: nothing was sent, or G2A said no before doing anything.
+    /// Certainly not paid: nothing was sent, or G2A refused before doing anything.
     NothingDone,
-    /// Anything else.
+    /// The outcome is unknown.
     Unsure,
 }
 
@@ -74,17 +75,17 @@ pub enum PaySeen {
 pub enum Paying {
     /// `PAID`.
     Paid,
-    /// `ORDERED`: it may be tried again.
+    /// `ORDERED`: the payment may be tried again.
     NotPaid,
     /// Read the order's details before anything else.
     Look,
     /// The same order may be paid once more.
     PayAgain,
-    /// `NEW`: it was never paid and no longer can be.
+    /// `NEW`: the order was never paid and can no longer be.
     GiveUp,
 }
 
-/// From the answer to the payment itself.
+/// Decides from the answer to the payment.
 pub fn after_pay(seen: PaySeen) -> Paying {
     match seen {
         PaySeen::Accepted => Paying::Paid,
@@ -93,25 +94,25 @@ pub fn after_pay(seen: PaySeen) -> Paying {
     }
 }
 
-/// What G2A says of an order.
+/// The state of an order at G2A.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DetailsSeen {
     /// Not paid.
     Unpaid,
-    /// Paid, the key can be had.
+    /// Paid; the key is available.
     Paid,
-    /// On its way, one way or the other.
+    /// In progress, outcome open.
     Pending,
     /// Cancelled or refunded by G2A.
     TakenBack,
-    /// G2A does not know it.
+    /// G2A does not know the order.
     NotFound,
-    /// No answer, or words that mean neither.
+    /// No answer, or an unknown status.
     Unclear,
 }
 
-/// From the order's details. `nothing_under_way`: the last payment was asked for so long ago that no request of it can
-/// arrive any more; `reservation_over`: it could not be paid any more if it arrived.
+/// Decides from the order's details. `nothing_under_way`: the last payment is so old that none of its requests can
+/// arrive any more; `reservation_over`: a payment that arrived now would be too late.
 pub fn after_details(seen: DetailsSeen, nothing_under_way: bool, reservation_over: bool) -> Paying {
     match seen {
         DetailsSeen::Paid => Paying::Paid,
@@ -122,16 +123,16 @@ pub fn after_details(seen: DetailsSeen, nothing_under_way: bool, reservation_ove
     }
 }
 
-/// What came of reading the key.
+/// Outcome of reading the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeySeen {
-    /// It is here, and stored.
+    /// The key is stored.
     Stored,
-    /// Certainly not given out: nothing was sent, or G2A said "not yet".
+    /// Certainly not handed out: nothing was sent, or G2A answered "not yet".
     NotYet,
-    /// Given out before, to somebody who has not stored it.
+    /// Handed out before, in an answer that was not stored.
     Gone,
-    /// Nobody knows; what arrived holds no key.
+    /// The outcome is unknown, or the answer contains no key.
     Unsure,
 }
 
@@ -144,11 +145,12 @@ pub enum Fetching {
     NotYet,
     /// `LOST`.
     Lost,
-    /// Ask once more, still `FETCHING`: if it was given out G2A will say so.
+    /// Ask once more, still `FETCHING`: G2A reports whether the key was handed out.
     AskAgain,
 }
 
-/// From the answer to the key call. `has_tries`: attempts are left; a key that never arrives is lost in the end.
+/// Decides from the answer to the key call. `has_tries`: attempts are left; without any, a key that never arrives
+/// counts as lost.
 pub fn after_key(seen: KeySeen, has_tries: bool) -> Fetching {
     match seen {
         KeySeen::Stored => Fetching::Done,
@@ -158,16 +160,16 @@ pub fn after_key(seen: KeySeen, has_tries: bool) -> Fetching {
     }
 }
 
-/// What makes a lost key good.
+/// How a lost key is compensated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Compensation {
-    /// Another one is bought: `NEW`.
+    /// Buy another one: `NEW`.
     Replace,
-    /// The money back: `REFUNDED`.
+    /// Refund the unit: `REFUNDED`.
     Refund,
 }
 
-/// `has_budget`: fewer keys of this copy were lost than may be replaced.
+/// Decides about a lost key. `has_budget`: the unit has replacements left.
 pub fn after_loss(has_budget: bool, cancel_asked: bool) -> Compensation {
     if has_budget && !cancel_asked {
         Compensation::Replace
@@ -176,7 +178,7 @@ pub fn after_loss(has_budget: bool, cancel_asked: bool) -> Compensation {
     }
 }
 
-/// The state that a decision leads to, for the check that each is a way that the state machine has.
+/// The state that a decision leads to, to check each against the state machine.
 pub fn leads_to(from: UnitState, paying: Paying) -> UnitState {
     match paying {
         Paying::Paid => UnitState::Paid,
@@ -191,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_that_may_be_paid_is_never_given_up() {
+    fn orders_that_may_be_paid_are_never_abandoned() {
         for seen in [DetailsSeen::Paid, DetailsSeen::Pending, DetailsSeen::Unclear] {
             for (nothing_under_way, reservation_over) in [(false, false), (false, true), (true, false), (true, true)] {
                 let next = after_details(seen, nothing_under_way, reservation_over);
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn every_decision_is_a_way_of_the_state_machine() {
+    fn every_payment_decision_is_an_allowed_transition() {
         for paying in [
             Paying::Paid,
             Paying::NotPaid,

@@ -1,14 +1,16 @@
-//! Where a key lies between the wire and the database: one file an answer, sealed, on disk before anything reads it.
+//! Keeps each key answer between the network and the database: one file per answer, sealed, on disk before it is
+//! parsed.
 //!
-//! A process takes a *slot*, a folder that it holds by a file lock for as long as it lives. Its name for leases lies
-//! there, so whoever finds a slot free knows that its holder is dead, may free what that held, and takes over the
-//! answers that it left. Files that do not open are put aside and never thrown away.
+//! A process takes a *slot*, a folder that it holds by a file lock for as long as it lives. The slot's file `worker`
+//! has the worker id for leases. A process that finds a slot unlocked knows that its holder is dead, so it may release
+//! that worker's units, and it takes over the answers left there. Files that do not open are set aside and never
+//! deleted.
 //!
-//! A file that is being written ends in `.part` and belongs to its writer alone: nobody else opens, moves or judges it
-//! while the writer lives. What a dead process left half written is judged once, by whoever takes its slot over.
+//! A file that is being written ends in `.part` and belongs to its writer: no other process opens, moves or judges it
+//! while the writer lives. The process that takes over a dead writer's slot judges its partial files once.
 //!
-//! A slot keeps room on the disk that is given up when an answer needs it. [`Spool::probe`] says whether an answer could
-//! be written now, and makes a folder again that was removed while the process ran.
+//! A slot reserves disk space, which it frees when an answer needs it. [`Spool::probe`] checks whether an answer could
+//! be written now, and recreates a folder that was removed while the process ran.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -23,21 +25,21 @@ use rand::RngCore as _;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Most processes that can work in one data folder.
+/// Maximum number of processes per data folder.
 const SLOTS: u32 = 256;
-/// An answer, whole.
+/// Extension of a complete answer.
 const WHOLE: &str = "key";
-/// An answer that its writer has not finished. Left by a dead process it may be whole all the same.
+/// Extension of an answer that is being written. One left by a dead process may be complete nevertheless.
 const PARTIAL: &str = "part";
-/// The folder of what a person has to look at.
+/// Folder of files that staff have to look at.
 const ASIDE: &str = "aside";
-/// What is written to see whether anything can be.
+/// Extension of a trial write.
 const PROBE: &str = "probe";
-/// A probe that is not whole yet.
+/// Extension of an incomplete trial write.
 const PROBING: &str = "probing";
-/// The file that keeps room for answers on a disk that others fill: many keys, or a small file.
+/// The file that reserves disk space for answers: many keys, or a small file.
 const RESERVE: &str = "reserve";
-/// Its length.
+/// Its length in bytes.
 const RESERVED: usize = 1 << 20;
 
 /// The spool of this process.
@@ -46,11 +48,11 @@ pub struct Spool {
     aside: PathBuf,
     keys: Keys,
     slot: Mutex<Slot>,
-    /// An answer could not be written since the last probe.
+    /// A write has failed since the last probe.
     failed: AtomicBool,
 }
 
-/// The folder that this process holds.
+/// The slot that this process holds.
 struct Slot {
     path: PathBuf,
     worker: Uuid,
@@ -59,7 +61,7 @@ struct Slot {
 }
 
 impl Slot {
-    /// Whether the folder is still the one that is held: somebody may have removed it, and made another.
+    /// Whether the folder is still the locked one. It may have been removed and recreated.
     fn is_held(&self) -> bool {
         let (Ok(held), Ok(there)) = (self.lock.metadata(), std::fs::metadata(self.path.join("lock"))) else {
             return false;
@@ -71,20 +73,20 @@ impl Slot {
 /// An answer in the spool.
 #[derive(Clone)]
 pub struct Spooled {
-    /// Its file; none when the disk failed.
+    /// Its file; `None` when the disk failed.
     path: Option<PathBuf>,
-    /// The unit it is for.
+    /// The unit that it belongs to.
     pub unit: UnitId,
-    /// The order at G2A.
+    /// The id of the order at G2A.
     pub g2a_order_id: String,
-    /// The answer had an end.
+    /// The answer was received to its end.
     pub complete: bool,
-    /// What came. Not to be shown to anybody.
+    /// The received bytes. They may contain a key; never log them.
     pub body: Vec<u8>,
 }
 
 impl Spooled {
-    /// An answer that the disk did not take.
+    /// An answer that could not be written to disk.
     pub(crate) fn in_memory(unit: UnitId, g2a_order_id: String, complete: bool, body: Vec<u8>) -> Self {
         Self {
             path: None,
@@ -95,13 +97,12 @@ impl Spooled {
         }
     }
 
-    /// The name of its file, or a new one: the same answer is the same one after a crash.
+    /// The id in its file name, so that it stays the same after a crash; a new one without a file.
     pub(crate) fn id(&self) -> Uuid {
         let name = self.path.as_ref().and_then(|path| path.file_stem()?.to_str());
         name.and_then(|name| name.parse().ok()).unwrap_or_else(Uuid::now_v7)
     }
 
-    /// It has a file.
     pub(crate) fn is_on_disk(&self) -> bool {
         self.path.is_some()
     }
@@ -115,11 +116,11 @@ struct Head {
 }
 
 impl Spool {
-    /// Takes a slot below `folder`, and takes over what the dead have left. The second value names them: every slot
-    /// that was free, this one included.
+    /// Takes a slot below `folder` and takes over what dead processes left. The second value lists their worker ids:
+    /// one for every slot that was free, including this one.
     ///
     /// # Errors
-    /// When the folder cannot be made, locked or read.
+    /// When the folder cannot be created, locked or read.
     pub fn open(folder: &Path, keys: Keys) -> io::Result<(Self, Vec<Uuid>)> {
         let (slot, dead) = take_slot(folder, &keys, None)?;
         let spool = Self {
@@ -132,17 +133,17 @@ impl Spool {
         Ok((spool, dead))
     }
 
-    /// Whether an answer could be written now, found out by writing one. A folder that is gone is made again; then the
-    /// value names the workers that are dead, as [`open`](Self::open) does. Blocks.
+    /// Checks whether an answer could be written now by writing a file. Recreates a removed folder; the value then
+    /// lists the dead workers, as [`open`](Self::open) does. Blocks.
     ///
     /// # Errors
-    /// When it could not: nothing may be bought here.
+    /// When the write fails: nothing may be bought here.
     pub fn probe(&self) -> io::Result<Option<Vec<Uuid>>> {
-        let dead = self.take_again()?;
+        let dead = self.retake_slot()?;
         let slot = self.slot().path.clone();
         let reserve = slot.join(RESERVE);
         if std::fs::metadata(&reserve).map_or(0, |found| found.size()) < RESERVED as u64 {
-            // Not zeros, which some file systems keep no room for.
+            // Not zeros: some file systems allocate no space for them.
             let mut bytes = vec![0; RESERVED];
             rand::rng().fill_bytes(&mut bytes);
             write(&unique(&slot, PROBING), &reserve, &bytes)?;
@@ -155,13 +156,13 @@ impl Spool {
         Ok(dead)
     }
 
-    /// Whether an answer could not be written since the last probe.
+    /// Whether a write has failed since the last probe.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Takes a slot again when the one that was held is gone, under the same name for leases where that is possible.
-    fn take_again(&self) -> io::Result<Option<Vec<Uuid>>> {
+    /// Takes a slot again when the held one is gone, with the same worker id if possible.
+    fn retake_slot(&self) -> io::Result<Option<Vec<Uuid>>> {
         let mut slot = self.slot();
         if slot.is_held() {
             private_dir(&self.aside)?;
@@ -178,15 +179,15 @@ impl Spool {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The name that this process takes units under.
+    /// The worker id under which this process claims units.
     pub fn worker(&self) -> Uuid {
         self.slot().worker
     }
 
-    /// Puts an answer on disk and comes back when it is there for good. Blocks.
+    /// Writes an answer to disk and returns when it is durable. Blocks.
     ///
     /// # Errors
-    /// When it is not: then it is in memory only.
+    /// When the write fails: the answer is in memory only.
     pub fn put(&self, unit: UnitId, g2a_order_id: &str, body: &[u8], complete: bool) -> io::Result<Spooled> {
         let head = Head {
             unit,
@@ -201,7 +202,7 @@ impl Spool {
         let whole = self.write_answer(&name, &sealed).or_else(|error| {
             tracing::warn!(%error, "an answer could not be written; it is tried once more with the room that was kept");
             self.failed.store(true, Ordering::Relaxed);
-            self.take_again()?;
+            self.retake_slot()?;
             drop(std::fs::remove_file(self.slot().path.join(RESERVE)));
             self.write_answer(&name, &sealed)
         })?;
@@ -220,8 +221,8 @@ impl Spool {
         Ok(whole)
     }
 
-    /// Every whole answer in the slot, the oldest first. Files that do not open are put aside; what another task of this
-    /// process is writing, or has just recorded and removed, is not seen. Blocks.
+    /// All complete answers in the slot, oldest first. Files that do not open are set aside; files that another task of
+    /// this process is writing, or has just recorded and removed, are skipped. Blocks.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -253,10 +254,10 @@ impl Spool {
         Ok(found)
     }
 
-    /// The answer is in the database.
+    /// Removes an answer that is in the database.
     ///
     /// # Errors
-    /// When its file cannot be removed; reading it again harms nobody.
+    /// When its file cannot be removed. Recording it again has no effect.
     pub fn remove(&self, answer: &Spooled) -> io::Result<()> {
         let Some(path) = &answer.path else { return Ok(()) };
         match std::fs::remove_file(path) {
@@ -265,14 +266,14 @@ impl Spool {
         }
     }
 
-    /// What was put aside and can be opened after all, by a secret that came back. Blocks.
+    /// The files set aside that open now, for example after a secret was restored. Blocks.
     ///
     /// # Errors
     /// When the folder cannot be read.
     pub fn openable_aside(&self) -> io::Result<Vec<Spooled>> {
         let found = files(&self.aside, &[WHOLE, PARTIAL])?;
         let opened = found.into_iter().filter_map(|path| {
-            // Others may look here at the same time.
+            // Other processes may read this folder at the same time.
             let (head, body) = unseal(&self.keys, &path, &std::fs::read(&path).ok()?)?;
             Some(Spooled {
                 path: Some(path),
@@ -285,13 +286,14 @@ impl Spool {
         Ok(opened.collect())
     }
 
-    /// Whether a file can be written into `folder`, if it is there. For another process than the worker. Blocks.
+    /// Checks that a file can be written into `folder`; an absent folder is accepted. For processes other than the
+    /// worker. Blocks.
     ///
     /// # Errors
-    /// When it cannot.
+    /// When the write fails.
     pub fn is_writable(folder: &Path) -> io::Result<()> {
         if !folder.exists() {
-            // Nobody has worked here yet; whoever does makes it.
+            // No worker has run here yet; the first one creates the folder.
             return Ok(());
         }
         let probe = unique(folder, PROBE);
@@ -300,8 +302,8 @@ impl Spool {
         written
     }
 
-    /// How many answers wait in all slots, those included that are being written, and how many were put aside. Looks at
-    /// names only, so it may be asked beside living workers.
+    /// Counts the answers in all slots, including partial ones, and the files set aside. Reads names only, so it is
+    /// safe beside running workers.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -316,26 +318,26 @@ impl Spool {
     }
 }
 
-/// Answers on disk, counted.
+/// Counts of answers on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SealedFiles {
-    /// Those that a secret of the list opens.
+    /// Answers that any configured secret opens.
     pub all: u64,
-    /// Those among them that the first one did not seal.
+    /// Of these, the ones that are not sealed with the first secret.
     pub older: u64,
 }
 
-/// What a rotation of secrets came to.
+/// Result of a rotation of secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Resealed {
-    /// Files that the first secret has sealed now.
+    /// Files sealed again, with the first secret.
     pub anew: u64,
-    /// Files with another secret in the slots, which belong to the worker that holds them.
+    /// Files sealed with another secret in the slots; they belong to the workers that hold the slots.
     pub waiting: u64,
 }
 
 impl Spool {
-    /// Counts the whole answers below `folder`. May be asked beside living workers. Blocks.
+    /// Counts the sealed answers below `folder`. Safe beside running workers. Blocks.
     ///
     /// # Errors
     /// When a folder cannot be read.
@@ -354,10 +356,11 @@ impl Spool {
         Ok(count)
     }
 
-    /// Seals what was put aside with the first secret, and counts what waits in the slots with another. Blocks.
+    /// Seals the files that were set aside with the first secret, and counts the files in the slots that use another.
+    /// Blocks.
     ///
     /// # Errors
-    /// When a folder cannot be read or a file not be written.
+    /// When a folder cannot be read or a file cannot be written.
     pub fn reseal(folder: &Path, keys: &Keys) -> io::Result<Resealed> {
         let (aside, mut done) = (folder.join(ASIDE), Resealed::default());
         for path in files(&aside, &[WHOLE, PARTIAL])? {
@@ -399,7 +402,7 @@ fn private_dir(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// The slot's name for leases, given by whoever came first: `again`, or a new one.
+/// The slot's worker id: the stored one, else `again`, else a new one.
 fn worker_of(slot: &Path, again: Option<Uuid>) -> io::Result<Uuid> {
     let file = slot.join("worker");
     if let Some(id) = std::fs::read_to_string(&file)
@@ -414,12 +417,12 @@ fn worker_of(slot: &Path, again: Option<Uuid>) -> io::Result<Uuid> {
     Ok(id)
 }
 
-/// A file of this call alone.
+/// A file name that only this call uses.
 fn unique(slot: &Path, kind: &str) -> PathBuf {
     slot.join(Uuid::new_v4().simple().to_string()).with_extension(kind)
 }
 
-/// On disk for good, under its final name, or not at all.
+/// Writes durably under the final name, or not at all.
 fn write(partial: &Path, whole: &Path, bytes: &[u8]) -> io::Result<()> {
     let written = (|| {
         let mut file = OpenOptions::new()
@@ -433,14 +436,15 @@ fn write(partial: &Path, whole: &Path, bytes: &[u8]) -> io::Result<()> {
         whole.parent().map_or(Ok(()), |slot| File::open(slot)?.sync_all())
     })();
     if written.is_err() {
-        // Half a file says nothing, and takes room that the next answer needs.
+        // A partial file is useless and takes space that the next answer needs.
         drop(std::fs::remove_file(partial));
     }
     written
 }
 
-/// Takes the first slot below `folder` that nobody holds, and what the dead have left there and in every other free slot.
-/// With `again`, a process that had a slot before takes one more, of its own name if that is new, and leaves the others.
+/// Takes the first unlocked slot below `folder`, and what dead processes left there and in every other unlocked slot.
+/// With `again`, a process that lost its slot takes one more, with its old worker id if the slot is new, and leaves the
+/// other slots alone.
 fn take_slot(folder: &Path, keys: &Keys, again: Option<Uuid>) -> io::Result<(Slot, Vec<Uuid>)> {
     private_dir(folder)?;
     let aside = folder.join(ASIDE);
@@ -469,7 +473,7 @@ fn take_slot(folder: &Path, keys: &Keys, again: Option<Uuid>) -> io::Result<(Slo
             return Err(io::Error::other("the folder of the spool is being replaced"));
         }
         dead.push(worker);
-        // Nobody writes here as long as the lock is held.
+        // No process writes here while the lock is held.
         take_over(&slot.path, &mine.as_ref().unwrap_or(&slot).path, &aside, keys)?;
         if mine.is_none() {
             mine = Some(slot);
@@ -479,7 +483,8 @@ fn take_slot(folder: &Path, keys: &Keys, again: Option<Uuid>) -> io::Result<(Slo
     Ok((mine, dead))
 }
 
-/// Moves what a dead process left in `slot` to `own`, which may be the same. Call it only under the slot's lock.
+/// Moves what a dead process left in `slot` to `own`, which may be the same. Call it only while holding the slot's
+/// lock.
 fn take_over(slot: &Path, own: &Path, aside: &Path, keys: &Keys) -> io::Result<()> {
     for path in files(slot, &[PROBE, PROBING])? {
         drop(std::fs::remove_file(path));
@@ -492,7 +497,7 @@ fn take_over(slot: &Path, own: &Path, aside: &Path, keys: &Keys) -> io::Result<(
         if path.extension().is_some_and(|kind| kind == PARTIAL) {
             let sealed = std::fs::read(&path)?;
             if sealed.is_empty() || path.with_extension(WHOLE).exists() {
-                // Its writer died before the first byte, or a backup caught the file before and after its last step.
+                // Its writer died before the first byte, or a backup copied the file both before and after its rename.
                 std::fs::remove_file(&path)?;
                 continue;
             }
@@ -501,7 +506,7 @@ fn take_over(slot: &Path, own: &Path, aside: &Path, keys: &Keys) -> io::Result<(
                 set_aside(&path, aside)?;
                 continue;
             }
-            // Nobody has synced it yet.
+            // Its writer has not synced it.
             File::open(&path)?.sync_all()?;
         } else if slot == own {
             continue;
@@ -519,13 +524,13 @@ fn unseal(keys: &Keys, path: &Path, sealed: &[u8]) -> Option<(Head, Vec<u8>)> {
 fn set_aside(path: &Path, aside: &Path) -> io::Result<()> {
     let Some(name) = path.file_name() else { return Ok(()) };
     match std::fs::rename(path, aside.join(name)) {
-        // Somebody else has dealt with it.
+        // Another process has moved it.
         Err(error) if error.kind() == io::ErrorKind::NotFound && !path.exists() => Ok(()),
         moved => moved,
     }
 }
 
-/// The files of these kinds in a folder, the oldest first.
+/// The files with these extensions in a folder, oldest first.
 fn files(folder: &Path, kinds: &[&str]) -> io::Result<Vec<PathBuf>> {
     let mut found = list(folder)?;
     found.retain(|path| {
@@ -537,7 +542,7 @@ fn files(folder: &Path, kinds: &[&str]) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Everything in a folder; nothing when there is none.
+/// Everything in a folder; empty when the folder does not exist.
 fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     match std::fs::read_dir(folder) {
         Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),

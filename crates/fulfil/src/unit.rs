@@ -1,5 +1,5 @@
-//! One unit, as far as it goes. What is done depends on the recorded state alone, so that going on after a crash is the
-//! same as going on.
+//! Runs the steps of one unit. Each step depends on the recorded state alone, so resuming after a crash is the same as
+//! continuing.
 
 use std::time::Duration;
 
@@ -15,19 +15,19 @@ use crate::reading::{self, Stop};
 use crate::rules::{self, AfterCreate, Compensation, CreateSeen, DetailsSeen, PaySeen, Paying};
 use crate::{Fulfilment, Inner};
 
-/// What a step came to.
+/// Result of a step.
 pub(crate) enum Flow {
-    /// The unit has moved and is still in hand.
+    /// The unit has advanced and the worker keeps it.
     On,
-    /// It waits, or is at its end, or is somebody else's.
+    /// The unit waits, has ended, or belongs to another worker.
     Rest,
 }
 
-/// A preorder, and one that is not to be had yet, is looked at so often.
+/// Interval between attempts for a preorder and for a game that is not available yet.
 const LOOK_AGAIN: Duration = Duration::from_hours(1);
 
-/// One transaction of a step: its name, the values it takes along (cloned for each time that it runs), and its body, in
-/// which `letters` is what letters may say.
+/// Runs one transaction of a step: its name, the values that it uses (cloned for each run), and its body, in which
+/// `letters` is what e-mails may contain.
 macro_rules! commit {
     ($inner:expr, $name:literal, [$($value:ident),*], |$tx:ident, $letters:ident| $body:expr) => {{
         let letters = $inner.letters.clone();
@@ -48,20 +48,20 @@ macro_rules! commit {
 pub(crate) use commit;
 
 impl Fulfilment {
-    /// What its state asks for, once.
+    /// Runs the step for the unit's state once.
     pub(crate) async fn step(&self, unit: &Unit) -> Result<Flow, StoreError> {
         match unit.state {
             UnitState::New => self.begin(unit).await,
             UnitState::Ordering => self.order(unit).await,
             UnitState::Ordered => self.pay(unit).await,
-            UnitState::Paying => self.look(unit).await,
+            UnitState::Paying => self.check_payment(unit).await,
             UnitState::Paid | UnitState::Fetching => self.fetch(unit).await,
-            UnitState::Lost => self.make_good(unit).await,
+            UnitState::Lost => self.compensate(unit).await,
             UnitState::Done | UnitState::Refunded => Ok(Flow::Rest),
         }
     }
 
-    /// `NEW`: a preorder waits, a key of our own is sold, and only then is anything bought.
+    /// `NEW`: waits for a preorder's release, sells a key from our own stock, and otherwise starts a purchase.
     async fn begin(&self, unit: &Unit) -> Result<Flow, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
         if unit.cancel_asked {
@@ -102,13 +102,13 @@ impl Fulfilment {
         self.order(unit).await
     }
 
-    /// `ORDERING`: creates an order at G2A. What an earlier attempt may have created is unpaid, and lapses.
+    /// `ORDERING`: creates an order at G2A. One that an earlier attempt may have created is unpaid and lapses.
     async fn order(&self, unit: &Unit) -> Result<Flow, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
         let Some(product) = &unit.product else {
             return self.refund(unit, RefundReason::SoldOut, "G2A has it no longer").await;
         };
-        // A promo code is the shop's own gift: what counts is what the shop asked for.
+        // A promo code's discount is paid by the shop, so the limit is based on the price before it.
         let floor = unit
             .list_price
             .checked_add(inner.settings.allowed_loss)
@@ -158,7 +158,7 @@ impl Fulfilment {
         let is_patient = unit
             .out_for
             .is_some_and(|since| since < inner.settings.preorder_patience);
-        // An outage says nothing about the product, so what it took is not counted against that.
+        // An outage is not the product's fault, so its attempts do not count as refusals.
         let (is_refusal, has_tries) = match seen {
             CreateSeen::AboveFloor | CreateSeen::SoldOut | CreateSeen::Refused => {
                 (true, unit.refusals + 1 < inner.settings.refused_tries)
@@ -200,7 +200,7 @@ impl Fulfilment {
         }
     }
 
-    /// `ORDERED`, or `NEW` again when G2A has given the same id to another order.
+    /// Records the order as `ORDERED`, or returns to `NEW` when G2A gave the same id to another order.
     async fn record_order(&self, unit: &Unit, created: &CreatedOrder, price: Money) -> Result<Flow, StoreError> {
         let lease = unit.lease;
         let id = created.order_id.clone();
@@ -230,7 +230,7 @@ impl Fulfilment {
         }
     }
 
-    /// `ORDERED`: pays, in time.
+    /// `ORDERED`: pays while the reservation lasts.
     async fn pay(&self, unit: &Unit) -> Result<Flow, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
         let Some(id) = unit.g2a_order_id.clone() else {
@@ -239,7 +239,7 @@ impl Fulfilment {
         if unit.cancel_asked {
             return self.refund(unit, RefundReason::Cancelled, "cancelled").await;
         }
-        // Not in the last minute of the reservation: the payment would arrive when it is over.
+        // Not in the last minute of the reservation: the payment could arrive after its end.
         let in_time = inner
             .settings
             .reservation
@@ -266,11 +266,11 @@ impl Fulfilment {
         )
         .await)?;
         failpoint!("paying.intent.after");
-        self.put_payment(unit, &id).await
+        self.send_payment(unit, &id).await
     }
 
-    /// The payment itself. Its intent is recorded, and no other can be under way.
-    async fn put_payment(&self, unit: &Unit, id: &str) -> Result<Flow, StoreError> {
+    /// Makes the payment. Its intent is recorded, and no other payment can be in flight.
+    async fn send_payment(&self, unit: &Unit, id: &str) -> Result<Flow, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
         failpoint!("paying.call.before");
         let answer = inner.client.pay(id).await;
@@ -345,8 +345,8 @@ impl Fulfilment {
         }
     }
 
-    /// `PAYING` with an unknown outcome: asks G2A what it knows before anything else.
-    async fn look(&self, unit: &Unit) -> Result<Flow, StoreError> {
+    /// `PAYING` with an unknown outcome: reads the order's details before anything else.
+    async fn check_payment(&self, unit: &Unit) -> Result<Flow, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
         let Some(id) = unit.g2a_order_id.clone() else {
             return Ok(Flow::Rest);
@@ -377,7 +377,7 @@ impl Fulfilment {
                 commit!(inner, "fulfil.pay_again", [], |tx, _l| records::pay_again(tx, lease)
                     .await)?;
                 failpoint!("paying.again.after");
-                self.put_payment(unit, &id).await
+                self.send_payment(unit, &id).await
             }
             Paying::GiveUp => {
                 let why = "G2A never took the money and no longer can";
@@ -398,7 +398,7 @@ impl Fulfilment {
                     Ok(details) => format!("G2A calls the order {:?} while it is being paid", details.status),
                     Err(error) => error.to_string(),
                 };
-                // Soon after the time when it can be decided, not later.
+                // Just after the time when it can be decided, not later.
                 let left = unit.paying_for.map_or(lifetime, |age| lifetime.saturating_sub(age));
                 let left = left.max(doubtful.unwrap_or_default());
                 let mut wait = self.backoff(unit.attempts.min(4));
@@ -411,11 +411,11 @@ impl Fulfilment {
         }
     }
 
-    /// `LOST`: nobody has turned up with the key.
-    async fn make_good(&self, unit: &Unit) -> Result<Flow, StoreError> {
+    /// `LOST`: no worker has turned up with the key, so the unit is compensated.
+    async fn compensate(&self, unit: &Unit) -> Result<Flow, StoreError> {
         let (inner, lease) = (&self.0, unit.lease);
         if let Some(left) = self.ages_are_doubtful().await? {
-            // Whether the time is over in which the key may still turn up, is not known.
+            // Unknown whether the grace period for a late key is over.
             self.rest(unit, left.max(inner.settings.lost_grace), None).await?;
             return Ok(Flow::Rest);
         }
@@ -436,7 +436,7 @@ impl Fulfilment {
         }
     }
 
-    /// The money back, to the cent.
+    /// Refunds the unit's exact price.
     async fn refund(&self, unit: &Unit, cause: RefundReason, why: &str) -> Result<Flow, StoreError> {
         let lease = unit.lease;
         failpoint!("refund.before");
@@ -450,7 +450,7 @@ impl Fulfilment {
         Ok(Flow::Rest)
     }
 
-    /// Stays where it is for a while.
+    /// Postpones the unit by `wait` in its current state.
     pub(crate) async fn rest(&self, unit: &Unit, wait: Duration, failed: Option<&str>) -> Result<(), StoreError> {
         let (lease, failed) = (unit.lease, failed.map(str::to_owned));
         failpoint!("rest.before");
@@ -465,7 +465,7 @@ impl Fulfilment {
         Ok(())
     }
 
-    /// Waits while nothing can be bought at all, or this game not.
+    /// Postpones the unit while all purchases, or those of this game, are stopped. Returns whether it did.
     async fn is_stopped(&self, unit: &Unit) -> Result<bool, StoreError> {
         failpoint!("alarm.look");
         let game = unreadable::game_stops_for(&self.0.store, unit.game).await?;
@@ -477,7 +477,7 @@ impl Fulfilment {
         Ok(true)
     }
 
-    /// Leaves the unit to others while a key could not be put on disk here.
+    /// Releases the unit to other workers while this one cannot write keys to disk. Returns whether it did.
     pub(crate) async fn leaves(&self, unit: &Unit) -> Result<bool, StoreError> {
         if self.may_buy(self.0.settings.probe_every).await {
             return Ok(false);
@@ -486,7 +486,7 @@ impl Fulfilment {
         Ok(true)
     }
 
-    /// Raises the alarm, and the unit waits where it is.
+    /// Raises the alarm and postpones the unit.
     pub(crate) async fn stopped(&self, unit: &Unit, stop: Stop, error: &Error) -> Result<Flow, StoreError> {
         let (inner, retry) = (&self.0, self.0.settings.alarm_retry);
         failpoint!("alarm.raise.before");
@@ -496,7 +496,7 @@ impl Fulfilment {
         Ok(Flow::Rest)
     }
 
-    /// Asks for the product itself why an order for it was refused: no source lists the codes.
+    /// Looks up the product to find out why its order was refused: no source lists the error codes.
     async fn why_refused(&self, unit: &Unit, product: &str, floor: Money) -> Result<CreateSeen, StoreError> {
         let (inner, game) = (&self.0, unit.game);
         failpoint!("refused.look.before");
@@ -527,7 +527,7 @@ impl Fulfilment {
         })
     }
 
-    /// The shop asks from now on what this order would have needed.
+    /// Corrects the game's price to what this order would have needed.
     async fn correct_price(&self, unit: &Unit, created: &CreatedOrder, asked: Money) -> Result<(), StoreError> {
         let (inner, lease, game) = (&self.0, unit.lease, unit.game);
         let list = inner.settings.pricing.marked_up(asked.decimal());
@@ -550,7 +550,7 @@ impl Fulfilment {
     }
 }
 
-/// An amount in whole cents, rounded up: a price is never taken for less than it is.
+/// Rounds an amount up to whole cents, so that no price counts as less than it is.
 fn cents_up(price: Decimal) -> Option<Money> {
     Money::new(price.round_dp_with_strategy(2, RoundingStrategy::AwayFromZero))
         .ok()
@@ -558,7 +558,7 @@ fn cents_up(price: Decimal) -> Option<Money> {
 }
 
 impl Inner {
-    /// What a key is looked for by.
+    /// The hashes by which a key is found.
     pub(crate) fn hashes(&self, key: &str) -> Vec<[u8; 32]> {
         self.keys.hashes(keys::HASH, &[key.as_bytes()]).collect()
     }

@@ -1,9 +1,9 @@
-//! Every interleaving of the saga, in a small world: two workers, one copy, messages that are lost or late, leases that
-//! run out under a living worker, processes that die anywhere. Breadth first, so that a violation is told by a shortest
-//! history.
+//! Model check of the saga: every interleaving in a small world with two workers, one unit, lost or late messages,
+//! leases that expire under a live worker, and crashes anywhere. Breadth first, so that a violation is reported with a
+//! shortest history.
 //!
-//! The decisions are the product's own (`lockstep_fulfil::rules`), the ways of a unit are the product's state machine.
-//! What G2A does is the sandbox's contract: a key is read once, a second payment is refused.
+//! The decisions (`lockstep_fulfil::rules`) and the unit's state machine are the product's own. G2A behaves as its
+//! sandbox does: a key is read once, a second payment is refused.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
@@ -12,7 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use lockstep_domain::order::UnitState;
 use lockstep_fulfil::rules::{self, Compensation, DetailsSeen, Fetching, KeySeen, PaySeen, Paying};
 
-/// Orders at G2A that one copy can come to in this world.
+/// Maximum number of orders at G2A per unit in this world.
 const ORDERS: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -23,7 +23,7 @@ struct Remote {
     lapsed: bool,
 }
 
-/// A request under way, and the worker that still waits for its answer.
+/// A request or answer in flight, and the worker that waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Message {
     Create { to: Option<u8> },
@@ -47,9 +47,9 @@ enum At {
     Looked(Paying),
     SendKey(u8),
     WaitKey,
-    /// The key is in memory and nowhere else.
+    /// The key is in memory only.
     InMemory(u8),
-    /// It is on disk; to be recorded.
+    /// The key is on disk and not recorded yet.
     Spooled(u8),
     GotNoKey,
 }
@@ -57,7 +57,7 @@ enum At {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Worker {
     at: At,
-    /// It has the newest epoch: what it decides counts.
+    /// It has the newest epoch: its writes count.
     has_fence: bool,
     /// On disk: survives a crash.
     spool: Option<u8>,
@@ -69,8 +69,7 @@ struct World {
     order: Option<u8>,
     holder: Option<u8>,
     replacements: u8,
-    /// Ids that were ever recorded, keys that have reached a disk of ours, keys that are stored, keys that are flagged as
-    /// lost: bits.
+    /// Bit sets of orders: ids ever recorded, keys that reached one of our disks, keys stored, keys flagged as lost.
     recorded: u8,
     arrived: u8,
     stored: u8,
@@ -84,17 +83,17 @@ struct World {
     zombies: u8,
 }
 
-/// Mistakes that the check has to find.
+/// Deliberate mistakes that the check has to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mistake {
     None,
-    /// A payment without an answer is taken for no payment, and another order is made.
+    /// A payment without an answer counts as no payment, and another order is created.
     BuyAgain,
-    /// A key is stored only by whoever still holds the unit.
+    /// A key is stored only if the worker still holds the unit.
     FencedKey,
     /// The order is paid before its id is recorded.
     PayUnrecorded,
-    /// G2A charges twice, and a second payment does not wait until the first cannot arrive any more.
+    /// G2A charges twice, and a second payment does not wait until the first can no longer arrive.
     NoWait,
 }
 
@@ -156,7 +155,7 @@ impl World {
             .any(|message| matches!(message, Message::Pay { order: of, .. } if *of == order))
     }
 
-    /// The worker lets go; what it asked for may still be under way, but nobody waits for it.
+    /// The worker releases the unit. Its requests may still be in flight, but no worker waits for them.
     fn rest(&mut self, who: u8) {
         self.workers[usize::from(who)].at = At::Idle;
         self.workers[usize::from(who)].has_fence = false;
@@ -174,7 +173,7 @@ impl World {
                 *to = None;
             }
         }
-        // An answer that nobody waits for does nothing, and an order that nobody knows is never paid.
+        // An answer without a waiting worker does nothing, and an order that no worker knows is never paid.
         self.wire.retain(|message| {
             !matches!(
                 message,
@@ -202,7 +201,7 @@ impl World {
         None
     }
 
-    /// At rest nothing may be missing.
+    /// Checks a final world: nothing may be missing.
     fn at_rest(&self) -> Option<String> {
         if !self.state.is_final() {
             return Some("stuck".into());
@@ -248,7 +247,7 @@ impl Check {
             }
             match *message {
                 Message::Create { to } => {
-                    // Where there is no room for another order, G2A is sold out.
+                    // When there is no room for another order, G2A is sold out.
                     if let Some(order) = next.remote.iter().position(|order| !order.exists) {
                         next.remote[order].exists = true;
                         let order = u8::try_from(order).unwrap();
@@ -296,7 +295,7 @@ impl Check {
             step("dies and comes back", next, out);
         }
         let waits = matches!(me.at, At::WaitCreate | At::WaitPay | At::WaitKey);
-        // Nobody will answer any more, or the wait ends before the answer comes.
+        // No answer will come, or the worker stops waiting before it does.
         let answer_comes = world.wire.iter().any(|message| {
             let (Message::Create { to }
             | Message::Created { to, .. }
@@ -445,12 +444,12 @@ impl Check {
         }
     }
 
-    /// The unit is in hand: what its state asks for.
+    /// The worker holds the unit: runs the step for its state.
     fn act(&self, world: &World, who: u8, mut next: World, out: &mut Vec<(String, World)>) {
         let me = &mut next.workers[usize::from(who)];
         let what = match world.state {
             UnitState::New if (world.stored & !(world.owned.map_or(0, |order| 1 << order))) != 0 => {
-                // A late key is own stock, and sold first.
+                // A late key is in our own stock, which is sold first.
                 next.go(UnitState::Done);
                 next.owned = Some(u8::try_from(world.stored.trailing_zeros()).unwrap());
                 next.raise_fence();
@@ -458,7 +457,7 @@ impl Check {
                 "sells a key of our own"
             }
             UnitState::New => {
-                // This world has no room for more; the product has time instead.
+                // This world has no room for more orders; the product would wait instead.
                 if world.remote.iter().all(|order| order.exists) {
                     next.go(UnitState::Refunded);
                     next.rest(who);
@@ -530,7 +529,7 @@ impl Check {
         out.push((format!("{who}: {what}"), next));
     }
 
-    /// Goes through everything; the history of the first violation, or how many worlds there are.
+    /// Explores all worlds. Returns their number, or the history of the first violation.
     fn explore(&self, first: World) -> Result<usize, String> {
         let mut seen: HashMap<World, usize> = HashMap::new();
         let mut trail: Vec<(usize, String)> = vec![(0, "start".into())];
@@ -567,7 +566,7 @@ fn check(mistake: Mistake, charges_twice: bool, crashes: u8, losses: u8, zombies
 }
 
 #[test]
-fn nothing_is_paid_twice_lost_or_stuck_whatever_dies_and_whatever_is_lost() {
+fn no_crash_or_loss_leads_to_double_payment_lost_keys_or_stuck_units() {
     for (crashes, losses, zombies) in [(2, 2, 0), (2, 0, 1), (1, 1, 1)] {
         let worlds = check(Mistake::None, false, crashes, losses, zombies)
             .unwrap_or_else(|history| panic!("{crashes} crashes, {losses} losses, {zombies} zombies:\n{history}"));
@@ -575,14 +574,14 @@ fn nothing_is_paid_twice_lost_or_stuck_whatever_dies_and_whatever_is_lost() {
     }
 }
 
-/// Even a supplier that charges twice does so never, as long as no lease runs out under a living worker.
+/// Even a supplier that charges twice takes the money once, as long as no lease expires under a live worker.
 #[test]
-fn a_supplier_that_charges_twice_is_not_given_the_chance() {
+fn a_supplier_that_would_charge_twice_charges_once() {
     check(Mistake::None, true, 1, 1, 0).unwrap_or_else(|history| panic!("{history}"));
 }
 
 #[test]
-fn the_check_finds_the_mistakes_that_it_is_for() {
+fn the_check_finds_every_deliberate_mistake() {
     for (mistake, charges_twice) in [
         (Mistake::BuyAgain, false),
         (Mistake::FencedKey, false),

@@ -1,4 +1,4 @@
-//! The buyer API on the wire: addresses, parameters, errors, and the faults that stand between a call and its answer.
+//! The HTTP interface of the buyer API: routes, parameters, errors, and the faults that apply to a call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,16 +24,16 @@ use crate::market::Refusal;
 use crate::state::{RequestRecord, Shared, State};
 use crate::wire::Connection;
 
-/// The largest request body that is read.
+/// Maximum size of a request body, in bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// How many tokens are valid at a time; one more and all earlier ones are forgotten.
+/// Maximum number of valid tokens; one more invalidates all earlier ones.
 const MAX_TOKENS: usize = 1_000;
 
-/// How long a bearer token lasts, in seconds.
+/// Lifetime of a bearer token, in seconds.
 const TOKEN_SECONDS: u64 = 3_600;
 
-/// Where a request goes.
+/// The route of a request.
 #[derive(Debug, Clone, Copy)]
 enum Route<'a> {
     Listing,
@@ -74,7 +74,7 @@ impl<'a> Route<'a> {
     }
 }
 
-/// An answer before it is put on the wire.
+/// An answer before it is sent.
 struct Answer {
     status: StatusCode,
     content_type: &'static str,
@@ -122,13 +122,13 @@ impl IntoResponse for Answer {
     }
 }
 
-/// What the fault leaves of an answer.
+/// The effect of the fault on an answer.
 enum Outcome {
     Answer(Answer),
     Cut,
 }
 
-/// Every request outside `/control` and `/oauth/token`.
+/// Handles every request except those to `/control` and `/oauth/token`.
 pub(crate) async fn handle(
     Axum(shared): Axum<Arc<Shared>>,
     ConnectInfo(connection): ConnectInfo<Connection>,
@@ -151,7 +151,7 @@ pub(crate) async fn handle(
         Some(Fault::Hold) => {
             let (release, released) = oneshot::channel();
             shared.lock().held.insert(number, release);
-            // A reset lets go of it as well.
+            // A reset releases it too.
             drop(released.await);
         }
         _ => {}
@@ -161,7 +161,7 @@ pub(crate) async fn handle(
 }
 
 impl Shared {
-    /// Processes a request as far as the fault rules let it, and notes it under the number that is returned.
+    /// Processes a request as far as the fault rules allow, and records it under the returned number.
     fn answer(&self, request: &http::Request<&[u8]>) -> (u64, Outcome, Option<Fault>) {
         let route = Route::of(request.method(), request.uri().path());
         let mut state = self.lock();
@@ -227,7 +227,7 @@ impl Shared {
         (number, outcome, rule.map(|rule| rule.fault))
     }
 
-    /// Processes a request without faults: the rate limit, the caller, the call.
+    /// Processes a request without faults: rate limit, authorization, call.
     fn process(
         &self,
         state: &mut State,
@@ -273,7 +273,7 @@ impl Shared {
     }
 }
 
-/// The `kind` under which a fault appears in JSON.
+/// The `kind` of a fault in JSON.
 fn kind_of(fault: &Fault) -> Option<String> {
     let value = serde_json::to_value(fault).ok()?;
     value.get("kind")?.as_str().map(ToOwned::to_owned)
@@ -322,7 +322,7 @@ fn list(state: &mut State, uri: &Uri) -> Result<Answer, Refusal> {
             }
             "updatedAtFrom" => filter.updated_from = Some(read_time(&text).ok_or_else(|| bad("BR08", &name))?),
             "updatedAtTo" => filter.updated_to = Some(read_time(&text).ok_or_else(|| bad("BR08", &name))?),
-            _ => {} // G2A ignores what it does not know
+            _ => {} // G2A ignores unknown parameters
         }
     }
     let size = usize::try_from(state.knobs.page_size).unwrap_or(usize::MAX);
@@ -340,7 +340,7 @@ fn list(state: &mut State, uri: &Uri) -> Result<Answer, Refusal> {
     Ok(Answer::json(StatusCode::OK, body))
 }
 
-/// `GET /v1/products/{id}`: the same object as in a listing, in stock or not.
+/// `GET /v1/products/{id}`: the same object as in a list, in stock or not.
 fn product(state: &State, id: &str) -> Result<Answer, Refusal> {
     let id = number(id).ok_or_else(|| Refusal::new(400, "PR01", "Product id is not valid"))?;
     if state.goods.get(id).is_none() {
@@ -360,7 +360,7 @@ struct NewOrder {
     min_rating: Option<Box<RawValue>>,
 }
 
-/// `POST /v1/order`. Only euro is known here, and the rating of sellers has no effect.
+/// `POST /v1/order`. The sandbox supports euros only, and ignores the rating of sellers.
 fn create(state: &mut State, now: DateTime<Utc>, request: &http::Request<&[u8]>) -> Result<Answer, Refusal> {
     if !is_json(request.headers()) {
         return Err(Refusal::new(415, "CTTYPE", "Content-Type must be application/json"));
@@ -405,7 +405,7 @@ fn create(state: &mut State, now: DateTime<Utc>, request: &http::Request<&[u8]>)
     Ok(Answer::json(StatusCode::OK, body.into_bytes()))
 }
 
-/// `PUT /v1/order/pay/{id}`. Has no body, and must say so.
+/// `PUT /v1/order/pay/{id}`. It has no body, and the headers must say so.
 fn pay(state: &mut State, now: DateTime<Utc>, id: &str, headers: &HeaderMap) -> Result<Answer, Refusal> {
     if !headers.contains_key(header::CONTENT_LENGTH) {
         return Err(Refusal::new(411, "BR02", "Content-Length is required"));
@@ -435,7 +435,7 @@ fn order_id(text: &str) -> Result<u64, Refusal> {
     number(text).ok_or_else(|| Refusal::new(400, "ORD01", "Order id is not valid"))
 }
 
-/// A whole number written with digits only.
+/// Parses a whole number of digits only.
 fn number(text: &str) -> Option<u64> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         text.parse().ok()
@@ -444,7 +444,7 @@ fn number(text: &str) -> Option<u64> {
     }
 }
 
-/// A decimal that is not negative.
+/// Parses a non-negative decimal.
 fn price(text: &str) -> Option<Decimal> {
     exact_decimal(text).filter(|amount| *amount >= Decimal::ZERO)
 }
@@ -468,8 +468,8 @@ struct TokenRequest {
     client_secret: String,
 }
 
-/// `POST /oauth/token`: a bearer token for an hour. It is accepted on all of `/v1`; that G2A accepts it on the product
-/// list is known, on orders it is not.
+/// `POST /oauth/token`: issues a bearer token for an hour. The sandbox accepts it on all of `/v1`; G2A is known to
+/// accept it on the product list, and for orders it is unknown.
 pub(crate) async fn token(Axum(shared): Axum<Arc<Shared>>, request: Request) -> Response {
     let asked = if is_json(request.headers()) {
         request

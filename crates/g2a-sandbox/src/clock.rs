@@ -1,11 +1,11 @@
-//! The sandbox's own time: runs like real time and can be moved forward, so that a test of a 30-minute reservation
-//! does not take 30 minutes.
+//! The sandbox's clock: it runs like real time and can be advanced, so that a test of a 30-minute reservation does not
+//! take 30 minutes.
 
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A clock that runs from a starting moment and can be advanced.
+/// A clock that runs from a start time and can be advanced.
 #[derive(Debug, Clone)]
 pub(crate) struct Clock {
     start: DateTime<Utc>,
@@ -14,7 +14,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// A clock that shows `start` now.
+    /// Creates a clock that shows `start` now.
     pub(crate) fn starting_at(start: DateTime<Utc>) -> Self {
         Self {
             start,
@@ -23,7 +23,7 @@ impl Clock {
         }
     }
 
-    /// The present moment.
+    /// The current time.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         let elapsed = TimeDelta::from_std(self.since.elapsed()).unwrap_or(TimeDelta::zero());
         self.start
@@ -32,7 +32,7 @@ impl Clock {
             .unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
-    /// Moves the clock forward by whole seconds.
+    /// Advances the clock by whole seconds.
     pub(crate) fn advance(&mut self, seconds: u64) {
         let step = i64::try_from(seconds).ok().and_then(TimeDelta::try_seconds);
         self.offset = step
@@ -40,7 +40,7 @@ impl Clock {
             .unwrap_or(self.offset);
     }
 
-    /// How far the clock has been moved, in seconds.
+    /// Total advance of the clock, in seconds.
     pub(crate) fn offset_seconds(&self) -> i64 {
         self.offset.num_seconds()
     }

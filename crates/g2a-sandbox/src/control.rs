@@ -1,15 +1,15 @@
-//! The control surface: what a test, a demo or a person may do to the sandbox that no customer of G2A could.
+//! The control API: what tests, demos and developers can do to the sandbox that a customer of G2A cannot.
 //!
 //! [`Control`] is the typed form for code in the same process; `/control/...` is the same over HTTP, without
-//! credentials, for everybody who can reach the port. Bodies are JSON; 400, 415 and 422 say what is wrong with one.
+//! credentials, for every client of the port. Bodies are JSON; 400, 415 and 422 explain what is wrong with one.
 //!
 //! | address | methods |
 //! |---|---|
-//! | `/control/knobs` | GET; PUT replaces (what is missing gets its default); PATCH sets the named ones |
+//! | `/control/knobs` | GET; PUT replaces all (missing ones get their defaults); PATCH sets the named ones |
 //! | `/control/faults` | GET; POST adds one [`FaultRule`] or a list; DELETE removes all |
 //! | `/control/products` | GET `?page&size`, in stock or not; POST adds a product |
 //! | `/control/products/{id}` | GET; PATCH sets fields, null removes one; DELETE |
-//! | `/control/sell-out` | GET; POST `{"left": 2}`: of the product that is ordered next there are only so many left |
+//! | `/control/sell-out` | GET; POST `{"left": 2}`: limits the stock of the next ordered product to this number |
 //! | `/control/orders/{id}/refund` | POST |
 //! | `/control/wallet` | GET; PUT `{"balance": 12.34}` |
 //! | `/control/ledger` | GET |
@@ -17,7 +17,7 @@
 //! | `/control/held` | GET: numbers of the requests whose answer is held back; POST `{"release": 7}` |
 //! | `/control/clock` | GET; POST `{"advance_seconds": 60}` |
 //! | `/control/drift` | GET; PUT `{"per_second": 2}`; POST `{"changes": 10}` makes them now, at most 100,000 |
-//! | `/control/drive` | POST a [`Drive`]: drives a seller's server through the dropshipping contract, answers with the report |
+//! | `/control/drive` | POST a [`Drive`]: tests a seller's server against the dropshipping contract, returns the report |
 //! | `/control/reset` | POST |
 
 use std::sync::Arc;
@@ -39,7 +39,7 @@ use crate::knobs::Knobs;
 use crate::market::Ledger;
 use crate::state::{RequestCounts, RequestRecord, Shared, State};
 
-/// A handle on a running sandbox. Clones are handles on the same one.
+/// A handle of a running sandbox. Clones refer to the same sandbox.
 #[derive(Clone)]
 pub struct Control {
     pub(crate) shared: Arc<Shared>,
@@ -51,17 +51,17 @@ impl std::fmt::Debug for Control {
     }
 }
 
-/// The sandbox's clock.
+/// A reading of the sandbox's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockReading {
-    /// The present moment as the sandbox sees it.
+    /// The current time of the sandbox.
     pub now: DateTime<Utc>,
-    /// How far it was moved since the start, in seconds.
+    /// Total advance since the start, in seconds.
     pub offset_seconds: i64,
 }
 
 impl Control {
-    /// The switches as they are.
+    /// Returns the current switches.
     pub fn knobs(&self) -> Knobs {
         self.shared.lock().knobs.clone()
     }
@@ -76,12 +76,12 @@ impl Control {
         change(&mut self.shared.lock().knobs);
     }
 
-    /// Adds a fault rule after those that are there.
+    /// Adds a fault rule after the existing ones.
     pub fn add_fault(&self, rule: FaultRule) {
         self.shared.lock().rules.push(rule);
     }
 
-    /// The rules that can still act, with what is left of their counts.
+    /// Returns the rules that can still act, with their remaining counts.
     pub fn faults(&self) -> Vec<FaultRule> {
         self.shared.lock().rules.clone()
     }
@@ -91,26 +91,25 @@ impl Control {
         self.shared.lock().rules.clear();
     }
 
-    /// How many products there are, in stock or not.
+    /// The number of products, in stock or not.
     pub fn product_count(&self) -> usize {
         self.shared.lock().goods.len()
     }
 
-    /// A product as the API would show it, or `None`.
+    /// Returns a product in the JSON form of the API, or `None`.
     pub fn product(&self, id: &str) -> Option<Value> {
         self.shared.lock().goods.value(id.parse().ok()?)
     }
 
-    /// One page of all products by ascending id, in stock or not. Pages count from 1.
+    /// Returns one page of all products by ascending id, in stock or not. Pages count from 1.
     pub fn products(&self, page: usize, size: usize) -> Vec<Value> {
         let mut state = self.shared.lock();
         let (_, ids) = state.goods.page(&Filter::everything(), page, size, true);
         ids.into_iter().filter_map(|id| state.goods.value(id)).collect()
     }
 
-    /// Adds a product in G2A's JSON form, odd or not, and returns the id under which it is found: its own, or a free
-    /// one when it has none that is a number. One of the same id is replaced. Where it does not say when it changed,
-    /// it changed now.
+    /// Adds a product in G2A's JSON form, valid or not, and returns its id: its own, or a free one if that is not a
+    /// number. Replaces a product with the same id. The default time of change is now.
     pub fn add_product(&self, mut product: Map<String, Value>) -> String {
         let mut state = self.shared.lock();
         let now = state.settle();
@@ -120,8 +119,8 @@ impl Control {
         state.goods.add(product).to_string()
     }
 
-    /// Sets JSON fields of a product; null removes a field. The product counts as changed now unless the patch has
-    /// an `updated_at`. False when there is no such product.
+    /// Sets JSON fields of a product; null removes a field. The time of change is now unless the patch has an
+    /// `updated_at`. Returns `false` if there is no such product.
     pub fn patch_product(&self, id: &str, patch: Map<String, Value>) -> bool {
         let Ok(id) = id.parse() else { return false };
         let mut state = self.shared.lock();
@@ -129,7 +128,7 @@ impl Control {
         state.goods.patch(id, patch, now)
     }
 
-    /// Sets both prices of a product. False when there is no such product.
+    /// Sets both prices of a product. Returns `false` if there is no such product.
     pub fn set_price(&self, id: &str, min_price: Money, retail_min_price: Money) -> bool {
         self.change(id, |state, id, now| {
             state.goods.change(id, |product| {
@@ -140,7 +139,7 @@ impl Control {
         })
     }
 
-    /// Sets the stock of a product; negative counts as none. False when there is no such product.
+    /// Sets the stock of a product; negative counts as none. Returns `false` if there is no such product.
     pub fn set_stock(&self, id: &str, quantity: i64) -> bool {
         self.change(id, |state, id, now| {
             state.goods.change(id, |product| {
@@ -150,18 +149,18 @@ impl Control {
         })
     }
 
-    /// Of the product that is ordered next there are only `left` in stock from that moment on; `None`: as many as there
-    /// are. So a copy sells out between an order in a shop and its purchase here, whatever is bought.
+    /// Limits the stock of the next ordered product to `left` from the order on; `None` removes the limit. A product
+    /// thus sells out between an order in a shop and its purchase here, whichever product is bought.
     pub fn sell_out_next(&self, left: Option<u32>) {
         self.shared.lock().sell_out_next = left;
     }
 
-    /// What [`sell_out_next`](Self::sell_out_next) has set, while nobody has ordered.
+    /// The limit set by [`sell_out_next`](Self::sell_out_next), until the next order.
     pub fn selling_out_next(&self) -> Option<u32> {
         self.shared.lock().sell_out_next
     }
 
-    /// Takes a product off the market. False when there is no such product.
+    /// Removes a product. Returns `false` if there is no such product.
     pub fn remove_product(&self, id: &str) -> bool {
         self.change(id, |state, id, _| state.goods.remove(id))
     }
@@ -173,32 +172,32 @@ impl Control {
         change(&mut state, id, now)
     }
 
-    /// What is in the wallet.
+    /// The balance of the wallet.
     pub fn wallet(&self) -> Money {
         let mut state = self.shared.lock();
         state.settle();
         state.market.wallet()
     }
 
-    /// Sets what is in the wallet. The ledger's sums do not change.
+    /// Sets the balance of the wallet. The sums of the ledger do not change.
     pub fn set_wallet(&self, balance: Money) {
         self.shared.lock().market.set_wallet(balance);
     }
 
-    /// What really happened so far.
+    /// The record of all orders and payments so far.
     pub fn ledger(&self) -> Ledger {
         let mut state = self.shared.lock();
         state.settle();
         state.market.ledger()
     }
 
-    /// The supplier refunds a paid order without a word. False when there is no such order, it is not paid, or it was
-    /// refunded before.
+    /// Refunds a paid order without notice. Returns `false` if there is no such order, it is unpaid, or it was already
+    /// refunded.
     pub fn refund(&self, order_id: &str) -> bool {
         self.change(order_id, |state, id, _| state.market.refund(id))
     }
 
-    /// How many requests to `/v1` came in since the start or the last reset.
+    /// The number of requests to `/v1` since the start or the last reset.
     pub fn request_counts(&self) -> RequestCounts {
         self.shared.lock().counts.clone()
     }
@@ -222,13 +221,13 @@ impl Control {
         state.held.keys().copied().collect()
     }
 
-    /// Sends the answer to this request. False when it is not held, or nobody waits for it any more.
+    /// Sends the answer to this request. Returns `false` if it is not held or its caller no longer waits.
     pub fn release(&self, request: u64) -> bool {
         let held = self.shared.lock().held.remove(&request);
         held.is_some_and(|release| release.send(()).is_ok())
     }
 
-    /// The sandbox's clock.
+    /// Reads the sandbox's clock.
     pub fn clock(&self) -> ClockReading {
         let state = self.shared.lock();
         ClockReading {
@@ -237,25 +236,25 @@ impl Control {
         }
     }
 
-    /// Moves the sandbox's clock forward by whole seconds; what becomes due by that happens.
+    /// Advances the sandbox's clock by whole seconds, and executes what becomes due.
     pub fn advance_clock(&self, seconds: u64) {
         let mut state = self.shared.lock();
         state.clock.advance(seconds);
         state.settle();
     }
 
-    /// Changes per second that the catalogue makes by itself.
+    /// The rate of random catalogue changes per second.
     pub fn drift_per_second(&self) -> u32 {
         self.shared.lock().drift_per_second
     }
 
-    /// Sets how many changes per second the catalogue makes by itself; 0 is none.
+    /// Sets the rate of random catalogue changes per second; 0 disables them.
     pub fn set_drift_per_second(&self, changes: u32) {
         self.shared.lock().drift_per_second = changes;
         self.shared.drift_changed.notify_one();
     }
 
-    /// Makes so many random changes at once, without waiting for the drift.
+    /// Makes `changes` random changes at once, without waiting for the drift.
     pub fn drift_now(&self, changes: u32) {
         let mut state = self.shared.lock();
         let now = state.settle();
@@ -265,11 +264,11 @@ impl Control {
         }
     }
 
-    /// Back to the beginning: catalogue, switches, wallet, clock and drift as they were at the start, no orders, no
-    /// faults, no requests. Connections and the address stay.
+    /// Resets catalogue, switches, wallet, clock and drift to their initial state, and removes all orders, faults and
+    /// requests. Connections and the address stay.
     ///
     /// # Errors
-    /// [`LoadError`] when a catalogue file cannot be read again; then nothing has changed.
+    /// Returns [`LoadError`] if a catalogue file cannot be read again; then nothing has changed.
     pub fn reset(&self) -> Result<(), LoadError> {
         let fresh = State::new(&self.shared.config)?;
         *self.shared.lock() = fresh;
@@ -278,7 +277,7 @@ impl Control {
     }
 }
 
-/// Why the control surface refused, as JSON `{"error": ...}`.
+/// A refusal of the control API, as JSON `{"error": ...}`.
 struct Refused(StatusCode, String);
 
 impl IntoResponse for Refused {
@@ -340,7 +339,7 @@ async fn put_knobs(Axum(control): Axum<Control>, Json(knobs): Json<Knobs>) -> Js
     read_knobs(Axum(control)).await
 }
 
-/// Sets the named switches and leaves the others.
+/// Sets the named switches and leaves the others unchanged.
 async fn patch_knobs(
     Axum(control): Axum<Control>,
     Json(patch): Json<Map<String, Value>>,

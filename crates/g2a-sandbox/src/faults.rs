@@ -1,4 +1,4 @@
-//! Faults on demand: an ordered list of rules that say which calls go wrong, how often, and how.
+//! Fault injection: an ordered list of rules that define which calls fail, how often, and how.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -18,11 +18,11 @@ pub enum Call {
     Key,
 }
 
-/// Which calls a rule is about.
+/// The calls that a rule matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CallMatch {
-    /// Product listings and single products.
+    /// Product lists and single products.
     Products,
     /// Creating an order.
     Order,
@@ -32,7 +32,7 @@ pub enum CallMatch {
     Details,
     /// Reading a key.
     Key,
-    /// All of `/v1`, unknown addresses included.
+    /// All of `/v1`, including unknown addresses.
     Any,
 }
 
@@ -51,86 +51,86 @@ impl From<Call> for CallMatch {
 /// How often a rule acts. In JSON a number or `"forever"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Times {
-    /// So many times, then never again.
+    /// This many times.
     N(u32),
-    /// Until it is cleared.
+    /// Until it is removed.
     Forever,
 }
 
-/// A rule: the calls it matches, how many of them it lets pass first, how often it acts, and what it does.
+/// A rule: the calls it matches, how many of them it lets pass first, how often it acts, and its fault.
 ///
-/// Rules are asked in the order in which they were added. Every rule that matches and still has calls to let pass
-/// counts the call down; the first one that has none acts, and no later rule is asked.
+/// Rules are evaluated in the order in which they were added. Every matching rule that still has calls to let pass
+/// counts the call; the first one that has none acts, and no later rule is evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultRule {
-    /// Which calls.
+    /// The calls that it matches.
     pub call: CallMatch,
-    /// How often it acts; in a listing, how often it still will.
+    /// How often it acts; in a list of rules, how often it still will.
     #[serde(default = "once")]
     pub times: Times,
-    /// How many matching calls pass before it acts; in a listing, how many still will.
+    /// How many matching calls pass before it acts; in a list of rules, how many still will.
     #[serde(default)]
     pub skip: u32,
-    /// Process the call before answering wrongly, where the fault puts an answer in place of the real one: the order
-    /// is made, the money is taken, and the client is told otherwise. Other faults fix this themselves.
+    /// Whether the call is processed before a fault that replaces its answer: the order is created and the money taken,
+    /// but the client is told otherwise. Other faults define this themselves.
     #[serde(default)]
     pub process_first: bool,
-    /// What goes wrong.
+    /// The fault.
     pub fault: Fault,
 }
 
-/// What goes wrong. In JSON an object with `kind`.
+/// A fault. In JSON an object with `kind`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
-    /// The connection closes without an answer; nothing was processed.
+    /// The connection closes without an answer; the call is not processed.
     DropBefore,
     /// The call is processed, then the connection closes without an answer.
     DropAfter,
     /// The call is processed and answered, but the connection closes after this many bytes of the body, fewer than
-    /// `Content-Length` announced. An answer that is not longer arrives whole.
+    /// `Content-Length` announced. An answer that is not longer arrives complete.
     TruncateAt {
-        /// Bytes of the body that arrive.
+        /// Number of body bytes that arrive.
         bytes: u64,
     },
-    /// An error answer in G2A's shape in place of the real answer.
+    /// An error in G2A's form replaces the real answer.
     Error {
         /// HTTP status, 200 to 599; another number becomes 500.
         status: u16,
         /// G2A's code.
         code: String,
-        /// Text beside the code.
+        /// Message beside the code.
         #[serde(default)]
         message: String,
     },
-    /// 502 with an empty body in place of the real answer.
+    /// 502 with an empty body replaces the real answer.
     EmptyBody502,
-    /// 429 `BR03` in place of the real answer.
+    /// 429 `BR03` replaces the real answer.
     RateLimited {
-        /// Seconds for the `Retry-After` header; without it there is no header.
+        /// Seconds for the `Retry-After` header; `None` omits the header.
         #[serde(default)]
         retry_after: Option<u64>,
     },
     /// The call is processed at once and answered this much later.
     Slow {
-        /// Milliseconds of real time.
+        /// Delay in milliseconds of real time.
         milliseconds: u64,
     },
-    /// The call is processed at once and answered when [`Control::release`](crate::Control::release) says so, or when
-    /// the caller goes away. What is held is [`Control::held`](crate::Control::held).
+    /// The call is processed at once and answered after [`Control::release`](crate::Control::release), unless the
+    /// caller disconnects first. [`Control::held`](crate::Control::held) lists the held answers.
     Hold,
-    /// 200 with a web page in place of the real answer.
+    /// 200 with a web page replaces the real answer.
     Nonsense,
-    /// 200 with JSON of another shape in place of the real answer.
+    /// 200 with JSON of another shape replaces the real answer.
     WrongJson,
-    /// The call is processed twice and the second answer is sent: what a proxy does that sends again when it has lost
-    /// the first answer.
+    /// The call is processed twice and the second answer is sent, as by a proxy that repeats a request after losing the
+    /// first answer.
     Duplicate,
 }
 
 impl FaultRule {
-    /// A rule that acts on the next matching call, once.
+    /// Creates a rule that acts once, on the next matching call.
     pub fn once(call: CallMatch, fault: Fault) -> Self {
         Self {
             call,
@@ -141,7 +141,7 @@ impl FaultRule {
         }
     }
 
-    /// A rule that acts on every matching call until it is cleared.
+    /// Creates a rule that acts on every matching call until it is removed.
     pub fn forever(call: CallMatch, fault: Fault) -> Self {
         Self {
             times: Times::Forever,
@@ -149,7 +149,7 @@ impl FaultRule {
         }
     }
 
-    /// The same rule, acting so many times.
+    /// Makes the rule act this many times.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         Self {
@@ -158,13 +158,13 @@ impl FaultRule {
         }
     }
 
-    /// The same rule, letting so many calls pass first.
+    /// Makes the rule let this many calls pass first.
     #[must_use]
     pub fn after(self, skip: u32) -> Self {
         Self { skip, ..self }
     }
 
-    /// The same rule, processing the call before answering wrongly.
+    /// Makes the rule process the call before it answers wrongly.
     #[must_use]
     pub fn processed(self) -> Self {
         Self {
@@ -178,7 +178,7 @@ fn once() -> Times {
     Times::N(1)
 }
 
-/// Asks the rules about a call (`None`: an unknown address under `/v1`) and uses up the one that acts.
+/// Evaluates the rules for a call (`None`: an unknown address under `/v1`) and counts the one that acts.
 pub(crate) fn strike(rules: &mut Vec<FaultRule>, call: Option<Call>) -> Option<FaultRule> {
     let mut acting = None;
     for rule in rules.iter_mut() {

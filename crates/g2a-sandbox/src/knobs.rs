@@ -1,7 +1,7 @@
-//! Everything about G2A that is uncertain, contradictory or configurable, as one set of switches.
+//! Switches for every uncertain, contradictory or configurable property of G2A.
 //!
-//! Public material about G2A's buyer API disagrees in places. Where it does, the sandbox can behave either way, and a
-//! client that works at every setting works whatever the truth is. The defaults are the best-supported readings.
+//! Public sources about G2A's buyer API disagree in places. For each of these the sandbox can behave either way, so a
+//! client that works with every setting works with the real API. The defaults are the best-supported variants.
 
 use lockstep_domain::Money;
 use serde::{Deserialize, Serialize};
@@ -12,54 +12,54 @@ use serde::{Deserialize, Serialize};
 pub struct Knobs {
     /// Products per page. G2A: 20.
     pub page_size: u32,
-    /// The highest page that is answered; beyond it the call fails with `PR02`. G2A: 500.
+    /// The last page that is answered; beyond it the call fails with `PR02`. G2A: 500.
     pub max_page: u32,
-    /// Calls accepted in any 60 seconds, `/v1` as a whole; more get 429 `BR03`. 0 means no limit. G2A: 600.
+    /// Calls accepted in any 60 seconds, for `/v1` as a whole; more get 429 `BR03`. 0 means no limit. G2A: 600.
     pub rate_per_minute: u32,
-    /// Whether a 429 of the rate limit says in `Retry-After` when to come back. G2A: not documented.
+    /// Whether a 429 of the rate limit has a `Retry-After` header. G2A: not documented.
     pub retry_after: bool,
-    /// Whether `total` follows the catalogue while a client pages. If not, it stays what it was on the first page.
+    /// Whether `total` follows the catalogue while a client pages. If not, it keeps its value from the first page.
     pub live_total: bool,
     /// Step of the `updatedAt` filters in seconds, at least 1.
     pub updated_at_granularity_seconds: u32,
-    /// The price that is charged. Reports say it is not the listed one.
+    /// The price that is charged. Reportedly it is not the listed one.
     pub charge_basis: PriceBasis,
     /// The price that `max_price` is compared with.
     pub cap_basis: PriceBasis,
-    /// How far the charged price has moved between the listing and the order, in euro; may be negative.
+    /// Difference between the charged price and the listed one in euros; may be negative.
     pub create_drift: Money,
     /// The form of order ids.
     pub order_ids: OrderIds,
-    /// How long an unpaid order holds its key, in seconds. G2A: 30 minutes.
+    /// How long an unpaid order reserves its key, in seconds. G2A: 30 minutes.
     pub reservation_seconds: u64,
-    /// What a second payment of a paid order is answered with. Unknown at G2A.
+    /// The answer to a second payment of a paid order. Unknown for G2A.
     pub pay_twice: PayTwice,
-    /// The words for order statuses.
+    /// The names of order statuses.
     pub statuses: Statuses,
-    /// How long after the payment the key can be fetched, in seconds.
+    /// Delay between the payment and the availability of the key, in seconds.
     pub key_delay_seconds: u64,
     /// The error while the key is not ready.
     pub key_not_ready: KeyNotReady,
-    /// Whether a key can be read once only.
+    /// Whether a key can be read only once.
     pub destructive_key_read: bool,
-    /// The status that goes with `AUTH01`: 403, 400 or 401, depending on whom one asks.
+    /// The HTTP status of `AUTH01`: 403, 400 or 401, depending on the source.
     pub auth01_status: Auth01Status,
-    /// How a key that was already read is refused.
+    /// The refusal of a key that was already read.
     pub already_downloaded: AlreadyDownloaded,
-    /// The code, with status 400, for a product that is out of stock. No source lists one.
+    /// The code, with status 400, for a product that is out of stock. No source documents one.
     pub out_of_stock_code: String,
-    /// The code, with status 400, for a price above `max_price`. No source lists one.
+    /// The code, with status 400, for a price above `max_price`. No source documents one.
     pub over_cap_code: String,
-    /// The most that may be paid over the sandbox's life; beyond it `ORD121`.
+    /// The maximum sum of payments over the sandbox's lifetime; beyond it `ORD121`.
     pub pay_limit: Option<Money>,
-    /// When set, a paid order whose key was not fetched within so many seconds is refunded without a word.
+    /// If set, a paid order whose key was not fetched within this many seconds is refunded without notice.
     pub silent_refund_after_seconds: Option<u64>,
 }
 
 /// One of a product's two prices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PriceBasis {
-    /// The cheapest listed price.
+    /// The lowest listed price.
     #[serde(rename = "minPrice")]
     MinPrice,
     /// The retail price.
@@ -71,9 +71,10 @@ pub enum PriceBasis {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderIds {
-    /// 14 digits, as on the live service; never the same twice, also over restarts.
+    /// 14 digits, as on the live service; always unique, also across restarts.
     FourteenDigits,
-    /// The second of creation, as on G2A's sandbox: two orders in one second share an id, and the later one answers.
+    /// The second of creation, as on G2A's sandbox: two orders in one second share an id, which then refers to the
+    /// later one.
     EpochSeconds,
 }
 
@@ -99,7 +100,7 @@ pub enum KeyNotReady {
     Ord06,
 }
 
-/// The status that goes with `AUTH01`.
+/// The HTTP status of `AUTH01`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "u16", try_from = "u16")]
 pub enum Auth01Status {
@@ -111,7 +112,7 @@ pub enum Auth01Status {
     Unauthorized,
 }
 
-/// How a key that was already read is refused.
+/// The refusal of a key that was already read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlreadyDownloaded {
@@ -121,17 +122,17 @@ pub enum AlreadyDownloaded {
     Ord004With400,
 }
 
-/// The words for the statuses of an order. The set is open: sources name `new`, `pending` and `complete`.
+/// The names of order statuses. The set is open: sources name `new`, `pending` and `complete`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Statuses {
-    /// Created, not paid.
+    /// Created, unpaid.
     pub created: String,
     /// Paid, key not ready.
     pub paid: String,
     /// Paid, key ready.
     pub ready: String,
-    /// Refunded by the supplier; no source knows the word.
+    /// Refunded by the supplier; no source documents its name.
     pub refunded: String,
 }
 

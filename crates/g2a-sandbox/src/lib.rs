@@ -1,12 +1,12 @@
-//! G2A on your desk: a real HTTP server of G2A's buyer API, with its own catalogue, wallet and ledger.
+//! A local simulation of G2A: a real HTTP server of its buyer API, with its own catalogue, wallet and ledger.
 //!
-//! It exists because everything interesting about buying keys happens when the other side is slow, wrong, rate
-//! limited or gone, and the live service cannot be asked to be that on demand. The sandbox can: each doubtful point of
-//! the contract is a [switch](Knobs), each accident a [rule](FaultRule), and the [ledger](Ledger) says afterwards what
-//! money was really taken and which keys really went out.
+//! The difficult cases of buying keys occur when the other side is slow, wrong, rate limited or down, and the live
+//! service cannot be put into these states on demand. The sandbox can: each uncertain property of G2A's API is a
+//! [switch](Knobs), each fault a [rule](FaultRule), and the [ledger](Ledger) records what money was really taken and
+//! which keys were really handed out.
 //!
-//! The other way round, [`drive`] is G2A as a caller: it takes a seller's server through the dropshipping contract and
-//! tells every departure from it.
+//! [`drive`] is the reverse, G2A as a caller: it tests a seller's server against the dropshipping contract and reports
+//! every deviation.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), lockstep_g2a_sandbox::StartError> {
@@ -56,30 +56,30 @@ pub use state::{RequestCounts, RequestRecord};
 use state::{Shared, State};
 use wire::{Connection, Gate};
 
-/// How long a shutdown waits for answers that are under way.
+/// How long a shutdown waits for answers in flight.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How a sandbox starts.
+/// Settings of a sandbox.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Address and port; port 0 takes a free one.
+    /// Address and port; port 0 selects a free one.
     pub bind: SocketAddr,
-    /// What is for sale.
+    /// The catalogue.
     pub catalogue: Catalogue,
-    /// The switches at the start.
+    /// The initial switches.
     pub knobs: Knobs,
-    /// Who may call.
+    /// The credentials that clients must use.
     pub credentials: Credentials,
-    /// What is in the wallet.
+    /// The initial balance of the wallet.
     pub wallet: Money,
     /// Random changes of price and stock per second of real time; 0 for none.
     pub drift_per_second: u32,
-    /// What the sandbox's clock shows at the start; `None` for the real time.
+    /// The initial time of the sandbox's clock; `None` for the real time.
     pub start_at: Option<DateTime<Utc>>,
 }
 
 impl Default for Config {
-    /// 10,000 made-up games on a free port of 127.0.0.1, 10,000 euro in the wallet, nothing drifts.
+    /// 10,000 synthetic games on a free port of 127.0.0.1, 10,000 euros in the wallet, no drift.
     fn default() -> Self {
         Self {
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -93,12 +93,12 @@ impl Default for Config {
     }
 }
 
-/// What a client of the sandbox shows. `Debug` does not print the secret.
+/// Credentials of a client of the sandbox. `Debug` hides the secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The API hash, also called client id.
     pub hash: String,
-    /// The account's mail address.
+    /// The account's e-mail address.
     pub email: String,
     /// The API secret, also called client secret.
     pub secret: String,
@@ -106,7 +106,7 @@ pub struct Credentials {
 
 impl Credentials {
     /// The value of the `Authorization` header: the hash, a comma, a blank, and the lower-case hexadecimal SHA-256 of
-    /// hash, address and secret in one piece.
+    /// hash, address and secret concatenated.
     pub fn authorization(&self) -> String {
         let digest = Sha256::new()
             .chain_update(&self.hash)
@@ -117,7 +117,7 @@ impl Credentials {
 }
 
 impl Default for Credentials {
-    /// A well-known set: what it opens is make-believe.
+    /// A well-known set: it protects nothing real.
     fn default() -> Self {
         Self {
             hash: "lockstep-sandbox".to_owned(),
@@ -139,46 +139,46 @@ impl fmt::Debug for Credentials {
 /// Why a sandbox did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address is taken or not ours.
+    /// The address is in use or not one of this machine.
     #[error("cannot listen on {address}")]
     Bind {
-        /// The address that was asked for.
+        /// The requested address.
         address: SocketAddr,
-        /// What the system said.
+        /// The operating system's error.
         #[source]
         source: std::io::Error,
     },
     /// The catalogue could not be loaded.
     #[error("cannot load the catalogue")]
     Catalogue(#[from] LoadError),
-    /// Making the catalogue was interrupted, because the runtime is ending.
+    /// The generation of the catalogue was interrupted, because the runtime is shutting down.
     #[error("interrupted while making the catalogue")]
     Interrupted,
 }
 
-/// A running sandbox. It ends, and cuts every connection, when this is dropped.
+/// A running sandbox. Dropping it stops it and closes every connection.
 #[derive(Debug)]
 pub struct Sandbox {
     address: SocketAddr,
     control: Control,
-    /// Cancelled to stop taking requests and to let those under way finish.
+    /// Cancelled to stop accepting requests and to let those in flight finish.
     closing: CancellationToken,
-    /// Cancelled to cut every connection.
+    /// Cancelled to close every connection.
     ended: CancellationToken,
     server: Option<JoinHandle<()>>,
 }
 
 impl Sandbox {
-    /// Makes or loads the catalogue, binds the address and serves from then on.
+    /// Generates or loads the catalogue, binds the address and starts serving.
     ///
     /// # Errors
-    /// [`StartError`].
+    /// Returns [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let bind = config.bind;
         let failed = |source| StartError::Bind { address: bind, source };
         let listener = TcpListener::bind(bind).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        // A million products take a second; the runtime has other work.
+        // A million products take a second, which must not block the runtime.
         let shared = tokio::task::spawn_blocking(move || Shared::new(config))
             .await
             .map_err(|_| StartError::Interrupted)??;
@@ -197,7 +197,7 @@ impl Sandbox {
             .with_graceful_shutdown(closing.clone().cancelled_owned());
         let (drift, drift_closing) = (shared.clone(), closing.clone());
         let server = tokio::spawn(async move {
-            let drifting = drift_closing.run_until_cancelled(drift_for_ever(&drift));
+            let drifting = drift_closing.run_until_cancelled(run_drift(&drift));
             let (result, _) = tokio::join!(serving, drifting);
             if let Err(error) = result {
                 tracing::error!(%error, "the G2A sandbox stopped");
@@ -215,7 +215,7 @@ impl Sandbox {
         })
     }
 
-    /// The address it listens on.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -225,17 +225,17 @@ impl Sandbox {
         format!("http://{}/v1", self.address)
     }
 
-    /// What a client has to show.
+    /// The credentials that a client must use.
     pub fn credentials(&self) -> Credentials {
         self.control.shared.config.credentials.clone()
     }
 
-    /// The handle for faults, changes and questions.
+    /// The handle for faults, changes and queries.
     pub fn control(&self) -> Control {
         self.control.clone()
     }
 
-    /// Takes no more requests, lets those under way finish for at most two seconds, then cuts every connection.
+    /// Accepts no more requests, lets those in flight finish for at most two seconds, then closes every connection.
     pub async fn shutdown(mut self) {
         self.closing.cancel();
         if let Some(mut server) = self.server.take() {
@@ -243,7 +243,7 @@ impl Sandbox {
             if stopped.is_err() {
                 self.ended.cancel();
                 server.abort();
-                // Only when the task is gone is the port free again. That it was aborted is no news.
+                // The port is free again only after the task has ended. That it was aborted is expected.
                 drop(server.await);
             }
         }
@@ -261,7 +261,7 @@ impl Drop for Sandbox {
 }
 
 /// Changes the catalogue at the configured rate.
-async fn drift_for_ever(shared: &Shared) {
+async fn run_drift(shared: &Shared) {
     const STEP: Duration = Duration::from_millis(20);
     let mut last = tokio::time::Instant::now();
     let mut owed_thousandths = 0_u64;

@@ -1,7 +1,8 @@
-//! The trade: reservations, payments, keys, the wallet, and the ledger that says what really happened.
+//! Orders: reservations, payments, keys, the wallet, and the ledger that records what really happened.
 //!
-//! The ledger is the oracle of the invariants: whatever a client believes after a night of faults, here is what money
-//! was taken and which keys went out. Time is passed in; lapsed reservations are settled before every look.
+//! The ledger is the reference of the invariants: whatever a client believes after many faults, it has the money that
+//! was taken and the keys that were handed out. The caller passes the time; lapsed reservations are settled before
+//! every operation.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,64 +16,64 @@ use crate::catalogue::{Goods, later};
 use crate::dice::Dice;
 use crate::knobs::{AlreadyDownloaded, KeyNotReady, Knobs, OrderIds, PayTwice, PriceBasis};
 
-/// The letters of a key, without those that are easily confused.
+/// The characters of a key, without those that are easily confused.
 const KEY_LETTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
-/// What happened, order by order.
+/// The record of all orders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// What is left in the wallet.
+    /// The balance of the wallet.
     pub wallet: Money,
     /// The sum of all payments. Refunds are not subtracted.
     pub money_taken: Money,
     /// The sum of all refunds.
     pub money_refunded: Money,
-    /// Orders that were paid and have a key.
+    /// Number of orders that were paid and have a key.
     pub keys_issued: u64,
-    /// Keys that were read at least once.
+    /// Number of keys that were read at least once.
     pub keys_delivered: u64,
     /// All orders, oldest first.
     pub orders: Vec<OrderRecord>,
 }
 
-/// What happened to one order.
+/// The record of one order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderRecord {
     /// Its id.
     pub order_id: String,
-    /// The product it is for.
+    /// The ordered product.
     pub product_id: String,
-    /// The price of the create answer, and what a payment takes.
+    /// The price in the answer to its creation, which a payment takes.
     pub price: Money,
     /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// Until when the key is held for it.
+    /// The end of the reservation of its key.
     pub reserved_until: DateTime<Utc>,
-    /// It was not paid in time; the key went back on sale.
+    /// It was not paid in time, and the key is for sale again.
     pub lapsed: bool,
-    /// Pay calls that named it, refused ones included.
+    /// Pay calls for it, including refused ones.
     pub pay_calls: u32,
     /// How often money was taken for it.
     pub paid_times: u32,
     /// How much money was taken for it.
     pub paid_amount: Money,
-    /// When.
+    /// When it was paid.
     pub paid_at: Option<DateTime<Utc>>,
-    /// How much was given back.
+    /// How much was refunded.
     pub refunded_amount: Money,
     /// It has a key.
     pub key_issued: bool,
-    /// Answers that carried the key, whether or not they arrived.
+    /// Number of answers with the key, whether or not they arrived.
     pub key_reads: u32,
-    /// At least one answer carried the key.
+    /// Whether at least one answer had the key.
     pub key_delivered: bool,
-    /// Key calls that named it, refused ones included.
+    /// Key calls for it, including refused ones.
     pub key_calls: u32,
     /// SHA-256 of the key's text as lower-case hex, so that a delivered key can be compared without showing it.
     pub key_sha256: Option<String>,
 }
 
-/// An answer that says no.
+/// A refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
@@ -123,14 +124,14 @@ struct Payment {
     key: String,
 }
 
-/// The trade.
+/// All orders and the wallet of a sandbox.
 pub(crate) struct Market {
     wallet: Money,
     orders: Vec<Order>,
     by_id: HashMap<u64, usize>,
     /// Unpaid orders by the end of their reservation.
     waiting: BTreeSet<(DateTime<Utc>, usize)>,
-    /// Paid orders whose key nobody has read.
+    /// Paid orders whose key was never read.
     unread: BTreeSet<usize>,
     next_order: u64,
     key_seed: u64,
@@ -140,7 +141,7 @@ pub(crate) struct Market {
 impl Market {
     pub(crate) fn new(wallet: Money) -> Self {
         let chance = Uuid::new_v4().as_u128();
-        // Real time, not the sandbox's: a shop's database outlives a sandbox, and its order ids must not come again.
+        // Real time, not the sandbox's: a shop's database outlives a sandbox, so order ids must never repeat.
         let started = u64::try_from(Utc::now().timestamp_millis()).unwrap_or(0);
         Self {
             wallet,
@@ -162,7 +163,7 @@ impl Market {
         self.wallet = balance;
     }
 
-    /// Lets due reservations lapse and makes due silent refunds.
+    /// Lapses due reservations and makes due silent refunds.
     pub(crate) fn settle(&mut self, goods: &mut Goods, knobs: &Knobs, now: DateTime<Utc>) {
         while let Some((until, at)) = self.waiting.first().copied() {
             if until > now {
@@ -187,7 +188,7 @@ impl Market {
         }
     }
 
-    /// `POST /v1/order`: takes one key of the product off the shelf.
+    /// `POST /v1/order`: reserves one key of the product.
     pub(crate) fn create(
         &mut self,
         goods: &mut Goods,
@@ -304,7 +305,7 @@ impl Market {
         Ok(transaction)
     }
 
-    /// `GET /v1/order/key/{id}`: hands the key out, by default once.
+    /// `GET /v1/order/key/{id}`: hands out the key, by default once.
     pub(crate) fn key(&mut self, knobs: &Knobs, now: DateTime<Utc>, id: u64) -> Result<HandedOut, Refusal> {
         let at = self.find(id)?;
         let order = &mut self.orders[at];
@@ -336,7 +337,7 @@ impl Market {
         })
     }
 
-    /// The supplier gives the money of a paid order back; false when there is nothing to give back.
+    /// Refunds a paid order; `false` if there is nothing to refund.
     pub(crate) fn refund(&mut self, id: u64) -> bool {
         self.find(id).is_ok_and(|at| self.refund_at(at))
     }
@@ -352,7 +353,7 @@ impl Market {
         true
     }
 
-    /// What happened so far.
+    /// The record so far.
     pub(crate) fn ledger(&self) -> Ledger {
         let orders: Vec<OrderRecord> = self.orders.iter().map(Order::record).collect();
         let count = |holds: fn(&OrderRecord) -> bool| orders.iter().filter(|order| holds(order)).count() as u64;
@@ -422,12 +423,12 @@ impl Order {
     }
 }
 
-/// A sum of amounts; beyond what money can hold it stays at what it reached.
+/// Adds amounts, and skips those that would exceed the range of [`Money`].
 fn sum(amounts: impl Iterator<Item = Money>) -> Money {
     amounts.fold(Money::ZERO, |sum, amount| sum.checked_add(amount).unwrap_or(sum))
 }
 
-/// Standard base64 with padding. G2A's encoding of file keys is unknown; this is the likeliest.
+/// Standard base64 with padding. G2A's encoding of file keys is unknown; this is the most likely one.
 fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
@@ -451,7 +452,7 @@ mod tests {
     use super::base64;
 
     #[test]
-    fn base64_agrees_with_the_published_test_vectors() {
+    fn base64_matches_the_published_test_vectors() {
         for (plain, coded) in [
             ("", ""),
             ("f", "Zg=="),

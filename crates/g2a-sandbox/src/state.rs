@@ -1,7 +1,7 @@
-//! All that a sandbox knows, behind one lock.
+//! The whole state of a sandbox, behind one lock.
 //!
-//! Every call holds the lock for its whole, short work and never across an await, so calls are atomic: a client that
-//! disappears half-way leaves nothing half done.
+//! Every call holds the lock during its short synchronous work and never across an await, so calls are atomic: a client
+//! that disconnects leaves no partial change.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,32 +18,32 @@ use crate::faults::{Call, FaultRule};
 use crate::knobs::Knobs;
 use crate::market::Market;
 
-/// How many requests the log remembers: a full listing of 100,000 products takes 5,000 pages.
+/// Number of requests in the log: a full listing of 100,000 products takes 5,000 pages.
 const REMEMBERED_REQUESTS: usize = 20_000;
 
 /// One request to `/v1`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestRecord {
-    /// Counts up from 1 since the start or the last reset.
+    /// Number of the request, counting from 1 since the start or the last reset.
     pub number: u64,
     /// When it arrived, by the sandbox's clock.
     pub at: DateTime<Utc>,
-    /// Which call it is; `None` for an unknown address.
+    /// The call; `None` for an unknown address.
     pub call: Option<Call>,
     /// `GET`, `POST` or `PUT`.
     pub method: String,
     /// Path and query as sent.
     pub target: String,
-    /// The status that was sent, or will be; `None` when the connection was closed instead.
+    /// The HTTP status that was or will be sent; `None` if the connection was closed instead.
     pub status: Option<u16>,
-    /// When the answer was handed to the connection; `None` while it is held back, when the caller left before that, and
-    /// when there was none.
+    /// When the answer was handed to the connection; `None` while it is held back, if the caller disconnected before
+    /// that, and if there was none.
     pub answered_at: Option<DateTime<Utc>>,
     /// The fault that acted on it, as the `kind` of its JSON form.
     pub fault: Option<String>,
 }
 
-/// How many requests came in since the start or the last reset.
+/// Numbers of requests since the start or the last reset.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestCounts {
     /// All of `/v1`.
@@ -60,16 +60,16 @@ pub(crate) struct State {
     pub(crate) market: Market,
     pub(crate) rules: Vec<FaultRule>,
     pub(crate) drift_per_second: u32,
-    /// How many of the product that is ordered next are left, if somebody wants it to sell out.
+    /// The stock limit of the next ordered product, if one is set.
     pub(crate) sell_out_next: Option<u32>,
     pub(crate) dice: Dice,
-    /// Bearer tokens and the end of their validity.
+    /// Bearer tokens and their expiry.
     pub(crate) tokens: HashMap<String, DateTime<Utc>>,
     pub(crate) log: VecDeque<RequestRecord>,
     pub(crate) counts: RequestCounts,
     /// Answers that wait to be released, by the number of their request.
     pub(crate) held: BTreeMap<u64, oneshot::Sender<()>>,
-    /// The calls of the last minute that were let through.
+    /// The calls of the last minute that were admitted.
     recent: VecDeque<DateTime<Utc>>,
 }
 
@@ -93,14 +93,17 @@ impl State {
         })
     }
 
-    /// The present moment, with everything settled that was due by now.
+    /// Settles everything that is due and returns the current time.
     pub(crate) fn settle(&mut self) -> DateTime<Utc> {
         let now = self.clock.now();
         self.market.settle(&mut self.goods, &self.knobs, now);
         now
     }
 
-    /// Lets a call through, or says in how many seconds the oldest of the last minute's calls is a minute old.
+    /// Admits a call.
+    ///
+    /// # Errors
+    /// Returns the number of seconds until the oldest of the last minute's calls is a minute old.
     pub(crate) fn admit(&mut self, now: DateTime<Utc>) -> Result<(), u64> {
         let minute = TimeDelta::seconds(60);
         while self.recent.front().is_some_and(|oldest| *oldest + minute <= now) {
@@ -119,7 +122,7 @@ impl State {
         Err(u64::try_from(wait).unwrap_or(0).div_ceil(1_000).max(1))
     }
 
-    /// Notes a request and returns its number.
+    /// Records a request and returns its number.
     pub(crate) fn note(&mut self, mut record: RequestRecord) -> u64 {
         self.counts.total += 1;
         if let Some(call) = record.call {
@@ -133,10 +136,10 @@ impl State {
         self.counts.total
     }
 
-    /// The answer to this request is handed to its connection.
+    /// Records that the answer to this request was handed to its connection.
     pub(crate) fn note_answered(&mut self, number: u64) {
         let now = self.clock.now();
-        // The log is in the order of the numbers, and may have forgotten the oldest or been reset.
+        // The log is sorted by number, and may have dropped the oldest or been reset.
         if let Ok(at) = self.log.binary_search_by_key(&number, |record| record.number)
             && let Some(record) = self.log.get_mut(at)
         {
@@ -145,7 +148,7 @@ impl State {
     }
 }
 
-/// What all parts of a running sandbox share.
+/// The shared parts of a running sandbox.
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) drift_changed: Notify,

@@ -1,8 +1,8 @@
 //! Connections that can be cut.
 //!
-//! A fault such as "the connection closed half-way through the body" has to happen on the socket: an HTTP framework
-//! would tidy it up. So the server runs on this wrapper around a TCP stream, which stops writing at a chosen byte and
-//! then fails, whereupon the server closes the connection.
+//! A fault such as "the connection closes in the middle of the body" must happen on the socket, because an HTTP
+//! framework would hide it. The server therefore runs on this wrapper of a TCP stream, which stops writing at a chosen
+//! byte and then fails, so that the server closes the connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,15 +17,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// What may still be written.
+/// The bytes that may still be written.
 #[derive(Debug, Clone, Copy, Default)]
 enum Cut {
     #[default]
     None,
-    /// Nothing at all.
+    /// None.
     Now,
-    /// The head of the answer and this many bytes of its body. `matched` counts how much of the blank line that ends
-    /// the head has gone by; 4 is the end of the head.
+    /// The head of the answer and this many bytes of its body. `matched` counts the bytes seen of the blank line that
+    /// ends the head; 4 is the end of the head.
     InBody { matched: u8, left: u64 },
 }
 
@@ -58,7 +58,7 @@ impl Cut {
     }
 }
 
-/// The handle by which a request can have its own connection cut.
+/// The handle with which a request can cut its own connection.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Connection(Arc<Mutex<Cut>>);
 
@@ -67,12 +67,12 @@ impl Connection {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nothing more is written; the connection closes when the answer would be.
+    /// Blocks all further writes; the connection closes when the answer would be sent.
     pub(crate) fn cut_now(&self) {
         *self.cut() = Cut::Now;
     }
 
-    /// The next answer is written up to this many bytes of its body.
+    /// Limits the next answer to this many bytes of its body.
     pub(crate) fn cut_in_body(&self, bytes: u64) {
         *self.cut() = Cut::InBody {
             matched: 0,
@@ -80,7 +80,7 @@ impl Connection {
         };
     }
 
-    /// The next answer is written whole.
+    /// Lets the next answer be written completely.
     pub(crate) fn mend(&self) {
         *self.cut() = Cut::None;
     }
@@ -122,7 +122,7 @@ impl Listener for Gate {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "could not accept a connection");
-                    // Out of file handles, usually: waiting is all that helps.
+                    // Usually a lack of file descriptors: only waiting helps.
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }

@@ -1,7 +1,6 @@
-//! Says who we are: the `Authorization` header in both of its forms.
+//! Authentication: the `Authorization` header in both of its forms.
 //!
-//! The bearer token is fetched once for everybody who waits for it, replaced before it expires, and dropped when G2A
-//! refuses it.
+//! The bearer token is fetched once for all waiting calls, replaced before it expires, and dropped when G2A refuses it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,14 +13,15 @@ use tokio::time::Instant;
 use crate::error::TokenFailure;
 use crate::secret::SecretText;
 
-/// A token that does not say how long it lasts is kept this long.
+/// Lifetime assumed for a token that does not state one.
 const UNSTATED_LIFETIME: Duration = Duration::from_mins(5);
-/// No token is kept longer, whatever it says.
+/// Maximum time that a token is kept, whatever lifetime it states.
 const LONGEST_LIFETIME: Duration = Duration::from_hours(24);
-/// A token is replaced this long before it expires, or a fifth of its life if that is less.
+/// Time before expiry at which a token is replaced; a fifth of its lifetime if that is shorter.
 const MARGIN: Duration = Duration::from_mins(1);
 
-/// The documented header: hash, comma, blank, lower-case hex SHA-256 of hash, e-mail and secret one after another.
+/// Builds the documented header: hash, comma, blank, and the lower-case hex SHA-256 of hash, e-mail and secret
+/// concatenated.
 pub(crate) fn hash_header(api_hash: &str, email: &str, secret: &str) -> String {
     let digest = Sha256::new()
         .chain_update(api_hash)
@@ -31,19 +31,20 @@ pub(crate) fn hash_header(api_hash: &str, email: &str, secret: &str) -> String {
     format!("{api_hash}, {}", hex::encode(digest))
 }
 
-/// A header value that no log shows. `None` for characters that no header can carry.
+/// Builds a header value that is marked sensitive, so that logs hide it. `None` if `text` has characters that are
+/// invalid in headers.
 pub(crate) fn secret_header(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
-/// The age at which a token is replaced.
+/// Age at which a token is replaced.
 fn replaced_after(lifetime: Duration) -> Duration {
     lifetime.saturating_sub(MARGIN.min(lifetime / 5))
 }
 
-/// The `Authorization` header of a call, and which token it carries.
+/// The `Authorization` header of a call and the number of the token in it.
 #[derive(Clone)]
 pub(crate) struct Authorization {
     pub(crate) header: HeaderValue,
@@ -51,16 +52,16 @@ pub(crate) struct Authorization {
 }
 
 impl Authorization {
-    /// For the hash form, which never changes.
+    /// Creates the constant header of the hash form.
     pub(crate) fn fixed(header: HeaderValue) -> Self {
         Self { header, token: 0 }
     }
 }
 
-/// The bearer token, kept while it is good.
+/// The bearer token, cached while it is valid.
 #[derive(Default)]
 pub(crate) struct TokenCache {
-    /// Attempts that have ended. Whoever waited while one ended takes its result and does not begin another.
+    /// Number of finished attempts. A caller that waited while an attempt finished uses its result and starts no other.
     attempts: AtomicU64,
     inner: Mutex<Tokens>,
 }
@@ -78,7 +79,7 @@ struct Token {
 }
 
 impl TokenCache {
-    /// The current token, or the one that `fetch` brings. `fetch` is only run when it is needed, by one caller at a time.
+    /// Returns the current token, or the result of `fetch`. `fetch` only runs when needed, for one caller at a time.
     pub(crate) async fn get(
         &self,
         fetch: impl Future<Output = Result<(SecretText, Option<u64>), TokenFailure>>,
@@ -126,7 +127,7 @@ impl TokenCache {
             Err(failure) => {
                 tokens.last_failure = Some(failure.clone());
                 match &tokens.current {
-                    // The old one is due for replacement, not yet bad.
+                    // The old token is due for replacement but still valid.
                     Some(token) if Instant::now() < token.expires_at => Ok(token.authorization.clone()),
                     _ => Err(failure),
                 }
@@ -134,7 +135,7 @@ impl TokenCache {
         }
     }
 
-    /// Forgets the token that was refused, unless it has been replaced already.
+    /// Forgets the token that was refused, unless it has already been replaced.
     pub(crate) async fn drop_refused(&self, refused: &Authorization) {
         let mut tokens = self.inner.lock().await;
         if tokens
@@ -153,7 +154,7 @@ mod tests {
     use std::future::ready;
 
     #[test]
-    fn the_published_test_vector_gives_the_published_header() {
+    fn the_hash_header_matches_the_published_test_vector() {
         let header = hash_header("games-games-games", "test123@integration-api.g2a", "quite-nice-secret");
         assert_eq!(
             header,
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_of_a_header_does_not_contain_it() {
+    fn debug_output_of_a_header_hides_its_value() {
         assert!(!format!("{:?}", secret_header("Bearer xyz").unwrap()).contains("xyz"));
     }
 
@@ -173,13 +174,13 @@ mod tests {
         assert_eq!(replaced_after(Duration::ZERO), Duration::ZERO);
     }
 
-    /// The current token, if need be one that a server gives now.
+    /// Returns the current token; when needed, fetches one that the server issues now.
     async fn get(cache: &TokenCache, text: &str, seconds: Option<u64>) -> Result<Authorization, TokenFailure> {
         cache.get(ready(Ok((SecretText::new(text), seconds)))).await
     }
 
     #[tokio::test]
-    async fn a_good_token_is_used_again_and_an_expired_one_is_not() {
+    async fn valid_tokens_are_reused_and_expired_ones_are_not() {
         let cache = TokenCache::default();
         assert_eq!(get(&cache, "first", Some(3600)).await.unwrap().header, "Bearer first");
         assert_eq!(get(&cache, "second", Some(3600)).await.unwrap().header, "Bearer first");
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_token_that_was_refused_is_dropped() {
+    async fn only_the_refused_token_is_dropped() {
         let cache = TokenCache::default();
         let first = get(&cache, "first", None).await.unwrap();
         cache.drop_refused(&first).await;
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_is_shared_by_those_who_waited_and_tried_again_by_the_next() {
+    async fn a_failure_is_shared_by_waiters_and_retried_by_the_next_call() {
         let cache = TokenCache::default();
         let (release, released) = tokio::sync::oneshot::channel::<()>();
         let failing = cache.get(async {
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_that_no_header_can_carry_is_unreadable() {
+    async fn a_token_with_invalid_header_characters_is_unreadable() {
         let cache = TokenCache::default();
         assert_eq!(
             get(&cache, "two\nlines", None).await.err(),

@@ -1,56 +1,57 @@
-//! Stops asking a G2A that does not answer.
+//! Circuit breaker for calls to G2A.
 //!
-//! After a number of failures in a row every call fails at once, until a while later a single one is let through to see.
-//! A refusal (4xx) is an answer and counts as success here. Pure: the time is passed in, one lock holds it.
+//! After a number of consecutive failures every call fails at once, until a single probe is let through after a delay.
+//! A refusal (4xx) is an answer and counts as success here. Pure: the caller passes the time and keeps the state under
+//! a lock.
 
 use std::time::{Duration, Instant};
 
 use crate::config::BreakerConfig;
 
-/// What the client knows of G2A's health, at this moment, in this process.
+/// G2A's health as this process currently sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Health {
     /// State of the circuit breaker.
     pub state: BreakerState,
-    /// Failures in a row, while closed.
+    /// Consecutive failures, while closed.
     pub failures: u32,
 }
 
 /// State of the circuit breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreakerState {
-    /// Calls go through.
+    /// Calls are sent.
     Closed,
     /// Calls fail at once.
     Open {
-        /// Until the next one is let through; zero when it may go now.
+        /// Time until the next probe is let through; zero if it may be sent now.
         retry_after: Duration,
     },
-    /// One call is on its way to see whether G2A answers again; the others fail at once.
+    /// A probe is in flight; other calls fail at once.
     HalfOpen,
 }
 
-/// How a call that was let through ended, as far as the breaker is concerned.
+/// The result of a call for the breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// G2A answered, if only to refuse.
+    /// G2A answered, including with a refusal.
     Answered,
     /// No connection, no complete answer, or 5xx.
     Failed,
-    /// The caller went away: nothing was learnt.
+    /// The caller cancelled the call; it says nothing about G2A.
     Abandoned,
 }
 
-/// A change worth one line in the log.
+/// A state change to log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// From answering to not answering. Not repeated for each failed look.
+    /// The breaker opened. Not repeated for each failed probe.
     Opened,
-    /// Answering again.
+    /// The breaker closed.
     Closed,
 }
 
-/// Permission for one call; belongs to the state that gave it, so that late results of older calls change nothing.
+/// Permission for one call. It belongs to the state that granted it, so late results of older calls change nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ticket {
     era: u64,
@@ -79,7 +80,8 @@ impl Breaker {
         }
     }
 
-    /// How long to stay away, if so. Takes nothing, so it can be asked before waiting for the budget.
+    /// Returns the remaining time for which calls are refused, if any. Read-only, so it can be called before waiting
+    /// for the budget.
     pub(crate) fn refuses(&self, now: Instant) -> Option<Duration> {
         match self.state {
             State::Closed { .. } => None,
@@ -88,7 +90,10 @@ impl Breaker {
         }
     }
 
-    /// Lets a call through, or says how long to stay away.
+    /// Admits a call.
+    ///
+    /// # Errors
+    /// Returns the time until the next probe.
     pub(crate) fn admit(&mut self, now: Instant) -> Result<Ticket, Duration> {
         if let Some(wait) = self.refuses(now) {
             return Err(wait);
@@ -99,7 +104,7 @@ impl Breaker {
         Ok(Ticket { era: self.era })
     }
 
-    /// Takes note of how a call ended.
+    /// Records the result of a call.
     pub(crate) fn finish(&mut self, ticket: Ticket, ending: Ending, now: Instant) -> Option<Change> {
         if ticket.era != self.era {
             return None;
@@ -197,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn only_failures_in_a_row_open_it() {
+    fn only_consecutive_failures_open_it() {
         let (mut breaker, now) = breaker();
         for _ in 0..10 {
             run(&mut breaker, Ending::Failed, now);
@@ -214,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn while_open_it_says_when_it_will_be_tried_again() {
+    fn an_open_breaker_reports_the_time_until_the_next_probe() {
         let (mut breaker, now) = opened();
         assert_eq!(breaker.admit(now + Duration::from_secs(4)), Err(Duration::from_secs(6)));
         let health = breaker.health(now + Duration::from_secs(4));
@@ -227,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn half_open_lets_a_single_call_through() {
+    fn a_half_open_breaker_admits_a_single_call() {
         let (mut breaker, now) = opened();
         let later = now + OPEN_FOR;
         let probe = breaker.admit(later).unwrap();
@@ -238,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_look_opens_it_again_without_another_log_line() {
+    fn a_failed_probe_reopens_without_another_log_line() {
         let (mut breaker, now) = opened();
         let later = now + OPEN_FOR;
         assert_eq!(run(&mut breaker, Ending::Failed, later), None);
@@ -246,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_that_was_abandoned_leaves_room_for_the_next() {
+    fn an_abandoned_probe_makes_room_for_the_next() {
         let (mut breaker, now) = opened();
         let later = now + OPEN_FOR;
         assert_eq!(run(&mut breaker, Ending::Abandoned, later), None);
@@ -254,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn late_results_of_calls_from_before_it_opened_change_nothing() {
+    fn late_results_from_before_opening_are_ignored() {
         let (mut breaker, now) = breaker();
         let slow = breaker.admit(now).unwrap();
         for _ in 0..3 {
@@ -266,7 +271,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_never_stays_shut_longer_than_its_time_once_calls_end(
+        fn an_open_breaker_always_recovers_after_its_delay(
             steps in prop::collection::vec((0u64..4_000, 0u8..3), 0..100)
         ) {
             let (mut breaker, mut now) = breaker();

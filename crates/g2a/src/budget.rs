@@ -1,11 +1,11 @@
-//! The request budget: G2A allows 600 calls a minute and answers 429 beyond, and all processes share that allowance.
+//! The request budget: G2A allows 600 calls a minute and answers 429 beyond that; all processes share the allowance.
 //!
-//! A token bucket of exact integers. Its capacity is small (a fortieth of the limit), and it refills at the limit less
-//! the capacity, so that no window of 60 s, wherever it begins, sees more grants than the limit: what was in the bucket
-//! plus what flowed in. The catalogue may only take what lies above a reserve, so an order never waits behind it.
+//! A token bucket with integer arithmetic. Its capacity is small (a fortieth of the limit) and its refill rate is the
+//! limit minus the capacity. The grants in any window of 60 s are at most the bucket's content plus the refill, so they
+//! never exceed the limit. The catalogue may only use the level above a reserve, so an order never waits behind it.
 //!
-//! [`take`] is pure: [`LocalBudget`] runs it under a mutex for one process, and the shared budget runs it on a row of
-//! the database. The caller passes the time in and must always use the same clock for the same bucket.
+//! [`take`] is pure: [`LocalBudget`] runs it under a mutex for one process, and the shared budget runs it on a database
+//! row. The caller passes the time and must always use the same clock for the same bucket.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,54 +14,55 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Level of a bucket that one call costs: a refill of `n` calls a minute is then `n` units a millisecond, exactly.
+/// Level units per call: a refill of `n` calls a minute is then exactly `n` units a millisecond.
 pub const UNITS_PER_CALL: i64 = 60_000;
 
-/// Longest pause that a 429 can impose. A supplier that asks for more is asked again after this, and may say so again.
+/// Maximum pause after a 429. If the supplier asks for more, it is called again after this time and may answer 429
+/// again.
 pub const MAX_PENALTY: Duration = Duration::from_mins(5);
 
-/// Who takes a call may have waited for another that read the clock later; a step back beyond this means that the clock
-/// was set.
+/// Tolerated backward step of the clock, in milliseconds: a caller may have waited for another that read the clock
+/// later. A larger step means that the clock was set back.
 const CLOCK_WAS_SET_MS: i64 = 5_000;
 
-/// What a call is for, as far as the budget is concerned.
+/// The purpose of a call, as far as the budget distinguishes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CallClass {
-    /// Product lists: many, patient.
+    /// Product lists: many calls that can wait.
     Catalogue,
-    /// Creating, paying, asking after and fetching an order: few, someone waits.
+    /// Creating, paying, checking and fetching an order: few calls that a customer waits for.
     Order,
 }
 
 /// Why no call may be made now.
 #[derive(Debug, thiserror::Error)]
 pub enum BudgetError {
-    /// The place where the shared budget is kept cannot be reached.
+    /// The storage of the shared budget is unreachable.
     #[error("the shared request budget cannot be reached")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// No call became free within [`Config::budget_timeout`](crate::Config::budget_timeout).
+    /// No call became available within [`Config::budget_timeout`](crate::Config::budget_timeout).
     #[error("no call became free in the request budget within {waited:?}")]
     TimedOut {
-        /// How long the call had waited.
+        /// Time that the call waited.
         waited: Duration,
     },
 }
 
-/// What [`Budget`] methods return: a boxed future, so that the trait can be used as `dyn Budget`.
+/// The return type of [`Budget`] methods: a boxed future, so that the trait works as `dyn Budget`.
 pub type BudgetFuture<'a> = Pin<Box<dyn Future<Output = Result<(), BudgetError>> + Send + 'a>>;
 
-/// Says when a call to G2A may be made. One budget is shared by everything that uses the same credentials.
+/// Grants calls to G2A. All users of the same credentials share one budget.
 pub trait Budget: Send + Sync {
-    /// Waits until one call of this class may be made, and counts it. Dropping the future while it waits costs nothing.
+    /// Waits until a call of this class may be made, and counts it. Dropping the future while it waits costs nothing.
     ///
-    /// The client bounds the wait.
+    /// The client limits the wait.
     fn acquire(&self, class: CallClass) -> BudgetFuture<'_>;
 
-    /// G2A answered 429: nobody calls for `wait` (at most [`MAX_PENALTY`]). Told twice, the later end counts.
+    /// Blocks all calls for `wait` (at most [`MAX_PENALTY`]) after a 429. Of several penalties the latest end applies.
     fn penalise(&self, wait: Duration) -> BudgetFuture<'_>;
 }
 
-/// No limit at all: for measuring against a simulator, never against G2A.
+/// No limit: for measurements against a simulator, never against G2A.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unlimited;
 
@@ -75,7 +76,7 @@ impl Budget for Unlimited {
     }
 }
 
-/// The sizes of a bucket, derived from the one number an operator knows.
+/// The sizes of a bucket, derived from the configured limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     capacity: u32,
@@ -83,18 +84,19 @@ pub struct Limits {
     refill_per_minute: u32,
 }
 
-/// The limit leaves no room for a bucket: fewer than four calls a minute.
+/// The limit is too small for a bucket: fewer than four calls a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a request budget needs at least 4 calls a minute")]
 pub struct LimitTooSmall;
 
 impl Limits {
-    /// Sizes for at most `limit` calls in any 60 s. G2A's limit is 600: 15 at once, 10 of them for orders, 585 a minute.
+    /// Sizes for at most `limit` calls in any 60 s. For G2A's limit of 600: a burst of 15, 10 of them for orders, and
+    /// 585 a minute.
     ///
-    /// From 40 a minute on the catalogue alone reaches at least 0.95 of the limit.
+    /// From a limit of 40 a minute the catalogue alone reaches at least 0.95 of it.
     ///
     /// # Errors
-    /// [`LimitTooSmall`] below 4.
+    /// Returns [`LimitTooSmall`] for a limit below 4.
     pub fn per_minute(limit: u32) -> Result<Self, LimitTooSmall> {
         if limit < 4 {
             return Err(LimitTooSmall);
@@ -107,17 +109,17 @@ impl Limits {
         })
     }
 
-    /// Calls that can be made at once after a quiet time.
+    /// The burst: calls that are available at once after an idle period.
     pub fn capacity(self) -> u32 {
         self.capacity
     }
 
-    /// The part of the capacity that only orders may use.
+    /// The part of the capacity that is reserved for orders.
     pub fn reserve(self) -> u32 {
         self.reserve
     }
 
-    /// Calls a minute that flow in: the steady rate.
+    /// The steady rate in calls per minute.
     pub fn refill_per_minute(self) -> u32 {
         self.refill_per_minute
     }
@@ -127,19 +129,19 @@ impl Limits {
     }
 }
 
-/// A bucket at some moment. Three integers, so that it can be a row of the database.
+/// A bucket at some time. Three integers, so that it fits into a database row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BucketState {
-    /// What is in it, in [`UNITS_PER_CALL`].
+    /// The content, in units of [`UNITS_PER_CALL`] per call.
     pub level: i64,
-    /// The moment [`level`](Self::level) was true, in milliseconds of the bucket's clock.
+    /// The time of [`level`](Self::level), in milliseconds of the bucket's clock.
     pub updated_at_ms: i64,
-    /// Nobody calls before this moment, in milliseconds of the bucket's clock.
+    /// The end of a block of all calls, in milliseconds of the bucket's clock.
     pub blocked_until_ms: i64,
 }
 
 impl BucketState {
-    /// A bucket that begins now, empty: a process that restarts again and again must not earn a burst each time.
+    /// Creates an empty bucket at `now_ms`: a process that restarts repeatedly must not earn a burst each time.
     pub fn empty(now_ms: i64) -> Self {
         Self {
             level: 0,
@@ -148,11 +150,11 @@ impl BucketState {
         }
     }
 
-    /// The same bucket with what has flowed in until now.
+    /// Returns the bucket with the refill until `now_ms` added.
     fn at(self, now_ms: i64, limits: Limits) -> Self {
         let elapsed = now_ms.saturating_sub(self.updated_at_ms);
         // A clock slightly behind another process's does not move the bucket back, or the difference would be credited
-        // twice; a clock that was set does, and a pause then lasts for as long as it would have.
+        // twice. A clock that was set back does, and a block then keeps its remaining duration.
         let (updated_at_ms, blocked_until_ms) = if elapsed < -CLOCK_WAS_SET_MS {
             let pause = self.blocked_until_ms.saturating_sub(self.updated_at_ms);
             (now_ms, now_ms.saturating_add(pause))
@@ -168,12 +170,12 @@ impl BucketState {
     }
 }
 
-/// Takes one call out of the bucket: the new state, to be stored, or how long to wait before asking again.
+/// Takes one call from the bucket and returns the new state for storage.
 ///
-/// Nothing needs to be stored when there is nothing to take. Several waiters may be told the same wait; each asks again.
+/// A failed attempt needs no storage. Several waiters may get the same wait; each tries again.
 ///
 /// # Errors
-/// The wait, at least a millisecond.
+/// Returns the time to wait before the next attempt, at least one millisecond.
 pub fn take(state: BucketState, now_ms: i64, class: CallClass, limits: Limits) -> Result<BucketState, Duration> {
     let state = state.at(now_ms, limits);
     if state.blocked_until_ms > now_ms {
@@ -195,7 +197,7 @@ pub fn take(state: BucketState, now_ms: i64, class: CallClass, limits: Limits) -
     ))
 }
 
-/// The bucket after a 429: nobody calls for `pause`, or for [`MAX_PENALTY`] if that is shorter.
+/// Blocks all calls for `pause` after a 429, at most for [`MAX_PENALTY`].
 #[must_use]
 pub fn penalise(state: BucketState, now_ms: i64, pause: Duration) -> BucketState {
     let until = now_ms.saturating_add(millis(pause.min(MAX_PENALTY)));
@@ -213,7 +215,7 @@ fn wait(ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(ms).unwrap_or(0).max(1))
 }
 
-/// A budget for one process: for a program that is alone with its credentials, and for tests.
+/// A budget for one process: for a program that is the only user of its credentials, and for tests.
 #[derive(Debug)]
 pub struct LocalBudget {
     limits: Limits,
@@ -222,7 +224,7 @@ pub struct LocalBudget {
 }
 
 impl LocalBudget {
-    /// A budget that begins empty, now.
+    /// Creates a budget that is empty now.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -270,7 +272,7 @@ mod tests {
         Limits::per_minute(per_minute).unwrap()
     }
 
-    /// Moments at which a caller that never tires is granted a call, over `for_ms`.
+    /// Times at which a caller without pauses is granted calls within `for_ms`.
     fn greedy(limits: Limits, class: CallClass, mut state: BucketState, for_ms: i64) -> Vec<i64> {
         let (mut now, mut granted) = (state.updated_at_ms, Vec::new());
         let end = now + for_ms;
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_limit_gives_the_documented_sizes() {
+    fn the_documented_limit_yields_the_documented_sizes() {
         let sizes = limits(600);
         assert_eq!(
             (sizes.capacity(), sizes.reserve(), sizes.refill_per_minute()),
@@ -314,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_get_through_while_the_catalogue_takes_all_it_can() {
+    fn orders_are_granted_while_the_catalogue_uses_its_maximum() {
         let sizes = limits(600);
         let mut state = BucketState::empty(0);
         let mut catalogue = 0;
@@ -331,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_alone_may_use_everything() {
+    fn orders_may_use_the_whole_budget() {
         let full = BucketState {
             level: 15 * UNITS_PER_CALL,
             updated_at_ms: 0,
@@ -349,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_429_nobody_calls_until_the_pause_is_over() {
+    fn all_calls_are_blocked_until_the_pause_after_a_429_ends() {
         let sizes = limits(600);
         let state = penalise(BucketState::empty(0), 60_000, Duration::from_secs(7));
         let state = penalise(state, 60_001, Duration::from_secs(1));
@@ -360,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absurd_pause_ends_after_five_minutes() {
+    fn a_pause_is_capped_at_five_minutes() {
         let state = penalise(BucketState::empty(0), 0, Duration::MAX);
         assert!(take(state, 300_000, CallClass::Order, limits(600)).is_ok());
         let stored_wrongly = BucketState {
@@ -371,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_an_hour_does_not_stop_the_shop() {
+    fn a_clock_set_back_an_hour_does_not_block_calls() {
         let state = BucketState {
             level: 0,
             updated_at_ms: 3_600_000,
@@ -386,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn two_clocks_that_differ_a_little_earn_no_extra_calls() {
+    fn slightly_different_clocks_earn_no_extra_calls() {
         let sizes = limits(600);
         let mut state = BucketState::empty(0);
         let mut granted = 0;
@@ -402,7 +404,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_waiting_call_goes_through_when_the_bucket_has_refilled() {
+    async fn a_waiting_call_is_granted_after_a_refill() {
         let budget = LocalBudget::new(limits(60_000));
         for _ in 0..5 {
             budget.acquire(CallClass::Order).await.unwrap();
@@ -412,7 +414,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_minute_sees_more_calls_than_the_limit(
+        fn no_minute_exceeds_the_limit(
             per_minute in 4u32..1_000,
             steps in prop::collection::vec((0i64..3_000, 0u8..30, any::<bool>()), 1..200),
         ) {
@@ -432,9 +434,9 @@ mod tests {
             prop_assert!(most_in_a_minute(&granted) <= usize::try_from(per_minute).unwrap());
         }
 
-        /// However the clock is set and set again: calls go on soon, and each step earns a bucketful at the most.
+        /// For any sequence of clock steps, calls resume soon and each step earns at most one capacity.
         #[test]
-        fn a_clock_that_is_set_neither_stops_calls_nor_multiplies_them(
+        fn clock_steps_neither_block_calls_nor_multiply_them(
             per_minute in 40u32..1_000,
             mut steps in prop::collection::vec((1_000i64..40_000, -4_000_000i64..4_000_000), 1..6),
         ) {
@@ -443,7 +445,7 @@ mod tests {
             let (mut granted, mut last) = (Vec::new(), 0_i64);
             steps.push((40_000, 0));
             let count = steps.len();
-            // What a slight step back may cost, and for each step a call's worth of what had flowed in.
+            // The possible cost of a tolerated step back, plus one call's refill per step.
             let longest = CLOCK_WAS_SET_MS + 1_600 * i64::try_from(count + 1).unwrap();
             for (pause, step) in steps {
                 let end = real + pause;
@@ -456,7 +458,8 @@ mod tests {
                             granted.push(real);
                         }
                         Err(wait) => {
-                            // Who keeps a bucket by a clock that can be set keeps this too, as the shared budget does.
+                            // A caller that keeps a bucket by an adjustable clock does this too, as the shared budget
+                            // does.
                             if state.updated_at_ms - (real + set) > CLOCK_WAS_SET_MS {
                                 state = state.at(real + set, sizes);
                             }
@@ -470,9 +473,9 @@ mod tests {
             prop_assert!(most_in_a_minute(&granted) <= most);
         }
 
-        /// A pause that G2A asked for is kept, neither forgotten nor prolonged, when the clock is set back under it.
+        /// A pause requested by G2A keeps its duration when the clock is set back during it.
         #[test]
-        fn a_pause_lasts_as_long_as_it_would_have(pause in 1i64..300, step in 6_000i64..10_000_000) {
+        fn a_pause_keeps_its_duration_across_clock_steps(pause in 1i64..300, step in 6_000i64..10_000_000) {
             let sizes = limits(600);
             let now = 1_000_000_000;
             let full = BucketState { level: sizes.capacity_units(), updated_at_ms: now, blocked_until_ms: now };
@@ -482,7 +485,7 @@ mod tests {
         }
 
         #[test]
-        fn the_greediest_caller_stays_within_the_limit_and_the_catalogue_alone_comes_near_it(per_minute in 40u32..2_000) {
+        fn maximum_use_stays_within_the_limit_and_the_catalogue_comes_close(per_minute in 40u32..2_000) {
             let sizes = limits(per_minute);
             let full = BucketState { level: sizes.capacity_units(), updated_at_ms: 0, blocked_until_ms: 0 };
             for class in [CallClass::Order, CallClass::Catalogue] {
@@ -494,7 +497,7 @@ mod tests {
         }
 
         #[test]
-        fn an_order_is_granted_whenever_the_catalogue_was_the_only_other_caller(
+        fn an_order_is_granted_at_once_beside_the_catalogue_alone(
             per_minute in 40u32..2_000, quiet in 4_000i64..20_000,
         ) {
             let sizes = limits(per_minute);
@@ -508,7 +511,7 @@ mod tests {
         }
 
         #[test]
-        fn the_arithmetic_bears_any_stored_state(
+        fn arithmetic_handles_any_stored_state(
             level: i64, updated_at_ms: i64, blocked_until_ms: i64, now: i64, per_minute in 4u32.., order: bool,
         ) {
             let class = if order { CallClass::Order } else { CallClass::Catalogue };

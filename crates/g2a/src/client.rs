@@ -1,10 +1,11 @@
-//! The calls themselves, as typed methods of one [`Client`].
+//! The calls, as typed methods of [`Client`].
 //!
-//! `requests` is what can be asked, `sending` asks it in the order breaker, a free place, budget, authorization, request,
-//! `answers` takes in what comes, `patience` says for how long, `http` holds the two HTTP clients and why there are two.
+//! `requests` defines them; `sending` sends them in the order breaker, concurrency permit, budget, authorization,
+//! request; `answers` reads the responses; `patience` limits the time; `http` has the two HTTP clients and the reason
+//! for two.
 //!
-//! Every request counts in `g2a_calls_total{call,outcome}` (`ok`, `refused`, `rate_limited`, `server_error`, `bad_answer`,
-//! `lost`, `not_sent`); those that were sent are timed in `g2a_call_seconds{call}`, without the wait
+//! Every request counts in `g2a_calls_total{call,outcome}` (`ok`, `refused`, `rate_limited`, `server_error`,
+//! `bad_answer`, `lost`, `not_sent`); `g2a_call_seconds{call}` measures the requests that were sent, without the wait
 //! for the budget.
 
 mod answers;
@@ -37,10 +38,10 @@ use requests::{Request, argument};
 pub use answers::RawKeyAnswer;
 pub use requests::{MAX_PAGE, NewOrder, PAGE_SIZE, ProductQuery};
 
-/// Talks to G2A. Cheap to clone; clones share connections, token, breaker and places.
+/// Client of the G2A API. Cheap to clone; clones share connections, token, breaker and concurrency permits.
 ///
-/// Dropping the future of a call abandons it. Never drop that of [`key_bytes`](Self::key_bytes) once it has begun: run it
-/// in a task of its own and await that.
+/// Dropping the future of a call abandons it. Never drop that of [`key_bytes`](Self::key_bytes) once it has started:
+/// run it in its own task and await the task.
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -55,7 +56,7 @@ struct Inner {
     catalogue_places: Semaphore,
     order_places: Semaphore,
     signer: Signer,
-    /// How far G2A's clock was ahead at the last answer; [`i64::MIN`] before the first.
+    /// How far G2A's clock was ahead at the last answer, in milliseconds; [`i64::MIN`] before the first.
     clock_ahead_ms: AtomicI64,
 }
 
@@ -78,10 +79,10 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client for these settings. Makes no call yet; certificates are only needed for an `https` address.
+    /// Creates a client without making a call. Certificates are only needed for an `https` address.
     ///
     /// # Errors
-    /// [`ConfigError`] names the setting that is wrong.
+    /// Returns [`ConfigError`], which names the invalid setting.
     pub fn new(config: Config, budget: Arc<dyn Budget>) -> Result<Self, ConfigError> {
         config.validate()?;
         let signer = match &config.auth {
@@ -120,13 +121,13 @@ impl Client {
         })
     }
 
-    /// Whether G2A is answering, as this process has seen it.
+    /// Returns G2A's health as this process sees it.
     pub fn health(&self) -> Health {
         self.inner.breaker().health(Instant::now())
     }
 
-    /// How far G2A's clock was ahead of this machine's at the last answer, to a second or two; `None` before the first
-    /// that told the time.
+    /// Returns how far G2A's clock was ahead of this machine's at the last answer, accurate to a second or two; `None`
+    /// before the first answer with a `Date`.
     pub fn clock_ahead(&self) -> Option<chrono::TimeDelta> {
         match self.inner.clock_ahead_ms.load(Ordering::Relaxed) {
             i64::MIN => None,
@@ -134,10 +135,10 @@ impl Client {
         }
     }
 
-    /// One page of products. Repeated where that can help, within [`RetryConfig`](crate::RetryConfig).
+    /// Fetches one page of products. Retries where that can help, within [`RetryConfig`](crate::RetryConfig).
     ///
     /// # Errors
-    /// Any [`Error`]; a single product that cannot be read is none.
+    /// Returns any [`Error`]. A single unreadable product is not an error.
     pub async fn products(&self, query: &ProductQuery) -> Result<ProductPage, Error> {
         let page = query.page.max(1);
         if page > MAX_PAGE {
@@ -155,12 +156,12 @@ impl Client {
             .await
     }
 
-    /// One product by its id, in stock or not; `None` when G2A does not list it.
+    /// Fetches one product by its id, in stock or not; `None` if G2A does not list it.
     ///
-    /// Asked for through the list: the shape of `GET /products/{id}` is disputed.
+    /// It uses the list, because sources disagree about the shape of `GET /products/{id}`.
     ///
     /// # Errors
-    /// Any [`Error`]; [`Error::BadAnswer`] when the product is listed and cannot be read.
+    /// Returns any [`Error`]; [`Error::BadAnswer`] if the product is listed but unreadable.
     pub async fn product(&self, id: &str) -> Result<Option<Product>, Error> {
         let query = ProductQuery {
             id: Some(id.to_owned()),
@@ -185,11 +186,11 @@ impl Client {
         }
     }
 
-    /// Creates and reserves an order for 30 minutes. One request: if it fails the caller decides, and an order that was
-    /// created unseen lapses unpaid.
+    /// Creates and reserves an order for 30 minutes. It sends one request: after a failure the caller decides, and an
+    /// order that was created without an answer lapses unpaid.
     ///
     /// # Errors
-    /// Any [`Error`]. That a product is sold out or dearer than allowed has no documented code: it is some
+    /// Returns any [`Error`]. A product that is sold out or above the maximum price has no documented code: it is an
     /// [`Error::Refused`] with [`Outcome::Refused`](crate::Outcome::Refused).
     pub async fn create_order(&self, order: &NewOrder) -> Result<CreatedOrder, Error> {
         let request = Request {
@@ -202,32 +203,33 @@ impl Client {
         self.inner.read_once(&request, parse_created_order).await
     }
 
-    /// What G2A says of an order. Repeated where that can help.
+    /// Fetches the details of an order. Retries where that can help.
     ///
     /// # Errors
-    /// Any [`Error`].
+    /// Returns any [`Error`].
     pub async fn order_details(&self, order_id: &str) -> Result<OrderDetails, Error> {
         let request = Request::about_order(Call::OrderDetails, Method::GET, "/order/details/", order_id)?;
         self.inner.repeated(&request, parse_order_details).await
     }
 
-    /// Pays an order. One request, never repeated here: whether G2A would charge twice is not known.
+    /// Pays an order. It sends one request and never retries: whether G2A would charge twice is unknown.
     ///
     /// # Errors
-    /// Any [`Error`]; after [`Repeat::LookFirst`](crate::Repeat::LookFirst) read [`order_details`](Self::order_details) before anything else.
+    /// Returns any [`Error`]. After [`Repeat::LookFirst`](crate::Repeat::LookFirst), read
+    /// [`order_details`](Self::order_details) before anything else.
     pub async fn pay(&self, order_id: &str) -> Result<Payment, Error> {
         let request = Request::about_order(Call::Pay, Method::PUT, "/order/pay/", order_id)?;
         self.inner.read_once(&request, parse_payment).await
     }
 
-    /// Fetches the bytes of a key with exactly one HTTP request. G2A gives a key out once: store the bytes before reading
-    /// them with [`parse_key`](crate::parse_key), and record the intention before calling.
+    /// Fetches the bytes of a key with exactly one HTTP request. G2A hands out a key once: record the intention before
+    /// the call, and store the bytes before parsing them with [`parse_key`](crate::parse_key).
     ///
-    /// Not to be cancelled once begun (see [`Client`]).
+    /// Must not be cancelled once started (see [`Client`]).
     ///
     /// # Errors
-    /// [`Error::Refused`] for every status but 2xx, [`Error::Lost`] when no answer began. Once a 2xx has begun there is
-    /// no error: [`RawKeyAnswer::complete`] says whether it also ended.
+    /// Returns [`Error::Refused`] for every status but 2xx, and [`Error::Lost`] if no answer began. Once a 2xx has
+    /// begun there is no error: [`RawKeyAnswer::complete`] reports whether it also ended.
     pub async fn key_bytes(&self, order_id: &str) -> Result<RawKeyAnswer, Error> {
         let request = Request::about_order(Call::Key, Method::GET, "/order/key/", order_id)?;
         let result = self.inner.send(&request).await.map(|answer| RawKeyAnswer {

@@ -1,5 +1,5 @@
-//! Where G2A is and who we are there. Plain values, checked once by [`Config::validate`], so that a wrong setting is
-//! reported at start and by name instead of as a puzzling 401 later.
+//! G2A's addresses, our credentials and the limits of the client. Plain values that [`Config::validate`] checks once,
+//! so that a wrong setting is reported by name at start instead of as an obscure 401 later.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,52 +12,55 @@ use crate::secret::SecretText;
 /// Settings of a [`Client`](crate::Client). Start from [`Config::new`] and change what differs.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Address of the buyer API, ending in `/v1`: `https://api.g2a.com/v1` live, `https://sandboxapi.g2a.com/v1` to try.
+    /// Address of the buyer API, ending in `/v1`: `https://api.g2a.com/v1` for production,
+    /// `https://sandboxapi.g2a.com/v1` for tests.
     pub base_url: String,
-    /// Who we are there.
+    /// Our credentials.
     pub auth: Auth,
-    /// Limit of one HTTP request, from connecting to the last byte of the answer, in time in which this process ran.
-    /// Default 8 s.
+    /// Time limit of one HTTP request, from connecting to the last byte of the answer, not counting time during which
+    /// this process was suspended. Default 8 s.
     pub timeout: Duration,
     /// The same for the key call. Default 30 s: giving up early can lose a key for good, waiting costs nothing.
     pub key_timeout: Duration,
-    /// Part of [`timeout`](Self::timeout) that connecting may take. Default 3 s. Running out of it is "not sent".
+    /// Time limit of connecting, within [`timeout`](Self::timeout). Default 3 s. Exceeding it counts as "not sent".
     pub connect_timeout: Duration,
-    /// How long a call may wait for the request budget. Default 120 s: twice G2A's window of a minute.
+    /// Time limit of waiting for the request budget. Default 120 s: twice G2A's window of a minute.
     pub budget_timeout: Duration,
-    /// Calls under way at once, for the catalogue and for orders separately. Default 16. It also bounds the connections.
+    /// Maximum number of concurrent calls, separately for the catalogue and for orders. Default 16. It also limits the
+    /// connections.
     pub concurrency: usize,
-    /// Repetition of reads.
+    /// Retries of reads.
     pub retry: RetryConfig,
-    /// When to stop asking a G2A that does not answer.
+    /// Settings of the circuit breaker.
     pub breaker: BreakerConfig,
 }
 
-/// How reads of products and order details are repeated. No other call is ever repeated by the client.
+/// Retries of product lists and order details. The client never retries any other call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryConfig {
-    /// Requests in all, the first included. Default 4.
+    /// Maximum number of requests, including the first. Default 4.
     pub attempts: u32,
-    /// The first wait is random between zero and this, the next between zero and twice this, and so on. Default 500 ms.
+    /// The first wait is random between zero and this, the second between zero and twice this, and so on. Default 500
+    /// ms.
     pub base: Duration,
-    /// Upper end of a random wait. Default 10 s.
+    /// Upper limit of a random wait. Default 10 s.
     pub cap: Duration,
-    /// No repetition begins later than this after the call began. Default 60 s.
+    /// No retry begins later than this after the start of the call. Default 60 s.
     pub total: Duration,
-    /// Pause of every process after a 429 that names no `Retry-After` (G2A documents none). Default 5 s.
+    /// Pause of all processes after a 429 without `Retry-After` (G2A documents none). Default 5 s.
     pub rate_limit_pause: Duration,
 }
 
 /// When the circuit breaker opens, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakerConfig {
-    /// Failures in a row (no connection, no complete answer, 5xx) that open it. Default 8.
+    /// Consecutive failures (no connection, no complete answer, 5xx) that open it. Default 8.
     pub failures: u32,
-    /// Time it stays open before one call may try again. Default 10 s.
+    /// Time for which it stays open before a probe. Default 10 s.
     pub open_for: Duration,
 }
 
-/// The two forms of authorization that the buyer API takes.
+/// The two forms of authorization that the buyer API accepts.
 #[derive(Clone)]
 pub enum Auth {
     /// `Authorization: {hash}, {SHA-256(hash + email + secret)}`: the documented form.
@@ -71,7 +74,7 @@ pub enum Auth {
     },
     /// A bearer token fetched with client credentials; two shops are known to use it on the product list.
     OAuth {
-        /// Where tokens are issued: `https://api.g2a.com/oauth/token`.
+        /// The token endpoint: `https://api.g2a.com/oauth/token`.
         token_url: String,
         /// Client id.
         client_id: SecretText,
@@ -80,22 +83,22 @@ pub enum Auth {
     },
 }
 
-/// Which setting is wrong, and why. Never contains the value of a secret.
+/// The invalid setting and the reason. Never contains the value of a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The base address cannot be used.
+    /// The base address is invalid.
     #[error("the G2A address {0}")]
     BaseUrl(&'static str),
-    /// The token address cannot be used.
+    /// The token address is invalid.
     #[error("the G2A token address {0}")]
     TokenUrl(&'static str),
-    /// A credential is empty or holds characters that no HTTP header can carry.
+    /// A credential is empty or has characters that are invalid in HTTP headers.
     #[error("the G2A {0} is empty or holds a character that cannot be sent")]
     Credential(&'static str),
-    /// A time limit or count of zero would stop every call.
+    /// A time limit or count is zero, which would stop every call.
     #[error("the G2A setting `{0}` must not be zero")]
     Zero(&'static str),
-    /// The machine has no certificates to check G2A's against, or TLS cannot be set up.
+    /// The machine has no certificates to verify G2A's with, or TLS cannot be set up.
     #[error("cannot set up TLS for G2A (are CA certificates installed?)")]
     Tls(#[source] rustls::Error),
     /// The HTTP client cannot be built.
@@ -104,7 +107,7 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Settings with every default, as documented at each field.
+    /// Creates settings with the default of every field.
     pub fn new(base_url: impl Into<String>, auth: Auth) -> Self {
         Self {
             base_url: base_url.into(),
@@ -128,10 +131,10 @@ impl Config {
         }
     }
 
-    /// Checks every setting that can be checked without a network. [`Client::new`](crate::Client::new) calls it too.
+    /// Checks every setting that can be checked offline. [`Client::new`](crate::Client::new) calls it too.
     ///
     /// # Errors
-    /// The first [`ConfigError`] found, naming the setting.
+    /// Returns the first [`ConfigError`], which names the setting.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let base = address(&self.base_url).map_err(ConfigError::BaseUrl)?;
         if base.query().is_some() || !base.path().ends_with("/v1") {
@@ -172,7 +175,7 @@ impl Config {
         }
     }
 
-    /// True when some address is `https`, so that certificates are needed.
+    /// Whether any address is `https`, so that certificates are needed.
     pub(crate) fn uses_tls(&self) -> bool {
         let token_url = match &self.auth {
             Auth::Hash { .. } => "",
@@ -202,7 +205,7 @@ fn credential(name: &'static str, value: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Says which form it is and nothing more.
+/// Shows only which form it is.
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -233,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn both_documented_addresses_are_accepted() {
+    fn documented_addresses_are_accepted() {
         for url in [
             "https://api.g2a.com/v1",
             "https://sandboxapi.g2a.com/v1",
@@ -247,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_cannot_work_is_refused() {
+    fn invalid_addresses_are_refused() {
         for url in [
             "",
             "api.g2a.com/v1",
@@ -268,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_that_no_header_can_carry_is_refused_by_name() {
+    fn credentials_with_invalid_header_characters_are_refused_by_name() {
         for bad in ["", "two\nlines", " padded"] {
             let auth = Auth::Hash {
                 api_hash: SecretText::new(bad),
@@ -281,14 +284,14 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_of_zero_is_refused_by_name() {
+    fn limits_of_zero_are_refused_by_name() {
         let mut config = Config::new("https://api.g2a.com/v1", hash());
         config.retry.attempts = 0;
         assert!(config.validate().unwrap_err().to_string().contains("retry.attempts"));
     }
 
     #[test]
-    fn debug_output_holds_no_credential() {
+    fn debug_output_hides_credentials() {
         for auth in [hash(), oauth("https://api.g2a.com/oauth/token")] {
             let shown = format!("{:?}", Config::new("https://api.g2a.com/v1", auth));
             for secret in ["hash-value", "shop@example.test", "secret-value", "id-value"] {

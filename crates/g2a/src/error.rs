@@ -1,7 +1,8 @@
-//! What can go wrong with a call, and what follows from it.
+//! Errors of calls and their consequences.
 //!
-//! Two questions decide money and keys, so each has its own answer: did G2A do it ([`Error::outcome`]), and may the same
-//! call be made again ([`Error::repeat`]). No text here holds any part of a body: an order's or key's body is a secret.
+//! Two questions decide about money and keys, so each has its own method: did G2A act ([`Error::outcome`]), and may the
+//! call be repeated ([`Error::repeat`]). No text here contains any part of a body: the body of an order or key is a
+//! secret.
 
 mod code;
 mod refusal;
@@ -30,7 +31,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// The share of the request budget it uses.
+    /// The class of the request budget that it uses.
     pub fn class(self) -> CallClass {
         match self {
             Self::Products => CallClass::Catalogue,
@@ -49,7 +50,7 @@ impl Call {
         }
     }
 
-    /// True for the calls that change nothing at G2A. The key call is a `GET` and yet not among them.
+    /// Whether the call changes nothing at G2A. The key call is a `GET` but not such a call.
     pub(crate) fn only_reads(self) -> bool {
         matches!(self, Self::Products | Self::OrderDetails)
     }
@@ -61,7 +62,7 @@ impl fmt::Display for Call {
     }
 }
 
-/// Why a call did not give what it should.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// G2A answered with an error status, or with an error body.
@@ -71,26 +72,26 @@ pub enum Error {
         call: Call,
         /// HTTP status.
         status: u16,
-        /// Code of the error body; `None` when the body was empty, cut off or not G2A's.
+        /// Code of the error body; `None` if the body was empty, truncated or not G2A's.
         code: Option<Code>,
-        /// What `Retry-After` asked for; for a 429 without one, the pause that was imposed on all processes.
+        /// The value of `Retry-After`; for a 429 without one, the pause imposed on all processes.
         retry_after: Option<Duration>,
     },
-    /// G2A does not accept the bearer token any more. It has been dropped, the next call fetches another; pay and key are
-    /// left to the caller because the client never repeats them.
+    /// G2A no longer accepts the bearer token. The client has dropped it, and the next call fetches another. Only
+    /// returned for paying and key calls, which the client never repeats.
     #[error("G2A no longer accepts the bearer token ({call})")]
     TokenRejected {
         /// The call.
         call: Call,
     },
-    /// G2A said yes, in words that cannot be read.
+    /// G2A answered with success, but the body is unreadable.
     #[error("cannot read G2A's answer to {call} (status {status})")]
     BadAnswer {
         /// The call.
         call: Call,
-        /// HTTP status; 200 for any 2xx whose body was read and not understood.
+        /// HTTP status; 200 for any 2xx whose body was received but not understood.
         status: u16,
-        /// What is wrong with it.
+        /// What is wrong with the body.
         #[source]
         reason: BadAnswer,
     },
@@ -99,16 +100,16 @@ pub enum Error {
     NotSent {
         /// The call.
         call: Call,
-        /// Why not.
+        /// The reason.
         #[source]
         reason: NotSent,
     },
-    /// The request left, no complete answer came back.
+    /// The request was sent, but no complete answer was received.
     #[error("no complete answer from G2A to {call}")]
     Lost {
         /// The call.
         call: Call,
-        /// How it was lost.
+        /// How the answer was lost.
         #[source]
         reason: Lost,
     },
@@ -117,16 +118,16 @@ pub enum Error {
 /// What is wrong with the body of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadAnswer {
-    /// Nothing at all.
+    /// The body is empty.
     #[error("the body is empty")]
     Empty,
-    /// Not JSON: a page of a proxy, half a document, noise.
+    /// Not JSON: a proxy's page, a truncated document, noise.
     #[error("the body is not JSON")]
     NotJson,
-    /// JSON of another shape.
+    /// JSON of an unexpected shape.
     #[error("the body is JSON of another shape: {0}")]
     Shape(&'static str),
-    /// Longer than any honest answer.
+    /// The body exceeds the size limit.
     #[error("the body is longer than {limit} bytes")]
     TooLarge {
         /// The limit, in bytes after decompression.
@@ -134,33 +135,33 @@ pub enum BadAnswer {
     },
 }
 
-/// Why a request never left.
+/// Why a request was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum NotSent {
-    /// No connection: refused, unresolved, timed out, or its certificate did not convince.
+    /// No connection: refused, unresolved, timed out, or the certificate is not trusted.
     #[error("no connection")]
     Connect(#[source] reqwest::Error),
-    /// G2A has not been answering; see [`Health`](crate::Health).
+    /// The circuit breaker is open; see [`Health`](crate::Health).
     #[error("G2A is not answering; next attempt in {retry_after:?}")]
     BreakerOpen {
-        /// When it will be tried again.
+        /// Time until the next attempt.
         retry_after: Duration,
     },
-    /// The request budget gave nothing.
+    /// The request budget granted no call.
     #[error("no call left in the request budget")]
     Budget(#[source] BudgetError),
-    /// No bearer token could be had.
+    /// No bearer token is available.
     #[error("no access token")]
     Token(#[source] TokenFailure),
-    /// What was asked for makes no sense; says which argument.
+    /// An argument is invalid; the text names it.
     #[error("the argument `{0}` is not valid")]
     Argument(&'static str),
-    /// The request could not be put together.
+    /// The request could not be built.
     #[error("the request cannot be built")]
     Build(#[source] reqwest::Error),
 }
 
-/// Why no bearer token could be had. Cheap to clone: everyone who waited for the same token gets the same reason.
+/// Why no bearer token is available. Cheap to clone: all waiters of the same token get the same reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFailure {
     /// The token server refused our credentials.
@@ -169,16 +170,16 @@ pub enum TokenFailure {
         /// HTTP status.
         status: u16,
     },
-    /// Too many requests for tokens.
+    /// Too many token requests.
     #[error("the token server asks to slow down")]
     RateLimited {
-        /// What `Retry-After` asked for.
+        /// The value of `Retry-After`.
         retry_after: Option<Duration>,
     },
     /// No connection, no complete answer, or 5xx.
     #[error("the token server does not answer")]
     Unavailable,
-    /// Its answer holds no token that can be used.
+    /// The answer has no usable token.
     #[error("the token server's answer cannot be read")]
     Unreadable,
 }
@@ -186,7 +187,7 @@ pub enum TokenFailure {
 /// How an answer was lost.
 #[derive(Debug, thiserror::Error)]
 pub enum Lost {
-    /// No complete answer in time.
+    /// No complete answer within the time limit.
     #[error("timed out")]
     Timeout,
     /// The connection broke before the answer began.
@@ -195,31 +196,31 @@ pub enum Lost {
     /// The connection broke in the middle of the answer.
     #[error("the answer stopped half-way (status {status})")]
     HalfBody {
-        /// HTTP status, which had arrived.
+        /// HTTP status, which was received.
         status: u16,
     },
 }
 
-/// What a failed call has done at G2A.
+/// The effect of a failed call at G2A.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nothing: it never left.
+    /// No effect: it was not sent.
     NotSent,
-    /// Nothing: G2A looked at it and said no.
+    /// No effect: G2A refused it.
     Refused,
-    /// Perhaps everything.
+    /// Unknown: G2A may have carried it out.
     Unknown,
 }
 
-/// Whether the same call may be made again.
+/// Whether the same call may be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
     /// Yes, after this time; `None`: after a back-off of the caller's choice.
     Safe(Option<Duration>),
-    /// Not before the order's details have been read: money may have moved.
+    /// Only after reading the order's details: money may have moved.
     LookFirst,
-    /// No: it would fail again, or it could destroy a key. A second read of a key is a deliberate act of the caller, who
-    /// has recorded the first.
+    /// No: it would fail again or could destroy a key. Reading a key a second time is a deliberate act of the caller,
+    /// who has recorded the first.
     Never,
 }
 
@@ -257,9 +258,9 @@ impl Error {
         }
     }
 
-    /// What the call has done at G2A.
+    /// The effect of the call at G2A.
     ///
-    /// Creating costs nothing until paid, so a created order of unknown outcome simply lapses.
+    /// An unpaid order costs nothing, so a created order of unknown outcome simply lapses.
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::NotSent { .. } => Outcome::NotSent,
@@ -273,7 +274,7 @@ impl Error {
         }
     }
 
-    /// Whether the same call may be made again, from the call and from what happened.
+    /// Whether the same call may be repeated, given the call and the error.
     pub fn repeat(&self) -> Repeat {
         match self {
             Self::NotSent { reason, .. } => match reason {
@@ -308,7 +309,7 @@ impl Error {
         }
     }
 
-    /// True when G2A was not there or not well, as opposed to saying no.
+    /// Whether G2A was unavailable or faulty, rather than refusing.
     pub(crate) fn is_failure_of_g2a(&self) -> bool {
         match self {
             Self::Refused { status, .. } | Self::BadAnswer { status, .. } => *status >= 500,
@@ -320,7 +321,7 @@ impl Error {
         }
     }
 
-    /// The pause that G2A asks of everybody, if it does.
+    /// The pause that G2A requests of all processes, if any.
     pub(crate) fn asks_to_slow_down(&self) -> Option<Duration> {
         match self {
             Self::Refused {
@@ -333,7 +334,7 @@ impl Error {
         }
     }
 
-    /// One word for metrics.
+    /// The label of the `outcome` metric.
     pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::Refused { status: 429, .. } => "rate_limited",
@@ -376,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_credentials_are_never_worth_repeating() {
+    fn wrong_credentials_are_never_repeated() {
         for call in CALLS {
             for code in ["AUTH01", "AUTH02", "AUTH03", "AUTH04"] {
                 for status in [400, 401, 403] {
@@ -389,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_requests_may_be_repeated_after_the_time_asked_for_whatever_the_call() {
+    fn rate_limited_calls_are_repeated_after_the_requested_time() {
         for call in CALLS {
             let retry_after = Some(Duration::from_secs(3));
             let error = Error::Refused {
@@ -406,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_fault_reads_and_unpaid_orders_repeat_payments_look_and_keys_do_not() {
+    fn after_a_fault_reads_repeat_payments_look_first_keys_never_repeat() {
         for status in [408, 500, 502, 503, 504] {
             for (call, repeat) in [
                 (Call::Products, Repeat::Safe(None)),
@@ -438,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payment_without_money_or_in_vain_is_final_and_every_unclear_one_is_looked_at() {
+    fn unfunded_payments_are_final_and_unclear_ones_look_first() {
         for code in ["ORD112", "ORD113", "ORD114", "ORD121", "ORD02"] {
             let error = refused(Call::Pay, 403, Some(code));
             assert_eq!(
@@ -467,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_not_ready_may_be_asked_for_again_and_a_downloaded_one_never() {
+    fn unready_keys_may_be_repeated_and_downloaded_ones_never() {
         for (status, code) in [(403, "ORD03"), (400, "ORD03"), (402, "ORD05"), (400, "ORD06")] {
             assert_eq!(
                 refused(Call::Key, status, Some(code)).repeat(),
@@ -482,13 +483,13 @@ mod tests {
     }
 
     #[test]
-    fn an_undocumented_no_to_a_new_order_bought_nothing() {
+    fn an_undocumented_refusal_of_a_new_order_has_no_effect() {
         let error = refused(Call::CreateOrder, 400, Some("ORD999"));
         assert_eq!((error.repeat(), error.outcome()), (Repeat::Never, Outcome::Refused));
     }
 
     #[test]
-    fn what_was_not_sent_may_be_sent_again_even_for_a_key() {
+    fn unsent_calls_may_be_repeated_even_for_keys() {
         let wait = Duration::from_secs(2);
         for call in CALLS {
             let error = Error::NotSent {

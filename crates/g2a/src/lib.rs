@@ -1,20 +1,20 @@
-//! The only code that talks to G2A, through its buyer API.
+//! Client of G2A's buyer API, the only code that calls G2A.
 //!
-//! Why a crate of its own: G2A takes money and hands out keys that can be read once, so the rules about what may be
-//! repeated have to stand in one place. Everything above it sees typed calls and an [`Error`] that says
-//! [what happened at G2A](Error::outcome) and [whether to repeat](Error::repeat).
+//! It is a separate crate because G2A takes money and hands out keys that can be read only once, so the rules about
+//! repeating calls must be in one place. Other crates use typed calls and an [`Error`] that reports [the effect at
+//! G2A](Error::outcome) and [whether to repeat](Error::repeat).
 //!
-//! `config` says where and who, `budget` when a call may be made, `breaker` whether G2A is worth asking, `auth` signs,
-//! `client` makes the calls, `wire` reads the answers, `error` says what went wrong.
+//! `config` has the addresses and credentials, `budget` limits the call rate, `breaker` is the circuit breaker, `auth`
+//! signs, `client` makes the calls, `wire` parses the answers, `error` has the errors.
 //!
 //! Invariants:
-//! - a key is asked for with exactly one HTTP request: no repetition, no redirect, no proxy, no reused connection, no
-//!   compression, and its bytes reach the caller before anything reads them;
-//! - creating and paying are never repeated here, only products and order details are;
+//! - a key is requested with exactly one HTTP request: no retry, no redirect, no proxy, no reused connection, no
+//!   compression, and its bytes reach the caller before anything parses them;
+//! - creating and paying are never retried here, only product lists and order details are;
 //! - a price is an exact decimal, read from the digits of the JSON text;
 //! - no secret, key or body appears in `Debug` output, an error text or a log line.
 //!
-//! TLS uses the ring provider and the certificates of the machine, set up per [`Client`]; no process-wide provider is
+//! TLS uses the ring provider and the machine's certificates, set up per [`Client`]; no process-wide provider is
 //! installed or needed.
 
 mod config;

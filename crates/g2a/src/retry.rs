@@ -1,5 +1,5 @@
-//! How long to wait before a read is repeated: what G2A asks for, else a random time that grows. Random over the whole
-//! range ("full jitter"), because processes that fail together must not come back together.
+//! The wait before a read is retried: the time that G2A requests, else a random time that grows. It is random over the
+//! whole range ("full jitter"), so that processes that fail together do not retry together.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use rand::Rng;
 
 use crate::config::RetryConfig;
 
-/// A random wait before the attempt after `attempt` (1 for the first): between zero and `base · 2^(attempt-1)`, at most
-/// `cap`.
+/// Returns a random wait before the attempt after `attempt` (1 for the first): between zero and `base · 2^(attempt-1)`,
+/// at most `cap`.
 pub(crate) fn backoff(config: &RetryConfig, attempt: u32, random: &mut impl Rng) -> Duration {
     let doublings = 1u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
     let upper = config.base.saturating_mul(doublings).min(config.cap);
@@ -17,7 +17,7 @@ pub(crate) fn backoff(config: &RetryConfig, attempt: u32, random: &mut impl Rng)
     Duration::from_millis(random.random_range(0..=upper_ms))
 }
 
-/// Reads `Retry-After`: whole seconds or an HTTP date. A date that has passed is no wait; nonsense is `None`.
+/// Parses `Retry-After`: whole seconds or an HTTP date. A past date gives zero, an invalid value `None`.
 pub(crate) fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_read_as_seconds() {
+    fn retry_after_parses_seconds() {
         let now = moment("2026-01-01T00:00:00Z");
         assert_eq!(retry_after("7", now), Some(Duration::from_secs(7)));
         assert_eq!(retry_after(" 0 ", now), Some(Duration::ZERO));
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_read_as_a_date() {
+    fn retry_after_parses_http_dates() {
         let now = moment("1994-11-06T08:49:30Z");
         assert_eq!(
             retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now),
@@ -67,14 +67,14 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_after_that_means_nothing_is_ignored() {
+    fn an_invalid_retry_after_is_ignored() {
         for text in ["", "soon", "-5", "1.5", "Sun, 99 Nov 1994 08:49:37 GMT"] {
             assert_eq!(retry_after(text, moment("2026-01-01T00:00:00Z")), None, "{text}");
         }
     }
 
     #[test]
-    fn waits_use_the_whole_range_and_the_range_doubles() {
+    fn backoff_uses_the_whole_range_and_doubles_it() {
         let mut random = StdRng::seed_from_u64(1);
         for (attempt, upper_ms) in [(1, 500), (2, 1_000), (3, 2_000), (6, 10_000), (60, 10_000)] {
             let waits: Vec<_> = (0..500).map(|_| backoff(&config(), attempt, &mut random)).collect();

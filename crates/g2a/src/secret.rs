@@ -1,10 +1,12 @@
-//! Text that must not show up in logs. Here, because both credentials and game keys pass through this crate.
+//! Text that must not appear in logs. It is defined here because both credentials and game keys pass through this
+//! crate.
 
 use std::fmt;
 
-/// A text whose `Debug` output does not contain it: a credential or a game key.
+/// A credential or a game key, which `Debug` output does not contain.
 ///
-/// There is no `Display` on purpose; [`expose`](Self::expose) is the one way to the text, easy to find in a review.
+/// It has no `Display` on purpose; [`expose`](Self::expose) is the only access to the text and easy to find in a
+/// review.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretText(String);
 
@@ -31,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_output_does_not_contain_the_text() {
+    fn debug_output_hides_the_text() {
         let secret = SecretText::new("ABCDE-12345");
         assert!(!format!("{secret:?}").contains("ABCDE"));
         assert_eq!(secret.expose(), "ABCDE-12345");

@@ -1,6 +1,6 @@
-//! Reads G2A's answers: pure functions from bytes to typed values.
+//! Parses G2A's answers: pure functions from bytes to typed values.
 //!
-//! `products` reads the catalogue forgivingly, `orders` reads money strictly, `json` reads single values for both.
+//! `products` parses the catalogue leniently, `orders` parses money strictly, `json` has the single values of both.
 
 mod json;
 mod orders;
@@ -19,13 +19,13 @@ pub use orders::{
 };
 pub use products::{Category, PriceLimit, Product, ProductPage, Requirements, Unreadable, Video, parse_product_page};
 
-/// Reads the code of an error body; `None` when there is none to be found in it.
+/// Parses the code of an error body; `None` if it has none.
 pub(crate) fn error_code(body: &[u8]) -> Option<Code> {
     let body = std::str::from_utf8(body).ok()?;
     code_of(&object(body)?)
 }
 
-/// Reads the answer of the token server: the token and the seconds it lasts, if it says so.
+/// Parses the answer of the token endpoint: the token and its lifetime in seconds, if stated.
 pub(crate) fn parse_token(body: &[u8]) -> Option<(SecretText, Option<u64>)> {
     let answer = object(std::str::from_utf8(body).ok()?)?;
     let token = answer
@@ -38,12 +38,12 @@ pub(crate) fn parse_token(body: &[u8]) -> Option<(SecretText, Option<u64>)> {
     ))
 }
 
-/// The body as text; what is not UTF-8 is not JSON.
+/// Returns the body as text. Text that is not UTF-8 is not JSON.
 fn strict(call: Call, body: &[u8]) -> Result<&str, Error> {
     std::str::from_utf8(body).map_err(|_| bad(call, BadAnswer::NotJson))
 }
 
-/// The object that every answer is; an error body under a 2xx is the refusal it says it is.
+/// Parses the object of an answer. An error body under a 2xx is returned as the refusal that it states.
 fn answer(call: Call, body: &str) -> Result<Object<'_>, Error> {
     if body.trim().is_empty() {
         return Err(bad(call, BadAnswer::Empty));
@@ -159,20 +159,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn parsing_any_bytes_does_not_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
             read_every_way(&body);
         }
 
         #[test]
-        fn no_json_panics(body in json()) {
+        fn parsing_any_json_does_not_panic(body in json()) {
             read_every_way(body.as_bytes());
         }
 
         #[test]
-        fn no_list_of_anything_fails_a_page(docs in prop::collection::vec(json(), 0..6)) {
+        fn any_list_of_values_is_a_page(docs in prop::collection::vec(json(), 0..6)) {
             let count = docs.len();
             let body = format!(r#"{{"total": 9, "page": 1, "docs": [{}]}}"#, docs.join(","));
-            // A list that holds a number too large for JSON itself is still a list.
+            // A list with a number too large for JSON is still a list.
             let page = parse_product_page(body.as_bytes(), 1).unwrap();
             prop_assert_eq!(page.products.len() + page.unreadable.len(), count);
         }

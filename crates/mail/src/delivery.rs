@@ -1,4 +1,4 @@
-//! The last step of a letter: to a mail server, or, where there is none, into a folder as one file a letter.
+//! Delivery of e-mails: to a mail server or, without one, to a folder with one file per e-mail.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,48 +11,48 @@ use lockstep_store::mail::Claimed;
 use crate::letters::Written;
 use crate::smtp::{SmtpAddress, SmtpAddressError};
 
-/// The longest that handing one letter over may take.
+/// Time limit for the delivery of one e-mail.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Why a letter was not delivered. No text of these contains anything of the letter.
+/// Why an e-mail was not delivered. No text of these contains any part of the e-mail.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
-    /// The server says that it will not ever take this letter.
+    /// The server rejected the e-mail permanently.
     #[error("refused by the mail server: {0}")]
     Refused(String),
-    /// Not now: the server is away, busy or slow, or the folder cannot be written.
+    /// Temporary: the server is unreachable, busy or slow, or the folder is not writable.
     #[error("not delivered: {0}")]
     Later(String),
-    /// The sender's or the receiver's address, or the server's, cannot be read.
+    /// The sender's, the recipient's or the server's address is invalid.
     #[error("not an address: {0}")]
     Address(String),
 }
 
-/// Where letters go.
+/// The destination of e-mails.
 #[derive(Clone)]
 pub enum Delivery {
     /// To a mail server.
     Smtp {
-        /// Its connections.
+        /// Its connection pool.
         transport: AsyncSmtpTransport<Tokio1Executor>,
-        /// Who writes.
+        /// Sender.
         from: Mailbox,
     },
-    /// Into a folder, one `.eml` file each, readable by its owner only.
+    /// To a folder, one `.eml` file each, readable by its owner only.
     Folder {
-        /// The folder; made when it is not there.
+        /// The folder; created when it does not exist.
         path: PathBuf,
-        /// Who writes.
+        /// Sender.
         from: Mailbox,
     },
 }
 
 impl Delivery {
-    /// To the server that `url` names (see [`SmtpAddress`]), from `from`
-    /// (`Lockstep <shop@example.com>`), keeping up to `connections` open. Nothing is connected yet.
+    /// Delivery to the server that `url` names (see [`SmtpAddress`]), from `from` (`Lockstep <shop@example.com>`), over
+    /// at most `connections` pooled connections. Does not connect yet.
     ///
     /// # Errors
-    /// [`DeliveryError::Address`], which says what is wrong with which part and names neither user nor password.
+    /// [`DeliveryError::Address`], which names the invalid part but neither user nor password.
     pub fn smtp(url: &str, from: &str, connections: u32) -> Result<Self, DeliveryError> {
         let wrong = |error: SmtpAddressError| DeliveryError::Address(format!("SMTP_URL: {error}"));
         let address = SmtpAddress::parse(url).map_err(wrong)?;
@@ -62,7 +62,7 @@ impl Delivery {
         })
     }
 
-    /// Into a folder.
+    /// Delivery to a folder.
     ///
     /// # Errors
     /// [`DeliveryError::Address`].
@@ -73,7 +73,8 @@ impl Delivery {
         })
     }
 
-    /// Hands a letter over. Done twice for the same letter, the server gets two with one Message-ID, the folder one file.
+    /// Delivers an e-mail. When the same e-mail is delivered twice, the server gets two with one Message-ID, the folder
+    /// one file.
     ///
     /// # Errors
     /// [`DeliveryError`].
@@ -82,7 +83,7 @@ impl Delivery {
             .await
     }
 
-    /// Sends an e-mail that nobody waits for, to see whether it arrives.
+    /// Sends a test e-mail that is not in the queue.
     ///
     /// # Errors
     /// [`DeliveryError`].
@@ -91,8 +92,8 @@ impl Delivery {
             .await
     }
 
-    /// Whether the mail server answers, encrypts where it has to and takes the credentials, or whether the folder can be
-    /// written. Sends nothing.
+    /// Checks that the mail server responds, encrypts where required and accepts the credentials, or that the folder is
+    /// writable. Sends nothing.
     ///
     /// # Errors
     /// [`DeliveryError`].
@@ -161,7 +162,7 @@ impl Delivery {
     }
 }
 
-/// Text as it is: whoever opens the file copies links out of it, which the encodings for the wire break into lines.
+/// Unencoded text: operators copy links from the file, and transfer encodings would break them into lines.
 fn readable(text: &str) -> SinglePart {
     let body = text.replace('\n', "\r\n").into_bytes();
     SinglePart::builder()
@@ -173,13 +174,13 @@ fn mailbox(text: &str) -> Result<Mailbox, DeliveryError> {
     text.parse().map_err(|_| DeliveryError::Address(text.to_owned()))
 }
 
-/// Writes a file completely or not at all, for its owner's eyes: letters hold codes.
+/// Writes a file atomically, readable by its owner only, because e-mails contain codes.
 async fn put(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     use tokio::io::AsyncWriteExt as _;
     let mut make = tokio::fs::DirBuilder::new();
     make.recursive(true).mode(0o700);
     make.create(folder).await?;
-    // Its name is this call's alone: when a letter is out of its lease, two may be writing it.
+    // The temporary name is unique: after a lease expires, two workers may write the same e-mail.
     let unfinished = folder.join(format!(".{name}.{}.part", uuid::Uuid::new_v4().simple()));
     let mut options = tokio::fs::OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);

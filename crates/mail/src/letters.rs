@@ -1,4 +1,5 @@
-//! E-mails in the reader's language, in text and in HTML: both are made of the same blocks, so they say the same.
+//! Rendering of e-mails in the recipient's language, as text and as HTML. Both are made from the same blocks, so their
+//! contents agree.
 
 use std::fmt::Write as _;
 
@@ -10,48 +11,48 @@ use lockstep_domain::{Money, Secret};
 
 use crate::texts::Words;
 
-/// Whose paper the letters are written on.
+/// Shop data shown in every e-mail.
 #[derive(Debug, Clone)]
 pub struct Letterhead {
     /// Name of the shop.
     pub shop: String,
-    /// Where shoppers reach it, without a slash at the end.
+    /// Public base URL, without a trailing slash.
     pub public_url: String,
 }
 
-/// A letter in words. It has no `Debug` on purpose: that would show codes.
+/// A rendered e-mail. It has no `Debug` on purpose: that would reveal codes.
 pub struct Written {
-    /// One line.
+    /// Subject, one line.
     pub subject: String,
-    /// For programs that show text.
+    /// Plain-text body.
     pub text: String,
-    /// For programs that show HTML.
+    /// HTML body.
     pub html: String,
 }
 
 /// A part of an e-mail.
 enum Block {
     Text(String),
-    /// Less important.
+    /// Secondary text.
     Quiet(String),
-    /// To be typed.
+    /// A code to type.
     Code(String),
     Button {
         label: String,
         url: String,
     },
     Items(Vec<Item>),
-    /// Labels with their values.
+    /// Pairs of label and value.
     Facts(Vec<(String, String)>),
 }
 
-/// Equal copies of a game.
+/// Equal units of a game.
 struct Item {
     count: u32,
     name: String,
-    /// Which offer it is, and what became of it; often nothing.
+    /// The offer and the outcome; often empty.
     about: String,
-    /// Of all copies together; empty when it is not known.
+    /// Price of all units together; empty when unknown.
     price: String,
     keys: Vec<Secret>,
 }
@@ -66,8 +67,8 @@ struct Html<'a> {
     blocks: &'a [Block],
 }
 
-/// Whether a mail program might make a link of a name.
-fn leads_somewhere(name: &str) -> bool {
+/// Whether mail clients might turn a name into a link.
+fn resembles_a_link(name: &str) -> bool {
     name.contains('@')
         || name.contains("//")
         || name.contains(r"\\")
@@ -78,8 +79,8 @@ fn leads_somewhere(name: &str) -> bool {
         })
 }
 
-/// How the reader is greeted: by name, unless a mail program might make a link of it. Anybody can register anybody's
-/// address, and what they call themselves is then read by somebody else.
+/// The greeting: by name, unless mail clients might turn the name into a link. Anyone can register with another
+/// person's address, and the chosen name is then shown to that person.
 fn greeting(words: Words, letter: &Letter) -> String {
     let (Letter::Welcome { nickname, .. }
     | Letter::Verification { nickname, .. }
@@ -95,17 +96,17 @@ fn greeting(words: Words, letter: &Letter) -> String {
     | Letter::SecondFactorReset { nickname }
     | Letter::AccountDeleted { nickname }
     | Letter::Refund { nickname, .. }) = letter;
-    if leads_somewhere(nickname) {
+    if resembles_a_link(nickname) {
         words.text("hello.nobody")
     } else {
         words.with("hello", &[nickname])
     }
 }
 
-/// Puts a letter into words.
+/// Renders an e-mail.
 ///
 /// # Errors
-/// Only when memory ends: the template was checked when Lockstep was built.
+/// Only when memory is exhausted: the template is checked at compile time.
 pub fn write(letter: &Letter, language: Language, head: &Letterhead) -> Result<Written, askama::Error> {
     let words = Words(language);
     let greeting = greeting(words, letter);
@@ -144,7 +145,7 @@ fn subject(words: Words, letter: &Letter, head: &Letterhead) -> String {
             words.with("factor.off.subject", &[shop])
         }
         Letter::AccountDeleted { .. } => words.with("deleted.subject", &[shop]),
-        // Whoever names games may not name headers.
+        // A game's title must not inject headers.
         Letter::BackInStock { title, .. } => {
             let name = Title::new(title).name().replace(char::is_control, " ");
             words.with("back.subject", &[&name])
@@ -282,7 +283,7 @@ fn blocks(words: Words, letter: &Letter, head: &Letterhead) -> Vec<Block> {
 }
 
 impl Item {
-    /// One copy of the product called `title`.
+    /// One unit of the product `title`.
     fn of(words: Words, title: &str) -> Self {
         let title = Title::new(title);
         Self {
@@ -295,7 +296,7 @@ impl Item {
     }
 }
 
-/// Copies that read alike are one item, in the order in which they come first.
+/// Groups equal units, in the order of their first occurrence.
 fn folded<T>(copies: &[T], same: impl Fn(&T, &T) -> bool) -> Vec<Vec<&T>> {
     let mut groups: Vec<Vec<&T>> = Vec::new();
     for copy in copies {
@@ -367,7 +368,7 @@ fn returned(words: Words, copies: &[RefundedCopy]) -> Vec<Item> {
         .collect()
 }
 
-/// What an order cost, and its number.
+/// An order's total, discount and number.
 fn sums(words: Words, total: Money, discount: Option<Money>, number: Option<&str>) -> Vec<(String, String)> {
     let mut sums = Vec::new();
     if let Some(discount) = discount.filter(|discount| discount.is_positive())
@@ -388,7 +389,7 @@ fn numbered(words: Words, number: Option<&str>) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The same blocks for programs that show text.
+/// The same blocks as plain text.
 fn text(greeting: &str, blocks: &[Block], head: &Letterhead) -> String {
     let mut out = format!("{greeting}\n");
     let mut line = |text: &str| {
@@ -609,7 +610,7 @@ mod tests {
     }
 
     #[test]
-    fn every_letter_says_what_it_has_to_in_both_forms() {
+    fn every_email_has_its_contents_in_text_and_html() {
         for (letter, says) in one_of_each("Ada") {
             let written = write(&letter, Language::English, &head()).unwrap();
             assert!(!written.subject.is_empty() && !written.subject.contains('\n'));
@@ -623,7 +624,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_speaks_its_readers_language_and_never_says_a_raw_listing() {
+    fn emails_use_the_recipients_language_and_clean_titles() {
         let german = |letter: &Letter| write(letter, Language::German, &head()).unwrap();
         for (letter, _) in one_of_each("Ada") {
             let (english, written) = (write(&letter, Language::English, &head()).unwrap(), german(&letter));
@@ -648,7 +649,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_write_html() {
+    fn names_are_escaped_in_html() {
         for (letter, _) in one_of_each("<b>Ada</b>") {
             let written = write(&letter, Language::English, &head()).unwrap();
             assert!(!written.html.contains("<b>") && written.text.contains("<b>Ada</b>"));
@@ -656,7 +657,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_leads_nobody_anywhere() {
+    fn names_that_resemble_links_are_not_shown() {
         for name in [
             "win 50 EUR at evil.example",
             "https://evil.example/a",
@@ -686,7 +687,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_says_nothing_is_described_as_unknown() {
+    fn device_without_user_agent_is_described_as_unknown() {
         let letter = Letter::NewDevice {
             nickname: "Ada".into(),
             address: None,

@@ -1,10 +1,10 @@
-//! Letters to people: written here from what waits in the queue, and handed to a mail server or put into a folder.
+//! Transactional e-mails: rendered from the queue and delivered to a mail server or a folder.
 //!
 //! `account changes → store.mail_outbox (same transaction) → [Postman] → SMTP, or the data folder`
 //!
-//! Nothing that somebody waits for passes through here: an endpoint only adds a row. A letter is delivered at least once;
-//! after a crash in the wrong moment a second copy goes out under the same Message-ID. Codes and links are in the letter
-//! and nowhere else: no log line and no error text here contains what a letter says.
+//! No request waits for this crate: an endpoint only adds a row. Delivery is at-least-once; after a crash at the wrong
+//! moment a second copy goes out under the same Message-ID. Codes and links appear in the e-mail only: no log line and
+//! no error text here contains any part of an e-mail.
 
 mod delivery;
 mod letters;

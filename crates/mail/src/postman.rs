@@ -1,9 +1,9 @@
-//! The worker that empties the queue. Any number may run, in one process or in several; a letter is in the hands of one
-//! at a time.
+//! The worker that empties the e-mail queue. Any number may run, in one process or in several; an e-mail is leased to
+//! one at a time.
 //!
-//! Several letters are delivered at once, up to the number of connections to the mail server; a few of these are kept for
-//! letters with codes and links, so that a password reset never waits behind a thousand order e-mails. A lease is short and
-//! prolonged while a letter is being delivered: what a killed process held is free again before half a minute is over.
+//! Several e-mails are delivered concurrently, up to the number of connections to the mail server. Some connections are
+//! reserved for e-mails with codes and links, so that a password reset never waits behind a thousand order e-mails.
+//! Leases are short and renewed during delivery: those of a killed process expire in less than 30 seconds.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -24,26 +24,26 @@ use uuid::Uuid;
 use crate::delivery::{Delivery, DeliveryError};
 use crate::letters::{self, Letterhead};
 
-/// How often the queue is looked at when nothing of this process says that there is something.
+/// Interval at which the queue is polled when no commit of this process wakes the worker.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long ordinary letters rest after as many failures in a row as there are connections: the mail server is away.
+/// Pause for ordinary e-mails after as many consecutive failures as there are connections: the mail server is down.
 const REST: Duration = Duration::from_secs(5);
 
-/// How often it is tried to note that a letter is out; a letter of which it is not noted goes out again.
+/// Number of attempts to record a delivery; an e-mail whose delivery is not recorded is sent again.
 const NOTED_WITHIN: u32 = 8;
 
-/// How letters are sent.
+/// Settings of the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sending {
-    /// Letters that are delivered at the same time, which is connections to the mail server; at least 1.
+    /// Number of concurrent deliveries, which is the number of connections to the mail server; at least 1.
     pub connections: u32,
-    /// How long a letter is in the hands of a worker that says nothing more.
+    /// Duration of a lease that is not renewed.
     pub lease: Duration,
 }
 
 impl Sending {
-    /// So many at once.
+    /// `connections` concurrent deliveries.
     pub const fn over(connections: u32) -> Self {
         Self {
             connections,
@@ -51,39 +51,39 @@ impl Sending {
         }
     }
 
-    /// Connections that ordinary letters leave to urgent ones.
+    /// Number of connections reserved for urgent e-mails.
     fn kept_free(self) -> u32 {
         (self.connections / 4).max(u32::from(self.connections > 1))
     }
 }
 
 impl Default for Sending {
-    /// Eight at once.
+    /// Eight concurrent deliveries.
     fn default() -> Self {
         Self::over(8)
     }
 }
 
-/// A letter that a server refuses is tried this often: the first refusals may be about our own account there.
+/// Highest number of attempts for an e-mail that the server rejects: the first rejections may be about our account.
 const MOST_REFUSALS: u32 = 3;
 
-/// A letter that cannot be delivered is tried this often at the most: for a little over five hours.
+/// Highest number of attempts for an e-mail that cannot be delivered: a little over five hours.
 const MOST_ATTEMPTS: u32 = 64;
-/// The longest wait between two attempts.
+/// The longest delay between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
-/// What one round brought.
+/// The result of one round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Round {
-    /// Letters that are out.
+    /// Number of e-mails sent.
     pub sent: u32,
-    /// Letters that will be tried again, here or by another worker.
+    /// Number of e-mails to be retried, here or by another worker.
     pub later: u32,
-    /// Letters that were given up.
+    /// Number of e-mails given up.
     pub given_up: u32,
 }
 
-/// What one letter came to.
+/// The outcome for one e-mail.
 enum Fate {
     Sent,
     Later,
@@ -92,7 +92,7 @@ enum Fate {
     GivenUp,
 }
 
-/// The letters in the hands of this worker: with their leases, and whether they are urgent.
+/// The e-mails leased to this worker: their leases, and whether they are urgent.
 #[derive(Clone, Default)]
 struct InHand(Arc<Mutex<HashMap<Uuid, (Uuid, bool)>>>);
 
@@ -101,7 +101,7 @@ impl InHand {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes a letter in hand until the guard is dropped.
+    /// Registers an e-mail until the guard is dropped.
     fn take(&self, letter: &Claimed) -> Held {
         self.with(|all| all.insert(letter.id, (letter.lease, letter.is_urgent)));
         Held(self.clone(), letter.id)
@@ -141,8 +141,8 @@ impl Postman {
         }
     }
 
-    /// Works until `stop`: at once after a commit of this process, and every second for those of others. Letters in hand
-    /// are finished first.
+    /// Runs until `stop` is cancelled, then finishes the e-mails in progress. A commit of this process wakes it at
+    /// once; those of others are noticed within a second.
     pub async fn run(&self, stop: CancellationToken) {
         let in_hand = InHand::default();
         self.renewing(&in_hand, self.work(&in_hand, stop)).await;
@@ -153,7 +153,7 @@ impl Postman {
         let mut deliveries = JoinSet::new();
         let (mut failures, mut rests_until) = (0, Instant::now());
         while !stop.is_cancelled() {
-            // What is committed from here on wakes the wait below.
+            // Any commit from here on wakes the wait below.
             commits.borrow_and_update();
             let rests = rests_until > Instant::now();
             match self.claim(in_hand, rests).await {
@@ -163,7 +163,7 @@ impl Postman {
                         let this = self.clone();
                         deliveries.spawn(async move {
                             let _held = held;
-                            this.hand_over(&letter).await
+                            this.deliver_and_record(&letter).await
                         });
                     }
                 }
@@ -179,7 +179,7 @@ impl Postman {
                     }
                 }
                 () = tokio::time::sleep(LOOK_EVERY) => {}
-                // Other commits follow closely; one look serves them all.
+                // Other commits follow closely; one poll covers them all.
                 changed = commits.changed() => if changed.is_ok() {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 },
@@ -188,7 +188,7 @@ impl Postman {
         while deliveries.join_next().await.is_some() {}
     }
 
-    /// Delivers as many letters as there are connections, if so many are due, and waits for all of them.
+    /// Delivers as many due e-mails as there are connections, and waits for all of them.
     ///
     /// # Errors
     /// [`StoreError`] when the queue cannot be read.
@@ -200,7 +200,7 @@ impl Postman {
             let this = self.clone();
             deliveries.spawn(async move {
                 let _held = held;
-                this.hand_over(&letter).await
+                this.deliver_and_record(&letter).await
             });
         }
         let fates = self.renewing(&in_hand, deliveries.join_all()).await;
@@ -215,7 +215,7 @@ impl Postman {
         Ok(round)
     }
 
-    /// Letters for which there is room, those in hand counted; urgent ones only while ordinary ones rest.
+    /// Claims e-mails for the free connections; during a pause of ordinary e-mails only urgent ones.
     async fn claim(&self, in_hand: &InHand, rests: bool) -> Result<Vec<Claimed>, StoreError> {
         for (letter, kind) in mail::drop_late(&self.store).await? {
             tracing::warn!(%letter, kind, "a letter was dropped: what it says had run out before it could be sent");
@@ -243,7 +243,7 @@ impl Postman {
         mail::claim(&self.store, room, self.sending.lease).await
     }
 
-    /// Does `work`, and meanwhile prolongs the leases of what is in hand.
+    /// Runs `work` and meanwhile renews the leases of the e-mails in progress.
     async fn renewing<T>(&self, in_hand: &InHand, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         let mut every = tokio::time::interval(self.sending.lease / 4);
@@ -263,8 +263,8 @@ impl Postman {
         }
     }
 
-    /// Delivers one letter and notes what came of it.
-    async fn hand_over(&self, claimed: &Claimed) -> Fate {
+    /// Delivers one e-mail and records the outcome.
+    async fn deliver_and_record(&self, claimed: &Claimed) -> Fate {
         let letter = match &claimed.letter {
             Ok(letter) => letter,
             Err(why) => return self.leave(claimed, *why).await,
@@ -300,12 +300,12 @@ impl Postman {
         }
     }
 
-    /// Leaves a letter that cannot be read here to other workers.
+    /// Releases an e-mail that this worker cannot read to other workers.
     async fn leave(&self, claimed: &Claimed, why: NotReadable) -> Fate {
         match mail::leave(&self.store, claimed, why).await {
             Ok(true) => tracing::warn!(letter = %claimed.id, "an e-mail {why}"),
             Ok(false) => {}
-            // Its lease runs out.
+            // Its lease expires.
             Err(error) => tracing::warn!(letter = %claimed.id, %error, "an e-mail {why}"),
         }
         Fate::Left
@@ -338,8 +338,8 @@ impl Postman {
 
 /// How long to wait before the next attempt: half a minute, doubled each time, at most five. `None`: give up.
 ///
-/// Longer waits would outlast the outage: an e-mail holds back the later ones to its address, so a queue behind heads that wait
-/// for an hour stays long after the mail server is well again.
+/// Longer delays would outlast the outage: an e-mail blocks later ones to its address, so a queue whose heads wait for
+/// an hour would remain blocked long after the mail server has recovered.
 fn retry_in(error: &DeliveryError, attempts: u32) -> Option<Duration> {
     let most = match error {
         DeliveryError::Address(_) => 1,
@@ -355,7 +355,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_five_minutes_and_end_after_five_hours() {
+    fn retry_delays_double_to_five_minutes_and_end_after_five_hours() {
         let later = DeliveryError::Later(String::new());
         let waits: Vec<u64> = (1..=u32::MAX)
             .map_while(|attempt| retry_in(&later, attempt).map(|wait| wait.as_secs()))

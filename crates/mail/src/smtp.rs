@@ -1,6 +1,6 @@
-//! `SMTP_URL`: where the mail server is, who logs in there, and how the connection is encrypted.
+//! `SMTP_URL`: the mail server, its credentials, and the encryption of the connection.
 //!
-//! A password never goes out in clear unless the address says `tls=none`: with credentials STARTTLS is required, without it
+//! A password is never sent in clear unless the URL says `tls=none`: with credentials STARTTLS is required, without it
 //! is used where the server offers it.
 
 use std::time::Duration;
@@ -13,60 +13,60 @@ use lettre::{AsyncSmtpTransport, Tokio1Executor};
 use lockstep_domain::secret::Secret;
 use percent_encoding::percent_decode_str;
 
-/// What is wrong with `SMTP_URL`, by its part. No text of these contains the user or the password.
+/// What is invalid in `SMTP_URL`, by its part. No text of these contains the user or the password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SmtpAddressError {
-    /// Another scheme, or none.
+    /// Unknown or missing scheme.
     #[error("it begins with neither smtp:// nor smtps://")]
     Scheme,
-    /// A character in the user or the password that ends them early.
+    /// An unescaped character in the user or the password that would end it early.
     #[error(
         "the user or the password holds /, ?, # or @; percent-encode / as %2F, ? as %3F, # as %23 and @ as %40 in the password"
     )]
     PasswordCharacter,
-    /// A `%` that begins no code.
+    /// A `%` that does not begin an escape.
     #[error("the user or the password holds a % that is followed by no two hexadecimal digits; write % as %25")]
     PercentSign,
     /// A user without a password.
     #[error("there is a user and no password; write user:password@host, and percent-encode a : in the user as %3A")]
     NoPassword,
-    /// No host.
+    /// Missing host.
     #[error("the host is missing")]
     NoHost,
-    /// A host that cannot be one.
+    /// Invalid host.
     #[error("the host {0:?} is not a name or an address")]
     Host(String),
-    /// A port that is none.
+    /// Invalid port.
     #[error("the port is not a number from 1 to 65535 (if it is part of the password, percent-encode / and # in it)")]
     Port,
-    /// A parameter that does not exist.
+    /// Unknown parameter.
     #[error("the parameter {0:?} is not known; there is ?tls=required, opportunistic or none")]
     Parameter(String),
-    /// A value of `tls` that does not exist.
+    /// Unknown value of `tls`.
     #[error("tls is {0:?}; it has to be required, opportunistic or none")]
     Tls(String),
-    /// TLS that is asked for twice in different ways.
+    /// `tls` contradicts `smtps`.
     #[error("smtps:// is always encrypted; leave ?tls= out")]
     TlsOfSmtps,
-    /// The name for EHLO is none.
+    /// Invalid name for EHLO.
     #[error("the path, which is the name for EHLO, is not a host name")]
     HelloName,
 }
 
-/// How a connection is encrypted.
+/// Encryption of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encryption {
-    /// From the first byte (`smtps`).
+    /// TLS from the first byte (`smtps`).
     Implicit,
-    /// By STARTTLS, or nothing is sent.
+    /// STARTTLS, without which nothing is sent.
     Required,
-    /// By STARTTLS where the server offers it.
+    /// STARTTLS where the server offers it.
     Opportunistic,
-    /// Not at all.
+    /// No encryption.
     None,
 }
 
-/// `SMTP_URL`, read.
+/// A parsed `SMTP_URL`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmtpAddress {
     host: String,
@@ -77,11 +77,11 @@ pub struct SmtpAddress {
 }
 
 impl SmtpAddress {
-    /// Reads `smtps://user:password@host:465` or `smtp://host:587?tls=required`. User and password are percent-encoded.
-    /// Without a port it is 465 for `smtps`, 587 where STARTTLS is required, else 25.
+    /// Parses `smtps://user:password@host:465` or `smtp://host:587?tls=required`. User and password are
+    /// percent-encoded. The default port is 465 for `smtps`, 587 where STARTTLS is required, and 25 otherwise.
     ///
     /// # Errors
-    /// [`SmtpAddressError`], the part that is wrong.
+    /// [`SmtpAddressError`], the invalid part.
     pub fn parse(url: &str) -> Result<Self, SmtpAddressError> {
         let (scheme, rest) = url.trim().split_once("://").ok_or(SmtpAddressError::Scheme)?;
         let is_implicit = match scheme.to_ascii_lowercase().as_str() {
@@ -120,12 +120,12 @@ impl SmtpAddress {
         })
     }
 
-    /// How connections are encrypted.
+    /// The encryption of connections.
     pub fn encryption(&self) -> Encryption {
         self.encryption
     }
 
-    /// What an eavesdropper may get, in words; `None`: nothing.
+    /// What an eavesdropper could learn, in words; `None` when nothing.
     pub fn weakness(&self) -> Option<&'static str> {
         match (self.encryption, &self.credentials) {
             (Encryption::Implicit | Encryption::Required, _) => None,
@@ -144,15 +144,15 @@ impl SmtpAddress {
         }
     }
 
-    /// Connections to the server. Nothing is connected yet.
+    /// The connection pool. Does not connect yet.
     pub(crate) fn transport(
         &self,
         timeout: Duration,
         connections: u32,
     ) -> Result<AsyncSmtpTransport<Tokio1Executor>, SmtpAddressError> {
         let parameters = || {
-            // Where encryption can be left out on the way, a certificate proves nothing, and one that nobody signed is
-            // better than none.
+            // Where an attacker on the path can disable encryption, a certificate proves nothing, and a self-signed one
+            // is better than no encryption.
             let is_unproved = self.encryption == Encryption::Opportunistic && self.credentials.is_none();
             TlsParameters::builder(self.host.clone())
                 .dangerous_accept_invalid_certs(is_unproved)
@@ -206,7 +206,7 @@ fn host_and_port(place: &str) -> Result<(String, Option<u16>), SmtpAddressError>
             .filter(|port| *port > 0)
             .ok_or(SmtpAddressError::Port)
     };
-    // An IPv6 address stands in brackets.
+    // An IPv6 address is in brackets.
     if let Some(rest) = place.strip_prefix('[') {
         let (host, rest) = rest
             .split_once(']')
@@ -272,12 +272,12 @@ fn encryption(is_implicit: bool, query: &str, has_credentials: bool) -> Result<E
 mod tests {
     use super::*;
 
-    fn told(url: &str) -> String {
+    fn error(url: &str) -> String {
         SmtpAddress::parse(url).unwrap_err().to_string()
     }
 
     #[test]
-    fn a_password_goes_out_encrypted_unless_the_address_says_otherwise() {
+    fn passwords_require_encryption_unless_disabled_in_the_url() {
         for (url, encryption, port) in [
             ("smtps://u:p@mail.example", Encryption::Implicit, 465),
             ("smtp://u:p@mail.example", Encryption::Required, 587),
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_by_its_part_and_never_by_the_password() {
+    fn errors_name_the_invalid_part_and_never_the_password() {
         for (url, part) in [
             ("mail.example:587", "smtp://"),
             ("http://u:hunter2@mail.example", "smtp://"),
@@ -334,9 +334,9 @@ mod tests {
             ("smtp://u:hunter2@mail.example?tls=yes", "tls is \"yes\""),
             ("smtps://u:hunter2@mail.example?tls=none", "leave ?tls= out"),
         ] {
-            let told = told(url);
-            assert!(told.contains(part), "{url}: {told}");
-            assert!(!told.contains("hunt") && !told.contains("er2"), "{url}: {told}");
+            let error = error(url);
+            assert!(error.contains(part), "{url}: {error}");
+            assert!(!error.contains("hunt") && !error.contains("er2"), "{url}: {error}");
         }
         let shown = format!("{:?}", SmtpAddress::parse("smtp://u:hunter2@mail.example").unwrap());
         assert!(!shown.contains("hunter2"), "{shown}");

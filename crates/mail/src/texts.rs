@@ -1,4 +1,4 @@
-//! What e-mails say, by language: `messages/{language}.txt`.
+//! Texts of e-mails, by language: `messages/{language}.txt`.
 
 use std::fmt::Display;
 use std::sync::LazyLock;
@@ -7,7 +7,7 @@ use lockstep_domain::Money;
 use lockstep_domain::language::{Language, Texts, filled, texts};
 use lockstep_domain::money_form::MoneyForm;
 
-/// The texts of a reader's language.
+/// The texts of the recipient's language.
 #[derive(Clone, Copy)]
 pub(crate) struct Words(pub(crate) Language);
 
@@ -21,17 +21,17 @@ impl Words {
         }
     }
 
-    /// A text without values. One that does not exist fails a test.
+    /// A text without placeholders. A missing key fails a test.
     pub(crate) fn text(self, key: &str) -> String {
         self.with(key, &[])
     }
 
-    /// A text with its values.
+    /// A text with its placeholders filled.
     pub(crate) fn with(self, key: &str, values: &[&dyn Display]) -> String {
         filled(self.all().get(key).copied().unwrap_or("…"), values)
     }
 
-    /// An amount as the language writes it.
+    /// An amount in the format of the language.
     pub(crate) fn price(self, amount: Money) -> String {
         MoneyForm::of(self.0.code(), None).price(amount)
     }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_text_is_there_in_every_language_with_the_same_places_for_values() {
+    fn languages_have_the_same_texts_and_placeholders() {
         let (english, german) = (Words(Language::English).all(), Words(Language::German).all());
         let keys = |texts: &Texts| {
             let mut keys: Vec<&str> = texts.keys().copied().collect();
@@ -51,13 +51,13 @@ mod tests {
         };
         assert_eq!(keys(english), keys(german));
         for (key, text) in english {
-            // A greeting without a name needs none.
+            // A greeting without a name has no placeholder.
             assert_eq!(text.matches("{}").count(), german[key].matches("{}").count(), "{key}");
         }
     }
 
     #[test]
-    fn every_key_that_is_used_exists() {
+    fn every_used_key_exists() {
         let source = include_str!("letters.rs").split("mod tests {").next().unwrap();
         let mut used = 0;
         for opening in [".text(\"", ".with(\"", "button(\""] {

@@ -1,4 +1,4 @@
-//! Whether e-mails could go out is seen before one has to.
+//! The check of the mail configuration detects failures before an e-mail has to be sent.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -9,14 +9,14 @@ use tokio::sync::mpsc;
 
 const FROM: &str = "Shop <shop@example.com>";
 
-/// A mail server without encryption that answers a log-in with `auth`, and what it is told.
+/// A mail server without encryption that answers a login with `auth`, and the lines that it receives.
 async fn server(auth: &'static str) -> (String, mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let place = listener.local_addr().unwrap().to_string();
-    let (told, heard) = mpsc::unbounded_channel();
+    let (lines_sent, heard) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let told = told.clone();
+            let lines_sent = lines_sent.clone();
             tokio::spawn(async move {
                 let mut stream = BufReader::new(stream);
                 stream.write_all(b"220 test\r\n").await.ok();
@@ -33,7 +33,7 @@ async fn server(auth: &'static str) -> (String, mpsc::UnboundedReceiver<String>)
                         word if word.ends_with(':') || !word.chars().all(|c| c.is_ascii_uppercase()) => "",
                         _ => "250 ok\r\n",
                     };
-                    told.send(line.trim_end().to_owned()).ok();
+                    lines_sent.send(line.trim_end().to_owned()).ok();
                     stream.write_all(answer.as_bytes()).await.ok();
                 }
             });
@@ -42,14 +42,14 @@ async fn server(auth: &'static str) -> (String, mpsc::UnboundedReceiver<String>)
     (place, heard)
 }
 
-/// Without encryption, whichever way that is said.
+/// Without encryption, in either notation.
 fn in_clear(url: &str) -> Delivery {
     let said = Delivery::smtp(&format!("{url}?tls=none"), FROM, 1);
     said.or_else(|_| Delivery::smtp(url, FROM, 1)).unwrap()
 }
 
 #[tokio::test]
-async fn a_server_is_asked_who_lets_us_in_and_is_sent_nothing() {
+async fn check_logs_in_without_sending() {
     let (place, mut heard) = server("235 welcome\r\n").await;
     in_clear(&format!("smtp://quill:word@{place}")).check().await.unwrap();
     let mut verbs = Vec::new();
@@ -75,7 +75,7 @@ async fn a_server_is_asked_who_lets_us_in_and_is_sent_nothing() {
 }
 
 #[tokio::test]
-async fn a_folder_is_written_to_and_left_as_it_was() {
+async fn check_leaves_the_folder_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let there = folder.path().join("mail");
     Delivery::folder(&there, FROM).unwrap().check().await.unwrap();
@@ -87,7 +87,7 @@ async fn a_folder_is_written_to_and_left_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_test_e_mail_goes_the_way_of_all_others() {
+async fn test_email_uses_the_normal_delivery() {
     let folder = tempfile::tempdir().unwrap();
     let written = Written {
         subject: "Test".into(),

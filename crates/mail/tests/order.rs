@@ -1,5 +1,4 @@
-//! Which letter goes first, how many at once, and what happens to those in the hands of a worker that is killed: with a
-//! mail server that speaks real SMTP and takes its time.
+//! Order of delivery, concurrency, and the e-mails of killed workers, against a slow mail server that speaks real SMTP.
 
 #![expect(
     clippy::unwrap_used,
@@ -22,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// A mail server: what it has taken, in order, and how many letters it had in hand at the same time at most.
+/// A mail server that records accepted e-mails in order, and the highest number of concurrent ones.
 #[derive(Clone, Default)]
 struct Sink {
     /// Recipient and subject.
@@ -32,7 +31,7 @@ struct Sink {
 }
 
 impl Sink {
-    /// Starts one that works on a letter as long as `takes` says, by the number of letters before it.
+    /// Starts a server that processes an e-mail for `takes` of the number of e-mails before it.
     async fn start(takes: fn(usize) -> Duration) -> (Self, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("smtp://{}", listener.local_addr().unwrap());
@@ -84,7 +83,7 @@ impl Sink {
         self.taken.lock().unwrap().clone()
     }
 
-    /// Waits until so many letters were taken.
+    /// Waits until `count` e-mails were accepted.
     async fn wait_for(&self, count: usize) -> Vec<(String, String)> {
         let all = async {
             loop {
@@ -99,7 +98,7 @@ impl Sink {
     }
 }
 
-/// A worker of its own process: its own connections to everything.
+/// A worker with its own connections, like another process.
 fn worker(db: &TestDb, url: &str, sending: Sending) -> (CancellationToken, tokio::task::JoinHandle<()>) {
     let head = Letterhead {
         shop: "Lockstep".into(),
@@ -125,7 +124,7 @@ const KEYS: &str =
     "'keys-ready', jsonb_build_object('kind', 'keys-ready', 'nickname', 'Ada', 'order', 'o', 'copies', '[]'::jsonb)";
 const RESET: &str = "'reset', jsonb_build_object('kind', 'reset', 'nickname', 'Ada', 'token', 'abc', 'minutes', 30)";
 
-/// One such letter to each of so many people, owed for so long.
+/// Queues one such e-mail to each of `people` recipients, valid for `lasts`.
 async fn owe(db: &TestDb, letter: &str, people: usize, lasts: &str) {
     let insert = format!(
         "insert into mail_outbox (recipient, kind, letter, not_after)
@@ -135,7 +134,7 @@ async fn owe(db: &TestDb, letter: &str, people: usize, lasts: &str) {
 }
 
 #[tokio::test]
-async fn a_password_reset_does_not_wait_behind_hundreds_of_orders() {
+async fn password_resets_overtake_order_emails() {
     let db = TestDb::new().await;
     owe(&db, ORDER, 527, "1 hour").await;
     let (sink, url) = Sink::start(|_| Duration::from_millis(400)).await;
@@ -157,8 +156,8 @@ async fn a_password_reset_does_not_wait_behind_hundreds_of_orders() {
         }
     };
     let place = tokio::time::timeout(DEADLINE, reset).await.expect("the reset is sent");
-    // Found by the next look, a second later at the most, and delivered on a connection that is kept for its like: no
-    // more pass it than are delivered meanwhile.
+    // Found by the next poll, at most a second later, and delivered on a reserved connection: only those delivered
+    // meanwhile precede it.
     assert!(place - before <= 5 * 8, "{} went before it", place - before);
     let most = sink.most.load(Ordering::SeqCst);
     assert!((2..=8).contains(&most), "{most} at once");
@@ -167,11 +166,11 @@ async fn a_password_reset_does_not_wait_behind_hundreds_of_orders() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_address_gets_its_letters_in_the_order_of_writing() {
+async fn emails_to_one_address_arrive_in_order() {
     let db = TestDb::new().await;
     owe(&db, ORDER, 40, "1 hour").await;
     owe(&db, KEYS, 40, "1 hour").await;
-    // Every third letter takes long.
+    // Every third e-mail takes long.
     let (sink, url) = Sink::start(|n| Duration::from_millis(if n % 3 == 0 { 60 } else { 1 })).await;
     let workers = [worker(&db, &url, Sending::over(8)), worker(&db, &url, Sending::over(8))];
     let taken = sink.wait_for(80).await;
@@ -192,9 +191,9 @@ async fn one_address_gets_its_letters_in_the_order_of_writing() {
     }
 }
 
-/// Delivering takes several times as long as a lease, and another worker waits for what becomes free.
+/// A delivery takes several times as long as a lease, and another worker waits for expired leases.
 #[tokio::test]
-async fn a_letter_in_hand_is_nobody_elses_however_long_it_takes() {
+async fn leases_are_renewed_during_a_long_delivery() {
     let db = TestDb::new().await;
     owe(&db, ORDER, 3, "1 hour").await;
     let (sink, url) = Sink::start(|_| Duration::from_millis(2500)).await;
@@ -212,7 +211,7 @@ async fn a_letter_in_hand_is_nobody_elses_however_long_it_takes() {
 }
 
 #[tokio::test]
-async fn what_a_killed_worker_held_is_free_within_half_a_minute_and_goes_out() {
+async fn emails_of_a_killed_worker_are_sent_within_30_seconds() {
     let db = TestDb::new().await;
     owe(&db, ORDER, 4, "1 hour").await;
     let (slow, url) = Sink::start(|_| DEADLINE * 10).await;
@@ -233,7 +232,7 @@ async fn what_a_killed_worker_held_is_free_within_half_a_minute_and_goes_out() {
     .await
     .unwrap();
     assert!(held, "each is held, and for less than half a minute");
-    // The half minute is over.
+    // The 30 seconds are over.
     db.execute("update mail_outbox set not_before = now()").await;
     let (sink, url) = Sink::start(|_| Duration::ZERO).await;
     let (stop, next) = worker(&db, &url, Sending::default());
@@ -243,7 +242,7 @@ async fn what_a_killed_worker_held_is_free_within_half_a_minute_and_goes_out() {
 }
 
 #[tokio::test]
-async fn a_link_that_has_run_out_in_the_queue_is_dropped_with_a_note() {
+async fn expired_link_is_dropped_with_a_note() {
     let db = TestDb::new().await;
     owe(&db, RESET, 3, "-1 second").await;
     owe(&db, RESET, 1, "30 minutes").await;

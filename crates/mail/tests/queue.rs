@@ -29,8 +29,8 @@ fn head() -> Letterhead {
     }
 }
 
-/// Somebody registers, and is owed a welcome with the code 123456.
-async fn somebody(db: &TestDb, name: &str) -> UserId {
+/// Registers a user and queues a welcome e-mail with the code 123456.
+async fn registered_user(db: &TestDb, name: &str) -> UserId {
     let new = NewAccount {
         id: UserId(Uuid::now_v7()),
         email: Email::parse(&format!("{name}@example.com")).unwrap(),
@@ -79,7 +79,7 @@ fn codes() -> NewCodes {
     })
 }
 
-/// Room for so many letters of any kind.
+/// Room for `all` e-mails of any kind.
 fn room(all: u32) -> Room {
     Room { all, ordinary: all }
 }
@@ -98,9 +98,9 @@ fn files(path: &std::path::Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn without_a_mail_server_a_letter_becomes_a_file_and_the_queue_forgets_what_it_said() {
+async fn folder_delivery_writes_a_file_and_erases_the_queued_contents() {
     let db = TestDb::new().await;
-    somebody(&db, "ada").await;
+    registered_user(&db, "ada").await;
     let (path, delivery) = folder();
     let postman = postman(&db, delivery);
     assert_eq!(
@@ -131,9 +131,9 @@ async fn without_a_mail_server_a_letter_becomes_a_file_and_the_queue_forgets_wha
 }
 
 #[tokio::test]
-async fn a_letter_is_written_in_the_language_that_its_reader_reads_when_it_is_sent() {
+async fn email_uses_the_recipients_language_at_send_time() {
     let db = TestDb::new().await;
-    somebody(&db, "ada").await;
+    registered_user(&db, "ada").await;
     db.execute("update users set language = 'de'").await;
     let (path, delivery) = folder();
     assert_eq!(postman(&db, delivery).round().await.unwrap().sent, 1);
@@ -147,9 +147,9 @@ async fn a_letter_is_written_in_the_language_that_its_reader_reads_when_it_is_se
 }
 
 #[tokio::test]
-async fn a_link_can_be_copied_out_of_the_file_however_long_it_is() {
+async fn long_links_stay_on_one_line_in_the_file() {
     let db = TestDb::new().await;
-    somebody(&db, "ada").await;
+    registered_user(&db, "ada").await;
     let token = "0123456789abcdef".repeat(8);
     sqlx::query(
         "update mail_outbox set kind = 'reset', sealed = null,
@@ -169,9 +169,9 @@ async fn a_link_can_be_copied_out_of_the_file_however_long_it_is() {
 }
 
 #[tokio::test]
-async fn a_letter_in_the_hands_of_a_worker_that_died_is_delivered_by_the_next() {
+async fn email_of_a_dead_worker_is_delivered_by_the_next() {
     let db = TestDb::new().await;
-    somebody(&db, "ada").await;
+    registered_user(&db, "ada").await;
     let dead = mail::claim(&db.store, room(10), Duration::from_mins(10))
         .await
         .unwrap()
@@ -184,7 +184,7 @@ async fn a_letter_in_the_hands_of_a_worker_that_died_is_delivered_by_the_next() 
         "not while the lease lasts"
     );
     db.execute("update mail_outbox set not_before = now()").await;
-    // The next one dies between delivering and saying so: the same file, delivered again under the same name.
+    // The next worker dies between delivery and recording it: the file is written again under the same name.
     let next = mail::claim(&db.store, room(10), Duration::ZERO)
         .await
         .unwrap()
@@ -198,10 +198,10 @@ async fn a_letter_in_the_hands_of_a_worker_that_died_is_delivered_by_the_next() 
 }
 
 #[tokio::test]
-async fn two_workers_never_hold_the_same_letter() {
+async fn two_workers_never_claim_the_same_email() {
     let db = TestDb::new().await;
     for i in 0..12 {
-        somebody(&db, &format!("user{i}")).await;
+        registered_user(&db, &format!("user{i}")).await;
     }
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..6 {
@@ -227,9 +227,9 @@ async fn two_workers_never_hold_the_same_letter() {
 }
 
 #[tokio::test]
-async fn a_letter_whose_code_has_run_out_is_given_up_and_one_of_a_deleted_account_is_gone() {
+async fn expired_emails_are_given_up_and_those_of_deleted_users_removed() {
     let db = TestDb::new().await;
-    somebody(&db, "ada").await;
+    registered_user(&db, "ada").await;
     db.execute("update mail_outbox set not_after = now()").await;
     let (_, delivery) = folder();
     assert_eq!(postman(&db, delivery).round().await.unwrap(), Round::default());
@@ -239,7 +239,7 @@ async fn a_letter_whose_code_has_run_out_is_given_up_and_one_of_a_deleted_accoun
         mail::list(&db.store, true, 10).await.unwrap()[0].last_error.as_deref(),
         Some("not sent in time")
     );
-    let bob = somebody(&db, "bob").await;
+    let bob = registered_user(&db, "bob").await;
     accounts::delete(&db.store, bob, false).await.unwrap();
     assert_eq!(db.count("mail_outbox where user_id is not null").await, 1, "ada's");
     assert_eq!(db.count("mail_outbox where kind = 'account-deleted'").await, 1);
@@ -343,9 +343,9 @@ async fn a_welcome_makes_no_later_code_useless_and_brings_none_to_an_address_tha
 }
 
 #[tokio::test]
-async fn a_deleted_account_is_told_so_and_then_its_address_is_forgotten() {
+async fn account_deletion_email_is_sent_and_then_the_address_erased() {
     let db = TestDb::new().await;
-    let bob = somebody(&db, "bob").await;
+    let bob = registered_user(&db, "bob").await;
     accounts::delete(&db.store, bob, false).await.unwrap();
     let (path, delivery) = folder();
     assert_eq!(postman(&db, delivery).round().await.unwrap().sent, 1);
@@ -363,9 +363,9 @@ async fn a_deleted_account_is_told_so_and_then_its_address_is_forgotten() {
 }
 
 #[tokio::test]
-async fn what_waits_is_sealed_and_nothing_with_a_code_is_written_without_a_secret() {
+async fn queued_emails_are_sealed_and_codes_require_a_secret() {
     let db = TestDb::new().await;
-    somebody(&db, "ada").await;
+    registered_user(&db, "ada").await;
     accounts::send_reset(
         &db.store,
         &Email::parse("ada@example.com").unwrap(),
@@ -397,7 +397,7 @@ async fn what_waits_is_sealed_and_nothing_with_a_code_is_written_without_a_secre
     let refused = accounts::send_reset(&bare, &Email::parse("ada@example.com").unwrap(), &code).await;
     assert!(refused.is_err());
     assert_eq!(db.count("mail_outbox").await, 2);
-    // Nor does a worker without secrets take what it cannot open.
+    // A worker without secrets does not claim e-mails that it cannot open, either.
     assert!(
         mail::claim(&bare, room(9), Duration::from_mins(1))
             .await
@@ -406,9 +406,9 @@ async fn what_waits_is_sealed_and_nothing_with_a_code_is_written_without_a_secre
     );
 }
 
-/// A letter of a version to come: of a kind that is not known here, or of a known one with other contents.
+/// An e-mail of a future version: of a kind unknown here, or of a known kind with other contents.
 #[tokio::test]
-async fn a_newer_versions_letters_wait_for_a_worker_that_knows_them_and_hold_up_no_others() {
+async fn unknown_emails_wait_for_a_newer_worker_without_blocking_others() {
     let db = TestDb::new().await;
     db.execute(
         "alter table mail_outbox drop constraint mail_outbox_kind_known;
@@ -420,7 +420,7 @@ async fn a_newer_versions_letters_wait_for_a_worker_that_knows_them_and_hold_up_
     .await;
     let (path, delivery) = folder();
     let postman = postman(&db, delivery);
-    // The refund is looked at and left; then what comes after it is free.
+    // The refund is claimed and released; then the e-mail after it is free.
     let first = postman.round().await.unwrap();
     assert_eq!((first.sent, first.later, first.given_up), (0, 1, 0));
     let second = postman.round().await.unwrap();
@@ -431,13 +431,13 @@ async fn a_newer_versions_letters_wait_for_a_worker_that_knows_them_and_hold_up_
         2
     );
     assert_eq!(mail::left(&db.store).await.unwrap(), 2);
-    // However often it is looked at, it is not used up.
+    // Claiming it repeatedly does not use up its attempts.
     for _ in 0..15 {
         db.execute("update mail_outbox set not_before = now() where sent_at is null")
             .await;
         assert_eq!(postman.round().await.unwrap().given_up, 0);
     }
-    // The worker that knows it comes.
+    // A worker that knows it arrives.
     db.execute(
         "update mail_outbox set not_before = now(), letter = '{\"kind\": \"refund\", \"nickname\": \"Ada\", \"order\": \"o\", \"amount\": \"5\", \"copies\": []}'
           where kind = 'refund'",
@@ -449,9 +449,9 @@ async fn a_newer_versions_letters_wait_for_a_worker_that_knows_them_and_hold_up_
 }
 
 #[tokio::test]
-async fn a_letter_sealed_with_another_secret_waits_for_it() {
+async fn email_sealed_with_another_secret_waits_for_it() {
     let db = TestDb::new().await;
-    somebody(&db, "ada").await;
+    registered_user(&db, "ada").await;
     let other = Store::new(db.url(), &Options::default()).unwrap();
     other.seal_mail_with(Keys::parse(&"22".repeat(32)).unwrap());
     let (path, delivery) = folder();
@@ -465,7 +465,7 @@ async fn a_letter_sealed_with_another_secret_waits_for_it() {
     std::fs::remove_dir_all(path).unwrap();
 }
 
-/// A mail server that answers every RCPT with `verdict` and keeps what it is given.
+/// A mail server that answers every RCPT with `verdict` and records what it receives.
 async fn server(verdict: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("smtp://{}", listener.local_addr().unwrap());
@@ -505,9 +505,9 @@ async fn server(verdict: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
 }
 
 #[tokio::test]
-async fn a_mail_server_gets_the_letter_once() {
+async fn mail_server_receives_the_email_once() {
     let db = TestDb::new().await;
-    somebody(&db, "ada").await;
+    registered_user(&db, "ada").await;
     let (url, kept) = server("250 ok").await;
     let postman = postman(&db, Delivery::smtp(&url, FROM, 8).unwrap());
     assert_eq!(postman.round().await.unwrap().sent, 1);
@@ -522,9 +522,9 @@ async fn a_mail_server_gets_the_letter_once() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_makes_the_letter_wait_and_one_that_refuses_makes_it_given_up() {
+async fn unreachable_server_delays_and_rejection_gives_up() {
     let db = TestDb::new().await;
-    somebody(&db, "ada").await;
+    registered_user(&db, "ada").await;
     let away = postman(&db, Delivery::smtp("smtp://127.0.0.1:1", FROM, 8).unwrap());
     assert_eq!(
         away.round().await.unwrap(),
@@ -566,7 +566,7 @@ async fn a_server_that_is_away_makes_the_letter_wait_and_one_that_refuses_makes_
 }
 
 #[tokio::test]
-async fn the_worker_wakes_for_a_letter_and_stops_when_told() {
+async fn worker_wakes_for_an_email_and_stops_on_request() {
     let db = TestDb::new().await;
     let (path, delivery) = folder();
     let postman = postman(&db, delivery);
@@ -575,7 +575,7 @@ async fn the_worker_wakes_for_a_letter_and_stops_when_told() {
         let stop = stop.clone();
         async move { postman.run(stop).await }
     });
-    somebody(&db, "ada").await;
+    registered_user(&db, "ada").await;
     let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
     while !state(&db).await.1 {
         assert!(tokio::time::Instant::now() < deadline, "not sent");

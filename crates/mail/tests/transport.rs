@@ -1,4 +1,4 @@
-//! When a connection to the mail server is encrypted, and what goes over it before.
+//! When a connection to the mail server is encrypted, and what is sent before that.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 
-/// What a server was told in clear, line by line, and whether TLS began after it.
+/// The lines that a server received in clear, and whether TLS began after them.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Heard {
     lines: Vec<String>,
@@ -25,16 +25,16 @@ impl Heard {
     }
 }
 
-/// A mail server that takes every e-mail, and hangs up once TLS begins.
+/// A mail server that accepts every e-mail, and closes the connection once TLS begins.
 async fn server(offers: &'static str) -> (String, Arc<Mutex<Heard>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let place = listener.local_addr().unwrap().to_string();
     let heard = Arc::new(Mutex::new(Heard::default()));
-    let told = Arc::clone(&heard);
+    let record = Arc::clone(&heard);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let told = Arc::clone(&told);
-            tokio::spawn(async move { talk(stream, offers, &told).await });
+            let record = Arc::clone(&record);
+            tokio::spawn(async move { talk(stream, offers, &record).await });
         }
     });
     (place, heard)
@@ -54,7 +54,7 @@ async fn talk(stream: TcpStream, offers: &str, heard: &Mutex<Heard>) -> std::io:
             "EHLO" => format!("250-test\r\n{offers}250 SIZE 1000000\r\n"),
             "STARTTLS" => {
                 stream.write_all(b"220 go\r\n").await?;
-                // A handshake begins with this byte.
+                // The first byte of a TLS handshake.
                 heard.lock().unwrap().tls = stream.read_u8().await? == 0x16;
                 return Ok(());
             }
@@ -99,7 +99,7 @@ const TLS: &str = "250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n";
 const NO_TLS: &str = "250-AUTH PLAIN LOGIN\r\n";
 
 #[tokio::test]
-async fn a_password_waits_for_starttls() {
+async fn password_is_sent_after_starttls() {
     let (place, heard) = server(TLS).await;
     assert!(send(&format!("smtp://ada:secret@{place}")).await.is_err());
     let heard = heard.lock().unwrap().clone();
@@ -107,12 +107,12 @@ async fn a_password_waits_for_starttls() {
 }
 
 #[tokio::test]
-async fn without_starttls_neither_password_nor_e_mail_is_sent() {
+async fn without_required_starttls_nothing_is_sent() {
     for url in ["smtp://ada:secret@{}", "smtp://{}?tls=required"] {
         let (place, heard) = server(NO_TLS).await;
-        let told = send(&url.replace("{}", &place)).await.unwrap_err();
-        assert!(matches!(told, DeliveryError::Later(_)), "{told}");
-        assert!(told.to_string().contains("STARTTLS"), "{told}");
+        let error = send(&url.replace("{}", &place)).await.unwrap_err();
+        assert!(matches!(error, DeliveryError::Later(_)), "{error}");
+        assert!(error.to_string().contains("STARTTLS"), "{error}");
         let heard = heard.lock().unwrap().clone();
         assert!(
             !heard.verbs().iter().any(|verb| ["AUTH", "MAIL", "DATA"].contains(verb)),
@@ -122,7 +122,7 @@ async fn without_starttls_neither_password_nor_e_mail_is_sent() {
 }
 
 #[tokio::test]
-async fn where_nothing_is_secret_starttls_is_used_if_it_is_offered() {
+async fn without_credentials_starttls_is_opportunistic() {
     let (place, heard) = server(TLS).await;
     assert!(send(&format!("smtp://{place}")).await.is_err());
     let with = heard.lock().unwrap().clone();
@@ -137,7 +137,7 @@ async fn where_nothing_is_secret_starttls_is_used_if_it_is_offered() {
 }
 
 #[tokio::test]
-async fn whoever_says_so_sends_the_password_in_clear() {
+async fn tls_none_sends_the_password_in_clear() {
     let (place, heard) = server(TLS).await;
     send(&format!("smtp://ada:secret@{place}?tls=none")).await.unwrap();
     let heard = heard.lock().unwrap().clone();

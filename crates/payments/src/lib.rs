@@ -1,11 +1,11 @@
-//! Money from outside: the providers through which a shopper tops up a balance, behind one interface.
+//! Payments from outside: the providers through which users top up their balance, behind one interface.
 //!
-//! `shopper → [provider] → signed webhook → store.top_ups → store.transactions`
+//! `user → [provider] → signed webhook → store.top_ups → store.transactions`
 //!
-//! A provider only ever says "this much was paid, under this reference"; what is credited is decided by the intent in the
-//! database, once. An intent is written before its provider is asked. What the provider says is believed when it is signed
-//! ([`signature`]) or when we asked for it ourselves: intents without a last word are asked about by [`Payments::run`], so
-//! no money waits for a webhook that was lost.
+//! A provider only reports "this amount was paid, under this reference"; the top-up in the database decides what is
+//! credited, once. A top-up is stored before its provider is called. A provider's message is trusted when it is signed
+//! ([`signature`]) or when it is the response to our own request: [`Payments::run`] queries top-ups without a final
+//! status, so no credit depends on a webhook's arrival.
 //!
 //! Nothing here logs a secret, a signature or a body.
 

@@ -1,4 +1,4 @@
-//! Topping up, from the intent to the credit.
+//! Top-ups, from creation to credit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,30 +19,30 @@ use crate::relay::{self, Relay, RelayError};
 use crate::signature::verify;
 use crate::test_provider::{self, Decision, TestPage};
 
-/// How often intents without a word are looked for.
+/// Interval between scans for top-ups that need a query to the provider.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// How many are asked about in one go, one after the other.
+/// Highest number of top-ups queried in one scan, one after the other.
 const AT_ONCE: usize = 50;
-/// How many are claimed at a time.
+/// Number of top-ups claimed at a time.
 const CLAIMED: u32 = 10;
-/// After so many calls in a row without an answer the provider is left alone until the next go.
+/// Number of consecutive calls without a response after which the scan stops until the next interval.
 const MOST_UNANSWERED: u32 = 3;
-/// How long a process that asks a provider keeps others from asking the same; longer than any call.
+/// Lease of a process that calls the provider about a top-up, keeping others from the same call; longer than any call.
 const LEASE: Duration = Duration::from_secs(30);
-/// How long a caller waits for the payment page, whoever asks for it. Less than a request may take.
+/// Longest time that a caller waits for the payment page. Less than the time limit of a request.
 const PATIENCE: Duration = Duration::from_millis(8500);
-/// How often a caller looks whether another's question was answered.
+/// Interval at which a caller checks whether another's call was answered.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Ways to pay that the existing front-end offers.
+/// Payment methods of the existing front-end.
 const METHODS: [&str; 4] = ["trustly", "card", "klarna", "apple"];
 
-/// How much may be topped up at once.
+/// Limits of the amount of a top-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The least, EUR.
+    /// Lowest amount, EUR.
     pub least: Money,
-    /// The most, EUR.
+    /// Highest amount, EUR.
     pub most: Money,
 }
 
@@ -56,30 +56,30 @@ impl Default for Limits {
     }
 }
 
-/// Why a top-up was not begun.
+/// Why a top-up was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum TopUpError {
     /// No provider is configured.
     #[error("Topping up is not possible: no payment provider is configured")]
     NoProvider,
-    /// Outside the limits.
+    /// The amount is outside the limits.
     #[error("The amount must be from {least} to {most} EUR")]
     Amount {
-        /// The least.
+        /// Lowest amount, EUR.
         least: Money,
-        /// The most.
+        /// Highest amount, EUR.
         most: Money,
     },
-    /// A way to pay that there is not.
+    /// Unknown payment method.
     #[error("paymentMethod must be one of trustly, card, klarna, apple")]
     Method,
-    /// The intent could not be written.
+    /// The top-up could not be stored.
     #[error(transparent)]
     Begin(#[from] BeginError),
-    /// The provider did not take it.
+    /// The provider rejected the top-up or did not respond.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// The provider is being asked and has not answered yet; the same call with the same key finds the answer.
+    /// A call to the provider is in progress; the same request with the same key gets its response.
     #[error("The payment provider has not answered yet, please try again in a moment")]
     UnderWay,
 }
@@ -90,38 +90,38 @@ impl From<StoreError> for TopUpError {
     }
 }
 
-/// What a delivery came to.
+/// The result of a webhook delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebhookOutcome {
-    /// About an intent of ours.
+    /// It concerned one of our top-ups.
     TopUp(Outcome),
-    /// A relay's payment.
+    /// A payment that the relay reported.
     Outside(OutsideOutcome),
-    /// Nothing was done; it is on record with this reason.
+    /// No effect; the delivery is stored with this reason.
     Unused(Reason),
 }
 
-/// Why a delivery was not taken.
+/// Why a delivery was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
-    /// Not signed, or nobody is configured who may sign.
+    /// Not signed, or no signing secret is configured.
     #[error("the delivery is not signed, or not by whom it has to be")]
     NotSigned,
-    /// Signed, and not JSON.
+    /// Signed, but not JSON.
     #[error("the delivery is not JSON")]
     Unreadable,
-    /// A relay's report that cannot be used.
+    /// A relay's report that is invalid.
     #[error(transparent)]
     Relay(#[from] RelayError),
     /// A relay's payment that could not be credited.
     #[error(transparent)]
     Outside(OutsideError),
-    /// The database: to be delivered again.
+    /// Database error; the sender should deliver again.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Topping up through one provider. Cheap to clone.
+/// Top-ups through one provider. Cheap to clone.
 #[derive(Clone)]
 pub struct Payments(Arc<Inner>);
 
@@ -142,7 +142,7 @@ impl std::fmt::Debug for Payments {
 }
 
 impl Payments {
-    /// Topping up through `provider`, if there is one; `relay` may report payments besides.
+    /// Creates the service for `provider`, if there is one; `relay` may report payments as well.
     pub fn new(store: Store, provider: Option<Box<dyn Provider>>, relay: Option<Relay>, limits: Limits) -> Self {
         Self(Arc::new(Inner {
             store,
@@ -152,7 +152,7 @@ impl Payments {
         }))
     }
 
-    /// The same over the connections of `store`.
+    /// The same service on the connections of `store`.
     #[must_use]
     pub fn with_store(&self, store: Store) -> Self {
         Self(Arc::new(Inner {
@@ -163,22 +163,23 @@ impl Payments {
         }))
     }
 
-    /// The provider's name; `None`: nobody can top up.
+    /// The provider's name; `None` when top-ups are disabled.
     pub fn provider(&self) -> Option<&'static str> {
         self.0.provider.as_ref().map(|provider| provider.name())
     }
 
-    /// How much may be topped up at once.
+    /// Limits of the amount of a top-up.
     pub fn limits(&self) -> Limits {
         self.0.limits
     }
 
-    /// Writes an intent and asks the provider where it is paid. With the same `key` it is the same intent, and callers at
-    /// once, of one instance or several, get the same page: one asks the provider and the others wait for its answer.
+    /// Stores a top-up and requests its payment page from the provider. The same `key` identifies the same top-up:
+    /// concurrent callers, of one instance or several, get the same page. One calls the provider, the others wait for
+    /// its response.
     ///
     /// # Errors
-    /// [`TopUpError`]. An intent that the provider refused is closed; one without an answer stays open and is asked about
-    /// ([`Payments::run`]), and the same call with the same key may be repeated.
+    /// [`TopUpError`]. A top-up that the provider refused is closed. One without a response stays open and is queried
+    /// later ([`Payments::run`]); the same call with the same key may be repeated.
     pub async fn begin(
         &self,
         user: UserId,
@@ -212,7 +213,7 @@ impl Payments {
                 Begun::Known(top_up) => return Ok(top_up.view()),
                 Begun::Ask { top_up, is_first } => {
                     let this = self.clone();
-                    // On a task of its own: the answer is recorded also when the caller has gone.
+                    // In a task of its own, so that the response is recorded even if the caller disconnects.
                     let asking = tokio::spawn(async move { this.invite(top_up, is_first).await });
                     match asking.await.unwrap_or(Err(TopUpError::UnderWay)) {
                         Err(TopUpError::Provider(ProviderError::InProgress(_))) if new.key.is_some() => {}
@@ -232,7 +233,7 @@ impl Payments {
         }
     }
 
-    /// Asks the provider for the payment page of an intent on which this process has the lease, and records the answer.
+    /// Requests the payment page of a top-up on which this process holds the lease, and records the response.
     async fn invite(&self, top_up: TopUp, is_first: bool) -> Result<TopUpView, TopUpError> {
         let provider = self.0.provider.as_deref().ok_or(TopUpError::NoProvider)?;
         match provider.invite(&top_up).await {
@@ -248,7 +249,7 @@ impl Payments {
                 }
             }
             Err(error) => {
-                // What a question before this one left behind, only the provider can tell.
+                // Only the provider knows whether an earlier request created something.
                 let is_end = match &error {
                     ProviderError::Refused(_) => true,
                     ProviderError::Denied(_) => is_first,
@@ -267,7 +268,7 @@ impl Payments {
         }
     }
 
-    /// An intent of `user`'s own.
+    /// One of `user`'s top-ups.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -277,7 +278,7 @@ impl Payments {
             .map(|top_up| top_up.view()))
     }
 
-    /// What `user` paid otherwise than intended, and staff has not settled yet, newest first.
+    /// The top-ups of `user` whose payment differed from the top-up and awaits a decision of staff, newest first.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -286,8 +287,9 @@ impl Payments {
         Ok(found.iter().map(TopUp::view).collect())
     }
 
-    /// Takes a delivery of the provider: `signature` is its `Stripe-Signature` header, `body` the bytes as sent. What is
-    /// signed and has no effect is kept as it came, with the reason: refused, it would be sent again for days.
+    /// Handles a webhook delivery of the provider: `signature` is its `Stripe-Signature` header, `body` the bytes as
+    /// sent. A signed delivery without effect is accepted and stored unchanged with the reason; if rejected, it would
+    /// be redelivered for days.
     ///
     /// # Errors
     /// [`WebhookError`]; nothing has changed then.
@@ -309,12 +311,12 @@ impl Payments {
                         event_id: said.event,
                         kind: Some(said.kind),
                     };
-                    self.put_aside(&unused, body).await?;
+                    self.store_unused(&unused, body).await?;
                 }
                 Ok(WebhookOutcome::TopUp(outcome))
             }
             Ok(Delivered::Unused(unused)) => {
-                self.put_aside(&unused, body).await?;
+                self.store_unused(&unused, body).await?;
                 Ok(WebhookOutcome::Unused(unused.reason))
             }
             Err(DeliveryError::NotSigned(_)) => Err(WebhookError::NotSigned),
@@ -322,11 +324,11 @@ impl Payments {
         }
     }
 
-    /// Takes a report of the relay, signed in the same way with its own secret.
+    /// Handles a report of the relay, signed in the same way with the relay's own secret.
     ///
     /// # Errors
-    /// [`WebhookError`]; nothing was booked then. A signed report that cannot be booked is kept as it came, because it
-    /// tells of money.
+    /// [`WebhookError`]; nothing was booked then. A signed report that cannot be booked is stored unchanged, because it
+    /// concerns a payment.
     pub async fn take_report(
         &self,
         signature: &str,
@@ -355,11 +357,11 @@ impl Payments {
             event_id: None,
             kind: None,
         };
-        self.put_aside(&unused, body).await?;
+        self.store_unused(&unused, body).await?;
         answer
     }
 
-    /// Books what a relay reports; `None`: it tells of nothing that is paid.
+    /// Books a relay's report; `None` when it does not report a payment.
     async fn book_report(&self, body: &[u8]) -> Result<Option<OutsideOutcome>, WebhookError> {
         let Some(payment) = relay::read(body)? else {
             return Ok(None);
@@ -371,8 +373,8 @@ impl Payments {
         }
     }
 
-    /// Keeps a delivery with which nothing was done.
-    async fn put_aside(&self, unused: &Unused, body: &[u8]) -> Result<(), StoreError> {
+    /// Stores a delivery that had no effect.
+    async fn store_unused(&self, unused: &Unused, body: &[u8]) -> Result<(), StoreError> {
         let (source, reason) = (unused.source.as_str(), unused.reason.as_str());
         metrics::counter!("lockstep_payment_deliveries_unused_total", "source" => source, "reason" => reason)
             .increment(1);
@@ -389,7 +391,8 @@ impl Payments {
         deliveries::keep(&self.0.store, unused, body).await
     }
 
-    /// The built-in provider's page for a payment; `None`: another provider is in use, or there is no such payment.
+    /// The built-in provider's page for a payment; `None` when another provider is in use or the payment does not
+    /// exist.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -401,8 +404,7 @@ impl Payments {
         Ok(found.map(|top_up| test.page(&top_up)))
     }
 
-    /// Somebody pays or declines on that page. Decided once: what comes after changes nothing. Gives the page as it is
-    /// now.
+    /// Records the decision (pay or decline) made on that page. The first decision is final. Returns the updated page.
     ///
     /// # Errors
     /// [`WebhookError`]; the decision is still open then.
@@ -421,7 +423,7 @@ impl Payments {
         Ok(self.test_page(reference).await?)
     }
 
-    /// Asks about intents without a last word until it is told to stop. Any number of processes may do it at once.
+    /// Queries top-ups without a final status until `stop` is cancelled. Any number of processes may run it at once.
     pub async fn run(&self, stop: CancellationToken) {
         let mut every = tokio::time::interval(LOOK_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -444,11 +446,12 @@ impl Payments {
         }
     }
 
-    /// Asks the provider about intents that it has said nothing about for a while, those first whose page nobody knows;
-    /// closes those whose owner has left, and hands to staff what got no end in time. Returns how many were credited.
+    /// Queries the provider about top-ups without news for a while, those without a known payment page first. Closes
+    /// those of deleted users, and hands those that reach no final status in time to staff. Returns how many were
+    /// credited.
     ///
     /// # Errors
-    /// [`StoreError`]. A provider that does not answer is asked again later.
+    /// [`StoreError`]. A provider that does not respond is queried again later.
     pub async fn ask_about_silent(&self) -> Result<u32, StoreError> {
         let mut credited = 0;
         if let Some(provider) = self.0.provider.as_deref() {
@@ -476,12 +479,12 @@ impl Payments {
         Ok(credited)
     }
 
-    /// Asks about one intent; `None`: no answer.
+    /// Queries one top-up; `None` when there is no response.
     async fn ask_about(&self, provider: &dyn Provider, top_up: TopUp) -> Result<Option<Outcome>, StoreError> {
         let Some(reference) = top_up.reference.clone() else {
             return match self.invite(top_up, false).await {
                 Err(TopUpError::Begin(BeginError::Store(error))) => Err(error),
-                // What comes for somebody who has left is closed next.
+                // A top-up of a deleted user is closed next.
                 Ok(_)
                 | Err(TopUpError::Begin(BeginError::NoSuchUser) | TopUpError::Provider(ProviderError::Refused(_))) => {
                     Ok(Some(Outcome::Noted))

@@ -1,28 +1,28 @@
-//! Payments that a relay reports in the old store's form, signed with a configured secret: a terminal, or a provider that
-//! Lockstep does not speak to.
+//! Payments reported by a relay in the existing shop's format, signed with a configured secret: by a terminal, or by a
+//! provider that Lockstep does not support.
 
 use lockstep_domain::account::Email;
 use lockstep_domain::{Money, Secret};
 use lockstep_store::top_ups::Outside;
 use serde::Deserialize;
 
-/// What signs the relay's deliveries.
+/// The relay's configuration.
 #[derive(Debug, Clone)]
 pub struct Relay {
-    /// Any of them will do.
+    /// Secrets that sign its deliveries; any of them is accepted.
     pub secrets: Vec<Secret>,
 }
 
-/// Why a relay's report cannot be used.
+/// Why a relay's report is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RelayError {
-    /// Not the documented fields.
+    /// Missing or malformed fields.
     #[error("the report is not in the documented form")]
     Unreadable,
-    /// An amount that is none.
+    /// Invalid amount.
     #[error("amount must be positive, with at most two decimals")]
     Amount,
-    /// Money that no balance is kept in.
+    /// A currency other than EUR.
     #[error("currency must be EUR")]
     Currency,
 }
@@ -39,7 +39,7 @@ struct Report {
     status: String,
 }
 
-/// Reads a report; `None`: it tells of nothing that is paid.
+/// Parses a report; `None` when it does not report a payment.
 pub(crate) fn read(body: &[u8]) -> Result<Option<Outside>, RelayError> {
     let report: Report = serde_json::from_slice(body).map_err(|_| RelayError::Unreadable)?;
     let fits = |text: &str, most| (1..=most).contains(&text.len()) && !text.chars().any(char::is_control);
@@ -59,7 +59,7 @@ pub(crate) fn read(body: &[u8]) -> Result<Option<Outside>, RelayError> {
         .ok()
         .filter(|amount| amount.is_positive())
         .ok_or(RelayError::Amount)?;
-    // Rates change; guessing them would give money away or take it.
+    // Exchange rates change; a guessed rate would credit a wrong amount.
     if !report.currency.eq_ignore_ascii_case("EUR") {
         return Err(RelayError::Currency);
     }

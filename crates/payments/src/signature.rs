@@ -1,21 +1,20 @@
-//! Signed deliveries, as Stripe documents them: `t=<seconds>,v1=<hex>` where the hex is HMAC-SHA-256 of
-//! `<seconds>.<body as sent>` under a shared secret. Any of several `v1` will do (two secrets while one is changed).
+//! Signed deliveries, as documented by Stripe: `t=<seconds>,v1=<hex>` where the hex is HMAC-SHA-256 of `<seconds>.<body
+//! as sent>` under a shared secret. Any of several `v1` may match (two secrets during a rotation).
 
 use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, Mac as _};
 use lockstep_domain::Secret;
 use sha2::Sha256;
 
-/// How far the sender's clock, and the delivery, may be off.
+/// Tolerance for clock skew and delivery time.
 pub const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
-/// Why a delivery is not believed. All are one to the sender.
+/// A delivery without a valid signature. The sender learns no further reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the delivery is not signed, or not by whom it has to be")]
 pub struct NotSigned;
 
-/// Whether `header` signs `body` with one of `secrets`, at about `now`. Comparing takes the same time wherever the
-/// signatures differ.
+/// Verifies that `header` signs `body` with one of `secrets`, at about `now`. The comparison takes constant time.
 ///
 /// # Errors
 /// [`NotSigned`].
@@ -51,7 +50,7 @@ pub fn sign(body: &[u8], secret: &Secret, now: DateTime<Utc>) -> String {
 }
 
 fn mac(secret: &Secret, stamp: &str, body: &[u8]) -> Hmac<Sha256> {
-    // HMAC takes keys of any length, so the other arm is never reached.
+    // HMAC accepts keys of any length, so the other arm is unreachable.
     let mut mac = <Hmac<Sha256> as hmac::Mac>::new_from_slice(secret.expose().as_bytes())
         .unwrap_or_else(|_| <Hmac<Sha256> as hmac::Mac>::new(&hmac::digest::Key::<Hmac<Sha256>>::default()));
     mac.update(stamp.as_bytes());
@@ -75,7 +74,7 @@ mod tests {
 
     /// Computed with `printf '1700000000.{"id":"evt_1"}' | openssl dgst -sha256 -hmac whsec_test`.
     #[test]
-    fn a_signature_is_what_openssl_makes_of_it() {
+    fn signature_matches_openssl() {
         let ours = sign(br#"{"id":"evt_1"}"#, &Secret::new("whsec_test"), at(0));
         assert_eq!(
             ours,
@@ -84,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_right_secret_the_same_bytes_and_the_right_time_are_believed() {
+    fn rejects_wrong_secret_changed_body_and_wrong_time() {
         let body = b"{}";
         let header = sign(body, &Secret::new("one"), at(0));
         let check = |header: &str, body: &[u8], list: &[&str], now| verify(header, body, &secrets(list), now);
@@ -107,7 +106,7 @@ mod tests {
         ] {
             assert_eq!(check(header, body, list, now), Err(NotSigned), "{header} {list:?}");
         }
-        // One of several signatures.
+        // One of several signatures matches.
         let both = header.replace(",v1", ",v1=00ff,v1");
         assert_eq!(check(&both, body, &["one"], at(0)), Ok(()));
     }

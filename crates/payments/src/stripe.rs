@@ -1,4 +1,4 @@
-//! Stripe: Checkout Sessions by form post, signed events, and the session asked for by its id
+//! Stripe: Checkout Sessions created by form post, signed events, and sessions queried by id
 //! (docs.stripe.com/api/checkout/sessions, docs.stripe.com/webhooks).
 
 use std::time::Duration;
@@ -21,34 +21,34 @@ use crate::signature::verify;
 
 /// Stripe's name in the database.
 const NAME: &str = "stripe";
-/// The version of the API that this speaks, whatever the account's default is.
+/// The API version that this client uses, independent of the account's default.
 const VERSION: &str = "2024-06-20";
-/// No answer of interest is longer.
+/// Longest accepted response, in bytes; no relevant response is longer.
 const MAX_ANSWER: usize = 256 * 1024;
-/// An invitation that nobody took is over after this; Stripe allows half an hour to a day.
+/// Lifetime of a session; Stripe allows 30 minutes to 24 hours.
 const LIFETIME: chrono::TimeDelta = chrono::TimeDelta::hours(1);
 
-/// How to reach Stripe.
+/// Configuration of Stripe.
 #[derive(Debug, Clone)]
 pub struct StripeConfig {
-    /// `https://api.stripe.com`, without a path.
+    /// Base URL, `https://api.stripe.com`, without a path.
     pub api_url: String,
-    /// `sk_…` or a restricted key that may write Checkout Sessions.
+    /// `sk_…` or a restricted key with write access to Checkout Sessions.
     pub secret_key: Secret,
-    /// `whsec_…`; several while one is being changed.
+    /// `whsec_…`; several during a rotation.
     pub webhook_secrets: Vec<Secret>,
-    /// What the shopper sees as bought.
+    /// Product name on the payment page.
     pub product: String,
-    /// Where the shopper's browser comes back to; `{id}` stands for the intent.
+    /// Return URL of the browser; `{id}` is replaced by the top-up's id.
     pub return_url: String,
-    /// An answer that takes longer is none.
+    /// Time limit of a request.
     pub timeout: Duration,
 }
 
-/// Stripe cannot be talked to with these settings.
+/// Why Stripe cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum StripeConfigError {
-    /// The HTTP client cannot be set up.
+    /// The HTTP client cannot be created.
     #[error("cannot set up HTTP for Stripe")]
     Http(#[source] reqwest::Error),
     /// The system's certificates cannot be used.
@@ -56,7 +56,7 @@ pub enum StripeConfigError {
     Tls(#[source] rustls::Error),
 }
 
-/// Stripe as a provider.
+/// The Stripe provider.
 pub struct Stripe {
     config: StripeConfig,
     http: reqwest::Client,
@@ -71,7 +71,7 @@ impl std::fmt::Debug for Stripe {
 }
 
 impl Stripe {
-    /// Prepares to talk to Stripe; nothing is sent yet.
+    /// Creates the client; sends nothing yet.
     ///
     /// # Errors
     /// [`StripeConfigError`].
@@ -124,7 +124,7 @@ impl Stripe {
         let request = self
             .http
             .post(self.url("/v1/checkout/sessions"))
-            // The same intent is the same session, however often it is asked for.
+            // The same top-up always gets the same session.
             .header("Idempotency-Key", format!("top-up-{id}"))
             .form(&form);
         let session = self.send(request).await?;
@@ -161,13 +161,14 @@ impl Stripe {
         let failure = serde_json::from_slice::<Failure>(&body).map(|failure| failure.error);
         let words = failure.as_ref().map_or_else(|_| String::new(), FailureBody::words);
         let told = format!("{status} {words}");
-        // docs.stripe.com/error-low-level: what was refused before it was begun may be repeated under the same key, and so
-        // may whatever has no answer; 5xx leaves open what was done.
+        // docs.stripe.com/error-low-level: a request rejected before it was processed may be repeated under the same
+        // key, and so may one without a response; a 5xx response leaves the effect unknown.
         Err(match status {
             StatusCode::CONFLICT => ProviderError::InProgress(told),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ProviderError::Denied(told),
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => ProviderError::Unavailable(told),
-            // The same key with other parameters: settings have changed since, and something may have been made before.
+            // The same key with other parameters: the settings have changed since, and an earlier request may have had
+            // an effect.
             _ if failure.is_ok_and(|failure| failure.kind.as_deref() == Some("idempotency_error")) => {
                 ProviderError::Unreadable(told)
             }
@@ -191,7 +192,7 @@ impl Stripe {
     }
 }
 
-/// Where a shopper comes back to who has not paid: the same address, which then says so.
+/// The return URL for a cancelled payment: the same URL with a marker.
 fn cancelled(address: &str) -> String {
     let separator = if address.contains('?') { '&' } else { '?' };
     format!("{address}{separator}cancelled=1")
@@ -212,7 +213,7 @@ impl Provider for Stripe {
 
     fn reach(&self) -> BoxFuture<'_, Result<(), ProviderError>> {
         Box::pin(async move {
-            // There is no such session, and whoever is told so was let in.
+            // No such session exists; a response that says so proves that the credentials were accepted.
             match self.send(self.http.get(self.session_url("cs_none")?)).await {
                 Ok(_) | Err(ProviderError::Refused(_)) => Ok(()),
                 Err(error) => Err(error),
@@ -224,7 +225,7 @@ impl Provider for Stripe {
         Box::pin(async move {
             let request = self.http.post(format!("{}/expire", self.session_url(reference)?));
             match self.ask(request).await {
-                // Only an open session can be closed: this one has had its end.
+                // Only an open session can be expired: this one already has its final status.
                 Err(ProviderError::Refused(_)) => self.look_up(top_up, reference).await,
                 answer => answer,
             }
@@ -237,12 +238,12 @@ impl Provider for Stripe {
     }
 }
 
-/// Reads an event in Stripe's form, whose signature was checked.
+/// Parses an event in Stripe's format whose signature was verified.
 pub(crate) fn read_event(provider: &'static str, body: &[u8]) -> Result<Delivered, DeliveryError> {
     let text = std::str::from_utf8(body).map_err(|_| DeliveryError::Unreadable)?;
-    // Half a character in somebody's name must not hide what was paid.
+    // An invalid escape in a customer's name must not hide a payment.
     let Ok(event) = serde_json::from_str::<Value>(&mended(text)) else {
-        // Whatever JSON can say and no program can hold (numbers beyond any meaning, a thousand levels).
+        // Valid JSON that cannot be represented (out-of-range numbers, a thousand levels of nesting).
         let is_object = serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get().starts_with('{'));
         return if is_object {
             Ok(unused(
@@ -264,7 +265,7 @@ pub(crate) fn read_event(provider: &'static str, body: &[u8]) -> Result<Delivere
     let (Some(name), Some(kind)) = (named("id", 300), named("type", 100)) else {
         return Ok(unused(Reason::NotReadable, "id or type is missing or too long", &event));
     };
-    // Of these, too, are the events of the second version (`v2.…`), which only name what they are about.
+    // This also covers events of the second version (`v2.…`), which only reference their object.
     if !SESSION_EVENTS.contains(&kind.as_str()) {
         return Ok(unused(Reason::KindNotHandled, "", &event));
     }
@@ -273,15 +274,15 @@ pub(crate) fn read_event(provider: &'static str, body: &[u8]) -> Result<Delivere
         Ok(session) => session,
         Err(_) => return Ok(unused(Reason::NotReadable, "data.object is not a session", &event)),
     };
-    // Our own name for it comes back in the metadata, which only the shop can set. (A shopper can put whatever they like
-    // into the `client_reference_id` of a payment link at the same account.) Somebody else's session has none, and is
-    // looked for by Stripe's name in vain.
+    // Our own id comes back in the metadata, which only the shop can set. (A customer can put any text into the
+    // `client_reference_id` of a payment link of the same account.) Sessions of other programs have none, and the
+    // lookup by Stripe's id finds nothing.
     let id = session
         .metadata
         .as_ref()
         .and_then(|metadata| metadata.top_up.as_ref()?.parse::<TopUpId>().ok());
     let said = session.word();
-    // One of a kind that we never make, of another program at the same account: a card put on file, for example.
+    // A kind of session that we never create, made by another program on the same account, for example to save a card.
     if id.is_none() && said.is_none() {
         return Ok(unused(Reason::NotOurs, &format!("session {}", session.id), &event));
     }
@@ -314,7 +315,7 @@ pub(crate) fn read_event(provider: &'static str, body: &[u8]) -> Result<Delivere
     }))
 }
 
-/// The kinds of events about sessions that say something about a payment.
+/// The event types about sessions that concern a payment.
 const SESSION_EVENTS: [&str; 4] = [
     "checkout.session.completed",
     "checkout.session.async_payment_succeeded",
@@ -333,7 +334,7 @@ fn unused(reason: Reason, detail: &str, event: &Value) -> Delivered {
     })
 }
 
-/// A Checkout Session, as far as it matters here.
+/// The relevant fields of a Checkout Session.
 #[derive(Deserialize)]
 struct Session {
     id: String,
@@ -347,18 +348,18 @@ struct Session {
     /// `paid`, `unpaid`, `no_payment_required`.
     #[serde(default)]
     payment_status: Option<String>,
-    /// In the currency's smallest unit.
+    /// Amount in the currency's smallest unit.
     #[serde(default)]
     amount_total: Option<i64>,
     #[serde(default)]
     currency: Option<String>,
-    /// Only in the old form of adaptive pricing (sessions made before 2025-03-31): then `amount_total` and `currency` are
-    /// what the shopper saw in their own currency, and what was asked for stands here.
+    /// Only in the old form of adaptive pricing (sessions made before 2025-03-31): `amount_total` and `currency` are
+    /// then in the customer's currency, and the requested amount is here.
     #[serde(default)]
     currency_conversion: Option<Conversion>,
 }
 
-/// What a session costs in the currency that it was made in.
+/// Amount of a session in the currency that it was created with.
 #[derive(Deserialize)]
 struct Conversion {
     amount_total: i64,
@@ -372,7 +373,7 @@ struct Metadata {
 }
 
 impl Session {
-    /// `None`: Stripe says something that it has no documented word for.
+    /// `None` when Stripe reports an undocumented status.
     fn word(&self) -> Option<Word> {
         match (self.status.as_deref(), self.payment_status.as_deref()) {
             (_, Some("paid")) => {

@@ -1,8 +1,8 @@
-//! The built-in provider for demonstrations: a page on which anybody who has its address pays or declines, with no money.
+//! The built-in provider for demonstrations: a page on which anyone with its URL pays or declines, without real money.
 //!
-//! It speaks to the store as a real one does, by signed events in Stripe's form through the same door, so that what is
-//! shown in a demonstration is what happens in production. Whoever has not decided when the store closes can decide
-//! afterwards; nothing is kept here but the secret.
+//! Like a real provider it sends signed events in Stripe's format through the webhook handler, so that a demonstration
+//! shows what happens in production. Its only state is the secret: a payment that is undecided when the shop stops can
+//! be decided after a restart.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_core::future::BoxFuture;
@@ -17,26 +17,26 @@ use crate::stripe::read_event;
 
 /// The test provider's name in the database.
 pub(crate) const NAME: &str = "test";
-/// An invitation that nobody took is over after this.
+/// Lifetime of a payment page.
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
 
-/// What somebody decided on the page.
+/// A decision made on the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Pays.
+    /// Pay.
     Pay,
-    /// Does not.
+    /// Decline.
     Decline,
 }
 
-/// What the page shows.
+/// The content of the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestPage {
-    /// What is to be paid, EUR.
+    /// Amount to pay, EUR.
     pub amount: Money,
-    /// It can still be decided.
+    /// Whether it can still be decided.
     pub is_open: bool,
-    /// Where to go afterwards.
+    /// URL to return to.
     pub return_url: String,
 }
 
@@ -49,8 +49,8 @@ pub struct TestProvider {
 }
 
 impl TestProvider {
-    /// A provider whose page is at `page_url` followed by a slash and the payment's reference, and that sends browsers
-    /// back to `return_url`, in which `{id}` stands for the intent. `secret` signs its events.
+    /// A provider whose page is at `page_url` followed by a slash and the payment's reference. It redirects browsers to
+    /// `return_url`, in which `{id}` is replaced by the top-up's id. `secret` signs its events.
     pub fn new(secret: Secret, page_url: impl Into<String>, return_url: impl Into<String>) -> Self {
         Self {
             secret,
@@ -68,7 +68,7 @@ impl TestProvider {
         }
     }
 
-    /// The event that tells of a decision: its signature and its body.
+    /// The event that reports a decision: its signature and its body.
     pub(crate) fn event(&self, top_up: &TopUp, decision: Decision, now: DateTime<Utc>) -> (String, Vec<u8>) {
         let mut token = [0_u8; 12];
         rand::rng().fill_bytes(&mut token);
@@ -101,8 +101,8 @@ impl Provider for TestProvider {
 
     fn invite<'p>(&'p self, top_up: &'p TopUp) -> BoxFuture<'p, Result<Invited, ProviderError>> {
         Box::pin(async move {
-            // Whoever has the address may decide, as with a real provider; so it cannot be guessed. The same intent has
-            // the same address.
+            // As with a real provider, anyone with the URL may decide, so it must be unguessable. The same top-up has
+            // the same URL.
             let reference = match &top_up.reference {
                 Some(reference) => reference.clone(),
                 None => format!("test_{}", top_up.id.0.simple()),
@@ -116,7 +116,7 @@ impl Provider for TestProvider {
 
     fn look_up<'p>(&'p self, top_up: &'p TopUp, _reference: &'p str) -> BoxFuture<'p, Result<Word, ProviderError>> {
         Box::pin(async move {
-            // A decision reaches the store with the click; whatever is still open here was not decided.
+            // A decision reaches the shop with the click; whatever is still open here is undecided.
             Ok(if Utc::now() - top_up.created_at > LIFETIME {
                 Word::Lapsed
             } else {
@@ -126,7 +126,7 @@ impl Provider for TestProvider {
     }
 
     fn close<'p>(&'p self, _top_up: &'p TopUp, _reference: &'p str) -> BoxFuture<'p, Result<Word, ProviderError>> {
-        // The page is open only while the intent is.
+        // The page is open only while the top-up is.
         Box::pin(async move { Ok(Word::Lapsed) })
     }
 

@@ -1,15 +1,15 @@
-//! Drops the keys that a commit made untrue from Redis, and keeps the invalidation log short.
+//! Drops the keys that a commit invalidated from Redis, and prunes the invalidation log.
 //!
 //! `store (log) → [this] → cache (Redis)`
 //!
-//! Readers refuse untrue values by themselves, so this is hygiene: whoever looks into Redis finds the keys of a changed
-//! game, and every list and page that shows games, gone within milliseconds of the commit, as the data model demands. A
-//! value that was on its way to Redis at that moment is found when the same keys are dropped a second time, shortly
-//! after. The relay may stand still, repeat itself or lose its place, and no reader notices.
+//! Readers refuse invalid values themselves, so this is only hygiene: within milliseconds of a commit, the keys of a
+//! changed game and every list and page that shows games are gone from Redis, as `docs/data-model.md` requires. A
+//! second drop of the same keys shortly afterwards removes values that were being written to Redis at that moment. The
+//! relay may pause, repeat drops or lose its position without any effect on readers.
 //!
-//! One process at a time is the relay; the right to it is a lock in PostgreSQL that ends with the process. It remembers
-//! how far it has got in PostgreSQL too, so that what was committed while Redis was away or no relay ran is dropped
-//! later. Without a Redis only the log is kept short.
+//! One process at a time is the relay, by a lock in PostgreSQL that ends with the process. It also stores its position
+//! there, so that commits made while Redis was down or no relay ran are dropped later. Without Redis it only prunes the
+//! log.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,30 +21,30 @@ use lockstep_store::{Result, Snapshot, Store};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// How long the log is kept: longer than any value lives.
+/// Retention of the log: longer than the TTL of any value.
 const KEEP: Duration = MAX_TTL.saturating_add(Duration::from_hours(1));
-/// How often the log is shortened.
+/// Interval of pruning.
 const PRUNE: Duration = Duration::from_mins(10);
-/// How often a process that is not the relay asks whether it should be.
+/// Interval at which a process that is not the relay tries to become it.
 const TAKE_OVER: Duration = Duration::from_secs(1);
-/// How long it waits for news at the most, and how often it writes down how far it has got.
+/// Maximum wait for news, and interval at which the position is stored.
 const REST: Duration = Duration::from_secs(1);
-/// Tags are dropped a second time after once to twice this time. A process that has not heard of the change yet sends
-/// nothing to Redis after its lease, and what it has sent arrives within Redis's time limit.
+/// Tags are dropped a second time after one to two times this delay. A process that has not seen the change stops
+/// writing to Redis when its lease expires, and its last write ends within Redis's time limit.
 const AGAIN: Duration = Duration::from_millis(400);
-/// Pauses before Redis is tried again.
+/// Delays before Redis is retried.
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// The longest that one question to PostgreSQL may take.
+/// Time limit of one query to PostgreSQL.
 const LIMIT: Duration = Duration::from_secs(20);
-/// The name under which the place in the log is kept.
+/// The name under which the position in the log is stored.
 const NAME: &str = "redis";
 
-/// Is the relay, or waits to become it, until `stop` is cancelled.
+/// Runs the relay, or waits to become it, until `stop` is cancelled.
 ///
-/// Nothing ends it before: what fails is logged and tried again.
+/// It has no other end: errors are logged and the operation is retried.
 pub async fn run(store: Store, cache: Cache, stop: CancellationToken) {
-    // Connections of its own, so that it never takes one from a reader.
+    // A separate pool, so that it never takes a connection from a reader.
     let store = store.apart(lockstep_store::pools::RELAY);
     while !stop.is_cancelled() {
         match bounded(store.relay_turn(NAME)).await {
@@ -71,7 +71,7 @@ pub async fn run(store: Store, cache: Cache, stop: CancellationToken) {
     store.close().await;
 }
 
-/// The turn, until `stop` or until PostgreSQL is lost.
+/// Works as the relay until `stop` is cancelled or PostgreSQL is lost.
 async fn relay(store: &Store, cache: &Cache, turn: &mut Turn, stop: &CancellationToken) -> Result<()> {
     let mut news = cache.news();
     let mut cursor = bounded(turn.cursor()).await?.unwrap_or(Snapshot::ORIGIN);
@@ -84,7 +84,7 @@ async fn relay(store: &Store, cache: &Cache, turn: &mut Turn, stop: &Cancellatio
     while !stop.is_cancelled() {
         if Instant::now() >= prune_at {
             let gone = bounded(store.prune_invalidations(KEEP)).await?;
-            // A backlog goes with the next looks, one by one.
+            // A backlog is pruned in steps, one per iteration.
             prune_at = Instant::now() + if gone < PRUNED_AT_ONCE { PRUNE } else { Duration::ZERO };
             tracing::debug!("forgot {gone} old rows of the invalidation log");
         }
@@ -93,12 +93,12 @@ async fn relay(store: &Store, cache: &Cache, turn: &mut Turn, stop: &Cancellatio
         if cache.status().redis != RedisState::Off {
             let look = bounded(store.look_at_invalidations(&cursor)).await?;
             if look.snapshot.xmax < cursor.xmax {
-                // The place came with a backup of another server.
+                // The position was restored from a backup of another server.
                 cursor = Snapshot::ORIGIN;
                 continue;
             }
             if identity.get_or_insert_with(|| look.identity.clone()) != &look.identity {
-                // Another database: its own place in the log is the one that counts.
+                // Another database: its own stored position applies.
                 return Ok(());
             }
             let mut tags: BTreeSet<String> = look.news.into_iter().flat_map(|news| news.tags).collect();
@@ -149,12 +149,12 @@ async fn relay(store: &Store, cache: &Cache, turn: &mut Turn, stop: &Cancellatio
     Ok(())
 }
 
-/// The tags that are dropped a second time.
+/// The tags that will be dropped a second time.
 #[derive(Debug, Default)]
 struct Again {
     older: BTreeSet<String>,
     newer: BTreeSet<String>,
-    /// When `older` is due; `None` when nothing waits.
+    /// When `older` is due; `None` if both sets are empty.
     at: Option<Instant>,
 }
 
@@ -166,7 +166,7 @@ impl Again {
         }
     }
 
-    /// What is due now; each tag once, after one to two times [`AGAIN`].
+    /// Returns the tags that are due, each once, one to two times [`AGAIN`] after it was added.
     fn due(&mut self) -> BTreeSet<String> {
         let now = Instant::now();
         if self.at.is_none_or(|at| now < at) {

@@ -1,4 +1,4 @@
-//! The relay on a real PostgreSQL and a real Redis.
+//! The relay with a real PostgreSQL and a real Redis.
 
 #![expect(
     clippy::unwrap_used,
@@ -29,7 +29,7 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 async fn cache(db: &TestDb, redis: &TestRedis) -> Cache {
     let config = Config {
         redis_url: Some(redis.url()),
-        // What the second look at an earlier change drops is there again soon.
+        // A value that the second drop of an earlier change removes is soon written again.
         redis_recheck: Duration::from_millis(50),
         ..Config::default()
     };
@@ -38,7 +38,7 @@ async fn cache(db: &TestDb, redis: &TestRedis) -> Cache {
     cache
 }
 
-/// A relay that can be stopped as its process can.
+/// A relay that can be stopped like its process.
 struct Relay(CancellationToken, JoinHandle<()>);
 
 impl Relay {
@@ -69,14 +69,14 @@ async fn set_price(db: &TestDb, game: Uuid, price: i32) {
         .await;
 }
 
-/// Writes something under every name.
+/// Writes a value under every name.
 async fn write(redis: &TestRedis, names: &[String]) {
     for name in names {
         redis.set(name, b"x").await;
     }
 }
 
-/// Waits until the relay has read the log to here.
+/// Waits until the relay has read the log up to now.
 async fn caught_up(db: &TestDb, redis: &TestRedis) {
     let sentinel = insert_game(db, &format!("sentinel-{}", Uuid::now_v7())).await;
     until("the relay has got here", async || {
@@ -122,7 +122,7 @@ async fn the_keys_of_a_changed_game_are_dropped_and_no_others() {
 }
 
 #[tokio::test]
-async fn what_changed_while_redis_stood_still_is_dropped_when_it_goes_on() {
+async fn changes_during_a_frozen_redis_are_dropped_afterwards() {
     let db = TestDb::new().await;
     let redis = TestRedis::start().await;
     let game = insert_game(&db, "portal").await;
@@ -143,7 +143,7 @@ async fn what_changed_while_redis_stood_still_is_dropped_when_it_goes_on() {
 }
 
 #[tokio::test]
-async fn what_changed_while_no_relay_ran_is_dropped_by_the_next_one() {
+async fn changes_without_a_relay_are_dropped_by_the_next_one() {
     let db = TestDb::new().await;
     let redis = TestRedis::start().await;
     let game = insert_game(&db, "portal").await;
@@ -161,7 +161,7 @@ async fn what_changed_while_no_relay_ran_is_dropped_by_the_next_one() {
 }
 
 #[tokio::test]
-async fn another_process_takes_over_from_a_relay_that_ends_or_loses_its_database() {
+async fn another_process_takes_over_from_a_stopped_or_disconnected_relay() {
     let db = TestDb::new().await;
     let redis = TestRedis::start().await;
     let game = insert_game(&db, "portal").await;
@@ -193,14 +193,14 @@ async fn another_process_takes_over_from_a_relay_that_ends_or_loses_its_database
 }
 
 #[tokio::test]
-async fn the_log_is_kept_for_longer_than_any_value_lives_and_no_longer() {
+async fn the_log_is_kept_just_longer_than_the_longest_ttl() {
     let db = TestDb::new().await;
     insert_game(&db, "old").await;
     db.execute("update cache_inval set at = at - interval '26 hours'").await;
     insert_game(&db, "young").await;
     db.execute("update cache_inval set at = at - interval '24 hours' where at > now() - interval '1 hour'")
         .await;
-    // Without a Redis the log is kept short all the same.
+    // The log is pruned without Redis too.
     let cache = Cache::start(db.store.clone(), Config::default()).await;
     let relay = Relay::start(&db, &cache);
     let rows = async || -> i64 {
@@ -214,9 +214,9 @@ async fn the_log_is_kept_for_longer_than_any_value_lives_and_no_longer() {
     assert_eq!(rows().await, 1);
 }
 
-/// A backup brings the place of a relay of another server along.
+/// A backup contains the relay position of another server.
 #[tokio::test]
-async fn a_place_that_lies_in_the_future_is_begun_anew() {
+async fn a_position_in_the_future_is_reset() {
     let db = TestDb::new().await;
     let redis = TestRedis::start().await;
     let game = insert_game(&db, "portal").await;
@@ -231,7 +231,7 @@ async fn a_place_that_lies_in_the_future_is_begun_anew() {
     relay.stop().await;
 }
 
-/// One key of each kind that shows games; the answer under it was made from `game`.
+/// One key of each kind that shows games; its answer was made from `game`.
 fn families(game: Uuid) -> Vec<CacheKey> {
     let id = GameId(game);
     vec![
@@ -276,15 +276,16 @@ async fn read(cache: &Cache, key: CacheKey, game: Uuid) {
         .unwrap();
 }
 
-/// Of these keys, those that are in Redis.
+/// Those of `keys` that are in Redis.
 async fn left(redis: &TestRedis, keys: &[CacheKey]) -> Vec<String> {
     let there = redis.keys().await;
     let names = keys.iter().map(CacheKey::name);
     names.filter(|name| there.contains(name)).collect()
 }
 
-/// Fills Redis with every kind of answer about games, makes `change`, and sees that nothing of it is left within a second.
-async fn nothing_is_left_after(change: &str, untouched: usize) {
+/// Fills Redis with every kind of answer about games, executes `change`, and asserts that all affected answers are gone
+/// within a second.
+async fn assert_dropped_after(change: &str, untouched: usize) {
     let db = TestDb::new().await;
     let redis = TestRedis::start().await;
     let game = insert_game(&db, "portal").await;
@@ -304,7 +305,7 @@ async fn nothing_is_left_after(change: &str, untouched: usize) {
         left(&redis, &keys).await.len() == keys.len()
     })
     .await;
-    // Answers about other games stay, unless the change is one of very many.
+    // Answers about other games stay, unless the change covers very many games.
     let other = [
         CacheKey::Game(GameId(Uuid::now_v7())),
         CacheKey::Order(OrderId(Uuid::now_v7())),
@@ -332,17 +333,17 @@ async fn nothing_is_left_after(change: &str, untouched: usize) {
 }
 
 #[tokio::test]
-async fn of_every_family_that_shows_a_changed_game_nothing_is_left() {
-    nothing_is_left_after("update games set price = 2 where slug = 'portal'", 2).await;
+async fn every_family_of_a_changed_game_is_dropped() {
+    assert_dropped_after("update games set price = 2 where slug = 'portal'", 2).await;
 }
 
 #[tokio::test]
-async fn of_every_family_nothing_is_left_after_a_statement_over_very_many_games() {
-    nothing_is_left_after("update games set price = 2", 0).await;
+async fn every_family_is_dropped_after_a_change_of_very_many_games() {
+    assert_dropped_after("update games set price = 2", 0).await;
 }
 
 #[tokio::test]
-async fn a_value_that_was_on_its_way_to_redis_when_its_game_changed_does_not_stay() {
+async fn a_stale_value_written_after_the_first_drop_is_dropped_again() {
     let db = TestDb::new().await;
     let redis = TestRedis::start().await;
     let game = insert_game(&db, "portal").await;
@@ -377,7 +378,7 @@ async fn a_value_that_was_on_its_way_to_redis_when_its_game_changed_does_not_sta
 }
 
 #[tokio::test]
-async fn the_lists_forget_what_has_expired() {
+async fn the_lists_drop_expired_members() {
     let db = TestDb::new().await;
     let redis = TestRedis::start().await;
     let cache = cache(&db, &redis).await;

@@ -1,4 +1,4 @@
-//! Somebody at the door: who they are and what is theirs, as of the moment they came.
+//! The context of one request: who makes it, and their own data as of its start.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use crate::guests::Guest;
 use crate::own::{payload, said};
 use crate::{Own, Shop, ShopError};
 
-/// One request's visitor. What is read through it contains everything that was committed before the request came, but
-/// not necessarily what the request itself has written: read that through [`Shop::cart`] and its like.
+/// The principal of one request. Data read through it includes everything committed before the request, but not
+/// necessarily the request's own writes: read those through [`Shop::cart`] and its like.
 #[derive(Debug, Clone)]
 pub struct Arrival {
     shop: Shop,
@@ -30,11 +30,11 @@ pub struct Arrival {
 }
 
 impl Shop {
-    /// Lets somebody in: by an access token that is good, else by the cookie of a guest, else as nobody in particular.
-    /// Costs one look at the log, which all who come at the same time share; nobody in particular costs nothing.
+    /// Identifies the caller by a valid access token, else by a guest's cookie, else as anonymous. Costs one refresh of
+    /// the cache from the invalidation log, shared by concurrent requests; an anonymous request costs nothing.
     ///
     /// # Errors
-    /// [`ShopError`] when nothing can be read. A token that says nothing is not an error: see [`Arrival::signed_in`].
+    /// [`ShopError`] when nothing can be read. An invalid token is not an error: see [`Arrival::signed_in`].
     pub async fn arrive(&self, token: Option<&str>, cookie: Option<Uuid>) -> Result<Arrival, ShopError> {
         let caller = match token {
             Some(token) => match self.caller(token).await {
@@ -60,11 +60,11 @@ impl Shop {
         })
     }
 
-    /// Who carries this access token. The session is remembered, and the memory is brought up to date first: a log-out,
-    /// a new role or a new password counts at once, whoever made it.
+    /// Resolves an access token. The session is cached, and the cache is refreshed first, so that a log-out, a new role
+    /// or a new password takes effect at once, even when another process made the change.
     ///
     /// # Errors
-    /// [`AuthError::NotSignedIn`] inside, whatever is wrong with the token; [`ShopError::Read`].
+    /// [`ShopError::Refused`] with [`AuthError::NotSignedIn`] for any invalid token; [`ShopError::Read`].
     pub async fn caller(&self, token: &str) -> Result<Caller, ShopError> {
         self.auth()
             .authenticate(token, |user, session| self.holder(user, session))
@@ -83,7 +83,7 @@ impl Shop {
         Ok(remembered.holder_at(now))
     }
 
-    /// Whether a session goes on, as far as this process has heard. Asking is no use of it.
+    /// Whether a session is still valid, as far as this process knows. Does not count as use of the session.
     pub(crate) async fn goes_on(&self, user: UserId, session: SessionId) -> Result<bool, ShopError> {
         let remembered = self.remembered(user, session).await?;
         Ok(remembered.is_some_and(|remembered| remembered.holder_at(Utc::now()).is_some()))
@@ -95,7 +95,7 @@ impl Shop {
             .read(CacheKey::UserSession(user, session), move |store| async move {
                 let found = store.read(|tx| Box::pin(sessions::remember(tx, session, user))).await?;
                 let payload = match &found.value {
-                    // Time has a say in it as well.
+                    // Not repeatable, because the session also depends on the time.
                     Some(remembered) => payload(remembered)?.not_repeatable(),
                     None => Payload::missing(),
                 };
@@ -105,7 +105,7 @@ impl Shop {
         Ok(said::<Remembered>(&entry)?.map(Arc::unwrap_or_clone))
     }
 
-    /// A visitor's cart as of now, with all that was written before the call.
+    /// A visitor's cart, including everything written before the call.
     ///
     /// # Errors
     /// [`ShopError::Read`].
@@ -114,7 +114,7 @@ impl Shop {
         self.cart_of(visitor).await
     }
 
-    /// A visitor's wishlist as of now, with all that was written before the call.
+    /// A visitor's wishlist, including everything written before the call.
     ///
     /// # Errors
     /// [`ShopError::Read`].
@@ -123,10 +123,10 @@ impl Shop {
         self.wishlist_of(visitor).await
     }
 
-    /// The caller's profile as of now, with all that was written before the call.
+    /// The caller's profile, including everything written before the call.
     ///
     /// # Errors
-    /// [`ShopError::Read`]; [`ShopError::Refused`] when the account is gone.
+    /// [`ShopError::Read`]; [`ShopError::Refused`] when the account no longer exists.
     pub async fn profile(&self, caller: &Caller) -> Result<ProfileFacts, ShopError> {
         self.cache().catch_up().await?;
         self.profile_of(caller).await
@@ -141,7 +141,7 @@ impl Shop {
             .read(owner.cart_key(), move |store| async move {
                 let cart = store.read(|tx| Box::pin(carts::load(tx, owner))).await?;
                 let payload = match (owner, cart.value.items.is_empty()) {
-                    // Nothing that anybody can make up may be remembered for a day.
+                    // Guest ids can be invented, so an empty answer is not cached for a day.
                     (Owner::Guest(_), true) => Payload::missing(),
                     _ => payload(&cart.value)?.with_tags(cart.value.tags()),
                 };
@@ -201,17 +201,17 @@ impl Arrival {
         &self.shop
     }
 
-    /// Notes in which language they read pages: e-mails to them are written in it.
+    /// Stores the language in which the user reads pages. E-mails to the user are written in it.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] when they are not signed in; [`ShopError`] when the database does not answer.
+    /// [`ShopError::Refused`] when the caller is not signed in; [`ShopError`] when the database does not answer.
     pub async fn reads_in(&self, language: Language) -> Result<(), ShopError> {
         let user = self.signed_in()?.user();
         sessions::set_language(self.shop.store(), user, language).await?;
         Ok(())
     }
 
-    /// As whom they shop.
+    /// The identity whose cart and wishlist this request uses.
     pub fn visitor(&self) -> Visitor {
         match (&self.caller, self.guest) {
             (Some(caller), _) => caller.visitor(),
@@ -220,41 +220,42 @@ impl Arrival {
         }
     }
 
-    /// The same visitor with what a guest token says (`Auth::newcomer`): whom they become by their first write.
+    /// Adds the id from a guest token (`Auth::newcomer`): the guest that an anonymous visitor becomes with the first
+    /// write.
     #[must_use]
     pub fn with_newcomer(self, newcomer: Option<Uuid>) -> Self {
         Self { newcomer, ..self }
     }
 
-    /// They are nobody in particular and have no guest token yet: an answer that is theirs alone should bring one.
+    /// True for an anonymous visitor without a guest token: a private answer should include a new one.
     pub fn needs_guest_token(&self) -> bool {
         matches!(self.visitor(), Visitor::Guest(None))
     }
 
-    /// Who they are, if they are signed in.
+    /// The signed-in caller, if there is one.
     pub fn caller(&self) -> Option<&Caller> {
         self.caller.as_ref()
     }
 
-    /// Who they are.
+    /// The signed-in caller.
     ///
     /// # Errors
-    /// [`AuthError::NotSignedIn`] inside.
+    /// [`ShopError::Refused`] with [`AuthError::NotSignedIn`].
     pub fn signed_in(&self) -> Result<&Caller, ShopError> {
         self.caller.as_ref().ok_or(ShopError::Refused(AuthError::NotSignedIn))
     }
 
-    /// What the cookie says, whoever they are: a guest's things that may be moved to the caller.
+    /// The guest id in the cookie, even for a signed-in caller: this guest's data may be moved to the caller.
     pub fn cookie(&self) -> Option<Uuid> {
         self.cookie
     }
 
-    /// The guest whose life this visit has prolonged; the cookie has to be told, so that it lives as long.
+    /// The guest whose lifetime this request has extended; the cookie's expiry has to be extended as well.
     pub fn renewed(&self) -> Option<Uuid> {
         self.cookie.filter(|_| self.guest == Some(Guest::Renewed))
     }
 
-    /// Their cart.
+    /// The visitor's cart.
     ///
     /// # Errors
     /// [`ShopError::Read`].
@@ -262,7 +263,7 @@ impl Arrival {
         self.shop.cart_of(self.visitor()).await
     }
 
-    /// Their wishlist.
+    /// The visitor's wishlist.
     ///
     /// # Errors
     /// [`ShopError::Read`].
@@ -270,16 +271,16 @@ impl Arrival {
         self.shop.wishlist_of(self.visitor()).await
     }
 
-    /// Their profile.
+    /// The caller's profile.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] when they are not signed in or their account is gone; [`ShopError::Read`].
+    /// [`ShopError::Refused`] when the caller is not signed in or the account no longer exists; [`ShopError::Read`].
     pub async fn profile(&self) -> Result<ProfileFacts, ShopError> {
         self.shop.profile_of(self.signed_in()?).await
     }
 }
 
-/// Whose cart and wishlist a visitor's are, if anybody's.
+/// The owner of a visitor's cart and wishlist; `None` for visitors without either.
 fn owner(visitor: Visitor) -> Option<Owner> {
     match visitor {
         Visitor::User(user) => Some(Owner::User(user)),

@@ -1,5 +1,5 @@
-//! Changing a cart. A visitor without a session becomes a guest by the first write; the answer says so, because it has
-//! to carry the cookie.
+//! Changes to a cart. A visitor without a session becomes a guest with the first write; the returned [`Writer`] reports
+//! this, because the response has to set the cookie.
 
 use lockstep_auth::{Caller, Device};
 use lockstep_domain::cart::{Moved, Visitor};
@@ -12,11 +12,11 @@ use uuid::Uuid;
 use crate::{Shop, ShopError};
 
 impl Shop {
-    /// Puts copies of a game into the visitor's cart, on top of those already there. Called twice it adds twice,
-    /// unless both calls carry the same key.
+    /// Adds `quantity` units of a game to the visitor's cart. Two calls add twice, unless both have the same
+    /// idempotency key.
     ///
     /// # Errors
-    /// [`ShopError`]; nothing is changed then, and nobody becomes a guest.
+    /// [`ShopError`]; then nothing changes and no guest is created.
     pub async fn add_to_cart(
         &self,
         visitor: Visitor,
@@ -33,11 +33,11 @@ impl Shop {
         })
     }
 
-    /// Sets how many copies of a game are in the visitor's cart; zero or less takes it out, a missing line is made.
-    /// `None`: there was nothing to take out and nobody to take it from.
+    /// Sets the quantity of a game in the visitor's cart. Zero or less removes it, and a missing item is added. Returns
+    /// `None` when there is nothing to remove and the visitor has no cart.
     ///
     /// # Errors
-    /// [`ShopError`]; nothing is changed then, and nobody becomes a guest.
+    /// [`ShopError`]; then nothing changes and no guest is created.
     pub async fn set_in_cart(
         &self,
         visitor: Visitor,
@@ -51,10 +51,10 @@ impl Shop {
         Ok(carts::set(self.store(), visitor, game, quantity, self.limits()).await?)
     }
 
-    /// Takes a game out of the visitor's cart; fine when it is not there.
+    /// Removes a game from the visitor's cart. Does nothing when it is not in the cart.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] with what the database says.
+    /// [`ShopError::Refused`] with the database's error.
     pub async fn remove_from_cart(&self, visitor: Visitor, game: GameId) -> Result<(), ShopError> {
         carts::remove(self.store(), visitor, game).await?;
         Ok(())
@@ -63,16 +63,16 @@ impl Shop {
     /// Empties the visitor's cart.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] with what the database says.
+    /// [`ShopError::Refused`] with the database's error.
     pub async fn clear_cart(&self, visitor: Visitor) -> Result<(), ShopError> {
         carts::clear(self.store(), visitor).await?;
         Ok(())
     }
 
-    /// Moves a guest's cart into the caller's, exactly once however often it is asked for.
+    /// Moves a guest's cart into the caller's, exactly once even if called repeatedly.
     ///
     /// # Errors
-    /// [`ShopError::Refused`]; the guest's cart is still there then.
+    /// [`ShopError::Refused`]; then the guest's cart is unchanged.
     pub async fn move_cart(&self, caller: &Caller, guest: Option<Uuid>) -> Result<Moved, ShopError> {
         Ok(self.auth().move_cart(caller, guest).await?)
     }

@@ -1,4 +1,4 @@
-//! Why a use case did not happen, for each face to tell in its own way.
+//! Errors of the use cases, for the API and the pages to present.
 
 use lockstep_auth::AuthError;
 use lockstep_cache::ReadError;
@@ -11,40 +11,40 @@ use lockstep_store::guests::ShopperError;
 use lockstep_store::ledger::AdjustError;
 use lockstep_store::orders::{GoodwillError, PlaceError};
 
-/// Why something did not happen.
+/// Why a use case failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ShopError {
-    /// It was not allowed, or did not fit; [`AuthError::code`] is its stable name.
+    /// Not allowed, or invalid; [`AuthError::code`] is its stable name.
     #[error(transparent)]
     Refused(#[from] AuthError),
-    /// Nothing can be read.
+    /// The data cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// There is no such thing, or it is somebody else's.
+    /// It does not exist, or it belongs to another user.
     #[error("{0} not found")]
     NotFound(&'static str),
-    /// What is asked for cannot be an order.
+    /// The request is not a valid order.
     #[error(transparent)]
     Checkout(#[from] CheckoutFault),
     /// The order was not placed.
     #[error(transparent)]
     Place(#[from] PlaceError),
-    /// The top-up was not begun.
+    /// The top-up was not started.
     #[error(transparent)]
     TopUp(#[from] TopUpError),
     /// Nothing was refunded.
     #[error(transparent)]
     Refund(#[from] GoodwillError),
-    /// The order was not taken back.
+    /// The order was not cancelled.
     #[error(transparent)]
     Cancel(#[from] NotRefundable),
     /// The balance was not changed.
     #[error(transparent)]
     Adjust(#[from] AdjustError),
-    /// Too many at once.
+    /// Too many requests at once.
     #[error("Too many at once, try again later")]
     Busy,
-    /// A remembered answer has another form than it was written in (a bug).
+    /// A cached answer does not have the expected form (a bug).
     #[error("a remembered answer cannot be understood")]
     Unreadable(#[from] serde_json::Error),
 }

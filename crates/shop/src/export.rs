@@ -1,12 +1,12 @@
-//! What a shopper takes along, as a file that is made while it is read.
+//! The export of a user's data, a file that is generated while it is read.
 //!
-//! A task of its own reads page after page (`lockstep_store::accounts::export`) and hands on one chunk at a time. While
-//! the reader has not taken it, nothing is read and no connection to the database is held; a reader that takes nothing
-//! for [`STALL`] is given up, and so is one that is not done after [`LONGEST_EXPORT`]. So an export costs a few hundred
-//! kilobytes, however much there is.
+//! A separate task reads page after page (`lockstep_store::accounts::export`) and sends one chunk at a time. Until the
+//! reader takes a chunk, nothing more is read and no database connection is held. A reader that takes nothing for
+//! [`STALL`], or is not finished after [`LONGEST_EXPORT`], is dropped. An export therefore takes a few hundred
+//! kilobytes of memory, whatever its size.
 //!
-//! A file that ends early must not look whole. It has its last bytes only when everything was read; in any other case
-//! the body ends with an error, on which HTTP breaks the connection off.
+//! A truncated file must not look complete. Its last bytes are sent only when everything was read; otherwise the body
+//! ends with an error, on which HTTP closes the connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,30 +21,30 @@ use tokio::sync::mpsc;
 
 use crate::{Shop, ShopError};
 
-/// How many exports a process makes at a time, whoever asks.
+/// Maximum number of concurrent exports per process, for all users together.
 pub(crate) const AT_ONCE: usize = 4;
 
-/// A reader that has taken nothing for so long is given up.
+/// How long a reader may take nothing before it is dropped.
 const STALL: Duration = Duration::from_secs(30);
 
-/// A file under way. Reading it is [`next`](Self::next); dropping it ends it.
+/// An export in progress. [`next`](Self::next) reads it; dropping it ends it.
 #[derive(Debug)]
 pub struct Export {
     chunks: mpsc::Receiver<Chunk>,
     before: &'static str,
     after: &'static str,
-    /// The last bytes were given.
+    /// The last bytes were sent.
     whole: bool,
 }
 
 #[derive(Debug)]
 enum Chunk {
     Some(Bytes),
-    /// Nothing more comes: everything was read.
+    /// Everything was read.
     End,
 }
 
-/// The file ends before its end. Whoever sends it on has to break off.
+/// The export is truncated; the response must be aborted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the export could not be read to its end")]
 pub struct Torn;
@@ -65,12 +65,12 @@ enum Ended {
 }
 
 impl Export {
-    /// Puts the object of the file between `before` and `after`, which have to make JSON of it.
+    /// Puts the file's JSON object between `before` and `after`. The result must be valid JSON.
     pub fn wrap(&mut self, before: &'static str, after: &'static str) {
         (self.before, self.after) = (before, after);
     }
 
-    /// The next bytes of the file; `None` after the last.
+    /// The next bytes of the file; `None` after the last ones.
     ///
     /// # Errors
     /// [`Torn`], in place of the last bytes.
@@ -93,12 +93,12 @@ impl Export {
 }
 
 impl Shop {
-    /// Everything stored about the caller: one JSON object with the account and a list for each kind of row, a row a
-    /// line. Password hash, codes and the keys' ciphertext are left out.
+    /// Exports everything stored about the caller as one JSON object: the account, and a list for each kind of row with
+    /// one row per line. The password hash, one-time codes and the keys' ciphertext are left out.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] when it is too often or another of the caller's is under way, and when the account is gone;
-    /// [`ShopError::Busy`] while as many are made as this process makes at a time.
+    /// [`ShopError::Refused`] when the caller has exported too often, has another export in progress, or no longer
+    /// exists; [`ShopError::Busy`] while this process runs its maximum number of exports.
     pub async fn export(&self, caller: &Caller) -> Result<Export, ShopError> {
         let Ok(place) = Arc::clone(self.exports()).try_acquire_owned() else {
             return Err(ShopError::Busy);
@@ -118,7 +118,7 @@ impl Shop {
         let (sender, chunks) = mpsc::channel(1);
         let shop = self.clone();
         tokio::spawn(async move {
-            // The account's place lasts as long as the task may; see `LONGEST_EXPORT`.
+            // The account's slot is held for as long as the task may run; see `LONGEST_EXPORT`.
             let longest = LONGEST_EXPORT.saturating_sub(STALL);
             let writing = write(shop.store(), user, person, &sender, STALL);
             let written = tokio::time::timeout(longest, writing)
@@ -127,7 +127,7 @@ impl Shop {
             if let Err(ended) = &written {
                 tracing::info!(%user, "an export was not read to its end: {ended}");
             }
-            // Before the reader learns of the end, so that whoever asks again at once is let in.
+            // Before the reader sees the end, so that an immediate second export is allowed.
             shop.auth().export_ended(&open).await;
             drop(place);
             if written.is_ok() {
@@ -143,7 +143,7 @@ impl Shop {
     }
 }
 
-/// Hands the file on, page by page.
+/// Sends the file, page by page.
 async fn write(
     store: &Store,
     user: UserId,
@@ -171,16 +171,16 @@ async fn write(
             if next.is_none() {
                 break;
             }
-            hand_on(reader, chunk.split().freeze(), stall).await?;
+            send_chunk(reader, chunk.split().freeze(), stall).await?;
         }
         chunk.put_u8(b']');
     }
     chunk.put_slice(b"}");
-    hand_on(reader, chunk.freeze(), stall).await
+    send_chunk(reader, chunk.freeze(), stall).await
 }
 
-/// Waits until the reader has taken what came before.
-async fn hand_on(reader: &mpsc::Sender<Chunk>, bytes: Bytes, stall: Duration) -> Result<(), Ended> {
+/// Sends a chunk once the reader has taken the previous one.
+async fn send_chunk(reader: &mpsc::Sender<Chunk>, bytes: Bytes, stall: Duration) -> Result<(), Ended> {
     match tokio::time::timeout(stall, reader.send(Chunk::Some(bytes))).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_gone)) => Err(Ended::ReaderGone),
@@ -196,8 +196,8 @@ mod tests {
 
     use super::*;
 
-    /// Somebody with `looks` looks at one key, which are on several pages, and a few orders.
-    async fn somebody(db: &TestDb, looks: u32) -> UserId {
+    /// A user with `looks` reveals of one key, enough for several pages, and a few orders.
+    async fn user_with_reveals(db: &TestDb, looks: u32) -> UserId {
         let game = db.game("Portal \"2\"", "portal", "1.00").await;
         let ada = db.user("ada@example.org", "500.00").await;
         let mut key = Uuid::nil();
@@ -205,7 +205,7 @@ mod tests {
             let order = db.order(ada, game, 1).await;
             key = db.deliver(order.units[0]).await;
         }
-        // Every fifth has a time of its own.
+        // Every five rows share a timestamp.
         db.execute(&format!(
             "alter table key_reveals disable trigger key_reveals_fold, drop constraint key_reveals_once_a_minute;
              insert into key_reveals (game_key_id, user_id, how, at, last_at)
@@ -236,11 +236,11 @@ mod tests {
         tokio::join!(write, read)
     }
 
-    /// The same file as one statement makes it.
+    /// Compares the file with what single statements return.
     #[tokio::test]
     async fn pages_have_every_row_once_and_in_order() {
         let db = TestDb::new().await;
-        let ada = somebody(&db, 1234).await;
+        let ada = user_with_reveals(&db, 1234).await;
         let (written, chunks) = read(&db.store, ada).await;
         written.unwrap();
         let largest = chunks.iter().map(Bytes::len).max().unwrap();
@@ -275,9 +275,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_that_takes_nothing_is_given_up_and_holds_no_connection_meanwhile() {
+    async fn stalled_readers_are_dropped_and_hold_no_connection() {
         let db = TestDb::new().await;
-        let ada = somebody(&db, 2000).await;
+        let ada = user_with_reveals(&db, 2000).await;
         let one = lockstep_store::Options {
             max_connections: 1,
             ..lockstep_store::Options::default()
@@ -287,7 +287,7 @@ mod tests {
         let stall = Duration::from_secs(1);
         let writing = write(&store, ada, "{}".to_owned(), &sender, stall);
         let asking = async {
-            // The reader has let two chunks come up.
+            // Waits until two chunks are queued.
             while sender.capacity() > 0 {
                 tokio::task::yield_now().await;
             }
@@ -300,9 +300,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_account_that_is_deleted_meanwhile_or_a_table_that_cannot_be_read_leaves_no_whole_file() {
+    async fn deleted_accounts_and_failed_reads_leave_truncated_files() {
         let db = TestDb::new().await;
-        let ada = somebody(&db, 2000).await;
+        let ada = user_with_reveals(&db, 2000).await;
         for (fault, wanted) in [
             ("alter table login_history rename to hidden", "the database"),
             (

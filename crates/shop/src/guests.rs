@@ -1,5 +1,5 @@
-//! Who is a guest, and that looking counts as use: a guest lives 24 hours after the last look, not only after the last
-//! write.
+//! Guests and their lifetime. Reading counts as use: a guest expires 24 hours after the last request, not only after
+//! the last write.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use uuid::Uuid;
 
 use crate::{Shop, ShopError};
 
-/// The last use of a guest is noted as often; a guest lives so much longer that nobody notices.
+/// How often a guest's last use is stored. The lifetime may be longer by this much.
 const NOTED_FOR: Duration = Duration::from_mins(1);
-/// How many guests are remembered to be alive. Of more than these the database is asked.
+/// Maximum number of guests cached as alive. For more, the database is asked.
 const MOST: u64 = 100_000;
 
-/// Guests whose last use was noted a moment ago. They cannot have run out meanwhile.
+/// Guests whose last use was stored recently. They cannot have expired since.
 pub(crate) struct Living(moka::sync::Cache<Uuid, ()>);
 
 impl Default for Living {
@@ -29,19 +29,19 @@ impl Default for Living {
     }
 }
 
-/// What a cookie turned out to be.
+/// What a guest cookie refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Guest {
     /// A guest, known to be alive.
     Alive,
-    /// A guest whose life has just been prolonged.
+    /// A guest whose lifetime was just extended.
     Renewed,
-    /// Nobody (any more).
+    /// No guest, or an expired one.
     Nobody,
 }
 
 impl Shop {
-    /// What the cookie stands for; prolongs a guest's life.
+    /// Resolves a guest cookie and extends the guest's lifetime.
     pub(crate) async fn guest(&self, cookie: Uuid) -> Result<Guest, ShopError> {
         let living = &self.0.living.0;
         if living.contains_key(&cookie) {
@@ -55,7 +55,7 @@ impl Shop {
         }
     }
 
-    /// Before a write: whoever would become a guest by it is counted, so that nobody makes guests by the million.
+    /// Applies the rate limit for new guests before a write that would create one.
     pub(crate) async fn admit(&self, visitor: Visitor, device: &Device) -> Result<(), ShopError> {
         let is_new = match visitor {
             Visitor::User(_) => false,

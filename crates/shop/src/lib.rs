@@ -1,13 +1,13 @@
-//! What a shopper does, once for both faces of the store: JSON (`api`) and pages (`web`) call the same use cases.
+//! The shop's use cases for users. The JSON API (`api`) and the pages (`web`) call the same ones.
 //!
 //! `api, web → [this] → auth, cache, store, payments`
 //!
-//! Reads go through the cache under the seed's keys, writes go to the store in one transaction each. Nothing here knows
-//! HTTP: who is asking comes in as a value that only `lockstep_auth` can make, and errors are types that each face tells
-//! in its own way.
+//! Reads go through the cache under the keys of `docs/data-model.md`; writes go to the store in one transaction each.
+//! Nothing here depends on HTTP: the caller is a value that only `lockstep_auth` can create, and errors are types that
+//! the API and the pages present.
 //!
-//! A request begins with [`Shop::arrive`], which learns once of everything that was committed before it; what is read
-//! through the [`Arrival`] is as true as that. So whoever writes reads the own write with the next request, whichever
+//! A request starts with [`Shop::arrive`], which refreshes the cache with everything committed before it; reads through
+//! the [`Arrival`] are at least that recent. A client therefore reads its own writes with its next request, whichever
 //! process answers it.
 
 mod account;
@@ -51,22 +51,23 @@ pub use watch::OrderWatch;
 use guests::Living;
 use watch::Watchers;
 
-/// What the use cases stand on.
+/// The parts that the use cases need.
 #[derive(Clone)]
 pub struct Parts {
-    /// The truth.
+    /// The database.
     pub store: Store,
-    /// Answers.
+    /// The cache of answers.
     pub cache: Cache,
-    /// Who is asking.
+    /// Authentication.
     pub auth: Auth,
-    /// What opens sealed game keys.
+    /// The secrets that open sealed game keys.
     pub keys: Keys,
-    /// Money from outside.
+    /// Payments and top-ups.
     pub payments: Payments,
-    /// How much fits into a cart.
+    /// Limits of a cart.
     pub cart_limits: CartLimits,
-    /// The mark-up in percent below which no promo code may take a supplier's game; `None` lets codes sell below cost.
+    /// The minimum mark-up in percent to which a promo code may reduce a supplier's game; `None` lets codes sell below
+    /// cost.
     pub protected_markup: Option<Decimal>,
 }
 
@@ -76,18 +77,18 @@ pub struct Shop(Arc<Inner>);
 
 struct Inner {
     parts: Parts,
-    /// Guests whose last use was noted a moment ago.
+    /// Guests whose last use was stored recently.
     living: Living,
-    /// Who watches an order.
+    /// Watchers of orders.
     watchers: Watchers,
-    /// Places for exports.
+    /// Permits for exports.
     exports: Arc<Semaphore>,
-    /// The store is closing: whoever waits for something is let go.
+    /// Cancelled when the shop closes; ends all waiting calls.
     closing: CancellationToken,
 }
 
 impl Shop {
-    /// The use cases over these parts.
+    /// Creates the use cases from their parts.
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(Inner {
             parts,
@@ -98,12 +99,12 @@ impl Shop {
         }))
     }
 
-    /// Who is asking.
+    /// Authentication.
     pub fn auth(&self) -> &Auth {
         &self.0.parts.auth
     }
 
-    /// Answers.
+    /// The cache of answers.
     pub fn cache(&self) -> &Cache {
         &self.0.parts.cache
     }
@@ -112,7 +113,7 @@ impl Shop {
         &self.0.parts.store
     }
 
-    /// Lets everybody go who waits for something to happen. Everything else works as before.
+    /// Ends all calls that wait for an event. Everything else still works.
     pub fn close(&self) {
         self.0.closing.cancel();
     }

@@ -1,4 +1,4 @@
-//! One's balance, bookings and top-ups, and what an admin may do about other people's.
+//! A user's balance, transactions and top-ups, and what an admin may change for other users.
 
 use std::sync::Arc;
 
@@ -19,15 +19,16 @@ use crate::own::{data, payload};
 use crate::{Arrival, Shop, ShopError, Slice};
 
 impl Shop {
-    /// The payment provider's door.
+    /// The payment providers, for webhooks.
     pub fn payments(&self) -> &Payments {
         &self.0.parts.payments
     }
 
-    /// Begins to top up the caller's balance: where it is paid is in the answer. With the same key it is the same top-up.
+    /// Starts a top-up of the caller's balance. The result says where to pay. The same idempotency key returns the same
+    /// top-up.
     ///
     /// # Errors
-    /// [`ShopError::TopUp`]; [`ShopError::Refused`] when it was too often.
+    /// [`ShopError::TopUp`]; [`ShopError::Refused`] when the rate limit is exceeded.
     pub async fn begin_top_up(
         &self,
         caller: &Caller,
@@ -40,10 +41,10 @@ impl Shop {
         Ok(self.payments().begin(caller.user(), amount, method, key).await?)
     }
 
-    /// Changes somebody's balance, with a reason, on record.
+    /// Changes a user's balance by `amount`, with a reason. Recorded in the audit log.
     ///
     /// # Errors
-    /// [`ShopError::Adjust`]; nothing has changed then.
+    /// [`ShopError::Adjust`]; then nothing changes.
     pub async fn adjust_balance(
         &self,
         admin: &Admin,
@@ -56,11 +57,11 @@ impl Shop {
         Ok(ledger::adjust(self.store(), admin.caller().user(), user, amount, reason, key).await?)
     }
 
-    /// Gives money for delivered copies back, on record; without an amount all that is left. With the same key it is the
-    /// same refund.
+    /// Refunds delivered units, recorded in the audit log. Without an amount, everything that is left is refunded. The
+    /// same idempotency key returns the same refund.
     ///
     /// # Errors
-    /// [`ShopError::Refund`]; nothing has changed then.
+    /// [`ShopError::Refund`]; then nothing changes.
     pub async fn refund(
         &self,
         admin: &Admin,
@@ -72,11 +73,12 @@ impl Shop {
         Ok(orders::refund(self.store(), admin.caller().user(), purchase, amount, reason, key).await?)
     }
 
-    /// Takes an order back, on record: what is not paid for at G2A goes back to the balance at once, the rest goes its
-    /// way. Letters about it carry a link, never a key. With `key` the same cancellation is answered the same.
+    /// Cancels an order, recorded in the audit log. Units that are not paid for at G2A are refunded to the balance at
+    /// once, the others continue. E-mails about it contain a link, never a key. The same idempotency key returns the
+    /// same cancellation.
     ///
     /// # Errors
-    /// [`ShopError::Cancel`]; nothing has changed then.
+    /// [`ShopError::Cancel`]; then nothing changes.
     pub async fn cancel_order(
         &self,
         admin: &Admin,
@@ -111,10 +113,10 @@ impl Shop {
 }
 
 impl Arrival {
-    /// What they have to spend, from the database itself.
+    /// The caller's balance, read from the database.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] when they are not signed in, or their account is gone.
+    /// [`ShopError::Refused`] when the caller is not signed in, or the account no longer exists.
     pub async fn balance(&self) -> Result<Balance, ShopError> {
         let user = self.signed_in()?.user();
         let read = self
@@ -126,18 +128,18 @@ impl Arrival {
             .ok_or(ShopError::Refused(AuthError::Account(AccountError::NotFound)))
     }
 
-    /// Their bookings, newest first.
+    /// The caller's transactions, newest first.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] when they are not signed in; [`ShopError::Read`].
+    /// [`ShopError::Refused`] when the caller is not signed in; [`ShopError::Read`].
     pub async fn transactions(&self, slice: Slice) -> Result<Vec<TransactionView>, ShopError> {
         self.shop().transactions_of(self.signed_in()?.user(), slice).await
     }
 
-    /// How one of their top-ups stands.
+    /// The status of one of the caller's top-ups.
     ///
     /// # Errors
-    /// [`ShopError::NotFound`] when there is none or it is somebody else's.
+    /// [`ShopError::NotFound`] when it does not exist or belongs to another user.
     pub async fn top_up(&self, id: TopUpId) -> Result<TopUpView, ShopError> {
         let user = self.signed_in()?.user();
         self.shop()
@@ -147,10 +149,10 @@ impl Arrival {
             .ok_or(ShopError::NotFound("Top-up"))
     }
 
-    /// Their payments of another amount or currency than intended, which staff has not settled yet.
+    /// The caller's payments with an unexpected amount or currency that staff have not settled yet.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] when they are not signed in; [`ShopError`] when the database does not answer.
+    /// [`ShopError::Refused`] when the caller is not signed in; [`ShopError`] when the database does not answer.
     pub async fn top_ups_in_review(&self) -> Result<Vec<TopUpView>, ShopError> {
         let user = self.signed_in()?.user();
         Ok(self.shop().payments().in_review(user).await?)

@@ -1,7 +1,7 @@
-//! Ordering, and looking at one's orders.
+//! Placing orders and reading them.
 //!
-//! An order is placed by the database alone. What is remembered of it holds no key: keys are opened for the answer to
-//! their owner, after the record that they were shown is written.
+//! Orders are placed in the database alone. Cached orders contain no keys: keys are decrypted for the answer to their
+//! owner, after the reveal is recorded.
 
 use std::sync::Arc;
 
@@ -21,17 +21,17 @@ use lockstep_store::orders::{self, Idempotency, MAX_LISTED, PlaceError, Placed};
 use crate::own::{data, payload};
 use crate::{Arrival, Shop, ShopError};
 
-/// Which part of a list, newest first.
+/// A range of a list, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slice {
-    /// So many newer ones are left out.
+    /// Number of newer rows to skip.
     pub skip: u32,
-    /// The most to give, up to [`MAX_LISTED`].
+    /// Maximum number of rows, up to [`MAX_LISTED`].
     pub most: u32,
 }
 
 impl Slice {
-    /// The first hundred.
+    /// The first [`MAX_LISTED`] rows.
     pub const NEWEST: Self = Self {
         skip: 0,
         most: MAX_LISTED,
@@ -45,7 +45,7 @@ impl Slice {
         }
     }
 
-    /// Whether the part lies within what is remembered of a list.
+    /// Whether the range is within the cached part of a list.
     pub(crate) fn is_remembered(self) -> bool {
         self.skip.saturating_add(self.most) <= MAX_LISTED
     }
@@ -59,16 +59,16 @@ impl Slice {
 /// A key as a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyFile {
-    /// What to call it.
+    /// The file name.
     pub name: String,
-    /// It is text and not something else.
+    /// The content is UTF-8 text.
     pub is_text: bool,
-    /// What is in it.
+    /// The content.
     pub bytes: Vec<u8>,
 }
 
 impl Shop {
-    /// How much may be ordered at once.
+    /// Limits of one order.
     pub fn order_limits(&self) -> OrderLimits {
         let cart = self.limits();
         OrderLimits {
@@ -78,8 +78,8 @@ impl Shop {
         }
     }
 
-    /// An order as somebody asks for it, before anything is looked up: games with quantities, a promo code, and the total
-    /// that the shopper was shown.
+    /// Checks the form of an order: games with quantities, a promo code, and the total that the user was shown. Reads
+    /// nothing from the database.
     ///
     /// # Errors
     /// [`CheckoutFault`].
@@ -96,16 +96,18 @@ impl Shop {
         })
     }
 
-    /// What an order would cost the caller now. Nothing is promised by it.
+    /// What an order would cost the caller now. Reserves nothing.
     ///
     /// # Errors
-    /// [`ShopError::Place`] says what stands in the way, [`ShopError::Refused`] that too many promo codes were tried.
+    /// [`ShopError::Place`] when the order is not possible, [`ShopError::Refused`] when too many promo codes were
+    /// tried.
     pub async fn quote(&self, caller: &Caller, device: &Device, checkout: &Checkout) -> Result<Bill, ShopError> {
         self.with_promo_limit(caller, device, checkout, orders::quote(self.store(), checkout))
             .await
     }
 
-    /// Does what looks a promo code up. A wrong code counts against the caller and the address, a good one does not.
+    /// Runs work that looks up a promo code. An invalid code counts against the limits of the caller and the address, a
+    /// valid one does not.
     async fn with_promo_limit<T>(
         &self,
         caller: &Caller,
@@ -124,12 +126,12 @@ impl Shop {
         Ok(result?)
     }
 
-    /// Places an order and takes its total from the caller's balance, all or nothing. With the same key and the same
-    /// order it is the same order, as it is by now.
+    /// Places an order and debits its total from the caller's balance, in one transaction. The same idempotency key
+    /// with the same order returns that order in its current state.
     ///
     /// # Errors
-    /// [`ShopError::Place`] says what stands in the way, [`ShopError::Refused`] that it was too often; nothing has changed
-    /// then.
+    /// [`ShopError::Place`] when the order is not possible, [`ShopError::Refused`] when the rate limit is exceeded;
+    /// then nothing changes.
     pub async fn place_order(
         &self,
         caller: &Caller,
@@ -153,7 +155,7 @@ impl Shop {
         }
     }
 
-    /// An order of `user`'s, without what its keys say; `None` when it is somebody else's.
+    /// An order of `user`, without the content of its keys; `None` when it belongs to another user.
     pub(crate) async fn order_of(&self, user: UserId, id: OrderId) -> Result<Option<OrderView>, ShopError> {
         let entry = self
             .cache()
@@ -192,18 +194,18 @@ impl Shop {
         Ok(slice.of(all))
     }
 
-    /// Opens the keys of an order for its owner, on record.
+    /// Decrypts the keys of an order for its owner and records the reveal.
     async fn open_keys(&self, order: &mut OrderView, seen: Seen) -> Result<(), ShopError> {
         if order.keys.iter().all(|key| key.is_file) {
             return Ok(());
         }
         for sealed in orders::reveal(self.store(), order.user_id, order.id, None, seen).await? {
             let Some(key) = order.keys.iter_mut().find(|key| key.id == sealed.id.0) else {
-                continue; // it arrived after the order was read; the next look shows it
+                continue; // it arrived after the order was read; the next request shows it
             };
             match self.open_key(sealed.id, &sealed.sealed) {
                 Some(bytes) => key.key = Some(Secret::new(String::from_utf8_lossy(&bytes))),
-                // The others are shown all the same.
+                // The other keys are shown nevertheless.
                 None => key.key = None,
             }
         }
@@ -219,29 +221,29 @@ impl Shop {
 }
 
 impl Arrival {
-    /// Their orders, newest first, without what the keys say.
+    /// The caller's orders, newest first, without the content of their keys.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] when they are not signed in; [`ShopError::Read`].
+    /// [`ShopError::Refused`] when the caller is not signed in; [`ShopError::Read`].
     pub async fn orders(&self, slice: Slice) -> Result<Vec<OrderView>, ShopError> {
         self.shop().orders_of(self.signed_in()?.user(), slice).await
     }
 
-    /// One of their orders with its keys, which are shown where `seen` says; that is put on record.
+    /// One of the caller's orders with its keys. The reveal is recorded with the place of display, `seen`.
     ///
     /// # Errors
-    /// [`ShopError::NotFound`] when there is none or it is somebody else's; [`ShopError::Refused`] when they are not
-    /// signed in; [`ShopError::Read`].
+    /// [`ShopError::NotFound`] when it does not exist or belongs to another user; [`ShopError::Refused`] when the
+    /// caller is not signed in; [`ShopError::Read`].
     pub async fn order(&self, id: OrderId, seen: Seen) -> Result<OrderView, ShopError> {
         let mut order = self.order_without_keys(id).await?;
         self.shop().open_keys(&mut order, seen).await?;
         Ok(order)
     }
 
-    /// Which of their orders has this number.
+    /// The id of the caller's order with this number.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] when they are not signed in; [`ShopError`] when the database does not answer.
+    /// [`ShopError::Refused`] when the caller is not signed in; [`ShopError`] when the database does not answer.
     pub async fn order_by_number(&self, number: &str) -> Result<Option<OrderId>, ShopError> {
         let (user, number) = (self.signed_in()?.user(), number.to_owned());
         let found = self
@@ -255,7 +257,7 @@ impl Arrival {
         Ok(found.value)
     }
 
-    /// One of their orders without what its keys say.
+    /// One of the caller's orders without the content of its keys.
     ///
     /// # Errors
     /// As [`order`](Self::order).
@@ -266,10 +268,10 @@ impl Arrival {
             .ok_or(ShopError::NotFound("Order"))
     }
 
-    /// One of their keys as a file, on record.
+    /// One of the caller's keys as a file; the reveal is recorded.
     ///
     /// # Errors
-    /// [`ShopError::NotFound`] when there is none or it is somebody else's, or it cannot be opened.
+    /// [`ShopError::NotFound`] when it does not exist, belongs to another user, or cannot be decrypted.
     pub async fn key_file(&self, order: OrderId, key: KeyId) -> Result<KeyFile, ShopError> {
         let user = self.signed_in()?.user();
         let shop = self.shop();
@@ -280,7 +282,7 @@ impl Arrival {
         let bytes = shop
             .open_key(sealed.id, &sealed.sealed)
             .ok_or(ShopError::NotFound("Key"))?;
-        // A file comes in base64; what is not is handed out as it came.
+        // A file is stored in base64; anything else is returned as it is.
         let bytes = match sealed.is_file.then(|| BASE64.decode(&bytes)) {
             Some(Ok(file)) => file,
             _ => bytes,

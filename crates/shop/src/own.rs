@@ -1,4 +1,4 @@
-//! An answer about somebody's own things: the JSON body as it was remembered, and what it says.
+//! An answer with a user's own data: the JSON body as it is cached, and its value.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::ShopError;
 
-/// An answer that is served as it is, or read as a `T`.
+/// An answer that is served as bytes, or read as a `T`.
 #[derive(Clone)]
 pub struct Own<T> {
     body: Bytes,
@@ -37,7 +37,7 @@ impl<T: Serialize + DeserializeOwned> Own<T> {
         &self.body
     }
 
-    /// What it says.
+    /// The value.
     ///
     /// # Errors
     /// [`ShopError::Unreadable`], a bug.
@@ -47,18 +47,18 @@ impl<T: Serialize + DeserializeOwned> Own<T> {
 }
 
 impl<T> fmt::Debug for Own<T> {
-    // Somebody's own things are nobody else's, a log's neither.
+    // Does not print the body: personal data does not belong in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Own({} bytes)", self.body.len())
     }
 }
 
-/// An answer in the form that is remembered.
+/// An answer in the form that is cached.
 pub(crate) fn payload(data: &impl Serialize) -> Result<Payload, StoreError> {
     Payload::json(&Answer::new(data)).map_err(|error| StoreError::Schema(format!("has no JSON form: {error}")))
 }
 
-/// What a remembered answer says; `None` when it is that there is nothing.
+/// The value of a cached answer; `None` when the cache has "not found".
 pub(crate) fn data<T: DeserializeOwned>(entry: &Entry) -> Result<Option<T>, ShopError> {
     if !entry.found {
         return Ok(None);
@@ -66,7 +66,7 @@ pub(crate) fn data<T: DeserializeOwned>(entry: &Entry) -> Result<Option<T>, Shop
     Ok(Some(serde_json::from_slice::<Answer<T>>(&entry.body)?.data))
 }
 
-/// The same for a small answer that many requests look into: it is read once for all of them.
+/// The same for a small answer that many requests read: it is parsed once for all of them.
 pub(crate) fn said<T: DeserializeOwned + Send + Sync + 'static>(entry: &Entry) -> Result<Option<Arc<T>>, ShopError> {
     if !entry.found {
         return Ok(None);

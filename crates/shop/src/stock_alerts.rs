@@ -1,4 +1,5 @@
-//! "Tell me when it is back": what a member waits for. Read from the database itself; nobody asks often.
+//! Stock alerts: the sold-out games that a user waits for. Read from the database without a cache, because such
+//! requests are rare.
 
 use lockstep_auth::Caller;
 use lockstep_domain::cart::StockAlert;
@@ -8,28 +9,28 @@ use lockstep_store::stock_alerts;
 use crate::{Arrival, Shop, ShopError};
 
 impl Shop {
-    /// Tells the caller by a letter when the game is to be had again, once. Called twice it changes nothing more.
+    /// Sends the caller one e-mail when the game is available again. Calling it again has no effect.
     ///
     /// # Errors
-    /// [`ShopError::Refused`]: no such game, it is in stock, or more than fit.
+    /// [`ShopError::Refused`]: the game does not exist, is in stock, or the caller has too many alerts.
     pub async fn wait_for(&self, caller: &Caller, game: GameId) -> Result<(), ShopError> {
         Ok(stock_alerts::add(self.store(), caller.user(), game, self.limits()).await?)
     }
 
-    /// Tells the caller nothing about the game any more; fine when they did not wait for it.
+    /// Removes the caller's alert for a game. Does nothing when there is none.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] with what the database says.
+    /// [`ShopError::Refused`] with the database's error.
     pub async fn wait_no_longer(&self, caller: &Caller, game: GameId) -> Result<(), ShopError> {
         Ok(stock_alerts::remove(self.store(), caller.user(), game).await?)
     }
 }
 
 impl Arrival {
-    /// What they wait for, newest first.
+    /// The caller's alerts, newest first.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] when they are not signed in, or with what the database says.
+    /// [`ShopError::Refused`] when the caller is not signed in, or with the database's error.
     pub async fn stock_alerts(&self) -> Result<Vec<StockAlert>, ShopError> {
         let user = self.signed_in()?.user();
         let read = self

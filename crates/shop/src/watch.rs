@@ -1,8 +1,8 @@
-//! Watching an order: how it stands, whenever that changes, until it is over.
+//! Watching an order: each new state of it, until it is final.
 //!
-//! A watcher sleeps until the log brought something, and then reads through the cache, where an order that did not change
-//! costs no question to the database. Watchers are bounded, in all and for each user, and end by themselves, so that a
-//! page left open does not stay a burden, nor a session that has ended.
+//! A watcher sleeps until the invalidation log has news, and then reads through the cache, where an unchanged order
+//! costs no query. The number of watchers is limited, in total and per user, and each has a limited lifetime, so that a
+//! page left open, or an ended session, does not hold resources.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,17 +16,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Arrival, Shop, ShopError};
 
-/// The most watchers in this process.
+/// Maximum number of watchers in this process.
 const MOST: usize = 1000;
-/// The most watchers of one user in this process.
+/// Maximum number of watchers of one user in this process.
 const MOST_OF_ONE: usize = 6;
-/// After this a watcher ends, and a page that still wants to know asks again.
+/// Lifetime of a watcher. After it a page that is still open asks again.
 const LIFETIME: Duration = Duration::from_mins(10);
 
-/// As often it is looked whether the session goes on, also when nothing was told of it: it may run out.
+/// Interval at which the session is checked even without news: it may expire.
 const LOOK: Duration = Duration::from_secs(15);
 
-/// How many watch at the moment.
+/// Number of current watchers per user.
 #[derive(Default)]
 pub(crate) struct Watchers(Arc<Mutex<HashMap<UserId, usize>>>);
 
@@ -45,7 +45,7 @@ impl Watchers {
     }
 }
 
-/// A place, given back when dropped.
+/// A watcher's place; dropping it frees the place.
 struct Seat {
     seats: Arc<Mutex<HashMap<UserId, usize>>>,
     user: UserId,
@@ -63,7 +63,7 @@ impl Drop for Seat {
     }
 }
 
-/// Somebody watching one of their orders.
+/// A watcher of one of a user's orders.
 pub struct OrderWatch {
     shop: Shop,
     user: UserId,
@@ -85,14 +85,14 @@ impl std::fmt::Debug for OrderWatch {
 }
 
 impl OrderWatch {
-    /// The order as it is now, at once the first time and then when it has changed; never what its keys say. `None`: it
-    /// is over and that was told, or the watch has ended, with the watcher's session at the latest.
+    /// The order: at once for the first call, then each time it has changed. It never contains the content of its keys.
+    /// `None` after the final state was returned, or when the watch has ended, at the latest with the user's session.
     pub async fn next(&mut self) -> Option<OrderView> {
         if self.told.as_ref().is_some_and(OrderView::is_final) {
             return None;
         }
         loop {
-            // What is read next is news already.
+            // Marked as seen before the read, so that news during the read counts as new.
             self.news.borrow_and_update();
             if !self.shop.goes_on(self.user, self.session).await.ok()? {
                 return None;
@@ -113,10 +113,11 @@ impl OrderWatch {
 }
 
 impl Arrival {
-    /// Watches one of their orders.
+    /// Watches one of the caller's orders.
     ///
     /// # Errors
-    /// [`ShopError::NotFound`] when there is none or it is somebody else's; [`ShopError::Busy`] when too many watch.
+    /// [`ShopError::NotFound`] when it does not exist or belongs to another user; [`ShopError::Busy`] when there are
+    /// too many watchers.
     pub async fn watch_order(&self, id: OrderId) -> Result<OrderWatch, ShopError> {
         let session = self.signed_in()?.session();
         let user = self.order_without_keys(id).await?.user_id;
@@ -141,7 +142,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn watchers_are_bounded_for_one_and_for_all_and_leave_their_place() {
+    fn watchers_are_limited_per_user_and_in_total() {
         let watchers = Watchers::default();
         let user = |n| UserId(Uuid::from_u128(n));
         let mut seats: Vec<Seat> = (0..MOST_OF_ONE).filter_map(|_| watchers.enter(user(1))).collect();

@@ -1,4 +1,4 @@
-//! Changing a wishlist; guests begin with it as with a cart.
+//! Changes to a wishlist. As with a cart, an anonymous visitor becomes a guest with the first write.
 
 use lockstep_auth::{Caller, Device};
 use lockstep_domain::cart::{Moved, Visitor};
@@ -10,28 +10,28 @@ use uuid::Uuid;
 use crate::{Shop, ShopError};
 
 impl Shop {
-    /// Puts a game on the visitor's wishlist. Called twice it changes nothing more.
+    /// Adds a game to the visitor's wishlist. Calling it again has no effect.
     ///
     /// # Errors
-    /// [`ShopError`]; nothing is changed then, and nobody becomes a guest.
+    /// [`ShopError`]; then nothing changes and no guest is created.
     pub async fn add_to_wishlist(&self, visitor: Visitor, game: GameId, device: &Device) -> Result<Writer, ShopError> {
         self.admit(visitor, device).await?;
         Ok(wishlists::add(self.store(), visitor, game, self.limits()).await?)
     }
 
-    /// Takes a game off the visitor's wishlist; fine when it is not there.
+    /// Removes a game from the visitor's wishlist. Does nothing when it is not there.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] with what the database says.
+    /// [`ShopError::Refused`] with the database's error.
     pub async fn remove_from_wishlist(&self, visitor: Visitor, game: GameId) -> Result<(), ShopError> {
         wishlists::remove(self.store(), visitor, game).await?;
         Ok(())
     }
 
-    /// Moves a guest's wishlist to the caller's, exactly once however often it is asked for.
+    /// Moves a guest's wishlist to the caller's, exactly once even if called repeatedly.
     ///
     /// # Errors
-    /// [`ShopError::Refused`]; the guest's wishlist is still there then.
+    /// [`ShopError::Refused`]; then the guest's wishlist is unchanged.
     pub async fn move_wishlist(&self, caller: &Caller, guest: Option<Uuid>) -> Result<Moved, ShopError> {
         Ok(self.auth().move_wishlist(caller, guest).await?)
     }

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 const PASSWORD: &str = "Correct-Horse-1";
 
-/// One process.
+/// A process of the shop.
 async fn process(db: &TestDb, config: Config) -> Shop {
     process_at(db.url(), config).await
 }
@@ -60,23 +60,23 @@ async fn cart(shop: &Shop, visitor: Visitor) -> BTreeMap<GameId, u32> {
 }
 
 #[tokio::test]
-async fn nobody_in_particular_has_nothing_and_not_even_needs_the_database_for_it() {
+async fn anonymous_visitors_have_empty_lists_without_a_database() {
     let away = process_at("postgres://nobody@127.0.0.1:1/nowhere", Config::default()).await;
     let arrival = away.arrive(None, None).await.unwrap();
     assert!(arrival.cart().await.unwrap().read().unwrap().items.is_empty());
     assert!(arrival.wishlist().await.unwrap().read().unwrap().items.is_empty());
-    // Nor does a token that anybody could have written.
+    // Neither does an invalid token.
     let arrival = away.arrive(Some("a.b.c"), None).await.unwrap();
     assert!(matches!(
         arrival.signed_in(),
         Err(ShopError::Refused(AuthError::NotSignedIn))
     ));
-    // Whoever may have something is told to come again, not that there is nothing.
+    // A guest cookie cannot be resolved without the database: that is an error, not an empty cart.
     assert!(away.arrive(None, Some(Uuid::new_v4())).await.is_err());
 }
 
 #[tokio::test]
-async fn a_session_is_remembered_and_ends_everywhere_at_once() {
+async fn sessions_are_cached_and_end_everywhere_at_once() {
     let redis = TestRedis::start().await;
     let db = TestDb::new().await;
     let config = Config {
@@ -93,11 +93,11 @@ async fn a_session_is_remembered_and_ends_everywhere_at_once() {
         there.caller(token).await.unwrap();
     }
     assert_eq!(there.cache().status().counters.loads, loads, "from memory");
-    // Who somebody is lies in no Redis.
+    // Sessions are not stored in Redis.
     let names: Vec<String> = redis.keys().await;
     assert!(names.iter().all(|name| !name.contains(":session:")), "{names:?}");
 
-    // A log-out, a new password, a deletion by plain SQL: each counts at once in the other process.
+    // A log-out, a deletion by plain SQL and an expiry take effect in the other process at once.
     here.auth().log_out(&caller).await.unwrap();
     assert!(matches!(
         there.caller(token).await,
@@ -128,7 +128,7 @@ async fn a_session_is_remembered_and_ends_everywhere_at_once() {
 }
 
 #[tokio::test]
-async fn a_session_in_use_is_noted_and_read_again() {
+async fn use_of_a_session_updates_its_last_use() {
     let db = TestDb::new().await;
     let shop = process(&db, Config::default()).await;
     let signed_in = register(&shop, "ada@example.com", None).await;
@@ -145,7 +145,7 @@ async fn a_session_in_use_is_noted_and_read_again() {
 }
 
 #[tokio::test]
-async fn what_one_process_writes_the_other_reads_with_the_next_request() {
+async fn writes_are_visible_to_other_processes_on_the_next_request() {
     let db = TestDb::new().await;
     let games = games(&db, 2).await;
     let (here, there) = (
@@ -170,7 +170,7 @@ async fn what_one_process_writes_the_other_reads_with_the_next_request() {
         writer.change_profile(&caller, &change).await.unwrap();
         let profile = reader.profile(&caller).await.unwrap();
         assert_eq!(profile.nickname, Some(format!("Ada {round}")));
-        // A price that plain SQL changes reaches the carts that hold the game.
+        // A price changed by plain SQL appears in the carts with the game.
         db.execute(&format!("update games set price = {round} where id = '{}'", games[0]))
             .await;
         let total = reader.cart(caller.visitor()).await.unwrap().read().unwrap().total;
@@ -179,7 +179,7 @@ async fn what_one_process_writes_the_other_reads_with_the_next_request() {
 }
 
 #[tokio::test]
-async fn the_letters_of_an_account_arrive_in_the_folder() {
+async fn account_emails_are_delivered_to_the_folder() {
     let db = TestDb::new().await;
     let shop = process(&db, Config::default()).await;
     let device = |address: &str| Device::new(Some(address.parse().unwrap()), Some("Browser/1.0"));
@@ -256,15 +256,15 @@ async fn the_letters_of_an_account_arrive_in_the_folder() {
     }
 }
 
-/// What one of several tasks does with a guest's cart.
+/// One step of a task on a guest's and a user's cart.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// As the guest; once the guest's cart was moved the same cookie may fill again.
+    /// As the guest; after a move, the same cookie may fill a cart again.
     Add {
         game: usize,
         quantity: u8,
     },
-    /// As the member.
+    /// As the user.
     AddOwn {
         game: usize,
         quantity: u8,
@@ -285,14 +285,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Two processes, their games, and one person after the other.
+/// Two processes and their games; each case has its own user.
 struct World {
     processes: [Shop; 2],
     games: Vec<GameId>,
     _db: TestDb,
 }
 
-/// Runs tasks side by side in two processes and then compares what was put in with what is there.
+/// Runs tasks concurrently in two processes, then compares what was added with what is there.
 async fn nothing_is_lost_or_doubled(world: &World, tasks: Vec<Vec<Step>>) {
     let World { processes, games, .. } = world;
     let device = Device::default();
@@ -364,7 +364,7 @@ async fn nothing_is_lost_or_doubled(world: &World, tasks: Vec<Vec<Step>>) {
 }
 
 #[test]
-fn nothing_is_lost_and_nothing_doubled_whatever_the_interleaving() {
+fn no_interleaving_loses_or_duplicates_cart_items() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -381,7 +381,7 @@ fn nothing_is_lost_and_nothing_doubled_whatever_the_interleaving() {
             _db: db,
         }
     });
-    // At most 1 + 4 · 5 · 4 copies of one game: below the limit of a line or a little above it, as it comes.
+    // At most 1 + 4 · 5 · 4 units of one game: around the limit of an item.
     let tasks = prop::collection::vec(prop::collection::vec(step(), 1..6), 2..5);
     let config = ProptestConfig {
         cases: 16,

@@ -1,4 +1,4 @@
-//! Memory, handles, threads, queues and tables, looked at all the time and held against bounds that are stated here.
+//! Samples memory, handles, threads, queues and tables during the run and checks them against the bounds stated here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::ground::Ground;
 use crate::process;
 use crate::verdicts::{Rule, Verdicts};
 
-/// What one process of the shop may use (a debug build): resident memory in MiB, handles, threads.
+/// Bounds for one process of the shop (a debug build): resident memory in MiB, handles, threads.
 const MOST: [(&str, u64); 3] = [("rss_mib", 512), ("handles", 1_024), ("threads", 128)];
 
-/// Queues, as questions to the database, and how long they may get.
+/// Queues: for each a query for its length and the highest allowed length.
 const QUEUES: [(&str, &str, u64); 4] = [
     (
         "copies on their way",
@@ -39,17 +39,18 @@ const QUEUES: [(&str, &str, u64); 4] = [
     ),
 ];
 
-/// What is kept of a figure.
+/// The samples of one metric.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Figure {
-    /// The largest.
+    /// The largest value.
     pub(crate) most: u64,
-    /// All, in order of time; the larger of two neighbours is kept when there are too many.
+    /// All values in chronological order; when there are too many, each pair of neighbours is reduced to its larger
+    /// value.
     #[serde(skip)]
     seen: Vec<u64>,
 }
 
-/// So many values of a figure are kept.
+/// Highest number of values kept per metric.
 const MOST_SEEN: usize = 4_096;
 
 impl Figure {
@@ -65,7 +66,7 @@ impl Figure {
         }
     }
 
-    /// The middle value of the second and of the last fifth of the time; `None` when that is too little time.
+    /// The medians of the second and of the last fifth of the run; `None` when there are too few values.
     pub(crate) fn slope(&self) -> Option<(u64, u64)> {
         let fifth = self.seen.len() / 5;
         let median = |part: usize| {
@@ -77,10 +78,10 @@ impl Figure {
     }
 }
 
-/// All figures by name.
+/// All metrics by name.
 pub(crate) type Samples = BTreeMap<String, Figure>;
 
-/// Looks every second until `stop` is set.
+/// Samples every second until `stop` is set.
 pub(crate) fn start(ground: &Arc<Ground>, stop: &Arc<AtomicBool>) -> JoinHandle<Samples> {
     let (ground, stop) = (ground.clone(), stop.clone());
     tokio::spawn(async move {
@@ -99,7 +100,7 @@ pub(crate) fn start(ground: &Arc<Ground>, stop: &Arc<AtomicBool>) -> JoinHandle<
             if queues.elapsed() > Duration::from_secs(5) {
                 queues = Instant::now();
                 for (name, question, _) in QUEUES {
-                    // A database that is away is asked later.
+                    // Skipped while the database is unreachable.
                     if let Ok(Ok(count)) = ground.database.number(question).await.map(u64::try_from) {
                         samples.entry(name.to_owned()).or_default().add(count);
                     }
@@ -111,7 +112,7 @@ pub(crate) fn start(ground: &Arc<Ground>, stop: &Arc<AtomicBool>) -> JoinHandle<
     })
 }
 
-/// Holds the figures against their bounds, and against growth without end.
+/// Checks the metrics against their bounds, and for unbounded growth.
 pub(crate) fn judge(samples: &Samples, verdicts: &Verdicts) {
     for (name, figure) in samples {
         let bounds = MOST.iter().map(|(name, most)| (*name, *most));
@@ -123,7 +124,7 @@ pub(crate) fn judge(samples: &Samples, verdicts: &Verdicts) {
                 (figure.most > most).then(|| format!("{name}: {} is above the bound {most}", figure.most)),
             );
         }
-        // A process that is killed now and then begins anew; in a long run its growth shows all the same.
+        // A process that is killed now and then starts afresh; in a long run its growth shows all the same.
         if name.contains(": ")
             && let Some((early, late)) = figure.slope()
         {
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn growth_is_seen_and_a_level_is_none() {
+    fn growth_is_detected_and_a_constant_level_is_not() {
         let (mut level, mut growing) = (Figure::default(), Figure::default());
         for second in 0..10_000 {
             level.add(100 + second % 7);

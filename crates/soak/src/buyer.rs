@@ -1,4 +1,4 @@
-//! A buyer: does what shoppers do, at either instance, and remembers what the shop acknowledged.
+//! A simulated customer that uses both instances and records what the shop acknowledged.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,51 +13,51 @@ use crate::plan::Dice;
 use crate::shop::{Answer, Request, Shop};
 use crate::verdicts::Rule;
 
-/// A write without an answer may still arrive: what a paused process has read, it does when it goes on. Until then
-/// nothing is expected of the row.
+/// A write without a response may still take effect: a paused process handles what it has read when it resumes. Until
+/// then the row's state is unknown.
 const MAY_ARRIVE: Duration = Duration::from_mins(7);
 
-/// A request that must not be lost is tried again for so long.
-const INSIST: Duration = Duration::from_mins(1);
+/// How long a request that must succeed is retried.
+const RETRY_FOR: Duration = Duration::from_mins(1);
 
-/// Every password of the run.
+/// The password of every account in the run.
 pub(crate) const PASSWORD: &str = "Correct-Horse-1";
 
-/// What the buyer knows of a row.
+/// What the buyer knows about a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
-    /// So many copies, or in the list (1) or not (0).
+    /// The quantity in the cart; on the wishlist 1 for present, 0 for absent.
     Is(i64),
-    /// A write was not answered.
+    /// A write received no response.
     Uncertain(Instant),
 }
 
-/// An order whose answer came.
+/// An acknowledged order.
 #[derive(Debug, Clone)]
 pub(crate) struct Placed {
     pub(crate) id: String,
     pub(crate) copies: u64,
-    /// Texts of the keys that were shown; none until the order had ended.
+    /// Whether the order was seen in a final status.
     pub(crate) ended: bool,
 }
 
-/// What a buyer was told, for the judgement at the end.
+/// What the shop acknowledged to a buyer, for the final checks.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     pub(crate) email: String,
     pub(crate) orders: Vec<Placed>,
-    /// Orders that were sent and never answered, each with one key.
+    /// Orders without a response, each sent with one idempotency key.
     pub(crate) unanswered: u64,
-    /// Top-ups that were paid and answered so, in cents.
+    /// Top-ups whose payment was acknowledged, in cents.
     pub(crate) topped_up: Vec<(String, i64)>,
     pub(crate) actions: u64,
 }
 
-/// A buyer at work.
+/// A running buyer.
 pub(crate) struct Buyer {
     shop: Shop,
     dice: Dice,
-    /// Milliseconds after the beginning.
+    /// Start delay, in milliseconds.
     arrives: u64,
     token: String,
     cart: BTreeMap<String, Known>,
@@ -67,7 +67,7 @@ pub(crate) struct Buyer {
 }
 
 impl Buyer {
-    /// Number `number` of the run with this seed.
+    /// Creates buyer `number` of the run with this seed.
     pub(crate) fn new(shop: &Shop, seed: u64, number: u64, stop: &Arc<AtomicBool>) -> Self {
         Self {
             shop: shop.clone(),
@@ -84,9 +84,9 @@ impl Buyer {
         }
     }
 
-    /// Buys until told to stop.
+    /// Runs until `stop` is set.
     pub(crate) async fn run(mut self) -> Memory {
-        // They do not all come in the same second.
+        // Starts are staggered.
         tokio::time::sleep(Duration::from_millis(self.arrives)).await;
         while !self.stopped() && !self.register().await {
             self.rest().await;
@@ -136,11 +136,11 @@ impl Buyer {
             token: Some(self.token.clone()),
             ..request
         };
-        self.judged(door, request).await
+        self.ask_checked(door, request).await
     }
 
-    /// Asks, and holds the answer against what can be.
-    async fn judged(&self, door: usize, request: Request) -> Option<Answer> {
+    /// Sends a request and checks the response against those that are allowed.
+    async fn ask_checked(&self, door: usize, request: Request) -> Option<Answer> {
         let answer = self.shop.ask(door, &request).await?;
         let codes: &[&str] = match (&request.method, &*request.path) {
             (&Method::POST, "/api/orders") => &["out_of_stock", "insufficient_balance", "not_found"],
@@ -161,15 +161,15 @@ impl Buyer {
         Some(answer)
     }
 
-    /// Asks again until it is answered; `None` when that takes too long or the run ends.
-    async fn insist(&mut self, request: Request) -> Option<Answer> {
+    /// Repeats a request until it gets a response; `None` when that takes longer than `RETRY_FOR`.
+    async fn retry(&mut self, request: Request) -> Option<Answer> {
         let began = Instant::now();
         loop {
             if let Some(answer) = self.ask(request.clone()).await {
                 return Some(answer);
             }
-            // At the end of a run, one that is under way is still brought to its end.
-            if began.elapsed() > INSIST {
+            // A request in progress at the end of the run is still completed.
+            if began.elapsed() > RETRY_FOR {
                 return None;
             }
             tokio::time::sleep(Duration::from_millis(300)).await;
@@ -183,7 +183,7 @@ impl Buyer {
             .await;
         match answer {
             Some(answer) if answer.done() => self.signed_in(&answer),
-            // An earlier attempt arrived, though its answer did not.
+            // An earlier attempt succeeded, but its response was lost.
             Some(_) => {
                 self.log_in().await;
                 !self.token.is_empty()
@@ -228,7 +228,7 @@ impl Buyer {
         let request = Request::send(Method::PUT, format!("/api/cart/{game}"), &json!({"quantity": copies}));
         let known = match self.ask(request).await {
             Some(answer) if answer.done() => Known::Is(copies),
-            // Refused: as it was.
+            // Refused: unchanged.
             Some(_) => self.cart.get(&game).copied().unwrap_or(Known::Is(0)),
             None => Known::Uncertain(Instant::now()),
         };
@@ -238,7 +238,7 @@ impl Buyer {
         };
         let shown = listed(&answer.json()["data"]["items"], "quantity");
         let email = &self.memory.email;
-        hold_against("cart", email, &self.shop, &mut self.cart, &shown);
+        check_list("cart", email, &self.shop, &mut self.cart, &shown);
     }
 
     async fn wish(&mut self) {
@@ -261,7 +261,7 @@ impl Buyer {
         if let Some(answer) = self.ask(Request::get("/api/wishlist")).await {
             let shown = listed(&answer.json()["data"]["items"], "");
             let email = &self.memory.email;
-            hold_against("wishlist", email, &self.shop, &mut self.wishes, &shown);
+            check_list("wishlist", email, &self.shop, &mut self.wishes, &shown);
         }
     }
 
@@ -272,7 +272,7 @@ impl Buyer {
             key: Some(self.new_key()),
             ..Request::send(Method::POST, "/api/payment/balance-top-up", &wanted)
         };
-        let Some(begun) = self.insist(request).await.filter(Answer::done) else {
+        let Some(begun) = self.retry(request).await.filter(Answer::done) else {
             return;
         };
         let begun = begun.json();
@@ -280,7 +280,7 @@ impl Buyer {
         let (Some(id), Some(page)) = (id.as_str(), redirect.as_str().and_then(path_of)) else {
             return;
         };
-        // Some never come back from the payment page.
+        // Some users never return from the payment page.
         if self.dice.chance(10) {
             return;
         }
@@ -289,7 +289,7 @@ impl Buyer {
             body: Some("decision=pay".to_owned()),
             ..Request::get(page)
         };
-        if self.insist(request).await.is_some_and(|answer| answer.done()) {
+        if self.retry(request).await.is_some_and(|answer| answer.done()) {
             self.memory.topped_up.push((id.to_owned(), euro * 100));
         }
     }
@@ -306,13 +306,13 @@ impl Buyer {
             key: Some(self.new_key()),
             ..Request::send(Method::POST, "/api/orders", &wanted)
         };
-        // Browsers send twice; so do impatient people.
+        // Browsers and impatient users send requests twice.
         let answer = if self.dice.chance(10) {
             let again = Request {
                 token: Some(self.token.clone()),
                 ..request.clone()
             };
-            let (one, other) = tokio::join!(self.judged(0, again.clone()), self.judged(1, again));
+            let (one, other) = tokio::join!(self.ask_checked(0, again.clone()), self.ask_checked(1, again));
             match (one, other) {
                 (Some(one), Some(other)) if one.done() && other.done() => {
                     let (first, second) = (one.json(), other.json());
@@ -324,10 +324,10 @@ impl Buyer {
                     Some(one)
                 }
                 (Some(one), _) | (None, Some(one)) if one.done() => Some(one),
-                _ => self.insist(request).await,
+                _ => self.retry(request).await,
             }
         } else {
-            self.insist(request).await
+            self.retry(request).await
         };
         match answer {
             None => {
@@ -343,7 +343,7 @@ impl Buyer {
                         ended: false,
                     });
                 }
-                // Bought copies leave the cart.
+                // Ordered units leave the cart.
                 if let Some(Known::Is(left)) = self.cart.get_mut(&game) {
                     *left = (*left - i64::try_from(copies).unwrap_or(0)).max(0);
                 }
@@ -352,13 +352,13 @@ impl Buyer {
         }
     }
 
-    /// Reads an order, and its keys when it has ended: as many as copies that were not refunded.
+    /// Reads an order with its keys and checks that it has no more keys than units.
     async fn look_at_order(&mut self) {
         let count = self.memory.orders.len();
         if count == 0 {
             return;
         }
-        // Mostly one of the latest.
+        // Usually one of the latest.
         let back = usize::try_from(self.dice.between((1, 6))).unwrap_or(1).min(count);
         let Some(placed) = self.memory.orders.get(count - back).cloned() else {
             return;
@@ -395,12 +395,12 @@ impl Buyer {
         self.ask(Request::get("/api/user/export")).await;
     }
 
-    /// Somebody without an account fills a cart, and finds it again.
+    /// A client without an account fills a cart, and reads it back.
     async fn guest(&mut self) {
         let Some((game, _)) = self.any_game() else { return };
         let door = self.door();
         let request = Request::send(Method::POST, "/api/cart", &json!({"gameId": game, "quantity": 1}));
-        let Some(answer) = self.judged(door, request).await.filter(Answer::done) else {
+        let Some(answer) = self.ask_checked(door, request).await.filter(Answer::done) else {
             return;
         };
         let Some(cookie) = answer.cookie else { return };
@@ -408,7 +408,7 @@ impl Buyer {
             cookie: Some(cookie),
             ..Request::get("/api/cart")
         };
-        if let Some(answer) = self.judged(door + 1, request).await {
+        if let Some(answer) = self.ask_checked(door + 1, request).await {
             let shown = listed(&answer.json()["data"]["items"], "quantity");
             self.shop.verdicts.judge(
                 Rule::WritesKept,
@@ -417,12 +417,12 @@ impl Buyer {
         }
     }
 
-    /// Somebody registers and leaves again, while tabs that are still open add to the cart.
+    /// Registers an account and deletes it while other tabs are adding to its cart.
     async fn leave(&mut self) {
         let email = format!("leaver-{}@soak.invalid", self.new_key());
         let account = json!({"email": email, "password": PASSWORD});
         let door = self.door();
-        let registered = self.judged(door, Request::send(Method::POST, "/api/auth/register", &account));
+        let registered = self.ask_checked(door, Request::send(Method::POST, "/api/auth/register", &account));
         let Some(answer) = registered.await.filter(Answer::done) else {
             return;
         };
@@ -452,7 +452,7 @@ impl Buyer {
             &json!({"password": PASSWORD, "currentPassword": PASSWORD}),
         ));
         let [a, b, c, d] = &adds;
-        // An add may come before or after; each answer is right that is no failure.
+        // An addition may be processed before or after the deletion; every response but a failure is valid.
         let shop = &self.shop;
         tokio::join!(
             shop.ask(door, a),
@@ -475,7 +475,7 @@ impl Buyer {
     }
 }
 
-/// Takes over what was acknowledged. While an earlier write of the row may still arrive, nothing is certain.
+/// Records an acknowledged state. While an earlier write of the row may still take effect, the state stays uncertain.
 fn learn(known: &mut BTreeMap<String, Known>, game: String, now: Known) {
     let before = known.get(&game).copied();
     if !matches!(before, Some(Known::Uncertain(_))) || matches!(now, Known::Uncertain(_)) {
@@ -483,7 +483,7 @@ fn learn(known: &mut BTreeMap<String, Known>, game: String, now: Known) {
     }
 }
 
-/// The games of a list, each with a number of its own, or 1.
+/// The games of a list, each with the number in `field`, or 1.
 fn listed(items: &Value, field: &str) -> BTreeMap<String, i64> {
     let items = items.as_array().map_or(&[][..], Vec::as_slice);
     items
@@ -495,8 +495,9 @@ fn listed(items: &Value, field: &str) -> BTreeMap<String, i64> {
         .collect()
 }
 
-/// Holds a list against what was acknowledged, and takes over what was uncertain for long enough.
-fn hold_against(
+/// Checks a list against the acknowledged states, and adopts the shown state of rows that were uncertain for long
+/// enough.
+fn check_list(
     what: &str,
     email: &str,
     shop: &Shop,
@@ -516,7 +517,7 @@ fn hold_against(
     }
 }
 
-/// The path of an absolute address.
+/// The path of an absolute URL.
 fn path_of(address: &str) -> Option<String> {
     let (_, rest) = address.split_once("://")?;
     Some(format!("/{}", rest.split_once('/')?.1))

@@ -1,4 +1,4 @@
-//! Makes what the plan says go wrong, takes the cause away again, and waits until the shop is as before.
+//! Injects the faults of the plan, removes their causes, and waits until the shop has recovered.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,12 +17,12 @@ use crate::shop::Shop;
 use crate::verdicts::Rule;
 use crate::{say, watch};
 
-/// The shop is to be ready again so soon after a cause is gone.
+/// Time limit for the shop to become ready after a cause is removed.
 const RECOVERY: Duration = Duration::from_secs(90);
-/// An instance ends so soon after `SIGTERM`: 25 s, and some for a busy machine.
+/// Time limit for an instance to terminate after `SIGTERM`: 25 s, with an allowance for a busy machine.
 const TERMINATION: Duration = Duration::from_secs(35);
 
-/// Makes faults.
+/// Injects faults.
 #[derive(Clone)]
 pub(crate) struct Chaos {
     ground: Arc<Ground>,
@@ -31,7 +31,7 @@ pub(crate) struct Chaos {
 }
 
 impl Chaos {
-    /// For the shop on this ground, whose buyers began at `began`.
+    /// For the shop on `ground`, whose buyers started at `began`.
     pub(crate) fn new(ground: &Arc<Ground>, shop: &Shop, began: Instant) -> Self {
         Self {
             ground: ground.clone(),
@@ -40,7 +40,7 @@ impl Chaos {
         }
     }
 
-    /// Makes all steps, each at its time, and returns when the time is over and everything is healed.
+    /// Executes all steps at their times, and returns when `length` has passed and all faults are healed.
     pub(crate) async fn run(&self, steps: &[Step], length: Duration) {
         let mut running = JoinSet::new();
         for step in steps.iter().copied() {
@@ -72,7 +72,7 @@ impl Chaos {
         let made = self.break_and_heal(step, instance).await;
         self.shop.timeline.end(mark);
         if let Err(error) = made {
-            // What cannot be healed leaves a run whose verdicts mean nothing.
+            // If a fault cannot be healed, the run's verdicts are meaningless.
             self.shop
                 .verdicts
                 .broken(Rule::Recovery, format!("{:?} {name}: {error:#}", step.fault));
@@ -83,7 +83,8 @@ impl Chaos {
         self.shop.timeline.recovered(mark);
     }
 
-    /// Every instance has to be ready in time, but those that another fault holds back meanwhile: that one judges them.
+    /// Checks that every instance becomes ready in time, except those affected by another fault, which has its own
+    /// check.
     async fn judge_recovery(&self, after: &str) {
         let healed = Instant::now();
         for (door, (instance, _)) in self.shop.doors.iter().enumerate() {
@@ -179,7 +180,7 @@ impl Chaos {
                 database.step_clock(0)
             }
             Fault::GameRowLocked => {
-                // Of the games that are bought.
+                // One of the games on sale.
                 let game = self.shop.games.get(step.pick(self.shop.games.len()));
                 let id = &game.context("no game")?.id;
                 self.lock(&format!("select 1 from games where id = '{id}' for update"), lasts)
@@ -217,7 +218,7 @@ impl Chaos {
             times: Times::Forever,
             ..FaultRule::once(call, fault)
         };
-        // Keys that are lost cost money: a few.
+        // Lost keys cost money, so only a few.
         let some = |call, fault| FaultRule {
             times: Times::N(if call == CallMatch::Key { 4 } else { 40 }),
             ..FaultRule::once(call, fault)
@@ -282,7 +283,8 @@ impl Chaos {
 
     async fn fill(&self, disk: Option<&crate::ground::Disk>, lasts: Duration) -> Result<()> {
         let disk = disk.context("no disk of its own")?.clone();
-        // Not in place: that would end a thread of the runtime, and with it the children that it has started.
+        // Not on this thread: blocking here would end a runtime thread, and with it the child processes that it
+        // started.
         let filling = disk.clone();
         tokio::task::spawn_blocking(move || filling.fill()).await??;
         tokio::time::sleep(lasts).await;
@@ -292,7 +294,7 @@ impl Chaos {
     async fn lock(&self, statement: &str, lasts: Duration) -> Result<()> {
         let mut connection = self.ground.database.connect().await?;
         connection.execute("begin").await?;
-        // Whoever has the row now, lets go of it soon.
+        // The current lock holder releases the row soon.
         let locking = sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut connection);
         tokio::time::timeout(Duration::from_secs(30), locking).await??;
         tokio::time::sleep(lasts).await;
@@ -300,18 +302,18 @@ impl Chaos {
         Ok(())
     }
 
-    /// Waits, and meanwhile has `lockstep doctor` look: it has to name the part.
+    /// Waits for `lasts`, and meanwhile runs `lockstep doctor`, which must report `part`.
     async fn hold(&self, lasts: Duration, part: &'static str) {
         let until = Instant::now() + lasts;
         if lasts > Duration::from_secs(5)
             && let Some(instance) = self.ground.instances.get(1)
         {
             let (asked, began) = (doctor(instance), Instant::now());
-            // What it says after the cause is gone says nothing. Without its database it looks at nothing else.
+            // A result after the cause is removed proves nothing. Without its database the doctor checks nothing else.
             if let Ok(Ok(findings)) = tokio::time::timeout(lasts, asked).await
                 && (matches!(part, "database" | "writes") || !self.database_was_away(began))
             {
-                // A frozen or read-only database may keep it from looking further; it says so then.
+                // With a frozen or read-only database it may stop early, and reports that.
                 let named = findings.iter().any(|finding| finding.0 == part && finding.1 == "wrong");
                 self.shop.verdicts.judge(
                     Rule::DoctorTrue,
@@ -324,7 +326,7 @@ impl Chaos {
 }
 
 impl Chaos {
-    /// Whether a fault of the database went on since then.
+    /// Whether a database fault was active at any time after `since`.
     fn database_was_away(&self, since: Instant) -> bool {
         let periods = self
             .shop
@@ -334,7 +336,7 @@ impl Chaos {
     }
 }
 
-/// What `lockstep doctor` finds: what was looked at, its state, and what was seen.
+/// The findings of `lockstep doctor`: for each what was checked, its state, and what was seen.
 pub(crate) async fn doctor(instance: &Instance) -> Result<Vec<(String, String, String)>> {
     let output = instance.command(&["doctor", "--json"]).output().await?;
     let findings = lines(&output).context("lockstep doctor")?;

@@ -1,4 +1,4 @@
-//! A PostgreSQL that is there to be broken: stopped, killed, frozen, read-only, out of disk, with a clock that steps.
+//! The PostgreSQL server for fault injection: stopped, killed, frozen, read-only, out of disk space, clock stepped.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,17 +19,17 @@ pub(crate) struct Database {
     options: Options,
     server: Arc<Mutex<Option<Postgres>>>,
     cluster: PathBuf,
-    /// What the shop gets.
+    /// The URL for the shop.
     pub(crate) url: String,
     superuser: PgConnectOptions,
-    /// Plain SQL as the superuser, for looking and for faults.
+    /// Plain SQL as the superuser, for checks and faults.
     pub(crate) sql: PgPool,
-    /// Holds the offset of the server's clock, where there is one.
+    /// The file with the offset of the server's clock, if there is one.
     clock: Option<PathBuf>,
 }
 
 impl Database {
-    /// Starts one in `folder`, with the settings of a shop's own (nothing is switched off for speed).
+    /// Starts a server in `folder` with the product's own settings (no durability is traded for speed).
     pub(crate) async fn start(folder: &Path, bin: Option<&Path>, clock: Option<PathBuf>) -> Result<Self> {
         let options = Options {
             bin_dir: bin.map(Path::to_path_buf),
@@ -55,7 +55,7 @@ impl Database {
         })
     }
 
-    /// A connection of its own, outside the pool.
+    /// Opens a connection outside the pool.
     pub(crate) async fn connect(&self) -> Result<PgConnection> {
         Ok(tokio::time::timeout(Duration::from_secs(5), self.superuser.connect()).await??)
     }
@@ -68,13 +68,13 @@ impl Database {
         Ok(())
     }
 
-    /// One number; an error when the database does not answer soon.
+    /// Queries one number; an error when the database does not respond soon.
     pub(crate) async fn number(&self, question: &str) -> Result<i64> {
         let asked = sqlx::query_scalar(AssertSqlSafe(question.to_owned())).fetch_one(&self.sql);
         Ok(tokio::time::timeout(Duration::from_secs(5), asked).await??)
     }
 
-    /// Waits until it answers.
+    /// Waits until it responds.
     pub(crate) async fn answers(&self, patience: Duration) -> Result<()> {
         let waiting = async {
             loop {
@@ -92,7 +92,7 @@ impl Database {
             .context("the database does not come back")
     }
 
-    /// Stops it in good order; it stays away until [`start_again`](Self::start_again).
+    /// Stops it gracefully; it stays down until [`start_again`](Self::start_again).
     pub(crate) async fn stop(&self) -> Result<()> {
         let server = self.lock().take();
         if let Some(server) = server {
@@ -101,7 +101,7 @@ impl Database {
         Ok(())
     }
 
-    /// Starts it again after [`stop`](Self::stop).
+    /// Restarts it after [`stop`](Self::stop).
     pub(crate) async fn start_again(&self) -> Result<()> {
         let options = self.options.clone();
         let server = tokio::task::spawn_blocking(move || Postgres::start(&options)).await??;
@@ -109,12 +109,12 @@ impl Database {
         Ok(())
     }
 
-    /// Kills the server (`kill -9`); its keeper starts it again.
+    /// Kills the server (`kill -9`); its supervisor restarts it.
     pub(crate) fn kill(&self) -> Result<()> {
         process::signal(self.postmaster()?, Signal::KILL)
     }
 
-    /// Ends all connections but our own.
+    /// Terminates all connections but our own.
     pub(crate) async fn cut_connections(&self) -> Result<()> {
         self.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity
@@ -123,18 +123,18 @@ impl Database {
         .await
     }
 
-    /// The server and its backends stand still.
+    /// Suspends the server and its backends.
     pub(crate) fn freeze(&self) -> Result<()> {
         let parent = self.postmaster()?;
         process::signal(parent, Signal::STOP)?;
         for child in process::children(parent) {
-            // One may have ended meanwhile.
+            // One may have exited meanwhile.
             process::signal(child, Signal::STOP).ok();
         }
         Ok(())
     }
 
-    /// They go on.
+    /// Resumes them.
     pub(crate) fn thaw(&self) -> Result<()> {
         let parent = self.postmaster()?;
         for child in process::children(parent) {
@@ -143,10 +143,10 @@ impl Database {
         process::signal(parent, Signal::CONT)
     }
 
-    /// Every transaction is read-only unless it says otherwise, or no longer.
+    /// Makes transactions read-only by default, or reverts that.
     pub(crate) async fn read_only(&self, on: bool) -> Result<()> {
         let on = if on { "on" } else { "off" };
-        // The change itself has to be let through.
+        // This change must itself be allowed to write.
         let mut connection = self.connect().await?;
         for statement in [
             "set default_transaction_read_only = off".to_owned(),
@@ -159,14 +159,14 @@ impl Database {
         Ok(())
     }
 
-    /// Moves the server's clock by so many seconds from the true time. Only where [`Database::has_clock`].
+    /// Shifts the server's clock by `seconds` from the true time. Only where [`Database::has_clock`].
     pub(crate) fn step_clock(&self, seconds: i64) -> Result<()> {
         let file = self.clock.as_ref().context("this database has no clock of its own")?;
         std::fs::write(file, format!("{seconds:+}"))?;
         Ok(())
     }
 
-    /// Whether the server's clock can be moved: asks it.
+    /// Whether the server's clock can be shifted, as determined by trying.
     pub(crate) async fn has_clock(&self) -> Result<bool> {
         if self.clock.is_none() {
             return Ok(false);
@@ -187,7 +187,7 @@ impl Database {
         Ok(stepped)
     }
 
-    /// The server's own log.
+    /// The server's log file.
     pub(crate) fn log(&self) -> Option<PathBuf> {
         self.lock().as_ref().map(|server| server.log().to_path_buf())
     }

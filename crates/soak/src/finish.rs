@@ -1,4 +1,4 @@
-//! When all faults are healed: work has to end, and then everything is counted.
+//! Final checks: after all faults are healed, all work must end, and then everything is counted.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -19,10 +19,10 @@ use crate::shop::Shop;
 use crate::verdicts::{Rule, Verdicts};
 use crate::{chaos, watch};
 
-/// All work ends so soon after the last buyer: a lease of five minutes, and what was waited for after it.
+/// Time limit for all work to end after the last buyer: a lease of five minutes, and the work that waited for it.
 const DRAIN: Duration = Duration::from_mins(7);
 
-/// What is still under way, each as a question that counts it.
+/// Work in progress: for each kind a query that counts it.
 const OPEN: &[(&str, &str)] = &[
     (
         "copies on their way",
@@ -38,7 +38,7 @@ const OPEN: &[(&str, &str)] = &[
     ),
 ];
 
-/// Waits until no work is left; returns how long it took.
+/// Waits until no work is left; returns how long that took.
 pub(crate) async fn drain(ground: &Ground, verdicts: &Verdicts) -> Duration {
     let began = Instant::now();
     loop {
@@ -66,7 +66,7 @@ pub(crate) async fn drain(ground: &Ground, verdicts: &Verdicts) -> Duration {
     }
 }
 
-/// Answers that lie in the slots of a spool.
+/// Number of responses in the slots of a spool.
 fn spooled(data: &std::path::Path) -> usize {
     let slots = std::fs::read_dir(data.join("spool")).into_iter().flatten().flatten();
     slots
@@ -79,7 +79,7 @@ fn spooled(data: &std::path::Path) -> usize {
         .count()
 }
 
-/// Counts everything.
+/// Checks everything.
 pub(crate) async fn judge(ground: &Ground, shop: &Shop, memories: &[Memory]) -> Result<()> {
     let (sql, verdicts) = (&ground.database.sql, &shop.verdicts);
     let broken = broken_rules(sql).await?;
@@ -114,7 +114,7 @@ pub(crate) async fn judge(ground: &Ground, shop: &Shop, memories: &[Memory]) -> 
     Ok(())
 }
 
-/// The supplier's ledger against what is stored.
+/// Checks the supplier's ledger against the database.
 async fn supplier(ground: &Ground, verdicts: &Verdicts) -> Result<()> {
     let sql = &ground.database.sql;
     let known: BTreeSet<String> =
@@ -162,7 +162,7 @@ async fn supplier(ground: &Ground, verdicts: &Verdicts) -> Result<()> {
     Ok(())
 }
 
-/// What a buyer was told against what is there.
+/// Checks a buyer's acknowledgements against the database.
 async fn buyer(ground: &Ground, verdicts: &Verdicts, memory: &Memory) -> Result<()> {
     let sql = &ground.database.sql;
     let rows = sqlx::query(
@@ -219,7 +219,7 @@ async fn buyer(ground: &Ground, verdicts: &Verdicts, memory: &Memory) -> Result<
     Ok(())
 }
 
-/// What deleted accounts have left, each as a question that counts it.
+/// Remains of deleted accounts: for each kind a query that counts it.
 const LEFT: &[(&str, &str)] = &[
     (
         "cart lines",
@@ -248,7 +248,7 @@ async fn left_nothing(ground: &Ground, verdicts: &Verdicts) -> Result<()> {
 }
 
 async fn reconcile(ground: &Ground, verdicts: &Verdicts) -> Result<()> {
-    // Each data folder has a spool of its own.
+    // Each data folder has its own spool.
     for instance in [ground.instances.first(), ground.instances.last()]
         .into_iter()
         .flatten()

@@ -1,4 +1,5 @@
-//! What a run stands on: its folder, its disks, what this machine can do, and every server, all private to the run.
+//! The environment of a run: its folder, its disks, the machine's capabilities, and every server, all private to the
+//! run.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,23 +19,23 @@ use crate::machine::{Machine, succeeds};
 use crate::postbox::Postbox;
 use crate::redis::Redis;
 
-/// What seals keys in a run.
+/// The secret that seals keys in a run.
 pub(crate) const SECRET: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
 
-/// Set for the program that runs in a mount namespace of its own.
+/// Set in the program's own mount namespace.
 pub(crate) const INSIDE: &str = "LOCKSTEP_SOAK_MOUNTS";
 
-/// Games at the supplier.
+/// Number of games at the supplier.
 const GAMES: u64 = 240;
 
-/// A disk of its own for one folder, that can be filled.
+/// A private disk for one folder, which can be filled.
 #[derive(Debug, Clone)]
 pub(crate) struct Disk {
     folder: PathBuf,
 }
 
 impl Disk {
-    /// Mounts a new file system of so many MB on `folder`: ext4 in a sparse file, else in memory.
+    /// Mounts a new file system of `megabytes` MB on `folder`: ext4 in a sparse file, or else in memory.
     fn mount(folder: &Path, megabytes: u64) -> Result<Self> {
         make_folder(folder)?;
         let image = folder.with_extension("img");
@@ -57,13 +58,13 @@ impl Disk {
         })
     }
 
-    /// Takes all room that is left. Blocks.
+    /// Fills all free space. Blocks.
     pub(crate) fn fill(&self) -> Result<()> {
         let mut ballast = File::create(self.ballast())?;
         let room = rustix::fs::fstatvfs(&ballast)?;
         let bytes = room.f_bavail.saturating_mul(room.f_frsize);
         rustix::fs::fallocate(&ballast, rustix::fs::FallocateFlags::empty(), 0, bytes).ok();
-        // What that left over, to the last byte.
+        // The remaining space, to the last byte.
         let block = vec![1; 4096];
         let mut end = File::options().append(true).open(self.ballast())?;
         while end.write_all(&block).is_ok() {}
@@ -71,7 +72,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Gives the room back.
+    /// Frees the space.
     pub(crate) fn free(&self) -> Result<()> {
         Ok(std::fs::remove_file(self.ballast())?)
     }
@@ -81,7 +82,7 @@ impl Disk {
     }
 }
 
-/// Everything that runs beside the shop, and the shop's own processes, not started yet.
+/// All servers of the run, and the shop's own processes, not started yet.
 #[derive(Debug)]
 pub(crate) struct Ground {
     pub(crate) database: Database,
@@ -90,12 +91,12 @@ pub(crate) struct Ground {
     pub(crate) postbox: Postbox,
     pub(crate) instances: Vec<Instance>,
     pub(crate) database_disk: Option<Disk>,
-    /// The disk below the data folder of the first instance.
+    /// The disk of the data folder of the first instance.
     pub(crate) data_disk: Option<Disk>,
     folder: PathBuf,
 }
 
-/// What the processes of the shop are called, and what part of it each is.
+/// The names of the shop's processes, and the part of the shop that each runs.
 pub(crate) const INSTANCES: [(&str, &str); 3] = [("a", "serve"), ("b-web", "web"), ("b-worker", "worker")];
 
 impl Ground {
@@ -148,7 +149,7 @@ impl Ground {
             ("JWT_REFRESH_SECRET", "b".repeat(40)),
             ("LOCKSTEP_KEY_SECRET", SECRET.to_owned()),
             ("LOCKSTEP_PUBLIC_URL", format!("http://{first}")),
-            // All buyers come from one address.
+            // All buyers have the same IP address.
             ("LOCKSTEP_RATE_LIMITS", "off".to_owned()),
         ]
         .into();
@@ -179,7 +180,7 @@ impl Ground {
         })
     }
 
-    /// Where the buyers come in: the instances that listen, by number.
+    /// The instances that listen: their number and address.
     pub(crate) fn doors(&self) -> Vec<(usize, SocketAddr)> {
         let numbered = self.instances.iter().enumerate();
         numbered
@@ -187,13 +188,13 @@ impl Ground {
             .collect()
     }
 
-    /// Ends everything and removes the folder.
+    /// Terminates everything and removes the folder.
     pub(crate) async fn clear(&self) -> Result<()> {
         for instance in &self.instances {
             instance.kill().await?;
         }
         self.redis.kill().await?;
-        // A frozen server could not be stopped.
+        // A frozen server cannot be stopped.
         self.database.thaw().ok();
         self.database.sql.close().await;
         self.database.stop().await?;
@@ -207,7 +208,7 @@ impl Ground {
     }
 }
 
-/// G2A with few games and many copies, so that buying goes on; of some there are few.
+/// A fake G2A with few games and large stocks, so that buying continues; a few games have small stocks.
 async fn supplier() -> Result<Sandbox> {
     let sandbox = Sandbox::start(Config {
         catalogue: Catalogue::Generated { count: GAMES, seed: 7 },
@@ -231,7 +232,7 @@ async fn supplier() -> Result<Sandbox> {
     Ok(sandbox)
 }
 
-/// PostgreSQL's programs, of which `postgres` sees a clock that `offset` moves.
+/// Wrappers of PostgreSQL's programs in which `postgres` sees a clock shifted by `offset`.
 fn with_clock(folder: &Path, real: &Path, library: &Path, offset: &Path) -> Result<PathBuf> {
     let bin = folder.join("bin");
     make_folder(&bin)?;
@@ -256,7 +257,7 @@ fn with_clock(folder: &Path, real: &Path, library: &Path, offset: &Path) -> Resu
     Ok(bin)
 }
 
-/// A folder that PostgreSQL's own user may enter.
+/// Creates a folder that PostgreSQL's own user may enter.
 fn make_folder(folder: &Path) -> Result<()> {
     let mut make = std::fs::DirBuilder::new();
     make.recursive(true).mode(0o755);

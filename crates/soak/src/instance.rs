@@ -1,4 +1,4 @@
-//! The shop's own processes: the real program, started, signalled, and read.
+//! The shop's processes: the real program, started, signalled, and its log read.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,28 +18,28 @@ use tokio::process::{Child, ChildStderr};
 use crate::logs::Logs;
 use crate::process;
 
-/// What starts every process of the shop.
+/// How a process of the shop is started.
 #[derive(Debug, Clone)]
 pub(crate) struct Recipe {
     /// The program.
     pub(crate) program: PathBuf,
-    /// Whether `setpriv` ties children to our life.
+    /// Whether `setpriv` terminates children with this process.
     pub(crate) setpriv: bool,
-    /// Settings that all share.
+    /// Settings common to all processes.
     pub(crate) settings: BTreeMap<&'static str, String>,
 }
 
 /// One process of the shop.
 #[derive(Debug)]
 pub(crate) struct Instance {
-    /// What logs and reports call it.
+    /// Name in logs and reports.
     pub(crate) name: &'static str,
     number: usize,
     /// `serve`, `web` or `worker`.
     part: &'static str,
-    /// Where it listens; a worker does not.
+    /// Its listening address; a worker has none.
     pub(crate) address: Option<SocketAddr>,
-    /// Its own folder.
+    /// Its data folder.
     pub(crate) data: PathBuf,
     recipe: Recipe,
     log: PathBuf,
@@ -51,12 +51,12 @@ pub(crate) struct Instance {
 #[derive(Debug, Default)]
 struct State {
     child: Option<Child>,
-    /// Since when it is meant to run, undisturbed.
+    /// Since when it has to run, undisturbed.
     up_since: Option<Instant>,
 }
 
 impl Instance {
-    /// Not started yet.
+    /// Creates an instance that is not started yet.
     pub(crate) fn new(
         (number, name, part): (usize, &'static str, &'static str),
         address: Option<SocketAddr>,
@@ -97,7 +97,7 @@ impl Instance {
         command
     }
 
-    /// Starts it; it may take a while until it is ready.
+    /// Starts it without waiting until it is ready.
     pub(crate) fn start(&self) -> Result<()> {
         let mut child = self
             .command(&[self.part])
@@ -105,26 +105,26 @@ impl Instance {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("starting {}", self.name))?;
-        let told = child.stderr.take().context("no stderr")?;
+        let output = child.stderr.take().context("no stderr")?;
         let file = File::options().append(true).create(true).open(&self.log)?;
-        tokio::spawn(read(told, file, self.number, self.logs.clone(), self.unread.clone()));
+        tokio::spawn(read(output, file, self.number, self.logs.clone(), self.unread.clone()));
         let mut state = self.lock();
         state.child = Some(child);
         state.up_since = Some(Instant::now());
         Ok(())
     }
 
-    /// Its process, while it has one.
+    /// Its process id, while it has a process.
     pub(crate) fn pid(&self) -> Option<Pid> {
         self.lock().child.as_ref().and_then(process::pid)
     }
 
-    /// Since when it is meant to run undisturbed; `None` while it is not.
+    /// Since when it has to run undisturbed; `None` while it does not have to.
     pub(crate) fn up_since(&self) -> Option<Instant> {
         self.lock().up_since
     }
 
-    /// How it ended, when it ended although it is meant to run.
+    /// Its exit status, if it terminated although it should be running.
     pub(crate) fn ended_by_itself(&self) -> Option<String> {
         let mut state = self.lock();
         state.up_since?;
@@ -134,7 +134,7 @@ impl Instance {
         Some(status.to_string())
     }
 
-    /// `kill -9`.
+    /// Sends `SIGKILL` and waits for the exit.
     pub(crate) async fn kill(&self) -> Result<()> {
         let child = {
             let mut state = self.lock();
@@ -147,7 +147,7 @@ impl Instance {
         Ok(())
     }
 
-    /// `SIGTERM`, and waits for the end; returns how long it took.
+    /// Sends `SIGTERM` and waits for the exit; returns how long that took.
     pub(crate) async fn terminate(&self, patience: Duration) -> Result<Duration> {
         let (child, pid) = {
             let mut state = self.lock();
@@ -169,7 +169,7 @@ impl Instance {
         }
     }
 
-    /// `SIGSTOP`.
+    /// Sends `SIGSTOP`.
     pub(crate) fn pause(&self) -> Result<()> {
         let mut state = self.lock();
         state.up_since = None;
@@ -177,7 +177,7 @@ impl Instance {
         process::signal(pid, Signal::STOP)
     }
 
-    /// `SIGCONT`.
+    /// Sends `SIGCONT`.
     pub(crate) fn resume(&self) -> Result<()> {
         let mut state = self.lock();
         let pid = state.child.as_ref().and_then(process::pid).context("it does not run")?;
@@ -186,15 +186,15 @@ impl Instance {
         Ok(())
     }
 
-    /// Whether somebody reads its log.
+    /// Stops or resumes the reading of its log.
     pub(crate) fn set_unread(&self, unread: bool) {
         self.unread.store(unread, Ordering::Relaxed);
     }
 }
 
-/// Reads what a process logs into a file and to the judge, except while nobody is to read.
-async fn read(told: ChildStderr, mut file: File, number: usize, logs: Logs, unread: Arc<AtomicBool>) {
-    let mut lines = BufReader::new(told).lines();
+/// Copies a process's log to a file and to the log check, except while reading is stopped.
+async fn read(output: ChildStderr, mut file: File, number: usize, logs: Logs, unread: Arc<AtomicBool>) {
+    let mut lines = BufReader::new(output).lines();
     loop {
         while unread.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -202,7 +202,7 @@ async fn read(told: ChildStderr, mut file: File, number: usize, logs: Logs, unre
         let Ok(Some(line)) = lines.next_line().await else {
             return;
         };
-        // A log that cannot be kept is judged all the same.
+        // A line that cannot be written to the file is checked all the same.
         writeln!(file, "{line}").ok();
         logs.line(number, &line);
     }

@@ -1,4 +1,4 @@
-//! Every line of WARN and ERROR has to have a cause that a fault of the plan explains.
+//! Checks that every log line of level WARN or ERROR is explained by a fault of the plan.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,12 +9,12 @@ use crate::plan::{Fault, Lane};
 use crate::timeline::Timeline;
 use crate::verdicts::{Rule, Verdicts};
 
-/// What may explain a line.
+/// A possible cause of a line.
 #[derive(Debug, Clone, Copy)]
 enum Cause {
-    /// It is said at every start.
+    /// Logged at every start.
     Always,
-    /// The machine has far more to do than it can.
+    /// The machine is overloaded.
     Busy,
     /// Any fault of this lane.
     Lane(Lane),
@@ -22,11 +22,11 @@ enum Cause {
     Fault(Fault),
 }
 
-/// Words of a line, what explains it, and why that is so.
+/// A text of a line, its possible causes, and the reason.
 struct Explained {
     words: &'static str,
     by: &'static [Cause],
-    #[expect(dead_code, reason = "for whoever reads the table")]
+    #[expect(dead_code, reason = "documents the table")]
     why: &'static str,
 }
 
@@ -41,7 +41,7 @@ const UNREADABLE: &[Cause] = &[
     Cause::Fault(Fault::SupplierCutting),
 ];
 
-/// The first entry whose words are in the line judges it.
+/// The first entry whose text occurs in the line decides.
 const EXPLAINED: &[Explained] = &[
     explained(
         "no payment provider is configured: top-ups are paid on a test page",
@@ -324,12 +324,12 @@ const fn explained(words: &'static str, by: &'static [Cause], why: &'static str)
     Explained { words, by, why }
 }
 
-/// A fault explains what is logged up to this long after its end: back-off and leases run out late.
+/// How long after its end a fault explains log lines: back-off and leases expire late.
 const GRACE: Duration = Duration::from_secs(75);
-/// Rows that were written while the clock was ahead are ahead for as long as it was, a quarter of an hour at the most.
+/// Rows written while the clock was ahead remain ahead by as much, at most a quarter of an hour.
 const CLOCK_GRACE: Duration = Duration::from_mins(16);
 
-/// Where lines go to be judged.
+/// The log check.
 #[derive(Debug, Clone)]
 pub(crate) struct Logs(Arc<Inner>);
 
@@ -341,7 +341,7 @@ struct Inner {
 }
 
 impl Logs {
-    /// Lines of the instances `names`.
+    /// Checks the lines of the instances `names`.
     pub(crate) fn new(timeline: Timeline, verdicts: Verdicts, names: Vec<&'static str>) -> Self {
         Self(Arc::new(Inner {
             timeline,
@@ -350,7 +350,7 @@ impl Logs {
         }))
     }
 
-    /// Judges a line of an instance.
+    /// Checks a line of an instance.
     pub(crate) fn line(&self, instance: usize, line: &str) {
         let Inner {
             timeline,
@@ -378,7 +378,7 @@ impl Logs {
     }
 }
 
-/// Why a line is not explained by the faults that go on.
+/// Why the active faults do not explain a line; `None` when they do.
 fn unexplained(line: &str, active: &[Fault]) -> Option<&'static str> {
     let Some(known) = EXPLAINED.iter().find(|known| line.contains(known.words)) else {
         return Some("no fault is known to cause this");
@@ -397,7 +397,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_needs_a_fault_that_causes_it() {
+    fn log_lines_require_a_matching_fault() {
         let line = r#"{"level":"WARN","message":"Redis lost: timed out"}"#;
         assert_eq!(unexplained(line, &[Fault::MailSlow, Fault::RedisFrozen]), None);
         assert!(unexplained(line, &[Fault::MailSlow]).is_some());

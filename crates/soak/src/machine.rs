@@ -1,4 +1,4 @@
-//! What this machine can do, and whether it has time for it.
+//! The capabilities of this machine, and whether it is overloaded.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,18 +6,18 @@ use std::process::Command;
 use crate::ground::INSIDE;
 use crate::plan::Fault;
 
-/// What this machine can do, and why it cannot do the rest.
+/// The capabilities of this machine, and what it lacks.
 #[derive(Debug, Default)]
 pub(crate) struct Machine {
     pub(crate) setpriv: bool,
     pub(crate) mounts: bool,
     pub(crate) faketime: Option<PathBuf>,
-    /// What is left out, and why.
+    /// What is skipped, and why.
     pub(crate) skipped: Vec<String>,
 }
 
 impl Machine {
-    /// Tries everything that some machines cannot do.
+    /// Tests every capability that some machines lack.
     pub(crate) fn probe() -> Self {
         let mut machine = Self {
             setpriv: succeeds(Command::new("setpriv").args(["--pdeathsig", "KILL", "--", "true"])),
@@ -38,7 +38,7 @@ impl Machine {
         machine
     }
 
-    /// The faults that can be made here.
+    /// The faults that can be injected here.
     pub(crate) fn possible(&self) -> Vec<Fault> {
         Fault::ALL
             .into_iter()
@@ -51,7 +51,7 @@ impl Machine {
     }
 }
 
-/// Whether a command of the machine works here.
+/// Whether a command succeeds on this machine.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
@@ -67,9 +67,9 @@ fn faketime() -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Whether for the last ten seconds some process has waited for a processor nine tenths of the time, as the kernel tells
-/// (`/proc/pressure/cpu`). Then answers that came too late say nothing about the shop. A kernel that does not tell is never
-/// busy.
+/// Whether some process had to wait for a processor in 90 % of the last ten seconds, according to the kernel
+/// (`/proc/pressure/cpu`). Late responses then prove nothing about the shop. Without kernel support the machine never
+/// counts as busy.
 pub(crate) fn is_busy() -> bool {
     let text = std::fs::read_to_string("/proc/pressure/cpu").unwrap_or_default();
     let percent = text

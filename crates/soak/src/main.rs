@@ -1,8 +1,8 @@
-//! `cargo xtask soak`: two instances of the real program, many buyers at once, and everything around them breaking by a
-//! schedule that is drawn from a seed. Judged at every moment and at the end; see `docs/operations.md`.
+//! `cargo xtask soak`: two instances of the real program, many concurrent buyers, and faults in everything around them
+//! on a schedule generated from a seed. Checked continuously and at the end; see `docs/operations.md`.
 //!
-//! Not part of the product. A run starts everything it needs for itself, talks to nothing but 127.0.0.1, and ends by
-//! itself; what it started ends with it.
+//! Not part of the product. A run starts everything that it needs, connects only to 127.0.0.1, and ends by itself; its
+//! child processes end with it.
 
 mod bounds;
 mod buyer;
@@ -46,38 +46,38 @@ use staff::Staff;
 use timeline::Timeline;
 use verdicts::Verdicts;
 
-/// Two instances, many buyers, and faults drawn from a seed.
+/// Two instances, many concurrent buyers, and faults generated from a seed.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask soak",
     after_help = "Example: cargo xtask soak --minutes 2 --seed 7"
 )]
 struct Cli {
-    /// How long the buyers buy
+    /// Duration of the buying, in minutes
     #[arg(long, default_value_t = 2)]
     minutes: u64,
-    /// The same seed draws the same schedule
+    /// Seed of the schedule; the same seed gives the same schedule
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Buyers at once
+    /// Number of concurrent buyers
     #[arg(long, default_value_t = 12)]
     buyers: u64,
-    /// How much lies in the tables at the start
+    /// Amount of data in the tables at the start
     #[arg(long, default_value = "small")]
     volume: Volume,
     /// Also write the report to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// The program to run
+    /// Path of the program to test
     #[arg(long, value_name = "FILE")]
     program: PathBuf,
-    /// Where logs and the report are kept
+    /// Folder for logs and the report
     #[arg(long, value_name = "FOLDER")]
     folder: PathBuf,
-    /// redis-server
+    /// Path of redis-server
     #[arg(long, value_name = "FILE")]
     redis: PathBuf,
-    /// Folder of PostgreSQL's programs
+    /// Folder with PostgreSQL's programs
     #[arg(long, value_name = "FOLDER")]
     pg_bin: Option<PathBuf>,
     /// Only print the schedule
@@ -85,19 +85,19 @@ struct Cli {
     plan: bool,
 }
 
-/// How much lies in the tables at the start.
+/// Amount of data in the tables at the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Volume {
-    /// 4,000 orders, 3,000 rows of one owner
+    /// 4,000 orders, 3,000 rows of one user
     Small,
-    /// 400,000 orders, 300,000 rows of one owner
+    /// 400,000 orders, 300,000 rows of one user
     Full,
 }
 
-/// A run ends so long after its buyers at the latest: filling tables, the last requests, leases, the judgement.
+/// Time limit of a run beyond its buying: for filling tables, the last requests, leases and the final checks.
 const LONGEST: Duration = Duration::from_mins(30);
 
-/// How long all instances may take to be ready, on a busy machine.
+/// Time limit for all instances to become ready on a busy machine.
 const START: Duration = Duration::from_mins(2);
 
 fn main() -> ExitCode {
@@ -105,7 +105,7 @@ fn main() -> ExitCode {
     if std::env::var_os(INSIDE).is_none() && !cli.plan {
         go_inside();
     }
-    // Plain HTTP only; the TLS that the client is built with wants a provider all the same.
+    // Only plain HTTP is used, but the client's TLS library needs a provider.
     drop(rustls::crypto::ring::default_provider().install_default());
     let result = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -122,8 +122,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Becomes the same program in a mount namespace of its own, where that is possible: its disks are nobody else's, and go
-/// with it.
+/// Re-executes the program in its own mount namespace, where possible: its disks are private and vanish with it.
 fn go_inside() {
     let unshare = || {
         let mut command = std::process::Command::new("unshare");
@@ -134,7 +133,7 @@ fn go_inside() {
         return;
     }
     if let Ok(program) = std::env::current_exe() {
-        // It returns only when it fails; then there are no full disks.
+        // Returns only on failure; there are no full disks then.
         drop(
             unshare()
                 .arg(program)
@@ -168,7 +167,7 @@ async fn run(cli: &Cli) -> Result<bool> {
     let stop = Arc::new(AtomicBool::new(false));
     let judged = tokio::select! {
         judged = soak(cli, length, &machine, &ground, (&timeline, &verdicts), &kept, &stop) => judged,
-        () = told_to_stop() => Err(anyhow::anyhow!("interrupted")),
+        () = stop_signal() => Err(anyhow::anyhow!("interrupted")),
         () = tokio::time::sleep(length + LONGEST) => Err(anyhow::anyhow!("it does not come to its end")),
     };
     if let Some(log) = ground.database.log() {
@@ -189,7 +188,7 @@ async fn soak(
     stop: &Arc<AtomicBool>,
 ) -> Result<bool> {
     let mut shop = Shop::new(ground.doors(), timeline.clone(), verdicts.clone())?;
-    // The first brings the schema and the catalogue.
+    // The first instance creates the schema and the catalogue.
     let first = ground.instances.first().context("no instance")?;
     first.start()?;
     watch::ready(&shop, 0, START).await?;
@@ -258,7 +257,7 @@ async fn soak(
 }
 
 /// Waits for SIGINT or SIGTERM.
-async fn told_to_stop() {
+async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => {
@@ -271,7 +270,7 @@ async fn told_to_stop() {
     }
 }
 
-/// Waits until the catalogue is there, and names some of it.
+/// Waits for the catalogue, and returns some of its games.
 async fn games(shop: &Shop) -> Result<Vec<Game>> {
     let began = Instant::now();
     let (_, address) = *shop.doors.first().context("no door")?;
@@ -299,7 +298,7 @@ async fn games(shop: &Shop) -> Result<Vec<Game>> {
     }
 }
 
-/// A line for whoever runs this.
+/// Prints a line for the operator.
 #[expect(clippy::print_stderr, reason = "a command line tool talks to its user")]
 pub(crate) fn say(text: &str) {
     eprintln!("{text}");

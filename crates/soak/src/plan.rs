@@ -1,8 +1,8 @@
-//! What goes wrong and when, drawn from the seed before anything starts: the same seed, the same schedule.
+//! The fault schedule, generated from the seed before anything starts: the same seed gives the same schedule.
 //!
-//! Each part that can break has a lane, in which one fault at a time goes on; lanes run beside each other, so that
-//! faults of different parts meet. A lane deals its faults like cards: each once, in an order of its own, before any
-//! comes again. The plan knows no clock, no files and no processes.
+//! Each component that can fail has a lane with at most one fault at a time; lanes run in parallel, so that faults of
+//! different components coincide. A lane draws its faults from a shuffled deck: each occurs once before any is
+//! repeated. The plan uses no clock, no files and no processes.
 
 use std::time::Duration;
 
@@ -12,29 +12,29 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Fault {
-    /// An instance is killed (`kill -9`) and started again.
+    /// An instance is killed (`kill -9`) and restarted.
     InstanceKilled,
-    /// An instance stands still (`SIGSTOP`) and goes on.
+    /// An instance is suspended (`SIGSTOP`) and resumed.
     InstancePaused,
     /// The same for longer than any lease lasts.
     InstancePausedPastLeases,
-    /// An instance is told to end (`SIGTERM`), and started again.
+    /// An instance is terminated (`SIGTERM`) and restarted.
     InstanceTerminated,
-    /// Nobody reads what an instance logs.
+    /// The log output of an instance is not read.
     LogUnread,
-    /// Redis is killed and started again, empty.
+    /// Redis is killed and restarted, empty.
     RedisKilled,
-    /// Redis accepts connections and answers nothing.
+    /// Redis accepts connections and does not respond.
     RedisFrozen,
-    /// Everything in Redis is deleted.
+    /// All keys in Redis are deleted.
     RedisFlushed,
-    /// PostgreSQL is stopped in good order and started again.
+    /// PostgreSQL is stopped gracefully and restarted.
     DatabaseStopped,
-    /// PostgreSQL is killed (`kill -9`); its keeper starts it again.
+    /// PostgreSQL is killed (`kill -9`); its supervisor restarts it.
     DatabaseKilled,
-    /// All connections to the database are ended by an administrator.
+    /// An administrator terminates all connections to the database.
     ConnectionsCut,
-    /// PostgreSQL and its backends stand still (`SIGSTOP`).
+    /// PostgreSQL and its backends are suspended (`SIGSTOP`).
     DatabaseFrozen,
     /// `default_transaction_read_only` is on.
     DatabaseReadOnly,
@@ -46,33 +46,33 @@ pub(crate) enum Fault {
     ClockBack,
     /// The database's clock steps forward, and later back again.
     ClockForward,
-    /// Somebody holds the row of a game.
+    /// Another transaction holds a lock on the row of a game.
     GameRowLocked,
-    /// Somebody holds the row of a user.
+    /// Another transaction holds a lock on the row of a user.
     UserRowLocked,
-    /// G2A answers late.
+    /// G2A responds late.
     SupplierSlow,
-    /// G2A answers 500.
+    /// G2A responds with status 500.
     SupplierFailing,
-    /// G2A closes the connection without having done anything.
+    /// G2A closes the connection before processing the request.
     SupplierRefusing,
-    /// G2A does what it is asked, and closes the connection without an answer.
+    /// G2A processes the request and closes the connection without a response.
     SupplierDropping,
-    /// G2A's answers end in the middle.
+    /// G2A's responses are truncated.
     SupplierCutting,
-    /// G2A's answers to the question for a key cannot be read.
+    /// G2A's responses to requests for a key are unreadable.
     SupplierUnreadable,
-    /// Keys are ready some seconds after the payment.
+    /// Keys become available some seconds after the payment.
     KeysLate,
-    /// The mail server takes seconds for an e-mail.
+    /// The mail server takes seconds per e-mail.
     MailSlow,
-    /// The mail server refuses for now (`451`).
+    /// The mail server rejects temporarily (`451`).
     MailRefusing,
-    /// The mail server closes connections after it has read the e-mail.
+    /// The mail server closes the connection after reading the e-mail.
     MailClosing,
 }
 
-/// What breaks. One fault at a time goes on in a lane.
+/// The component that fails. A lane has at most one fault at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Lane {
@@ -92,8 +92,7 @@ impl Lane {
     /// All lanes.
     pub(crate) const ALL: [Self; 5] = [Self::Instance, Self::Database, Self::Redis, Self::Supplier, Self::Mail];
 
-    /// Shortest and longest time between the end of one fault and the beginning of the next, in milliseconds. What
-    /// readiness is judged by needs calm between two faults.
+    /// Shortest and longest pause between two faults, in milliseconds. The readiness checks need calm between faults.
     fn pause(self) -> (u64, u64) {
         match self {
             Self::Instance => (8_000, 20_000),
@@ -104,7 +103,7 @@ impl Lane {
 }
 
 impl Fault {
-    /// All kinds.
+    /// All faults.
     pub(crate) const ALL: [Self; 29] = [
         Self::InstanceKilled,
         Self::InstancePaused,
@@ -137,7 +136,7 @@ impl Fault {
         Self::MailClosing,
     ];
 
-    /// Which part breaks.
+    /// The component that fails.
     pub(crate) fn lane(self) -> Lane {
         match self {
             Self::InstanceKilled
@@ -168,7 +167,7 @@ impl Fault {
         }
     }
 
-    /// Shortest and longest time that it lasts, in milliseconds.
+    /// Shortest and longest duration, in milliseconds.
     fn lasts(self) -> (u64, u64) {
         match self {
             Self::RedisFlushed | Self::ConnectionsCut | Self::DatabaseKilled => (100, 100),
@@ -190,45 +189,45 @@ impl Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Step {
-    /// When it begins, milliseconds after the buyers do.
+    /// Start, in milliseconds after the start of the buyers.
     pub(crate) at_ms: u64,
-    /// How long it lasts, milliseconds.
+    /// Duration, in milliseconds.
     pub(crate) lasts_ms: u64,
-    /// What goes wrong.
+    /// The fault.
     pub(crate) fault: Fault,
-    /// For what the kind leaves open: which instance, which row, how slow.
+    /// A random number for what the fault leaves open: which instance, which row, how slow.
     pub(crate) chance: u64,
 }
 
 impl Step {
-    /// When it ends, milliseconds after the buyers begin.
+    /// End, in milliseconds after the start of the buyers.
     pub(crate) fn ends_ms(&self) -> u64 {
         self.at_ms + self.lasts_ms
     }
 
-    /// How long it lasts.
+    /// Duration.
     pub(crate) fn lasts(&self) -> Duration {
         Duration::from_millis(self.lasts_ms)
     }
 
-    /// One of `count` things, by the step's own chance.
+    /// An index below `count`, from the step's random number.
     pub(crate) fn pick(&self, count: usize) -> usize {
         usize::try_from(self.chance % u64::try_from(count.max(1)).unwrap_or(1)).unwrap_or(0)
     }
 }
 
-/// Buyers have so long before the first fault, milliseconds.
+/// Time for the buyers before the first fault, in milliseconds.
 const WARM_UP: u64 = 4_000;
-/// And so long after the last, milliseconds.
+/// Time after the last fault, in milliseconds.
 const COOL_DOWN: u64 = 10_000;
 
-/// Every step of a run of `length`, by time of its beginning. Only `possible` faults are in it.
+/// All steps of a run of `length`, by start time. Contains only `possible` faults.
 pub(crate) fn plan(seed: u64, length: Duration, possible: &[Fault]) -> Vec<Step> {
     let length = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
     let end = length.saturating_sub(COOL_DOWN);
     let mut steps = Vec::new();
     for (number, lane) in (1_u64..).zip(Lane::ALL) {
-        // Each lane has dice of its own, so that what one machine cannot do changes nothing in the other lanes.
+        // Each lane has its own generator, so that faults impossible on this machine do not affect the other lanes.
         let mut dice = Dice::new(seed, number);
         let cards: Vec<Fault> = Fault::ALL
             .into_iter()
@@ -239,7 +238,7 @@ pub(crate) fn plan(seed: u64, length: Duration, possible: &[Fault]) -> Vec<Step>
         let mut at = WARM_UP + dice.between((0, 6_000));
         while at < end && !cards.is_empty() {
             if deck.is_empty() {
-                // A deal after one with a card left out would give short faults more often than long ones.
+                // Drawing again after an omission would make short faults more frequent than long ones.
                 if left_out {
                     break;
                 }
@@ -248,7 +247,7 @@ pub(crate) fn plan(seed: u64, length: Duration, possible: &[Fault]) -> Vec<Step>
             }
             let Some(fault) = deck.pop() else { break };
             let (lasts_ms, chance) = (dice.between(fault.lasts()), dice.next());
-            // What does not fit any more is left out; a shorter one may still.
+            // A fault that does not fit is omitted; a shorter one may still fit.
             let step = Step {
                 at_ms: at,
                 lasts_ms,
@@ -267,19 +266,19 @@ pub(crate) fn plan(seed: u64, length: Duration, possible: &[Fault]) -> Vec<Step>
     steps
 }
 
-/// Numbers that look random and are the same for the same seed, on every machine and with every version of a library.
+/// A pseudo-random generator, reproducible on every machine and independent of library versions.
 #[derive(Debug, Clone)]
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    /// Dice for one use of a seed.
+    /// A generator for one purpose of a seed.
     pub(crate) fn new(seed: u64, purpose: u64) -> Self {
         let mut dice = Self(seed ^ purpose.wrapping_mul(0xd6e8_feb8_6659_fd93));
         dice.next();
         dice
     }
 
-    /// Any number.
+    /// The next number.
     pub(crate) fn next(&mut self) -> u64 {
         // SplitMix64.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -289,18 +288,18 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// From the first to the last, both included.
+    /// A number between `least` and `most`, both inclusive.
     pub(crate) fn between(&mut self, (least, most): (u64, u64)) -> u64 {
         least + self.next() % (most.saturating_sub(least) + 1)
     }
 
-    /// One of these.
+    /// A random element.
     pub(crate) fn of<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
         let count = u64::try_from(all.len()).ok().filter(|count| *count > 0)?;
         all.get(usize::try_from(self.next() % count).ok()?)
     }
 
-    /// True `percent` times in a hundred.
+    /// True with a probability of `percent`.
     pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.next() % 100 < percent
     }
@@ -327,13 +326,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_same_seed_is_the_same_schedule(seed: u64, minutes in 1_u64..90, possible in some_faults()) {
+        fn same_seed_gives_the_same_schedule(seed: u64, minutes in 1_u64..90, possible in some_faults()) {
             let length = Duration::from_mins(minutes);
             prop_assert_eq!(plan(seed, length, &possible), plan(seed, length, &possible));
         }
 
         #[test]
-        fn steps_are_in_order_fit_into_the_run_and_are_possible(seed: u64, minutes in 0_u64..90, possible in some_faults()) {
+        fn steps_are_ordered_possible_and_within_the_run(seed: u64, minutes in 0_u64..90, possible in some_faults()) {
             let length = Duration::from_mins(minutes);
             let steps = plan(seed, length, &possible);
             prop_assert!(steps.is_sorted_by_key(|step| step.at_ms));
@@ -346,7 +345,7 @@ mod tests {
         }
 
         #[test]
-        fn a_lane_has_one_fault_at_a_time_and_calm_in_between(seed: u64, minutes in 1_u64..90) {
+        fn faults_of_a_lane_are_separated_by_a_pause(seed: u64, minutes in 1_u64..90) {
             let steps = plan(seed, Duration::from_mins(minutes), &Fault::ALL);
             for lane in Lane::ALL {
                 let own: Vec<_> = steps.iter().filter(|step| step.fault.lane() == lane).collect();
@@ -357,20 +356,20 @@ mod tests {
         }
 
         #[test]
-        fn an_hour_has_every_kind_and_none_much_more_often_than_others_of_its_lane(seed: u64) {
+        fn an_hour_has_every_fault_with_even_counts_per_lane(seed: u64) {
             let steps = plan(seed, Duration::from_hours(1), &Fault::ALL);
             let kinds: BTreeSet<Fault> = steps.iter().map(|step| step.fault).collect();
             prop_assert_eq!(kinds.len(), Fault::ALL.len());
             for lane in Lane::ALL {
                 let counts: Vec<usize> = Fault::ALL.into_iter().filter(|fault| fault.lane() == lane)
                     .map(|fault| steps.iter().filter(|step| step.fault == fault).count()).collect();
-                // The last deal may be broken off, and its longest cards left out.
+                // The last round may be incomplete, without its longest faults.
                 prop_assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{lane:?}: {counts:?}");
             }
         }
 
         #[test]
-        fn what_a_machine_cannot_do_changes_nothing_in_other_lanes(seed: u64) {
+        fn impossible_faults_do_not_affect_other_lanes(seed: u64) {
             let length = Duration::from_mins(10);
             let without: Vec<Fault> = Fault::ALL.into_iter().filter(|fault| fault.lane() != Lane::Database).collect();
             let all = plan(seed, length, &Fault::ALL);
@@ -380,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn different_seeds_are_different_schedules() {
+    fn different_seeds_give_different_schedules() {
         let plans: BTreeSet<String> = (0..50)
             .map(|seed| format!("{:?}", plan(seed, Duration::from_mins(2), &Fault::ALL)))
             .collect();

@@ -1,4 +1,4 @@
-//! A mail server: it really speaks SMTP, and is slow, refuses or closes when it is told to.
+//! A mail server that speaks real SMTP and can be slow, reject, or close connections on demand.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,17 +9,17 @@ use anyhow::Result;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// How it behaves.
+/// The server's behaviour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Mood {
-    /// Takes everything at once.
+    /// Accepts everything at once.
     #[default]
     Well,
-    /// Takes an e-mail after so long.
+    /// Accepts an e-mail after this delay.
     Slow(Duration),
-    /// Answers every e-mail with 451.
+    /// Rejects every e-mail with 451.
     Refusing,
-    /// Reads an e-mail whole and closes without an answer.
+    /// Reads an e-mail completely and closes the connection without a response.
     Closing,
 }
 
@@ -33,22 +33,22 @@ pub(crate) struct Postbox {
 #[derive(Debug, Default)]
 struct Inner {
     mood: Mood,
-    /// E-mails that were taken, by Message-ID: how often.
+    /// How often each accepted e-mail was received, by Message-ID.
     taken: BTreeMap<String, u32>,
-    /// What came about each order, in the order in which it came: whether it was the one with the keys.
+    /// The e-mails about each order in order of arrival: whether each was the one with the keys.
     about: BTreeMap<String, Vec<bool>>,
 }
 
-/// What an e-mail says of itself.
+/// The parsed parts of an e-mail.
 #[derive(Debug, Default)]
 struct Mail {
     id: String,
     subject: String,
-    /// The order that it leads to.
+    /// The order that it links to.
     order: Option<String>,
 }
 
-/// Longest line and longest e-mail that are taken.
+/// Longest accepted line and e-mail, in bytes.
 const LONGEST: usize = 4 << 20;
 
 impl Postbox {
@@ -63,24 +63,24 @@ impl Postbox {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let postbox = taking.clone();
-                // A client that goes away is its own affair.
+                // Errors of a client that disconnects are ignored.
                 tokio::spawn(async move { postbox.talk(stream).await.ok() });
             }
         });
         Ok(postbox)
     }
 
-    /// For `SMTP_URL`.
+    /// The value for `SMTP_URL`.
     pub(crate) fn url(&self) -> String {
         format!("smtp://{}", self.address)
     }
 
-    /// Behaves so from now on.
+    /// Changes the behaviour.
     pub(crate) fn set(&self, mood: Mood) {
         self.lock().mood = mood;
     }
 
-    /// How many e-mails were taken, and how many of them more than once.
+    /// Number of accepted e-mails, and of those accepted more than once.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let inner = self.lock();
         (
@@ -89,7 +89,7 @@ impl Postbox {
         )
     }
 
-    /// Each order about which two e-mails came, and what is wrong when the one with the keys was first.
+    /// Every order with two e-mails, and an error if the one with the keys was first.
     pub(crate) fn pairs(&self) -> Vec<(String, Option<String>)> {
         let inner = self.lock();
         let pairs = inner
@@ -168,7 +168,7 @@ impl Postbox {
 /// Reads an e-mail to its end.
 async fn body(stream: &mut BufReader<TcpStream>) -> Result<Option<Mail>> {
     let (mut line, mut read, mut mail) = (String::new(), 0, Mail::default());
-    // Lines of the body may be broken anywhere but in an address of a page.
+    // Lines of the body may be wrapped anywhere except within a URL.
     let mut text = String::new();
     loop {
         line.clear();
@@ -186,12 +186,12 @@ async fn body(stream: &mut BufReader<TcpStream>) -> Result<Option<Mail>> {
         } else if let Some(rest) = line.strip_prefix("Subject:") {
             rest.trim().clone_into(&mut mail.subject);
         }
-        // Quoted-printable breaks lines with an equals sign at their end.
+        // Quoted-printable marks a soft line break by a trailing equals sign.
         text.push_str(line.trim_end().trim_end_matches('='));
     }
 }
 
-/// The order that a text leads to.
+/// The order that a text links to.
 fn order_in(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("/orders/")?;
     rest.get(..36).map(str::to_owned)
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn keys_that_are_announced_before_their_order_are_seen() {
+    async fn key_emails_before_their_order_emails_are_detected() {
         let postbox = Postbox::start().await.unwrap();
         let mail = |subject: &str, order: &str| Mail {
             id: format!("{subject}{order}"),

@@ -1,4 +1,4 @@
-//! Processes that die with this one, and what can be done to them: signals, and reading what the system tells of them.
+//! Child processes that terminate with this one, signals to them, and their resource usage.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
-/// A command whose process is killed when the thread that starts it ends, if this machine has `setpriv`; else when the
-/// value is dropped. It gets nothing of our environment but `PATH`.
+/// A command whose process is killed when the thread that started it ends, if this machine has `setpriv`; otherwise
+/// when the value is dropped. It inherits nothing of our environment but `PATH`.
 ///
-/// Start it on a thread of the runtime that lives as long as the run, not on one of the blocking pool.
+/// Start it on a runtime thread that lives as long as the run, not on one of the blocking pool.
 pub(crate) fn command(program: &Path, setpriv: bool) -> Command {
     let mut command = if setpriv {
         let mut tied = Command::new("setpriv");
@@ -24,13 +24,13 @@ pub(crate) fn command(program: &Path, setpriv: bool) -> Command {
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .current_dir(std::env::temp_dir())
         .stdin(Stdio::null())
-        // A Ctrl-C at the terminal is for this program, which then ends its children.
+        // Ctrl-C at the terminal is for this program, which then terminates its children.
         .process_group(0)
         .kill_on_drop(true);
     command
 }
 
-/// The number of a child that was not waited for.
+/// The process id of a child that was not waited for.
 pub(crate) fn pid(child: &Child) -> Option<Pid> {
     Pid::from_raw(i32::try_from(child.id()?).ok()?)
 }
@@ -40,7 +40,7 @@ pub(crate) fn signal(pid: Pid, signal: Signal) -> Result<()> {
     kill_process(pid, signal).with_context(|| format!("signal to process {}", pid.as_raw_nonzero()))
 }
 
-/// All children of a process, as the system tells.
+/// All children of a process, from `/proc`.
 pub(crate) fn children(parent: Pid) -> Vec<Pid> {
     let numbers = std::fs::read_dir("/proc")
         .into_iter()
@@ -54,12 +54,12 @@ pub(crate) fn children(parent: Pid) -> Vec<Pid> {
 
 fn parent_of(number: i32) -> Option<i32> {
     let text = std::fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
-    // After the name, which is in brackets and may hold anything.
+    // After the name, which is in brackets and may contain anything.
     let (_, fields) = text.rsplit_once(')')?;
     fields.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// What a process uses.
+/// Resource usage of a process.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
     /// Resident memory, KiB.
@@ -70,7 +70,7 @@ pub(crate) struct Usage {
     pub(crate) threads: u64,
 }
 
-/// What a process uses now; `None` when it is gone.
+/// The current usage of a process; `None` when it has exited.
 pub(crate) fn usage(pid: Pid) -> Option<Usage> {
     let number = pid.as_raw_nonzero();
     let status = std::fs::read_to_string(format!("/proc/{number}/status")).ok()?;

@@ -1,4 +1,4 @@
-//! A Redis that is there to be broken: killed, frozen, emptied.
+//! The Redis server for fault injection: killed, frozen, flushed.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,10 +14,10 @@ use tokio::process::Child;
 
 use crate::process;
 
-/// How long it may take to answer after its start.
+/// Time limit for its start.
 const START: Duration = Duration::from_secs(20);
 
-/// The run's Redis, on a port of its own, that writes nothing to disk.
+/// The run's Redis, on a private port, without persistence.
 #[derive(Debug)]
 pub(crate) struct Redis {
     program: PathBuf,
@@ -27,7 +27,7 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Starts an empty one.
+    /// Starts an empty server.
     pub(crate) async fn start(program: PathBuf, setpriv: bool) -> Result<Self> {
         let address = crate::ground::free_address()?;
         let redis = Self {
@@ -40,12 +40,12 @@ impl Redis {
         Ok(redis)
     }
 
-    /// For `REDIS_URL`.
+    /// The value for `REDIS_URL`.
     pub(crate) fn url(&self) -> String {
         format!("redis://{}/", self.address)
     }
 
-    /// Starts it where it was, empty, and waits until it answers.
+    /// Restarts it on the same port, empty, and waits until it responds.
     pub(crate) async fn start_again(&self) -> Result<()> {
         let port = self.address.port().to_string();
         let child = process::command(&self.program, self.setpriv)
@@ -75,7 +75,7 @@ impl Redis {
         Ok(())
     }
 
-    /// `kill -9`.
+    /// Kills it (`SIGKILL`).
     pub(crate) async fn kill(&self) -> Result<()> {
         let child = self.child.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut child) = child {
@@ -84,14 +84,14 @@ impl Redis {
         Ok(())
     }
 
-    /// Stands still, or goes on.
+    /// Suspends or resumes it.
     pub(crate) fn freeze(&self, frozen: bool) -> Result<()> {
         let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         let pid = child.as_ref().and_then(process::pid).context("Redis does not run")?;
         process::signal(pid, if frozen { Signal::STOP } else { Signal::CONT })
     }
 
-    /// Deletes everything in it.
+    /// Deletes all keys.
     pub(crate) async fn flush(&self) -> Result<()> {
         match &*self.ask("FLUSHALL").await? {
             "+OK\r\n" => Ok(()),

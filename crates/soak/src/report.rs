@@ -1,4 +1,4 @@
-//! What a run tells: the schedule before, the verdicts and figures after.
+//! The output of a run: the schedule before, verdicts and figures after.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ use crate::plan::{Fault, Step};
 use crate::shop::Shop;
 use crate::verdicts::{Rule, Tally};
 
-/// A schedule for people.
+/// The schedule as text.
 pub(crate) fn schedule(steps: &[Step]) -> String {
     let mut text = format!("{} faults:\n", steps.len());
     for step in steps {
@@ -30,7 +30,7 @@ pub(crate) fn schedule(steps: &[Step]) -> String {
     text
 }
 
-/// How often a fault was made, and how long it took until the shop was as before.
+/// How often a fault was injected, and how long the shop took to recover.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Made {
@@ -38,7 +38,7 @@ struct Made {
     longest_recovery_ms: u64,
 }
 
-/// How a rule fared.
+/// The result of a rule.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Verdict {
@@ -68,7 +68,7 @@ pub(crate) struct Report {
     figures: Samples,
 }
 
-/// What is counted at the end.
+/// What is counted at the end: for each a label and a query.
 const COUNTS: &[(&str, &str)] = &[
     (
         "orders of the buyers",
@@ -159,18 +159,18 @@ impl Report {
         }
     }
 
-    /// Whether every rule held.
+    /// Whether no rule was violated.
     pub(crate) fn passed(&self) -> bool {
         self.first_breach.is_none()
     }
 
-    /// For people.
+    /// The report as text.
     pub(crate) fn text(&self) -> String {
         let mut text = format!(
             "\nseed {}, {} minute(s), {} buyers, volume {}: {} s, {} actions, drained in {} ms\n",
             self.seed, self.minutes, self.buyers, self.volume, self.seconds, self.actions, self.drained_ms
         );
-        // Writing to a string cannot fail.
+        // Writing to a string is infallible.
         for skipped in &self.skipped {
             writeln!(text, "skipped: {skipped}").ok();
         }

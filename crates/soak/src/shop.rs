@@ -1,4 +1,4 @@
-//! The shop over HTTP, as all buyers share it: every answer is judged before a buyer sees it.
+//! The HTTP client that all buyers share: it checks every response before a buyer sees it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::plan::{Fault, Lane};
 use crate::timeline::{Period, Timeline};
 use crate::verdicts::{Rule, Verdicts};
 
-/// No answer takes longer: the shop's own limit is 10 s.
+/// Time limit of a request: the shop's own limit is 10 s.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A fault explains refusals up to this long after its end.
+/// How long after its end a fault explains refusals.
 const GRACE: Duration = Duration::from_secs(15);
 
 /// A request.
@@ -26,14 +26,14 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) token: Option<String>,
     pub(crate) cookie: Option<String>,
-    /// JSON, or a form as it stands.
+    /// JSON, or an encoded form.
     pub(crate) body: Option<String>,
     /// `Idempotency-Key`.
     pub(crate) key: Option<String>,
 }
 
 impl Request {
-    /// Reads.
+    /// A GET request.
     pub(crate) fn get(path: impl Into<String>) -> Self {
         Self {
             path: path.into(),
@@ -41,7 +41,7 @@ impl Request {
         }
     }
 
-    /// Writes.
+    /// A request with a JSON body.
     pub(crate) fn send(method: Method, path: impl Into<String>, body: &Value) -> Self {
         Self {
             method,
@@ -52,22 +52,22 @@ impl Request {
     }
 }
 
-/// An answer that decides something.
+/// A definite response.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: String,
-    /// The guest's cookie, when one was set.
+    /// The guest cookie, if one was set.
     pub(crate) cookie: Option<String>,
 }
 
 impl Answer {
-    /// Whether it was done.
+    /// Whether the request succeeded.
     pub(crate) fn done(&self) -> bool {
         matches!(self.status, 200..=399)
     }
 
-    /// Its JSON; null when it is none.
+    /// The body as JSON; null when it is not.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
@@ -78,18 +78,18 @@ impl Answer {
     }
 }
 
-/// A game that is for sale.
+/// A game on sale.
 #[derive(Debug, Clone)]
 pub(crate) struct Game {
     pub(crate) id: String,
     pub(crate) slug: String,
 }
 
-/// The two instances behind one door.
+/// The two instances of the shop.
 #[derive(Debug, Clone)]
 pub(crate) struct Shop {
     http: Client,
-    /// Where each listens, with its number among the instances.
+    /// The listening addresses, with the numbers of the instances.
     pub(crate) doors: Arc<Vec<(usize, SocketAddr)>>,
     pub(crate) games: Arc<Vec<Game>>,
     pub(crate) timeline: Timeline,
@@ -97,7 +97,7 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
-    /// Nothing is for sale yet.
+    /// A client without games.
     pub(crate) fn new(doors: Vec<(usize, SocketAddr)>, timeline: Timeline, verdicts: Verdicts) -> Result<Self> {
         Ok(Self {
             http: Client::builder()
@@ -112,7 +112,7 @@ impl Shop {
         })
     }
 
-    /// Asks at a door; `None` when it is not known what was done: refused for now, or not answered.
+    /// Sends a request to an instance; `None` when its effect is unknown: temporarily refused, or no response.
     pub(crate) async fn ask(&self, door: usize, request: &Request) -> Option<Answer> {
         let (instance, address) = *self.doors.get(door % self.doors.len())?;
         let sent = Instant::now();
@@ -137,7 +137,7 @@ impl Shop {
             return None;
         }
         self.verdicts.held(Rule::No500);
-        // One export an account at a time, and not many of them: the API's description says so.
+        // The API allows one export per account at a time, and only a few in total.
         if status == 429 && request.path == "/api/user/export" {
             self.verdicts.held(Rule::NoRefusalInCalm);
             return None;
@@ -153,7 +153,7 @@ impl Shop {
         answered.ok()
     }
 
-    /// The answer was not one of those that can be.
+    /// Records a response that is not among the expected ones.
     pub(crate) fn unexpected(&self, request: &Request, answer: &Answer) {
         self.verdicts.broken(
             Rule::ExpectedAnswers,
@@ -167,7 +167,7 @@ impl Shop {
         );
     }
 
-    /// One request and its answer, whatever it is.
+    /// Sends one request and returns its response unchecked.
     pub(crate) async fn raw(&self, address: SocketAddr, request: &Request) -> Result<Answer> {
         let mut asked = self
             .http
@@ -206,17 +206,17 @@ impl Shop {
     }
 }
 
-/// Whether a fault explains that an instance refused a request. Those of G2A, of the mail server and of Redis never do:
-/// no visitor waits for them.
+/// Whether a fault explains that an instance refused a request. Faults of G2A, the mail server and Redis never do: no
+/// request waits for them.
 fn excuses(period: &Period, instance: usize, request: &Request) -> bool {
     let own = period.instance == Some(instance);
     match period.fault {
-        // Whoever holds a row keeps nobody from looking at the shop.
+        // A row lock does not prevent reading the shop.
         Fault::GameRowLocked | Fault::UserRowLocked => {
             let catalogue = request.path.starts_with("/api/games") || request.path.starts_with("/games");
             !(request.method == Method::GET && catalogue)
         }
-        // It may stand still with rows locked.
+        // It may be suspended while it holds row locks.
         Fault::InstancePaused | Fault::InstancePausedPastLeases => true,
         fault => match fault.lane() {
             Lane::Database => true,
@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_faults_that_a_visitor_waits_for_explain_a_refusal() {
+    fn only_faults_that_requests_wait_for_explain_refusals() {
         let period = |fault, instance| Period {
             fault,
             instance,

@@ -1,5 +1,4 @@
-//! Staff at work: they cancel orders that are just being bought, and decide about answers of G2A in which no key could be
-//! read.
+//! Simulated staff: cancel orders in progress, and decide about G2A responses in which no key could be read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +20,7 @@ use crate::verdicts::Rule;
 
 const EMAIL: &str = "staff@soak.invalid";
 
-/// Somebody who may cancel orders.
+/// A member of staff who may cancel orders.
 pub(crate) struct Staff {
     shop: Shop,
     database: Database,
@@ -31,17 +30,17 @@ pub(crate) struct Staff {
 }
 
 impl Staff {
-    /// Registers while nothing is broken yet.
+    /// Registers before the first fault.
     pub(crate) async fn hire(shop: &Shop, database: &Database, seed: u64, stop: &Arc<AtomicBool>) -> Result<Self> {
         let account = json!({"email": EMAIL, "password": PASSWORD});
         let send = |path: &str| Request::send(Method::POST, path, &account);
-        patiently(shop, &send("/api/auth/register"))
+        ask_until_answered(shop, &send("/api/auth/register"))
             .await
             .context("staff cannot register")?;
         database
             .execute(&format!("update users set role = 'ADMIN' where email = '{EMAIL}'"))
             .await?;
-        let answer = patiently(shop, &send("/api/auth/login"))
+        let answer = ask_until_answered(shop, &send("/api/auth/login"))
             .await
             .context("staff cannot log in")?
             .json();
@@ -55,7 +54,7 @@ impl Staff {
         })
     }
 
-    /// Takes back an order every few seconds.
+    /// Cancels an order every few seconds.
     pub(crate) async fn run(mut self) {
         while !self.stop.load(Ordering::Relaxed) {
             let pause = self.dice.between((1_000, 4_000));
@@ -65,7 +64,7 @@ impl Staff {
                   where u.email like 'buyer-%' and o.status in ('PENDING', 'PROCESSING') order by o.created_at desc limit 1",
             );
             let asked = tokio::time::timeout(Duration::from_secs(5), latest.fetch_optional(&self.database.sql)).await;
-            // A database that is away is asked later.
+            // Skipped while the database is unreachable.
             let Ok(Ok(Some(order))) = asked else { continue };
             self.cancel(order).await;
         }
@@ -81,7 +80,7 @@ impl Staff {
                 &json!({"reason": "soak"}),
             )
         };
-        // The same again, as an impatient person does: it is cancelled once.
+        // Repeated, as an impatient user would: the order is cancelled only once.
         for door in 0..2 {
             let Some(answer) = self.shop.ask(door, &request).await else {
                 continue;
@@ -95,8 +94,8 @@ impl Staff {
     }
 }
 
-/// The answer of a shop that may be busy with its start; a registration that went through unseen is no obstacle.
-async fn patiently(shop: &Shop, request: &Request) -> Option<Answer> {
+/// Retries until the shop has started; an account that already exists is no error.
+async fn ask_until_answered(shop: &Shop, request: &Request) -> Option<Answer> {
     let began = Instant::now();
     loop {
         let answer = shop.ask(0, request).await;
@@ -108,16 +107,16 @@ async fn patiently(shop: &Shop, request: &Request) -> Option<Answer> {
     }
 }
 
-/// Between two looks at what waits for a decision.
+/// Interval between checks for pending decisions.
 const DECIDE_EVERY: Duration = Duration::from_secs(5);
-/// A command that takes longer, because the database does not answer, is ended.
+/// Time limit of a command, which may hang when the database does not respond.
 const COMMAND: Duration = Duration::from_secs(20);
 
-/// Decides about every unreadable answer that waits, and has stopped games bought again, until `stop`. The sandbox hides no
-/// key in such answers, so each is discarded.
+/// Decides about every pending unreadable response and reactivates stopped games, until `stop` is set. The sandbox puts
+/// no key into such responses, so each is discarded.
 pub(crate) async fn decide(ground: Arc<Ground>, stop: Arc<AtomicBool>) {
     while !stop.load(Ordering::Relaxed) {
-        // A database that is away is asked again.
+        // Retried later while the database is unreachable.
         drop(decide_once(&ground).await);
         tokio::time::sleep(DECIDE_EVERY).await;
     }

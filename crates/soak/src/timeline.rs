@@ -1,20 +1,20 @@
-//! Which faults went on when. Everything is judged against it: a refusal that has no fault is a breach.
+//! The periods in which faults were active. Every check refers to them: a refusal without a fault is a violation.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::plan::{Fault, Lane};
 
-/// A fault that went on, or goes on.
+/// The period of a fault, past or current.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Period {
     pub(crate) fault: Fault,
-    /// The instance that it was about, for faults of one.
+    /// The affected instance, for faults of one instance.
     pub(crate) instance: Option<usize>,
     pub(crate) from: Instant,
-    /// When its cause was taken away.
+    /// When its cause was removed.
     pub(crate) until: Option<Instant>,
-    /// When the shop was as before.
+    /// When the shop had recovered.
     pub(crate) recovered: Option<Instant>,
 }
 
@@ -22,12 +22,12 @@ pub(crate) struct Period {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Timeline(Arc<Mutex<Vec<Period>>>);
 
-/// Names a period of a timeline.
+/// Identifies a period of a timeline.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark(usize);
 
 impl Timeline {
-    /// A fault begins.
+    /// Records the start of a fault.
     pub(crate) fn begin(&self, fault: Fault, instance: Option<usize>) -> Mark {
         let mut periods = self.lock();
         periods.push(Period {
@@ -40,21 +40,21 @@ impl Timeline {
         Mark(periods.len() - 1)
     }
 
-    /// Its cause is gone.
+    /// Records the removal of its cause.
     pub(crate) fn end(&self, mark: Mark) {
         if let Some(period) = self.lock().get_mut(mark.0) {
             period.until.get_or_insert_with(Instant::now);
         }
     }
 
-    /// The shop is as before.
+    /// Records the recovery of the shop.
     pub(crate) fn recovered(&self, mark: Mark) {
         if let Some(period) = self.lock().get_mut(mark.0) {
             period.recovered.get_or_insert_with(Instant::now);
         }
     }
 
-    /// What went on between two moments, or had ended less than `grace` before the first.
+    /// The faults that were active between two times, or had ended less than `grace` before the first.
     pub(crate) fn between(&self, from: Instant, to: Instant, grace: Duration) -> Vec<Period> {
         self.lock()
             .iter()
@@ -63,7 +63,7 @@ impl Timeline {
             .collect()
     }
 
-    /// Whether a fault of this instance itself goes on, or went on since `since`.
+    /// Whether a fault of this instance is active, or was at any time after `since`.
     pub(crate) fn is_held_back(&self, instance: usize, since: Instant) -> bool {
         self.lock().iter().any(|period| {
             period.fault.lane() == Lane::Instance
@@ -72,7 +72,7 @@ impl Timeline {
         })
     }
 
-    /// Everything.
+    /// All periods.
     pub(crate) fn all(&self) -> Vec<Period> {
         self.lock().clone()
     }
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instance_is_held_back_by_its_own_faults_until_they_end() {
+    fn instance_is_held_back_until_its_own_faults_end() {
         let timeline = Timeline::default();
         let paused = timeline.begin(Fault::InstancePausedPastLeases, Some(1));
         timeline.begin(Fault::DatabaseStopped, None);

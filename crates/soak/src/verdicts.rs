@@ -1,5 +1,5 @@
-//! What a run is judged by: how often each rule was checked, how often it was broken, and the first breach of each with
-//! its evidence.
+//! The results of a run: how often each rule was checked and violated, and the first violations of each with their
+//! evidence.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -7,49 +7,49 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-/// A rule that holds at every moment, or at the end.
+/// A rule that must hold at every time, or at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Rule {
-    /// Paid = delivered + refunded + in flight; balances are sums of bookings; a delivered copy has its key.
+    /// Paid = delivered + refunded + in progress; balances are sums of transactions; a delivered unit has its key.
     Books,
-    /// No order at the supplier was paid twice, and each that was paid is known here.
+    /// No order at the supplier was paid twice, and each paid one is known to the shop.
     SupplierPaidOnce,
-    /// Each key that was paid for is stored, or flagged as lost with its cause.
+    /// Each key that was paid for is stored, or recorded as lost with its cause.
     KeysKept,
-    /// Each order that was answered is there once, with its charge.
+    /// Each acknowledged order exists once, with its charge.
     OrdersOnce,
-    /// What a buyer was told is done, is there.
+    /// Each acknowledged write is stored.
     WritesKept,
     /// A deleted account keeps no cart, no wishlist, and nothing that can be paid.
     LeftNothing,
-    /// E-mails about one order come in the order of what happened.
+    /// E-mails about one order arrive in the order of the events.
     MailInOrder,
-    /// No answer is older than a second.
+    /// No response is more than one second stale.
     Fresh,
-    /// No HTTP 500.
+    /// No response has status 500.
     No500,
-    /// Nothing is refused, and no connection is cut, without a fault that explains it.
+    /// No request is refused, and no connection closed, without a fault that explains it.
     NoRefusalInCalm,
-    /// Answers are those of the API's description.
+    /// Responses are those of the API's description.
     ExpectedAnswers,
     /// No warning and no error is logged without a fault that explains it.
     LogsExplained,
-    /// Nothing is put aside in the spool unless answers were unreadable.
+    /// No response is quarantined in the spool unless it was unreadable.
     NothingAside,
-    /// Readiness tells the truth.
+    /// Readiness is reported correctly.
     ReadyTrue,
-    /// `lockstep doctor` tells the truth.
+    /// `lockstep doctor` reports correctly.
     DoctorTrue,
     /// Memory, file handles, queues and tables stay within their bounds.
     Bounded,
-    /// Each instance comes back after a fault.
+    /// Each instance recovers after a fault.
     Recovery,
-    /// When all faults are healed, all work ends.
+    /// After all faults are healed, all work ends.
     Drained,
-    /// `lockstep reconcile` finds nothing that is left to do.
+    /// `lockstep reconcile` finds nothing left to do.
     Reconciled,
-    /// An instance never ends by itself, and ends when told to.
+    /// An instance never terminates by itself, and terminates on request.
     Processes,
 }
 
@@ -105,19 +105,19 @@ impl Rule {
     }
 }
 
-/// How a rule fared.
+/// The result of a rule.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Tally {
-    /// How often it was looked at.
+    /// Number of checks.
     pub(crate) checks: u64,
-    /// How often it was broken.
+    /// Number of violations.
     pub(crate) breaches: u64,
-    /// The first breaches: when (ms after the buyers began) and what was seen.
+    /// The first violations: when (ms after the start of the buyers) and what was seen.
     pub(crate) evidence: Vec<(u64, String)>,
 }
 
-/// So many breaches of a rule are kept with their evidence.
+/// Number of violations per rule that are kept with their evidence.
 const MOST_EVIDENCE: usize = 20;
 
 /// The verdicts of a run.
@@ -128,17 +128,17 @@ pub(crate) struct Verdicts {
 }
 
 impl Verdicts {
-    /// Times are told from now on; before, they are 0.
+    /// Times are relative to `began` from now on; before this call they are 0.
     pub(crate) fn begin(&self, began: Instant) {
         self.began.get_or_init(|| began);
     }
 
-    /// The rule was looked at and held.
+    /// Records a check that passed.
     pub(crate) fn held(&self, rule: Rule) {
         self.with(rule, |tally| tally.checks += 1);
     }
 
-    /// The rule was looked at and is broken.
+    /// Records a violation.
     pub(crate) fn broken(&self, rule: Rule, evidence: impl Into<String>) {
         let at = self.began.get().map_or(0, |began| began.elapsed().as_millis());
         let at = u64::try_from(at).unwrap_or(u64::MAX);
@@ -153,7 +153,7 @@ impl Verdicts {
         });
     }
 
-    /// Held or broken, by whether there is evidence against it.
+    /// Records a violation if there is evidence, otherwise a check that passed.
     pub(crate) fn judge(&self, rule: Rule, evidence: Option<String>) {
         match evidence {
             None => self.held(rule),
@@ -161,7 +161,7 @@ impl Verdicts {
         }
     }
 
-    /// Every rule and how it fared.
+    /// The results of all rules.
     pub(crate) fn all(&self) -> Vec<(Rule, Tally)> {
         let tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
         Rule::ALL
@@ -170,7 +170,7 @@ impl Verdicts {
             .collect()
     }
 
-    /// The first breach of all: when, of which rule, and what was seen.
+    /// The first violation of all: when, of which rule, and what was seen.
     pub(crate) fn first_breach(&self) -> Option<(u64, Rule, String)> {
         self.all()
             .into_iter()

@@ -1,4 +1,4 @@
-//! Fills the tables before a run, so that what is slow only with many rows is slow in it.
+//! Fills the tables before a run, so that operations that are slow only with many rows are exercised.
 
 use std::time::Instant;
 
@@ -13,10 +13,10 @@ use uuid::Uuid;
 use crate::database::Database;
 use crate::{Volume, ground, say};
 
-/// Every which order was delivered, and so has a sealed key.
+/// Every `EACH`-th order is delivered, and so has a sealed key.
 const EACH: usize = 20;
 
-/// Fills the tables. The schema is there, and games are.
+/// Fills the tables of a database that has the schema and games.
 pub(crate) async fn fill(database: &Database, volume: Volume) -> Result<()> {
     let (users, orders, looks) = match volume {
         Volume::Small => (200, 4_000, 3_000),

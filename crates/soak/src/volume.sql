@@ -1,6 +1,6 @@
--- Tables as they are after years: $USERS people with $ORDERS orders of one copy, of which every $EACH-th was delivered and
--- the others were refunded, and one person who has looked at keys $LOOKS times. In keeping with every rule of the schema,
--- which is switched off for the time it takes. Sealed keys come from the table `soak_keys`.
+-- Tables as after years of operation: $USERS users with $ORDERS orders of one unit, of which every $EACH-th was
+-- delivered and the others were refunded, and one user with $LOOKS log entries of viewed keys. Valid under every rule
+-- of the schema, whose enforcement is disabled meanwhile. Sealed keys come from the table `soak_keys`.
 
 set session_replication_role = replica;
 set synchronous_commit = off;
@@ -17,7 +17,7 @@ select soak_id('user', n), 'old-' || n || '@soak.invalid', '$2b$12$abcdefghijklm
 
 create temp table made as
 select n, soak_id('order', n) as id, soak_id('item', n) as item, soak_id('unit', n) as unit,
-       -- One person has a tenth of them.
+       -- One user has a tenth of them.
        soak_id('user', case when n % 10 = 0 then 0 else n % $USERS end) as owner,
        n % $EACH = 0 as delivered, now() - n * interval '2 years' / $ORDERS - interval '1 hour' as at, game
   from generate_series(1, $ORDERS) n
@@ -60,7 +60,7 @@ select owner, count(*), count(*) filter (where delivered), 0 from made group by 
 drop table made;
 reset session_replication_role;
 
--- Whose price is changed to see how old answers are: a game that G2A does not know.
+-- The game whose price is changed to measure staleness. It does not exist at G2A.
 insert into games (id, title, slug, description, price, image, release_date)
 values (soak_id('fresh', 0), 'Soak: freshness', 'soak-freshness', 'Its price changes all the time.', 1000,
         'https://img.example/a.jpg', '2020-05-17Z');

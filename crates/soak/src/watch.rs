@@ -1,4 +1,4 @@
-//! What is looked at all the time: readiness, freshness, the books, the spool, and whether the processes live.
+//! Continuous checks: readiness, freshness, the books, the spool, and whether the processes are alive.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::shop::{Request, Shop};
 use crate::timeline::Period;
 use crate::verdicts::Rule;
 
-/// Readiness is gone so soon after a required part.
+/// Time limit for readiness to be lost after the failure of a required component.
 const LOSS: Duration = Duration::from_secs(5);
-/// And back so soon after it is back.
+/// Time limit for readiness to return after its recovery.
 const RETURN: Duration = Duration::from_secs(15);
-/// No answer is older than this.
+/// Highest allowed staleness of a response.
 const PROMISE: Duration = Duration::from_secs(1);
 
 /// Waits until an instance is ready.
@@ -47,7 +47,7 @@ pub(crate) async fn ready(shop: &Shop, door: usize, patience: Duration) -> Resul
     }
 }
 
-/// Starts all that watches; it ends when `stop` is set.
+/// Starts all continuous checks; they end when `stop` is set.
 pub(crate) fn start(ground: &Arc<Ground>, shop: &Shop, stop: &Arc<AtomicBool>) -> JoinHandle<()> {
     let (ground, shop, stop) = (ground.clone(), shop.clone(), stop.clone());
     tokio::spawn(async move {
@@ -77,13 +77,13 @@ async fn readiness(ground: &Ground, shop: &Shop, door: usize, stop: &AtomicBool)
             Ok(Err(error)) => Err(format!("{error:#}")),
             Err(_) => Err("no answer within 5 s".to_owned()),
         };
-        // Only while it ran undisturbed from well before the question until after the answer.
+        // Only if it ran undisturbed from well before the request until after the response.
         let Some(since) = up.filter(|since| *since + RETURN < sent && instance.up_since() == Some(*since)) else {
             continue;
         };
         let faults = shop.timeline.between(sent, Instant::now(), RETURN);
         let evidence = match (expected(&faults, number, sent), &seen) {
-            // A frozen database may keep the question waiting.
+            // A frozen database may delay the response.
             (Some(true), Ok((200, _))) | (Some(false), Ok((503, _)) | Err(_)) | (None, _) => None,
             (Some(true), Err(_)) if is_busy() => None,
             (Some(ready), seen) => Some(format!(
@@ -97,8 +97,8 @@ async fn readiness(ground: &Ground, shop: &Shop, door: usize, stop: &AtomicBool)
     }
 }
 
-/// Whether an instance has to be ready (or must not be) by the faults that go on or ended a moment ago; `None` when
-/// either is right.
+/// Whether an instance must be ready (or must not be) given the faults that are active or ended recently; `None` when
+/// both are valid.
 fn expected(faults: &[Period], instance: usize, sent: Instant) -> Option<bool> {
     let gone = |period: &&Period| {
         let required = matches!(
@@ -111,8 +111,8 @@ fn expected(faults: &[Period], instance: usize, sent: Instant) -> Option<bool> {
         return Some(false);
     }
     let unclear = faults.iter().any(|period| match period.fault {
-        // Nobody who holds a row makes a shop unready, and nobody who does not read its log. With a full data folder it
-        // serves and does not buy.
+        // Neither a row lock nor an unread log makes an instance unready. With a full data folder it serves but does
+        // not buy.
         Fault::GameRowLocked | Fault::UserRowLocked | Fault::LogUnread | Fault::DataFolderFull => false,
         fault => match fault.lane() {
             Lane::Database => true,
@@ -123,13 +123,13 @@ fn expected(faults: &[Period], instance: usize, sent: Instant) -> Option<bool> {
     (!unclear).then_some(true)
 }
 
-/// A price and when it was committed; unknown for one whose commit was not answered.
+/// A price and when it was committed; unknown if the commit was not confirmed.
 struct Version {
     price: i64,
     committed: Option<Instant>,
 }
 
-/// Changes a price by plain SQL all the time and reads it through both instances.
+/// Changes a price by plain SQL continuously and reads it through both instances.
 async fn freshness(ground: &Ground, shop: &Shop, stop: &AtomicBool) {
     let Ok(games) = ground
         .database
@@ -155,7 +155,7 @@ async fn freshness(ground: &Ground, shop: &Shop, stop: &AtomicBool) {
             }
             versions.push(Version { price, committed });
         }
-        // Read on for a while: right away, and later than the promise.
+        // Reads several times: immediately, and later than the allowed staleness.
         for _ in 0..6 {
             for (number, address) in shop.doors.iter() {
                 let sent = Instant::now();
@@ -193,7 +193,7 @@ async fn freshness(ground: &Ground, shop: &Shop, stop: &AtomicBool) {
     }
 }
 
-/// The books balance at every moment; each rule is one statement, and so one snapshot.
+/// The books balance at every moment; each rule is one statement and therefore one snapshot.
 async fn books(ground: &Ground, shop: &Shop, stop: &AtomicBool) {
     let mut last = Instant::now();
     while !stop.load(Ordering::Relaxed) {
@@ -203,18 +203,18 @@ async fn books(ground: &Ground, shop: &Shop, stop: &AtomicBool) {
         }
         let began = Instant::now();
         let asked = tokio::time::timeout(Duration::from_mins(1), broken_rules(&ground.database.sql)).await;
-        // A database that is away is asked later.
+        // Skipped while the database is unreachable.
         if let Ok(Ok(broken)) = asked {
             shop.verdicts
                 .judge(Rule::Books, (!broken.is_empty()).then(|| broken.join("; ")));
         }
-        // Looking takes a tenth of the time at most.
+        // Checking takes at most a tenth of the time.
         last = Instant::now() + began.elapsed() * 9;
     }
 }
 
 async fn processes(ground: &Ground, shop: &Shop, stop: &AtomicBool) {
-    let mut told = 0;
+    let mut reported = 0;
     while !stop.load(Ordering::Relaxed) {
         tokio::time::sleep(Duration::from_millis(500)).await;
         for instance in &ground.instances {
@@ -233,10 +233,10 @@ async fn processes(ground: &Ground, shop: &Shop, stop: &AtomicBool) {
                 .all()
                 .iter()
                 .any(|period| matches!(period.fault, Fault::SupplierUnreadable | Fault::SupplierCutting));
-            if aside <= told || unreadable {
+            if aside <= reported || unreadable {
                 shop.verdicts.held(Rule::NothingAside);
             } else {
-                told = aside;
+                reported = aside;
                 shop.verdicts.broken(
                     Rule::NothingAside,
                     format!("{aside} answer(s) in the spool of {} were put aside", instance.name),
@@ -246,7 +246,7 @@ async fn processes(ground: &Ground, shop: &Shop, stop: &AtomicBool) {
     }
 }
 
-/// How many files a folder has.
+/// Number of files in a folder.
 pub(crate) fn files_in(folder: &Path) -> usize {
     std::fs::read_dir(folder).map_or(0, |entries| {
         entries.flatten().filter(|entry| entry.path().is_file()).count()
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn readiness_follows_what_is_required_and_nothing_else() {
+    fn readiness_follows_required_components_only() {
         let now = Instant::now();
         assert_eq!(expected(&[], 0, now), Some(true));
         assert_eq!(

@@ -1,4 +1,5 @@
-//! The command as somebody types it. A whole run is CI's (`cargo xtask soak`); here only what costs nothing.
+//! The command as an operator runs it. A complete run is part of CI (`cargo xtask soak`); these tests only cover what
+//! is cheap.
 
 use std::process::Command;
 
@@ -23,7 +24,7 @@ fn schedule(seed: &str) -> std::io::Result<String> {
 }
 
 #[test]
-fn a_seed_prints_the_same_schedule_each_time_and_another_seed_another() {
+fn schedule_output_is_reproducible_and_depends_on_the_seed() {
     let first = schedule("7").unwrap();
     assert!(
         first.contains("SupplierSlow") && first.contains("RedisKilled"),

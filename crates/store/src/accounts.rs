@@ -36,37 +36,37 @@ pub use totp::{confirm_totp, offer_totp, remove_totp, replace_recovery_codes, re
 /// How long a notice (no code in it) is worth sending.
 const NOTICE: Duration = Duration::from_hours(72);
 
-/// Why something did not happen to an account.
+/// Why an operation on an account failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
-    /// There is an account with this address.
+    /// An account with this address exists.
     #[error("an account with this e-mail address already exists")]
     EmailTaken,
-    /// There is no such account (any more).
+    /// The account does not exist or was deleted.
     #[error("account not found")]
     NotFound,
-    /// The account changed since it was looked at (the password, the second factor): look again.
+    /// The password or the second factor changed since the account was read: read it again.
     #[error("the account has just been changed")]
     Outdated,
-    /// The address is proved already.
+    /// The address is already verified.
     #[error("the e-mail address is verified already")]
     AlreadyVerified,
-    /// A second factor is set up already.
+    /// A second factor is already set up.
     #[error("a second factor is set up already")]
     SecondFactorExists,
-    /// The last admin may neither go nor step down.
+    /// The last admin can be neither deleted nor demoted.
     #[error("this is the last admin")]
     LastAdmin,
     /// Orders are still being delivered or refunded.
     #[error("orders are still under way")]
     OrdersUnderWay,
-    /// A payment has been made and is not certain yet.
+    /// A payment was made and is not confirmed yet.
     #[error("a payment is still under way")]
     PaymentUnderWay,
-    /// There is money on the account.
+    /// The account has a balance.
     #[error("there is still money on the account")]
     HasBalance,
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -91,7 +91,7 @@ impl From<sqlx::Error> for AccountError {
     }
 }
 
-/// What a statement came to that changes one row or, because of `otherwise`, none.
+/// Succeeds if the statement changed one row, and fails with `otherwise` if it changed none.
 fn one(done: &PgQueryResult, otherwise: AccountError) -> Result<(), AccountError> {
     if done.rows_affected() == 1 {
         Ok(())
@@ -100,7 +100,7 @@ fn one(done: &PgQueryResult, otherwise: AccountError) -> Result<(), AccountError
     }
 }
 
-/// Forgets codes and links that have run out; returns how many, at most [`SWEEP`](crate::SWEEP).
+/// Deletes expired codes and links; returns how many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -116,7 +116,7 @@ pub async fn sweep_codes(store: &Store) -> Result<u64> {
     Ok(done.rows_affected())
 }
 
-/// Forgets log-ins and attempts older than half a year; returns how many, at most [`SWEEP`](crate::SWEEP).
+/// Deletes log-ins and attempts older than half a year; returns how many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -133,7 +133,7 @@ pub async fn sweep_logins(store: &Store) -> Result<u64> {
     Ok(done.rows_affected())
 }
 
-/// Forgets attempts on accounts that do not exist after a week; returns how many, at most [`SWEEP`](crate::SWEEP).
+/// Deletes attempts on accounts that do not exist after a week; returns how many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].

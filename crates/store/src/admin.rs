@@ -1,7 +1,7 @@
-//! What staff read: lists and details of everybody's rows. No function here opens a key or returns a password hash.
+//! Queries for staff: lists and details across all users. No function here decrypts a key or returns a password hash.
 //!
-//! Filters are optional parameters of one statement, so its plan depends on their values: these statements are planned each
-//! time they are sent and not kept prepared.
+//! Filters are optional parameters of one statement, so the best plan depends on their values: these statements are not
+//! kept prepared but planned on each execution.
 
 pub mod carts;
 pub mod dashboard;
@@ -34,7 +34,7 @@ fn user_brief(row: &PgRow) -> Result<UserBrief> {
     })
 }
 
-/// A pattern for `ilike` that finds `text` anywhere.
+/// An `ilike` pattern that matches `text` anywhere.
 fn contains(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     format!("%{escaped}%")
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_looked_for_is_no_pattern() {
+    fn search_text_is_escaped_in_patterns() {
         assert_eq!(contains(r"50%_a\b"), r"%50\%\_a\\b%");
     }
 }

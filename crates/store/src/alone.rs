@@ -1,8 +1,8 @@
-//! Statements outside transactions, each a transaction of its own.
+//! Statements outside explicit transactions, each of which is its own transaction.
 //!
-//! PostgreSQL ends a deadlock by failing one statement in it, and may fail any under a stricter isolation. What failed so
-//! has changed nothing and is right when it is sent again, as [`Store::tx`] does with a whole transaction; here it is done
-//! for a single statement, for all of them.
+//! PostgreSQL resolves a deadlock by failing one of its statements, and can fail any statement under a stricter
+//! isolation level. A statement that failed this way has changed nothing and can be retried. [`Store::tx`] retries
+//! whole transactions; this module retries single statements.
 
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
@@ -13,12 +13,12 @@ use crate::Store;
 use crate::error::is_conflict;
 use crate::transaction::MAX_CONFLICTS;
 
-/// Takes single statements and repeats those that met a conflict.
+/// Executes single statements and retries those that met a conflict.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Alone<'s>(&'s PgPool);
 
 impl Store {
-    /// For statements that are a transaction of their own.
+    /// An executor for statements outside explicit transactions.
     pub(crate) fn alone(&self) -> Alone<'_> {
         Alone(self.pool())
     }
@@ -26,7 +26,7 @@ impl Store {
 
 type Step = Either<PgQueryResult, PgRow>;
 
-/// Everything that one statement answers.
+/// Sends one statement and collects its whole result.
 async fn send<'q>(pool: &PgPool, mut statement: impl Execute<'q, Postgres>) -> Result<Vec<Step>, Error> {
     let arguments = statement.take_arguments().map_err(Error::Encode)?;
     let persistent = statement.persistent();
@@ -56,7 +56,8 @@ impl<'c> Executor<'c> for Alone<'c> {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        // Whole before it is handed on: a statement that broke off half way would otherwise answer rows twice.
+        // Collected completely before it is returned: retrying a statement that failed half-way would otherwise
+        // duplicate rows.
         let steps = async move {
             let steps = send(self.0, statement).await?;
             Ok::<_, Error>(futures::stream::iter(steps.into_iter().map(Ok::<_, Error>)))
@@ -102,7 +103,7 @@ mod tests {
         db
     }
 
-    /// A transaction of somebody else's that holds row 2 and then wants row 1, and never is the one that is failed.
+    /// A competing transaction that holds row 2, then requests row 1, and is never the deadlock victim.
     async fn holder(db: &TestDb) -> PgConnection {
         let mut other = PgConnection::connect(db.url()).await.unwrap();
         other.execute("set deadlock_timeout = '60s'").await.unwrap();
@@ -124,11 +125,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_statement_that_a_deadlock_failed_is_sent_again_and_counts_once() {
+    async fn deadlocked_statement_is_retried_and_applied_once() {
         let db = two_rows().await;
         let mut other = holder(&db).await;
         let statement = {
-            // It is failed after three seconds: time enough for the other to want row 1, also on a busy machine.
+            // The deadlock is detected after three seconds, which lets the other transaction request row 1 even on a
+            // busy machine.
             db.execute(&format!("alter database {} set deadlock_timeout = '3s'", db.name()))
                 .await;
             let options = Options {
@@ -137,7 +139,7 @@ mod tests {
             };
             let store = Store::new(db.url(), &options).unwrap();
             tokio::spawn(async move {
-                // Row 1 is taken first and row 2 is waited for.
+                // Locks row 1 first, then waits for row 2.
                 sqlx::query(
                     "with first as (update pair set n = n + $1 where id = 1 returning n)
                              update pair set n = pair.n + $1 from first where id = 2 returning pair.n",
@@ -148,7 +150,7 @@ mod tests {
             })
         };
         waits(&db).await;
-        // Comes through once the statement was failed.
+        // Proceeds once the statement has failed.
         other
             .execute("update pair set n = 100 where id = 1; commit")
             .await
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_conflict_is_told_at_once_and_conflicts_without_end_are_told_too() {
+    async fn other_errors_are_not_retried_and_retries_are_bounded() {
         let db = two_rows().await;
         let store = Store::new(db.url(), &Options::default()).unwrap();
         db.execute("create sequence tries").await;

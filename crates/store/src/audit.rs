@@ -1,4 +1,4 @@
-//! The audit log: what admins did to other people's money and orders, written in the transaction that does it.
+//! The audit log: what admins did to users' money and orders, written in the transaction of the change.
 
 use lockstep_domain::ids::UserId;
 use sqlx::types::Json;
@@ -6,20 +6,20 @@ use uuid::Uuid;
 
 use crate::{Result, Tx};
 
-/// Something an admin did.
+/// One audited action of an admin.
 #[derive(Debug)]
 pub(crate) struct Deed {
-    /// Who.
+    /// Who did it.
     pub(crate) admin: UserId,
-    /// What (`balance.adjust`, `order.refund`).
+    /// The action (`balance.adjust`, `order.refund`).
     pub(crate) action: &'static str,
-    /// To what: its kind and id.
+    /// Kind and id of its target.
     pub(crate) subject: (&'static str, Uuid),
-    /// With which values; no secrets.
+    /// Its parameters, without secrets.
     pub(crate) details: serde_json::Value,
 }
 
-/// Puts a deed on record.
+/// Writes an audit record.
 pub(crate) async fn write(tx: &mut Tx, deed: &Deed) -> Result<()> {
     sqlx::query(
         "-- store.audit.write
@@ -36,7 +36,7 @@ pub(crate) async fn write(tx: &mut Tx, deed: &Deed) -> Result<()> {
     Ok(())
 }
 
-/// Puts on record what the operator did at the command line.
+/// Writes an audit record of an operator's command.
 pub(crate) async fn write_operators(
     tx: &mut Tx,
     action: &'static str,

@@ -1,7 +1,7 @@
-//! Carts: lines of a user or a guest, always at the prices of now.
+//! Carts: items of a user or a guest, always at current prices.
 //!
-//! Every write locks its shopper's row first. So the writes of one shopper come one after the other, limits hold
-//! exactly, and a move from a guest to a user sees either all of a guest's write or nothing of it.
+//! Every write locks its shopper's row first. The writes of one shopper are therefore serialised, limits hold exactly,
+//! and a move from a guest to a user sees either all of a guest's write or none of it.
 
 use lockstep_domain::cart::{
     Buyable, Cart, CartLimits, CartLine, MiniGame, Moved, MovingLine, Owner, PriceChange, StoredLine, Visitor, merge,
@@ -18,7 +18,7 @@ use crate::orders::Idempotency;
 use crate::row::{count, money, money_or_null};
 use crate::{Result, Store, StoreError, Subject, Tx};
 
-/// The columns of a [`MiniGame`] of the row `g` of `games`.
+/// The columns of a [`MiniGame`], selected from the row `g` of `games`.
 macro_rules! mini_game_columns {
     () => {
         "g.id, g.title, g.slug, g.image, g.price, g.original_price, g.discount, g.currency, g.in_stock, g.is_best_seller,
@@ -51,7 +51,7 @@ pub(crate) fn mini_game(row: &PgRow) -> Result<MiniGame> {
     })
 }
 
-/// The cart of `owner`, newest line first; empty for a guest who is none (any more). Cache it under
+/// The cart of `owner`, newest item first; empty if the guest does not exist or has expired. Cache it under
 /// [`Owner::cart_key`] with [`Cart::tags`].
 ///
 /// # Errors
@@ -86,10 +86,10 @@ pub async fn load(tx: &mut Tx, owner: Owner) -> Result<Cart> {
     Cart::of(items).ok_or_else(|| StoreError::Schema("a cart adds up to more than can be charged".into()))
 }
 
-/// Puts `quantity` copies of a game into the visitor's cart, on top of those already there. Called twice it adds twice.
+/// Adds `quantity` to a game's quantity in the visitor's cart. Not idempotent: two calls add twice.
 ///
 /// # Errors
-/// [`ShopperError`]; nothing is changed then, and no guest is made.
+/// [`ShopperError`]; then nothing has changed and no guest was created.
 pub async fn add(
     store: &Store,
     visitor: Visitor,
@@ -110,10 +110,10 @@ pub async fn add(
         .map_err(sold_out_meanwhile)
 }
 
-/// The same, once however often it is called with the same key of the same shopper.
+/// Like [`add`], but idempotent: calls with the same key of the same shopper add once.
 ///
 /// # Errors
-/// As [`add`]; [`ShopperError::KeyReused`] when the key was used for something else.
+/// As [`add`]; [`ShopperError::KeyReused`] when the key was used for another request.
 pub async fn add_once(
     store: &Store,
     visitor: Visitor,
@@ -150,11 +150,11 @@ pub async fn add_once(
         .map_err(sold_out_meanwhile)
 }
 
-/// Sets how many copies of a game are in the visitor's cart; zero or less takes the line out. A line that is not there
-/// is made. Called twice it changes nothing more. `None`: there was nothing to take out and nobody to take it from.
+/// Sets the quantity of a game in the visitor's cart. Zero or less removes the item; a missing item is created.
+/// Idempotent. Returns `None` if there was no item to remove and no such visitor.
 ///
 /// # Errors
-/// [`ShopperError`]. A sold-out game's line may be lowered, not raised.
+/// [`ShopperError`]. The quantity of a sold-out game can be lowered, not raised.
 pub async fn set(
     store: &Store,
     visitor: Visitor,
@@ -189,7 +189,7 @@ pub async fn set(
         .map_err(sold_out_meanwhile)
 }
 
-/// Takes a game out of the visitor's cart; fine when it is not there. `None`: there is no such visitor.
+/// Removes a game from the visitor's cart; succeeds if it is not there. Returns `None` if the visitor does not exist.
 ///
 /// # Errors
 /// [`ShopperError::Store`].
@@ -197,7 +197,7 @@ pub async fn remove(store: &Store, visitor: Visitor, game: GameId) -> Result<Opt
     delete(store, visitor, Some(game)).await
 }
 
-/// Empties the visitor's cart. `None`: there is no such visitor.
+/// Empties the visitor's cart. Returns `None` if the visitor does not exist.
 ///
 /// # Errors
 /// [`ShopperError::Store`].
@@ -231,7 +231,7 @@ fn positive(quantity: i64, limits: CartLimits) -> Result<i32, ShopperError> {
         .ok_or(ShopperError::TooManyCopies { most: limits.per_line })
 }
 
-/// Puts a line in, added up or replaced; the shopper's row is locked.
+/// Writes an item, adding to its quantity or replacing it. The caller holds the lock of the shopper's row.
 async fn put(
     tx: &mut Tx,
     owner: Owner,
@@ -281,7 +281,7 @@ async fn put(
     Ok(())
 }
 
-/// The game sold out or vanished between the look and the write; the schema's rule saw it.
+/// Maps the schema's refusal of a game that sold out or disappeared between the read and the write.
 fn sold_out_meanwhile(error: ShopperError) -> ShopperError {
     match &error {
         ShopperError::Store(store) => match store.constraint() {
@@ -293,14 +293,14 @@ fn sold_out_meanwhile(error: ShopperError) -> ShopperError {
     }
 }
 
-/// Moves a guest's cart into a user's, in one transaction: quantities add up as far as a line may go, what cannot be
-/// bought is left out and reported, and the guest's lines are gone afterwards.
+/// Moves a guest's cart to a user in one transaction: quantities are added up to the limit of an item, games that
+/// cannot be bought are left out and reported, and the guest's items are deleted.
 ///
-/// Exactly once, however often and by however many it is called: the guest's row is locked first, and whoever comes
-/// second finds nothing. When it fails nothing has changed. A guest who is none is nothing to move.
+/// Happens exactly once under any number of repeated or concurrent calls: the guest's row is locked first, and later
+/// calls find no items. An error changes nothing. A guest that does not exist has nothing to move.
 ///
 /// # Errors
-/// [`ShopperError::NoSuchShopper`] when the user is gone, [`ShopperError::Store`].
+/// [`ShopperError::NoSuchShopper`] when the user does not exist, [`ShopperError::Store`].
 pub async fn move_to_user(store: &Store, guest: Uuid, user: UserId, limits: CartLimits) -> Result<Moved, ShopperError> {
     let mut again = 0;
     loop {
@@ -310,7 +310,7 @@ pub async fn move_to_user(store: &Store, guest: Uuid, user: UserId, limits: Cart
             })
             .await;
         match result {
-            // A game sold out between the look and the write: look again, it will be left out.
+            // A game sold out between the read and the write: retry, which leaves it out.
             Err(ShopperError::Store(error)) if again < 3 && error.constraint() == Some("cart_items_game_in_stock") => {
                 again += 1;
             }

@@ -1,8 +1,9 @@
-//! The database's clock, by which everything waits, can be set: by a person, by a machine that was stopped, by a time server
-//! after a long error.
+//! Handles steps of the database's clock, which all waits are based on. It can be set by a person, by a machine that
+//! was suspended, or by a time server after a long error.
 //!
-//! Whoever works holds it against a clock that is never set ([`ClockWatch`]). After a step back [`set_back`] lets what waits
-//! go on from now; after any step, ages mean nothing for a while, and nothing that costs money is decided by one.
+//! Workers compare it with a monotonic clock ([`ClockWatch`]). After a step back, [`set_back`] restarts pending waits
+//! from the current time. For a while after any step, ages are unreliable and no decision that costs money depends on
+//! one.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,22 +13,22 @@ use tokio::time::Instant;
 
 use crate::{Result, Store};
 
-/// A difference up to this is no step: clocks are slewed, and transactions begin some time before they write.
+/// Differences up to this are not a step: clocks are slewed, and transactions begin some time before they write.
 const TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 
-/// An answer that took longer than this is compared, but nothing is compared with it.
+/// A reading that took longer than this is compared with earlier ones, but later ones are not compared with it.
 const SHARP: Duration = Duration::from_secs(1);
 
-/// The clock was set.
+/// A step of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// By about so much.
+    /// Backward, by approximately this much.
     Back(Duration),
-    /// By about so much; or this machine slept.
+    /// Forward, by approximately this much; or this machine was suspended.
     Forward(Duration),
 }
 
-/// Notices steps of the database's clock.
+/// Detects steps of the database's clock.
 #[derive(Debug, Default)]
 pub struct ClockWatch(Mutex<Watched>);
 
@@ -37,7 +38,7 @@ struct Watched {
     stepped: Option<Instant>,
 }
 
-/// The database's clock stood at `database` at some moment from `asked` to `answered`.
+/// The database's clock showed `database` at some time between `asked` and `answered`.
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     asked: Instant,
@@ -46,7 +47,7 @@ struct Reading {
 }
 
 impl Store {
-    /// How far the database's clock is ahead of this machine's, to the time that a question takes.
+    /// How far the database's clock is ahead of this machine's, with an error up to the duration of the query.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -61,7 +62,7 @@ impl Store {
 }
 
 impl ClockWatch {
-    /// Looks at the clock; says whether it was set since the last look.
+    /// Reads the clock and returns a step if it was set since the last reading.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -77,7 +78,7 @@ impl ClockWatch {
         }))
     }
 
-    /// Time since the last step that was noticed, if there was one.
+    /// Time since the last detected step, if there was one.
     pub fn since_step(&self) -> Option<Duration> {
         let watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         watched.stepped.map(|at| at.elapsed())
@@ -111,29 +112,30 @@ fn span(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX / 4)
 }
 
-/// What went on from now because its wait had begun in the future.
+/// Counts of waits that began in the future and were restarted from the current time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SetBack {
-    /// Copies of orders.
+    /// Order units.
     pub units: u64,
     /// Alarms, top-ups, e-mails and synchronisations.
     pub others: u64,
 }
 
 impl SetBack {
-    /// Nothing was found.
+    /// Whether nothing was restarted.
     pub fn is_empty(self) -> bool {
         self == Self::default()
     }
 }
 
-/// After the clock was set back: what waits, waits from now on for as long as it would have, and no alarm keeps buying from
-/// being tried for longer than `alarm_retry`. Changes nothing where the clock was not set. Called again it changes nothing.
+/// Repairs waits after the clock was set back: each restarts from the current time with its usual duration, and no
+/// alarm postpones the next buying attempt by more than `alarm_retry`. Changes nothing if the clock was not set.
+/// Idempotent.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn set_back(store: &Store, alarm_retry: Duration) -> Result<SetBack> {
-    // One statement after the other, each for itself: none holds rows of two kinds.
+    // Separate statements: no transaction holds rows of two tables.
     let units = sqlx::query(
         "-- store.clock.set_back.units
         update order_units
@@ -186,9 +188,9 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Between looks some time passes, answers take some time, and now and then the clock is set.
+        /// Time passes between readings, answers take time, and the clock is sometimes set.
         #[test]
-        fn every_step_is_noticed_and_nothing_else(
+        fn every_step_is_detected_and_nothing_else(
             looks in prop::collection::vec((0u64..600_000, 0u64..900, 0u64..900, -4_000_000i64..4_000_000, any::<bool>()), 1..40),
         ) {
             let (watch, start) = (ClockWatch::default(), Instant::now());
@@ -196,7 +198,7 @@ mod tests {
             let epoch: DateTime<Utc> = "2027-01-01T00:00:00Z".parse().unwrap();
             for (n, (pause, before, after, step, is_set)) in looks.into_iter().enumerate() {
                 mono += pause;
-                // What is neither clearly a step nor clearly none is left out.
+                // Ambiguous sizes, neither clearly a step nor clearly none, are left out.
                 let step = if is_set && step.abs() > 9_000 { step } else { 0 };
                 set += step;
                 let asked = start + Duration::from_millis(mono);
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_took_long_is_no_step_and_nothing_is_held_against_it() {
+    fn slow_reading_is_no_step_and_no_later_baseline() {
         let (watch, start) = (ClockWatch::default(), Instant::now());
         let epoch: DateTime<Utc> = "2027-01-01T00:00:00Z".parse().unwrap();
         let look = |asked: u64, database: i64, answered: u64| {

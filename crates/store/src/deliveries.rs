@@ -1,7 +1,7 @@
-//! Signed deliveries with which nothing could be done, as they came.
+//! Signed webhook deliveries that had no effect, stored as received.
 //!
-//! Their senders are answered that the delivery was taken, because sending it again would change nothing; so what was said
-//! has to be kept for people, with the reason why it had no effect.
+//! Their senders get a success response, because a repeated delivery would change nothing. The content is therefore
+//! stored for people, with the reason why it had no effect.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -10,12 +10,12 @@ use uuid::Uuid;
 
 use crate::{Result, Store};
 
-/// Longest detail and kind that are kept, in characters.
+/// Maximum length of a stored detail or kind, in characters.
 const MAX_DETAIL: usize = 500;
 const MAX_EVENT_ID: usize = 300;
 const MAX_KIND: usize = 200;
 
-/// Who sent it.
+/// The sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// `POST /api/g2a/webhook`.
@@ -27,7 +27,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// As the database spells it.
+    /// The name in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::G2a => "g2a",
@@ -37,25 +37,25 @@ impl Source {
     }
 }
 
-/// Why nothing was done.
+/// Why the delivery had no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// Events of this kind are of no interest.
+    /// The shop does not handle events of this kind.
     KindNotHandled,
-    /// It is about a payment that the shop did not ask for: another program uses the same account.
+    /// It concerns a payment that the shop did not request: another program uses the same account.
     NotOurs,
-    /// A field is there and cannot be what it should be, such as an order's id of a thousand characters.
+    /// A field has an impossible value, such as an order id of a thousand characters.
     FieldUnusable,
-    /// It is JSON, and not in the documented form.
+    /// It is JSON but does not have the documented form.
     NotReadable,
-    /// A top-up ended without a payment, because its total was nothing.
+    /// A top-up ended without a payment because its total was zero.
     NoPaymentRequired,
-    /// It tells of money that could not be booked.
+    /// It reports money that could not be booked.
     Refused,
 }
 
 impl Reason {
-    /// As the database spells it.
+    /// The name in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::KindNotHandled => "KIND_NOT_HANDLED",
@@ -68,44 +68,44 @@ impl Reason {
     }
 }
 
-/// A delivery to be kept.
+/// A delivery to store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unused {
-    /// Who sent it; its signature was checked.
+    /// The sender; the signature was verified.
     pub source: Source,
-    /// Why nothing was done.
+    /// Why it had no effect.
     pub reason: Reason,
-    /// The same in words: the field, the payment.
+    /// Details in words: the field, the payment.
     pub detail: Option<String>,
-    /// The sender's id of the event, if it has one.
+    /// The sender's event id, if it has one.
     pub event_id: Option<String>,
-    /// What it is about, if it says so.
+    /// The event's type, if stated.
     pub kind: Option<String>,
 }
 
-/// A delivery as it is listed.
+/// A stored delivery in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Kept {
-    /// Ours.
+    /// The shop's own id.
     pub id: Uuid,
     /// `g2a`, `payments` or `relay`.
     pub source: String,
     /// [`Reason`].
     pub reason: String,
-    /// In words.
+    /// Details in words.
     pub detail: Option<String>,
-    /// The sender's id of the event.
+    /// The sender's event id.
     pub event_id: Option<String>,
-    /// What it is about.
+    /// The event's type.
     pub kind: Option<String>,
-    /// How often it was sent.
+    /// How often it was delivered.
     pub times: i32,
-    /// When it first came.
+    /// When it was first received.
     pub received_at: DateTime<Utc>,
-    /// When it last came.
+    /// When it was last received.
     pub last_at: DateTime<Utc>,
-    /// Length of its body in bytes.
+    /// Length of the body in bytes.
     pub bytes: i32,
 }
 
@@ -182,7 +182,7 @@ pub async fn latest(store: &Store, all: bool, most: u32) -> Result<Vec<Kept>> {
     .collect()
 }
 
-/// The bytes of one delivery, as they came.
+/// The body of one delivery as received.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -195,7 +195,8 @@ pub async fn body(store: &Store, id: Uuid) -> Result<Option<Vec<u8>>> {
     )
 }
 
-/// How many deliveries of the last seven days had no effect, by reason; kinds that are of no interest are left out.
+/// Number of deliveries of the last seven days that had no effect, by reason, without kinds that the shop does not
+/// handle.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -212,8 +213,8 @@ pub async fn of_the_week(store: &Store) -> Result<Vec<(String, i64)>> {
     .collect()
 }
 
-/// Forgets deliveries of no interest after three days and the others after 90; returns how many, at most
-/// [`SWEEP`](crate::SWEEP).
+/// Deletes deliveries of kinds that the shop does not handle after three days and the others after 90; returns how
+/// many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

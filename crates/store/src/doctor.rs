@@ -1,20 +1,19 @@
-//! Invariants as questions: what the schema should have made impossible is asked all the same, because a restored
-//! backup or a superuser can go around triggers.
+//! Checks invariants of the data. The schema enforces them, but a restored backup or a superuser can bypass triggers.
 
 use sqlx::Row as _;
 
 use crate::{Result, Store};
 
-/// An invariant that does not hold.
+/// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
     /// The invariant, in words.
     pub name: &'static str,
-    /// How many rows break it.
+    /// Number of rows that violate it.
     pub rows: i64,
 }
 
-/// Every invariant with the statement that counts the rows that break it.
+/// Every invariant with the statement that counts the rows that violate it.
 const INVARIANTS: &[(&str, &str)] = &[
     (
         "a balance is the sum of its completed transactions",
@@ -102,7 +101,7 @@ const INVARIANTS: &[(&str, &str)] = &[
     ),
 ];
 
-/// The invariants that do not hold; empty when all is well. Reads every row of the tables concerned.
+/// Returns the violated invariants; empty if all hold. Reads every row of the tables concerned.
 ///
 /// # Errors
 /// [`crate::StoreError::Unavailable`].

@@ -1,15 +1,15 @@
-//! What can go wrong with the database, as callers need to tell it apart: try again, broke a rule, or a bug.
+//! Database errors, classified by what callers do: retry, report a violated rule, or treat it as a bug.
 
 use crate::{readiness, trust};
 
-/// Shorthand.
+/// The result of database operations.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// A failed statement or transaction.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database cannot be reached, is overloaded, takes no writes, or somebody else holds a row for too long; nothing
-    /// is known to have changed. Try again.
+    /// The database cannot be reached, is overloaded, accepts no writes, or a row was locked for too long; no change is
+    /// known to have happened. Retry.
     #[error("the database is not available")]
     Unavailable(#[source] sqlx::Error),
     /// A rule of the schema refused the change; `constraint` is its name (`games_price_positive`).
@@ -17,40 +17,40 @@ pub enum StoreError {
     Rule {
         /// Name of the constraint.
         constraint: String,
-        /// The refusal itself.
+        /// The database's error.
         #[source]
         source: sqlx::Error,
     },
-    /// What is between us and the database refuses how we connect; waiting does not mend that.
+    /// A pooler between the shop and the database refuses the connection options; waiting does not help.
     #[error(
         "a pooler before the database refuses how Lockstep connects ({0}); leave `options` out of the address, set \
              PgBouncer's ignore_startup_parameters to what it names, or use PostgreSQL's own address"
     )]
     Refused(String),
-    /// The address of the database cannot be used.
+    /// The database's address is invalid.
     #[error("the address of the database cannot be used: {0}")]
     Address(String),
-    /// The database is of a kind that cannot hold this shop ([`Unsuitable`](crate::Unsuitable)).
+    /// The database cannot hold this shop ([`Unsuitable`](crate::Unsuitable)).
     #[error("{0}")]
     Unsuitable(crate::Unsuitable),
-    /// The schema is not the one this program knows.
+    /// The schema does not match this program.
     #[error("schema: {0}")]
     Schema(String),
-    /// The writer was overtaken: somebody else holds the lease by now, so nothing was written.
+    /// The writer lost its lease to another one, so nothing was written.
     #[error("overtaken by a newer holder of the lease")]
     Fenced,
-    /// Anything else: a bug, or a database that does not keep its word.
+    /// Any other error: a bug, or a database that breaks its guarantees.
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
 }
 
 impl StoreError {
-    /// For callers that stopped waiting by themselves.
+    /// An error for callers that ran into their own timeout.
     pub fn timed_out() -> Self {
         Self::Unavailable(sqlx::Error::PoolTimedOut)
     }
 
-    /// For callers that waited too long for others who are about the same rows.
+    /// An error for callers that waited too long for others with the same rows.
     pub(crate) fn crowded() -> Self {
         let why = "too many others wait for the same rows";
         Self::Unavailable(sqlx::Error::Io(std::io::Error::new(
@@ -59,7 +59,7 @@ impl StoreError {
         )))
     }
 
-    /// Whether somebody else holds what was to be changed, and the rest of the database is well.
+    /// Whether the rows to change are locked by another transaction while the database is otherwise healthy.
     pub fn is_locked(&self) -> bool {
         match self {
             Self::Unavailable(sqlx::Error::Io(error)) => error.kind() == std::io::ErrorKind::WouldBlock,
@@ -70,7 +70,7 @@ impl StoreError {
         }
     }
 
-    /// Name of the rule that refused the change, if one did.
+    /// Name of the constraint that refused the change, if one did.
     pub fn constraint(&self) -> Option<&str> {
         match self {
             Self::Rule { constraint, .. } => Some(constraint),
@@ -78,7 +78,7 @@ impl StoreError {
         }
     }
 
-    /// Whether the change was refused because the account it was for was deleted meanwhile: the caller is signed in no more.
+    /// Whether the change was refused because its account was deleted meanwhile, which ends the caller's session.
     pub fn is_account_deleted(&self) -> bool {
         self.constraint().is_some_and(|constraint| {
             constraint == "users_deleted_own_nothing"
@@ -87,7 +87,7 @@ impl StoreError {
         })
     }
 
-    /// Whether the same transaction, run again at once, may succeed (serialisation failure or deadlock).
+    /// Whether retrying the same transaction at once can succeed (serialisation failure or deadlock).
     pub(crate) fn is_conflict(&self) -> bool {
         let (Self::Database(source) | Self::Unavailable(source) | Self::Rule { source, .. }) = self else {
             return false;
@@ -96,7 +96,7 @@ impl StoreError {
     }
 }
 
-/// A serialisation failure or a deadlock: what failed has changed nothing, and is right when it is tried again.
+/// A serialisation failure or a deadlock: the statement changed nothing and can be retried.
 pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
@@ -107,7 +107,7 @@ pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            // The last is what is read when the other side closes in the middle of the greeting.
+            // A protocol error is also what a client reads when the server closes the connection during the handshake.
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
                 trust::lose();
                 Self::Unavailable(error)
@@ -117,7 +117,7 @@ impl From<sqlx::Error> for StoreError {
             }
             sqlx::Error::Database(db) => {
                 let code = db.code().unwrap_or_default();
-                // PgBouncer says so under the same code as a server that is away.
+                // PgBouncer reports this with the same code as an unreachable server.
                 if code == "08P01" && db.message().contains("unsupported startup parameter") {
                     return Self::Refused(db.message().to_owned());
                 }
@@ -143,20 +143,20 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// PostgreSQL's disk has no room.
+/// PostgreSQL's disk is full.
 const DISK_FULL: &str = "53100";
-/// A row is held by somebody else for longer than `lock_timeout`.
+/// A row was locked by another transaction for longer than `lock_timeout`.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// Failures after which the session, and the others of its time, cannot be relied on: class 08 connection, 57P shutdown,
-/// 58 the system below the server (its disk), 25006 a session that was born read-only and stays so, 25P03 a session that
-/// was ended in the middle of a transaction.
+/// Errors after which this session, and others of the same time, are unreliable: class 08 connection, 57P shutdown, 58
+/// the system below the server (its disk), 25006 a session that started read-only and remains so, 25P03 a session that
+/// was terminated inside a transaction.
 fn spoils_connections(code: &str) -> bool {
     ["08", "57P", "58"].iter().any(|class| code.starts_with(class)) || matches!(code, "25006" | "25P03")
 }
 
-/// Failures that pass by waiting: class 53 resources (a full disk, too many connections), 57 (57014 is our own statement
-/// timeout), 55P03 a row that somebody else holds.
+/// Transient errors: class 53 resources (a full disk, too many connections), 57 (57014 is the shop's own statement
+/// timeout), 55P03 a row locked by another transaction.
 fn passes(code: &str) -> bool {
     code.starts_with("53") || code.starts_with("57") || code == LOCK_NOT_AVAILABLE
 }

@@ -1,13 +1,12 @@
-//! Places where a test can make the program die, to prove that dying there costs nobody anything.
+//! Crash points for tests, which prove that a crash there loses nothing.
 //!
-//! `failpoint!("paying.recorded")` stands before and after everything that waits: a commit, a call, a file. In a release
-//! build it is nothing. In a debug build the environment decides: with `LOCKSTEP_CRASH_AT=7` the seventh place that is
-//! reached, and with `LOCKSTEP_CRASH_AT=webhook.after` the place of that name, aborts the process, without unwinding and
-//! without a word to anybody, as a power cut would; with
-//! `LOCKSTEP_CRASH_LOG=FILE` each place that is reached is a line of that file, so that the test knows when no new one
-//! is left.
+//! `failpoint!("paying.recorded")` surrounds everything that waits: a commit, a call, a file. Release builds compile it
+//! to nothing. In a debug build the environment decides: `LOCKSTEP_CRASH_AT=7` aborts the process at the seventh point
+//! reached, `LOCKSTEP_CRASH_AT=webhook.after` at the point of that name, without unwinding or cleaning up, like a power
+//! failure. With `LOCKSTEP_CRASH_LOG=FILE` each point reached appends a line to that file, so that the test knows when
+//! there are no new ones.
 
-/// Dies here, when a test asked for it. Nothing in release builds.
+/// Aborts the process here if a test requests it. Does nothing in release builds.
 #[macro_export]
 macro_rules! failpoint {
     ($name:literal) => {
@@ -38,7 +37,7 @@ mod armed {
         })
     }
 
-    /// Counts the place, and dies if it is the one.
+    /// Counts the point, and aborts the process if it is the requested one.
     pub fn reached(name: &str) {
         let plan = plan();
         if plan.at.is_none() && plan.log.is_none() {
@@ -46,7 +45,7 @@ mod armed {
         }
         let number = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
         if let Some(mut log) = plan.log.as_ref() {
-            // In one piece: several tasks reach places at once.
+            // One write call: several tasks reach points concurrently.
             drop(log.write_all(format!("{name}\n").as_bytes()));
         }
         if plan

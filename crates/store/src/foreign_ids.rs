@@ -1,13 +1,13 @@
-//! Transaction ids that came with a dump of another server.
+//! Removes transaction ids that came with a dump of another server.
 //!
-//! Ids mean something only where they were given out. `pg_dump` carries them along as plain values: the log, its floor
-//! and the relay's place. In a fresh server they lie in the future, so nothing could ever have seen them, and every copy
-//! would be refused until the server's own ids have caught up, which takes days.
+//! Transaction ids are only meaningful on the server that assigned them. `pg_dump` copies them as plain values: the
+//! log, its floor and the relay's position. On a new server they are in the future, so no snapshot sees them, and every
+//! cached value would be rejected until the server's own ids have caught up, which takes days.
 //!
-//! What this server wrote itself is always below the next id of the snapshot that sees it. So whatever is not is of
-//! another server, whichever way it came here, and forgetting it cannot lose a row of a transaction of this one, not
-//! even of one that commits meanwhile. Restored ids that are below it are harmless: they refuse nothing that is read
-//! from now on, and run out with the rest of the log.
+//! Ids that this server wrote are always below the next id of a snapshot that sees them. Any other id belongs to
+//! another server, however it got here, and removing it cannot lose a row of a transaction of this server, even of one
+//! that commits meanwhile. Restored ids below that bound are harmless: they reject nothing that is read from now on,
+//! and expire with the rest of the log.
 
 use crate::{Result, Store, StoreError};
 
@@ -16,21 +16,21 @@ use crate::{Result, Store, StoreError};
 pub struct Forgotten {
     /// Rows of the log.
     pub rows: u64,
-    /// The floor was one.
+    /// Whether the floor was one.
     pub floor: bool,
-    /// Places of relays.
+    /// Positions of relays.
     pub places: u64,
 }
 
 impl Forgotten {
-    /// Whether there was anything.
+    /// Whether anything was removed.
     pub fn is_something(self) -> bool {
         self != Self::default()
     }
 }
 
 impl Store {
-    /// Whether the log, its floor or a relay's place holds ids of another server.
+    /// Whether the log, its floor or a relay's position holds ids of another server.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -45,25 +45,25 @@ impl Store {
         .await?)
     }
 
-    /// Forgets ids of another server, in one transaction that also gives the database a new name: every process forgets
-    /// what it knew and refuses what it had, as after a crash of the server. That is why the floor may start at 0 again:
-    /// under the new name nothing has been read before this commit.
+    /// Removes ids of another server, in one transaction that also gives the database a new name: every process drops
+    /// its cached knowledge and rejects its cached values, as after a crash of the server. The floor can therefore
+    /// restart at 0: no value was read under the new name before this commit.
     ///
-    /// Concurrent calls wait for each other, and the later ones find nothing.
+    /// Concurrent calls wait for each other, and the later ones find nothing to remove.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]; nothing has changed.
+    /// [`StoreError::Unavailable`]; then nothing has changed.
     pub async fn forget_foreign_ids(&self) -> Result<Forgotten> {
         if !self.has_foreign_ids().await? {
             return Ok(Forgotten::default());
         }
         self.tx("forget_foreign_ids", |tx| {
             Box::pin(async move {
-                // A log of a day may have millions of rows.
+                // One day of the log can have millions of rows.
                 sqlx::query("-- store.foreign_ids.patience\nset local statement_timeout = '10min'")
                     .execute(tx.conn())
                     .await?;
-                // Before the statement that decides, so that it sees what others that forget or prune have left.
+                // Before the deciding statement, so that it sees the result of concurrent removals and prunings.
                 sqlx::query("-- store.foreign_ids.one_at_a_time\nselect from cache_floor for update")
                     .execute(tx.conn())
                     .await?;

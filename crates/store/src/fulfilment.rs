@@ -1,16 +1,16 @@
-//! What fulfilment does to the database: units on their way from `NEW` to a key or the money back.
+//! The database side of fulfilment: units on their way from `NEW` to a key or a refund.
 //!
-//! Each function is one step of one transaction. A *decision* about a unit is fenced: it names the lease that it was
-//! made under and the state that it was made in, and changes nothing when either is no longer so
-//! ([`StoreError::Fenced`](crate::StoreError::Fenced)). A *fact* that cannot be had again, that is a key, is stored
-//! whatever the fence says ([`keys::record`]).
+//! Each function is one step of one transaction. A *decision* about a unit is fenced: it names the lease and the state
+//! in which it was made, and changes nothing if either no longer holds
+//! ([`StoreError::Fenced`](crate::StoreError::Fenced)). A *fact* that cannot be obtained again, that is a key, is
+//! stored regardless of the fence ([`keys::record`]).
 //!
-//! Locks are taken in one order, order before unit before user, so that two units of an order cannot wait for each other.
+//! Locks are taken in one order (order, unit, user), so two units of an order cannot deadlock.
 //!
-//! `queue` is about who works on what, `steps` about a unit's way through G2A, `keys` about keys at rest, `money` about
-//! refunds and the end of an order, `letters` about telling, `incidents` about what a person should know, `events`
-//! about signed events from outside, `shelf` about correcting what the shop shows, `stops` about what is not bought,
-//! `unreadable` about answers without a readable key, `review` about comparing.
+//! `queue` assigns work, `steps` holds a unit's steps at G2A, `keys` stored keys, `money` refunds and the completion of
+//! an order, `letters` e-mails, `incidents` what needs a person's attention, `events` signed events from outside,
+//! `shelf` corrections of what the shop shows, `stops` what is not bought, `unreadable` answers without a readable key,
+//! `review` reconciliation.
 
 pub mod events;
 pub mod incidents;

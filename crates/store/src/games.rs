@@ -37,8 +37,8 @@ pub async fn by_id(tx: &mut Tx, id: GameId) -> Result<Option<Game>> {
     Ok(views(tx, &[id.0], Detail::Full).await?.pop())
 }
 
-/// The game with this address, or else the last one that had it before, withdrawn or not. What is found by an address
-/// that it had before says so by its `slug`, which is another.
+/// The game with this slug, or else the last one that had it earlier, withdrawn or not. For an earlier slug the `slug`
+/// of the result differs from the argument.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -56,16 +56,16 @@ pub async fn by_slug(tx: &mut Tx, slug: &str) -> Result<Option<Game>> {
     }
 }
 
-/// How much of a game is wanted.
+/// Which columns of a game to read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Detail {
-    /// As lists show it: without the system requirements, which no list shows.
+    /// Those that lists show: all but the system requirements.
     List,
     /// Everything.
     Full,
 }
 
-/// What the games `ids` look like, in that order; unknown ids are left out.
+/// The games `ids`, in that order, without unknown ids.
 async fn views(tx: &mut Tx, ids: &[Uuid], detail: Detail) -> Result<Vec<Game>> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -143,7 +143,7 @@ fn money(amount: Decimal) -> Result<Money> {
     Money::new(amount).map_err(|error| StoreError::Schema(format!("an amount that is none: {error}")))
 }
 
-/// The genre that is meant by a slug or a name in any case.
+/// The genre with this slug, or this name in any case.
 async fn genre_id(tx: &mut Tx, genre: &str) -> Result<Option<Uuid>> {
     Ok(sqlx::query_scalar(
         "-- store.games.genre_id

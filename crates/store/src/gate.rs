@@ -1,10 +1,10 @@
-//! Who waits where, when somebody holds a row for long.
+//! Admission control: limits how many transactions wait for the same locked row.
 //!
-//! A transaction that waits for a locked row keeps its connection meanwhile. Were nothing counted, the buyers of one locked
-//! game, or one impatient shopper, would soon have every connection there is, and everybody else would wait behind
-//! them. So a shopper has one transaction at a time (their own row would let no two through anyway), what many share only
-//! half of the connections, and each kind of transaction as many as leave room for the others. Who comes beyond that
-//! waits here, in the order of coming and without a connection, and not for ever.
+//! A transaction that waits for a locked row keeps its connection. Without limits, the buyers of one locked game, or
+//! one impatient shopper, would soon hold every connection and block everyone else. Therefore a shopper has one
+//! transaction at a time (their own row would not let two through anyway), transactions about one shared subject get at
+//! most half of the connections, and each kind of transaction leaves room for the others. Transactions beyond a limit
+//! wait here, in order of arrival, without a connection, and with a timeout.
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
@@ -17,7 +17,7 @@ use lockstep_domain::ids::{GameId, OrderId, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
-/// What a transaction is about, as far as others may be about the same.
+/// What a transaction is about, as far as others can be about the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Subject<'a> {
     /// A user's or a guest's own rows.
@@ -26,7 +26,7 @@ pub enum Subject<'a> {
     Game(GameId),
     /// An order.
     Order(OrderId),
-    /// Anything else, by its name: an address, a promo code, a payment's reference.
+    /// Any other subject, by its name: an address, a promo code, a payment's reference.
     Named(&'a str),
 }
 
@@ -43,25 +43,25 @@ impl From<GameId> for Subject<'_> {
 }
 
 impl Subject<'_> {
-    /// A visitor's rows, of whom there are none before the first write, and a game.
+    /// The subjects of a visitor, who has no rows before the first write, and of a game.
     pub(crate) fn of(visitor: Visitor, game: Option<GameId>) -> Vec<Self> {
         let visitor = match visitor {
             Visitor::User(user) => Some(user.into()),
             Visitor::Guest(guest) => guest.map(Self::Shopper),
-            // One browser's first writes come one after the other.
+            // The first writes of one browser are serialised.
             Visitor::Newcomer(page) => Some(Self::Shopper(page)),
         };
         visitor.into_iter().chain(game.map(Self::Game)).collect()
     }
 }
 
-/// One per pool of connections. Cheap to clone.
+/// One per connection pool. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
     queues: Arc<Mutex<HashMap<u64, Queue>>>,
-    /// Transactions about one game, order or name at a time.
+    /// Maximum number of concurrent transactions about one game, order or name.
     per_subject: usize,
-    /// Transactions of one kind at a time.
+    /// Maximum number of concurrent transactions of one kind.
     per_kind: usize,
     patience: Duration,
 }
@@ -69,12 +69,12 @@ pub(crate) struct Gate {
 #[derive(Debug)]
 struct Queue {
     places: Arc<Semaphore>,
-    /// Who is in it or waits for it; without any it is forgotten.
+    /// Number of transactions in or waiting for the queue; at zero it is removed.
     guests: usize,
 }
 
 impl Gate {
-    /// Before a pool of so many connections, waiting no longer than `patience`.
+    /// A gate before a pool of `connections`, with a maximum wait of `patience`.
     pub(crate) fn before(connections: u32, patience: Duration) -> Self {
         let connections = usize::try_from(connections).unwrap_or(usize::MAX);
         Self {
@@ -85,7 +85,7 @@ impl Gate {
         }
     }
 
-    /// Waits for a place in every queue; `None` when that takes too long.
+    /// Waits for a place in every queue; `None` after a timeout.
     pub(crate) async fn enter(&self, kind: &'static str, about: &[Subject<'_>]) -> Option<Places> {
         let mut wanted: Vec<(u8, u64, usize)> = about
             .iter()
@@ -95,8 +95,8 @@ impl Gate {
             })
             .collect();
         wanted.push((2, number(&kind), self.per_kind));
-        // In one order for everybody, so that two never wait for each other; and what is one person's first, so that who
-        // waits for it takes no place from others meanwhile.
+        // The same order for all callers, so that no two wait for each other; a shopper's own subject comes first, so
+        // that waiting for it takes no shared place meanwhile.
         wanted.sort_unstable();
         wanted.dedup_by_key(|(_, number, _)| *number);
         let mut places = Places {
@@ -116,7 +116,7 @@ impl Gate {
     }
 }
 
-/// Places that are given back when dropped.
+/// Places in queues, released on drop.
 #[derive(Debug)]
 pub(crate) struct Places {
     queues: Arc<Mutex<HashMap<u64, Queue>>>,
@@ -152,7 +152,7 @@ impl Drop for Places {
     }
 }
 
-/// Two subjects of one number share a queue, which costs nothing but a little waiting.
+/// Subjects with the same number share a queue, which only costs some waiting.
 fn number(of: &impl std::hash::Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
@@ -166,7 +166,7 @@ mod tests {
     const SOON: Duration = Duration::from_millis(50);
 
     #[tokio::test]
-    async fn nobody_and_nothing_gets_all_connections() {
+    async fn no_subject_or_kind_takes_all_connections() {
         let gate = Gate::before(9, SOON);
         let (game, other) = (Subject::Named("a game"), Subject::Named("another"));
         let shopper = |number| Subject::Shopper(Uuid::from_u128(number));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_their_own_turn_takes_no_place_from_others() {
+    async fn waiting_for_the_own_subject_takes_no_shared_place() {
         let gate = Gate::before(4, Duration::from_secs(20));
         let (ada, ben) = (
             Subject::Shopper(Uuid::from_u128(1)),
@@ -218,9 +218,9 @@ mod tests {
         }
     }
 
-    /// Of two that name their subjects in different orders neither waits for the other with something in hand.
+    /// Callers that name their subjects in different orders cannot deadlock.
     #[tokio::test]
-    async fn the_order_in_which_subjects_are_named_does_not_matter() {
+    async fn order_of_subjects_does_not_matter() {
         let gate = Gate::before(2, Duration::from_secs(20));
         let (one, two) = (
             Subject::Shopper(Uuid::from_u128(1)),

@@ -1,7 +1,7 @@
-//! Guests: people without an account who have put something into a cart or on a wishlist.
+//! Guests: shoppers without an account who have put something into a cart or on a wishlist.
 //!
-//! A guest begins with the first write, never with a look, and lives 24 hours after the last use. What the cookie says
-//! is never believed: a guest is who has a row in `guest_sessions`, so somebody else's user id leads nowhere.
+//! A guest is created by the first write, never by a read, and expires 24 hours after the last use. The cookie alone
+//! proves nothing: a guest is only an id with a row in `guest_sessions`, so another user's id grants no access.
 
 use lockstep_domain::cart::{Owner, Visitor};
 use lockstep_domain::ids::ShopperId;
@@ -11,20 +11,20 @@ use uuid::Uuid;
 use crate::transaction::holds_store_error;
 use crate::{Result, Store, StoreError, Tx};
 
-/// A guest that a newcomer's token makes can be joined with the same token for so long: by requests that were under way
-/// together.
+/// For how long requests with the same newcomer's token join the guest that it created: this covers concurrent
+/// requests.
 const JOINED_WITHIN: std::time::Duration = std::time::Duration::from_mins(1);
 
-/// Who wrote, and whether they became a guest by it.
+/// The shopper of a write, and whether the write created the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Writer {
-    /// Whose cart or wishlist was written.
+    /// The owner of the cart or wishlist that was written.
     pub owner: Owner,
-    /// A guest session was made: the answer has to carry its cookie.
+    /// A guest session was created: the response must set its cookie.
     pub minted: bool,
 }
 
-/// Says that a guest is still there; at most one write a minute. True while there is such a guest.
+/// Records that a guest is active, with at most one write a minute. True while the guest exists.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -43,7 +43,7 @@ pub async fn touch(store: &Store, guest: Uuid) -> Result<bool> {
     Ok(row.try_get(0)?)
 }
 
-/// Deletes guests whose time is up, with their carts and wishlists; returns how many, at most [`SWEEP`](crate::SWEEP).
+/// Deletes expired guests with their carts and wishlists; returns how many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -59,7 +59,7 @@ pub async fn sweep(store: &Store) -> Result<u64> {
     Ok(done.rows_affected())
 }
 
-/// Whether the owner `$1` of a cart or wishlist is still there; `$2` says that it is a guest.
+/// Whether the owner `$1` of a cart or wishlist still exists; `$2` marks a guest.
 macro_rules! owner_lives {
     () => {
         "case when $2 then exists (select 1 from guest_sessions where id = $1 and expires_at > now())
@@ -68,10 +68,10 @@ macro_rules! owner_lives {
 }
 pub(crate) use owner_lives;
 
-/// The visitor as a writer: locks the shopper's row until the transaction ends, so that writes of one shopper come one
-/// after the other, and makes a guest of a visitor who is none yet.
+/// Returns the visitor as a writer: locks the shopper's row until the transaction ends, which serialises the writes of
+/// one shopper, and creates a guest for a visitor who is not one yet.
 pub(crate) async fn writer(tx: &mut Tx, visitor: Visitor) -> Result<Option<Writer>> {
-    // Who joins has not heard of the session either.
+    // A request that joins does not have the session's cookie yet either.
     let minted = matches!(visitor, Visitor::Newcomer(_));
     if let Some(owner) = lock(tx, visitor).await? {
         return Ok(Some(Writer { owner, minted }));
@@ -80,7 +80,7 @@ pub(crate) async fn writer(tx: &mut Tx, visitor: Visitor) -> Result<Option<Write
         return Ok(None);
     }
     if let Visitor::Newcomer(id) = visitor {
-        // Of several at once one makes the guest; the others wait for it here.
+        // Of concurrent requests one creates the guest; the others wait for it here.
         sqlx::query(
             "-- store.guests.mint_newcomer\ninsert into guest_sessions (id) values ($1) on conflict do nothing",
         )
@@ -90,9 +90,9 @@ pub(crate) async fn writer(tx: &mut Tx, visitor: Visitor) -> Result<Option<Write
         if let Some(owner) = lock(tx, visitor).await? {
             return Ok(Some(Writer { owner, minted }));
         }
-        // The token was used before, and is good for nothing more: the guest is another one.
+        // The token was used earlier and is no longer valid: the guest has another id.
     }
-    // The id is a secret of the guest's: random, not sorted by age.
+    // The guest's id is a secret: random, not sorted by age.
     let id = Uuid::new_v4();
     sqlx::query("-- store.guests.mint\ninsert into guest_sessions (id) values ($1)")
         .bind(id)
@@ -104,8 +104,8 @@ pub(crate) async fn writer(tx: &mut Tx, visitor: Visitor) -> Result<Option<Write
     }))
 }
 
-/// The visitor's row, locked until the transaction ends; `None` when there is no such user or living guest. A deletion of
-/// the account waits for it, and is waited for (`accounts::delete`).
+/// Locks the visitor's row until the transaction ends; `None` if the user or guest does not exist or has expired. This
+/// and the deletion of an account wait for each other (`accounts::delete`).
 pub(crate) async fn lock(tx: &mut Tx, visitor: Visitor) -> Result<Option<Owner>> {
     match visitor {
         Visitor::Guest(None) => Ok(None),
@@ -165,40 +165,40 @@ impl From<Writer> for Owner {
     }
 }
 
-/// Why something could not be put into a cart or on a wishlist.
+/// Why a write to a cart or wishlist was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ShopperError {
     /// No such game in the shop.
     #[error("game not found")]
     NoSuchGame,
-    /// The game cannot be bought now.
+    /// The game cannot be bought at the moment.
     #[error("game is out of stock")]
     OutOfStock,
-    /// The game can be bought now: there is nothing to wait for.
+    /// The game can be bought, so there is no alert to wait for.
     #[error("game is in stock")]
     InStock,
     /// A quantity that is not positive.
     #[error("quantity must be a positive whole number")]
     NotPositive,
-    /// More copies than one line may have.
+    /// The quantity exceeds the maximum of one item.
     #[error("at most {most} copies of one game fit into a cart")]
     TooManyCopies {
-        /// The most.
+        /// The maximum.
         most: u32,
     },
-    /// More games than fit.
+    /// The number of games exceeds the maximum.
     #[error("at most {most} games fit")]
     TooManyGames {
-        /// The most.
+        /// The maximum.
         most: u32,
     },
-    /// The idempotency key was used for something else.
+    /// The idempotency key was used for another request.
     #[error("This Idempotency-Key was used for another request")]
     KeyReused,
-    /// The account is gone (deleted while its token was still in use).
+    /// The account does not exist (deleted while its token was still in use).
     #[error("account not found")]
     NoSuchShopper,
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -1,8 +1,8 @@
-//! Calls that their caller may repeat: a key of the caller's makes them have one effect.
+//! Idempotent calls: repeated calls with the same key have one effect.
 //!
-//! What a call came to is written in the transaction of its effect, so there is no effect without its key and no key without
-//! its effect; a call that was refused leaves nothing, and may be tried again under the same key. Calls with the same key
-//! wait for each other, so of many at once one has the effect and the others learn what it came to.
+//! The result of a call is stored in the transaction of its effect, so neither exists without the other. A refused call
+//! stores nothing and can be retried under the same key. Calls with the same key wait for each other: of concurrent
+//! calls one has the effect and the others get its result.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,34 +13,34 @@ use uuid::Uuid;
 use crate::orders::Idempotency;
 use crate::{Result, Store, Tx};
 
-/// A call under a key.
+/// A call with an idempotency key.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
-    /// Whose key it is.
+    /// The owner of the key.
     pub(crate) owner: Uuid,
-    /// What is called; another route's keys are others.
+    /// The route; each route has its own keys.
     pub(crate) route: &'static str,
     /// The caller's key.
     pub(crate) key: &'a Idempotency,
-    /// Everything that is asked for, in a form in which two different calls differ.
+    /// All parameters, in a form that differs between different calls.
     pub(crate) asked: String,
 }
 
-/// What is known of a call.
+/// The recorded state of a call.
 #[derive(Debug)]
 pub(crate) enum Known<T> {
-    /// Nothing: it is new, and nobody else can begin it until this transaction ends.
+    /// The call is new, and no other transaction can start it until this one ends.
     Nothing,
-    /// What it came to before.
+    /// The result of the earlier call.
     Done(T),
-    /// The key was used for something else.
+    /// The key was used for another request.
     Other,
 }
 
 impl Call<'_> {
-    /// Looks whether the call was made before; who makes the same one now waits until this transaction has ended.
+    /// Looks the call up; concurrent calls with the same key wait until this transaction has ended.
     pub(crate) async fn look<T: DeserializeOwned>(&self, tx: &mut Tx) -> Result<Known<T>> {
-        // A statement of its own: the next one then sees what was waited for.
+        // A separate statement: the next one then sees what this one waited for.
         sqlx::query(
             "-- store.idempotency.lock
             select pg_advisory_xact_lock(hashtextextended(concat_ws(' ', 'idempotency', $1::uuid, $2::text, $3::text), 0))",
@@ -69,7 +69,7 @@ impl Call<'_> {
         Ok(Known::Done(answer))
     }
 
-    /// Writes what the call came to.
+    /// Stores the result of the call.
     pub(crate) async fn done(&self, tx: &mut Tx, answer: &(impl Serialize + Sync)) -> Result<()> {
         sqlx::query(
             "-- store.idempotency.done
@@ -87,7 +87,7 @@ impl Call<'_> {
     }
 }
 
-/// Forgets calls that are older than a day; returns how many, at most [`SWEEP`](crate::SWEEP).
+/// Deletes calls older than a day; returns how many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

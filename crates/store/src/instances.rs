@@ -1,7 +1,7 @@
-//! Which processes of the shop are running, what they are set to, and which secret seals keys now.
+//! The running processes of the shop, their settings, and which secret currently seals keys.
 //!
-//! A process renews its row every few seconds and deletes it when it ends; one that was killed is gone when its row is
-//! older than [`LEASE`]. The clock is the database's.
+//! A process renews its row every few seconds and deletes it when it ends; a killed process counts as gone when its row
+//! is older than [`LEASE`]. All times are the database's.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,30 +13,30 @@ use uuid::Uuid;
 
 use crate::{Result, Store, Tx};
 
-/// How long a process is believed to run after it was last seen.
+/// How long a process counts as running after its last renewal.
 pub const LEASE: Duration = Duration::from_secs(15);
 
 /// A process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
-    /// Made at its start.
+    /// Generated when the process starts.
     pub id: Uuid,
-    /// For people: the machine and the process.
+    /// Machine and process, in readable form.
     pub name: String,
-    /// Name of a setting to its value, or to a keyed hash of it.
+    /// Each setting's value, or a keyed hash of it, by name.
     pub settings: BTreeMap<String, String>,
 }
 
-/// Another process, as it was last seen.
+/// Another running process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
-    /// It.
+    /// The process.
     pub instance: Instance,
-    /// When it renewed its row.
+    /// When it last renewed its row.
     pub seen_at: DateTime<Utc>,
 }
 
-/// Lets no other process begin before this transaction has ended: of two that differ, one sees the other.
+/// Makes other starting processes wait until this transaction has ended: of two that differ, one sees the other.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -47,7 +47,7 @@ pub async fn one_at_a_time(tx: &mut Tx) -> Result<()> {
     Ok(())
 }
 
-/// The processes that run, but for `id`.
+/// The running processes except `id`.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -75,7 +75,7 @@ pub async fn others(tx: &mut Tx, id: Uuid) -> Result<Vec<Running>> {
     .collect()
 }
 
-/// Says that `instance` runs, and forgets those that have not for a day.
+/// Records that `instance` is running, and deletes rows that were not renewed for a day.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -94,10 +94,10 @@ pub async fn announce(tx: &mut Tx, instance: &Instance) -> Result<()> {
     Ok(())
 }
 
-/// Says that a process has ended.
+/// Records that a process has ended.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable); it is gone after [`LEASE`] by itself.
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable); the process then counts as gone after [`LEASE`].
 pub async fn withdraw(store: &Store, id: Uuid) -> Result<()> {
     sqlx::query("-- store.instances.withdraw\ndelete from instances where id = $1")
         .bind(id)
@@ -106,7 +106,7 @@ pub async fn withdraw(store: &Store, id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// The mark of the secret that seals keys now; `None` before the first start.
+/// The identifier of the secret that currently seals keys; `None` before the first start.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -118,7 +118,7 @@ pub async fn key_secret(tx: &mut Tx) -> Result<Option<String>> {
     )
 }
 
-/// From now on the secret with this mark seals keys.
+/// Records that the secret with this identifier seals keys from now on.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -135,8 +135,8 @@ pub async fn set_key_secret(tx: &mut Tx, mark: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether anything is stored that only the secret can read: game keys and answers that may hold one, second factors,
-/// and e-mails that wait.
+/// Whether data is stored that only the secret can decrypt: game keys and answers that may hold one, second factors,
+/// and e-mails in the queue.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

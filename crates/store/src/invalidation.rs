@@ -1,7 +1,7 @@
-//! The invalidation log as its readers see it (`docs/consistency.md`).
+//! The invalidation log, as its readers see it (`docs/consistency.md`).
 //!
-//! A reader keeps the snapshot of its last look and asks for what has become visible since. A transaction's rows are
-//! returned exactly once, whatever the order in which transactions began and committed.
+//! A reader keeps the snapshot of its last read and requests what has become visible since. The rows of a transaction
+//! are returned exactly once, regardless of the order in which transactions began and committed.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use sqlx::postgres::{PgConnection, PgListener, PgRow};
 use crate::snapshot::{NotASnapshot, Snapshot};
 use crate::{Result, Store, StoreError};
 
-/// The channel on which processes wake each other after commits. Nothing rests on its delivery.
+/// The channel on which processes wake each other after commits. Correctness does not depend on its delivery.
 const CHANNEL: &str = "cache_inval";
 
-/// Tags made untrue by one transaction.
+/// Tags invalidated by one transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalidation {
     /// The transaction.
@@ -25,55 +25,56 @@ pub struct Invalidation {
     pub tags: Vec<String>,
 }
 
-/// The most that one look returns, in rows and in tags. Beyond it a reader is better off believing nothing that is older
-/// than the look than remembering everything that happened (and PostgreSQL would refuse to build an answer that large).
+/// Maximum number of rows, and of tags, that one read returns. Beyond it, a reader is better off rejecting everything
+/// older than the read than processing each change (and PostgreSQL would refuse to build an answer that large).
 const MOST_ROWS: i64 = 5_000;
 const MOST_TAGS: i64 = 100_000;
 
-/// Rows of the log as PostgreSQL puts them together: transaction and tags.
+/// Rows of the log as PostgreSQL aggregates them: transaction and tags.
 type Rows = sqlx::types::Json<Vec<(String, Vec<String>)>>;
 
-/// What one look at the log brought.
+/// The result of one read of the log.
 #[derive(Debug, Clone)]
 pub struct Look {
-    /// The snapshot of this look: every transaction it sees is either in `news` or was in that of an earlier look.
+    /// The snapshot of this read: the rows of every transaction it sees are in `news` or were in that of an earlier
+    /// read.
     pub snapshot: Snapshot,
     /// What has become visible since.
     pub news: Vec<Invalidation>,
-    /// `false`: more has become visible than one look returns, and `news` is empty. Only what has seen everything that
-    /// `snapshot` sees may be believed from then on.
+    /// `false`: more has become visible than one read returns, and `news` is empty. From then on only values that have
+    /// seen everything that `snapshot` sees are valid.
     pub complete: bool,
-    /// Which database this is: system identifier, timeline, database, log table and incarnation. A copy that was
-    /// restored, promoted or recovered after a crash differs in one of them, and its transaction numbers mean
-    /// something else.
+    /// Identifies the database: system identifier, timeline, database, log table and incarnation. A database that was
+    /// restored, promoted or recovered after a crash differs in one of them, and its transaction ids have another
+    /// meaning.
     pub identity: String,
-    /// Values stamped with an `xmin` below this may be untrue without the log saying so any more.
+    /// Values with an `xmin` below this may be stale without an entry in the log.
     pub floor: u64,
-    /// The log or its floor holds ids that this server has not given out yet: they came with a dump of another one, and
-    /// every copy is refused until [`Store::forget_foreign_ids`] has been called.
+    /// The log or its floor holds ids that this server has not assigned yet: they came with a dump of another server,
+    /// and every cached value is rejected until [`Store::forget_foreign_ids`] has been called.
     pub foreign: bool,
 }
 
-/// Rows that one pruning takes.
+/// Maximum number of rows that one pruning deletes.
 pub const PRUNED_AT_ONCE: u64 = 10_000;
 
 impl Store {
-    /// What has become visible since `last`, in one statement and so in one snapshot.
+    /// Reads what has become visible since `last`, in one statement and therefore in one snapshot.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]; then the reader knows nothing new, and its old knowledge ages. A standby server is
-    /// an error too: its snapshots do not tell which transactions were running.
+    /// [`StoreError::Unavailable`]; then the reader learns nothing new, and its knowledge ages. A standby server is
+    /// also an error: its snapshots do not show which transactions were running.
     pub async fn look_at_invalidations(&self, last: &Snapshot) -> Result<Look> {
-        let row = if let Some(row) = self.look(last).await? {
+        let row = if let Some(row) = self.query_log(last).await? {
             row
         } else {
-            // The first look since the server was created or crashed.
+            // The first read since the server was created or crashed.
             sqlx::query(
                 "-- store.invalidation.incarnate\ninsert into cache_incarnation default values on conflict do nothing",
             )
             .execute(self.alone())
             .await?;
-            self.look(last).await?.ok_or_else(|| unexpected("incarnation"))?
+            self.query_log(last).await?.ok_or_else(|| unexpected("incarnation"))?
         };
         let snapshot: String = row.try_get(1)?;
         let news: Option<Rows> = row.try_get(2)?;
@@ -99,8 +100,8 @@ impl Store {
     }
 
     /// `None`: this incarnation of the server has no name yet.
-    async fn look(&self, last: &Snapshot) -> Result<Option<PgRow>> {
-        // `pg_walfile_name` begins with the timeline at once after a promotion, which the control file does not, and
+    async fn query_log(&self, last: &Snapshot) -> Result<Option<PgRow>> {
+        // After a promotion, `pg_walfile_name` starts with the new timeline at once, unlike the control file, and it
         // fails on a standby.
         let row = sqlx::query(
             "-- store.invalidation.look
@@ -131,8 +132,8 @@ impl Store {
         Ok(row.try_get::<Option<String>, _>(0)?.is_some().then_some(row))
     }
 
-    /// Deletes what is older than `keep` and raises the floor above it, in one transaction; returns how many rows, at most
-    /// [`PRUNED_AT_ONCE`]. Ids of another server do not raise it ([`Store::forget_foreign_ids`]).
+    /// Deletes rows older than `keep` and raises the floor above them, in one transaction; returns how many rows, at
+    /// most [`PRUNED_AT_ONCE`]. Ids of another server do not raise it ([`Store::forget_foreign_ids`]).
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -160,8 +161,8 @@ impl Store {
         crate::row::how_many(&row, 0)
     }
 
-    /// Becomes the only relay called `name` until the [`Turn`] is dropped or its connection lost; `None` while another
-    /// process is.
+    /// Becomes the only relay called `name` until the [`Turn`] is dropped or its connection is lost; `None` while
+    /// another process holds it.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -183,8 +184,8 @@ impl Store {
         }))
     }
 
-    /// Wakes the listeners of all processes. Sent on its own, never inside a transaction: PostgreSQL makes committing
-    /// transactions that notify wait for each other.
+    /// Wakes the listeners of all processes. Runs outside transactions: PostgreSQL makes committing transactions that
+    /// notify wait for each other.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -196,7 +197,7 @@ impl Store {
         Ok(())
     }
 
-    /// A connection of its own that hears [`wake_all`](Self::wake_all) of every process.
+    /// Opens a dedicated connection that receives [`wake_all`](Self::wake_all) of every process.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -207,8 +208,8 @@ impl Store {
     }
 }
 
-/// A standby has no log to look at ("recovery is in progress"). It may be promoted, or is about to be replaced by the
-/// primary: that passes by waiting.
+/// A standby has no readable log ("recovery is in progress"). It may be promoted, or be replaced by the primary: the
+/// error is transient.
 fn from_a_standby(error: sqlx::Error) -> StoreError {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     if code.is_some_and(|code| code == "55000") {
@@ -222,9 +223,9 @@ fn unexpected(what: &str) -> StoreError {
     StoreError::Schema(format!("unexpected {what} in the invalidation log"))
 }
 
-/// The right to be the relay. It is tied to one connection, so it ends with the process however that ends. Two holders
-/// are possible for a moment when a connection is lost without anybody noticing; both remove keys then, which harms
-/// nobody.
+/// The exclusive right to be the relay. It is tied to one connection, so it ends with the process in every case. Two
+/// holders are possible for a moment if a connection is lost without being noticed; both then remove keys, which is
+/// harmless.
 #[derive(Debug)]
 pub struct Turn {
     connection: PgConnection,
@@ -232,10 +233,10 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Where the relay has got to; `None` before its first step.
+    /// The relay's position; `None` before its first step.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]: the turn is over.
+    /// [`StoreError::Unavailable`]: the right is lost.
     pub async fn cursor(&mut self) -> Result<Option<Snapshot>> {
         let text: Option<String> =
             sqlx::query_scalar("-- store.invalidation.cursor\nselect snapshot::text from relay_cursor where name = $1")
@@ -246,10 +247,10 @@ impl Turn {
             .transpose()
     }
 
-    /// Remembers where the relay has got to.
+    /// Stores the relay's position.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]: the turn is over.
+    /// [`StoreError::Unavailable`]: the right is lost.
     pub async fn set_cursor(&mut self, snapshot: &Snapshot) -> Result<()> {
         sqlx::query(
             "-- store.invalidation.set_cursor
@@ -263,23 +264,23 @@ impl Turn {
         Ok(())
     }
 
-    /// Asks whether the turn still holds.
+    /// Checks that the right is still held.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]: the turn is over.
+    /// [`StoreError::Unavailable`]: the right is lost.
     pub async fn check(&mut self) -> Result<()> {
         self.connection.ping().await?;
         Ok(())
     }
 
-    /// Gives the turn to whoever wants it.
+    /// Releases the right for other processes.
     pub async fn end(self) {
-        // A connection that cannot be closed politely is closed all the same.
+        // A connection that cannot be closed cleanly is dropped anyway.
         self.connection.close().await.ok();
     }
 }
 
-/// PostgreSQL has no snapshot below 1; [`Snapshot::ORIGIN`] reads as its first.
+/// PostgreSQL has no snapshot below 1; [`Snapshot::ORIGIN`] is sent as its first.
 fn pg_text(snapshot: &Snapshot) -> String {
     if snapshot.xmax == 0 {
         "1:1:".to_owned()
@@ -288,7 +289,7 @@ fn pg_text(snapshot: &Snapshot) -> String {
     }
 }
 
-/// Hears when another process has committed something.
+/// Receives wake-ups when another process has committed.
 #[derive(Debug)]
 pub struct Wakeups(PgListener);
 
@@ -296,14 +297,14 @@ impl Wakeups {
     /// Waits for the next wake-up.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the connection is lost; ask for a new one.
+    /// [`StoreError::Unavailable`] when the connection is lost; request a new one.
     pub async fn next(&mut self) -> Result<()> {
         self.0.recv().await?;
         Ok(())
     }
 }
 
-/// When the log was last written, for diagnosis.
+/// When the log was last written, for diagnostics.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].

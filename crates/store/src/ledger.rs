@@ -17,10 +17,10 @@ use crate::{AsStoreError as _, Result, Store, StoreError, Tx};
 /// The most bookings of one list.
 pub const MAX_LISTED: u32 = 100;
 
-/// How an adjustment's booking is marked.
+/// The method that marks the booking of an adjustment.
 pub const ADJUSTMENT: &str = "ADJUSTMENT";
 
-/// What `user` has to spend; `None` when there is no such user.
+/// The balance of `user`; `None` if the user does not exist.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -97,36 +97,36 @@ pub enum AdjustError {
     /// No such user.
     #[error("User not found")]
     NotFound,
-    /// Nothing to change.
+    /// The amount is zero.
     #[error("The amount must not be zero")]
     Zero,
     /// The balance would be negative.
     #[error("Insufficient balance: it is {balance} EUR")]
     Insufficient {
-        /// What there is.
+        /// The current balance.
         balance: Money,
     },
-    /// The balance would be more than an account can hold.
+    /// The balance would exceed the maximum of an account.
     #[error("The balance would be more than an account can hold")]
     TooMuch,
     /// The idempotency key was used for another adjustment.
     #[error("This Idempotency-Key was used for another request")]
     KeyReused,
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 holds_store_error!(AdjustError);
 
-/// Changes a balance by `amount`, with a reason, under the admin's name.
+/// Adjusts a balance by `amount`, with a reason, on behalf of an admin.
 ///
-/// A credit is booked as a `TOP_UP`, a debit as a `PURCHASE` of no order: the seed has no fourth type, and so the sign
-/// still follows the type and the balance is still the sum of what is booked. Both carry the method [`ADJUSTMENT`].
-/// With `key` the same adjustment is made once, however often it is asked for.
+/// A credit is booked as a `TOP_UP`, a debit as a `PURCHASE` without an order: the data model (`docs/data-model.md`)
+/// has no fourth type, and this way the sign still follows the type and the balance is still the sum of the bookings.
+/// Both carry the method [`ADJUSTMENT`]. With `key`, repeated calls make the same adjustment once.
 ///
 /// # Errors
-/// [`AdjustError`]; nothing has changed then.
+/// [`AdjustError`]; then nothing has changed.
 pub async fn adjust(
     store: &Store,
     admin: UserId,
@@ -147,7 +147,7 @@ pub async fn adjust(
         })
         .await
         .map_err(|error| match error.as_store_error().and_then(StoreError::constraint) {
-            // The same key for two users at the same moment: the other was first.
+            // The same key was used for two users at the same moment, and the other call won.
             Some("transactions_transaction_hash_key") => AdjustError::KeyReused,
             _ => error,
         })
@@ -224,7 +224,7 @@ async fn adjust_once(
     Ok(Adjusted { previous, balance })
 }
 
-/// What an adjustment was answered with, as the audit log has it.
+/// The response to an adjustment, as stored in the audit log.
 #[derive(serde::Deserialize)]
 struct Answered {
     previous: Money,

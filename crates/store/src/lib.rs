@@ -1,9 +1,9 @@
-//! PostgreSQL, the source of truth: the schema, every SQL statement, and the only two ways to talk to it.
+//! PostgreSQL, the source of truth: the schema, every SQL statement, and the only two ways to access the database.
 //!
-//! [`Store::read`] gives an answer together with the [`Snapshot`] it was read in, so that the cache can prove later
-//! that the answer is not older than the last change. [`Store::tx`] is the only way to write: it commits or rolls
-//! back, repeats after a serialisation failure, and tells the process that something was committed. Functions of the
-//! modules below take a [`Tx`] and are one step of one transaction; what they may not do outside it, they cannot.
+//! [`Store::read`] returns an answer together with the [`Snapshot`] it was read in, so that the cache can prove later
+//! that the answer is not older than the last change. [`Store::tx`] is the only way to write: it commits or rolls back,
+//! retries after a serialisation failure, and notifies the process of the commit. Functions of the modules below take a
+//! [`Tx`] and are one step of a transaction; the type keeps them from running outside one.
 
 pub mod accounts;
 pub mod admin;
@@ -47,7 +47,7 @@ mod transaction;
 mod trust;
 pub mod wishlists;
 
-/// Rows that one call of a `sweep` takes at the most: call it again while it returns that many.
+/// Maximum number of rows that one call of a `sweep` removes: call it again while it returns this number.
 pub const SWEEP: u32 = 1_000;
 
 use std::sync::Arc;
@@ -77,10 +77,10 @@ pub struct Options {
     /// How long a caller waits for a free connection, or for a database that is away, before it is told
     /// [`StoreError::Unavailable`].
     pub acquire_timeout: Duration,
-    /// The longest that one statement may run; the server ends it then.
+    /// Maximum run time of a statement; the server cancels it then.
     pub statement_timeout: Duration,
-    /// How long a statement waits for a row that somebody else holds, before its caller is told
-    /// [`StoreError::is_locked`].
+    /// How long a statement waits for a locked row before its caller gets an error for which [`StoreError::is_locked`]
+    /// is true.
     pub lock_timeout: Duration,
     /// Shown in `pg_stat_activity`.
     pub application_name: String,
@@ -98,10 +98,10 @@ impl Default for Options {
     }
 }
 
-/// Pools of connections to one database. Cheap to clone.
+/// Connection pools of one database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
-    /// For what changes something.
+    /// For writes.
     pool: PgPool,
     /// For [`Store::read`].
     reads: PgPool,
@@ -118,10 +118,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// Prepares a pool for `url` without connecting yet, so that Lockstep can start before its database.
+    /// Creates a pool for `url` without connecting, so that Lockstep can start before its database.
     ///
     /// # Errors
-    /// [`StoreError::Address`] when the address cannot be read.
+    /// [`StoreError::Address`] when the address cannot be parsed.
     pub fn new(url: &str, options: &Options) -> Result<Self> {
         reach::check(url)?;
         let connect: PgConnectOptions = url.parse().map_err(|_| {
@@ -131,7 +131,7 @@ impl Store {
         })?;
         let connect = connect
             .application_name(&options.application_name)
-            // Only for floats as text, of which there are none; poolers refuse it.
+            // Only affects the text form of floats, which the schema does not use; poolers reject it.
             .extra_float_digits(None)
             .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1))
             .log_statements(tracing::log::LevelFilter::Trace);
@@ -155,8 +155,8 @@ impl Store {
         })
     }
 
-    /// The same database over a few connections of its own, so that who uses it neither waits behind others nor takes a
-    /// connection from them. Commits through it wake the same waiters.
+    /// Returns the same database with a small pool of its own: its users neither wait for others nor take connections
+    /// from them. Its commits wake the same waiters.
     #[must_use]
     pub fn apart(&self, connections: u32) -> Self {
         let pool = pools::pool(&self.options, self.session, connections, self.acquire_timeout);
@@ -168,26 +168,26 @@ impl Store {
         }
     }
 
-    /// The same for all work that no shopper waits for: buying, e-mail, payments, upkeep.
+    /// Like [`apart`](Self::apart), with the connections reserved for background work: buying, e-mail, payments,
+    /// maintenance.
     #[must_use]
     pub fn for_work(&self) -> Self {
         self.apart(self.shares.work)
     }
 
-    /// Counts the commits of this process; wakes up when there are new ones.
+    /// A counter of the commits of this process, which wakes its receivers when it changes.
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.committed.subscribe()
     }
 
-    /// Closes all connections; statements under way end first.
+    /// Closes all connections after the running statements have finished.
     pub async fn close(&self) {
         for pool in [&self.pool, &self.reads, &self.vital] {
             pool.close().await;
         }
     }
 
-    /// The connections themselves; statements that are a transaction of their own go through
-    /// [`alone`](Self::alone).
+    /// The pool itself; statements outside transactions go through [`alone`](Self::alone).
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
     }
@@ -196,7 +196,7 @@ impl Store {
         &self.options
     }
 
-    /// One more connection, outside the pool.
+    /// Opens one more connection, outside the pool.
     pub(crate) async fn connect(&self) -> Result<PgConnection> {
         let mut connection = self.options.connect().await?;
         self.session.tell(&mut connection).await?;

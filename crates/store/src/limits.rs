@@ -1,4 +1,4 @@
-//! Rate limits that all processes share. The arithmetic is in `lockstep_domain::limit`; here is where the debts are kept.
+//! Rate limits shared by all processes. The arithmetic is in `lockstep_domain::limit`; this module stores the state.
 
 use std::time::Duration;
 
@@ -9,38 +9,38 @@ use sqlx::Row as _;
 use crate::transaction::holds_store_error;
 use crate::{Result, Store, StoreError};
 
-/// One limit as it applies to one address or account.
+/// One limit, applied to one address or account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limit {
-    /// What is counted, at most 200 characters: never a secret, and never a person's address in the clear.
+    /// What is counted, at most 200 characters: never a secret, and never a person's address in clear text.
     pub key: String,
-    /// How much.
+    /// The permitted rate.
     pub rule: Rule,
 }
 
-/// Why nothing was taken.
+/// Why no attempt was taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LimitError {
-    /// Too often; come back later.
+    /// The limit is exceeded.
     #[error("too many attempts")]
     Refused {
-        /// Which of the limits, by its place in what was asked.
+        /// Index of the limit in the argument.
         index: usize,
-        /// When an attempt will be let through.
+        /// Time until an attempt will be accepted.
         retry_after: Duration,
     },
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 holds_store_error!(LimitError);
 
-/// Takes one attempt from every limit, or from none when one of them refuses. Limits have to be named in the same order
-/// by everybody (address before account), because they are locked in it.
+/// Takes one attempt from every limit, or from none if one of them refuses. All callers have to name limits in the same
+/// order (address before account), because they are locked in this order.
 ///
 /// # Errors
-/// [`LimitError::Refused`] by the first that refuses; [`LimitError::Store`].
+/// [`LimitError::Refused`] for the first limit that refuses; [`LimitError::Store`].
 pub async fn take(store: &Store, limits: &[Limit]) -> Result<(), LimitError> {
     let limits: Vec<Limit> = limits.to_vec();
     store
@@ -48,7 +48,7 @@ pub async fn take(store: &Store, limits: &[Limit]) -> Result<(), LimitError> {
             let limits = limits.clone();
             Box::pin(async move {
                 for (index, limit) in limits.iter().enumerate() {
-                    // Locks the row, also when it is new; a new one owes nothing.
+                    // Locks the row, also a new one; a new one has no debt.
                     let row = sqlx::query(
                         "-- store.limits.look
                         insert into rate_limits (key, debt) values ($1, clock_timestamp())
@@ -79,7 +79,7 @@ async fn set(tx: &mut crate::Tx, key: &str, debt: DateTime<Utc>) -> Result<()> {
     Ok(())
 }
 
-/// Gives back an attempt that turned out to be a rightful one.
+/// Returns an attempt that turned out to be legitimate.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -103,7 +103,7 @@ pub async fn give_back(store: &Store, limit: &Limit) -> Result<()> {
         .await
 }
 
-/// Forgets limits that have recovered completely; returns how many, at most [`SWEEP`](crate::SWEEP).
+/// Deletes limits that have recovered completely; returns how many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].

@@ -1,13 +1,13 @@
-//! The mail queue: letters that people are owed.
+//! The e-mail outbox.
 //!
-//! A letter is written in the transaction that causes it, so none is lost and none is sent for something that did not
-//! happen. A worker takes letters on a short lease, prolongs it while it delivers, and closes them with it; when the worker
-//! dies, the lease runs out and the next one sends the letter. So a letter is sent at least once, and a crash at the wrong moment can send it twice, with
-//! the same id.
+//! An e-mail is written in the transaction that causes it, so none is lost and none is sent for something that did not
+//! happen. A worker claims e-mails on a short lease, renews it during delivery, and completes them with it; if the
+//! worker dies, the lease expires and another worker sends the e-mail. Delivery is therefore at least once: a crash at
+//! the wrong moment can send an e-mail twice, with the same id.
 //!
-//! What a letter says is stored sealed ([`Store::seal_mail_with`]), because it may hold a key, a code or a link, and is
-//! blanked once it is sent or given up. A worker claims only kinds that it knows, and leaves what it cannot read to others:
-//! while two versions run side by side, each letter waits for one that knows it.
+//! The content is stored sealed ([`Store::seal_mail_with`]), because it may hold a key, a code or a link, and is erased
+//! when the e-mail is sent or given up. A worker claims only kinds that it knows, and leaves what it cannot read to
+//! others: while two versions run side by side, each e-mail waits for a worker that knows it.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -43,23 +43,23 @@ pub struct Claimed {
     pub created_at: DateTime<Utc>,
 }
 
-/// Why this worker cannot read a letter.
+/// Why this worker cannot read an e-mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotReadable {
-    /// It was written by a version that knows letters this one does not.
+    /// It was written by a version that knows kinds of e-mail this one does not.
     #[error("waits for a worker of the version that wrote it")]
     Version,
-    /// None of the secrets here opens it.
+    /// None of the secrets of this process decrypts it.
     #[error("waits for a worker whose LOCKSTEP_KEY_SECRET opens it")]
     Secret,
 }
 
-/// What a letter is sealed for.
+/// The context that the content of an e-mail is sealed for.
 pub fn place(letter: Uuid) -> String {
     format!("mail_outbox.sealed/{letter}")
 }
 
-/// The secrets that letters are sealed with, shared by all clones of a store. Has no `Debug` of its own on purpose.
+/// The secrets that e-mails are sealed with, shared by all clones of a store. Deliberately without `Debug`.
 #[derive(Clone, Default)]
 pub(crate) struct Seal(Arc<OnceLock<Keys>>);
 
@@ -70,23 +70,23 @@ impl std::fmt::Debug for Seal {
 }
 
 impl Store {
-    /// Seals letters with these secrets from now on, in all clones of this store. Later calls change nothing. Without it a
-    /// letter with a key, a code or a link is refused, and sealed letters are not claimed.
+    /// Seals e-mails with these secrets from now on, in all clones of this store. Later calls have no effect. Without
+    /// secrets, an e-mail with a key, a code or a link is refused, and sealed e-mails are not claimed.
     pub fn seal_mail_with(&self, keys: Keys) {
         drop(self.seal.0.set(keys));
     }
 }
 
-/// A letter as the console lists it: never what it said.
+/// An e-mail in the console's list, without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Which.
+    /// Its id.
     pub id: Uuid,
-    /// Where to.
+    /// The recipient's address.
     pub recipient: String,
     /// [`Letter::kind`].
     pub kind: String,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: u32,
     /// When it was written.
     pub created_at: DateTime<Utc>,
@@ -98,7 +98,7 @@ pub struct Listed {
     pub last_error: Option<String>,
 }
 
-/// Owes `recipient` a letter, of use for `good_for`. Nobody writes to an account that is deleted.
+/// Queues an e-mail for `recipient`, which is useful for `good_for`. Deleted accounts get none.
 pub(crate) async fn enqueue(
     tx: &mut Tx,
     user: UserId,
@@ -147,7 +147,7 @@ pub(crate) async fn enqueue_farewell(tx: &mut Tx, recipient: &str, nickname: Str
     Ok(())
 }
 
-/// A letter as it is stored: sealed, or in clear where there is nothing to seal with and nothing to hide.
+/// The stored form of an e-mail: sealed, or in clear text if there are no secrets and the content is not confidential.
 fn stored<'l>(tx: &Tx, id: Uuid, letter: &'l Letter) -> Result<(Option<&'l Letter>, Option<Vec<u8>>)> {
     match tx.seal().0.get() {
         Some(keys) => {
@@ -256,8 +256,8 @@ impl Store {
     }
 }
 
-/// Leaves a letter that this worker cannot read to others: that was no attempt. It is looked at again in a minute, and
-/// holds up no later ones. True when it is the first time.
+/// Leaves an e-mail that this worker cannot read to other workers, without counting an attempt. It becomes due again in
+/// a minute, and delays no later ones. True the first time.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -278,7 +278,7 @@ pub async fn leave(store: &Store, letter: &Claimed, why: NotReadable) -> Result<
     Ok(first.unwrap_or_default())
 }
 
-/// Letters that wait for a worker that can read them.
+/// Number of e-mails that wait for a worker that can read them.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -294,7 +294,7 @@ pub async fn left(store: &Store) -> Result<u64> {
     crate::row::how_many(&row, 0)
 }
 
-/// A page of sealed letters that wait, by id, for a rotation of secrets.
+/// A page of pending sealed e-mails, by id, for a rotation of secrets.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -314,7 +314,7 @@ pub async fn sealed_page(store: &Store, after: Option<Uuid>, most: u32) -> Resul
         .collect()
 }
 
-/// Replaces a letter's sealed form, if it is still the one that was read.
+/// Replaces the sealed form of an e-mail if it is still the one that was read.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -328,8 +328,8 @@ pub async fn reseal(store: &Store, letter: Uuid, before: &[u8], after: &[u8]) ->
     Ok(done.rows_affected() == 1)
 }
 
-/// Prolongs the leases of letters in hand: each is an id with its lease. Those that somebody else has by now are left
-/// alone.
+/// Renews the leases of claimed e-mails, given as pairs of id and lease. Those that another worker has claimed since
+/// are unchanged.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -348,8 +348,7 @@ pub async fn renew(store: &Store, in_hand: &[(Uuid, Uuid)], lease: Duration) -> 
     Ok(())
 }
 
-/// Gives up letters that have become useless while they waited: what they say has run out. At most a hundred at a time;
-/// gives each with its kind.
+/// Gives up e-mails that expired in the queue, at most a hundred per call; returns the id and kind of each.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -371,7 +370,8 @@ pub async fn drop_late(store: &Store) -> Result<Vec<(Uuid, String)>> {
         .collect()
 }
 
-/// The letter is out: what it said is blanked. False when the lease was lost, and somebody else may be sending it too.
+/// Marks the e-mail as sent and erases its content. False if the lease was lost, in which case another worker may be
+/// sending it too.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -389,8 +389,8 @@ pub async fn sent(store: &Store, letter: &Claimed) -> Result<bool> {
     Ok(done.rows_affected() == 1)
 }
 
-/// The attempt failed. With `retry_in` it is tried again then; without, it is given up and its text blanked.
-/// `reason` must not contain the letter. False when the lease was lost.
+/// Records a failed attempt. With `retry_in` the e-mail is retried after that time; without, it is given up and its
+/// content erased. `reason` must not contain the e-mail. False if the lease was lost.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -416,10 +416,10 @@ pub async fn failed(store: &Store, letter: &Claimed, reason: &str, retry_in: Opt
     Ok(done.rows_affected() == 1)
 }
 
-/// A letter that has waited for longer says that the queue stands still.
+/// An e-mail that has waited longer than this shows that the queue is stuck.
 pub const LATE: chrono::TimeDelta = chrono::TimeDelta::minutes(15);
 
-/// How many letters are owed, and how many were given up in the last seven days.
+/// Number of pending e-mails, and number of those given up in the last seven days.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -434,7 +434,7 @@ pub async fn counts(store: &Store) -> Result<(u64, u64)> {
     Ok((crate::row::how_many(&row, 0)?, crate::row::how_many(&row, 1)?))
 }
 
-/// When the letter that has waited longest was written; `None`: none is owed.
+/// When the oldest pending e-mail was written; `None` if none is pending.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -446,7 +446,7 @@ pub async fn oldest(store: &Store) -> Result<Option<DateTime<Utc>>> {
     .await?)
 }
 
-/// The newest letters, at most `most`; `given_up` restricts them to those.
+/// The newest e-mails, at most `most`; `given_up` restricts them to those that were given up.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -476,8 +476,7 @@ pub async fn list(store: &Store, given_up: bool, most: u32) -> Result<Vec<Listed
         .collect()
 }
 
-/// Forgets letters that were sent or given up more than 30 days ago; returns how many, at most
-/// [`SWEEP`](crate::SWEEP).
+/// Deletes e-mails that were sent or given up more than 30 days ago; returns how many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].

@@ -18,7 +18,7 @@ pub struct Status {
 }
 
 impl Store {
-    /// Whether the database holds no table of anybody's: nothing would be lost by a restore.
+    /// Whether the database holds no user tables: a restore would overwrite nothing.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -98,7 +98,7 @@ impl Store {
     }
 }
 
-/// A digest of all migrations: two programs with the same digest make the same schema.
+/// A digest of all migrations: two programs with the same digest create the same schema.
 pub fn digest() -> String {
     MIGRATIONS
         .iter()

@@ -1,15 +1,15 @@
-//! Mistakes that tests put in on purpose, to show that a test finds each (`cargo xtask mutants`).
+//! Deliberate faults for mutation testing, which shows that a test detects each (`cargo xtask mutants`).
 //!
-//! The program is never built with the feature; without it no mistake is made and this is nothing.
+//! The released program is built without this feature and contains none of them.
 
-/// Whether this mistake is to be made: `LOCKSTEP_MUTANT` names it.
+/// Whether this fault is active: `LOCKSTEP_MUTANT` names it.
 #[cfg(feature = "mutants")]
 pub fn make(name: &str) -> bool {
     static CHOSEN: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
     CHOSEN.get_or_init(|| std::env::var("LOCKSTEP_MUTANT").ok()).as_deref() == Some(name)
 }
 
-/// No mistake is made.
+/// No fault is active.
 #[cfg(not(feature = "mutants"))]
 pub const fn make(_name: &str) -> bool {
     false
@@ -22,7 +22,7 @@ mod old {
 
     use crate::{Result, Store, StoreError};
 
-    /// What the old store looked at before it began a transaction.
+    /// The existing shop's check of the balance, outside the transaction.
     pub(crate) async fn has_balance(store: &Store, user: UserId, total: Money) -> Result<bool> {
         store
             .tx("mutants.has_balance", move |tx| {
@@ -38,7 +38,7 @@ mod old {
             .await
     }
 
-    /// Counts a use after the order stands, as far as the limit lets it.
+    /// Counts a use after the order was placed, up to the limit.
     pub(crate) async fn count_promo_code(store: &Store, code: &str) -> Result<()> {
         let code = code.to_owned();
         store

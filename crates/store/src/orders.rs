@@ -1,7 +1,7 @@
-//! Orders: placed in one transaction, shown to their owner, refunded out of goodwill.
+//! Orders: placed in one transaction, shown to their owner, refunded as goodwill.
 //!
-//! What happens between the placing and the key (buying at G2A, delivery, refund of what cannot be had) is not here but
-//! in `crates/fulfil`.
+//! The steps between placing an order and its keys (buying at G2A, delivery, refund of what is unavailable) are in
+//! `crates/fulfil`.
 
 mod cancel;
 mod goodwill;

@@ -1,9 +1,10 @@
-//! Whether something between us and PostgreSQL gives one session's statements to several.
+//! Detects whether a pooler between the shop and PostgreSQL distributes one session's statements over several server
+//! processes.
 //!
-//! Lockstep holds locks, settings and prepared statements in its sessions, and listens in them. A pooler that gives a
-//! connection back after each transaction (PgBouncer's `pool_mode = transaction`, as many hosted databases bring it)
-//! breaks all of that without an error: a lock stays on a connection whose owner is gone. So it is looked for by what it
-//! does, whatever it is called.
+//! Lockstep holds locks, settings and prepared statements in its sessions, and listens in them. A pooler that takes a
+//! connection back after each transaction (PgBouncer's `pool_mode = transaction`, as many hosted databases provide it)
+//! breaks all of that without an error: a lock stays on a connection whose owner is gone. The check therefore tests
+//! behaviour, not names.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,35 +15,36 @@ use tokio::time::timeout;
 
 use crate::{Result, Store, StoreError};
 
-/// A pooler with too few connections makes us wait for one.
+/// A pooler with too few connections makes the check wait for one.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often the two change places. A pooler with more connections than two may hand out the same ones for a while.
+/// Number of times the two connections alternate. A pooler with more than two connections can assign the same ones for
+/// a while.
 const ROUNDS: usize = 8;
 
-/// How the database is reached.
+/// How connections reach the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Path {
-    /// Each connection has a server process of its own, directly or through a pooler in session mode.
+    /// Each connection has its own server process, directly or through a pooler in session mode.
     OwnSessions,
     /// Connections share server processes: a pooler in transaction or statement mode.
     SharedSessions,
 }
 
 impl Store {
-    /// Finds out whether connections have server processes of their own.
+    /// Determines whether connections have their own server processes.
     ///
-    /// Two connections that are open at the same time can never be one server process, and neither can ever change its
-    /// own. Behind a pooler that takes connections back after each statement or transaction both happen: at once when
-    /// nobody else asks it, because it gives the same connection to both, and otherwise when two transactions have
-    /// overlapped and each is given what the other had.
+    /// Two connections that are open at the same time can never share a server process, and neither can ever change its
+    /// own. Behind a pooler that takes connections back after each statement or transaction, both happen: at once if no
+    /// other client uses it, because it assigns the same server process to both, and otherwise when two transactions
+    /// have overlapped and each gets the other's process.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]; [`StoreError::Refused`] when a pooler refuses how we connect.
+    /// [`StoreError::Unavailable`]; [`StoreError::Refused`] when a pooler refuses the connection options.
     pub async fn path(&self) -> Result<Path> {
-        // As they come: told nothing yet.
+        // Without session settings.
         let (mut one, mut two) = (self.connect_plainly().await?, self.connect_plainly().await?);
-        let path = look(&mut one, &mut two).await;
-        // A pooler that is stuck does not answer a good-bye.
+        let path = observe_path(&mut one, &mut two).await;
+        // A stuck pooler does not answer the termination message.
         timeout(PATIENCE, async { tokio::join!(one.close(), two.close()) })
             .await
             .ok();
@@ -50,23 +52,23 @@ impl Store {
     }
 
     async fn connect_plainly(&self) -> Result<PgConnection> {
-        patiently(async { Ok(self.connect_options().connect().await?) }).await
+        with_timeout(async { Ok(self.connect_options().connect().await?) }).await
     }
 }
 
-async fn look(one: &mut PgConnection, two: &mut PgConnection) -> Result<Path> {
+async fn observe_path(one: &mut PgConnection, two: &mut PgConnection) -> Result<Path> {
     let (mut ones, mut twos) = (BTreeSet::new(), BTreeSet::new());
     let shared =
         |ones: &BTreeSet<String>, twos: &BTreeSet<String>| ones.len() > 1 || twos.len() > 1 || !ones.is_disjoint(twos);
     for round in 0..ROUNDS {
-        ones.insert(patiently(process_of(one)).await?);
-        twos.insert(patiently(process_of(two)).await?);
+        ones.insert(with_timeout(process_of(one)).await?);
+        twos.insert(with_timeout(process_of(two)).await?);
         if shared(&ones, &twos) {
             return Ok(Path::SharedSessions);
         }
-        ones.insert(patiently(begin(one)).await?);
-        twos.insert(patiently(begin(two)).await?);
-        // Poolers give out the connection that came back last, or the one that came back first.
+        ones.insert(with_timeout(begin(one)).await?);
+        twos.insert(with_timeout(begin(two)).await?);
+        // Poolers reuse either the connection that was returned last or the one that was returned first.
         let (first, last) = if round.is_multiple_of(2) {
             (&mut *one, &mut *two)
         } else {
@@ -81,13 +83,13 @@ async fn look(one: &mut PgConnection, two: &mut PgConnection) -> Result<Path> {
     Ok(Path::OwnSessions)
 }
 
-async fn patiently<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
+async fn with_timeout<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(PATIENCE, answer)
         .await
         .unwrap_or_else(|_| Err(StoreError::timed_out()))
 }
 
-/// Sent as plain text: what a pooler in transaction mode makes of prepared statements is another matter.
+/// Uses the simple query protocol: how a pooler in transaction mode handles prepared statements is a separate question.
 async fn process_of(connection: &mut PgConnection) -> Result<String> {
     let row = sqlx::raw_sql("select pg_backend_pid()::text")
         .fetch_one(connection)

@@ -1,7 +1,8 @@
-//! How the connections of a process are divided, in one place.
+//! Divides the connections of a process.
 //!
-//! What must not wait has connections to itself: whoever waits for a locked row, or asks for something large, takes none from
-//! readiness, from the look at the log that all copies depend on, or from buying.
+//! Work that must not wait has its own connections: callers that wait for a locked row, or request something large,
+//! take none from readiness checks, from the reads of the invalidation log that all cached values depend on, or from
+//! buying.
 
 use std::time::Duration;
 
@@ -11,34 +12,34 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use crate::session::Session;
 use crate::trust;
 
-/// Readiness and the watch over the database.
+/// Readiness checks and the monitoring of the database.
 const VITAL: u32 = 1;
-/// The look at the log, the connection that is woken, and the one that wakes others.
+/// The reader of the log, the connection that receives wake-ups, and the one that sends them.
 pub const LOG: u32 = 3;
-/// The relay's own look at the log.
+/// The relay's own reader of the log.
 pub const RELAY: u32 = 1;
 /// Synchronisation with the supplier.
 pub const SYNC: u32 = 2;
-/// The smallest sensible number for a process.
+/// The smallest useful number for a process.
 pub const LEAST: u32 = 12;
-/// What a process opens when nobody says otherwise. PostgreSQL takes 100 by default.
+/// The default for a process. PostgreSQL accepts 100 by default.
 pub const USUAL: u32 = 24;
 
-/// How many connections each kind of work may open at the most; nothing is opened before it is needed.
+/// Maximum number of connections of each kind of work; connections are opened on demand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shares {
-    /// Readiness and the watch over the database.
+    /// Readiness checks and the monitoring of the database.
     pub vital: u32,
-    /// Buying, e-mail, payments and upkeep: what no shopper waits for.
+    /// Background work: buying, e-mail, payments and maintenance.
     pub work: u32,
-    /// Answers that are only read.
+    /// Read-only requests.
     pub reads: u32,
-    /// What shoppers change.
+    /// Writes by shoppers.
     pub writes: u32,
 }
 
 impl Shares {
-    /// A division of `total`, after what the log, the relay and synchronisation have to themselves.
+    /// Divides `total`, after subtracting the connections of the log, the relay and synchronisation.
     #[must_use]
     pub const fn of(total: u32) -> Self {
         let work = at_least(total / 6, 2);
@@ -57,7 +58,7 @@ const fn at_least(number: u32, least: u32) -> u32 {
     if number < least { least } else { number }
 }
 
-/// A pool of at most `connections`, none opened yet; each is told how to work when it is.
+/// A pool of at most `connections`, opened on demand; each gets its session settings when it is opened.
 pub(crate) fn pool(
     connect: &PgConnectOptions,
     session: Session,
@@ -67,7 +68,7 @@ pub(crate) fn pool(
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(acquire_timeout)
-        // A dead connection shows in the first statement; asking before each costs a fifth of the throughput.
+        // A dead connection is found by its first statement; a check before each use costs a fifth of the throughput.
         .test_before_acquire(false)
         .after_connect(move |connection, _| Box::pin(session.tell(connection)))
         .before_acquire(|_, connection| Box::pin(std::future::ready(Ok(trust::holds(connection.age)))))
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shares_are_no_more_than_the_whole_and_nobody_goes_without() {
+    fn shares_do_not_exceed_the_total_and_none_is_empty() {
         for total in LEAST..=1_000 {
             let shares = Shares::of(total);
             let sum = shares.vital + LOG + RELAY + SYNC + shares.work + shares.reads + shares.writes;

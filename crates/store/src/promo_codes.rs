@@ -20,11 +20,11 @@ pub struct NewPromoCode {
     pub max_uses: Option<i32>,
     /// When it begins to be valid; `None` for at once.
     pub valid_from: Option<DateTime<Utc>>,
-    /// When it ends; `None` for never.
+    /// End of its validity; `None` for no end.
     pub valid_until: Option<DateTime<Utc>>,
 }
 
-/// A code and how it is used.
+/// A code and its usage.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PromoCode {
@@ -32,27 +32,27 @@ pub struct PromoCode {
     pub code: String,
     /// Percent of the subtotal.
     pub discount: Decimal,
-    /// Most orders that may use it.
+    /// Maximum number of orders that use it.
     pub max_uses: Option<i32>,
-    /// Orders that have used it, without those whose money all went back.
+    /// Orders that have used it, without those that were fully refunded.
     pub used_count: i32,
-    /// When it begins to be valid.
+    /// Start of its validity.
     pub valid_from: DateTime<Utc>,
-    /// When it ends.
+    /// End of its validity.
     pub valid_until: Option<DateTime<Utc>>,
-    /// An order may use it now.
+    /// Whether an order can use it now.
     pub usable: bool,
-    /// What it has taken off the orders that used it, EUR.
+    /// Sum of its discounts on orders, EUR.
     pub given: Money,
 }
 
-/// Why a code was not made or ended.
+/// Why a code was not created or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum PromoCodeError {
-    /// There is such a code.
+    /// The code exists already.
     #[error("there is a code {0} already")]
     Exists(String),
-    /// There is no such code.
+    /// The code does not exist.
     #[error("there is no code {0}")]
     Unknown(String),
     /// A value that the schema refuses.

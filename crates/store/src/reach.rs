@@ -1,4 +1,4 @@
-//! Why the database cannot be reached, in words. A pool only ever says that it took too long.
+//! Explains in words why the database cannot be reached. A pool only reports a timeout.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use tokio::time::timeout;
 
 use crate::{Store, StoreError};
 
-/// How long a server may take to take a connection.
+/// Maximum time for opening a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Store {
-    /// Tries one connection, outside the pools, and says why there is none; `None`: the server takes it.
+    /// Tries one connection outside the pools and returns why it failed; `None` if it succeeded.
     pub async fn why_unreachable(&self) -> Option<String> {
         let options = self.connect_options();
         let place = match options.get_socket() {
@@ -38,7 +38,7 @@ fn in_words(place: &str, host: &str, error: &sqlx::Error) -> String {
             ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
                 format!("{place} cannot be reached: {error}")
             }
-            // The resolver's errors have no kind of their own.
+            // The resolver's errors have no `ErrorKind`.
             _ if error.to_string().contains("lookup address") => format!("there is no host {host}: {error}"),
             _ => format!("{place}: {error}"),
         },
@@ -47,10 +47,10 @@ fn in_words(place: &str, host: &str, error: &sqlx::Error) -> String {
     }
 }
 
-/// Checks the form of an address, before anything is made of it.
+/// Validates the form of an address before it is used.
 ///
 /// # Errors
-/// [`StoreError::Address`] says what is wrong; the address itself, which may hold a password, is not repeated.
+/// [`StoreError::Address`] describes the problem without repeating the address, which may hold a password.
 pub(crate) fn check(url: &str) -> Result<(), StoreError> {
     let form = "it looks like postgres://USER:PASSWORD@HOST:5432/NAME";
     match url.split_once("://") {

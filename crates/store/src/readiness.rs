@@ -1,5 +1,5 @@
-//! Whether the database takes writes. Reading proves little: a database that is read-only, or whose disk is full, answers
-//! every question and takes no order.
+//! Checks whether the database accepts writes. Reads prove little: a database that is read-only, or whose disk is full,
+//! answers every query and accepts no order.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,42 +11,42 @@ use tokio::time::{Instant, sleep_until};
 use crate::transaction::Tx;
 use crate::{Result, Store, StoreError, trust};
 
-/// All who ask within this time share one probe, and the next one begins no earlier.
+/// All callers within this interval share one probe, and the next one starts no earlier.
 const SHARED: Duration = Duration::from_millis(250);
-/// How often a probe also takes room on the disk while all is well; one that follows a failure always does.
+/// How often a probe also allocates disk space while the database is healthy; one that follows a failure always does.
 const ROOM_EVERY: Duration = Duration::from_secs(5);
 
-/// Some statement found the disk full: the next probe looks for itself.
+/// Set when a statement found the disk full: the next probe then checks for itself.
 static ROOM_DOUBTED: AtomicBool = AtomicBool::new(false);
 
-/// Has the next probe take room, whenever one last did.
+/// Makes the next probe allocate disk space, regardless of when one last did.
 pub(crate) fn doubt_room() {
     ROOM_DOUBTED.store(true, Ordering::Relaxed);
 }
 
-/// What the probes of one [`Store`] and its clones have seen.
+/// The results of the probes of one [`Store`] and its clones.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Probe(Arc<Mutex<Seen>>);
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// When the last probe began.
+    /// When the last probe started.
     began: Option<Instant>,
     /// Why it failed.
     failure: Option<String>,
-    /// When one last took room.
+    /// When a probe last allocated disk space.
     room: Option<Instant>,
 }
 
 impl Store {
-    /// Answers when the database takes writes: it updates one row, and now and then takes some room on its disk and gives
-    /// it back. Costs the database at most four small writes a second, however many ask.
+    /// Succeeds if the database accepts writes: it updates one row, and periodically allocates some disk space and
+    /// frees it. Costs the database at most four small writes a second, for any number of callers.
     ///
-    /// After a failure the first probe that passes also has the connections replaced that were opened before it: they may
+    /// The first successful probe after a failure also has connections replaced that were opened earlier: they may
     /// still be read-only.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] while it does not: away, restarting, read-only, a standby, or out of room.
+    /// [`StoreError::Unavailable`] while the database is down, restarting, read-only, a standby, or out of disk space.
     pub async fn ping(&self) -> Result<()> {
         let asked = Instant::now();
         let mut seen = self.probe.0.lock().await;
@@ -54,7 +54,7 @@ impl Store {
             let is_news = began >= asked;
             let age = began.elapsed();
             if is_news || (seen.failure.is_none() && age < SHARED && trust::holds(age)) {
-                return seen.told();
+                return seen.last_result();
             }
             sleep_until(began + SHARED).await;
         }
@@ -63,7 +63,7 @@ impl Store {
         let was_well = seen.failure.is_none();
         let doubted = ROOM_DOUBTED.swap(false, Ordering::Relaxed);
         let takes_room = doubted || !was_well || seen.room.is_none_or(|at| at.elapsed() >= ROOM_EVERY);
-        // Whoever asks may stop waiting in the middle; the next one starts from "no".
+        // The caller may be cancelled during the probe; until it has finished, the result counts as a failure.
         seen.failure = Some("it did not answer in time".into());
         let result = self.probe_once(takes_room).await;
         seen.failure = result.as_ref().err().map(reason);
@@ -86,7 +86,7 @@ impl Store {
     }
 
     async fn probe_once(&self, takes_room: bool) -> Result<()> {
-        // A connection whose probe was given up in the middle is not used again.
+        // A connection whose probe was cancelled is not reused.
         let mut tx = Tx::outside(self.vital.acquire().await?);
         sqlx::raw_sql(
             "-- store.ping
@@ -103,7 +103,7 @@ impl Store {
             )
             .execute(tx.conn())
             .await?;
-            // Gives it back; when that fails, the next probe finds the room taken and proves less, no more.
+            // Frees the space; if that fails, the next probe finds the space already allocated and only proves less.
             let given_back = sqlx::raw_sql("-- store.ping.give_back\nvacuum (skip_locked, truncate) space_probe")
                 .execute(tx.conn())
                 .await;
@@ -117,7 +117,7 @@ impl Store {
 }
 
 impl Seen {
-    fn told(&self) -> Result<()> {
+    fn last_result(&self) -> Result<()> {
         match &self.failure {
             None => Ok(()),
             Some(reason) => Err(StoreError::Unavailable(sqlx::Error::Io(std::io::Error::other(
@@ -127,7 +127,7 @@ impl Seen {
     }
 }
 
-/// For the log: what the server or the system said.
+/// The message of the server or the operating system, for the log.
 fn reason(error: &StoreError) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -1,16 +1,16 @@
-//! What is forgotten after a time, of records that would only ever grow and that no other module forgets. How long each
-//! table is kept, and why, stands in `docs/operations.md`.
+//! Deletes old records that would otherwise grow without limit and that no other module deletes. `docs/operations.md`
+//! states the retention time of each table and its reason.
 
 use crate::{Result, Store};
 
-/// Looks at sold keys: longer than anybody can dispute a payment (540 days).
+/// Reveals of sold keys: longer than a payment can be disputed (540 days).
 const REVEALS_DAYS: i32 = 730;
-/// Incidents that are closed, or whose copy is settled.
+/// Incidents that are closed, or whose order unit is settled.
 const INCIDENTS_DAYS: i32 = 365;
-/// Top-ups that came to nothing. Longer than payment events are kept, which refer to them.
+/// Top-ups that were never paid. Longer than payment events, which refer to them.
 const UNPAID_DAYS: i32 = 180;
 
-/// Forgets what is old enough, at most a thousand rows of each kind; returns how many. Call again while there are any.
+/// Deletes expired rows, at most a thousand of each kind; returns how many. Call again while there are any.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

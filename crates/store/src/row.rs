@@ -1,4 +1,4 @@
-//! Reading columns whose types are ours.
+//! Decodes columns into domain types.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(crate) fn role(row: &PgRow, column: &str) -> Result<Role> {
     Role::from_name(name).ok_or_else(|| StoreError::Schema(format!("unexpected role {name:?}")))
 }
 
-/// An `integer` that the schema keeps positive.
+/// An `integer` that the schema constrains to positive values.
 pub(crate) fn count(row: &PgRow, column: &str) -> Result<u32> {
     let number: i32 = row.try_get(column)?;
     u32::try_from(number).map_err(|_| StoreError::Schema(format!("unexpected {column} {number}")))
@@ -43,19 +43,19 @@ pub(crate) fn how_many(row: &PgRow, column: impl ColumnIndex<PgRow>) -> Result<u
     Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
 }
 
-/// An `extract(epoch from …)` to the millisecond; what is negative is no time.
+/// An `extract(epoch from …)` with millisecond resolution; negative values become zero.
 pub(crate) fn span(seconds: Decimal) -> Duration {
     Duration::from_millis(u64::try_from(seconds * Decimal::ONE_THOUSAND).unwrap_or(0))
 }
 
-/// How somebody wants to be called.
+/// The name under which a user wants to be addressed.
 pub(crate) fn nickname(row: &PgRow) -> Result<String> {
     Ok(row
         .try_get::<Option<String>, _>("nickname")?
         .unwrap_or_else(|| DEFAULT_NICKNAME.to_owned()))
 }
 
-/// The one of `all` that `column` names.
+/// The element of `all` whose name is in `column`.
 fn named<T: Copy>(row: &PgRow, column: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T> {
     let text: &str = row.try_get(column)?;
     all.iter()
@@ -74,7 +74,7 @@ pub(crate) fn unit_state(row: &PgRow, column: &str) -> Result<UnitState> {
     named(row, column, &UnitState::ALL, UnitState::as_str)
 }
 
-/// Why a copy's money went back, if it did.
+/// Why an order unit was refunded, if it was.
 pub(crate) fn refund_reason_or_null(row: &PgRow, column: &str) -> Result<Option<RefundReason>> {
     match row.try_get::<Option<&str>, _>(column)? {
         Some(_) => named(row, column, &RefundReason::ALL, RefundReason::as_str).map(Some),

@@ -1,6 +1,7 @@
-//! What a connection is told before it is used, so that nothing depends on how a role, a database or a pooler is set.
+//! Session settings of new connections, so that nothing depends on the configuration of a role, a database or a pooler.
 //!
-//! Told by a statement and not in the greeting: poolers refuse what they do not know there, and forget what they do.
+//! They are sent in a statement and not in the startup message: poolers refuse or drop parameters that they do not know
+//! there.
 
 use std::time::Duration;
 
@@ -16,12 +17,13 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Tells them to a new connection.
+    /// Sends the settings to a new connection.
     ///
-    /// - Isolation: a role may be set to `serializable`, and then statements fail that are right as they are.
-    /// - `jit`: compiling a count over a million rows takes longer than making it.
-    /// - `search_path`: the schema that holds our tables, whatever the role says by now; on a new database the one that
-    ///   the role says, and `public` without one. `pg_trgm` may have been installed elsewhere by the host.
+    /// - Isolation: a role may default to `serializable`, under which statements fail that are correct as they are.
+    /// - `jit`: compiling a count over a million rows takes longer than running it.
+    /// - `search_path`: the schema that holds the shop's tables, regardless of the role's current setting; on a new
+    ///   database the one that the role specifies, or `public` without one. `pg_trgm` may have been installed elsewhere
+    ///   by the host.
     pub(crate) async fn tell(self, connection: &mut PgConnection) -> sqlx::Result<()> {
         sqlx::query(
             "-- store.session
@@ -64,7 +66,7 @@ mod tests {
         .unwrap()
     }
 
-    async fn set_by_somebody_else(db: &TestDb) {
+    async fn override_settings(db: &TestDb) {
         for setting in [
             "search_path = elsewhere, pg_catalog",
             "default_transaction_isolation = serializable",
@@ -78,9 +80,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_way_to_the_database_is_set_by_us_whatever_the_database_says() {
+    async fn session_settings_override_database_defaults() {
         let db = TestDb::new().await;
-        set_by_somebody_else(&db).await;
+        override_settings(&db).await;
         let store = Store::new(db.url(), &Options::default()).unwrap();
         let ours = ["public, public", "read committed", "UTC", "15s", "off"];
         assert_eq!(settings(&mut store.pool().acquire().await.unwrap()).await, ours);
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_new_database_is_filled_where_its_owner_says() {
+    async fn new_schema_goes_to_the_configured_search_path() {
         let db = TestDb::new().await;
         db.execute("drop schema public cascade; create schema shop; create schema extensions; create extension pg_trgm schema extensions")
             .await;

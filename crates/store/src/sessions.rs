@@ -1,9 +1,8 @@
-//! Log-ins that last: one row each, and a token is good only while its row is here.
+//! Log-in sessions: one row each, and a token is valid only while its row exists.
 //!
-//! Refresh tokens rotate: each may be used once, and whoever uses an old one shows that two people hold the same chain,
-//! so the whole session ends. One exception keeps honest clients honest: for a short while after a rotation the token
-//! just replaced answers the *same* successor again, because tabs of one browser refresh at the same moment and answers
-//! get lost on the way.
+//! Refresh tokens rotate: each can be used once, and the use of an old one shows that two parties hold the same chain,
+//! so the session ends. One exception prevents false alarms: for a short time after a rotation the token just replaced
+//! returns the *same* successor again, because tabs of one browser refresh at the same moment and responses get lost.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,10 +19,10 @@ use uuid::Uuid;
 use crate::row::role;
 use crate::{Result, Store, StoreError, Subject, Tx};
 
-/// How exactly the last use of a session is known.
+/// Resolution of a session's last use.
 const TOUCH_EVERY: TimeDelta = TimeDelta::minutes(5);
 
-/// When session `s` of user `u` ends, whatever is done with it: 90 days after the log-in; for staff 7 days after it, and
+/// When session `s` of user `u` ends, regardless of its use: 90 days after the log-in; for staff 7 days after it, and
 /// 12 hours after the last use.
 macro_rules! ends {
     () => {
@@ -32,10 +31,10 @@ macro_rules! ends {
     };
 }
 
-/// Most sessions of one user; the oldest makes room.
+/// Maximum number of sessions per user; a new one replaces the oldest.
 const MOST_SESSIONS: i64 = 50;
 
-/// From where somebody asks.
+/// Where a request comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Device {
     address: Option<IpAddr>,
@@ -44,7 +43,7 @@ pub struct Device {
 }
 
 impl Device {
-    /// An address and what the program calls itself, shortened to what is stored.
+    /// An address and a user agent, shortened to what is stored.
     pub fn new(address: Option<IpAddr>, user_agent: Option<&str>) -> Self {
         Self {
             address: address.map(|address| address.to_canonical()),
@@ -55,13 +54,13 @@ impl Device {
         }
     }
 
-    /// The same, of somebody who reads pages in `language`.
+    /// The same device, with the language in which its user reads pages.
     #[must_use]
     pub fn reading(self, language: Option<Language>) -> Self {
         Self { language, ..self }
     }
 
-    /// In which language they read pages, where that is known.
+    /// The language in which the user reads pages, if known.
     pub fn language(&self) -> Option<Language> {
         self.language
     }
@@ -71,13 +70,12 @@ impl Device {
         self.address
     }
 
-    /// What the program calls itself.
+    /// The user agent.
     pub fn user_agent(&self) -> Option<&str> {
         self.user_agent.as_deref()
     }
 
-    /// The network that the address belongs to, as far as one person or household usually has it: an IPv4 /24, an IPv6
-    /// /64.
+    /// The network of the address, approximately that of one person or household: an IPv4 /24, an IPv6 /64.
     pub fn network(&self) -> Option<String> {
         self.address.map(|address| match address {
             IpAddr::V4(v4) => {
@@ -96,92 +94,93 @@ impl Device {
     }
 }
 
-/// A session about to begin.
+/// A session to create.
 #[derive(Debug, Clone, Copy)]
 pub struct NewSession {
     /// Its id.
     pub id: SessionId,
     /// Id of its first refresh token.
     pub refresh_id: Uuid,
-    /// How long that is good for.
+    /// Lifetime of the refresh token.
     pub lifetime: Duration,
-    /// A code of the authenticator was given.
+    /// A second factor was given at the log-in.
     pub second_factor: bool,
 }
 
-/// Who a token speaks for, as the database knows them now.
+/// The user that a token authenticates, with current data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// The user.
     pub user: UserId,
     /// The session.
     pub session: SessionId,
-    /// Their address now.
+    /// Current e-mail address.
     pub email: String,
-    /// What they may do now.
+    /// Current role.
     pub role: Role,
-    /// Whether their address is proved.
+    /// Whether the address is verified.
     pub email_verified: bool,
-    /// A code of the authenticator was given in this session.
+    /// A second factor was given in this session.
     pub second_factor: bool,
 }
 
-/// A session as it may be remembered: with what time alone makes untrue.
+/// A session in cacheable form, with the times that decide its expiry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered {
-    /// Who holds it.
+    /// The session's user.
     pub holder: Holder,
-    /// From then on nobody does, unless it is used again before.
+    /// When the session expires unless it is used earlier.
     pub expires_at: DateTime<Utc>,
-    /// When it was last used, to a few minutes.
+    /// When it was last used, to within a few minutes.
     pub last_used_at: DateTime<Utc>,
 }
 
 impl Remembered {
-    /// Who holds the session at `now`.
+    /// The session's user at `now`, or `None` if it has expired.
     pub fn holder_at(self, now: DateTime<Utc>) -> Option<Holder> {
         (now < self.expires_at).then_some(self.holder)
     }
 
-    /// Whether its use at `now` is worth a note ([`touch`]).
+    /// Whether its use at `now` should be recorded ([`touch`]).
     pub fn is_stale_at(&self, now: DateTime<Utc>) -> bool {
         now - self.last_used_at > TOUCH_EVERY
     }
 }
 
-/// A session as its owner sees it.
+/// A session in its owner's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Which.
+    /// Its id.
     pub id: SessionId,
     /// When it began.
     pub created_at: DateTime<Utc>,
-    /// When it was last used, to a few minutes.
+    /// When it was last used, to within a few minutes.
     pub last_used_at: DateTime<Utc>,
-    /// Where it began.
+    /// The address of the log-in.
     pub address: Option<String>,
-    /// With what.
+    /// The user agent of the log-in.
     pub user_agent: Option<String>,
 }
 
-/// What came of a refresh.
+/// The result of a refresh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rotation {
-    /// This refresh token is good from now on; either just made, or made a moment ago for the same predecessor.
+    /// This refresh token is now valid; it was created by this call or, a moment ago, by another one for the same
+    /// predecessor.
     Successor {
-        /// For whom.
+        /// The session's user.
         holder: Holder,
         /// Its id.
         refresh_id: Uuid,
-        /// When it was made.
+        /// When it was created.
         rotated_at: DateTime<Utc>,
     },
-    /// An old token was used: the session has been ended, for the thief and for the owner.
+    /// An old token was used: the session has ended for both parties.
     Reused {
-        /// Whose session it was.
+        /// The session's user.
         user: UserId,
     },
-    /// There is no such session (any more).
+    /// The session does not exist or has ended.
     Ended,
 }
 
@@ -230,7 +229,8 @@ fn holder(row: &PgRow) -> Result<Holder> {
     })
 }
 
-/// Session `id` of `user`, to be remembered under `CacheKey::UserSession`; `None` when it has ended or is not that user's.
+/// Reads session `id` of `user`, to be cached under `CacheKey::UserSession`; `None` if it has ended or belongs to
+/// another user.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -260,7 +260,7 @@ pub async fn remember(tx: &mut Tx, id: SessionId, user: UserId) -> Result<Option
     .transpose()
 }
 
-/// Notes that a session is in use, at most once in five minutes. One that has ended stays so.
+/// Records that a session is in use, at most once in five minutes. Does not revive an ended session.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -278,7 +278,7 @@ pub async fn touch(store: &Store, id: SessionId) -> Result<()> {
     Ok(())
 }
 
-/// Notes in which language a user reads pages, for e-mails.
+/// Records the language in which a user reads pages, for e-mails.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -294,7 +294,7 @@ pub async fn set_language(store: &Store, user: UserId, language: Language) -> Re
 const SET_LANGUAGE: &str = "-- store.sessions.set_language
     update users set language = $2 where id = $1 and language is distinct from $2 and deleted_at is null";
 
-/// In which language the reader of a letter in the queue reads; English when that is not known.
+/// The language of the recipient of a queued e-mail; English if unknown.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -309,13 +309,13 @@ pub async fn language_of_letter(store: &Store, letter: Uuid) -> Result<Language>
     Ok(code.and_then(|code| Language::of_code(&code)).unwrap_or_default())
 }
 
-/// Exchanges refresh token `presented` of session `id` for `successor`, good for `lifetime`.
+/// Exchanges refresh token `presented` of session `id` for `successor`, valid for `lifetime`.
 ///
-/// The newest token of the chain makes the successor; the one before it answers the same successor for `grace` after
+/// The newest token of the chain creates the successor; the one before it returns the same successor for `grace` after
 /// the rotation; any other token of the chain ends the session.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`]; after it, the same token may be presented again.
+/// [`StoreError::Unavailable`]; the same token can then be presented again.
 pub async fn rotate(
     store: &Store,
     id: SessionId,
@@ -389,7 +389,7 @@ async fn delete(tx: &mut Tx, id: SessionId) -> Result<()> {
     Ok(())
 }
 
-/// Ends one session of a user; fine when it has ended. True when it was there.
+/// Ends one session of a user; succeeds if it has already ended. True if it existed.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -402,7 +402,7 @@ pub async fn end(store: &Store, id: SessionId, user: UserId) -> Result<bool> {
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends all sessions of a user but one; returns how many.
+/// Ends all sessions of a user except `keep`; returns how many.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -455,7 +455,7 @@ pub async fn list(store: &Store, user: UserId) -> Result<Vec<Listed>> {
         .collect()
 }
 
-/// Forgets sessions whose refresh token has run out; returns how many, at most [`SWEEP`](crate::SWEEP).
+/// Deletes sessions whose refresh token has expired; returns how many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -476,7 +476,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_is_what_one_household_has() {
+    fn network_is_an_ipv4_24_or_an_ipv6_64() {
         let network = |text: &str| Device::new(Some(text.parse().unwrap()), None).network().unwrap();
         assert_eq!(network("203.0.113.77"), "203.0.113.0/24");
         assert_eq!(network("::ffff:203.0.113.77"), "203.0.113.0/24");
@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_calls_itself_is_cut_to_size_and_cleaned() {
+    fn user_agent_is_truncated_and_sanitised() {
         let long = format!("a\r\nb{}", "x".repeat(1000));
         let device = Device::new(None, Some(&long));
         assert_eq!(device.user_agent().map(|text| text.chars().count()), Some(500));

@@ -1,31 +1,32 @@
-//! Snapshots: which transactions an answer has seen.
+//! Snapshots: which transactions a value has seen.
 //!
-//! PostgreSQL tells its own snapshot (`pg_current_snapshot()`, `xmin:xmax:xip`). An answer that carries the snapshot
-//! it was read in can later be held against the number of a transaction that changed something: seen, or too old.
+//! PostgreSQL returns its snapshot as text (`pg_current_snapshot()`, `xmin:xmax:xip`). A value that carries the
+//! snapshot it was read in can later be compared with the id of a transaction that changed something: the value has
+//! seen it, or is stale.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The transactions that were finished when something was read (PostgreSQL's `pg_snapshot`).
+/// The set of transactions that had finished when something was read (PostgreSQL's `pg_snapshot`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Every transaction below this number was finished.
+    /// Every transaction below this id had finished.
     pub xmin: u64,
-    /// No transaction from this number on had begun.
+    /// No transaction from this id on had begun.
     pub xmax: u64,
-    /// Transactions between the two that were still running, ascending.
+    /// Transactions between `xmin` and `xmax` that were still running, ascending.
     pub running: Vec<u64>,
 }
 
 impl Snapshot {
-    /// Before everything: sees no transaction at all.
+    /// The snapshot that sees no transaction at all.
     pub const ORIGIN: Self = Self {
         xmin: 0,
         xmax: 0,
         running: Vec::new(),
     };
 
-    /// Whether the effects of transaction `xid` are visible in this snapshot, given that it committed.
+    /// Whether the effects of transaction `xid` are visible in this snapshot, if it committed.
     pub fn sees(&self, xid: u64) -> bool {
         xid < self.xmin || (xid < self.xmax && self.running.binary_search(&xid).is_err())
     }
@@ -42,7 +43,7 @@ impl fmt::Display for Snapshot {
     }
 }
 
-/// The text was not a snapshot.
+/// The text is not a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a snapshot")]
 pub struct NotASnapshot;
@@ -72,17 +73,17 @@ impl FromStr for Snapshot {
     }
 }
 
-/// A value and the snapshot that it was read in. The snapshot is never later than the value.
+/// A value and the snapshot it was read in. The snapshot is never later than the value.
 #[derive(Debug, Clone)]
 pub struct Stamped<T> {
-    /// When, in transactions.
+    /// The snapshot.
     pub stamp: Snapshot,
-    /// What.
+    /// The value.
     pub value: T,
 }
 
 impl<T> Stamped<T> {
-    /// The same stamp on something made from the value alone.
+    /// Applies the same stamp to a value derived only from this one.
     pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Stamped<U> {
         Stamped {
             stamp: self.stamp,
@@ -97,7 +98,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_running_transaction_is_not_seen() {
+    fn running_transaction_is_not_seen() {
         let snapshot: Snapshot = "10:20:12,15".parse().unwrap();
         assert!(snapshot.sees(9) && snapshot.sees(10) && snapshot.sees(19));
         assert!(!snapshot.sees(12) && !snapshot.sees(15) && !snapshot.sees(20) && !snapshot.sees(u64::MAX));
@@ -114,7 +115,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text in ".*") {
+        fn parsing_never_panics(text in ".*") {
             let _unused = text.parse::<Snapshot>();
         }
     }

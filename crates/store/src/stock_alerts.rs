@@ -1,8 +1,8 @@
-//! "Tell me when it is back": members wait for sold-out games and get one letter each.
+//! Back-in-stock alerts: users subscribe to sold-out games and get one e-mail each.
 //!
-//! The letter is owed in the transaction that brings the game back (a trigger on `games`, migration 0081), and the alert
-//! goes with it. [`sweep`] tells those whom that left over: of a change that brought back more than it could tell of at once,
-//! and who began to wait in the very moment of the change.
+//! The e-mail is queued in the transaction that restocks the game (a trigger on `games`, migration 0081), which also
+//! deletes the alert. [`sweep`] notifies those whom the trigger missed: users beyond the trigger's limit per change,
+//! and those who subscribed at the same moment as the change.
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::cart::{CartLimits, StockAlert, Visitor};
@@ -13,7 +13,7 @@ use crate::carts::{mini_game, mini_game_columns};
 use crate::guests::{self, ShopperError};
 use crate::{Result, Store, Tx};
 
-/// What `user` waits for, newest first.
+/// The games that `user` waits for, newest alert first.
 ///
 /// # Errors
 /// [`StoreError`](crate::StoreError).
@@ -40,12 +40,11 @@ pub async fn list(tx: &mut Tx, user: UserId) -> Result<Vec<StockAlert>> {
         .collect()
 }
 
-/// Lets `user` wait for a game. Called twice it changes nothing more.
+/// Subscribes `user` to a game. Idempotent.
 ///
 /// # Errors
-/// [`ShopperError::NoSuchGame`]; [`ShopperError::InStock`] when there is nothing to wait for;
-/// [`ShopperError::TooManyGames`] beyond as many as fit on a wishlist; [`ShopperError::NoSuchShopper`];
-/// [`ShopperError::Store`].
+/// [`ShopperError::NoSuchGame`]; [`ShopperError::InStock`] when the game is available; [`ShopperError::TooManyGames`]
+/// beyond the maximum number of games on a wishlist; [`ShopperError::NoSuchShopper`]; [`ShopperError::Store`].
 pub async fn add(store: &Store, user: UserId, game: GameId, limits: CartLimits) -> Result<(), ShopperError> {
     store
         .tx_about("stock_alerts.add", &[user.into(), game.into()], |tx| {
@@ -86,7 +85,7 @@ pub async fn add(store: &Store, user: UserId, game: GameId, limits: CartLimits) 
         })
 }
 
-/// Lets `user` wait no longer; fine when they did not.
+/// Removes a user's alert; succeeds if there is none.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -99,7 +98,7 @@ pub async fn remove(store: &Store, user: UserId, game: GameId) -> Result<()> {
     Ok(())
 }
 
-/// Tells those who still wait for a game that is there, the longest first; returns how many, at most
+/// Notifies users who still wait for a game that is in stock, the longest wait first; returns how many, at most
 /// [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors

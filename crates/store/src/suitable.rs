@@ -1,7 +1,7 @@
-//! Whether a database can hold this shop: its encoding, its knowledge of letters, and how it reads texts.
+//! Checks whether a database can hold this shop: its encoding, its character classification, and how it parses strings.
 //!
-//! Asked before a schema is made, because none of it can be changed afterwards: such a database would take everything and
-//! find nothing that is written in other letters than a to z.
+//! The check runs before a schema is created, because none of it can be changed afterwards: an unsuitable database
+//! would store everything and find nothing written in letters other than a to z.
 
 use sqlx::Row as _;
 

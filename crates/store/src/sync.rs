@@ -1,13 +1,14 @@
-//! Where G2A's catalogue lands: who may write, what was written, what a pass has met, and the shared request budget.
+//! The database side of catalogue synchronisation: who may write, what was written, what a pass has seen, and the
+//! shared request budget.
 //!
-//! One synchronisation runs at a time, over all processes. [`CatalogueLock`] keeps a second one from beginning; the
-//! [`Fence`] keeps one that was believed dead from writing after another has begun: beginning a run raises the epoch
-//! of `sync_lease`, and every write below checks its own epoch under a share lock in the same transaction. Rows,
-//! counters and the cursor of a run change together or not at all, so a run can be taken up where it was left.
+//! One synchronisation runs at a time across all processes. [`CatalogueLock`] keeps a second one from starting; the
+//! [`Fence`] keeps one that was presumed dead from writing after another has started: starting a run increments the
+//! epoch of `sync_lease`, and every write below checks its own epoch under a share lock in the same transaction. Rows,
+//! counters and the cursor of a run change together or not at all, so an interrupted run can be resumed.
 //!
-//! `lease` is about who, `runs` about what was done, `catalogue` about the games themselves and `taxonomy` about what they
-//! are sorted by, `seen` about what a pass has met and what not, `asked` about what buying taught of prices, `flags` about
-//! what follows with time, `budget` about the calls that G2A allows.
+//! `lease` holds the exclusive right to run, `runs` the records of runs, `catalogue` the games and `taxonomy` their
+//! categories and tags, `seen` what a pass has and has not seen, `asked` prices learned while buying, `flags` flags
+//! that change with time, `budget` the calls that G2A allows.
 
 mod asked;
 mod budget;

@@ -1,7 +1,7 @@
-//! Intents to top up a balance, and what payment providers say about them.
+//! Top-up intents, and what payment providers report about them.
 //!
-//! An intent is written before its provider is asked. Whatever the provider says (`apply`) meets the intent's locked row:
-//! it is credited once, with its own amount, however often and in whatever order it is told.
+//! An intent is written before its provider is called. Every report of the provider (`apply`) locks the intent's row:
+//! it is credited once, with its own amount, regardless of the number and order of reports.
 
 mod apply;
 mod due;
@@ -27,60 +27,60 @@ pub use due::{Review, ToReview, due, to_review, without_end};
 pub use outside::{Outside, OutsideError, OutsideOutcome, credit_outside};
 pub use settle::{SettleError, credit_by_staff, in_review, reviewed, waiting_for_staff};
 
-/// The most intents of one user that may be unpaid at a time.
+/// Maximum number of unpaid intents per user.
 pub const MOST_OPEN: i64 = 20;
 
-/// An intent.
+/// A top-up intent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopUp {
-    /// Which.
+    /// Its id.
     pub id: TopUpId,
-    /// Whose.
+    /// Its owner.
     pub user: UserId,
-    /// What is to be paid, EUR.
+    /// The amount to pay, EUR.
     pub amount: Money,
-    /// What the provider said was paid, where that is another amount or currency.
+    /// The payment that the provider reported, if its amount or currency differs.
     pub paid: Option<OtherPayment>,
     /// What staff credited instead of the amount, EUR.
     pub credited: Option<Money>,
-    /// As the shopper chose.
+    /// The payment method that the shopper chose.
     pub method: String,
-    /// Through whom.
+    /// The payment provider.
     pub provider: String,
-    /// How it stands.
+    /// Its state.
     pub status: PaymentStatus,
-    /// The provider's name for it.
+    /// The provider's reference.
     pub reference: Option<String>,
-    /// Where it is paid.
+    /// The provider's payment page.
     pub redirect_url: Option<String>,
-    /// A process holds the lease to ask the provider about it.
+    /// A process holds the lease to query the provider about it.
     pub is_asked: bool,
-    /// Its owner deleted the account: it is to be closed at the provider.
+    /// Its owner deleted the account: it has to be closed at the provider.
     pub is_closing: bool,
-    /// Staff has dealt with it.
+    /// Staff has handled it.
     pub is_reviewed: bool,
     /// When it was written.
     pub created_at: DateTime<Utc>,
 }
 
-/// What [`begin`] found.
+/// The result of [`begin`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begun {
-    /// The caller holds the lease and asks the provider for the payment page.
+    /// The caller holds the lease and has to request the payment page from the provider.
     Ask {
         /// The intent.
         top_up: TopUp,
-        /// Nobody has asked before, so a refusal is the end of it.
+        /// This is the first request, so a refusal is final.
         is_first: bool,
     },
-    /// Another caller with the same idempotency key is asking the provider.
+    /// Another caller with the same idempotency key is calling the provider.
     Asked(TopUp),
-    /// The provider has answered before.
+    /// The provider has already answered.
     Known(TopUp),
 }
 
 impl TopUp {
-    /// As its owner sees it. What was paid otherwise than intended is not certain until staff has settled it.
+    /// The view of its owner. A payment that differs from the intent stays pending until staff has settled it.
     pub fn view(&self) -> TopUpView {
         let status = match self.status {
             PaymentStatus::Completed => TopUpStatus::Completed,
@@ -105,13 +105,13 @@ impl TopUp {
 /// A new intent.
 #[derive(Debug, Clone)]
 pub struct NewTopUp {
-    /// Whose.
+    /// Its owner.
     pub user: UserId,
-    /// What is to be paid, EUR; positive.
+    /// The amount to pay, EUR; positive.
     pub amount: Money,
-    /// As the shopper chose.
+    /// The payment method that the shopper chose.
     pub method: String,
-    /// Through whom.
+    /// The payment provider.
     pub provider: &'static str,
     /// The caller's idempotency key.
     pub key: Option<String>,
@@ -120,16 +120,16 @@ pub struct NewTopUp {
 /// Why an intent was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum BeginError {
-    /// Too many that nobody has paid.
+    /// The user has too many unpaid intents.
     #[error("Too many payments are open; finish or wait for one of them")]
     TooManyOpen,
     /// The idempotency key was used for another intent.
     #[error("This Idempotency-Key was used for another request")]
     KeyReused,
-    /// The account is gone.
+    /// The account does not exist.
     #[error("account not found")]
     NoSuchUser,
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -171,17 +171,18 @@ fn top_up(row: &PgRow) -> Result<TopUp> {
     })
 }
 
-/// Writes an intent, or finds the one that was written under the same idempotency key. Of all callers with one key one
-/// gets the lease to ask the provider; it lasts for `lease`, or until [`announced`], [`refused`] or [`unanswered`].
+/// Writes an intent, or finds the one written under the same idempotency key. Of all callers with one key, one gets the
+/// lease to call the provider; it lasts for `lease`, or until [`announced`], [`refused`] or [`unanswered`].
 ///
 /// # Errors
-/// [`BeginError`]; nothing was written then.
+/// [`BeginError`]; then nothing was written.
 pub async fn begin(store: &Store, new: NewTopUp, lease: Duration) -> Result<Begun, BeginError> {
     store
         .tx_about("top_ups.begin", &[new.user.into()], move |tx| {
             let new = new.clone();
             Box::pin(async move {
-                // One shopper's intents come one after the other, so that neither the key nor the limit is passed by two.
+                // Serialises the intents of one shopper, so that concurrent calls can bypass neither the key nor the
+                // limit.
                 crate::guests::lock(tx, lockstep_domain::cart::Visitor::User(new.user))
                     .await?
                     .ok_or(BeginError::NoSuchUser)?;
@@ -218,7 +219,7 @@ pub async fn begin(store: &Store, new: NewTopUp, lease: Duration) -> Result<Begu
                     returning ",
                     columns!()
                 ))
-                // Shown to the provider and in addresses: random, not sorted by age.
+                // Shown to the provider and in URLs: random, not sorted by age.
                 .bind(Uuid::new_v4())
                 .bind(new.user.0)
                 .bind(new.amount.decimal())
@@ -239,7 +240,7 @@ pub async fn begin(store: &Store, new: NewTopUp, lease: Duration) -> Result<Begu
         .await
 }
 
-/// The intent that the user wrote under this idempotency key.
+/// The intent that the user wrote with this idempotency key.
 async fn under_key(tx: &mut Tx, new: &NewTopUp) -> Result<Option<TopUp>> {
     let Some(key) = &new.key else { return Ok(None) };
     let before = sqlx::query(concat!(
@@ -254,8 +255,8 @@ async fn under_key(tx: &mut Tx, new: &NewTopUp) -> Result<Option<TopUp>> {
     before.as_ref().map(top_up).transpose()
 }
 
-/// The provider knows the intent: under which name, and where it is paid. Gives the intent as it is now; one whose owner
-/// left meanwhile has no page, and is due to be closed at once.
+/// Records the provider's reference and payment page. Returns the intent as it is now; if its owner deleted the account
+/// meanwhile, it has no page and is due to be closed at once.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -276,7 +277,7 @@ pub async fn announced(store: &Store, id: TopUpId, reference: &str, redirect_url
     row.as_ref().map(top_up).transpose()
 }
 
-/// The provider refused the intent for good: nobody can pay it.
+/// Records that the provider refused the intent permanently: it cannot be paid.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -296,7 +297,7 @@ pub async fn refused(store: &Store, id: TopUpId, problem: &str) -> Result<()> {
     Ok(())
 }
 
-/// The provider gave no answer that can be used: it may know the intent or not, and is asked again.
+/// Records that the provider gave no usable answer: it may know the intent or not, and will be called again.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -312,7 +313,7 @@ pub async fn unanswered(store: &Store, id: TopUpId, problem: &str) -> Result<()>
     Ok(())
 }
 
-/// The intent of `user`; nobody else's.
+/// The intent `id` of `user`; `None` for another user's.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -329,12 +330,12 @@ pub async fn by_id(store: &Store, user: UserId, id: TopUpId) -> Result<Option<To
     row.as_ref().map(top_up).transpose()
 }
 
-/// The intent that `provider` knows as `reference`.
+/// The intent with this `reference` at `provider`.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn by_reference(store: &Store, provider: &str, reference: &str) -> Result<Option<TopUp>> {
-    // It stands in addresses that anybody may write; the database takes no such text.
+    // The reference comes from URLs, which anyone can write; the database rejects this character.
     if reference.contains('\0') {
         return Ok(None);
     }
@@ -350,7 +351,7 @@ pub async fn by_reference(store: &Store, provider: &str, reference: &str) -> Res
     row.as_ref().map(top_up).transpose()
 }
 
-/// Forgets what providers said more than 90 days ago; a repeated delivery after that is known by its booking, which
+/// Deletes provider events older than 90 days; a delivery repeated after that is recognised by its booking, which
 /// stays. Returns how many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
@@ -368,7 +369,7 @@ pub async fn sweep(store: &Store) -> Result<u64> {
     Ok(done.rows_affected())
 }
 
-/// As much as a column holds.
+/// Shortens the text to the size of its column.
 fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(500).collect()
 }

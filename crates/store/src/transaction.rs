@@ -1,4 +1,4 @@
-//! The two ways to the database: a stamped read, and a transaction that cannot be forgotten half way.
+//! The two ways to access the database: a stamped read, and a transaction that cannot be left open.
 
 use futures_core::future::BoxFuture;
 use sqlx::{PgConnection, PgPool, Row as _};
@@ -7,20 +7,20 @@ use crate::error::{Result, StoreError};
 use crate::snapshot::{NotASnapshot, Snapshot, Stamped};
 use crate::{Store, Subject, mail};
 
-/// How often a transaction, or a statement that is one, is run again after a serialisation failure or a deadlock.
+/// How often a transaction, or a statement outside one, is retried after a serialisation failure or a deadlock.
 pub(crate) const MAX_CONFLICTS: u32 = 5;
 
-/// An open transaction. Functions of this crate take it; nobody outside can send SQL through it.
+/// An open transaction. Only functions of this crate can send SQL through it.
 #[derive(Debug)]
 pub struct Tx {
     conn: sqlx::pool::PoolConnection<sqlx::Postgres>,
-    /// The transaction has ended and the connection may go back to the pool.
+    /// The transaction has ended and the connection may return to the pool.
     ended: bool,
     seal: mail::Seal,
 }
 
 impl Tx {
-    /// A connection on which no transaction was begun, kept out of the pool unless [`finish`](Self::finish) says that it is
+    /// A connection without a transaction, kept out of the pool unless [`finish`](Self::finish) is told that it is
     /// clean.
     pub(crate) fn outside(conn: sqlx::pool::PoolConnection<sqlx::Postgres>) -> Self {
         Self {
@@ -30,7 +30,7 @@ impl Tx {
         }
     }
 
-    /// What e-mails of this transaction are sealed with.
+    /// The secrets that e-mails of this transaction are sealed with.
     pub(crate) const fn seal(&self) -> &mail::Seal {
         &self.seal
     }
@@ -41,9 +41,9 @@ impl Tx {
 }
 
 impl Store {
-    /// Runs `body` in one read-only snapshot and stamps the answer with it.
+    /// Runs `body` in one read-only snapshot and stamps the result with it.
     ///
-    /// The snapshot is taken first and holds for every statement of `body`, so the stamp is never later than what was
+    /// The snapshot is taken first and applies to every statement of `body`, so the stamp is never later than what was
     /// read. `body` is called once.
     ///
     /// # Errors
@@ -62,20 +62,20 @@ impl Store {
             Ok(Stamped { stamp, value })
         }
         .await;
-        // Nothing to keep: ending the transaction can only fail when the connection is gone, and then it is closed.
+        // A read has nothing to keep: the rollback can only fail if the connection is lost, and then it is closed.
         let ended = sqlx::raw_sql("rollback").execute(tx.conn()).await;
         tx.finish(ended.is_ok());
         result
     }
 
-    /// Runs `body` in one transaction: commits when it returns `Ok`, rolls back otherwise.
+    /// Runs `body` in one transaction: commits if it returns `Ok`, rolls back otherwise.
     ///
-    /// After a serialisation failure or a deadlock `body` is run again, up to five times, so it has to bear that: no
-    /// HTTP, no Redis, nothing but the database inside. `name` shows in logs and metrics.
+    /// After a serialisation failure or a deadlock `body` is run again, up to five times, so it must be repeatable: no
+    /// HTTP, no Redis, only database access. `name` appears in logs and metrics.
     ///
     /// # Errors
-    /// Those of `body`. When the commit itself got no answer the error is [`StoreError::Unavailable`] and the outcome
-    /// is unknown.
+    /// Those of `body`. If the commit itself got no answer, the error is [`StoreError::Unavailable`] and the outcome is
+    /// unknown.
     pub async fn tx<T, E>(
         &self,
         name: &'static str,
@@ -87,8 +87,9 @@ impl Store {
         self.tx_about(name, &[], body).await
     }
 
-    /// The same for a transaction that locks rows of these, or waits for whoever does: only a few about the same are
-    /// let through at a time, so that they do not take all connections while somebody holds the row.
+    /// Like [`tx`](Self::tx), for a transaction that locks rows of these subjects or waits for such locks: the number
+    /// of concurrent transactions per subject is limited, so that they do not take all connections while a row is
+    /// locked.
     ///
     /// # Errors
     /// As [`tx`](Self::tx); [`StoreError::is_locked`] when the wait for a place, or for a row, takes too long.
@@ -107,8 +108,8 @@ impl Store {
             let mut tx = begin(&self.pool, "begin").await?;
             tx.seal = self.seal.clone();
             let result = match body(&mut tx).await {
-                // The first statement fails where `body` swallowed a failed statement: PostgreSQL answers the commit of
-                // such a transaction with a rollback and no error.
+                // The first statement fails if `body` ignored a failed statement: PostgreSQL answers the commit of such
+                // a transaction with a rollback and no error.
                 Ok(value) => match sqlx::raw_sql("select 1; commit").execute(tx.conn()).await {
                     Ok(_) => {
                         tx.finish(true);
@@ -139,8 +140,8 @@ impl Store {
 }
 
 async fn begin(pool: &PgPool, statement: &'static str) -> Result<Tx> {
-    // A pooled connection may have died since it was last used; the first statement shows it. One such connection
-    // says nothing about the next, so a few are tried before the database is called unavailable.
+    // A pooled connection may have died since its last use, which the first statement shows. One such connection says
+    // nothing about the next, so a few are tried before the database is reported as unavailable.
     let mut last = None;
     for _ in 0..3 {
         let mut tx = Tx::outside(pool.acquire().await?);
@@ -156,14 +157,14 @@ async fn begin(pool: &PgPool, statement: &'static str) -> Result<Tx> {
 }
 
 impl Tx {
-    /// Gives the connection back, or throws it away when its state is unknown.
+    /// Returns the connection to the pool, or closes it if its state is unknown.
     pub(crate) fn finish(mut self, clean: bool) {
         self.ended = clean;
     }
 }
 
-/// A transaction whose caller went away in the middle must not be found open by the next one: its connection is closed,
-/// and PostgreSQL rolls back.
+/// A transaction whose caller was cancelled must not stay open for the next user: its connection is closed, and
+/// PostgreSQL rolls back.
 impl Drop for Tx {
     fn drop(&mut self) {
         if !self.ended {
@@ -172,13 +173,13 @@ impl Drop for Tx {
     }
 }
 
-/// Lets [`Store::tx`] look for a conflict inside a caller's own error type.
+/// Lets [`Store::tx`] detect a conflict inside a caller's error type.
 pub trait AsStoreError {
-    /// The database's error, if that is what this is.
+    /// The database error, if this is one.
     fn as_store_error(&self) -> Option<&StoreError>;
 }
 
-/// For the error of a use case that holds the database's among its own, as `Store`.
+/// For error types of use cases that contain the database's error as `Store`.
 macro_rules! holds_store_error {
     ($error:ident) => {
         impl crate::AsStoreError for $error {
@@ -223,7 +224,7 @@ mod tests {
     use crate::Options;
 
     #[tokio::test]
-    async fn a_body_that_swallowed_a_failed_statement_has_not_committed() {
+    async fn ignored_statement_failure_prevents_the_commit() {
         let db = TestDb::new().await;
         let store = Store::new(db.url(), &Options::default()).unwrap();
         let commits = store.commits();
@@ -243,9 +244,9 @@ mod tests {
         assert_eq!(*commits.borrow(), 0);
     }
 
-    /// What is checked at commit is told like any other rule.
+    /// Constraints checked at commit are reported like any other.
     #[tokio::test]
-    async fn a_rule_that_is_checked_at_commit_is_told_by_its_name() {
+    async fn deferred_constraint_is_reported_by_name() {
         let db = TestDb::new().await;
         let store = Store::new(db.url(), &Options::default()).unwrap();
         let result: Result<()> = store

@@ -1,4 +1,4 @@
-//! Wishlists: games that a user or a guest wants to remember, with what happened to them since.
+//! Wishlists: games that a user or a guest saved, with their changes since.
 
 use lockstep_domain::cart::{
     CartLimits, LeftOut, LeftOutReason, Moved, Owner, PriceChange, Visitor, WishItem, Wishlist,
@@ -12,7 +12,7 @@ use crate::guests::{self, ShopperError, Writer, owner_lives};
 use crate::row::money_or_null;
 use crate::{Result, Store, Subject, Tx};
 
-/// The wishlist of `owner`, newest first; empty for a guest who is none (any more). Cache it under
+/// The wishlist of `owner`, newest first; empty if the guest does not exist or has expired. Cache it under
 /// [`Owner::wishlist_key`] with [`Wishlist::tags`].
 ///
 /// # Errors
@@ -48,10 +48,10 @@ pub async fn load(tx: &mut Tx, owner: Owner) -> Result<Wishlist> {
     Ok(Wishlist { items })
 }
 
-/// Puts a game on the visitor's wishlist. Called twice it changes nothing more.
+/// Adds a game to the visitor's wishlist. Idempotent.
 ///
 /// # Errors
-/// [`ShopperError`]; nothing is changed then, and no guest is made.
+/// [`ShopperError`]; then nothing has changed and no guest was created.
 pub async fn add(store: &Store, visitor: Visitor, game: GameId, limits: CartLimits) -> Result<Writer, ShopperError> {
     store
         .tx_about("wishlists.add", &Subject::of(visitor, Some(game)), |tx| {
@@ -89,7 +89,8 @@ pub async fn add(store: &Store, visitor: Visitor, game: GameId, limits: CartLimi
         })
 }
 
-/// Takes a game off the visitor's wishlist; fine when it is not there. `None`: there is no such visitor.
+/// Removes a game from the visitor's wishlist; succeeds if it is not there. Returns `None` if the visitor does not
+/// exist.
 ///
 /// # Errors
 /// [`ShopperError::Store`].
@@ -111,11 +112,11 @@ pub async fn remove(store: &Store, visitor: Visitor, game: GameId) -> Result<Opt
         .await
 }
 
-/// Moves a guest's wishlist to a user's, in one transaction: the union of both, what has left the shop reported, the
-/// guest's rows gone. Exactly once, as with [`crate::carts::move_to_user`].
+/// Moves a guest's wishlist to a user's in one transaction: the result is the union of both, games that left the shop
+/// are reported, and the guest's rows are deleted. Happens exactly once, as with [`crate::carts::move_to_user`].
 ///
 /// # Errors
-/// [`ShopperError::NoSuchShopper`] when the user is gone, [`ShopperError::Store`].
+/// [`ShopperError::NoSuchShopper`] when the user does not exist, [`ShopperError::Store`].
 pub async fn move_to_user(store: &Store, guest: Uuid, user: UserId, limits: CartLimits) -> Result<Moved, ShopperError> {
     store
         .tx_about("wishlists.move_to_user", &[user.into()], |tx| {
@@ -138,7 +139,7 @@ async fn move_wishes(tx: &mut Tx, guest: Uuid, user: UserId, limits: CartLimits)
     let to = guests::lock(tx, Visitor::User(user))
         .await?
         .ok_or(ShopperError::NoSuchShopper)?;
-    // A game that both have stays as the user put it there; of the others the newest go as long as there is room.
+    // A game on both lists keeps the user's entry; of the others, the newest are moved while there is room.
     let rows = sqlx::query(
         "-- store.wishlists.move_to_user
         with gone as (delete from wishlist where user_id = $1 returning game_id, added_at, price_seen),

@@ -1,4 +1,4 @@
-//! The request budget of all processes, kept in PostgreSQL, in the form that the client of G2A asks for.
+//! The request budget of all processes, stored in PostgreSQL, as an implementation of the G2A client's `Budget`.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use lockstep_store::sync::{BucketSizes, Taken};
 use lockstep_store::{Store, StoreError};
 use tokio::sync::Mutex;
 
-/// A wait by the database's clock is over earlier when that is set forward, so it is asked again at least this often.
+/// Maximum time between attempts: a wait measured by the database's clock ends earlier if that clock is set forward.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Grants calls out of the shared bucket. While PostgreSQL is away it grants none.
+/// Grants calls from the shared bucket. It grants none while PostgreSQL is down.
 #[derive(Debug)]
 pub struct StoreBudget {
     store: Store,
     limits: Limits,
-    /// One waiter of each class asks PostgreSQL, the others stand behind it.
+    /// One waiter of each class asks PostgreSQL; the others queue on these locks.
     catalogue: Mutex<()>,
     order: Mutex<()>,
 }
 
 impl StoreBudget {
-    /// The budget kept in `store`, for at most as many calls as `limits` allow.
+    /// Creates the budget stored in `store`, which grants at most as many calls as `limits` allow.
     pub fn new(store: Store, limits: Limits) -> Self {
         Self {
             store,
@@ -33,10 +33,10 @@ impl StoreBudget {
         }
     }
 
-    /// Takes a call, or says how long to wait before asking again.
+    /// Takes a call, or returns the time to wait before the next attempt.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// Returns [`StoreError::Unavailable`].
     async fn try_take(&self, class: CallClass) -> Result<Option<Duration>, StoreError> {
         let kept_back = match class {
             CallClass::Catalogue => i64::from(self.limits.reserve()) * UNITS_PER_CALL,
@@ -47,7 +47,7 @@ impl StoreBudget {
             kept_back,
             capacity: i64::from(self.limits.capacity()) * UNITS_PER_CALL,
             refill_per_ms: i64::from(self.limits.refill_per_minute()),
-            // The share of orders: the catalogue begins with what flows in.
+            // The initial level is the reserve for orders: the catalogue starts with the refill only.
             at_first: i64::from(self.limits.reserve()) * UNITS_PER_CALL,
             max_pause: MAX_PENALTY,
         };
@@ -65,7 +65,7 @@ impl StoreBudget {
                         "the database's clock was set back; the request budget goes on from now"
                     );
                 }
-                // Where the bucket has filled in the meantime, ask again at once.
+                // If the bucket has filled since, try again at once.
                 Some(
                     take(state, bucket.now_ms, class, self.limits)
                         .err()

@@ -1,19 +1,19 @@
-//! Brings the catalogue in line with G2A's.
+//! Synchronises the catalogue with G2A's.
 //!
 //! `G2A's product pages → [this] → games (+ invalidation log) → relay → cache`
 //!
-//! [`run`] goes through everything, through what is in stock, through what changed lately, or through one product; a
-//! person or the [`schedule`] asks for it. All of them take the same way: `slices` cuts the list so that no part passes
-//! G2A's last page, `pass` reads it page by page, [`mapping`] turns products into games, and `store` writes them
-//! together with the place to go on from.
+//! [`run`] reads all products, those in stock, recent changes, or one product, at the request of a person or of the
+//! [`schedule`]. All kinds share one pipeline: `slices` divides the list so that no part exceeds G2A's last page,
+//! `pass` reads it page by page, [`mapping`] converts products to games, and `store` writes them together with the
+//! position from which the run can resume.
 //!
 //! Invariants:
-//! - nothing is invented: what G2A does not answer changes nothing here;
-//! - a product that cannot be used is skipped and reported, never fatal;
-//! - a game is withdrawn only by a complete pass over everything, after G2A was asked for it by its id; none is deleted;
-//! - one run at a time over all processes, and one that was overtaken writes nothing any more;
-//! - a run that was stopped goes on where it was: no page that was written is asked for again, and of the pages whose
-//!   answer was taken in at most one was not written yet. Calls that were still unanswered are made anew.
+//! - nothing is invented: without an answer from G2A nothing changes;
+//! - an unusable product is skipped and reported, never fatal;
+//! - only a complete full pass withdraws a game, after G2A was asked for it by its id; no game is deleted;
+//! - one run at a time across all processes, and a run that was superseded no longer writes;
+//! - an interrupted run resumes: a written page is never requested again, and at most one received page was not yet
+//!   written. Unanswered calls are repeated.
 
 mod budget;
 pub mod mapping;
@@ -38,34 +38,35 @@ pub use report::{Phase, Progress, Report};
 
 use pass::{Pass, Stop};
 
-/// Why a run ended that somebody ended on purpose: with its process, or at the command line. It goes on where it stopped.
+/// Why a run ended that was stopped on purpose: by its process or at the command line. It resumes later.
 pub const ON_PURPOSE: &str = "it was asked to stop";
 
-/// What G2A's clock and ours may differ by, and a change that was just being made when it was asked for: so much is
-/// read again each time.
+/// Overlap of consecutive reads of changes, which covers clock differences to G2A and changes in progress at the time
+/// of a read.
 const MARGIN: chrono::Duration = chrono::Duration::minutes(2);
 
-/// How runs go about it.
+/// Settings of runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// How list prices are made.
+    /// How the shop's prices are computed.
     pub pricing: Pricing,
-    /// Calls that G2A allows (`G2A_RATE_PER_MINUTE`): more pages are asked for at once only while this is not reached.
+    /// Calls per minute that G2A allows (`G2A_RATE_PER_MINUTE`); concurrency only grows while this rate is not reached.
     pub calls_per_minute: u32,
-    /// Pages asked for at once in the beginning, before it is known how fast they come.
+    /// Concurrent page requests at the start, before their speed is known.
     pub in_flight_at_first: usize,
-    /// Most pages asked for at once.
+    /// Maximum number of concurrent page requests.
     pub max_in_flight: usize,
-    /// The last page that the supplier gives out (G2A: 500). Lists are cut before they come near it.
+    /// The last page that the supplier returns (G2A: 500). Lists are divided before they reach it.
     pub max_page: u32,
-    /// When more than this share of the known games (and more than 50) is missing at G2A, none is withdrawn.
+    /// If more than this percentage of the known games (and more than 50) is missing at G2A, none is withdrawn.
     pub max_missing_percent: u32,
-    /// An unfinished run is taken up again when it began within this time.
+    /// Maximum age of an unfinished run that is resumed, measured from its start.
     pub resume_within: Duration,
 }
 
 impl Default for Settings {
-    /// The seed's pricing, G2A's 600 calls a minute and 500 pages, one page at once and at most 8, 20 percent, two hours.
+    /// The pricing of `docs/data-model.md`, G2A's 600 calls a minute and 500 pages, one concurrent page at first and at
+    /// most 8, 20 percent, two hours.
     fn default() -> Self {
         Self {
             pricing: Pricing::default(),
@@ -79,7 +80,7 @@ impl Default for Settings {
     }
 }
 
-/// What a run needs.
+/// The dependencies of a run.
 #[derive(Debug)]
 pub struct Context {
     store: Store,
@@ -89,7 +90,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// Puts it together.
+    /// Creates a context.
     pub fn new(store: Store, client: Client, settings: Settings) -> Self {
         Self {
             store,
@@ -99,35 +100,35 @@ impl Context {
         }
     }
 
-    /// How far the run of this process is; `None` before the first.
+    /// The progress of this process's run; `None` before the first.
     pub fn progress(&self) -> watch::Receiver<Option<Progress>> {
         self.progress.subscribe()
     }
 }
 
-/// What to go through.
+/// What to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// Everything that G2A lists, in stock or not. What it does not list any more is withdrawn.
+    /// All products that G2A lists, in stock or not. Withdraws games that it no longer lists.
     Full,
-    /// Price and stock of what is in stock. What is not listed any more is sold out.
+    /// Price and stock of the products in stock. Marks products that are no longer listed as sold out.
     Stock,
-    /// What changed since the last completed pass. Becomes [`Full`](Self::Full) when there was none.
+    /// Changes since the last completed pass. Becomes [`Full`](Self::Full) if there was none.
     Incremental,
     /// One product, by G2A's id.
     Product(String),
 }
 
-/// Why there is no report.
+/// Why a run has no report.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError {
-    /// Another run is at work, in this process or another.
+    /// Another run is active, in this process or another.
     #[error("another synchronisation is running; one at a time")]
     AlreadyRunning,
-    /// A newer run has begun, so this one has stopped without writing. The newer one has taken its work over.
+    /// A newer run has begun and taken over the work, so this one has stopped without writing.
     #[error("overtaken by a newer synchronisation")]
     Overtaken,
-    /// The database failed. What was written until then stays, and the next run goes on from there.
+    /// The database failed. What was written before remains, and the next run resumes from there.
     #[error("the database failed")]
     Store(#[source] StoreError),
 }
@@ -141,19 +142,19 @@ impl From<StoreError> for SyncError {
     }
 }
 
-/// Goes through `what` once, or goes on with an unfinished run of the same kind. `reason` says who asked.
+/// Runs `what` once, or resumes an unfinished run of the same kind. `reason` names the requester.
 ///
-/// The end is recorded and reported: completed; failed, when a person has to do something; interrupted, when G2A did not
-/// answer or `stop` was cancelled, and then the next run goes on. Dropping the future is like a crash: the next run goes
-/// on as well. Running it twice in a row changes nothing the second time.
+/// The result is recorded and reported: completed; failed, if a person must act; or interrupted, if G2A did not answer
+/// or `stop` was cancelled, so that the next run resumes. Dropping the future is like a crash: the next run resumes as
+/// well. Runs are idempotent: a second run changes nothing.
 ///
 /// # Errors
-/// [`SyncError`] when nothing could be done or recorded.
+/// Returns [`SyncError`] if nothing could be done or recorded.
 pub async fn run(cx: &Context, what: What, reason: &str, stop: CancellationToken) -> Result<Report, SyncError> {
     let lock = cx.store.lock_catalogue().await?.ok_or(SyncError::AlreadyRunning)?;
     let result = run_alone(cx, what, reason, &stop).await;
     if let Err(error) = lock.release().await {
-        // The connection is gone, and with it the lock.
+        // The connection is lost, and the lock with it.
         tracing::debug!(%error, "the lock of the synchronisation was lost before it was given back");
     }
     result
@@ -195,7 +196,7 @@ async fn run_alone(cx: &Context, what: What, reason: &str, stop: &CancellationTo
     let (status, stopped_by, lost) = match outcome {
         Ok(()) => (RunStatus::Completed, None, None),
         Err(Stop::Failed(reason)) => (RunStatus::Failed, Some(reason), None),
-        // One product is asked for again, not gone on with.
+        // A single product is requested anew instead of resumed.
         Err(Stop::Interrupted(reason)) if kind == RunKind::Product => (RunStatus::Failed, Some(reason), None),
         Err(Stop::Interrupted(reason)) => (RunStatus::Interrupted, Some(reason), None),
         Err(Stop::Store(StoreError::Fenced)) => return Err(SyncError::Overtaken),
@@ -209,7 +210,7 @@ async fn run_alone(cx: &Context, what: What, reason: &str, stop: &CancellationTo
             Box::pin(async move { records::finish(tx, &fence, status, why.as_deref()).await })
         })
         .await;
-    // When the database is away the record says "running"; the next run finds that its process has ended.
+    // If the database is down, the record still says "running"; the next run detects that its process has ended.
     if let Some(error) = lost {
         return Err(SyncError::Store(error));
     }
@@ -222,7 +223,7 @@ async fn run_alone(cx: &Context, what: What, reason: &str, stop: &CancellationTo
     Ok(report)
 }
 
-/// An error and what caused it, in one line.
+/// Formats an error and its sources in one line.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

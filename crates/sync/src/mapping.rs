@@ -1,7 +1,7 @@
-//! From a product of G2A's to a game of the shop. Pure: the same product gives the same listing.
+//! Converts a G2A product to a game of the shop. Pure: the same product gives the same listing.
 //!
-//! Only what G2A says is used. What it does not say stays empty, or is read from the title when it says it there;
-//! nothing is guessed, and a product without a usable title, price or stock is refused with a reason.
+//! It only uses what G2A provides. A missing field stays empty or is derived from the title if that names it; nothing
+//! is guessed, and a product without a usable title, price or stock is refused with a reason.
 
 mod picture;
 mod place;
@@ -18,44 +18,44 @@ use lockstep_store::sync::{Listing, Term};
 
 use place::Place;
 
-/// Longest title, in characters.
+/// Maximum length of a title, in characters.
 const MAX_TITLE: usize = 200;
-/// Longest name of a publisher, region and the like, in characters.
+/// Maximum length of the name of a publisher, region etc., in characters.
 const MAX_NAME: usize = 100;
-/// Longest name of a genre or tag, in characters.
+/// Maximum length of the name of a genre or tag, in characters.
 const MAX_TERM: usize = 60;
-/// Longest description, in characters of text.
+/// Maximum length of a description, in characters of text.
 const MAX_DESCRIPTION: usize = 20_000;
-/// Longest short description, in characters.
+/// Maximum length of a short description, in characters.
 const MAX_SHORT: usize = 200;
-/// Most pictures of a game.
+/// Maximum number of images of a game.
 const MAX_IMAGES: usize = 30;
-/// Most genres, tags and so on of a game, each.
+/// Maximum number of a game's genres, tags etc., each.
 const MAX_TERMS: usize = 30;
-/// Longest line of the system requirements, in characters.
+/// Maximum length of a line of the system requirements, in characters.
 const MAX_REQUIREMENT: usize = 500;
 
 /// Why a product cannot become a game. Such a product is skipped and reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadProduct {
-    /// Nothing to call it by.
+    /// It has no name.
     #[error("it has no name")]
     NoName,
-    /// No positive price in the field that prices follow, or one that cannot be stored.
+    /// The field that the price derives from is missing, not positive, or not storable.
     #[error("it has no usable price")]
     NoPrice,
-    /// It says nothing about stock, and stock is not invented.
+    /// It has no stock field, and stock is not invented.
     #[error("it does not say how many are in stock")]
     NoStock,
 }
 
-/// What was not taken over, and why: for the report of a run.
+/// Number of rejected values by reason, for the report of a run.
 pub type Refused = BTreeMap<String, u32>;
 
-/// What the shop shows of `product`, priced by `pricing`. What a product says and cannot be used is counted in `refused`.
+/// Returns the shop's listing of `product`, priced by `pricing`. Counts unusable values of the product in `refused`.
 ///
 /// # Errors
-/// [`BadProduct`] says what is missing.
+/// Returns [`BadProduct`], which names the missing field.
 pub fn listing(product: &Product, pricing: &Pricing, refused: &mut Refused) -> Result<Listing, BadProduct> {
     let title = product
         .name
@@ -68,7 +68,7 @@ pub fn listing(product: &Product, pricing: &Pricing, refused: &mut Refused) -> R
     let price = pricing
         .list_price(product.min_price, product.retail_min_price)
         .ok_or(BadProduct::NoPrice)?;
-    // `availableToBuy` is left out of account: G2A's own sandbox says `false` for every product it sells.
+    // `availableToBuy` is ignored: G2A's own sandbox reports `false` for every product that it sells.
     let quantity = product.qty.ok_or(BadProduct::NoStock)?;
 
     let place = Place::of(product, &title);
@@ -134,7 +134,7 @@ pub fn listing(product: &Product, pricing: &Pricing, refused: &mut Refused) -> R
     })
 }
 
-/// Number of binary digits: tells "a few" from "hundreds", and seldom changes while people buy.
+/// Number of binary digits: distinguishes "a few" from "hundreds" and rarely changes while stock sells.
 fn depth(quantity: u64) -> i16 {
     i16::try_from((u64::BITS - quantity.leading_zeros()).min(31)).unwrap_or(31)
 }
@@ -144,14 +144,14 @@ fn name(text: Option<&str>) -> Option<String> {
         .filter(|text| !text.is_empty())
 }
 
-/// The day of release as a moment; a year that nobody meant is no date.
+/// Converts the release date to a time; `None` for an implausible year.
 fn midnight(day: NaiveDate) -> Option<DateTime<Utc>> {
     (1950..2200)
         .contains(&day.year())
         .then(|| day.and_time(NaiveTime::MIN).and_utc())
 }
 
-/// What a product's categories become.
+/// The terms derived from a product's categories.
 #[derive(Debug, Default)]
 struct Sorted {
     categories: Vec<Term>,
@@ -161,8 +161,7 @@ struct Sorted {
     together: bool,
 }
 
-/// Every category stays one; besides, the name of a genre becomes a genre, that of a device a platform, and the rest
-/// becomes tags.
+/// Keeps every category; also adds genres by their names, device names as platforms, and all others as tags.
 fn sort_categories(product: &Product, place: &Place) -> Sorted {
     let mut sorted = Sorted::default();
     for device in &place.devices {
@@ -187,7 +186,7 @@ fn sort_categories(product: &Product, place: &Place) -> Sorted {
     sorted
 }
 
-/// Adds a term unless it is there. A name without a Latin letter or digit is addressed by G2A's number.
+/// Adds a term unless it is present. A name without a Latin letter or digit gets a slug from G2A's number.
 fn add(terms: &mut Vec<Term>, name: &str, id: Option<&str>) {
     let mut slug = slugify(name);
     if slug.is_empty() {
@@ -205,7 +204,7 @@ fn add(terms: &mut Vec<Term>, name: &str, id: Option<&str>) {
     }
 }
 
-/// `PEGI: violence, drugs`; `None` when no mark is set.
+/// Formats `PEGI: violence, drugs`; `None` if no mark is set.
 fn age_rating(restrictions: &BTreeMap<String, bool>) -> Option<String> {
     let marks: Vec<&str> = words::PEGI
         .iter()
@@ -215,7 +214,7 @@ fn age_rating(restrictions: &BTreeMap<String, bool>) -> Option<String> {
     (!marks.is_empty()).then(|| format!("PEGI: {}", marks.join(", ")))
 }
 
-/// The languages that a description lists after "Language:" or "Languages:"; codes, sorted.
+/// Parses the languages listed after "Language:" or "Languages:" in a description; returns sorted codes.
 fn languages(plain: &str) -> Vec<String> {
     let lower = plain.to_lowercase();
     let mut codes = BTreeSet::new();
@@ -239,7 +238,7 @@ fn languages(plain: &str) -> Vec<String> {
     codes.into_iter().map(str::to_owned).collect()
 }
 
-/// `{minimal, recommended}` with what is not empty; `None` when nothing is.
+/// Returns `{minimal, recommended}` without empty parts; `None` if both are empty.
 fn requirements(product: &Product) -> Option<serde_json::Value> {
     let mut levels = serde_json::Map::new();
     for (level, fields) in [
@@ -260,7 +259,7 @@ fn requirements(product: &Product) -> Option<serde_json::Value> {
     (!levels.is_empty()).then(|| levels.into())
 }
 
-/// What is known, in sentences: the description of a product that has none.
+/// Describes a product without a description by sentences about its known fields.
 fn facts(
     title: &str,
     developer: Option<&str>,
@@ -321,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_real_row_becomes_a_game() {
+    fn a_real_row_maps_to_a_game() {
         let row = Product {
             developer: Some("Tripwire Interactive".into()),
             publisher: Some("Tripwire Interactive".into()),
@@ -356,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn service_device_and_region_are_read_from_the_title() {
+    fn service_device_and_region_are_parsed_from_the_title() {
         for (title, service, device, region) in [
             (
                 "Xbox Live GOLD Subscription Card 1 Month GLOBAL XBOX LIVE",
@@ -414,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_title_does_not_say_is_not_guessed() {
+    fn missing_title_parts_are_not_guessed() {
         let game = mapped(&product("The Origin of Steam in Europe"));
         assert_eq!((game.activation_service, game.region), (None, None));
         assert!(game.platforms.is_empty());
@@ -422,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_count_more_than_the_title() {
+    fn fields_take_precedence_over_the_title() {
         let row = Product {
             platform: Some("XBOX LIVE".into()),
             region: Some("Europe".into()),
@@ -469,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn languages_marks_requirements_and_description_are_taken_over() {
+    fn languages_marks_requirements_and_description_are_mapped() {
         let row = Product {
             description: Some(
                 "<p>Sail a paper boat through the drowned city. Then home.</p><p>Developed by X. \
@@ -520,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn only_addresses_of_the_web_become_pictures_and_the_others_are_counted() {
+    fn only_web_addresses_become_images_and_others_are_counted() {
         let row = Product {
             cover_image: Some("javascript:alert(1)".into()),
             small_image: Some("cover.jpg".into()),
@@ -557,7 +556,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_product_maps_to_something_that_can_be_stored(
+        fn every_product_maps_to_a_storable_game_or_an_error(
             name in ".{0,300}", description in prop::option::of(".{0,300}"), qty in any::<u64>(),
             cents in 1i64..1_000_000, retail in -5i64..1_000_000, platform in prop::option::of(".{0,20}"),
             region in prop::option::of(".{0,20}"), category in ".{0,80}", url in ".{0,60}",

@@ -1,21 +1,21 @@
-//! How many pages are asked for at once.
+//! The number of concurrent page requests.
 //!
-//! One is best: a crash then costs one call. But one at a time does not use up the calls that G2A allows when G2A is
-//! slow, so the number grows while the pages come slower than they may, and only as far as growing helps.
+//! One is ideal: a crash then costs one call. But sequential requests do not use G2A's whole allowance when G2A is
+//! slow, so the number grows while pages arrive more slowly than allowed, and only as long as growth helps.
 
 use std::time::{Duration, Instant};
 
-/// Pages between two looks.
+/// Pages between two adjustments.
 const LOOK_EVERY: u32 = 8;
 
-/// Decides how many pages may be under way.
+/// Controls the number of concurrent page requests.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    /// Time a page would take at the rate that is allowed.
+    /// Time per page at the allowed rate.
     aim: Duration,
     most: usize,
     window: usize,
-    /// Time a page took before the last growth; `None` when it has not grown since it was found useless.
+    /// Time per page before the last growth; `None` if it has not grown since growth was found useless.
     before: Option<Duration>,
     settled: bool,
     since: Instant,
@@ -35,12 +35,12 @@ impl Pace {
         }
     }
 
-    /// Pages that may be under way.
+    /// Maximum number of pages in flight.
     pub(crate) fn window(&self) -> usize {
         self.window
     }
 
-    /// So many pages were written by now.
+    /// Records that `pages` more pages were written by `now`.
     pub(crate) fn written(&mut self, pages: u32, now: Instant) {
         self.pages += pages;
         if self.pages < LOOK_EVERY || self.settled {
@@ -48,11 +48,11 @@ impl Pace {
         }
         let took = now.duration_since(self.since) / self.pages;
         (self.since, self.pages) = (now, 0);
-        // The shared budget grants a fortieth less than the limit; who is that near gains nothing by asking for more.
+        // The shared budget grants a fortieth less than the limit; more requests gain nothing this close to it.
         if took * 100 <= self.aim * 104 {
             self.before = None;
         } else if self.before.is_some_and(|before| took * 10 > before * 9) {
-            // The last growth brought less than a tenth: something else is the limit.
+            // The last growth gained less than a tenth: something else is the bottleneck.
             self.window = (self.window / 2).max(1);
             self.settled = true;
         } else if self.window < self.most {
@@ -66,7 +66,8 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// The window after `looks` looks at a server that takes `latency` a page and grants no more than one in `grant`.
+    /// The window after 20 adjustments with a server that takes `latency` per page and grants at most one page per
+    /// `grant`.
     fn settles_at(latency: Duration, grant: Duration, calls_per_minute: u32) -> usize {
         let mut now = Instant::now();
         let mut pace = Pace::new(calls_per_minute, 1, 8, now);
@@ -81,20 +82,20 @@ mod tests {
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
     #[test]
-    fn a_quick_supplier_is_asked_for_one_page_at_a_time() {
+    fn a_fast_supplier_gets_one_request_at_a_time() {
         assert_eq!(settles_at(MS(5), MS(100), 600), 1);
         assert_eq!(settles_at(MS(90), MS(103), 600), 1);
     }
 
     #[test]
-    fn a_slow_supplier_is_asked_for_as_many_as_use_up_the_allowance() {
+    fn a_slow_supplier_gets_enough_requests_to_use_the_allowance() {
         assert_eq!(settles_at(MS(350), MS(100), 600), 4);
         assert_eq!(settles_at(MS(2_000), MS(100), 600), 8);
     }
 
     #[test]
-    fn asking_for_more_stops_when_it_does_not_help() {
-        // Others use up the allowance: pages come every 300 ms however many are asked for.
+    fn the_window_stops_growing_when_growth_does_not_help() {
+        // Other users consume the allowance: pages arrive every 300 ms regardless of the window.
         assert_eq!(settles_at(MS(50), MS(300), 600), 1);
     }
 }

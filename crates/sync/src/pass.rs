@@ -1,13 +1,13 @@
 //! One pass over a list that changes while it is read.
 //!
 //! Pages are read from the last to the first. G2A lists by ascending id, so a product that disappears moves others
-//! towards pages that are still to come, and a new one comes after the end: neither hides anything. Only a product that
-//! comes in between (its price moved into the slice) pushes others onto a page that was read already; then the total
-//! rises, and the pages around are read again. What moved from one slice to another has changed, so reading everything
-//! that changed since the pass began finds it. At the end the number of products met is held against G2A's own.
+//! towards unread pages, and a new one comes after the end: neither hides anything. Only a product that is inserted in
+//! between (its price moved into the slice) pushes others onto a page that was already read; then the total rises, and
+//! the pages around are read again. A product that moved between slices has changed, so reading all changes since the
+//! start of the pass finds it. At the end the number of products seen is compared with G2A's own.
 //!
-//! `reading` goes through the pages, `lookups` asks for single products, `writing` writes both; `patience` waits when G2A
-//! asks to, `stop` tells why a pass does not reach its end.
+//! `reading` reads the pages, `lookups` requests single products, `writing` writes both; `patience` waits when G2A asks
+//! for it, `stop` has the reasons why a pass ends early.
 
 mod lookups;
 mod patience;
@@ -34,25 +34,25 @@ use crate::{Context, MARGIN, What};
 pub(crate) use stop::Stop;
 use writing::Batch;
 
-/// Where a pass stands; kept with the run, so that it can be taken up.
+/// The position of a pass, stored with the run, so that it can resume.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Cursor {
     phase: Stage,
-    /// Slices still to be read, the next one last.
+    /// Unread slices; the last is read next.
     pending: Vec<Slice>,
-    /// The slice that is being read.
+    /// The slice that is being read, and the position in it.
     at: Option<Position>,
-    /// Slices that moved while they were read.
+    /// Slices that changed while they were read.
     moved: Vec<Slice>,
-    /// Those have been read a second time.
+    /// The changed slices have been read a second time.
     again: bool,
-    /// Some slice could not be cut short enough to be read completely.
+    /// Some slice could not be divided enough to be read completely.
     incomplete: bool,
-    /// Products whose id could not be read.
+    /// Number of products without a readable id.
     nameless: u64,
-    /// A few products that are certainly there.
+    /// Sample of products that certainly exist.
     samples: Vec<String>,
-    /// What was not taken over, by reason.
+    /// Number of rejected values by reason.
     #[serde(default)]
     refused: Refused,
 }
@@ -75,7 +75,7 @@ pub(crate) struct Pass<'a> {
     pages_total: Option<i32>,
     counts: Counts,
     terms: TermCounts,
-    /// Products that a problem was told of already.
+    /// Products that already have a reported problem.
     reported: HashSet<String>,
     problems: Vec<Problem>,
     calls: Arc<AtomicU32>,
@@ -85,9 +85,9 @@ pub(crate) struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    /// A pass at its beginning, or where it was left. `since` bounds it to what changed from then on.
+    /// Creates a pass at its start or at its stored position. `since` limits it to changes from then on.
     pub(crate) fn new(cx: &'a Context, kind: RunKind, since: Option<DateTime<Utc>>, begun: Begun) -> Self {
-        // A cursor that an older version has written and this one cannot read means: from the beginning.
+        // An unreadable cursor of an older version means: start over.
         let cursor = serde_json::from_value(begun.cursor.clone()).unwrap_or_else(|_| Cursor {
             phase: Stage::Pages,
             pending: vec![since.map_or_else(Slice::default, Slice::changed_since)],
@@ -128,7 +128,7 @@ impl<'a> Pass<'a> {
         pass
     }
 
-    /// To the end, from wherever it stands.
+    /// Reads from the current position to the end.
     pub(crate) async fn go_through(&mut self, what: &What) -> Result<(), Stop> {
         if let What::Product(id) = what {
             return self.one_product(id).await;
@@ -163,7 +163,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Brings the flags in line with what has changed.
+    /// Updates the flags of games according to the changes.
     pub(crate) async fn refresh_flags(&mut self) -> Result<(), Stop> {
         let c = self.counts;
         if self.kind == RunKind::Full || c.created + c.updated + c.withdrawn > 0 {
@@ -172,7 +172,7 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// What came of it.
+    /// Returns the result.
     pub(crate) fn report(&self, run: Run, took: Duration) -> Report {
         self.tell(run.status);
         Report {

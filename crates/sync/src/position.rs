@@ -1,63 +1,61 @@
-//! Where a pass stands in a slice: which pages are written, which come next, which have to be read again.
+//! The position of a pass in a slice: which pages are written, which come next, which must be read again.
 //!
-//! Pages are asked for from the last to the first, several at once when G2A is slow, and answered in any order. Each is
-//! written as it comes, together with this record of it, so a page that was written is never asked for again by whoever
-//! takes the run up. What the totals say of a list that moved is judged in the order of the pages all the same: only when
-//! every page above has been written.
+//! Pages are requested from the last to the first, concurrently when G2A is slow, and answered in any order. Each is
+//! written on arrival together with this record, so a resumed run never requests a written page again. The totals of a
+//! list that changed are evaluated in the order of the pages nevertheless: only when every page above is written.
 
 use serde::{Deserialize, Serialize};
 
 use crate::slices::Slice;
 
-/// Pages read again at once when the list has moved.
+/// Pages that are read again when the list has changed.
 const MAX_REREAD: u32 = 10;
-/// How often a list that moves again while it is read again is read once more.
+/// Maximum number of further reads if the list changes again.
 const MAX_REREADS: u32 = 3;
 
-/// A place in a slice.
+/// A position in a slice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Position {
     pub(crate) slice: Slice,
-    /// The highest page that is not settled yet; 0 when all are.
+    /// The highest page that is not settled; 0 when all are.
     page: u32,
-    /// Products on a page.
+    /// Products per page.
     size: u32,
-    /// Products in the slice, when the page before was read.
+    /// Products in the slice when the previous page was read.
     total: u64,
-    /// The total was another one before.
+    /// The total has changed during the read.
     moved: bool,
-    /// Pages from `page` down that are written already, with the total that each showed. Never more than may be under
-    /// way at once.
+    /// Pages from `page` down that are already written, each with its total. At most as many as may be in flight.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     ahead: Vec<(u32, u64)>,
-    /// Pages around `page` are being read again.
+    /// Set while pages around `page` are read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     again: Option<Again>,
 }
 
-/// Reading again, downwards, what may have moved to pages that were read before.
+/// A repeated read, downwards, of pages that products may have moved to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Again {
-    /// The next one.
+    /// The next page.
     page: u32,
-    /// The total that the page before showed.
+    /// The total on the previous page.
     total: Option<u64>,
-    /// By how much the total has risen meanwhile.
+    /// The increase of the total since.
     rise: u64,
-    /// Rounds before this one.
+    /// Number of earlier rounds.
     rounds: u32,
 }
 
-/// What to ask for, or what was asked for.
+/// A page to request or requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) page: u32,
-    /// It was read before, and the list has moved since.
+    /// The page was read before, and the list has changed since.
     pub(crate) again: bool,
 }
 
 impl Position {
-    /// At the last of `pages` pages.
+    /// Starts at the last of `pages` pages.
     pub(crate) fn at_the_end(slice: Slice, pages: u32, size: u32, total: u64) -> Self {
         Self {
             slice,
@@ -75,12 +73,12 @@ impl Position {
         self.page == 0
     }
 
-    /// Whether the list has changed its length while it was read.
+    /// Whether the length of the list has changed during the read.
     pub(crate) fn has_moved(&self) -> bool {
         self.moved
     }
 
-    /// The next page to ask for, beside those that are `under_way`.
+    /// Returns the next page to request, besides those in `under_way`.
     pub(crate) fn wanted(&self, under_way: &[Wanted]) -> Option<Wanted> {
         if let Some(again) = &self.again {
             let one_is = under_way.iter().any(|asked| asked.again);
@@ -90,7 +88,7 @@ impl Position {
             });
         }
         let lowest_asked = under_way.iter().filter(|asked| !asked.again).map(|asked| asked.page);
-        // Whoever takes a run up finds gaps between the pages that are written, so each is looked at.
+        // A resumed run has gaps between written pages, so each page is checked.
         let asked: Vec<u32> = lowest_asked.collect();
         (1..=self.page)
             .rev()
@@ -102,7 +100,8 @@ impl Position {
         self.ahead.iter().any(|(written, _)| *written == page)
     }
 
-    /// A page has come, saying that the slice holds `total` products, and is going to be written together with this.
+    /// Records a received page, on which the slice has `total` products, before it is written together with this
+    /// record.
     pub(crate) fn take_in(&mut self, asked: Wanted, total: u64, max_page: u32) {
         if asked.again {
             self.take_in_again(total, max_page);
@@ -128,7 +127,7 @@ impl Position {
         }
     }
 
-    /// Settles the pages whose turn it is, up to one after which the list has to be read again.
+    /// Settles the pages whose turn it is, up to one after which the list must be read again.
     fn settle(&mut self, max_page: u32) {
         while self.again.is_none()
             && let Some(at) = self.ahead.iter().position(|(page, _)| *page == self.page)
@@ -144,8 +143,8 @@ impl Position {
         }
     }
 
-    /// `rise` products came in, so as many may have moved from `page` to pages that were read before: those and it are
-    /// read again, in that order, until the list holds still.
+    /// After `rise` insertions, up to `rise` products may have moved from `page` to pages already read: reads those and
+    /// `page` again, in that order, until the list is stable.
     fn read_again(&mut self, rise: u64, rounds: u32, max_page: u32) {
         let back = u32::try_from(rise.div_ceil(u64::from(self.size.max(1))))
             .unwrap_or(MAX_REREAD)
@@ -178,7 +177,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_order_pages_come_in_and_wherever_it_stops_each_is_taken_in_once(
+        fn every_page_is_recorded_once_in_any_order_and_across_restarts(
             pages in 1u32..40, window in 1usize..9, picks in prop::collection::vec((0usize..8, any::<bool>()), 0..200),
         ) {
             let mut position = at(pages, u64::from(pages) * 20);
@@ -192,7 +191,7 @@ mod tests {
                 position.take_in(one, u64::from(pages) * 20, 500);
                 taken.push(one.page);
                 if crash {
-                    // What was under way is lost; what was taken in is in the record.
+                    // Calls in flight are lost; recorded pages are kept.
                     under_way.clear();
                     position = serde_json::from_value(serde_json::to_value(&position).unwrap()).unwrap();
                 }
@@ -203,7 +202,7 @@ mod tests {
         }
 
         #[test]
-        fn however_the_total_jumps_a_slice_comes_to_its_end(
+        fn a_slice_ends_however_its_total_changes(
             pages in 1u32..40, window in 1usize..9, totals in prop::collection::vec(0u64..2_000, 1..40),
         ) {
             let mut position = at(pages, u64::from(pages) * 20);
@@ -224,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_asked_for_from_the_last_to_the_first() {
+    fn pages_are_requested_from_the_last_to_the_first() {
         let position = at(3, 60);
         assert_eq!(position.wanted(&[]), Some(page(3)));
         assert_eq!(position.wanted(&[page(3)]), Some(page(2)));
@@ -233,13 +232,13 @@ mod tests {
     }
 
     #[test]
-    fn after_a_rise_what_may_have_moved_is_read_again_once_it_is_its_turn() {
+    fn after_a_rise_affected_pages_are_read_again_in_order() {
         let mut position = at(5, 100);
         position.take_in(page(5), 100, 500);
         position.take_in(page(3), 121, 500);
         assert_eq!(position.wanted(&[page(4)]), Some(page(2)), "page 4 is still to come");
         position.take_in(page(4), 100, 500);
-        // 21 came in: two pages above may hold what was on page 3.
+        // 21 insertions: the products of page 3 may be on two pages above.
         for wanted in [again(5), again(4), again(3)] {
             assert_eq!(position.wanted(&[page(2)]), Some(wanted));
             assert_eq!(position.wanted(&[page(2), wanted]), None, "one at a time");
@@ -250,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_moves_while_it_is_read_again_is_read_once_more_but_not_for_ever() {
+    fn rereads_of_a_changing_list_are_limited() {
         let mut position = at(2, 20);
         let mut total = 21;
         position.take_in(page(2), total, 500);
@@ -265,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_place_that_an_earlier_version_has_written_is_understood() {
+    fn positions_of_earlier_versions_are_readable() {
         let old = serde_json::json!({"slice": {}, "page": 7, "size": 20, "total": 140, "moved": false});
         let position: Position = serde_json::from_value(old).unwrap();
         assert_eq!(position, at(7, 140));

@@ -1,4 +1,4 @@
-//! What a run tells: while it works, and when it is over.
+//! Progress and result of a run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,76 +8,75 @@ use lockstep_domain::ids::SyncRunId;
 use lockstep_store::sync::{Counts, Problem, RunKind, RunStatus, TermCounts};
 use serde::Serialize;
 
-/// What a run is doing at the moment.
+/// The current activity of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// Reading pages.
+    /// Reads pages.
     Pages,
-    /// Reading what changed while the pages were read.
+    /// Reads changes made while the pages were read.
     Changes,
-    /// Looking up, one by one, what was not met.
+    /// Looks up expected products that were not seen, one by one.
     Missing,
-    /// Nothing any more.
+    /// Finished.
     Done,
 }
 
-/// How far a run is. For a progress bar: the latest state counts, states in between may be skipped.
+/// Progress of a run. For a progress bar: only the latest state matters, intermediate states may be skipped.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Progress {
     /// The run.
     pub run_id: SyncRunId,
-    /// What it goes through.
+    /// What it reads.
     pub kind: RunKind,
-    /// What it is doing.
+    /// Its current activity.
     pub phase: Phase,
-    /// Where it stands; running until [`Phase::Done`].
+    /// Its status; running until [`Phase::Done`].
     pub status: RunStatus,
-    /// When it first began.
+    /// When it first began, before any resumption.
     pub started_at: DateTime<Utc>,
-    /// Estimate of all pages; grows when the catalogue does.
+    /// Estimated number of all pages; grows with the catalogue.
     pub pages_total: Option<i32>,
-    /// What has been done.
+    /// What it has done so far.
     #[serde(flatten)]
     pub counts: Counts,
-    /// Genres and so on created by this process.
+    /// Terms (genres etc.) created by this process.
     pub terms_created: TermCounts,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// The run.
     pub run_id: SyncRunId,
-    /// What it went through.
+    /// What it read.
     pub kind: RunKind,
-    /// Who asked for it.
+    /// The requester.
     pub reason: String,
-    /// How it ended: completed, failed or interrupted.
+    /// Its result: completed, failed or interrupted.
     pub status: RunStatus,
-    /// Why it is not completed.
+    /// Why it did not complete.
     pub stopped_by: Option<String>,
-    /// When it first began.
+    /// When it first began, before any resumption.
     pub started_at: DateTime<Utc>,
-    /// How often it was taken up again, this time included.
+    /// Number of resumptions, including this one.
     pub resumes: i32,
-    /// What was done, over all times it was taken up.
+    /// What it did, including before resumptions.
     #[serde(flatten)]
     pub counts: Counts,
-    /// Products that are missing at G2A and were left alone, because too many are.
+    /// Products missing at G2A that were left unchanged because too many are missing.
     pub withheld: u64,
-    /// Pages read again by this process because the list moved under it.
+    /// Pages read again by this process because the list changed.
     pub pages_reread: u32,
-    /// Questions put to G2A by this process, repetitions by the client not counted.
+    /// Calls to G2A by this process, without the client's retries.
     pub calls: u32,
-    /// Genres and so on created by this process.
+    /// Terms (genres etc.) created by this process.
     pub terms_created: TermCounts,
     /// Games whose flags changed afterwards.
     pub flags_changed: u64,
-    /// Time that this process took, in milliseconds.
+    /// Duration in this process, in milliseconds.
     pub duration_ms: u64,
-    /// What G2A said and could not be taken over (products, addresses of pictures), counted by reason, over all times the
-    /// run was taken up.
+    /// Rejected values of G2A (products, image addresses), counted by reason, including before resumptions.
     pub refused: BTreeMap<String, u32>,
     /// The first hundred problems.
     pub problems: Vec<Problem>,

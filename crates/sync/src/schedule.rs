@@ -1,31 +1,31 @@
-//! What is due now. Pure: the application owns the loop and the clock.
+//! Which run is due. Pure: the application owns the loop and the clock.
 //!
-//! Everything twice a day, price and stock every quarter of an hour (the seed's frequencies), and in between what G2A
-//! has changed. A pass over everything also counts as a look at the stock and at the changes.
+//! A full pass runs twice a day, a stock check every quarter of an hour (the intervals of `docs/data-model.md`), and
+//! incremental passes in between. A full pass also counts as a stock check and an incremental pass.
 
 use chrono::{DateTime, Duration, NaiveTime, Utc};
 use lockstep_store::sync::{Run, RunKind, RunStatus};
 
 use crate::What;
 
-/// How often.
+/// Intervals of runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
-    /// When everything is read, UTC.
+    /// Times of full passes, UTC.
     pub full_at: Vec<NaiveTime>,
-    /// Time between two looks at the stock, from beginning to beginning.
+    /// Time between the starts of two stock checks.
     pub stock_every: Duration,
-    /// Time between two looks at what has changed.
+    /// Time between the starts of two incremental passes.
     pub incremental_every: Duration,
-    /// Rest after a run that was interrupted.
+    /// Delay after an interrupted run.
     pub after_interruption: Duration,
-    /// Rest after a run that failed: somebody has to do something first.
+    /// Delay after a failed run, which requires a person to act.
     pub after_failure: Duration,
 }
 
 impl Default for Schedule {
-    /// Everything at 02:00 and 14:00, stock every 15 minutes, changes every 5; again one minute after an interruption
-    /// and ten minutes after a failure.
+    /// Full passes at 02:00 and 14:00, stock checks every 15 minutes, incremental passes every 5; retries one minute
+    /// after an interruption and ten minutes after a failure.
     fn default() -> Self {
         Self {
             full_at: [2, 14]
@@ -40,24 +40,24 @@ impl Default for Schedule {
     }
 }
 
-/// What the schedule has to know of the past.
+/// The history that the schedule depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Past {
-    /// The last completed pass over everything began.
+    /// Start of the last completed full pass.
     pub full: Option<DateTime<Utc>>,
-    /// The last completed look at the stock began.
+    /// Start of the last completed stock check.
     pub stock: Option<DateTime<Utc>>,
-    /// The last completed look at the changes began.
+    /// Start of the last completed incremental pass.
     pub incremental: Option<DateTime<Utc>>,
-    /// The last run of each of the three, if it did not complete: how it ended and when.
+    /// Status and time of the last run of each of the three kinds, if it did not complete.
     pub unfinished: Unfinished,
 }
 
-/// How the last run of each kind ended, if it did not complete, and when.
+/// Status and time of the last run of each kind, if it did not complete.
 pub type Unfinished = [Option<(RunStatus, DateTime<Utc>)>; 3];
 
 impl Past {
-    /// From what the store remembers (`store::sync::freshness` and `store::sync::last_runs`).
+    /// Creates it from the store's records (`store::sync::freshness` and `store::sync::last_runs`).
     pub fn new(freshness: lockstep_store::sync::Freshness, last_runs: &[Run]) -> Self {
         let unfinished = [RunKind::Full, RunKind::Stock, RunKind::Incremental].map(|kind| {
             last_runs
@@ -73,8 +73,8 @@ impl Past {
         }
     }
 
-    /// Forgets the rest after runs that ended before this process began: whoever started it may have mended the reason,
-    /// and should see that at once. `before` are the unfinished runs that it found.
+    /// Ignores delays after runs that ended before this process began: an operator who starts it may have fixed the
+    /// cause and should see the effect at once. `before` has the unfinished runs found at start.
     pub fn forgive(&mut self, before: &Unfinished) {
         for (unfinished, before) in self.unfinished.iter_mut().zip(before) {
             if unfinished == before {
@@ -84,7 +84,7 @@ impl Past {
     }
 }
 
-/// When something is due next, and what; `now` or earlier when it is due already.
+/// Returns when the next run is due, and which; `now` or earlier if it is already due.
 pub fn next(now: DateTime<Utc>, past: &Past, schedule: &Schedule) -> (DateTime<Utc>, What) {
     let rested = |at: usize| match past.unfinished.get(at).copied().flatten() {
         Some((RunStatus::Failed, ended)) => ended + schedule.after_failure,
@@ -105,15 +105,15 @@ pub fn next(now: DateTime<Utc>, past: &Past, schedule: &Schedule) -> (DateTime<U
         (stock.max(rested(1)), What::Stock),
         (changes.max(rested(2)), What::Incremental),
     ];
-    // Of two at the same time the more complete one, which stands first.
+    // Of two at the same time the more complete one, which comes first.
     all.into_iter()
         .min_by_key(|(at, _)| (*at).max(now))
         .unwrap_or((now, What::Full))
 }
 
-/// What should be run at `now`; the most complete first. `None` when nothing is due.
+/// Returns the run that is due at `now`, the most complete first; `None` if none is due.
 ///
-/// A run that is marked as running is treated as interrupted: whoever begins finds out whether it lives.
+/// A run that is marked as running is treated as interrupted: the new run detects whether it is still alive.
 pub fn due(now: DateTime<Utc>, past: &Past, schedule: &Schedule) -> Option<What> {
     let resting = |at: usize| match past.unfinished.get(at).copied().flatten() {
         Some((RunStatus::Failed, ended)) => now < ended + schedule.after_failure,
@@ -128,7 +128,7 @@ pub fn due(now: DateTime<Utc>, past: &Past, schedule: &Schedule) -> Option<What>
     if full_due && !resting(0) {
         return Some(What::Full);
     }
-    // Before everything was read once there is nothing to keep up to date.
+    // Before the first full pass there is nothing to keep up to date.
     past.full?;
     if older(past.full.max(past.stock), schedule.stock_every) && !resting(1) {
         return Some(What::Stock);
@@ -147,7 +147,7 @@ fn last_slot(now: DateTime<Utc>, times: &[NaiveTime]) -> Option<DateTime<Utc>> {
         .max()
 }
 
-/// The first of the daily times that is still to come.
+/// The first of the daily times in the future.
 fn next_slot(now: DateTime<Utc>, times: &[NaiveTime]) -> Option<DateTime<Utc>> {
     let today = now.date_naive();
     [Some(today), today.succ_opt()]
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_when() {
+    fn the_due_run_follows_from_time_and_history() {
         let schedule = Schedule::default();
         for (now, past, expected) in [
             ("09:00:00", done("", "", ""), Some(What::Full)),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_slot_of_yesterday_evening_counts_after_midnight() {
+    fn yesterdays_evening_slot_counts_after_midnight() {
         let past = Past {
             full: Some("2027-03-03T13:00:00Z".parse().unwrap()),
             ..Past::default()
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_did_not_complete_rests_before_it_is_tried_again_and_others_go_on() {
+    fn an_unfinished_run_is_delayed_and_other_kinds_are_not() {
         let mut past = done("02:00:00", "13:50:00", "13:50:00");
         past.unfinished[0] = Some((RunStatus::Interrupted, at("14:01:00")));
         assert_eq!(
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_starts_does_not_rest_after_runs_of_its_forerunners() {
+    fn a_new_process_ignores_delays_after_earlier_runs() {
         let mut before = done("", "", "");
         before.unfinished[0] = Some((RunStatus::Failed, at("14:01:00")));
         let schedule = Schedule::default();
@@ -235,7 +235,7 @@ mod tests {
         let mut past = before;
         past.forgive(&before.unfinished);
         assert_eq!(due(at("14:02:00"), &past, &schedule), Some(What::Full));
-        // Its own failure counts.
+        // The process's own failure counts.
         let mut past = before;
         past.unfinished[0] = Some((RunStatus::Failed, at("14:02:30")));
         past.forgive(&before.unfinished);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_next_is_due_then_and_nothing_before() {
+    fn the_next_run_is_due_at_its_time_and_none_before() {
         let schedule = Schedule::default();
         let mut failed = done("02:00:00", "13:50:00", "13:50:00");
         failed.unfinished[0] = Some((RunStatus::Failed, at("14:01:00")));

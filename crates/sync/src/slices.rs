@@ -1,37 +1,37 @@
-//! How a long list is cut so that no part of it passes the last page that G2A gives out.
+//! Divides a long list so that no part exceeds the last page that G2A returns.
 //!
-//! A slice is a filter: a range of `minPrice` in whole cents, and perhaps of `updatedAt` in whole seconds, both ends
-//! included. It starts as everything; one that is too long is cut in two, by price as long as that is possible.
+//! A slice is a filter: a range of `minPrice` in whole cents, and optionally of `updatedAt` in whole seconds, both ends
+//! included. The first slice is everything; one that is too long is divided in two, by price as long as possible.
 
 use chrono::{DateTime, Duration, SubsecRound as _, TimeZone as _, Utc};
 use lockstep_g2a::ProductQuery;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-/// Where an unbounded price range is cut first: about half of a catalogue of games is cheaper.
+/// The first cut of an unbounded price range, in cents: about half of a catalogue of games is cheaper.
 const FIRST_CUT: i64 = 1_000;
-/// No price above this is cut off any more (a million euro).
+/// Maximum price of a cut, in cents (a million euros).
 const HIGHEST_CUT: i64 = 100_000_000;
 
 /// One part of the list.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Slice {
-    /// `minPrice` from, in cents; `None` has no lower end.
+    /// Lower end of `minPrice`, in cents; `None` is unbounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) price_from: Option<i64>,
-    /// `minPrice` to, in cents.
+    /// Upper end of `minPrice`, in cents; `None` is unbounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) price_to: Option<i64>,
-    /// `updatedAt` from.
+    /// Lower end of `updatedAt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) updated_from: Option<DateTime<Utc>>,
-    /// `updatedAt` to.
+    /// Upper end of `updatedAt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) updated_to: Option<DateTime<Utc>>,
 }
 
 impl Slice {
-    /// Everything that changed at or after `from`.
+    /// The slice of everything changed at or after `from`.
     pub(crate) fn changed_since(from: DateTime<Utc>) -> Self {
         Self {
             updated_from: Some(from),
@@ -39,7 +39,7 @@ impl Slice {
         }
     }
 
-    /// Asks for one page of it.
+    /// Returns the query for one page of it.
     pub(crate) fn query(&self, page: u32, include_out_of_stock: bool) -> ProductQuery {
         ProductQuery {
             page,
@@ -52,8 +52,8 @@ impl Slice {
         }
     }
 
-    /// Two slices that together are this one; `None` when it cannot be cut any finer. A cut by time leaves out products
-    /// of which G2A does not say when they changed, so it is the last resort.
+    /// Divides the slice in two; `None` if it cannot be divided further. A cut by time omits products without a time of
+    /// change, so it is the last resort.
     pub(crate) fn split(&self, now: DateTime<Utc>) -> Option<(Self, Self)> {
         let cut = match (self.price_from, self.price_to) {
             (None, None) => Some(FIRST_CUT),
@@ -106,7 +106,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cutting_again_and_again_loses_nothing_and_doubles_nothing(
+        fn repeated_splits_cover_every_product_exactly_once(
             price in 0i64..200_000, seconds in 0i64..700_000_000, turns in prop::collection::vec(any::<bool>(), 0..60),
         ) {
             let now = Utc.with_ymd_and_hms(2027, 5, 4, 3, 2, 1).single().unwrap();
@@ -123,7 +123,7 @@ mod tests {
         }
 
         #[test]
-        fn following_one_product_ends_at_its_cent_and_second(price in 0i64..100_000, seconds in 0i64..600_000_000) {
+        fn repeated_splits_end_at_one_cent_and_one_second(price in 0i64..100_000, seconds in 0i64..600_000_000) {
             let now = Utc.with_ymd_and_hms(2027, 5, 4, 3, 2, 1).single().unwrap();
             let updated = now - Duration::seconds(seconds);
             let mut slice = Slice::default();

@@ -1,10 +1,10 @@
-//! The check that every test of money ends with: the books balance.
+//! The consistency check at the end of every test that involves money.
 
 use sqlx::PgPool;
 
 use crate::TestDb;
 
-/// What must hold at every instant: a name, and a query that finds the rows that break it.
+/// Invariants: a name, and a query that finds the violating rows.
 const RULES: &[(&str, &str)] = &[
     (
         "a balance is the sum of its completed bookings, and never negative",
@@ -60,10 +60,10 @@ const RULES: &[(&str, &str)] = &[
     ),
 ];
 
-/// The rules of money and keys that do not hold at this moment, each with some of the rows that break it.
+/// The invariants of money and keys that are violated now, each with some of the violating rows.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When a query fails.
 pub async fn broken_rules(sql: &PgPool) -> Result<Vec<String>, sqlx::Error> {
     let mut broken = Vec::new();
     for (rule, question) in RULES {
@@ -77,7 +77,7 @@ pub async fn broken_rules(sql: &PgPool) -> Result<Vec<String>, sqlx::Error> {
 }
 
 impl TestDb {
-    /// Fails unless every invariant of money and keys holds, whatever happened before.
+    /// Panics unless every invariant of money and keys holds.
     pub async fn assert_books_balance(&self) {
         let broken = broken_rules(&self.sql).await;
         let broken = broken.unwrap_or_else(|error| panic!("the books: {error}"));

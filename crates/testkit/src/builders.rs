@@ -1,13 +1,13 @@
-//! Rows that tests begin with, written as plain SQL and in keeping with every rule of the schema.
+//! Fixtures for tests, written in plain SQL and valid under every rule of the schema.
 //!
-//! A user's balance is booked as a top-up, an order comes with its items, units and purchase. Prices are text
-//! (`"19.99"`), since money never passes through a float.
+//! A user's balance is booked as a top-up; an order comes with its items, units and purchase. Prices are text
+//! (`"19.99"`), so that no amount passes through a float.
 
 use uuid::Uuid;
 
 use crate::TestDb;
 
-/// A well-formed bcrypt hash (of nothing in particular).
+/// A well-formed bcrypt hash of no known password.
 pub const PASSWORD_HASH: &str = "$2b$12$abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234";
 
 /// An order as [`TestDb::order`] writes it: one item, paid from the balance, `PENDING`, every unit `NEW`.
@@ -17,12 +17,12 @@ pub struct OrderRow {
     pub id: Uuid,
     /// `order_items.id` of its only item.
     pub item: Uuid,
-    /// `order_units.id`, one a copy.
+    /// `order_units.id`, one per unit.
     pub units: Vec<Uuid>,
 }
 
 impl TestDb {
-    /// A game of our own (not G2A's), in stock, called `title`, with the address `slug` and a price such as `"19.99"`.
+    /// A game of the shop's own stock (not G2A's), in stock, with this `title`, `slug` and price, such as `"19.99"`.
     pub async fn game(&self, title: &str, slug: &str, price: &str) -> Uuid {
         self.id(
             "insert into games (title, slug, description, price, image, release_date)
@@ -46,18 +46,18 @@ impl TestDb {
         .await
     }
 
-    /// A guest's session.
+    /// A guest session.
     pub async fn guest(&self) -> Uuid {
         self.id("insert into guest_sessions default values returning id", &[])
             .await
     }
 
-    /// An order of `copies` of `game` at its price, paid from the balance of `user`, which has to suffice.
+    /// An order of `copies` units of `game` at its price, paid from the balance of `user`, which must suffice.
     pub async fn order(&self, user: Uuid, game: Uuid, copies: u32) -> OrderRow {
         self.order_with_id(Uuid::new_v4(), user, game, copies).await
     }
 
-    /// As [`order`](Self::order), for a test that speaks of the order before it is there.
+    /// Like [`order`](Self::order) with a given id, for tests that refer to the order before it exists.
     pub async fn order_with_id(&self, id: Uuid, user: Uuid, game: Uuid, copies: u32) -> OrderRow {
         let item = Uuid::new_v4();
         let mut tx = self.sql.begin().await.expect("begin");
@@ -98,7 +98,7 @@ impl TestDb {
         OrderRow { id, item, units }
     }
 
-    /// Makes `game` one of G2A's, in stock there as `product`.
+    /// Makes `game` a G2A game, in stock there as `product`.
     pub async fn at_g2a(&self, game: Uuid, product: &str) {
         self.id(
             "update games set g2a_product_id = $2, in_stock = true, g2a_stock = true where id = $1::uuid returning id",
@@ -107,7 +107,7 @@ impl TestDb {
         .await;
     }
 
-    /// A promo code that takes `percent` off and may be used `max_uses` times.
+    /// A promo code with `percent` discount that may be used `max_uses` times.
     pub async fn promo_code(&self, code: &str, percent: u32, max_uses: Option<u32>) {
         self.execute(&format!(
             "insert into promo_codes (code, discount, max_uses) values ('{code}', {percent}, {})",
@@ -116,7 +116,7 @@ impl TestDb {
         .await;
     }
 
-    /// A key of our own stock for `game`, not sold yet.
+    /// An unsold key of the shop's own stock for `game`.
     pub async fn key(&self, game: Uuid) -> Uuid {
         let key = Uuid::new_v4();
         self.id(
@@ -127,7 +127,7 @@ impl TestDb {
         .await
     }
 
-    /// Delivers `unit` (still `NEW`) with a new key of our own stock; returns the key.
+    /// Delivers `unit` (still `NEW`) with a new key of the shop's own stock; returns the key.
     pub async fn deliver(&self, unit: Uuid) -> Uuid {
         let key = Uuid::new_v4();
         self.id(
@@ -140,7 +140,7 @@ impl TestDb {
         .await
     }
 
-    /// Gives the money for `unit` back to the balance; returns the refund's transaction.
+    /// Refunds `unit` to the balance; returns the refund's transaction.
     pub async fn refund(&self, unit: Uuid) -> Uuid {
         self.id(
             "with given_up as (

@@ -1,4 +1,4 @@
-//! A database of its own for each test.
+//! A private database for each test.
 
 use lockstep_store::{Options, Store};
 use lockstep_vault::Keys;
@@ -6,17 +6,17 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool};
 use uuid::Uuid;
 
-/// The secrets that stores of [`TestDb`] seal e-mails with.
+/// The secrets with which stores of [`TestDb`] seal e-mails.
 pub fn secrets() -> Keys {
     Keys::parse(&"11".repeat(32)).expect("a secret")
 }
 
-/// A fresh database with the schema and nothing else; dropped with the value.
+/// A fresh database with the schema and no rows; dropped with the value.
 #[derive(Debug)]
 pub struct TestDb {
-    /// The product's own way to it.
+    /// The product's own access to it.
     pub store: Store,
-    /// Plain SQL, as `psql` would send it: for tests that try to break a rule or change data behind Lockstep's back.
+    /// Plain SQL, as `psql` would send it: for tests that try to break a rule or change data without Lockstep.
     pub sql: PgPool,
     url: String,
     name: String,
@@ -24,7 +24,7 @@ pub struct TestDb {
 }
 
 impl TestDb {
-    /// A new database. Takes some tens of milliseconds.
+    /// Creates a database. Takes some tens of milliseconds.
     pub async fn new() -> Self {
         let server_url = crate::server::url();
         let server: PgConnectOptions = server_url.parse().expect("test server address");
@@ -32,7 +32,7 @@ impl TestDb {
         Self::made_from(server, &template).await
     }
 
-    /// A new database without even the schema.
+    /// Creates a database without the schema.
     pub async fn empty() -> Self {
         let server: PgConnectOptions = crate::server::url().parse().expect("test server address");
         Self::made_from(server, "template0").await
@@ -56,7 +56,7 @@ impl TestDb {
         }
     }
 
-    /// Address of this database, for another process or another [`Store`].
+    /// URL of this database, for another process or another [`Store`].
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -74,13 +74,13 @@ impl TestDb {
             .expect("plain SQL");
     }
 
-    /// From now on a game of the shop's own is in stock while an unsold key of it is stored, as in every other database. In a
-    /// new one its stock is what the test says.
+    /// Enables the triggers by which a game of the shop's own is in stock while an unsold key of it is stored, as in
+    /// production. They are disabled in a new test database, where the test sets the stock.
     pub async fn keep_own_stock(&self) {
         own_stock(&self.server.clone().database(&self.name), "enable").await;
     }
 
-    /// Rows of a table.
+    /// Number of rows of a table.
     pub async fn count(&self, table: &str) -> i64 {
         let question = AssertSqlSafe(format!("select count(*) from {table}"));
         sqlx::query_scalar(question)
@@ -89,7 +89,7 @@ impl TestDb {
             .expect("a count")
     }
 
-    /// What the waiting e-mails of a kind say, as JSON, in the order of writing.
+    /// The contents of the queued e-mails of a kind, as JSON, in the order of writing.
     pub async fn letters(&self, kind: &str) -> Vec<serde_json::Value> {
         let sealed: Vec<(Uuid, Vec<u8>)> =
             sqlx::query_as("select id, sealed from mail_outbox where kind = $1 and sealed is not null order by seq")
@@ -106,12 +106,12 @@ impl TestDb {
         sealed.iter().map(open).collect()
     }
 
-    /// The newest of them.
+    /// The newest of these e-mails.
     pub async fn letter(&self, kind: &str) -> serde_json::Value {
         self.letters(kind).await.pop().expect("an e-mail of this kind waits")
     }
 
-    /// Makes sessions that begin from now on read-only, as hosts do whose disk is full, or takes that back.
+    /// Makes new sessions read-only, as hosting providers do when the disk is full, or reverts that.
     pub async fn set_read_only(&self, on: bool) {
         let value = if on { "on" } else { "off" };
         let mut admin = self.server.clone().connect().await.expect("test server");
@@ -122,7 +122,7 @@ impl TestDb {
         admin.execute(AssertSqlSafe(statement)).await.expect("read-only or not");
     }
 
-    /// Ends every other connection to this database, as an administrator or a restart would.
+    /// Terminates every other connection to this database, as an administrator or a restart would.
     pub async fn cut_connections(&self) {
         let mut admin = self.server.clone().connect().await.expect("test server");
         sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1")
@@ -136,7 +136,7 @@ impl TestDb {
 impl Drop for TestDb {
     fn drop(&mut self) {
         let (server, name) = (self.server.clone(), std::mem::take(&mut self.name));
-        // Drop cannot wait on the test's runtime; a thread with a small one of its own can.
+        // Drop cannot block the test's runtime; a thread with a small runtime of its own can.
         let _unused = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -154,7 +154,7 @@ impl Drop for TestDb {
     }
 }
 
-/// The template with the schema of this very build, made by whoever comes first.
+/// The template database with the schema of this build; the first caller creates it.
 async fn template(server: &PgConnectOptions) -> String {
     static MADE: tokio::sync::OnceCell<String> = tokio::sync::OnceCell::const_new();
     MADE.get_or_init(|| async {
@@ -191,7 +191,7 @@ async fn template(server: &PgConnectOptions) -> String {
     .clone()
 }
 
-/// Switches the triggers on or off that derive the stock of the shop's own games from their keys.
+/// Enables or disables the triggers that derive the stock of the shop's own games from their keys.
 async fn own_stock(database: &PgConnectOptions, switch: &str) {
     let mut connection = database.clone().connect().await.expect("test database");
     let statements = format!(
@@ -205,7 +205,7 @@ async fn own_stock(database: &PgConnectOptions, switch: &str) {
     connection.close().await.ok();
 }
 
-/// Creating from a template fails while another session looks at it; that passes.
+/// Creating from a template fails while another session is connected to it: retry.
 async fn create(admin: &mut PgConnection, statement: &str) {
     for attempt in 0..200 {
         match admin.execute(AssertSqlSafe(statement.to_owned())).await {

@@ -1,4 +1,4 @@
-//! Games as tests describe them, written as plain rows.
+//! Games described by tests, written as plain rows.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::TestDb;
 
-/// A game to be. Names of genres, platforms and tags become slugs when it is written.
+/// A game to write. Names of genres, platforms and tags become slugs.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "the columns")]
 #[expect(missing_docs, reason = "the columns")]
@@ -38,7 +38,7 @@ pub struct NewGame {
 }
 
 impl NewGame {
-    /// A game in stock, its address made from its title, and nothing else that is not required.
+    /// A game in stock with a slug made from its title, and defaults otherwise.
     pub fn titled(title: &str) -> Self {
         let slug = slugify(title);
         Self {
@@ -67,26 +67,26 @@ impl NewGame {
         }
     }
 
-    /// The same with something changed.
+    /// The same game after `change`.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
     }
 
-    /// The same in these genres.
+    /// The same game in these genres.
     #[must_use]
     pub fn genres(self, names: &[&str]) -> Self {
         self.with(|game| game.genres = set(names))
     }
 
-    /// The same for these platforms.
+    /// The same game for these platforms.
     #[must_use]
     pub fn platforms(self, names: &[&str]) -> Self {
         self.with(|game| game.platforms = set(names))
     }
 
-    /// The same with these tags.
+    /// The same game with these tags.
     #[must_use]
     pub fn tags(self, names: &[&str]) -> Self {
         self.with(|game| game.tags = set(names))
@@ -97,13 +97,13 @@ fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|&name| name.to_owned()).collect()
 }
 
-/// A moment of a day such as `2024-01-31`.
+/// A time on a day such as `2024-01-31`.
 pub fn date(day: &str) -> DateTime<Utc> {
     format!("{day}T10:00:00Z").parse().expect("a day")
 }
 
 impl TestDb {
-    /// Writes games.
+    /// Writes the games.
     pub async fn put(&self, games: &[NewGame]) {
         for game in games {
             sqlx::query(

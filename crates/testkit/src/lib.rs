@@ -1,7 +1,7 @@
-//! What tests stand on: a private database each, real servers, and nothing started by hand.
+//! Test infrastructure: a private database per test and real servers, without manual setup.
 //!
-//! One throw-away PostgreSQL runs per test process (or the server that `LOCKSTEP_TEST_DATABASE_URL` names); every
-//! [`TestDb`] is a fresh database in it, copied from a template that has the schema.
+//! One temporary PostgreSQL runs per test process (or the server that `LOCKSTEP_TEST_DATABASE_URL` names); every
+//! [`TestDb`] is a fresh database in it, copied from a template with the schema.
 
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
@@ -23,5 +23,5 @@ pub use games::{NewGame, date};
 pub use pooler::TestPooler;
 pub use proxy::DatabaseProxy;
 pub use redis::{Contents, TestRedis};
-/// For programs that measure: plain SQL has no other place outside the store.
+/// For benchmarks: plain SQL is not used outside the store otherwise.
 pub use sqlx;

@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 use crate::TestDb;
 
-/// What PgBouncer is; it starts within some hundredths of a second.
+/// Time limit for the start of PgBouncer, which takes some hundredths of a second.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A PgBouncer on a port of its own; ended with the value.
+/// A PgBouncer on a private port; terminated with the value.
 #[derive(Debug)]
 pub struct TestPooler {
     url: String,
@@ -25,12 +25,13 @@ pub struct TestPooler {
 }
 
 impl TestPooler {
-    /// One before `db` in `pool_mode` (`session`, `transaction`, `statement`), with further lines of its configuration.
-    /// The program is what `LOCKSTEP_PGBOUNCER_BIN` names, or `pgbouncer` on the `PATH` or in `/usr/sbin`.
+    /// Starts a PgBouncer for `db` in `pool_mode` (`session`, `transaction`, `statement`), with additional lines of
+    /// configuration. The program is the one that `LOCKSTEP_PGBOUNCER_BIN` names, or `pgbouncer` on the `PATH` or in
+    /// `/usr/sbin`.
     pub async fn start(db: &TestDb, pool_mode: &str, settings: &str) -> Self {
         let (binary, user) = (binary(), unprivileged());
         let target: PgConnectOptions = db.url().parse().expect("the database's address");
-        // It answers on a port, which is chosen while it is free; whoever takes it in between is noticed.
+        // The port is free when it is chosen; if another process takes it in between, that is detected.
         for _ in 0..20 {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
                 .and_then(|listener| listener.local_addr())
@@ -71,7 +72,7 @@ impl TestPooler {
         panic!("PgBouncer does not start on any port");
     }
 
-    /// The way to the database through it.
+    /// URL of the database through it.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -103,7 +104,7 @@ fn configuration(db: &TestDb, target: &PgConnectOptions, port: u16, pool_mode: &
     let host = target
         .get_socket()
         .map_or_else(|| target.get_host().to_owned(), |folder| folder.display().to_string());
-    // The server that tests share may want one, and the options do not give it out.
+    // The server that tests share may require a password, and the options do not expose it.
     let password = (db.url().split_once("://"))
         .and_then(|(_, rest)| rest.split_once('@')?.0.split_once(':'))
         .map_or_else(String::new, |(_, password)| format!(" password={password}"));
@@ -122,7 +123,7 @@ fn write(file: &Path, text: &str) {
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644)).expect("a file");
 }
 
-/// PgBouncer refuses to run as root; then it becomes this user.
+/// PgBouncer refuses to run as root; it then switches to this user.
 fn unprivileged() -> Option<&'static str> {
     let id = Command::new("id").arg("-u").output().expect("id");
     if id.stdout.trim_ascii() != b"0" {

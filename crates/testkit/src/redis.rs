@@ -1,4 +1,4 @@
-//! A Redis of a test's own, which may be killed, frozen and emptied without anybody else noticing.
+//! A private Redis for a test, which can be killed, frozen and flushed without effect on other tests.
 
 #![expect(
     clippy::expect_used,
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 
-/// How long a server may take to answer after its start, on a busy machine.
+/// Time limit for the start of a server on a busy machine.
 const START: Duration = Duration::from_secs(20);
 
-/// A `redis-server` on a port of its own of 127.0.0.1, that writes nothing to disk; killed with the value.
+/// A `redis-server` on a private port of 127.0.0.1 without persistence; killed with the value.
 #[derive(Debug)]
 pub struct TestRedis {
     binary: PathBuf,
@@ -23,27 +23,29 @@ pub struct TestRedis {
     server: Option<Child>,
 }
 
-/// All keys with their values, as `DUMP` gives them.
+/// All keys with their values in the format of `DUMP`.
 #[derive(Debug, Clone, Default)]
 pub struct Contents(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Contents {
-    /// How many keys.
+    /// Number of keys.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// No key at all.
+    /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
 impl TestRedis {
-    /// A new, empty server. The binary is what `LOCKSTEP_REDIS_BIN` names, or `redis-server` on the `PATH`.
+    /// Starts a new, empty server. The program is the one that `LOCKSTEP_REDIS_BIN` names, or `redis-server` on the
+    /// `PATH`.
     pub async fn start() -> Self {
         let binary = binary();
-        // The port is free when it is chosen; whoever takes it in between is noticed and another one chosen.
+        // The port is free when it is chosen; if another process takes it in between, that is detected and another is
+        // chosen.
         for _ in 0..20 {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
                 .and_then(|listener| listener.local_addr())
@@ -61,12 +63,12 @@ impl TestRedis {
         panic!("redis-server does not start on any port");
     }
 
-    /// Its address.
+    /// Its URL.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
-    /// Ends it at once, as `kill -9` does; what it held is lost.
+    /// Kills it like `kill -9`; its data is lost.
     pub fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {
             server.kill().expect("kill redis-server");
@@ -74,7 +76,7 @@ impl TestRedis {
         }
     }
 
-    /// Starts it again after [`kill`](Self::kill), empty, where clients look for it.
+    /// Restarts it after [`kill`](Self::kill), empty, on the same port.
     pub async fn restart_same_port(&mut self) {
         self.kill();
         assert!(
@@ -89,7 +91,7 @@ impl TestRedis {
         self.command(&["CONFIG", "SET", setting, value]).await;
     }
 
-    /// Any command whose answer does not matter.
+    /// Runs any command and ignores the response.
     pub async fn command(&self, words: &[&str]) {
         let mut connection = self.connect().await;
         let (name, arguments) = words.split_first().expect("a command");
@@ -103,17 +105,17 @@ impl TestRedis {
             .unwrap_or_else(|error| panic!("{words:?}: {error}"));
     }
 
-    /// Stops it without ending it: it accepts connections and answers nothing.
+    /// Suspends it without ending it: it accepts connections and never responds.
     pub fn freeze(&self) {
         self.signal("STOP");
     }
 
-    /// Lets it go on.
+    /// Resumes it.
     pub fn thaw(&self) {
         self.signal("CONT");
     }
 
-    /// Removes everything.
+    /// Removes all keys.
     pub async fn flush(&self) {
         let mut connection = self.connect().await;
         redis::cmd("FLUSHALL")
@@ -122,7 +124,7 @@ impl TestRedis {
             .expect("FLUSHALL");
     }
 
-    /// All that it holds.
+    /// Dumps all keys.
     pub async fn contents(&self) -> Contents {
         let mut connection = self.connect().await;
         let keys: Vec<Vec<u8>> = redis::cmd("KEYS")
@@ -143,7 +145,7 @@ impl TestRedis {
         Contents(contents)
     }
 
-    /// Writes `contents` over whatever is there, as restoring an old backup does.
+    /// Restores `contents` over the existing keys, like an old backup.
     pub async fn write_back(&self, contents: &Contents) {
         let mut connection = self.connect().await;
         for (key, value) in &contents.0 {
@@ -158,7 +160,7 @@ impl TestRedis {
         }
     }
 
-    /// Names of all keys, sorted.
+    /// The names of all keys, sorted.
     pub async fn keys(&self) -> Vec<String> {
         let mut connection = self.connect().await;
         let mut keys: Vec<String> = redis::cmd("KEYS")
@@ -170,7 +172,7 @@ impl TestRedis {
         keys
     }
 
-    /// What stands under `key`.
+    /// The value of `key`.
     pub async fn get(&self, key: &str) -> Option<Vec<u8>> {
         let mut connection = self.connect().await;
         redis::cmd("GET")
@@ -192,7 +194,7 @@ impl TestRedis {
             .expect("ZRANGE")
     }
 
-    /// Writes bytes under `key`, whatever they are.
+    /// Sets `key` to any bytes.
     pub async fn set(&self, key: &str, value: &[u8]) {
         let mut connection = self.connect().await;
         redis::cmd("SET")
@@ -203,7 +205,7 @@ impl TestRedis {
             .expect("SET");
     }
 
-    /// How long `key` has left to live, in milliseconds; negative as `PTTL` defines it.
+    /// Remaining lifetime of `key` in milliseconds; negative as defined by `PTTL`.
     pub async fn ttl_ms(&self, key: &str) -> i64 {
         let mut connection = self.connect().await;
         redis::cmd("PTTL")
@@ -221,7 +223,7 @@ impl TestRedis {
             .expect("connection to the test's Redis")
     }
 
-    /// Whether the server runs and answers on its port, rather than somebody else's.
+    /// Starts the server. Returns whether it runs and answers on its port, rather than another process's server.
     async fn spawn(&mut self) -> bool {
         let server = Command::new(&self.binary)
             .args([
@@ -272,7 +274,7 @@ impl TestRedis {
 
     fn signal(&self, signal: &str) {
         let pid = self.server.as_ref().expect("the test's Redis runs").id();
-        // The shell's own `kill`: a minimal system has no other.
+        // The shell's built-in `kill`: a minimal system has no other.
         let status = Command::new("sh")
             .args(["-c", &format!("kill -{signal} {pid}")])
             .status()

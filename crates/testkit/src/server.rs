@@ -1,14 +1,14 @@
-//! The PostgreSQL that all tests of this process share.
+//! The PostgreSQL server that all tests of this process share.
 //!
-//! `cargo xtask test` starts one for all test programs and names it in `LOCKSTEP_TEST_DATABASE_URL`; a test program run
-//! by itself starts its own, in a folder that the next one clears away.
+//! `cargo xtask test` starts one for all test programs and names it in `LOCKSTEP_TEST_DATABASE_URL`; a test program
+//! that is run directly starts its own, in a folder that the next one removes.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use lockstep_embedded::{Durability, Options, Postgres};
 
-/// Address of the server (a role that may create databases).
+/// URL of the server, with a role that may create databases.
 pub(crate) fn url() -> String {
     static URL: OnceLock<String> = OnceLock::new();
     URL.get_or_init(|| std::env::var("LOCKSTEP_TEST_DATABASE_URL").unwrap_or_else(|_| own_server()))
@@ -18,7 +18,7 @@ pub(crate) fn url() -> String {
 fn own_server() -> String {
     static SERVER: OnceLock<Postgres> = OnceLock::new();
     let parent = std::env::temp_dir().join("lockstep-tests");
-    clear_away_the_dead(&parent);
+    remove_stale_folders(&parent);
     let folder = parent.join(std::process::id().to_string());
     let postgres = SERVER.get_or_init(|| {
         let options = Options {
@@ -32,9 +32,8 @@ fn own_server() -> String {
     postgres.superuser_connection_string()
 }
 
-/// Removes the folders of test programs that are no more: a static server is stopped with its process, but its data
-/// stays.
-fn clear_away_the_dead(parent: &Path) {
+/// Removes the folders of terminated test programs: a static server stops with its process, but its data remains.
+fn remove_stale_folders(parent: &Path) {
     let folders = std::fs::read_dir(parent)
         .into_iter()
         .flatten()

@@ -1,4 +1,4 @@
-//! The use cases of a shop and the way to ask a face of it, without a network; for the tests of both faces.
+//! A shop's services and requests to its routers without a network, for tests of the web pages and the API.
 
 use axum::Router;
 use axum::body::Body;
@@ -14,7 +14,7 @@ use lockstep_store::Store;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-/// Accounts as in a real shop, but passwords cost next to nothing.
+/// Account settings as in production, except for a minimal cost of password hashing.
 pub fn accounts() -> lockstep_auth::Settings {
     let secrets = TokenSecrets::new(&"a".repeat(32), &"b".repeat(32)).expect("secrets");
     let keys = Keys::parse(&"11".repeat(32)).expect("a key");
@@ -28,7 +28,7 @@ pub fn accounts() -> lockstep_auth::Settings {
     }
 }
 
-/// Payments on the page of the test provider, which sends people back to the balance page of `shop`.
+/// Payments through the test provider, which redirects to the balance page of `shop`.
 pub fn payments(store: Store, page: &str, shop: &str, relay: Option<Relay>) -> Payments {
     let provider = TestProvider::new(
         Secret::new("test"),
@@ -38,7 +38,7 @@ pub fn payments(store: Store, page: &str, shop: &str, relay: Option<Relay>) -> P
     Payments::new(store, Some(Box::new(provider)), relay, Limits::default())
 }
 
-/// The use cases, with a cache of their own: one process of a shop.
+/// The services with their own cache: one process of a shop.
 pub async fn process(store: Store, cache: Config, accounts: lockstep_auth::Settings, payments: Payments) -> Shop {
     store.seal_mail_with(accounts.keys.clone());
     Shop::new(Parts {
@@ -52,7 +52,7 @@ pub async fn process(store: Store, cache: Config, accounts: lockstep_auth::Setti
     })
 }
 
-/// An answer, read whole.
+/// A complete response.
 #[derive(Debug)]
 pub struct Answered {
     /// HTTP status.
@@ -69,7 +69,7 @@ impl Answered {
         std::str::from_utf8(&self.bytes).expect("UTF-8")
     }
 
-    /// The page; fails unless that is what came.
+    /// The HTML page; panics when the response is not one.
     pub fn page(&self) -> &str {
         assert_eq!(self.status, StatusCode::OK, "{}", self.text());
         self.text()
@@ -80,7 +80,7 @@ impl Answered {
         serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
     }
 
-    /// What the API was asked for; fails unless that is what it answered.
+    /// The `data` of a successful API response; panics otherwise.
     pub fn data(&self) -> Value {
         let mut json = self.json();
         assert_eq!(
@@ -91,12 +91,12 @@ impl Answered {
         json["data"].take()
     }
 
-    /// Fails unless the API told of a success, with or without data.
+    /// Panics unless the API reported success, with or without data.
     pub fn data_or_message(&self) {
         assert_eq!(self.json()["success"], true, "{}", self.json());
     }
 
-    /// The API's refusal: status and error code.
+    /// The API's error: status and error code.
     pub fn failure(&self) -> (u16, String) {
         let json = self.json();
         assert_eq!(json["success"], false, "{json}");
@@ -106,13 +106,13 @@ impl Answered {
         )
     }
 
-    /// A header, if it was sent.
+    /// A header, if present.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().expect("a text"))
     }
 }
 
-/// Asks `router`.
+/// Sends `request` to `router`.
 pub async fn send(router: &Router, request: Request<Body>) -> Answered {
     let (parts, body) = router
         .clone()
@@ -130,7 +130,7 @@ pub async fn send(router: &Router, request: Request<Body>) -> Answered {
     }
 }
 
-/// Asks `router` for `path` with these headers.
+/// Sends a GET request for `path` with these headers to `router`.
 pub async fn get(router: &Router, path: &str, headers: &[(&str, &str)]) -> Answered {
     let request = headers.iter().fold(Request::get(path), |request, (name, value)| {
         request.header(*name, *value)

@@ -1,8 +1,8 @@
-//! `LOCKSTEP_KEY_SECRET`: what seals game keys at rest, and what hashes of secrets are keyed with.
+//! Encryption of game keys at rest and keyed hashes of secrets, with the keys in `LOCKSTEP_KEY_SECRET`.
 //!
-//! The setting is a list: the first key makes new values, any of them reads old ones, so that keys can be changed one
-//! after the other. A sealed value is bound to its place (table, column and row), so that it cannot be moved to another
-//! row and opened there. Nothing here prints.
+//! The setting is a list: the first key encrypts, and every key decrypts, so that keys can be rotated. A sealed value
+//! is bound to its place (table, column and row), so that it cannot be moved to another row and opened there. Nothing
+//! here logs or prints.
 
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305};
@@ -12,22 +12,23 @@ use sha2::Sha256;
 
 /// First byte of a sealed value: XChaCha20-Poly1305 under a subkey, `version | key mark | nonce | ciphertext and tag`.
 const VERSION: u8 = 1;
-/// Bytes that tell which key of the list sealed a value, so that rotation can find what is still old.
+/// Length in bytes of the mark that identifies the key of the list, so that rotation finds values sealed with an old
+/// one.
 const MARK: usize = 4;
-/// Bytes of the random nonce; long enough that random ones do not meet.
+/// Length of the random nonce in bytes, enough to make collisions of random nonces negligible.
 const NONCE: usize = 24;
 
-/// `LOCKSTEP_KEY_SECRET` cannot be used.
+/// `LOCKSTEP_KEY_SECRET` is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("LOCKSTEP_KEY_SECRET must be 64 hexadecimal digits, or several such separated by commas")]
 pub struct NotKeys;
 
-/// A sealed value cannot be opened: another key, another place, or damaged.
+/// A sealed value cannot be opened: wrong key, wrong place, or damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a sealed value cannot be opened with LOCKSTEP_KEY_SECRET")]
 pub struct Unreadable;
 
-/// The keys of `LOCKSTEP_KEY_SECRET`. Has no `Debug` on purpose.
+/// The keys of `LOCKSTEP_KEY_SECRET`. It has no `Debug` on purpose.
 #[derive(Clone)]
 pub struct Keys {
     first: [u8; 32],
@@ -35,10 +36,10 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Reads `LOCKSTEP_KEY_SECRET`: 64 hexadecimal digits, or several such separated by commas.
+    /// Parses `LOCKSTEP_KEY_SECRET`: 64 hexadecimal digits, or several such keys separated by commas.
     ///
     /// # Errors
-    /// [`NotKeys`].
+    /// Returns [`NotKeys`] if the text has any other form.
     pub fn parse(text: &str) -> Result<Self, NotKeys> {
         let key = |part: &str| {
             let mut key = [0; 32];
@@ -51,17 +52,18 @@ impl Keys {
         Ok(Self { first, older })
     }
 
-    /// The keyed hash of `parts` for one purpose; different purposes and different cuts give different hashes.
+    /// Returns the keyed hash of `parts` for `purpose` under the newest key. Different purposes and different divisions
+    /// into parts give different hashes.
     pub fn hash(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
         keyed(&self.first, purpose, parts)
     }
 
-    /// The same under every key, newest first.
+    /// Returns the keyed hash of `parts` under each key, newest first.
     pub fn hashes<'k>(&'k self, purpose: &'k str, parts: &'k [&'k [u8]]) -> impl Iterator<Item = [u8; 32]> + 'k {
         self.all().map(move |key| keyed(key, purpose, parts))
     }
 
-    /// Seals `plain` for one place (`game_keys.key_ciphertext/{id}`), with the newest key.
+    /// Seals `plain` with the newest key for `place` (`game_keys.key_ciphertext/{id}`).
     pub fn seal(&self, place: &str, plain: &[u8]) -> Vec<u8> {
         let mut nonce = [0; NONCE];
         rand::rng().fill_bytes(&mut nonce);
@@ -74,10 +76,10 @@ impl Keys {
         [&[VERSION][..], &mark(&self.first), &nonce, &sealed].concat()
     }
 
-    /// Opens what [`seal`](Self::seal) made for the same place, with whichever key it was.
+    /// Opens a value that [`seal`](Self::seal) made for the same place, with any key of the list.
     ///
     /// # Errors
-    /// [`Unreadable`].
+    /// Returns [`Unreadable`].
     pub fn open(&self, place: &str, sealed: &[u8]) -> Result<Vec<u8>, Unreadable> {
         let (head, rest) = sealed.split_at_checked(1 + MARK).ok_or(Unreadable)?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(Unreadable)?;
@@ -92,7 +94,7 @@ impl Keys {
         cipher(key).decrypt(nonce.into(), payload).map_err(|_| Unreadable)
     }
 
-    /// Whether a value was sealed with the newest key. What was not is sealed again by a rotation.
+    /// Whether a value was sealed with the newest key. A rotation seals the others again.
     pub fn is_current(&self, sealed: &[u8]) -> bool {
         sealed.starts_with(&[&[VERSION][..], &mark(&self.first)].concat())
     }
@@ -102,7 +104,7 @@ impl Keys {
     }
 }
 
-/// Each use has a key of its own, derived from the one in the list.
+/// Each use has its own key, derived from the key in the list.
 fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(&keyed(key, "seal", &[]).into())
 }
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_a_list_whose_first_writes_and_any_reads() {
+    fn the_first_key_seals_and_every_key_opens() {
         let (old, new) = ("00".repeat(32), "11".repeat(32));
         let before = keys(&old);
         let after = keys(&format!("{new}, {old}"));
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn purposes_and_cuts_do_not_collide() {
+    fn different_purposes_and_divisions_do_not_collide() {
         let keys = keys(&"22".repeat(32));
         let all = [
             keys.hash("a", &[b"bc"]),
@@ -167,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn only_the_same_place_and_the_same_bytes_open(plain in ".{0,80}", place in ".{0,20}", other in ".{0,20}", at in any::<prop::sample::Index>(), flip in 1_u8..) {
+        fn sealed_values_open_only_unchanged_and_in_their_place(plain in ".{0,80}", place in ".{0,20}", other in ".{0,20}", at in any::<prop::sample::Index>(), flip in 1_u8..) {
             let keys = keys(&"33".repeat(32));
             let sealed = keys.seal(&place, plain.as_bytes());
             prop_assert_eq!(keys.open(&place, &sealed), Ok(plain.into_bytes()));

@@ -1,4 +1,4 @@
-//! Games, the names they carry, and the catalogue against G2A.
+//! Games, taxonomies, and the synchronisation of the catalogue with G2A.
 
 use std::sync::Arc;
 
@@ -35,68 +35,68 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ]
 }
 
-/// Listed games, the newest first.
+/// Returns the listed games, newest first.
 #[utoipa::path(get, path = "/api/admin/games", tag = "admin", operation_id = "adminGames", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "1–1,000 (default 20)")),
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "Page number, from 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "Page size, 1–1,000 (default 20)")),
     responses((status = 200, description = "A page of games", body = Answer<GameList>),
-    (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
+    (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn games(staff: Staff, ask: Ask) -> Answered {
     let games = staff.office.games(&staff.admin, page(&ask, 20)?).await?;
     answer::data(StatusCode::OK, &games)
 }
 
-/// A game, listed or withdrawn.
+/// Returns a game, listed or withdrawn.
 #[utoipa::path(get, path = "/api/admin/games/{id}", tag = "admin", operation_id = "adminGame", security(("bearer" = [])),
-    params(("id" = Uuid, Path, description = "The game")),
+    params(("id" = Uuid, Path, description = "ID of the game")),
     responses((status = 200, description = "The game", body = Answer<GameDetail>),
-    (status = 400, description = "id is not a UUID"), (status = 403, description = "Not signed in as an admin"),
+    (status = 400, description = "`id` is not a UUID"), (status = 403, description = "Not signed in as an administrator"),
     (status = 404, description = "There is no such game")))]
 pub(crate) async fn game(Path(id): Path<String>, staff: Staff) -> Answered {
     let game = staff.office.game(&staff.admin, GameId(uuid_in("id", &id)?)).await?;
     answer::data(StatusCode::OK, &found(game, "Game")?)
 }
 
-/// All categories, by alphabet, with the number of games that carry each.
+/// Returns all categories by name, each with its number of games.
 #[utoipa::path(get, path = "/api/admin/categories", tag = "admin", operation_id = "adminCategories", security(("bearer" = [])),
-    responses((status = 200, description = "All of them", body = Answer<Vec<TaxonomyRow>>),
-    (status = 403, description = "Not signed in as an admin")))]
+    responses((status = 200, description = "All categories", body = Answer<Vec<TaxonomyRow>>),
+    (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn categories(staff: Staff) -> Answered {
     let all = staff.office.taxonomy(&staff.admin, Taxonomy::Categories).await?;
     answer::data(StatusCode::OK, &all)
 }
 
-/// All genres, by alphabet, with the number of games that carry each.
+/// Returns all genres by name, each with its number of games.
 #[utoipa::path(get, path = "/api/admin/genres", tag = "admin", operation_id = "adminGenres", security(("bearer" = [])),
-    responses((status = 200, description = "All of them", body = Answer<Vec<TaxonomyRow>>),
-    (status = 403, description = "Not signed in as an admin")))]
+    responses((status = 200, description = "All genres", body = Answer<Vec<TaxonomyRow>>),
+    (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn genres(staff: Staff) -> Answered {
     let all = staff.office.taxonomy(&staff.admin, Taxonomy::Genres).await?;
     answer::data(StatusCode::OK, &all)
 }
 
-/// All platforms, by alphabet, with the number of games that carry each.
+/// Returns all platforms by name, each with its number of games.
 #[utoipa::path(get, path = "/api/admin/platforms", tag = "admin", operation_id = "adminPlatforms", security(("bearer" = [])),
-    responses((status = 200, description = "All of them", body = Answer<Vec<TaxonomyRow>>),
-    (status = 403, description = "Not signed in as an admin")))]
+    responses((status = 200, description = "All platforms", body = Answer<Vec<TaxonomyRow>>),
+    (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn platforms(staff: Staff) -> Answered {
     let all = staff.office.taxonomy(&staff.admin, Taxonomy::Platforms).await?;
     answer::data(StatusCode::OK, &all)
 }
 
-/// All tags, by alphabet, with the number of games that carry each.
+/// Returns all tags by name, each with its number of games.
 #[utoipa::path(get, path = "/api/admin/tags", tag = "admin", operation_id = "adminTags", security(("bearer" = [])),
-    responses((status = 200, description = "All of them", body = Answer<Vec<TaxonomyRow>>),
-    (status = 403, description = "Not signed in as an admin")))]
+    responses((status = 200, description = "All tags", body = Answer<Vec<TaxonomyRow>>),
+    (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn tags(staff: Staff) -> Answered {
     let all = staff.office.taxonomy(&staff.admin, Taxonomy::Tags).await?;
     answer::data(StatusCode::OK, &all)
 }
 
-/// How the catalogue stands against G2A.
+/// Returns the status of the synchronisation with G2A.
 #[utoipa::path(get, path = "/api/admin/g2a/status", tag = "admin", operation_id = "adminSyncStatus", security(("bearer" = [])),
-    responses((status = 200, description = "Last synchronisation and stock", body = Answer<SyncStatus>),
-    (status = 403, description = "Not signed in as an admin")))]
+    responses((status = 200, description = "Last synchronisation and current stock", body = Answer<SyncStatus>),
+    (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn sync_status(staff: Staff) -> Answered {
     answer::data(
         StatusCode::OK,
@@ -104,10 +104,12 @@ pub(crate) async fn sync_status(staff: Staff) -> Answered {
     )
 }
 
-/// How far the running synchronisation is; all zero when none is running.
+/// Returns the progress of the running synchronisation.
+///
+/// All numbers are zero if none is running.
 #[utoipa::path(get, path = "/api/admin/g2a/sync-progress", tag = "admin", operation_id = "adminSyncProgress", security(("bearer" = [])),
     responses((status = 200, description = "Pages and products so far", body = Answer<SyncProgress>),
-    (status = 403, description = "Not signed in as an admin")))]
+    (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn sync_progress(staff: Staff) -> Answered {
     answer::data(
         StatusCode::OK,

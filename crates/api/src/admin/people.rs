@@ -1,4 +1,4 @@
-//! Accounts, their carts and their wishlists.
+//! Users, their carts and their wishlists.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -36,15 +36,15 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ]
 }
 
-/// Accounts that were not deleted, the newest first.
+/// Returns the users, newest first, without deleted ones.
 #[utoipa::path(get, path = "/api/admin/users", tag = "admin", operation_id = "adminUsers", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "1–1,000 (default 50)"),
-    ("query" = Option<String>, Query, max_length = 100, description = "Part of the address, the nickname or a name"),
-    ("email" = Option<String>, Query, max_length = 100, description = "Part of the address"),
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "Page number, from 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "Page size, 1–1,000 (default 50)"),
+    ("query" = Option<String>, Query, max_length = 100, description = "Part of the e-mail address, nickname or name"),
+    ("email" = Option<String>, Query, max_length = 100, description = "Part of the e-mail address"),
     ("name" = Option<String>, Query, max_length = 100, description = "Part of the nickname or a name")),
-    responses((status = 200, description = "A page of accounts", body = Answer<UserList>),
-    (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
+    responses((status = 200, description = "A page of users", body = Answer<UserList>),
+    (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn users(staff: Staff, ask: Ask) -> Answered {
     let filter = UserFilter {
         query: ask.text("query")?,
@@ -55,18 +55,18 @@ pub(crate) async fn users(staff: Staff, ask: Ask) -> Answered {
     answer::data(StatusCode::OK, &users)
 }
 
-/// An account with its newest orders and bookings.
+/// Returns a user with the latest orders and transactions.
 #[utoipa::path(get, path = "/api/admin/users/{id}", tag = "admin", operation_id = "adminUser", security(("bearer" = [])),
-    params(("id" = Uuid, Path, description = "The account")),
-    responses((status = 200, description = "The account", body = Answer<UserDetail>),
-    (status = 400, description = "id is not a UUID"), (status = 403, description = "Not signed in as an admin"),
-    (status = 404, description = "There is no such account")))]
+    params(("id" = Uuid, Path, description = "ID of the user")),
+    responses((status = 200, description = "The user", body = Answer<UserDetail>),
+    (status = 400, description = "`id` is not a UUID"), (status = 403, description = "Not signed in as an administrator"),
+    (status = 404, description = "There is no such user")))]
 pub(crate) async fn user(Path(id): Path<String>, staff: Staff) -> Answered {
     let user = staff.office.user(&staff.admin, UserId(uuid_in("id", &id)?)).await?;
     answer::data(StatusCode::OK, &found(user, "User")?)
 }
 
-/// What `activityType` may be.
+/// Values of `activityType`.
 struct Kind(ActivityKind);
 
 impl FromStr for Kind {
@@ -83,15 +83,17 @@ impl FromStr for Kind {
     }
 }
 
-/// What an account did: the newest hundred of each kind.
+/// Returns the activity of a user.
+///
+/// Returns at most 100 entries of each kind, newest first.
 #[utoipa::path(get, path = "/api/admin/users/{id}/activity", tag = "admin", operation_id = "adminUserActivity", security(("bearer" = [])), params(
-    ("id" = Uuid, Path, description = "The account"),
-    ("activityType" = Option<String>, Query, max_length = 100, description = "login, order, transaction or all (default all)"),
+    ("id" = Uuid, Path, description = "ID of the user"),
+    ("activityType" = Option<String>, Query, max_length = 100, description = "`login`, `order`, `transaction` or `all` (default)"),
     ("startDate" = Option<String>, Query, max_length = 100, description = "First day, YYYY-MM-DD, UTC"),
     ("endDate" = Option<String>, Query, max_length = 100, description = "Last day, YYYY-MM-DD, UTC")),
-    responses((status = 200, description = "What it did", body = Answer<Activity>),
-    (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin"),
-    (status = 404, description = "There is no such account")))]
+    responses((status = 200, description = "The activity", body = Answer<Activity>),
+    (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator"),
+    (status = 404, description = "There is no such user")))]
 pub(crate) async fn activity(Path(id): Path<String>, staff: Staff, ask: Ask) -> Answered {
     let span = days(&ask)?;
     let kind = ask
@@ -102,7 +104,7 @@ pub(crate) async fn activity(Path(id): Path<String>, staff: Staff, ask: Ask) -> 
     answer::data(StatusCode::OK, &found(activity, "User")?)
 }
 
-/// The filter of a list of carts or wishlists; `None` when only empty ones were asked for: those are not stored.
+/// Reads the filter of a list of carts or wishlists; `None` if only empty ones are requested, which are not stored.
 fn whose(ask: &Ask) -> Result<Option<CartFilter>, ApiError> {
     let user = ask.text("userId")?.map(|id| uuid_in("userId", &id)).transpose()?;
     let filter = CartFilter {
@@ -112,15 +114,15 @@ fn whose(ask: &Ask) -> Result<Option<CartFilter>, ApiError> {
     Ok((ask.flag("hasItems")? != Some(false)).then_some(filter))
 }
 
-/// Carts of accounts with something in them, the one that changed last first.
+/// Returns the non-empty carts of users, most recently changed first.
 #[utoipa::path(get, path = "/api/admin/carts", tag = "admin", operation_id = "adminCarts", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "1–1,000 (default 20)"),
-    ("userId" = Option<Uuid>, Query, description = "This account's"),
-    ("email" = Option<String>, Query, max_length = 100, description = "Part of the address"),
-    ("hasItems" = Option<bool>, Query, description = "An empty cart is none: false has an empty list")),
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "Page number, from 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "Page size, 1–1,000 (default 20)"),
+    ("userId" = Option<Uuid>, Query, description = "Only the cart of this user"),
+    ("email" = Option<String>, Query, max_length = 100, description = "Part of the e-mail address"),
+    ("hasItems" = Option<bool>, Query, description = "`false` returns an empty list, because empty carts are not stored")),
     responses((status = 200, description = "A page of carts", body = Answer<CartList>),
-    (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
+    (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn carts(staff: Staff, ask: Ask) -> Answered {
     let page = page(&ask, 20)?;
     let carts = match whose(&ask)? {
@@ -133,26 +135,26 @@ pub(crate) async fn carts(staff: Staff, ask: Ask) -> Answered {
     answer::data(StatusCode::OK, &carts)
 }
 
-/// An account's cart at the prices of now.
+/// Returns the cart of a user at current prices.
 #[utoipa::path(get, path = "/api/admin/carts/user/{userId}", tag = "admin", operation_id = "adminCart", security(("bearer" = [])),
-    params(("userId" = Uuid, Path, description = "The account")),
-    responses((status = 200, description = "Its cart", body = Answer<Cart>),
-    (status = 400, description = "userId is not a UUID"), (status = 403, description = "Not signed in as an admin"),
-    (status = 404, description = "There is no such account")))]
+    params(("userId" = Uuid, Path, description = "ID of the user")),
+    responses((status = 200, description = "The cart", body = Answer<Cart>),
+    (status = 400, description = "`userId` is not a UUID"), (status = 403, description = "Not signed in as an administrator"),
+    (status = 404, description = "There is no such user")))]
 pub(crate) async fn cart(Path(id): Path<String>, staff: Staff) -> Answered {
     let cart = staff.office.cart(&staff.admin, UserId(uuid_in("userId", &id)?)).await?;
     answer::data(StatusCode::OK, &found(cart, "User")?)
 }
 
-/// Wishlists of accounts with something on them, the one that changed last first.
+/// Returns the non-empty wishlists of users, most recently changed first.
 #[utoipa::path(get, path = "/api/admin/wishlists", tag = "admin", operation_id = "adminWishlists", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "1–1,000 (default 20)"),
-    ("userId" = Option<Uuid>, Query, description = "This account's"),
-    ("email" = Option<String>, Query, max_length = 100, description = "Part of the address"),
-    ("hasItems" = Option<bool>, Query, description = "An empty wishlist is none: false has an empty list")),
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "Page number, from 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "Page size, 1–1,000 (default 20)"),
+    ("userId" = Option<Uuid>, Query, description = "Only the wishlist of this user"),
+    ("email" = Option<String>, Query, max_length = 100, description = "Part of the e-mail address"),
+    ("hasItems" = Option<bool>, Query, description = "`false` returns an empty list, because empty wishlists are not stored")),
     responses((status = 200, description = "A page of wishlists", body = Answer<WishlistList>),
-    (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
+    (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn wishlists(staff: Staff, ask: Ask) -> Answered {
     let page = page(&ask, 20)?;
     let wishlists = match whose(&ask)? {
@@ -165,12 +167,12 @@ pub(crate) async fn wishlists(staff: Staff, ask: Ask) -> Answered {
     answer::data(StatusCode::OK, &wishlists)
 }
 
-/// An account's wishlist at the prices of now.
+/// Returns the wishlist of a user at current prices.
 #[utoipa::path(get, path = "/api/admin/wishlists/user/{userId}", tag = "admin", operation_id = "adminWishlist", security(("bearer" = [])),
-    params(("userId" = Uuid, Path, description = "The account")),
-    responses((status = 200, description = "Its wishlist", body = Answer<Wishlist>),
-    (status = 400, description = "userId is not a UUID"), (status = 403, description = "Not signed in as an admin"),
-    (status = 404, description = "There is no such account")))]
+    params(("userId" = Uuid, Path, description = "ID of the user")),
+    responses((status = 200, description = "The wishlist", body = Answer<Wishlist>),
+    (status = 400, description = "`userId` is not a UUID"), (status = 403, description = "Not signed in as an administrator"),
+    (status = 404, description = "There is no such user")))]
 pub(crate) async fn wishlist(Path(id): Path<String>, staff: Staff) -> Answered {
     let wishlist = staff
         .office

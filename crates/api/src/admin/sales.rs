@@ -1,4 +1,4 @@
-//! Dashboard, orders and bookings.
+//! Dashboard, orders and transactions.
 
 use std::sync::Arc;
 
@@ -34,21 +34,25 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ]
 }
 
-/// The shop at a glance. Revenue is what was paid for orders less what went back; days are days of UTC.
+/// Returns the key figures of the shop.
+///
+/// Revenue is the amount paid for orders minus refunds. Days are UTC days.
 #[utoipa::path(get, path = "/api/admin/dashboard", tag = "admin", operation_id = "adminDashboard", security(("bearer" = [])),
-    responses((status = 200, description = "Figures as of now", body = Answer<Dashboard>),
-    (status = 403, description = "Not signed in as an admin")))]
+    responses((status = 200, description = "Current figures", body = Answer<Dashboard>),
+    (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn dashboard(staff: Staff) -> Answered {
     answer::data(StatusCode::OK, &staff.office.dashboard(&staff.admin, Utc::now()).await?)
 }
 
-/// Orders, the newest first. A status that no order can have has an empty list.
+/// Returns the orders, newest first.
+///
+/// An unknown status returns an empty list.
 #[utoipa::path(get, path = "/api/admin/orders", tag = "admin", operation_id = "adminOrders", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "1–1,000 (default 20)"),
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "Page number, from 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "Page size, 1–1,000 (default 20)"),
     ("status" = Option<String>, Query, max_length = 100, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED")),
     responses((status = 200, description = "A page of orders", body = Answer<OrderList>),
-    (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
+    (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn orders(staff: Staff, ask: Ask) -> Answered {
     let (page, status) = (page(&ask, 20)?, ask.text("status")?);
     let known = |name: &String| OrderStatus::ALL.into_iter().find(|status| status.as_str() == name);
@@ -63,43 +67,47 @@ pub(crate) async fn orders(staff: Staff, ask: Ask) -> Answered {
     answer::data(StatusCode::OK, &orders)
 }
 
-/// An order with its items, units and booking. What its keys say is not in it.
+/// Returns an order with its items, units and transaction.
+///
+/// The content of its keys is not included.
 #[utoipa::path(get, path = "/api/admin/orders/{id}", tag = "admin", operation_id = "adminOrder", security(("bearer" = [])),
-    params(("id" = Uuid, Path, description = "The order")),
+    params(("id" = Uuid, Path, description = "ID of the order")),
     responses((status = 200, description = "The order", body = Answer<OrderDetail>),
-    (status = 400, description = "id is not a UUID"), (status = 403, description = "Not signed in as an admin"),
+    (status = 400, description = "`id` is not a UUID"), (status = 403, description = "Not signed in as an administrator"),
     (status = 404, description = "There is no such order")))]
 pub(crate) async fn order(Path(id): Path<String>, staff: Staff) -> Answered {
     let order = staff.office.order(&staff.admin, OrderId(uuid_in("id", &id)?)).await?;
     answer::data(StatusCode::OK, &found(order, "Order")?)
 }
 
-/// Bookings of all accounts, the newest first.
+/// Returns the transactions of all users, newest first.
 #[utoipa::path(get, path = "/api/admin/transactions", tag = "admin", operation_id = "adminTransactions", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "1–1,000 (default 100)"),
-    ("method" = Option<String>, Query, max_length = 100, description = "Exactly this method"),
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "Page number, from 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "Page size, 1–1,000 (default 100)"),
+    ("method" = Option<String>, Query, max_length = 100, description = "Payment method, exact match"),
     ("status" = Option<String>, Query, max_length = 100, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED"),
     ("startDate" = Option<String>, Query, max_length = 100, description = "First day, YYYY-MM-DD, UTC"),
     ("endDate" = Option<String>, Query, max_length = 100, description = "Last day, YYYY-MM-DD, UTC"),
-    ("transactionHash" = Option<String>, Query, max_length = 100, description = "Part of the reference outside")),
-    responses((status = 200, description = "A page of bookings", body = Answer<TransactionList>),
-    (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
+    ("transactionHash" = Option<String>, Query, max_length = 100, description = "Part of the external reference")),
+    responses((status = 200, description = "A page of transactions", body = Answer<TransactionList>),
+    (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn transactions(staff: Staff, ask: Ask) -> Answered {
     let method = ask.text("method")?.map(Method::Is);
     listed(&staff, &ask, method, 100).await
 }
 
-/// Bookings as payments: the same list, with a part of the method.
+/// Returns the transactions as payments, newest first.
+///
+/// The same list as `/api/admin/transactions`, but `method` matches a part of the payment method.
 #[utoipa::path(get, path = "/api/admin/payments/transactions", tag = "admin", operation_id = "adminPaymentTransactions", security(("bearer" = [])), params(
-    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "From 1 (default 1)"),
-    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "1–1,000 (default 20)"),
-    ("method" = Option<String>, Query, max_length = 100, description = "Part of the method"),
+    ("page" = Option<u32>, Query, minimum = 1, maximum = 100_000, description = "Page number, from 1 (default 1)"),
+    ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "Page size, 1–1,000 (default 20)"),
+    ("method" = Option<String>, Query, max_length = 100, description = "Part of the payment method"),
     ("status" = Option<String>, Query, max_length = 100, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED"),
     ("startDate" = Option<String>, Query, max_length = 100, description = "First day, YYYY-MM-DD, UTC"),
     ("endDate" = Option<String>, Query, max_length = 100, description = "Last day, YYYY-MM-DD, UTC")),
-    responses((status = 200, description = "A page of bookings", body = Answer<TransactionList>),
-    (status = 400, description = "A parameter cannot be used"), (status = 403, description = "Not signed in as an admin")))]
+    responses((status = 200, description = "A page of transactions", body = Answer<TransactionList>),
+    (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn payments(staff: Staff, ask: Ask) -> Answered {
     let method = ask.text("method")?.map(Method::Contains);
     listed(&staff, &ask, method, 20).await
@@ -111,7 +119,7 @@ async fn listed(staff: &Staff, ask: &Ask, method: Option<Method>, usual: u32) ->
     let status = ask.text("status")?;
     let known = |name: &String| PaymentStatus::ALL.into_iter().find(|status| status.as_str() == name);
     let Some(status) = status.as_ref().map_or(Some(None), |name| known(name).map(Some)) else {
-        // What no booking can be.
+        // No transaction has an unknown status.
         let none = TransactionList {
             transactions: Vec::new(),
             paging: page.of(0),

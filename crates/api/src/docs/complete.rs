@@ -1,8 +1,9 @@
-//! What the descriptions of all operations have in common, said once.
+//! Completes the OpenAPI document with what all operations have in common.
 //!
-//! The handlers describe what is their own. Every answer needs a description and every failure its body; every operation
-//! can meet a store that is busy, and says who may call it, also when that is anybody. utoipa 6 leaves the required
-//! `description` of a response out when none is written, and gives operations of equally named functions equal ids.
+//! Handlers describe only what is specific to them. Every response needs a description and every failure a body; every
+//! operation can fail because the shop is busy, and must state its authentication, even if it needs none. utoipa 6
+//! omits the required `description` of a response if none is written, and gives operations of functions with the same
+//! name the same ID.
 
 use http::StatusCode;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
@@ -11,33 +12,33 @@ use utoipa::openapi::schema::{ArrayItems, Schema, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi, PathItem, Ref, RefOr, Required};
 
-/// The schema of every failure; see `error::Envelope`.
+/// Name of the schema of every failure, see `error::Envelope`.
 const FAILURE: &str = "Failure";
 
-/// Failures that any operation may meet: status, name of the response, and what it means.
+/// Failures of any operation: status, name of the response, and description.
 const ANYWHERE: [(&str, &str, &str); 3] = [
     (
         "500",
         "InternalError",
-        "A fault of the shop's; the log has it under `requestId`",
+        "Internal error; the shop's log has its cause under `requestId`",
     ),
     (
         "503",
         "TryAgain",
-        "The shop is busy or cannot reach its database; `Retry-After` says when to try again",
+        "The shop is busy or cannot reach its database; retry after `Retry-After` seconds",
     ),
-    ("504", "Timeout", "The answer took too long"),
+    ("504", "Timeout", "The request exceeded its time limit"),
 ];
-/// The failure that whatever changes something may meet.
+/// Failure of any operation that changes something.
 const CROSS_SITE: (&str, &str, &str) = (
     "403",
     "CrossSite",
-    "A browser sends this on behalf of a page that is not the shop's",
+    "A browser sent this request for a page of another site",
 );
-/// The failure that whatever has a body may meet.
+/// Failure of any operation with a body.
 const TOO_LARGE: (&str, &str, &str) = ("413", "TooLarge", "The body is larger than 102,400 bytes");
 
-/// The description with what is common put in.
+/// Adds the common parts to the document.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     for item in document.paths.paths.values_mut() {
         for (changes, operation) in operations(item) {
@@ -45,7 +46,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         }
     }
     let components = document.components.get_or_insert_default();
-    // A body all of whose fields may be left out may be left out itself: nothing at all is an empty object.
+    // A body without required fields is optional itself: no body counts as an empty object.
     for (_, operation) in document.paths.paths.values_mut().flat_map(operations) {
         let Some(body) = operation.request_body.as_mut().and_then(|body| match body {
             RefOr::T(body) => Some(body),
@@ -95,8 +96,8 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     document
 }
 
-/// Names what stands in a schema and has a name: utoipa writes the parts of a generic type out in each of its forms, and
-/// a client made of that has a dozen types for one thing.
+/// Replaces inlined copies of named schemas by references. utoipa inlines the parts of a generic type in each instance,
+/// so a generated client would have a dozen types for one thing.
 fn name_parts(schema: &mut Schema, named: &[(String, Schema)]) {
     let name = |part: &mut RefOr<Schema>| {
         let RefOr::T(schema) = part else { return };
@@ -116,7 +117,7 @@ fn name_parts(schema: &mut Schema, named: &[(String, Schema)]) {
     }
 }
 
-/// The operations of a path, and whether each may change something.
+/// Returns the operations of a path, and whether each can change something.
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
     [
         (false, &mut item.get),
@@ -130,7 +131,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation
 }
 
 fn complete_operation(operation: &mut Operation, changes: bool) {
-    // A line for lists, and all of it for whoever opens one.
+    // The summary is the first sentence; the description is the whole text.
     let words = [operation.summary.take(), operation.description.take()];
     let words: Vec<String> = words.into_iter().flatten().collect();
     let words = words
@@ -142,7 +143,7 @@ fn complete_operation(operation: &mut Operation, changes: bool) {
     let first = first.split("\n\n").next().unwrap_or_default().trim_end_matches('.');
     operation.summary = Some(first.to_owned());
     operation.description = Some(words);
-    // `[]` says that anybody may call it; without it nothing would be said.
+    // `[]` states that no authentication is needed; without it nothing would be stated.
     operation.security.get_or_insert_default();
     for parameter in operation.parameters.iter_mut().flatten() {
         if let RefOr::T(parameter) = parameter {
@@ -179,7 +180,7 @@ fn complete_response(status: &str, response: &mut Response) {
     }
 }
 
-/// A header is there or not; it is never `null`.
+/// Removes `null` from header parameters: a header is either present or absent.
 fn complete_parameter(parameter: &mut Parameter) {
     if let (ParameterIn::Header, Some(RefOr::T(Schema::Object(schema)))) =
         (&parameter.parameter_in, &mut parameter.schema)
@@ -199,13 +200,13 @@ fn failure(description: &str) -> Response {
         .build()
 }
 
-/// How callers say who they are.
+/// Returns the authentication schemes.
 fn schemes() -> [(&'static str, SecurityScheme); 5] {
     let header = |name, meaning| SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(name, meaning)));
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
-        .description(Some("The access token that logging in answers"))
+        .description(Some("Access token from registration, login or refresh"))
         .build();
     [
         ("bearer", SecurityScheme::Http(bearer)),
@@ -213,28 +214,28 @@ fn schemes() -> [(&'static str, SecurityScheme); 5] {
             "guest",
             SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
                 lockstep_auth::cookies::GUEST,
-                "The session of a visitor without an account; their first write sets it",
+                "Session of a guest; the first write of a visitor sets it",
             ))),
         ),
         (
             "g2aSignature",
             header(
                 "X-G2A-Signature",
-                "Hexadecimal HMAC-SHA-256 of payload, timestamp, nonce and the secret",
+                "Hexadecimal HMAC-SHA-256 of payload, timestamp, nonce and secret",
             ),
         ),
         (
             "stripeSignature",
             header(
                 "Stripe-Signature",
-                "`t=<seconds>,v1=<hexadecimal HMAC-SHA-256 of seconds.body>`, by the payment provider",
+                "`t=<seconds>,v1=<hexadecimal HMAC-SHA-256 of seconds.body>`, sent by the payment provider",
             ),
         ),
         (
             "paymentSignature",
             header(
                 "X-Payment-Signature",
-                "The same form, by a relay with a secret of its own",
+                "The same format, sent by a relay with its own secret",
             ),
         ),
     ]

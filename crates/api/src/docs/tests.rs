@@ -1,4 +1,4 @@
-//! What the description has to say, whatever operations there are.
+//! Rules that every operation of the OpenAPI document must follow.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ fn document() -> Value {
     serde_json::to_value(openapi()).unwrap()
 }
 
-/// Every operation with its address.
+/// Returns every operation with its method and path.
 fn operations(document: &Value) -> Vec<(String, &Value)> {
     let paths = document["paths"].as_object().unwrap();
     paths
@@ -24,7 +24,7 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
 }
 
 #[test]
-fn every_operation_has_a_name_of_its_own_that_programs_can_use() {
+fn operation_ids_are_unique_identifiers() {
     let document = document();
     let mut names = BTreeMap::new();
     for (address, operation) in operations(&document) {
@@ -40,7 +40,7 @@ fn every_operation_has_a_name_of_its_own_that_programs_can_use() {
 }
 
 #[test]
-fn every_answer_is_described_and_every_failure_has_the_form_of_failures() {
+fn responses_are_described_and_failures_use_the_failure_schema() {
     let document = document();
     for (address, operation) in operations(&document) {
         let responses = operation["responses"].as_object().unwrap();
@@ -70,7 +70,7 @@ fn every_answer_is_described_and_every_failure_has_the_form_of_failures() {
 }
 
 #[test]
-fn whoever_sends_a_body_is_told_that_it_can_be_wrong_or_too_large() {
+fn operations_with_a_body_document_400_and_413() {
     let document = document();
     for (address, operation) in operations(&document) {
         if operation.get("requestBody").is_some() {
@@ -78,7 +78,7 @@ fn whoever_sends_a_body_is_told_that_it_can_be_wrong_or_too_large() {
                 assert!(operation["responses"].get(status).is_some(), "{address} {status}");
             }
         }
-        // A change may come from another site; what is staff's is refused to everybody else.
+        // Changes are refused to other sites, and admin operations to everyone who is not an administrator.
         let can_be_forbidden = !address.starts_with("get ") || address.starts_with("get /api/admin/");
         assert_eq!(
             operation["responses"].get("403").is_some(),
@@ -89,7 +89,7 @@ fn whoever_sends_a_body_is_told_that_it_can_be_wrong_or_too_large() {
 }
 
 #[test]
-fn every_operation_says_who_may_call_it_and_how_and_where_it_belongs() {
+fn operations_declare_known_security_schemes_and_tags() {
     let document = document();
     let tags: Vec<&Value> = document["tags"]
         .as_array()
@@ -117,7 +117,7 @@ fn every_operation_says_who_may_call_it_and_how_and_where_it_belongs() {
 }
 
 #[test]
-fn every_parameter_has_the_type_and_the_bounds_that_are_enforced() {
+fn parameters_declare_their_enforced_types_and_bounds() {
     let document = document();
     let mut seen = BTreeMap::<&str, usize>::new();
     for (address, operation) in operations(&document) {
@@ -125,7 +125,7 @@ fn every_parameter_has_the_type_and_the_bounds_that_are_enforced() {
             let (name, place) = (parameter["name"].as_str().unwrap(), parameter["in"].as_str().unwrap());
             let schema = &parameter["schema"];
             assert!(parameter["description"].is_string(), "{address} {name}");
-            // A parameter is given or not; there is no way to write `null`.
+            // A parameter is present or absent; a URL cannot express `null`.
             assert!(!schema.to_string().contains("null"), "{address} {name}: {schema}");
             *seen.entry(name).or_default() += 1;
             match name {
@@ -159,7 +159,7 @@ fn every_parameter_has_the_type_and_the_bounds_that_are_enforced() {
 }
 
 #[test]
-fn no_two_parts_call_different_things_by_one_name() {
+fn schema_names_are_unique_across_modules() {
     let mut schemas = BTreeMap::<String, Value>::new();
     for part in parts() {
         for (name, schema) in part.components.unwrap_or_default().schemas {

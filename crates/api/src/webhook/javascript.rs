@@ -1,16 +1,16 @@
-//! JSON as a JavaScript program writes it again: `JSON.stringify(JSON.parse(text))`.
+//! Reserialises JSON as JavaScript does: `JSON.stringify(JSON.parse(text))`.
 //!
-//! Senders that sign what they parsed sign this form, which differs from the text in numbers (`1.0` is `1`), in escapes
-//! (`"\/"` is `"/"`), and in the order of keys that are whole numbers.
+//! Senders that sign what they parsed sign this form. It differs from the original text in numbers (`1.0` becomes `1`),
+//! in escapes (`"\/"` becomes `"/"`), and in the order of keys that are integers.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Deeper than any event; every level is read once more.
+/// Maximum nesting depth, deeper than any event. Every level is parsed once more.
 const MOST_LEVELS: u32 = 32;
 
-/// The text of a JSON value in that form; `None` when it cannot be read, or is nested deeper than any event.
+/// Returns the JavaScript form of a JSON text; `None` if it is invalid or nested too deeply.
 pub(super) fn stringify(json: &str) -> Option<String> {
     let mut out = String::with_capacity(json.len());
     write(json, MOST_LEVELS, &mut out)?;
@@ -50,8 +50,8 @@ fn write(json: &str, levels: u32, out: &mut String) -> Option<()> {
     Some(())
 }
 
-/// An object's entries in JavaScript's order: whole numbers first, by size, then the others as they came. Of a key that
-/// comes twice the last value counts, in the first one's place.
+/// The entries of an object in JavaScript's order: array indices first, in ascending order, then the other keys in the
+/// order of the text. A repeated key keeps its first position and its last value.
 struct Entries<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
@@ -85,7 +85,7 @@ impl<'de> Deserialize<'de> for Entries<'de> {
     }
 }
 
-/// A key that JavaScript takes for an array's index: a whole number as it is written, below 2³² − 1.
+/// A key that JavaScript treats as an array index: an integer in canonical form below 2³² − 1.
 fn index(key: &str) -> Option<u32> {
     let number: u32 = key.parse().ok()?;
     (number < u32::MAX && number.to_string() == key).then_some(number)
@@ -111,7 +111,7 @@ fn quote(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// As ECMAScript's `Number::toString`: the shortest digits, without an exponent from 10⁻⁶ up to 10²¹.
+/// Formats a number like ECMAScript's `Number::toString`: shortest digits, without an exponent from 10⁻⁶ up to 10²¹.
 fn number(value: f64, out: &mut String) {
     if !value.is_finite() {
         return out.push_str("null");
@@ -128,7 +128,7 @@ fn number(value: f64, out: &mut String) {
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap_or(0));
     let length = i32::try_from(digits.len()).unwrap_or(i32::MAX);
-    // Digits in front of the point.
+    // Number of digits before the decimal point.
     let whole = exponent + 1;
     let split = |at: i32| digits.split_at(usize::try_from(at).unwrap_or(0));
     if (length..=21).contains(&whole) {
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_escapes_and_keys_are_written_as_javascript_writes_them() {
+    fn numbers_escapes_and_keys_match_javascript() {
         for (text, written) in [
             ("1.0", "1"),
             ("-0", "0"),
@@ -196,8 +196,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_means_the_same_and_is_written_the_same_again(number in any::<f64>(), text in "\\PC{0,20}", key in "[a-z0-9]{0,5}") {
-            // A zero below zero is written as zero.
+        fn output_is_equivalent_and_idempotent(number in any::<f64>(), text in "\\PC{0,20}", key in "[a-z0-9]{0,5}") {
+            // Negative zero is written as zero.
             prop_assume!(number.is_finite() && number.to_bits() != (-0.0_f64).to_bits());
             let value = serde_json::json!({ key: [number, text] });
             let once = stringify(&value.to_string()).unwrap();

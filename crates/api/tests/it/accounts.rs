@@ -1,4 +1,4 @@
-//! Accounts over HTTP: each sentence of the contract about coming in, going out and what is one's own.
+//! Accounts over HTTP: every rule of the HTTP contract (`docs/http-api.md`) about registration, login and account data.
 
 use axum::body::Body;
 use chrono::Utc;
@@ -12,10 +12,10 @@ use sqlx::types::Uuid;
 use crate::client::{Client, PASSWORD};
 use crate::shop::Shop;
 
-/// What the newest letter of a kind says in one of its fields.
-async fn letter(shop: &Shop, kind: &str, field: &str) -> String {
-    let letter = shop.db.letter(kind).await;
-    letter[field].as_str().unwrap_or_else(|| panic!("{letter}")).to_owned()
+/// Returns a field of the newest e-mail of a kind.
+async fn email_field(shop: &Shop, kind: &str, field: &str) -> String {
+    let email = shop.db.letter(kind).await;
+    email[field].as_str().unwrap_or_else(|| panic!("{email}")).to_owned()
 }
 
 fn keys(value: &Value) -> Vec<&str> {
@@ -23,7 +23,7 @@ fn keys(value: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn register_answers_auth_data_and_me_the_profile() {
+async fn register_returns_auth_data_and_me_returns_the_profile() {
     let shop = Shop::open().await;
     let ada = Client::new(&shop);
     let answer = ada
@@ -71,7 +71,7 @@ async fn register_answers_auth_data_and_me_the_profile() {
         ada.get("/api/user/stats").await.data(),
         json!({"totalGames": 0, "totalSaved": 0.0, "daysSinceRegistration": 0, "totalOrders": 0, "balance": 0.0})
     );
-    // One mailbox is one account, whatever its case.
+    // Addresses that differ only in case are one mailbox and one account.
     let again = json!({"email": "ADA@example.com", "password": PASSWORD});
     let answer = Client::new(&shop).post("/api/auth/register", again).await;
     assert_eq!(answer.failure(), (409, "email_taken".to_owned()));
@@ -85,7 +85,7 @@ async fn register_answers_auth_data_and_me_the_profile() {
 }
 
 #[tokio::test]
-async fn login_never_tells_which_part_was_wrong_and_asks_no_rule_of_an_old_password() {
+async fn login_hides_the_wrong_part_and_accepts_old_passwords() {
     let shop = Shop::open().await;
     let ada = Client::new(&shop);
     ada.register("ada@example.com").await;
@@ -113,7 +113,7 @@ async fn login_never_tells_which_part_was_wrong_and_asks_no_rule_of_an_old_passw
             .unwrap()
             .contains("Unauthorized")
     );
-    // An account whose password is older than the rule gets in.
+    // An account whose password is older than the password rule can log in.
     let hash_of_old = "$2b$04$abcdefghijklmnopqrstuu3C6u2sQjFttrT16nmXgxlk/de0mfCmu";
     shop.db
         .execute(&format!("update users set password_hash = '{hash_of_old}'"))
@@ -125,12 +125,12 @@ async fn login_never_tells_which_part_was_wrong_and_asks_no_rule_of_an_old_passw
 }
 
 #[tokio::test]
-async fn a_log_out_ends_the_session_at_once_and_only_that_one() {
+async fn logout_ends_only_its_own_session_immediately() {
     let shop = Shop::open().await;
     let (phone, laptop) = (Client::new(&shop), Client::new(&shop));
     let tokens = phone.register("ada@example.com").await;
     laptop.log_in("ada@example.com").await;
-    // The old client's way: JSON announced, nothing sent.
+    // As the existing front-end does: a JSON content type and no body.
     let answer = phone.send("POST", "/api/auth/logout", Body::empty()).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.json(), json!({"success": true, "message": "Logged out"}));
@@ -149,26 +149,26 @@ async fn a_log_out_ends_the_session_at_once_and_only_that_one() {
 }
 
 #[tokio::test]
-async fn a_stolen_refresh_token_ends_the_family_for_thief_and_owner() {
+async fn reuse_of_a_refresh_token_revokes_the_family() {
     let shop = Shop::open().await;
     let ada = Client::new(&shop);
     let first = ada.register("ada@example.com").await;
     let refresh = async |token: &Value| ada.post("/api/auth/refresh", json!({"refreshToken": token})).await;
     let second = refresh(&first["refreshToken"]).await.data();
     assert_eq!(keys(&second), ["expiresIn", "refreshToken", "token"]);
-    // Another tab, a moment later, gets the same pair.
+    // Another tab, a moment later, receives the same pair.
     assert_eq!(refresh(&first["refreshToken"]).await.data(), second);
     let third = refresh(&second["refreshToken"]).await.data();
     ada.set_token(third["token"].as_str());
     assert_eq!(ada.get("/api/auth/me").await.status, 200);
-    // Two steps old: somebody else holds the chain.
+    // Two rotations old: another client holds the chain.
     ada.refresh_fails(&first["refreshToken"]).await;
     ada.refresh_fails(&third["refreshToken"]).await;
     assert_eq!(ada.get("/api/auth/me").await.failure().0, 401);
 }
 
 #[tokio::test]
-async fn a_new_role_and_a_deleted_account_count_with_the_next_request_in_every_process() {
+async fn role_changes_and_deletions_apply_to_the_next_request_everywhere() {
     let shop = Shop::open().await;
     let other = shop.another_process().await;
     let (here, there) = (Client::new(&shop), Client::new(&other));
@@ -179,7 +179,7 @@ async fn a_new_role_and_a_deleted_account_count_with_the_next_request_in_every_p
     let token = here.token().unwrap();
     for role in [Role::Admin, Role::User, Role::Admin] {
         shop.db.execute("insert into users (email, password_hash, role) select gen_random_uuid() || '@example.com', password_hash, 'ADMIN' from users limit 1").await;
-        // By plain SQL, so that no process is told.
+        // By plain SQL, so that no process is notified.
         let name = role.name();
         shop.db
             .execute(&format!("update users set role = '{name}' where id = '{id}'"))
@@ -201,7 +201,7 @@ async fn a_new_role_and_a_deleted_account_count_with_the_next_request_in_every_p
 }
 
 #[tokio::test]
-async fn a_profile_changes_field_by_field() {
+async fn profile_fields_change_independently() {
     let shop = Shop::open().await;
     let ada = Client::new(&shop);
     ada.register("ada@example.com").await;
@@ -225,7 +225,7 @@ async fn a_profile_changes_field_by_field() {
 }
 
 #[tokio::test]
-async fn a_picture_is_set_by_its_address_and_taken_away() {
+async fn a_profile_picture_can_be_set_and_removed() {
     let shop = Shop::open().await;
     let ada = Client::new(&shop);
     ada.register("ada@example.com").await;
@@ -246,7 +246,7 @@ async fn a_picture_is_set_by_its_address_and_taken_away() {
 }
 
 #[tokio::test]
-async fn a_new_password_ends_other_sessions_and_needs_the_old_one() {
+async fn a_password_change_requires_the_old_one_and_ends_other_sessions() {
     let shop = Shop::open().await;
     let (phone, laptop) = (Client::new(&shop), Client::new(&shop));
     phone.register("ada@example.com").await;
@@ -266,13 +266,13 @@ async fn a_new_password_ends_other_sessions_and_needs_the_old_one() {
     assert_eq!(phone.put("/api/user/password", right).await.status, 200);
     assert_eq!(phone.get("/api/auth/me").await.status, 200);
     assert_eq!(laptop.get("/api/auth/me").await.failure().0, 401);
-    assert_eq!(letter(&shop, "password-changed", "nickname").await, "Newbie Guy");
+    assert_eq!(email_field(&shop, "password-changed", "nickname").await, "Newbie Guy");
     let login = json!({"email": "ada@example.com", "password": new});
     assert_eq!(laptop.post("/api/auth/login", login).await.status, 200);
 }
 
 #[tokio::test]
-async fn a_forgotten_password_is_set_by_a_link_that_works_once() {
+async fn a_reset_link_sets_a_new_password_once() {
     let shop = Shop::open().await;
     let ada = Client::new(&shop);
     ada.register("ada@example.com").await;
@@ -280,9 +280,9 @@ async fn a_forgotten_password_is_set_by_a_link_that_works_once() {
     let (known, unknown) = (asked("Ada@example.com").await, asked("nobody@example.com").await);
     assert_eq!((known.status.as_u16(), unknown.status.as_u16()), (200, 200));
     assert_eq!(known.json(), unknown.json(), "whether there is an account is not told");
-    // Nothing has changed: nobody locks anybody out.
+    // Nothing has changed: a reset request locks no one out.
     assert_eq!(ada.get("/api/auth/me").await.status, 200);
-    let token = letter(&shop, "reset", "token").await;
+    let token = email_field(&shop, "reset", "token").await;
     let reset = |token: &str, password: &str| json!({"token": token, "newPassword": password});
     let mut forged = token.clone();
     forged.replace_range(..1, if token.starts_with('0') { "1" } else { "0" });
@@ -311,11 +311,11 @@ async fn a_forgotten_password_is_set_by_a_link_that_works_once() {
 }
 
 #[tokio::test]
-async fn an_address_is_proved_by_the_code_that_was_sent() {
+async fn an_email_address_is_verified_by_the_sent_code() {
     let shop = Shop::open().await;
     let ada = Client::new(&shop);
     ada.register("ada@example.com").await;
-    let code = letter(&shop, "welcome", "code").await;
+    let code = email_field(&shop, "welcome", "code").await;
     // The older client's body, signed in or not.
     for client in [&ada, &Client::new(&shop)] {
         let answer = client.post("/api/auth/verify-email", json!({"token": "abc"})).await;
@@ -328,14 +328,14 @@ async fn an_address_is_proved_by_the_code_that_was_sent() {
     let wrong = if code == "123456" { "654321" } else { "123456" };
     let answer = ada.post("/api/auth/verify-email", json!({"code": wrong})).await;
     assert_eq!(answer.failure(), (400, "wrong_code".to_owned()));
-    // A new one makes the old one worthless.
+    // A new code invalidates the old one.
     assert_eq!(
         ada.send("POST", "/api/auth/send-verification-code", Body::empty())
             .await
             .status,
         200
     );
-    let newer = letter(&shop, "verification", "code").await;
+    let newer = email_field(&shop, "verification", "code").await;
     if newer != code {
         let answer = ada.post("/api/auth/verify-email", json!({"code": code})).await;
         assert_eq!(answer.failure(), (400, "wrong_code".to_owned()));
@@ -355,11 +355,11 @@ async fn an_address_is_proved_by_the_code_that_was_sent() {
 }
 
 #[tokio::test]
-async fn a_code_runs_out_and_survives_five_guesses() {
+async fn a_code_expires_and_allows_five_attempts() {
     let shop = Shop::open_with_limits(false).await;
     let ada = Client::new(&shop);
     ada.register("ada@example.com").await;
-    let code = letter(&shop, "welcome", "code").await;
+    let code = email_field(&shop, "welcome", "code").await;
     let wrong = if code == "123456" { "654321" } else { "123456" };
     for _ in 0..5 {
         let answer = ada.post("/api/auth/verify-email", json!({"code": wrong})).await;
@@ -368,7 +368,7 @@ async fn a_code_runs_out_and_survives_five_guesses() {
     let answer = ada.post("/api/auth/verify-email", json!({"code": code})).await;
     assert_eq!(answer.failure(), (400, "code_not_valid".to_owned()));
     ada.post("/api/auth/send-verification-code", json!({})).await.json();
-    let code = letter(&shop, "verification", "code").await;
+    let code = email_field(&shop, "verification", "code").await;
     shop.db
         .execute(
             "update one_time_codes set created_at = now() - interval '2 hours', expires_at = now() - interval '1 hour'",
@@ -380,7 +380,7 @@ async fn a_code_runs_out_and_survives_five_guesses() {
 }
 
 #[tokio::test]
-async fn a_second_factor_is_offered_confirmed_asked_for_and_removed() {
+async fn two_factor_authentication_is_set_up_required_and_removed() {
     let shop = Shop::open().await;
     let ada = Client::new(&shop);
     ada.register("ada@example.com").await;
@@ -399,7 +399,7 @@ async fn a_second_factor_is_offered_confirmed_asked_for_and_removed() {
     };
     assert!(enrolment.url.expose().starts_with("otpauth://totp/"));
     let code = |minutes: i64| code_at(&enrolment, Utc::now() + chrono::TimeDelta::minutes(minutes)).unwrap();
-    // Still signed in, so not a 401.
+    // The user is still signed in, so not 401.
     let answer = ada
         .post("/api/user/second-factor/confirm", json!({"code": code(60)}))
         .await;
@@ -428,7 +428,7 @@ async fn a_second_factor_is_offered_confirmed_asked_for_and_removed() {
 }
 
 #[tokio::test]
-async fn sessions_and_log_ins_are_shown_and_ended_by_their_owner_only() {
+async fn sessions_and_logins_are_visible_only_to_their_owner() {
     let shop = Shop::open().await;
     let (phone, laptop, bob) = (
         Client::new(&shop),
@@ -454,7 +454,7 @@ async fn sessions_and_log_ins_are_shown_and_ended_by_their_owner_only() {
     );
     let logins = phone.get("/api/user/logins").await.data();
     assert_eq!(logins[0]["succeeded"], false, "{logins}");
-    // Somebody else's is not ended, and nothing is told about it.
+    // A session of another user is not ended, and the response does not reveal that it exists.
     let path = format!("/api/user/sessions/{}", of_laptop["id"].as_str().unwrap());
     assert_eq!(bob.delete(&path).await.status, 200);
     assert_eq!(laptop.get("/api/auth/me").await.status, 200);
@@ -473,7 +473,7 @@ async fn sessions_and_log_ins_are_shown_and_ended_by_their_owner_only() {
 }
 
 #[tokio::test]
-async fn data_can_be_taken_along_and_the_account_deleted_while_orders_stay_without_a_name() {
+async fn account_data_is_exported_and_deleted_while_orders_stay_anonymous() {
     let shop = Shop::open().await;
     let ada = Client::new(&shop);
     let portal = shop.db.game("Portal", "portal", "10.00").await;
@@ -542,14 +542,14 @@ async fn data_can_be_taken_along_and_the_account_deleted_while_orders_stay_witho
     Client::new(&shop).register("ada@example.com").await;
 }
 
-/// What is sent of an export before its reader stops reading; dropping it ends it.
+/// Status and unread body of an export; dropping the body ends the export.
 async fn open_export(client: &Client<'_>) -> (u16, Body) {
     let (parts, body) = client.begin("GET", "/api/user/export").await.into_parts();
     (parts.status.as_u16(), body)
 }
 
 #[tokio::test]
-async fn one_export_an_account_and_four_a_process_are_read_at_a_time_and_not_too_many_one_after_the_other() {
+async fn exports_are_limited_per_account_per_process_and_over_time() {
     let shop = Shop::open().await;
     let mut held = Vec::new();
     let mut clients = Vec::new();
@@ -559,7 +559,7 @@ async fn one_export_an_account_and_four_a_process_are_read_at_a_time_and_not_too
             .as_str()
             .unwrap()
             .to_owned();
-        // More than is sent ahead.
+        // More data than is buffered ahead.
         shop.db
             .execute(&format!(
                 "insert into login_history (user_id, succeeded, user_agent) select '{id}', true, repeat('x', 500) from generate_series(1, 2000)"
@@ -577,7 +577,7 @@ async fn one_export_an_account_and_four_a_process_are_read_at_a_time_and_not_too
         (503, "too_many_streams".to_owned())
     );
 
-    // Another process has places, but not for the same account.
+    // Another process has free slots, but not for the same account.
     let other = shop.another_process().await;
     let ada = Client::at(&other, "198.51.100.1");
     ada.set_token(clients[0].token().as_deref());
@@ -586,7 +586,7 @@ async fn one_export_an_account_and_four_a_process_are_read_at_a_time_and_not_too
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=600).contains(&wait), "{wait}");
 
-    // Whoever reads to the end may have the next at once, and whoever goes away soon.
+    // A client that read to the end may export again at once; one that disconnected, soon after.
     let whole = axum::body::to_bytes(held.remove(0), usize::MAX).await.unwrap();
     let data: Value = serde_json::from_slice(&whole).unwrap();
     assert_eq!(data["data"]["loginHistory"].as_array().unwrap().len(), 2001);
@@ -606,7 +606,7 @@ async fn one_export_an_account_and_four_a_process_are_read_at_a_time_and_not_too
 }
 
 #[tokio::test]
-async fn guessing_is_answered_with_429_and_when_to_come_again() {
+async fn repeated_guesses_receive_429_with_retry_after() {
     let shop = Shop::open().await;
     let ada = Client::at(&shop, "198.51.100.1");
     ada.register("ada@example.com").await;
@@ -624,10 +624,10 @@ async fn guessing_is_answered_with_429_and_when_to_come_again() {
     let refused = refused.expect("a limit");
     assert_eq!(refused.failure(), (429, "rate_limited".to_owned()));
     assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
-    // From where the owner has been before, the owner gets in.
+    // The owner can log in from a known address.
     ada.log_in("ada@example.com").await;
 
-    // Registering and asking for letters is limited by address too, whatever X-Forwarded-For claims.
+    // Registration and e-mail requests are limited by address too, whatever `X-Forwarded-For` contains.
     let mut statuses = Vec::new();
     for n in 0..12 {
         let body = json!({"email": format!("n{n}@example.com"), "password": PASSWORD}).to_string();
@@ -650,7 +650,7 @@ async fn guessing_is_answered_with_429_and_when_to_come_again() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_cannot_act_for_a_visitor() {
+async fn cross_site_requests_are_refused() {
     let shop = Shop::open_with(lockstep_api::Settings {
         production: true,
         ..lockstep_api::Settings::default()
@@ -691,9 +691,10 @@ async fn a_page_of_another_site_cannot_act_for_a_visitor() {
     assert_eq!(answer.data()["nickname"], "Ada");
 }
 
-/// The contract's guard: whoever is no admin is refused in one way, whether or not anybody knows who it is.
+/// The rule of the HTTP contract (`docs/http-api.md`): every client but an administrator is refused in the same way,
+/// signed in or not.
 #[tokio::test]
-async fn every_admin_route_refuses_whoever_is_no_admin_with_403() {
+async fn admin_routes_refuse_everyone_else_with_403() {
     let shop = Shop::open().await;
     let ada = Client::new(&shop);
     ada.register("ada@example.org").await;

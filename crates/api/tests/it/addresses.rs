@@ -1,8 +1,8 @@
-//! Addresses that games had before, however they changed.
+//! Former slugs of games.
 
 use crate::shop::{NewGame, Shop};
 
-/// Title and present address of what an address leads to.
+/// Title and current slug of the game found under a slug.
 async fn at(shop: &Shop, slug: &str) -> Option<(String, String)> {
     shop.cache.catch_up().await.unwrap();
     let answer = shop.get(&format!("/api/games/slug/{slug}")).await;
@@ -19,7 +19,7 @@ fn game(title: &str, slug: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn an_old_address_leads_to_its_game_until_another_takes_it() {
+async fn a_former_slug_finds_its_game_until_another_game_takes_it() {
     let shop = Shop::open().await;
     shop.put(&[NewGame::titled("Portal"), NewGame::titled("Myst")]).await;
     let sql = async |statement: &str| shop.db.execute(statement).await;
@@ -30,7 +30,7 @@ async fn an_old_address_leads_to_its_game_until_another_takes_it() {
     assert_eq!(at(&shop, "portal").await, Some(game("Portal", "portal-one")));
     assert_eq!(at(&shop, "portal-one").await, Some(game("Portal", "portal-one")));
 
-    // What is shown under the old address changes with the game.
+    // The response under the old slug changes with the game.
     sql("update games set title = 'Portal!' where slug = 'portal-one'").await;
     assert_eq!(at(&shop, "portal").await, Some(game("Portal!", "portal-one")));
     sql("update games set slug = 'portal-1' where slug = 'portal-one'").await;
@@ -38,14 +38,14 @@ async fn an_old_address_leads_to_its_game_until_another_takes_it() {
         assert_eq!(at(&shop, old).await, Some(game("Portal!", "portal-1")));
     }
 
-    // The game that has an address now wins, and when it leaves it, it was the last to have it.
+    // The current owner of a slug wins; after it gives the slug up, it is the last one that had it.
     sql("update games set slug = 'portal' where slug = 'myst'").await;
     assert_eq!(at(&shop, "portal").await, Some(game("Myst", "portal")));
     assert_eq!(at(&shop, "myst").await, Some(game("Myst", "portal")));
     sql("update games set slug = 'riven' where slug = 'portal'").await;
     assert_eq!(at(&shop, "portal").await, Some(game("Myst", "riven")));
 
-    // Back again: its own old address is no old one any more.
+    // Back to its former slug, which is the current one again.
     sql("update games set slug = 'portal-one' where slug = 'portal-1'").await;
     assert_eq!(at(&shop, "portal-one").await, Some(game("Portal!", "portal-one")));
     assert_eq!(at(&shop, "portal-1").await, Some(game("Portal!", "portal-one")));

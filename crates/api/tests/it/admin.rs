@@ -1,4 +1,4 @@
-//! What staff look at: the contract's lists and details, and what is never in them.
+//! The back office: the lists and details of the HTTP contract (`docs/http-api.md`), and what they must never contain.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,8 @@ use crate::client::Client;
 use crate::orders::fund;
 use crate::shop::{Answered, NewGame, Shop};
 
-/// A shop with one admin, one shopper with 100 EUR, and two games at 10.00 EUR, of which the shopper has ordered three copies.
+/// A shop with an administrator, a customer with 100 EUR, and two games at 10.00 EUR of which the customer ordered
+/// three units.
 struct Sold<'s> {
     root: Client<'s>,
     ada: Client<'s>,
@@ -49,7 +50,7 @@ fn paging(answer: &Answered) -> (u64, u64, u64, u64) {
 }
 
 #[tokio::test]
-async fn orders_are_listed_with_their_owner_and_shown_with_units_and_booking() {
+async fn orders_are_listed_with_their_owner_units_and_transaction() {
     let shop = Shop::open().await;
     let Sold { root, user, order, .. } = sold(&shop).await;
     let listed = root.get("/api/admin/orders").await;
@@ -92,7 +93,7 @@ async fn orders_are_listed_with_their_owner_and_shown_with_units_and_booking() {
 }
 
 #[tokio::test]
-async fn lists_of_orders_are_cut_by_status_and_page() {
+async fn orders_are_filtered_by_status_and_paged() {
     let shop = Shop::open().await;
     let Sold { root, .. } = sold(&shop).await;
     for (query, total) in [
@@ -116,7 +117,7 @@ async fn lists_of_orders_are_cut_by_status_and_page() {
 }
 
 #[tokio::test]
-async fn accounts_are_found_by_any_part_of_address_and_name_and_nothing_is_a_pattern() {
+async fn users_are_found_by_part_of_email_or_name_without_wildcards() {
     let shop = Shop::open().await;
     let Sold { root, user, .. } = sold(&shop).await;
     shop.db
@@ -144,7 +145,7 @@ async fn accounts_are_found_by_any_part_of_address_and_name_and_nothing_is_a_pat
 }
 
 #[tokio::test]
-async fn an_account_is_shown_with_what_it_did() {
+async fn a_user_is_shown_with_their_activity() {
     let shop = Shop::open().await;
     let Sold { root, user, order, .. } = sold(&shop).await;
     let path = format!("/api/admin/users/{}", user.as_str().unwrap());
@@ -173,7 +174,7 @@ async fn an_account_is_shown_with_what_it_did() {
 }
 
 #[tokio::test]
-async fn bookings_are_cut_by_method_status_day_and_reference() {
+async fn transactions_are_filtered_by_method_status_day_and_reference() {
     let shop = Shop::open().await;
     let Sold { root, .. } = sold(&shop).await;
     shop.db
@@ -208,7 +209,7 @@ async fn bookings_are_cut_by_method_status_day_and_reference() {
 }
 
 #[tokio::test]
-async fn revenue_is_what_orders_brought_and_goes_down_with_what_goes_back() {
+async fn revenue_is_paid_orders_minus_refunds() {
     let shop = Shop::open().await;
     let Sold { root, order, .. } = sold(&shop).await;
     let before = root.get("/api/admin/dashboard").await.data();
@@ -241,7 +242,7 @@ async fn revenue_is_what_orders_brought_and_goes_down_with_what_goes_back() {
 }
 
 #[tokio::test]
-async fn carts_and_wishlists_are_listed_by_account_and_shown_as_their_owner_sees_them() {
+async fn carts_and_wishlists_are_shown_as_their_owner_sees_them() {
     let shop = Shop::open().await;
     let Sold {
         root, ada, user, game, ..
@@ -275,7 +276,7 @@ async fn carts_and_wishlists_are_listed_by_account_and_shown_as_their_owner_sees
 }
 
 #[tokio::test]
-async fn games_are_listed_and_names_counted() {
+async fn games_are_listed_and_taxonomies_counted() {
     let shop = Shop::open().await;
     let Sold { root, game, .. } = sold(&shop).await;
     let listed = root.get("/api/admin/games?page=1&pageSize=1000").await;
@@ -302,7 +303,7 @@ async fn games_are_listed_and_names_counted() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_is_404_for_staff_and_403_for_everybody_else() {
+async fn missing_records_are_404_for_staff_and_403_for_others() {
     let shop = Shop::open().await;
     let Sold { root, ada, .. } = sold(&shop).await;
     let nobody = "0192f0c1-0000-7000-8000-000000000001";

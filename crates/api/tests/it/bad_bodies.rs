@@ -1,4 +1,5 @@
-//! Bad input, field by field: the contract's envelope, the right status, and nothing changed.
+//! Invalid input, field by field: the error envelope of the HTTP contract (`docs/http-api.md`), the right status, and
+//! no change.
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, PASSWORD};
 use crate::shop::{NewGame, Shop};
 
-/// Everything that could have been changed.
+/// Everything that a request could have changed.
 async fn everything(shop: &Shop) -> String {
     sqlx::query_scalar(
         "select concat_ws(' ',
@@ -25,7 +26,7 @@ async fn everything(shop: &Shop) -> String {
     .unwrap()
 }
 
-/// What no text may be: by type, and, where the field has a rule, by content.
+/// Invalid values of a text field: wrong types and, if the field has a rule, wrong content.
 fn wrong_texts(rule: &[&str], required: bool) -> Vec<Value> {
     let mut wrong = vec![json!(1), json!(true), json!([]), json!({}), json!(["x"])];
     if required {
@@ -36,7 +37,7 @@ fn wrong_texts(rule: &[&str], required: bool) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn every_field_of_every_body_is_checked_and_named_and_nothing_is_changed() {
+async fn invalid_fields_are_named_and_change_nothing() {
     let shop = Shop::open_with_limits(false).await;
     let game = NewGame::titled("Portal");
     shop.put(std::slice::from_ref(&game)).await;
@@ -63,7 +64,7 @@ async fn every_field_of_every_body_is_checked_and_named_and_nothing_is_changed()
         "\"a b\"@example.com",
         &format!("{long}@example.com"),
     ];
-    // Accounts that come from the existing shop may have such; nobody registers with one.
+    // Accounts of the existing shop may have such addresses; new registrations may not.
     let existing = ["аda@example.com", "ada@例え.jp", "\"a b\"@example.com"];
     let unknown: Vec<&str> = emails
         .iter()
@@ -321,7 +322,7 @@ async fn every_field_of_every_body_is_checked_and_named_and_nothing_is_changed()
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_object_or_too_large_is_refused_whatever_it_is_called() {
+async fn non_objects_and_large_bodies_are_refused_for_any_content_type() {
     let shop = Shop::open_with_limits(false).await;
     let ada = Client::new(&shop);
     ada.register("ada@example.com").await;
@@ -352,20 +353,20 @@ async fn a_body_that_is_no_object_or_too_large_is_refused_whatever_it_is_called(
             let answer = ada.send("POST", path, body).await;
             assert_eq!(answer.failure(), (400, "invalid_body".to_owned()), "{path}: {body}");
         }
-        // Nothing at all is an empty object.
+        // An empty body counts as an empty object.
         for empty in ["", " \n"] {
             let answer = ada.send("POST", path, empty).await;
             assert_eq!(answer.failure(), (400, "validation_failed".to_owned()), "{path}");
         }
         let answer = ada.send("POST", path, "x".repeat(10 << 20)).await;
         assert_eq!(answer.failure(), (413, "payload_too_large".to_owned()), "{path}");
-        // Without a length that could be looked at beforehand.
+        // Without a Content-Length that could be checked in advance.
         let parts = stream::iter((0..200).map(|_| Ok::<_, std::convert::Infallible>(Bytes::from(vec![b' '; 1024]))));
         let answer = ada.send("POST", path, Body::from_stream(parts)).await;
         assert_eq!(answer.failure(), (413, "payload_too_large".to_owned()), "{path}");
     }
     assert_eq!(everything(&shop).await, before);
-    // Other content types are read as what they are.
+    // Bodies with another content type are parsed as JSON too.
     for content_type in [
         "text/plain",
         "application/x-www-form-urlencoded",
@@ -381,7 +382,7 @@ async fn a_body_that_is_no_object_or_too_large_is_refused_whatever_it_is_called(
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_ours_opens_nothing_and_makes_nobody_a_member() {
+async fn foreign_and_expired_tokens_are_not_accepted() {
     let shop = Shop::open().await;
     let game = NewGame::titled("Portal");
     shop.put(std::slice::from_ref(&game)).await;
@@ -390,7 +391,7 @@ async fn a_token_that_is_not_ours_opens_nothing_and_makes_nobody_a_member() {
     ada.post("/api/cart", json!({"gameId": game.id})).await.json();
     let good = ada.token().unwrap();
     let parts: Vec<&str> = good.split('.').collect();
-    // Claims that are ours, signed by somebody else.
+    // Our claims, signed with another key.
     let ours = TokenSecrets::new(&"a".repeat(32), &"b".repeat(32)).unwrap();
     let day = std::time::Duration::from_hours(24);
     assert!(
@@ -411,7 +412,7 @@ async fn a_token_that_is_not_ours_opens_nothing_and_makes_nobody_a_member() {
         format!("{}.{}.", parts[0], parts[1]),
         format!("{}.{}", parts[0], parts[1]),
         data["refreshToken"].as_str().unwrap().to_owned(),
-        // Another shop's: the same claims under other secrets.
+        // A token of another shop: the same claims under other secrets.
         other_shops_token().await,
         expired_token(&data),
         "x".repeat(5000),
@@ -432,7 +433,7 @@ async fn a_token_that_is_not_ours_opens_nothing_and_makes_nobody_a_member() {
                 .0,
             401
         );
-        // In the shop they are guests like anybody.
+        // In the shop, such clients are guests.
         assert_eq!(
             (thief.cart().await.len(), thief.wishlist().await.len()),
             (0, 0),
@@ -448,7 +449,7 @@ async fn a_token_that_is_not_ours_opens_nothing_and_makes_nobody_a_member() {
     assert_eq!(ada.cart().await.len(), 1);
 }
 
-/// A token of a shop that differs in nothing but its secrets.
+/// A token of a shop that differs only in its secrets.
 async fn other_shops_token() -> String {
     let other = Shop::open_with_secrets("c", "d").await;
     let client = Client::new(&other);

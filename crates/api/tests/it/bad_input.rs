@@ -1,4 +1,4 @@
-//! What cannot be understood is refused by name, and nothing about the inside is told.
+//! Invalid input is refused by name, and errors reveal no internals.
 
 use axum::body::Body;
 use http::{Method, Request};
@@ -6,7 +6,7 @@ use http::{Method, Request};
 use crate::shop::Shop;
 
 #[tokio::test]
-async fn a_parameter_that_cannot_be_used_is_refused_by_name() {
+async fn invalid_parameters_are_refused_by_name() {
     let shop = Shop::open().await;
     let long = "x".repeat(101);
     let many = vec!["x"; 51].join(",");
@@ -96,7 +96,7 @@ async fn unknown_parameters_are_ignored() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_is_not_found() {
+async fn missing_resources_receive_404() {
     let shop = Shop::open().await;
     for path in [
         "/api/games/0192f0c1-0000-7000-8000-000000000001",
@@ -112,7 +112,7 @@ async fn what_does_not_exist_is_not_found() {
 }
 
 #[tokio::test]
-async fn an_unknown_route_is_named() {
+async fn unknown_routes_are_named_in_the_error() {
     let shop = Shop::open().await;
     for path in [
         "/api/nowhere",
@@ -133,7 +133,7 @@ async fn an_unknown_route_is_named() {
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_told_the_right_ones() {
+async fn a_wrong_method_receives_405_with_the_allowed_ones() {
     let shop = Shop::open().await;
     for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
         let request = Request::builder().method(&method).uri("/api/games").body(Body::empty());
@@ -144,7 +144,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
 }
 
 #[tokio::test]
-async fn a_body_beyond_the_limit_is_refused_unread() {
+async fn a_body_above_the_limit_is_refused_unread() {
     let shop = Shop::open().await;
     let request = Request::post("/api/games")
         .header("content-length", "200000")
@@ -157,7 +157,7 @@ async fn a_body_beyond_the_limit_is_refused_unread() {
 }
 
 #[tokio::test]
-async fn every_failure_carries_the_request_id_and_is_not_kept() {
+async fn failures_carry_the_request_id_and_are_not_cached() {
     let shop = Shop::open().await;
     for path in ["/api/games?page=0", "/api/nowhere", "/api/games/slug/none"] {
         let answer = shop.get_with(path, &[("x-request-id", "trace-7")]).await;

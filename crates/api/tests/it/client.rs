@@ -1,4 +1,4 @@
-//! A client as browsers are: it keeps its cookie, and its tokens as the existing front-end does.
+//! A client that behaves like a browser: it stores its cookies, and its tokens like the existing front-end.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -12,10 +12,10 @@ use tower::ServiceExt as _;
 
 use crate::shop::{Answered, Shop};
 
-/// A password that passes the rule.
+/// A password that satisfies the rule.
 pub(crate) const PASSWORD: &str = "Correct-Horse-1";
 
-/// One browser.
+/// A browser.
 pub(crate) struct Client<'s> {
     shop: &'s Shop,
     address: SocketAddr,
@@ -25,12 +25,12 @@ pub(crate) struct Client<'s> {
 }
 
 impl<'s> Client<'s> {
-    /// A browser that was never here.
+    /// A browser on its first visit.
     pub(crate) fn new(shop: &'s Shop) -> Self {
         Self::at(shop, "203.0.113.7")
     }
 
-    /// The same somewhere else.
+    /// A browser on its first visit, at another address.
     pub(crate) fn at(shop: &'s Shop, address: &str) -> Self {
         Self {
             shop,
@@ -41,7 +41,7 @@ impl<'s> Client<'s> {
         }
     }
 
-    /// The guest's session, if the browser has one.
+    /// The guest session, if the browser has one.
     pub(crate) fn session(&self) -> Option<String> {
         self.cookie.lock().unwrap().clone()
     }
@@ -50,7 +50,7 @@ impl<'s> Client<'s> {
         *self.cookie.lock().unwrap() = session.map(str::to_owned);
     }
 
-    /// What makes the browser's first writes those of one guest.
+    /// The token that assigns the browser's first writes to one guest.
     pub(crate) fn guest_token(&self) -> Option<String> {
         self.guest_token.lock().unwrap().clone()
     }
@@ -67,12 +67,12 @@ impl<'s> Client<'s> {
         *self.token.lock().unwrap() = token.map(str::to_owned);
     }
 
-    /// Sends what the front-end sends: JSON announced whether or not there is a body.
+    /// Sends a request like the front-end: with a JSON content type, whether or not it has a body.
     pub(crate) async fn send(&self, method: &str, path: &str, body: impl Into<Body>) -> Answered {
         self.send_with(method, path, body, &[]).await
     }
 
-    /// The answer as far as its headers; its body comes as it is read.
+    /// Returns the response once its headers are received; the body is streamed.
     pub(crate) async fn begin(&self, method: &str, path: &str) -> Response {
         let request = self.request(method, path, Body::empty(), &[]);
         let answered = self.shop.router.clone().oneshot(request).await;
@@ -144,25 +144,25 @@ impl<'s> Client<'s> {
         self.send("DELETE", path, Body::empty()).await
     }
 
-    /// Registers and keeps the tokens; returns the answer's data.
+    /// Registers and stores the tokens; returns the response data.
     pub(crate) async fn register(&self, email: &str) -> Value {
         let answer = self
             .post("/api/auth/register", json!({"email": email, "password": PASSWORD}))
             .await;
         assert_eq!(answer.status, 201, "{}", answer.json());
-        self.came_in(&answer)
+        self.store_tokens(&answer)
     }
 
-    /// Logs in and keeps the tokens; returns the answer's data.
+    /// Logs in and stores the tokens; returns the response data.
     pub(crate) async fn log_in(&self, email: &str) -> Value {
         let answer = self
             .post("/api/auth/login", json!({"email": email, "password": PASSWORD}))
             .await;
         assert_eq!(answer.status, 200, "{}", answer.json());
-        self.came_in(&answer)
+        self.store_tokens(&answer)
     }
 
-    /// Tries a refresh token that is not good any more.
+    /// Asserts that a refresh token is no longer valid.
     pub(crate) async fn refresh_fails(&self, refresh_token: &Value) {
         let answer = self
             .post("/api/auth/refresh", json!({"refreshToken": refresh_token}))
@@ -170,7 +170,7 @@ impl<'s> Client<'s> {
         assert_eq!(answer.failure(), (401, "not_signed_in".to_owned()));
     }
 
-    fn came_in(&self, answer: &Answered) -> Value {
+    fn store_tokens(&self, answer: &Answered) -> Value {
         let mut json = answer.json();
         let data = json["data"].take();
         self.set_token(data["token"].as_str());

@@ -1,4 +1,4 @@
-//! The description tells the truth: what it names can be called, and nothing else.
+//! The OpenAPI document is accurate: every operation in it can be called, and no other can.
 
 use axum::body::Body;
 use http::{Method, Request};
@@ -6,7 +6,7 @@ use http::{Method, Request};
 use crate::shop::Shop;
 
 #[tokio::test]
-async fn every_described_method_has_a_handler_and_no_other_has() {
+async fn exactly_the_documented_methods_have_handlers() {
     let shop = Shop::open().await;
     let description = serde_json::to_value(lockstep_api::openapi()).unwrap();
     for (path, described) in description["paths"].as_object().unwrap() {
@@ -21,7 +21,7 @@ async fn every_described_method_has_a_handler_and_no_other_has() {
 }
 
 #[tokio::test]
-async fn who_may_call_an_operation_is_as_it_is_described() {
+async fn operations_require_the_documented_authentication() {
     let shop = Shop::open().await;
     let description = serde_json::to_value(lockstep_api::openapi()).unwrap();
     let mut closed = 0;
@@ -34,7 +34,7 @@ async fn who_may_call_an_operation_is_as_it_is_described() {
             let request = Request::builder().method(method.as_str()).uri(filled_in(path));
             let status = shop.send(request.body(Body::empty()).unwrap()).await.status;
             let is_refused = status == 401 || (status == 403 && path.starts_with("/api/admin/"));
-            // What is signed is read before its signature can be checked.
+            // A signed body is parsed before its signature can be checked.
             let is_unread = !by_token && status == 400;
             assert_eq!(
                 is_refused || is_unread && !is_open,
@@ -52,7 +52,7 @@ async fn who_may_call_an_operation_is_as_it_is_described() {
     assert!(closed > 30, "{closed}");
 }
 
-/// An address of this form, with an id wherever there is a parameter.
+/// Fills every parameter of a path with an ID.
 fn filled_in(path: &str) -> String {
     let id = "0192f0c1-0000-7000-8000-000000000001";
     let parts = path

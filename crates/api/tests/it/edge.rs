@@ -1,4 +1,4 @@
-//! What every answer carries, and what browsers and caches are told.
+//! Headers of every response: caching, compression, CORS, security, request IDs; and the health checks.
 
 use std::io::Read as _;
 
@@ -17,7 +17,7 @@ async fn shop_with_games(settings: Settings) -> Shop {
 }
 
 #[tokio::test]
-async fn an_answer_that_the_caller_has_already_is_not_sent_again() {
+async fn unchanged_responses_return_304() {
     let shop = shop_with_games(Settings::default()).await;
     let first = shop.get("/api/games").await;
     let etag = first.header("etag").unwrap().to_owned();
@@ -39,7 +39,7 @@ async fn an_answer_that_the_caller_has_already_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn answers_are_compressed_for_those_who_take_it() {
+async fn responses_are_compressed_if_the_client_accepts_gzip() {
     let shop = shop_with_games(Settings::default()).await;
     let plain = shop.get("/api/games").await;
     assert_eq!(plain.header("content-encoding"), None);
@@ -68,7 +68,7 @@ async fn answers_are_compressed_for_those_who_take_it() {
 }
 
 #[tokio::test]
-async fn a_head_request_gets_the_headers_alone() {
+async fn head_requests_receive_only_headers() {
     let shop = shop_with_games(Settings::default()).await;
     let whole = shop.get("/api/games").await;
     let head = shop
@@ -80,7 +80,7 @@ async fn a_head_request_gets_the_headers_alone() {
 }
 
 #[tokio::test]
-async fn every_answer_carries_an_id_and_the_security_headers() {
+async fn responses_carry_a_request_id_and_security_headers() {
     let shop = Shop::open_with(Settings {
         production: true,
         ..Settings::default()
@@ -115,7 +115,7 @@ async fn every_answer_carries_an_id_and_the_security_headers() {
 }
 
 #[tokio::test]
-async fn a_sane_request_id_is_taken_over_and_another_replaced() {
+async fn valid_request_ids_are_kept_and_others_replaced() {
     let shop = Shop::open().await;
     for (given, kept) in [
         ("abc-DEF_1.2", true),
@@ -140,7 +140,7 @@ async fn preflight(shop: &Shop, path: &str, origin: &str) -> crate::shop::Answer
 }
 
 #[tokio::test]
-async fn a_preflight_of_an_allowed_origin_is_answered_200_and_empty() {
+async fn preflight_of_an_allowed_origin_returns_an_empty_200() {
     let shop = Shop::open_with(Settings {
         production: true,
         cors_origins: vec!["https://shop.example.com".into()],
@@ -175,7 +175,7 @@ async fn a_preflight_of_an_allowed_origin_is_answered_200_and_empty() {
 }
 
 #[tokio::test]
-async fn an_origin_that_is_not_allowed_gets_no_permission() {
+async fn refused_origins_receive_no_cors_headers() {
     let shop = Shop::open_with(Settings {
         production: true,
         cors_origins: vec!["https://shop.example.com".into()],
@@ -195,7 +195,7 @@ async fn an_origin_that_is_not_allowed_gets_no_permission() {
 }
 
 #[tokio::test]
-async fn this_machines_pages_may_read_answers_outside_production() {
+async fn localhost_may_read_responses_outside_production() {
     let shop = Shop::open().await;
     let answer = shop
         .get_with("/api/games?page=0", &[("origin", "http://localhost:5173")])
@@ -213,7 +213,7 @@ async fn this_machines_pages_may_read_answers_outside_production() {
 }
 
 #[tokio::test]
-async fn health_says_whether_everything_is_well() {
+async fn health_reports_every_configured_part() {
     let shop = Shop::open().await;
     for path in ["/health", "/api/health"] {
         let answer = shop.get(path).await;
@@ -282,7 +282,7 @@ async fn readiness_lists_every_dependency() {
 }
 
 #[tokio::test]
-async fn a_process_that_is_about_to_end_is_not_ready_and_still_answers() {
+async fn a_closing_process_is_not_ready_but_still_responds() {
     let shop = Shop::open().await;
     shop.closing.cancel();
     let answer = shop.get("/readyz").await;
@@ -300,7 +300,7 @@ async fn a_process_that_is_about_to_end_is_not_ready_and_still_answers() {
 }
 
 #[tokio::test]
-async fn readiness_says_what_stops_buying_and_stays_ready() {
+async fn readiness_reports_stopped_purchasing_and_stays_ready() {
     let shop = Shop::open().await;
     shop.db
         .execute(
@@ -325,7 +325,7 @@ async fn readiness_says_what_stops_buying_and_stays_ready() {
 }
 
 #[tokio::test]
-async fn metrics_and_the_process_answer() {
+async fn metrics_and_liveness_respond() {
     let shop = Shop::open().await;
     let metrics = shop.get("/metrics").await;
     assert_eq!(metrics.bytes, b"lockstep_up 1\n");
@@ -337,7 +337,7 @@ async fn metrics_and_the_process_answer() {
 }
 
 #[tokio::test]
-async fn the_api_describes_itself_and_can_be_browsed_offline() {
+async fn openapi_and_its_page_need_no_other_host() {
     let shop = Shop::open().await;
     let description = shop.get("/api/openapi.json").await.json();
     assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
@@ -362,7 +362,7 @@ async fn the_api_describes_itself_and_can_be_browsed_offline() {
 }
 
 #[tokio::test]
-async fn readiness_says_that_e_mails_are_late_or_were_given_up_and_stays_ready() {
+async fn readiness_reports_late_and_abandoned_emails_and_stays_ready() {
     let shop = Shop::open().await;
     let client = Client::new(&shop);
     client.register("quill@example.org").await;

@@ -1,4 +1,4 @@
-//! Every filter alone and combined, against the same question asked of a list in memory.
+//! Every filter alone and combined, compared with the same query on a list in memory.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ fn one_of(values: &'static [&'static str]) -> impl Strategy<Value = Option<Strin
 prop_compose! {
     fn any_game()(
         words in proptest::sample::subsequence(&WORDS, 1..=2),
-        // Few prices, so that there are ties; the bounds of the presets among them.
+        // Few distinct prices, so that there are ties; they include the bounds of the presets.
         price_cents in proptest::sample::select(&[99, 999, 1000, 2499, 2500, 5000, 9999, 10000, 25000]),
         flags in proptest::array::uniform4(proptest::bool::weighted(0.3)),
         popularity in 0..3,
@@ -154,7 +154,7 @@ impl Question {
         parts.join("&")
     }
 
-    /// What the answer has to be, asked of the list.
+    /// The expected result, computed from the list.
     fn answer<'g>(&self, games: &'g [NewGame]) -> Vec<&'g NewGame> {
         let listed = |wanted: &BTreeSet<String>, value: &Option<String>| {
             wanted.is_empty() || value.as_ref().is_some_and(|value| wanted.contains(value))
@@ -198,7 +198,7 @@ impl Question {
 }
 
 #[test]
-fn any_question_is_answered_like_the_same_question_to_a_list_and_its_pages_cover_it_once() {
+fn queries_match_an_in_memory_list_and_pages_cover_it_once() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -209,7 +209,7 @@ fn any_question_is_answered_like_the_same_question_to_a_list_and_its_pages_cover
         failure_persistence: None,
         ..Config::default()
     });
-    // One catalogue and many questions: a database each would take most of the time.
+    // One catalogue for many queries: a database for each would take most of the time.
     let games: Vec<NewGame> = (0..120)
         .map(|_| any_game().new_tree(&mut runner).unwrap().current())
         .collect();
@@ -248,7 +248,7 @@ fn any_question_is_answered_like_the_same_question_to_a_list_and_its_pages_cover
 }
 
 #[tokio::test]
-async fn the_kept_total_follows_every_change() {
+async fn the_stored_total_follows_every_change() {
     let shop = Shop::open().await;
     let games: Vec<NewGame> = (0..5).map(|i| NewGame::titled(&format!("Game {i}"))).collect();
     shop.put(&games).await;

@@ -1,4 +1,4 @@
-//! A browser's first writes, several at once, make one guest; and the token that sees to it is of no use to anybody else.
+//! Concurrent first writes of one browser create one guest, and the token that ensures it is useless to other clients.
 
 use futures::future::join_all;
 use serde_json::json;
@@ -14,7 +14,7 @@ async fn games(shop: &Shop, count: usize) -> Vec<Uuid> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_writes_of_one_browser_make_one_guest_however_many_come_at_once() {
+async fn concurrent_first_writes_of_one_browser_create_one_guest() {
     let shop = Shop::open().await;
     let other_process = shop.another_process().await;
     let games = games(&shop, 12).await;
@@ -22,7 +22,7 @@ async fn the_first_writes_of_one_browser_make_one_guest_however_many_come_at_onc
         let browser = Client::new(&shop);
         browser.get("/api/cart").await;
         let token = browser.guest_token().expect("a token before the first write");
-        // The same browser at both processes, which has not had an answer yet.
+        // The same browser at both processes, before it has received a response.
         let tabs: Vec<Client<'_>> = (0..games.len())
             .map(|n| {
                 let tab = Client::new(if n % 2 == 0 { &shop } else { &other_process });
@@ -46,7 +46,7 @@ async fn the_first_writes_of_one_browser_make_one_guest_however_many_come_at_onc
 }
 
 #[tokio::test]
-async fn a_token_joins_nobody_who_has_been_there_for_longer() {
+async fn a_guest_token_does_not_join_an_established_guest() {
     let shop = Shop::open().await;
     let games = games(&shop, 2).await;
     let victim = Client::new(&shop);
@@ -68,7 +68,7 @@ async fn a_token_joins_nobody_who_has_been_there_for_longer() {
 }
 
 #[tokio::test]
-async fn a_forged_token_is_none() {
+async fn forged_guest_tokens_are_ignored() {
     let shop = Shop::open().await;
     let games = games(&shop, 1).await;
     let victim = Client::new(&shop);
@@ -97,7 +97,7 @@ async fn a_forged_token_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn forty_people_who_register_at_once_are_all_in() {
+async fn forty_concurrent_registrations_all_succeed() {
     let shop = Shop::open_with_limits(false).await;
     let people: Vec<Client<'_>> = (0..40).map(|_| Client::new(&shop)).collect();
     let names: Vec<String> = (0..40).map(|n| format!("p{n}@example.org")).collect();

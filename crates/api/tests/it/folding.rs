@@ -1,10 +1,10 @@
-//! What people type finds what titles say, however either is written: a table.
+//! Search queries find titles despite different spellings: a table.
 
 use crate::shop::{NewGame, Shop, titles};
 
-/// What is typed, and a title that it has to find.
+/// A query, and a title that it must find.
 const PAIRS: &[(&str, &str)] = &[
-    // Accents, in both directions, composed and not.
+    // Accents, in both directions, composed and decomposed.
     ("pokemon", "Pokémon Zircon"),
     ("pokémon", "Pokemon Zaffre"),
     ("POKÉMON", "Pokémon Zircon"),
@@ -41,7 +41,7 @@ const PAIRS: &[(&str, &str)] = &[
     ("spider-man", "Spiderman Classic"),
     ("yugioh", "Yu-Gi-Oh! Duel"),
     ("spidraman", "Spider-Man Nights"),
-    // Initials with points.
+    // Initials with dots.
     ("stalker", "S.T.A.L.K.E.R. Zone"),
     ("s.t.a.l.k.e.r.", "S.T.A.L.K.E.R. Zone"),
     ("S.T.A.L.K.E.R", "Stalker Tales"),
@@ -63,7 +63,7 @@ const PAIRS: &[(&str, &str)] = &[
     ("final quest vii", "Final Quest 7 Remaster"),
     ("final quest 20", "Final Quest XX"),
     ("kings xiv", "Kings 14"),
-    // Full width, and scripts without spaces.
+    // Full-width characters, and scripts without spaces.
     ("ｆｕｌｌ ｍｅｔａｌ", "Full Metal Rabbit"),
     ("full metal", "Ｆｕｌｌ Ｍｅｔａｌ Ｃａｔ"),
     ("伝説", "風の伝説オンライン"),
@@ -72,10 +72,10 @@ const PAIRS: &[(&str, &str)] = &[
     ("ｵﾝﾗｲﾝ", "風の伝説オンライン"),
     ("传说", "英雄传说"),
     ("전설", "바람의 전설"),
-    // Marks of ownership and other signs.
+    // Trademark and other signs.
     ("starforge", "Star™forge® Two"),
     ("orange juice", "100% Orange_Juice"),
-    // Errors, also when something else is written exactly so.
+    // Typing errors, even if another title is written exactly like the query.
     ("warhamstr", "Warhamster 40,000: Cheeks"),
     ("warhmaster", "Warhamster 40000 Wheels"),
     ("pokemn", "Pokémon Zircon"),
@@ -86,7 +86,7 @@ async fn asked(shop: &Shop, path: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_is_typed_finds_what_is_meant_however_either_is_written() {
+async fn queries_find_titles_despite_different_spellings() {
     assert!(PAIRS.len() >= 60);
     let shop = Shop::open().await;
     let mut known: Vec<&str> = PAIRS.iter().map(|(_, title)| *title).collect();
@@ -95,7 +95,7 @@ async fn what_is_typed_finds_what_is_meant_however_either_is_written() {
     // Titles without a Latin letter have no slug of their own.
     let numbered = |(n, title): (usize, &&str)| NewGame::titled(title).with(|game| game.slug = format!("known-{n}"));
     let mut games: Vec<NewGame> = known.iter().enumerate().map(numbered).collect();
-    // Others, which nothing of the table means.
+    // Titles that no query of the table refers to.
     games.extend((0..200).map(|n| NewGame::titled(&format!("Unrelated Farming {n} Bundle"))));
     shop.put(&games).await;
     let mut missed = Vec::new();
@@ -119,7 +119,7 @@ async fn what_is_typed_finds_what_is_meant_however_either_is_written() {
 }
 
 #[tokio::test]
-async fn what_is_written_so_comes_before_what_is_only_alike() {
+async fn exact_matches_rank_above_similar_ones() {
     let shop = Shop::open().await;
     shop.put(&[
         NewGame::titled("Postal Service").with(|game| game.popularity = 1000),

@@ -1,4 +1,4 @@
-//! From a guest to a member: the cookie, and what follows a person.
+//! From guest to signed-in user: the cookie, and the data that moves to the account.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ async fn wish(client: &Client<'_>, game: Uuid) {
 }
 
 #[tokio::test]
-async fn looking_makes_no_guest_and_the_first_write_makes_one_with_the_contracts_cookie() {
+async fn the_first_write_creates_a_guest_and_reads_do_not() {
     let shop = Shop::open().await;
     let [game] = games(&shop, &["Portal"]).await[..] else {
         unreachable!()
@@ -49,7 +49,7 @@ async fn looking_makes_no_guest_and_the_first_write_makes_one_with_the_contracts
     }
     assert_eq!(phone.get("/api/cart").await.data(), json!({"items": [], "total": 0.0}));
     assert_eq!(phone.get("/api/wishlist").await.data(), json!({"items": []}));
-    // Taking out, emptying and a write that fails are no reason either.
+    // Removing, clearing and a failed write create no guest either.
     let unknown = Uuid::new_v4();
     phone.delete(&format!("/api/cart/{game}")).await.json();
     phone.delete("/api/cart").await.json();
@@ -98,7 +98,7 @@ async fn the_cookie_is_for_https_only_in_production() {
 }
 
 #[tokio::test]
-async fn a_cookie_that_is_nobodys_or_a_users_leads_nowhere() {
+async fn cookies_of_unknown_guests_or_of_users_are_ignored() {
     let shop = Shop::open().await;
     let [portal, doom] = games(&shop, &["Portal", "Doom"]).await[..] else {
         unreachable!()
@@ -124,7 +124,7 @@ async fn a_cookie_that_is_nobodys_or_a_users_leads_nowhere() {
         add(&thief, doom, 1).await;
         assert_ne!(thief.session().as_deref(), Some(cookie), "a guest of its own");
         assert_eq!(thief.cart().await, [("Doom".to_owned(), 1)]);
-        // Nor can it be moved anywhere.
+        // Nor can it be moved to an account.
         let bob = Client::new(&shop);
         bob.set_session(Some(cookie));
         bob.register(&format!("bob-{cookie}@example.com")).await;
@@ -137,12 +137,12 @@ async fn a_cookie_that_is_nobodys_or_a_users_leads_nowhere() {
 }
 
 #[tokio::test]
-async fn a_guest_becomes_a_member_twice_on_two_devices() {
+async fn guests_on_two_devices_merge_into_one_account() {
     let shop = Shop::open().await;
     let [portal, doom, braid] = games(&shop, &["Portal", "Doom", "Braid"]).await[..] else {
         unreachable!()
     };
-    // On the phone, as a guest, then registering.
+    // On the phone: as a guest, then registering.
     let phone = Client::new(&shop);
     add(&phone, portal, 2).await;
     wish(&phone, braid).await;
@@ -152,7 +152,7 @@ async fn a_guest_becomes_a_member_twice_on_two_devices() {
     assert_eq!(phone.cart().await, [("Portal".to_owned(), 2)]);
     assert_eq!(phone.wishlist().await, ["Braid"]);
 
-    // On the laptop, as a guest, then logging in.
+    // On the laptop: as a guest, then logging in.
     let laptop = Client::new(&shop);
     add(&laptop, portal, 1).await;
     add(&laptop, doom, 1).await;
@@ -161,7 +161,7 @@ async fn a_guest_becomes_a_member_twice_on_two_devices() {
     let data = laptop.log_in("ada@example.com").await;
     assert_eq!(data["moved"]["cart"]["moved"], 2);
     assert_eq!(data["moved"]["wishlist"]["moved"], 1);
-    // Each page asks for both moves again; nothing is doubled.
+    // Each page requests both moves again; nothing is doubled.
     for path in [
         "/api/cart/migrate",
         "/api/wishlist/migrate",
@@ -177,13 +177,13 @@ async fn a_guest_becomes_a_member_twice_on_two_devices() {
         wishes.sort();
         assert_eq!(wishes, ["Braid", "Doom"]);
     }
-    // The guests' own are gone, from the database and from every copy.
+    // The guests' data is gone, from the database and from every cache.
     for device in [&phone, &laptop] {
         let guest = Client::new(&shop);
         guest.set_session(device.session().as_deref());
         assert_eq!((guest.cart().await.len(), guest.wishlist().await.len()), (0, 0));
     }
-    // And once more: logged out, a guest again, logged in.
+    // Once more: logged out, a guest again, logged in.
     let answer = laptop.post("/api/auth/logout", json!({})).await;
     assert_eq!(
         answer.header("set-cookie"),
@@ -198,7 +198,7 @@ async fn a_guest_becomes_a_member_twice_on_two_devices() {
 }
 
 #[tokio::test]
-async fn what_is_gone_or_sold_out_is_left_out_and_reported_and_a_line_has_its_limit() {
+async fn moving_skips_and_reports_unavailable_games_and_caps_quantities() {
     let shop = Shop::open().await;
     let [portal, doom, braid, quake] = games(&shop, &["Portal", "Doom", "Braid", "Quake"]).await[..] else {
         unreachable!()
@@ -249,7 +249,7 @@ async fn what_is_gone_or_sold_out_is_left_out_and_reported_and_a_line_has_its_li
 }
 
 #[tokio::test]
-async fn ten_moves_at_once_move_everything_exactly_once() {
+async fn ten_concurrent_moves_move_everything_exactly_once() {
     let shop = Shop::open().await;
     let [portal, doom] = games(&shop, &["Portal", "Doom"]).await[..] else {
         unreachable!()
@@ -262,7 +262,7 @@ async fn ten_moves_at_once_move_everything_exactly_once() {
     ada.register("ada@example.com").await;
     add(&ada, portal, 1).await;
     ada.set_session(guest.session().as_deref());
-    // The front-end asks for the cart at the same time; no such answer may be left behind as the newest.
+    // The front-end requests the cart at the same time; no such response may stay cached as the newest.
     let moves = join_all((0..10).map(|_| async {
         let (moved, wished, _) = tokio::join!(
             ada.post("/api/cart/migrate", json!({})),
@@ -283,7 +283,7 @@ async fn ten_moves_at_once_move_everything_exactly_once() {
 }
 
 #[tokio::test]
-async fn when_things_cannot_be_moved_the_guest_keeps_them_and_login_succeeds() {
+async fn login_succeeds_when_the_move_fails_and_the_guest_keeps_the_items() {
     let shop = Shop::open().await;
     let [portal] = games(&shop, &["Portal"]).await[..] else {
         unreachable!()
@@ -314,7 +314,7 @@ async fn when_things_cannot_be_moved_the_guest_keeps_them_and_login_succeeds() {
 }
 
 #[tokio::test]
-async fn a_guest_who_looks_lives_on_and_the_cookie_with_them_and_one_whose_time_is_up_is_swept() {
+async fn visits_extend_a_guest_and_expired_guests_are_deleted() {
     let shop = Shop::open().await;
     let [portal] = games(&shop, &["Portal"]).await[..] else {
         unreachable!()

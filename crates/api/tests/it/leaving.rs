@@ -1,4 +1,4 @@
-//! Somebody deletes the account while tabs of theirs go on: afterwards nothing belongs to it.
+//! An account is deleted while its other tabs continue: afterwards it owns nothing.
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::client::{Client, PASSWORD};
 use crate::shop::{NewGame, Shop};
 
-/// Tables in which a deleted account has nothing.
+/// Tables in which a deleted account must have no rows.
 const OWNED: &[&str] = &[
     "cart_items",
     "wishlist",
@@ -52,7 +52,7 @@ async fn left(shop: &Shop, user: &str) -> Vec<(String, i64)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tabs_that_go_on_during_the_deletion_leave_nothing_behind() {
+async fn concurrent_writes_during_account_deletion_leave_nothing_behind() {
     let shop = Shop::open_with_limits(false).await;
     let games: Vec<NewGame> = (0..4).map(|n| NewGame::titled(&format!("Game {n}"))).collect();
     let gone = NewGame::titled("Gone").with(|game| game.in_stock = false);
@@ -62,7 +62,7 @@ async fn tabs_that_go_on_during_the_deletion_leave_nothing_behind() {
         let ada = Client::new(&shop);
         let data = ada.register(&format!("ada{round}@example.org")).await;
         let user: String = data["user"]["id"].as_str().unwrap().to_owned();
-        // A record of money keeps the account's row.
+        // A money record keeps the account's row.
         shop.db
             .execute(&format!(
                 "insert into top_ups (user_id, amount, method, provider, status) values ('{user}', 1, 'card', 'test', 'FAILED')"
@@ -89,7 +89,7 @@ async fn tabs_that_go_on_during_the_deletion_leave_nothing_behind() {
                 json!({"email": format!("ada{round}@example.org"), "password": PASSWORD}),
             ),
         ];
-        // Changed in time, it keeps the account.
+        // A password change in time keeps the account.
         if round == 5 {
             let body = json!({"currentPassword": PASSWORD, "newPassword": "Other-Horse-2"});
             calls.push(("PUT", "/api/user/password".into(), body));
@@ -120,7 +120,7 @@ async fn tabs_that_go_on_during_the_deletion_leave_nothing_behind() {
             );
         }
         if left_with.status != 200 {
-            // The password was changed in time: the account is there.
+            // The password was changed in time: the account exists.
             assert!(
                 matches!(left_with.status.as_u16(), 400 | 401 | 409),
                 "{} {}",

@@ -1,4 +1,4 @@
-//! The lists of the home page, and games like a given one.
+//! The lists of the home page, and similar games.
 
 use std::collections::HashSet;
 
@@ -110,7 +110,7 @@ async fn home_lists_are_bounded_and_ordered() {
 }
 
 #[tokio::test]
-async fn random_games_are_distinct_buyable_and_drawn_anew() {
+async fn random_games_are_distinct_in_stock_and_change_per_request() {
     let shop = Shop::open().await;
     let mut games: Vec<NewGame> = (0..40).map(|i| NewGame::titled(&format!("Game {i}"))).collect();
     games.push(NewGame::titled("Sold out").with(|game| game.in_stock = false));
@@ -133,7 +133,7 @@ async fn random_games_are_distinct_buyable_and_drawn_anew() {
 }
 
 #[tokio::test]
-async fn similar_games_are_those_that_share_the_most_and_the_rarest() {
+async fn similar_games_share_the_most_and_rarest_attributes() {
     let shop = Shop::open().await;
     let me = popular("Killing Floor 2 Steam Key GLOBAL", 1)
         .genres(&["Shooter"])
@@ -176,7 +176,7 @@ async fn similar_games_are_those_that_share_the_most_and_the_rarest() {
 }
 
 #[tokio::test]
-async fn filter_options_are_those_that_a_listed_game_has_once_each() {
+async fn filter_options_list_each_value_of_listed_games_once() {
     let shop = Shop::open().await;
     let with = |title: &str, service: &str, publisher: &str| {
         NewGame::titled(title).with(|game| {

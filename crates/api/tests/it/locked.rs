@@ -1,4 +1,4 @@
-//! Rows that somebody holds for long: an administrator in `psql`, an import, a backup gone astray.
+//! Rows that another transaction locks for long: an administrator in `psql`, an import, a stuck backup.
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ fn one(game: &NewGame) -> Value {
     json!({"items": [{"gameId": game.id, "quantity": 1}]})
 }
 
-/// A member with money.
+/// A user with a balance.
 async fn member<'s>(shop: &'s Shop, name: &str) -> (Client<'s>, Value) {
     let client = Client::new(shop);
     let user = client.register(&format!("{name}@example.org")).await;
@@ -22,7 +22,7 @@ async fn member<'s>(shop: &'s Shop, name: &str) -> (Client<'s>, Value) {
     (client, user)
 }
 
-/// Holds the rows that a question locks, until it is dropped.
+/// Locks the rows that a query selects until the transaction is dropped.
 async fn hold(shop: &Shop, question: &str) -> sqlx::Transaction<'static, sqlx::Postgres> {
     let mut held = shop.db.sql.begin().await.unwrap();
     sqlx::query(AssertSqlSafe(format!("{question} for update")))
@@ -32,7 +32,7 @@ async fn hold(shop: &Shop, question: &str) -> sqlx::Transaction<'static, sqlx::P
     held
 }
 
-/// What everybody else does meanwhile, over and over: look, look for what nobody has looked for, ask for readiness, buy.
+/// What other clients do meanwhile, repeatedly: read pages, run uncached searches, check readiness, buy.
 async fn others_go_on(shop: &Shop, other: &Client<'_>, game: &NewGame, round: usize) {
     for path in [
         "/api/games/random",
@@ -48,7 +48,7 @@ async fn others_go_on(shop: &Shop, other: &Client<'_>, game: &NewGame, round: us
     assert_eq!(answer.status, 201, "round {round}: {}", answer.json());
 }
 
-fn told_to_come_again(answer: &Answered) {
+fn asks_for_retry(answer: &Answered) {
     assert_eq!(answer.failure(), (503, "try_again".to_owned()));
     assert_eq!(answer.header("retry-after"), Some("2"));
     assert_eq!(
@@ -58,7 +58,7 @@ fn told_to_come_again(answer: &Answered) {
 }
 
 #[tokio::test]
-async fn a_locked_game_keeps_only_its_own_buyers_waiting() {
+async fn a_locked_game_delays_only_its_own_buyers() {
     let shop = Shop::open_with_limits(false).await;
     let (locked, free) = (NewGame::titled("Locked"), NewGame::titled("Free"));
     shop.put(&[locked.clone(), free.clone()]).await;
@@ -75,7 +75,7 @@ async fn a_locked_game_keeps_only_its_own_buyers_waiting() {
         }
     };
     let (answers, ()) = tokio::join!(waiting, going_on);
-    answers.iter().for_each(told_to_come_again);
+    answers.iter().for_each(asks_for_retry);
     held.rollback().await.unwrap();
     for answer in join_all(
         buyers
@@ -90,7 +90,7 @@ async fn a_locked_game_keeps_only_its_own_buyers_waiting() {
 }
 
 #[tokio::test]
-async fn a_locked_shopper_keeps_nobody_else_waiting() {
+async fn a_locked_shopper_delays_no_other_shopper() {
     let shop = Shop::open_with_limits(false).await;
     let free = NewGame::titled("Free");
     shop.put(std::slice::from_ref(&free)).await;
@@ -118,8 +118,8 @@ async fn a_locked_shopper_keeps_nobody_else_waiting() {
         }
     };
     let (answers, ()) = tokio::join!(waiting, going_on);
-    answers.iter().for_each(told_to_come_again);
-    // What she only looks at is shown all the same.
+    answers.iter().for_each(asks_for_retry);
+    // Reads of the locked shopper still succeed.
     assert_eq!(ada.get("/api/cart").await.status, 200);
     held.rollback().await.unwrap();
     assert_eq!(ada.post("/api/orders", one(&free)).await.status, 201);

@@ -1,4 +1,4 @@
-//! The API as its callers see it: real PostgreSQL, the whole router, whole answers.
+//! The API from its clients' perspective: real PostgreSQL, the complete router, whole responses.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Topping up, the payment webhook, and what admins do about other people's money.
+//! Top-ups, the payment webhook, and administrators' adjustments and refunds.
 
 use chrono::Utc;
 use futures::future::join_all;
@@ -18,7 +18,7 @@ async fn top_up(client: &Client<'_>, amount: Value) -> Answered {
     client.post("/api/payment/balance-top-up", body).await
 }
 
-/// Pays or declines at the built-in provider, whose page `redirectUrl` names.
+/// Pays or declines at the built-in provider, whose page is the `redirectUrl` of the response.
 async fn decide(shop: &Shop, answer: &Answered, decision: Decision) {
     let url = answer.data()["redirectUrl"].as_str().unwrap().to_owned();
     let reference = url.strip_prefix("http://shop.example/test-payment/").unwrap();
@@ -35,7 +35,7 @@ async fn balance(client: &Client<'_>) -> Value {
 }
 
 #[tokio::test]
-async fn a_demonstration_pays_on_the_test_page_and_is_credited_once() {
+async fn a_test_payment_is_credited_once() {
     let shop = Shop::open().await;
     let ada = Client::new(&shop);
     ada.register("ada@example.org").await;
@@ -57,7 +57,7 @@ async fn a_demonstration_pays_on_the_test_page_and_is_credited_once() {
         (&json!("TOP_UP"), &json!("card"), &json!(25.5))
     );
     assert!(booking["transactionHash"].as_str().unwrap().starts_with("test:"));
-    // Nobody else's intent.
+    // A payment of another user.
     let bob = Client::new(&shop);
     bob.register("bob@example.org").await;
     assert_eq!(bob.get(&status).await.failure().0, 404);
@@ -65,7 +65,7 @@ async fn a_demonstration_pays_on_the_test_page_and_is_credited_once() {
 }
 
 #[tokio::test]
-async fn declining_credits_nothing() {
+async fn declined_payments_credit_nothing() {
     let shop = Shop::open().await;
     let ada = Client::new(&shop);
     ada.register("ada@example.org").await;
@@ -77,7 +77,7 @@ async fn declining_credits_nothing() {
 }
 
 #[tokio::test]
-async fn a_payment_of_another_amount_is_reported_to_its_owner_and_to_monitors() {
+async fn a_payment_of_another_amount_is_reported_to_owner_and_monitors() {
     let shop = Shop::open().await;
     let ada = Client::new(&shop);
     ada.register("ada@example.org").await;
@@ -134,7 +134,7 @@ async fn a_payment_of_another_amount_is_reported_to_its_owner_and_to_monitors() 
 }
 
 #[tokio::test]
-async fn amounts_that_are_none_are_told_apart() {
+async fn invalid_amounts_receive_distinct_errors() {
     let shop = Shop::open().await;
     let ada = Client::new(&shop);
     ada.register("ada@example.org").await;
@@ -163,7 +163,7 @@ async fn amounts_that_are_none_are_told_apart() {
 }
 
 #[tokio::test]
-async fn one_key_is_one_top_up() {
+async fn an_idempotency_key_creates_one_top_up() {
     let shop = Shop::open().await;
     let ada = Client::new(&shop);
     ada.register("ada@example.org").await;
@@ -176,9 +176,9 @@ async fn one_key_is_one_top_up() {
     assert_eq!(send(11).await.failure(), (409, "idempotency_key_reused".into()));
 }
 
-/// The old store credited whoever asked, and repeated deliveries again.
+/// The existing shop credited every caller, and credited repeated deliveries again.
 #[tokio::test]
-async fn only_signed_reports_are_believed_and_each_counts_once() {
+async fn only_signed_reports_are_credited_and_each_once() {
     let shop = Shop::open().await;
     let ada = Client::new(&shop);
     ada.register("ada@example.org").await;
@@ -211,7 +211,7 @@ async fn only_signed_reports_are_believed_and_each_counts_once() {
         (signed, RELAY_SECRET, -400),
         (signed, RELAY_SECRET, 400),
         ("stripe-signature", RELAY_SECRET, 0),
-        // The provider may not speak as a relay.
+        // The provider may not send relay reports.
         (signed, "test", 0),
     ] {
         assert_eq!(
@@ -272,7 +272,7 @@ async fn only_signed_reports_are_believed_and_each_counts_once() {
 }
 
 #[tokio::test]
-async fn the_old_stores_terminal_webhook_is_not_there() {
+async fn the_terminal_webhook_of_the_existing_shop_is_absent() {
     let shop = Shop::open().await;
     let answer = Client::new(&shop)
         .post("/api/payment/terminal-webhook", json!({}))
@@ -281,7 +281,7 @@ async fn the_old_stores_terminal_webhook_is_not_there() {
 }
 
 #[tokio::test]
-async fn an_admin_adjusts_and_refunds_on_record_and_nobody_else_does() {
+async fn only_admins_adjust_and_refund_and_each_action_is_recorded() {
     let shop = Shop::open().await;
     let game = NewGame::titled("Portal");
     shop.put(std::slice::from_ref(&game)).await;
@@ -366,7 +366,7 @@ async fn an_admin_adjusts_and_refunds_on_record_and_nobody_else_does() {
         (seen["paymentStatus"].clone(), seen["refunded"].clone())
     };
     assert_eq!(payment().await, (json!("COMPLETED"), json!(4.0)));
-    // Nothing in the body is all that is left.
+    // An empty body refunds all that is left.
     assert_eq!(root.send("POST", &refund, "").await.data()["amount"], 6.0);
     assert_eq!(payment().await, (json!("CANCELLED"), json!(10.0)));
     assert_eq!(
@@ -397,7 +397,7 @@ async fn an_admin_adjusts_and_refunds_on_record_and_nobody_else_does() {
         ada.post(&cancel(&other), json!({})).await.failure(),
         (403, "forbidden".into())
     );
-    // An answer that was lost is asked for again, and is the same.
+    // A lost response is requested again and is the same.
     let key = [("idempotency-key", "cancel-1")];
     for _ in 0..2 {
         let answer = root.send_with("POST", &cancel(&other), "{}", &key).await;
@@ -436,7 +436,7 @@ async fn an_admin_adjusts_and_refunds_on_record_and_nobody_else_does() {
 }
 
 #[tokio::test]
-async fn a_repeated_call_under_one_key_does_what_it_does_once() {
+async fn repeated_admin_calls_with_one_key_apply_once() {
     let shop = Shop::open().await;
     let game = NewGame::titled("Portal");
     shop.put(std::slice::from_ref(&game)).await;

@@ -1,4 +1,4 @@
-//! Ordering over HTTP: the contract's words, one order for one click, and keys for their owner only.
+//! Orders over HTTP: the wording of the HTTP contract (`docs/http-api.md`), idempotency, and keys for their owner only.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::shop::{NewGame, Shop};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Gives the account money, as a completed top-up.
+/// Credits the account with a completed top-up.
 pub(crate) async fn fund(shop: &Shop, user: &Value, amount: &str) {
     shop.db
         .execute(&format!(
@@ -36,7 +36,7 @@ fn one(game: Uuid) -> Value {
     json!({"items": [{"gameId": game, "quantity": 1}]})
 }
 
-/// Delivers the copy with a key that the shop's vault sealed.
+/// Delivers the unit with a key sealed by the shop's vault.
 async fn deliver(shop: &Shop, copy: &str, key: &str) -> Uuid {
     let id = shop.db.deliver(copy.parse().unwrap()).await;
     let sealed = shop
@@ -52,7 +52,7 @@ async fn deliver(shop: &Shop, copy: &str, key: &str) -> Uuid {
 }
 
 #[tokio::test]
-async fn an_order_has_the_contracts_form_and_is_there_at_once() {
+async fn an_order_has_the_documented_form_and_is_visible_immediately() {
     let shop = Shop::open().await;
     let [portal, myst] = games(&shop, &["Portal", "Myst"]).await[..] else {
         unreachable!()
@@ -94,7 +94,7 @@ async fn an_order_has_the_contracts_form_and_is_there_at_once() {
     );
     assert_eq!(item["game"]["title"], "Portal");
     let path = format!("/api/orders/{}", order["id"].as_str().unwrap());
-    // With the next request, everywhere.
+    // Visible with the next request, in every process.
     assert_eq!(ada.get(&path).await.data(), order);
     assert_eq!(ada.get("/api/orders").await.data(), json!([order]));
     assert_eq!(ada.get("/api/user/orders").await.data(), json!([order]));
@@ -112,7 +112,7 @@ async fn an_order_has_the_contracts_form_and_is_there_at_once() {
 }
 
 #[tokio::test]
-async fn bad_orders_are_told_apart_and_change_nothing() {
+async fn invalid_orders_receive_distinct_errors_and_change_nothing() {
     let shop = Shop::open().await;
     let [game, sold_out, gone] = games(&shop, &["Portal", "Myst", "Doom"]).await[..] else {
         unreachable!()
@@ -217,7 +217,7 @@ async fn promo_codes_cannot_be_guessed() {
     let order = |code: &str| json!({"items": [{"gameId": game, "quantity": 1}], "promoCode": code});
     let mut answers = std::collections::BTreeSet::new();
     for code in ["NOPE", "LATE", "EARLY", "USED", "OFF", "x", "\u{e9}t\u{e9}"] {
-        // A good one in between costs nothing.
+        // A valid code in between does not count.
         assert_eq!(ada.post("/api/orders", order("GOOD")).await.status, 201);
         let answer = ada.post("/api/orders", order(code)).await;
         assert_eq!(answer.status, 400, "{code}");
@@ -240,7 +240,7 @@ async fn promo_codes_cannot_be_guessed() {
         "without a code it is sold"
     );
 
-    // Other accounts at the same address have thirty between them.
+    // Other accounts at the same address share thirty attempts.
     let mut looked_up = 0;
     for n in 0..4 {
         let other = Client::at(&shop, "198.51.100.1");
@@ -254,7 +254,7 @@ async fn promo_codes_cannot_be_guessed() {
 }
 
 #[tokio::test]
-async fn nobody_orders_or_looks_without_signing_in() {
+async fn orders_require_a_signed_in_user() {
     let shop = Shop::open().await;
     let stranger = Client::new(&shop);
     let id = Uuid::new_v4();
@@ -276,7 +276,7 @@ async fn nobody_orders_or_looks_without_signing_in() {
 }
 
 #[tokio::test]
-async fn another_persons_order_is_not_found_and_its_keys_stay_closed() {
+async fn orders_and_keys_of_other_users_are_not_found() {
     let shop = Shop::open().await;
     let [game] = games(&shop, &["Portal"]).await[..] else {
         unreachable!()
@@ -289,7 +289,7 @@ async fn another_persons_order_is_not_found_and_its_keys_stay_closed() {
     let order = order["data"].take();
     let key = deliver(&shop, order["copies"][0]["id"].as_str().unwrap(), "AAAA-BBBB").await;
     let path = format!("/api/orders/{}", order["id"].as_str().unwrap());
-    // The owner first, so that everything is remembered.
+    // The owner first, so that everything is cached.
     let seen = ada.get(&path).await.data();
     assert_eq!(
         (&seen["keys"][0]["key"], &seen["keys"][0]["activated"]),
@@ -316,7 +316,7 @@ async fn another_persons_order_is_not_found_and_its_keys_stay_closed() {
         Some(&*format!("attachment; filename=\"key-{key}.txt\""))
     );
     assert_eq!(file.header("cache-control"), Some("no-store"));
-    // A list shows no key, and every look at one is on record.
+    // A list shows no key, and every access to one is recorded.
     let list = ada.get("/api/orders").await;
     assert!(!String::from_utf8_lossy(&list.bytes).contains("AAAA-BBBB"));
     let looks: Vec<String> = sqlx::query_scalar("select how from key_reveals order by at")
@@ -328,7 +328,7 @@ async fn another_persons_order_is_not_found_and_its_keys_stay_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_key_is_one_order_for_twenty_at_once_and_after_a_restart() {
+async fn an_idempotency_key_places_one_order_across_retries_and_restarts() {
     let shop = Shop::open().await;
     let [game] = games(&shop, &["Portal"]).await[..] else {
         unreachable!()
@@ -402,7 +402,7 @@ async fn orders_are_paged_newest_first() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watched_order_tells_every_change_and_ends_when_it_is_over() {
+async fn an_order_stream_sends_every_change_and_ends_with_the_order() {
     let shop = Shop::open().await;
     let [game] = games(&shop, &["Portal"]).await[..] else {
         unreachable!()
@@ -437,7 +437,7 @@ async fn a_watched_order_tells_every_change_and_ends_when_it_is_over() {
     shop.db
         .execute(&format!("update orders set status = 'COMPLETED' where id = '{id}'"))
         .await;
-    // What happens at once may be told at once.
+    // Changes that happen at once may be sent as one event.
     let last = loop {
         let event = next().await.unwrap();
         assert!(!event.to_string().contains("AAAA-BBBB"));
@@ -450,7 +450,7 @@ async fn a_watched_order_tells_every_change_and_ends_when_it_is_over() {
 }
 
 #[tokio::test]
-async fn watching_is_bounded_and_ends_when_the_shop_closes() {
+async fn order_streams_are_limited_and_end_at_shutdown() {
     let shop = Shop::open().await;
     let [game] = games(&shop, &["Portal"]).await[..] else {
         unreachable!()
@@ -487,7 +487,7 @@ async fn watching_is_bounded_and_ends_when_the_shop_closes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_ends_with_its_session_and_no_other() {
+async fn a_stream_ends_only_with_its_own_session() {
     let shop = Shop::open().await;
     let [game] = games(&shop, &["Portal"]).await[..] else {
         unreachable!()
@@ -533,7 +533,7 @@ async fn a_stream_ends_with_its_session_and_no_other() {
 }
 
 #[tokio::test]
-async fn orders_and_top_ups_of_one_user_are_limited_unless_limits_are_off() {
+async fn orders_and_top_ups_are_rate_limited_per_user_unless_disabled() {
     for limits in [true, false] {
         let shop = Shop::open_with_limits(limits).await;
         let (ada, bob) = (Client::new(&shop), Client::new(&shop));
@@ -545,7 +545,7 @@ async fn orders_and_top_ups_of_one_user_are_limited_unless_limits_are_off() {
         ] {
             let answers = join_all((0..40).map(|_| ada.post(path, body.clone()))).await;
             let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
-            // What came back while they were asking may be used.
+            // Capacity that was refilled during the requests may be used.
             let expected = if limits { 1..=10 } else { 0..=0 };
             assert!(expected.contains(&refused.len()), "{path}: {}", refused.len());
             for answer in refused {

@@ -121,9 +121,10 @@ async fn without_its_database_the_store_does_not_guess_what_is_somebodys_own() {
     );
 }
 
-/// Hosts make a database read-only whose disk is full. Sessions that were opened meanwhile stay read-only when it is over.
+/// Hosting providers make a database read-only when its disk is full. Sessions opened meanwhile stay read-only
+/// afterwards.
 #[tokio::test]
-async fn while_its_database_is_read_only_the_store_shows_what_it_has_and_takes_orders_right_after() {
+async fn a_read_only_database_serves_reads_and_takes_orders_right_after() {
     let shop = Shop::open().await;
     let game = NewGame::titled("Portal");
     shop.put(std::slice::from_ref(&game)).await;
@@ -134,7 +135,7 @@ async fn while_its_database_is_read_only_the_store_shows_what_it_has_and_takes_o
         ada.post("/api/orders", json!({"items": [{"gameId": game.id, "quantity": 1}]}))
             .await
     };
-    // Money, a change of what is there, and a visitor who is nobody yet.
+    // A payment, a change of existing data, and a visitor without a session.
     let writes = || async {
         let guest = Client::new(&shop);
         let line = json!({"gameId": game.id});
@@ -183,9 +184,9 @@ async fn while_its_database_is_read_only_the_store_shows_what_it_has_and_takes_o
     assert_eq!(shop.get("/readyz").await.status, 200);
 }
 
-/// PostgreSQL's own words for a disk that is full, wherever a row would be added.
+/// PostgreSQL's own error for a full disk, wherever a row would be inserted.
 #[tokio::test]
-async fn a_full_disk_is_not_ready_and_passes_by_itself() {
+async fn a_full_disk_fails_readiness_and_recovers_automatically() {
     let shop = Shop::open().await;
     let game = NewGame::titled("Portal");
     shop.put(std::slice::from_ref(&game)).await;
@@ -221,7 +222,7 @@ async fn a_full_disk_is_not_ready_and_passes_by_itself() {
 }
 
 #[tokio::test]
-async fn with_redis_or_after_its_loss_a_change_is_seen_and_only_health_complains() {
+async fn changes_are_visible_with_and_without_redis() {
     let mut redis = TestRedis::start().await;
     let db = TestDb::new().await;
     let store = db.store.clone();
@@ -252,12 +253,12 @@ async fn with_redis_or_after_its_loss_a_change_is_seen_and_only_health_complains
     );
 }
 
-/// Asks until the status is the wanted one; what it hangs on is noticed in the background.
+/// Polls until the status is the expected one; the shop notices a change of a dependency in the background.
 async fn wait_for(shop: &Shop, path: &str, status: u16) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while shop.get(path).await.status.as_u16() != status {
         assert!(Instant::now() < deadline, "{path} did not become {status}");
-        // Something has to use Redis for its loss to be noticed.
+        // Only a use of Redis reveals its loss.
         shop.get("/api/games/random").await;
     }
 }

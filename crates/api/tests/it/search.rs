@@ -1,4 +1,4 @@
-//! Finding games by what people type.
+//! Full-text search of games.
 
 use serde_json::json;
 
@@ -54,7 +54,7 @@ async fn the_best_match_comes_first() {
 }
 
 #[tokio::test]
-async fn words_are_found_in_any_order_and_in_descriptions() {
+async fn words_match_in_any_order_and_in_descriptions() {
     let shop = library().await;
     assert_eq!(found(&shop, "hunt+witcher").await, ["The Witcher 3: Wild Hunt"]);
     assert_eq!(
@@ -92,7 +92,7 @@ async fn typing_errors_are_tolerated() {
 }
 
 #[tokio::test]
-async fn wildcards_stand_for_themselves() {
+async fn wildcards_match_literally() {
     let shop = library().await;
     assert_eq!(
         found(&shop, "100%25").await,
@@ -111,7 +111,7 @@ async fn wildcards_stand_for_themselves() {
 }
 
 #[tokio::test]
-async fn one_or_two_letters_begin_a_word() {
+async fn one_or_two_letters_match_the_start_of_a_word() {
     let shop = library().await;
     assert_eq!(found(&shop, "wi").await, ["The Witcher 3: Wild Hunt"]);
     assert_eq!(
@@ -121,7 +121,7 @@ async fn one_or_two_letters_begin_a_word() {
 }
 
 #[tokio::test]
-async fn a_search_obeys_filters_sorting_and_paging() {
+async fn a_search_respects_filters_sorting_and_paging() {
     let shop = library().await;
     shop.db
         .execute("update games set in_stock = false where title = 'Portal'")
@@ -177,7 +177,7 @@ async fn suggestions_are_ranked_scored_and_limited() {
 }
 
 #[tokio::test]
-async fn a_plain_search_gives_fifty_at_most() {
+async fn a_plain_search_returns_at_most_fifty_games() {
     let shop = Shop::open().await;
     let games: Vec<NewGame> = (0..55).map(|i| NewGame::titled(&format!("Puzzle {i}"))).collect();
     shop.put(&games).await;

@@ -66,7 +66,7 @@ fn plain() -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn every_endpoint_answers_in_the_contracts_form() {
+async fn every_endpoint_returns_the_documented_json() {
     let shop = shop_with_one_rich_and_one_plain_game().await;
     let rich = in_a_list();
     let only_rich = json!([rich]);
@@ -170,7 +170,7 @@ async fn collections_group_by_genre_and_publisher_with_the_most_popular_first() 
 }
 
 #[tokio::test]
-async fn the_prefix_may_be_doubled() {
+async fn the_api_prefix_may_be_doubled() {
     let shop = shop_with_one_rich_and_one_plain_game().await;
     for path in ["/games", "/games/slug/plain", "/games/genres", "/nowhere"] {
         let once = shop.get(&format!("/api{path}")).await;
@@ -183,7 +183,7 @@ async fn the_prefix_may_be_doubled() {
 }
 
 #[tokio::test]
-async fn a_withdrawn_game_is_in_no_list_but_can_be_looked_up() {
+async fn a_withdrawn_game_is_in_no_list_but_found_by_id() {
     let shop = Shop::open().await;
     let gone = NewGame::titled("Gone").genres(&["Action"]).with(|game| {
         game.in_stock = false;

@@ -1,4 +1,4 @@
-//! A shop to ask: its own database, and the router.
+//! A shop under test: its own database, and the router.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use lockstep_testkit::shop::Answered;
 pub(crate) use lockstep_testkit::{NewGame, date};
 
-/// Titles of a list or page of games, in its order.
+/// Titles of a list or page of games, in order.
 pub(crate) fn titles(games: &Value) -> Vec<String> {
     let list = games.as_array().or_else(|| games["data"].as_array());
     list.expect("a list of games")
@@ -28,7 +28,7 @@ pub(crate) fn titles(games: &Value) -> Vec<String> {
         .collect()
 }
 
-/// What a relay signs its reports with.
+/// Secret with which a relay signs its reports.
 pub(crate) const RELAY_SECRET: &str = "relay-secret";
 
 pub(crate) struct Shop {
@@ -52,7 +52,7 @@ impl Shop {
         Self::open_on(db, store, settings, Config::default()).await
     }
 
-    /// A shop that lets anybody try as often as they like, or not.
+    /// A shop with or without rate limits.
     pub(crate) async fn open_with_limits(limits: bool) -> Self {
         let db = Arc::new(TestDb::new().await);
         let store = db.store.clone();
@@ -72,12 +72,12 @@ impl Shop {
         .await
     }
 
-    /// A shop whose way to the database, or whose cache, is not the usual one.
+    /// A shop with a special database connection or cache configuration.
     pub(crate) async fn open_on(db: impl Into<Arc<TestDb>>, store: Store, settings: Settings, config: Config) -> Self {
         Self::assemble(db.into(), store, settings, config, true).await
     }
 
-    /// A shop whose tokens are signed with 32 of each of these.
+    /// A shop whose token secrets are 32 repetitions of each argument.
     pub(crate) async fn open_with_secrets(access: &str, refresh: &str) -> Self {
         let db = Arc::new(TestDb::new().await);
         let store = db.store.clone();

@@ -1,4 +1,4 @@
-//! Carts and wishlists over HTTP: what fits, what they cost, and that everybody reads the own writes.
+//! Carts and wishlists over HTTP: limits, prices, and read-your-writes across processes.
 
 use serde_json::{Value, json};
 use sqlx::types::Uuid;
@@ -26,7 +26,7 @@ async fn add(client: &Client<'_>, game: Uuid, quantity: i64) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_cart_adds_up_sets_removes_and_clears_at_the_prices_of_now() {
+async fn a_cart_adds_sets_removes_and_clears_at_current_prices() {
     let shop = Shop::open().await;
     let (portal, doom) = (game(&shop, "Portal", 1999).await, game(&shop, "Doom", 10).await);
     let guest = Client::new(&shop);
@@ -37,7 +37,7 @@ async fn a_cart_adds_up_sets_removes_and_clears_at_the_prices_of_now() {
         }
         add(&guest, portal, 1).await;
         add(&guest, portal, 2).await;
-        // Without a quantity it is one; the home page sends the whole game.
+        // Without a quantity, one copy is added; the home page sends the whole game.
         let whole = json!({"gameId": {"id": doom, "title": "Doom", "price": 0.1}});
         assert_eq!(guest.post("/api/cart", whole).await.status, 201);
         let answer = guest.get("/api/cart").await;
@@ -75,7 +75,7 @@ async fn a_cart_adds_up_sets_removes_and_clears_at_the_prices_of_now() {
         let path = format!("/api/cart/{portal}");
         assert_eq!(guest.put(&path, json!({"quantity": 2})).await.status, 200);
         assert_eq!(guest.get("/api/cart").await.data()["total"], json!(40.08));
-        // A new price is the one that counts, and the line says so.
+        // The new price applies, and the item reports the change.
         shop.db
             .execute(&format!("update games set price = 25.5 where id = '{portal}'"))
             .await;
@@ -102,7 +102,7 @@ async fn a_cart_adds_up_sets_removes_and_clears_at_the_prices_of_now() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_or_cannot_be_bought_is_refused_and_changes_nothing() {
+async fn invalid_and_unavailable_items_are_refused_and_change_nothing() {
     let shop = Shop::open().await;
     let (portal, doom) = (game(&shop, "Portal", 1999).await, game(&shop, "Doom", 10).await);
     shop.db
@@ -141,7 +141,7 @@ async fn what_does_not_fit_or_cannot_be_bought_is_refused_and_changes_nothing() 
 }
 
 #[tokio::test]
-async fn a_wishlist_remembers_once_and_shows_a_drop_in_price_and_a_return() {
+async fn a_wishlist_keeps_games_once_and_shows_price_drops_and_restocks() {
     let shop = Shop::open().await;
     let (portal, doom) = (game(&shop, "Portal", 1999).await, game(&shop, "Doom", 1000).await);
     let ada = Client::new(&shop);
@@ -164,7 +164,7 @@ async fn a_wishlist_remembers_once_and_shows_a_drop_in_price_and_a_return() {
         .map(|item| &item["game"]["title"])
         .collect();
     assert_eq!(titles, ["Doom", "Portal"]);
-    // Both forms that are known of a wish.
+    // Both forms of a wishlist item.
     let flat = ada.get("/api/user/wishlist").await.data();
     assert_eq!(
         (&flat[1]["id"], &flat[1]["gameId"], &flat[1]["price"]),
@@ -201,7 +201,7 @@ async fn a_wishlist_remembers_once_and_shows_a_drop_in_price_and_a_return() {
 }
 
 #[tokio::test]
-async fn whoever_writes_in_one_process_reads_it_in_the_other() {
+async fn a_write_in_one_process_is_read_in_the_other() {
     let shop = Shop::open().await;
     let other = shop.another_process().await;
     let portal = game(&shop, "Portal", 100).await;
@@ -211,7 +211,7 @@ async fn whoever_writes_in_one_process_reads_it_in_the_other() {
             here.register("ada@example.com").await;
             there.set_token(here.token().as_deref());
         }
-        // The copies are warm on both sides before each write.
+        // The caches are warm on both sides before each write.
         for quantity in 1..=20 {
             let (writer, reader) = if quantity % 2 == 0 {
                 (&here, &there)
@@ -237,7 +237,7 @@ async fn whoever_writes_in_one_process_reads_it_in_the_other() {
 }
 
 #[tokio::test]
-async fn a_guest_cannot_have_what_needs_an_account() {
+async fn guests_cannot_use_account_endpoints() {
     let shop = Shop::open().await;
     let portal = game(&shop, "Portal", 100).await;
     let guest = Client::new(&shop);
@@ -288,7 +288,7 @@ async fn a_guest_cannot_have_what_needs_an_account() {
 }
 
 #[tokio::test]
-async fn members_are_told_when_a_sold_out_game_is_back() {
+async fn users_are_alerted_when_a_sold_out_game_is_back() {
     let shop = Shop::open().await;
     let (portal, doom) = (game(&shop, "Portal", 1999).await, game(&shop, "Doom", 10).await);
     shop.db

@@ -1,4 +1,4 @@
-//! `POST /api/g2a/webhook`: what is taken, what is refused, and that nothing is believed blindly.
+//! `POST /api/g2a/webhook`: which events are accepted, which are refused, and that no event is trusted blindly.
 
 use axum::body::Body;
 use chrono::Utc;
@@ -52,7 +52,7 @@ fn event(id: &str, order: &str, payload: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_signed_event_is_taken_once_and_ends_nothing() {
+async fn a_signed_event_is_processed_once_and_ends_no_order() {
     let shop = shop().await;
     let game = shop.db.game("Portal", "portal", "10.00").await;
     let user = shop.db.user("ada@example.org", "50.00").await;
@@ -77,9 +77,9 @@ async fn a_signed_event_is_taken_once_and_ends_nothing() {
     shop.db.assert_books_balance().await;
 }
 
-/// A relay that parses an event, signs what `JSON.stringify` makes of it, and passes the text on as it came.
+/// A relay that parses an event, signs the output of `JSON.stringify`, and forwards the original text.
 #[tokio::test]
-async fn an_event_that_javascript_signed_is_taken_however_it_was_written_before() {
+async fn an_event_signed_in_javascript_form_is_accepted() {
     let shop = shop().await;
     let sent = r#"{ "total": 10.0, "url": "https:\/\/g2a.example\/", "name": "Pok\u00e9mon" }"#;
     let signed = r#"{"total":10,"url":"https://g2a.example/","name":"Pokémon"}"#;
@@ -92,7 +92,7 @@ async fn an_event_that_javascript_signed_is_taken_however_it_was_written_before(
 }
 
 #[tokio::test]
-async fn an_unknown_order_is_kept_and_an_unknown_type_is_not() {
+async fn events_of_unknown_orders_are_kept_and_unknown_types_are_not() {
     let shop = shop().await;
     assert_eq!(post(&shop, event("e1", "80000000000001", "{}")).await.0, 200);
     assert_eq!(shop.db.count("webhook_events where applied_at is null").await, 1);
@@ -102,7 +102,7 @@ async fn an_unknown_order_is_kept_and_an_unknown_type_is_not() {
 }
 
 #[tokio::test]
-async fn the_payload_is_signed_compactly_or_as_it_was_sent_and_headers_win() {
+async fn compact_and_original_payloads_verify_and_headers_win() {
     let shop = shop().await;
     let spread = "{ \"b\" : 1.50,\n \"a\" : \"x y\" }";
     let at = now();
@@ -122,7 +122,7 @@ async fn the_payload_is_signed_compactly_or_as_it_was_sent_and_headers_win() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told_apart_and_changes_nothing() {
+async fn invalid_events_receive_distinct_errors_and_change_nothing() {
     let shop = shop().await;
     let good = event("e1", "1", "{}");
     let signature = sign("{}", "x", "n1");
@@ -166,13 +166,13 @@ async fn what_is_wrong_is_told_apart_and_changes_nothing() {
     assert_eq!(shop.db.count("unused_deliveries").await, 0);
 }
 
-/// Refused, each of these would be sent again for ever.
+/// Refused, each of these would be redelivered forever.
 #[tokio::test]
-async fn what_is_signed_and_well_formed_is_taken_and_kept_byte_for_byte_whatever_is_in_it() {
+async fn signed_events_are_accepted_and_kept_byte_for_byte() {
     let shop = shop().await;
     let deep = format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200));
     for (n, payload) in [
-        // A title that was cut in the middle of an emoji, by a program that counts in halves.
+        // A title that was cut inside an emoji by a program that counts UTF-16 code units.
         r#"{"title":"Puzzle \ud83d"}"#,
         r#"{"title":"\ude00 Puzzle"}"#,
         r#"{"a":"\u0000"}"#,
@@ -207,7 +207,7 @@ async fn what_is_signed_and_well_formed_is_taken_and_kept_byte_for_byte_whatever
 }
 
 #[tokio::test]
-async fn a_signed_event_that_has_no_effect_is_kept_with_its_reason() {
+async fn signed_events_without_effect_are_kept_with_their_reason() {
     let shop = shop().await;
     let odd = event("e1", "80000000000001", "{}").replace("order.completed", "order.sung");
     let cut = event(r"e\ud83d", "80000000000001", "{}");
@@ -237,7 +237,7 @@ async fn a_signed_event_that_has_no_effect_is_kept_with_its_reason() {
         );
     }
     assert_eq!(shop.db.count("webhook_events").await, 0);
-    // Unsigned, nothing of it is kept.
+    // Unsigned, nothing of it is stored.
     let forged = cut.replace(r#""payload":{}"#, r#""payload":{"a":1}"#);
     assert_eq!(post(&shop, forged).await.0, 401);
     assert_eq!(shop.db.count("unused_deliveries").await, 4);

@@ -1,4 +1,4 @@
-//! What the tests of the cache share: games whose price is read through it.
+//! Helpers of the cache tests: games whose price is read through the cache.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
@@ -12,10 +12,10 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
-/// Longer than anything takes on a busy machine; only a failing test waits for it.
+/// Time limit of a wait; a busy machine stays below it, and only a failing test reaches it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// `count` games with the price 1, written as `psql` would.
+/// Inserts `count` games with the price 1, as `psql` would.
 pub(crate) async fn insert_games(db: &TestDb, count: i32) -> Vec<GameId> {
     sqlx::query_scalar::<_, Uuid>(
         "insert into games (title, slug, description, price, image, release_date)
@@ -30,7 +30,7 @@ pub(crate) async fn insert_games(db: &TestDb, count: i32) -> Vec<GameId> {
     .collect()
 }
 
-/// Sets a price as `psql` would: nobody tells Lockstep.
+/// Sets a price as `psql` would, without waking the caches.
 pub(crate) async fn set_price(db: &TestDb, game: GameId, price: i32) {
     sqlx::query("update games set price = $2 where id = $1")
         .bind(game.0)
@@ -40,7 +40,7 @@ pub(crate) async fn set_price(db: &TestDb, game: GameId, price: i32) {
         .unwrap();
 }
 
-/// A pool that gives up soon.
+/// A pool with a short connection timeout.
 pub(crate) fn pool(url: &str, connections: u32) -> PgPool {
     PgPoolOptions::new()
         .max_connections(connections)
@@ -50,7 +50,7 @@ pub(crate) fn pool(url: &str, connections: u32) -> PgPool {
         .unwrap()
 }
 
-/// One game's price, stamped before it is read; missing when there is no such game.
+/// Reads one game's price after taking the stamp; missing if the game does not exist.
 pub(crate) async fn read_price(sql: PgPool, game: GameId) -> Result<Stamped<Payload>, StoreError> {
     let mut tx = sql
         .begin_with("begin isolation level repeatable read read only")
@@ -70,8 +70,8 @@ pub(crate) async fn read_price(sql: PgPool, game: GameId) -> Result<Stamped<Payl
     })
 }
 
-/// The price that `cache` serves. Gives way first: a hit never waits for anything, and on a test's single thread the
-/// cache has to get a turn too.
+/// Returns the price that `cache` serves. It yields first: a hit never awaits anything, and the cache also needs turns
+/// on the test's single thread.
 pub(crate) async fn price(cache: &Cache, sql: &PgPool, game: GameId) -> Option<i64> {
     tokio::task::yield_now().await;
     let sql = sql.clone();
@@ -97,7 +97,7 @@ pub(crate) fn with_redis(url: &str) -> Config {
     }
 }
 
-/// Waits until `what` is so.
+/// Waits until `is_so` returns `true`; `what` names the condition.
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !is_so().await {

@@ -1,25 +1,25 @@
-//! E-mail addresses, in the one form in which they are stored and compared.
+//! E-mail addresses, normalised for storage and comparison.
 //!
-//! They are normalised as the existing shop does it (express-validator's `normalizeEmail` with its defaults), because
-//! stored rows hold normalised addresses and a person has to find the same account again.
+//! Normalisation is that of the existing shop (express-validator's `normalizeEmail` with its defaults): its rows hold
+//! normalised addresses, and users must find their accounts again.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// A valid e-mail address in the one form in which it is stored and compared.
+/// A valid e-mail address, normalised.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Email(String);
 
-/// The text is not an e-mail address that can be used here.
+/// The text is not an acceptable e-mail address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid e-mail address")]
 pub struct NotAnEmail;
 
 impl Email {
-    /// Reads and normalises an address. White space around it does not count; letters outside ASCII are refused,
-    /// because most mail servers would not deliver to them.
+    /// Parses and normalises an address. Surrounding white space is ignored. Letters outside ASCII are rejected because
+    /// most mail servers would not deliver to them.
     ///
     /// # Errors
     /// [`NotAnEmail`].
@@ -30,16 +30,16 @@ impl Email {
             return Err(NotAnEmail);
         }
         let (local, domain) = normalised(local, &domain.to_ascii_lowercase());
-        // Taking a tag away may leave nothing, or a dot at the end.
+        // Removing a tag may leave an empty local part, or one that ends in a dot.
         if !is_local_part(&local) {
             return Err(NotAnEmail);
         }
         Ok(Self(format!("{local}@{domain}")))
     }
 
-    /// Reads an address that an account may have from the existing shop, whose rules (npm's validator 13) let in more than
-    /// [`parse`](Self::parse): letters outside ASCII, a quoted local part, and what is left when a tag is taken away
-    /// (`a.` of `a.+c@hotmail.com`). For looking up only.
+    /// Parses an address that an account from the existing shop may have. That shop's rules (npm's validator 13) accept
+    /// more than [`parse`](Self::parse): letters outside ASCII, a quoted local part, and what remains when a tag is
+    /// removed (`a.` of `a.+c@hotmail.com`). For lookups only.
     ///
     /// # Errors
     /// [`NotAnEmail`].
@@ -59,7 +59,7 @@ impl Email {
         Ok(Self(format!("{}@{domain}", local.to_lowercase())))
     }
 
-    /// The address.
+    /// The normalised address.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -77,7 +77,7 @@ impl fmt::Display for Email {
 
 impl fmt::Debug for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Logs need to tell people apart, not to know them.
+        // Logs must distinguish users, not identify them.
         write!(
             f,
             "Email({}…@{})",
@@ -107,12 +107,12 @@ fn is_domain(domain: &str) -> bool {
     labels.len() >= 2 && labels.iter().all(is_label) && top.len() >= 2 && !top.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// The existing shop's rule: atoms of more than ASCII, or a text in quotes.
+/// The existing shop's rule: atoms that may contain letters outside ASCII, or a quoted string.
 fn is_old_local_part(local: &str) -> bool {
     if let Some(quoted) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         return quoted.is_ascii() && !quoted.chars().any(char::is_control);
     }
-    // A dot at the end is what is left of a tag.
+    // Removing a tag can leave a trailing dot.
     let atoms = local.strip_suffix('.').unwrap_or(local);
     !atoms.is_empty()
         && atoms.split('.').all(|atom| !atom.is_empty())
@@ -142,14 +142,14 @@ fn is_old_domain(domain: &str) -> bool {
         && !top.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// Spaces and marks that turn the direction of a text.
+/// Spaces and bidirectional control characters.
 fn is_invisible(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// What the provider of `domain` treats as one mailbox becomes one text.
+/// Maps all spellings of one mailbox at the provider of `domain` to one text.
 fn normalised(local: &str, domain: &str) -> (String, String) {
     let before = |mark: char| local.split(mark).next().unwrap_or_default();
     let (local, domain) = if matches!(domain, "gmail.com" | "googlemail.com") {
@@ -184,7 +184,7 @@ const YAHOO: &[&str] = &[
     "ymail.com",
 ];
 
-/// The endings under which Outlook's mailboxes exist, by brand.
+/// Outlook's domains: each brand with the top-level domains under which it exists.
 fn is_outlook(domain: &str) -> bool {
     const HOTMAIL: &str = "at be ca cl co.il co.nz co.th co.uk com com.ar com.au com.br com.gr com.mx com.pe com.tr com.vn \
                            cz de dk es fr hu id ie in it jp kr lv my ph pt sa sg sk";
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_one_mailbox_become_one_text() {
+    fn addresses_of_one_mailbox_normalise_alike() {
         for (typed, stored) in [
             ("Ada@Example.COM", "ada@example.com"),
             ("  ada@example.com\n", "ada@example.com"),
@@ -232,7 +232,7 @@ mod tests {
             ("ada-b-shop@ymail.com", "ada-b@ymail.com"),
             ("ada+x@yahoo.co.uk", "ada+x@yahoo.co.uk"),
             ("Ada.B+x@ya.ru", "ada.b+x@yandex.ru"),
-            // Everybody else's tags and dots may mean something.
+            // At other providers, tags and dots may be significant.
             ("Ada.B+x@example.com", "ada.b+x@example.com"),
             ("ada+x@hotmail.example", "ada+x@hotmail.example"),
             ("ada+x@mac.com", "ada+x@mac.com"),
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_address_is_refused() {
+    fn invalid_addresses_are_rejected() {
         let long = format!("{}@example.com", "a".repeat(65));
         let longer = format!("a@{}.com", "b.".repeat(130));
         for text in [
@@ -286,7 +286,7 @@ mod tests {
 
     /// What npm's validator 13.15 (`isEmail`, then `normalizeEmail`) makes of each; crates/auth/tests/existing_shop has more.
     #[test]
-    fn addresses_of_the_existing_shop_are_found_as_it_stored_them() {
+    fn existing_shop_addresses_normalise_as_stored() {
         let existing = |text: &str| Email::of_existing_account(text).ok().map(|email| email.0);
         for (typed, stored) in [
             ("User@M\u{fc}nchen.de", "user@m\u{fc}nchen.de"),
@@ -299,7 +299,7 @@ mod tests {
                 "\u{430}\u{434}\u{430}@\u{43f}\u{440}\u{438}\u{43c}\u{435}\u{440}.\u{440}\u{444}",
                 "\u{430}\u{434}\u{430}@\u{43f}\u{440}\u{438}\u{43c}\u{435}\u{440}.\u{440}\u{444}",
             ),
-            // What may be registered is the same as ever.
+            // The rules for registration are unchanged.
             ("A.D.A+x@GoogleMail.com", "ada@gmail.com"),
         ] {
             assert_eq!(existing(typed).as_deref(), Some(stored), "{typed}");
@@ -333,12 +333,12 @@ mod tests {
         }
 
         #[test]
-        fn normalising_twice_changes_nothing_more(
+        fn normalisation_is_idempotent(
             local in "[A-Za-z0-9.+_-]{1,20}",
             domain in prop::sample::select(vec!["gmail.com", "googlemail.com", "Outlook.com", "yahoo.de", "me.com", "ya.ru", "example.org"]),
         ) {
             if let Ok(once) = Email::parse(&format!("{local}@{domain}")) {
-                // A second tag of a Yahoo address would be taken away by a second pass, as with the old shop.
+                // A second pass would remove a second tag of a Yahoo address, as in the existing shop.
                 if !once.as_str().ends_with("yahoo.de") {
                     prop_assert_eq!(&Email::parse(once.as_str()).unwrap(), &once);
                 }

@@ -1,16 +1,16 @@
-//! What people send about themselves, checked field by field; all that is wrong is told at once.
+//! Account forms, validated field by field; all errors are reported at once.
 
 use super::{Email, FieldError, NewPassword, NotAnEmail};
 use crate::secret::Secret;
 
-/// No control characters, and none that turn the direction of the text around them.
+/// True without control characters and bidirectional overrides.
 fn is_printable(text: &str) -> bool {
     !text
         .chars()
         .any(|c| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'))
 }
 
-/// A nickname: 2 to 50 characters. Empty means none was chosen.
+/// A nickname: 2 to 50 characters. Empty means none.
 fn nickname(text: &str) -> Result<Option<String>, FieldError> {
     let text = text.trim();
     let fault = |code, msg| {
@@ -48,10 +48,10 @@ fn name(path: &'static str, text: &str) -> Result<Option<String>, FieldError> {
     Ok(Some(text.to_owned()))
 }
 
-/// Longest address of a picture, in bytes.
+/// Longest avatar URL, in bytes.
 const MAX_AVATAR: usize = 500;
 
-/// The address of a person's picture: https, and nothing in it that could end an attribute of a page. Empty means none.
+/// An avatar URL: https only, without characters that could end an HTML attribute. Empty means none.
 fn avatar(text: &str) -> Result<Option<String>, FieldError> {
     let text = text.trim();
     if text.is_empty() {
@@ -72,7 +72,7 @@ fn avatar(text: &str) -> Result<Option<String>, FieldError> {
     Ok(Some(text.to_owned()))
 }
 
-/// A registration that may be carried out.
+/// A validated registration.
 #[derive(Debug, Clone)]
 pub struct Registration {
     /// Normalised address.
@@ -88,10 +88,10 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Checks every field and reports all that are wrong.
+    /// Validates every field and reports all errors.
     ///
     /// # Errors
-    /// One [`FieldError`] for each field that is wrong.
+    /// One [`FieldError`] for each invalid field.
     pub fn check(
         email: &str,
         password: &str,
@@ -126,29 +126,29 @@ impl Registration {
     }
 }
 
-/// The refusal of an address.
+/// The error for an invalid e-mail address.
 pub const EMAIL_INVALID: FieldError = FieldError {
     path: "email",
     code: "email_invalid",
     msg: "A valid e-mail address is needed",
 };
 
-/// What somebody wants to log in with. The password is only looked at by bcrypt: rules apply where passwords are set.
+/// Credentials for a login. Password rules do not apply here, only where a password is set; bcrypt alone checks it.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// The address as an account has it.
+    /// The account's address.
     pub email: Email,
     /// As typed.
     pub password: Secret,
-    /// Six digits of the second factor or a recovery code, if given.
+    /// A six-digit two-factor code or a recovery code, if given.
     pub code: Option<Secret>,
 }
 
 impl Credentials {
-    /// Checks that there is an address and a password.
+    /// Validates the address and requires a password.
     ///
     /// # Errors
-    /// One [`FieldError`] for each field that is wrong.
+    /// One [`FieldError`] for each invalid field.
     pub fn check(email: &str, password: &str, code: Option<&str>) -> Result<Self, Vec<FieldError>> {
         let email = Email::of_existing_account(email).map_err(|NotAnEmail| EMAIL_INVALID);
         let empty = password.is_empty().then_some(FieldError {
@@ -167,24 +167,24 @@ impl Credentials {
     }
 }
 
-/// A change of one's own profile. Outer `None`: leave it; inner `None`: empty it.
+/// A change to the user's own profile. Outer `None`: leave unchanged; inner `None`: clear.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProfileChange {
-    /// New nickname; emptied it becomes [`DEFAULT_NICKNAME`](super::DEFAULT_NICKNAME).
+    /// New nickname; when cleared, it becomes [`DEFAULT_NICKNAME`](super::DEFAULT_NICKNAME).
     pub nickname: Option<Option<String>>,
     /// New first name.
     pub first_name: Option<Option<String>>,
     /// New last name.
     pub last_name: Option<Option<String>>,
-    /// New address of a picture.
+    /// New avatar URL.
     pub avatar: Option<Option<String>>,
 }
 
 impl ProfileChange {
-    /// Checks the fields that are given; an empty text empties the field.
+    /// Validates the given fields; an empty text clears the field.
     ///
     /// # Errors
-    /// One [`FieldError`] for each field that is wrong.
+    /// One [`FieldError`] for each invalid field.
     pub fn check(
         nickname: Option<&str>,
         first_name: Option<&str>,
@@ -216,7 +216,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn every_wrong_field_of_a_registration_is_named_at_once() {
+    fn registration_reports_every_invalid_field() {
         let faults =
             Registration::check("nobody", "short", Some("x"), Some("a\u{1}"), Some(&"y".repeat(101))).unwrap_err();
         let paths: Vec<_> = faults.iter().map(|fault| fault.path).collect();
@@ -229,21 +229,21 @@ mod tests {
     }
 
     #[test]
-    fn names_cannot_turn_the_text_around_them() {
+    fn names_must_not_contain_bidirectional_controls() {
         assert!(nickname("good\u{202e}dab").is_err());
         assert_eq!(nickname("Ёжик 🦔").unwrap().as_deref(), Some("Ёжик 🦔"));
         assert!(nickname(&"n".repeat(51)).is_err() && nickname(&"n".repeat(50)).is_ok());
     }
 
     #[test]
-    fn logging_in_asks_only_that_the_password_is_not_empty() {
+    fn login_only_requires_a_nonempty_password() {
         assert!(Credentials::check("ada@example.com", "short", None).is_ok());
         let faults = Credentials::check("", "", None).unwrap_err();
         assert_eq!(faults.len(), 2);
     }
 
     #[test]
-    fn a_change_tells_leaving_from_emptying() {
+    fn profile_change_distinguishes_unchanged_from_cleared() {
         let change = ProfileChange::check(None, Some(""), Some(" Lovelace "), None).unwrap();
         assert_eq!(
             change,
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_an_https_address() {
+    fn avatar_must_be_an_https_url() {
         let set = |text: &str| ProfileChange::check(None, None, None, Some(text)).map(|change| change.avatar);
         let fine = "https://pictures.example/ada.png?size=80";
         assert_eq!(set(&format!(" {fine} ")), Ok(Some(Some(fine.to_owned()))));

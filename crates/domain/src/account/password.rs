@@ -1,4 +1,4 @@
-//! Which passwords may be set: the existing shop's rule, and none of those that attackers try first.
+//! Which passwords are accepted: the existing shop's rule, and none of the most common passwords.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -9,11 +9,11 @@ use super::precis::is_free_form;
 use super::{Email, FieldError};
 use crate::secret::Secret;
 
-/// bcrypt looks at no more than this many bytes of a password.
+/// bcrypt ignores everything after this number of bytes.
 pub const MAX_PASSWORD_BYTES: usize = 72;
 
-/// The one form in which a password is set and checked, whatever device it is typed on: that of the `OpaqueString` profile
-/// (RFC 8265), which makes every kind of space a space and composes accents (NFC).
+/// The canonical form in which a password is set and checked, independent of the device: the `OpaqueString` profile of
+/// RFC 8265, which maps every kind of space to U+0020 and composes accents (NFC).
 fn normal(text: &str) -> String {
     let space = |c: char| {
         let is_space = matches!(
@@ -25,8 +25,8 @@ fn normal(text: &str) -> String {
     text.chars().map(space).nfc().collect()
 }
 
-/// The texts whose hash may be stored for a password that is typed, the likeliest first: its normal form, and, because
-/// passwords were once hashed as they were typed, what was typed and the same with its accents apart.
+/// The texts whose hash may be stored for a typed password, the likeliest first: its canonical form, the text as typed
+/// (passwords were once hashed unnormalised), and the text with its accents decomposed.
 pub fn password_forms(typed: &Secret) -> Vec<Secret> {
     let typed = typed.expose();
     let mut forms = vec![normal(typed)];
@@ -38,17 +38,17 @@ pub fn password_forms(typed: &Secret) -> Vec<Secret> {
     forms.into_iter().map(Secret::new).collect()
 }
 
-/// A password that may be set: long enough, mixed, not one of the most common ones, and short enough for bcrypt.
+/// A password that may be set: long enough, mixed, not among the most common ones, and short enough for bcrypt.
 #[derive(Debug, Clone)]
 pub struct NewPassword(Secret);
 
-/// Why a password may not be set.
+/// Why a password was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordFault {
     /// Fewer than 8 characters.
     #[error("the password needs at least 8 characters")]
     TooShort,
-    /// More than 72 bytes: bcrypt would ignore the rest, so two different passwords would count as one.
+    /// More than 72 bytes: bcrypt would ignore the rest, so two different passwords would match.
     #[error("the password may have at most 72 bytes (fewer characters when some are not plain letters)")]
     TooLong,
     /// No lower-case letter.
@@ -60,7 +60,7 @@ pub enum PasswordFault {
     /// No digit.
     #[error("the password needs a digit")]
     NoDigit,
-    /// A character that cannot be typed.
+    /// A control character, which cannot be typed.
     #[error("the password contains a control character")]
     ControlCharacter,
     /// A character that others do not see or that Unicode does not know: outside the `FreeformClass` of RFC 8264.
@@ -72,7 +72,7 @@ pub enum PasswordFault {
 }
 
 impl PasswordFault {
-    /// Stable name.
+    /// Stable code of the fault.
     pub const fn code(self) -> &'static str {
         match self {
             Self::TooShort => "password_too_short",
@@ -99,7 +99,7 @@ impl PasswordFault {
         }
     }
 
-    /// The fault at a field of a form.
+    /// The fault as an error of the form field `path`.
     pub const fn at(self, path: &'static str) -> FieldError {
         FieldError {
             path,
@@ -109,7 +109,7 @@ impl PasswordFault {
     }
 }
 
-/// Lower case, one a line.
+/// In lower case, one per line.
 static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
 
 impl NewPassword {
@@ -149,7 +149,7 @@ impl NewPassword {
     }
 }
 
-/// On the list as it is, or with signs put at its end.
+/// True if the list has the text, as it is or without trailing symbols.
 fn is_common(text: &str) -> bool {
     let lower = text.to_lowercase();
     COMMON.contains(lower.as_str()) || COMMON.contains(lower.trim_end_matches(|c: char| c.is_ascii_punctuation()))
@@ -166,7 +166,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_password_rule_names_what_is_missing() {
+    fn password_faults_name_the_missing_class() {
         let fault = |text: &str| NewPassword::parse(text, None).err();
         assert_eq!(fault("Ab1"), Some(PasswordFault::TooShort));
         assert_eq!(fault("ABCDEFG1"), Some(PasswordFault::NoLowerCase));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_one_on_every_device() {
+    fn password_form_is_independent_of_the_device() {
         for (one, other) in [
             ("Z\u{fc}rich-2027", "Zu\u{308}rich-2027"),
             ("Vi\u{1ec7}t-Nam-1", "Vie\u{323}\u{302}t-Nam-1"),
@@ -209,7 +209,7 @@ mod tests {
                 password_forms(&Secret::new(other))[0]
             );
         }
-        // Case and width still count, and what is typed comes second.
+        // Case and width are significant, and the text as typed comes second.
         assert_ne!(normal("\u{ff21}"), "A");
         let forms = password_forms(&Secret::new("u\u{308}"));
         assert_eq!(forms, [Secret::new("\u{fc}"), Secret::new("u\u{308}")]);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_common_passwords_are_refused_in_any_case_and_with_signs_at_the_end() {
+    fn common_passwords_are_rejected_in_any_case_and_with_suffix_symbols() {
         for text in ["Password1", "PASSWORd123", "Password123!!", "Qwerty123", "Iloveyou1"] {
             assert_eq!(
                 NewPassword::parse(text, None).err(),
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn ones_own_address_is_no_password() {
+    fn own_address_is_rejected_as_password() {
         let email = Email::parse("adalovelace1@example.com").unwrap();
         for text in ["Adalovelace1@example.com", "AdaLovelace1"] {
             assert_eq!(

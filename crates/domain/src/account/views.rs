@@ -1,4 +1,4 @@
-//! What an account looks like from outside: the contract's answers, and the facts that they are made from.
+//! Views of an account: the responses of the HTTP contract (`docs/http-api.md`) and the facts that they are made from.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,12 +9,12 @@ use crate::ids::UserId;
 use crate::money::Money;
 use crate::secret::Secret;
 
-/// What is stored about an account, as far as its owner may see it; the form that may be cached.
+/// The stored facts of an account that its owner may see; the cached form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProfileFacts {
-    /// Whose.
+    /// The user's id.
     pub id: UserId,
-    /// Normalised address.
+    /// Normalised e-mail address.
     pub email: String,
     /// Display name.
     pub nickname: Option<String>,
@@ -22,33 +22,33 @@ pub struct ProfileFacts {
     pub first_name: Option<String>,
     /// Last name.
     pub last_name: Option<String>,
-    /// Address of a picture.
+    /// Avatar URL.
     pub avatar: Option<String>,
-    /// EUR.
+    /// Balance, EUR.
     pub balance: Money,
-    /// What they may do.
+    /// Role.
     pub role: Role,
-    /// Whether the address was proved.
+    /// Whether the e-mail address is verified.
     pub email_verified: bool,
-    /// Whether logging in needs a code of an authenticator.
+    /// Whether login requires a two-factor code.
     pub second_factor: bool,
     /// When they registered.
     pub created_at: DateTime<Utc>,
-    /// Keys delivered to them.
+    /// Number of keys delivered to the user.
     pub games_purchased: u64,
-    /// Orders of theirs, whatever became of them.
+    /// Number of orders, whatever their status.
     pub total_orders: u64,
-    /// Discounts on their completed orders, EUR.
+    /// Sum of the discounts on completed orders, EUR.
     pub total_saved: Money,
 }
 
 impl ProfileFacts {
-    /// Whole days since they registered.
+    /// Whole days since registration.
     fn days_at(&self, now: DateTime<Utc>) -> u64 {
         u64::try_from((now - self.created_at).num_days()).unwrap_or(0)
     }
 
-    /// The figures as they are answered at `now`.
+    /// The figures at the time `now`.
     pub fn figures_at(&self, now: DateTime<Utc>) -> Figures {
         Figures {
             total_games: self.games_purchased,
@@ -59,7 +59,7 @@ impl ProfileFacts {
         }
     }
 
-    /// The profile as it is answered at `now`.
+    /// The profile at the time `now`.
     pub fn at(self, now: DateTime<Utc>) -> Profile {
         let empty = |field: &Option<String>| u32::from(field.as_deref().is_none_or(str::is_empty));
         let stats = ProfileStats {
@@ -88,14 +88,14 @@ impl ProfileFacts {
     }
 }
 
-/// The contract's `Profile`.
+/// A user's profile (`Profile` of the HTTP contract).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Profile {
-    /// Whose.
+    /// The user's id.
     pub id: UserId,
-    /// Normalised address.
+    /// Normalised e-mail address.
     pub email: String,
     /// Display name.
     pub nickname: String,
@@ -103,64 +103,64 @@ pub struct Profile {
     pub first_name: Option<String>,
     /// Last name.
     pub last_name: Option<String>,
-    /// Address of a picture.
+    /// Avatar URL.
     pub avatar: Option<String>,
-    /// EUR.
+    /// Balance, EUR.
     pub balance: Money,
-    /// What they may do.
+    /// Role.
     pub role: Role,
-    /// Whether the address was proved.
+    /// Whether the e-mail address is verified.
     pub email_verified: bool,
-    /// Whether logging in needs a code of an authenticator (not in the old shop).
+    /// Whether login requires a two-factor code (not in the existing shop).
     pub second_factor: bool,
     /// When they registered.
     #[serde(with = "iso_millis")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub created_at: DateTime<Utc>,
-    /// Figures shown beside it.
+    /// The profile's figures.
     pub stats: ProfileStats,
 }
 
-/// Figures of a profile.
+/// A profile's figures.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ProfileStats {
-    /// Keys delivered.
+    /// Number of keys delivered.
     pub games_purchased: u64,
-    /// Discounts on completed orders, EUR.
+    /// Sum of the discounts on completed orders, EUR.
     pub total_saved: Money,
-    /// Whole days.
+    /// Whole days since registration.
     pub days_since_registration: u64,
-    /// How many of nickname, first name, last name and picture are empty.
+    /// How many of nickname, first name, last name and avatar are empty.
     pub empty_fields_count: u32,
 }
 
-/// The contract's answer to `GET /api/user/stats`.
+/// The response to `GET /api/user/stats`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Figures {
-    /// Keys delivered.
+    /// Number of keys delivered.
     pub total_games: u64,
-    /// Discounts on completed orders, EUR.
+    /// Sum of the discounts on completed orders, EUR.
     pub total_saved: Money,
-    /// Whole days.
+    /// Whole days since registration.
     pub days_since_registration: u64,
-    /// Orders, whatever became of them.
+    /// Number of orders, whatever their status.
     pub total_orders: u64,
-    /// EUR.
+    /// Balance, EUR.
     pub balance: Money,
 }
 
-/// The `user` of the contract's `AuthData`.
+/// The `user` of `AuthData`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuthUser {
-    /// Whose.
+    /// The user's id.
     pub id: UserId,
-    /// Normalised address.
+    /// Normalised e-mail address.
     pub email: String,
     /// Display name.
     pub nickname: String,
@@ -168,13 +168,13 @@ pub struct AuthUser {
     pub first_name: Option<String>,
     /// Last name.
     pub last_name: Option<String>,
-    /// Address of a picture.
+    /// Avatar URL.
     pub avatar: Option<String>,
-    /// What they may do. Without it the front-end sends an admin out of the console.
+    /// Role; without it the front-end denies administrators access to the console.
     pub role: Role,
 }
 
-/// Both tokens, as refresh answers them.
+/// Access and refresh token, the response to a refresh.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -185,17 +185,17 @@ pub struct TokenPair {
     /// Refresh token.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub refresh_token: Secret,
-    /// Life of the access token in seconds. The front-end's timer wants 301 to 2 147 483.
+    /// Lifetime of the access token in seconds; the front-end's timer needs 301 to 2 147 483.
     pub expires_in: u64,
 }
 
-/// The contract's `AuthData`: the answer to register and login.
+/// The response to register and login (`AuthData` of the HTTP contract).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuthData {
-    /// Who.
+    /// The user.
     pub user: AuthUser,
-    /// What to come back with.
+    /// The tokens.
     #[serde(flatten)]
     pub tokens: TokenPair,
 }
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn the_profile_is_the_contracts() {
+    fn profile_matches_the_http_contract() {
         let profile = facts().at(DateTime::from_timestamp(1_700_000_000 + 10 * 86_400 - 1, 0).unwrap());
         let json = serde_json::to_string(&profile).unwrap();
         assert_eq!(
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_answered_but_never_printed() {
+    fn tokens_are_serialised_but_hidden_from_debug() {
         let data = AuthData {
             user: AuthUser {
                 id: UserId(uuid::Uuid::nil()),

@@ -1,22 +1,22 @@
-//! Numbers and dates as the front-end reads them, exact in both directions.
+//! Numbers and dates in the front-end's JSON forms, exact in both directions.
 
-/// Dates as the front-end writes them itself: `2025-01-31T10:00:00.000Z`.
+/// Dates in the front-end's form: `2025-01-31T10:00:00.000Z`.
 pub mod iso_millis {
     use chrono::{DateTime, Utc};
     use serde::{Deserialize as _, Deserializer, Serializer};
 
-    /// Three decimals and a `Z`; what is finer is cut off.
+    /// Writes three decimals and a `Z`; finer parts are cut off.
     ///
     /// # Errors
-    /// The serializer's.
+    /// Those of the serializer.
     pub fn serialize<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&time.format("%Y-%m-%dT%H:%M:%S%.3fZ"))
     }
 
-    /// Any RFC 3339 time.
+    /// Reads any RFC 3339 time.
     ///
     /// # Errors
-    /// When it is none.
+    /// When the text is not such a time.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
         DateTime::<Utc>::deserialize(deserializer)
     }
@@ -30,7 +30,7 @@ pub(super) mod decimal_number {
 
     use crate::money::exact_decimal;
 
-    /// What can be written and read so: a decimal, or possibly none.
+    /// The supported types: a decimal, or an optional one.
     pub(in crate::catalogue) trait Number: Sized {
         fn get(&self) -> Option<Decimal>;
         fn from(value: Option<Decimal>) -> Option<Self>;

@@ -1,4 +1,4 @@
-//! What may be asked for, and under which key the answer is cached: the same question has the same key however it was put.
+//! Catalogue queries and their cache keys: equivalent queries have the same key.
 
 use std::fmt::Write as _;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{CacheKey, Money};
 
-/// The orders that the catalogue can be asked for in.
+/// Sort orders of the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(rename_all = "kebab-case"))]
 pub enum Sort {
@@ -17,7 +17,7 @@ pub enum Sort {
     Newest,
     /// `price-asc`: cheapest first.
     PriceAsc,
-    /// `price-desc`: dearest first.
+    /// `price-desc`: most expensive first.
     PriceDesc,
 }
 
@@ -25,7 +25,7 @@ impl Sort {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Popular, Self::Newest, Self::PriceAsc, Self::PriceDesc];
 
-    /// The name in addresses.
+    /// The name in URLs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Popular => "popular",
@@ -47,7 +47,7 @@ impl FromStr for Sort {
     }
 }
 
-/// Ready-made price ranges.
+/// Predefined price ranges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum PricePreset {
@@ -78,7 +78,7 @@ impl PricePreset {
         Self::Over100,
     ];
 
-    /// The name in addresses.
+    /// The name in URLs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Under10 => "under-10",
@@ -89,7 +89,7 @@ impl PricePreset {
         }
     }
 
-    /// Whole euro: the lower bound belongs to the range, the upper does not.
+    /// The bounds in whole euro: the lower is inclusive, the upper exclusive.
     pub const fn bounds(self) -> (u32, Option<u32>) {
         match self {
             Self::Under10 => (0, Some(10)),
@@ -112,41 +112,41 @@ impl FromStr for PricePreset {
     }
 }
 
-/// One question to the catalogue. Values within one list are alternatives; different filters all have to hold.
+/// A catalogue query. Values of one list are alternatives; different filters must all match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CatalogQuery {
-    /// From 1.
+    /// Page number, from 1.
     pub page: u32,
-    /// Rows a page, at least 1.
+    /// Rows per page, at least 1.
     pub page_size: u32,
-    /// Words in title or description.
+    /// Words to find in title or description.
     pub search: Option<String>,
-    /// Only what can be bought now and is released.
+    /// Only games that are released and can be bought now.
     pub in_stock_only: bool,
-    /// `None`: best match first when searching, else the latest addition to the catalogue.
+    /// `None`: best match first when searching, otherwise latest addition to the catalogue first.
     pub sort: Option<Sort>,
     /// Price range.
     pub price_preset: Option<PricePreset>,
-    /// Least price, included.
+    /// Lowest price, EUR, inclusive.
     pub min_price: Option<Money>,
-    /// Highest price, included.
+    /// Highest price, EUR, inclusive.
     pub max_price: Option<Money>,
     /// Slugs or names.
     pub genres: Vec<String>,
     /// Slugs or names.
     pub platforms: Vec<String>,
-    /// Plain values, in any case.
+    /// Values, case-insensitive.
     pub activation_services: Vec<String>,
-    /// Plain values, in any case.
+    /// Values, case-insensitive.
     pub regions: Vec<String>,
-    /// Plain values, in any case.
+    /// Values, case-insensitive.
     pub publishers: Vec<String>,
-    /// Only games for several, or only others.
+    /// Only games with (`true`) or without (`false`) a multiplayer mode.
     pub multiplayer: Option<bool>,
 }
 
 impl Default for CatalogQuery {
-    /// The first page of what can be bought, 36 rows as the front-end shows them.
+    /// The first page of the games that can be bought, 36 rows as in the front-end.
     fn default() -> Self {
         Self {
             page: 1,
@@ -168,12 +168,12 @@ impl Default for CatalogQuery {
 }
 
 impl CatalogQuery {
-    /// Under which key the page is cached. Lists that differ in order, case or repetition ask the same question.
+    /// The cache key of the page. Lists that differ only in order, case or repetition have the same key.
     pub fn cache_key(&self) -> CacheKey {
         CacheKey::CatalogPage(digest(&self.canonical()))
     }
 
-    /// Under which key the [`FacetCounts`](super::FacetCounts) are cached: page and order do not matter to them.
+    /// The cache key of the [`FacetCounts`](super::FacetCounts): page and sort order do not affect it.
     pub fn facets_key(&self) -> CacheKey {
         let question = Self {
             page: 1,
@@ -184,7 +184,7 @@ impl CatalogQuery {
         CacheKey::CatalogPage(digest(&format!("facets:{}", question.canonical())))
     }
 
-    /// The question in one way of writing it down.
+    /// The query in canonical form.
     fn canonical(&self) -> String {
         let mut text = format!(
             "page={}&size={}&stock={}",
@@ -192,7 +192,7 @@ impl CatalogQuery {
             self.page_size,
             u8::from(self.in_stock_only)
         );
-        // Lengths are written down, so that no value can pass for the end of itself and the start of another.
+        // Values are prefixed by their lengths, so that no value can imitate the start of the next.
         let mut add = |name: &str, value: &str| {
             let _infallible = write!(text, "&{name}={}:{value}", value.len());
         };
@@ -231,18 +231,18 @@ impl CatalogQuery {
     }
 }
 
-/// Under which key the answer to a plain search is cached.
+/// The cache key of a plain search.
 pub fn search_key(text: &str) -> CacheKey {
     CacheKey::CatalogPage(digest(&format!("search={}", text.to_lowercase())))
 }
 
-/// Under which key suggestions are cached.
+/// The cache key of autocomplete suggestions.
 pub fn autocomplete_key(text: &str, limit: u32) -> CacheKey {
     CacheKey::CatalogAutocomplete(digest(&format!("{limit}:{}", text.to_lowercase())))
 }
 
-/// A short name for a long question. Cryptographic, because visitors write the question: nobody shall find two that
-/// share a place in the cache.
+/// A short name for a query of any length. It is cryptographic because users write the query: collisions must not be
+/// possible to construct.
 fn digest(text: &str) -> String {
     let hash = Sha256::digest(text.as_bytes());
     hash.iter().take(16).fold(String::with_capacity(32), |mut hex, byte| {
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_question_has_the_same_key_and_another_has_another() {
+    fn cache_key_identifies_equivalent_queries() {
         let list = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect::<Vec<_>>();
         assert_eq!(
             asked(|q| q.genres = list(&["rpg", "Action", "RPG"])),
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_of_filters_are_asked_once_for_all_pages_and_orders() {
+    fn facet_counts_share_a_key_across_pages_and_sort_orders() {
         let key = |change: fn(&mut CatalogQuery)| {
             let mut query = CatalogQuery::default();
             change(&mut query);

@@ -1,4 +1,4 @@
-//! Runs a private PostgreSQL for as long as its standard input is open: to look into a data folder with other tools.
+//! Runs a private PostgreSQL for as long as its standard input is open, to inspect a data folder with other tools.
 //!
 //! `private-postgres <data folder> [--pg-bin <folder>] [--fetch] [--test-only]` prints the URL to connect to.
 
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
                 text = format!("{text}: {source}");
                 cause = source.source();
             }
-            // If even that cannot be written, the exit code must do.
+            // If this write fails too, the exit code must suffice.
             writeln!(io::stderr(), "{text}").ok();
             ExitCode::FAILURE
         }

@@ -1,4 +1,4 @@
-//! What the spool promises, with real folders.
+//! Tests of the spool with real folders.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn keys() -> Keys {
 }
 
 #[test]
-fn what_a_dead_process_left_is_taken_over_and_a_living_one_is_left_alone() {
+fn slots_of_dead_processes_are_taken_over_and_live_ones_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let unit = UnitId(Uuid::new_v4());
     let (first, dead) = Spool::open(folder.path(), keys()).unwrap();
@@ -38,7 +38,7 @@ fn what_a_dead_process_left_is_taken_over_and_a_living_one_is_left_alone() {
 }
 
 #[test]
-fn no_key_lies_in_the_folder_in_clear_and_half_a_file_is_put_aside() {
+fn answers_are_encrypted_on_disk_and_truncated_files_set_aside() {
     let folder = tempfile::tempdir().unwrap();
     let (spool, _) = Spool::open(folder.path(), keys()).unwrap();
     let answer = spool
@@ -53,7 +53,7 @@ fn no_key_lies_in_the_folder_in_clear_and_half_a_file_is_put_aside() {
 }
 
 #[test]
-fn many_write_while_others_record_and_nobody_loses_anything() {
+fn concurrent_writes_and_reads_lose_no_answer() {
     const WRITERS: usize = 12;
     const EACH: usize = 16;
     let folder = tempfile::tempdir().unwrap();
@@ -83,7 +83,7 @@ fn many_write_while_others_record_and_nobody_loses_anything() {
             scope.spawn(move || {
                 while writing.load(ordering) > 0 {
                     if looker == 0 {
-                        // Another process starts, and ends again.
+                        // Another process starts and ends.
                         Spool::open(folder, keys()).unwrap();
                         Spool::count(folder).unwrap();
                     } else {
@@ -99,7 +99,7 @@ fn many_write_while_others_record_and_nobody_loses_anything() {
 }
 
 #[test]
-fn what_a_dead_process_had_not_finished_is_judged_by_whoever_takes_its_slot() {
+fn partial_files_are_judged_when_their_slot_is_taken_over() {
     let folder = tempfile::tempdir().unwrap();
     let (spool, _) = Spool::open(folder.path(), keys()).unwrap();
     let put = |id: &str| {
@@ -129,10 +129,10 @@ fn what_a_dead_process_had_not_finished_is_judged_by_whoever_takes_its_slot() {
 }
 
 #[test]
-fn a_write_that_fails_leaves_nothing_behind() {
+fn failed_writes_leave_no_files() {
     let folder = tempfile::tempdir().unwrap();
     let (partial, whole) = (folder.path().join("a.part"), folder.path().join("a.key"));
-    // The final name is a folder that is not empty: everything works but the last step.
+    // The final name is a folder that is not empty: every step but the last one works.
     std::fs::create_dir_all(whole.join("taken")).unwrap();
     assert!(write(&partial, &whole, b"sealed").is_err());
     assert!(!partial.exists());
@@ -143,7 +143,7 @@ fn is_put(spool: &Spool, id: &str) -> bool {
 }
 
 #[test]
-fn a_folder_that_is_removed_is_made_again_with_its_lock() {
+fn removed_folders_are_recreated_and_locked() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("spool");
     let (spool, _) = Spool::open(&place, keys()).unwrap();
@@ -151,7 +151,7 @@ fn a_folder_that_is_removed_is_made_again_with_its_lock() {
     std::fs::remove_dir_all(&place).unwrap();
     assert!(is_put(&spool, "80"), "an answer is not lost for it");
     assert_eq!((spool.entries().unwrap().len(), spool.worker()), (1, name));
-    // In another order: somebody else makes the folder first.
+    // In the other order: another process recreates the folder first.
     std::fs::remove_dir_all(&place).unwrap();
     let (other, _) = Spool::open(&place, keys()).unwrap();
     assert!(spool.probe().unwrap().is_some(), "it is another slot");
@@ -162,7 +162,7 @@ fn a_folder_that_is_removed_is_made_again_with_its_lock() {
 }
 
 #[test]
-fn a_probe_tells_what_the_next_write_would_meet() {
+fn probe_reports_whether_the_next_write_would_succeed() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("spool");
     let (spool, _) = Spool::open(&place, keys()).unwrap();
@@ -185,7 +185,7 @@ fn a_probe_tells_what_the_next_write_would_meet() {
 }
 
 #[test]
-fn room_is_kept_for_an_answer_and_given_up_for_it() {
+fn reserved_space_is_freed_for_an_answer() {
     let folder = tempfile::tempdir().unwrap();
     let (spool, _) = Spool::open(folder.path(), keys()).unwrap();
     spool.probe().unwrap();

@@ -1,4 +1,4 @@
-//! What a shopper gets when G2A behaves, and when it has nothing to sell.
+//! What a user gets when G2A works, and when it has nothing to sell.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{PRODUCT, Shop, eur, order_id, product};
 
 #[tokio::test]
-async fn three_copies_become_three_payments_and_three_keys() {
+async fn three_units_take_three_payments_and_yield_three_keys() {
     let shop = Shop::open().await;
     let order = shop.order(3).await;
     shop.settle(&shop.worker()).await;
@@ -44,7 +44,7 @@ async fn three_copies_become_three_payments_and_three_keys() {
 }
 
 #[tokio::test]
-async fn a_running_worker_is_woken_by_the_order_and_stops_when_told() {
+async fn worker_wakes_on_a_new_order_and_stops_on_request() {
     let mut shop = Shop::open().await;
     shop.settings.poll = Duration::from_secs(2);
     let worker = shop.worker();
@@ -68,7 +68,7 @@ async fn a_running_worker_is_woken_by_the_order_and_stops_when_told() {
 }
 
 #[tokio::test]
-async fn a_key_of_our_own_is_sold_before_anything_is_bought() {
+async fn own_stock_is_sold_before_buying() {
     let shop = Shop::open().await;
     shop.db.key(shop.game).await;
     let order = shop.order(2).await;
@@ -79,7 +79,7 @@ async fn a_key_of_our_own_is_sold_before_anything_is_bought() {
 }
 
 #[tokio::test]
-async fn what_is_sold_out_is_refunded_to_the_cent_and_the_shelf_is_corrected() {
+async fn sold_out_units_are_refunded_and_the_game_marked_out_of_stock() {
     let shop = Shop::open().await;
     shop.g2a.set_stock(PRODUCT, 1);
     let order = shop.order(3).await;
@@ -104,7 +104,7 @@ async fn what_is_sold_out_is_refunded_to_the_cent_and_the_shelf_is_corrected() {
 }
 
 #[tokio::test]
-async fn an_order_of_which_nothing_can_be_delivered_fails_and_is_refunded_whole() {
+async fn undeliverable_orders_fail_and_are_refunded_in_full() {
     let shop = Shop::open().await;
     shop.g2a.set_stock(PRODUCT, 0);
     let order = shop.order(2).await;
@@ -115,9 +115,9 @@ async fn an_order_of_which_nothing_can_be_delivered_fails_and_is_refunded_whole(
 }
 
 #[tokio::test]
-async fn what_costs_more_than_was_asked_is_not_paid_for_and_the_price_is_corrected() {
+async fn orders_above_the_maximum_cost_are_not_paid_and_the_price_corrected() {
     let shop = Shop::open().await;
-    // Listed for less than it is sold for here, charged at the higher retail price.
+    // The listed price is below the shop's price; G2A charges the higher retail price.
     shop.g2a
         .change_knobs(|knobs| knobs.charge_basis = lockstep_g2a_sandbox::PriceBasis::RetailMinPrice);
     shop.g2a.add_product(product(PRODUCT, 10, "10.00", "10.21"));
@@ -138,7 +138,7 @@ async fn what_costs_more_than_was_asked_is_not_paid_for_and_the_price_is_correct
 }
 
 #[tokio::test]
-async fn an_allowed_loss_is_allowed_to_the_cent() {
+async fn allowed_loss_is_exact_to_the_cent() {
     for (allowed, status) in [("0.01", "COMPLETED"), ("0.00", "FAILED")] {
         let mut shop = Shop::open().await;
         shop.settings.allowed_loss = eur(allowed);
@@ -153,7 +153,7 @@ async fn an_allowed_loss_is_allowed_to_the_cent() {
 }
 
 #[tokio::test]
-async fn a_preorder_waits_for_its_day_and_is_delivered_then() {
+async fn preorders_are_delivered_on_their_release_date() {
     let shop = Shop::open().await;
     shop.execute("update games set release_date = now() + interval '20 days', is_preorder = true")
         .await;
@@ -170,7 +170,7 @@ async fn a_preorder_waits_for_its_day_and_is_delivered_then() {
 }
 
 #[tokio::test]
-async fn what_is_ready_beside_a_preorder_is_told_at_once_and_the_preorder_on_its_day() {
+async fn keys_beside_a_preorder_are_emailed_at_once() {
     let shop = Shop::open().await;
     let later = shop.db.game("Portal 3", "portal-3", "20.00").await;
     shop.g2a.add_product(product("10000000000077", 10, "19.00", "19.00"));
@@ -198,7 +198,7 @@ async fn what_is_ready_beside_a_preorder_is_told_at_once_and_the_preorder_on_its
     shop.check_books().await;
 }
 
-/// Of how many copies each letter about keys tells, in the order in which they were written.
+/// The number of units in each e-mail about keys, in the order in which they were queued.
 async fn letters_of_keys(shop: &Shop) -> Vec<usize> {
     let letters = shop.db.letters("keys-ready").await;
     letters
@@ -208,7 +208,7 @@ async fn letters_of_keys(shop: &Shop) -> Vec<usize> {
 }
 
 #[tokio::test]
-async fn a_preorder_that_does_not_come_is_refunded_after_its_patience() {
+async fn unavailable_preorders_are_refunded_after_the_waiting_period() {
     let shop = Shop::open().await;
     shop.g2a.set_stock(PRODUCT, 0);
     shop.execute("update games set release_date = now() + interval '20 days'")
@@ -230,7 +230,7 @@ async fn a_preorder_that_does_not_come_is_refunded_after_its_patience() {
 }
 
 #[tokio::test]
-async fn a_key_is_shown_to_its_owner_and_each_look_is_written_down() {
+async fn keys_are_shown_only_to_their_owner_and_reveals_are_logged() {
     let shop = Shop::open().await;
     let order = shop.order(1).await;
     shop.settle(&shop.worker()).await;
@@ -268,7 +268,7 @@ async fn a_key_is_shown_to_its_owner_and_each_look_is_written_down() {
 }
 
 #[tokio::test]
-async fn letters_carry_keys_only_when_the_operator_wants_it() {
+async fn emails_contain_keys_only_when_configured() {
     for wanted in [false, true] {
         let mut shop = Shop::open().await;
         shop.settings.keys_in_letters = wanted;
@@ -287,7 +287,7 @@ async fn letters_carry_keys_only_when_the_operator_wants_it() {
 }
 
 #[tokio::test]
-async fn cancelling_gives_back_what_is_not_bought() {
+async fn cancelling_refunds_units_that_are_not_bought() {
     let shop = Shop::open().await;
     let order = shop.order(2).await;
     let of = order_id(&order);

@@ -1,4 +1,4 @@
-//! What a shopper gets when G2A, the wire or we ourselves misbehave.
+//! What a user gets when G2A, the network or this program fails.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use lockstep_g2a_sandbox::{AlreadyDownloaded, CallMatch, Fault, FaultRule, KeyNo
 
 use crate::support::{Shop, eur};
 
-/// Buys one copy under a fault and expects it delivered for one payment.
+/// Buys one unit under a fault and expects it delivered for one payment.
 async fn is_delivered_for_one_payment(shop: &Shop, rule: FaultRule) {
     let said = format!("{rule:?}");
     let before = shop.g2a.ledger();
@@ -28,7 +28,7 @@ async fn is_delivered_for_one_payment(shop: &Shop, rule: FaultRule) {
     );
 }
 
-/// A shop that can sell a hundred copies.
+/// A shop that can sell a hundred units.
 async fn large_shop() -> Shop {
     let shop = Shop::open().await;
     shop.g2a.set_stock(crate::support::PRODUCT, 100);
@@ -49,7 +49,7 @@ fn error(status: u16, code: &str) -> Fault {
 }
 
 #[tokio::test]
-async fn an_outage_is_not_counted_against_the_product_that_is_refused_after_it() {
+async fn outages_do_not_count_as_refusals_of_the_product() {
     let shop = Shop::open().await;
     for _ in 0..5 {
         shop.g2a
@@ -67,7 +67,7 @@ async fn an_outage_is_not_counted_against_the_product_that_is_refused_after_it()
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_or_spoilt_on_the_way_costs_nobody_anything() {
+async fn lost_or_corrupted_answers_cost_nothing() {
     let faults = [
         Fault::DropBefore,
         Fault::DropAfter,
@@ -89,7 +89,7 @@ async fn an_answer_that_is_lost_or_spoilt_on_the_way_costs_nobody_anything() {
 }
 
 #[tokio::test]
-async fn a_key_call_that_did_nothing_is_made_again() {
+async fn key_calls_without_effect_are_repeated() {
     let shop = large_shop().await;
     for fault in [
         Fault::DropBefore,
@@ -106,7 +106,7 @@ async fn a_key_call_that_did_nothing_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_key_lost_on_the_wire_is_flagged_and_bought_again_once() {
+async fn keys_lost_on_the_network_are_flagged_and_replaced_once() {
     for (fault, spelling) in [
         (Fault::DropAfter, AlreadyDownloaded::Ord04With404),
         (Fault::TruncateAt { bytes: 12 }, AlreadyDownloaded::Ord004With400),
@@ -124,7 +124,7 @@ async fn a_key_lost_on_the_wire_is_flagged_and_bought_again_once() {
 }
 
 #[tokio::test]
-async fn keys_that_are_lost_beyond_the_budget_are_refunded() {
+async fn keys_lost_beyond_the_replacement_limit_are_refunded() {
     let shop = Shop::open().await;
     shop.g2a.add_fault(FaultRule::once(CallMatch::Key, Fault::DropAfter));
     shop.g2a
@@ -142,7 +142,7 @@ async fn keys_that_are_lost_beyond_the_budget_are_refunded() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_ready_is_waited_for() {
+async fn keys_that_are_not_ready_are_requested_again() {
     for not_ready in [KeyNotReady::Ord03, KeyNotReady::Ord05, KeyNotReady::Ord06] {
         let shop = Shop::open().await;
         shop.g2a.change_knobs(|knobs| {
@@ -164,7 +164,7 @@ async fn a_key_that_is_not_ready_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_paid_order_that_g2a_takes_back_is_bought_again() {
+async fn paid_orders_that_g2a_cancels_are_replaced() {
     let shop = Shop::open().await;
     shop.g2a.change_knobs(|knobs| knobs.key_delay_seconds = 3_600);
     let order = shop.order(1).await;
@@ -180,7 +180,7 @@ async fn a_paid_order_that_g2a_takes_back_is_bought_again() {
 }
 
 #[tokio::test]
-async fn without_funds_orders_wait_under_an_alarm_and_go_on_when_there_are_some() {
+async fn orders_wait_under_an_alarm_until_funds_arrive() {
     let shop = Shop::open().await;
     shop.g2a.set_wallet(eur("5.00"));
     let order = shop.order(2).await;
@@ -201,7 +201,7 @@ async fn without_funds_orders_wait_under_an_alarm_and_go_on_when_there_are_some(
 }
 
 #[tokio::test]
-async fn a_refused_account_fails_no_order() {
+async fn refused_credentials_fail_no_order() {
     let shop = Shop::open().await;
     shop.g2a
         .add_fault(FaultRule::once(CallMatch::Order, error(401, "AUTH02")).times(3));
@@ -212,7 +212,7 @@ async fn a_refused_account_fails_no_order() {
 }
 
 #[tokio::test]
-async fn a_reservation_that_ran_out_is_not_paid_and_another_is_made() {
+async fn expired_reservations_are_replaced_and_not_paid() {
     let shop = Shop::open().await;
     shop.g2a.set_wallet(eur("5.00"));
     let order = shop.order(1).await;
@@ -233,7 +233,7 @@ async fn a_reservation_that_ran_out_is_not_paid_and_another_is_made() {
 }
 
 #[tokio::test]
-async fn both_readings_of_a_second_payment_are_survived() {
+async fn a_second_payment_is_safe_whether_charged_or_refused() {
     for pay_twice in [PayTwice::Error, PayTwice::Same] {
         let shop = Shop::open().await;
         shop.g2a.change_knobs(|knobs| knobs.pay_twice = pay_twice);
@@ -247,10 +247,10 @@ async fn both_readings_of_a_second_payment_are_survived() {
 }
 
 #[tokio::test]
-async fn order_ids_that_meet_within_a_second_do_not_mix_two_copies_up() {
+async fn colliding_order_ids_do_not_mix_up_two_units() {
     let shop = Shop::open().await;
     shop.g2a.change_knobs(|knobs| knobs.order_ids = OrderIds::EpochSeconds);
-    // Neither is paid for before the second is over: one that was would be unpaid again when the other took its id.
+    // Neither order is paid within that second: a paid one would become unpaid when the other took its id.
     let late = Fault::Slow { milliseconds: 1_100 };
     shop.g2a.add_fault(FaultRule::once(CallMatch::Order, late).times(2));
     shop.order(2).await;
@@ -261,7 +261,7 @@ async fn order_ids_that_meet_within_a_second_do_not_mix_two_copies_up() {
 }
 
 #[tokio::test]
-async fn database_connections_that_are_cut_in_the_middle_lose_nothing() {
+async fn dropped_database_connections_lose_nothing() {
     let shop = Shop::open().await;
     shop.g2a
         .add_fault(FaultRule::forever(CallMatch::Any, Fault::Slow { milliseconds: 15 }));
@@ -291,12 +291,13 @@ async fn database_connections_that_are_cut_in_the_middle_lose_nothing() {
     assert_eq!(shop.check_books().await.keys_delivered, 4);
 }
 
-/// Held by an administrator, say: the keys of one shopper wait in the spool, and the hands that brought them go on.
+/// One user's rows are locked, for example by an administrator. That user's keys wait in the spool, and the tasks that
+/// fetched them work on other units.
 #[tokio::test]
-async fn a_shopper_whose_rows_are_held_keeps_nobody_elses_copies_waiting() {
+async fn locked_rows_of_one_user_do_not_delay_other_users() {
     let shop = large_shop().await;
     let ben = shop.db.user("ben@example.org", "100.00").await;
-    // More than there are hands, and before his.
+    // More units than tasks, and due before his.
     let mut hers = Vec::new();
     for _ in 0..shop.settings.parallel + 2 {
         hers.push(shop.order(1).await);
@@ -315,7 +316,7 @@ async fn a_shopper_whose_rows_are_held_keeps_nobody_elses_copies_waiting() {
         async move { worker.run(stop).await }
     });
     let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
-    // The lease, for which a key is held on to otherwise, is 20 s.
+    // A task otherwise keeps a key for the length of the lease, 20 s.
     let began = tokio::time::Instant::now();
     while shop.status(&his).await != "COMPLETED" {
         assert!(tokio::time::Instant::now() < deadline, "{:?}", shop.units().await);
@@ -339,7 +340,7 @@ async fn a_shopper_whose_rows_are_held_keeps_nobody_elses_copies_waiting() {
 }
 
 #[tokio::test]
-async fn two_workers_on_the_same_orders_buy_each_copy_once() {
+async fn two_workers_buy_each_unit_once() {
     let shop = Shop::open().await;
     let order = shop.order(6).await;
     let (one, two) = (shop.worker(), shop.worker());
@@ -352,13 +353,13 @@ async fn two_workers_on_the_same_orders_buy_each_copy_once() {
     assert_eq!((ledger.orders.len(), ledger.keys_delivered), (6, 6));
 }
 
-/// Sixteen buyers at once, three copies each, all in hand together, with answers that come in slowly and in any order.
+/// Sixteen buyers at once, three units each, all in progress together, with slow answers in any order.
 #[tokio::test]
-async fn many_buyers_at_once_get_their_keys_and_nothing_is_put_aside() {
+async fn concurrent_buyers_get_their_keys_and_no_file_is_set_aside() {
     const BUYERS: u32 = 16;
     let mut shop = large_shop().await;
     shop.settings.parallel = 48;
-    // Keys that are late, in between the others: each further look asks the spool first, while others write into it.
+    // Late keys in between: each further attempt reads the spool first while other tasks write into it.
     for number in 0..4 * BUYERS {
         shop.g2a
             .add_fault(FaultRule::once(CallMatch::Key, error(403, "ORD03")).after(number));

@@ -1,4 +1,4 @@
-//! Who holds a copy: as long as somebody works on it, and no longer.
+//! Leases: a worker holds a unit while it works on it, and no longer.
 
 use std::time::{Duration, Instant};
 
@@ -19,9 +19,9 @@ async fn held(shop: &Shop) -> (i64, DateTime<Utc>, bool) {
         .unwrap()
 }
 
-/// Nothing can be recorded and nothing can be handed back for a second: then all goes on at once, not when leases end.
+/// For a second nothing can be recorded or released. Then all units continue at once, not when their leases end.
 #[tokio::test]
-async fn copies_in_hand_while_the_database_refuses_writes_are_delivered_soon_after() {
+async fn units_in_progress_resume_soon_after_a_write_outage() {
     let mut shop = Shop::open().await;
     shop.settings.lease = Settings::default().lease;
     shop.g2a
@@ -40,7 +40,7 @@ async fn copies_in_hand_while_the_database_refuses_writes_are_delivered_soon_aft
     for request in shop.g2a.held() {
         shop.g2a.release(request);
     }
-    // As long as the outage lasts.
+    // The length of the outage.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(shop.states().await, ["ORDERING"; 4]);
     shop.take_writes(true).await;
@@ -62,7 +62,7 @@ async fn copies_in_hand_while_the_database_refuses_writes_are_delivered_soon_aft
 }
 
 #[tokio::test]
-async fn a_copy_is_held_for_longer_than_its_lease_while_somebody_works_on_it() {
+async fn leases_are_renewed_while_a_unit_is_in_progress() {
     let mut shop = Shop::open().await;
     shop.settings.lease = Duration::from_millis(450);
     shop.g2a.add_fault(FaultRule::once(CallMatch::Key, Fault::Hold));
@@ -85,9 +85,9 @@ async fn a_copy_is_held_for_longer_than_its_lease_while_somebody_works_on_it() {
     assert_eq!(shop.check_books().await.orders.len(), 1);
 }
 
-/// A sign of life that comes late prolongs nothing: neither the rest of a copy that was let go, nor another's hold.
+/// A late renewal extends neither the wait of a released unit nor another worker's lease.
 #[tokio::test]
-async fn a_late_renewal_changes_nothing() {
+async fn late_renewals_change_nothing() {
     let shop = Shop::open().await;
     shop.order(1).await;
     let claim = async || {
@@ -122,7 +122,7 @@ async fn a_late_renewal_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_in_hand_when_the_program_ends_is_free_at_once() {
+async fn units_in_progress_are_released_at_shutdown() {
     let mut shop = Shop::open().await;
     shop.settings.lease = Settings::default().lease;
     shop.g2a.add_fault(FaultRule::once(CallMatch::Order, Fault::Hold));
@@ -146,9 +146,9 @@ async fn what_is_in_hand_when_the_program_ends_is_free_at_once() {
     );
 }
 
-/// As a clock that was set forward leaves the leases of what is in hand: over long ago.
+/// Leases that expired long ago, as after the clock was set forward.
 #[tokio::test]
-async fn what_this_worker_has_in_hand_it_does_not_take_up_again() {
+async fn workers_do_not_claim_units_they_already_hold() {
     let mut shop = Shop::open().await;
     shop.settings.lease = Settings::default().lease;
     shop.g2a.add_fault(FaultRule::once(CallMatch::Order, Fault::Hold));
@@ -181,9 +181,9 @@ async fn what_this_worker_has_in_hand_it_does_not_take_up_again() {
     assert_eq!(shop.check_books().await.orders.len(), 2, "each was ordered once");
 }
 
-/// As a clock that was set back leaves a copy: due in ten minutes by the clock, and in a moment by what was meant.
+/// A unit that is due in ten minutes by the clock but was meant to be due now, as after the clock was set back.
 #[tokio::test]
-async fn after_the_clock_was_set_back_buying_goes_on_at_once() {
+async fn buying_resumes_at_once_after_the_clock_is_set_back() {
     let shop = Shop::open().await;
     let order = shop.order(1).await;
     shop.execute(

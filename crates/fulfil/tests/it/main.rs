@@ -1,5 +1,5 @@
-//! The saga against a real PostgreSQL and a real HTTP server of G2A's contract. Every test ends with the books: the
-//! database's own, and the sandbox's ledger of what money was really taken and which keys really went out.
+//! The saga against a real PostgreSQL and a real HTTP server that implements G2A's API. Every test ends with a check of
+//! the books: the database's own, and the sandbox's ledger of the money taken and the keys handed out.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -1,4 +1,4 @@
-//! Zombies, late keys, events from outside, and the reconciler.
+//! Overtaken workers, late keys, G2A's events, and the reconciler.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ async fn record(shop: &Shop, key: &Arrived) -> Recorded {
 }
 
 #[tokio::test]
-async fn an_overtaken_worker_decides_nothing_but_its_key_is_kept() {
+async fn fenced_workers_change_no_state_but_their_keys_are_kept() {
     let shop = Shop::open().await;
     let order = shop.order(1).await;
     let unit = unit_id(&order, 0);
@@ -65,7 +65,7 @@ async fn an_overtaken_worker_decides_nothing_but_its_key_is_kept() {
         "{refused:?}"
     );
 
-    // The new one loses the key and refunds; the zombie's late key is not thrown away.
+    // The new worker loses the key and refunds; the overtaken worker's late key is kept.
     shop.execute("update order_units set state = 'ORDERING'; update order_units set state = 'ORDERED', g2a_order_id = '80', g2a_price = 10;
                   update order_units set state = 'PAYING'; update order_units set state = 'PAID';
                   update order_units set state = 'FETCHING'; update orders set status = 'PROCESSING'").await;
@@ -85,7 +85,7 @@ async fn an_overtaken_worker_decides_nothing_but_its_key_is_kept() {
     assert_eq!(record(&shop, &late).await, Recorded::Known, "twice is once");
     assert_eq!(shop.incidents().await, ["KEY_LATE"]);
     shop.db.assert_books_balance().await;
-    // And it is sold to the next.
+    // The next order gets it.
     let next = shop.order(1).await;
     shop.settle(&shop.worker()).await;
     assert_eq!(shop.status(&next).await, "COMPLETED");
@@ -94,7 +94,7 @@ async fn an_overtaken_worker_decides_nothing_but_its_key_is_kept() {
 }
 
 #[tokio::test]
-async fn a_late_key_of_a_lost_unit_makes_it_good() {
+async fn late_keys_complete_lost_units() {
     let shop = Shop::open().await;
     let order = shop.order(1).await;
     shop.execute("update order_units set state = 'ORDERING'; update order_units set state = 'ORDERED', g2a_order_id = '80', g2a_price = 10;
@@ -109,7 +109,7 @@ async fn a_late_key_of_a_lost_unit_makes_it_good() {
 }
 
 #[tokio::test]
-async fn a_key_that_g2a_sells_twice_is_not_shown_to_two_people() {
+async fn keys_that_g2a_sells_twice_are_shown_to_one_user_only() {
     let shop = Shop::open().await;
     let order = shop.order(2).await;
     shop.execute("update orders set status = 'PROCESSING'; update order_units set state = 'ORDERING';
@@ -128,7 +128,7 @@ async fn a_key_that_g2a_sells_twice_is_not_shown_to_two_people() {
 }
 
 #[tokio::test]
-async fn an_answer_left_in_the_spool_is_recorded_before_anything_is_asked_again() {
+async fn spooled_answers_are_recorded_before_the_key_is_requested_again() {
     let shop = Shop::open().await;
     let order = shop.order(1).await;
     // A worker that died between reading the key and recording it.
@@ -175,7 +175,7 @@ async fn take(shop: &Shop, event: Event) -> Taken {
 }
 
 #[tokio::test]
-async fn an_event_wakes_its_order_once_and_decides_nothing() {
+async fn events_wake_their_order_once_and_decide_nothing() {
     let mut shop = Shop::open().await;
     shop.settings.backoff = (Duration::from_mins(10), Duration::from_mins(10));
     shop.g2a.change_knobs(|knobs| knobs.key_delay_seconds = 3_600);
@@ -185,7 +185,7 @@ async fn an_event_wakes_its_order_once_and_decides_nothing() {
     assert_eq!(shop.states().await, ["PAID"]);
     assert_eq!(worker.work_off().await.unwrap(), 0, "it rests");
     let of = lockstep_domain::ids::OrderId(order.id);
-    // It says "failed"; G2A says otherwise, and G2A is believed.
+    // The event says "failed"; G2A's order details say otherwise, and they are believed.
     let mut said = event("e1", &order.id.to_string());
     said.kind = "order.failed".into();
     said.payload = json!({"status": "failed"});
@@ -204,7 +204,7 @@ async fn an_event_wakes_its_order_once_and_decides_nothing() {
 }
 
 #[tokio::test]
-async fn an_event_for_an_order_that_is_not_there_yet_is_applied_when_it_is() {
+async fn events_for_unknown_orders_are_applied_once_the_order_exists() {
     let shop = Shop::open().await;
     let order = shop.order(1).await;
     assert_eq!(take(&shop, event("e1", "80")).await, Taken::Kept);
@@ -220,7 +220,7 @@ async fn an_event_for_an_order_that_is_not_there_yet_is_applied_when_it_is() {
 }
 
 #[tokio::test]
-async fn the_reconciler_finds_a_payment_that_we_do_not_know_of_and_has_it_looked_at() {
+async fn reconciler_finds_unknown_payments_and_wakes_the_unit() {
     let mut shop = Shop::open().await;
     shop.settings.backoff = (Duration::from_mins(10), Duration::from_mins(10));
     shop.settings.request_lifetime = Duration::from_mins(5);
@@ -254,9 +254,9 @@ async fn the_reconciler_finds_a_payment_that_we_do_not_know_of_and_has_it_looked
     assert_eq!(shop.check_books().await.money_taken, eur("10.00"));
 }
 
-/// A worker that is down may have the key in its spool; an event says nothing about that.
+/// A stopped worker may have the key in its spool; an event says nothing about that.
 #[tokio::test]
-async fn an_event_does_not_cut_the_time_short_in_which_a_lost_key_may_turn_up() {
+async fn events_do_not_shorten_the_grace_period_of_lost_keys() {
     let shop = Shop::open().await;
     let order = shop.order(1).await;
     let lease = records::claim(&shop.db.store, Uuid::new_v4(), 1, Duration::from_mins(1), &[])
@@ -296,9 +296,9 @@ async fn an_event_does_not_cut_the_time_short_in_which_a_lost_key_may_turn_up() 
     shop.db.assert_books_balance().await;
 }
 
-/// The payment that was under way when somebody asked for the money back came to nothing, and the game is put off.
+/// The payment in flight when the refund was requested failed, and the game's release is postponed.
 #[tokio::test]
-async fn a_cancelled_copy_of_a_game_that_is_put_off_is_not_kept_until_it_comes_out() {
+async fn cancelled_units_of_postponed_games_are_refunded_at_once() {
     let shop = Shop::open().await;
     let order = shop.order(1).await;
     shop.execute("update order_units set state = 'ORDERING'; update order_units set state = 'ORDERED', g2a_order_id = '80', g2a_price = 10;

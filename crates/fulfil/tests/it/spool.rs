@@ -1,5 +1,5 @@
-//! What a worker does whose disk takes nothing more. A file in the place of the spool's folder refuses every write, also
-//! for the superuser.
+//! A worker whose disk refuses writes. A file in place of the spool's folder refuses every write, even for the
+//! superuser.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +16,7 @@ fn worker_in(shop: &Shop, folder: &Path) -> Fulfilment {
     Fulfilment::open(store, client, keys(), folder, shop.settings.clone()).unwrap()
 }
 
-/// Nothing can be written into the folder any more.
+/// Makes every write into the folder fail.
 fn break_spool(folder: &PathBuf) {
     std::fs::remove_dir_all(folder).unwrap();
     std::fs::write(folder, "not a folder").unwrap();
@@ -42,7 +42,7 @@ async fn stops_are(shop: &Shop, count: usize) -> Vec<stops::Stop> {
 }
 
 #[tokio::test]
-async fn without_a_spool_a_worker_buys_nothing_others_go_on_and_it_resumes_by_itself() {
+async fn workers_without_a_spool_pause_while_others_continue() {
     let (shop, folder) = shop().await;
     let worker = worker_in(&shop, &folder);
     break_spool(&folder);
@@ -66,7 +66,7 @@ async fn without_a_spool_a_worker_buys_nothing_others_go_on_and_it_resumes_by_it
 }
 
 #[tokio::test]
-async fn a_running_worker_tells_of_its_stop_with_nothing_to_do_and_makes_a_lost_folder_again() {
+async fn idle_workers_report_their_stop_and_recreate_a_lost_folder() {
     let (shop, folder) = shop().await;
     let worker = worker_in(&shop, &folder);
     let stop = tokio_util::sync::CancellationToken::new();
@@ -79,7 +79,7 @@ async fn a_running_worker_tells_of_its_stop_with_nothing_to_do_and_makes_a_lost_
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     break_spool(&folder);
-    // It looks when there is something to buy.
+    // It checks when there is something to buy.
     let order = shop.order(1).await;
     stops_are(&shop, 1).await;
     std::fs::remove_file(&folder).unwrap();
@@ -94,7 +94,7 @@ async fn a_running_worker_tells_of_its_stop_with_nothing_to_do_and_makes_a_lost_
 }
 
 #[tokio::test]
-async fn a_disk_that_dies_before_the_payment_keeps_the_money_from_moving() {
+async fn nothing_is_paid_when_the_disk_fails_before_the_payment() {
     let (shop, folder) = shop().await;
     shop.g2a.add_fault(FaultRule::once(CallMatch::Order, Fault::Hold));
     let order = shop.order(1).await;
@@ -121,7 +121,7 @@ async fn a_disk_that_dies_before_the_payment_keeps_the_money_from_moving() {
 }
 
 #[tokio::test]
-async fn a_key_that_no_disk_takes_is_stored_all_the_same() {
+async fn keys_are_stored_even_when_no_disk_takes_them() {
     let (shop, folder) = shop().await;
     shop.g2a.add_fault(FaultRule::once(CallMatch::Key, Fault::Hold));
     let order = shop.order(1).await;

@@ -1,4 +1,5 @@
-//! A shop with one game at G2A, a sandbox behind it, and a worker that waits milliseconds where the product waits minutes.
+//! A shop with one game at G2A, a sandbox behind it, and a worker with waits of milliseconds where the product has
+//! minutes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use sqlx::Row as _;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// G2A's product that the shop sells.
+/// The G2A product that the shop sells.
 pub(crate) const PRODUCT: &str = "10000000000042";
 
 pub(crate) struct Shop {
@@ -35,7 +36,7 @@ pub(crate) fn keys() -> Keys {
     Keys::parse(&"5a".repeat(32)).unwrap()
 }
 
-/// Milliseconds instead of minutes, so that a test waits for states and not for time.
+/// Milliseconds instead of minutes, so that tests wait for states and not for time.
 pub(crate) fn quick() -> Settings {
     Settings {
         lease: Duration::from_secs(20),
@@ -59,7 +60,7 @@ pub(crate) fn product(id: &str, quantity: u32, min_price: &str, retail: &str) ->
 }
 
 impl Shop {
-    /// The game costs 10.00 at G2A and 10.20 here; the shopper has 100.00; ten are in stock.
+    /// The game costs 10.00 at G2A and 10.20 here; the user has 100.00; ten are in stock.
     pub(crate) async fn open() -> Self {
         let (db, sandbox) = tokio::join!(
             TestDb::new(),
@@ -101,12 +102,12 @@ impl Shop {
         config.timeout = Duration::from_secs(2);
         config.retry.attempts = 1;
         config.retry.rate_limit_pause = Duration::from_millis(20);
-        // Nothing here is about the breaker, which has its own tests.
+        // The circuit breaker has its own tests.
         config.breaker.failures = 10_000;
         Client::new(config, Arc::new(Unlimited)).unwrap()
     }
 
-    /// A worker with a folder of its own.
+    /// A worker on the shop's spool folder.
     pub(crate) fn worker(&self) -> Fulfilment {
         Fulfilment::open(
             self.db.store.clone(),
@@ -122,7 +123,7 @@ impl Shop {
         self.db.order(self.user, self.game, copies).await
     }
 
-    /// Works until every unit has ended. Panics when that takes too long.
+    /// Runs until every unit has ended. Panics after 30 s.
     pub(crate) async fn settle(&self, worker: &Fulfilment) {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
@@ -140,7 +141,7 @@ impl Shop {
         }
     }
 
-    /// Works until `reached` says so.
+    /// Runs until `reached` returns true. Panics after 30 s.
     pub(crate) async fn work_until(&self, worker: &Fulfilment, reached: impl AsyncFn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !reached().await {
@@ -150,7 +151,7 @@ impl Shop {
         }
     }
 
-    /// State and reason of every unit.
+    /// State and last error of every unit.
     pub(crate) async fn units(&self) -> Vec<(String, Option<String>)> {
         sqlx::query_as("select state, last_error from order_units order by position")
             .fetch_all(&self.db.sql)
@@ -186,7 +187,7 @@ impl Shop {
             .unwrap()
     }
 
-    /// Why copies were refunded; the bookings and the copies say the same.
+    /// The refund reasons; transactions and units must agree.
     pub(crate) async fn reasons(&self) -> Vec<String> {
         let of = |statement: &'static str| sqlx::query_scalar(statement).fetch_all(&self.db.sql);
         let booked: Vec<String> = of("select reason from transactions where type = 'REFUND' order by 1")
@@ -210,7 +211,7 @@ impl Shop {
         self.db.execute(sql).await;
     }
 
-    /// Whether the database takes writes, as an administrator would set it; sessions there are begin anew.
+    /// Makes the database writable or read-only, as an administrator would; its connections are cut.
     pub(crate) async fn take_writes(&self, takes: bool) {
         let (name, value) = (self.db.name(), if takes { "off" } else { "on" });
         self.execute(&format!(
@@ -220,7 +221,7 @@ impl Shop {
         self.db.cut_connections().await;
     }
 
-    /// Waits until `reached` says so, while others work.
+    /// Waits until `reached` returns true while other tasks work. Panics after 20 s.
     pub(crate) async fn until(&self, what: &str, reached: impl AsyncFn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while !reached().await {
@@ -233,7 +234,7 @@ impl Shop {
         }
     }
 
-    /// The text of every stored key, opened.
+    /// The text of every stored key, decrypted.
     pub(crate) async fn key_texts(&self) -> Vec<String> {
         let rows = sqlx::query("select id, key_ciphertext from game_keys where g2a_order_id is not null")
             .fetch_all(&self.db.sql)
@@ -247,7 +248,7 @@ impl Shop {
             .collect()
     }
 
-    /// The invariants, against the sandbox's ledger.
+    /// Checks the invariants against the sandbox's ledger.
     pub(crate) async fn check_books(&self) -> Ledger {
         self.db.assert_books_balance().await;
         let ledger = self.g2a.ledger();

@@ -1,5 +1,5 @@
-//! Answers that hold no key that can be read: nothing is bought again before a person had the time to look, and what
-//! brings nothing else is bought no more.
+//! Answers without a readable key: nothing is bought again before staff had time to look, and a game that yields
+//! nothing else is no longer bought.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn shop() -> (Shop, UserId) {
     (shop, UserId(admin))
 }
 
-/// The next `times` key calls give the key out, and are answered with a web page.
+/// The next `times` key calls hand the key out but answer with a web page.
 fn pages_instead_of_keys(shop: &Shop, times: u32) {
     shop.g2a.add_fault(
         FaultRule::once(CallMatch::Key, Fault::Nonsense)
@@ -37,7 +37,7 @@ async fn waiting(shop: &Shop) -> Vec<Waiting> {
 }
 
 #[tokio::test]
-async fn a_key_in_an_unreadable_answer_is_found_by_a_person_and_delivered() {
+async fn staff_can_deliver_a_key_from_an_unreadable_answer() {
     let (shop, admin) = shop().await;
     pages_instead_of_keys(&shop, 1);
     let order = shop.order(1).await;
@@ -73,7 +73,7 @@ async fn a_key_in_an_unreadable_answer_is_found_by_a_person_and_delivered() {
 }
 
 #[tokio::test]
-async fn what_a_person_discards_is_made_good_at_once_and_what_nobody_decides_in_time_as_well() {
+async fn discarded_or_undecided_answers_are_compensated() {
     for is_decided in [true, false] {
         let (mut shop, admin) = shop().await;
         if !is_decided {
@@ -92,7 +92,7 @@ async fn what_a_person_discards_is_made_good_at_once_and_what_nobody_decides_in_
         assert_eq!(shop.check_books().await.money_taken, eur("20.00"), "one replacement");
         assert_eq!(waiting(&shop).await.len(), usize::from(!is_decided));
         if !is_decided {
-            // The key turns up in it after all.
+            // Staff find the key in it after all.
             let (letters, id) = (letters(&keys(), false), waiting(&shop).await[0].id);
             let key = Secret::new("AAAA-BBBB-CCCC");
             let late = aside::accept(&shop.db.store, &keys(), &letters, id, &key, admin).await;
@@ -102,9 +102,9 @@ async fn what_a_person_discards_is_made_good_at_once_and_what_nobody_decides_in_
 }
 
 #[tokio::test]
-async fn an_answer_that_g2a_repeats_as_a_key_needs_nobody() {
+async fn unreadable_answers_followed_by_the_key_need_no_review() {
     let (shop, _) = shop().await;
-    // Not processed: the page came from something in between.
+    // Not processed: the page came from a proxy.
     shop.g2a.add_fault(FaultRule::once(CallMatch::Key, Fault::Nonsense));
     let order = shop.order(1).await;
     shop.settle(&shop.worker()).await;
@@ -114,7 +114,7 @@ async fn an_answer_that_g2a_repeats_as_a_key_needs_nobody() {
 }
 
 #[tokio::test]
-async fn one_that_never_says_anything_else_is_not_asked_for_ever() {
+async fn unreadable_answers_are_requested_at_most_three_times() {
     let (shop, _) = shop().await;
     pages_instead_of_keys(&shop, 100);
     shop.order(1).await;
@@ -124,7 +124,7 @@ async fn one_that_never_says_anything_else_is_not_asked_for_ever() {
 }
 
 #[tokio::test]
-async fn the_third_order_of_a_game_without_a_readable_key_stops_buying_it_until_a_person_lifts_that() {
+async fn three_unreadable_orders_stop_a_game_until_staff_resume_it() {
     let (shop, admin) = shop().await;
     for _ in 0..3 {
         pages_instead_of_keys(&shop, 1);
@@ -136,7 +136,7 @@ async fn the_third_order_of_a_game_without_a_readable_key_stops_buying_it_until_
     let stops = unreadable::game_stops(&shop.db.store).await.unwrap();
     assert_eq!(stops.len(), 1);
     assert_eq!(stops[0].product.as_deref(), Some(PRODUCT));
-    // Shoppers are not sold what would not be bought, whatever a look at the stock says meanwhile.
+    // The shop does not sell what it would not buy, whatever the stock check reports meanwhile.
     let on_sale = "games where in_stock or g2a_stock";
     assert_eq!(shop.db.count(on_sale).await, 0);
     let restocked = "update games set in_stock = true, g2a_stock = true, g2a_depth = 5, popularity = popularity + 5";
@@ -157,7 +157,7 @@ async fn the_third_order_of_a_game_without_a_readable_key_stops_buying_it_until_
     shop.work_until(&worker, async || shop.status(&order).await == "COMPLETED")
         .await;
     assert!(unreadable::game_stops(&shop.db.store).await.unwrap().is_empty());
-    // What was before counts no more.
+    // Earlier answers no longer count.
     pages_instead_of_keys(&shop, 1);
     shop.order(1).await;
     let open = "order_units where state not in ('LOST', 'DONE', 'REFUNDED')";

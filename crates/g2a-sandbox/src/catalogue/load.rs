@@ -1,4 +1,4 @@
-//! Reading a real export from files.
+//! Loads a real export from files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ pub enum LoadError {
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         #[source]
         source: std::io::Error,
     },
@@ -22,11 +22,11 @@ pub enum LoadError {
     Json {
         /// The file.
         path: PathBuf,
-        /// Where it stops being JSON.
+        /// The position and the reason of the error.
         #[source]
         source: serde_json::Error,
     },
-    /// The file is JSON of another shape.
+    /// The file is JSON of an unexpected shape.
     #[error("{} is neither a list of products nor an object with a list `docs`", path.display())]
     Shape {
         /// The file.
@@ -34,7 +34,7 @@ pub enum LoadError {
     },
 }
 
-/// All products of a file, or of all `*.json` files of a folder in the order of their names.
+/// Reads all products of a file, or of all `*.json` files of a folder in the order of their names.
 pub(super) fn read(path: &Path) -> Result<Vec<Map<String, Value>>, LoadError> {
     let failed = |source| LoadError::Read {
         path: path.to_owned(),

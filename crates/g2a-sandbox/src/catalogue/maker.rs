@@ -1,12 +1,12 @@
-//! The generator of made-up products.
+//! The generator of the synthetic catalogue.
 //!
-//! A product is a pure function of the seed, its number, and the day the catalogue was made: nothing but its price,
-//! stock and time of change is kept in memory, so a catalogue of a million products costs megabytes, and the text is
-//! composed when a page is asked for.
+//! A product is a pure function of the seed, its number, and the day on which the catalogue was created. Only its
+//! price, stock and time of change are kept in memory, so a catalogue of a million products takes megabytes; the text
+//! is composed for each page.
 //!
-//! Products come in blocks of [`BLOCK`]; a block holds one long series or several short ones, and a series has
-//! instalments, editions, add-ons, and the same game for several shops and regions, so that search results and
-//! "similar games" mean something. Neighbouring numbers belong to different blocks, so that a page looks mixed.
+//! Products come in blocks of [`BLOCK`]. A block has one long series or several short ones, and a series has
+//! instalments, editions, add-ons, and the same game for several platforms and regions, so that searches and "similar
+//! games" have meaningful results. Consecutive numbers belong to different blocks, so that a page looks mixed.
 
 use std::fmt::Write as _;
 
@@ -21,10 +21,10 @@ use super::words::{
 };
 use crate::dice::Dice;
 
-/// Products in a block.
+/// Products per block.
 const BLOCK: u64 = 24;
 
-/// How a block is cut into series.
+/// The divisions of a block into series.
 const CUTS: &[&[u64]] = &[
     &[24],
     &[12, 12],
@@ -37,8 +37,8 @@ const CUTS: &[&[u64]] = &[
     &[3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1],
 ];
 
-/// What a product of an instalment is: (kind, which of the series' platforms, which of its regions). All different,
-/// which is why no two products of a series share a name. The first is the plain game.
+/// The variants of an instalment: (kind, index into the series' platforms, index into its regions). All differ, so no
+/// two products of a series share a name. The first is the base game.
 const RECIPES: &[(Kind, usize, usize)] = &[
     (Kind::Game, 0, 0),
     (Kind::Game, 1, 1),
@@ -52,8 +52,8 @@ const RECIPES: &[(Kind, usize, usize)] = &[
     (Kind::Edition(0), 0, 1),
 ];
 
-/// The last day on which an ordinary game of the catalogue came out. Fixed, so that starting again on another day
-/// does not move the dates of the whole catalogue; only pre-orders and new releases follow the calendar.
+/// The last release date of an ordinary game of the catalogue. It is fixed, so that a start on another day does not
+/// move the dates of the whole catalogue; only pre-orders and new releases follow the calendar.
 const LAST_ORDINARY_RELEASE: (i32, u32, u32) = (2025, 6, 30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ enum Kind {
     AddOn(u64),
 }
 
-/// Makes the products of one catalogue.
+/// Generates the products of one catalogue.
 #[derive(Debug, Clone)]
 pub(super) struct Maker {
     seed: u64,
@@ -72,7 +72,7 @@ pub(super) struct Maker {
     today: NaiveDate,
 }
 
-/// What changes while the sandbox runs, as it is at the start.
+/// The initial values of what changes while the sandbox runs.
 pub(super) struct Start {
     pub(super) min_price: Money,
     pub(super) retail_min_price: Money,
@@ -95,7 +95,7 @@ struct Series {
 }
 
 impl Maker {
-    /// A maker of `count` products; more can be made later, under the numbers from `count` on.
+    /// Creates a generator of `count` products; later additions get the numbers from `count` on.
     pub(super) fn new(seed: u64, count: u64, today: NaiveDate) -> Self {
         Self {
             seed,
@@ -105,12 +105,12 @@ impl Maker {
         }
     }
 
-    /// The id of the product with this number: 14 digits, ascending with the number.
+    /// Returns the id of the product with this number: 14 digits, ascending with the number.
     pub(super) fn id(&self, number: u64) -> u64 {
         10_000_000_000_000 + number * 17 + Dice::new(self.seed, number ^ 0x1D).below(17)
     }
 
-    /// Prices, stock and time of change of the product with this number when the sandbox starts.
+    /// Returns the initial prices, stock and time of change of the product with this number.
     pub(super) fn start(&self, number: u64) -> Start {
         let mut dice = Dice::new(self.seed, number ^ 0x51A2_7000_0000_0000);
         let cents = match dice.below(100) {
@@ -147,8 +147,8 @@ impl Maker {
         }
     }
 
-    /// Everything about the product with this number that does not change; prices, stock and time of change are left
-    /// empty in the answer and are the caller's to fill in.
+    /// Returns the constant fields of the product with this number; the caller fills in prices, stock and time of
+    /// change.
     pub(super) fn describe(&self, number: u64) -> Doc {
         let (block, slot) = self.place(number);
         let (series, position) = self.series(block, slot);
@@ -157,7 +157,7 @@ impl Maker {
         let id = self.id(number);
         let mut dice = Dice::new(self.seed, number ^ 0x00C0_FFEE);
         let mut own = Dice::new(self.seed ^ series.code, instalment + 7);
-        // Drawn for every rank, so that all products of an instalment share what is drawn after it: their date.
+        // Drawn for every rank, so that all products of an instalment draw the same date afterwards.
         let turn = own.below(9);
         let recipe = if rank == 0 { 0 } else { 1 + (rank - 1 + turn) % 9 };
         let (kind, platform_choice, region_choice) = RECIPES[usize::try_from(recipe).unwrap_or(0) % RECIPES.len()];
@@ -219,8 +219,8 @@ impl Maker {
         doc
     }
 
-    /// The block of a product and its place in it. The first `count` products are dealt over the blocks like cards;
-    /// later ones fill new blocks in order.
+    /// The block of a product and its position in it. The first `count` products are distributed over the blocks in
+    /// turn; later ones fill new blocks in order.
     fn place(&self, number: u64) -> (u64, u64) {
         if number < self.count {
             (number % self.blocks, number / self.blocks)
@@ -302,7 +302,7 @@ impl Maker {
 }
 
 impl Series {
-    /// The title of an instalment: the bare name first, then numbered, or with a subtitle, or both.
+    /// The title of an instalment: the bare name first, then with a number, a subtitle, or both.
     fn title(&self, instalment: u64) -> String {
         let root = &self.root;
         if instalment == 0 {
@@ -322,7 +322,7 @@ impl Series {
         }
     }
 
-    /// The first, second or third shop of the series: different ones, and the first mostly Steam.
+    /// The first, second or third platform of the series: all different, and the first mostly Steam.
     fn platform(&self, choice: usize) -> &'static Platform {
         let mut dice = self.dice.clone();
         let main = match dice.below(100) {
@@ -349,7 +349,7 @@ impl Series {
             .map_or(&PLATFORMS[0], |found| &PLATFORMS[found])
     }
 
-    /// The first, second or third region of the series: different ones, and the first mostly GLOBAL.
+    /// The first, second or third region of the series: all different, and the first mostly GLOBAL.
     fn region(&self, choice: usize) -> &'static str {
         let mut dice = self.dice.clone();
         let roll = dice.next();
@@ -360,8 +360,8 @@ impl Series {
     }
 }
 
-/// The name of the series with this code. Codes are spread over all combinations by a stride without common factor,
-/// so two codes never meet in one combination; simple patterns come first and longer ones serve large catalogues.
+/// The name of the series with this code. A coprime stride spreads the codes over all combinations, so each code has
+/// its own combination; simple patterns come first, and longer ones serve large catalogues.
 fn root(seed: u64, code: u64) -> String {
     let (adjectives, nouns, places, heroes) = (
         ADJECTIVES.len() as u64,
@@ -438,7 +438,7 @@ fn euro(cents: i64) -> Money {
     Money::from_cents(cents).unwrap_or(Money::ZERO)
 }
 
-/// The slug of a name as G2A writes it: letters and digits, words joined by a dash, all other signs dropped.
+/// Converts a name to a slug in G2A's form: letters and digits, words joined by dashes, all other characters dropped.
 fn slug(name: &str) -> String {
     let mut slug = String::with_capacity(name.len());
     for letter in name.chars() {
@@ -452,7 +452,7 @@ fn slug(name: &str) -> String {
     slug
 }
 
-/// Three to four paragraphs of HTML: where it plays, what one does, what is in it, languages.
+/// Composes three to four paragraphs of HTML: setting, gameplay, features, languages.
 fn describe(series: &Series, title: &str, kind: Kind, release: NaiveDate, today: NaiveDate, file_like: bool) -> String {
     let mut dice = series.dice.clone();
     let place = *dice.pick(PLACES);
@@ -507,7 +507,7 @@ fn describe(series: &Series, title: &str, kind: Kind, release: NaiveDate, today:
     html
 }
 
-/// The root category, the genres, and between three and six tags. The same for all products of a series.
+/// The root category, the genres, and between three and six tags. Identical for all products of a series.
 fn categories(series: &Series, kind: Kind) -> Vec<Category> {
     let mut dice = series.dice.clone();
     let mut list = vec![Category {
@@ -548,7 +548,7 @@ fn categories(series: &Series, kind: Kind) -> Vec<Category> {
     list
 }
 
-/// System requirements that fit the year; all empty for consoles, as in real exports.
+/// System requirements plausible for the release year; all empty for consoles, as in real exports.
 fn requirements(platform: &Platform, released: NaiveDate, dice: &mut Dice) -> Requirements {
     if !platform.computer || dice.percent(8) {
         return Requirements::default();
@@ -603,8 +603,8 @@ impl Restrictions {
     }
 }
 
-/// The flaws of real exports: now and then a date or platform is an empty string, and about one row in a thousand
-/// lacks whole fields.
+/// Adds the flaws of real exports: some dates and platforms are empty strings, and about one row in a thousand lacks
+/// whole fields.
 fn make_odd(doc: &mut Doc, dice: &mut Dice) {
     match dice.below(1_000) {
         0 => {
@@ -641,7 +641,7 @@ mod tests {
     }
 
     #[test]
-    fn no_word_list_repeats_itself() {
+    fn word_lists_have_no_duplicates() {
         for list in [
             ADJECTIVES,
             NOUNS,
@@ -663,7 +663,7 @@ mod tests {
     }
 
     #[test]
-    fn every_tag_and_every_mix_of_a_genre_exists() {
+    fn tags_and_mixes_of_genres_exist() {
         for genre in GENRES {
             assert!(genre.tags.iter().all(|tag| TAGS.contains(tag)), "{}", genre.name);
             assert!(
@@ -679,8 +679,8 @@ mod tests {
     }
 
     #[test]
-    fn no_two_series_share_a_name_up_to_a_million_products() {
-        // Codes of a million products; every third is enough to cross from the simple names into the long ones.
+    fn series_names_are_unique_up_to_a_million_products() {
+        // Codes of a million products; every third is enough to include both simple and long names.
         let names: HashSet<String> = (0..1_000_000).step_by(3).map(|code| root(9, code)).collect();
         assert_eq!(names.len(), 333_334);
     }
@@ -701,7 +701,7 @@ mod tests {
     }
 
     #[test]
-    fn products_of_one_instalment_come_out_together_apart_from_add_ons_and_editions() {
+    fn products_of_an_instalment_share_a_date_except_add_ons_and_editions() {
         let today = NaiveDate::from_ymd_opt(2026, 2, 3).unwrap();
         let maker = Maker::new(11, 2_400, today);
         let mut dates = std::collections::HashMap::new();

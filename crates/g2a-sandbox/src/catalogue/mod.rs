@@ -1,8 +1,8 @@
-//! The goods: what is listed, found and changed.
+//! The catalogue: storage, queries and changes of products.
 //!
-//! Products are kept by id. A listing is answered from a remembered list of the matching ids; a change of a product
-//! moves it in or out of each remembered list. So a page costs its twenty products however large the catalogue is and
-//! however fast it changes, and `total` is always exact.
+//! Products are stored by id. A query is answered from a cached list of the matching ids; a change of a product updates
+//! every cached list. A page therefore costs its twenty products, whatever the size of the catalogue and the rate of
+//! changes, and `total` is always exact.
 
 mod load;
 mod maker;
@@ -22,27 +22,27 @@ pub use load::LoadError;
 use maker::Maker;
 pub(crate) use product::{Body, Product, loose_number, loose_value, read_time, write_time};
 
-/// How many filters are remembered; the least recently used one is forgotten.
+/// Maximum number of cached filters; the least recently used one is evicted.
 const REMEMBERED_FILTERS: usize = 32;
 
-/// Where the goods of a sandbox come from.
+/// The source of a sandbox's catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Catalogue {
-    /// Made-up games; the same for the same seed, except that pre-orders and new releases follow the calendar.
+    /// Synthetic games; identical for the same seed, except that pre-orders and new releases follow the calendar.
     Generated {
-        /// How many products there are at the start.
+        /// Number of products at the start.
         count: u64,
-        /// Any number.
+        /// The seed, any number.
         seed: u64,
     },
-    /// A real export: a JSON file of the form `{"docs": [...]}` or `[...]`, or a folder of such files. Fields that
-    /// nobody knows are kept and served.
+    /// A real export: a JSON file of the form `{"docs": [...]}` or `[...]`, or a folder of such files. Unknown fields
+    /// are kept and served.
     File(PathBuf),
-    /// Nothing; products can be added through the control surface.
+    /// No products; the control API can add some.
     Empty,
 }
 
-/// What a listing asks for.
+/// The filter of a list request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Filter {
     pub(crate) id: Option<u64>,
@@ -56,7 +56,7 @@ pub(crate) struct Filter {
     pub(crate) granularity_seconds: i64,
 }
 
-/// What a filter looks at.
+/// The fields of a product that a filter compares.
 #[derive(Clone, Copy)]
 struct Facts {
     min_price: Money,
@@ -75,7 +75,7 @@ impl Facts {
 }
 
 impl Filter {
-    /// Every product, in stock or not.
+    /// Matches every product, in stock or not.
     pub(crate) fn everything() -> Self {
         Self {
             id: None,
@@ -109,12 +109,12 @@ impl Filter {
 struct Remembered {
     filter: Filter,
     ids: Vec<u64>,
-    /// The number of matches when its first page was last read.
+    /// The number of matches when the first page was last read.
     total_at_first_page: usize,
     last_used: u64,
 }
 
-/// The goods.
+/// All products of a sandbox.
 pub(crate) struct Goods {
     products: BTreeMap<u64, Product>,
     maker: Option<Maker>,
@@ -124,7 +124,7 @@ pub(crate) struct Goods {
 }
 
 impl Goods {
-    /// Loads or makes the catalogue.
+    /// Loads or generates the catalogue.
     pub(crate) fn open(source: &Catalogue, now: DateTime<Utc>) -> Result<Self, LoadError> {
         let mut goods = Self {
             products: BTreeMap::new(),
@@ -155,7 +155,7 @@ impl Goods {
         Ok(())
     }
 
-    /// How many products there are.
+    /// The number of products.
     pub(crate) fn len(&self) -> usize {
         self.products.len()
     }
@@ -165,7 +165,7 @@ impl Goods {
         self.products.get(&id)
     }
 
-    /// True if the key of this product is delivered as a file: one made-up product in fifty.
+    /// Whether the key of this product is a file: one synthetic product in fifty.
     pub(crate) fn is_file_key(&self, id: u64) -> bool {
         match self.products.get(&id).map(|product| &product.body) {
             Some(Body::Made(number)) => number % 50 == 49,
@@ -174,8 +174,8 @@ impl Goods {
         }
     }
 
-    /// One page of what matches: the total and the ids in ascending order. `page` counts from 1. With `live_total`
-    /// off, the total is the one found when the first page was last read.
+    /// Returns one page of the matches: the total and the ids in ascending order. `page` counts from 1. Without
+    /// `live_total`, the total is that of the last read of the first page.
     pub(crate) fn page(&mut self, filter: &Filter, page: usize, size: usize, live_total: bool) -> (usize, Vec<u64>) {
         let offset = page.saturating_sub(1).saturating_mul(size);
         if let Some(id) = filter.id {
@@ -204,7 +204,7 @@ impl Goods {
         (total, list.ids[from..to].to_vec())
     }
 
-    /// The place of the list for `filter`, which is made when it is not there.
+    /// Returns the index of the cached list for `filter`, and creates the list if necessary.
     fn remember(&mut self, filter: &Filter) -> usize {
         if let Some(at) = self.remembered.iter().position(|list| list.filter == *filter) {
             return at;
@@ -234,7 +234,7 @@ impl Goods {
         self.remembered.len() - 1
     }
 
-    /// Appends a product's JSON to `out`; nothing when there is no such product.
+    /// Appends a product's JSON to `out`; nothing if there is no such product.
     pub(crate) fn write_json(&self, id: u64, out: &mut Vec<u8>) {
         let Some(product) = self.products.get(&id) else { return };
         let start = out.len();
@@ -246,7 +246,7 @@ impl Goods {
             ),
         };
         if written.is_err() {
-            // Writing plain structs to memory cannot fail; if it ever does, half an object must not remain.
+            // Serialising plain structs to memory cannot fail; if it ever does, no partial object may remain.
             out.truncate(start);
             out.extend_from_slice(b"{}");
         }
@@ -260,8 +260,8 @@ impl Goods {
         serde_json::from_slice(&text).ok()
     }
 
-    /// Adds a product and returns its id in the catalogue: its own `id` when that is a number or a string of digits,
-    /// else the next free one (the row is still served as it is). An existing product of that id is replaced.
+    /// Adds a product and returns its id in the catalogue: its own `id` if that is a number or a string of digits, else
+    /// the next free one (the row is served unchanged). Replaces an existing product with that id.
     pub(crate) fn add(&mut self, map: Map<String, Value>) -> u64 {
         let own = match map.get("id") {
             Some(Value::String(text)) => text.parse().ok(),
@@ -278,7 +278,7 @@ impl Goods {
         id
     }
 
-    /// Adds the next made-up product, if this catalogue is a made-up one.
+    /// Adds the next synthetic product, if the catalogue is synthetic.
     fn add_made(&mut self, now: DateTime<Utc>) -> Option<u64> {
         let maker = self.maker.as_ref()?;
         let (id, mut product) = (maker.id(self.next_number), made(maker, self.next_number));
@@ -293,7 +293,7 @@ impl Goods {
         self.products.insert(id, product);
     }
 
-    /// Takes a product off the market; false when there is none.
+    /// Removes a product; `false` if it does not exist.
     pub(crate) fn remove(&mut self, id: u64) -> bool {
         let Some(product) = self.products.remove(&id) else {
             return false;
@@ -302,7 +302,7 @@ impl Goods {
         true
     }
 
-    /// Changes price, stock or time of a product; false when there is none.
+    /// Changes the price, stock or time of a product; `false` if it does not exist.
     pub(crate) fn change(&mut self, id: u64, change: impl FnOnce(&mut Product)) -> bool {
         let Some(product) = self.products.get_mut(&id) else {
             return false;
@@ -315,8 +315,8 @@ impl Goods {
         true
     }
 
-    /// Sets JSON fields of a product (null removes one) and marks it as changed now, unless the patch says when;
-    /// false when there is no such product.
+    /// Sets JSON fields of a product (null removes one) and sets its time of change to now, unless the patch contains
+    /// it; `false` if it does not exist.
     pub(crate) fn patch(&mut self, id: u64, patch: Map<String, Value>, now: DateTime<Utc>) -> bool {
         let Some(Value::Object(mut map)) = self.value(id) else {
             return false;
@@ -346,7 +346,7 @@ impl Goods {
         true
     }
 
-    /// Moves a product in or out of the remembered lists.
+    /// Moves a product in or out of the cached lists.
     fn relist(&mut self, id: u64, before: Option<Facts>, after: Option<Facts>) {
         for list in &mut self.remembered {
             let was = before.is_some_and(|facts| list.filter.finds(id, facts));
@@ -361,8 +361,8 @@ impl Goods {
         }
     }
 
-    /// One random change, as a market makes them: mostly a price or a stock, now and then a product comes or goes
-    /// (only in a made-up catalogue; a loaded export neither gains nor loses products by itself).
+    /// Makes one random change like those of a market: mostly of a price or a stock; occasionally a product is added or
+    /// removed (only in a synthetic catalogue; a loaded export keeps its products).
     pub(crate) fn drift(&mut self, dice: &mut Dice, now: DateTime<Utc>) {
         let roll = dice.below(100);
         if self.maker.is_some() && roll < 3 {
@@ -408,10 +408,10 @@ impl Goods {
     }
 }
 
-/// A price times a percentage, at least one cent and at most 999.99.
+/// A percentage of a price, at least one cent and at most 999.99.
 fn scaled(price: Money, percent: i64) -> Money {
     let cents = price.cents().saturating_mul(percent) / 100;
-    // A small price must still move, or drift would do nothing to it.
+    // A small price must change too, or drift would have no effect on it.
     let moved = if cents == price.cents() {
         if percent > 100 { cents + 1 } else { cents - 1 }
     } else {
@@ -432,7 +432,7 @@ fn made(maker: &Maker, number: u64) -> Product {
     }
 }
 
-/// The end of the reservation or filter window `seconds` after `start`.
+/// The time `seconds` after `start`: the end of a reservation or of a filter window.
 pub(crate) fn later(start: DateTime<Utc>, seconds: u64) -> DateTime<Utc> {
     i64::try_from(seconds)
         .ok()

@@ -1,7 +1,7 @@
-//! One product: as it is held in memory and as it is written on the wire.
+//! A product, in memory and as JSON.
 //!
-//! Field names and types are those seen in real exports: ids as strings of 14 digits, prices as JSON numbers that are
-//! whole where the price is whole, empty strings instead of absent values, one lone snake_case price.
+//! Field names and types are those of real exports: ids as strings of 14 digits, prices as JSON numbers that are
+//! integers for whole prices, empty strings instead of absent values, a single snake_case price.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use lockstep_domain::{Money, money::exact_decimal};
@@ -9,36 +9,36 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// How G2A writes a moment, always UTC here.
+/// G2A's time format, always UTC here.
 pub(crate) const TIME_FORMAT: &str = "%Y-%m-%d %H:%M:%S";
 
-/// A product. Prices, stock and time of change live here; the rest is composed or kept as it came.
+/// A product. Prices, stock and time of change are stored here; the rest is generated or kept as loaded.
 #[derive(Debug, Clone)]
 pub(crate) struct Product {
-    /// The cheapest listed price.
+    /// The lowest listed price.
     pub(crate) min_price: Money,
-    /// The price that is charged by default (see `Knobs::charge_basis`).
+    /// The price charged by default (see `Knobs::charge_basis`).
     pub(crate) retail_min_price: Money,
     /// The retail price without fees.
     pub(crate) retail_min_base_price: Money,
-    /// Keys on offer.
+    /// Number of keys for sale.
     pub(crate) quantity: i64,
-    /// When it last changed; `None` where an export said `""`, and then no time filter finds it.
+    /// When it last changed; `None` if an export has `""`, and then no time filter matches it.
     pub(crate) updated_at: Option<DateTime<Utc>>,
-    /// The rest.
+    /// All other fields.
     pub(crate) body: Body,
 }
 
-/// The part of a product that is not a price, a stock or a time.
+/// The fields of a product other than prices, stock and time.
 #[derive(Debug, Clone)]
 pub(crate) enum Body {
-    /// Composed by the generator from this number whenever it is needed.
+    /// Composed by the generator from this number when needed.
     Made(u64),
-    /// A JSON object as it was loaded, added or patched, unknown fields and oddities included.
+    /// A JSON object as loaded, added or patched, including unknown fields and irregularities.
     Given(Box<Map<String, Value>>),
 }
 
-/// The wire form of a made-up product. `None` leaves the field out.
+/// The JSON form of a synthetic product. `None` omits the field.
 #[derive(Debug, Serialize)]
 pub(super) struct Doc {
     pub(super) id: String,
@@ -78,7 +78,7 @@ pub(super) struct Doc {
     pub(super) categories: Option<Vec<Category>>,
 }
 
-/// A made-up product with its present prices and stock.
+/// A synthetic product with its current prices and stock.
 #[derive(Serialize)]
 struct FullDoc<'a> {
     #[serde(flatten)]
@@ -155,7 +155,7 @@ pub(super) struct Category {
     pub(super) name: &'static str,
 }
 
-/// A price as real exports write it: `11`, `5.5`, `9.89`.
+/// Formats a price as in real exports: `11`, `5.5`, `9.89`.
 pub(crate) fn loose_number(amount: Money) -> String {
     amount.decimal().normalize().to_string()
 }
@@ -166,14 +166,14 @@ fn as_loose_number<S: Serializer>(amount: &Money, serializer: S) -> Result<S::Ok
         .serialize(serializer)
 }
 
-/// The JSON number of a price, whole where it is whole.
+/// The JSON number of a price, an integer for whole prices.
 pub(crate) fn loose_value(amount: Money) -> Value {
     serde_json::from_str(&loose_number(amount)).unwrap_or(Value::Null)
 }
 
 impl Product {
-    /// A product from a JSON object. What cannot be read counts as zero or unknown for filters and purchases, and is
-    /// still served as it is: odd rows are part of the exercise.
+    /// Creates a product from a JSON object. Unreadable values count as zero or unknown for filters and purchases but
+    /// are served unchanged: irregular rows are part of the simulation.
     pub(super) fn from_map(map: Map<String, Value>) -> Self {
         let mut product = Self {
             min_price: Money::ZERO,
@@ -187,7 +187,7 @@ impl Product {
         product
     }
 
-    /// Takes prices, stock and time of change over from the JSON object, if that is what the product is.
+    /// Updates prices, stock and time of change from the JSON object of a loaded product.
     pub(super) fn read_back(&mut self) {
         if let Body::Given(map) = &self.body {
             self.min_price = price_of(map.get("minPrice")).unwrap_or(Money::ZERO);
@@ -198,7 +198,7 @@ impl Product {
         }
     }
 
-    /// Writes present prices, stock and time of change into the JSON object, if that is what the product is.
+    /// Writes the current prices, stock and time of change into the JSON object of a loaded product.
     pub(super) fn write_back(&mut self) {
         if let Body::Given(map) = &mut self.body {
             map.insert("minPrice".into(), loose_value(self.min_price));
@@ -230,7 +230,7 @@ impl Product {
     }
 }
 
-/// Reads a price from a JSON number or a string of digits, rounded to cents.
+/// Parses a price from a JSON number or a string of digits, rounded to cents.
 fn price_of(value: Option<&Value>) -> Option<Money> {
     let text = match value? {
         Value::Number(number) => number.to_string(),
@@ -240,14 +240,14 @@ fn price_of(value: Option<&Value>) -> Option<Money> {
     exact_decimal(&text).and_then(|exact| Money::rounded(exact).ok())
 }
 
-/// Reads `yyyy-mm-dd hh:mm:ss` as UTC.
+/// Parses `yyyy-mm-dd hh:mm:ss` as UTC.
 pub(crate) fn read_time(text: &str) -> Option<DateTime<Utc>> {
     NaiveDateTime::parse_from_str(text, TIME_FORMAT)
         .ok()
         .map(|moment| moment.and_utc())
 }
 
-/// Writes `yyyy-mm-dd hh:mm:ss`.
+/// Formats a time as `yyyy-mm-dd hh:mm:ss`.
 pub(crate) fn write_time(moment: DateTime<Utc>) -> String {
     moment.format(TIME_FORMAT).to_string()
 }

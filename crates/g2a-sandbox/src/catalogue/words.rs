@@ -1,11 +1,11 @@
-//! The vocabulary of the made-up catalogue.
+//! The vocabulary of the synthetic catalogue.
 //!
-//! Everything a shopper would read is composed from these lists. Names of games and studios are invented; names of
-//! shops and consoles (Steam, Xbox Live, ...) are facts about where a key is redeemed. The words were chosen to sit
-//! well together and to stay clear of well-known titles. The lists are packed by hand: one word a line, as rustfmt
-//! would have it, would be a thousand lines.
+//! All text that shoppers read is composed from these lists. Names of games and studios are invented; names of
+//! platforms and consoles (Steam, Xbox Live, ...) are facts about where a key is redeemed. The words were chosen to
+//! combine well and to avoid well-known titles. The lists are formatted by hand, because rustfmt would use one line per
+//! word and a thousand lines in total.
 
-/// Describing words that begin a title.
+/// Adjectives that begin a title.
 #[rustfmt::skip]
 pub(super) const ADJECTIVES: &[&str] = &[
     "Amber", "Ashen", "Azure", "Bitter", "Boundless", "Brazen", "Brittle", "Burning", "Clockwork", "Copper",
@@ -18,7 +18,7 @@ pub(super) const ADJECTIVES: &[&str] = &[
     "Roaming", "Wicked", "Woven",
 ];
 
-/// Things and people that titles are about.
+/// Things and people in titles.
 #[rustfmt::skip]
 pub(super) const NOUNS: &[&str] = &[
     "Alchemist", "Anchor", "Archive", "Armada", "Atlas", "Boulevard", "Bastion", "Beacon", "Blade", "Botanist",
@@ -58,7 +58,7 @@ pub(super) const HEROES: &[&str] = &[
     "Silas", "Tamsin", "Theodora", "Ulric", "Viola", "Wanda", "Wilfred", "Xenia", "Yorick", "Zelma", "Zoltan",
 ];
 
-/// What heroes do, in front of "the" and a thing.
+/// Actions of heroes, followed by "the" and a noun.
 #[rustfmt::skip]
 pub(super) const DEEDS: &[&str] = &[
     "Beyond", "Beneath", "Chasing", "Crossing", "Defending", "Escaping", "Finding", "Forging", "Guarding", "Hunting",
@@ -84,7 +84,7 @@ pub(super) const SECOND_HALVES: &[&str] = &[
     "wake", "weaver",
 ];
 
-/// What follows the colon in a sequel or an expansion.
+/// Subtitles of sequels and expansions, after the colon.
 #[rustfmt::skip]
 pub(super) const SUBTITLES: &[&str] = &[
     "A New Accord", "Aftermath Protocol", "All Our Yesterdays", "Ashes and Tide", "Before the Thaw", "Broken Compass",
@@ -98,7 +98,7 @@ pub(super) const SUBTITLES: &[&str] = &[
     "Under New Stars", "Unwritten", "What the Sea Gave Back",
 ];
 
-/// Made-up studios. A developer is any of them; a publisher is one of the first [`PUBLISHERS`].
+/// Invented studios. A developer is any of them; a publisher is one of the first [`PUBLISHERS`].
 #[rustfmt::skip]
 pub(super) const STUDIOS: &[&str] = &[
     "Nine Herons Interactive", "Paper Lantern Works", "Copper Kettle Games", "Tall Chimney", "Ostrava Lights",
@@ -118,24 +118,24 @@ pub(super) const STUDIOS: &[&str] = &[
     "Red Thermos", "Snowed Inn Games", "Tuba Dept.", "Umlaut Heavy Industries", "Vast Cellar", "Wicker Rocket",
 ];
 
-/// How many of [`STUDIOS`] also publish.
+/// Number of [`STUDIOS`] that are also publishers.
 pub(super) const PUBLISHERS: usize = 26;
 
-/// A genre: its category name, what a game of it is about, what one does in it, its usual tags, and its cautions.
+/// A genre: its category name, the subject and the gameplay of its games, its usual tags, and its cautions.
 pub(super) struct Genre {
-    /// Category name as the shop shows it.
+    /// Category name as shown in the shop.
     pub(super) name: &'static str,
-    /// Sentences that open a description; `{T}` is the title, `{P}` a place.
+    /// Opening sentences of a description; `{T}` is the title, `{P}` a place.
     pub(super) openings: &'static [&'static str],
-    /// Sentences on what one does.
+    /// Sentences about the gameplay.
     pub(super) play: &'static [&'static str],
-    /// Bullet points of the feature list.
+    /// Items of the feature list.
     pub(super) features: &'static [&'static str],
-    /// Indexes into [`TAGS`] by name that suit the genre.
+    /// Suitable [`TAGS`], by name.
     pub(super) tags: &'static [&'static str],
-    /// The genre it is most often mixed with.
+    /// The genres that it is most often combined with.
     pub(super) mixes: &'static [&'static str],
-    /// True where blood is part of it.
+    /// Whether its games are violent.
     pub(super) violent: bool,
 }
 
@@ -639,15 +639,15 @@ pub(super) const GENRE_ID_BASE: u64 = 1_000;
 /// Category id of the first tag.
 pub(super) const TAG_ID_BASE: u64 = 2_000;
 
-/// Where a key is redeemed, and how G2A-like names write it.
+/// A platform on which a key is redeemed, and its spellings in G2A's product names.
 pub(super) struct Platform {
     /// Value of the `platform` field.
     pub(super) name: &'static str,
-    /// Device in brackets in the longer name form.
+    /// The device in brackets in the longer form of names.
     pub(super) device: &'static str,
-    /// The key's kind in a name, e.g. `Steam Key`.
+    /// The kind of key in a name, e.g. `Steam Key`.
     pub(super) key: &'static str,
-    /// True where system requirements make sense.
+    /// Whether its games have system requirements.
     pub(super) computer: bool,
 }
 
@@ -721,7 +721,7 @@ pub(super) const PLATFORMS: &[Platform] = &[
     },
 ];
 
-/// Regions as names and the `region` field write them, the most common first.
+/// Regions in the spelling of names and of the `region` field, the most common first.
 pub(super) const REGIONS: &[&str] = &[
     "GLOBAL",
     "EUROPE",
@@ -739,7 +739,7 @@ pub(super) const REGIONS: &[&str] = &[
     "ARGENTINA",
 ];
 
-/// Editions after a title.
+/// Editions, appended to a title.
 pub(super) const EDITIONS: &[&str] = &[
     "Deluxe Edition",
     "Gold Edition",
@@ -751,7 +751,7 @@ pub(super) const EDITIONS: &[&str] = &[
     "Anniversary Edition",
 ];
 
-/// Add-ons after a title.
+/// Add-ons, appended to a title.
 pub(super) const ADD_ONS: &[&str] = &[
     "Season Pass",
     "Soundtrack",
@@ -763,7 +763,7 @@ pub(super) const ADD_ONS: &[&str] = &[
     "Map Pack",
 ];
 
-/// Languages named in a description, the most common first.
+/// Languages in descriptions, the most common first.
 pub(super) const LANGUAGES: &[&str] = &[
     "English",
     "German",

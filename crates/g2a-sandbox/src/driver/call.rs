@@ -1,4 +1,5 @@
-//! Making a call the way G2A does, and what holds for every answer: in time, no server error, errors in their form.
+//! Makes a call like G2A, and checks what holds for every answer: within the deadline, no server error, errors in their
+//! documented form.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,10 +12,10 @@ use serde_json::Value;
 
 use super::{Deviation, DriveError, DriveReport};
 
-/// The longest answer that is read: a file key may be long.
+/// Maximum size of an answer in bytes: a file key may be long.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// One call to be made.
+/// One call to make.
 pub(super) struct Call {
     method: Method,
     path: String,
@@ -62,7 +63,7 @@ impl Call {
     }
 }
 
-/// An answer. `body` is `None` when there was none, or one that is not JSON.
+/// An answer. `body` is `None` if there was none or it is not JSON.
 pub(super) struct Answer {
     pub(super) call: String,
     pub(super) status: u16,
@@ -71,14 +72,14 @@ pub(super) struct Answer {
     took: Duration,
 }
 
-/// Makes calls and keeps the report.
+/// Makes calls and collects the report.
 pub(super) struct Caller {
     http: Client,
     base: Url,
     deadline: Duration,
     step: &'static str,
     report: DriveReport,
-    /// Items of all orders, as digests of their text: no key may be given out twice.
+    /// Digests of the texts of all items of all orders: no key may be handed out twice.
     sold: HashSet<[u8; 32]>,
 }
 
@@ -112,7 +113,7 @@ impl Caller {
         self.report
     }
 
-    /// What follows belongs to this step.
+    /// Starts a step, to which the following calls belong.
     pub(super) fn step(&mut self, step: &'static str) {
         self.step = step;
         self.report.steps.push(step);
@@ -126,19 +127,19 @@ impl Caller {
         });
     }
 
-    /// An item was handed out. False when its text was handed out before.
+    /// Records an item that was handed out. Returns `false` if its text was handed out before.
     pub(super) fn sell(&mut self, digest: [u8; 32]) -> bool {
         self.report.items += 1;
         self.sold.insert(digest)
     }
 
-    /// Makes a call that must be answered with one of these statuses. `None` when it was not; that is told then.
+    /// Makes a call that must be answered with one of `expected`. Otherwise reports a deviation and returns `None`.
     pub(super) async fn call(&mut self, call: Call, expected: &[u16]) -> Option<Answer> {
         let answer = self.send(&call).await;
         self.judge(&call, answer, expected)
     }
 
-    /// Makes the same call twice at the same time and returns both answers.
+    /// Makes the same call twice concurrently and returns both answers.
     pub(super) async fn twice(&mut self, call: Call, expected: &[u16]) -> Vec<Answer> {
         let (one, other) = tokio::join!(self.send(&call), self.send(&call));
         [one, other]
@@ -177,7 +178,7 @@ impl Caller {
         if let Some(token) = &call.token {
             request = request.bearer_auth(token);
         }
-        // An address may hold the secret in its query.
+        // The query of an address may contain the secret.
         let lost = |error: reqwest::Error| format!("no answer: {}", error.without_url());
         let mut response = request.send().await.map_err(lost)?;
         let mut bytes = Vec::new();

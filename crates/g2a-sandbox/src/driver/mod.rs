@@ -1,11 +1,11 @@
-//! G2A as a caller: drives a seller's server through the dropshipping contract and tells where it departs from it.
+//! Simulates G2A as a caller: tests a seller's server against the dropshipping contract and reports every deviation.
 //!
-//! In that contract the roles are turned round: G2A fetches a token from the seller, reserves, orders, asks for the keys
-//! until they are there, returns some, and tells of deactivated auctions. It calls twice when it has lost an answer, and
-//! calls overtake each other. [`drive`] does all of that to a server and holds every answer against the contract; it
-//! stops early only where the next step needs what the last one should have given.
+//! In that contract the roles are reversed: G2A fetches a token from the seller, reserves, orders, requests the keys
+//! until they are ready, returns some, and reports deactivated auctions. It repeats calls whose answer it lost, and
+//! calls may arrive out of order. [`drive`] does all of that with a server and checks every answer against the
+//! contract; it stops early only where a step needs a result that the previous one did not give.
 //!
-//! What is sold in the course of this is really sold: point it at a server whose keys are for trying.
+//! The orders are real sales: use a server whose keys are for testing.
 
 mod call;
 mod scenario;
@@ -18,32 +18,32 @@ use serde::{Deserialize, Serialize};
 
 use call::Caller;
 
-/// G2A waits so long for an answer.
+/// G2A's time limit for an answer.
 pub const DEADLINE: Duration = Duration::from_secs(9);
 
-/// Whom to drive, and what to ask for.
+/// The server to test and the orders to place.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drive {
-    /// Where the seller's server is: `https://shop.example/g2a`, without a slash at the end.
+    /// The address of the seller's server: `https://shop.example/g2a`, without a trailing slash.
     pub url: String,
-    /// The client id that the seller has given G2A.
+    /// The client id that the seller has issued to G2A.
     pub client_id: String,
-    /// The client secret that the seller has given G2A.
+    /// The client secret that the seller has issued to G2A.
     pub client_secret: String,
     /// Products that the seller has in stock, by G2A's ids.
     pub products: Vec<u64>,
-    /// How many of each are ordered at a time; at least 1.
+    /// Quantity of each product per order; at least 1.
     #[serde(default = "two")]
     pub quantity: u32,
-    /// Longest wait for an answer, in milliseconds. G2A's is [`DEADLINE`].
+    /// Time limit of an answer, in milliseconds. G2A's is [`DEADLINE`].
     #[serde(default = "deadline")]
     pub deadline_ms: u64,
-    /// How long an order may take to be stocked, in milliseconds.
+    /// Time limit for stocking an order, in milliseconds.
     #[serde(default = "patience")]
     pub patience_ms: u64,
-    /// When set, a reservation is left alone for so many milliseconds, and ordering it must answer 410. A server that
-    /// keeps reservations for half an hour needs more than that.
+    /// If set, waits this many milliseconds after a reservation, whose order must then be answered with 410. A server
+    /// that keeps reservations for half an hour needs more than that.
     #[serde(default)]
     pub expiry_ms: Option<u64>,
 }
@@ -61,7 +61,7 @@ fn patience() -> u64 {
 }
 
 impl Drive {
-    /// Two of each product, G2A's deadline, a minute for stocking, no wait for an expiry.
+    /// Two of each product, G2A's deadline, a minute for stocking, no test of the expiry.
     pub fn new(url: &str, client_id: &str, client_secret: &str, products: Vec<u64>) -> Self {
         Self {
             url: url.trim_end_matches('/').to_owned(),
@@ -76,7 +76,7 @@ impl Drive {
     }
 }
 
-/// Does not print the secret.
+/// Hides the secret.
 impl fmt::Debug for Drive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Drive")
@@ -87,14 +87,14 @@ impl fmt::Debug for Drive {
     }
 }
 
-/// One departure from the contract.
+/// One deviation from the dropshipping contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Deviation {
-    /// What was being tried.
+    /// The step of the test.
     pub step: &'static str,
     /// The call, without its query.
     pub call: String,
-    /// What should have been, and what was. Never the text of a key or a token.
+    /// What was expected and what was received. Never contains the text of a key or a token.
     pub what: String,
 }
 
@@ -104,42 +104,42 @@ impl fmt::Display for Deviation {
     }
 }
 
-/// What came of a drive.
+/// The result of a drive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DriveReport {
-    /// The steps that were taken, in their order.
+    /// The executed steps, in order.
     pub steps: Vec<&'static str>,
-    /// Calls made.
+    /// Number of calls.
     pub calls: u32,
-    /// The longest answer, in milliseconds.
+    /// The slowest answer, in milliseconds.
     pub slowest_ms: u64,
-    /// Items with a text that were handed out.
+    /// Number of items with a text that were handed out.
     pub items: usize,
-    /// Where the server departed from the contract; empty when nowhere.
+    /// The deviations from the dropshipping contract; empty if there are none.
     pub deviations: Vec<Deviation>,
 }
 
-/// Why a drive did not begin.
+/// Why a drive did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {
-    /// Nothing to order.
+    /// The list of products is empty.
     #[error("a drive needs at least one product and a quantity of at least 1")]
     NothingToOrder,
-    /// The address is not one of an HTTP server.
+    /// The address is not that of an HTTP server.
     #[error("{0:?} is no address of an HTTP server")]
     Url(String),
-    /// The machine's certificates cannot be used.
+    /// The machine's certificates are unusable.
     #[error("cannot use the certificates of this machine")]
     Tls(#[source] rustls::Error),
-    /// The HTTP client could not be made.
+    /// The HTTP client could not be built.
     #[error("cannot make an HTTP client")]
     Http(#[source] reqwest::Error),
 }
 
-/// Drives the server through the whole contract once.
+/// Tests the server against the whole contract once.
 ///
 /// # Errors
-/// [`DriveError`] before the first call; whatever the server does is in the report.
+/// Returns [`DriveError`] before the first call; the report covers all behaviour of the server.
 pub async fn drive(drive: &Drive) -> Result<DriveReport, DriveError> {
     if drive.products.is_empty() || drive.quantity == 0 {
         return Err(DriveError::NothingToOrder);

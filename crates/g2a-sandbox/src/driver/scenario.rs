@@ -1,4 +1,4 @@
-//! The steps of a drive, each with what the contract says of its answers.
+//! The steps of a drive, each with the rules of the dropshipping contract for its answers.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use super::Drive;
 use super::call::{Answer, Call, Caller};
 use super::shape::{self, Item, Kind, Stocked};
 
-/// Between two questions whether an order is stocked.
+/// Interval of polling whether an order is stocked.
 const POLL: Duration = Duration::from_millis(250);
 
-/// Says what is wrong with a body.
+/// Checks a body and returns what is wrong with it.
 type Shape = fn(Option<&Value>) -> Vec<String>;
 
-/// Everything, in an order in which each step finds what it needs.
+/// Executes all steps, in an order in which each has what it needs.
 pub(super) async fn all(drive: &Drive, caller: &mut Caller) {
     let Some(token) = authorise(drive, caller).await else {
         return;
@@ -28,8 +28,8 @@ pub(super) async fn all(drive: &Drive, caller: &mut Caller) {
         token,
         next_order: 1,
     };
-    steps.refuse_strangers().await;
-    steps.refuse_nonsense().await;
+    steps.check_authorization().await;
+    steps.check_invalid_requests().await;
     steps.reserve_order_and_collect().await;
     steps.order_twice_at_once().await;
     steps.release().await;
@@ -81,8 +81,9 @@ impl Steps<'_, '_> {
         }
     }
 
-    /// Without a token, or with a wrong one, nothing is answered; with the right one the server says that it is well.
-    async fn refuse_strangers(&mut self) {
+    /// Requests without a token or with a wrong one are refused; with the right one the server reports that it is
+    /// healthy.
+    async fn check_authorization(&mut self) {
         self.caller.step("nobody is served without a valid token");
         for token in [None, Some(Uuid::new_v4().to_string())] {
             for (method, path, body) in [
@@ -110,7 +111,7 @@ impl Steps<'_, '_> {
         self.caller.call(well, &[204]).await;
     }
 
-    async fn refuse_nonsense(&mut self) {
+    async fn check_invalid_requests(&mut self) {
         self.caller.step("what is not in the form of the contract is refused");
         for path in ["/reservation", "/order", "/notifications"] {
             for body in ["{", "\"text\"", "{\"unknown\": true}"] {
@@ -151,11 +152,11 @@ impl Steps<'_, '_> {
         self.call(Method::POST, "/order").body(&order)
     }
 
-    /// The id of an order that was made, and its items, if they came at once.
+    /// Returns the id of a created order, and its items if the answer has them.
     fn ordered(&mut self, answer: &Answer) -> Option<(String, Vec<Stocked>)> {
         let body = answer.body.as_ref();
         let mut stock = Vec::new();
-        // 202: made, and the stock is not ready.
+        // 202: created, and the stock is not ready.
         if answer.status == 200 {
             let (listed, wrong) = shape::stocked(body.map(|body| &body["stock"]));
             self.told(&answer.call, wrong);
@@ -170,7 +171,7 @@ impl Steps<'_, '_> {
         }
     }
 
-    /// Reserves, renews, orders, asks until everything is there, reads it again, and returns it.
+    /// Reserves, renews, orders, polls until everything is stocked, reads it again, and returns it.
     async fn reserve_order_and_collect(&mut self) {
         self.caller.step("a reservation is made and renewed");
         let Some(reservation) = self.reserve().await else {
@@ -243,7 +244,7 @@ impl Steps<'_, '_> {
         })
     }
 
-    /// Asks until everything is there, and holds it against what was wished and what was given out before.
+    /// Polls until everything is stocked, and compares it with the order and with what was handed out before.
     async fn collect(&mut self, order: &str, at_once: &[Stocked]) -> Option<Vec<Item>> {
         let name = format!("GET /order/{order}/inventory");
         let end = Instant::now() + Duration::from_millis(self.drive.patience_ms);
@@ -288,7 +289,7 @@ impl Steps<'_, '_> {
         Some(items)
     }
 
-    /// Fetches what has no text.
+    /// Fetches the items that have no text.
     async fn collect_special(&mut self, order: &str, items: &[Item]) {
         for item in items {
             let (path, shape): (_, Shape) = match item.kind {
@@ -304,7 +305,7 @@ impl Steps<'_, '_> {
         }
     }
 
-    /// A call that was sent twice because its answer was lost makes one order, not two.
+    /// A call that is repeated because its answer was lost creates one order, not two.
     async fn order_twice_at_once(&mut self) {
         self.caller.step("an order that is sent twice at once is made once");
         let Some(reservation) = self.reserve().await else {
@@ -342,7 +343,7 @@ impl Steps<'_, '_> {
         self.caller.call(call, &[400, 404, 410]).await;
     }
 
-    /// Calls that arrive before those that they rest on.
+    /// Calls that arrive before those that they depend on.
     async fn out_of_order(&mut self) {
         self.caller.step("a call that overtakes what it rests on is refused");
         let stranger = Uuid::new_v4().to_string();

@@ -1,4 +1,4 @@
-//! What bodies of the contract look like.
+//! The shapes of the bodies in the dropshipping contract.
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -8,11 +8,11 @@ use sha2::{Digest as _, Sha256};
 pub(super) struct Item {
     pub(super) id: String,
     pub(super) kind: Kind,
-    /// Of product and text; `None` for kinds that have no text.
+    /// Digest of product and text; `None` for kinds without a text.
     pub(super) digest: Option<[u8; 32]>,
 }
 
-/// What an item is.
+/// The kind of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
@@ -27,7 +27,7 @@ pub(super) struct Stocked {
     pub(super) items: Vec<Item>,
 }
 
-/// A bearer token, and what is wrong with the answer.
+/// Parses a bearer token; also returns what is wrong with the answer.
 pub(super) fn token(body: Option<&Value>) -> (Option<String>, Vec<String>) {
     let mut wrong = Vec::new();
     let body = body.unwrap_or(&Value::Null);
@@ -47,7 +47,7 @@ pub(super) fn token(body: Option<&Value>) -> (Option<String>, Vec<String>) {
     (token.map(ToOwned::to_owned), wrong)
 }
 
-/// The id in `field`, of 1 to 36 characters.
+/// Parses the id in `field`, of 1 to 36 characters.
 pub(super) fn id(body: Option<&Value>, field: &str) -> Result<String, String> {
     body.and_then(|body| body[field].as_str())
         .filter(|id| (1..=36).contains(&id.chars().count()))
@@ -55,7 +55,7 @@ pub(super) fn id(body: Option<&Value>, field: &str) -> Result<String, String> {
         .ok_or_else(|| format!("{field} must be a text of 1 to 36 characters"))
 }
 
-/// The stock list of a reservation: every product asked for, with a size.
+/// Checks the stock list of a reservation: every requested product, with a size.
 pub(super) fn reserved(stock: Option<&Value>, products: &[u64]) -> Vec<String> {
     let mut wrong = Vec::new();
     let Some(stock) = stock.and_then(Value::as_array) else {
@@ -76,7 +76,7 @@ pub(super) fn reserved(stock: Option<&Value>, products: &[u64]) -> Vec<String> {
     wrong
 }
 
-/// The stock list of an order or an inventory, and what is wrong with it.
+/// Parses the stock list of an order or an inventory; also returns what is wrong with it.
 pub(super) fn stocked(stock: Option<&Value>) -> (Vec<Stocked>, Vec<String>) {
     let mut wrong = Vec::new();
     let Some(stock) = stock.and_then(Value::as_array) else {
@@ -137,7 +137,7 @@ fn item(product: u64, entry: &Value) -> Result<Item, String> {
     Ok(Item { id, kind, digest })
 }
 
-/// What is wrong with a file key.
+/// Returns what is wrong with a file key.
 pub(super) fn file(body: Option<&Value>) -> Vec<String> {
     texts(body, &["fileName", "mimeType"], &["data"], |data| {
         let padded = data.len().is_multiple_of(4) && !data.is_empty();
@@ -149,7 +149,7 @@ pub(super) fn file(body: Option<&Value>) -> Vec<String> {
     })
 }
 
-/// What is wrong with an account key.
+/// Returns what is wrong with an account key.
 pub(super) fn account(body: Option<&Value>) -> Vec<String> {
     let mut wrong = texts(body, &["username", "password", "email", "emailPassword"], &[], |_| true);
     match body.map_or(&Value::Null, |body| &body["optional"]) {
@@ -181,7 +181,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_stock_list_is_read_whatever_kind_its_items_are() {
+    fn stock_lists_with_every_kind_of_item_are_parsed() {
         let list = json!([{"product_id": 7, "inventory_size": 3, "inventory": [
             {"id": "a", "value": "KEY"}, {"id": "b", "value": "", "kind": "file"}, {"id": "c", "value": "", "kind": "account"}]}]);
         let (stock, wrong) = stocked(Some(&list));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn each_departure_in_a_stock_list_is_told() {
+    fn every_deviation_in_a_stock_list_is_reported() {
         for (list, told) in [
             (json!({}), "must be a list"),
             (
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn files_and_accounts_are_looked_at() {
+    fn files_and_accounts_are_checked() {
         assert_eq!(
             file(Some(
                 &json!({"data": "aGk=", "fileName": "k.png", "mimeType": "image/png"})

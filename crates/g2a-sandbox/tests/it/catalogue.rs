@@ -1,4 +1,4 @@
-//! The made-up catalogue is believable, varied and repeatable; a real export loads as it is.
+//! The synthetic catalogue is plausible, varied and reproducible; a real export is served unchanged.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -25,13 +25,13 @@ fn text<'a>(product: &'a Value, field: &str) -> &'a str {
     product[field].as_str().unwrap_or_default()
 }
 
-/// How many of all, as a share of 1,000.
+/// Share of matching products, per 1,000.
 fn per_thousand(all: &[Value], holds: impl Fn(&Value) -> bool) -> usize {
     all.iter().filter(|product| holds(product)).count() * 1_000 / all.len()
 }
 
 #[tokio::test]
-async fn ten_thousand_games_are_what_a_shop_could_sell() {
+async fn ten_thousand_games_form_a_plausible_catalogue() {
     let all = products_of(fixed(10_000, 1)).await;
     assert_eq!(all.len(), 10_000);
     let ids: HashSet<&str> = all.iter().map(|product| text(product, "id")).collect();
@@ -98,7 +98,7 @@ async fn release_dates_follow_the_calendar_of_the_clock() {
 }
 
 #[tokio::test]
-async fn the_name_says_what_the_fields_say() {
+async fn names_match_the_fields() {
     let all = products_of(fixed(2_000, 3)).await;
     for product in all.iter().filter(|product| !text(product, "platform").is_empty()) {
         let key = match text(product, "platform") {
@@ -113,7 +113,7 @@ async fn the_name_says_what_the_fields_say() {
 }
 
 #[tokio::test]
-async fn the_same_seed_makes_the_same_catalogue_and_another_seed_another() {
+async fn equal_seeds_give_equal_catalogues_and_other_seeds_others() {
     let first = products_of(fixed(500, 42)).await;
     assert_eq!(products_of(fixed(500, 42)).await, first);
     let other = products_of(fixed(500, 43)).await;
@@ -128,7 +128,7 @@ async fn the_same_seed_makes_the_same_catalogue_and_another_seed_another() {
 }
 
 #[tokio::test]
-async fn a_loaded_export_is_served_as_it_is() {
+async fn a_loaded_export_is_served_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let page = json!({ "total": 3, "page": 1, "docs": [
         { "id": "10000000195012", "name": "Ashen Atlas Steam Key GLOBAL", "qty": 326, "minPrice": 5.5, "retail_min_price": 9.25,
@@ -153,13 +153,13 @@ async fn a_loaded_export_is_served_as_it_is() {
     assert_eq!(desk.list("minPriceFrom=5.5&minPriceTo=5.5").await.0, 1);
     let order = desk.order("10000000195012").await;
     assert_eq!(desk.details(&order).await.1["price"], json!(9.25));
-    // A loaded catalogue drifts, too, but nothing comes or goes by itself.
+    // A loaded catalogue drifts too, but no products are added or removed.
     desk.control.drift_now(200);
     assert_eq!(desk.control.product_count(), 3);
 }
 
 #[tokio::test]
-async fn a_catalogue_file_that_is_none_is_an_error_that_names_it() {
+async fn an_invalid_catalogue_file_is_named_in_the_error() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("export.json");
     for (content, expected) in [
@@ -190,7 +190,7 @@ async fn a_catalogue_file_that_is_none_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn drift_changes_adds_and_removes_but_keeps_prices_positive_and_names_new() {
+async fn drift_keeps_prices_positive_and_names_unique() {
     let desk = Desk::open(generated(300)).await;
     let beginning: BTreeMap<String, Value> = by_id(desk.control.products(1, usize::MAX));
     desk.control.drift_now(3_000);

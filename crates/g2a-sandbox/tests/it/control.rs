@@ -1,4 +1,4 @@
-//! The control surface over HTTP.
+//! The control API over HTTP.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ async fn control(desk: &Desk, method: Method, path: &str, body: Option<Value>) -
 }
 
 #[tokio::test]
-async fn switches_can_be_read_and_changed_one_by_one() {
+async fn switches_can_be_read_and_changed_individually() {
     let (desk, _) = Desk::with_one_product().await;
     let (_, knobs) = control(&desk, Method::GET, "/knobs", None).await;
     assert_eq!(
@@ -99,7 +99,7 @@ async fn products_can_be_added_changed_and_removed() {
 }
 
 #[tokio::test]
-async fn a_patched_made_up_product_keeps_the_rest_of_itself() {
+async fn a_patched_synthetic_product_keeps_its_other_fields() {
     let desk = Desk::open(generated(30)).await;
     let before = desk.control.products(1, 1).remove(0);
     let id = before["id"].as_str().unwrap();
@@ -116,7 +116,7 @@ async fn a_patched_made_up_product_keeps_the_rest_of_itself() {
 }
 
 #[tokio::test]
-async fn wallet_clock_drift_and_refunds_are_at_hand() {
+async fn wallet_clock_drift_and_refunds_are_available() {
     let (desk, id) = Desk::with_one_product().await;
     let (_, wallet) = control(&desk, Method::PUT, "/wallet", Some(json!({ "balance": 12.34 }))).await;
     assert_eq!(wallet["balance"], json!(12.34));
@@ -154,7 +154,7 @@ async fn wallet_clock_drift_and_refunds_are_at_hand() {
 }
 
 #[tokio::test]
-async fn the_log_says_what_was_asked_when_and_how_it_ended() {
+async fn the_log_has_time_and_result_of_each_request() {
     let (desk, id) = Desk::with_one_product().await;
     desk.get("/products?page=1&minQty=2").await;
     desk.control.advance_clock(10);
@@ -177,7 +177,7 @@ async fn the_log_says_what_was_asked_when_and_how_it_ended() {
 }
 
 #[tokio::test]
-async fn reset_goes_back_to_the_beginning() {
+async fn reset_restores_the_initial_state() {
     let desk = Desk::open(generated(25)).await;
     let beginning = desk.control.products(1, 100);
     let order = desk
@@ -199,7 +199,7 @@ async fn reset_goes_back_to_the_beginning() {
 }
 
 #[tokio::test]
-async fn the_catalogue_drifts_by_itself_at_the_chosen_rate() {
+async fn the_catalogue_drifts_at_the_configured_rate() {
     let desk = Desk::open(generated(200)).await;
     let beginning = desk.control.products(1, 1_000);
     desk.control.set_drift_per_second(500);
@@ -211,7 +211,7 @@ async fn the_catalogue_drifts_by_itself_at_the_chosen_rate() {
 }
 
 #[tokio::test]
-async fn the_product_that_is_ordered_next_can_be_made_to_sell_out() {
+async fn the_next_ordered_product_can_be_made_to_sell_out() {
     let (desk, id) = Desk::with_one_product().await;
     let (status, armed) = control(&desk, Method::POST, "/sell-out", Some(json!({ "left": 2 }))).await;
     assert_eq!((status.as_u16(), &armed), (200, &json!({ "left": 2 })));
@@ -235,7 +235,7 @@ async fn the_product_that_is_ordered_next_can_be_made_to_sell_out() {
         control(&desk, Method::GET, "/sell-out", None).await.1["left"],
         json!(null)
     );
-    // Only that one: what is on sale afterwards sells as before.
+    // Only that product: later stock sells as before.
     assert!(desk.control.set_stock(&id, 5));
     desk.order(&id).await;
     assert_eq!(desk.control.product(&id).unwrap()["qty"], 4);

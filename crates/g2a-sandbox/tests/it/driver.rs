@@ -1,4 +1,4 @@
-//! G2A as a caller, against a seller's server that keeps the contract, and against ones that break it in one point each.
+//! G2A as a caller, with a seller's server that keeps the contract, and with servers that break it in one point each.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -18,11 +18,11 @@ const PRODUCT: u64 = 10_000_000_024_005;
 const FILES: u64 = 10_000_000_024_006;
 const ACCOUNTS: u64 = 10_000_000_024_007;
 
-/// In what the server departs from the contract.
+/// The server's deviation from the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Habit {
     Good,
-    /// Answers orders with 202 and stocks them a little later. This is within the contract.
+    /// Answers orders with 202 and stocks them a little later. The contract allows this.
     Later,
     AnyTokenWillDo,
     TokenIsNoBearer,
@@ -53,11 +53,11 @@ enum Habit {
 #[derive(Default)]
 struct Books {
     next: u64,
-    /// Wishes and when they were reserved; released ones are gone.
+    /// Requested products and the time of the reservation; released ones are removed.
     reservations: HashMap<String, (Vec<(u64, u64)>, Instant)>,
     /// Order by reservation.
     ordered: HashMap<String, String>,
-    /// Items of an order, and from when on they are there.
+    /// Items of an order, and the time from which they are available.
     orders: HashMap<String, (Vec<Value>, Instant)>,
 }
 
@@ -330,7 +330,7 @@ async fn notifications(State(seller): Shared, headers: HeaderMap, body: String) 
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Starts a server of that habit and returns where its contract begins.
+/// Starts a server with this deviation and returns the base address of its contract.
 async fn seller(habit: Habit) -> String {
     let seller = Arc::new(Seller {
         habit,
@@ -371,11 +371,11 @@ async fn driven(habit: Habit) -> DriveReport {
 }
 
 #[tokio::test]
-async fn a_server_that_keeps_the_contract_is_taken_through_all_of_it_and_nothing_is_told() {
+async fn a_conforming_server_passes_the_whole_contract() {
     for habit in [Habit::Good, Habit::Later] {
         let report = driven(habit).await;
         assert_eq!(report.deviations, [], "{habit:?}");
-        // Of two orders with two of each of three products, those that have a text.
+        // Of two orders with two of each of three products, the items with a text.
         assert_eq!(report.items, 4, "{habit:?}: {report:?}");
         assert_eq!(
             report.steps.len(),
@@ -387,7 +387,7 @@ async fn a_server_that_keeps_the_contract_is_taken_through_all_of_it_and_nothing
 }
 
 #[tokio::test]
-async fn every_departure_from_the_contract_is_told_where_it_was_made() {
+async fn every_deviation_is_reported_at_its_step() {
     let habits = [
         (Habit::AnyTokenWillDo, "nobody is served", "instead of 401"),
         (Habit::TokenIsNoBearer, "the right secret", "token_type"),
@@ -448,7 +448,7 @@ async fn every_departure_from_the_contract_is_told_where_it_was_made() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_told_and_not_asked_on() {
+async fn an_unreachable_server_is_reported_and_not_called_again() {
     let report = drive(&Drive::new("http://127.0.0.1:9", "g2a", "the-secret", vec![PRODUCT]))
         .await
         .unwrap();
@@ -464,7 +464,7 @@ async fn a_server_that_is_not_there_is_told_and_not_asked_on() {
 }
 
 #[tokio::test]
-async fn the_control_surface_drives_as_well() {
+async fn the_control_api_can_start_a_drive() {
     let desk = Desk::open(empty()).await;
     let wish = json!({ "url": seller(Habit::Good).await, "client_id": "g2a", "client_secret": "the-secret", "products": [PRODUCT] });
     let url = format!("http://{}/control/drive", desk.sandbox.address());

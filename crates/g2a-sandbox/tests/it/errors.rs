@@ -1,4 +1,4 @@
-//! Every refusal has G2A's shape, its code and its status.
+//! Every refusal has G2A's form, its code and its status.
 
 use lockstep_g2a_sandbox::{Auth01Status, CallMatch, Credentials, Fault, FaultRule};
 use reqwest::Method;
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{Desk, empty, generated, read, refused};
 
 #[test]
-fn the_authorization_header_is_that_of_the_published_test_vector() {
+fn the_authorization_header_matches_the_published_test_vector() {
     let credentials = Credentials {
         hash: "games-games-games".into(),
         email: "test123@integration-api.g2a".into(),
@@ -19,7 +19,7 @@ fn the_authorization_header_is_that_of_the_published_test_vector() {
 }
 
 #[tokio::test]
-async fn without_an_authorization_header_it_is_auth01_with_the_chosen_status() {
+async fn without_authorization_header_it_is_auth01_with_the_set_status() {
     let desk = Desk::open(empty()).await;
     let url = format!("{}/products", desk.sandbox.base_url());
     for (status, knob) in [
@@ -51,7 +51,7 @@ async fn wrong_credentials_are_auth02() {
 }
 
 #[tokio::test]
-async fn a_token_asked_for_by_form_or_json_opens_the_api_until_it_expires() {
+async fn tokens_requested_by_form_or_json_work_until_they_expire() {
     let desk = Desk::open(empty()).await;
     let credentials = desk.sandbox.credentials();
     let url = format!("http://{}/oauth/token", desk.sandbox.address());
@@ -119,7 +119,7 @@ async fn bad_list_parameters_are_refused_by_their_codes() {
 }
 
 #[tokio::test]
-async fn page_500_is_the_last_that_is_answered() {
+async fn page_500_is_the_last_page() {
     let desk = Desk::open(generated(50)).await;
     assert_eq!(desk.get("/products?page=500").await.0, 200);
     desk.control.change_knobs(|knobs| knobs.max_page = 2);
@@ -178,7 +178,7 @@ async fn out_of_stock_and_above_the_cap_have_the_configured_codes() {
 }
 
 #[tokio::test]
-async fn order_ids_that_are_no_number_are_ord01_and_unknown_ones_ord02() {
+async fn non_numeric_order_ids_are_ord01_and_unknown_ones_ord02() {
     let (desk, _) = Desk::with_one_product().await;
     for call in ["details", "key"] {
         refused(&desk.get(&format!("/order/{call}/abc")).await, 400, "ORD01");
@@ -213,7 +213,7 @@ async fn other_addresses_and_methods_are_wrongurl() {
 }
 
 #[tokio::test]
-async fn any_other_code_can_be_had_by_a_fault() {
+async fn any_other_code_can_be_injected_as_a_fault() {
     let desk = Desk::open(empty()).await;
     for (status, code) in [
         (401, "AUTH03"),
@@ -234,7 +234,7 @@ async fn any_other_code_can_be_had_by_a_fault() {
 }
 
 #[tokio::test]
-async fn the_rate_limit_counts_any_sixty_seconds() {
+async fn the_rate_limit_applies_to_any_sixty_seconds() {
     let desk = Desk::open(empty()).await;
     desk.control.change_knobs(|knobs| knobs.rate_per_minute = 3);
     assert_eq!(desk.get("/products").await.0, 200);
@@ -255,7 +255,7 @@ async fn the_rate_limit_counts_any_sixty_seconds() {
 }
 
 #[tokio::test]
-async fn the_rate_limit_says_when_to_come_back_only_if_told_to() {
+async fn the_rate_limit_sends_retry_after_only_if_enabled() {
     let desk = Desk::open(empty()).await;
     desk.control.change_knobs(|knobs| knobs.rate_per_minute = 1);
     assert_eq!(desk.get("/products").await.0, 200);

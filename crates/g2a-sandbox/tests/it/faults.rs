@@ -1,4 +1,4 @@
-//! Every fault really does on the wire what it says.
+//! Every fault has its documented effect on the connection.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ fn announced_length(raw: &[u8]) -> usize {
 }
 
 #[tokio::test]
-async fn drop_before_sends_not_one_byte_and_processes_nothing() {
+async fn drop_before_sends_and_processes_nothing() {
     let (desk, id) = Desk::with_one_product().await;
     let order = desk.order(&id).await;
     desk.control
@@ -32,7 +32,7 @@ async fn drop_before_sends_not_one_byte_and_processes_nothing() {
 }
 
 #[tokio::test]
-async fn drop_after_sends_not_one_byte_but_the_money_is_taken() {
+async fn drop_after_sends_nothing_but_takes_the_money() {
     let (desk, id) = Desk::with_one_product().await;
     let order = desk.order(&id).await;
     desk.control
@@ -50,12 +50,12 @@ async fn a_client_sees_a_dropped_connection_as_an_error() {
         desk.control.add_fault(FaultRule::once(CallMatch::Pay, fault));
         assert!(desk.try_pay(&order).await.is_err());
     }
-    // The client did not send them again by itself.
+    // The client did not repeat them.
     assert_eq!(desk.control.request_counts().by_call[&Call::Pay], 2);
 }
 
 #[tokio::test]
-async fn a_truncated_answer_ends_at_the_byte_and_announces_more() {
+async fn a_truncated_answer_ends_at_the_set_byte() {
     let desk = Desk::open(generated(60)).await;
     let whole = desk.raw("GET", "/products", "close").await;
     assert_eq!(announced_length(&whole), body_of(&whole).len());
@@ -75,7 +75,7 @@ async fn a_truncated_answer_ends_at_the_byte_and_announces_more() {
 }
 
 #[tokio::test]
-async fn a_truncated_key_is_a_read_key() {
+async fn a_truncated_key_counts_as_read() {
     let (desk, id) = Desk::with_one_product().await;
     let order = desk.order(&id).await;
     desk.pay(&order).await;
@@ -94,7 +94,7 @@ async fn a_truncated_key_is_a_read_key() {
 }
 
 #[tokio::test]
-async fn an_answer_shorter_than_the_cut_arrives_and_the_connection_lives_on() {
+async fn an_answer_shorter_than_the_cut_keeps_the_connection() {
     let (desk, _) = Desk::with_one_product().await;
     desk.control.add_fault(FaultRule::once(
         CallMatch::Products,
@@ -106,7 +106,7 @@ async fn an_answer_shorter_than_the_cut_arrives_and_the_connection_lives_on() {
 }
 
 #[tokio::test]
-async fn error_answers_take_the_place_of_the_real_one_and_nothing_is_processed() {
+async fn error_answers_replace_the_real_one_without_processing() {
     let (desk, id) = Desk::with_one_product().await;
     let order = desk.order(&id).await;
     let error = Fault::Error {
@@ -125,7 +125,7 @@ async fn error_answers_take_the_place_of_the_real_one_and_nothing_is_processed()
 }
 
 #[tokio::test]
-async fn a_wrong_answer_may_hide_that_the_call_was_processed() {
+async fn a_wrong_answer_may_follow_a_processed_call() {
     let (desk, id) = Desk::with_one_product().await;
     for fault in [
         Fault::EmptyBody502,
@@ -142,7 +142,7 @@ async fn a_wrong_answer_may_hide_that_the_call_was_processed() {
 }
 
 #[tokio::test]
-async fn rate_limited_is_429_with_the_given_header_or_none() {
+async fn rate_limited_is_429_with_an_optional_header() {
     let (desk, _) = Desk::with_one_product().await;
     for (retry_after, expected) in [(Some(7), Some("7")), (None, None)] {
         desk.control
@@ -160,7 +160,7 @@ async fn rate_limited_is_429_with_the_given_header_or_none() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_comes_late_but_the_work_is_done_at_once() {
+async fn a_slow_answer_is_processed_at_once() {
     let (desk, id) = Desk::with_one_product().await;
     let order = desk.order(&id).await;
     desk.control
@@ -184,7 +184,7 @@ async fn a_slow_answer_comes_late_but_the_work_is_done_at_once() {
 }
 
 #[tokio::test]
-async fn nonsense_is_a_web_page_and_wrong_json_is_another_shape() {
+async fn nonsense_is_a_web_page_and_wrong_json_has_another_shape() {
     let (desk, _) = Desk::with_one_product().await;
     desk.control
         .add_fault(FaultRule::once(CallMatch::Products, Fault::Nonsense));
@@ -202,7 +202,7 @@ async fn nonsense_is_a_web_page_and_wrong_json_is_another_shape() {
 }
 
 #[tokio::test]
-async fn a_duplicated_order_is_two_orders_and_a_duplicated_key_call_loses_the_key() {
+async fn duplicates_create_two_orders_and_lose_a_key() {
     let (desk, id) = Desk::with_one_product().await;
     desk.control
         .add_fault(FaultRule::once(CallMatch::Order, Fault::Duplicate));
@@ -217,7 +217,7 @@ async fn a_duplicated_order_is_two_orders_and_a_duplicated_key_call_loses_the_ke
 }
 
 #[tokio::test]
-async fn rules_count_skip_and_fall_through_in_their_order() {
+async fn rules_count_skip_and_fall_through_in_order() {
     let (desk, _) = Desk::with_one_product().await;
     let error = |status| Fault::Error {
         status,
@@ -233,7 +233,7 @@ async fn rules_count_skip_and_fall_through_in_their_order() {
     for _ in 0..7 {
         seen.push(desk.get("/products").await.0.as_u16());
     }
-    // Call 1 passes both; 2 and 3 meet the first rule; 4 is the second one the last rule lets pass.
+    // Call 1 passes both rules; 2 and 3 match the first; 4 is the second call that the last rule lets pass.
     assert_eq!(seen, [200, 501, 501, 200, 502, 502, 502]);
     assert_eq!(desk.control.faults().len(), 2);
     desk.control.clear_faults();
@@ -241,7 +241,7 @@ async fn rules_count_skip_and_fall_through_in_their_order() {
 }
 
 #[tokio::test]
-async fn a_dropped_sandbox_cuts_idle_connections_and_a_stopped_one_frees_its_port() {
+async fn dropping_cuts_idle_connections_and_shutdown_frees_the_port() {
     let (desk, _) = Desk::with_one_product().await;
     assert_eq!(desk.get("/products").await.0, 200);
     let (address, credentials) = (desk.sandbox.address(), desk.sandbox.credentials());
@@ -287,7 +287,7 @@ async fn fault_rules_have_a_json_form() {
 }
 
 #[tokio::test]
-async fn a_held_answer_comes_when_it_is_released_in_whatever_order_and_the_ledger_says_when() {
+async fn held_answers_are_released_in_any_order_with_their_time() {
     let (desk, _) = Desk::with_one_product().await;
     desk.control
         .add_fault(FaultRule::forever(CallMatch::Products, Fault::Hold));
@@ -317,7 +317,7 @@ async fn a_held_answer_comes_when_it_is_released_in_whatever_order_and_the_ledge
         .map(|one| one.answered_at.is_some())
         .collect();
     assert_eq!(answered, [false, true]);
-    // Who goes away is not waited for any more.
+    // The sandbox does not wait for a caller that disconnected.
     first.abort();
     assert_eq!(held(0).await, [0_u64; 0]);
     assert!(!desk.control.release(1));

@@ -1,4 +1,4 @@
-//! The ledger adds up, whatever is called in whatever order.
+//! The ledger is consistent after any sequence of calls.
 
 use std::collections::{HashMap, HashSet};
 
@@ -46,7 +46,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn money_and_keys_add_up_over_any_sequence_of_calls(steps in steps()) {
+    fn money_and_keys_balance_after_any_sequence_of_calls(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
             let (desk, id) = Desk::with_one_product().await;
@@ -70,7 +70,7 @@ proptest! {
                         let Ok(response) = sent.await else { continue };
                         let Ok(body) = response.json::<serde_json::Value>().await else { continue };
                         if let Some(key) = body["key"].as_str() {
-                            // A key that arrives has not arrived before, for this order or another.
+                            // A key is delivered only once, to a single order.
                             prop_assert!(keys.insert(order, key.to_owned()).is_none());
                         }
                     }
@@ -100,7 +100,7 @@ proptest! {
             prop_assert!(keys.len() as u64 <= ledger.keys_delivered && ledger.keys_delivered <= ledger.keys_issued);
             let distinct: HashSet<_> = keys.values().collect();
             prop_assert_eq!(distinct.len(), keys.len());
-            // Every key that left the shelf is paid for, held, or back on it.
+            // Every key taken from stock is paid for, reserved, or back in stock.
             let held = ledger.orders.iter().filter(|order| !order.lapsed).count() as u64;
             prop_assert_eq!(desk.control.product(&id).unwrap()["qty"].as_u64().unwrap(), 10 - held);
             Ok(())

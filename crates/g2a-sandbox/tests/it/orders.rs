@@ -1,4 +1,4 @@
-//! The life of an order: reservation, payment, key.
+//! The life cycle of an order: reservation, payment, key.
 
 use chrono::{DateTime, Utc};
 use lockstep_g2a_sandbox::{AlreadyDownloaded, Config, KeyNotReady, OrderIds, PayTwice, PriceBasis, Statuses};
@@ -12,7 +12,7 @@ fn stock(desk: &Desk, id: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn an_order_goes_from_reservation_over_payment_to_its_key() {
+async fn an_order_is_reserved_paid_and_delivers_its_key() {
     let (desk, id) = Desk::with_one_product().await;
     let wallet = desk.control.wallet();
     let (status, created) = desk
@@ -68,7 +68,7 @@ async fn a_key_can_be_read_again_only_if_reading_is_not_destructive() {
 }
 
 #[tokio::test]
-async fn an_unpaid_order_lapses_after_its_reservation_and_gives_the_key_back() {
+async fn an_unpaid_order_lapses_and_returns_its_key() {
     let (desk, id) = Desk::with_one_product().await;
     let order = desk.order(&id).await;
     desk.control.advance_clock(30 * 60 - 60);
@@ -112,7 +112,7 @@ async fn paying_twice_is_an_error_and_takes_no_money() {
 }
 
 #[tokio::test]
-async fn paying_twice_can_be_the_same_answer_and_still_takes_no_money() {
+async fn paying_twice_can_repeat_the_answer_and_takes_no_money() {
     let (desk, id) = Desk::with_one_product().await;
     desk.control.change_knobs(|knobs| knobs.pay_twice = PayTwice::Same);
     let order = desk.order(&id).await;
@@ -131,7 +131,7 @@ async fn paying_twice_can_be_the_same_answer_and_still_takes_no_money() {
 }
 
 #[tokio::test]
-async fn the_charge_and_the_cap_follow_their_bases() {
+async fn charge_and_cap_use_their_configured_prices() {
     let (desk, id) = Desk::with_one_product().await; // listed at 5, retail 6.30
     let cases = [
         (
@@ -169,7 +169,7 @@ async fn the_price_may_drift_between_list_and_order() {
 }
 
 #[tokio::test]
-async fn an_empty_wallet_pays_nothing() {
+async fn an_empty_wallet_cannot_pay() {
     let (desk, id) = Desk::with_one_product().await;
     desk.control.set_wallet(euro("6.30"));
     let (first, second) = (desk.order(&id).await, desk.order(&id).await);
@@ -194,7 +194,7 @@ async fn beyond_the_pay_limit_nothing_is_paid() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_ready_is_refused_in_the_chosen_way() {
+async fn an_unready_key_is_refused_with_the_configured_error() {
     let (desk, id) = Desk::with_one_product().await;
     desk.control.change_knobs(|knobs| knobs.key_delay_seconds = 90);
     let order = desk.order(&id).await;
@@ -214,7 +214,7 @@ async fn a_key_that_is_not_ready_is_refused_in_the_chosen_way() {
 }
 
 #[tokio::test]
-async fn the_words_for_statuses_can_be_others() {
+async fn status_names_are_configurable() {
     let (desk, id) = Desk::with_one_product().await;
     let words = Statuses {
         created: "awaiting".into(),
@@ -229,7 +229,7 @@ async fn the_words_for_statuses_can_be_others() {
 }
 
 #[tokio::test]
-async fn order_ids_are_never_the_same_twice_unless_they_are_seconds() {
+async fn order_ids_are_unique_unless_they_are_seconds() {
     let (desk, id) = Desk::with_one_product().await;
     let (first, second) = (desk.order(&id).await, desk.order(&id).await);
     assert!(first < second);
@@ -244,7 +244,7 @@ async fn order_ids_are_never_the_same_twice_unless_they_are_seconds() {
         .change_knobs(|knobs| knobs.order_ids = OrderIds::EpochSeconds);
     let mut order = desk.order(&id).await;
     for _ in 0..100 {
-        // The second of the sandbox's clock, which runs on from where it began.
+        // The second of the sandbox's clock, which has run on from its start time.
         let second: i64 = order.parse().unwrap();
         assert!((began.timestamp()..=desk.control.clock().now.timestamp()).contains(&second));
         let next = desk.order(&id).await;
@@ -257,7 +257,7 @@ async fn order_ids_are_never_the_same_twice_unless_they_are_seconds() {
                 .filter(|made| made.order_id == order)
                 .map(|made| made.paid_times)
                 .collect();
-            // The later one answers to the shared id.
+            // The shared id refers to the later one.
             assert_eq!(same, [0, 1]);
             return;
         }
@@ -267,7 +267,7 @@ async fn order_ids_are_never_the_same_twice_unless_they_are_seconds() {
 }
 
 #[tokio::test]
-async fn a_silent_refund_gives_the_money_back_and_keeps_the_key() {
+async fn a_silent_refund_returns_the_money_and_keeps_the_key() {
     let (desk, id) = Desk::with_one_product().await;
     let wallet = desk.control.wallet();
     desk.control

@@ -1,4 +1,4 @@
-//! Listings: pages, filters, numbers as G2A writes them.
+//! Product lists: pages, filters, and G2A's number format.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ fn ids(docs: &[Value]) -> Vec<u64> {
         .collect()
 }
 
-/// Reads all pages of a listing.
+/// Reads all pages of a list.
 async fn walk(desk: &Desk, query: &str) -> (u64, Vec<u64>) {
     let mut all = Vec::new();
     for page in 1.. {
@@ -29,7 +29,7 @@ async fn walk(desk: &Desk, query: &str) -> (u64, Vec<u64>) {
 }
 
 #[tokio::test]
-async fn all_pages_together_are_every_product_once_by_ascending_id() {
+async fn all_pages_have_every_product_once_by_ascending_id() {
     let desk = Desk::open(generated(133)).await;
     let (total, all) = walk(&desk, "includeOutOfStock=true").await;
     assert_eq!(total, 133);
@@ -39,14 +39,14 @@ async fn all_pages_together_are_every_product_once_by_ascending_id() {
 }
 
 #[tokio::test]
-async fn past_the_last_page_there_are_no_docs_but_the_total() {
+async fn past_the_last_page_there_are_no_docs_but_a_total() {
     let desk = Desk::open(generated(25)).await;
     let (total, docs) = desk.list("page=400&includeOutOfStock=true").await;
     assert_eq!((total, docs.len()), (25, 0));
 }
 
 #[tokio::test]
-async fn what_is_out_of_stock_is_listed_only_on_request() {
+async fn products_out_of_stock_are_listed_only_on_request() {
     let (desk, id) = Desk::with_one_product().await;
     assert!(desk.control.set_stock(&id, 0));
     assert_eq!(desk.list("").await.0, 0);
@@ -57,7 +57,7 @@ async fn what_is_out_of_stock_is_listed_only_on_request() {
 }
 
 #[tokio::test]
-async fn price_bounds_are_both_inclusive_and_stock_is_at_least() {
+async fn price_bounds_are_inclusive_and_stock_is_a_minimum() {
     let desk = Desk::open(empty()).await;
     for (name, price, quantity) in [("a", json!(1), 1), ("b", json!(1.5), 5), ("c", json!(2.01), 50)] {
         desk.add(json!({ "name": name, "minPrice": price, "qty": quantity }));
@@ -79,7 +79,7 @@ async fn price_bounds_are_both_inclusive_and_stock_is_at_least() {
 }
 
 #[tokio::test]
-async fn update_times_are_compared_by_whole_seconds_or_the_chosen_step() {
+async fn update_times_are_compared_in_seconds_or_the_configured_step() {
     let desk = Desk::open(empty()).await;
     desk.add(json!({ "name": "old", "qty": 1, "updated_at": "2025-01-01 12:00:00" }));
     desk.add(json!({ "name": "new", "qty": 1, "updated_at": "2025-01-01 12:00:01" }));
@@ -103,7 +103,7 @@ async fn update_times_are_compared_by_whole_seconds_or_the_chosen_step() {
 }
 
 #[tokio::test]
-async fn a_change_is_found_by_the_second_in_which_it_was_made() {
+async fn a_change_is_found_by_its_second() {
     let desk = Desk::open(generated(40)).await;
     let now = desk.control.clock().now.format("%Y-%m-%d+%H:%M:%S");
     assert_eq!(
@@ -143,7 +143,7 @@ async fn a_single_product_is_the_same_object_as_in_the_list() {
 }
 
 #[tokio::test]
-async fn whole_prices_are_written_as_integers_and_others_without_idle_zeros() {
+async fn whole_prices_are_integers_and_others_have_no_trailing_zeros() {
     let desk = Desk::open(generated(1)).await;
     let id = desk.control.products(1, 1)[0]["id"].as_str().unwrap().to_owned();
     for (price, written) in [
@@ -167,7 +167,7 @@ async fn whole_prices_are_written_as_integers_and_others_without_idle_zeros() {
 }
 
 #[tokio::test]
-async fn the_total_moves_while_paging_unless_told_not_to() {
+async fn the_total_is_live_while_paging_unless_disabled() {
     let desk = Desk::open(generated(60)).await;
     let everything = "includeOutOfStock=true";
     for (live, expected) in [(true, 58), (false, 60)] {
@@ -185,7 +185,7 @@ async fn the_total_moves_while_paging_unless_told_not_to() {
 }
 
 #[tokio::test]
-async fn another_page_size_can_be_chosen() {
+async fn the_page_size_is_configurable() {
     let desk = Desk::open(generated(60)).await;
     desk.control.change_knobs(|knobs| knobs.page_size = 7);
     assert_eq!(desk.list("page=2&includeOutOfStock=true").await.1.len(), 7);
@@ -194,9 +194,9 @@ async fn another_page_size_can_be_chosen() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Whatever changes in between, a listing is what a fresh look at all products would give.
+    /// After any changes, a list equals a filter over all products.
     #[test]
-    fn a_listing_is_always_what_filtering_everything_gives(
+    fn a_list_always_equals_a_filter_over_all_products(
         steps in proptest::collection::vec((0_u32..6, 0_i64..9_000, 0_i64..9_000, 0_u64..40), 1..12),
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -207,7 +207,7 @@ proptest! {
                 let query = format!(
                     "minPriceFrom={}.{:02}&minPriceTo={}.{:02}&minQty={quantity}", low / 100, low % 100, high / 100, high % 100,
                 );
-                // The first look makes the listing remembered, the changes must then find their way into it.
+                // The first read caches the list, which the changes must then update.
                 walk(&desk, &query).await;
                 desk.control.drift_now(changes * 7);
                 let (total, listed) = walk(&desk, &query).await;

@@ -1,4 +1,4 @@
-//! A sandbox with a client, and short ways to call it.
+//! A sandbox with a client, and short methods to call it.
 
 use lockstep_domain::Money;
 use lockstep_g2a_sandbox::{Catalogue, Config, Control, Sandbox};
@@ -14,7 +14,7 @@ pub(crate) struct Desk {
 }
 
 pub(crate) fn http() -> Client {
-    // Somebody else may have installed it first; either way it is there.
+    // Another test may have installed it first; either way it is present.
     drop(rustls::crypto::ring::default_provider().install_default());
     Client::builder().no_proxy().build().unwrap()
 }
@@ -48,7 +48,7 @@ impl Desk {
     pub(crate) async fn open(config: Config) -> Self {
         let sandbox = Sandbox::start(config).await.unwrap();
         let control = sandbox.control();
-        // No limit, so that tests of other things do not run into it.
+        // No limit, so that tests of other properties do not reach it.
         control.change_knobs(|knobs| knobs.rate_per_minute = 0);
         Self {
             sandbox,
@@ -57,7 +57,7 @@ impl Desk {
         }
     }
 
-    /// A desk with one product: 10 in stock, listed at 5, charged at 6.30.
+    /// A sandbox with one product: 10 in stock, listed at 5, charged at 6.30.
     pub(crate) async fn with_one_product() -> (Self, String) {
         let desk = Self::open(empty()).await;
         let id = desk.add(json!({
@@ -82,7 +82,7 @@ impl Desk {
         read(self.request(Method::GET, path).send().await.unwrap()).await
     }
 
-    /// A listing that must succeed: total and docs.
+    /// Requests a list, which must succeed; returns total and docs.
     pub(crate) async fn list(&self, query: &str) -> (u64, Vec<Value>) {
         let (status, body) = self.get(&format!("/products?{query}")).await;
         assert_eq!(status, 200, "{query}: {body}");
@@ -96,7 +96,7 @@ impl Desk {
         read(self.request(Method::POST, "/order").json(&body).send().await.unwrap()).await
     }
 
-    /// An order that must succeed: its id.
+    /// Creates an order, which must succeed; returns its id.
     pub(crate) async fn order(&self, product_id: &str) -> String {
         let (status, body) = self.create(json!({ "product_id": product_id })).await;
         assert_eq!(status, 200, "{body}");
@@ -122,7 +122,7 @@ impl Desk {
         self.get(&format!("/order/key/{order_id}")).await
     }
 
-    /// Sends a request by hand and returns every byte of what came back until the connection closed. `connection` is
+    /// Sends a request over a raw socket and returns every byte received until the connection closed. `connection` is
     /// the header of that name: with `keep-alive`, it closes only if the server cuts it.
     pub(crate) async fn raw(&self, method: &str, path: &str, connection: &str) -> Vec<u8> {
         let mut stream = TcpStream::connect(self.sandbox.address()).await.unwrap();
@@ -133,7 +133,7 @@ impl Desk {
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut received = Vec::new();
-        // A reset instead of an orderly end is one of the ways in which a connection may close.
+        // A reset instead of an orderly close is one of the ways in which a connection may end.
         drop(stream.read_to_end(&mut received).await);
         received
     }

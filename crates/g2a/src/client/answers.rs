@@ -1,4 +1,5 @@
-//! How answers come in: bounded, and with what had arrived when a connection broke, because half of a body may be a key.
+//! Reads responses with a size limit, and keeps what arrived before a connection broke, because part of a body may be a
+//! key.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,27 +13,27 @@ use super::patience::Patience;
 use crate::error::{BadAnswer, Call, Error, Lost, NotSent};
 use crate::retry::retry_after;
 
-/// Longest list, in bytes after decompression. 20 products with long descriptions are well below a megabyte.
+/// Maximum size of a list, in bytes after decompression. 20 products with long descriptions are well below 1 MB.
 const LIST_LIMIT: usize = 8 << 20;
-/// Longest answer about an order or a token, and longest error body that is looked at.
+/// Maximum size in bytes of an answer about an order or a token, and of the part of an error body that is read.
 pub(super) const SMALL_LIMIT: usize = 64 << 10;
-/// Longest key: it can be a file, and once asked for it is better taken whole.
+/// Maximum size of a key in bytes: it can be a file, and it must be received whole because it is handed out once.
 const KEY_LIMIT: usize = 8 << 20;
 
-/// The answer to a key call, before anything has read it. Store [`body`](Self::body) first, then
-/// [`parse_key`](crate::parse_key) it.
+/// The unparsed answer to a key call. Store [`body`](Self::body) first, then parse it with
+/// [`parse_key`](crate::parse_key).
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawKeyAnswer {
     /// HTTP status, always 2xx.
     pub status: u16,
-    /// The bytes as they came.
+    /// The bytes as received.
     pub body: Bytes,
-    /// False when the connection broke, time ran out or the limit of 8 MiB was reached before the end. What had arrived is
-    /// in `body`: it may hold the key, and nothing else will.
+    /// `false` if the connection broke, the time limit passed or the limit of 8 MiB was reached before the end. `body`
+    /// has what arrived; it may contain the key, which is not available elsewhere.
     pub complete: bool,
 }
 
-/// Says how long the body is and nothing of it.
+/// Shows the length of the body, never its content.
 impl fmt::Debug for RawKeyAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RawKeyAnswer")
@@ -43,7 +44,7 @@ impl fmt::Debug for RawKeyAnswer {
     }
 }
 
-/// How the body of an answer ended.
+/// How a body ended.
 pub(super) enum BodyEnd {
     Complete,
     Broken,
@@ -59,7 +60,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// The body, if all of it came.
+    /// Returns the body if it is complete.
     pub(super) fn whole(self, call: Call) -> Result<Bytes, Error> {
         match self.end {
             BodyEnd::Complete => Ok(self.body),
@@ -91,7 +92,7 @@ pub(super) fn body_limit(call: Call) -> usize {
 }
 
 pub(super) fn not_answered(call: Call, error: reqwest::Error) -> Error {
-    // The address of an order is nobody's business in a log.
+    // The URL contains the order's id, which must not reach a log.
     let error = error.without_url();
     if error.is_builder() {
         Error::NotSent {
@@ -116,13 +117,13 @@ pub(super) fn not_answered(call: Call, error: reqwest::Error) -> Error {
     }
 }
 
-/// How far the other side's clock is ahead of ours, to a second or two: what it says in `Date`.
+/// How far the server's clock is ahead of ours according to `Date`, accurate to a second or two.
 pub(super) fn clock_ahead(response: &Response) -> Option<TimeDelta> {
     let date = response.headers().get(DATE)?.to_str().ok()?;
     Some(DateTime::parse_from_rfc2822(date).ok()?.to_utc() - Utc::now())
 }
 
-/// Reads an answer to its end or a little past `limit` bytes, keeping what arrived whatever happens.
+/// Reads a response to its end or slightly past `limit` bytes, and keeps what arrived in every case.
 pub(super) async fn read(mut response: Response, limit: usize, patience: &mut Patience) -> Answer {
     let status = response.status().as_u16();
     let header = response
@@ -132,7 +133,7 @@ pub(super) async fn read(mut response: Response, limit: usize, patience: &mut Pa
     let retry_after = header.and_then(|value| retry_after(value, Utc::now()));
     let mut body = BytesMut::new();
     let end = loop {
-        // What has arrived comes before any time that is over.
+        // Data that has arrived takes precedence over an expired time limit.
         let chunk = tokio::select! {
             biased;
             chunk = response.chunk() => chunk,

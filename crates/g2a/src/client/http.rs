@@ -1,7 +1,7 @@
-//! The two HTTP clients. Reads share pooled connections and accept compression. Creating, paying and fetching a key go out
-//! one by one, each on a connection of its own and uncompressed: a request on a connection that is just being closed is
-//! quietly sent again by HTTP libraries, and half of a compressed key is no key at all. Neither client follows redirects,
-//! uses a proxy, or repeats anything by itself.
+//! The two HTTP clients. Reads share pooled connections and accept compression. Creating, paying and fetching a key
+//! each use a new connection without compression: HTTP libraries silently resend a request on a connection that is
+//! being closed, and a truncated compressed key cannot be read at all. Neither client follows redirects, uses a proxy,
+//! or retries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use crate::config::{Config, ConfigError};
 
-/// The client of reads, and that of everything that may happen only once.
+/// Builds the client for reads and the client for requests that must be sent at most once.
 pub(super) fn clients(config: &Config) -> Result<(Client, Client), ConfigError> {
     let tls = tls(config.uses_tls())?;
     let common = || {
@@ -33,7 +33,7 @@ pub(super) fn clients(config: &Config) -> Result<(Client, Client), ConfigError> 
     Ok((build(reads)?, build(single)?))
 }
 
-/// TLS with ring and the machine's certificates. A machine without any can still talk to a plain-text simulator.
+/// Configures TLS with ring and the machine's certificates. A machine without any can still use a plain-text simulator.
 fn tls(needed: bool) -> Result<rustls::ClientConfig, ConfigError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)

@@ -1,24 +1,24 @@
-//! How long an answer is waited for: measured in time in which this process ran.
+//! Time limit of an answer, measured in time during which this process ran.
 //!
-//! A process that was stopped (a frozen virtual machine, `SIGSTOP`, a suspended laptop) finds on waking that every
-//! deadline is over, and the answer in its socket unread. What was stopped is not counted, so that the answer is read
-//! first: for a key it is the only one that there will ever be.
+//! A process that was suspended (a frozen virtual machine, `SIGSTOP`, a sleeping laptop) wakes to expired deadlines and
+//! an unread answer in its socket. Suspended time is not counted, so that the answer is read first: for a key it is the
+//! only answer there will ever be.
 
 use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A wait is counted in so many slices.
+/// Number of slices that a time limit is divided into.
 const SLICES: u32 = 20;
-/// A slice that took longer than itself by this and its own length was not slept through but stopped in.
+/// A slice that took longer than twice its length plus this was interrupted by a suspension.
 const LATE: Duration = Duration::from_millis(250);
-/// Slices that may go uncounted. A machine that never runs on time still comes to an end.
+/// Maximum number of uncounted slices, so that the wait also ends on a machine that is always late.
 const MOST_UNCOUNTED: u32 = 200;
-/// After a stop there is at least so much left, in slices.
+/// Minimum number of slices left after a suspension.
 const AFTER_A_STOP: u32 = 2;
 
-/// What is left of the time for one answer.
+/// The remaining time for one answer.
 pub(super) struct Patience {
     slice: Duration,
     left: u32,
@@ -28,7 +28,7 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// Waits for `limit` from now on.
+    /// Creates a limit of `limit` from now.
     pub(super) fn new(limit: Duration) -> Self {
         let slice = limit / SLICES;
         Self {
@@ -40,7 +40,7 @@ impl Patience {
         }
     }
 
-    /// Comes back when the time is over. May be dropped and called again; it goes on where it was.
+    /// Returns when the time is over. Cancel-safe: a new call continues where the last one stopped.
     pub(super) async fn over(&mut self) {
         while self.left > 0 {
             self.sleep.as_mut().await;
@@ -63,21 +63,21 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_lasts_as_long_as_it_was_told() {
+    async fn the_wait_ends_after_its_limit() {
         let (began, limit) = (Instant::now(), Duration::from_millis(200));
         Patience::new(limit).over().await;
         assert!(began.elapsed() >= limit);
     }
 
     #[tokio::test]
-    async fn time_in_which_the_process_stood_still_is_not_counted() {
+    async fn suspended_time_is_not_counted() {
         let mut patience = Patience::new(Duration::from_millis(200));
-        // The thread that drives this test stands still for longer than the whole limit.
+        // Blocks the test's thread for longer than the whole limit.
         let still = || std::thread::sleep(Duration::from_millis(600));
         let answer = async {
             tokio::task::yield_now().await;
             still();
-            // What lies in the socket takes another few turns to come up.
+            // Data in the socket takes another few polls to become readable.
             sleep(Duration::from_millis(5)).await;
         };
         tokio::pin!(answer);

@@ -1,4 +1,4 @@
-//! What can be asked of G2A, checked before anything is sent.
+//! The requests to G2A, validated before they are sent.
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
@@ -10,46 +10,46 @@ use serde_json::value::RawValue;
 use crate::error::{Call, Error, NotSent};
 use crate::wire::is_id;
 
-/// Products on a page: fixed by G2A.
+/// Products per page, fixed by G2A.
 pub const PAGE_SIZE: u32 = 20;
-/// The last page G2A gives out, however many match; a longer list has to be asked for in slices.
+/// The last page that G2A returns, however many products match; a longer list must be requested in slices.
 pub const MAX_PAGE: u32 = 500;
 
-/// What to list. The default lists everything in stock, from page 1.
+/// A product list request. The default lists everything in stock, from page 1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProductQuery {
-    /// Page, from 1 to [`MAX_PAGE`]; zero counts as 1.
+    /// The page, from 1 to [`MAX_PAGE`]; 0 counts as 1.
     pub page: u32,
     /// Only this product.
     pub id: Option<String>,
-    /// At least so many in stock.
+    /// Minimum number in stock.
     pub min_qty: Option<u32>,
-    /// `minPrice` at least this, in euro.
+    /// Minimum `minPrice`, in euros.
     pub min_price_from: Option<Decimal>,
-    /// `minPrice` at most this, in euro.
+    /// Maximum `minPrice`, in euros.
     pub min_price_to: Option<Decimal>,
-    /// Also products out of stock.
+    /// Includes products that are out of stock.
     pub include_out_of_stock: bool,
-    /// Changed at or after this, to the second.
+    /// Changed at or after this time, in whole seconds.
     pub updated_at_from: Option<DateTime<Utc>>,
-    /// Changed at or before this, to the second.
+    /// Changed at or before this time, in whole seconds.
     pub updated_at_to: Option<DateTime<Utc>>,
 }
 
-/// An order for one key: G2A sells one at a time.
+/// An order for one key, the only quantity that G2A sells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewOrder {
     /// G2A's product id.
     pub product_id: String,
-    /// Currency to be charged in: three capital letters.
+    /// The currency to be charged: three capital letters.
     pub currency: String,
-    /// Highest price, in euro whatever the currency. `None` for no limit; zero is refused, because G2A would read it as no
-    /// limit. G2A compares it with `minPrice`, so it does not bound what is charged: look at
+    /// Maximum price, always in euros. `None` for no limit; zero is refused, because G2A would treat it as no limit.
+    /// G2A compares it with `minPrice`, so it does not limit the charge: check
     /// [`CreatedOrder::price`](crate::CreatedOrder::price).
     pub max_price: Option<Money>,
 }
 
-/// One HTTP request to be made.
+/// One HTTP request to send.
 pub(super) struct Request {
     pub(super) call: Call,
     pub(super) method: Method,
@@ -118,7 +118,7 @@ impl NewOrder {
         let max_price = match self.max_price {
             None => None,
             Some(price) if !price.is_positive() => return Err(invalid("max_price")),
-            // From its digits, not through a float.
+            // Built from the decimal digits, never through a float.
             Some(price) => Some(RawValue::from_string(price.to_string()).map_err(|_| invalid("max_price"))?),
         };
         let body = Body {

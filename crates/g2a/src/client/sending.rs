@@ -1,4 +1,5 @@
-//! One request at a time, in the order breaker, a free place, budget, authorization, request; and which may be made again.
+//! Sends single requests in the order breaker, concurrency permit, budget, authorization, request, and decides which
+//! may be retried.
 
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
@@ -22,7 +23,7 @@ use crate::secret::SecretText;
 use crate::wire::{error_code, parse_token};
 
 impl Inner {
-    /// A read: repeated while the error allows it, attempts are left and time is left.
+    /// Sends a read, and retries while the error allows it and attempts and time are left.
     pub(super) async fn repeated<T>(
         &self,
         request: &Request,
@@ -39,7 +40,7 @@ impl Inner {
             let Repeat::Safe(asked_for) = error.repeat() else {
                 return Err(error);
             };
-            // An open breaker and an empty budget have had their wait; the caller is to know.
+            // An open breaker and an empty budget have had their wait; the caller gets the error.
             let fails_fast = matches!(
                 error,
                 Error::NotSent {
@@ -63,7 +64,7 @@ impl Inner {
         }
     }
 
-    /// One request, whose answer has to be complete and readable.
+    /// Sends one request whose answer must be complete and readable.
     pub(super) async fn read_once<T>(
         &self,
         request: &Request,
@@ -76,15 +77,15 @@ impl Inner {
         result
     }
 
-    /// One request, if breaker and budget allow it: a 2xx answer, complete or not, or an error.
+    /// Sends one request when breaker and budget allow it. Returns a 2xx answer, complete or not, or an error.
     pub(super) async fn send(&self, request: &Request) -> Result<Answer, Error> {
         let call = request.call;
         let not_sent = |reason| Error::NotSent { call, reason };
         if let Some(retry_after) = self.breaker().refuses(Instant::now()) {
             return Err(not_sent(NotSent::BreakerOpen { retry_after }));
         }
-        let _place = self
-            .place(call.class())
+        let _permit = self
+            .acquire_permit(call.class())
             .await
             .map_err(|error| not_sent(NotSent::Budget(error)))?;
         let admission = self
@@ -100,24 +101,24 @@ impl Inner {
             _ => Ending::Answered,
         });
         if let Some(wait) = result.as_ref().err().and_then(Error::asks_to_slow_down) {
-            self.pause_everybody(wait).await;
+            self.pause_all_calls(wait).await;
         }
         result
     }
 
-    /// Waits for one of the places and then for the budget, so that a granted call leaves at once.
-    async fn place(&self, class: CallClass) -> Result<SemaphorePermit<'_>, BudgetError> {
-        let places = match class {
+    /// Waits for a concurrency permit and then for the budget, so that a granted call is sent at once.
+    async fn acquire_permit(&self, class: CallClass) -> Result<SemaphorePermit<'_>, BudgetError> {
+        let permits = match class {
             CallClass::Catalogue => &self.catalogue_places,
             CallClass::Order => &self.order_places,
         };
         let waiting = async {
-            let place = places
+            let permit = permits
                 .acquire()
                 .await
                 .map_err(|closed| BudgetError::Unavailable(closed.into()))?;
             self.budget.acquire(class).await?;
-            Ok(place)
+            Ok(permit)
         };
         self.within_budget_timeout(waiting).await
     }
@@ -132,14 +133,14 @@ impl Inner {
             .unwrap_or(Err(BudgetError::TimedOut { waited }))
     }
 
-    async fn pause_everybody(&self, wait: Duration) {
+    async fn pause_all_calls(&self, wait: Duration) {
         tracing::warn!(wait_s = wait.as_secs(), "G2A asks to slow down: no calls for {wait:?}");
         if self.within_budget_timeout(self.budget.penalise(wait)).await.is_err() {
             tracing::warn!("the shared request budget could not be told to pause");
         }
     }
 
-    /// Signs and makes the request. A token that is refused is replaced once, for calls that may be made twice.
+    /// Signs and sends the request. Replaces a refused token once, for calls that may be made twice.
     async fn authorized(&self, request: &Request) -> Result<Answer, Error> {
         let call = request.call;
         let authorization = self.authorization(call).await?;
@@ -208,7 +209,7 @@ impl Inner {
         }
     }
 
-    /// The HTTP request itself, exactly one, measured.
+    /// Sends exactly one HTTP request and records its duration.
     async fn exchange(&self, request: &Request, authorization: &Authorization) -> Result<Answer, Error> {
         let began = Instant::now();
         let result = self.round_trip(request, authorization).await;
@@ -282,8 +283,8 @@ impl Inner {
     }
 }
 
-/// A call that the breaker let through. Dropped without an ending it counts as abandoned, so that a probe whose caller
-/// went away does not keep the breaker half open.
+/// A call that the breaker admitted. Dropped without a result it counts as abandoned, so that a cancelled probe does
+/// not keep the breaker half open.
 struct Admission<'a> {
     inner: &'a Inner,
     ticket: Option<Ticket>,
@@ -312,7 +313,7 @@ impl Drop for Admission<'_> {
     }
 }
 
-/// A 401 that another token may cure: not one about our address or our rights.
+/// Whether another token may fix a 401; not if G2A refused our address or our permissions.
 fn token_may_be_bad(error: &Error) -> bool {
     let another_cause = matches!(error.code(), Some(Code::AddressNotAllowed | Code::NoPrivilege));
     matches!(error, Error::Refused { status: 401, .. }) && !another_cause

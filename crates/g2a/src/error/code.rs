@@ -1,14 +1,14 @@
-//! G2A's error codes, by name and as G2A spells them.
+//! G2A's error codes, by name and in G2A's spelling.
 
 use std::fmt;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal $(| $alias:literal)?),+ $(,)?) => {
-        /// G2A's error codes. The HTTP status that comes with one varies between sources, so none is implied.
+        /// G2A's error codes. Sources disagree about the HTTP status of each, so none is implied.
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         pub enum Code {
             $(#[doc = concat!("`", $code, "`: ")] $(#[$doc])* $name,)+
-            /// A code that no source documents: upper case, at most 32 characters of `A-Z 0-9 _ -`.
+            /// An undocumented code: upper case, at most 32 characters of `A-Z 0-9 _ -`.
             Other(String),
         }
 
@@ -16,7 +16,7 @@ macro_rules! codes {
             /// Every documented code.
             pub const DOCUMENTED: &[Self] = &[$(Self::$name),+];
 
-            /// The code as G2A spells it.
+            /// The code in G2A's spelling.
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$name => $code,)+
@@ -24,7 +24,7 @@ macro_rules! codes {
                 }
             }
 
-            /// Reads a code; `None` when the text cannot be one. What is not documented is kept.
+            /// Parses a code; `None` if the text cannot be one. Keeps undocumented codes.
             pub fn from_text(text: &str) -> Option<Self> {
                 let text = text.trim().to_ascii_uppercase();
                 let plausible = (1..=32).contains(&text.len())
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_documented_code_is_read_back() {
+    fn every_documented_code_round_trips() {
         let documented = "AUTH01 AUTH02 AUTH03 AUTH04 CTTYPE BR01 BR02 BR03 BR04 BR08 PR01 PR02 PR03 PR04 PR05 ORD01 ORD02 \
             ORD03 ORD04 ORD05 ORD06 ORD110 ORD111 ORD112 ORD113 ORD114 ORD120 ORD121 ORD122 WRONGURL API00 ERR99";
         let read: Vec<_> = documented.split_whitespace().filter_map(Code::from_text).collect();
@@ -129,14 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn both_spellings_of_already_downloaded_are_one_code() {
+    fn already_downloaded_has_two_spellings() {
         assert_eq!(Code::from_text("ORD04"), Some(Code::KeyAlreadyDownloaded));
         assert_eq!(Code::from_text("ORD004"), Some(Code::KeyAlreadyDownloaded));
         assert_eq!(Code::from_text(" ord04 "), Some(Code::KeyAlreadyDownloaded));
     }
 
     #[test]
-    fn an_unknown_code_is_kept_and_what_cannot_be_a_code_is_dropped() {
+    fn unknown_codes_are_kept_and_invalid_ones_are_dropped() {
         assert_eq!(Code::from_text("ORD999"), Some(Code::Other("ORD999".into())));
         for text in ["", "  ", "a b", "<html>", &"X".repeat(33)] {
             assert_eq!(Code::from_text(text), None, "{text}");

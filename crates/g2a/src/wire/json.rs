@@ -1,4 +1,5 @@
-//! One JSON value as one type, or nothing. Prices are taken from the digits of the text; nothing passes through a float.
+//! Converts one JSON value to one type, or to nothing. Prices are taken from the digits of the text; nothing passes
+//! through a float.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,12 +10,12 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Longest id that is taken for one. G2A's have 14 digits.
+/// Maximum length of an id. G2A's have 14 digits.
 const MAX_ID: usize = 64;
 
 pub(super) type Object<'a> = BTreeMap<String, &'a RawValue>;
 
-/// True for texts that can stand in a path without meaning anything else there.
+/// Whether the text is safe as a path segment.
 pub(crate) fn is_id(text: &str) -> bool {
     (1..=MAX_ID).contains(&text.len())
         && text
@@ -47,7 +48,7 @@ pub(super) fn number(raw: &RawValue) -> Option<String> {
         .then(|| raw.get().to_owned())
 }
 
-/// Words for people: trimmed, without null characters, which PostgreSQL cannot store. Numbers are taken as written.
+/// Text for display: trimmed, without null characters, which PostgreSQL cannot store. Numbers are kept as written.
 pub(super) fn text(raw: &RawValue) -> Option<String> {
     let words = match string(raw) {
         Some(words) => words.replace('\0', ""),
@@ -61,12 +62,12 @@ pub(super) fn id(raw: &RawValue) -> Option<String> {
     text(raw).filter(|text| is_id(text))
 }
 
-/// An amount from zero, exactly as written, from a number or a string.
+/// A non-negative amount, exactly as written, from a number or a string.
 pub(super) fn amount(raw: &RawValue) -> Option<Decimal> {
     exact_decimal(&text(raw)?).filter(|amount| !amount.is_sign_negative() || amount.is_zero())
 }
 
-/// A whole number from zero; `12.0` and `"12"` are twelve.
+/// A non-negative whole number; `12.0` and `"12"` are twelve.
 pub(super) fn whole(raw: &RawValue) -> Option<u64> {
     let exact = amount(raw)?;
     if exact.is_integer() {
@@ -88,7 +89,7 @@ pub(super) fn truth(raw: &RawValue) -> Option<bool> {
     }
 }
 
-/// `null` and strings of blanks.
+/// Whether the value is `null` or a blank string.
 pub(super) fn is_blank(raw: &RawValue) -> bool {
     raw.get() == "null" || string(raw).is_some_and(|text| text.trim().is_empty())
 }

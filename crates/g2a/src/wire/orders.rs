@@ -1,4 +1,4 @@
-//! Money and orders, read strictly: a missing currency or price is an error, never a guess.
+//! Orders and payments, parsed strictly: a missing currency or price is an error, never a guess.
 
 use std::borrow::Cow;
 
@@ -14,51 +14,51 @@ use crate::secret::SecretText;
 pub struct CreatedOrder {
     /// G2A's id of the order.
     pub order_id: String,
-    /// What paying it will cost: the only price to compare with the floor.
+    /// The amount that paying it will cost: the only price to compare with the maximum cost.
     pub price: Decimal,
     /// Currency of the price, three capital letters.
     pub currency: String,
 }
 
-/// What G2A says of an order.
+/// The details of an order at G2A.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderDetails {
     /// Its status.
     pub status: OrderStatus,
-    /// Its price, when given.
+    /// Its price, if present.
     pub price: Option<Decimal>,
-    /// Currency of the price, when given.
+    /// Currency of the price, if present.
     pub currency: Option<String>,
 }
 
-/// Status of an order at G2A: an open set, of which three members have been seen.
+/// Status of an order at G2A: an open set of which three members have been observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrderStatus {
-    /// `new`: not paid.
+    /// `new`: unpaid.
     New,
-    /// `pending`: on its way.
+    /// `pending`: in progress.
     Pending,
     /// `complete`: paid, the key can be fetched.
     Complete,
-    /// Anything else, in lower case. It means neither paid nor unpaid.
+    /// Any other status, in lower case. It means neither paid nor unpaid.
     Other(String),
 }
 
 /// The answer to a payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
-    /// Whether G2A says it went well. `false` means: look at the order's details.
+    /// Whether G2A reports success. `false` means: read the order's details.
     pub accepted: bool,
-    /// G2A's id of the transaction, when given.
+    /// G2A's id of the transaction, if present.
     pub transaction_id: Option<String>,
 }
 
 /// A game key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
-    /// The key as G2A wrote it. For a file, its contents in an encoding that no source documents.
+    /// The key as G2A wrote it. For a file, its contents in an undocumented encoding.
     pub value: SecretText,
-    /// True when the key is a file.
+    /// Whether the key is a file.
     pub is_file: bool,
 }
 
@@ -74,10 +74,10 @@ impl OrderStatus {
     }
 }
 
-/// Reads the answer to a new order.
+/// Parses the answer to a new order.
 ///
 /// # Errors
-/// [`Error::BadAnswer`] without a usable id, price or currency, [`Error::Refused`] for an error body.
+/// Returns [`Error::BadAnswer`] without a usable id, price or currency, and [`Error::Refused`] for an error body.
 pub fn parse_created_order(body: &[u8]) -> Result<CreatedOrder, Error> {
     let call = Call::CreateOrder;
     let order = answer(call, strict(call, body)?)?;
@@ -98,10 +98,10 @@ pub fn parse_created_order(body: &[u8]) -> Result<CreatedOrder, Error> {
     })
 }
 
-/// Reads an order's details.
+/// Parses an order's details.
 ///
 /// # Errors
-/// [`Error::BadAnswer`] without a status, [`Error::Refused`] for an error body.
+/// Returns [`Error::BadAnswer`] without a status, and [`Error::Refused`] for an error body.
 pub fn parse_order_details(body: &[u8]) -> Result<OrderDetails, Error> {
     let call = Call::OrderDetails;
     let order = answer(call, strict(call, body)?)?;
@@ -115,10 +115,10 @@ pub fn parse_order_details(body: &[u8]) -> Result<OrderDetails, Error> {
     })
 }
 
-/// Reads the answer to a payment.
+/// Parses the answer to a payment.
 ///
 /// # Errors
-/// [`Error::BadAnswer`] without a status, [`Error::Refused`] for an error body.
+/// Returns [`Error::BadAnswer`] without a status, and [`Error::Refused`] for an error body.
 pub fn parse_payment(body: &[u8]) -> Result<Payment, Error> {
     let call = Call::Pay;
     let payment = answer(call, strict(call, body)?)?;
@@ -129,14 +129,16 @@ pub fn parse_payment(body: &[u8]) -> Result<Payment, Error> {
     })
 }
 
-/// Reads a key out of the bytes of [`RawKeyAnswer::body`](crate::RawKeyAnswer::body), which have been stored before.
+/// Parses a key from the bytes of [`RawKeyAnswer::body`](crate::RawKeyAnswer::body), which the caller has already
+/// stored.
 ///
 /// # Errors
-/// [`Error::BadAnswer`] without a key, [`Error::Refused`] for an error body. Neither holds any part of the bytes.
+/// Returns [`Error::BadAnswer`] without a key, and [`Error::Refused`] for an error body. Neither contains any part of
+/// the bytes.
 pub fn parse_key(body: &[u8]) -> Result<Key, Error> {
     let call = Call::Key;
     let answer = answer(call, strict(call, body)?)?;
-    // Not `text`: a key is taken letter by letter as it came.
+    // Not `text`: a key is kept character by character as received.
     let value = answer
         .get("key")
         .and_then(|raw| string(raw).map(Cow::into_owned).or_else(|| number(raw)));
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_created_order_has_an_exact_price() {
+    fn created_orders_have_exact_prices() {
         let order = parse_created_order(br#"{"order_id": 80201019921771, "price": 45.10, "currency": "EUR"}"#).unwrap();
         assert_eq!(order.order_id, "80201019921771");
         assert_eq!(order.price.to_string(), "45.10");
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_without_price_currency_or_id_is_not_guessed_at() {
+    fn orders_without_price_currency_or_id_are_errors() {
         for body in [
             r#"{"order_id": "1", "price": 4.5}"#,
             r#"{"order_id": "1", "price": 4.5, "currency": "euro"}"#,
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payment_is_accepted_only_when_g2a_says_so() {
+    fn payments_are_accepted_only_on_explicit_success() {
         let paid = parse_payment(br#"{"status": true, "transaction_id": "25ed3e8a"}"#).unwrap();
         assert_eq!(
             paid,
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_taken_letter_by_letter_and_never_shown() {
+    fn keys_are_kept_exactly_and_hidden_from_debug_output() {
         let key = parse_key(br#"{"key": " AB-\u00e9\u0000 ", "isFile": false, "x": 1}"#).unwrap();
         assert_eq!(key.value.expose(), " AB-\u{e9}\0 ");
         assert!(!format!("{key:?}").contains("AB-"));
@@ -227,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_answer_without_a_key_is_an_error_that_holds_none_of_it() {
+    fn key_answers_without_a_key_are_errors_without_content() {
         for body in [
             r#"{"key": ""}"#,
             r#"{"keys": ["SECRET-1"]}"#,

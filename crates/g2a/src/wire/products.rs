@@ -1,5 +1,5 @@
-//! The catalogue, read forgivingly: fields come and go between versions, empty strings stand for "unknown", numbers are
-//! whole or broken, ids are text here and numbers there. A product that cannot be read is reported beside the others.
+//! The catalogue, parsed leniently: fields vary between versions, empty strings mean "unknown", numbers may be integers
+//! or decimals, and ids may be text or numbers. An unreadable product is reported beside the others.
 
 use std::collections::BTreeMap;
 
@@ -14,28 +14,28 @@ use crate::error::{BadAnswer, Call, Error};
 /// One page of `GET /products`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProductPage {
-    /// Products that match the query, on all pages, at the moment of the answer.
+    /// Number of products on all pages that match the query, at the time of the answer.
     pub total: u64,
-    /// The page this is, from 1; the page asked for when the answer does not say.
+    /// The page number, from 1; the requested page if the answer has none.
     pub page: u32,
-    /// The products that could be read, in G2A's order.
+    /// The readable products, in G2A's order.
     pub products: Vec<Product>,
-    /// The others.
+    /// The unreadable products.
     pub unreadable: Vec<Unreadable>,
 }
 
-/// A product of a page that could not be read.
+/// An unreadable product of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
-    /// Its id, if at least that could be read.
+    /// Its id, if readable.
     pub id: Option<String>,
-    /// What is wrong with it, for the report of the run.
+    /// The reason, for the report of the run.
     pub reason: &'static str,
 }
 
-/// A product as G2A lists it. Everything but the id can be missing; an empty text counts as missing.
+/// A product as G2A lists it. Every field but the id can be missing; an empty text counts as missing.
 ///
-/// Prices are in euro and exact, with as many decimals as G2A sends.
+/// Prices are exact, in euros, with as many decimals as G2A sends.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Product {
     /// G2A's id, never empty: 14 digits.
@@ -48,91 +48,92 @@ pub struct Product {
     pub slug: Option<String>,
     /// Pieces in stock.
     pub qty: Option<u64>,
-    /// Cheapest listed price. Not necessarily what an order is charged: that is in [`CreatedOrder::price`](crate::CreatedOrder::price).
+    /// Lowest listed price. An order may be charged another one: see
+    /// [`CreatedOrder::price`](crate::CreatedOrder::price).
     pub min_price: Option<Decimal>,
-    /// Retail price; reported to be what is charged.
+    /// Retail price; reported to be the charged price.
     pub retail_min_price: Option<Decimal>,
     /// Retail price without fees.
     pub retail_min_base_price: Option<Decimal>,
-    /// Whether G2A says it can be bought. `false` on the whole of its sandbox.
+    /// Whether G2A reports it as available. `false` for all products of its sandbox.
     pub available_to_buy: Option<bool>,
-    /// Bounds that G2A sets to the price.
+    /// G2A's limits of the price.
     pub price_limit: PriceLimit,
-    /// Address of a small picture.
+    /// Address of a small image.
     pub thumbnail: Option<String>,
-    /// Address of a medium picture.
+    /// Address of a medium image.
     pub small_image: Option<String>,
-    /// Address of the cover.
+    /// Address of the cover image.
     pub cover_image: Option<String>,
-    /// Addresses of more pictures.
+    /// Addresses of further images.
     pub images: Vec<String>,
-    /// Description, as HTML. Not to be trusted.
+    /// Description, as untrusted HTML.
     pub description: Option<String>,
     /// When G2A last changed it.
     pub updated_at: Option<DateTime<Utc>>,
-    /// Day of release, possibly in the future.
+    /// Release date, possibly in the future.
     pub release_date: Option<NaiveDate>,
-    /// Region it can be activated in.
+    /// Region in which it can be activated.
     pub region: Option<String>,
-    /// Who made it.
+    /// Developer.
     pub developer: Option<String>,
-    /// Who published it.
+    /// Publisher.
     pub publisher: Option<String>,
-    /// Where it is activated, such as `Steam`.
+    /// Platform of activation, such as `Steam`.
     pub platform: Option<String>,
     /// Age-rating marks (`pegi_violence`, ...).
     pub restrictions: BTreeMap<String, bool>,
-    /// What it needs to run.
+    /// System requirements.
     pub requirements: Requirements,
-    /// Films about it.
+    /// Videos.
     pub videos: Vec<Video>,
-    /// Its categories.
+    /// Categories.
     pub categories: Vec<Category>,
 }
 
-/// Bounds of a price, in euro.
+/// Limits of a price, in euros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PriceLimit {
-    /// Lower bound.
+    /// Lower limit.
     pub min: Option<Decimal>,
-    /// Upper bound.
+    /// Upper limit.
     pub max: Option<Decimal>,
 }
 
-/// System requirements, by G2A's names (`reqprocessor`, `reqmemory`, ...); empty ones are left out.
+/// System requirements, by G2A's names (`reqprocessor`, `reqmemory`, ...), without empty ones.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Requirements {
-    /// The least that will do.
+    /// Minimum requirements.
     pub minimal: BTreeMap<String, String>,
-    /// What G2A recommends.
+    /// Recommended requirements.
     pub recommended: BTreeMap<String, String>,
 }
 
-/// A film about a product.
+/// A video about a product.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Video {
-    /// Where it is kept, such as `YOUTUBE`.
+    /// The hosting service, such as `YOUTUBE`.
     pub kind: Option<String>,
     /// Its address.
     pub url: String,
 }
 
-/// A category of G2A's.
+/// A category at G2A.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Category {
-    /// Its id: a number or a text at G2A, a text here.
+    /// Its id, as text; G2A sends a number or a text.
     pub id: Option<String>,
     /// Its name.
     pub name: String,
 }
 
-/// Reads one page of products. `asked` is the page asked for.
+/// Parses one page of products. `asked` is the requested page.
 ///
 /// # Errors
-/// [`Error::BadAnswer`] when the page as a whole cannot be read, [`Error::Refused`] for an error body. A product that
-/// cannot be read is no error: it is in [`ProductPage::unreadable`].
+/// Returns [`Error::BadAnswer`] if the page as a whole is unreadable, and [`Error::Refused`] for an error body. An
+/// unreadable product is not an error: it is in [`ProductPage::unreadable`].
 pub fn parse_product_page(body: &[u8], asked: u32) -> Result<ProductPage, Error> {
-    // Bytes that are not UTF-8 spoil one letter of one title, not the page.
+    // Invalid UTF-8 damages one character of one title, not the page.
     let text = String::from_utf8_lossy(body);
     let page = answer(Call::Products, &text)?;
     let shape = |what| bad(Call::Products, BadAnswer::Shape(what));
@@ -177,7 +178,7 @@ fn product(raw: &RawValue) -> Result<Product, Unreadable> {
         reason,
     };
 
-    // Of what decides about price and stock, nonsense is not the same as nothing.
+    // For price and stock, an invalid value is not treated as a missing one.
     let price = |name: &str, reason| match fields.get(name).filter(|raw| !is_blank(raw)) {
         None => Ok(None),
         Some(raw) => amount(raw).map(Some).ok_or(unreadable(reason)),
@@ -307,7 +308,7 @@ mod tests {
     }"#;
 
     #[test]
-    fn a_full_product_is_read_field_by_field() {
+    fn every_field_of_a_full_product_is_parsed() {
         let product = only(FULL);
         assert_eq!(product.id, "10000009999001");
         assert_eq!(product.qty, Some(41));
@@ -340,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_product_needs_nothing_but_its_id() {
+    fn only_the_id_of_a_product_is_required() {
         assert_eq!(
             only(r#"{"id": "7"}"#),
             Product {
@@ -366,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_texts_stand_in_for_each_other() {
+    fn numbers_and_texts_are_interchangeable() {
         let product = only(
             r#"{"id": 10000009999001, "name": 1942, "qty": "12", "minPrice": "4.77", "availableToBuy": "true",
                 "retail_min_price": 5, "categories": [{"id": "a1", "name": 7}]}"#,
@@ -379,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn prices_are_exactly_the_digits_that_were_sent() {
+    fn prices_keep_the_exact_digits() {
         for digits in [
             "0.1",
             "4.35",
@@ -399,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_product_that_cannot_be_read_does_not_hide_the_others() {
+    fn an_unreadable_product_does_not_hide_the_others() {
         let page = page_of(
             r#"{"id": "1"}, null, 17, "text", [], {"name": "no id"}, {"id": "2", "minPrice": "cheap"},
                {"id": "3", "qty": -1}, {"id": "4", "minPrice": -0.01}, {"id": "5", "qty": 1.5}, {"id": "../6"},
@@ -420,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_letter_or_a_null_character_spoils_no_page() {
+    fn invalid_utf8_and_null_characters_do_not_fail_the_page() {
         let mut body = br#"{"total": 1, "page": 1, "docs": [{"id": "7", "name": "Caf"#.to_vec();
         body.extend([0xe9, b'"', b'}', b']', b'}']);
         let page = parse_product_page(&body, 1).unwrap();
@@ -430,14 +431,14 @@ mod tests {
     }
 
     #[test]
-    fn a_page_says_how_many_there_are_and_which_it_is() {
+    fn a_page_has_its_total_and_number() {
         let page = parse_product_page(br#"{"total": "93", "page": 5, "docs": [], "more": 1}"#, 5).unwrap();
         assert_eq!((page.total, page.page, page.products.len()), (93, 5, 0));
         assert_eq!(parse_product_page(br#"{"total": 93, "docs": []}"#, 4).unwrap().page, 4);
     }
 
     #[test]
-    fn a_page_that_is_none_is_told_apart() {
+    fn answers_that_are_no_page_are_errors() {
         let reason = |body: &str| match parse_product_page(body.as_bytes(), 1) {
             Err(Error::BadAnswer { reason, .. }) => reason,
             other => panic!("{other:?}"),

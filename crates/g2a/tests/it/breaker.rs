@@ -1,4 +1,4 @@
-//! The circuit breaker as a caller sees it.
+//! The circuit breaker as seen by a caller.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn patient_for(server: &Server, open_for: Duration) -> Config {
 }
 
 #[tokio::test]
-async fn after_failures_in_a_row_calls_fail_at_once_and_say_when_to_come_back() {
+async fn after_consecutive_failures_calls_fail_fast_with_a_retry_time() {
     let server = Server::start([Answer::Break, error(500, "ERR99"), Answer::Half(200, "{".into())]).await;
     let config = patient_for(&server, Duration::from_hours(1));
     let client = Client::new(config, Arc::new(Unlimited)).unwrap();
@@ -66,12 +66,12 @@ async fn refusals_do_not_open_it() {
 }
 
 #[tokio::test]
-async fn a_single_call_looks_again_and_its_success_opens_the_way() {
+async fn a_successful_probe_closes_it() {
     let mut script = vec![Answer::Break; 4];
     script.extend([json(200, EMPTY), json(200, EMPTY)]);
     let server = Server::start(script).await;
     let client = Client::new(patient_for(&server, Duration::from_millis(1)), Arc::new(Unlimited)).unwrap();
-    // Failing looks keep it open; calls in between are not sent. The fourth failure is such a look.
+    // Failing probes keep it open; calls in between are not sent. The fourth failure is such a probe.
     soon(async {
         while server.count() < 4 {
             client.products(&ProductQuery::default()).await.unwrap_err();
@@ -87,7 +87,7 @@ async fn a_single_call_looks_again_and_its_success_opens_the_way() {
 }
 
 #[tokio::test]
-async fn a_look_whose_caller_went_away_does_not_hold_it_shut() {
+async fn a_cancelled_probe_does_not_keep_it_open() {
     let server = Server::start([
         Answer::Break,
         Answer::Break,
@@ -104,7 +104,7 @@ async fn a_look_whose_caller_went_away_does_not_hold_it_shut() {
         let client = client.clone();
         async move {
             loop {
-                // Not sent while it is still open; then silence.
+                // Not sent while the breaker is still open; afterwards the server stays silent.
                 client.products(&ProductQuery::default()).await.unwrap_err();
                 tokio::task::yield_now().await;
             }

@@ -1,7 +1,7 @@
-//! The client against a real HTTP server on this machine that answers by script, faults included.
+//! The client against a local HTTP server that answers from a script, including faults.
 //!
-//! Each test has a server of its own. The server speaks plain HTTP/1.1 over a socket, because the faults that matter
-//! (a connection that breaks, half a body, silence) are below what an HTTP framework lets one do.
+//! Each test has its own server. The server speaks plain HTTP/1.1 over a socket, because HTTP frameworks cannot produce
+//! the relevant faults (a broken connection, a truncated body, silence).
 
 #![expect(
     clippy::unwrap_used,
@@ -24,7 +24,7 @@ use lockstep_g2a::{Auth, Client, Config, SecretText, Unlimited};
 
 use crate::server::Server;
 
-/// Settings with short waits, so that a test about repetition takes no time.
+/// Settings with short waits, so that tests of retries are fast.
 fn config(server: &Server) -> Config {
     let auth = Auth::Hash {
         api_hash: SecretText::new("games-games-games"),
@@ -38,7 +38,7 @@ fn config(server: &Server) -> Config {
     config
 }
 
-/// Waits for something that has to happen, and gives up with a message when it does not.
+/// Waits for an expected event, and panics with a message if it does not happen in time.
 async fn soon<T>(happening: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), happening)
         .await

@@ -1,4 +1,4 @@
-//! What the client counts.
+//! The client's metrics.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use metrics::{
 use crate::client;
 use crate::server::{Answer, Server, error, json};
 
-/// Counts how often each series was touched.
+/// Counts the updates of each series.
 #[derive(Clone, Default)]
 struct Touched(Arc<Mutex<BTreeMap<String, u64>>>);
 
@@ -74,9 +74,9 @@ impl Recorder for Touched {
 }
 
 #[test]
-fn every_request_is_counted_once_by_its_outcome_and_timed_if_it_was_sent() {
+fn requests_are_counted_by_outcome_and_timed_if_sent() {
     let touched = Touched::default();
-    // The recorder holds for this thread, and this runtime stays on it.
+    // The recorder is local to this thread, and this runtime stays on it.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

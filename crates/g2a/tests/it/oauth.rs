@@ -31,7 +31,7 @@ fn everything() -> ProductQuery {
 }
 
 #[tokio::test]
-async fn a_token_is_fetched_once_and_used_until_it_expires() {
+async fn a_token_is_fetched_once_and_reused_until_it_expires() {
     let api = Server::start(vec![json(200, EMPTY); 3]).await;
     let tokens = Server::start([token("first", 3600)]).await;
     let client = client(&api, &tokens);
@@ -52,7 +52,7 @@ async fn a_token_is_fetched_once_and_used_until_it_expires() {
 }
 
 #[tokio::test]
-async fn many_callers_wait_for_one_token() {
+async fn concurrent_callers_share_one_token_request() {
     let api = Server::start(vec![json(200, EMPTY); 8]).await;
     let tokens = Server::start([token("first", 3600), token("second", 3600)]).await;
     let client = client(&api, &tokens);
@@ -101,7 +101,7 @@ async fn a_refused_token_is_replaced_once() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_no_token_cures_fetches_none() {
+async fn refusals_unrelated_to_the_token_fetch_none() {
     let api = Server::start([error(401, "AUTH03")]).await;
     let tokens = Server::start([token("first", 3600)]).await;
     assert_eq!(
@@ -116,7 +116,7 @@ async fn a_refusal_that_no_token_cures_fetches_none() {
 }
 
 #[tokio::test]
-async fn a_payment_or_key_with_a_refused_token_is_not_repeated_but_may_be() {
+async fn payments_and_keys_with_a_refused_token_are_left_to_the_caller() {
     let api = Server::start([error(401, "AUTH02"), error(401, "AUTH02"), json(200, r#"{"key":"A"}"#)]).await;
     let tokens = Server::start([token("first", 3600), token("second", 3600), token("third", 3600)]).await;
     let client = client(&api, &tokens);
@@ -166,7 +166,7 @@ async fn without_a_token_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn no_error_or_debug_output_holds_the_token_or_the_credentials() {
+async fn errors_and_debug_output_hide_token_and_credentials() {
     let api = Server::start([error(401, "AUTH02")]).await;
     let tokens = Server::start([token("top-token", 3600)]).await;
     let client = client(&api, &tokens);

@@ -1,4 +1,4 @@
-//! Orders: creating and paying are never repeated, a key is asked for exactly once and its bytes are never lost.
+//! Orders: creating and paying are never retried, a key is requested exactly once and its bytes are never lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ fn order() -> NewOrder {
     }
 }
 
-/// Everything that can happen to an answer, short of a refusal.
+/// All faults of an answer other than a refusal.
 fn faults() -> Vec<Answer> {
     vec![
         Answer::Break,
@@ -38,7 +38,7 @@ fn impatient(server: &Server) -> Client {
 }
 
 #[tokio::test]
-async fn an_order_is_created_from_exact_digits() {
+async fn an_order_is_created_with_exact_digits() {
     let server = Server::start([json(
         200,
         r#"{"order_id":"80201019921771","price":45.1,"currency":"EUR"}"#,
@@ -59,7 +59,7 @@ async fn an_order_is_created_from_exact_digits() {
 }
 
 #[tokio::test]
-async fn an_order_that_makes_no_sense_is_not_sent() {
+async fn invalid_orders_are_not_sent() {
     let server = Server::start([]).await;
     let client = client(&server);
     for (order, name) in [
@@ -111,7 +111,7 @@ async fn a_payment_is_an_empty_put() {
 }
 
 #[tokio::test]
-async fn details_are_read_and_repeated() {
+async fn order_details_are_retried() {
     let server = Server::start([
         Answer::Break,
         json(200, r#"{"status":"complete","price":4.770,"currency":"EUR"}"#),
@@ -124,7 +124,7 @@ async fn details_are_read_and_repeated() {
 }
 
 #[tokio::test]
-async fn no_fault_makes_the_client_create_an_order_twice_but_the_caller_may() {
+async fn no_fault_makes_the_client_create_an_order_twice() {
     for fault in faults() {
         let server = Server::start([fault, json(200, "{}")]).await;
         let error = impatient(&server).create_order(&order()).await.unwrap_err();
@@ -134,7 +134,7 @@ async fn no_fault_makes_the_client_create_an_order_twice_but_the_caller_may() {
 }
 
 #[tokio::test]
-async fn no_fault_makes_the_client_pay_twice_and_the_caller_has_to_look_first() {
+async fn no_fault_makes_the_client_pay_twice() {
     let mut faults = faults();
     faults.extend([
         json(200, "<html>"),
@@ -160,7 +160,7 @@ async fn no_fault_makes_the_client_pay_twice_and_the_caller_has_to_look_first() 
 }
 
 #[tokio::test]
-async fn too_many_requests_is_told_and_not_repeated_for_orders() {
+async fn rate_limited_orders_are_reported_and_not_retried() {
     let server = Server::start(vec![Answer::Whole(429, "retry-after: 0\r\n", String::new()); 3]).await;
     let client = client(&server);
     let expected = Repeat::Safe(Some(Duration::ZERO));
@@ -171,7 +171,7 @@ async fn too_many_requests_is_told_and_not_repeated_for_orders() {
 }
 
 #[tokio::test]
-async fn a_key_arrives_byte_by_byte_as_it_was_sent() {
+async fn key_bytes_arrive_unchanged() {
     let body = r#"{"key": "ABCD-\u0045FGH", "isFile":false}"#;
     let server = Server::start([json(200, body)]).await;
     let answer = client(&server).key_bytes("80201019921771").await.unwrap();
@@ -191,7 +191,7 @@ async fn a_key_arrives_byte_by_byte_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn no_fault_makes_the_client_ask_for_a_key_twice() {
+async fn no_fault_makes_the_client_request_a_key_twice() {
     for fault in faults() {
         let server = Server::start([fault, json(200, r#"{"key":"SECOND"}"#)]).await;
         let error = impatient(&server).key_bytes("80201019921771").await.unwrap_err();
@@ -205,7 +205,7 @@ async fn no_fault_makes_the_client_ask_for_a_key_twice() {
 }
 
 #[tokio::test]
-async fn a_redirected_key_is_not_followed() {
+async fn redirects_of_key_requests_are_not_followed() {
     let location = "location: /v1/order/key/elsewhere\r\n";
     let server = Server::start([Answer::Whole(307, location, String::new()), json(200, r#"{"key":"X"}"#)]).await;
     let error = client(&server).key_bytes("80201019921771").await.unwrap_err();
@@ -216,7 +216,7 @@ async fn a_redirected_key_is_not_followed() {
 }
 
 #[tokio::test]
-async fn what_arrived_of_a_key_is_handed_over_even_when_the_answer_stops() {
+async fn a_truncated_key_answer_is_returned_to_the_caller() {
     let body = r#"{"key":"ABCD-EFGH""#;
     for fault in [Answer::Half(200, body.into()), Answer::Stuck(200, body.into())] {
         let server = Server::start([fault]).await;
@@ -229,7 +229,7 @@ async fn what_arrived_of_a_key_is_handed_over_even_when_the_answer_stops() {
 }
 
 #[tokio::test]
-async fn keys_and_payments_never_share_a_connection() {
+async fn keys_and_payments_use_separate_connections() {
     let details = || json(200, r#"{"status":"new"}"#);
     let script = [
         details(),
@@ -248,7 +248,7 @@ async fn keys_and_payments_never_share_a_connection() {
 }
 
 #[tokio::test]
-async fn every_documented_code_arrives_typed_with_any_status() {
+async fn documented_codes_are_typed_under_any_status() {
     for code in Code::DOCUMENTED {
         for status in [400, 404, 500] {
             let server = Server::start([error(status, code.as_str())]).await;
@@ -273,7 +273,7 @@ async fn a_downloaded_key_is_recognised_in_both_spellings_and_statuses() {
 }
 
 #[tokio::test]
-async fn no_error_holds_any_part_of_a_body() {
+async fn errors_contain_no_part_of_a_body() {
     let secret = "TOP-SECRET-KEY";
     let bodies = [
         format!(r#"{{"key":["{secret}"]}}"#),
@@ -297,7 +297,7 @@ async fn no_error_holds_any_part_of_a_body() {
 }
 
 #[tokio::test]
-async fn a_connection_that_never_opens_leaves_a_key_untouched() {
+async fn a_failed_connection_does_not_consume_a_key() {
     let server = Server::start([]).await;
     let mut config = config(&server);
     let free = std::net::TcpListener::bind("127.0.0.1:0")
@@ -324,7 +324,7 @@ async fn a_connection_that_never_opens_leaves_a_key_untouched() {
 }
 
 #[tokio::test]
-async fn half_an_answer_is_told_apart_from_none() {
+async fn a_truncated_answer_differs_from_no_answer() {
     let server = Server::start([Answer::Half(200, "{".into()), Answer::Break]).await;
     let client = client(&server);
     let half = client.pay("1").await.unwrap_err();

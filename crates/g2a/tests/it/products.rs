@@ -1,4 +1,4 @@
-//! Listing products: what is asked, what is read, and what is repeated.
+//! Product lists: the request, its parsing, and retries.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn everything() -> ProductQuery {
 }
 
 #[tokio::test]
-async fn a_page_is_read_and_what_cannot_be_read_is_reported() {
+async fn a_page_is_parsed_and_unreadable_products_are_reported() {
     let server = Server::start([json(200, PAGE)]).await;
     let page = client(&server).products(&everything()).await.unwrap();
     assert_eq!((page.total, page.page), (41, 1));
@@ -28,7 +28,7 @@ async fn a_page_is_read_and_what_cannot_be_read_is_reported() {
 }
 
 #[tokio::test]
-async fn a_request_carries_the_published_header_and_only_the_parameters_that_were_set() {
+async fn requests_have_the_published_header_and_only_the_set_parameters() {
     let server = Server::start([json(200, PAGE), json(200, PAGE)]).await;
     let client = client(&server);
     client.products(&everything()).await.unwrap();
@@ -58,7 +58,7 @@ async fn a_request_carries_the_published_header_and_only_the_parameters_that_wer
 }
 
 #[tokio::test]
-async fn one_product_is_asked_for_through_the_list() {
+async fn a_single_product_is_requested_through_the_list() {
     let other = r#"{"total": 1, "page": 1, "docs": [{"id": "5"}]}"#;
     let server = Server::start([json(200, PAGE), json(200, other), json(200, PAGE)]).await;
     let client = client(&server);
@@ -75,7 +75,7 @@ async fn one_product_is_asked_for_through_the_list() {
 }
 
 #[tokio::test]
-async fn arguments_that_cannot_be_right_are_not_sent() {
+async fn invalid_arguments_are_not_sent() {
     let server = Server::start([]).await;
     let client = client(&server);
     for (query, name) in [
@@ -102,7 +102,7 @@ async fn arguments_that_cannot_be_right_are_not_sent() {
 }
 
 #[tokio::test]
-async fn every_passing_fault_is_repeated_until_the_page_is_there() {
+async fn transient_faults_are_retried_until_success() {
     let faults = [
         Answer::Break,
         Answer::Half(200, r#"{"total": 41, "page": 1, "do"#.into()),
@@ -123,7 +123,7 @@ async fn every_passing_fault_is_repeated_until_the_page_is_there() {
 }
 
 #[tokio::test]
-async fn silence_is_repeated_and_ends_as_a_timeout() {
+async fn silence_is_retried_and_ends_as_a_timeout() {
     let server = Server::start([Answer::Silence, Answer::Stuck(200, "{".into())]).await;
     let mut config = config(&server);
     config.timeout = Duration::from_millis(200);
@@ -147,7 +147,7 @@ async fn silence_is_repeated_and_ends_as_a_timeout() {
 }
 
 #[tokio::test]
-async fn attempts_are_bounded_and_the_last_error_is_told() {
+async fn attempts_are_limited_and_the_last_error_is_returned() {
     let server = Server::start(vec![error(500, "API00"); 10]).await;
     let error = client(&server).products(&everything()).await.unwrap_err();
     assert_eq!(error.code(), Some(&Code::Severe));
@@ -155,7 +155,7 @@ async fn attempts_are_bounded_and_the_last_error_is_told() {
 }
 
 #[tokio::test]
-async fn what_g2a_will_refuse_again_is_not_repeated() {
+async fn permanent_refusals_are_not_retried() {
     for (status, code) in [
         (401, "AUTH02"),
         (403, "AUTH01"),
@@ -176,10 +176,10 @@ async fn what_g2a_will_refuse_again_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_not_sent() {
+async fn a_refused_connection_counts_as_not_sent() {
     let server = Server::start([]).await;
     let mut config = config(&server);
-    // A port that was just free: bound, then given back.
+    // A port that was free a moment ago: bound and released.
     let free = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -213,7 +213,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_list_without_end_is_cut_off() {
+async fn an_endless_list_is_cut_off() {
     let server = Server::start([json(200, " ".repeat(9 << 20))]).await;
     let error = client(&server).products(&everything()).await.unwrap_err();
     assert!(
@@ -229,7 +229,7 @@ async fn a_list_without_end_is_cut_off() {
     assert_eq!((error.repeat(), server.count()), (Repeat::Never, 1));
 }
 
-/// Grants everything and keeps what it is told.
+/// Grants everything and records its calls.
 #[derive(Default)]
 struct Recorder {
     granted: Mutex<Vec<CallClass>>,
@@ -249,7 +249,7 @@ impl Budget for Recorder {
 }
 
 #[tokio::test]
-async fn the_budget_is_asked_before_every_request_and_told_of_every_429() {
+async fn the_budget_is_asked_before_each_request_and_penalised_per_429() {
     let slow_down = Answer::Whole(429, "retry-after: 1\r\n", String::new());
     let script = [
         error(500, "ERR99"),
@@ -277,7 +277,7 @@ async fn the_budget_is_asked_before_every_request_and_told_of_every_429() {
 }
 
 #[tokio::test]
-async fn a_retry_after_beyond_the_callers_time_is_handed_to_the_caller() {
+async fn a_retry_after_beyond_the_time_limit_is_returned_to_the_caller() {
     let server = Server::start([Answer::Whole(429, "retry-after: 3600\r\n", String::new())]).await;
     let error = client(&server).products(&everything()).await.unwrap_err();
     assert_eq!(error.repeat(), Repeat::Safe(Some(Duration::from_hours(1))));
@@ -292,7 +292,7 @@ async fn a_retry_after_that_is_a_past_date_means_now() {
     assert_eq!(server.count(), 2);
 }
 
-/// Grants nothing.
+/// Never grants a call.
 struct Exhausted;
 
 impl Budget for Exhausted {
@@ -306,7 +306,7 @@ impl Budget for Exhausted {
 }
 
 #[tokio::test]
-async fn without_budget_nothing_is_sent_and_the_wait_ends() {
+async fn without_budget_nothing_is_sent_and_the_wait_times_out() {
     let server = Server::start([json(200, PAGE)]).await;
     let mut config = config(&server);
     config.budget_timeout = Duration::from_millis(10);

@@ -1,4 +1,4 @@
-//! A server that gives the answers of a script, one a request, and keeps what it was asked.
+//! A server that answers from a script, one answer per request, and records the requests.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -8,18 +8,18 @@ use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What the server does with one request.
+/// The server's reaction to one request.
 #[derive(Clone)]
 pub(crate) enum Answer {
-    /// A whole answer: status, headers, body.
+    /// A complete answer: status, headers, body.
     Whole(u16, &'static str, String),
-    /// An answer that promises more body than it sends, and then the connection breaks.
+    /// An answer that announces more body than it sends, then a broken connection.
     Half(u16, String),
-    /// An answer that promises more body than it sends, and then silence.
+    /// An answer that announces more body than it sends, then silence.
     Stuck(u16, String),
-    /// The connection breaks without an answer.
+    /// A broken connection without an answer.
     Break,
-    /// Silence.
+    /// No answer on an open connection.
     Silence,
 }
 
@@ -34,14 +34,14 @@ pub(crate) fn error(status: u16, code: &str) -> Answer {
     )
 }
 
-/// One request as it came.
+/// One request as received.
 #[derive(Clone)]
 pub(crate) struct Seen {
     /// Request line and headers, header names in lower case.
     pub(crate) head: String,
     pub(crate) body: String,
     pub(crate) at: Instant,
-    /// Which connection it came on.
+    /// The number of its connection.
     pub(crate) connection: usize,
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server that answers with `script` and then with status 599.
+    /// Starts a server that answers with `script` and afterwards with status 599.
     pub(crate) async fn start(script: impl IntoIterator<Item = Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,5 +1,5 @@
-//! A payment page that is asked for twice, whose answer is lost, or whose owner leaves: the intent stays open until Stripe
-//! says its end, and what is paid is credited once, webhook or not.
+//! Repeated requests for a payment page, lost responses, and deleted users: the top-up stays open until Stripe reports
+//! its final status, and a payment is credited once, with or without a webhook.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use lockstep_store::top_ups::{self, Review};
 use crate::stand_in::{API_KEY, Fault};
 use crate::stripe::{World, instance, money};
 
-/// Longer than Stripe takes in these tests.
+/// Longer than any response of the fake Stripe in these tests.
 const PATIENT: Duration = Duration::from_secs(5);
 
 #[tokio::test]
-async fn a_doubled_call_gets_one_payment_page_and_what_is_paid_is_found_by_asking() {
+async fn concurrent_requests_share_one_page_and_query_finds_the_payment() {
     let world = World::new().await;
     world.stripe.set_takes(Duration::from_millis(600));
     let instances = [0, 1].map(|_| instance(&world.db, &world.stripe, API_KEY, PATIENT));
-    // Clicks on two instances; most come while Stripe works on the first.
+    // Requests to two instances; most arrive while Stripe processes the first.
     let clicks = (0..12).map(|n| instances[n % 2].begin(UserId(world.user), money("10"), "card", Some("click")));
     let pages: Vec<_> = join_all(clicks).await.into_iter().map(Result::unwrap).collect();
     assert!(pages.iter().all(|page| page == &pages[0]), "{pages:?}");
@@ -42,9 +42,9 @@ async fn a_doubled_call_gets_one_payment_page_and_what_is_paid_is_found_by_askin
     world.db.assert_books_balance().await;
 }
 
-/// The lease of an instance that stands still has run out, so that another asks while Stripe is at work.
+/// The lease of a stalled instance has expired, so that another calls while Stripe is still processing.
 #[tokio::test]
-async fn stripes_word_that_it_is_still_busy_is_waited_for() {
+async fn waits_while_stripe_reports_a_request_in_progress() {
     let world = World::new().await;
     world.stripe.set_takes(Duration::from_millis(900));
     let instances = [0, 1].map(|_| instance(&world.db, &world.stripe, API_KEY, PATIENT));
@@ -64,7 +64,7 @@ async fn stripes_word_that_it_is_still_busy_is_waited_for() {
 }
 
 #[tokio::test]
-async fn what_has_no_answer_stays_open_and_the_same_key_finds_the_page() {
+async fn top_up_without_response_stays_open_and_is_resumed_by_its_key() {
     for fault in [
         Fault::Status(408),
         Fault::Status(429),
@@ -105,7 +105,7 @@ async fn what_has_no_answer_stays_open_and_the_same_key_finds_the_page() {
 }
 
 #[tokio::test]
-async fn a_caller_that_has_gone_does_not_take_the_answer_along() {
+async fn response_is_recorded_after_the_caller_disconnects() {
     let world = World::new().await;
     world.stripe.set_takes(Duration::from_millis(300));
     let patient = instance(&world.db, &world.stripe, API_KEY, PATIENT);
@@ -124,7 +124,7 @@ async fn a_caller_that_has_gone_does_not_take_the_answer_along() {
 }
 
 #[tokio::test]
-async fn a_page_of_which_nobody_got_the_address_is_asked_about_all_the_same() {
+async fn page_with_unknown_url_is_still_queried() {
     for fault in [Fault::Silent, Fault::Garbled, Fault::Broken] {
         let world = World::new().await;
         world.stripe.set_fault(fault);
@@ -145,12 +145,12 @@ async fn a_page_of_which_nobody_got_the_address_is_asked_about_all_the_same() {
 }
 
 #[tokio::test]
-async fn after_a_lost_answer_only_a_refusal_of_the_same_request_is_an_end() {
+async fn after_a_lost_response_only_a_refusal_closes_the_top_up() {
     let world = World::new().await;
     world.stripe.set_fault(Fault::Silent);
     world.begin("10").await.unwrap_err();
     for (fault, status) in [
-        // The key was withdrawn: what was made before is still there.
+        // The key was revoked: a session created before still exists.
         (Fault::Status(401), "PENDING"),
         (Fault::Status(403), "PENDING"),
         (Fault::Status(503), "PENDING"),
@@ -164,7 +164,7 @@ async fn after_a_lost_answer_only_a_refusal_of_the_same_request_is_an_end() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_away_is_asked_a_few_times_and_not_for_each() {
+async fn unavailable_provider_gets_a_few_queries_per_scan() {
     let world = World::new().await;
     for _ in 0..12 {
         world.begin("10").await.unwrap();
@@ -179,7 +179,7 @@ async fn a_provider_that_is_away_is_asked_a_few_times_and_not_for_each() {
 }
 
 #[tokio::test]
-async fn what_stripe_reports_no_end_of_is_shown_to_staff_and_still_asked_about() {
+async fn unresolved_top_up_is_shown_to_staff_and_still_queried() {
     let world = World::new().await;
     world.begin("10").await.unwrap();
     world
@@ -200,14 +200,14 @@ async fn what_stripe_reports_no_end_of_is_shown_to_staff_and_still_asked_about()
 }
 
 #[tokio::test]
-async fn what_is_open_when_its_owner_leaves_is_closed_at_stripe() {
+async fn open_session_of_a_deleted_user_is_closed() {
     let world = World::new().await;
     world.begin("10").await.unwrap();
     world.begin("20").await.unwrap();
     accounts::delete(&world.db.store, UserId(world.user), false)
         .await
         .unwrap();
-    // One was paid in the same moment, and no webhook tells of it.
+    // One was paid at the same moment, and no webhook reports it.
     world.stripe.set("cs_test_2", "complete", "paid");
     assert_eq!(world.payments.ask_about_silent().await.unwrap(), 1);
     let sessions = world.stripe.sessions();
@@ -227,9 +227,9 @@ async fn what_is_open_when_its_owner_leaves_is_closed_at_stripe() {
     world.db.assert_books_balance().await;
 }
 
-/// The page is being asked for while its owner leaves: nobody gets its address, and it is closed.
+/// The user is deleted while the page is being requested: its URL is returned to no one, and it is closed.
 #[tokio::test]
-async fn a_page_that_comes_after_its_owner_has_left_is_closed_at_stripe() {
+async fn session_created_after_user_deletion_is_closed() {
     let world = World::new().await;
     world.stripe.set_takes(Duration::from_millis(300));
     let patient = instance(&world.db, &world.stripe, API_KEY, PATIENT);

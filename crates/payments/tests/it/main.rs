@@ -1,4 +1,4 @@
-//! Topping up against a stand-in of Stripe's documented contract, over real HTTP.
+//! Top-ups against a fake of Stripe's documented API, over real HTTP.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

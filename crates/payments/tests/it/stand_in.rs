@@ -1,7 +1,7 @@
-//! A stand-in for Stripe, as far as Checkout Sessions are documented: form posts with a bearer key, idempotency keys whose
-//! reuse with other parameters is refused, sessions by their id, a page on another site on which they are paid, and events
-//! that it signs. Two requests at once under one idempotency key are one too many (409). It can be told to fail, and to
-//! take its time; what it has begun it ends, whether or not somebody waits for it.
+//! A fake Stripe that implements Checkout Sessions as documented: form posts with a bearer key, idempotency keys whose
+//! reuse with other parameters is rejected, sessions by id, a payment page on another site, and signed events.
+//! Concurrent requests with one idempotency key conflict (409). It can be configured to fail or to respond slowly; it
+//! finishes what it has started even if the client disconnects.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -21,30 +21,30 @@ use serde_json::{Value, json};
 pub(crate) const API_KEY: &str = "sk_test_stand_in";
 pub(crate) const WEBHOOK_SECRET: &str = "whsec_stand_in";
 
-/// How the next answers are spoilt.
+/// How the next responses fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It answers as it should.
+    /// Normal responses.
     None,
     /// This status, with Stripe's error body.
     Status(u16),
-    /// Does what it is asked and answers nothing that could be read.
+    /// Processes the request and responds with an unparsable body.
     Garbled,
-    /// Does what it is asked and never answers.
+    /// Processes the request and never responds.
     Silent,
-    /// Does what it is asked and hangs up in the middle of the answer.
+    /// Processes the request and closes the connection in the middle of the response.
     Broken,
 }
 
 struct Inner {
     sessions: BTreeMap<String, Value>,
     by_key: HashMap<String, (String, String)>,
-    /// Idempotency keys of requests under way.
+    /// Idempotency keys of requests in progress.
     busy: HashSet<String>,
     fault: Fault,
     takes: Duration,
     events: u32,
-    /// Calls seen: method and path.
+    /// Received calls: method and path.
     calls: Vec<String>,
 }
 
@@ -52,7 +52,7 @@ struct Inner {
 pub(crate) struct StandIn {
     inner: Arc<Mutex<Inner>>,
     pub(crate) url: String,
-    /// Where the shopper pays. To a browser another site than that of a shop at 127.0.0.1.
+    /// Base URL of the payment pages. For a browser it is a different site from a shop at 127.0.0.1.
     pub(crate) pages: String,
 }
 
@@ -86,7 +86,7 @@ impl StandIn {
         self.inner.lock().unwrap().fault = fault;
     }
 
-    /// How long it works on a new session.
+    /// Sets the processing time for a new session.
     pub(crate) fn set_takes(&self, takes: Duration) {
         self.inner.lock().unwrap().takes = takes;
     }
@@ -99,7 +99,7 @@ impl StandIn {
         self.inner.lock().unwrap().sessions.values().cloned().collect()
     }
 
-    /// The shopper is done with the session.
+    /// Sets the status of a session as a customer's payment would.
     pub(crate) fn set(&self, id: &str, status: &str, payment_status: &str) {
         let mut inner = self.inner.lock().unwrap();
         let session = inner.sessions.get_mut(id).unwrap();
@@ -111,7 +111,7 @@ impl StandIn {
         self.inner.lock().unwrap().sessions.get_mut(id).unwrap()[field] = value;
     }
 
-    /// An event about the session as it is now: its signature header and its body.
+    /// An event about the session's current state: its signature header and its body.
     pub(crate) fn event(&self, kind: &str, id: &str) -> (String, Vec<u8>) {
         let mut inner = self.inner.lock().unwrap();
         inner.events += 1;
@@ -124,7 +124,7 @@ impl StandIn {
         self.sign(body.as_bytes())
     }
 
-    /// Any bytes, signed as Stripe signs.
+    /// Signs any bytes as Stripe does.
     #[expect(clippy::unused_self, reason = "it is this Stripe that signs")]
     pub(crate) fn sign(&self, body: &[u8]) -> (String, Vec<u8>) {
         (
@@ -153,7 +153,7 @@ async fn spoilt(stand_in: &StandIn, answer: Value) -> Response {
     }
 }
 
-/// Key and faults, before anything is done.
+/// Checks key and faults, before any processing.
 fn check(stand_in: &StandIn, call: &str, headers: &HeaderMap) -> Option<Response> {
     let mut inner = stand_in.inner.lock().unwrap();
     inner.calls.push(call.to_owned());
@@ -237,7 +237,7 @@ async fn create(State(stand_in): State<StandIn>, headers: HeaderMap, body: Bytes
     done.await.unwrap()
 }
 
-/// Makes the session, or finds the one that was made under this key; `None`: with other parameters.
+/// Creates the session, or finds the one created under this key; `None` when the parameters differ.
 fn make(stand_in: &StandIn, key: &str, text: String, form: &HashMap<String, String>) -> Option<Value> {
     let mut inner = stand_in.inner.lock().unwrap();
     let known = inner.by_key.get(key).cloned();
@@ -297,7 +297,7 @@ async fn retrieve(State(stand_in): State<StandIn>, Path(id): Path<String>, heade
     }
 }
 
-/// The page on which a session is paid.
+/// The payment page of a session.
 async fn show(State(stand_in): State<StandIn>, Path(id): Path<String>) -> Html<String> {
     let cancel = stand_in.inner.lock().unwrap().sessions[&id]["cancel_url"].clone();
     let cancel = cancel.as_str().unwrap_or_default().replace('&', "&amp;");
@@ -307,14 +307,14 @@ async fn show(State(stand_in): State<StandIn>, Path(id): Path<String>) -> Html<S
     ))
 }
 
-/// The session is paid; the shop that it is for is told in a moment, and the browser goes back at once.
+/// Pays the session; the webhook to the shop follows shortly, and the browser returns at once.
 async fn pay(State(stand_in): State<StandIn>, Path(id): Path<String>) -> Redirect {
     stand_in.set(&id, "complete", "paid");
     let (signature, body) = stand_in.event("checkout.session.completed", &id);
     let back = stand_in.inner.lock().unwrap().sessions[&id]["success_url"].clone();
     let back = back.as_str().unwrap();
     let shop: Vec<&str> = back.splitn(4, '/').take(3).collect();
-    // Somebody else may have installed it first; either way it is there.
+    // Another test may have installed it first; either way it is installed.
     drop(rustls::crypto::ring::default_provider().install_default());
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let sending = http

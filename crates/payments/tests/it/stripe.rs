@@ -1,4 +1,4 @@
-//! From the intent to the credit through Stripe, with whatever may go wrong on the way.
+//! From top-up to credit through Stripe, with the failures that can happen on the way.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(crate) fn money(text: &str) -> Money {
     text.parse().unwrap()
 }
 
-/// One instance of the shop, with so much patience for Stripe.
+/// One instance of the shop, with this time limit for Stripe.
 pub(crate) fn instance(db: &TestDb, stripe: &StandIn, key: &str, timeout: Duration) -> Payments {
     let provider = Stripe::new(StripeConfig {
         api_url: stripe.url.clone(),
@@ -86,7 +86,7 @@ impl World {
             .unwrap()
     }
 
-    /// How the only intent stands in the database.
+    /// Status of the only top-up in the database.
     pub(crate) async fn row_status(&self) -> String {
         sqlx::query_scalar("select status::text from top_ups")
             .fetch_one(&self.db.sql)
@@ -94,7 +94,7 @@ impl World {
             .unwrap()
     }
 
-    /// As if time had passed.
+    /// Backdates the top-up as if time had passed.
     pub(crate) async fn let_time_pass(&self) {
         self.db
             .execute("update top_ups set not_before = now(), asking_until = null")
@@ -103,7 +103,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn a_session_is_made_with_what_stripe_wants_and_paid_once() {
+async fn session_has_stripes_parameters_and_is_credited_once() {
     let world = World::new().await;
     let view = world.begin("25.50").await.unwrap();
     assert_eq!(
@@ -127,7 +127,7 @@ async fn a_session_is_made_with_what_stripe_wants_and_paid_once() {
         world.take(&event).await.unwrap(),
         WebhookOutcome::TopUp(Outcome::Credited)
     );
-    // Delivered again, told by another event, and found by asking.
+    // Delivered again, reported by another event, and found by a query.
     assert_eq!(
         world.take(&event).await.unwrap(),
         WebhookOutcome::TopUp(Outcome::Repeated)
@@ -154,7 +154,7 @@ async fn a_session_is_made_with_what_stripe_wants_and_paid_once() {
 }
 
 #[tokio::test]
-async fn words_out_of_order_credit_once() {
+async fn out_of_order_events_credit_once() {
     let world = World::new().await;
     let view = world.begin("10").await.unwrap();
     world.stripe.set("cs_test_1", "complete", "unpaid");
@@ -185,7 +185,7 @@ async fn words_out_of_order_credit_once() {
 }
 
 #[tokio::test]
-async fn money_is_found_when_no_webhook_ever_comes() {
+async fn payment_without_a_webhook_is_found_by_query() {
     let world = World::new().await;
     let view = world.begin("10").await.unwrap();
     world.let_time_pass().await;
@@ -205,7 +205,7 @@ async fn money_is_found_when_no_webhook_ever_comes() {
 }
 
 #[tokio::test]
-async fn an_answer_that_was_lost_leaves_nothing_to_pay_and_nothing_paid_is_lost() {
+async fn lost_response_loses_no_payment() {
     for fault in [Fault::Garbled, Fault::Silent] {
         let world = World::new().await;
         world.stripe.set_fault(fault);
@@ -223,7 +223,7 @@ async fn an_answer_that_was_lost_leaves_nothing_to_pay_and_nothing_paid_is_lost(
             "it was made, and we do not know its name"
         );
         world.stripe.set_fault(Fault::None);
-        // Somebody found a way to pay it all the same.
+        // It was paid all the same.
         world.stripe.set("cs_test_1", "complete", "paid");
         let event = world.stripe.event(COMPLETED, "cs_test_1");
         assert_eq!(
@@ -236,7 +236,7 @@ async fn an_answer_that_was_lost_leaves_nothing_to_pay_and_nothing_paid_is_lost(
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_from_a_failure_and_only_it_ends_the_intent() {
+async fn only_a_refusal_closes_the_top_up() {
     for (fault, is_refusal) in [
         (Fault::Status(400), true),
         (Fault::Status(402), true),
@@ -266,7 +266,7 @@ async fn a_refusal_is_told_from_a_failure_and_only_it_ends_the_intent() {
 }
 
 #[tokio::test]
-async fn nothing_is_believed_that_stripe_did_not_sign_just_now() {
+async fn events_require_a_recent_signature_of_stripe() {
     let world = World::new().await;
     world.begin("10").await.unwrap();
     world.stripe.set("cs_test_1", "complete", "paid");
@@ -292,7 +292,7 @@ async fn nothing_is_believed_that_stripe_did_not_sign_just_now() {
 }
 
 #[tokio::test]
-async fn another_amount_another_currency_and_other_events_credit_nothing() {
+async fn mismatched_or_unrelated_events_credit_nothing() {
     let world = World::new().await;
     world.begin("10").await.unwrap();
     world.stripe.set("cs_test_1", "complete", "paid");
@@ -317,7 +317,7 @@ async fn another_amount_another_currency_and_other_events_credit_nothing() {
             "{kind}"
         );
     }
-    // A session of another program at the same account.
+    // A session of another program on the same account.
     world.stripe.change("cs_test_1", "metadata", json!({}));
     world.stripe.change("cs_test_1", "id", json!("cs_other"));
     let event = world.stripe.event(COMPLETED, "cs_test_1");
@@ -325,8 +325,8 @@ async fn another_amount_another_currency_and_other_events_credit_nothing() {
         world.take(&event).await.unwrap(),
         WebhookOutcome::TopUp(Outcome::Unknown)
     );
-    // One of another kind: a card put on file costs nothing. Refused, Stripe would send it again for days and then nothing
-    // at all.
+    // A session of another kind: saving a card costs nothing. If rejected, Stripe would redeliver it for days and then
+    // disable the endpoint.
     for (field, value) in [
         ("payment_status", json!("no_payment_required")),
         ("amount_total", json!(null)),
@@ -358,7 +358,7 @@ async fn another_amount_another_currency_and_other_events_credit_nothing() {
 }
 
 #[tokio::test]
-async fn the_same_intent_is_the_same_session() {
+async fn repeated_requests_create_one_session() {
     let world = World::new().await;
     let begin = || {
         world
@@ -367,7 +367,7 @@ async fn the_same_intent_is_the_same_session() {
     };
     let first = begin().await.unwrap();
     assert_eq!(begin().await.unwrap(), first);
-    // The store died between Stripe's answer and its record.
+    // The shop crashed between Stripe's response and its record.
     world.db.execute("alter table top_ups disable trigger top_ups_guard; update top_ups set reference = null, redirect_url = null").await;
     world
         .db
@@ -378,7 +378,7 @@ async fn the_same_intent_is_the_same_session() {
 }
 
 #[tokio::test]
-async fn without_a_provider_nobody_tops_up() {
+async fn top_ups_require_a_provider() {
     let db = TestDb::new().await;
     let user = db.user("ada@example.org", "0").await;
     let payments = Payments::new(db.store.clone(), None, None, Limits::default());
@@ -391,9 +391,9 @@ async fn without_a_provider_nobody_tops_up() {
     ));
 }
 
-/// Refused, each of these would be sent again for days.
+/// If rejected, each of these would be redelivered for days.
 #[tokio::test]
-async fn what_stripe_signs_and_nobody_can_use_is_taken_and_kept_as_it_came() {
+async fn unusable_signed_events_are_accepted_and_stored() {
     let world = World::new().await;
     world.begin("10").await.unwrap();
     for (field, value) in [
@@ -442,10 +442,10 @@ async fn what_stripe_signs_and_nobody_can_use_is_taken_and_kept_as_it_came() {
     assert_eq!(world.balance().await, "0.00");
 }
 
-/// A shopper who pays in dollars what was asked for in euro (sessions made before 2025-03-31), and whose name was cut in the
-/// middle of an emoji.
+/// A customer who pays in dollars what was requested in euro (sessions made before 2025-03-31), and whose name was
+/// truncated inside an emoji.
 #[tokio::test]
-async fn a_payment_in_the_shoppers_own_currency_counts_as_what_was_asked_for() {
+async fn converted_payment_counts_as_the_requested_amount() {
     let world = World::new().await;
     world.begin("10").await.unwrap();
     world.stripe.set("cs_test_1", "complete", "paid");
@@ -471,7 +471,7 @@ async fn a_payment_in_the_shoppers_own_currency_counts_as_what_was_asked_for() {
 }
 
 #[tokio::test]
-async fn whether_the_provider_answers_and_lets_us_in_is_asked_without_a_payment() {
+async fn reach_checks_credentials_without_creating_a_payment() {
     use lockstep_payments::Provider as _;
     let stripe = StandIn::start().await;
     let with = |url: &str, key: &str| {
@@ -488,7 +488,7 @@ async fn whether_the_provider_answers_and_lets_us_in_is_asked_without_a_payment(
     with(&stripe.url, API_KEY).reach().await.unwrap();
     let denied = with(&stripe.url, "sk_test_wrong").reach().await.unwrap_err();
     assert!(matches!(denied, ProviderError::Denied(_)), "{denied}");
-    // Nobody listens there.
+    // No server listens there.
     let away = with("http://127.0.0.1:9", API_KEY).reach().await.unwrap_err();
     assert!(matches!(away, ProviderError::Unavailable(_)), "{away}");
     assert!(stripe.sessions().is_empty(), "nothing was begun");

@@ -22,9 +22,9 @@ pub const MOST_ATTEMPTS: u32 = 5;
 pub struct NewCode {
     /// What the person gets.
     pub text: Secret,
-    /// What is kept.
+    /// The keyed hash to store.
     pub hash: [u8; 32],
-    /// How long it is good for.
+    /// How long it is valid.
     pub lifetime: Duration,
 }
 
@@ -34,8 +34,8 @@ impl NewCode {
     }
 }
 
-/// Replaces a user's verification code, or adds a link to those still good (three at most, so that somebody who asks
-/// for links in another's name cannot make the one just sent useless).
+/// Replaces a user's verification code, or adds a link to the valid ones (three at most, so that a third party who
+/// requests links for the user cannot invalidate the one just sent).
 pub(super) async fn put_code(
     tx: &mut Tx,
     user: UserId,
@@ -69,7 +69,7 @@ pub(super) async fn put_code(
     Ok(())
 }
 
-/// Owes a user a new verification code; the one before is useless then.
+/// Queues an e-mail with a new verification code, which invalidates the previous one.
 ///
 /// # Errors
 /// [`AccountError::AlreadyVerified`], [`AccountError::NotFound`].
@@ -197,8 +197,8 @@ pub struct Attempt {
     pub left: u32,
 }
 
-/// Spends one of the attempts that a user's verification code has, before the comparison, so that guessing in parallel
-/// gains nothing. `None`: there is no code, it has run out, or its attempts are spent.
+/// Uses up one of the attempts of a user's verification code, before the comparison, so that parallel guesses gain
+/// nothing. `None` if there is no code, it has expired, or no attempts remain.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -223,7 +223,7 @@ pub async fn spend_attempt(store: &Store, id: UserId) -> Result<Option<Attempt>>
     .transpose()
 }
 
-/// The typed code was right: the address is proved and the code used up.
+/// Marks the address as verified and uses up the code, after the typed code was found correct.
 ///
 /// # Errors
 /// [`AccountError::NotFound`] when the code was replaced or used meanwhile.

@@ -1,9 +1,9 @@
-//! What a person takes along: everything that is stored about them, read in pages.
+//! The export of a user's data: everything stored about them, read in pages.
 //!
-//! No transaction is held for the length of an export. It lasts as long as its reader takes, and an open snapshot of
-//! that length would keep dead rows of every table and a connection from everybody else. So each page is a read of
-//! its own that begins after the last row of the page before, and looks whether the account is still there. What changes
-//! meanwhile (the state of an order) is shown as it is when its page is read.
+//! An export holds no transaction while it runs. It lasts as long as the client takes to read it, and a snapshot of
+//! that length would keep dead rows of every table and occupy a connection. Each page is therefore a separate read that
+//! starts after the last row of the previous page and checks that the account still exists. Data that changes meanwhile
+//! (the state of an order) is shown as of the read of its page.
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::ids::UserId;
@@ -12,38 +12,38 @@ use uuid::Uuid;
 
 use crate::{Result, Tx};
 
-/// About how many bytes of rows a page holds at most; one more row, however large, may go beyond it.
+/// Approximate maximum size of a page in bytes; its last row, however large, may exceed it.
 pub const PAGE_BYTES: i64 = 128 * 1024;
-/// The most rows of a page.
+/// Maximum number of rows in a page.
 const PAGE_ROWS: i64 = 200;
 
-/// One kind of rows in an export.
+/// One list of an export.
 #[derive(Debug, Clone, Copy)]
 pub struct List {
-    /// The name of its list in the file.
+    /// The name of the list in the file.
     pub name: &'static str,
     statement: &'static str,
 }
 
-/// A row's place in its list: everything after it is still to be read.
+/// The position of a row in its list: the rows after it remain to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     at: DateTime<Utc>,
     id: Uuid,
 }
 
-/// Some rows of a list.
+/// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// Each is a JSON object.
     pub rows: Vec<String>,
-    /// Where the next page begins; `None` when this is the last.
+    /// The position of the next page; `None` for the last page.
     pub next: Option<Place>,
 }
 
-/// A page of `$rows`: `line` (what is shown), `at` and `id` (what it is sorted by), of user `$1`, after the place `$2`,
-/// `$3`, at most `$4` rows. It ends with the row that goes beyond `$5` bytes, and has one row without a line when there
-/// is nothing, none when the account is gone.
+/// A page of `$rows`: `line` (the content), `at` and `id` (the sort key), of user `$1`, after the position `$2`, `$3`,
+/// at most `$4` rows. It ends with the row that exceeds `$5` bytes. It is one row without a line if there is no
+/// content, and no row if the account does not exist.
 macro_rules! list {
     ($name:literal, $statement:literal, $rows:literal) => {
         List {
@@ -79,7 +79,7 @@ pub const LISTS: [List; 11] = [
            from orders o
           where o.user_id = $1 and (o.created_at, o.id) > (coalesce($2, '-infinity'), $3)"
     ),
-    // The reference of an adjustment is its admin's.
+    // The reference of an adjustment is for admins only.
     list!(
         "transactions",
         "transactions",
@@ -155,7 +155,7 @@ pub const LISTS: [List; 11] = [
     ),
 ];
 
-/// The row of the account, a JSON object without what proves who its owner is; `None` when there is no such account.
+/// The account's row as a JSON object, without credentials; `None` if the account does not exist.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -170,8 +170,8 @@ pub async fn person(tx: &mut Tx, user: UserId) -> Result<Option<String>> {
     .await?)
 }
 
-/// The rows of `list` after `place`. The keys' ciphertext, codes and what letters said are left out; keys are shown with
-/// their orders. `None` when the account is gone.
+/// The rows of `list` after `place`, without the ciphertext of keys, codes and the content of e-mails; keys are listed
+/// with their orders. `None` if the account does not exist.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -198,7 +198,7 @@ pub async fn page(tx: &mut Tx, user: UserId, list: &List, place: Option<Place>) 
             id: row.try_get("id")?,
         });
     }
-    // Fewer than were asked for, and none of them left out for its size.
+    // Fewer than requested, and none left out for its size.
     let read = i64::try_from(page.rows.len()).unwrap_or(i64::MAX);
     if available < PAGE_ROWS && read == available {
         page.next = None;

@@ -18,9 +18,9 @@ pub struct NewAccount {
     pub id: UserId,
     /// Normalised address.
     pub email: Email,
-    /// bcrypt's text.
+    /// The bcrypt hash.
     pub password_hash: Secret,
-    /// `None`: the default.
+    /// Display name; `None` for the default.
     pub nickname: Option<String>,
     /// First name.
     pub first_name: Option<String>,
@@ -28,10 +28,10 @@ pub struct NewAccount {
     pub last_name: Option<String>,
 }
 
-/// Makes an account and its first session, and owes it a welcome with a verification code.
+/// Creates an account and its first session, and queues a welcome e-mail with a verification code.
 ///
 /// # Errors
-/// [`AccountError::EmailTaken`], [`AccountError::Store`]; nothing is made then.
+/// [`AccountError::EmailTaken`], [`AccountError::Store`]; then nothing was created.
 pub async fn register(
     store: &Store,
     new: &NewAccount,

@@ -33,10 +33,10 @@ pub async fn delete(store: &Store, id: UserId, give_up_balance: bool) -> Result<
 
 async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Deleted, AccountError> {
     not_the_last_admin(tx, id).await?;
-    // In the order in which everybody locks them: whoever writes for a user holds the shopper's row, then the user's; a
-    // word about a payment holds its intent, then the user's row. Once all are held nothing can be added
-    // (`refuse_deleted_owner` in migration 0141 waits for the user's row). Looking for what there is comes afterwards as
-    // a statement of its own, because one that had to wait for a lock would not see what was waited for.
+    // The lock order that all code uses: a write for a user locks the shopper's row, then the user's; a report about a
+    // payment locks its intent, then the user's row. Once all are locked, nothing can be added (`refuse_deleted_owner`
+    // in migration 0141 waits for the user's row). The rows are read afterwards in a separate statement, because a
+    // statement that waited for a lock would not see what it waited for.
     sqlx::query("-- store.accounts.delete.lock_shopper\nselect 1 from shoppers where id = $1 for update")
         .bind(id.0)
         .execute(tx.conn())

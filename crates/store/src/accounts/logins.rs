@@ -1,4 +1,4 @@
-//! Coming in, and the history of it, which the owner can read and which tells a known place from a new one.
+//! Log-ins and their history, which the owner can read and which distinguishes known networks from new ones.
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::ids::UserId;
@@ -13,13 +13,13 @@ use crate::row::nickname;
 use crate::sessions::{self, Device, NewSession};
 use crate::{Result, Store, Tx, mail};
 
-/// How long a place counts as known after a log-in from there.
+/// How long a network counts as known after a log-in from there, in days.
 pub(super) const KNOWN_FOR_DAYS: i32 = 90;
 
-/// A log-in that succeeded: what was checked, so that nothing can have changed in between.
+/// A successful log-in: holds what was verified, so that nothing can have changed in between.
 #[derive(Debug, Clone)]
 pub struct Login {
-    /// Who.
+    /// The user.
     pub user: UserId,
     /// The hash that the password matched.
     pub password_hash: Secret,
@@ -27,12 +27,12 @@ pub struct Login {
     pub proof: Option<Proof>,
     /// The new session.
     pub session: NewSession,
-    /// From where.
+    /// Where the request comes from.
     pub device: Device,
 }
 
-/// Begins the session of a log-in and notes it. When somebody has logged in before, but never from this network, the
-/// owner is owed a letter about it.
+/// Starts the session of a log-in and records it. If there were earlier log-ins, but none from this network, the owner
+/// gets an e-mail about it.
 ///
 /// # Errors
 /// [`AccountError::Outdated`] when the password was changed while it was checked, or the code was used meanwhile.
@@ -96,8 +96,8 @@ pub(super) async fn note_login(tx: &mut Tx, user: Option<UserId>, succeeded: boo
     Ok(())
 }
 
-/// Notes a log-in that failed. One for an address that has no account is noted as well, as nobody's: both cases do the
-/// same work, so the time of the answer does not tell them apart.
+/// Records a failed log-in. One for an address without an account is also recorded, without a user: both cases do the
+/// same work, so response times do not distinguish them.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -114,17 +114,17 @@ pub async fn note_failure(store: &Store, user: Option<UserId>, device: &Device) 
 /// One log-in or attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginRecord {
-    /// When.
+    /// Time of the attempt.
     pub at: DateTime<Utc>,
     /// Whether it succeeded.
     pub succeeded: bool,
-    /// From which address.
+    /// The client's address.
     pub address: Option<String>,
-    /// With what.
+    /// The client's user agent.
     pub user_agent: Option<String>,
 }
 
-/// A user's latest log-ins and attempts, newest first, at most `most`.
+/// A user's latest log-ins and failed attempts, newest first, at most `most`.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

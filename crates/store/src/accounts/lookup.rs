@@ -1,5 +1,4 @@
-//! An account as a log-in needs it: what is compared with what somebody typed, and whether they come from a place that
-//! is known.
+//! An account as a log-in needs it: the stored credentials, and whether the request comes from a known network.
 
 use lockstep_domain::account::{Email, Role};
 use lockstep_domain::ids::UserId;
@@ -12,14 +11,14 @@ use crate::row::role;
 use crate::sessions::Device;
 use crate::{Result, Store};
 
-/// What has to be known to let somebody in.
+/// The data that a log-in checks.
 #[derive(Debug, Clone)]
 pub struct Account {
-    /// Who.
+    /// The user's id.
     pub id: UserId,
     /// Normalised address.
     pub email: String,
-    /// bcrypt's text.
+    /// The bcrypt hash.
     pub password_hash: Secret,
     /// Display name.
     pub nickname: Option<String>,
@@ -27,39 +26,39 @@ pub struct Account {
     pub first_name: Option<String>,
     /// Last name.
     pub last_name: Option<String>,
-    /// Address of a picture.
+    /// URL of a picture.
     pub avatar: Option<String>,
-    /// What they may do.
+    /// The user's role.
     pub role: Role,
-    /// Whether the address is proved.
+    /// Whether the address is verified.
     pub email_verified: bool,
-    /// The authenticator, if one was offered.
+    /// The authenticator, if one was set up or offered.
     pub totp: Option<Totp>,
 }
 
-/// An authenticator of an account.
+/// An account's authenticator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Totp {
-    /// 32 random bytes; an older version derives the secret from them.
+    /// 32 random bytes; older versions derive the secret from them.
     pub nonce: Vec<u8>,
-    /// The secret, sealed for [`place`](super::totp::place). `None`: an older version made it.
+    /// The secret, sealed for [`place`](super::totp::place). `None` if an older version created it.
     pub sealed: Option<Vec<u8>>,
-    /// Hashes of the recovery codes that were not used yet.
+    /// Hashes of the unused recovery codes.
     pub recovery: Vec<Vec<u8>>,
-    /// Newest time step whose code was used.
+    /// Latest time step whose code was used.
     pub last_step: i64,
-    /// A first code has proved that the person has it.
+    /// Whether a first code has proved that the user has it.
     pub confirmed: bool,
 }
 
 impl Account {
-    /// The authenticator that a log-in has to ask for.
+    /// The authenticator that a log-in must ask for.
     pub fn second_factor(&self) -> Option<&Totp> {
         self.totp.as_ref().filter(|totp| totp.confirmed)
     }
 }
 
-/// Selects an [`Account`]; `$1` is what `where` compares.
+/// Selects an [`Account`]; `where` compares with `$1`.
 macro_rules! select_account {
     ($name:literal, $condition:literal) => {
         concat!(
@@ -103,7 +102,7 @@ fn account(row: &PgRow) -> Result<Account> {
     })
 }
 
-/// The account with this address, and whether somebody has logged in to it from the device's network lately.
+/// The account with this address, and whether there was a recent log-in to it from the device's network.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -118,7 +117,7 @@ pub async fn by_email(store: &Store, email: &Email, device: &Device) -> Result<O
         .transpose()
 }
 
-/// The account of this id.
+/// The account with this id.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

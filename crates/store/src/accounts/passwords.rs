@@ -1,4 +1,5 @@
-//! A new password, in place of one that was checked or by a link: sessions end with the old one, and its owner hears of it.
+//! Password changes, with the old password or by a reset link: sessions of the old password end, and the owner gets an
+//! e-mail.
 
 use lockstep_domain::account::Email;
 use lockstep_domain::ids::{SessionId, UserId};
@@ -14,8 +15,8 @@ use crate::row::nickname;
 use crate::sessions::{self, Device};
 use crate::{Result, Store, Tx, mail};
 
-/// Sets a new password in place of the one that was checked, ends all sessions but `keep`, makes reset links useless
-/// and owes the owner a letter about it.
+/// Replaces the verified password by a new one, ends all sessions except `keep`, invalidates reset links and queues an
+/// e-mail to the owner.
 ///
 /// # Errors
 /// [`AccountError::Outdated`] when the password was changed in between.
@@ -48,7 +49,7 @@ pub async fn change_password(
         .await
 }
 
-/// Puts another hash of the same password in place of one that was just checked. Nothing else changes.
+/// Replaces the hash of a password that was just verified by another hash of the same password. Nothing else changes.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -96,8 +97,8 @@ pub(super) async fn set_password(
     Ok(())
 }
 
-/// Owes the account with this address a link to set a new password; nothing happens when there is none. Earlier links
-/// stay good. Whether there is such an account is not told.
+/// Queues an e-mail with a password reset link to the account with this address; does nothing if there is none. Earlier
+/// links stay valid. The result does not show whether the account exists.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -128,7 +129,7 @@ pub async fn send_reset(store: &Store, email: &Email, code: &NewCode) -> Result<
         .await
 }
 
-/// Whose reset link this is, while it is good.
+/// The owner of a valid reset link.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -145,12 +146,12 @@ pub async fn reset_owner(store: &Store, hash: &[u8; 32]) -> Result<Option<(UserI
         .transpose()
 }
 
-/// Uses a reset link: sets the password, ends every session, proves the address, and makes the place known, so that the
-/// owner gets in from there even while somebody else is guessing. A second factor stays, unless it was set up before
-/// anybody had proved the address. A link works once.
+/// Uses a reset link: sets the password, ends every session, verifies the address, and marks the network as known, so
+/// that the owner can log in from there even while an attacker is guessing. A second factor stays, unless it was set up
+/// before the address was verified. A link works once.
 ///
 /// # Errors
-/// [`AccountError::NotFound`] when the link is not good (any more).
+/// [`AccountError::NotFound`] when the link is not valid or no longer valid.
 pub async fn reset_password(
     store: &Store,
     hash: &[u8; 32],
@@ -182,7 +183,7 @@ pub async fn reset_password(
                 .execute(tx.conn())
                 .await?;
                 if proved.rows_affected() == 1 {
-                    // Anybody can register somebody else's address; their authenticator must not keep its owner out.
+                    // Anyone can register another person's address; their authenticator must not lock the owner out.
                     drop_strangers_totp(tx, user).await?;
                 }
                 note_login(tx, Some(user), true, &device).await?;

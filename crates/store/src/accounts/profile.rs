@@ -1,4 +1,4 @@
-//! What a person sees of their account and may change without a password.
+//! The part of an account that its user sees and can change without a password.
 
 use lockstep_domain::account::{DEFAULT_NICKNAME, ProfileChange, ProfileFacts};
 use lockstep_domain::ids::UserId;
@@ -8,7 +8,7 @@ use super::{AccountError, one};
 use crate::row::{how_many, money, role};
 use crate::{Result, Store, Tx};
 
-/// A user's profile. Cache it under `CacheKey::UserProfile`; a change of their orders makes that untrue too.
+/// A user's profile. Cache it under `CacheKey::UserProfile`; changes of their orders invalidate it too.
 ///
 /// # Errors
 /// [`StoreError`](crate::StoreError).

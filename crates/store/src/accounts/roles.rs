@@ -1,4 +1,4 @@
-//! Who may run the shop. There is always somebody: the last admin can neither step down nor leave.
+//! Roles. There is always an admin: the last one can be neither demoted nor deleted.
 
 use lockstep_domain::account::Role;
 use lockstep_domain::ids::UserId;
@@ -11,20 +11,20 @@ use super::totp::drop_strangers_totp;
 use super::{AccountError, one};
 use crate::{Result, Store, Tx};
 
-/// How an admin came to be.
+/// How an account became an admin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AdminMade {
     /// A new account.
     Created,
     /// An existing account, which keeps its password.
     Promoted,
-    /// An existing account whose address nobody had proved, so that it may be anybody's: it has the new password, and nobody
-    /// is signed in to it any more.
+    /// An existing account with an unverified address, which may be anyone's: it has the new password, and its sessions
+    /// have ended.
     Reclaimed,
 }
 
-/// Makes an admin: a new account with a proved address, or an existing one promoted. Meant for the operator,
-/// who vouches for the address.
+/// Makes an admin: a new account with a verified address, or an existing one promoted. For the operator, who vouches
+/// for the address.
 ///
 /// # Errors
 /// [`AccountError::Store`].
@@ -68,7 +68,7 @@ pub async fn create_admin(store: &Store, new: &NewAccount) -> Result<AdminMade, 
         .await
 }
 
-/// Changes what a user may do, from their next request on.
+/// Changes a user's role, effective from their next request.
 ///
 /// # Errors
 /// [`AccountError::LastAdmin`], [`AccountError::NotFound`].
@@ -93,7 +93,7 @@ pub async fn change_role(store: &Store, id: UserId, role: Role) -> Result<(), Ac
         .await
 }
 
-/// Locks all admins, so that two cannot step down at the same moment.
+/// Locks all admins, so that two cannot be demoted at the same moment.
 pub(super) async fn not_the_last_admin(tx: &mut Tx, id: UserId) -> Result<(), AccountError> {
     let admins: Vec<Uuid> = sqlx::query_scalar(
         "-- store.accounts.not_the_last_admin

@@ -1,5 +1,5 @@
-//! The second factor: offered, confirmed by a first code, and taken away; that each of its codes works once; and the
-//! recovery codes that stand in for a lost authenticator.
+//! Two-factor authentication: offering an authenticator, confirming it with a first code, and removing it; one-time use
+//! of its codes; and recovery codes for a lost authenticator.
 
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::letter::Letter;
@@ -14,22 +14,22 @@ use crate::{Result, Store, Tx, audit, mail, sessions};
 /// SHA-256 of a recovery code.
 pub type RecoveryHash = [u8; 32];
 
-/// What a caller gave as second factor, checked.
+/// A verified second factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
-    /// The time step whose code was typed.
+    /// The time step of the code.
     Step(i64),
     /// A recovery code.
     Recovery(RecoveryHash),
 }
 
-/// What a secret is sealed for.
+/// The context that a secret is sealed for.
 pub fn place(user: UserId) -> String {
     format!("user_totp.sealed/{user}")
 }
 
-/// Uses a proof up: a code of the authenticator works once, and so do all older ones afterwards: not at all; a recovery
-/// code is gone. Without a proof there must be no confirmed authenticator.
+/// Uses up a proof: a code of the authenticator works once and also invalidates all older ones; a recovery code is
+/// deleted. Without a proof the user must have no confirmed authenticator.
 pub(super) async fn use_proof(tx: &mut Tx, user: UserId, proof: Option<Proof>) -> Result<(), AccountError> {
     let fine = match proof {
         Some(Proof::Step(step)) => {
@@ -69,11 +69,11 @@ pub(super) async fn use_proof(tx: &mut Tx, user: UserId, proof: Option<Proof>) -
     if fine { Ok(()) } else { Err(AccountError::Outdated) }
 }
 
-/// Offers a user an authenticator with this secret, sealed for its [`place`]; an earlier offer that was not confirmed is
-/// replaced. `nonce` identifies the offer.
+/// Offers a user an authenticator with this secret, sealed for its [`place`]; replaces an earlier unconfirmed offer.
+/// `nonce` identifies the offer.
 ///
 /// # Errors
-/// [`AccountError::SecondFactorExists`] when one is confirmed already.
+/// [`AccountError::SecondFactorExists`] when one is already confirmed.
 pub async fn offer_totp(store: &Store, id: UserId, nonce: [u8; 32], sealed: &[u8]) -> Result<(), AccountError> {
     let done = sqlx::query(
         "-- store.accounts.offer_totp
@@ -90,11 +90,11 @@ pub async fn offer_totp(store: &Store, id: UserId, nonce: [u8; 32], sealed: &[u8
     one(&done, AccountError::SecondFactorExists)
 }
 
-/// The first code was right: log-ins ask for one from now on, and this session counts as having given it. Other
-/// sessions end, and the owner gets an e-mail.
+/// Confirms the authenticator after its first code was verified: log-ins ask for a code from now on, and this session
+/// counts as having given one. Other sessions end, and the owner gets an e-mail.
 ///
 /// # Errors
-/// [`AccountError::Outdated`] when the offer is not the one that was checked any more.
+/// [`AccountError::Outdated`] when the offer is no longer the one that was verified.
 pub async fn confirm_totp(
     store: &Store,
     id: UserId,
@@ -132,7 +132,7 @@ pub async fn confirm_totp(
         .await
 }
 
-/// Replaces the recovery codes; those before are worth nothing.
+/// Replaces the recovery codes; the previous ones become invalid.
 ///
 /// # Errors
 /// [`AccountError::Outdated`] when the proof was used meanwhile.
@@ -162,8 +162,8 @@ pub async fn replace_recovery_codes(
         .await
 }
 
-/// Takes the authenticator away on its owner's word. Sessions that gave a code do not count as having done so any more,
-/// and the owner gets an e-mail. Fine when there is none and no proof.
+/// Removes the authenticator at its owner's request. Sessions no longer count as having given a code, and the owner
+/// gets an e-mail. Succeeds if there is none and no proof.
 ///
 /// # Errors
 /// [`AccountError::Outdated`] when the proof was used meanwhile.
@@ -181,8 +181,8 @@ pub async fn remove_totp(store: &Store, id: UserId, proof: Option<Proof>) -> Res
         .await
 }
 
-/// Takes the authenticator of the account with this address away on the operator's word, because its owner lost it. All
-/// sessions end, it goes into the audit log, and the owner gets an e-mail. False when there was none.
+/// Removes the authenticator of the account with this address at the operator's request, because its owner lost it. All
+/// sessions end, the audit log records it, and the owner gets an e-mail. False if there was none.
 ///
 /// # Errors
 /// [`AccountError::NotFound`].
@@ -213,7 +213,7 @@ pub async fn reset_totp(store: &Store, email: &str, machine: &str) -> Result<boo
         .await
 }
 
-/// Removes the authenticator; true when a confirmed one was there.
+/// Removes the authenticator; true if a confirmed one existed.
 pub(super) async fn drop_totp(tx: &mut Tx, id: UserId) -> Result<bool> {
     let confirmed: Option<bool> = sqlx::query_scalar(
         "-- store.accounts.remove_totp\ndelete from user_totp where user_id = $1 returning confirmed_at is not null",
@@ -230,7 +230,8 @@ pub(super) async fn drop_totp(tx: &mut Tx, id: UserId) -> Result<bool> {
     Ok(confirmed == Some(true))
 }
 
-/// Removes the authenticator of whoever had registered an address that they had not proved, and tells the address so.
+/// Removes the authenticator that was set up before the address was verified, possibly by a stranger, and sends the
+/// address an e-mail about it.
 pub(super) async fn drop_strangers_totp(tx: &mut Tx, id: UserId) -> Result<()> {
     if drop_totp(tx, id).await? {
         notify(tx, id, |nickname| Letter::SecondFactorRemoved { nickname }).await?;
@@ -238,7 +239,7 @@ pub(super) async fn drop_strangers_totp(tx: &mut Tx, id: UserId) -> Result<()> {
     Ok(())
 }
 
-/// Owes the owner an e-mail.
+/// Queues an e-mail to the owner.
 async fn notify(tx: &mut Tx, id: UserId, letter: impl FnOnce(String) -> Letter + Send) -> Result<()> {
     let row = sqlx::query("-- store.accounts.notify\nselect email, nickname from users where id = $1")
         .bind(id.0)
@@ -252,14 +253,14 @@ fn bytes(hashes: &[RecoveryHash]) -> Vec<Vec<u8>> {
     hashes.iter().map(|hash| hash.to_vec()).collect()
 }
 
-/// A second factor as a rotation of `LOCKSTEP_KEY_SECRET` needs it.
+/// A second factor, for a rotation of `LOCKSTEP_KEY_SECRET`.
 #[derive(Debug, Clone)]
 pub struct SealedTotp {
-    /// Whose.
+    /// Its owner.
     pub user: UserId,
-    /// What an older version derives the secret from.
+    /// The bytes that older versions derive the secret from.
     pub nonce: Vec<u8>,
-    /// The secret, sealed for its [`place`]; `None`: an older version made it.
+    /// The secret, sealed for its [`place`]; `None` if an older version created it.
     pub sealed: Option<Vec<u8>>,
 }
 
@@ -271,7 +272,7 @@ fn sealed_totp(row: &PgRow) -> Result<SealedTotp> {
     })
 }
 
-/// A page of second factors by user, for a rotation.
+/// A page of second factors, by user, for a rotation.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -287,8 +288,8 @@ pub async fn totp_page(store: &Store, after: Option<UserId>, most: u32) -> Resul
     rows.iter().map(sealed_totp).collect()
 }
 
-/// Replaces the sealed secret and the nonce, if both are still those that were read. The nonce goes too: who has an old
-/// key could derive the secret from it.
+/// Replaces the sealed secret and the nonce if both are still those that were read. The nonce is replaced too: the
+/// holder of an old key could derive the secret from it.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

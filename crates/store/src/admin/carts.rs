@@ -1,4 +1,4 @@
-//! Carts and wishlists of accounts. Guests' are nobody's, and not listed.
+//! Carts and wishlists of accounts. Those of guests are not listed.
 
 use lockstep_domain::admin::{CartList, CartRow, Page, WishlistList, WishlistRow};
 use lockstep_domain::ids::UserId;
@@ -8,16 +8,16 @@ use super::{bounds, contains, user_brief};
 use crate::row::{how_many, money};
 use crate::{Result, Tx};
 
-/// Whose.
+/// Which carts or wishlists.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// This account's.
+    /// Those of this account.
     pub user: Option<UserId>,
-    /// Is contained in the address.
+    /// Text contained in the address.
     pub email: Option<String>,
 }
 
-/// Carts with something in them, the one that changed last first.
+/// Carts with items, the latest change first.
 ///
 /// # Errors
 /// [`crate::StoreError`].
@@ -67,7 +67,7 @@ pub async fn list(tx: &mut Tx, filter: &Filter, page: Page) -> Result<CartList> 
     })
 }
 
-/// Wishlists with something on them, the one that changed last first.
+/// Wishlists with items, the latest change first.
 ///
 /// # Errors
 /// [`crate::StoreError`].

@@ -1,4 +1,4 @@
-//! The shop at a glance.
+//! The dashboard: key figures of the shop.
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::admin::{Dashboard, DayOfSales, RecentOrder, RecentTransaction, TopGame};
@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use crate::row::{how_many, money, order_status, payment_status, transaction_type};
 use crate::{Result, Tx};
 
-/// Everything as of `now`, by the books.
+/// Reads all figures as of `now`, from the bookings.
 ///
 /// # Errors
 /// [`crate::StoreError`].
@@ -26,7 +26,7 @@ pub async fn read(tx: &mut Tx, now: DateTime<Utc>) -> Result<Dashboard> {
     .bind(now)
     .fetch_one(tx.conn())
     .await?;
-    // A purchase is negative and a refund positive, both as booked: what is left of an order is what it brought.
+    // Purchases are booked negative and refunds positive: their negated sum is the revenue.
     let revenue = sqlx::query(
         "-- store.admin.dashboard.revenue
         with day as (select date_trunc('day', $1::timestamptz, 'UTC') as today)

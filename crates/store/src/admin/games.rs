@@ -10,7 +10,7 @@ use super::bounds;
 use crate::row::{how_many, money, money_or_null};
 use crate::{Result, Tx};
 
-/// A kind of name that games carry.
+/// A taxonomy of games.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taxonomy {
     /// `categories`.
@@ -23,7 +23,7 @@ pub enum Taxonomy {
     Tags,
 }
 
-/// All names of a kind with the number of games that carry each, by alphabet.
+/// All names of a taxonomy with their number of games, in alphabetical order.
 ///
 /// # Errors
 /// [`crate::StoreError`].
@@ -63,7 +63,7 @@ pub async fn taxonomy(tx: &mut Tx, taxonomy: Taxonomy) -> Result<Vec<TaxonomyRow
         .collect()
 }
 
-/// Listed games, the newest first.
+/// Listed games, newest first.
 ///
 /// # Errors
 /// [`crate::StoreError`].

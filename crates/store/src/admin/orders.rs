@@ -15,7 +15,7 @@ use super::{bounds, user_brief};
 use crate::row::{count, how_many, money, money_or_null, nickname, order_status, payment_status_or_null};
 use crate::{Result, Tx};
 
-/// Orders, the newest first; of one status, if one is given.
+/// Orders, newest first; of one status, if given.
 ///
 /// # Errors
 /// [`crate::StoreError`].
@@ -68,7 +68,7 @@ pub async fn list(tx: &mut Tx, status: Option<OrderStatus>, page: Page) -> Resul
     })
 }
 
-/// Copies and items by order.
+/// Number of units, and the items, by order.
 async fn items_in_list(tx: &mut Tx, orders: &[Uuid]) -> Result<HashMap<Uuid, (u64, Vec<OrderRowItem>)>> {
     let rows = sqlx::query(
         "-- store.admin.orders.items_in_list

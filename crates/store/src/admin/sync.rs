@@ -1,4 +1,4 @@
-//! The catalogue against G2A.
+//! The state of the catalogue's synchronisation with G2A.
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::admin::{SyncProgress, SyncStatus};
@@ -7,10 +7,10 @@ use sqlx::Row as _;
 use crate::row::how_many;
 use crate::{Result, Tx};
 
-/// A run that has recorded nothing for so long is not running any more, seconds.
+/// A run that has recorded nothing for this time no longer counts as running, in seconds.
 const SILENT: i32 = 120;
 
-/// How the catalogue stands.
+/// The state of the catalogue.
 ///
 /// # Errors
 /// [`crate::StoreError`].
@@ -36,7 +36,7 @@ pub async fn status(tx: &mut Tx, now: DateTime<Utc>) -> Result<SyncStatus> {
     })
 }
 
-/// How far the running synchronisation is.
+/// The progress of the running synchronisation.
 ///
 /// # Errors
 /// [`crate::StoreError`].
@@ -62,7 +62,7 @@ pub async fn progress(tx: &mut Tx, now: DateTime<Utc>) -> Result<SyncProgress> {
         current_page: read,
         total_pages: all,
         products_processed: seen,
-        // As many on each page as so far.
+        // Assumes the average number of products per page so far.
         products_total: seen.checked_div(read).map_or(0, |a_page| a_page.saturating_mul(all)),
         errors: number("skipped")?,
         started_at: Some(started),

@@ -1,4 +1,4 @@
-//! Bookings of balances.
+//! Bookings.
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::admin::{OrderStanding, OrderTransaction, Page, TransactionList, TransactionRow};
@@ -14,28 +14,28 @@ use crate::{Result, Tx};
 /// Which bookings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// How it was paid.
+    /// Payment method.
     pub method: Option<Method>,
-    /// How it stands.
+    /// Payment status.
     pub status: Option<PaymentStatus>,
-    /// Not before.
+    /// From this time on.
     pub from: Option<DateTime<Utc>>,
-    /// Before.
+    /// Before this time.
     pub until: Option<DateTime<Utc>>,
-    /// Is contained in the reference outside.
+    /// Text contained in the external reference.
     pub transaction_hash: Option<String>,
 }
 
-/// How a method is compared.
+/// How a method is matched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Method {
-    /// It is this.
+    /// Exactly this.
     Is(String),
-    /// This is contained in it.
+    /// Containing this.
     Contains(String),
 }
 
-/// Bookings, the newest first.
+/// Bookings, newest first.
 ///
 /// # Errors
 /// [`crate::StoreError`].

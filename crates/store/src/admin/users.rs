@@ -12,30 +12,30 @@ use super::{bounds, contains};
 use crate::row::{how_many, money, nickname, order_status, payment_status, role, transaction_type};
 use crate::{Result, Tx};
 
-/// Rows of each kind that a detail shows.
+/// Number of rows of each kind in a user's details.
 const NEWEST: i64 = 100;
 
 /// Which accounts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Is contained in the address, the nickname or a name.
+    /// Text contained in the address, the nickname or a name.
     pub query: Option<String>,
-    /// Is contained in the address.
+    /// Text contained in the address.
     pub email: Option<String>,
-    /// Is contained in the nickname or a name.
+    /// Text contained in the nickname or a name.
     pub name: Option<String>,
 }
 
-/// From when to when; both ends are open.
+/// A time range; either end can be open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Span {
-    /// Not before.
+    /// From this time on.
     pub from: Option<DateTime<Utc>>,
-    /// Before.
+    /// Before this time.
     pub until: Option<DateTime<Utc>>,
 }
 
-/// Accounts that were not deleted, the newest first.
+/// Accounts that were not deleted, newest first.
 ///
 /// # Errors
 /// [`crate::StoreError`].
@@ -117,7 +117,7 @@ pub async fn detail(tx: &mut Tx, id: UserId) -> Result<Option<UserDetail>> {
     }))
 }
 
-/// What of [`Activity`] is read.
+/// Which kinds of [`Activity`] to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Attempts to log in.
@@ -130,7 +130,7 @@ pub enum Kind {
     All,
 }
 
-/// What an account did, also one that was deleted; `None`: there is no such account.
+/// An account's activity, also of a deleted one; `None` if there is no such account.
 ///
 /// # Errors
 /// [`crate::StoreError`].

@@ -1,11 +1,10 @@
-//! Signed events from outside: taken once, kept until their order is known, and never final by themselves.
+//! Signed events from outside: accepted once, kept until their order is known, and never decisive by themselves.
 //!
-//! An event only makes units look again at G2A at once; what it said is written down on the purchase. So its effect
-//! is the same however often and in whatever order events arrive.
+//! An event only makes units query G2A at once and records its content on the purchase. Its effect is therefore
+//! independent of the number and order of deliveries.
 //!
-//! The database finds the order of an event, and marks a kept event as due in the transaction that makes its order
-//! (migration 0110), so that looking for events to apply costs the same however many are kept and however many orders
-//! there are.
+//! The database finds the order of an event, and marks a kept event as due in the transaction that creates its order
+//! (migration 0110), so the cost of finding events to apply does not depend on the number of kept events or of orders.
 
 use lockstep_domain::ids::OrderId;
 use sqlx::Row as _;
@@ -14,33 +13,33 @@ use uuid::Uuid;
 
 use crate::{Result, Store, Tx, failpoint};
 
-/// An event whose signature was checked.
+/// An event with a verified signature.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// Its id at the sender.
+    /// The sender's id of it.
     pub event_id: String,
-    /// The order: ours, or G2A's id of one.
+    /// The order: the shop's id, or G2A's.
     pub order_ref: String,
-    /// What it is about, `order.completed`.
+    /// Its type, for example `order.completed`.
     pub kind: String,
-    /// What it says.
+    /// Its content.
     pub payload: serde_json::Value,
-    /// The request's bytes as they came.
+    /// The request's body as received.
     pub body: Vec<u8>,
 }
 
-/// What became of it.
+/// The result of accepting an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// It was taken, and its order looks again.
+    /// It was accepted, and its order queries G2A again.
     Applied(OrderId),
-    /// It was taken before; nothing was done.
+    /// It was accepted earlier; nothing was done.
     Repeated,
-    /// Nobody knows its order yet; it is applied when that appears.
+    /// Its order is unknown; it is applied when the order appears.
     Kept,
 }
 
-/// Takes an event: the proof that it was taken and its effect are one transaction.
+/// Accepts an event: the record of it and its effect are one transaction.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable): then nothing was done.
@@ -68,7 +67,7 @@ pub async fn take(tx: &mut Tx, event: &Event) -> Result<Taken> {
     Ok(order.map_or(Taken::Kept, Taken::Applied))
 }
 
-/// Whether an event waits whose order has appeared.
+/// Whether a kept event is waiting whose order has appeared.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -106,7 +105,8 @@ pub async fn apply_due(store: &Store) -> Result<u32> {
         .await
 }
 
-/// The effect: the order's waiting units are due now, and its purchase says what was heard. None: the order is gone.
+/// The effect: the order's waiting units become due now, and its purchase records the event. `None` if the order does
+/// not exist.
 async fn apply(tx: &mut Tx, event: Uuid) -> Result<Option<OrderId>> {
     let row = sqlx::query(
         "-- store.fulfilment.apply_event.order
@@ -129,8 +129,8 @@ async fn apply(tx: &mut Tx, event: Uuid) -> Result<Option<OrderId>> {
         .bind(order)
         .execute(tx.conn())
         .await?;
-    // Who holds a unit is at G2A with it anyway. Of a lost key G2A has nothing new to say: its time is for the spool of a
-    // worker that is down.
+    // Claimed units are skipped: their worker is already in contact with G2A. So are lost keys: G2A has no news about
+    // them, and their wait leaves time for the spool of a worker that is down.
     sqlx::query(
         "-- store.fulfilment.apply_event.wake
         update order_units set not_before = now()
@@ -160,7 +160,7 @@ async fn apply(tx: &mut Tx, event: Uuid) -> Result<Option<OrderId>> {
     Ok(Some(OrderId(order)))
 }
 
-/// Forgets events older than 30 days; returns how many, at most [`SWEEP`](crate::SWEEP).
+/// Deletes events older than 30 days; returns how many, at most [`SWEEP`](crate::SWEEP).
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

@@ -1,4 +1,4 @@
-//! What a person should know about: incidents, each told once, and alarms that stop all buying until they are over.
+//! What needs a person's attention: incidents, each reported once, and alarms that stop all buying until they end.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::steps::reason;
 use crate::{Result, Store, Tx};
 
-/// Something that went wrong with a unit.
+/// A problem with a unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incident {
     kind: &'static str,
@@ -21,7 +21,7 @@ pub struct Incident {
 }
 
 impl Incident {
-    /// Of a kind that the schema knows, in words for people.
+    /// An incident of a kind that the schema knows, described for people.
     pub fn new(kind: &'static str, detail: impl Into<String>) -> Self {
         Self {
             kind,
@@ -31,7 +31,7 @@ impl Incident {
         }
     }
 
-    /// About this unit.
+    /// Sets the unit.
     #[must_use]
     pub fn of(self, unit: UnitId) -> Self {
         Self {
@@ -40,7 +40,7 @@ impl Incident {
         }
     }
 
-    /// About this order at G2A.
+    /// Sets the order at G2A.
     #[must_use]
     pub fn order(self, g2a_order_id: &str) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl Incident {
     }
 }
 
-/// Tells it, once.
+/// Records an incident, once.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -78,7 +78,7 @@ pub async fn add(tx: &mut Tx, incident: &Incident) -> Result<()> {
     Ok(())
 }
 
-/// Closes the incident of this kind about this order at G2A.
+/// Closes the incident of this kind for this order at G2A.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -99,13 +99,13 @@ pub async fn resolve(tx: &mut Tx, kind: &str, g2a_order_id: &str) -> Result<()> 
 pub struct Alarm {
     /// `FUNDS`, `LIMIT` or `ACCESS`.
     pub kind: String,
-    /// Since when.
+    /// When it was raised.
     pub since: DateTime<Utc>,
-    /// What G2A said.
+    /// G2A's message.
     pub detail: String,
 }
 
-/// Raises an alarm, or keeps it up: nothing is bought before `retry_in` is over.
+/// Raises or renews an alarm: nothing is bought until `retry_in` has passed.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -130,7 +130,7 @@ pub async fn raise_alarm(store: &Store, kind: &'static str, detail: &str, retry_
     Ok(())
 }
 
-/// The alarms that are up.
+/// The active alarms.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -150,7 +150,7 @@ pub async fn alarms(store: &Store) -> Result<Vec<Alarm>> {
         .collect()
 }
 
-/// How long nothing may be bought yet; `None` when buying may be tried.
+/// Remaining time for which nothing may be bought; `None` if buying may be tried.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -164,7 +164,7 @@ pub async fn buying_stops_for(store: &Store) -> Result<Option<Duration>> {
     Ok(seconds.map(crate::row::span))
 }
 
-/// How many incidents of each kind nobody has closed.
+/// Number of open incidents of each kind.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

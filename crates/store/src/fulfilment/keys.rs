@@ -1,8 +1,8 @@
-//! Keys at rest: sealed by the caller, stored once, owned by one unit.
+//! Stored keys: sealed by the caller, stored once, owned by one unit.
 //!
-//! A key's row is sealed for its [`place`], so a sealed key copied into another row does not open. Keys are found again
-//! by keyed hashes ([`HASH`]), and equal keys are refused by the newest hash; keys that were hashed with an older secret
-//! are looked for by all hashes before one is stored.
+//! A key is sealed for its row ([`place`]), so a sealed key copied to another row cannot be opened. Keys are looked up
+//! by keyed hashes ([`HASH`]). The newest hash is unique, which refuses equal keys; before a key is stored, all hashes
+//! are used to find keys that were hashed with an older secret.
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::ids::{GameId, KeyId, OrderId, UnitId, UserId};
@@ -16,48 +16,48 @@ use super::money::{Settled, set_status, settle};
 use super::queue::{Lease, held, lock_order_of};
 use crate::{Result, Store, Tx, mutants};
 
-/// Purpose of a key's hash.
+/// Purpose of the key hash.
 pub const HASH: &str = "game-key";
 
-/// What a key is sealed for.
+/// The context that a key is sealed for.
 pub fn place(key: KeyId) -> String {
     format!("game_keys.key_ciphertext/{key}")
 }
 
-/// A key that has come in.
+/// A received key.
 #[derive(Clone)]
 pub struct Arrived {
-    /// Its row to be; the caller sealed it for that [`place`].
+    /// The id of its future row; the caller sealed it for that [`place`].
     pub id: KeyId,
     /// The unit it was bought for.
     pub unit: UnitId,
     /// The order at G2A that it came from.
     pub g2a_order_id: String,
-    /// Sealed.
+    /// The sealed key.
     pub sealed: Vec<u8>,
-    /// Its hashes under every secret, the newest first. Never empty.
+    /// Its hashes with every secret, newest first. Never empty.
     pub hashes: Vec<[u8; 32]>,
     /// It is a file in base64.
     pub is_file: bool,
 }
 
-/// What became of it.
+/// The result of recording a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded {
-    /// Its unit has it now.
+    /// It was delivered to its unit.
     Delivered(Option<Settled>),
-    /// It was here already: the same answer was recorded before.
+    /// The same answer was recorded earlier.
     Known,
-    /// Its unit needs it no more, so it is own stock.
+    /// Its unit no longer needs it, so it became own stock.
     Stock,
-    /// It is a key that we had from another order; its unit needs another one.
+    /// The same key came from another order earlier; the unit needs another one.
     Twice,
 }
 
-/// Stores a key and gives it to its unit, whoever holds that: a key is a fact, and no fence keeps it out.
+/// Stores a key and delivers it to its unit, regardless of the lease: a key is a fact that no fence refuses.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`](crate::StoreError::Unavailable): then it has to be tried again.
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable): then the caller has to retry.
 pub async fn record(tx: &mut Tx, key: &Arrived, letters: &Letters) -> Result<Recorded> {
     let order = lock_order_of(tx, key.unit).await?;
     if mutants::make("fence-keys") {
@@ -107,7 +107,8 @@ pub async fn record(tx: &mut Tx, key: &Arrived, letters: &Letters) -> Result<Rec
         return Ok(Recorded::Twice);
     }
     super::unreadable::obsolete(tx, key.unit, &key.g2a_order_id).await?;
-    // The state's own way, step by step: PAID (G2A had said "not ready" to somebody else) goes through FETCHING.
+    // Follows the state machine step by step: PAID (G2A had reported "not ready" to another worker) passes through
+    // FETCHING.
     sqlx::query(
         "-- store.fulfilment.record_key.fetching
         update order_units set state = 'FETCHING' where id = $1 and state = 'PAID' and g2a_order_id = $2",
@@ -141,7 +142,8 @@ pub async fn record(tx: &mut Tx, key: &Arrived, letters: &Letters) -> Result<Rec
     Ok(Recorded::Stock)
 }
 
-/// `NEW → DONE` with a key of our own, the oldest, if there is one: it is sold before anything is bought.
+/// `NEW → DONE` with the oldest key of the shop's own stock, if there is one: own stock is sold before anything is
+/// bought.
 ///
 /// # Errors
 /// [`StoreError::Fenced`](crate::StoreError::Fenced), [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -183,12 +185,12 @@ pub async fn sell_own(tx: &mut Tx, lease: Lease, letters: &Letters) -> Result<Op
     Ok(Some(Recorded::Delivered(settle(tx, order, letters).await?)))
 }
 
-/// A sold key as its owner may have it opened.
+/// A sold key, for its owner to open.
 #[derive(Clone)]
 pub struct Sold {
-    /// Its row.
+    /// The id of its row.
     pub id: KeyId,
-    /// The copy it is for.
+    /// The unit it was delivered to.
     pub unit: UnitId,
     /// The game.
     pub game: GameId,
@@ -200,7 +202,7 @@ pub struct Sold {
     pub activated_at: Option<DateTime<Utc>>,
 }
 
-/// The keys of an order, for its owner and for nobody else (then there are none).
+/// The keys of an order of `owner`; empty if the order is another user's.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -228,10 +230,10 @@ pub async fn of_order(tx: &mut Tx, order: OrderId, owner: UserId) -> Result<Vec<
         .collect()
 }
 
-/// How a key was looked at.
+/// How a key was revealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
-    /// In an answer of the API.
+    /// In a response of the API.
     Api,
     /// On a page of the shop.
     Page,
@@ -252,7 +254,7 @@ impl How {
     }
 }
 
-/// Writes down that `who` is about to see these keys. Committed before they are shown.
+/// Records that these keys are about to be shown to `who`. The transaction commits before they are shown.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -270,7 +272,7 @@ pub async fn reveal(tx: &mut Tx, keys: &[KeyId], who: UserId, how: How) -> Resul
     Ok(())
 }
 
-/// Marks a key as used, or as not used, by its owner. False when it is not theirs.
+/// Marks a key of `owner` as used or unused. False if it is not theirs.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -302,10 +304,11 @@ pub async fn find(tx: &mut Tx, hashes: &[[u8; 32]]) -> Result<Option<KeyId>> {
     Ok(id.map(KeyId))
 }
 
-/// A key of our own for the stock. False when it was here already.
+/// Adds a key to the shop's own stock. False if it exists already.
 ///
 /// # Errors
-/// [`StoreError::Rule`](crate::StoreError::Rule) for a game that does not exist (`game_keys_game_id_fkey`), [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+/// [`StoreError::Rule`](crate::StoreError::Rule) for a game that does not exist (`game_keys_game_id_fkey`),
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn add_own(
     tx: &mut Tx,
     id: KeyId,
@@ -331,7 +334,7 @@ pub async fn add_own(
     Ok(done.rows_affected() == 1)
 }
 
-/// A page of keys by id, sealed, for a rotation of secrets.
+/// A page of sealed keys, by id, for a rotation of secrets.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -349,7 +352,7 @@ pub async fn page(store: &Store, after: Option<KeyId>, most: u32) -> Result<Vec<
         .collect()
 }
 
-/// Replaces a key's sealed form and hash, if the sealed form is still the one that was read.
+/// Replaces the sealed form and hash of a key if the sealed form is still the one that was read.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

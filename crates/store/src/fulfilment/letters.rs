@@ -1,4 +1,5 @@
-//! The letters about what has ended of an order, owed in the transaction that ends it: each copy is told of once.
+//! E-mails about finished parts of an order, queued in the transaction that finishes them: each order unit is reported
+//! once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,16 +12,16 @@ use sqlx::Row as _;
 
 use crate::{Result, StoreError, Tx};
 
-/// A letter about keys is of use for so long.
+/// How long an e-mail about keys is worth sending.
 const GOOD_FOR: Duration = Duration::from_hours(7 * 24);
 
-/// Opens a sealed key, or does not.
+/// Opens a sealed key; `None` if it cannot.
 pub type KeyText = Arc<dyn Fn(KeyId, &[u8]) -> Option<Secret> + Send + Sync>;
 
-/// What letters may say.
+/// What e-mails may contain.
 #[derive(Clone, Default)]
 pub struct Letters {
-    /// Opens keys, for an operator who wants letters to carry them. `None`: letters carry a link.
+    /// Opens keys, for an operator who wants e-mails to contain them. `None`: e-mails contain a link.
     pub with_keys: Option<KeyText>,
 }
 
@@ -32,7 +33,7 @@ impl fmt::Debug for Letters {
     }
 }
 
-/// Owes the letters about what has ended and was not told yet: what is ready, and what went back.
+/// Queues the e-mails about units that have ended and were not reported yet: delivered ones and refunded ones.
 pub(super) async fn tell(tx: &mut Tx, order: OrderId, user: UserId, letters: &Letters) -> Result<()> {
     let rows = sqlx::query(
         "-- store.fulfilment.tell

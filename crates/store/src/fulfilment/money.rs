@@ -1,4 +1,4 @@
-//! The money back, and the end of an order: a unit's refund is one transaction with the change of its state and of the
+//! Refunds and the completion of an order: a unit's refund is one transaction with the change of its state and of the
 //! balance, and the last unit to end settles its order.
 
 use lockstep_domain::Money;
@@ -12,48 +12,48 @@ use super::queue::{Lease, held, lock_order_of};
 use super::steps::reason;
 use crate::{AsStoreError, Result, StoreError, Tx, mutants};
 
-/// An order has come to its end.
+/// An order that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settled {
-    /// Which.
+    /// The order.
     pub order: OrderId,
-    /// Whose.
+    /// Its user.
     pub user: UserId,
-    /// How.
+    /// Its final status.
     pub status: OrderStatus,
-    /// Copies delivered.
+    /// Number of delivered units.
     pub delivered: u32,
-    /// Copies refunded.
+    /// Number of refunded units.
     pub refunded: u32,
 }
 
-/// What a cancellation did.
+/// The result of a cancellation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cancelled {
-    /// What went back to the balance at once, EUR.
+    /// The amount refunded to the balance at once, EUR.
     pub refunded: Money,
-    /// Copies that were delivered before, or are paid for at G2A and go their way.
+    /// Units that were delivered earlier, or are paid for at G2A and continue.
     pub kept: u32,
-    /// The end of the order, when this was it; none for a call that was made before.
+    /// The end of the order, if this call ended it; `None` for a repeated call.
     pub settled: Option<Settled>,
 }
 
-/// Why a unit or an order is not given back.
+/// Why a unit or an order is not refunded.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRefundable {
-    /// There is none of this id.
+    /// The id does not exist.
     #[error("there is no such order")]
     Unknown,
-    /// The key was delivered, or may be by now: G2A has been asked for it or for taking the money.
+    /// The key was delivered, or may have been: G2A was asked for it or for the payment.
     #[error("the key was delivered or is being bought")]
     Bought,
-    /// The money is back already.
+    /// The money was already refunded.
     #[error("it was refunded before")]
     Refunded,
-    /// The caller's key stands for something else.
+    /// The idempotency key was used for another request.
     #[error("this key was used for another cancellation")]
     KeyReused,
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -67,8 +67,8 @@ impl AsStoreError for NotRefundable {
     }
 }
 
-/// Gives a unit's money back to the cent. For the worker that holds it, and only when nothing was paid at G2A or the key
-/// is lost for good. Settles the order when this was its last open unit.
+/// Refunds a unit to the cent. For the worker that holds its lease, and only if nothing was paid at G2A or the key is
+/// permanently lost. Settles the order if this was its last open unit.
 ///
 /// # Errors
 /// [`StoreError::Fenced`], [`StoreError::Unavailable`].
@@ -92,12 +92,12 @@ pub async fn refund(
     .execute(tx.conn())
     .await?;
     held(done.rows_affected())?;
-    give_back(tx, lease.unit, cause, cause.words()).await?;
+    book_refund(tx, lease.unit, cause, cause.words()).await?;
     settle(tx, order, letters).await
 }
 
-/// Gives a unit's money back on somebody's word, whoever holds it: only while nothing can have been paid for it at G2A,
-/// or after its key was lost. What a worker is doing with it becomes void.
+/// Refunds a unit at a person's request, regardless of its lease: only while nothing can have been paid for it at G2A,
+/// or after its key was lost. Invalidates what a worker is doing with it.
 ///
 /// # Errors
 /// [`NotRefundable`].
@@ -131,15 +131,16 @@ pub async fn refund_unit(
             _ => NotRefundable::Bought,
         });
     };
-    give_back(tx, unit, RefundReason::Cancelled, why).await?;
+    book_refund(tx, unit, RefundReason::Cancelled, why).await?;
     Ok((amount, settle(tx, order, letters).await?))
 }
 
-/// Gives back all of an order that is not paid for at G2A. The rest goes its way: it is delivered, or refunded when that
-/// fails, and nothing is bought again for it.
+/// Refunds everything of an order that is not paid for at G2A. The rest continues: it is delivered, or refunded if that
+/// fails, and nothing is bought for it again.
 ///
 /// # Errors
-/// [`NotRefundable`]; an order at its end is [`Refunded`](NotRefundable::Refunded) or [`Bought`](NotRefundable::Bought).
+/// [`NotRefundable`]; an order that has ended is [`Refunded`](NotRefundable::Refunded) or
+/// [`Bought`](NotRefundable::Bought).
 pub async fn cancel_order(
     tx: &mut Tx,
     order: OrderId,
@@ -181,7 +182,7 @@ pub async fn cancel_order(
     .map_err(StoreError::from)?;
     let mut refunded = Money::ZERO;
     for unit in given {
-        let amount = give_back(tx, UnitId(unit), RefundReason::Cancelled, why).await?;
+        let amount = book_refund(tx, UnitId(unit), RefundReason::Cancelled, why).await?;
         refunded = refunded
             .checked_add(amount)
             .ok_or_else(|| StoreError::Schema("an order's refunds do not fit".into()))?;
@@ -202,8 +203,9 @@ pub async fn cancel_order(
     })
 }
 
-/// Books what was paid for a unit that has just become `REFUNDED`; `why` stands in the booking. The order is locked.
-async fn give_back(tx: &mut Tx, unit: UnitId, cause: RefundReason, why: &str) -> Result<Money> {
+/// Books the price of a unit that has just become `REFUNDED`; `why` becomes part of the booking. The caller holds the
+/// lock of the order.
+async fn book_refund(tx: &mut Tx, unit: UnitId, cause: RefundReason, why: &str) -> Result<Money> {
     let row = sqlx::query(
         "-- store.fulfilment.give_back
         with owed as (
@@ -231,9 +233,9 @@ async fn give_back(tx: &mut Tx, unit: UnitId, cause: RefundReason, why: &str) ->
     crate::row::money(&row, "price_paid")
 }
 
-/// Ends an order that has no open unit: `COMPLETED` when a key was delivered (and the rest refunded), else `CANCELLED`
-/// when somebody asked for that, else `FAILED`. Writes the letters about it; when all that is open waits for its release,
-/// those about what has ended so far. The order is locked.
+/// Ends an order without open units: `COMPLETED` if a key was delivered (and the rest refunded), else `CANCELLED` if
+/// that was requested, else `FAILED`. Queues the e-mails about it; if all open units wait for the game's release, it
+/// queues those about the finished ones. The caller holds the lock of the order.
 pub(super) async fn settle(tx: &mut Tx, order: OrderId, letters: &Letters) -> Result<Option<Settled>> {
     let row = sqlx::query(
         "-- store.fulfilment.settle
@@ -284,7 +286,7 @@ pub(super) async fn settle(tx: &mut Tx, order: OrderId, letters: &Letters) -> Re
     Ok(Some(settled))
 }
 
-/// Own stock may deliver the first unit of an order that is still `PENDING`.
+/// Own stock can deliver the first unit of an order that is still `PENDING`.
 pub(super) async fn set_status(tx: &mut Tx, order: OrderId, status: OrderStatus) -> Result<()> {
     sqlx::query("-- store.fulfilment.set_status\nupdate orders set status = $2::order_status where id = $1")
         .bind(order.0)

@@ -1,5 +1,5 @@
-//! Who works on which unit: a lease that is renewed while somebody works, and an epoch that makes an overtaken worker's
-//! decisions void.
+//! The work queue of units: a lease that is renewed while a worker is active, and an epoch that voids the decisions of
+//! a worker that lost it.
 
 use std::time::Duration;
 
@@ -15,55 +15,55 @@ use uuid::Uuid;
 use crate::row::{count, how_many, money, money_or_null, span, unit_state};
 use crate::{Result, Store, StoreError, Tx};
 
-/// The right to decide about a unit, until it runs out and somebody else has taken it.
+/// The right to decide about a unit, until it expires and another worker has claimed the unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Lease {
-    /// Which unit.
+    /// The unit.
     pub unit: UnitId,
-    /// Epoch that the unit was taken with.
+    /// The unit's epoch when it was claimed.
     pub epoch: i64,
     /// How long each step extends the lease, in seconds.
     pub seconds: f64,
 }
 
-/// A unit in somebody's hands, and all that deciding about it takes. Ages are as of when it was read.
+/// A claimed unit with all data that decisions about it need. Durations are as of when it was read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unit {
     /// The right to decide about it.
     pub lease: Lease,
-    /// Where it stands.
+    /// Its state.
     pub state: UnitState,
-    /// The order it belongs to.
+    /// Its order.
     pub order: OrderId,
-    /// What was bought.
+    /// The game.
     pub game: GameId,
-    /// G2A's product; `None` for a game that only our own stock can serve.
+    /// G2A's product; `None` for a game that is only sold from own stock.
     pub product: Option<String>,
-    /// What the shopper gave for it, EUR.
+    /// What the shopper paid for it, EUR.
     pub price_paid: Money,
-    /// What the shop asked for a copy before any promo code, EUR.
+    /// The shop's price of a unit before any promo code, EUR.
     pub list_price: Money,
     /// The order at G2A.
     pub g2a_order_id: Option<String>,
-    /// What G2A asks for it, EUR.
+    /// G2A's price of that order, EUR.
     pub g2a_price: Option<Money>,
-    /// Attempts since it last came forward, without those that G2A refused.
+    /// Attempts since its last progress, without those that G2A refused.
     pub attempts: u32,
     /// Orders that G2A refused since then.
     pub refusals: u32,
-    /// Lost keys that were bought again.
+    /// Number of lost keys that were bought again.
     pub replacements: u32,
-    /// How long ago the reservation at G2A began.
+    /// Age of the reservation at G2A.
     pub ordered_for: Option<Duration>,
-    /// How long ago the last payment was asked for that may still be under way.
+    /// Time since the last payment request that may still be in progress.
     pub paying_for: Option<Duration>,
-    /// Somebody asked for the money back.
+    /// A refund was requested.
     pub cancel_asked: bool,
-    /// When the game comes out, when that is known and was in the future at the time of the order.
+    /// The game's release date, if it is known and was in the future at the time of the order.
     pub announced_for: Option<DateTime<Utc>>,
-    /// Time until then; `None` when it is out.
+    /// Time until the release; `None` if it is out.
     pub out_in: Option<Duration>,
-    /// Time since then.
+    /// Time since the release.
     pub out_for: Option<Duration>,
 }
 
@@ -105,8 +105,8 @@ fn unit(row: &PgRow, seconds: f64) -> Result<Unit> {
     })
 }
 
-/// Takes up to `most` units that are due, the longest waiting first, for as long as `lease`, and none of `but`, which the
-/// caller has in hand. Nobody else holds them then.
+/// Claims up to `most` due units, the longest waiting first, for the duration `lease`, except those in `but`, which the
+/// caller already holds. A claimed unit has one holder.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -141,10 +141,11 @@ pub async fn claim(store: &Store, worker: Uuid, most: u32, lease: Duration, but:
         .await
 }
 
-/// A sign of life: the lease runs from now on. A unit that was let go or taken by somebody else is left alone.
+/// A heartbeat: restarts the lease from the current time. Has no effect on a unit that was released or claimed by
+/// another worker.
 ///
 /// # Errors
-/// [`StoreError::Fenced`] when it is not held any more, [`StoreError::Unavailable`].
+/// [`StoreError::Fenced`] when the lease is no longer held, [`StoreError::Unavailable`].
 pub async fn renew(store: &Store, lease: Lease) -> Result<()> {
     let done = sqlx::query(
         "-- store.fulfilment.renew
@@ -159,7 +160,7 @@ pub async fn renew(store: &Store, lease: Lease) -> Result<()> {
     held(done.rows_affected())
 }
 
-/// The unit as it is now, if the lease still holds.
+/// The unit's current data, if the lease still holds.
 ///
 /// # Errors
 /// [`StoreError::Fenced`] when it does not, [`StoreError::Unavailable`].
@@ -175,7 +176,7 @@ pub async fn load(store: &Store, lease: Lease) -> Result<Unit> {
     unit(&row.ok_or(StoreError::Fenced)?, lease.seconds)
 }
 
-/// Frees what a dead worker held, at once; returns how much. Call it only for a worker that is known to be dead.
+/// Releases the units of a dead worker at once; returns how many. Call it only for a worker that is known to be dead.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -191,7 +192,7 @@ pub async fn release_worker(store: &Store, worker: Uuid) -> Result<u64> {
     Ok(done.rows_affected())
 }
 
-/// Time until the next unit is due (zero when one is), or `None` when nothing waits.
+/// Time until the next unit is due (zero if one is), or `None` if none is waiting.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -206,18 +207,18 @@ pub async fn next_due(store: &Store) -> Result<Option<Duration>> {
     Ok(seconds.map(span))
 }
 
-/// How much work there is.
+/// The amount of pending work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Load {
-    /// Units that are not at their end.
+    /// Units that have not ended.
     pub open: u64,
-    /// Of these, units that G2A has been paid for, or may have been, for more than an hour.
+    /// Of these, units whose payment at G2A was made, or may have been, more than an hour ago.
     pub paid_and_waiting: u64,
-    /// Of these, units of games that are not out yet.
+    /// Of these, units of unreleased games.
     pub preordered: u64,
 }
 
-/// Counts what is open.
+/// Counts open units.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -238,12 +239,12 @@ pub async fn waiting(store: &Store) -> Result<Load> {
     })
 }
 
-/// Turns the number of rows that a fenced statement changed into an answer.
+/// Maps the number of rows that a fenced statement changed to a result.
 pub(super) fn held(rows: u64) -> Result<()> {
     if rows == 1 { Ok(()) } else { Err(StoreError::Fenced) }
 }
 
-/// Locks the order that a unit belongs to: the first lock of every step that can end a unit.
+/// Locks the order of a unit: the first lock of every step that can end a unit.
 pub(super) async fn lock_order_of(tx: &mut Tx, unit: UnitId) -> Result<OrderId> {
     let id: Option<Uuid> = sqlx::query_scalar(
         "-- store.fulfilment.lock_order

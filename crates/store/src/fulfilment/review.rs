@@ -1,4 +1,4 @@
-//! What the reconciler compares: every order at G2A that may have cost money, with what became of it here.
+//! The data that the reconciler compares: every order at G2A that may have cost money, with its state in the shop.
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
@@ -8,37 +8,37 @@ use sqlx::Row as _;
 
 use crate::{Result, Store};
 
-/// An order at G2A as we remember it.
+/// An order at G2A, as recorded by the shop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
     /// G2A's id.
     pub g2a_order_id: String,
-    /// The unit it was made for.
+    /// The unit it was placed for.
     pub unit: UnitId,
-    /// Its order.
+    /// The shop's order.
     pub order: OrderId,
-    /// Where the unit stands.
+    /// The unit's state.
     pub state: UnitState,
-    /// It is the unit's present order at G2A, not one that was given up.
+    /// Whether it is the unit's current order at G2A, not an abandoned one.
     pub is_current: bool,
-    /// What it costs, EUR.
+    /// Its cost, EUR.
     pub price: Money,
-    /// Since when it may be paid.
+    /// When its payment was requested, after which it may be paid.
     pub pay_asked_at: Option<DateTime<Utc>>,
     /// When it was known to be paid.
     pub paid_at: Option<DateTime<Utc>>,
     /// When its key was stored.
     pub key_stored_at: Option<DateTime<Utc>>,
-    /// When the unit went on without it.
+    /// When the unit abandoned it.
     pub given_up_at: Option<DateTime<Utc>>,
-    /// Somebody holds the unit.
+    /// A worker holds the unit.
     pub is_held: bool,
-    /// Seconds until the unit is due; negative when it is overdue.
+    /// Seconds until the unit is due; negative if overdue.
     pub due_in: i64,
 }
 
-/// Orders at G2A, the newest first, at most `most`, made after `since`; with `open_only` those whose key is not stored
-/// and that the unit has not given up unpaid.
+/// Orders at G2A placed after `since`, newest first, at most `most`; with `open_only`, only those whose key is not
+/// stored and that the unit has not abandoned unpaid.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -77,7 +77,7 @@ pub async fn remembered(store: &Store, since: DateTime<Utc>, open_only: bool, mo
         .collect()
 }
 
-/// Makes a unit due at once, unless somebody holds it or its lost key may still turn up. True when it was waiting.
+/// Makes a unit due at once, unless a worker holds it or its lost key may still be found. True if it was waiting.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -93,7 +93,7 @@ pub async fn wake(store: &Store, unit: UnitId) -> Result<bool> {
     Ok(done.rows_affected() == 1)
 }
 
-/// Orders whose units have all ended and that have not.
+/// Orders that are still open although all their units have ended.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -109,7 +109,7 @@ pub async fn unsettled(store: &Store) -> Result<Vec<OrderId>> {
     Ok(ids.into_iter().map(OrderId).collect())
 }
 
-/// Settles such an order; true when it was one.
+/// Settles such an order; true if it was one.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

@@ -1,12 +1,12 @@
-//! What buying teaches about a game: that it is sold out, which the next pass over the catalogue may correct, and what it
-//! really costs, which a pass keeps to for a while (`sync::asked`).
+//! What buying reveals about a game: that it is sold out, which the next pass over the catalogue can correct, and its
+//! real cost, which passes respect for a while (`sync::asked`).
 
 use lockstep_domain::Money;
 use lockstep_domain::ids::GameId;
 
 use crate::{Result, Tx};
 
-/// G2A has none left.
+/// Records that G2A has no stock of the game.
 ///
 /// # Errors
 /// [`Unavailable`](crate::StoreError::Unavailable).
@@ -24,7 +24,7 @@ pub async fn sold_out(tx: &mut Tx, game: GameId) -> Result<()> {
     Ok(())
 }
 
-/// G2A asks so much that a copy has to cost at least `price`, which is remembered.
+/// Records that G2A's price requires a shop price of at least `price`.
 ///
 /// # Errors
 /// [`Unavailable`](crate::StoreError::Unavailable).

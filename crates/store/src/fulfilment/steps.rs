@@ -1,7 +1,7 @@
-//! A unit's way through G2A, one fenced step at a time. Intents are committed before a call, results after it.
+//! A unit's steps at G2A, each fenced. Intents are committed before a call, results after it.
 //!
-//! Every step has one form: under its lease, from the states that it may be made in, a unit changes, or nothing does.
-//! The worker either goes on with the unit, which prolongs the lease, or lets it go until some time has passed.
+//! Every step has one form: under its lease and from the permitted states a unit changes, or nothing changes. The
+//! worker either continues with the unit, which extends the lease, or releases it until a given time has passed.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use sqlx::query::Query;
 use super::queue::{Lease, held, lock_order_of};
 use crate::{Result, Tx};
 
-/// Longest reason that is kept.
+/// Maximum length of a stored reason.
 const REASON: usize = 300;
 
-/// A reason as it is stored: bounded, without control characters.
+/// A reason in its stored form: bounded, without control characters.
 pub(super) fn reason(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(REASON).collect()
 }
 
-/// The statement of a step: `$1` and `$2` are the lease, and `$3` says in how many seconds the unit is due again.
+/// The statement of a step: `$1` and `$2` are the lease, and `$3` is the number of seconds until the unit is due again.
 macro_rules! step {
     ($name:literal, $from:literal, $($change:literal),+) => {
         concat!(
@@ -32,7 +32,7 @@ macro_rules! step {
     };
 }
 
-/// The statement of a step that lets the unit go; `$4` is the reason, if there is a new one.
+/// The statement of a step that releases the unit; `$4` is the reason, if there is a new one.
 macro_rules! step_back {
     ($name:literal, $from:literal, $change:literal) => {
         step!(
@@ -47,11 +47,11 @@ macro_rules! step_back {
 
 type Statement = Query<'static, Postgres, PgArguments>;
 
-fn go_on(step: &'static str, lease: Lease) -> Statement {
+fn extending(step: &'static str, lease: Lease) -> Statement {
     due_in(step, lease, lease.seconds)
 }
 
-fn let_go(step_back: &'static str, lease: Lease, wait: Duration, why: Option<&str>) -> Statement {
+fn releasing(step_back: &'static str, lease: Lease, wait: Duration, why: Option<&str>) -> Statement {
     due_in(step_back, lease, wait.as_secs_f64()).bind(why.map(reason))
 }
 
@@ -63,14 +63,14 @@ async fn take(tx: &mut Tx, step: Statement) -> Result<()> {
     held(step.execute(tx.conn()).await?.rows_affected())
 }
 
-/// `NEW → ORDERING`: an order at G2A is about to be made. The shop's order is `PROCESSING` from now on.
+/// `NEW → ORDERING`: an order at G2A is about to be placed. The shop's order becomes `PROCESSING`.
 ///
 /// # Errors
-/// [`Fenced`](crate::StoreError::Fenced), [`Unavailable`](crate::StoreError::Unavailable); so for every step.
+/// [`Fenced`](crate::StoreError::Fenced), [`Unavailable`](crate::StoreError::Unavailable); the same for every step.
 pub async fn begin_ordering(tx: &mut Tx, lease: Lease) -> Result<()> {
     let order = lock_order_of(tx, lease.unit).await?;
     let step = step!("begin_ordering", "= 'NEW'", "state = 'ORDERING'");
-    take(tx, go_on(step, lease)).await?;
+    take(tx, extending(step, lease)).await?;
     sqlx::query(
         "-- store.fulfilment.processing\nupdate orders set status = 'PROCESSING' where id = $1 and status = 'PENDING'",
     )
@@ -80,7 +80,7 @@ pub async fn begin_ordering(tx: &mut Tx, lease: Lease) -> Result<()> {
     Ok(())
 }
 
-/// `ORDERING → ORDERED`: the order exists at G2A, unpaid, and is known here. Only now may it be paid.
+/// `ORDERING → ORDERED`: the order exists at G2A, unpaid, and its id is stored. It must not be paid earlier.
 ///
 /// # Errors
 /// A [`Rule`](crate::StoreError::Rule) when G2A gave the same id to two orders (`g2a_orders_pkey`).
@@ -91,7 +91,7 @@ pub async fn ordered(tx: &mut Tx, lease: Lease, g2a_order_id: &str, price: Money
         "= 'ORDERING'",
         "state = 'ORDERED', g2a_order_id = $4, g2a_price = $5, ordered_at = now(), pay_asked_at = null, last_error = null"
     );
-    let step = go_on(step, lease).bind(g2a_order_id).bind(price.decimal());
+    let step = extending(step, lease).bind(g2a_order_id).bind(price.decimal());
     take(tx, step).await?;
     sqlx::query(
         "-- store.fulfilment.external_order_id
@@ -104,25 +104,26 @@ pub async fn ordered(tx: &mut Tx, lease: Lease, g2a_order_id: &str, price: Money
     Ok(())
 }
 
-/// `ORDERED → PAYING`: money is about to move.
+/// `ORDERED → PAYING`: a payment is about to be made.
 ///
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn begin_paying(tx: &mut Tx, lease: Lease) -> Result<()> {
     let step = step!("begin_paying", "= 'ORDERED'", "state = 'PAYING', pay_asked_at = now()");
-    take(tx, go_on(step, lease)).await
+    take(tx, extending(step, lease)).await
 }
 
-/// `PAYING`, once more: G2A said that nothing was paid, and no earlier request can still be under way.
+/// `PAYING` again: G2A reported that nothing was paid, and no earlier request can still be in progress.
 ///
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn pay_again(tx: &mut Tx, lease: Lease) -> Result<()> {
     let step = step!("pay_again", "= 'PAYING'", "pay_asked_at = now()");
-    take(tx, go_on(step, lease)).await
+    take(tx, extending(step, lease)).await
 }
 
-/// `PAYING`: G2A said that the time for paying is over. Decided after `wait`, by what it says of the order then.
+/// `PAYING`: G2A reported that the payment deadline has passed. Decided after `wait`, by G2A's status of the order
+/// then.
 ///
 /// # Errors
 /// See [`begin_ordering`].
@@ -132,10 +133,10 @@ pub async fn too_late(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> R
         "= 'PAYING'",
         "ordered_at = least(ordered_at, now() - interval '1 day')"
     );
-    take(tx, let_go(step, lease, wait, Some(why))).await
+    take(tx, releasing(step, lease, wait, Some(why))).await
 }
 
-/// `PAYING → ORDERED`: this payment did not happen, and none is under way. Tried again after `wait`.
+/// `PAYING → ORDERED`: this payment did not happen, and none is in progress. Retried after `wait`.
 ///
 /// # Errors
 /// See [`begin_ordering`].
@@ -145,7 +146,7 @@ pub async fn not_paid(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> R
         "= 'PAYING'",
         "state = 'ORDERED', pay_asked_at = null, attempts = least(attempts + 1, 1000)"
     );
-    take(tx, let_go(step, lease, wait, Some(why))).await
+    take(tx, releasing(step, lease, wait, Some(why))).await
 }
 
 /// `PAYING → PAID`: G2A has the money.
@@ -158,24 +159,24 @@ pub async fn paid(tx: &mut Tx, lease: Lease, transaction_id: Option<&str>) -> Re
         "= 'PAYING'",
         "state = 'PAID', g2a_transaction_id = coalesce($4, g2a_transaction_id), attempts = 0, refusals = 0, last_error = null"
     );
-    take(tx, go_on(step, lease).bind(transaction_id.map(reason))).await?;
-    // Whatever kept us from paying is over.
+    take(tx, extending(step, lease).bind(transaction_id.map(reason))).await?;
+    // Every reason that prevented payments is over.
     sqlx::query("-- store.fulfilment.alarms_over\ndelete from supplier_alarms")
         .execute(tx.conn())
         .await?;
     Ok(())
 }
 
-/// `PAID → FETCHING`, or `FETCHING` once more: the key is about to be read, which works once.
+/// `PAID → FETCHING`, or `FETCHING` again: the key is about to be read, which works once.
 ///
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn begin_fetching(tx: &mut Tx, lease: Lease) -> Result<()> {
     let step = step!("begin_fetching", "in ('PAID', 'FETCHING')", "state = 'FETCHING'");
-    take(tx, go_on(step, lease)).await
+    take(tx, extending(step, lease)).await
 }
 
-/// `FETCHING → PAID`: G2A has not given the key out, and will later.
+/// `FETCHING → PAID`: G2A has not provided the key yet.
 ///
 /// # Errors
 /// See [`begin_ordering`].
@@ -185,17 +186,17 @@ pub async fn not_ready(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> 
         "= 'FETCHING'",
         "state = 'PAID', attempts = least(attempts + 1, 1000)"
     );
-    take(tx, let_go(step, lease, wait, Some(why))).await
+    take(tx, releasing(step, lease, wait, Some(why))).await
 }
 
-/// `FETCHING → LOST`: the key was read, and not by anybody who has stored it. Compensated after `grace`, in case it
-/// lies in the spool of a worker that is down.
+/// `FETCHING → LOST`: the key was read, but not by a worker that stored it. Compensated after `grace`, in case it is in
+/// the spool of a worker that is down.
 ///
 /// # Errors
 /// See [`begin_ordering`].
 pub async fn lost(tx: &mut Tx, lease: Lease, grace: Duration, why: &str) -> Result<()> {
     let step = step_back!("lost", "= 'FETCHING'", "state = 'LOST', attempts = 0");
-    take(tx, let_go(step, lease, grace, Some(why))).await
+    take(tx, releasing(step, lease, grace, Some(why))).await
 }
 
 /// `LOST → NEW`: a replacement is bought.
@@ -209,11 +210,11 @@ pub async fn bought_again(tx: &mut Tx, lease: Lease) -> Result<()> {
         "state = 'NEW', g2a_order_id = null, g2a_price = null, g2a_transaction_id = null, ordered_at = null,
          pay_asked_at = null, replacements = replacements + 1"
     );
-    take(tx, go_on(step, lease)).await
+    take(tx, extending(step, lease)).await
 }
 
-/// `ORDERING`, `ORDERED` or `PAYING → NEW`: what was ordered at G2A is unpaid and is left to lapse. Tried again after
-/// `wait`. From `PAYING` only when G2A has said that it was never paid and no longer can be.
+/// `ORDERING`, `ORDERED` or `PAYING → NEW`: the order at G2A is unpaid and is left to expire. Retried after `wait`.
+/// From `PAYING` only if G2A has reported that it was never paid and no longer can be.
 ///
 /// # Errors
 /// See [`begin_ordering`].
@@ -224,10 +225,10 @@ pub async fn give_up(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Re
         "state = 'NEW', g2a_order_id = null, g2a_price = null, ordered_at = null, pay_asked_at = null,
          attempts = least(attempts + 1, 1000)"
     );
-    take(tx, let_go(step, lease, wait, Some(why))).await
+    take(tx, releasing(step, lease, wait, Some(why))).await
 }
 
-/// `ORDERING → NEW`: G2A refused the order, or asks too much. Tried again after `wait`; counted as a refusal.
+/// `ORDERING → NEW`: G2A refused the order, or its price is too high. Retried after `wait`; counts as a refusal.
 ///
 /// # Errors
 /// See [`begin_ordering`].
@@ -237,10 +238,10 @@ pub async fn refused(tx: &mut Tx, lease: Lease, wait: Duration, why: &str) -> Re
         "= 'ORDERING'",
         "state = 'NEW', refusals = least(refusals + 1, 1000)"
     );
-    take(tx, let_go(step, lease, wait, Some(why))).await
+    take(tx, releasing(step, lease, wait, Some(why))).await
 }
 
-/// Stays where it is; looked at again after `wait`. `failed` counts as an attempt.
+/// Keeps the state; due again after `wait`. `failed` counts as an attempt.
 ///
 /// # Errors
 /// See [`begin_ordering`].
@@ -250,5 +251,5 @@ pub async fn postpone(tx: &mut Tx, lease: Lease, wait: Duration, failed: Option<
         "not in ('DONE', 'REFUNDED')",
         "attempts = case when $4::text is null then attempts else least(attempts + 1, 1000) end"
     );
-    take(tx, let_go(step, lease, wait, failed)).await
+    take(tx, releasing(step, lease, wait, failed)).await
 }

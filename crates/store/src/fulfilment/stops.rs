@@ -1,4 +1,4 @@
-//! What stops buying, wholly or in part, as every process sees it.
+//! Stops of buying, complete or partial, visible to every process.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use uuid::Uuid;
 use super::steps::reason as bounded;
 use crate::{Result, Store};
 
-/// A worker's stop that was not renewed for so long is over, or its worker is.
+/// A worker's stop expires when it was not renewed for this time: it is over, or the worker is gone.
 pub const FRESH: Duration = Duration::from_mins(1);
 
 /// A reason why something is not bought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stop {
-    /// One worker stands still; else all of them.
+    /// It concerns one worker; otherwise all of them.
     pub is_one_worker: bool,
-    /// In words for people: what, and where.
+    /// Description for people: what, and where.
     pub reason: String,
-    /// Since when.
+    /// Start of the stop.
     pub since: DateTime<Utc>,
 }
 
-/// This worker buys nothing; to be told again within [`FRESH`].
+/// Records that this worker buys nothing; has to be renewed within [`FRESH`].
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -45,7 +45,7 @@ pub async fn hold(store: &Store, worker: Uuid, machine: &str, reason: &str) -> R
     Ok(())
 }
 
-/// This worker buys again.
+/// Records that this worker buys again.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -57,7 +57,7 @@ pub async fn go_on(store: &Store, worker: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Everything that stops single workers or all buying, the oldest first.
+/// All stops of single workers and of all buying, oldest first.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

@@ -1,7 +1,7 @@
-//! Answers to key calls that hold no key that can be read: kept, sealed, until a person has decided; and games that are
-//! not bought any more because they bring nothing else.
+//! Answers to key calls without a readable key: stored, sealed, until a person decides; and games that are not bought
+//! for a while because they return only such answers.
 //!
-//! An answer's row is sealed by the caller for its [`place`]. Who looks at one or decides is in the audit log, in the same
+//! The caller seals an answer for its row ([`place`]). Views and decisions are written to the audit log in the same
 //! transaction.
 
 use std::time::Duration;
@@ -18,15 +18,15 @@ use crate::audit::{self, Deed};
 use crate::row::{span, unit_state};
 use crate::{Result, Store, Tx};
 
-/// What an answer is sealed for.
+/// The context that an answer is sealed for.
 pub fn place(answer: Uuid) -> String {
     format!("unreadable_answers.sealed/{answer}")
 }
 
-/// An answer to keep.
+/// An answer to store.
 #[derive(Clone)]
 pub struct Unreadable {
-    /// That of its file in the spool: the same answer is kept once.
+    /// The id of its file in the spool: the same answer is stored once.
     pub id: Uuid,
     /// The unit it was for.
     pub unit: UnitId,
@@ -34,35 +34,35 @@ pub struct Unreadable {
     pub g2a_order_id: String,
     /// Sealed for its [`place`].
     pub sealed: Vec<u8>,
-    /// Length of what came.
+    /// Length of the answer in bytes.
     pub bytes: usize,
-    /// It had an end.
+    /// The answer was received completely.
     pub complete: bool,
-    /// The machine it came in at.
+    /// The machine that received it.
     pub machine: String,
 }
 
-/// When a game is not bought any more.
+/// When to stop buying a game.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// Orders at G2A with an unreadable answer.
+    /// Number of orders at G2A with an unreadable answer.
     pub orders: u32,
-    /// Counted over this time.
+    /// The period in which they are counted.
     pub within: Duration,
-    /// For so long, unless a person lifts it.
+    /// Duration of the stop, unless a person lifts it.
     pub stop: Duration,
 }
 
-/// What keeping an answer came to.
+/// The result of storing an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
-    /// Complete answers of this order at G2A that could not be read, this one included.
+    /// Number of complete unreadable answers to this order at G2A, including this one.
     pub of_this_order: u32,
-    /// The game that is not bought any more from now on.
+    /// The game that is not bought from now on, if this answer stopped it.
     pub stopped: Option<String>,
 }
 
-/// Keeps an answer, and stops buying its game when it is one too many.
+/// Stores an answer, and stops buying its game if the limit is reached.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -89,7 +89,7 @@ pub async fn keep(tx: &mut Tx, answer: &Unreadable, patience: Patience) -> Resul
     .bind(&answer.g2a_order_id)
     .fetch_one(tx.conn())
     .await?;
-    // What a person has lifted counts from then on.
+    // After a person has lifted a stop, only later answers count.
     let stopped: Option<String> = sqlx::query_scalar(
         "-- store.fulfilment.stop_game
         with game as (select u.game_id as id, g.title, s.lifted_at, s.until from order_units u
@@ -118,7 +118,7 @@ pub async fn keep(tx: &mut Tx, answer: &Unreadable, patience: Patience) -> Resul
     })
 }
 
-/// Whether a whole answer of this order waits for a person, who may find the key in it.
+/// Whether a complete answer of this order waits for a person, who may find the key in it.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -134,7 +134,7 @@ pub async fn waits(tx: &mut Tx, unit: UnitId, g2a_order_id: &str) -> Result<bool
     .await?)
 }
 
-/// The key of this order came by another way: nobody has to look any more.
+/// Marks answers as obsolete, because the key of this order came another way.
 pub(super) async fn obsolete(tx: &mut Tx, unit: UnitId, g2a_order_id: &str) -> Result<()> {
     sqlx::query(
         "-- store.fulfilment.unreadable_obsolete
@@ -151,25 +151,25 @@ pub(super) async fn obsolete(tx: &mut Tx, unit: UnitId, g2a_order_id: &str) -> R
 /// An answer that waits for a decision.
 #[derive(Debug, Clone)]
 pub struct Waiting {
-    /// Its row.
+    /// The id of its row.
     pub id: Uuid,
     /// The game.
     pub game: String,
-    /// The unit it was for, and where that stands.
+    /// The unit it was for.
     pub unit: UnitId,
-    /// Where the unit stands.
+    /// The unit's state.
     pub state: UnitState,
     /// The unit still waits for the key of this order at G2A.
     pub is_awaited: bool,
     /// The order at G2A.
     pub g2a_order_id: String,
-    /// Length of what came.
+    /// Length of the answer in bytes.
     pub bytes: i32,
-    /// It had an end.
+    /// The answer was received completely.
     pub complete: bool,
-    /// The machine it came in at.
+    /// The machine that received it.
     pub machine: String,
-    /// When.
+    /// When it was received.
     pub received_at: DateTime<Utc>,
 }
 
@@ -206,7 +206,7 @@ pub async fn waiting(store: &Store, most: u32) -> Result<Vec<Waiting>> {
         .collect()
 }
 
-/// An answer as it is kept.
+/// A stored answer.
 #[derive(Clone)]
 pub struct Sealed {
     /// The unit it was for.
@@ -217,7 +217,7 @@ pub struct Sealed {
     pub sealed: Vec<u8>,
 }
 
-/// An undecided answer, for `admin` to look at, which goes on record.
+/// An undecided answer, for `admin` to view; the audit log records it.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -239,16 +239,16 @@ pub async fn show(tx: &mut Tx, id: Uuid, admin: UserId) -> Result<Option<Sealed>
     Ok(Some(found))
 }
 
-/// A person's word.
+/// A person's decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// It holds a key, which is stored in the same transaction.
+    /// The answer holds a key, which is stored in the same transaction.
     Accepted,
-    /// It holds none: what waited for it goes on at once.
+    /// The answer holds no key: what waited for it continues at once.
     Discarded,
 }
 
-/// Decides about an answer, which goes on record. `None` when there is none that is undecided.
+/// Decides about an answer, and records it in the audit log. `None` if there is no undecided one with this id.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -257,7 +257,7 @@ pub async fn decide(tx: &mut Tx, id: Uuid, decision: Decision, admin: UserId) ->
         Decision::Accepted => ("ACCEPTED", "answer.accept"),
         Decision::Discarded => ("DISCARDED", "answer.discard"),
     };
-    // Orders and units come before their answers in the order of locks.
+    // The lock order is orders and units before their answers.
     let unit: Option<Uuid> = sqlx::query_scalar(
         "-- store.fulfilment.unreadable_unit\nselect order_unit_id from unreadable_answers where id = $1",
     )
@@ -302,7 +302,7 @@ async fn record(tx: &mut Tx, id: Uuid, admin: UserId, action: &'static str, orde
     audit::write(tx, &deed).await
 }
 
-/// The admin with this address, in whose name something goes on record.
+/// The admin with this address, for the audit log.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -324,15 +324,15 @@ pub struct GameStop {
     pub game: String,
     /// G2A's product.
     pub product: Option<String>,
-    /// Since when.
+    /// Start of the stop.
     pub since: DateTime<Utc>,
-    /// Until when, unless a person lifts it.
+    /// End of the stop, unless a person lifts it earlier.
     pub until: DateTime<Utc>,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// The games that are not bought now.
+/// The games that are not bought at the moment.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -357,7 +357,7 @@ pub async fn game_stops(store: &Store) -> Result<Vec<GameStop>> {
         .collect()
 }
 
-/// How long this game is not bought yet; `None` when it is.
+/// Remaining time for which this game is not bought; `None` if it is bought.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -373,8 +373,8 @@ pub async fn game_stops_for(store: &Store, game: GameId) -> Result<Option<Durati
     Ok(seconds.map(span))
 }
 
-/// Buys the game with this product of G2A's again, which goes on record; what waited is due at once. False when it was
-/// not stopped.
+/// Resumes buying the game with this G2A product, and records it in the audit log; waiting units become due at once.
+/// False if it was not stopped.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -406,7 +406,7 @@ pub async fn lift(tx: &mut Tx, product: &str, admin: UserId) -> Result<bool> {
     Ok(true)
 }
 
-/// A page of undecided answers by id, sealed, for a rotation of secrets.
+/// A page of sealed undecided answers, by id, for a rotation of secrets.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -425,7 +425,7 @@ pub async fn page(store: &Store, after: Option<Uuid>, most: u32) -> Result<Vec<(
         .collect()
 }
 
-/// Replaces an answer's sealed form, if it is still the one that was read.
+/// Replaces the sealed form of an answer if it is still the one that was read.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

@@ -1,10 +1,10 @@
-//! How many games each value of each filter would leave.
+//! Facet counts: how many games each value of each filter would leave.
 //!
-//! A filter's own choice does not narrow its own counts, because its values are alternatives; every other filter does.
-//! All counts are made in one pass over the listed games, or over what a search found: for each game it is written down
-//! which filters it passes, and each value counts the games that pass all others. The pass ends after [`MAX_COUNTED`]
-//! games, and the counts then say that they are no more than a lower bound, so the cost is bounded however large the
-//! catalogue is.
+//! A filter's own selection does not narrow its own counts, because its values are alternatives; every other filter
+//! does. All counts are computed in one pass over the listed games, or over the results of a search: each game is
+//! marked with the filters it passes, and each value counts the games that pass all others. The pass ends after
+//! [`MAX_COUNTED`] games, and the counts are then reported as a lower bound, so the cost does not grow with the
+//! catalogue.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ const FILTERS: [&str; 7] = [
     "platform",
 ];
 
-/// The counts beside a page of the catalogue.
+/// The counts for a page of the catalogue.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -118,7 +118,7 @@ pub async fn facet_counts(tx: &mut Tx, query: &CatalogQuery) -> Result<FacetCoun
     Ok(counts)
 }
 
-/// That a game passes every filter but one.
+/// A condition: the game passes every filter except one.
 fn all_but(facet: Option<&str>) -> String {
     FILTERS
         .iter()

@@ -1,7 +1,7 @@
-//! What the catalogue can be filtered by, and what it is made of.
+//! Available filters and collections of the catalogue.
 //!
-//! Distinct values are found by skipping along an index from one to the next, so that the cost follows the number of
-//! values and not that of games.
+//! Distinct values are found by skipping along an index from one to the next, so that the cost depends on the number of
+//! values and not on that of games.
 
 use std::collections::HashMap;
 
@@ -36,7 +36,7 @@ pub async fn genres(tx: &mut Tx) -> Result<Vec<NameSlug>> {
     Ok(named(rows))
 }
 
-/// Platforms that a listed game has, by name.
+/// Platforms of listed games, by name.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -57,7 +57,7 @@ fn named(rows: Vec<(String, String)>) -> Vec<NameSlug> {
     rows.into_iter().map(|(name, slug)| NameSlug { name, slug }).collect()
 }
 
-/// Everything the catalogue can be filtered by.
+/// All values that the catalogue can be filtered by.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -81,7 +81,7 @@ pub async fn filter_options(tx: &mut Tx) -> Result<FilterOptions> {
     })
 }
 
-/// The distinct values of a column of listed games, by alphabet, one spelling each.
+/// The distinct values of a column of listed games, in alphabetical order, with one spelling each.
 async fn values_of(tx: &mut Tx, column: &'static str) -> Result<Vec<String>> {
     Ok(sqlx::query_scalar(AssertSqlSafe(format!(
         "-- store.games.values_of
@@ -168,8 +168,8 @@ pub async fn collections(tx: &mut Tx) -> Result<Vec<Collection>> {
         .collect())
 }
 
-/// When a synchronisation of the whole catalogue or of all stock last came to its end: how old the shop's knowledge of
-/// prices and stock is at the most. `None` before the first.
+/// When a full or stock synchronisation was last completed: the maximum age of the shop's prices and stock. `None`
+/// before the first.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

@@ -1,4 +1,4 @@
-//! The lists of the home page. Each is short, ordered, and read off an index made for it.
+//! The lists of the home page. Each is short, ordered, and read from a dedicated index.
 
 use lockstep_domain::catalogue::Game;
 use sqlx::types::Uuid;
@@ -6,10 +6,10 @@ use sqlx::types::Uuid;
 use super::{Detail, genre_id, views};
 use crate::{Result, Tx};
 
-/// The best sold games that can be bought, most popular first, at most 30.
+/// Best sellers that can be bought, most popular first, at most 30.
 ///
-/// With a `genre` (slug or name, any case) those of that genre; a genre that has none among the best sold shows its
-/// most popular games instead of nothing. An unknown genre has none.
+/// With a `genre` (slug or name, any case) only those of that genre; for a genre without best sellers, its most popular
+/// games. Empty for an unknown genre.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -47,8 +47,8 @@ pub async fn best_sellers(tx: &mut Tx, genre: Option<&str>) -> Result<Vec<Game>>
     views(tx, &ids, Detail::List).await
 }
 
-/// The most popular games of a genre (slug or name, any case) that can be bought, at most 40; the best sellers when
-/// there are none.
+/// The most popular games of a genre (slug or name, any case) that can be bought, at most 40; the best sellers if there
+/// are none.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -64,7 +64,7 @@ pub async fn by_genre(tx: &mut Tx, genre: &str) -> Result<Vec<Game>> {
 }
 
 async fn popular_of_genre(tx: &mut Tx, genre: Uuid, limit: i64) -> Result<Vec<Uuid>> {
-    // Planned for this genre: a large one is found soon along the popular games, a small one by its links.
+    // Planned per genre: games of a large one are found quickly by popularity, those of a small one by its links.
     Ok(sqlx::query_scalar(
         "-- store.games.popular_of_genre
         select g.id from games g
@@ -94,7 +94,7 @@ pub async fn new_in_catalog(tx: &mut Tx) -> Result<Vec<Game>> {
     views(tx, &ids, Detail::List).await
 }
 
-/// Announced games, the next to be released first, at most 30; also those that cannot be ordered at the moment.
+/// Announced games, the next release first, at most 30, including those that cannot be ordered at the moment.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -108,7 +108,7 @@ pub async fn preorders(tx: &mut Tx) -> Result<Vec<Game>> {
     views(tx, &ids, Detail::List).await
 }
 
-/// Games released lately that can be bought, latest first, at most 30.
+/// Recently released games that can be bought, latest first, at most 30.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -123,10 +123,10 @@ pub async fn new_releases(tx: &mut Tx) -> Result<Vec<Game>> {
     views(tx, &ids, Detail::List).await
 }
 
-/// Up to `size` games that can be bought, picked at random.
+/// Up to `size` random games that can be bought.
 ///
-/// A small catalogue is shuffled whole. Of a large one random blocks of the table are read, enough for about five
-/// times as many games, and the pick is made from those.
+/// A small catalogue is shuffled completely. Of a large one random blocks of the table are read, enough for about five
+/// times the number of games, and the selection is made from those.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

@@ -1,13 +1,13 @@
-//! Pages of the catalogue under any combination of filters.
+//! Pages of the catalogue with any combination of filters.
 //!
-//! Without filters the total is kept by the database (`catalog_totals`) and the rows are read off an index that ends
-//! after one page. With filters a list ends after [`MAX_LISTED`] games: that many matches are gathered at the most. When
-//! there are no more, they are sorted and the total is exact; when there are more, the total is [`MAX_LISTED`] and the
-//! index is walked, because then the next page is never far. Which of the two is decided by what is found, not by an
-//! estimate, so that a wrong estimate cannot make a page walk the whole catalogue.
+//! Without filters the total is maintained by the database (`catalog_totals`) and the rows are read from an index that
+//! stops after one page. With filters a list ends after [`MAX_LISTED`] games: at most this number of matches is
+//! gathered. If there are no more, they are sorted and the total is exact; otherwise the total is [`MAX_LISTED`] and
+//! the sorted index is walked, because matches are frequent and the page fills quickly. The decision depends on the
+//! matches found, not on an estimate, so a wrong estimate cannot make a page walk the whole catalogue.
 //!
-//! Gathering begins at the rarest facet that is asked for and looks each of its games up in the others, one by one, so
-//! that it can stop: a plan that first collects everything that is GLOBAL or for PC would read half a million games to
+//! Gathering starts at the rarest selected facet and checks each of its games against the others, one by one, so that
+//! it can stop early: a plan that first collects everything that is GLOBAL or for PC would read half a million games to
 //! find the first.
 
 use lockstep_domain::catalogue::{CatalogQuery, Game, Page, Sort};
@@ -18,16 +18,16 @@ use super::search::{self, Text};
 use super::{Detail, views};
 use crate::{Result, Tx};
 
-/// A filtered list ends after so many games, and its total counts no further.
+/// Maximum length of a filtered list, and maximum of its total.
 pub const MAX_LISTED: i64 = 10_000;
-/// Facets are told apart by size up to this; of larger ones any will do to begin with.
+/// The sizes of facets are compared up to this; of larger ones any can be the start.
 const SIZED_UP_TO: i64 = 50_000;
 
-/// One page of the catalogue. A page behind the last is empty and carries the total all the same.
+/// One page of the catalogue. A page after the last is empty, but has the total.
 ///
-/// Rows have a total order (id breaks ties), so that pages neither repeat nor lose a game while nothing changes. A
-/// filtered list ends after [`MAX_LISTED`] games and a search after [`MAX_HITS`](super::MAX_HITS); a total below that is
-/// exact.
+/// Rows have a total order (id breaks ties), so pages neither repeat nor skip a game while the data does not change. A
+/// filtered list ends after [`MAX_LISTED`] games and a search after [`MAX_HITS`](super::MAX_HITS); a total below that
+/// is exact.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -64,7 +64,7 @@ pub async fn page(tx: &mut Tx, query: &CatalogQuery) -> Result<Page<Game>> {
     ))
 }
 
-/// Which rows of a sorted list.
+/// The requested rows of a sorted list.
 #[derive(Clone, Copy)]
 pub(super) struct Window {
     pub(super) limit: i64,
@@ -88,7 +88,7 @@ impl Window {
     }
 }
 
-/// The order as SQL, over a relation that has the columns of `games` under their names.
+/// The order as SQL, for a relation with the column names of `games`.
 pub(super) const fn order_by(sort: Option<Sort>) -> &'static str {
     match sort {
         None => "created_at desc, id desc",
@@ -99,7 +99,7 @@ pub(super) const fn order_by(sort: Option<Sort>) -> &'static str {
     }
 }
 
-/// Filters with genres and platforms looked up.
+/// Filters with resolved genres and platforms.
 pub(super) struct Filter<'q> {
     query: &'q CatalogQuery,
     genres: Option<Vec<Uuid>>,
@@ -145,7 +145,7 @@ impl<'q> Filter<'q> {
         })
     }
 
-    /// Whether nothing is asked but, possibly, to leave out what cannot be bought.
+    /// Whether there are no filters except, possibly, the exclusion of games that cannot be bought.
     fn is_open(&self) -> bool {
         let query = self.query;
         self.genres.is_none()
@@ -159,12 +159,12 @@ impl<'q> Filter<'q> {
             && query.max_price.is_none()
     }
 
-    /// Appends `where ...` for the games called `g`.
+    /// Appends `where ...` for the games with alias `g`.
     pub(super) fn push_where(&self, sql: &mut QueryBuilder<Postgres>) {
         self.push_where_but(sql, None);
     }
 
-    /// The same without the facet of `but`, which holds already.
+    /// Like `push_where`, without the facet of `but`, which is already satisfied.
     fn push_where_but(&self, sql: &mut QueryBuilder<Postgres>, but: Option<Links>) {
         let query = self.query;
         sql.push(" where g.withdrawn_at is null");
@@ -201,7 +201,7 @@ impl<'q> Filter<'q> {
         }
         for links in Links::ALL.into_iter().filter(|links| Some(*links) != but) {
             if let Some(ids) = self.ids(links) {
-                // Looked up game by game (`offset 0` keeps it so), never collected beforehand.
+                // Checked game by game (`offset 0` enforces it), never collected first.
                 let (table, column) = links.names();
                 sql.push(" and exists (select from ").push(table);
                 sql.push(" l where l.game_id = g.id and l.")
@@ -212,8 +212,8 @@ impl<'q> Filter<'q> {
         }
     }
 
-    /// Appends, for each filter, a column over the games called `g` that tells whether a game passes it; `true` where
-    /// nothing is asked.
+    /// Appends, for each filter, a column over the games with alias `g` that is true if a game passes it; `true`
+    /// without a selection.
     pub(super) fn push_verdicts(&self, sql: &mut QueryBuilder<Postgres>) {
         let query = self.query;
         sql.push(", g.in_stock and not g.is_preorder as in_stock, true");
@@ -276,7 +276,7 @@ impl<'q> Filter<'q> {
         }
     }
 
-    /// The links to begin with, or `None` to begin with the games themselves, by what has the fewest.
+    /// The smallest set of links to start from, or `None` to start from the games themselves.
     async fn rarest(&self, tx: &mut Tx) -> Result<Option<Links>> {
         if self.genres.is_none() && self.platforms.is_none() {
             return Ok(None);
@@ -318,7 +318,7 @@ impl<'q> Filter<'q> {
         ]
     }
 
-    /// The total that the database keeps up to date, of an open filter.
+    /// The total that the database maintains for an open filter.
     async fn kept_total(&self, tx: &mut Tx) -> Result<i64> {
         Ok(sqlx::query_scalar(
             "-- store.games.kept_total
@@ -330,7 +330,7 @@ impl<'q> Filter<'q> {
     }
 }
 
-/// What games are linked with.
+/// What games are linked to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Links {
     Genres,
@@ -340,7 +340,7 @@ enum Links {
 impl Links {
     const ALL: [Self; 2] = [Self::Genres, Self::Platforms];
 
-    /// Table and column.
+    /// Names of table and column.
     const fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::Genres => ("game_genres", "genre_id"),
@@ -353,7 +353,7 @@ fn lowered(values: &[String]) -> Vec<String> {
     values.iter().map(|value| value.to_lowercase()).collect()
 }
 
-/// Collects the matching games and sorts them; `None` when there are more than [`MAX_LISTED`].
+/// Gathers the matching games and sorts them; `None` if there are more than [`MAX_LISTED`].
 async fn gather(
     tx: &mut Tx,
     filter: &Filter<'_>,
@@ -369,7 +369,7 @@ async fn gather(
         sql.push(" l where l.").push(column).push(" = any(");
         sql.push_bind(ids.to_vec()).push(")");
         if ids.len() > 1 {
-            // A game that has several of them is met once, at the first.
+            // A game with several of the values is returned once, at the first.
             sql.push(" and not exists (select from ").push(table);
             sql.push(" o where o.game_id = l.game_id and o.").push(column);
             sql.push(" < l.")
@@ -391,7 +391,7 @@ async fn gather(
     sql.push(order_by(sort));
     push_window(&mut sql, window);
     sql.push(")");
-    // A bitmap is made whole before its first row is looked at.
+    // A bitmap is built completely before its first row is read.
     allow_bitmaps(tx, false).await?;
     let row = sql.build().persistent(false).fetch_one(tx.conn()).await?;
     allow_bitmaps(tx, true).await?;
@@ -399,7 +399,7 @@ async fn gather(
     Ok((total <= MAX_LISTED).then_some((total, row.try_get(1)?)))
 }
 
-/// Allows or forbids a kind of plan for the rest of the transaction.
+/// Allows or forbids a plan type for the rest of the transaction.
 async fn allow_bitmaps(tx: &mut Tx, allowed: bool) -> Result<()> {
     sqlx::query("-- store.games.allow_bitmaps\nselect set_config('enable_bitmapscan', $1, true)")
         .bind(if allowed { "on" } else { "off" })
@@ -408,7 +408,7 @@ async fn allow_bitmaps(tx: &mut Tx, allowed: bool) -> Result<()> {
     Ok(())
 }
 
-/// Reads one page off the index that has the wanted order, skipping what does not match.
+/// Reads one page from the index with the requested order, skipping games that do not match.
 async fn walk(tx: &mut Tx, filter: &Filter<'_>, sort: Option<Sort>, window: Window, total: i64) -> Result<Vec<Uuid>> {
     let window = Window {
         limit: window.limit.min(total - window.offset),

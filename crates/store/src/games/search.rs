@@ -1,12 +1,12 @@
-//! Finding games by what people type.
+//! Search for games by typed text.
 //!
-//! Three things are looked for, each by an index: titles that hold every typed word, texts (title and description)
-//! that hold words beginning with every typed word, and, when few titles hold them, titles that hold the words with two
-//! letters swapped or that look like the typed text. Better matches come first. Each part is bounded, so that a word which
-//! every title has costs what another costs, also among a million games.
+//! The search combines three lookups, each by an index: titles that contain every typed word, texts (title and
+//! description) with words that start with every typed word, and, when few titles contain them, titles that contain the
+//! words with two letters swapped or that are similar to the typed text. Better matches come first. Each part is
+//! bounded, so that a word in every title costs no more than another one, even among a million games.
 //!
-//! Typed texts and titles are compared in the folded form that the database makes of both (`search_fold`, migration 0191):
-//! accents, punctuation, `&` and ways of writing numbers make no difference.
+//! Typed texts and titles are compared in the folded form that the database computes for both (`search_fold`, migration
+//! 0191): accents, punctuation, `&` and the notation of numbers make no difference.
 
 use lockstep_domain::GameId;
 use lockstep_domain::catalogue::{CatalogQuery, Game, Offer, Sort, Suggestion};
@@ -19,25 +19,25 @@ use super::list::{Filter, Window, order_by, push_window};
 use super::{Detail, views};
 use crate::{Result, Tx};
 
-/// A search finds no more games than this, and counts no further.
+/// Maximum number of games a search finds, and maximum of its total.
 pub const MAX_HITS: i64 = 10_000;
-/// So many similar titles are looked at.
+/// Maximum number of similar titles that are considered.
 const MAX_SIMILAR: i64 = 2_000;
-/// How alike a title has to be (`word_similarity`, 0–1) to be found by a text with an error in it: a letter missing,
-/// doubled or wrong in a word of five or more stays above.
+/// Minimum similarity (`word_similarity`, 0–1) of a title to a mistyped text: a letter missing, doubled or wrong in a
+/// word of five or more stays above.
 const SIMILARITY: &str = "0.42";
-/// The same when some titles hold every word: what else may be meant has to be nearer then.
+/// The minimum similarity when some titles contain every word: alternatives then have to be closer.
 const SIMILARITY_BESIDE: &str = "0.6";
-/// When so many titles hold every word, nothing else is looked for.
+/// When at least this number of titles contains every word, no similar titles are searched.
 const ENOUGH: i64 = 10;
-/// Words of so many letters are also looked for with two neighbours swapped, which trigrams do not see through.
+/// Lengths of words that are also searched with two adjacent letters swapped, which trigrams do not match.
 const SWAPPED_LETTERS: std::ops::RangeInclusive<usize> = 4..=20;
-/// A text of fewer characters is looked for at the beginning of titles' words and nowhere else.
+/// A text with fewer characters only matches the beginnings of words in titles.
 const SHORT_TEXT: usize = 3;
-/// More typed words than this are not looked at.
+/// Maximum number of typed words; further ones are ignored.
 const MAX_WORDS: usize = 8;
 
-/// Games that match `text`, best match first, at most `limit`. Sold-out games and preorders are among them.
+/// Games that match `text`, best match first, at most `limit`, including sold-out games and preorders.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -51,8 +51,7 @@ pub async fn search(tx: &mut Tx, text: &str, limit: u32) -> Result<Vec<Game>> {
     views(tx, &found.ids, Detail::List).await
 }
 
-/// Ids of all listed games that match `text`, at most [`MAX_HITS`], in no order; sold-out games and preorders are among
-/// them.
+/// Ids of all listed games that match `text`, at most [`MAX_HITS`], unordered, including sold-out games and preorders.
 pub(super) async fn hits(tx: &mut Tx, text: &str) -> Result<Vec<Uuid>> {
     let Some(text) = Text::of(tx, text).await? else {
         return Ok(Vec::new());
@@ -66,7 +65,7 @@ pub(super) async fn hits(tx: &mut Tx, text: &str) -> Result<Vec<Uuid>> {
     Ok(find(tx, &text, &filter, None, window, Where::TitleAndText).await?.ids)
 }
 
-/// What `text`, typed so far, may become: titles, best match first, at most `limit`.
+/// Completions of the partially typed `text`: titles, best match first, at most `limit`.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -112,17 +111,17 @@ fn every_listed_game() -> CatalogQuery {
     }
 }
 
-/// A typed text, folded and taken apart. Only letters, digits and single spaces, so nothing has to be escaped.
+/// A typed text, folded and parsed. It contains only letters, digits and single spaces, so nothing has to be escaped.
 pub(super) struct Text {
     plain: String,
-    /// Its words; a run of Chinese or Japanese characters, which are folded apart, is one.
+    /// Its words; a run of Chinese or Japanese characters, which are folded separately, is one.
     words: Vec<String>,
-    /// A text search query: every word as the beginning of one.
+    /// A text search query: every word as a prefix.
     query: String,
 }
 
 impl Text {
-    /// `None` when there is not one letter or digit to look for.
+    /// `None` if the text has no letter or digit.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -139,7 +138,7 @@ impl Text {
         Ok(Self::parse(&folded))
     }
 
-    /// Takes a folded text apart.
+    /// Parses a folded text.
     fn parse(folded: &str) -> Option<Self> {
         let mut words: Vec<String> = Vec::new();
         let mut runs_on = false;
@@ -159,7 +158,7 @@ impl Text {
         let query = words
             .iter()
             .flat_map(|word| word.split(' '))
-            // The beginning of a word, unless so short that half the catalogue had such a word.
+            // Prefix match, unless the word is so short that half the catalogue would match.
             .map(|word| match word.chars().count() {
                 0..SHORT_TEXT => word.to_owned(),
                 _ => format!("{word}:*"),
@@ -173,8 +172,8 @@ impl Text {
         })
     }
 
-    /// Appends the condition that a title (of `s`) holds every word. A word of one or two letters has to begin a word
-    /// of the title: anywhere inside, the trigram index could not find it, nor would anybody mean that.
+    /// Appends the condition that a title (of `s`) contains every word. A word of one or two letters has to start a
+    /// word of the title: the trigram index could not find it inside a word, and users would not mean that.
     fn push_title_matches(&self, sql: &mut QueryBuilder<Postgres>) {
         for (i, word) in self.words.iter().enumerate() {
             sql.push(if i == 0 { "" } else { " and " });
@@ -182,7 +181,7 @@ impl Text {
         }
     }
 
-    /// Appends the condition that a title (of `s`) holds every word, one of them with two letters swapped.
+    /// Appends the condition that a title (of `s`) contains every word, one of them with two letters swapped.
     fn push_title_matches_swapped(&self, sql: &mut QueryBuilder<Postgres>) {
         sql.push("(false");
         for (i, word) in self.words.iter().enumerate() {
@@ -200,7 +199,8 @@ impl Text {
         sql.push(")");
     }
 
-    /// Appends how well a title that holds every word matches: 1 for one of its forms down to 0.6 for all words somewhere.
+    /// Appends the score of a title that contains every word: from 1 for one of its forms to 0.6 for all words
+    /// anywhere.
     fn push_title_score(&self, sql: &mut QueryBuilder<Postgres>) {
         sql.push("case");
         for (before, after, score) in [
@@ -219,7 +219,7 @@ impl Text {
     }
 }
 
-/// Whether a folded word is one character of a script that puts no spaces between words; the same characters as in
+/// Whether a folded word is one character of a script without spaces between words; the same characters as in
 /// `search_fold`.
 fn is_written_without_spaces(word: &str) -> bool {
     let mut letters = word.chars();
@@ -227,7 +227,7 @@ fn is_written_without_spaces(word: &str) -> bool {
     letters.next().is_some_and(is_one) && letters.next().is_none()
 }
 
-/// Appends the condition that a title (of `s`) holds a word.
+/// Appends the condition that a title (of `s`) contains a word.
 fn push_holds(sql: &mut QueryBuilder<Postgres>, word: &str) {
     if word.chars().count() >= SHORT_TEXT {
         sql.push("s.title like ").push_bind(format!("%{word}%"));
@@ -237,8 +237,8 @@ fn push_holds(sql: &mut QueryBuilder<Postgres>, word: &str) {
     }
 }
 
-/// Patterns of a word with each pair of neighbours swapped; none for words that are too short or too long, or hold
-/// more than letters and digits.
+/// Patterns of a word with each pair of adjacent letters swapped; none for words that are too short or too long, or
+/// that contain other characters than letters and digits.
 fn swapped(word: &str) -> Vec<String> {
     let letters: Vec<char> = word.chars().collect();
     if !SWAPPED_LETTERS.contains(&letters.len()) || !letters.iter().all(|letter| letter.is_alphanumeric()) {
@@ -253,7 +253,7 @@ fn swapped(word: &str) -> Vec<String> {
         .collect()
 }
 
-/// What is searched.
+/// The texts to search.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Where {
     /// For suggestions.
@@ -263,25 +263,25 @@ pub(super) enum Where {
 }
 
 impl Where {
-    /// So many matches are compared with each other. Of more, the first ones in the wanted order are taken.
+    /// Maximum number of matches that are ranked. Of more, the first ones in the requested order are taken.
     const fn limit(self) -> i64 {
         match self {
-            // Asked for with every key that is pressed, and answered with a handful.
+            // Requested on every key press, with few results.
             Self::Title => 1_000,
             Self::TitleAndText => MAX_HITS,
         }
     }
 }
 
-/// One window of the games found.
+/// One window of the search results.
 pub(super) struct Found {
     pub(super) total: i64,
     pub(super) ids: Vec<Uuid>,
-    /// How well each matches, 0–1.
+    /// Score of each match, 0–1.
     scores: Vec<Decimal>,
 }
 
-/// Games that match `text` and pass `filter`; best match first unless `sort` says otherwise.
+/// Games that match `text` and pass `filter`; best match first unless `sort` is given.
 pub(super) async fn find(
     tx: &mut Tx,
     text: &Text,
@@ -290,10 +290,10 @@ pub(super) async fn find(
     window: Window,
     place: Where,
 ) -> Result<Found> {
-    let typed = look(tx, text, filter, sort, window, place, false).await?;
+    let typed = query_window(tx, text, filter, sort, window, place, false).await?;
     if typed.titles > place.limit() {
-        // A word that very many titles have. Which of them were compared would be a matter of chance, so the first
-        // ones in the wanted order are taken, which are near because so many match.
+        // A word in very many titles. Ranking an arbitrary subset would give random results, so the first ones in the
+        // requested order are taken, which are found quickly because there are many matches.
         return walk(tx, text, filter, sort, window, typed.found.total.min(place.limit())).await;
     }
     if typed.titles >= ENOUGH || text.plain.chars().count() < SHORT_TEXT {
@@ -307,16 +307,16 @@ pub(super) async fn find(
         })
         .execute(tx.conn())
         .await?;
-    Ok(look(tx, text, filter, sort, window, place, true).await?.found)
+    Ok(query_window(tx, text, filter, sort, window, place, true).await?.found)
 }
 
 struct Look {
-    /// Titles that hold every word, before filters; one more than [`Where::limit`] means many more.
+    /// Number of titles that contain every word, before filters; one more than [`Where::limit`] means many more.
     titles: i64,
     found: Found,
 }
 
-async fn look(
+async fn query_window(
     tx: &mut Tx,
     text: &Text,
     filter: &Filter<'_>,
@@ -378,7 +378,7 @@ async fn look(
     })
 }
 
-/// Reads the games whose titles hold every word off the index that has the wanted order.
+/// Reads the games whose titles contain every word from the index with the requested order.
 async fn walk(
     tx: &mut Tx,
     text: &Text,
@@ -416,7 +416,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folded_text_is_taken_apart() {
+    fn folded_text_is_parsed() {
         let text = Text::parse("100 orange juice").unwrap();
         assert_eq!(text.plain, "100 orange juice");
         assert_eq!(text.words, ["100", "orange", "juice"]);
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_that_were_folded_apart_are_one_word() {
+    fn separately_folded_characters_form_one_word() {
         let text = Text::parse("ff7 伝 説 of ゼ").unwrap();
         assert_eq!(text.words, ["ff7", "伝 説", "of", "ゼ"]);
         assert_eq!(text.query, "ff7:* & 伝 & 説 & of & ゼ");
@@ -433,13 +433,13 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_also_looked_for_with_two_letters_swapped() {
+    fn words_are_also_searched_with_two_letters_swapped() {
         assert_eq!(swapped("doom"), ["%odom%", "%domo%"], "not where it stays the same");
         assert!(swapped("gta").is_empty() && swapped("伝 説 の 話").is_empty());
     }
 
     #[test]
-    fn without_a_letter_or_digit_there_is_nothing_to_look_for() {
+    fn text_without_letters_or_digits_is_no_query() {
         for nothing in ["", " "] {
             assert!(Text::parse(nothing).is_none(), "{nothing:?}");
         }

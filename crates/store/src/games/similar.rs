@@ -1,8 +1,8 @@
-//! Games like a given one.
+//! Games similar to a given one.
 //!
-//! What two games have in common counts the more, the fewer games have it: a tag that ten games carry says more than
-//! a genre that a third of the catalogue is in. Counting stops at [`COMMON`], and only so many games are compared, so
-//! the cost is bounded. Games that have nothing in common are not offered, however popular they are.
+//! A shared attribute counts more, the fewer games have it: a tag of ten games is more significant than a genre of a
+//! third of the catalogue. Counting stops at [`COMMON`], and the number of compared games is limited, so the cost is
+//! bounded. Games without a shared attribute are not returned, however popular they are.
 
 use lockstep_domain::GameId;
 use lockstep_domain::catalogue::Game;
@@ -11,15 +11,15 @@ use sqlx::types::Uuid;
 use super::{Detail, views};
 use crate::{Result, Tx};
 
-/// What so many games or more have in common says next to nothing.
+/// An attribute of this number of games or more is barely significant.
 const COMMON: i64 = 5_000;
 
-/// Words that G2A's product names end in; they tell nothing about the game.
+/// Words at the end of G2A's product names that say nothing about the game.
 const OFFER_WORDS: [&str; 12] = [
     "steam", "key", "global", "europe", "pc", "gog", "xbox", "psn", "dlc", "gift", "com", "account",
 ];
 
-/// Games that can be bought and are most like the game `id`, at most `count`; empty for an unknown id.
+/// Games that can be bought and are most similar to the game `id`, at most `count`; empty for an unknown id.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -96,8 +96,8 @@ pub async fn similar(tx: &mut Tx, id: GameId, count: u32) -> Result<Vec<Game>> {
     views(tx, &ids, Detail::List).await
 }
 
-/// The words a series is known by, as a query of words in titles: the first two that are neither articles nor numbers
-/// nor about the offer ("Killing Floor 2 Steam Key GLOBAL": killing, floor). Empty when there are none.
+/// The words that identify a series, as a query for words in titles: the first two that are neither articles nor
+/// numbers nor part of the offer ("Killing Floor 2 Steam Key GLOBAL": killing, floor). Empty if there are none.
 fn series(folded: &str) -> String {
     folded
         .split(' ')
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_series_is_known_by_its_first_words() {
+    fn series_is_identified_by_its_first_words() {
         assert_eq!(series("killing floor 2 steam key global"), "killing:A & floor:A");
         assert_eq!(series("the witcher 3 wild hunt"), "witcher:A & wild:A");
         assert_eq!(series("portal steam key"), "portal:A");

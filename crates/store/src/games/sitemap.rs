@@ -1,20 +1,20 @@
-//! Addresses of all listed games, in parts, for search engines.
+//! Addresses of all listed games, in parts, for sitemaps of search engines.
 
 use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 
 use crate::{Result, Tx};
 
-/// Where a game stands.
+/// The address of a game's page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// The readable part of its address.
+    /// The slug in its URL.
     pub slug: String,
-    /// When its row last changed.
+    /// Last change of its row.
     pub changed_at: DateTime<Utc>,
 }
 
-/// How many games are listed, sold-out ones and preorders included.
+/// Number of listed games, including sold-out ones and preorders.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -26,7 +26,7 @@ pub async fn listed(tx: &mut Tx) -> Result<u64> {
     Ok(u64::try_from(listed).unwrap_or(0))
 }
 
-/// Part `part`, from 0, of all listed games, `size` a part, the latest addition first.
+/// Part `part`, from 0, of all listed games, with `size` games per part, the latest addition first.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

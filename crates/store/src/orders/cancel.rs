@@ -1,4 +1,4 @@
-//! An order taken back by an admin, on record.
+//! Cancellation of an order by an admin, with an audit record.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::idempotency::{Call, Known};
 use crate::orders::Idempotency;
 use crate::{Store, Subject, Tx};
 
-/// Gives back all of an order that is not paid for at G2A; what is goes its way. The deed is on record under the admin's
-/// name. With `key` the same cancellation is answered the same, however often it is asked for.
+/// Refunds everything of an order that is not paid for at G2A; the rest continues. The audit log records the admin.
+/// With `key`, repeated calls get the same answer.
 ///
 /// # Errors
-/// [`NotRefundable`]; nothing has changed then.
+/// [`NotRefundable`]; then nothing has changed.
 pub async fn cancel(
     store: &Store,
     admin: UserId,
@@ -36,7 +36,7 @@ pub async fn cancel(
                     owner: admin.0,
                     route: "orders.cancel",
                     key,
-                    // As JSON, in which no reason can look like an order.
+                    // As JSON, in which a reason cannot be confused with an order.
                     asked: serde_json::json!([order, reason]).to_string(),
                 };
                 match call.look(tx).await? {

@@ -1,7 +1,7 @@
-//! Money back for copies that were delivered: the shopper keeps the key, the shop bears the cost.
+//! Goodwill refunds of delivered order units: the shopper keeps the key, the shop bears the cost.
 //!
-//! A copy that was not delivered is refunded by giving it up (`crates/fulfil`); here its price stays with it, and how much
-//! of that went back is noted on it. Together with the booking that is what `orders_refunds_are_of_refunded_units` proves.
+//! An undelivered unit is refunded by abandoning it (`crates/fulfil`); here a unit keeps its price, and the refunded
+//! part is recorded on it. Together with the booking this is what `orders_refunds_are_of_refunded_units` checks.
 
 use std::sync::Arc;
 
@@ -18,36 +18,36 @@ use crate::idempotency::{Call, Known};
 use crate::row::{money, unit_state};
 use crate::{AsStoreError, Result, Store, StoreError, Tx};
 
-/// A refund that was booked.
+/// A booked refund.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refunded {
     /// The refund's booking.
     pub transaction: Uuid,
-    /// The order that it is for.
+    /// The refunded order.
     pub order: OrderId,
-    /// How much went back, EUR.
+    /// The refunded amount, EUR.
     pub amount: Money,
 }
 
 /// Why nothing was refunded.
 #[derive(Debug, thiserror::Error)]
 pub enum GoodwillError {
-    /// No such booking.
+    /// The booking does not exist.
     #[error("Transaction not found")]
     NotFound,
     /// Only the purchase of an order can be refunded to the balance.
     #[error("This transaction cannot be refunded: only a completed purchase of an order can")]
     NotAPurchase,
-    /// Nothing was delivered that could be refunded; what is under way is cancelled instead.
+    /// No delivered units to refund; pending ones are cancelled instead.
     #[error("Nothing of this order has been delivered yet; cancel it instead")]
     NothingDelivered,
-    /// Everything went back already.
+    /// The full amount was already refunded.
     #[error("This order has already been refunded")]
     AlreadyRefunded,
-    /// More than is left.
+    /// More than the remaining amount.
     #[error("At most {most} EUR of this order can still be refunded")]
     TooMuch {
-        /// What is left.
+        /// The remaining amount.
         most: Money,
     },
     /// Zero or less.
@@ -56,7 +56,7 @@ pub enum GoodwillError {
     /// The idempotency key was used for another refund.
     #[error("This Idempotency-Key was used for another request")]
     KeyReused,
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -76,12 +76,11 @@ impl From<sqlx::Error> for GoodwillError {
     }
 }
 
-/// Gives `amount` of the purchase booked as `purchase` back to the balance, or with none all that is left, for copies that
-/// were delivered. The deed is on record under the admin's name. With `key` the same refund is made once, however often it
-/// is asked for.
+/// Refunds `amount` of the purchase booked as `purchase` to the balance, or the whole remaining amount with `None`, for
+/// delivered units. The audit log records the admin. With `key`, repeated calls make the refund once.
 ///
 /// # Errors
-/// [`GoodwillError`]; nothing has changed then.
+/// [`GoodwillError`]; then nothing has changed.
 pub async fn refund(
     store: &Store,
     admin: UserId,
@@ -106,7 +105,7 @@ pub async fn refund(
                     owner: admin.0,
                     route: "orders.refund",
                     key,
-                    // As JSON, in which no reason can look like an amount.
+                    // As JSON, in which a reason cannot be confused with an amount.
                     asked: serde_json::json!([purchase, amount, reason]).to_string(),
                 };
                 match call.look(tx).await? {
@@ -145,7 +144,7 @@ async fn refund_now(
         return Err(GoodwillError::NotAPurchase);
     };
     let user: Uuid = row.try_get("user_id")?;
-    // The same lock as every other refund of this order takes.
+    // The lock that every other refund of this order takes too.
     sqlx::query("-- store.orders.refund.lock\nselect 1 from orders where id = $1 for no key update")
         .bind(order)
         .execute(tx.conn())
@@ -194,7 +193,7 @@ async fn refund_now(
     })
 }
 
-/// How much of which delivered copy goes back: the first copies first, none above what is left of its price.
+/// Distributes the refund over the delivered units: the first units first, each up to the remainder of its price.
 async fn shares(tx: &mut Tx, order: Uuid, amount: Option<Money>) -> Result<Vec<(Uuid, Money)>, GoodwillError> {
     let rows = sqlx::query(
         "-- store.orders.refund.delivered

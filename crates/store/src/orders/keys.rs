@@ -1,16 +1,15 @@
-//! Sold keys, sealed as they are stored: handed out only together with the record that they were.
+//! Sold keys in sealed form, returned only together with the record of their reveal.
 
 use lockstep_domain::ids::{KeyId, OrderId, UserId};
 
 use crate::fulfilment::keys::{self, How, Sold};
 use crate::{Result, Store, StoreError, Subject};
 
-/// The keys of an order of `owner`'s, and the record that they are shown, in one transaction; `only` restricts both to
-/// one key. Keys that are files are shown by a download alone and left out of everything else. Nothing when the order is
-/// somebody else's.
+/// Returns the keys of an order of `owner` and records the reveal, in one transaction; `only` restricts both to one
+/// key. Keys that are files are only included in downloads. Empty if the order is another user's.
 ///
 /// # Errors
-/// [`StoreError`]; nothing may be shown then.
+/// [`StoreError`]; then nothing may be shown.
 pub async fn reveal(store: &Store, owner: UserId, order: OrderId, only: Option<KeyId>, how: How) -> Result<Vec<Sold>> {
     store
         .tx_about("orders.reveal", &[owner.into(), Subject::Order(order)], move |tx| {

@@ -1,8 +1,8 @@
-//! Checkout: one transaction from the prices of the database to an order that is paid for.
+//! Checkout: one transaction from the prices in the database to a paid order.
 //!
-//! The shopper's row is locked first, so the orders of one shopper come one after the other and an idempotency key is
-//! looked up after whoever used it before has committed. The balance is taken by an update that finds no row when there
-//! is too little. A promo code's uses are counted by the database when the order is written, under its own limit.
+//! The shopper's row is locked first, so the orders of one shopper are serialised and an idempotency key is looked up
+//! after its earlier user has committed. The balance is taken by an update that matches no row if it is too low. The
+//! database counts a promo code's uses when the order is written, within the code's limit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +21,13 @@ use uuid::Uuid;
 use crate::row::{money, nickname};
 use crate::{AsStoreError, Result, Store, StoreError, Subject, Tx, failpoint, guests, mail, mutants};
 
-/// A confirmation that comes later than this would only confuse.
+/// How long an order confirmation is worth sending.
 const NOTICE: Duration = Duration::from_hours(72);
 
-/// How an order is paid for.
+/// The payment method of orders.
 const BALANCE: &str = "BALANCE";
 
-/// A caller's key that makes placing an order safe to repeat: 1 to 200 characters, unique for the user.
+/// A caller's idempotency key for placing orders: 1 to 200 characters, unique per user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency(String);
 
@@ -44,78 +44,78 @@ impl Idempotency {
     }
 }
 
-/// An order that stands.
+/// A placed order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Placed {
-    /// It was placed now.
+    /// Placed by this call.
     Now(Box<OrderView>),
-    /// It was placed before under the same idempotency key.
+    /// Placed earlier under the same idempotency key.
     Before(OrderId),
 }
 
-/// Why no order was placed; nothing has changed then. The messages carry the contract's words.
+/// Why no order was placed; then nothing has changed. The messages are those of the HTTP contract (`docs/http-api.md`).
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
     /// A game that is not in the shop.
     #[error("Game not found: {0}")]
     NoSuchGame(GameId),
-    /// A game that cannot be bought now.
+    /// A game that cannot be bought at the moment.
     #[error("{title} is out of stock")]
     OutOfStock {
-        /// Which.
+        /// The game.
         game: GameId,
         /// Its title.
         title: String,
     },
-    /// The promo code cannot be used. Callers hear no reason: it would tell guesses that are near from others.
+    /// The promo code cannot be used. Callers are given no reason: it would help to guess codes.
     #[error("Invalid promo code")]
     PromoCode(PromoFault),
-    /// The promo code would sell this game below what it costs.
+    /// With the promo code this game would be sold below its cost.
     #[error("Invalid promo code: it is not available for {title}")]
     PromoBelowCost {
         /// Title of the game.
         title: String,
     },
-    /// The total has risen since the shopper saw it.
+    /// The total has risen since it was shown to the shopper.
     #[error("The price has risen from {expected} to {total} EUR; please look at your order again")]
     PriceRisen {
-        /// What the shopper saw.
+        /// The total that was shown.
         expected: Money,
-        /// What it would be now.
+        /// The current total.
         total: Money,
     },
     /// The balance is less than the total.
     #[error("Insufficient balance: {total} EUR are needed")]
     InsufficientBalance {
-        /// What is needed.
+        /// The required amount.
         total: Money,
     },
-    /// The order adds up to more than can be charged.
+    /// The order's total exceeds the chargeable maximum.
     #[error("The order adds up to more than can be charged")]
     TooMuch,
     /// The idempotency key was used for another order.
     #[error("This Idempotency-Key was used for another request")]
     KeyReused,
-    /// The account is gone.
+    /// The account does not exist.
     #[error("account not found")]
     NoSuchUser,
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// What is wrong with a promo code.
+/// Why a promo code cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PromoFault {
-    /// There is no such code.
+    /// The code does not exist.
     Unknown,
-    /// It was switched off.
+    /// It is deactivated.
     Inactive,
-    /// Its time has not come yet.
+    /// It is not valid yet.
     Early,
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// It was used as often as it may be.
+    /// It has reached its maximum number of uses.
     UsedUp,
 }
 
@@ -136,10 +136,11 @@ impl From<sqlx::Error> for PlaceError {
 
 /// Places an order for `user` and takes its total from the balance, all or nothing.
 ///
-/// Repeated with the same idempotency key and the same order it changes nothing and names the order placed before.
+/// A repetition with the same idempotency key and the same order changes nothing and returns the id of the existing
+/// order.
 ///
 /// # Errors
-/// [`PlaceError`]; nothing has changed then.
+/// [`PlaceError`]; then nothing has changed.
 pub async fn place(
     store: &Store,
     user: UserId,
@@ -167,7 +168,7 @@ pub async fn place(
         .await
         .map_err(|error| match &error {
             PlaceError::Store(store) => match store.constraint() {
-                // The last use went to somebody else between the look and the write.
+                // Another order took the last use between the read and the write.
                 Some("promo_codes_uses_within_limit") => PlaceError::PromoCode(PromoFault::UsedUp),
                 Some("orders_promo_code_fkey") => PlaceError::PromoCode(PromoFault::Unknown),
                 _ => error,
@@ -183,11 +184,11 @@ pub async fn place(
     Ok(placed)
 }
 
-/// What an order would cost now, with its promo code. Nothing is written, and nothing is promised: the expected total of
-/// the order itself guards the shopper.
+/// The current price of an order with its promo code. Nothing is written or reserved: the expected total of the order
+/// itself protects the shopper.
 ///
 /// # Errors
-/// [`PlaceError`], for what would stand in the way of the order whatever the balance is.
+/// [`PlaceError`], for everything that would prevent the order, except the balance.
 pub async fn quote(store: &Store, checkout: &Checkout) -> Result<Bill, PlaceError> {
     let checkout = Arc::new(checkout.clone());
     store
@@ -255,7 +256,7 @@ async fn place_once(
     Ok(Placed::Now(Box::new(order)))
 }
 
-/// What the order costs. A promo code that would sell a copy below its cost is refused where the order says so.
+/// Computes the bill. A promo code that would sell a unit below its cost is refused if the order protects the cost.
 fn add_up(checkout: &Checkout, games: &[Bought], percent: Option<Decimal>) -> Result<Bill, PlaceError> {
     let prices: Vec<(Money, u32)> = games.iter().map(|game| (game.price, game.quantity)).collect();
     let bill = bill(&prices, percent).ok_or(PlaceError::TooMuch)?;
@@ -297,18 +298,18 @@ async fn placed_before(
     }
 }
 
-/// A game of the order as the database has it now.
+/// A game of the order with its current data.
 struct Bought {
     game: OrderedGame,
     price: Money,
     quantity: u32,
-    /// Bought at the supplier, so that its price holds a cost.
+    /// Bought at the supplier, so its price includes a cost.
     is_suppliers: bool,
 }
 
-/// Looks the games up, in the order's order. Their rows are kept from being deleted, as the order's lines would do
-/// anyway; a price that changes at the same time is the old or the new one. A price that is not in euro is none that a
-/// balance can pay.
+/// Reads the games, in the order of the checkout. Their rows are protected from deletion, as the order's items would do
+/// anyway; a price that changes at the same time is the old or the new one. A price in another currency than the euro
+/// cannot be paid from a balance.
 async fn games(tx: &mut Tx, checkout: &Checkout) -> Result<Vec<Bought>, PlaceError> {
     let ids: Vec<Uuid> = checkout.items().iter().map(|item| item.game.0).collect();
     let rows = sqlx::query(
@@ -347,7 +348,7 @@ async fn games(tx: &mut Tx, checkout: &Checkout) -> Result<Vec<Bought>, PlaceErr
         .collect()
 }
 
-/// What the promo code takes off, in percent.
+/// The discount of the promo code, in percent.
 async fn promo_percent(tx: &mut Tx, checkout: &Checkout) -> Result<Option<Decimal>, PlaceError> {
     let Some(code) = checkout.promo_code() else {
         return Ok(None);
@@ -388,7 +389,7 @@ struct Payer {
     nickname: String,
 }
 
-/// Takes `total` from the balance if there is as much.
+/// Takes `total` from the balance if it is high enough.
 async fn take(tx: &mut Tx, user: UserId, total: Money) -> Result<Payer, PlaceError> {
     let row = sqlx::query(
         "-- store.orders.place.take
@@ -407,7 +408,7 @@ async fn take(tx: &mut Tx, user: UserId, total: Money) -> Result<Payer, PlaceErr
     })
 }
 
-/// Writes the order with its lines and copies.
+/// Writes the order with its items and units.
 async fn write(
     tx: &mut Tx,
     user: UserId,
@@ -461,7 +462,7 @@ async fn write(
             game: bought.game.clone(),
         });
     }
-    // References are looked at when the statement ends, so both can be written by one.
+    // Foreign keys are checked at the end of the statement, so one statement can write both.
     sqlx::query(
         "-- store.orders.place.lines
         with items as (
@@ -503,9 +504,9 @@ async fn write(
     })
 }
 
-/// What an order is for, in one line: titles, with how many where there are more than one.
+/// A summary of the order in one line: titles, with quantities above one.
 fn subject(order: &OrderView) -> Option<String> {
-    /// As many letters as a booking has room for.
+    /// Maximum number of characters in a booking.
     const MOST: usize = 300;
     let lines = order.items.iter().map(|line| match line.quantity {
         1 => line.game.title.clone(),
@@ -519,8 +520,7 @@ fn subject(order: &OrderView) -> Option<String> {
     Some(short).filter(|text| !text.is_empty())
 }
 
-/// Books the purchase and takes what was bought out of the cart: as many copies as were bought, and the line when none
-/// are left.
+/// Books the purchase and removes the purchased quantities from the cart, and items that reach zero.
 async fn settle_cart_and_money(tx: &mut Tx, order: &OrderView, checkout: &Checkout) -> Result<(), PlaceError> {
     sqlx::query(
         "-- store.orders.place.settle
@@ -553,7 +553,7 @@ async fn settle_cart_and_money(tx: &mut Tx, order: &OrderView, checkout: &Checko
     Ok(())
 }
 
-/// Quantities are bounded far below.
+/// Quantities are limited far below this.
 fn number(quantity: u32) -> i32 {
     i32::try_from(quantity).unwrap_or(i32::MAX)
 }

@@ -1,4 +1,4 @@
-//! Orders as their owner sees them. What keys say is never read here, so that what is cached holds none.
+//! Orders, as their owner sees them. The text of keys is never read here, so cached data contains none.
 
 use std::collections::HashMap;
 
@@ -12,10 +12,10 @@ use uuid::Uuid;
 use crate::row::{count, money, order_status, payment_status_or_null, refund_reason_or_null, unit_state};
 use crate::{Result, StoreError, Tx};
 
-/// The most orders of one list.
+/// Maximum number of orders in one list.
 pub const MAX_LISTED: u32 = 100;
 
-/// The order, whoever asks: compare [`OrderView::user_id`] with the caller. Cache it under `order:{id}` with
+/// The order, for any caller: compare [`OrderView::user_id`] with the caller. Cache it under `order:{id}` with
 /// [`OrderView::tags`].
 ///
 /// # Errors
@@ -24,8 +24,8 @@ pub async fn by_id(tx: &mut Tx, id: OrderId) -> Result<Option<OrderView>> {
     Ok(views(tx, &[id.0]).await?.pop())
 }
 
-/// The user's order with this number, as people write it: in any case, with spaces or dashes, and with the letters that are
-/// taken for digits.
+/// The user's order with this number, as people write it: in any case, with spaces or dashes, and with letters mistaken
+/// for digits.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -67,7 +67,7 @@ pub async fn list(tx: &mut Tx, user: UserId, skip: u32, most: u32) -> Result<Vec
     views(tx, &ids).await
 }
 
-/// The orders `ids`, in that order; unknown ones are left out.
+/// The orders `ids`, in that order, without unknown ones.
 async fn views(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<OrderView>> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -114,7 +114,7 @@ async fn views(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<OrderView>> {
         .collect()
 }
 
-/// Lines by order.
+/// Items by order.
 async fn lines(tx: &mut Tx, orders: &[Uuid]) -> Result<HashMap<Uuid, Vec<OrderLine>>> {
     let rows = sqlx::query(
         "-- store.orders.lines
@@ -144,7 +144,7 @@ async fn lines(tx: &mut Tx, orders: &[Uuid]) -> Result<HashMap<Uuid, Vec<OrderLi
     Ok(lines)
 }
 
-/// Copies and their keys by order.
+/// Units and their keys by order.
 async fn copies(tx: &mut Tx, orders: &[Uuid]) -> Result<(HashMap<Uuid, Vec<OrderCopy>>, HashMap<Uuid, Vec<KeyView>>)> {
     let rows = sqlx::query(
         "-- store.orders.copies

@@ -1,9 +1,9 @@
-//! What G2A asked when something was bought, against what it lists: an order teaches a game's real cost
-//! (`fulfilment::asked_price`), and a pass that overwrote it with the listing would sell the next copy for a price at
-//! which it is refunded again.
+//! G2A's actual prices at purchase, compared with its listings: an order reveals a game's real cost
+//! (`fulfilment::asked_price`), and a pass that overwrote it with the listing would sell the next unit at a price that
+//! leads to a refund again.
 //!
-//! The memory ends when the product changes at G2A, which is when its listing is no longer the one that was first seen
-//! after the order, or when it is [too old](MEMORY).
+//! A record expires when the product changes at G2A, that is when its listing differs from the first one seen after the
+//! order, or when it is [too old](MEMORY).
 
 use std::collections::HashMap;
 
@@ -16,28 +16,28 @@ use sqlx::Row as _;
 use super::catalogue::Listing;
 use crate::{Result, Tx};
 
-/// Offers at G2A come and go within hours: what was asked a day ago says less than the listing, and a price that only a
-/// memory holds up keeps shoppers away. At worst one shopper a day is refunded for learning it anew.
+/// Offers at G2A change within hours: a day-old price says less than the listing, and a price that only a record keeps
+/// high deters shoppers. In the worst case one shopper a day gets a refund because the price has to be learned again.
 const MEMORY: TimeDelta = TimeDelta::days(1);
 
-/// What was asked for a game.
+/// The recorded price of a game.
 #[derive(Debug, Clone, PartialEq)]
 struct Asked {
-    /// What a copy has to cost by it, EUR, mark-up included.
+    /// The resulting minimum shop price of a unit, EUR, including mark-up.
     price: Money,
     at: DateTime<Utc>,
-    /// Price and reference price of the listing first seen after it; `None` before the first.
+    /// Price and reference price of the first listing seen after it; `None` before the first.
     listed: Option<(Decimal, Option<Decimal>)>,
 }
 
-/// What a pass makes of it.
+/// What a pass does with the record.
 #[derive(Debug, Clone, PartialEq)]
 enum Verdict {
-    /// The listing is the first since: it is remembered, and its price is at least what was asked.
+    /// The listing is the first since the record: it is stored, and the recorded price is the minimum.
     First,
-    /// Nothing has changed: the price is at least what was asked.
+    /// The listing has not changed: the recorded price is the minimum.
     Holds,
-    /// The listing has changed, or it is too long ago: the listing counts.
+    /// The listing has changed, or the record is too old: the listing's price applies.
     Over,
 }
 
@@ -58,7 +58,7 @@ fn listed(listing: &Listing) -> (Decimal, Option<Decimal>) {
     (listing.price.decimal(), listing.original_price.map(Money::decimal))
 }
 
-/// The listing for no less than `floor`.
+/// The listing with a price of at least `floor`.
 fn raised(listing: &Listing, floor: Money) -> Listing {
     let list = ListPrice {
         price: listing.price,
@@ -78,13 +78,13 @@ fn raised(listing: &Listing, floor: Money) -> Listing {
     }
 }
 
-/// The listings whose price a memory raises, by product, and the memories brought up to date.
+/// Returns the listings whose price a record raises, by product, and updates the records.
 ///
 /// # Errors
 /// [`Unavailable`](crate::StoreError::Unavailable).
 pub(super) async fn raise(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<String, Listing>> {
     let products: Vec<&str> = listings.iter().map(|l| l.g2a_product_id.as_str()).collect();
-    // Locked, so that what is learned meanwhile is not overwritten by what was read before.
+    // Locked, so that new records are not overwritten by what was read earlier.
     let rows = sqlx::query(
         "-- store.sync.asked
         select g2a_product_id, g2a_asked_price, g2a_asked_at, g2a_asked_listed[1] as price,

@@ -1,9 +1,9 @@
-//! The request budget that all processes share: one row, changed in one statement.
+//! The request budget shared by all processes: one row, changed in one statement.
 //!
-//! The arithmetic is that of the token bucket in `crates/g2a`; a test of `crates/sync` holds the two against each
-//! other. The clock is the database's, so processes need not agree about the time. The table is unlogged: after a
-//! crash of the database the bucket begins anew, empty, because nobody knows what was called just before. Only where no
-//! synchronisation has ever read a page it does not have to fill first.
+//! The arithmetic is that of the token bucket in `crates/g2a`; a test of `crates/sync` compares the two. The clock is
+//! the database's, so processes need not agree about the time. The table is unlogged: after a crash of the database the
+//! bucket restarts empty, because the most recent calls are unknown. It only starts filled if no synchronisation has
+//! ever read a page.
 
 use std::time::Duration;
 
@@ -15,44 +15,44 @@ use crate::error::Result;
 /// Sizes of the bucket, in the units of `crates/g2a`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BucketSizes {
-    /// What one call costs.
+    /// Cost of one call.
     pub cost: i64,
-    /// What must remain after the call: the share of more urgent ones.
+    /// What must remain after the call: the reserve for more urgent ones.
     pub kept_back: i64,
-    /// The most that the bucket holds.
+    /// Maximum level of the bucket.
     pub capacity: i64,
-    /// What flows in each millisecond.
+    /// Refill per millisecond.
     pub refill_per_ms: i64,
-    /// What is in it at the first start of a new database. After a crash of the database it begins empty.
+    /// Level at the first start of a new database. After a crash of the database it starts empty.
     pub at_first: i64,
-    /// The longest pause that is believed.
+    /// Maximum pause that is accepted.
     pub max_pause: Duration,
 }
 
-/// The bucket as it stands, and the time by its own clock.
+/// The state of the bucket, and the time by its own clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
-    /// What is in it.
+    /// Its level.
     pub level: i64,
-    /// The moment `level` was true, in milliseconds since 1970.
+    /// The time of `level`, in milliseconds since 1970.
     pub updated_at_ms: i64,
-    /// Nobody calls before this moment.
+    /// No calls are granted before this time, in milliseconds since 1970.
     pub blocked_until_ms: i64,
-    /// Now, by the database's clock.
+    /// The current time by the database's clock, in milliseconds since 1970.
     pub now_ms: i64,
 }
 
 /// Whether a call was granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// Yes, and it is counted.
+    /// Granted and counted.
     Granted,
-    /// No; the bucket shows how long it will take.
+    /// Refused; the bucket shows how long to wait.
     Refused(Bucket),
 }
 
 impl Store {
-    /// Takes one call out of the shared budget if there is one.
+    /// Takes one call from the shared budget if one is available.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable): then no call may be made.
@@ -115,7 +115,7 @@ impl Store {
         }))
     }
 
-    /// G2A asked to slow down: nobody calls for `pause`. Told twice, the later end counts.
+    /// Records that G2A asked to slow down: no calls are granted for `pause`. Of two pauses the later end counts.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

@@ -1,4 +1,4 @@
-//! G2A's products become games. Rows that would not change are neither written nor locked.
+//! Writes G2A's products as games. Rows that would not change are neither written nor locked.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,27 +14,27 @@ use super::{Fence, asked};
 use crate::error::Result;
 use crate::{Store, Tx};
 
-/// What G2A says about one product, in our terms. The mapping of `crates/sync` makes it; every text is clean and
-/// bounded, every number within its column.
+/// One product of G2A in the shop's terms. The mapping in `crates/sync` creates it; every text is sanitised and
+/// bounded, every number within its column's range.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Listing {
     /// G2A's id.
     pub g2a_product_id: String,
     /// Title.
     pub title: String,
-    /// The slug it would like to have, if it is new and nobody has it; may be empty.
+    /// The preferred slug, if the game is new and the slug is free; may be empty.
     pub wanted_slug: String,
     /// Description, safe HTML.
     pub description: String,
-    /// Its first sentence, plain text.
+    /// First sentence of the description, plain text.
     pub short_description: Option<String>,
-    /// List price, EUR, mark-up included.
+    /// The shop's price, EUR, including mark-up.
     pub price: Money,
     /// Higher reference price, EUR.
     pub original_price: Option<Money>,
     /// Whole percent off `original_price`; 0 without one.
     pub discount: i32,
-    /// Cover; `None` for the one that the shop draws itself (`/covers/{slug}.svg`).
+    /// Cover; `None` for the one that the shop generates (`/covers/{slug}.svg`).
     pub image: Option<String>,
     /// More pictures.
     pub images: Vec<String>,
@@ -44,11 +44,11 @@ pub struct Listing {
     pub release_date: Option<DateTime<Utc>>,
     /// Age rating in words.
     pub age_rating: Option<String>,
-    /// Whether people can play together.
+    /// Whether the game has a multiplayer mode.
     pub multiplayer: bool,
-    /// Where the key is activated.
+    /// The service on which the key is activated.
     pub activation_service: Option<String>,
-    /// Where in the world it can be activated.
+    /// The region in which it can be activated.
     pub region: Option<String>,
     /// Publisher.
     pub publisher: Option<String>,
@@ -56,7 +56,7 @@ pub struct Listing {
     pub developer: Option<String>,
     /// ISO 639-1 codes, sorted.
     pub languages: Vec<String>,
-    /// `{minimal, recommended}`, each with the fields that are not empty.
+    /// `{minimal, recommended}`, each with the non-empty fields.
     pub requirements: Option<serde_json::Value>,
     /// Categories.
     #[serde(skip)]
@@ -72,16 +72,16 @@ pub struct Listing {
     pub tags: Vec<Term>,
 }
 
-/// How much of a known game is written.
+/// Which columns of a known game are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// All that G2A knows.
+    /// All columns.
     Everything,
-    /// Price and stock. A product that is new here is created with everything all the same.
+    /// Price and stock. A new product is still created with all columns.
     PriceAndStock,
 }
 
-/// What a write did.
+/// The result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Written {
     /// New games.
@@ -94,7 +94,7 @@ pub struct Written {
     pub terms: TermCounts,
 }
 
-/// The columns of a [`Listing`] as PostgreSQL reads them from its JSON form.
+/// The columns of a [`Listing`], as PostgreSQL reads them from its JSON form.
 macro_rules! listing_columns {
     ($more:literal) => {
         concat!(
@@ -108,13 +108,13 @@ macro_rules! listing_columns {
     };
 }
 
-/// Writes listings: new products become games, known ones are updated where they differ, others are left alone.
+/// Writes listings: new products become games, known ones are updated where they differ, others are not touched.
 ///
-/// Writes the same rows when repeated. At most one listing of a product counts: the last.
+/// Idempotent. Of several listings of one product the last counts.
 ///
 /// # Errors
 /// [`StoreError::Fenced`](crate::StoreError::Fenced) when a newer run has begun;
-/// [`StoreError::Rule`](crate::StoreError::Rule) when a row breaks a rule, and then nothing is written.
+/// [`StoreError::Rule`](crate::StoreError::Rule) when a row violates a constraint, and then nothing is written.
 pub async fn write(tx: &mut Tx, fence: &Fence, listings: &[Listing], scope: Scope) -> Result<Written> {
     fence.hold(tx).await?;
     let latest: HashMap<&str, &Listing> = listings.iter().map(|l| (l.g2a_product_id.as_str(), l)).collect();
@@ -139,7 +139,7 @@ pub async fn write(tx: &mut Tx, fence: &Fence, listings: &[Listing], scope: Scop
     };
     let created = insert(tx, &new).await?;
 
-    // Links: of every product, or in a stock check of the new ones only.
+    // Links are written for every product, or in a stock check only for new ones.
     let linked: Vec<(Uuid, &Listing)> = listings
         .iter()
         .filter_map(|l| {
@@ -183,8 +183,8 @@ async fn game_ids(tx: &mut Tx, products: &[&str]) -> Result<HashMap<String, Uuid
     .collect())
 }
 
-/// The release date is kept once it is known, and otherwise the day on which the game was first seen: G2A's silence
-/// tells nothing. The slug is never touched: addresses are stable.
+/// A known release date is kept; otherwise it is the day on which the game was first seen: a missing date at G2A means
+/// nothing. The slug never changes: URLs are stable.
 async fn update_everything(tx: &mut Tx, listings: &[&Listing]) -> Result<HashSet<Uuid>> {
     Ok(sqlx::query_scalar(concat!(
         "-- store.sync.update_everything
@@ -246,7 +246,7 @@ async fn update_price_and_stock(tx: &mut Tx, listings: &[&Listing]) -> Result<Ha
     .collect())
 }
 
-/// A listing with the id and the address that it will have.
+/// A listing with its future id and slug.
 #[derive(Serialize)]
 struct NewGame<'a> {
     #[serde(flatten)]
@@ -286,7 +286,7 @@ async fn insert(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<String, Uu
             NewGame { listing, id, slug }
         })
         .collect();
-    // One that somebody else has created a moment ago is left to the next pass.
+    // A game that another transaction created a moment ago is left to the next pass.
     Ok(sqlx::query_as(concat!(
         "-- store.sync.insert
         insert into games (id, g2a_product_id, slug, title, description, short_description, price, original_price,
@@ -313,7 +313,7 @@ async fn insert(tx: &mut Tx, listings: &[&Listing]) -> Result<HashMap<String, Uu
     .collect())
 }
 
-/// From the nicest address to the one that nobody else can want: the title, the title with G2A's id, the id.
+/// From the most readable slug to one that is certainly free: the title, the title with G2A's id, the id.
 fn slug_candidates(listing: &Listing) -> [String; 3] {
     let id = slugify(&listing.g2a_product_id);
     let wanted = listing.wanted_slug.as_str();
@@ -330,8 +330,8 @@ fn slug_candidates(listing: &Listing) -> [String; 3] {
     [wanted.to_owned(), with_id, only_id]
 }
 
-/// Since when what we know of this game is known to hold: the later of its own last change and the beginning of the
-/// last completed pass. `None` when the game is not G2A's, or not there.
+/// The time from which the shop's data about this game is known to be current: the later of its own last change and the
+/// start of the last completed pass. `None` if the game is not G2A's or does not exist.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

@@ -1,21 +1,21 @@
-//! Flags that follow from other data and from the calendar.
+//! Flags that are derived from other data and from the calendar.
 
 use crate::Store;
 use crate::error::{Result, StoreError};
 
-/// Rows changed in one transaction.
+/// Maximum number of rows changed in one transaction.
 const CHUNK: i64 = 2_000;
 
-/// Brings popularity, best sellers, new games and preorders up to date; returns how many games changed.
+/// Updates popularity, best sellers, new games and preorders; returns how many games changed.
 ///
 /// - popularity: units delivered here in the last 30 days, times 100, plus the depth of G2A's stock;
-/// - best seller: among the first hundred by popularity of those that can be bought now, newer releases first where
-///   popularity is equal;
-/// - new: released within the last 14 days; what a person has said of either stays (migration 0193);
-/// - preorder: the release date is known and lies in the future. Games that are not G2A's keep what was typed in.
+/// - best seller: among the first hundred by popularity of the games that can be bought now, newer releases first at
+///   equal popularity;
+/// - new: released within the last 14 days; for both flags a person's setting has priority (migration 0193);
+/// - preorder: the release date is known and in the future. Games that are not G2A's keep what was entered.
 ///
-/// Only rows that change are written, in small transactions. Harmless to repeat; to be run after each pass over the
-/// catalogue and once an hour, because time alone changes the answer.
+/// Only changed rows are written, in small transactions. Idempotent; run it after each pass over the catalogue and once
+/// an hour, because the result changes with time.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].

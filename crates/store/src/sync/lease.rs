@@ -1,4 +1,4 @@
-//! Who may write the catalogue.
+//! Exclusive write access to the catalogue.
 
 use lockstep_domain::ids::SyncRunId;
 use sqlx::{Connection as _, PgConnection};
@@ -6,22 +6,23 @@ use sqlx::{Connection as _, PgConnection};
 use crate::error::{Result, StoreError};
 use crate::{Store, Tx};
 
-/// The advisory lock that a synchronisation holds; any number will do as long as nobody else in this database uses it.
+/// The advisory lock of a synchronisation; any number that nothing else in this database uses.
 const LOCK: i64 = 0x6c6f_636b_7374_6570;
 
-/// Held while a synchronisation runs, on a connection of its own: when the process dies, PostgreSQL lets go of it.
+/// Held while a synchronisation runs, on a dedicated connection: when the process dies, PostgreSQL releases it.
 #[derive(Debug)]
 pub struct CatalogueLock {
     conn: PgConnection,
 }
 
 impl CatalogueLock {
-    /// Lets go at once. Dropping does the same as soon as PostgreSQL notices the closed connection.
+    /// Releases the lock at once. Dropping it does the same as soon as PostgreSQL notices the closed connection.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the connection is gone, and with it the lock.
+    /// [`StoreError::Unavailable`] when the connection is lost, and with it the lock.
     pub async fn release(mut self) -> Result<()> {
-        // Closing alone would free it a little after the client has gone on: whoever asks next would be refused.
+        // Closing alone would release the lock slightly after the client has continued: the next caller would be
+        // refused.
         sqlx::query("-- store.sync.unlock_catalogue\nselect pg_advisory_unlock($1)")
             .bind(LOCK)
             .execute(&mut self.conn)
@@ -32,12 +33,12 @@ impl CatalogueLock {
 }
 
 impl Store {
-    /// Takes the lock, or `None` while somebody else holds it. Does not wait.
+    /// Takes the lock, or returns `None` while another process holds it. Does not wait.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn lock_catalogue(&self) -> Result<Option<CatalogueLock>> {
-        // A machine that vanished must not hold the lock for the two hours that TCP would wait by itself.
+        // A machine that disappeared must not hold the lock for the two hours until TCP notices.
         let mut conn = self.connect().await?;
         sqlx::raw_sql("set tcp_keepalives_idle = 15; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3")
             .execute(&mut conn)
@@ -55,12 +56,12 @@ impl Store {
 pub struct Fence {
     /// The run.
     pub run: SyncRunId,
-    /// Epoch of the lease that it began with.
+    /// The epoch of the lease when it began.
     pub epoch: i64,
 }
 
 impl Fence {
-    /// Checks that nobody has begun since, and keeps it so until the transaction ends.
+    /// Checks that no other run has begun since, and prevents one until the transaction ends.
     pub(super) async fn hold(&self, tx: &mut Tx) -> Result<()> {
         let mine: Option<i32> = sqlx::query_scalar(
             "-- store.sync.hold_fence

@@ -1,4 +1,4 @@
-//! The record of every run: what was asked for, how far it is, what came of it.
+//! The records of runs: their request, progress and result.
 
 use std::time::Duration;
 
@@ -14,30 +14,30 @@ use super::Fence;
 use crate::error::{Result, StoreError};
 use crate::{Store, Tx};
 
-/// Problems kept with a run; more are only counted (`skipped`).
+/// Maximum number of problems stored per run; further ones are only counted (`skipped`).
 const MAX_PROBLEMS: i64 = 100;
-/// How long the record of a run is kept.
+/// How long the record of a run is kept, in days.
 const KEEP_DAYS: i32 = 90;
 
-/// What a run goes through (`sync_runs.kind`).
+/// What a run reads (`sync_runs.kind`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RunKind {
-    /// Everything that G2A lists; what it does not list any more is withdrawn.
+    /// All listed products of G2A; products no longer listed are withdrawn.
     Full,
-    /// Price and stock of what is in stock.
+    /// Price and stock of products in stock.
     Stock,
-    /// What G2A changed since the last time.
+    /// Changes at G2A since the last run.
     Incremental,
     /// One product.
     Product,
 }
 
 impl RunKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Full, Self::Stock, Self::Incremental, Self::Product];
 
-    /// As the database spells it.
+    /// The name in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Full => "FULL",
@@ -55,25 +55,25 @@ impl RunKind {
     }
 }
 
-/// Where a run stands (`sync_runs.status`).
+/// The state of a run (`sync_runs.status`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RunStatus {
-    /// At work, or its process died and nobody has noticed yet.
+    /// Active, or its process died and this was not noticed yet.
     Running,
-    /// Went through to the end.
+    /// Finished.
     Completed,
-    /// Gave up; a new one begins from the start.
+    /// Gave up; a new run starts from the beginning.
     Failed,
-    /// Stopped half-way; the next of its kind goes on where it was.
+    /// Stopped half-way; the next of its kind resumes it.
     Interrupted,
 }
 
 impl RunStatus {
-    /// All of them.
+    /// All states.
     pub const ALL: [Self; 4] = [Self::Running, Self::Completed, Self::Failed, Self::Interrupted];
 
-    /// As the database spells it.
+    /// The name in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "RUNNING",
@@ -91,22 +91,22 @@ impl RunStatus {
     }
 }
 
-/// What a run has done so far, or what one step adds to it.
+/// The totals of a run, or what one step adds to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counts {
     /// Pages whose products are written.
     pub pages_read: i32,
-    /// Products met, a product met twice counted twice.
+    /// Products seen; a product seen twice counts twice.
     pub seen: i32,
-    /// Games that are new here.
+    /// New games.
     pub created: i32,
     /// Games that changed.
     pub updated: i32,
-    /// Games that were as G2A says already; nothing was written for them.
+    /// Games that already matched G2A's data; nothing was written for them.
     pub unchanged: i32,
-    /// Games withdrawn, or sold out for a stock check, because G2A does not list them any more.
+    /// Games withdrawn, or marked as sold out by a stock check, because G2A no longer lists them.
     pub withdrawn: i32,
-    /// Products that could not be used.
+    /// Unusable products.
     pub skipped: i32,
 }
 
@@ -126,39 +126,39 @@ impl Counts {
     }
 }
 
-/// Something a person should know about a run: a product that could not be used, or a decision that was taken.
+/// What a person should know about a run: an unusable product, or a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// G2A's id of the product; `None` when it is not about one, or its id could not be read.
+    /// G2A's id of the product; `None` if it is not about one, or its id was unreadable.
     pub product: Option<String>,
-    /// What is the matter.
+    /// Description.
     pub reason: String,
 }
 
-/// A run that has begun, or that was taken up again.
+/// A run that was started or resumed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Begun {
     /// The right to write.
     pub fence: Fence,
-    /// When the run first began, by the database's clock.
+    /// When the run was first started, by the database's clock.
     pub started_at: DateTime<Utc>,
-    /// Where to go on; `{}` for a new run.
+    /// The position to continue from; `{}` for a new run.
     pub cursor: serde_json::Value,
-    /// What had been done before.
+    /// The totals so far.
     pub counts: Counts,
-    /// How often it was taken up, this time included; 0 for a new run.
+    /// How often it was resumed, including this time; 0 for a new run.
     pub resumes: i32,
-    /// Problems met before.
+    /// The problems so far.
     pub problems: Vec<Problem>,
-    /// Estimate of all pages, made before.
+    /// The estimated number of pages, from earlier.
     pub pages_total: Option<i32>,
 }
 
-/// Begins a run, or takes up an unfinished one of the same kind that began within `resume_within` (`None`: never).
+/// Starts a run, or resumes an unfinished one of the same kind that began within `resume_within` (`None`: never).
 ///
-/// Raises the epoch, so that from now on nothing written under an older one is accepted; waits for a transaction that
-/// is just being written under it. To be called with the [`CatalogueLock`](super::CatalogueLock) held: what is marked
-/// as running then has no process any more and is interrupted here, and given up when it is too old.
+/// Increments the epoch, so that writes under an older one are refused from now on; waits for a transaction that is
+/// currently writing under it. Call it with the [`CatalogueLock`](super::CatalogueLock) held: a run marked as running
+/// then has no process and is set to interrupted here, or to failed if it is too old.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -201,7 +201,7 @@ pub async fn begin(tx: &mut Tx, kind: RunKind, reason: &str, resume_within: Opti
         }
     };
     let id: Uuid = row.try_get("id")?;
-    // The others: without a process they are interrupted, and what will not be taken up any more is given up.
+    // The other runs: without a process they are interrupted, and those that will not be resumed are failed.
     sqlx::query(
         "-- store.sync.settle_other_runs
         with settled as (
@@ -241,17 +241,17 @@ pub async fn begin(tx: &mut Tx, kind: RunKind, reason: &str, resume_within: Opti
 /// One step of a run, recorded in the transaction that writes its rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// Where to go on from here.
+    /// The position to continue from.
     pub cursor: serde_json::Value,
-    /// Estimate of all pages.
+    /// Estimated number of pages.
     pub pages_total: Option<i32>,
-    /// What the step did.
+    /// What the step adds to the totals.
     pub counts: Counts,
-    /// What to tell about it; at most a hundred are kept over the whole run.
+    /// Problems of the step; at most a hundred are stored per run.
     pub problems: Vec<Problem>,
 }
 
-/// Records a step. Not to be repeated: counters add up.
+/// Records a step. Not idempotent: counters add up.
 ///
 /// # Errors
 /// [`StoreError::Fenced`] when a newer run has begun.
@@ -291,7 +291,7 @@ pub async fn record(tx: &mut Tx, fence: &Fence, step: &Step) -> Result<()> {
     }
 }
 
-/// Ends a run. What it had met is forgotten, unless it may be taken up again.
+/// Ends a run. Its list of seen products is deleted, unless it can be resumed.
 ///
 /// # Errors
 /// [`StoreError::Fenced`] when a newer run has begun.
@@ -320,33 +320,33 @@ pub async fn finish(tx: &mut Tx, fence: &Fence, status: RunStatus, stopped_by: O
     Run::from_row(&row)
 }
 
-/// A run as the history shows it.
+/// A run in the history.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Run {
     /// Its id.
     pub id: SyncRunId,
-    /// What it goes through.
+    /// What it reads.
     pub kind: RunKind,
-    /// Who asked for it.
+    /// Who requested it.
     pub reason: String,
-    /// Where it stands.
+    /// Its state.
     pub status: RunStatus,
-    /// When it first began.
+    /// When it was first started.
     pub started_at: DateTime<Utc>,
     /// When something was last recorded.
     pub updated_at: DateTime<Utc>,
-    /// When it ended, for good.
+    /// When it ended permanently.
     pub finished_at: Option<DateTime<Utc>>,
-    /// How often it was taken up again.
+    /// How often it was resumed.
     pub resumes: i32,
-    /// Estimate of all its pages.
+    /// Estimated number of pages.
     pub pages_total: Option<i32>,
-    /// What it did.
+    /// Its totals.
     #[serde(flatten)]
     pub counts: Counts,
     /// The first hundred problems.
     pub problems: Vec<Problem>,
-    /// Why it is failed or interrupted.
+    /// Why it failed or was interrupted.
     pub stopped_by: Option<String>,
 }
 
@@ -394,7 +394,7 @@ pub async fn recent_runs(tx: &mut Tx, limit: u32) -> Result<Vec<Run>> {
         .collect()
 }
 
-/// The latest run of each kind, whatever became of it: what the schedule looks at.
+/// The latest run of each kind in any state, for the schedule.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -412,26 +412,26 @@ pub async fn last_runs(tx: &mut Tx) -> Result<Vec<Run>> {
     .collect()
 }
 
-/// When the last completed pass of each kind began: from then on its answers hold.
+/// When the last completed pass of each kind started: its answers hold from then on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Freshness {
-    /// Of everything.
+    /// The last full pass.
     pub full: Option<DateTime<Utc>>,
-    /// Of price and stock.
+    /// The last pass over price and stock.
     pub stock: Option<DateTime<Utc>>,
-    /// Of what had changed.
+    /// The last pass over changes.
     pub incremental: Option<DateTime<Utc>>,
 }
 
 impl Freshness {
-    /// How old our knowledge of price and stock is: the latest of the three. Each covers every game: what a stock check
-    /// does not list is sold out, what an incremental pass does not list has not changed.
+    /// The time from which price and stock are known: the latest of the three. Each covers every game: a game that a
+    /// stock check does not list is sold out, one that an incremental pass does not list has not changed.
     pub fn latest(&self) -> Option<DateTime<Utc>> {
         self.full.max(self.stock).max(self.incremental)
     }
 }
 
-/// How old our knowledge of the catalogue is.
+/// How current the catalogue is.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -451,8 +451,8 @@ pub async fn freshness(store: &Store) -> Result<Freshness> {
     })
 }
 
-/// The moment up to which every change at G2A is known here: the beginning of the last completed pass over everything
-/// or over all changes. `None` before the first.
+/// The time up to which every change at G2A is known: the start of the last completed pass over all products or over
+/// all changes. `None` before the first.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].

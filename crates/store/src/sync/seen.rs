@@ -1,10 +1,10 @@
-//! What a pass has met, and what becomes of games that it has not.
+//! What a pass has seen, and the handling of games that it has not.
 
 use super::Fence;
 use crate::Tx;
 use crate::error::Result;
 
-/// Remembers that the run has met these products.
+/// Records that the run has seen these products.
 ///
 /// # Errors
 /// [`StoreError::Fenced`](crate::StoreError::Fenced) when a newer run has begun.
@@ -21,7 +21,7 @@ pub async fn mark_seen(tx: &mut Tx, fence: &Fence, products: &[&str]) -> Result<
     Ok(())
 }
 
-/// How many different products the run has met.
+/// Number of distinct products that the run has seen.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -34,21 +34,21 @@ pub async fn count_seen(tx: &mut Tx, fence: &Fence) -> Result<i64> {
     )
 }
 
-/// Which games a pass is held against.
+/// The games that a pass is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Among {
-    /// All of G2A's that are not withdrawn.
+    /// All of G2A's games that are not withdrawn.
     Listed,
-    /// Those believed to be in stock.
+    /// Those recorded as in stock.
     InStock,
 }
 
-/// How many games there are of these.
+/// Number of these games.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn count_known(tx: &mut Tx, among: Among) -> Result<i64> {
-    // Two statements, since only one of them has an index to itself.
+    // Two statements, because only one of them has its own index.
     let count = match among {
         Among::Listed => {
             "-- store.sync.count_listed
@@ -62,7 +62,7 @@ pub async fn count_known(tx: &mut Tx, among: Among) -> Result<i64> {
     Ok(sqlx::query_scalar(count).fetch_one(tx.conn()).await?)
 }
 
-/// The products among these that the run has not met, the most popular first.
+/// The products of these games that the run has not seen, the most popular first.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -89,7 +89,8 @@ pub async fn unseen(tx: &mut Tx, fence: &Fence, among: Among) -> Result<Vec<Stri
         .await?)
 }
 
-/// Withdraws games that G2A does not list any more: kept for orders and keys, not shown, not sold. Returns how many.
+/// Withdraws games that G2A no longer lists: they are kept for orders and keys, but not shown or sold. Returns how
+/// many.
 ///
 /// # Errors
 /// [`StoreError::Fenced`](crate::StoreError::Fenced) when a newer run has begun.
@@ -108,7 +109,7 @@ pub async fn withdraw(tx: &mut Tx, fence: &Fence, products: &[&str]) -> Result<u
     Ok(done.rows_affected())
 }
 
-/// Marks games as sold out. Returns how many were not.
+/// Marks games as sold out. Returns how many were in stock.
 ///
 /// # Errors
 /// [`StoreError::Fenced`](crate::StoreError::Fenced) when a newer run has begun.

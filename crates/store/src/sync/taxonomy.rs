@@ -1,4 +1,4 @@
-//! Genres, categories, platforms and tags: made when they are new, and linked with games as listings say.
+//! Genres, categories, platforms and tags: created when they are new, and linked to games according to their listings.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,12 +9,12 @@ use super::Listing;
 use crate::Tx;
 use crate::error::Result;
 
-/// A genre, category, platform or tag: found by its slug, named when it is new.
+/// A genre, category, platform or tag: looked up by its slug, named when it is new.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Term {
-    /// What people read.
+    /// The display name.
     pub name: String,
-    /// What identifies it.
+    /// The identifier.
     pub slug: String,
 }
 
@@ -120,8 +120,8 @@ pub(super) const TAXONOMIES: [Taxonomy; 4] = [
 ];
 
 impl Taxonomy {
-    /// Makes the links of these games what their listings say, and adds those that differed to `changed`. Returns how
-    /// many terms were created.
+    /// Sets the links of these games to those of their listings, and adds the games whose links differed to `changed`.
+    /// Returns how many terms were created.
     pub(super) async fn link(
         &self,
         tx: &mut Tx,
@@ -161,7 +161,7 @@ impl Taxonomy {
         Ok(created)
     }
 
-    /// Ids by slug. A term that somebody gave another slug is found by its name; one with the same slug counts more.
+    /// Ids by slug. A term that a person gave another slug is found by its name; one with the same slug has priority.
     async fn find(&self, tx: &mut Tx, terms: &[&Term]) -> Result<HashMap<String, Uuid>> {
         Ok(sqlx::query_as(self.find)
             .bind(terms.iter().map(|t| t.slug.as_str()).collect::<Vec<_>>())

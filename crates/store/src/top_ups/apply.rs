@@ -1,4 +1,4 @@
-//! What a provider says about an intent, applied once.
+//! Applies a provider's report about an intent, once.
 
 use std::time::Duration;
 
@@ -13,39 +13,39 @@ use super::{Review, TopUp, columns, short, top_up};
 use crate::row::{money, nickname};
 use crate::{Result, Store, StoreError, Tx, mail};
 
-/// A notice that comes later than this would only confuse.
+/// How long a notice is worth sending.
 const NOTICE: Duration = Duration::from_hours(72);
 
-/// Which intent is meant.
+/// Identifies the intent of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
-    /// The one that the provider calls so.
+    /// By the provider's reference.
     Reference(String),
-    /// Ours, which we asked about.
+    /// By the shop's id, for a status that the shop queried.
     Id(TopUpId),
-    /// Ours, as the provider gave our own name back together with its own. An intent that is known to the provider under
-    /// another name is not meant.
+    /// By the shop's id, which the provider returned together with its own reference. Does not match an intent that has
+    /// another reference at the provider.
     Named {
-        /// Our name.
+        /// The shop's id.
         id: TopUpId,
-        /// The provider's.
+        /// The provider's reference.
         reference: String,
     },
 }
 
-/// How a payment stands, in a provider's words.
+/// The state of a payment, as a provider reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Word {
-    /// It was paid: so much of this currency (ISO code in upper case).
+    /// It was paid: this amount in this currency (ISO code in upper case).
     Paid {
-        /// In the currency's own units.
+        /// In units of the currency.
         amount: Money,
-        /// `EUR`.
+        /// `EUR`, for example.
         currency: String,
     },
-    /// The shopper has done their part, and it is not certain yet.
+    /// The shopper has done their part; the payment is not confirmed yet.
     Processing,
-    /// Nothing has happened.
+    /// No payment has been made.
     Open,
     /// It was declined.
     Declined,
@@ -53,35 +53,35 @@ pub enum Word {
     Lapsed,
 }
 
-/// Something that a provider said.
+/// A report of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
-    /// Who.
+    /// The provider.
     pub provider: &'static str,
-    /// The event's own name, when it was sent to us: it counts once. `None` when we asked.
+    /// The event's id if the provider sent it: it counts once. `None` if the shop queried.
     pub event: Option<String>,
-    /// The event's kind, for the record.
+    /// The event's type, for the record.
     pub kind: String,
-    /// About which intent.
+    /// The intent.
     pub which: Which,
-    /// What.
+    /// The reported state.
     pub word: Word,
 }
 
-/// What came of it.
+/// The result of applying a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The balance was credited now.
+    /// The balance was credited by this report.
     Credited,
-    /// How the intent stands was noted.
+    /// The intent's state was recorded.
     Noted,
-    /// It changed nothing: known already, or said out of turn.
+    /// It changed nothing: already known, or out of order.
     Nothing,
-    /// This very event was taken before.
+    /// This event was applied earlier.
     Repeated,
-    /// Another amount or currency than the intent's: not credited, somebody has to look.
+    /// Amount or currency differ from the intent: not credited, staff has to decide.
     Mismatch,
-    /// No such intent.
+    /// The intent does not exist.
     Unknown,
 }
 
@@ -99,10 +99,10 @@ impl Outcome {
     }
 }
 
-/// Applies what was said.
+/// Applies a report.
 ///
 /// # Errors
-/// [`StoreError`]; nothing has changed then, and it has to be said again.
+/// [`StoreError`]; then nothing has changed, and the provider has to repeat the report.
 pub async fn apply(store: &Store, said: &Said) -> Result<Outcome> {
     let said = std::sync::Arc::new(said.clone());
     store
@@ -164,7 +164,7 @@ async fn apply_once(tx: &mut Tx, said: &Said) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// The intent, locked until the transaction ends: everything that is said about it comes one after the other.
+/// Finds the intent and locks it until the transaction ends: reports about it are serialised.
 async fn find(tx: &mut Tx, said: &Said) -> Result<Option<TopUp>> {
     let (id, reference) = match &said.which {
         Which::Id(id) => (Some(*id), None),
@@ -197,7 +197,7 @@ async fn find(tx: &mut Tx, said: &Said) -> Result<Option<TopUp>> {
     if let Some(known) = &found.reference {
         return Ok((known == reference).then_some(found));
     }
-    // The answer that would have told us was lost.
+    // The answer with the reference was lost.
     sqlx::query("-- store.top_ups.apply.learn\nupdate top_ups set reference = $2 where id = $1")
         .bind(found.id.0)
         .bind(reference)
@@ -232,7 +232,7 @@ async fn note(tx: &mut Tx, top_up: &TopUp, status: PaymentStatus, problem: Optio
     Ok(())
 }
 
-/// The provider was heard, so nobody is asking any more; after an end nothing is left to close or to ask about.
+/// The provider has reported, so no query is pending; after a final state there is nothing left to close or to query.
 async fn ended(tx: &mut Tx, top_up: &TopUp, word: &Word) -> Result<()> {
     let is_end = matches!(word, Word::Paid { .. } | Word::Declined | Word::Lapsed);
     sqlx::query(
@@ -251,7 +251,7 @@ async fn ended(tx: &mut Tx, top_up: &TopUp, word: &Word) -> Result<()> {
     Ok(())
 }
 
-/// Staff has to look at it, also when it was looked at before for another reason.
+/// Hands the intent to staff for review, even if it was reviewed earlier for another reason.
 async fn hand_to_staff(tx: &mut Tx, id: TopUpId, why: Review) -> Result<()> {
     sqlx::query(
         "-- store.top_ups.apply.hand_to_staff
@@ -264,7 +264,7 @@ async fn hand_to_staff(tx: &mut Tx, id: TopUpId, why: Review) -> Result<()> {
     Ok(())
 }
 
-/// Staff has to look at what was paid otherwise than intended: once, and again when another payment is reported.
+/// Hands a payment that differs from the intent to staff: once, and again if another payment is reported.
 async fn paid_otherwise(tx: &mut Tx, id: TopUpId, amount: Money, currency: &str) -> Result<()> {
     sqlx::query(
         "-- store.top_ups.apply.paid_otherwise
@@ -280,7 +280,7 @@ async fn paid_otherwise(tx: &mut Tx, id: TopUpId, amount: Money, currency: &str)
     Ok(())
 }
 
-/// Books the intent's amount and tells its owner.
+/// Books the intent's amount and notifies its owner.
 async fn credit(tx: &mut Tx, top_up: &TopUp) -> Result<()> {
     let transaction = Uuid::now_v7();
     let name = top_up.reference.clone().unwrap_or_else(|| top_up.id.to_string());
@@ -312,20 +312,20 @@ async fn credit(tx: &mut Tx, top_up: &TopUp) -> Result<()> {
     Ok(())
 }
 
-/// What is noted about an intent whose owner has gone.
+/// The note on a paid intent whose owner deleted the account.
 const OF_NOBODY: &str = "paid after its owner had deleted the account: nobody can spend it, it has to be paid back";
 
-/// Money that arrived for somebody.
+/// A payment to book for a user.
 pub(super) struct Booking<'a> {
     pub(super) id: Uuid,
     pub(super) user: Uuid,
     pub(super) amount: Money,
     pub(super) method: &'a str,
-    /// The provider's reference; a second booking under it is refused.
+    /// The provider's reference; a second booking with it is refused.
     pub(super) hash: String,
 }
 
-/// Credits a balance, books why, and writes a letter about it. False when the account was deleted meanwhile.
+/// Credits a balance, writes the booking, and queues an e-mail about it. False if the account was deleted meanwhile.
 pub(super) async fn book(tx: &mut Tx, booking: &Booking<'_>) -> Result<bool> {
     let row = sqlx::query(
         "-- store.top_ups.book

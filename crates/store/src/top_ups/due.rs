@@ -1,4 +1,5 @@
-//! The top-ups that a provider has to be asked about, and those that staff has to look at because asking found no end.
+//! Top-ups whose state has to be queried from the provider, and those that staff has to review because queries returned
+//! no final state.
 
 use std::time::Duration;
 
@@ -11,14 +12,14 @@ use super::{TopUp, columns, top_up};
 use crate::row::money;
 use crate::{Result, Store};
 
-/// A provider ends what is not paid within 24 hours (Stripe's longest session), and has an hour to report it. What is
-/// still open then waits for staff.
+/// A provider ends unpaid payments within 24 hours (Stripe's longest session), and has an hour to report it. What is
+/// still open then goes to staff.
 const NO_END_AFTER_HOURS: i32 = 25;
-/// The same for money that is on its way: a bank debit takes up to two weeks.
+/// The same for payments in progress: a bank debit takes up to two weeks.
 const NO_END_OF_PROCESSING_AFTER_DAYS: i32 = 30;
 
-/// Claims up to `most` top-ups of `provider` without an end whose time has come, oldest first. Each is due again after a
-/// wait that doubles from one minute to an hour, and once a day when it waits for staff. The claim holds for `lease`.
+/// Claims up to `most` due top-ups of `provider` without a final state, oldest first. Each is due again after a wait
+/// that doubles from one minute to an hour, and once a day while it is with staff. The claim holds for `lease`.
 ///
 /// # Errors
 /// [`StoreError`](crate::StoreError).
@@ -44,8 +45,8 @@ pub async fn due(store: &Store, provider: &str, most: u32, lease: Duration) -> R
     rows.iter().map(top_up).collect()
 }
 
-/// Hands top-ups to staff whose provider has reported no end in time, whichever provider that is; at most a hundred at a
-/// time. They are still asked about.
+/// Hands top-ups of all providers to staff that reached no final state in time; at most a hundred per call. Queries
+/// about them continue.
 ///
 /// # Errors
 /// [`StoreError`](crate::StoreError).
@@ -68,10 +69,10 @@ pub async fn without_end(store: &Store) -> Result<Vec<TopUpId>> {
     rows.iter().map(|row| Ok(TopUpId(row.try_get("id")?))).collect()
 }
 
-/// Why staff has to look at a top-up.
+/// Why staff has to review a top-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Review {
-    /// The provider reported no end in time.
+    /// The provider reported no final state in time.
     NoEnd,
     /// Another amount or currency was paid.
     OtherAmount,
@@ -80,7 +81,7 @@ pub enum Review {
 }
 
 impl Review {
-    /// As the database has it.
+    /// The name in the database.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::NoEnd => "NO_END",
@@ -90,26 +91,26 @@ impl Review {
     }
 }
 
-/// A top-up that staff has to look at.
+/// A top-up for staff to review.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToReview {
-    /// Its id, which the provider has as metadata `top_up`.
+    /// Its id, which the provider stores as metadata `top_up`.
     pub id: TopUpId,
     /// The provider's name in the database.
     pub provider: String,
-    /// The provider's id of the payment; `None`: its answer was lost.
+    /// The provider's id of the payment; `None` if its answer was lost.
     pub reference: Option<String>,
-    /// The amount that was to be paid, EUR.
+    /// The amount to pay, EUR.
     pub amount: Money,
-    /// Why.
+    /// The reason for the review.
     pub why: Review,
-    /// Since when.
+    /// Start of the review.
     pub since: DateTime<Utc>,
-    /// What is known about it.
+    /// Details.
     pub problem: Option<String>,
 }
 
-/// The top-ups that staff has to look at, those that have waited longest first, at most `most`.
+/// The top-ups for staff to review, the longest waiting first, at most `most`.
 ///
 /// # Errors
 /// [`StoreError`](crate::StoreError).

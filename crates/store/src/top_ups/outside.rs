@@ -1,4 +1,5 @@
-//! Money that a relay reports for somebody by their address, without an intent of ours (the old store's webhook).
+//! Payments that a relay reports by the user's e-mail address, without an intent of the shop (the existing shop's
+//! webhook).
 
 use lockstep_domain::Money;
 use sqlx::Row as _;
@@ -9,41 +10,41 @@ use crate::row::money;
 use crate::transaction::holds_store_error;
 use crate::{Result, Store, StoreError, Subject, Tx};
 
-/// What the relay's events are recorded under.
+/// The provider name under which the relay's events are recorded.
 const RELAY: &str = "relay";
 
 /// A completed payment as a relay reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outside {
-    /// The relay's name for it; it counts once.
+    /// The relay's id of it; it counts once.
     pub transaction: String,
-    /// Whose it is, normalised as accounts are.
+    /// The payer's address, normalised like those of accounts.
     pub email: String,
-    /// How much, EUR; positive.
+    /// The amount, EUR; positive.
     pub amount: Money,
-    /// How it was paid.
+    /// The payment method.
     pub method: String,
 }
 
-/// What came of it.
+/// The result of a credit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutsideOutcome {
-    /// Credited now.
+    /// Credited by this call.
     Credited,
-    /// Credited before.
+    /// Credited earlier.
     Repeated,
 }
 
 /// Why it was not credited.
 #[derive(Debug, thiserror::Error)]
 pub enum OutsideError {
-    /// No account has this address; none is made up.
+    /// No account has this address; none is created.
     #[error("User not found")]
     NoSuchUser,
-    /// Another payment was reported under the same name.
+    /// Another payment was reported with the same id.
     #[error("This transactionId was used for another payment")]
     NameReused,
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -53,7 +54,7 @@ holds_store_error!(OutsideError);
 /// Credits a payment that a relay reports, once.
 ///
 /// # Errors
-/// [`OutsideError`]; nothing has changed then.
+/// [`OutsideError`]; then nothing has changed.
 pub async fn credit_outside(store: &Store, payment: &Outside) -> Result<OutsideOutcome, OutsideError> {
     let asked = std::sync::Arc::new(payment.clone());
     store
@@ -96,9 +97,9 @@ async fn credit_once(tx: &mut Tx, payment: &Outside) -> Result<OutsideOutcome, O
         hash,
     };
     match book(tx, &booking).await {
-        // Their row is locked, so they are there.
+        // The user's row is locked, so the user exists.
         Ok(_) => Ok(OutsideOutcome::Credited),
-        // Somebody else's payment came in between under the same name.
+        // A concurrent payment of another user has the same id.
         Err(error) if error.constraint() == Some("transactions_transaction_hash_key") => Err(OutsideError::NameReused),
         Err(error) => Err(error.into()),
     }

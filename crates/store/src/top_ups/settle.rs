@@ -1,4 +1,4 @@
-//! What staff does about top-ups that no rule may decide: credit what was paid, or close them without a credit.
+//! Decisions of staff about top-ups that no rule covers: credit what was paid, or close them without a credit.
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
@@ -173,7 +173,7 @@ pub async fn waiting_for_staff(store: &Store) -> Result<(u64, Option<DateTime<Ut
     Ok((u64::try_from(waiting).unwrap_or(0), row.try_get("since")?))
 }
 
-/// What `user` paid otherwise than intended, and staff has not settled yet, newest first.
+/// Payments of `user` that differ from the intent and that staff has not settled yet, newest first.
 ///
 /// # Errors
 /// [`StoreError`].

@@ -19,7 +19,7 @@ async fn seconds_left(db: &TestDb, table: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn a_copy_waits_for_as_long_as_it_would_have_whatever_the_clock_was_set_back_by() {
+async fn units_keep_their_remaining_wait_after_the_clock_is_set_back() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "1.00").await;
     let user = db.user("ada@example.org", "50.00").await;
@@ -51,7 +51,7 @@ async fn a_copy_waits_for_as_long_as_it_would_have_whatever_the_clock_was_set_ba
 }
 
 #[tokio::test]
-async fn what_waits_by_the_clock_as_it_is_stays_as_it_is() {
+async fn valid_waits_are_left_unchanged() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "1.00").await;
     let user = db.user("ada@example.org", "50.00").await;
@@ -72,7 +72,7 @@ async fn what_waits_by_the_clock_as_it_is_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn alarms_top_ups_letters_and_synchronisations_do_not_wait_for_the_clock_to_come_round() {
+async fn all_other_waits_resume_after_the_clock_is_set_back() {
     let db = TestDb::new().await;
     let user = db.user("ada@example.org", "50.00").await;
     db.execute(&format!(

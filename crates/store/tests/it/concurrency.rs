@@ -1,5 +1,5 @@
-//! Two sessions at once. The first does its work and holds it; the second does its own and has to wait or to pass; then
-//! the first commits.
+//! Two concurrent sessions. The first does its work and keeps its transaction open; the second does its own work and
+//! has to wait or proceeds; then the first commits.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::world::{World, rule_of, session};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Who commits in the end: what the second session met, after it had to wait for the first (`waited`) or not.
+/// Result of the second session, and whether it had to wait for the first.
 pub(crate) struct Outcome {
     pub(crate) waited: bool,
     pub(crate) second: Result<(), sqlx::Error>,
@@ -21,7 +21,7 @@ async fn commit(mut session: PgConnection, sql: String) -> Result<(), sqlx::Erro
     session.close().await
 }
 
-/// Runs `first` up to its commit, begins `second`, and commits the first once the second waits for it or is done.
+/// Runs `first` up to its commit, starts `second`, and commits the first once the second waits for it or has ended.
 pub(crate) async fn race(world: &World, first: &str, second: &str) -> Outcome {
     let (mut one, mut two) = (session(world).await, session(world).await);
     let pid: i32 = sqlx::query_scalar("select pg_backend_pid()")
@@ -93,9 +93,9 @@ async fn a_balance_for_one_purchase_pays_for_one() {
     assert_eq!(balance, "5.00");
 }
 
-/// Whoever computes a balance from what it read a while ago does not overwrite the other's change.
+/// A balance computed from an outdated read does not overwrite another session's change.
 #[tokio::test]
-async fn a_balance_computed_from_an_old_one_is_refused() {
+async fn balances_computed_from_stale_reads_are_refused() {
     let world = World::new().await;
     let top_up =
         "insert into transactions (user_id, type, amount, status) values ({other_user}, 'TOP_UP', 5, 'COMPLETED');
@@ -107,7 +107,7 @@ async fn a_balance_computed_from_an_old_one_is_refused() {
 }
 
 #[tokio::test]
-async fn two_refunds_at_once_never_exceed_what_was_paid() {
+async fn concurrent_refunds_never_exceed_the_payment() {
     let world = World::new().await;
     let pending = "insert into transactions (user_id, order_id, type, amount, status) values ({user}, {order}, 'REFUND', 30, 'PENDING')";
     let outcome = race(&world, pending, pending).await;
@@ -121,7 +121,7 @@ async fn a_unit_is_refunded_once() {
     let refund = "update order_units set state = 'REFUNDED' where id = {unit};
                   insert into transactions (user_id, order_id, type, amount, status) values ({user}, {order}, 'REFUND', 25, 'COMPLETED');
                   update users set balance = balance + 25 where id = {user}";
-    // The second finds the unit given up already and pays out for nothing: its order no longer adds up.
+    // The second session finds the unit refunded already and pays out for nothing, so its order no longer adds up.
     assert_eq!(
         refused_by(race(&world, refund, refund).await),
         "orders_refunds_are_of_refunded_units"
@@ -129,7 +129,7 @@ async fn a_unit_is_refunded_once() {
 }
 
 #[tokio::test]
-async fn two_units_of_an_order_are_refunded_at_once() {
+async fn two_units_of_an_order_can_be_refunded_concurrently() {
     let world = World::new().await;
     let refund = |unit: &str| {
         format!(
@@ -157,9 +157,9 @@ async fn a_promo_code_for_one_use_is_used_once() {
 }
 
 #[tokio::test]
-async fn an_order_is_paid_for_once_by_whoever_comes_first() {
+async fn concurrent_purchases_pay_an_order_once() {
     let world = World::new().await;
-    // An order of an import that wrote no purchase.
+    // An imported order without its purchase.
     world
         .db
         .execute(&world.fill(
@@ -176,7 +176,7 @@ async fn an_order_is_paid_for_once_by_whoever_comes_first() {
 }
 
 #[tokio::test]
-async fn an_event_told_twice_is_booked_once() {
+async fn duplicate_events_are_booked_once() {
     let world = World::new().await;
     let top_up = "insert into transactions (user_id, type, amount, status, transaction_hash) values ({user}, 'TOP_UP', 1, 'COMPLETED', 'event-1');
                   update users set balance = balance + 1 where id = {user}";
@@ -200,7 +200,7 @@ async fn a_key_is_given_to_one_unit() {
 }
 
 #[tokio::test]
-async fn a_unit_gets_one_key_of_two_sessions() {
+async fn a_unit_gets_one_key_from_two_sessions() {
     let world = World::new().await;
     let deliver = |key: &str| {
         format!(
@@ -214,7 +214,7 @@ async fn a_unit_gets_one_key_of_two_sessions() {
 }
 
 #[tokio::test]
-async fn two_who_take_the_last_key_do_not_both_get_it() {
+async fn the_last_key_goes_to_one_of_two_sessions() {
     let world = World::new().await;
     let take = "select set_config('test.taken', coalesce((select id::text from game_keys where game_id = {game} and order_unit_id is null
                 limit 1 for update skip locked), ''), false);
@@ -225,7 +225,7 @@ async fn two_who_take_the_last_key_do_not_both_get_it() {
 }
 
 #[tokio::test]
-async fn a_guest_and_a_user_who_arrive_at_once_do_not_share_an_id() {
+async fn guests_and_users_never_share_an_id() {
     let world = World::new().await;
     let outcome = race(
         &world,
@@ -237,9 +237,9 @@ async fn a_guest_and_a_user_who_arrive_at_once_do_not_share_an_id() {
     assert_eq!(refused_by(outcome), "shoppers_pkey");
 }
 
-/// Writers of different games do not queue behind each other's totals, and cannot deadlock over them.
+/// Writers of different games neither wait for each other's totals nor deadlock over them.
 #[tokio::test]
-async fn two_who_change_the_catalogue_do_not_wait_for_each_other() {
+async fn concurrent_catalogue_changes_do_not_block_each_other() {
     let world = World::new().await;
     let add = |slug: &str| {
         format!(

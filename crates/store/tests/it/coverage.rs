@@ -1,12 +1,12 @@
-//! Nothing in the schema is without its test: rules, references, tables.
+//! Every constraint, foreign key and field of the schema has a test.
 
 use lockstep_testkit::TestDb;
 
 use crate::world::World;
 
-/// Rules that a test of its own tries, by name.
+/// Constraints that need no `rules!` entry.
 const TRIED_ELSEWHERE: &[&str] = &[
-    // Keys that exist for others to refer to; their first column is unique by itself.
+    // They exist only as targets of foreign keys; their first column is unique by itself.
     "shoppers_id_kind_key",
     "orders_id_user_id_key",
     "order_items_id_order_id_game_id_key",
@@ -14,9 +14,9 @@ const TRIED_ELSEWHERE: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn every_rule_of_the_schema_is_tried() {
+async fn every_schema_rule_has_a_test() {
     let db = TestDb::new().await;
-    // Primary keys of a made-up id need no test; those of which the schema makes a rule (`cart_items_pkey`) are in the
+    // Primary keys of generated ids need no test; those that the schema uses as a rule (`cart_items_pkey`) are in the
     // lists and checked to exist.
     let held: Vec<String> = sqlx::query_scalar(
         "select conname::text from pg_constraint where connamespace = 'public'::regnamespace and contype in ('c', 'u')
@@ -50,9 +50,9 @@ async fn every_rule_of_the_schema_is_tried() {
     assert!(untried.is_empty(), "no `rules!` entry tries {untried:?}");
 }
 
-/// The relationships of the seed: from, to, and what happens to the row when the other goes.
+/// The foreign keys of `docs/data-model.md`: from, to, and what happens to a row when its target is deleted.
 #[tokio::test]
-async fn the_relationships_are_the_seeds() {
+async fn foreign_keys_match_the_data_model() {
     let db = TestDb::new().await;
     let references: Vec<String> = sqlx::query_scalar(
         "select format('%s(%s) -> %s: %s', conrelid::regclass,
@@ -121,9 +121,9 @@ async fn the_relationships_are_the_seeds() {
     assert_eq!(references, expected);
 }
 
-/// Every field of the seed, in the shape that it has there. `?` marks an optional one.
+/// Every field of `docs/data-model.md` with its type. `?` marks a nullable one.
 #[tokio::test]
-async fn every_field_of_the_seed_has_its_column() {
+async fn data_model_fields_have_their_columns() {
     let world = World::new().await;
     for (table, fields) in [
         (

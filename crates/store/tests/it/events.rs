@@ -1,5 +1,5 @@
-//! Events that come before their order: found by an index however many orders there are, and none is missed however the
-//! two cross.
+//! Events that arrive before their order. They are found by an index, however many orders there are, and none is missed
+//! in any interleaving.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ async fn apply_all(store: &Store) -> u32 {
     applied
 }
 
-/// The unit's way to an order at G2A, as a worker makes it.
+/// Moves a unit to an order at G2A, as a worker does.
 async fn order_at_g2a(db: &TestDb, unit: Uuid, id: &str) {
     for change in [
         "state = 'ORDERING'".to_owned(),
@@ -50,7 +50,7 @@ async fn order_at_g2a(db: &TestDb, unit: Uuid, id: &str) {
 }
 
 #[tokio::test]
-async fn an_event_of_either_id_that_comes_first_is_due_when_its_order_appears() {
+async fn early_events_become_due_when_their_order_appears() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "1.00").await;
     let user = db.user("ada@example.org", "50.00").await;
@@ -94,8 +94,8 @@ async fn an_event_of_either_id_that_comes_first_is_due_when_its_order_appears() 
     );
 }
 
-/// Waits until some session of this database waits for a lock.
-async fn until_somebody_waits(db: &TestDb) {
+/// Waits until a session of this database waits for a lock.
+async fn until_a_session_waits(db: &TestDb) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while db
         .count("pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
@@ -108,7 +108,7 @@ async fn until_somebody_waits(db: &TestDb) {
 }
 
 #[tokio::test]
-async fn an_event_and_its_order_under_way_at_the_same_time_do_not_miss_each_other() {
+async fn concurrent_events_and_orders_find_each_other() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "1.00").await;
     let user = db.user("ada@example.org", "50.00").await;
@@ -129,7 +129,7 @@ async fn an_event_and_its_order_under_way_at_the_same_time_do_not_miss_each_othe
             let (sql, second) = (db.sql.clone(), second.to_owned());
             tokio::spawn(async move { sqlx::query(sqlx::AssertSqlSafe(second)).execute(&sql).await.unwrap() })
         };
-        until_somebody_waits(&db).await;
+        until_a_session_waits(&db).await;
         tx.commit().await.unwrap();
         other.await.unwrap();
         assert!(events::has_due(&db.store).await.unwrap(), "first {first}");
@@ -137,7 +137,7 @@ async fn an_event_and_its_order_under_way_at_the_same_time_do_not_miss_each_othe
 }
 
 #[tokio::test]
-async fn of_many_events_and_orders_at_once_none_is_missed() {
+async fn no_event_is_missed_among_many_concurrent_orders() {
     const ORDERS: usize = 120;
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "1.00").await;
@@ -167,7 +167,7 @@ async fn of_many_events_and_orders_at_once_none_is_missed() {
     assert_eq!(db.count("webhook_events").await, i64::try_from(2 * ORDERS).unwrap());
 }
 
-/// How often each table was read from end to end. What a session has done is counted for sure when it has ended.
+/// The number of sequential scans of each table. A session's statistics are complete only after it has ended.
 async fn seq_scans(db: &TestDb) -> Vec<(String, i64)> {
     db.cut_connections().await;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
@@ -188,9 +188,9 @@ async fn seq_scans(db: &TestDb) -> Vec<(String, i64)> {
     .unwrap()
 }
 
-/// Hundreds of thousands of orders, hundreds of kept events: nothing reads a table from end to end.
+/// With hundreds of thousands of orders and hundreds of pending events, no table is scanned sequentially.
 #[tokio::test]
-async fn with_many_orders_and_many_kept_events_nothing_is_searched_through() {
+async fn large_tables_are_never_scanned_for_events() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "1.00").await;
     let user = db.user("ada@example.org", "50.00").await;

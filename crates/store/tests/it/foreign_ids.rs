@@ -1,4 +1,4 @@
-//! Transaction ids of another server, as `pg_dump` brings them along, are told from this server's own and forgotten.
+//! Transaction ids of another server, as restored by `pg_dump`, are told apart from this server's own ids and deleted.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use futures::future::join_all;
 use lockstep_store::{Forgotten, Snapshot};
 use lockstep_testkit::TestDb;
 
-/// Larger than any id that the test's server has given out.
+/// Larger than any id that the test's server has assigned.
 const FOREIGN: &str = "9000000000";
 
-/// Puts a log of `rows` rows, a floor and a relay's place of another server beside what is there.
+/// Adds `rows` log rows, a floor and a relay cursor with another server's ids.
 async fn restore(db: &TestDb, rows: u32) {
     db.execute(&format!(
         "insert into cache_inval (xid, tags) select ({FOREIGN} + n)::text::xid8, '{{home}}' from generate_series(1, {rows}) n;
@@ -27,7 +27,7 @@ async fn floor(db: &TestDb) -> String {
 }
 
 #[tokio::test]
-async fn ids_that_this_server_has_not_given_out_are_forgotten_and_its_own_stay() {
+async fn foreign_ids_are_deleted_and_own_ids_kept() {
     let db = TestDb::new().await;
     db.execute("insert into cache_inval (tags) values ('{mine}')").await;
     db.execute("update cache_floor set floor = '7'; insert into relay_cursor values ('mine', '7:7:')")
@@ -63,7 +63,7 @@ async fn ids_that_this_server_has_not_given_out_are_forgotten_and_its_own_stay()
 }
 
 #[tokio::test]
-async fn each_of_the_three_is_noticed_by_itself() {
+async fn each_kind_of_foreign_id_is_detected() {
     for statement in [
         format!("insert into cache_inval (xid, tags) values ('{FOREIGN}', '{{home}}')"),
         format!("update cache_floor set floor = '{FOREIGN}'"),
@@ -80,9 +80,9 @@ async fn each_of_the_three_is_noticed_by_itself() {
     }
 }
 
-/// Many instances start at once while shoppers go on changing things.
+/// Many instances start at once while users continue to make changes.
 #[tokio::test]
-async fn many_may_forget_at_once_and_no_row_of_a_writer_is_lost() {
+async fn concurrent_cleanups_keep_every_own_row() {
     let db = TestDb::new().await;
     restore(&db, 2_000).await;
     let writers = join_all((0..8).map(|writer| {

@@ -1,4 +1,4 @@
-//! A call under a key has one effect, however often and by however many it is made.
+//! Calls with an idempotency key take effect once, however often and by however many clients they are repeated.
 
 use futures::future::join_all;
 use lockstep_domain::Money;
@@ -30,7 +30,7 @@ async fn copies(db: &TestDb) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_put_into_a_cart_many_times_at_once_under_one_key_is_in_it_once() {
+async fn concurrent_adds_with_one_key_add_once() {
     let db = TestDb::new().await;
     let game = GameId(db.game("Portal", "portal", "10.00").await);
     let ada = Visitor::User(UserId(db.user("ada@example.org", "0").await));
@@ -45,7 +45,7 @@ async fn what_is_put_into_a_cart_many_times_at_once_under_one_key_is_in_it_once(
     let another = key("another");
     add(ada, 3, &another).await.unwrap();
     assert_eq!(copies(&db).await, 5);
-    // Somebody else's key is another one, also a guest's who became one by this very call.
+    // Another user's key is a different key, and so is that of a guest created by this very call.
     let bob = Visitor::User(UserId(db.user("bob@example.org", "0").await));
     add(bob, 2, &k).await.unwrap();
     let guest = add(Visitor::Guest(None), 2, &k).await.unwrap();
@@ -56,7 +56,7 @@ async fn what_is_put_into_a_cart_many_times_at_once_under_one_key_is_in_it_once(
 }
 
 #[tokio::test]
-async fn a_call_that_was_refused_leaves_its_key_free() {
+async fn refused_calls_do_not_use_up_their_key() {
     let db = TestDb::new().await;
     let game = GameId(db.game("Portal", "portal", "10.00").await);
     let ada = Visitor::User(UserId(db.user("ada@example.org", "0").await));
@@ -71,7 +71,7 @@ async fn a_call_that_was_refused_leaves_its_key_free() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refund_asked_for_many_times_at_once_under_one_key_is_one_refund() {
+async fn concurrent_refunds_with_one_key_refund_once() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "100.00").await;
     let (user, admin) = (
@@ -109,7 +109,7 @@ async fn a_refund_asked_for_many_times_at_once_under_one_key_is_one_refund() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_key_adjusts_one_balance_once_whoever_else_it_is_tried_on() {
+async fn a_key_adjusts_only_one_balance_and_only_once() {
     let db = TestDb::new().await;
     let admin = UserId(db.user("root@example.org", "0").await);
     let mut users = Vec::new();
@@ -135,7 +135,7 @@ async fn one_key_adjusts_one_balance_once_whoever_else_it_is_tried_on() {
 }
 
 #[tokio::test]
-async fn calls_are_forgotten_after_a_day() {
+async fn recorded_calls_expire_after_a_day() {
     let db = TestDb::new().await;
     let user = db.user("ada@example.org", "0").await;
     db.execute(&format!(

@@ -1,13 +1,13 @@
-//! Every index is there for a query, and the query uses it.
+//! Every index serves a query, and the query uses it.
 
 use std::collections::BTreeMap;
 
 use lockstep_testkit::TestDb;
 use sqlx::{AssertSqlSafe, Executor as _};
 
-/// The index and the query it is for. Representative SQL: what the store really sends is in `crates/store/src`.
+/// Each index and a query that uses it. Representative SQL; the store's real statements are in `crates/store/src`.
 const QUERIES: &[(&str, &str)] = &[
-    // The seed's.
+    // Unique columns of `docs/data-model.md`.
     ("users_email_key", "select * from users where email = '77@example.org'"),
     ("games_slug_key", "select * from games where slug = 'game-77'"),
     (
@@ -129,7 +129,7 @@ const QUERIES: &[(&str, &str)] = &[
     ("platforms_slug_key", "select id from platforms where slug = 's7'"),
     ("tags_name_key", "select id from tags where name = 'N7'"),
     ("tags_slug_key", "select id from tags where slug = 's7'"),
-    // People.
+    // Users.
     (
         "guest_sessions_expires_at_idx",
         "delete from guest_sessions where expires_at < now()",
@@ -441,7 +441,7 @@ const QUERIES: &[(&str, &str)] = &[
     ),
 ];
 
-/// A few thousand rows, so that plans are what they are in a real shop.
+/// A few thousand rows, for query plans as in a real shop.
 async fn populate(db: &TestDb) {
     db.execute(
         "insert into games (title, slug, description, price, image, release_date, created_at, popularity, g2a_product_id, in_stock,
@@ -515,9 +515,9 @@ async fn populate(db: &TestDb) {
 }
 
 #[tokio::test]
-async fn every_index_has_its_query() {
+async fn every_index_is_used_by_its_query() {
     let db = TestDb::new().await;
-    // Primary keys are looked up by id everywhere; keys that others refer to are in `coverage`.
+    // Primary keys are looked up by id everywhere; unique keys that are targets of foreign keys are in `coverage`.
     let existing: Vec<String> = sqlx::query_scalar(
         "select indexname::text from pg_indexes where schemaname = 'public' and indexname !~ '_pkey$'
             and indexname not in ('shoppers_id_kind_key', 'orders_id_user_id_key', 'order_items_id_order_id_game_id_key',
@@ -532,7 +532,7 @@ async fn every_index_has_its_query() {
 
     populate(&db).await;
     let mut connection = db.sql.acquire().await.unwrap();
-    // Some tables are small here, and would be read whole.
+    // Some tables are small here, and PostgreSQL would scan them sequentially.
     connection
         .execute("set enable_seqscan = off; set enable_bitmapscan = on")
         .await
@@ -555,9 +555,9 @@ async fn every_index_has_its_query() {
     assert!(unused.is_empty(), "not used: {unused:#?}");
 }
 
-/// A row that goes, goes quickly: whoever refers to it is found by an index.
+/// Deleting a row is fast: an index finds the rows that refer to it.
 #[tokio::test]
-async fn every_reference_can_be_followed_backwards() {
+async fn every_foreign_key_has_an_index() {
     let db = TestDb::new().await;
     let unindexed: Vec<String> = sqlx::query_scalar(
         "select conname::text from pg_constraint f

@@ -1,5 +1,5 @@
-//! Whatever changes a row changes the log: for every cached answer and every table it is made from, a change writes a
-//! tag that the answer carries.
+//! Every change of a row is logged: for every cached answer and every table that it is made from, a change writes a tag
+//! that the answer carries.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 
 use crate::world::World;
 
-/// The tables that an answer is made from. A new answer has to be given its tables here, and its instance in [`keys`].
+/// The tables that an answer is made from. A new answer needs its tables here, and an instance in [`keys`].
 fn reads(key: &CacheKey) -> &'static [&'static str] {
     const GAME: &[&str] = &[
         "games",
@@ -55,7 +55,7 @@ fn reads(key: &CacheKey) -> &'static [&'static str] {
         | CacheKey::CatalogAutocomplete(_) => GAME,
         CacheKey::UserCart(_) | CacheKey::SessionCart(_) => &["cart_items", "games"],
         CacheKey::UserWishlist(_) | CacheKey::SessionWishlist(_) => &["wishlist", "games"],
-        // Statistics of what was bought, too.
+        // Includes statistics of purchases.
         CacheKey::UserProfile(_) => &["users", "user_totp", "orders", "order_items", "order_units"],
         CacheKey::UserSession(..) => &["users", "user_sessions"],
         CacheKey::UserOrders(_) | CacheKey::Order(_) => &["orders", "order_items", "order_units", "game_keys", "games"],
@@ -99,10 +99,10 @@ const NOT_CACHED: &[&str] = &[
     "unused_deliveries",
     "webhook_events",
     "write_probe",
-    // Written by the triggers of `games` only, in the statement that is logged as a change of games.
+    // Written only by the triggers of `games`, in the statement that is logged as a change of games.
     "catalog_totals",
     "game_search",
-    // Written by the triggers of `orders` and `order_units` only, whose changes are logged.
+    // Written only by the triggers of `orders` and `order_units`, whose changes are logged.
     "user_totals",
 ];
 
@@ -176,7 +176,7 @@ fn keys(world: &World, about: &About) -> Vec<(CacheKey, BTreeSet<String>)> {
     .collect()
 }
 
-/// The tags that `change` writes after `before`, in a transaction that is taken back.
+/// The tags that `change` writes after `before`, in a transaction that is rolled back.
 async fn tags_of(world: &World, before: &str, change: &str) -> BTreeSet<String> {
     let mut tx = world.db.sql.begin().await.unwrap();
     tx.execute(AssertSqlSafe(world.fill(before)))
@@ -206,13 +206,13 @@ async fn written_since(connection: &mut PgConnection, seq: i64) -> BTreeSet<Stri
     .collect()
 }
 
-/// A table, whom its row is about, what has to be there first, and a change of each kind.
+/// A table, the entities of its row, the setup, and a change of each kind.
 struct Changes {
     table: &'static str,
     about: About,
     before: &'static str,
     insert: &'static str,
-    /// Whom the inserted row is about.
+    /// The entities of the inserted row.
     inserted: About,
     update: &'static str,
     delete: &'static str,
@@ -298,7 +298,7 @@ fn all_changes() -> Vec<Changes> {
             ..taxonomy(
                 "game_genres",
                 "insert into game_genres values ({game}, {new})",
-                // Taken from one game and given to another: both change.
+                // Moved from one game to another: both change.
                 "update game_genres set game_id = {other_game} where game_id = {game}",
                 "delete from game_genres where game_id = {game}",
             )
@@ -349,7 +349,7 @@ fn all_changes() -> Vec<Changes> {
             insert: "delete from user_sessions;
                      insert into user_sessions (id, user_id, expires_at, refresh_id) values ({session}, {other_user}, now() + interval '1 day', {new})",
             inserted: other_user.clone(),
-            // Given to somebody else: both answers change.
+            // Moved to another user: both answers change.
             update: "update user_sessions set user_id = {other_user} where id = {session}",
             delete: "delete from user_sessions where id = {session}",
         },
@@ -438,7 +438,7 @@ fn all_changes() -> Vec<Changes> {
 }
 
 #[tokio::test]
-async fn a_change_makes_every_answer_untrue_that_was_made_from_it() {
+async fn changes_invalidate_every_answer_made_from_the_row() {
     let world = World::new().await;
     for changes in all_changes() {
         for (change, about) in [
@@ -448,7 +448,7 @@ async fn a_change_makes_every_answer_untrue_that_was_made_from_it() {
         ] {
             let written = tags_of(&world, changes.before, change).await;
             for (key, carried) in keys(&world, about) {
-                // No game has a genre that was just made.
+                // No game has the genre yet.
                 let unaffected = change == changes.insert
                     && ["categories", "genres", "platforms", "tags"].contains(&changes.table)
                     && matches!(key, CacheKey::Game(_) | CacheKey::GameBySlug(_));
@@ -464,7 +464,7 @@ async fn a_change_makes_every_answer_untrue_that_was_made_from_it() {
 }
 
 #[tokio::test]
-async fn every_table_is_cached_and_logged_or_known_not_to_be() {
+async fn every_table_is_logged_or_listed_as_not_cached() {
     let world = World::new().await;
     let tables: BTreeSet<String> =
         sqlx::query_scalar("select tablename::text from pg_tables where schemaname = 'public'")
@@ -492,9 +492,9 @@ async fn every_table_is_cached_and_logged_or_known_not_to_be() {
 }
 
 #[tokio::test]
-async fn an_emptied_table_makes_everything_untrue() {
+async fn truncating_a_table_invalidates_everything() {
     let world = World::new().await;
-    // Nothing sold: what was booked and sold refuses to be emptied.
+    // Transactions and sold keys normally refuse a truncate.
     world
         .db
         .execute(
@@ -512,9 +512,9 @@ async fn an_emptied_table_makes_everything_untrue() {
     }
 }
 
-/// More than 256 rows in one statement are logged as their families, and still reach every answer.
+/// More than 256 rows in one statement are logged as their families and still reach every answer.
 #[tokio::test]
-async fn a_large_change_is_logged_coarsely() {
+async fn large_changes_are_logged_as_families() {
     let world = World::new().await;
     world
         .db
@@ -647,7 +647,7 @@ async fn a_large_change_is_logged_coarsely() {
             (format!("{before};{insert}"), delete),
         ] {
             let written = tags_of(&world, &before, change).await;
-            // Rows that go along with others are logged by their own table.
+            // Rows changed by a cascade are logged by their own table.
             let own: Vec<&str> = written.iter().map(String::as_str).filter(|tag| expected.contains(tag)).collect();
             assert_eq!(own, expected, "{change}: {written:?}");
             assert!(written.len() <= expected.len() + 2, "{change} is logged finely: {written:?}");
@@ -661,7 +661,7 @@ async fn a_large_change_is_logged_coarsely() {
 }
 
 #[tokio::test]
-async fn a_game_is_named_by_its_id_and_its_address() {
+async fn game_changes_are_tagged_by_id_and_slug() {
     let world = World::new().await;
     let named = |slugs: &[&str]| -> BTreeSet<String> {
         slugs
@@ -676,9 +676,10 @@ async fn a_game_is_named_by_its_id_and_its_address() {
     assert_eq!(address, named(&["portal", "portal-2"]));
 }
 
-/// A line that moves changes two carts, a cascade the cart of whoever had the game in it, an upsert both its kinds of row.
+/// A moved cart item changes two carts, a cascade changes the carts with the game, and an upsert logs both inserted and
+/// updated rows.
 #[tokio::test]
-async fn changes_that_go_along_are_logged_as_well() {
+async fn moved_cascaded_and_upserted_rows_are_logged() {
     let world = World::new().await;
     let tags = tags_of(
         &world,
@@ -720,7 +721,7 @@ async fn changes_that_go_along_are_logged_as_well() {
 }
 
 #[tokio::test]
-async fn a_statement_that_changes_no_row_writes_nothing() {
+async fn statements_without_changes_log_nothing() {
     let world = World::new().await;
     for changes in all_changes() {
         for statement in [
@@ -752,9 +753,9 @@ async fn column_of(db: &TestDb, table: &str) -> String {
         .unwrap()
 }
 
-/// The log is part of the change: what is taken back was never said, and what commits is found by the next look.
+/// The log is part of the transaction: a rollback leaves no entry, and the next poll finds a committed one.
 #[tokio::test]
-async fn the_log_is_written_by_the_commit_and_by_nothing_else() {
+async fn only_committed_changes_are_logged() {
     let world = World::new().await;
     let seen = world
         .db
@@ -789,7 +790,7 @@ async fn the_log_is_written_by_the_commit_and_by_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_session_becomes_untrue_with_what_it_says_of_its_user_and_not_with_an_order() {
+async fn sessions_are_invalidated_by_user_changes_but_not_by_orders() {
     let world = World::new().await;
     let user = UserId(world.id("user"));
     let session = CacheKey::UserSession(user, SessionId(world.id("session")));

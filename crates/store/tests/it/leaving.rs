@@ -106,7 +106,7 @@ async fn left(world: &World, table: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn what_was_under_way_goes_with_the_account() {
+async fn writes_in_progress_are_deleted_with_the_account() {
     for (table, write) in WRITES {
         let world = world().await;
         let mut tab = session(&world).await;
@@ -129,7 +129,7 @@ async fn what_was_under_way_goes_with_the_account() {
 }
 
 #[tokio::test]
-async fn who_comes_after_the_deletion_is_refused() {
+async fn writes_after_the_deletion_are_refused() {
     let delete = "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}";
     for (table, write) in WRITES {
         let world = world().await;
@@ -140,7 +140,7 @@ async fn who_comes_after_the_deletion_is_refused() {
 }
 
 #[tokio::test]
-async fn a_deleted_account_is_nobodys() {
+async fn deleted_accounts_accept_no_writes() {
     let world = world().await;
     let (store, user) = (&world.db.store, UserId(world.id("other_user")));
     accounts::delete(store, user, false).await.unwrap();
@@ -224,8 +224,8 @@ fn top_up(user: UserId) -> NewTopUp {
     }
 }
 
-/// A word about a payment and the deletion lock the same rows in the same order; many at once end, and the money is on
-/// the books and in front of staff, or the account has it.
+/// A payment event and the deletion lock the same rows in the same order. Many at once all end, and the money is either
+/// on the account or on the books and shown to staff.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn payments_that_arrive_during_the_deletion_are_never_stranded() {
     for round in 0..5 {

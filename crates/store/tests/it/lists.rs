@@ -1,4 +1,4 @@
-//! Filtered lists: exact up to their end, and ended where they would have to count on.
+//! Filtered lists: their counts are exact up to the maximum length, and end there.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ async fn page(store: &Store, query: CatalogQuery) -> Page<Game> {
     read.await.unwrap().value
 }
 
-/// Of 10,050 games all are GLOBAL, one in ten is an RPG, one in fifteen for Linux, one in five is an adventure.
+/// 10,050 games: all GLOBAL, one in ten an RPG, one in fifteen for Linux, one in five an adventure.
 async fn many_games() -> TestDb {
     let db = TestDb::new().await;
     for statement in [
@@ -33,7 +33,7 @@ async fn many_games() -> TestDb {
 }
 
 #[tokio::test]
-async fn a_filtered_list_is_exact_until_it_ends_after_ten_thousand_games() {
+async fn filtered_lists_are_exact_up_to_ten_thousand_games() {
     let db = many_games().await;
     let ask = |change: fn(&mut CatalogQuery)| {
         let mut query = CatalogQuery {

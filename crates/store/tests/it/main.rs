@@ -1,8 +1,8 @@
-//! What the database itself promises, tried with plain SQL as anybody with `psql` could send it, and what [`Store`]
-//! makes of it.
+//! Tests of the database's own guarantees with plain SQL, as anyone with `psql` could send it, and of the [`Store`] on
+//! top of it.
 //!
-//! One binary: a rule of the schema is one `rules!` entry (see [`world`]), and `coverage` fails when a rule, a
-//! reference, an index or a table has no entry here.
+//! One binary: each constraint of the schema is one `rules!` entry (see [`world`]), and `coverage` fails when a
+//! constraint, a foreign key, an index or a table has no entry here.
 //!
 //! [`Store`]: lockstep_store::Store
 

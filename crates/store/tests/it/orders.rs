@@ -1,4 +1,4 @@
-//! Placing orders, reading them, and giving money back for what was delivered.
+//! Placing orders, reading them, and refunding delivered units.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,7 +47,7 @@ async fn by_id(db: &TestDb, id: OrderId) -> OrderView {
 }
 
 #[tokio::test]
-async fn an_order_is_paid_written_and_taken_out_of_the_cart_in_one_go() {
+async fn placing_an_order_pays_and_empties_the_cart_atomically() {
     let db = TestDb::new().await;
     let (portal, myst, doom) = (
         db.game("Portal", "portal", "9.99").await,
@@ -101,7 +101,7 @@ async fn an_order_is_paid_written_and_taken_out_of_the_cart_in_one_go() {
 type Expected = fn(&PlaceError) -> bool;
 
 #[tokio::test]
-async fn whatever_is_refused_changes_nothing_and_says_why() {
+async fn refused_orders_change_nothing_and_report_why() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "10.00").await;
     let sold_out = db.game("Myst", "myst", "5.00").await;
@@ -172,7 +172,7 @@ async fn whatever_is_refused_changes_nothing_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_price_that_fell_is_passed_on_and_the_price_is_the_databases() {
+async fn orders_use_the_current_price_from_the_database() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "10.00").await;
     let user = db.user("ada@example.org", "100").await;
@@ -188,9 +188,9 @@ async fn a_price_that_fell_is_passed_on_and_the_price_is_the_databases() {
     db.assert_books_balance().await;
 }
 
-/// Ten dollars are not ten euro.
+/// Ten dollars are not ten euros.
 #[tokio::test]
-async fn a_price_in_another_currency_is_not_charged_as_euro() {
+async fn prices_in_other_currencies_are_not_charged_as_euro() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "10.00").await;
     db.execute("update games set currency = 'USD'").await;
@@ -201,7 +201,7 @@ async fn a_price_in_another_currency_is_not_charged_as_euro() {
 }
 
 #[tokio::test]
-async fn an_announced_game_can_be_ordered() {
+async fn preorders_can_be_ordered() {
     let db = TestDb::new().await;
     let game = db.game("Silksong", "silksong", "10.00").await;
     db.execute("update games set is_preorder = true, in_stock = false, release_date = now() + interval '30 days'")
@@ -224,10 +224,9 @@ async fn a_code_of_a_hundred_percent_makes_an_order_free() {
     db.assert_books_balance().await;
 }
 
-/// The old store: two at once on a balance for one were both accepted.
-/// A role or a database may be set to `serializable`, where statements fail that are right as they are.
+/// A role's or a database's default may be `serializable`, under which correct statements can fail.
 #[tokio::test]
-async fn orders_at_once_are_placed_whatever_isolation_the_database_is_set_to() {
+async fn concurrent_orders_succeed_with_a_serializable_default() {
     let db = TestDb::new().await;
     db.execute(&format!(
         "alter database {} set default_transaction_isolation = serializable",
@@ -252,8 +251,9 @@ async fn orders_at_once_are_placed_whatever_isolation_the_database_is_set_to() {
     assert_eq!(db.count("orders").await, 256);
 }
 
+/// The existing shop accepted two concurrent orders on a balance for one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_at_once_on_a_balance_for_three_are_three() {
+async fn a_balance_for_three_orders_pays_for_three_of_ten() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "10.00").await;
     let user = db.user("ada@example.org", "30.00").await;
@@ -271,9 +271,9 @@ async fn ten_at_once_on_a_balance_for_three_are_three() {
     db.assert_books_balance().await;
 }
 
-/// The old store: a promo code with one use was used twice by five at once.
+/// The existing shop: five concurrent orders used a promo code with one use twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_code_with_two_uses_is_used_twice_by_ten_at_once() {
+async fn a_code_with_two_uses_serves_two_of_ten_orders() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "10.00").await;
     db.execute("insert into promo_codes (code, discount, max_uses) values ('TWICE', 50, 2)")
@@ -300,9 +300,9 @@ async fn a_code_with_two_uses_is_used_twice_by_ten_at_once() {
     db.assert_books_balance().await;
 }
 
-/// An order that fails after its promo code was counted gives the use back.
+/// An order that fails after its promo code was counted releases the use.
 #[tokio::test]
-async fn a_refused_order_uses_no_code() {
+async fn refused_orders_do_not_use_up_promo_codes() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "10.00").await;
     let user = db.user("ada@example.org", "1.00").await;
@@ -318,7 +318,7 @@ async fn a_refused_order_uses_no_code() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_at_once_with_one_key_are_one_order() {
+async fn concurrent_orders_with_one_key_are_one_order() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "10.00").await;
     let user = db.user("ada@example.org", "100.00").await;
@@ -345,7 +345,7 @@ async fn twenty_at_once_with_one_key_are_one_order() {
     let later = Store::new(db.url(), &Options::default()).unwrap();
     let again = orders::place(&later, UserId(user), &order, Some(&key)).await.unwrap();
     assert_eq!(again, Placed::Before(now[0]));
-    // The same key for something else, and somebody else's key.
+    // The same key for another order, and the same key of another user.
     let other = orders::place(&later, UserId(user), &of(&[(game, 2)]), Some(&key)).await;
     assert!(matches!(other, Err(PlaceError::KeyReused)), "{other:?}");
     let bob = db.user("bob@example.org", "10.00").await;
@@ -362,9 +362,9 @@ fn an_idempotency_key_is_short_and_printable() {
     assert!(Idempotency::new(&"x".repeat(200)).is_some());
 }
 
-/// The old store: reordering within five minutes with another quantity answered the old order.
+/// The existing shop: reordering within five minutes with another quantity returned the old order.
 #[tokio::test]
-async fn ordering_again_without_a_key_is_another_order() {
+async fn ordering_again_without_a_key_places_another_order() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "10.00").await;
     let user = db.user("ada@example.org", "100.00").await;
@@ -388,7 +388,7 @@ async fn ordering_again_without_a_key_is_another_order() {
 }
 
 #[tokio::test]
-async fn a_delivered_copy_can_be_refunded_in_part_and_in_full_but_never_above_its_price() {
+async fn delivered_units_are_refunded_up_to_their_price() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "10.00").await;
     let (user, admin) = (
@@ -441,9 +441,9 @@ async fn a_delivered_copy_can_be_refunded_in_part_and_in_full_but_never_above_it
     db.assert_books_balance().await;
 }
 
-/// An order whose money went back said `COMPLETED`.
+/// Regression: an order whose money was refunded still had the payment status `COMPLETED`.
 #[tokio::test]
-async fn the_payment_status_follows_the_money_whoever_gave_it_back() {
+async fn payment_status_follows_refunds_of_any_origin() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "10.00").await;
     let (user, admin) = (
@@ -462,7 +462,7 @@ async fn the_payment_status_follows_the_money_whoever_gave_it_back() {
             .unwrap()
     };
 
-    // Copy by copy, because it could not be delivered.
+    // Unit by unit, because they could not be delivered.
     let sold_out = place(&db, user, &of(&[(game, 2)])).await.unwrap();
     assert_eq!(stands(sold_out.id).await, (PaymentStatus::Completed, Money::ZERO));
     db.refund(sold_out.copies[0].id).await;
@@ -470,7 +470,7 @@ async fn the_payment_status_follows_the_money_whoever_gave_it_back() {
     db.refund(sold_out.copies[1].id).await;
     assert_eq!(stands(sold_out.id).await, (PaymentStatus::Cancelled, money("20.00")));
 
-    // Part of it by staff, for a copy that was delivered, then the rest.
+    // Part of it by staff, for a delivered unit, then the rest.
     let delivered = place(&db, user, &of(&[(game, 1)])).await.unwrap();
     db.deliver(delivered.copies[0].id).await;
     for (amount, expected) in [
@@ -491,7 +491,7 @@ async fn the_payment_status_follows_the_money_whoever_gave_it_back() {
         assert_eq!(stands(delivered.id).await, expected, "after {amount}");
     }
 
-    // One copy delivered and refunded by staff, the other never delivered.
+    // One unit delivered and refunded by staff, the other never delivered.
     let mixed = place(&db, user, &of(&[(game, 2)])).await.unwrap();
     db.deliver(mixed.copies[0].id).await;
     orders::refund(&db.store, UserId(admin), purchase(mixed.id).await, None, None, None)
@@ -501,7 +501,7 @@ async fn the_payment_status_follows_the_money_whoever_gave_it_back() {
     db.refund(mixed.copies[1].id).await;
     assert_eq!(stands(mixed.id).await, (PaymentStatus::Cancelled, money("20.00")));
 
-    // Cancelled by staff as a whole, also when it had cost nothing.
+    // Cancelled by staff as a whole, including a free order.
     db.promo_code("FREE", 100, None).await;
     let paid = place(&db, user, &of(&[(game, 1)])).await.unwrap();
     let free = place(&db, user, &checkout(&[(game, 1)], Some("FREE"), None))
@@ -517,7 +517,7 @@ async fn the_payment_status_follows_the_money_whoever_gave_it_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refunds_at_once_give_back_no_more_than_was_paid() {
+async fn concurrent_refunds_by_staff_return_at_most_the_price() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "10.00").await;
     let (user, admin) = (
@@ -540,7 +540,7 @@ async fn refunds_at_once_give_back_no_more_than_was_paid() {
 }
 
 #[tokio::test]
-async fn an_order_that_was_not_bought_yet_is_cancelled_once_and_given_back() {
+async fn unbought_orders_are_cancelled_once_and_refunded() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "10.00").await;
     let (user, admin) = (
@@ -594,7 +594,7 @@ async fn uses(db: &TestDb, code: &str) -> i32 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_code_is_used_no_longer_when_the_last_cent_of_its_order_is_back() {
+async fn full_refunds_release_the_promo_code() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "10.00").await;
     let user = db.user("ada@example.org", "100.00").await;
@@ -612,7 +612,7 @@ async fn a_code_is_used_no_longer_when_the_last_cent_of_its_order_is_back() {
         db.refund(last.id).await;
         assert_eq!(uses(&db, "ONCE").await, 0, "round {round}");
     }
-    // All at once, also beside orders that want the use: it comes back once, and goes out once.
+    // All at once, while other orders compete for the use: it is released once and taken once.
     let order = place(&db, user, &once).await.unwrap();
     let buyer = db.user("bob@example.org", "1000.00").await;
     let (_, placed) = futures::join!(
@@ -626,7 +626,7 @@ async fn a_code_is_used_no_longer_when_the_last_cent_of_its_order_is_back() {
 }
 
 #[tokio::test]
-async fn staff_who_give_back_all_of_an_order_give_back_its_code() {
+async fn full_refunds_by_staff_release_the_promo_code() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "10.00").await;
     let (user, admin) = (
@@ -652,13 +652,13 @@ async fn staff_who_give_back_all_of_an_order_give_back_its_code() {
             .unwrap();
         assert_eq!(uses(&db, "ONCE").await, used, "after {amount}");
     }
-    // What was free and delivered stays a use.
+    // A free order that was delivered still counts as a use.
     let order = place(&db, user, &checkout(&[(game, 1)], Some("FREE"), None))
         .await
         .unwrap();
     db.deliver(order.copies[0].id).await;
     assert_eq!(uses(&db, "FREE").await, 1);
-    // What was free and never came is none.
+    // A free order that was never delivered does not.
     db.promo_code("GIFT", 100, Some(1)).await;
     let order = place(&db, user, &checkout(&[(game, 1)], Some("GIFT"), None))
         .await
@@ -673,7 +673,7 @@ async fn staff_who_give_back_all_of_an_order_give_back_its_code() {
 }
 
 #[tokio::test]
-async fn a_code_does_not_sell_below_cost_where_that_is_forbidden() {
+async fn protected_games_are_not_sold_below_cost_by_codes() {
     let db = TestDb::new().await;
     let (bought, own) = (
         db.game("Portal", "portal", "10.20").await,
@@ -828,7 +828,7 @@ async fn an_adjustment_is_booked_explained_and_made_once() {
         rows,
         [row("TOP_UP", "5.50"), row("PURCHASE", "-15.50"), row("TOP_UP", "1.00")]
     );
-    // Under which key, and by whom, is nobody's business but the admins'.
+    // The idempotency key and the admin are shown to admins only.
     let shown = db
         .store
         .read(|tx| Box::pin(ledger::transactions(tx, UserId(user), 0, 10)))
@@ -846,7 +846,7 @@ async fn an_adjustment_is_booked_explained_and_made_once() {
 }
 
 #[tokio::test]
-async fn keys_are_handed_out_to_their_owner_only_and_each_time_on_record() {
+async fn only_owners_get_keys_and_every_reveal_is_recorded() {
     let db = TestDb::new().await;
     let game = db.game("Portal", "portal", "10.00").await;
     let (user, other) = (
@@ -868,7 +868,7 @@ async fn keys_are_handed_out_to_their_owner_only_and_each_time_on_record() {
         (seen.copies[0].key_id, seen.keys[0].id, &seen.keys[0].key),
         (Some(key), key, &None)
     );
-    // A file is shown by a download alone.
+    // A file is revealed by download only.
     db.execute("update game_keys set is_file = true").await;
     assert!(reveal(user, None).await.unwrap().is_empty());
     let file = orders::reveal(&db.store, UserId(user), order.id, Some(KeyId(key)), How::File)
@@ -897,10 +897,10 @@ fn tries() -> impl Strategy<Value = Vec<Try>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
-    /// Random orders of several people at once, with promo codes that run out and balances that do not suffice: the
-    /// books balance, and exactly what was accepted is charged.
+    /// Random concurrent orders of several users, with promo codes that run out and insufficient balances: the books
+    /// balance, and exactly the accepted orders are charged.
     #[test]
-    fn the_books_balance_whatever_is_ordered_at_once(
+    fn books_balance_under_random_concurrent_orders(
         tries in tries(), cents in prop::collection::vec(1_i64..3000, 5), percents in prop::collection::vec(1_i64..=10_000, 3),
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

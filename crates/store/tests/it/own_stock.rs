@@ -1,4 +1,4 @@
-//! A game of the shop's own is on sale while an unsold key of it is stored. The database sees to it.
+//! One of the shop's own games is in stock while an unsold key of it is stored. Triggers maintain this.
 
 use lockstep_domain::checkout::{Checkout, OrderLimits};
 use lockstep_domain::ids::{GameId, UserId};
@@ -21,7 +21,7 @@ async fn in_stock(db: &TestDb, game: Uuid) -> bool {
 }
 
 #[tokio::test]
-async fn a_game_of_the_shops_own_is_sold_while_an_unsold_key_of_it_is_stored() {
+async fn own_games_are_in_stock_while_an_unsold_key_is_stored() {
     let db = shop().await;
     let game = db.game("Portal", "portal", "10.00").await;
     let user = db.user("ada@example.org", "100.00").await;
@@ -33,7 +33,7 @@ async fn a_game_of_the_shops_own_is_sold_while_an_unsold_key_of_it_is_stored() {
     db.execute("update games set in_stock = true").await;
     assert!(!in_stock(&db, game).await, "nobody can say otherwise");
 
-    // Who waited for it hears of the first key.
+    // A user with a stock alert is notified by the first key.
     db.execute(&format!(
         "insert into stock_alerts (user_id, game_id) values ('{user}', '{game}')"
     ))
@@ -44,7 +44,7 @@ async fn a_game_of_the_shops_own_is_sold_while_an_unsold_key_of_it_is_stored() {
     assert_eq!(db.count("mail_outbox where kind = 'back-in-stock'").await, 1);
     buy().await.unwrap();
 
-    // One is sold, and one is used by the shop itself.
+    // One key is sold, and the shop uses one itself.
     db.execute(&format!(
         "begin;
          update order_units set state = 'DONE';
@@ -60,7 +60,7 @@ async fn a_game_of_the_shops_own_is_sold_while_an_unsold_key_of_it_is_stored() {
     assert!(!in_stock(&db, game).await);
     assert!(matches!(buy().await, Err(PlaceError::OutOfStock { .. })));
 
-    // A key that moves to another game takes the stock along; a game that is withdrawn has none.
+    // A key moved to another game moves the stock; a withdrawn game has none.
     let other = db.game("Myst", "myst", "10.00").await;
     let third = db.key(game).await;
     db.execute(&format!(
@@ -83,7 +83,7 @@ async fn a_game_of_the_shops_own_is_sold_while_an_unsold_key_of_it_is_stored() {
 }
 
 #[tokio::test]
-async fn the_stock_of_the_suppliers_games_is_the_suppliers() {
+async fn stock_of_supplier_games_ignores_own_keys() {
     let db = shop().await;
     let game = db.game("Portal", "portal", "10.00").await;
     db.at_g2a(game, "g1").await;
@@ -95,7 +95,7 @@ async fn the_stock_of_the_suppliers_games_is_the_suppliers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_keys_that_go_at_once_the_last_takes_the_game_off_sale() {
+async fn deleting_the_last_key_takes_the_game_off_sale() {
     let db = shop().await;
     for round in 0..5 {
         let game = db.game("Portal", &format!("portal-{round}"), "10.00").await;

@@ -1,4 +1,4 @@
-//! A pooler that shares sessions is found out, whatever it does with its connections; one that does not, works.
+//! A connection pooler with shared sessions is detected in every configuration; one with separate sessions works.
 
 use lockstep_store::pooler::Path;
 use lockstep_store::{Options, Store, StoreError};
@@ -8,13 +8,13 @@ fn store(url: &str) -> Store {
     Store::new(url, &Options::default()).unwrap()
 }
 
-/// The same way with a setting in its greeting.
+/// The same address with a setting in the startup message.
 fn with_options(url: &str) -> String {
     let separator = if url.contains('?') { '&' } else { '?' };
     format!("{url}{separator}options=-c%20work_mem%3D8MB")
 }
 
-/// Asked ten times: it must not depend on luck.
+/// Checks ten times, because detection must not depend on chance.
 async fn is_always(url: &str, expected: Path) {
     for attempt in 0..10 {
         assert_eq!(store(url).path().await.unwrap(), expected, "attempt {attempt} at {url}");
@@ -22,7 +22,7 @@ async fn is_always(url: &str, expected: Path) {
 }
 
 #[tokio::test]
-async fn a_direct_way_and_a_pool_in_session_mode_give_sessions_of_ones_own() {
+async fn direct_connections_and_session_pools_have_own_sessions() {
     let db = TestDb::new().await;
     is_always(db.url(), Path::OwnSessions).await;
     let pooler = TestPooler::start(&db, "session", "").await;
@@ -30,7 +30,7 @@ async fn a_direct_way_and_a_pool_in_session_mode_give_sessions_of_ones_own() {
 }
 
 #[tokio::test]
-async fn sessions_that_are_shared_are_noticed_however_the_pool_chooses() {
+async fn shared_sessions_are_detected_in_every_pool_mode() {
     let db = TestDb::new().await;
     for (mode, settings) in [
         ("transaction", ""),
@@ -47,9 +47,9 @@ async fn sessions_that_are_shared_are_noticed_however_the_pool_chooses() {
     }
 }
 
-/// Others use the pool meanwhile, so that it is rarely the same connection that is free.
+/// Other clients use the pool, so that consecutive statements rarely get the same connection.
 #[tokio::test]
-async fn sessions_that_are_shared_are_noticed_beside_others_who_use_them() {
+async fn shared_sessions_are_detected_while_the_pool_is_busy() {
     let db = TestDb::new().await;
     let pooler = TestPooler::start(&db, "transaction", "").await;
     let others: Vec<_> = (0..8)
@@ -77,7 +77,7 @@ async fn sessions_that_are_shared_are_noticed_beside_others_who_use_them() {
 }
 
 #[tokio::test]
-async fn a_pool_in_session_mode_needs_no_settings_of_its_own() {
+async fn session_pools_need_no_special_settings() {
     let db = TestDb::new().await;
     let pooler = TestPooler::start(&db, "session", "").await;
     let store = store(pooler.url());
@@ -93,7 +93,7 @@ async fn a_pool_in_session_mode_needs_no_settings_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_a_pooler_refuses_is_told_as_that_and_not_as_a_database_that_is_away() {
+async fn refusals_by_a_pooler_are_not_reported_as_unavailability() {
     let db = TestDb::new().await;
     let pooler = TestPooler::start(&db, "session", "").await;
     let url = with_options(pooler.url());

@@ -1,4 +1,5 @@
-//! No table grows for ever by accident: each has a stated time, or a stated reason, and what is to be forgotten is.
+//! No table grows without bound by accident: each has a documented retention or a documented reason, and expired rows
+//! are deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,7 +9,7 @@ use lockstep_testkit::TestDb;
 
 use crate::world::World;
 
-/// The rows of the table in `docs/operations.md`: by name of the table in the schema, how long and what ends it.
+/// The rows of the table in `docs/operations.md`: by table name, what deletes old rows.
 fn stated() -> BTreeMap<String, String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md");
     let text = std::fs::read_to_string(path).unwrap();
@@ -31,7 +32,7 @@ fn stated() -> BTreeMap<String, String> {
     stated
 }
 
-/// All statements and functions of this crate.
+/// Appends all statements and functions of this crate to `text`.
 fn sources(folder: &Path, text: &mut String) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -44,7 +45,7 @@ fn sources(folder: &Path, text: &mut String) {
 }
 
 #[tokio::test]
-async fn every_table_has_a_stated_time_or_a_stated_reason() {
+async fn every_table_has_a_documented_retention() {
     let db = TestDb::new().await;
     let tables: BTreeSet<String> = sqlx::query_scalar::<_, String>(
         "select relname::text from pg_class where relkind in ('r', 'p') and relnamespace = 'public'::regnamespace",
@@ -63,7 +64,7 @@ async fn every_table_has_a_stated_time_or_a_stated_reason() {
     let gone: Vec<&String> = stated.keys().filter(|table| !tables.contains(*table)).collect();
     assert!(gone.is_empty(), "there are no such tables: {gone:?}");
 
-    // A sweep is named by its statement, and that is there.
+    // The table names a sweep by its statement, which must exist.
     let mut text = String::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
     for (table, how) in &stated {
@@ -75,7 +76,7 @@ async fn every_table_has_a_stated_time_or_a_stated_reason() {
 }
 
 #[tokio::test]
-async fn looks_incidents_and_unpaid_top_ups_are_forgotten_when_they_are_old_and_not_before() {
+async fn reveals_incidents_and_unpaid_top_ups_expire_on_time() {
     let world = World::new().await;
     let db = &world.db;
     db.execute(&world.fill(
@@ -112,9 +113,9 @@ async fn looks_incidents_and_unpaid_top_ups_are_forgotten_when_they_are_old_and_
     );
 }
 
-/// A sweep that is called until nothing is left leaves nothing, however much there was.
+/// Repeated sweeps delete everything that has expired, however much there is.
 #[tokio::test]
-async fn ten_thousand_old_looks_are_gone_after_ten_calls() {
+async fn ten_sweeps_delete_ten_thousand_old_reveals() {
     let world = World::new().await;
     let db = &world.db;
     db.execute(&world.fill(

@@ -1,4 +1,4 @@
-//! Looks at a sold key: however often a page is loaded, a minute is one row.
+//! Reveals of a sold key: repeated page loads within a minute share one row.
 
 use futures::future::join_all;
 use lockstep_domain::ids::{KeyId, UserId};
@@ -11,7 +11,7 @@ use crate::world::World;
 const MIGRATION: &str = include_str!("../../migrations/0150_reveals_within_a_minute.sql");
 
 #[tokio::test]
-async fn many_looks_at_once_are_one_row_a_minute_that_counts_them() {
+async fn concurrent_reveals_share_one_counted_row_per_minute() {
     let world = World::new().await;
     let (key, ada) = (KeyId(world.id("sold_key")), UserId(world.id("user")));
     let look = |how: How| {
@@ -30,17 +30,17 @@ async fn many_looks_at_once_are_one_row_a_minute_that_counts_them() {
         .await
         .unwrap();
     assert_eq!(sums, [("API".to_owned(), 1), ("PAGE".to_owned(), 40)]);
-    // The minute may have ended meanwhile.
+    // The minute may have ended during the test.
     let rows = world.db.count("key_reveals").await;
     assert!((2..=4).contains(&rows), "{rows} rows");
 }
 
-/// What was written before minutes were folded is folded with the schema, and no look is lost.
+/// The migration folds rows from before the rule, and no reveal is lost.
 #[tokio::test]
-async fn older_looks_are_folded_when_the_schema_is_brought_up_to_date() {
+async fn the_migration_folds_older_reveals() {
     let world = World::new().await;
     let db = &world.db;
-    // The table as it was.
+    // The table before the migration.
     db.execute(&world.fill(
         "drop trigger key_reveals_fold on key_reveals;
          drop function key_reveals_fold;

@@ -1,4 +1,4 @@
-//! What stands behind an account: sessions, codes, limits, letters.
+//! Data of an account: sessions, codes, limits, e-mails.
 
 use crate::world::rules;
 

@@ -9,23 +9,23 @@ rules! {
             "insert into cart_items (user_id, game_id) values ({user}, {other_game})",
             "insert into cart_items (user_id, game_id) values ({guest}, {other_game})",
         ]
-    /// The seed: "Game must exist".
+    /// `docs/data-model.md`, Cart item: the game must exist.
     a_cart_holds_games_that_exist: "cart_items_game_id_fkey"
         refuses ["insert into cart_items (user_id, game_id) values ({user}, {new})"]
         allows ["insert into cart_items (user_id, game_id) values ({user}, {other_game})"]
-    /// The seed: "Composite primary key: `(userId, gameId)`".
+    /// `docs/data-model.md`, Cart item: one row per shopper and game.
     a_game_is_one_line_of_a_cart: "cart_items_pkey"
         refuses ["insert into cart_items (user_id, game_id) values ({user}, {game})"]
         allows ["insert into cart_items (user_id, game_id) values ({user}, {game})
                  on conflict (user_id, game_id) do update set quantity = cart_items.quantity + excluded.quantity"]
-    /// The seed: "Quantity must be positive".
+    /// `docs/data-model.md`, Cart item: the quantity is positive.
     a_quantity_is_positive: "cart_items_quantity_positive"
         refuses ["update cart_items set quantity = 0", "update cart_items set quantity = -1"]
         allows ["update cart_items set quantity = 1"]
     a_quantity_is_known: "not null quantity"
         refuses ["update cart_items set quantity = null"]
         allows ["update cart_items set quantity = 1"]
-    /// The seed: "Game must exist and be in stock", "Game availability must be validated before migration".
+    /// `docs/data-model.md`, Cart item: the game must be available, also when a guest's cart moves to an account.
     what_is_put_into_a_cart_is_in_stock: "cart_items_game_in_stock"
         refuses [
             "insert into cart_items (user_id, game_id) values ({user}, {sold_out})",
@@ -55,7 +55,7 @@ rules! {
     a_wishlist_holds_games_that_exist: "wishlist_game_id_fkey"
         refuses ["insert into wishlist (user_id, game_id) values ({user}, {new})"]
         allows ["insert into wishlist (user_id, game_id) values ({user}, {other_game})"]
-    /// The seed: "Duplicate items: skip if already in wishlist".
+    /// `docs/data-model.md`, Wishlist item: one row per shopper and game.
     a_game_is_wished_for_once: "wishlist_pkey"
         refuses ["insert into wishlist (user_id, game_id) values ({user}, {game})"]
         allows ["insert into wishlist (user_id, game_id) values ({user}, {game}) on conflict do nothing"]
@@ -65,7 +65,7 @@ rules! {
 }
 
 #[tokio::test]
-async fn a_line_of_a_cart_begins_with_one_copy_now() {
+async fn cart_items_default_to_one_unit_added_now() {
     let world = World::new().await;
     let row: (i32, bool) = sqlx::query_as(sqlx::AssertSqlSafe(world.fill(
         "insert into cart_items (user_id, game_id) values ({user}, {other_game}) returning quantity, added_at = now()",

@@ -1,4 +1,4 @@
-//! What fulfilment writes down: orders at G2A, incidents, alarms, reveals, events.
+//! Records of fulfilment: orders at G2A, incidents, alarms, reveals, events.
 
 use crate::world::rules;
 
@@ -106,9 +106,9 @@ rules! {
         allows ["insert into unused_deliveries (source, reason, body) values ('g2a', 'NOT_OURS', 'b'), ('relay', 'NOT_OURS', 'b'), ('g2a', 'NOT_OURS', 'c')"]
 }
 
-/// The history of a unit's orders at G2A writes itself, whoever changes the unit.
+/// A trigger records the history of a unit's orders at G2A, whatever changes the unit.
 #[tokio::test]
-async fn every_order_at_g2a_leaves_its_trace() {
+async fn orders_at_g2a_are_recorded_in_their_history() {
     let world = crate::world::World::new().await;
     let sql = world.fill(
         "update order_units set state = 'ORDERING' where id = {unit};

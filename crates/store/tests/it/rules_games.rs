@@ -3,7 +3,7 @@
 use crate::world::{World, rules};
 
 rules! {
-    /// The seed: "Price must be positive". `NaN` is a value of `numeric`.
+    /// `docs/data-model.md`, Game: the price is positive. `NaN` is a value of `numeric`.
     a_price_is_positive: "games_price_positive"
         refuses ["update games set price = 0", "update games set price = -1", "update games set price = 'NaN'"]
         allows ["update games set price = 0.01", "update games set price = 9999999999.99"]
@@ -38,7 +38,7 @@ rules! {
             "update games set discount = 10, original_price = 25 where id = {game}",
         ]
         allows ["update games set discount = 10, original_price = 25.01 where id = {game}"]
-    /// The seed: "Slug must be unique".
+    /// `docs/data-model.md`, Game: the slug is unique.
     a_slug_is_unique: "games_slug_key"
         refuses ["update games set slug = 'portal' where id = {other_game}"]
         allows ["update games set slug = 'portal-2' where id = {other_game}"]
@@ -51,7 +51,7 @@ rules! {
     an_old_slug_leads_to_a_game: "game_slugs_game_id_fkey"
         refuses ["insert into game_slugs (slug, game_id) values ('old', {new})"]
         allows ["insert into game_slugs (slug, game_id) values ('old', {game})"]
-    /// The seed: "URL-friendly identifier".
+    /// A slug is safe in a URL path.
     a_slug_is_an_address: "games_slug_is_an_address"
         refuses [
             "update games set slug = '' where id = {game}",
@@ -107,14 +107,14 @@ rules! {
     a_players_rating_is_between_0_and_100: "games_rating_user_range"
         refuses ["update games set rating_user = -1", "update games set rating_user = 101"]
         allows ["update games set rating_user = 0", "update games set rating_user = 100"]
-    /// The seed: "`g2aProductId` must be unique if provided".
+    /// `docs/data-model.md`, Game: `g2a_product_id` is unique when set.
     a_product_of_g2a_is_one_game: "games_g2a_product_id_key"
         refuses ["update games set g2a_product_id = 'g1', g2a_stock = true where id = {game}"]
         allows ["update games set g2a_product_id = 'g2', g2a_stock = true where id = {game}", "update games set g2a_product_id = null"]
     a_product_of_g2a_has_an_id: "games_g2a_product_id_not_empty"
         refuses ["update games set g2a_product_id = '', g2a_stock = true where id = {game}"]
         allows ["update games set g2a_product_id = '0', g2a_stock = true where id = {game}"]
-    /// The seed: "`inStock` and `g2aStock` must be synchronized during G2A sync".
+    /// `docs/data-model.md`, Game: `in_stock` and `g2a_stock` are equal for games that G2A supplies.
     stock_of_a_g2a_game_is_what_g2a_says: "games_stock_is_g2as"
         refuses [
             "update games set in_stock = false where id = {g2a_game}",
@@ -201,7 +201,7 @@ rules! {
 }
 
 #[tokio::test]
-async fn a_game_begins_with_the_seeds_defaults() {
+async fn games_have_the_documented_defaults() {
     let world = World::new().await;
     let row: String = sqlx::query_scalar(
         "with born as (
@@ -218,9 +218,9 @@ async fn a_game_begins_with_the_seeds_defaults() {
     assert_eq!(row, "0 EUR {} t f f f f f {} t t t t");
 }
 
-/// The seed's required fields.
+/// The required columns of a game (`docs/data-model.md`).
 #[tokio::test]
-async fn what_the_seed_requires_of_a_game_is_required() {
+async fn required_game_columns_are_not_null() {
     let world = World::new().await;
     for column in [
         "title",
@@ -250,7 +250,7 @@ async fn what_the_seed_requires_of_a_game_is_required() {
 }
 
 #[tokio::test]
-async fn a_changed_row_says_when_and_cannot_be_set_back() {
+async fn updated_at_is_set_on_change_and_cannot_be_forged() {
     let world = World::new().await;
     for table in ["games", "users", "orders", "order_units", "transactions", "promo_codes"] {
         let forged: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
@@ -265,7 +265,7 @@ async fn a_changed_row_says_when_and_cannot_be_set_back() {
 }
 
 #[tokio::test]
-async fn the_text_that_search_looks_at_follows_the_game() {
+async fn the_search_text_follows_the_game() {
     let world = World::new().await;
     world
         .db
@@ -285,7 +285,7 @@ async fn the_text_that_search_looks_at_follows_the_game() {
 }
 
 #[tokio::test]
-async fn a_deleted_game_leaves_no_link_cart_or_wish() {
+async fn deleting_a_game_removes_its_links_and_list_items() {
     let world = World::new().await;
     world
         .db
@@ -307,7 +307,7 @@ async fn a_deleted_game_leaves_no_link_cart_or_wish() {
     assert_eq!(left, 0);
 }
 
-/// A program that sets its own search path, as dumps do, meets the same rules.
+/// A client that sets its own search path, as dumps do, is subject to the same rules.
 #[tokio::test]
 async fn the_rules_do_not_depend_on_the_callers_search_path() {
     let world = World::new().await;

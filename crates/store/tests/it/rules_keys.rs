@@ -1,4 +1,4 @@
-//! Keys: stored once, of one unit, never taken back.
+//! Keys: stored once, for one unit, never taken back.
 
 use crate::world::rules;
 

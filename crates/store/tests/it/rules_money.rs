@@ -6,7 +6,7 @@ rules! {
     a_transaction_belongs_to_a_user: "transactions_user_id_fkey"
         refuses ["insert into transactions (user_id, type, amount, status) values ({guest}, 'TOP_UP', 1, 'PENDING')"]
         allows ["insert into transactions (user_id, type, amount, status) values ({user}, 'TOP_UP', 1, 'PENDING')"]
-    /// The seed: "Amount sign must match transaction type".
+    /// `docs/data-model.md`, Transaction: the sign of the amount follows from the type.
     an_amount_has_the_sign_of_its_type: "transactions_amount_sign"
         refuses [
             "insert into transactions (user_id, type, amount, status) values ({user}, 'PURCHASE', 1, 'PENDING')",
@@ -37,11 +37,11 @@ rules! {
     only_money_that_went_back_has_such_a_reason: "transactions_reason_of_a_refund"
         refuses ["insert into transactions (user_id, type, amount, status, reason) values ({user}, 'TOP_UP', 1, 'PENDING', 'SOLD_OUT')"]
         allows ["insert into transactions (user_id, type, amount, status) values ({user}, 'TOP_UP', 1, 'PENDING')"]
-    /// The seed: "`transactionHash` must be unique if provided".
+    /// `docs/data-model.md`, Transaction: `transaction_hash` is unique when set.
     a_transaction_hash_is_unique: "transactions_transaction_hash_key"
         refuses ["update transactions set transaction_hash = 'same'"]
         allows ["update transactions set transaction_hash = id::text", "update transactions set transaction_hash = null"]
-    /// The seed: "`orderId` must be unique if provided"; refunds link to the order too.
+    /// `docs/data-model.md`, Transaction: one `PURCHASE` per order; its refunds refer to the order too.
     an_order_is_paid_for_once: "transactions_purchase_order_id_key"
         refuses ["insert into transactions (user_id, order_id, type, amount, status) values ({user}, {order}, 'PURCHASE', -50, 'PENDING')"]
         allows ["insert into transactions (user_id, order_id, type, amount, status) values
@@ -96,7 +96,7 @@ rules! {
             "insert into transactions (id, user_id, type, amount, status) values ({new}, {user}, 'TOP_UP', 1, 'PENDING');
              delete from transactions where id = {new}",
         ]
-    /// "Balance = sum of its completed transactions", at every commit.
+    /// `docs/data-model.md`, User: the balance is the sum of the user's completed transactions, at every commit.
     a_balance_is_the_sum_of_what_was_booked: "users_balance_is_sum_of_transactions"
         refuses [
             "update users set balance = balance + 1 where id = {user}",
@@ -116,7 +116,7 @@ rules! {
 }
 
 #[tokio::test]
-async fn a_transaction_begins_in_euro() {
+async fn transactions_default_to_euro() {
     let world = World::new().await;
     let row: String = sqlx::query_scalar(
         "insert into transactions (user_id, type, amount, status) values ($1, 'TOP_UP', 1, 'PENDING')

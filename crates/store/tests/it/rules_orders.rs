@@ -7,23 +7,23 @@ rules! {
         refuses ["insert into orders (user_id, subtotal, total) values ({guest}, 0, 0)", "insert into orders (user_id, subtotal, total) values ({new}, 0, 0)"]
         allows ["update orders set payment_method = 'BALANCE'"]
     a_subtotal_is_not_negative: "orders_subtotal_not_negative"
-        // A negative one leaves no room for any discount, so that rule refuses it first.
+        // A negative subtotal leaves no room for any discount, so the rule for discounts refuses it first.
         refuses ["insert into orders (user_id, subtotal, discount, total) values ({user}, 'NaN', 0, 'NaN')"]
         allows ["update orders set external_order_id = 'x' where id = {order}"]
-    /// The seed: "`total` must equal `subtotal - discount`".
+    /// `docs/data-model.md`, Order: `total = subtotal − discount`.
     a_total_is_the_subtotal_less_the_discount: "orders_total_is_subtotal_less_discount"
         refuses [
             "insert into orders (user_id, subtotal, discount, total) values ({user}, 10, 1, 9.01)",
             "insert into orders (user_id, subtotal, discount, total) values ({user}, 10, 1, 10)",
         ]
         allows [
-            // A whole order with a discount; the items, units and money that belong to it.
+            // A complete order with a discount: its items, units and transaction.
             "insert into orders (id, user_id, subtotal, discount, total) values ({new_order}, {user}, 10, 1, 9);
              insert into order_items (id, order_id, game_id, price) values ({new_item}, {new_order}, {other_game}, 10);
              insert into order_units (order_id, order_item_id, game_id, position, price_paid) values ({new_order}, {new_item}, {other_game}, 1, 9);
              insert into transactions (user_id, order_id, type, amount, status) values ({user}, {new_order}, 'PURCHASE', -9, 'COMPLETED');
              update users set balance = balance - 9 where id = {user}",
-            // One that a promo code made free.
+            // An order that a promo code made free.
             "insert into orders (id, user_id, subtotal, discount, total) values ({new_order}, {user}, 10, 10, 0);
              insert into order_items (id, order_id, game_id, price) values ({new_item}, {new_order}, {other_game}, 10);
              insert into order_units (order_id, order_item_id, game_id, position, price_paid) values ({new_order}, {new_item}, {other_game}, 1, 0);
@@ -36,7 +36,7 @@ rules! {
             "insert into orders (user_id, subtotal, discount, total) values ({user}, 10, -1, 11)",
         ]
         allows ["update orders set payment_status = 'COMPLETED' where id = {order}"]
-    /// The seed: "`externalOrderId` must be unique if provided".
+    /// `docs/data-model.md`, Order: `external_order_id` is unique.
     an_external_order_id_is_unique: "orders_external_order_id_key"
         refuses ["update orders set external_order_id = 'same'"]
         allows ["update orders set external_order_id = null", "update orders set external_order_id = id::text"]
@@ -65,7 +65,7 @@ rules! {
             "insert into orders (user_id, subtotal, total, status) values ({user}, 0, 0, 'FAILED')",
         ]
         allows ["update orders set status = 'PROCESSING' where id = {order}"]
-    /// The seed: "PENDING → PROCESSING → COMPLETED/FAILED". All pairs are compared in `state_machines`.
+    /// `docs/data-model.md`, Order: no other step is possible. `state_machines` compares all pairs.
     an_order_never_goes_back: "orders_status_transition"
         refuses [
             "update orders set status = 'PROCESSING' where id = {order}; update orders set status = 'PENDING' where id = {order}",
@@ -82,7 +82,7 @@ rules! {
     an_order_is_completed_only_when_nothing_is_in_flight: "orders_completed_is_delivered"
         refuses [
             "update orders set status = 'PROCESSING' where id = {order}; update orders set status = 'COMPLETED' where id = {order}",
-            // Everything given back: that is FAILED.
+            // Fully refunded: `FAILED`.
             "update orders set status = 'PROCESSING' where id = {order};
              update order_units set state = 'REFUNDED' where order_id = {order};
              update orders set status = 'COMPLETED' where id = {order}",
@@ -118,7 +118,7 @@ rules! {
     only_a_completed_order_has_a_completion_date: "orders_completed_at_when_completed"
         refuses ["update orders set completed_at = now() where id = {order}"]
         allows ["update orders set completed_at = null where id = {order}"]
-    /// The seed: "Transaction must be created for each order", atomically with it.
+    /// `docs/data-model.md`, Order: placing an order is one transaction that includes its `PURCHASE`.
     an_order_comes_with_its_purchase: "orders_have_a_purchase"
         refuses [
             "insert into orders (id, user_id, subtotal, total) values ({new_order}, {user}, 10, 10);
@@ -151,18 +151,18 @@ rules! {
     units_add_up_to_the_total: "orders_total_is_sum_of_units"
         refuses ["update order_units set price_paid = 24.99 where id = {unit}"]
         allows ["update order_units set price_paid = 24.99 where id = {unit}; update order_units set price_paid = 25.01 where id = {unit2}"]
-    /// "Paid = delivered + refunded + in flight".
+    /// `docs/data-model.md`, Transaction: paid = delivered + refunded + under way.
     what_is_refunded_is_the_price_of_the_units_given_up: "orders_refunds_are_of_refunded_units"
         refuses [
-            // A unit given up, and the money kept.
+            // The unit is refunded without money.
             "update order_units set state = 'REFUNDED' where id = {unit}",
-            // Money given back, and the unit still on its way.
+            // The money is refunded while the unit is still in progress.
             "insert into transactions (user_id, order_id, type, amount, status) values ({user}, {order}, 'REFUND', 25, 'COMPLETED');
              update users set balance = balance + 25 where id = {user}",
             "update order_units set state = 'REFUNDED' where id = {unit};
              insert into transactions (user_id, order_id, type, amount, status) values ({user}, {order}, 'REFUND', 24, 'COMPLETED');
              update users set balance = balance + 24 where id = {user}",
-            // Goodwill noted, and no money; money, and less goodwill noted.
+            // Goodwill without money; money with less goodwill.
             "update order_units set goodwill = 5 where id = {delivered_unit}",
             "update order_units set goodwill = 4 where id = {delivered_unit};
              insert into transactions (user_id, order_id, type, amount, status) values ({user}, {delivered_order}, 'REFUND', 5, 'COMPLETED');
@@ -240,7 +240,7 @@ rules! {
     a_unit_begins_as_new: "order_units_begin_new"
         refuses ["insert into order_units (order_id, order_item_id, game_id, position, price_paid, state) values ({order}, {item}, {game}, 3, 0, 'DONE')"]
         allows ["update order_units set state = 'ORDERING' where id = {unit}"]
-    /// All pairs are compared in `state_machines`.
+    /// `state_machines` compares all pairs.
     a_unit_goes_only_the_ways_of_a_sale: "order_units_state_transition"
         refuses [
             "update order_units set state = 'PAID', g2a_order_id = 'o' where id = {unit}",
@@ -248,7 +248,7 @@ rules! {
             "update order_units set state = 'REFUNDED' where id = {delivered_unit}",
         ]
         allows ["update order_units set state = 'ORDERING' where id = {unit}; update order_units set state = 'NEW' where id = {unit}"]
-    /// "No G2A order paid that the database does not know".
+    /// No order is paid at G2A before its id is recorded.
     nothing_is_paid_for_that_is_not_recorded: "order_units_paid_is_recorded"
         refuses [
             "update order_units set state = 'ORDERING' where id = {unit}; update order_units set state = 'ORDERED' where id = {unit}",
@@ -316,7 +316,7 @@ rules! {
 }
 
 #[tokio::test]
-async fn an_order_begins_with_the_seeds_defaults() {
+async fn orders_have_the_documented_defaults() {
     let world = World::new().await;
     let mut tx = world.db.sql.begin().await.unwrap();
     let row: String = sqlx::query_scalar(
@@ -332,7 +332,7 @@ async fn an_order_begins_with_the_seeds_defaults() {
 }
 
 #[tokio::test]
-async fn a_completed_order_knows_when() {
+async fn completed_orders_have_a_completion_date() {
     let world = World::new().await;
     let order = world.id("delivered_order");
     for status in ["PROCESSING", "COMPLETED"] {
@@ -351,9 +351,9 @@ async fn a_completed_order_knows_when() {
     assert!(dated);
 }
 
-/// "Paid = delivered + refunded + in flight", of an order whose parts ended differently.
+/// `docs/data-model.md`, Transaction: paid = delivered + refunded + under way, for an order with both outcomes.
 #[tokio::test]
-async fn an_order_partly_delivered_is_completed_with_its_refund() {
+async fn partly_delivered_orders_complete_with_their_refund() {
     let world = World::new().await;
     world.db.deliver(world.id("unit")).await;
     world.db.refund(world.id("unit2")).await;

@@ -1,4 +1,4 @@
-//! Intents to top up, what providers say about them, and the audit log.
+//! Top-up intents, the providers' reports about them, and the audit log.
 
 use crate::world::rules;
 

@@ -27,7 +27,7 @@ rules! {
     uses_are_counted_from_zero: "promo_codes_used_count_not_negative"
         refuses ["update promo_codes set used_count = -1"]
         allows ["update promo_codes set used_count = 0"]
-    /// "Promo uses never above their limit", and an order that names a code is a use, whoever writes it.
+    /// Uses never exceed the limit. An order that names a code counts as a use, whoever writes it.
     a_promo_code_is_never_used_more_often_than_allowed: "promo_codes_uses_within_limit"
         refuses [
             "update promo_codes set used_count = 2 where code = 'ONCE'",
@@ -58,7 +58,7 @@ rules! {
 }
 
 #[tokio::test]
-async fn an_order_counts_as_one_use_and_a_renamed_code_stays_counted() {
+async fn orders_count_as_one_use_even_after_a_code_is_renamed() {
     let world = World::new().await;
     let mut tx = world.db.sql.begin().await.unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(world.fill(
@@ -79,7 +79,7 @@ async fn an_order_counts_as_one_use_and_a_renamed_code_stays_counted() {
 }
 
 #[tokio::test]
-async fn no_code_exists_unless_somebody_makes_one() {
+async fn new_shops_have_no_promo_codes() {
     let db = lockstep_testkit::TestDb::new().await;
     assert_eq!(db.count("promo_codes").await, 0);
 }

@@ -1,4 +1,4 @@
-//! The run history, the lease, and the bookkeeping rows of which there is exactly one.
+//! The run history, the lease, and the bookkeeping tables with exactly one row.
 
 use crate::world::rules;
 

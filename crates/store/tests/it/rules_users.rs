@@ -1,16 +1,16 @@
-//! Users, guests, and the shoppers that both are.
+//! Users and guests, and the shoppers table with a row for each of them.
 
 use crate::world::{World, rule_of, rules};
 
 rules! {
-    /// The seed: "Email must be unique across all users".
+    /// `docs/data-model.md`, User: the e-mail address is unique.
     an_email_is_unique: "users_email_key"
         refuses ["update users set email = 'ada@example.org' where id = {other_user}"]
         allows ["update users set email = 'carl@example.org' where id = {other_user}"]
     an_email_is_kept_in_lower_case: "users_email_is_lower_case"
         refuses ["update users set email = 'Ada@example.org' where id = {user}"]
         allows ["update users set email = 'ada.l@example.org' where id = {user}"]
-    /// The seed: "Email must be valid format".
+    /// An e-mail address has a valid form.
     an_email_is_an_address: "users_email_is_an_address"
         refuses [
             "update users set email = '' where id = {user}",
@@ -27,7 +27,7 @@ rules! {
     an_email_is_required: "not null email"
         refuses ["update users set email = null where id = {user}"]
         allows ["update users set email = 'x@y' where id = {user}"]
-    /// The seed: "Password must be hashed with bcrypt before storage".
+    /// `docs/data-model.md`, User: `password_hash` is bcrypt and never anything else.
     a_password_is_stored_as_bcrypt_only: "users_password_is_bcrypt"
         refuses [
             "update users set password_hash = 'secret'",
@@ -39,7 +39,7 @@ rules! {
     a_password_is_required: "not null password_hash"
         refuses ["update users set password_hash = null"]
         allows ["update users set password_hash = password_hash"]
-    /// The seed: "Balance cannot be negative".
+    /// `docs/data-model.md`, User: the balance is not negative.
     a_balance_is_never_negative: "users_balance_not_negative"
         refuses [
             "update users set balance = -0.01 where id = {other_user}",
@@ -92,7 +92,7 @@ rules! {
 }
 
 #[tokio::test]
-async fn a_user_begins_with_the_seeds_defaults() {
+async fn users_have_the_documented_defaults() {
     let world = World::new().await;
     let row: String = sqlx::query_scalar(
         "with born as (
@@ -115,7 +115,7 @@ async fn a_role_is_user_or_admin() {
 }
 
 #[tokio::test]
-async fn a_guests_session_lasts_24_hours() {
+async fn guest_sessions_last_24_hours() {
     let world = World::new().await;
     let day: bool = sqlx::query_scalar(
         "with born as (insert into guest_sessions default values returning *)
@@ -128,7 +128,7 @@ async fn a_guests_session_lasts_24_hours() {
 }
 
 #[tokio::test]
-async fn whoever_leaves_takes_cart_and_wishlist_along() {
+async fn deleting_users_and_guests_removes_their_lists() {
     let world = World::new().await;
     world
         .db
@@ -148,7 +148,7 @@ async fn whoever_leaves_takes_cart_and_wishlist_along() {
     assert_eq!(left, 0);
 }
 
-/// Nobody is left behind either by an insert that did not happen or by emptying a table.
+/// Neither a skipped insert nor a truncate leaves an orphaned shopper.
 #[tokio::test]
 async fn there_are_as_many_shoppers_as_users_and_guests() {
     let world = World::new().await;

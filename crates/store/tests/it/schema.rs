@@ -1,9 +1,9 @@
-//! The schema installs, and is the one this program knows.
+//! The schema installs, and matches this version of the program.
 
 use lockstep_testkit::TestDb;
 
 #[tokio::test]
-async fn a_new_database_is_brought_up_to_date_and_then_left_alone() {
+async fn migrations_run_once_on_a_new_database() {
     let db = TestDb::new().await;
     let status = db.store.migration_status().await.unwrap();
     assert!(status.pending.is_empty() && !status.applied.is_empty(), "{status:?}");
@@ -11,7 +11,7 @@ async fn a_new_database_is_brought_up_to_date_and_then_left_alone() {
 }
 
 #[tokio::test]
-async fn a_database_written_by_a_newer_program_is_refused() {
+async fn databases_of_newer_versions_are_refused() {
     let db = TestDb::new().await;
     db.execute("insert into _sqlx_migrations (version, description, success, checksum, execution_time) values (9999, 'future', true, '', 0)")
         .await;

@@ -1,4 +1,4 @@
-//! Guests, carts, wishlists, and what happens to them when a guest becomes somebody.
+//! Guests, carts and wishlists, and their move when a guest logs in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -63,7 +63,7 @@ fn quantities(cart: &Cart) -> Vec<(GameId, u32)> {
     cart.items.iter().map(|line| (line.game_id, line.quantity)).collect()
 }
 
-/// A guest with a first line in the cart.
+/// Creates a guest with one item in the cart.
 async fn guest_with(db: &TestDb, game: GameId, quantity: i64) -> Uuid {
     let writer = carts::add(&db.store, Visitor::Guest(None), game, quantity, LIMITS)
         .await
@@ -83,7 +83,7 @@ fn money(text: &str) -> Money {
 }
 
 #[tokio::test]
-async fn a_look_makes_no_guest_and_the_first_write_makes_one() {
+async fn reads_create_no_guest_and_the_first_write_does() {
     let db = TestDb::new().await;
     let portal = game(&db, "portal", "9.99").await;
     let nobody = Owner::Guest(ShopperId(Uuid::new_v4()));
@@ -114,7 +114,7 @@ async fn a_look_makes_no_guest_and_the_first_write_makes_one() {
 }
 
 #[tokio::test]
-async fn a_write_that_fails_makes_no_guest() {
+async fn failed_writes_create_no_guest() {
     let db = TestDb::new().await;
     let missing = GameId(Uuid::new_v4());
     assert!(matches!(
@@ -129,7 +129,7 @@ async fn a_write_that_fails_makes_no_guest() {
 }
 
 #[tokio::test]
-async fn a_users_id_in_the_cookie_is_never_a_guest() {
+async fn user_ids_in_the_cookie_are_never_guests() {
     let db = TestDb::new().await;
     let (portal, victim, thief) = (game(&db, "portal", "9.99").await, user(&db).await, user(&db).await);
     carts::add(&db.store, Visitor::User(victim), portal, 2, LIMITS)
@@ -203,7 +203,7 @@ async fn quantities_add_up_and_stop_at_the_limit() {
 }
 
 #[tokio::test]
-async fn ten_writers_at_once_pass_no_limit_and_lose_no_copy() {
+async fn concurrent_writers_respect_limits_and_lose_nothing() {
     let db = TestDb::new().await;
     let ada = user(&db).await;
     let limits = CartLimits {
@@ -243,7 +243,7 @@ async fn ten_writers_at_once_pass_no_limit_and_lose_no_copy() {
 }
 
 #[tokio::test]
-async fn setting_replaces_zero_removes_and_a_missing_line_is_fine() {
+async fn set_replaces_zero_removes_and_missing_items_are_ignored() {
     let db = TestDb::new().await;
     let (portal, doom, ada) = (
         game(&db, "portal", "9.99").await,
@@ -276,7 +276,7 @@ async fn setting_replaces_zero_removes_and_a_missing_line_is_fine() {
 }
 
 #[tokio::test]
-async fn prices_are_those_of_now_and_a_changed_one_says_so() {
+async fn carts_use_current_prices_and_report_changes() {
     let db = TestDb::new().await;
     let (portal, doom, ada) = (
         game(&db, "portal", "9.99").await,
@@ -301,7 +301,7 @@ async fn prices_are_those_of_now_and_a_changed_one_says_so() {
         (Some(money("20")), Some(37))
     );
     assert_eq!(after.items[0].price_changed, None);
-    // Whoever adds again has seen the new price.
+    // Adding again stores the new price as seen.
     carts::add(&db.store, Visitor::User(ada), portal, 1, LIMITS)
         .await
         .unwrap();
@@ -309,7 +309,7 @@ async fn prices_are_those_of_now_and_a_changed_one_says_so() {
 }
 
 #[tokio::test]
-async fn a_sold_out_game_stays_may_be_lowered_and_cannot_be_added() {
+async fn sold_out_items_can_be_reduced_but_not_added() {
     let db = TestDb::new().await;
     let (portal, ada) = (game(&db, "portal", "9.99").await, user(&db).await);
     let visitor = Visitor::User(ada);
@@ -335,7 +335,7 @@ async fn a_sold_out_game_stays_may_be_lowered_and_cannot_be_added() {
 }
 
 #[tokio::test]
-async fn a_cart_shows_platforms_and_genres_by_name() {
+async fn carts_show_platforms_and_genres_by_name() {
     let db = TestDb::new().await;
     let (portal, ada) = (game(&db, "portal", "9.99").await, user(&db).await);
     db.execute(
@@ -356,7 +356,7 @@ async fn a_cart_shows_platforms_and_genres_by_name() {
 }
 
 #[tokio::test]
-async fn a_wish_is_remembered_once_with_its_price_drop_and_its_return() {
+async fn wishlists_list_games_once_with_price_drops_and_returns() {
     let db = TestDb::new().await;
     let (portal, doom, ada) = (
         game(&db, "portal", "9.99").await,
@@ -406,7 +406,7 @@ async fn a_wish_is_remembered_once_with_its_price_drop_and_its_return() {
 }
 
 #[tokio::test]
-async fn a_guest_lives_24_hours_after_the_last_use() {
+async fn guests_expire_24_hours_after_their_last_use() {
     let db = TestDb::new().await;
     let portal = game(&db, "portal", "9.99").await;
     let guest = guest_with(&db, portal, 1).await;
@@ -422,14 +422,14 @@ async fn a_guest_lives_24_hours_after_the_last_use() {
             row.get::<String, _>(2),
         )
     };
-    // Within a minute nothing is written, however often it is used.
+    // Within a minute nothing is written, however often the guest is active.
     let (at, day, version) = times().await;
     assert!(day && guests::touch(&db.store, guest).await.unwrap());
     carts::add(&db.store, Visitor::Guest(Some(guest)), portal, 1, LIMITS)
         .await
         .unwrap();
     assert_eq!(times().await, (at, true, version));
-    // Later each use, look or write, moves the end.
+    // Later each read or write extends the lifetime.
     for write in [false, true] {
         db.execute("update guest_sessions set last_used_at = now() - interval '23 hours', expires_at = now() + interval '1 hour'")
             .await;
@@ -442,7 +442,7 @@ async fn a_guest_lives_24_hours_after_the_last_use() {
         }
         assert!(times().await.1, "write {write}");
     }
-    // And then the time is up.
+    // Then it expires.
     db.execute("update guest_sessions set last_used_at = now() - interval '24 hours', expires_at = now()")
         .await;
     assert!(!guests::touch(&db.store, guest).await.unwrap());
@@ -456,7 +456,7 @@ async fn a_guest_lives_24_hours_after_the_last_use() {
 }
 
 #[tokio::test]
-async fn a_guests_cart_and_wishlist_follow_them_and_what_cannot_is_reported() {
+async fn guest_data_moves_to_the_account_and_leftovers_are_reported() {
     let db = TestDb::new().await;
     let ada = user(&db).await;
     let mut games = Vec::new();
@@ -529,7 +529,7 @@ async fn a_guests_cart_and_wishlist_follow_them_and_what_cannot_is_reported() {
         "a sold-out game may be wished for"
     );
 
-    // Both caches of both shoppers are made untrue by it.
+    // It invalidates both cached answers of both shoppers.
     let tags: Vec<String> = sqlx::query_scalar("select distinct unnest(tags) from cache_inval")
         .fetch_all(&db.sql)
         .await
@@ -542,7 +542,7 @@ async fn a_guests_cart_and_wishlist_follow_them_and_what_cannot_is_reported() {
             );
         }
     }
-    // A second time there is nothing.
+    // A second move finds nothing.
     assert_eq!(
         carts::move_to_user(&db.store, guest, ada, LIMITS).await.unwrap(),
         Moved::default()
@@ -554,7 +554,7 @@ async fn a_guests_cart_and_wishlist_follow_them_and_what_cannot_is_reported() {
 }
 
 #[tokio::test]
-async fn ten_moves_at_once_move_everything_exactly_once() {
+async fn concurrent_moves_move_everything_exactly_once() {
     let db = TestDb::new().await;
     let (portal, doom, ada) = (
         game(&db, "portal", "1").await,
@@ -591,7 +591,7 @@ async fn ten_moves_at_once_move_everything_exactly_once() {
 }
 
 #[tokio::test]
-async fn a_move_that_fails_leaves_everything_with_the_guest() {
+async fn failed_moves_leave_everything_with_the_guest() {
     let db = TestDb::new().await;
     let portal = game(&db, "portal", "1").await;
     let guest = guest_with(&db, portal, 5).await;
@@ -601,7 +601,7 @@ async fn a_move_that_fails_leaves_everything_with_the_guest() {
     let nobody = UserId(Uuid::new_v4());
     assert!(carts::move_to_user(&db.store, guest, nobody, LIMITS).await.is_err());
     assert!(wishlists::move_to_user(&db.store, guest, nobody, LIMITS).await.is_err());
-    // Also when the database refuses in the middle.
+    // Also when the database fails in the middle.
     let ada = user(&db).await;
     db.execute(
         "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
@@ -617,7 +617,7 @@ async fn a_move_that_fails_leaves_everything_with_the_guest() {
     assert_eq!(cart(&db.store, Owner::User(ada)).await, Cart::EMPTY);
 }
 
-// --- whatever the interleaving --------------------------------------------------------------------------------------
+// --- interleavings --------------------------------------------------------------------------------------------------
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -646,7 +646,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What one task did that counts.
+/// The effects of one task.
 #[derive(Debug, Default)]
 struct Done {
     added: [u32; GAMES],
@@ -729,7 +729,7 @@ impl Scene {
     }
 }
 
-async fn whatever_the_interleaving(db: &TestDb, games: &[GameId], tasks: Vec<Vec<Step>>, per_line: u32) {
+async fn check_interleaving(db: &TestDb, games: &[GameId], tasks: Vec<Vec<Step>>, per_line: u32) {
     db.execute("update games set in_stock = true").await;
     let mut scene = Scene {
         store: db.store.clone(),
@@ -756,7 +756,7 @@ async fn whatever_the_interleaving(db: &TestDb, games: &[GameId], tasks: Vec<Vec
     }
     let mut wished = BTreeSet::new();
     let mut left_out = [0u32; GAMES];
-    // The last look of everybody, once all is quiet: as when each comes back to the shop.
+    // A last move for every guest after all tasks have ended, as when each guest logs in again.
     let mut all = running.join_all().await;
     db.execute("update games set in_stock = true").await;
     let last: Vec<Step> = (0..GUESTS)
@@ -800,7 +800,7 @@ async fn whatever_the_interleaving(db: &TestDb, games: &[GameId], tasks: Vec<Vec
 }
 
 #[test]
-fn nothing_is_lost_and_nothing_doubled_whatever_the_interleaving() {
+fn no_interleaving_loses_or_duplicates_cart_items() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let db = runtime.block_on(TestDb::new());
     let games = runtime.block_on(async {
@@ -819,7 +819,7 @@ fn nothing_is_lost_and_nothing_doubled_whatever_the_interleaving() {
     });
     runner
         .run(&(tasks, prop_oneof![Just(8u32), Just(99)]), |(tasks, per_line)| {
-            runtime.block_on(whatever_the_interleaving(&db, &games, tasks, per_line));
+            runtime.block_on(check_interleaving(&db, &games, tasks, per_line));
             Ok(())
         })
         .unwrap();
@@ -828,7 +828,7 @@ fn nothing_is_lost_and_nothing_doubled_whatever_the_interleaving() {
 // --- limits -----------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_limit_is_exact_for_all_processes_together() {
+async fn limits_are_exact_across_processes() {
     let db = TestDb::new().await;
     let other = Store::new(db.url(), &lockstep_store::Options::default()).unwrap();
     let limit = Limit {
@@ -854,7 +854,7 @@ async fn a_limit_is_exact_for_all_processes_together() {
 }
 
 #[tokio::test]
-async fn when_one_of_several_limits_refuses_nothing_is_taken_from_the_others() {
+async fn a_refusing_limit_takes_nothing_from_the_others() {
     let db = TestDb::new().await;
     let wide = Limit {
         key: "wide".into(),
@@ -873,7 +873,7 @@ async fn when_one_of_several_limits_refuses_nothing_is_taken_from_the_others() {
 }
 
 #[tokio::test]
-async fn limits_that_have_recovered_are_forgotten() {
+async fn recovered_limits_are_deleted() {
     let db = TestDb::new().await;
     limits::take(
         &db.store,

@@ -1,14 +1,14 @@
-//! The database and the domain hold the same state machines: every pair of states is tried on both.
+//! The database and the domain have the same state machines: every pair of states is tried on both.
 
 use lockstep_domain::order::{OrderStatus, RefundReason, UnitState};
 use sqlx::{AssertSqlSafe, Executor as _};
 
 use crate::world::{World, rule_of};
 
-/// Whether `table`'s row `{id}` may go from `old` to `new`, as the trigger sees it: refusals for other reasons (an
-/// order that is not delivered yet) do not count.
+/// Whether the trigger lets `table`'s row `{id}` go from `old` to `new`. Refusals for other reasons (an order that is
+/// not delivered yet) do not count.
 async fn trigger_lets(world: &World, table: &str, column: &str, id: &str, old: &str, new: &str, rule: &str) -> bool {
-    // Nothing but the guards stands between a test and a forged beginning.
+    // With the triggers disabled, a test can set any initial state.
     let forge = format!(
         "alter table {table} disable trigger user;
          update {table} set {column} = '{old}', {} where id = {{{id}}};
@@ -36,7 +36,7 @@ async fn trigger_lets(world: &World, table: &str, column: &str, id: &str, old: &
 }
 
 #[tokio::test]
-async fn an_order_goes_the_ways_of_the_domain_and_no_other() {
+async fn order_transitions_match_the_domain() {
     let world = World::new().await;
     for old in OrderStatus::ALL {
         for new in OrderStatus::ALL.into_iter().filter(|new| *new != old) {
@@ -63,7 +63,7 @@ async fn an_order_goes_the_ways_of_the_domain_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_unit_goes_the_ways_of_the_domain_and_no_other() {
+async fn unit_transitions_match_the_domain() {
     let world = World::new().await;
     for old in UnitState::ALL {
         for new in UnitState::ALL.into_iter().filter(|new| *new != old) {
@@ -89,9 +89,9 @@ async fn a_unit_goes_the_ways_of_the_domain_and_no_other() {
     }
 }
 
-/// The values of the enums are the seed's, in its order, and the domain's.
+/// The enum values match the domain's, in the order of `docs/data-model.md`.
 #[tokio::test]
-async fn the_states_are_the_same_on_both_sides() {
+async fn enum_values_match_the_domain() {
     let world = World::new().await;
     let values = |name: &'static str| {
         let sql = world.db.sql.clone();
@@ -115,7 +115,7 @@ async fn the_states_are_the_same_on_both_sides() {
 }
 
 #[tokio::test]
-async fn every_reason_to_give_money_back_can_be_booked() {
+async fn every_refund_reason_can_be_stored() {
     let world = World::new().await;
     for reason in RefundReason::ALL {
         let name = reason.as_str();

@@ -1,4 +1,4 @@
-//! Members who wait for sold-out games are told once, in the transaction that brings the game back.
+//! Users who wait for a sold-out game are notified once, in the transaction that restocks it.
 
 use lockstep_domain::cart::CartLimits;
 use lockstep_domain::ids::{GameId, UserId};
@@ -52,7 +52,7 @@ async fn waiting(db: &TestDb, user: UserId) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn who_waits_is_told_once_when_the_game_is_back_and_nobody_else_is() {
+async fn waiting_users_are_notified_once_when_a_game_returns() {
     let db = TestDb::new().await;
     let (portal, myst) = (sold_out(&db, "Portal").await, sold_out(&db, "Myst").await);
     let (ada, bob) = (
@@ -70,7 +70,7 @@ async fn who_waits_is_told_once_when_the_game_is_back_and_nobody_else_is() {
     assert_eq!(waiting(&db, bob).await, [] as [&str; 0]);
     assert_eq!(letters(&db).await, []);
 
-    // A change that is taken back tells nobody.
+    // A change that is rolled back notifies no user.
     let mut connection = sqlx::PgConnection::connect(db.url()).await.unwrap();
     let mut tx = connection.begin().await.unwrap();
     sqlx::query("update games set in_stock = true")
@@ -90,7 +90,7 @@ async fn who_waits_is_told_once_when_the_game_is_back_and_nobody_else_is() {
     };
     assert_eq!(told, [("ada@example.org".to_owned(), letter)]);
     assert_eq!(waiting(&db, ada).await, ["Myst"]);
-    // Gone and back again: nobody waits any more.
+    // Sold out and restocked again: no user is waiting any more.
     db.execute("update games set in_stock = false").await;
     restock(&db, portal).await;
     assert_eq!(letters(&db).await.len(), 1);
@@ -98,7 +98,7 @@ async fn who_waits_is_told_once_when_the_game_is_back_and_nobody_else_is() {
 }
 
 #[tokio::test]
-async fn only_what_is_sold_out_can_be_waited_for_and_not_without_end() {
+async fn alerts_are_limited_and_only_for_sold_out_games() {
     let db = TestDb::new().await;
     let ada = member(&db, "ada@example.org").await;
     let wait = |game| stock_alerts::add(&db.store, ada, game, LIMITS);
@@ -128,7 +128,7 @@ async fn only_what_is_sold_out_can_be_waited_for_and_not_without_end() {
 }
 
 #[tokio::test]
-async fn a_change_that_brings_back_ten_thousand_games_tells_a_thousand_and_the_sweep_the_rest() {
+async fn mass_restocks_notify_a_thousand_and_the_sweep_the_rest() {
     let db = TestDb::new().await;
     db.execute(
         "insert into games (title, slug, description, price, image, release_date, in_stock)
@@ -165,10 +165,10 @@ async fn a_change_that_brings_back_ten_thousand_games_tells_a_thousand_and_the_s
 }
 
 #[tokio::test]
-async fn a_deleted_account_waits_for_nothing() {
+async fn deleted_accounts_have_no_alerts() {
     let db = TestDb::new().await;
     let game = sold_out(&db, "Portal").await;
-    // One with bookings, which stay.
+    // An account with transactions, which are kept.
     let ada = UserId(db.user("ada@example.org", "5.00").await);
     stock_alerts::add(&db.store, ada, game, LIMITS).await.unwrap();
     assert_eq!(

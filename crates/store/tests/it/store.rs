@@ -1,4 +1,4 @@
-//! [`Store`]: what its two ways to the database promise to whoever uses them.
+//! [`Store`]: the guarantees of its transactions and reads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,7 +11,7 @@ use lockstep_testkit::TestDb;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A failure that PostgreSQL really produced: `raise` with this condition.
+/// An error from PostgreSQL itself: `raise` with this condition.
 async fn failure(db: &TestDb, condition: &str) -> StoreError {
     let error = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("do $$ begin raise {condition}; end $$")))
         .execute(&db.sql)
@@ -20,7 +20,7 @@ async fn failure(db: &TestDb, condition: &str) -> StoreError {
     StoreError::from(error)
 }
 
-/// Sessions of the store (it names itself `lockstep`) that hold a transaction open.
+/// The number of the store's sessions (application name `lockstep`) with an open transaction.
 async fn open_transactions(db: &TestDb) -> i64 {
     sqlx::query_scalar(
         "select count(*) from pg_stat_activity
@@ -42,7 +42,7 @@ async fn wait_for_open_transactions(db: &TestDb, wanted: i64) {
 }
 
 #[tokio::test]
-async fn a_transaction_runs_again_after_a_conflict() {
+async fn transactions_are_retried_after_a_conflict() {
     let db = Arc::new(TestDb::new().await);
     for condition in ["serialization_failure", "deadlock_detected"] {
         let calls = Arc::new(AtomicU32::new(0));
@@ -66,7 +66,7 @@ async fn a_transaction_runs_again_after_a_conflict() {
 }
 
 #[tokio::test]
-async fn a_conflict_that_does_not_end_is_told_after_five_more_tries() {
+async fn persistent_conflicts_fail_after_five_retries() {
     let db = Arc::new(TestDb::new().await);
     let calls = Arc::new(AtomicU32::new(0));
     let (raising, counted) = (db.clone(), calls.clone());
@@ -85,7 +85,7 @@ async fn a_conflict_that_does_not_end_is_told_after_five_more_tries() {
 }
 
 #[tokio::test]
-async fn any_other_failure_is_told_at_once() {
+async fn other_errors_are_not_retried() {
     let db = Arc::new(TestDb::new().await);
     for condition in ["unique_violation", "division_by_zero", "query_canceled"] {
         let calls = Arc::new(AtomicU32::new(0));
@@ -107,7 +107,7 @@ async fn any_other_failure_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn only_a_commit_is_counted_as_one() {
+async fn only_commits_are_counted() {
     let db = Arc::new(TestDb::new().await);
     let commits = db.store.commits();
     let before = *commits.borrow();
@@ -124,9 +124,9 @@ async fn only_a_commit_is_counted_as_one() {
     assert_eq!(*commits.borrow(), before + 1);
 }
 
-/// A request that is dropped in the middle leaves neither an open transaction nor a connection that is still in one.
+/// A request dropped in the middle leaves neither an open transaction nor a connection with one.
 #[tokio::test]
-async fn a_transaction_whose_caller_went_away_is_taken_back() {
+async fn abandoned_transactions_are_rolled_back() {
     let db = Arc::new(TestDb::new().await);
     let store = Store::new(
         db.url(),
@@ -150,8 +150,8 @@ async fn a_transaction_whose_caller_went_away_is_taken_back() {
     abandoned.abort();
     assert!(abandoned.await.unwrap_err().is_cancelled());
     wait_for_open_transactions(&db, 0).await;
-    // The only connection of this pool is a new one: were it the old, still open one, `begin` inside it would pass with
-    // a warning and this transaction would see the start of the other.
+    // The pool's only connection must be a new one. In the old one `begin` would pass with a warning, and this
+    // transaction would see the other's changes.
     store.ping().await.unwrap();
     store
         .tx("test", |_tx| Box::pin(async { Ok::<_, StoreError>(()) }))
@@ -161,7 +161,7 @@ async fn a_transaction_whose_caller_went_away_is_taken_back() {
 }
 
 #[tokio::test]
-async fn a_reader_who_went_away_leaves_no_transaction_open() {
+async fn abandoned_reads_leave_no_transaction_open() {
     let db = Arc::new(TestDb::new().await);
     let store = db.store.clone();
     let abandoned = tokio::spawn(async move {
@@ -189,9 +189,9 @@ async fn commit(sql: &sqlx::PgPool) -> u64 {
     xid.parse().unwrap()
 }
 
-/// What commits while an answer is being read is not claimed by its stamp; what was committed before is.
+/// A stamp does not include commits made during the read; it includes all earlier ones.
 #[tokio::test]
-async fn a_stamp_is_taken_before_the_answer_is_read() {
+async fn stamps_are_taken_before_the_read() {
     let db = Arc::new(TestDb::new().await);
     let earlier = commit(&db.sql).await;
     let mut open = db.sql.begin().await.unwrap();
@@ -220,7 +220,7 @@ async fn a_stamp_is_taken_before_the_answer_is_read() {
 }
 
 #[tokio::test]
-async fn a_broken_rule_is_told_by_its_name() {
+async fn constraint_errors_name_the_constraint() {
     let db = Arc::new(TestDb::new().await);
     let error = StoreError::from(
         sqlx::raw_sql(
@@ -239,7 +239,7 @@ async fn a_broken_rule_is_told_by_its_name() {
 }
 
 #[tokio::test]
-async fn what_passes_by_waiting_is_told_apart_from_a_bug() {
+async fn transient_errors_are_distinguished_from_bugs() {
     let db = Arc::new(TestDb::new().await);
     for condition in [
         "query_canceled",
@@ -261,9 +261,9 @@ async fn what_passes_by_waiting_is_told_apart_from_a_bug() {
     }
 }
 
-/// Whoever is in the middle when the connections go is told to try again; whoever comes later is served.
+/// A transaction that is running when the connections are cut fails as unavailable; later ones succeed.
 #[tokio::test]
-async fn a_database_that_cuts_all_connections_is_taken_back_without_a_restart() {
+async fn the_store_reconnects_after_all_connections_are_cut() {
     let db = Arc::new(TestDb::new().await);
     let cut = db.clone();
     let result: Result<(), StoreError> = db
@@ -290,11 +290,11 @@ async fn a_database_that_cuts_all_connections_is_taken_back_without_a_restart() 
         .unwrap();
 }
 
-/// Sessions that were born read-only stay so: each would refuse one more write after the database takes them again.
+/// Sessions that start read-only stay so: each would refuse one more write after the database accepts writes again.
 #[tokio::test]
-async fn connections_of_a_read_only_time_do_not_outlast_it() {
+async fn read_only_connections_do_not_outlast_the_read_only_period() {
     let db = Arc::new(TestDb::new().await);
-    // Sent without a transaction of ours, and with one.
+    // Without a transaction of the store, and with one.
     let write = |store: Store| async move {
         let direct = lockstep_store::idempotency::sweep(&store).await.map(|_| ());
         let limit = Limit {
@@ -325,7 +325,7 @@ async fn connections_of_a_read_only_time_do_not_outlast_it() {
     }
 }
 
-/// However many ask, and however often, the database is asked four times a second.
+/// However many callers ping, and however often, the database is probed at most four times a second.
 #[tokio::test]
 async fn probes_are_shared_and_leave_nothing_behind() {
     let db = Arc::new(TestDb::new().await);
@@ -353,7 +353,7 @@ async fn probes_are_shared_and_leave_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_there_is_unavailable() {
+async fn unreachable_databases_are_unavailable() {
     let gone = Store::new(
         "postgres://lockstep@127.0.0.1:1/none",
         &Options {

@@ -32,7 +32,7 @@ impl Other {
 }
 
 #[tokio::test]
-async fn a_database_of_the_wrong_kind_is_refused_with_its_cure_before_a_table_is_made() {
+async fn unsuitable_databases_are_refused_with_a_remedy() {
     let db = TestDb::new().await;
     for (kind, what, cure) in [
         (
@@ -71,7 +71,7 @@ async fn a_database_of_the_wrong_kind_is_refused_with_its_cure_before_a_table_is
 }
 
 #[tokio::test]
-async fn texts_that_mean_something_else_are_refused_until_the_cure_is_applied() {
+async fn nonstandard_strings_are_refused_until_the_remedy_is_applied() {
     let db = TestDb::new().await;
     let other = Other::new(&db, "encoding 'UTF8' locale 'C.UTF-8'").await;
     db.execute(&format!(
@@ -133,8 +133,8 @@ fn addresses_of_other_databases_are_refused_without_repeating_a_password() {
 }
 
 #[tokio::test]
-async fn why_a_server_cannot_be_reached_is_told_in_words() {
-    // Nobody listens where somebody has just stopped listening.
+async fn unreachable_servers_are_explained() {
+    // A port that was just closed has no listener.
     let free = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

@@ -1,4 +1,4 @@
-//! Intents to top up: credited once, whatever the provider says, how often and in which order.
+//! Top-up intents: credited once, whatever the provider reports, however often and in any order.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn new(user: Uuid, amount: &str, key: Option<&str>) -> NewTopUp {
     }
 }
 
-/// How long a test has the lease.
+/// How long a test holds the lease.
 const LEASE: Duration = Duration::from_secs(30);
 
 async fn begun(store: &Store, new: NewTopUp) -> TopUp {
@@ -73,7 +73,7 @@ async fn balance(db: &TestDb, user: Uuid) -> String {
 }
 
 #[tokio::test]
-async fn what_was_paid_is_credited_booked_and_told() {
+async fn payments_are_credited_booked_and_emailed() {
     let db = TestDb::new().await;
     let user = db.user("ada@example.org", "1.50").await;
     let top_up = announced(&db.store, user, "25.00").await;
@@ -98,13 +98,13 @@ async fn what_was_paid_is_credited_booked_and_told() {
     db.assert_books_balance().await;
 }
 
-/// The old store: a repeated delivery credited again.
+/// The existing shop credited a repeated delivery again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn deliveries_at_once_credit_once() {
+async fn concurrent_deliveries_credit_once() {
     let db = TestDb::new().await;
     let user = db.user("ada@example.org", "0").await;
     let top_up = announced(&db.store, user, "10.00").await;
-    // The same event repeated, other events that say the same, and our own question.
+    // The same event repeated, other events with the same content, and an answer to our own query.
     let mut words: Vec<Said> = (0..5).map(|_| said(&top_up, "same", paid("10.00"))).collect();
     words.extend((0..5).map(|n| said(&top_up, &format!("e{n}"), paid("10.00"))));
     words.push(Said {
@@ -120,7 +120,7 @@ async fn deliveries_at_once_credit_once() {
 }
 
 #[tokio::test]
-async fn another_amount_or_currency_credits_nothing() {
+async fn unexpected_amounts_or_currencies_credit_nothing() {
     let db = TestDb::new().await;
     let user = db.user("ada@example.org", "0").await;
     let top_up = announced(&db.store, user, "10.00").await;
@@ -142,9 +142,9 @@ async fn another_amount_or_currency_credits_nothing() {
     assert_eq!(balance(&db, user).await, "0.00");
 }
 
-/// Paid, not credited, and everybody said that all was well.
+/// Regression: such a payment was not credited, and no error was reported.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_paid_otherwise_waits_for_staff_who_credit_it_once_or_close_it() {
+async fn mismatched_payments_are_settled_by_staff_once() {
     let db = TestDb::new().await;
     let user = db.user("ada@example.org", "0").await;
     let view = async |id| {
@@ -277,7 +277,7 @@ async fn what_nobody_intended_is_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_key_is_one_intent_and_open_ones_are_bounded() {
+async fn one_key_is_one_intent_and_open_intents_are_limited() {
     let db = TestDb::new().await;
     let user = db.user("ada@example.org", "0").await;
     let begun =
@@ -312,7 +312,7 @@ async fn one_key_is_one_intent_and_open_ones_are_bounded() {
 }
 
 #[tokio::test]
-async fn an_intent_without_a_word_is_asked_about_by_one_and_later_again() {
+async fn silent_intents_are_polled_by_one_process_at_a_time() {
     let db = TestDb::new().await;
     let user = db.user("ada@example.org", "0").await;
     let silent = announced(&db.store, user, "10.00").await;
@@ -334,7 +334,7 @@ async fn an_intent_without_a_word_is_asked_about_by_one_and_later_again() {
         [(untold.id, PaymentStatus::Pending)],
         "the provider may know it"
     );
-    // Its money arrives after all.
+    // Its money arrives nevertheless.
     let late = Said {
         which: Which::Id(untold.id),
         ..said(&silent, "late", paid("11"))
@@ -344,7 +344,7 @@ async fn an_intent_without_a_word_is_asked_about_by_one_and_later_again() {
 }
 
 #[tokio::test]
-async fn what_got_no_end_in_time_is_shown_to_staff_until_it_has_one() {
+async fn overdue_intents_are_shown_to_staff_until_settled() {
     let db = TestDb::new().await;
     let user = db.user("ada@example.org", "0").await;
     let (late, paying, young) = (
@@ -352,7 +352,7 @@ async fn what_got_no_end_in_time_is_shown_to_staff_until_it_has_one() {
         announced(&db.store, user, "11.00").await,
         announced(&db.store, user, "12.00").await,
     );
-    // Of a provider that is in use no more.
+    // From a provider that is no longer in use.
     db.execute(&format!(
         "insert into top_ups (user_id, amount, method, provider, reference) values ('{user}', 9, 'card', 'former', 'r');
          update top_ups set created_at = now() - interval '26 hours' where id <> '{}';
@@ -385,7 +385,7 @@ async fn what_got_no_end_in_time_is_shown_to_staff_until_it_has_one() {
 }
 
 #[tokio::test]
-async fn a_relays_payment_is_credited_once_and_nobody_is_made_up() {
+async fn relayed_payments_are_credited_once_and_create_no_user() {
     let db = TestDb::new().await;
     let user = db.user("ada@example.org", "0").await;
     let payment = Outside {
@@ -424,9 +424,9 @@ async fn a_relays_payment_is_credited_once_and_nobody_is_made_up() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    /// Any words in any order, repeated at will: credited at most once, exactly if it was paid, never taken back.
+    /// Any reports in any order, repeated at will: credited at most once, exactly if paid, and never reversed.
     #[test]
-    fn any_order_of_words_credits_once(words in prop::collection::vec((0_u8..5, 0_u8..4), 1..12)) {
+    fn any_order_of_events_credits_once(words in prop::collection::vec((0_u8..5, 0_u8..4), 1..12)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async move {
             let db = TestDb::new().await;
@@ -454,9 +454,10 @@ proptest! {
     }
 }
 
-/// Whoever pays has to be there: money that is on its way keeps an account, and what comes too late is not lost sight of.
+/// The payer must exist: a payment in progress blocks the deletion of its account, and a later one is recorded for
+/// staff.
 #[tokio::test]
-async fn money_that_arrives_after_its_owner_has_left_is_noted() {
+async fn payments_after_account_deletion_are_recorded() {
     let db = TestDb::new().await;
     let user = db.user("ada@example.org", "0").await;
     let (begun, late) = (

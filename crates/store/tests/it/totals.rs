@@ -1,4 +1,4 @@
-//! `catalog_totals` is the count that it stands for, whatever was done to the games.
+//! `catalog_totals` equals a count of the games after any change.
 
 use lockstep_testkit::TestDb;
 use proptest::prelude::*;
@@ -34,7 +34,7 @@ fn statement() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn the_totals_of_the_catalogue_are_a_count_of_it() {
+fn catalog_totals_match_a_count() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
     let db = runtime.block_on(TestDb::new());

@@ -1,4 +1,4 @@
-//! What one shopper has done before does not make the next thing dear: how many rows are looked at, not how long it takes.
+//! A user's long history does not make new requests slower. Measured in rows read, not in time.
 
 use lockstep_domain::ids::UserId;
 use lockstep_store::{accounts, ledger, orders};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::world::World;
 
-/// Rows and index entries of these that this transaction has read.
+/// Number of rows and index entries of these tables that this transaction has read.
 async fn read(connection: &mut PgConnection, relations: &[&str]) -> i64 {
     sqlx::query_scalar(
         "select coalesce(sum(pg_stat_get_xact_tuples_returned(oid) + pg_stat_get_xact_tuples_fetched(oid)), 0)::bigint
@@ -20,7 +20,8 @@ async fn read(connection: &mut PgConnection, relations: &[&str]) -> i64 {
     .unwrap()
 }
 
-/// The world's user with five thousand orders and as many bookings more, in keeping with every rule but quickly.
+/// The world's user with 5,000 more orders and transactions. They satisfy every rule, but are inserted without
+/// triggers.
 async fn busy_shopper() -> (World, Uuid) {
     let world = World::new().await;
     let user = world.id("user");
@@ -46,9 +47,9 @@ async fn busy_shopper() -> (World, Uuid) {
     (world, user)
 }
 
-/// One booking, checked as at commit, looks at a few rows of a long history. The rule itself is in `rules_money`.
+/// Checking one transaction at commit reads a few rows of a long history. The rule itself is in `rules_money`.
 #[tokio::test]
-async fn a_booking_does_not_add_up_all_bookings_before_it() {
+async fn balance_checks_do_not_read_all_transactions() {
     let (world, _) = busy_shopper().await;
     let mut tx = world.db.sql.begin().await.unwrap();
     tx.execute(AssertSqlSafe(world.fill(
@@ -63,7 +64,7 @@ async fn a_booking_does_not_add_up_all_bookings_before_it() {
     .unwrap();
     let looked = read(&mut tx, &["transactions"]).await;
     assert!(looked < 100, "{looked} rows of bookings");
-    // What does not add up is still refused, and everything is looked at for it.
+    // A wrong balance is still refused, after reading all transactions.
     let astray = tx
         .execute(AssertSqlSafe(
             world.fill("update users set balance = balance + 1 where id = {user}"),
@@ -75,9 +76,9 @@ async fn a_booking_does_not_add_up_all_bookings_before_it() {
     );
 }
 
-/// Many people in one transaction are checked as well as few.
+/// A transaction with many users is checked as thoroughly as one with few.
 #[tokio::test]
-async fn a_transaction_that_moves_many_balances_is_checked_for_each() {
+async fn every_balance_in_a_transaction_is_checked() {
     let world = World::new().await;
     let many = "with people as (
                     insert into users (email, password_hash, balance)
@@ -97,7 +98,7 @@ async fn a_transaction_that_moves_many_balances_is_checked_for_each() {
 }
 
 #[tokio::test]
-async fn a_profile_tells_what_was_counted_and_lists_give_their_newest() {
+async fn profiles_use_stored_counts_and_lists_return_the_newest() {
     let (world, user) = busy_shopper().await;
     let looked: lockstep_store::Result<_> = world
         .db
@@ -115,9 +116,9 @@ async fn a_profile_tells_what_was_counted_and_lists_give_their_newest() {
     looked.unwrap();
 }
 
-/// The plans of what a long list costs: those that are passed over are passed over in the index.
+/// The query plans of deep pages: skipped rows are skipped in the index.
 #[tokio::test]
-async fn a_page_deep_in_a_list_is_found_in_the_index_alone() {
+async fn deep_pages_use_index_only_scans() {
     let (world, user) = busy_shopper().await;
     world.db.execute("vacuum analyze orders, transactions").await;
     for (table, index) in [
@@ -138,9 +139,9 @@ async fn a_page_deep_in_a_list_is_found_in_the_index_alone() {
     }
 }
 
-/// What is counted as it happens is what counting gives, whatever happens and in whatever order.
+/// The stored totals equal a count, after any changes in any order.
 #[tokio::test]
-async fn what_a_profile_tells_of_orders_is_a_count_of_them() {
+async fn stored_order_totals_match_a_count() {
     let world = World::new().await;
     let db = &world.db;
     let user = world.id("user");

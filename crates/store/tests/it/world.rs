@@ -1,10 +1,10 @@
-//! A small populated shop, and the way rules are tried on it.
+//! A small populated shop, and the macro that tests constraints on it.
 
 use lockstep_testkit::TestDb;
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 use uuid::Uuid;
 
-/// A database with one of everything. SQL given to it names things in braces: `{game}`, `{user}`, `{order}` …
+/// A database with one row of everything. SQL for it uses names in braces: `{game}`, `{user}`, `{order}` …
 pub(crate) struct World {
     pub(crate) db: TestDb,
     names: Vec<(&'static str, Uuid)>,
@@ -79,7 +79,7 @@ impl World {
         world
     }
 
-    /// The id that stands for `{name}`.
+    /// The id of `{name}`.
     pub(crate) fn id(&self, name: &str) -> Uuid {
         let (_, id) = self
             .names
@@ -89,7 +89,7 @@ impl World {
         *id
     }
 
-    /// `sql` with every `{name}` replaced.
+    /// `sql` with every `{name}` replaced by its id.
     pub(crate) fn fill(&self, sql: &str) -> String {
         let sql = self.names.iter().fold(sql.to_owned(), |sql, (name, id)| {
             sql.replace(&format!("{{{name}}}"), &format!("'{id}'"))
@@ -98,8 +98,8 @@ impl World {
         sql
     }
 
-    /// Runs statements in one transaction that checks what is checked at commit, and then takes them back; the error
-    /// is what a commit would have met.
+    /// Runs statements in one transaction, checks the deferred constraints, and rolls back. Returns the error that a
+    /// commit would have returned.
     pub(crate) async fn attempt(&self, sql: &str) -> Result<(), sqlx::Error> {
         let mut tx = self.db.sql.begin().await.unwrap();
         tx.execute(AssertSqlSafe(self.fill(sql))).await?;
@@ -107,8 +107,8 @@ impl World {
         tx.rollback().await
     }
 
-    /// What is wrong with `rule`, if anything: one of `refused` passed or broke another rule first, or one of `allowed`
-    /// was refused.
+    /// Tests `rule` and returns the failures: each of `refused` that passed or broke another rule first, and each of
+    /// `allowed` that was refused.
     pub(crate) async fn try_rule(&self, rule: &str, refused: &[&str], allowed: &[&str]) -> Vec<String> {
         let mut wrong = Vec::new();
         for sql in refused {
@@ -127,7 +127,7 @@ impl World {
     }
 }
 
-/// What refused: the constraint's name, or `not null COLUMN`, or the error's text.
+/// The constraint that refused: its name, or `not null COLUMN`, or the error's text.
 pub(crate) fn rule_of(error: &sqlx::Error) -> String {
     let Some(refusal) = error.as_database_error() else {
         return error.to_string();
@@ -145,8 +145,8 @@ pub(crate) fn rule_of(error: &sqlx::Error) -> String {
     }
 }
 
-/// The rules of a module: each is a fact, the constraint that holds it, what it refuses, and the neighbouring cases that
-/// it lets pass. All are tried on one world, since each attempt is taken back; the constraints are listed in `RULES` for
+/// The rules of a module. Each has a name, its constraint, statements that it refuses, and similar statements that it
+/// allows. All are tested on one world, because each attempt is rolled back. `RULES` lists the constraints for
 /// `coverage`.
 macro_rules! rules {
     ($($(#[$doc:meta])* $name:ident: $rule:literal refuses [$($refused:literal),+ $(,)?] allows [$($allowed:literal),+ $(,)?])+) => {

@@ -1,23 +1,23 @@
-//! Addresses of pictures, as they come: written by people, by templates and by programs that escape too little or too much.
+//! Normalises image addresses, which people, templates and programs have written with too little or too much escaping.
 
 use html_escape::decode_html_entities;
 use url::Url;
 
-/// Longest address, in bytes.
+/// Maximum length of an address, in bytes.
 const MAX_URL: usize = 1_000;
 
-/// The address of a picture in the one form that can stand in a page: absolute, ASCII, and without anything that could end
-/// an attribute. `None` when there is none.
+/// Normalises an image address to the only form that pages contain: absolute, ASCII, and without characters that could
+/// end an attribute. `None` if the text has no address.
 ///
 /// # Errors
-/// Why it cannot be used, in a few words that are the same for all addresses of the kind.
+/// Returns why the address is unusable, in a few words that are the same for all addresses of that kind.
 pub(super) fn address(text: &str) -> Result<Option<String>, &'static str> {
     let text = decode_html_entities(text.trim());
     let text = text.trim();
     if text.is_empty() {
         return Ok(None);
     }
-    // A page that is served over TLS would ask for it over TLS, too.
+    // A page served over TLS would request it over TLS too.
     let absolute = match text.strip_prefix("//") {
         Some(rest) => format!("https://{rest}"),
         None => text.to_owned(),
@@ -32,7 +32,7 @@ pub(super) fn address(text: &str) -> Result<Option<String>, &'static str> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("it holds a password");
     }
-    // The standard leaves the apostrophe in a path alone.
+    // The standard does not escape an apostrophe in a path.
     let address = url.as_str().replace('\'', "%27");
     if address.len() > MAX_URL {
         return Err("it is too long");
@@ -50,7 +50,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_can_be_an_address_is_brought_into_form() {
+    fn usable_addresses_are_normalised() {
         for (sent, expected) in [
             ("https://a.test/b.jpg", "https://a.test/b.jpg"),
             ("//images.test/cover.jpg", "https://images.test/cover.jpg"),
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_is_refused_with_its_reason() {
+    fn unusable_addresses_are_refused_with_a_reason() {
         for (sent, reason) in [
             ("data:image/png;base64,AAAA", "it is not http or https"),
             ("javascript:alert(1)", "it is not http or https"),
@@ -93,7 +93,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_address_can_leave_its_attribute_and_none_changes_twice(text in "(https?:|//|[a-z.]{1,8}|/|\\PC){0,12}") {
+        fn addresses_are_attribute_safe_and_normalised_once(text in "(https?:|//|[a-z.]{1,8}|/|\\PC){0,12}") {
             if let (false, Ok(Some(once))) = (text.contains('&'), address(&text)) {
                 prop_assert!(!once.contains(['"', '\'', '<', '>', ' ', '`']));
                 prop_assert!(once.starts_with("http"));

@@ -1,10 +1,10 @@
-//! Where and on what a key is used, from the fields that say it, and where they are silent from the title.
+//! Where a key is activated and on which device it runs, from the fields or, where they are empty, from the title.
 
 use lockstep_g2a::Product;
 
 use super::{name, words};
 
-/// Where and on what a key is used.
+/// Service, region and devices of a key.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) service: Option<String>,
@@ -13,7 +13,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// From the product's own fields, and where they are silent from its title.
+    /// Reads the product's own fields and, where they are empty, its title.
     pub(super) fn of(product: &Product, title: &str) -> Self {
         let words: Vec<&str> = title
             .split_whitespace()
@@ -41,7 +41,7 @@ impl Place {
     }
 }
 
-/// The service that a `platform` field names.
+/// The service named in a `platform` field.
 fn service_called(field: &str) -> Option<&'static words::Service> {
     let field = field.to_lowercase();
     words::SERVICES.iter().find(|service| {
@@ -51,7 +51,7 @@ fn service_called(field: &str) -> Option<&'static words::Service> {
     })
 }
 
-/// The service named last in a title.
+/// The last service named in a title.
 fn service_in(words: &[String]) -> Option<&'static words::Service> {
     let mut found: Option<(usize, &'static words::Service)> = None;
     for service in words::SERVICES {
@@ -72,7 +72,7 @@ fn service_in(words: &[String]) -> Option<&'static words::Service> {
     found.map(|(_, service)| service)
 }
 
-/// Where the last occurrence of a phrase ends.
+/// The end of the last occurrence of a phrase.
 fn last_end<W: AsRef<str>>(words: &[W], phrase: &str) -> Option<usize> {
     let phrase: Vec<&str> = phrase.split(' ').collect();
     words
@@ -86,9 +86,9 @@ fn last_end<W: AsRef<str>>(words: &[W], phrase: &str) -> Option<usize> {
         .map(|start| start + phrase.len())
 }
 
-/// The region named last in a title, in capital letters; the longest name of several.
+/// The last region named in a title in capital letters; of several matches the longest.
 fn region_in(words: &[&str]) -> Option<String> {
-    // The first word is always part of the game's own name.
+    // The first word is always part of the game's name.
     let tail = words.get(1..)?;
     words::REGIONS
         .iter()
@@ -102,7 +102,7 @@ fn devices_in(words: &[String]) -> Vec<&'static str> {
     let tail = words.get(1..).unwrap_or_default();
     let mut devices: Vec<&'static str> = Vec::new();
     for (phrase, device) in words::DEVICES {
-        // These two alone name the service or the maker more often than the machine.
+        // On their own these name the service or the manufacturer more often than the device.
         let bare = matches!(*phrase, "xbox" | "playstation" | "windows" | "mac");
         if !bare && last_end(tail, phrase).is_some() && !devices.contains(device) {
             devices.push(device);

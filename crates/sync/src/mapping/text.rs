@@ -1,13 +1,13 @@
-//! Texts from outside become texts that can be stored and shown: no control characters, bounded, and no markup but a
-//! handful of harmless elements. G2A's descriptions are written by its merchants, so they are not to be trusted.
+//! Converts external text to text that can be stored and shown: no control characters, a maximum length, and no markup
+//! except a few harmless elements. G2A's descriptions are written by its merchants, so they are untrusted.
 
 use html_escape::decode_html_entities;
 
-/// Elements that survive, without their attributes.
+/// Elements that are kept, without their attributes.
 const KEPT: &[&str] = &[
     "p", "br", "ul", "ol", "li", "b", "strong", "i", "em", "u", "h1", "h2", "h3", "h4", "h5", "h6",
 ];
-/// Elements that vanish together with what is in them.
+/// Elements that are removed together with their content.
 const DROPPED: &[&str] = &[
     "script",
     "style",
@@ -27,19 +27,19 @@ const DROPPED: &[&str] = &[
     "noembed",
     "noframes",
 ];
-/// Longest run of characters that can be a tag.
+/// Maximum length of a tag, in bytes.
 const MAX_TAG: usize = 2_000;
-/// Elements open at once; deeper ones are left out.
+/// Maximum nesting depth of elements; deeper ones are dropped.
 const MAX_OPEN: usize = 32;
 
-/// One line of plain text from a field of G2A's: its HTML entities read, once (`&#039;` is `'`, `&amp;lt;` is `&lt;`), and
-/// [`clean`].
+/// Converts a field of G2A's to one line of plain text: decodes HTML entities once (`&#039;` is `'`, `&amp;lt;` is
+/// `&lt;`), then applies [`clean`].
 pub(super) fn line(text: &str, max: usize) -> String {
     clean(&decode_html_entities(text), max)
 }
 
-/// One line of plain text: control and invisible formatting characters gone, blanks collapsed, at most `max`
-/// characters, cut at a word where possible.
+/// Converts text to one line: removes control and invisible formatting characters, collapses blanks, and cuts to at
+/// most `max` characters, between words where possible.
 fn clean(text: &str, max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(max * 4));
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
@@ -58,13 +58,13 @@ fn clean(text: &str, max: usize) -> String {
     shorten(&out, max)
 }
 
-/// Zero-width characters and those that turn the direction of text around.
+/// Whether `c` is a zero-width or a bidirectional control character.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
         || c.is_control()
 }
 
-/// At most `max` characters: the whole text, or as many whole words as fit and an ellipsis.
+/// Cuts text to at most `max` characters: the whole text, or as many whole words as fit and an ellipsis.
 fn shorten(text: &str, max: usize) -> String {
     if text.chars().count() <= max {
         return text.to_owned();
@@ -81,8 +81,8 @@ fn shorten(text: &str, max: usize) -> String {
     format!("{}…", words.unwrap_or(head).trim_end())
 }
 
-/// HTML with nothing but the elements of [`KEPT`], all of them closed, no attributes; at most about `max` characters
-/// of text.
+/// Returns HTML that only has the elements in [`KEPT`], all closed, without attributes, and with at most about `max`
+/// characters of text.
 pub(super) fn safe_html(html: &str, max: usize) -> String {
     let mut out = String::with_capacity(html.len().min(max * 2));
     let mut open: Vec<&'static str> = Vec::new();
@@ -139,7 +139,7 @@ enum Tag {
 }
 
 impl Tag {
-    /// Reads a tag at the beginning of `text`; `None` when it is a lone `<`.
+    /// Parses a tag at the start of `text`; `None` for a lone `<`.
     fn read(text: &str) -> Option<(Self, &str)> {
         if let Some(comment) = text.strip_prefix("<!--") {
             let after = comment
@@ -154,7 +154,7 @@ impl Tag {
         if !first.is_ascii_alphabetic() && !matches!(first, '!' | '?') {
             return None;
         }
-        // A tag that never ends is no tag; looking far for its end would make the whole quadratic.
+        // A tag without an end is no tag; an unlimited search for its end would make parsing quadratic.
         let end = body.bytes().take(MAX_TAG).position(|byte| byte == b'>')?;
         let after = body.get(end + 1..)?;
         let name: String = body
@@ -174,7 +174,7 @@ fn kept(name: &str) -> Option<&'static str> {
     KEPT.iter().copied().find(|kept| *kept == name)
 }
 
-/// What follows the end of a dropped element; nothing when it has no end.
+/// Returns the text after the end of a dropped element; empty if it has no end.
 fn after_end_of<'a>(name: &str, text: &'a str) -> &'a str {
     let mut from = 0;
     while let Some(at) = text.get(from..).and_then(|rest| rest.find("</")).map(|at| from + at) {
@@ -190,7 +190,7 @@ fn after_end_of<'a>(name: &str, text: &'a str) -> &'a str {
     ""
 }
 
-/// Closes the open elements from position `at` on, innermost first.
+/// Closes the open elements from position `at`, innermost first.
 fn close(out: &mut String, open: &mut Vec<&'static str>, at: usize) {
     for name in open.drain(at..).rev() {
         out.push_str("</");
@@ -199,7 +199,7 @@ fn close(out: &mut String, open: &mut Vec<&'static str>, at: usize) {
     }
 }
 
-/// Whether what follows an `&` makes it an entity.
+/// Whether the text after an `&` makes it an entity.
 fn starts_entity(rest: &str) -> bool {
     let Some(end) = rest.bytes().take(12).position(|byte| byte == b';') else {
         return false;
@@ -218,7 +218,7 @@ fn starts_entity(rest: &str) -> bool {
     }
 }
 
-/// The text of HTML that [`safe_html`] made, at most `max` characters on one line.
+/// Returns the text of HTML made by [`safe_html`], at most `max` characters on one line.
 pub(super) fn plain(html: &str, max: usize) -> String {
     let mut text = String::with_capacity(html.len());
     let mut rest = html;
@@ -238,13 +238,13 @@ pub(super) fn plain(html: &str, max: usize) -> String {
     line(&text, max)
 }
 
-/// The first sentence of a plain text, at most `max` characters.
+/// Returns the first sentence of a plain text, at most `max` characters.
 pub(super) fn first_sentence(text: &str, max: usize) -> String {
     let end = text
         .char_indices()
         .filter(|(_, c)| matches!(c, '.' | '!' | '?'))
         .map(|(at, c)| at + c.len_utf8())
-        // "Vol. 2" and "St. Olga" are no ends: a sentence has some length and a blank after it.
+        // "Vol. 2" and "St. Olga" do not end a sentence: an end needs a minimum length before it and a blank after it.
         .find(|end| {
             *end >= 24
                 && text
@@ -260,7 +260,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn scripts_attributes_and_unknown_elements_do_not_survive() {
+    fn scripts_attributes_and_unknown_elements_are_removed() {
         let html = "<P onclick=\"x()\">One <a href='javascript:y'>two</a><script>alert('<p>')</script> &amp; 3 < 4 & so</p><ul><li>x";
         assert_eq!(
             safe_html(html, 1_000),
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plain_text_reads_entities_and_drops_elements() {
+    fn plain_text_decodes_entities_and_drops_elements() {
         assert_eq!(
             plain("<p>Tom&#39;s &amp;&nbsp;Jo</p><ul><li>x &lt; y</li></ul>", 99),
             "Tom's & Jo x < y"
@@ -280,14 +280,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_clean_and_bounded() {
+    fn lines_are_clean_and_bounded() {
         assert_eq!(line(" a\u{0}b \u{202e}c\r\n\u{200b} d ", 99), "a b c d");
         assert_eq!(line("one two three four", 12), "one two…");
         assert_eq!(line(&"東".repeat(50), 10).chars().count(), 10);
     }
 
     #[test]
-    fn entities_are_read_once_and_what_is_none_stays() {
+    fn entities_are_decoded_once_and_other_ampersands_stay() {
         for (sent, shown) in [
             ("Quill&#039;s Ascent &amp; Beyond", "Quill's Ascent & Beyond"),
             ("Pok&eacute;mon &ndash; Ed&#xED;tion", "Pokémon – Edítion"),
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_sentence_is_not_an_abbreviation() {
+    fn the_first_sentence_does_not_end_at_an_abbreviation() {
         let text = "Return to St. Olga and repair the old harbour. Then sail.";
         assert_eq!(
             first_sentence(text, 200),
@@ -321,7 +321,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn only_kept_elements_survive_and_all_are_closed(html in "(<|>|/|!--|-->|script|p|li|b|onx=|'|\"|&|;|#|x|[a-z ]|\\PC){0,60}") {
+        fn only_kept_elements_remain_and_all_are_closed(html in "(<|>|/|!--|-->|script|p|li|b|onx=|'|\"|&|;|#|x|[a-z ]|\\PC){0,60}") {
             let safe = safe_html(&html, 500);
             let mut open = Vec::new();
             for piece in safe.split('<').skip(1) {
@@ -337,7 +337,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_gets_too_long_or_keeps_what_cannot_be_stored(text in ".*", max in 1usize..80) {
+        fn texts_are_bounded_and_storable(text in ".*", max in 1usize..80) {
             let line = line(&text, max);
             prop_assert!(line.chars().count() <= max);
             prop_assert!(!line.chars().any(is_invisible));

@@ -1,18 +1,18 @@
-//! What names mean: services, devices, regions, genres and languages as G2A's titles and fields write them.
+//! Vocabulary: services, devices, regions, genres and languages as G2A's titles and fields write them.
 
-/// Where keys are activated.
+/// A service on which keys are activated.
 pub(super) struct Service {
-    /// As the shop shows it.
+    /// Its name in the shop.
     pub(super) name: &'static str,
-    /// The device it runs on when nothing else says so.
+    /// Its device if nothing else names one.
     pub(super) device: &'static str,
-    /// Words that mean it wherever they stand in a title, lower case.
+    /// Phrases that name it anywhere in a title, in lower case.
     pub(super) phrases: &'static [&'static str],
-    /// Words that mean it only in front of `Key` and the like, because titles use them too.
+    /// Phrases that name it only before `Key` and similar words, because titles use them too; in lower case.
     pub(super) ambiguous: &'static [&'static str],
 }
 
-/// All services that are recognised.
+/// All recognised services.
 pub(super) const SERVICES: &[Service] = &[
     Service {
         name: "Steam",
@@ -88,7 +88,7 @@ pub(super) const SERVICES: &[Service] = &[
     },
 ];
 
-/// What follows a service's name in a title.
+/// Words that follow a service's name in a title.
 pub(super) const AFTER_SERVICE: &[&str] = &[
     "key",
     "keys",
@@ -102,7 +102,7 @@ pub(super) const AFTER_SERVICE: &[&str] = &[
     "pc",
 ];
 
-/// Devices: how titles and categories write them, lower case, and how the shop does.
+/// Devices: the spelling in titles and categories, in lower case, and the shop's.
 pub(super) const DEVICES: &[(&str, &str)] = &[
     ("pc", "PC"),
     ("windows", "PC"),
@@ -131,7 +131,7 @@ pub(super) const DEVICES: &[(&str, &str)] = &[
     ("ios", "iOS"),
 ];
 
-/// Regions as G2A's titles write them: capital letters.
+/// Regions as in G2A's titles: in capital letters.
 pub(super) const REGIONS: &[&str] = &[
     "GLOBAL",
     "WORLDWIDE",
@@ -217,7 +217,7 @@ pub(super) const REGIONS: &[&str] = &[
     "NEW ZEALAND",
 ];
 
-/// Genres: how categories write them, lower case, and how the shop does. What is not here becomes a tag.
+/// Genres: the spelling in categories, in lower case, and the shop's. Other categories become tags.
 pub(super) const GENRES: &[(&str, &str)] = &[
     ("action", "Action"),
     ("adventure", "Adventure"),
@@ -267,10 +267,10 @@ pub(super) const GENRES: &[(&str, &str)] = &[
     ("vr", "VR"),
 ];
 
-/// Categories that say nothing about a game: roots of G2A's tree. They stay categories and become no tags.
+/// Root categories of G2A's tree, which do not describe a game. They are kept as categories and do not become tags.
 pub(super) const ROOTS: &[&str] = &["games", "gaming", "pc games", "video games", "software", "products"];
 
-/// Categories that mean that people play together, lower case.
+/// Categories of games that people play together, in lower case.
 pub(super) const TOGETHER: &[&str] = &[
     "multiplayer",
     "multi-player",
@@ -291,7 +291,7 @@ pub(super) const TOGETHER: &[&str] = &[
     "party",
 ];
 
-/// Languages by their English name, lower case, to ISO 639-1.
+/// Languages: the English name, in lower case, and the ISO 639-1 code.
 pub(super) const LANGUAGES: &[(&str, &str)] = &[
     ("arabic", "ar"),
     ("bulgarian", "bg"),
@@ -331,7 +331,7 @@ pub(super) const LANGUAGES: &[(&str, &str)] = &[
     ("vietnamese", "vi"),
 ];
 
-/// Age-rating marks and what they warn of.
+/// Age-rating marks and the content that they warn of.
 pub(super) const PEGI: &[(&str, &str)] = &[
     ("pegi_violence", "violence"),
     ("pegi_profanity", "bad language"),

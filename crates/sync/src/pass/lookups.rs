@@ -1,5 +1,5 @@
-//! Looks up single products: those that a pass should have met and has not, and one that somebody named. Only what G2A
-//! itself says is gone may go, and not when too much is gone to be believed.
+//! Looks up single products: those that a pass expected but did not see, and one that was requested by id. Only
+//! products that G2A itself reports as gone are removed, and not if implausibly many are gone.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use super::writing::Batch;
 use super::{Pass, Stop};
 use crate::chain;
 
-/// Products that are looked up one by one in a pass; the others wait for the next.
+/// Maximum number of single lookups in a pass; the rest waits for the next pass.
 const MAX_LOOKUPS: usize = 2_000;
-/// So many may always be missing.
+/// Number of missing products that is always plausible.
 const MISSING_ALLOWED: usize = 50;
 
 impl Pass<'_> {
-    /// Asks G2A by id for every game that the pass should have met and has not: what is there is written, what is gone
-    /// is withdrawn (by a stock check: sold out). Nothing is, when too much is gone to be believed.
+    /// Requests every game that the pass expected but did not see by its id: present ones are written, missing ones are
+    /// withdrawn (by a stock check: sold out). If implausibly many are missing, none is.
     pub(super) async fn look_up_missing(&mut self) -> Result<(), Stop> {
         if self.cursor.incomplete && self.kind == RunKind::Full {
             return Ok(());
@@ -79,18 +79,18 @@ impl Pass<'_> {
             })
             .buffer_unordered(self.cx.settings.max_in_flight.max(1))
             .boxed();
-        // Each is written as it comes, for the same reason as pages are.
+        // Each is written as it arrives, for the same reason as pages.
         while let Some((id, found)) = answers.next().await {
             let mut batch = Batch::default();
             match found {
                 Ok(Some(product)) => self.add(&mut batch, product),
                 Ok(None) => batch.gone.push(id),
-                // It is there, only not to be read; or G2A does not take the question. No reason to let it go.
-                Err(error @ G2aError::BadAnswer { .. }) => self.doubt(&mut batch, &id, &error),
+                // The product exists but is unreadable, or G2A rejects the query. Neither is a reason to withdraw it.
+                Err(error @ G2aError::BadAnswer { .. }) => self.keep_unreadable(&mut batch, &id, &error),
                 Err(error @ G2aError::Refused { .. })
                     if error.repeat() == Repeat::Never && !matches!(error.status(), Some(401 | 403)) =>
                 {
-                    self.doubt(&mut batch, &id, &error);
+                    self.keep_unreadable(&mut batch, &id, &error);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -99,7 +99,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    fn doubt(&mut self, batch: &mut Batch, id: &str, error: &G2aError) {
+    fn keep_unreadable(&mut self, batch: &mut Batch, id: &str, error: &G2aError) {
         batch.met.push(id.to_owned());
         self.problem(
             batch,
@@ -112,7 +112,7 @@ impl Pass<'_> {
         patiently(&self.calls, || self.cx.client.product(id)).await
     }
 
-    /// Whether asking for a single product finds one that was just listed.
+    /// Whether a lookup finds a product that was just listed.
     async fn lookups_work(&self) -> Result<bool, Stop> {
         for sample in &self.cursor.samples {
             if self.look_up(sample).await?.is_some() {
@@ -127,7 +127,7 @@ impl Pass<'_> {
         if let Some(product) = self.look_up(id).await? {
             self.add(&mut batch, product);
         } else {
-            // Withdrawing is for complete passes.
+            // Only complete passes withdraw games.
             batch.gone.push(id.to_owned());
             self.problem(&mut batch, Some(id.to_owned()), "G2A does not list it".to_owned());
         }

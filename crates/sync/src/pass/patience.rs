@@ -1,4 +1,4 @@
-//! Calls that wait as long as G2A or the budget asks them to, within reason.
+//! Calls that wait as long as G2A or the budget requires, up to a limit.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use lockstep_g2a::{BudgetError, Code, Error as G2aError, NotSent, Repeat, TokenFailure};
 
-/// How often a call waits because G2A or the budget asks to slow down.
+/// Maximum number of waits of one call.
 const MAX_WAITS: u32 = 20;
-/// Longest single wait.
+/// Maximum length of a single wait.
 const MAX_WAIT: Duration = Duration::from_mins(5);
 
-/// Calls until there is an answer that is not "slow down", within reason. The client has repeated what can be repeated.
+/// Repeats a call, up to a limit, until its answer is not "slow down". The client has already retried what it can.
 pub(super) async fn patiently<T, F: Future<Output = Result<T, G2aError>>>(
     calls: &AtomicU32,
     call: impl Fn() -> F,
@@ -32,7 +32,7 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T, G2aError>>>(
     }
 }
 
-/// How long to wait, if waiting is all that is needed.
+/// The time to wait, if waiting is all that is needed.
 fn asked_to_wait(error: &G2aError) -> Option<Duration> {
     let busy = error.status() == Some(429)
         || error.code() == Some(&Code::TooManyRequests)
@@ -52,7 +52,7 @@ fn asked_to_wait(error: &G2aError) -> Option<Duration> {
     );
     match error.repeat() {
         Repeat::Safe(wait) if busy => Some(wait.unwrap_or(Duration::from_secs(5))),
-        // It has waited in the budget already.
+        // The call has already waited in the budget.
         Repeat::Safe(_) if no_call_free => Some(Duration::ZERO),
         _ => None,
     }

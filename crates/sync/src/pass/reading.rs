@@ -1,5 +1,5 @@
-//! Reads slices from their last page down to the first, with several calls under way where that helps; and whether what
-//! was met is what G2A counts.
+//! Reads slices from their last page down to the first, with concurrent calls where that helps, and compares the
+//! products seen with G2A's count.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use super::{Pass, Stage, Stop};
 use crate::position::{Position, Wanted};
 use crate::slices::Slice;
 
-/// When one call has failed, how long the others that are under way are still waited for.
+/// Time for which the other calls in flight are awaited after one has failed.
 const DRAIN: Duration = Duration::from_secs(15);
 
 type Answers<'a> = FuturesUnordered<BoxFuture<'a, (Wanted, Result<ProductPage, G2aError>)>>;
 
 impl Pass<'_> {
     fn out_of_stock_too(&self) -> bool {
-        // Of what has changed, what has sold out matters as well.
+        // Among changes, products that sold out matter too.
         self.kind != RunKind::Stock || self.cursor.phase == Stage::Changes
     }
 
@@ -33,7 +33,7 @@ impl Pass<'_> {
         slice.query(page, self.out_of_stock_too())
     }
 
-    /// Asks for a page. It makes way only while it is waited for: what a write holds up is not taken in meanwhile.
+    /// Requests a page. The request only progresses while it is awaited: during a write no answer is received.
     fn ask(&self, query: ProductQuery) -> impl Future<Output = Result<ProductPage, G2aError>> + Send + use<> {
         let (client, calls) = (self.cx.client.clone(), Arc::clone(&self.calls));
         async move { patiently(&calls, || client.products(&query)).await }
@@ -55,8 +55,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Looks how long the next slice is: reads it if it is a single page, cuts it if it is too long, and begins it
-    /// otherwise.
+    /// Gets the length of the next slice: reads a single page, divides a slice that is too long, and starts any other.
     async fn open(&mut self, slice: Slice) -> Result<(), Stop> {
         let first = self.page(&slice, 1).await?;
         self.cursor.pending.pop();
@@ -75,7 +74,7 @@ impl Pass<'_> {
         if self.pages_total.is_none() {
             self.pages_total = i32::try_from(pages).ok();
         }
-        // A tenth is left free for what is added while it is read.
+        // A tenth is left for products that are added during the read.
         if pages > (self.cx.settings.max_page * 9 / 10).max(1) {
             if let Some((low, high)) = slice.split(Utc::now()) {
                 self.cursor.pending.extend([high, low]);
@@ -95,7 +94,7 @@ impl Pass<'_> {
         self.save(Batch::default()).await
     }
 
-    /// Reads the slice of the cursor from its page down to the first.
+    /// Reads the cursor's slice from its page down to the first.
     async fn read_downwards(&mut self) -> Result<(), Stop> {
         let (mut answers, mut under_way) = (FuturesUnordered::new(), Vec::new());
         loop {
@@ -144,7 +143,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Writes what is still answered of the calls that are under way, so that nobody has to make them again.
+    /// Writes the calls in flight that are still answered, so that they need not be repeated.
     async fn drain(&mut self, mut answers: Answers<'_>) -> Result<(), Stop> {
         let end = tokio::time::Instant::now() + DRAIN;
         while let Ok(Some((asked, answer))) = timeout_at(end, answers.next()).await {
@@ -155,8 +154,8 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Whether products were overlooked that reading the moved slices again may bring to light. When none is left to
-    /// be read again and far too many are missing the pass has failed.
+    /// Whether products were missed that another read of the changed slices may find. If all were read again and far
+    /// too many are missing, the pass has failed.
     pub(super) async fn falls_short(&mut self) -> Result<bool, Stop> {
         if self.cursor.incomplete {
             return Ok(false);

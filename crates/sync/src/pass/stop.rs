@@ -1,4 +1,4 @@
-//! Why a pass stops before its end, and which of G2A's errors mean that somebody has to do something.
+//! Why a pass ends early, and which of G2A's errors require a person to act.
 
 use lockstep_g2a::{Code, Error as G2aError, NotSent, Repeat, TokenFailure};
 use lockstep_store::StoreError;
@@ -8,11 +8,11 @@ use crate::chain;
 /// Why a pass did not reach its end.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// Somebody has to do something before it can succeed.
+    /// It cannot succeed until a person acts.
     Failed(String),
-    /// It can go on later.
+    /// It can resume later.
     Interrupted(String),
-    /// The database failed, or somebody else has begun.
+    /// The database failed, or another run has begun.
     Store(StoreError),
 }
 

@@ -1,5 +1,5 @@
-//! Writes what was read together with the record that it is written, in one transaction; a row that the database refuses
-//! keeps no other out.
+//! Writes products together with the record of the position, in one transaction. A row that the database refuses does
+//! not affect the others.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ use lockstep_store::sync::{
 use super::{Pass, Stop};
 use crate::mapping;
 
-/// Problems that are kept.
+/// Maximum number of problems in the record.
 const MAX_PROBLEMS: usize = 100;
 
-/// What one transaction writes.
+/// The content of one transaction.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) listings: Vec<Listing>,
-    /// Met, usable or not.
+    /// Products seen, usable or not.
     pub(super) met: Vec<String>,
-    /// Not there any more.
+    /// Products that no longer exist.
     pub(super) gone: Vec<String>,
     pub(super) counts: Counts,
     pub(super) problems: Vec<Problem>,
@@ -49,7 +49,7 @@ impl Pass<'_> {
         self.save(batch).await
     }
 
-    /// Adds a product to what is written, or to what is told.
+    /// Adds a product to the rows to write or to the problems.
     pub(super) fn add(&mut self, batch: &mut Batch, product: Product) {
         batch.counts.seen += 1;
         match mapping::listing(&product, &self.cx.settings.pricing, &mut self.cursor.refused) {
@@ -63,12 +63,12 @@ impl Pass<'_> {
         batch.met.push(product.id);
     }
 
-    /// Counts a product that could not be used.
+    /// Counts a rejected product.
     fn refuse(&mut self, reason: &str) {
         *self.cursor.refused.entry(format!("product: {reason}")).or_default() += 1;
     }
 
-    /// Tells of a problem, once for each product.
+    /// Reports a problem, once for each product.
     pub(super) fn problem(&mut self, batch: &mut Batch, product: Option<String>, reason: String) {
         let known = product.as_ref().is_some_and(|id| self.reported.contains(id));
         if !known && self.problems.len() < MAX_PROBLEMS {
@@ -79,7 +79,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Tells of something that is not about one product; written with the next batch.
+    /// Reports a problem of the run as a whole, written with the next batch.
     pub(super) fn note(&mut self, reason: String) {
         tracing::warn!(run.id = %self.begun.fence.run, "{reason}");
         self.problems.push(Problem { product: None, reason });
@@ -95,7 +95,7 @@ impl Pass<'_> {
 
     /// Writes a batch together with the cursor, in one transaction.
     pub(super) async fn save(&mut self, mut batch: Batch) -> Result<(), Stop> {
-        // Notes go first in the record: they matter more than single products.
+        // Notes come first in the record: they matter more than single products.
         let noted = self
             .problems
             .iter()
@@ -114,7 +114,7 @@ impl Pass<'_> {
         let mut slug_taken = 0;
         let (counts, terms) = loop {
             match self.write(&batch, &cursor).await {
-                // Somebody has taken an address in this very moment: the next attempt sees it.
+                // Another writer has just taken the slug: the next attempt sees it.
                 Err(StoreError::Rule { constraint, .. }) if constraint == "games_slug_key" && slug_taken < 3 => {
                     slug_taken += 1;
                 }
@@ -172,8 +172,8 @@ impl Pass<'_> {
             .await
     }
 
-    /// A row that breaks a rule of the database must not keep the others of its page out. Each is written by itself;
-    /// those that fail are told, and the batch is recorded without rows.
+    /// Isolates a row that violates a constraint of the database. Writes each row separately, reports those that fail,
+    /// and records the batch without rows.
     async fn write_one_by_one(
         &mut self,
         batch: &Arc<Batch>,
@@ -221,13 +221,13 @@ impl Pass<'_> {
     }
 }
 
-/// What a batch adds to the counts of its run.
+/// The counts that a batch adds to its run.
 fn counted(batch: &Batch, written: Written, withdrawn: i32) -> Counts {
     let usable = i32::try_from(batch.listings.len()).unwrap_or(i32::MAX);
     batch.counts.plus(Counts {
         created: written.created,
         updated: written.updated,
-        // A product that was met twice needs no second change.
+        // A product that was seen twice needs no second change.
         unchanged: usable - written.created - written.updated,
         withdrawn,
         ..Counts::default()

@@ -1,4 +1,4 @@
-//! The request budget in PostgreSQL: the arithmetic of the bucket in `crates/g2a`, shared by all.
+//! The request budget in PostgreSQL: the bucket arithmetic of `crates/g2a`, shared by all processes.
 
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ async fn the_statement_and_the_pure_bucket_agree() {
                     updated_at_ms,
                     blocked_until_ms,
                 };
-                // The moment of the statement: its own stamp, or a moment within the tolerated step back before it.
+                // The statement's time: its own stamp, or a time within the tolerated backward step before it.
                 let now = if (-5_000..0).contains(&age) {
                     updated_at_ms + age
                 } else {
@@ -102,7 +102,7 @@ async fn the_statement_and_the_pure_bucket_agree() {
                     (state.level, state.updated_at_ms),
                     "nothing was taken"
                 );
-                // Between the statement and the look at the bucket a millisecond or more has passed.
+                // At least a millisecond has passed between the statement and the read of the bucket.
                 let earliest = take(state, bucket.now_ms, class, limits);
                 if let Ok(late) = earliest {
                     assert!(
@@ -116,9 +116,9 @@ async fn the_statement_and_the_pure_bucket_agree() {
     assert!(granted > 50 && refused > 50, "{granted} {refused}");
 }
 
-/// As a step back of the clock leaves the bucket: empty, and of a time that is to come. It fills from now on.
+/// A clock step back leaves the bucket empty and with a time in the future. It must fill from now on.
 #[tokio::test]
-async fn after_the_clock_was_set_back_calls_go_on_at_once() {
+async fn after_a_clock_step_back_calls_continue_at_once() {
     let db = TestDb::new().await;
     let limits = Limits::per_minute(600).unwrap();
     put(&db, 0, -600_000, -700_000).await;
@@ -129,7 +129,7 @@ async fn after_the_clock_was_set_back_calls_go_on_at_once() {
             .expect("it is not waited for the clock")
             .unwrap();
     }
-    // A pause is kept, as long as it was.
+    // A pause keeps its duration.
     put(&db, 15 * UNITS_PER_CALL, -600_000, 600_000 + 30_000).await;
     for _ in 0..2 {
         let Taken::Refused(bucket) = db.store.take_g2a_call(sizes(limits, CallClass::Order)).await.unwrap() else {
@@ -149,7 +149,7 @@ async fn after_the_clock_was_set_back_calls_go_on_at_once() {
 }
 
 #[tokio::test]
-async fn forty_at_once_share_what_is_there() {
+async fn forty_concurrent_callers_share_the_bucket() {
     let db = TestDb::new().await;
     let limits = Limits::per_minute(600).unwrap();
     let still = BucketSizes {
@@ -190,7 +190,7 @@ async fn the_catalogue_leaves_the_reserve_to_orders() {
 }
 
 #[tokio::test]
-async fn a_pause_holds_for_everybody_and_a_missing_row_comes_back_empty() {
+async fn a_pause_applies_to_all_and_a_missing_row_is_recreated_empty() {
     let db = TestDb::new().await;
     let limits = Limits::per_minute(600).unwrap();
     db.execute("truncate g2a_budget").await;
@@ -216,7 +216,7 @@ async fn a_pause_holds_for_everybody_and_a_missing_row_comes_back_empty() {
 }
 
 #[tokio::test]
-async fn only_before_the_first_page_was_ever_read_the_bucket_begins_with_the_share_of_orders() {
+async fn the_bucket_starts_with_the_reserve_only_before_the_first_sync() {
     let db = TestDb::new().await;
     let limits = Limits::per_minute(600).unwrap();
     let at_first = 10 * UNITS_PER_CALL;
@@ -241,7 +241,7 @@ async fn only_before_the_first_page_was_ever_read_the_bucket_begins_with_the_sha
 }
 
 #[tokio::test]
-async fn a_call_is_granted_once_it_has_flowed_in() {
+async fn a_call_is_granted_after_its_refill() {
     let db = TestDb::new().await;
     let budget = StoreBudget::new(db.store.clone(), Limits::per_minute(6_000).unwrap());
     for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! Runs that end in the middle, and runs that meet.
+//! Runs that crash, and concurrent runs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,11 +22,11 @@ async fn seven_pages() -> Shop {
     .await
 }
 
-/// How much more often each page was asked for than in a run without a crash.
+/// Number of requests for pages beyond those of a run without a crash.
 fn repeated(with_crash: &[String], without: &[String]) -> i32 {
     let mut counts: HashMap<&str, i32> = HashMap::new();
     for target in with_crash {
-        // The time since when changes are asked for differs between runs.
+        // The start time of the requested changes differs between runs.
         *counts
             .entry(target.split("&updatedAtFrom").next().unwrap())
             .or_default() += 1;
@@ -40,7 +40,7 @@ fn repeated(with_crash: &[String], without: &[String]) -> i32 {
 }
 
 #[tokio::test]
-async fn killed_in_front_of_any_call_a_run_goes_on_without_repeating_a_page() {
+async fn a_run_killed_before_any_call_resumes_without_repeats() {
     let whole = seven_pages().await;
     let uninterrupted = whole.run(What::Full).await;
     for call in 1..=uninterrupted.calls {
@@ -68,7 +68,7 @@ async fn killed_in_front_of_any_call_a_run_goes_on_without_repeating_a_page() {
 }
 
 #[tokio::test]
-async fn killed_while_any_page_is_on_its_way_a_run_repeats_that_page_only() {
+async fn a_run_killed_during_any_call_repeats_only_that_page() {
     let whole = seven_pages().await;
     let uninterrupted = whole.run(What::Full).await;
     for call in 1..=uninterrupted.calls {
@@ -103,7 +103,7 @@ async fn killed_while_any_page_is_on_its_way_a_run_repeats_that_page_only() {
 }
 
 #[tokio::test]
-async fn a_run_that_is_asked_to_stop_is_interrupted_and_taken_up_again() {
+async fn a_stopped_run_is_interrupted_and_resumed() {
     let shop = seven_pages().await;
     shop.gate.only(4);
     let (cx, halt) = (Arc::clone(&shop.cx), CancellationToken::new());
@@ -127,7 +127,7 @@ async fn a_run_that_is_asked_to_stop_is_interrupted_and_taken_up_again() {
 }
 
 #[tokio::test]
-async fn an_unfinished_run_that_is_too_old_is_given_up() {
+async fn an_unfinished_run_that_is_too_old_is_abandoned() {
     let shop = seven_pages().await;
     shop.gate.only(4);
     let halt = CancellationToken::new();
@@ -152,7 +152,7 @@ async fn an_unfinished_run_that_is_too_old_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_stock_check_between_does_not_spoil_what_a_full_run_has_to_go_on_with() {
+async fn a_stock_check_does_not_affect_the_resumption_of_a_full_run() {
     let shop = seven_pages().await;
     shop.gate.only(5);
     let halt = CancellationToken::new();
@@ -171,7 +171,7 @@ async fn a_stock_check_between_does_not_spoil_what_a_full_run_has_to_go_on_with(
 }
 
 #[tokio::test]
-async fn of_two_runs_at_once_one_is_refused() {
+async fn of_two_concurrent_runs_one_is_refused() {
     let shop = seven_pages().await;
     shop.gate.only(3);
     let other = shop.another_process();
@@ -192,13 +192,13 @@ async fn of_two_runs_at_once_one_is_refused() {
 }
 
 #[tokio::test]
-async fn a_run_that_was_believed_dead_writes_nothing_after_another_has_begun() {
+async fn a_superseded_run_writes_nothing() {
     let shop = seven_pages().await;
     shop.gate.only(4);
     let other = shop.another_process();
     let (zombie, before) = tokio::join!(shop.try_run(What::Full), async {
         shop.gate.reached(5).await;
-        // Its lock is lost, as by a network that broke; it does not know.
+        // Its lock is lost, as after a network failure; the run does not know.
         shop.db
             .execute("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())")
             .await;
@@ -230,7 +230,7 @@ async fn a_run_that_was_believed_dead_writes_nothing_after_another_has_begun() {
     );
 }
 
-/// Ten pages, of which eight are asked for at once, from a G2A that holds every answer back until the test lets it go.
+/// Ten pages, eight of them requested concurrently, from a G2A that holds back every answer until the test releases it.
 const PAGES: u32 = 10;
 
 struct Slow {
@@ -273,8 +273,8 @@ impl Slow {
         }
     }
 
-    /// Waits until as many calls are under way as can be in front of the `nth` answer: the first looks how many pages there
-    /// are, then come the pages.
+    /// Waits until as many calls are in flight as possible before the `nth` answer: the first requests the number of
+    /// pages, the others request pages.
     async fn under_way(&self, nth: u32) {
         let under_way = match nth {
             2.. if nth <= PAGES + 1 => 8.min(PAGES + 2 - nth),
@@ -286,13 +286,13 @@ impl Slow {
         .await;
     }
 
-    /// Lets the answer to one of the calls that are under way go.
+    /// Releases the answer of one call in flight.
     fn answer(&mut self) {
         let held = self.shop.g2a.held();
         assert!(self.shop.g2a.release(held[self.dice.random_range(0..held.len())]));
     }
 
-    /// Waits until what the `nth` answer said is written.
+    /// Waits until the content of the `nth` answer is written.
     async fn written(&self, nth: u32) {
         if (2..=PAGES + 1).contains(&nth) {
             until("the page is written", async || {
@@ -307,8 +307,9 @@ impl Slow {
         }
     }
 
-    /// Kills the run, lets G2A answer at once from now on, takes the run up, and returns how many calls that took.
-    async fn take_up(self) -> (Shop, u32) {
+    /// Kills the run, lets G2A answer at once from now on, resumes the run, and returns the number of calls that it
+    /// took.
+    async fn kill_and_resume(self) -> (Shop, u32) {
         self.run.abort();
         drop(self.run.await);
         self.shop.g2a.clear_faults();
@@ -323,8 +324,8 @@ impl Slow {
     }
 }
 
-/// How much more often pages were given out than in a run without a crash.
-fn answered_again(with_crash: &Shop, without: &Shop) -> i32 {
+/// Number of page answers beyond those of a run without a crash.
+fn repeated_answers(with_crash: &Shop, without: &Shop) -> i32 {
     let answered = |shop: &Shop| -> Vec<String> {
         let all = shop.g2a.requests(20_000).into_iter();
         all.filter(|request| request.answered_at.is_some() && request.status == Some(200))
@@ -335,7 +336,7 @@ fn answered_again(with_crash: &Shop, without: &Shop) -> i32 {
 }
 
 #[tokio::test]
-async fn with_eight_pages_under_way_and_killed_after_any_write_no_page_that_was_answered_is_asked_for_again() {
+async fn killed_after_any_write_no_answered_page_is_requested_again() {
     let whole = ten_pages().await;
     let calls = whole.run(What::Full).await.calls;
     for last in 1..calls {
@@ -345,14 +346,14 @@ async fn with_eight_pages_under_way_and_killed_after_any_write_no_page_that_was_
             slow.answer();
             slow.written(nth).await;
         }
-        let (after, more) = slow.take_up().await;
+        let (after, more) = slow.kill_and_resume().await;
         assert_eq!(more, calls - last, "after answer {last}");
-        assert_eq!(answered_again(&after, &whole), 0, "after answer {last}");
+        assert_eq!(repeated_answers(&after, &whole), 0, "after answer {last}");
     }
 }
 
 #[tokio::test]
-async fn with_eight_pages_under_way_and_killed_before_any_write_only_the_page_just_answered_is_asked_for_again() {
+async fn killed_before_any_write_only_the_last_answer_is_requested_again() {
     let whole = ten_pages().await;
     let calls = whole.run(What::Full).await.calls;
     for last in 1..=calls {
@@ -363,7 +364,7 @@ async fn with_eight_pages_under_way_and_killed_before_any_write_only_the_page_ju
             slow.written(nth).await;
         }
         slow.under_way(last).await;
-        // Whatever the run writes waits for this transaction.
+        // Every write of the run waits for this transaction.
         let mut stop = slow.shop.db.sql.begin().await.unwrap();
         sqlx::query("select 1 from sync_lease for update")
             .execute(&mut *stop)
@@ -379,18 +380,19 @@ async fn with_eight_pages_under_way_and_killed_before_any_write_only_the_page_ju
         slow.run.abort();
         until("it is dead", async || slow.run.is_finished()).await;
         stop.rollback().await.unwrap();
-        let (after, more) = slow.take_up().await;
+        let (after, more) = slow.kill_and_resume().await;
         assert_eq!(more, calls - last + 1, "at answer {last}");
-        assert_eq!(answered_again(&after, &whole), 1, "at answer {last}");
+        assert_eq!(repeated_answers(&after, &whole), 1, "at answer {last}");
     }
 }
 
 #[tokio::test]
-async fn when_g2a_fails_on_one_of_several_pages_the_others_are_written_and_not_asked_for_again() {
+async fn pages_beside_a_failed_one_are_written_and_not_requested_again() {
     let whole = ten_pages().await;
     let calls = whole.run(What::Full).await.calls;
     let shop = ten_pages().await;
-    // The look at how many pages there are and four of the eight are held; the other four fail twice, as often as asked.
+    // The request for the number of pages and four of the eight are held back; the other four fail twice, once per
+    // attempt.
     shop.g2a
         .add_fault(FaultRule::once(CallMatch::Products, Fault::Hold).times(5));
     shop.g2a
@@ -417,12 +419,12 @@ async fn when_g2a_fails_on_one_of_several_pages_the_others_are_written_and_not_a
         (RunStatus::Completed, 1, calls - 5),
         "{report}"
     );
-    assert_eq!(answered_again(&shop, &whole), 0);
+    assert_eq!(repeated_answers(&shop, &whole), 0);
     shop.assert_in_line().await;
 }
 
 #[tokio::test]
-async fn many_pages_under_way_at_once_lose_none() {
+async fn concurrent_pages_are_all_written() {
     let settings = Settings {
         calls_per_minute: 1_000_000,
         ..Settings::default()

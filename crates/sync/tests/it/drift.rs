@@ -1,4 +1,4 @@
-//! A list that changes while it is read. The changes are made in front of chosen calls, so every run is the same.
+//! A list that changes while it is read. The changes are made before chosen calls, so every run is deterministic.
 
 use lockstep_domain::Money;
 use lockstep_g2a_sandbox::{Catalogue, Knobs};
@@ -10,7 +10,7 @@ use rand::{Rng as _, SeedableRng as _};
 use crate::support::{Shop, one_at_a_time, row};
 
 #[tokio::test]
-async fn a_product_removed_between_two_pages_hides_no_other() {
+async fn a_product_removed_between_pages_hides_no_other() {
     for at in 2..9 {
         let shop = Shop::start(
             Catalogue::Generated { count: 140, seed: 5 },
@@ -31,7 +31,7 @@ async fn a_product_removed_between_two_pages_hides_no_other() {
 }
 
 #[tokio::test]
-async fn a_product_that_comes_in_between_pushes_no_other_out_of_sight() {
+async fn an_inserted_product_hides_no_other() {
     for at in 2..9 {
         let shop = Shop::start(Catalogue::Empty, Knobs::default(), one_at_a_time()).await;
         for n in 1..=140_u64 {
@@ -59,7 +59,7 @@ async fn a_product_that_comes_in_between_pushes_no_other_out_of_sight() {
 }
 
 #[tokio::test]
-async fn whatever_moves_while_it_is_read_nothing_is_overlooked() {
+async fn no_product_is_missed_under_random_changes() {
     for seed in 0..6 {
         let mut dice = StdRng::seed_from_u64(seed);
         let knobs = Knobs {
@@ -93,7 +93,7 @@ async fn whatever_moves_while_it_is_read_nothing_is_overlooked() {
                 1 => {
                     next_id += 1;
                     let mut newcomer = row(next_id, &format!("Newcomer {next_id}"), &price.to_string());
-                    newcomer.remove("updated_at"); // which makes it now
+                    newcomer.remove("updated_at"); // so its time of change is now
                     g2a.add_product(newcomer);
                 }
                 2 => assert!(g2a.set_stock(&id, dice.random_range(0..3))),
@@ -105,14 +105,14 @@ async fn whatever_moves_while_it_is_read_nothing_is_overlooked() {
         shop.assert_nothing_overlooked().await;
         let calls = shop.gate.calls() - begin;
         assert!(calls < 100, "seed {seed}: {calls} calls for 11 pages");
-        // What disappeared after it had been met is found out by the next pass.
+        // The next pass detects products that disappeared after they were seen.
         shop.run(What::Full).await;
         shop.assert_in_line().await;
     }
 }
 
 #[tokio::test]
-async fn a_stock_check_follows_what_sells_out_while_it_reads() {
+async fn a_stock_check_handles_products_that_sell_out_during_it() {
     for at in 1..9 {
         let shop = Shop::start(
             Catalogue::Generated { count: 140, seed: 5 },

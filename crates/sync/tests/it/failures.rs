@@ -1,4 +1,4 @@
-//! What a supplier or a database that fails does to the shop: nothing, and a clear line about it.
+//! Failures of the supplier or the database: the shop does not change, and the report has a clear reason.
 
 use lockstep_g2a_sandbox::{CallMatch, Catalogue, Fault, FaultRule, Knobs};
 use lockstep_store::sync::RunStatus;
@@ -14,7 +14,7 @@ fn error(status: u16, code: &str) -> Fault {
     }
 }
 
-/// Every way in which G2A fails, how the run ends, and a word that its reason contains.
+/// Every failure of G2A, the resulting status of the run, and a word of its reason.
 fn failures() -> Vec<(Fault, RunStatus, &'static str)> {
     use RunStatus::{Failed, Interrupted};
     vec![
@@ -33,7 +33,7 @@ fn failures() -> Vec<(Fault, RunStatus, &'static str)> {
 }
 
 #[tokio::test]
-async fn while_g2a_fails_not_a_byte_of_the_catalogue_changes() {
+async fn no_byte_of_the_catalogue_changes_while_g2a_fails() {
     let shop = Shop::start(
         Catalogue::Generated { count: 90, seed: 4 },
         Knobs::default(),
@@ -65,7 +65,7 @@ async fn while_g2a_fails_not_a_byte_of_the_catalogue_changes() {
 }
 
 #[tokio::test]
-async fn what_fails_in_the_middle_goes_on_there_and_only_real_pages_are_written() {
+async fn a_run_that_fails_midway_resumes_and_writes_only_real_pages() {
     for (fault, status, _) in failures() {
         let shop = Shop::start(
             Catalogue::Generated { count: 90, seed: 4 },
@@ -91,7 +91,7 @@ async fn what_fails_in_the_middle_goes_on_there_and_only_real_pages_are_written(
 }
 
 #[tokio::test]
-async fn a_429_is_waited_out_and_the_run_goes_on() {
+async fn a_run_waits_after_a_429_and_continues() {
     let shop = Shop::start(
         Catalogue::Generated { count: 90, seed: 4 },
         Knobs::default(),
@@ -114,7 +114,7 @@ async fn a_429_is_waited_out_and_the_run_goes_on() {
 }
 
 #[tokio::test]
-async fn a_database_that_restarts_costs_at_most_the_run_and_the_next_goes_on() {
+async fn after_a_database_restart_the_next_run_resumes() {
     let shop = Shop::start(
         Catalogue::Generated { count: 130, seed: 4 },
         Knobs::default(),
@@ -127,7 +127,7 @@ async fn a_database_that_restarts_costs_at_most_the_run_and_the_next_goes_on() {
         shop.db.cut_connections().await;
         shop.gate.open();
     });
-    // New connections are made at once, so the run may well survive it; what it may not do is lose something.
+    // Connections are renewed at once, so the run may survive; it must not lose data.
     if let Err(error) = result {
         assert!(matches!(error, SyncError::Store(_)), "{error}");
         let report = shop.run_after_crash(What::Full).await;
@@ -137,7 +137,7 @@ async fn a_database_that_restarts_costs_at_most_the_run_and_the_next_goes_on() {
 }
 
 #[tokio::test]
-async fn a_catalogue_that_vanishes_is_not_believed() {
+async fn a_vanished_catalogue_withdraws_nothing() {
     let shop = Shop::with(120).await;
     shop.run(What::Full).await;
     let ids: Vec<String> = (0..70).map(|place| shop.id_at(place)).collect();
@@ -158,7 +158,7 @@ async fn a_catalogue_that_vanishes_is_not_believed() {
         );
         assert_eq!(shop.bytes().await, before);
     }
-    // A person who knows better says so.
+    // An operator overrides the limit.
     let settings = Settings {
         max_missing_percent: 100,
         ..Settings::default()

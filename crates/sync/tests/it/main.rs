@@ -1,4 +1,4 @@
-//! The synchronisation against a real PostgreSQL and the sandbox of G2A over real HTTP.
+//! The synchronisation with a real PostgreSQL and G2A's sandbox over real HTTP.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 

@@ -1,4 +1,4 @@
-//! What passes do when nothing goes wrong.
+//! Passes without failures.
 
 use lockstep_g2a_sandbox::{Catalogue, Knobs};
 use lockstep_store::StoreError;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{Shop, one_at_a_time, row};
 
 #[tokio::test]
-async fn the_first_sync_brings_the_whole_catalogue_and_the_second_writes_nothing() {
+async fn the_first_sync_imports_all_and_the_second_writes_nothing() {
     let shop = Shop::with(500).await;
     let first = shop.run(What::Full).await;
     assert_eq!(first.status, RunStatus::Completed, "{first}");
@@ -73,7 +73,7 @@ async fn a_changed_price_changes_exactly_one_row() {
     shop.assert_in_line().await;
 }
 
-/// What buying taught about the price of a product, as the shop has it: the price, and whether it is remembered.
+/// What the shop has learnt about the price of a product from purchases: the price, and whether it is stored.
 async fn price_of(shop: &Shop, id: &str) -> (String, bool) {
     sqlx::query_as("select price::text, g2a_asked_at is not null from games where g2a_product_id = $1")
         .bind(id)
@@ -83,7 +83,7 @@ async fn price_of(shop: &Shop, id: &str) -> (String, bool) {
 }
 
 #[tokio::test]
-async fn what_g2a_asked_for_an_order_outlives_the_listing_until_that_changes_or_a_day_is_over() {
+async fn an_order_price_persists_until_the_listing_changes_or_for_a_day() {
     let shop = Shop::with(60).await;
     let id = shop.id_at(20);
     shop.g2a.set_price(&id, "10".parse().unwrap(), "15".parse().unwrap());
@@ -137,7 +137,7 @@ async fn what_g2a_asked_for_an_order_outlives_the_listing_until_that_changes_or_
 }
 
 #[tokio::test]
-async fn a_stock_check_sells_out_and_restocks_and_changes_prices() {
+async fn a_stock_check_updates_stock_and_prices() {
     let shop = Shop::with(200).await;
     shop.run(What::Full).await;
     let in_stock = |product: &&Value| product["qty"].as_u64().unwrap() > 0;
@@ -178,7 +178,7 @@ async fn a_stock_check_sells_out_and_restocks_and_changes_prices() {
 }
 
 #[tokio::test]
-async fn a_product_gone_from_g2a_is_withdrawn_by_a_complete_pass_only_and_never_deleted() {
+async fn only_a_complete_pass_withdraws_a_game_and_none_is_deleted() {
     let shop = Shop::with(100).await;
     shop.run(What::Full).await;
     let id = shop
@@ -231,14 +231,14 @@ async fn a_product_gone_from_g2a_is_withdrawn_by_a_complete_pass_only_and_never_
 }
 
 #[tokio::test]
-async fn without_a_complete_pass_the_changes_are_everything() {
+async fn without_a_full_pass_an_incremental_pass_reads_everything() {
     let shop = Shop::with(40).await;
     let report = shop.run(What::Incremental).await;
     assert_eq!((report.kind, report.counts.created), (RunKind::Full, 40));
 }
 
 #[tokio::test]
-async fn one_product_is_brought_in_line_by_its_id() {
+async fn a_single_product_is_synchronised_by_its_id() {
     let shop = Shop::with(60).await;
     let id = shop.id_at(30);
     let report = shop.run(What::Product(id.clone())).await;
@@ -253,7 +253,7 @@ async fn one_product_is_brought_in_line_by_its_id() {
 }
 
 #[tokio::test]
-async fn bad_products_are_skipped_and_told_and_the_others_arrive() {
+async fn bad_products_are_skipped_and_reported() {
     let shop = Shop::start(Catalogue::Empty, Knobs::default(), Settings::default()).await;
     for (n, name) in [
         (1, "Random 5 Keys Steam Key GLOBAL"),
@@ -309,14 +309,14 @@ async fn bad_products_are_skipped_and_told_and_the_others_arrive() {
         (row.0.as_str(), row.1.as_str(), row.2.as_str(), row.3.as_str(), row.4),
         expected
     );
-    // Unchanged, odd as they are.
+    // Unchanged in spite of its odd values.
     let before = shop.bytes().await;
     shop.run(What::Full).await;
     assert_eq!(shop.bytes().await, before);
 }
 
 #[tokio::test]
-async fn a_row_that_the_database_refuses_does_not_keep_the_others_out() {
+async fn a_row_refused_by_the_database_does_not_affect_others() {
     let shop = Shop::with(50).await;
     let title = shop.products()[20]["name"].as_str().unwrap().replace('\'', "''");
     shop.db
@@ -339,7 +339,7 @@ async fn a_row_that_the_database_refuses_does_not_keep_the_others_out() {
 }
 
 #[tokio::test]
-async fn games_of_one_title_have_addresses_of_their_own_that_stay() {
+async fn games_with_equal_titles_have_distinct_stable_slugs() {
     let shop = Shop::start(Catalogue::Empty, Knobs::default(), one_at_a_time()).await;
     for id in [11, 12, 13] {
         shop.g2a.add_product(row(id, "Twin Steam Key GLOBAL", "5"));
@@ -398,7 +398,7 @@ async fn links_follow_g2as_categories() {
 }
 
 #[tokio::test]
-async fn an_unknown_release_date_stays_the_day_the_game_was_first_seen() {
+async fn an_unknown_release_date_is_the_day_of_the_first_import() {
     let shop = Shop::start(Catalogue::Empty, Knobs::default(), one_at_a_time()).await;
     shop.g2a.add_product(row(1, "Amber Oath Steam Key GLOBAL", "5"));
     shop.run(What::Full).await;
@@ -470,7 +470,7 @@ async fn flags_follow_the_calendar_and_the_sales() {
 }
 
 #[tokio::test]
-async fn the_history_the_progress_and_the_age_of_our_knowledge_can_be_read() {
+async fn history_progress_and_freshness_are_readable() {
     let shop = Shop::with(100).await;
     let progress = shop.cx.progress();
     assert!(progress.borrow().is_none());
@@ -514,9 +514,9 @@ async fn the_history_the_progress_and_the_age_of_our_knowledge_can_be_read() {
     );
 }
 
-/// Somebody picks what the shop shows first: neither the refresh nor a pass takes that back, for G2A's games and others.
+/// Flags set by a person: neither the refresh nor a pass reverts them, for G2A's games and others.
 #[tokio::test]
-async fn what_a_person_says_of_a_game_stays() {
+async fn flags_set_by_a_person_are_kept() {
     let shop = Shop::with(300).await;
     shop.run(What::Full).await;
     shop.db
@@ -545,7 +545,7 @@ async fn what_a_person_says_of_a_game_stays() {
         4,
         "what was computed is nobody's word"
     );
-    // Given back, they follow the numbers again.
+    // After the manual flags are cleared, they follow the numbers again.
     shop.db.execute("update games set flags_by_hand = '{}'").await;
     assert!(records::refresh_flags(&shop.db.store).await.unwrap() >= 4);
     assert_eq!(

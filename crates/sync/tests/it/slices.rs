@@ -1,4 +1,4 @@
-//! Lists that are longer than G2A gives out.
+//! Lists that are longer than G2A's last page.
 
 use lockstep_g2a_sandbox::{Catalogue, Knobs};
 use lockstep_store::sync::RunStatus;
@@ -6,7 +6,7 @@ use lockstep_sync::{Settings, What};
 
 use crate::support::{Shop, row};
 
-/// A supplier that gives out five pages of each list.
+/// A supplier that returns five pages of each list.
 async fn five_pages(catalogue: Catalogue) -> Shop {
     let knobs = Knobs {
         max_page: 5,
@@ -24,7 +24,7 @@ async fn five_pages(catalogue: Catalogue) -> Shop {
 }
 
 #[tokio::test]
-async fn a_catalogue_many_times_longer_than_a_list_is_covered_by_slices() {
+async fn slices_cover_a_catalogue_longer_than_one_list() {
     let shop = five_pages(Catalogue::Generated { count: 1_000, seed: 3 }).await;
     let report = shop.run(What::Full).await;
     assert_eq!(
@@ -43,7 +43,7 @@ async fn a_catalogue_many_times_longer_than_a_list_is_covered_by_slices() {
 }
 
 #[tokio::test]
-async fn products_of_one_price_are_told_apart_by_when_they_changed() {
+async fn products_of_equal_price_are_sliced_by_time_of_change() {
     let shop = five_pages(Catalogue::Empty).await;
     for n in 0..250_u64 {
         let mut product = row(n + 1, &format!("Game {n}"), "1.99");
@@ -62,7 +62,7 @@ async fn products_of_one_price_are_told_apart_by_when_they_changed() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_cut_is_read_as_far_as_it_goes_and_nothing_is_withdrawn() {
+async fn an_indivisible_slice_is_read_partly_and_nothing_is_withdrawn() {
     let shop = five_pages(Catalogue::Empty).await;
     for n in 0..130_u64 {
         let mut product = row(n + 1, &format!("Game {n}"), "1.99");

@@ -1,4 +1,4 @@
-//! A store, a sandbox and a way between them that tests can stop and watch.
+//! A store, a sandbox and a gate between them with which tests can stop and observe calls.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,10 +14,10 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-/// What happens in front of each call; told which one it is, from 1.
+/// The action before each call; its argument is the number of the call, from 1.
 pub(crate) type BeforeCall = Box<dyn FnMut(u32) + Send>;
 
-/// Lets every call through, after the test has had its say.
+/// Lets every call through after the test's action.
 pub(crate) struct Gate {
     calls: watch::Sender<u32>,
     before: Mutex<Option<BeforeCall>>,
@@ -25,28 +25,29 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Calls that have been asked for.
+    /// Number of calls requested.
     pub(crate) fn calls(&self) -> u32 {
         *self.calls.borrow()
     }
 
-    /// Does something in front of each call from now on.
+    /// Runs `action` before each call from now on.
     pub(crate) fn before_each(&self, action: impl FnMut(u32) + Send + 'static) {
         *self.before.lock().unwrap() = Some(Box::new(action));
     }
 
-    /// Lets only so many more calls through; the next waits until it is dropped or [`open`](Self::open)ed for.
+    /// Lets only `calls` more calls through; the next one waits until it is dropped or the gate is
+    /// [`open`](Self::open)ed.
     pub(crate) fn only(&self, calls: usize) {
         self.places.forget_permits(usize::MAX >> 4);
         self.places.add_permits(calls);
     }
 
-    /// Lets everything through again.
+    /// Lets all calls through again.
     pub(crate) fn open(&self) {
         self.places.add_permits(1 << 20);
     }
 
-    /// Waits until the call of this number is asked for.
+    /// Waits until the call with this number is requested.
     pub(crate) async fn reached(&self, call: u32) {
         let mut calls = self.calls.subscribe();
         tokio::time::timeout(Duration::from_secs(30), calls.wait_for(|calls| *calls >= call))
@@ -81,7 +82,7 @@ pub(crate) struct Shop {
     pub(crate) cx: Arc<Context>,
 }
 
-/// One page at a time, so that the order of calls is known.
+/// Settings with one page at a time, so that the order of calls is known.
 pub(crate) fn one_at_a_time() -> Settings {
     Settings {
         max_in_flight: 1,
@@ -90,7 +91,7 @@ pub(crate) fn one_at_a_time() -> Settings {
 }
 
 impl Shop {
-    /// A sandbox with so many made-up products, and an empty store.
+    /// A sandbox with `products` generated products, and an empty store.
     pub(crate) async fn with(products: u64) -> Self {
         Self::start(
             Catalogue::Generated {
@@ -152,7 +153,7 @@ impl Shop {
         self.try_run(what).await.unwrap()
     }
 
-    /// Runs once the lock of a run that was just dropped is free.
+    /// Runs as soon as the lock of a run that was just dropped is free.
     pub(crate) async fn run_after_crash(&self, what: What) -> Report {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
@@ -165,7 +166,7 @@ impl Shop {
         }
     }
 
-    /// Every bit of the catalogue, and where its rows lie: changes with the slightest write.
+    /// Every byte of the catalogue and the physical location of its rows: any write changes it.
     pub(crate) async fn bytes(&self) -> String {
         let mut all = String::new();
         for table in [
@@ -193,7 +194,7 @@ impl Shop {
         all
     }
 
-    /// What the shop says of each product: price, stock, and whether it is withdrawn.
+    /// The shop's data of each product: price, stock, and whether it is withdrawn.
     pub(crate) async fn games(&self) -> BTreeMap<String, (String, bool, bool)> {
         let rows: Vec<(String, String, bool, bool)> = sqlx::query_as(
             "select g2a_product_id, price::text, in_stock, withdrawn_at is not null from games where g2a_product_id is not null",
@@ -206,7 +207,7 @@ impl Shop {
             .collect()
     }
 
-    /// What the shop should say of each product that G2A lists.
+    /// The expected data of each product that G2A lists.
     pub(crate) fn expected(&self) -> BTreeMap<String, (String, bool, bool)> {
         self.products()
             .into_iter()
@@ -219,7 +220,7 @@ impl Shop {
             .collect()
     }
 
-    /// The games that are not withdrawn are what G2A lists, at the right price, in stock or not.
+    /// Asserts that the games that are not withdrawn are exactly those that G2A lists, with the right price and stock.
     pub(crate) async fn assert_in_line(&self) {
         let mut games = self.games().await;
         games.retain(|_, (_, _, withdrawn)| !*withdrawn);
@@ -227,7 +228,7 @@ impl Shop {
         assert_eq!(games.len(), self.expected().len(), "games that G2A does not list");
     }
 
-    /// Everything that G2A lists is here, at the right price, in stock or not.
+    /// Asserts that every product that G2A lists is present, with the right price and stock.
     pub(crate) async fn assert_nothing_overlooked(&self) {
         let (games, expected) = (self.games().await, self.expected());
         let wrong: Vec<_> = expected
@@ -249,7 +250,7 @@ impl Shop {
         self.g2a.products(1, 1_000_000)
     }
 
-    /// The id of the product at this place of G2A's list, from 0.
+    /// The id of the product at this position of G2A's list, from 0.
     pub(crate) fn id_at(&self, place: usize) -> String {
         self.products()[place]["id"].as_str().unwrap().to_owned()
     }
@@ -288,7 +289,7 @@ fn client(sandbox: &Sandbox, budget: Arc<dyn Budget>) -> Client {
     Client::new(config, budget).unwrap()
 }
 
-/// A product as a real export has it: whole and broken numbers, empty texts, no description.
+/// A product as in a real export: whole and decimal numbers, empty texts, no description.
 pub(crate) fn row(id: u64, name: &str, price: &str) -> Map<String, Value> {
     let price: Value = serde_json::from_str(price).unwrap();
     let Value::Object(map) = json!({
