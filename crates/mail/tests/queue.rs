@@ -265,7 +265,7 @@ async fn waited(db: &TestDb) {
 #[tokio::test]
 async fn a_welcome_that_waited_for_longer_than_its_code_lasts_is_sent_with_another() {
     let db = TestDb::new().await;
-    somebody(&db, "ada").await;
+    registered_user(&db, "ada").await;
     waited(&db).await;
     // The first attempt fails, and the next one sends the same code: the first may have arrived all the same.
     let nowhere = Delivery::smtp("smtp://127.0.0.1:1", FROM, 1).unwrap();
@@ -294,7 +294,7 @@ async fn a_welcome_that_waited_for_longer_than_its_code_lasts_is_sent_with_anoth
 #[tokio::test]
 async fn a_welcome_says_how_long_its_code_is_still_good_for() {
     let db = TestDb::new().await;
-    somebody(&db, "ada").await;
+    registered_user(&db, "ada").await;
     db.execute("update one_time_codes set expires_at = now() + interval '40 minutes'")
         .await;
     let (path, delivery) = folder();
@@ -310,7 +310,7 @@ async fn a_welcome_says_how_long_its_code_is_still_good_for() {
 #[tokio::test]
 async fn a_welcome_makes_no_later_code_useless_and_brings_none_to_an_address_that_is_proved() {
     let db = TestDb::new().await;
-    let ada = somebody(&db, "ada").await;
+    let ada = registered_user(&db, "ada").await;
     waited(&db).await;
     let again = NewCode {
         text: Secret::new("222222"),
@@ -329,7 +329,7 @@ async fn a_welcome_makes_no_later_code_useless_and_brings_none_to_an_address_tha
     assert!(both.iter().any(|file| file.contains("222222")));
     std::fs::remove_dir_all(&path).unwrap();
 
-    let bob = somebody(&db, "bob").await;
+    let bob = registered_user(&db, "bob").await;
     waited(&db).await;
     db.execute("update users set email_verified = true").await;
     assert_eq!(postman.round().await.unwrap().sent, 1);

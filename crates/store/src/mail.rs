@@ -187,6 +187,38 @@ pub struct Room {
     pub ordinary: u32,
 }
 
+/// Claims what is due. `$1` and `$2`: how many in all, and of the ordinary ones; `$3`: seconds of the lease; `$4`: the kinds
+/// that this version knows; `$5`: whether it can open sealed e-mails.
+///
+/// An e-mail is due when it is the first of its address. That first one is looked up by a sorted `limit 1`, which only
+/// `mail_outbox_recipient_idx` answers without sorting: written as an anti-join, the planner read the whole queue for each
+/// e-mail whenever it took the queue for empty (1.2 s a claim with 4,000 e-mails behind 400 that wait).
+#[doc(hidden)]
+pub const CLAIM: &str = "-- store.mail.claim
+    with urgent as (
+        select id from mail_outbox m
+         where sent_at is null and gave_up_at is null and urgent and not_before <= now() and not_after > now()
+           and attempts < 100 and kind = any ($4) and (sealed is null or $5)
+           and seq <= coalesce((select e.seq from mail_outbox e
+                                 where e.sent_at is null and e.gave_up_at is null and e.urgent
+                                   and e.recipient = m.recipient and e.left_at is null
+                                   and e.kind = any ($4) and (e.lease is not null or e.not_before <= now())
+                                 order by e.recipient, e.urgent, e.seq limit 1), seq)
+         order by seq limit $1 for update skip locked),
+    ordinary as (
+        select id from mail_outbox m
+         where sent_at is null and gave_up_at is null and not urgent and not_before <= now() and not_after > now()
+           and attempts < 100 and kind = any ($4) and (sealed is null or $5)
+           and seq <= coalesce((select e.seq from mail_outbox e
+                                 where e.sent_at is null and e.gave_up_at is null and not e.urgent
+                                   and e.recipient = m.recipient and e.left_at is null and e.kind = any ($4)
+                                 order by e.recipient, e.urgent, e.seq limit 1), seq)
+         order by seq limit least($2, $1 - (select count(*) from urgent)) for update skip locked)
+    update mail_outbox set lease = gen_random_uuid(), attempts = attempts + 1,
+           not_before = now() + make_interval(secs => $3)
+     where id in (select id from urgent union all select id from ordinary)
+    returning id, lease, user_id, recipient, letter, sealed, urgent, attempts, created_at";
+
 /// Takes letters that are due, for as long as `lease` (see [`renew`]): first those with codes and links, then the others,
 /// each kind in the order of writing. Two workers never get the same one while a lease lasts, and nothing is given out
 /// while an earlier letter of its kind to the same address is owed, so one address gets them in order. (A code does not
@@ -195,38 +227,14 @@ pub struct Room {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn claim(store: &Store, room: Room, lease: Duration) -> Result<Vec<Claimed>> {
-    let rows = sqlx::query(
-        "-- store.mail.claim
-        with urgent as (
-            select id from mail_outbox m
-             where sent_at is null and gave_up_at is null and urgent and not_before <= now() and not_after > now()
-               and attempts < 100 and kind = any ($4) and (sealed is null or $5)
-               and not exists (select 1 from mail_outbox e
-                                where e.sent_at is null and e.gave_up_at is null and e.urgent
-                                  and e.recipient = m.recipient and e.seq < m.seq and e.left_at is null
-                                  and e.kind = any ($4) and (e.lease is not null or e.not_before <= now()))
-             order by seq limit $1 for update skip locked),
-        ordinary as (
-            select id from mail_outbox m
-             where sent_at is null and gave_up_at is null and not urgent and not_before <= now() and not_after > now()
-               and attempts < 100 and kind = any ($4) and (sealed is null or $5)
-               and not exists (select 1 from mail_outbox e
-                                where e.sent_at is null and e.gave_up_at is null and not e.urgent
-                                  and e.recipient = m.recipient and e.seq < m.seq and e.left_at is null
-                                  and e.kind = any ($4))
-             order by seq limit least($2, $1 - (select count(*) from urgent)) for update skip locked)
-        update mail_outbox set lease = gen_random_uuid(), attempts = attempts + 1,
-               not_before = now() + make_interval(secs => $3)
-         where id in (select id from urgent union all select id from ordinary)
-        returning id, lease, user_id, recipient, letter, sealed, urgent, attempts, created_at",
-    )
-    .bind(i64::from(room.all))
-    .bind(i64::from(room.ordinary))
-    .bind(lease.as_secs_f64())
-    .bind(Letter::KINDS)
-    .bind(store.seal.0.get().is_some())
-    .fetch_all(store.alone())
-    .await?;
+    let rows = sqlx::query(CLAIM)
+        .bind(i64::from(room.all))
+        .bind(i64::from(room.ordinary))
+        .bind(lease.as_secs_f64())
+        .bind(Letter::KINDS)
+        .bind(store.seal.0.get().is_some())
+        .fetch_all(store.alone())
+        .await?;
     rows.iter()
         .map(|row| {
             let id = row.try_get("id")?;

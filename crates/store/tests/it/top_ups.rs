@@ -216,7 +216,7 @@ async fn mismatched_payments_are_settled_by_staff_once() {
     let closed = top_ups::credit_by_staff(&db.store, back.id, None, "desk").await;
     assert!(matches!(closed, Err(SettleError::NotWaiting(_))));
     // Each is on record once, with what it was.
-    let recorded: Vec<String> = lockstep_testkit::sqlx::query_scalar(
+    let recorded: Vec<String> = sqlx::query_scalar(
         "select concat_ws(' ', action, details ->> 'credited', details ->> 'intended', details ->> 'machine') from audit_log
           where admin_id is null and subject_kind = 'top_up' order by at",
     )
