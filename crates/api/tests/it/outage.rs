@@ -170,13 +170,15 @@ async fn while_its_database_is_read_only_the_store_shows_what_it_has_and_takes_o
     assert_eq!(shop.get("/healthz").await.status, 200);
 
     shop.db.set_read_only(false).await;
+    // How long a dozen takes is the machine's matter; how late one still fails is the store's.
     let over = Instant::now();
     let mut good = 0;
     while good < 12 {
         shop.get("/readyz").await;
+        let began = over.elapsed();
         good = if writes().await.iter().any(fails) { 0 } else { good + 1 };
         assert!(
-            over.elapsed() < Duration::from_secs(10),
+            good > 0 || began < Duration::from_secs(10),
             "it does not outlast its cause"
         );
     }

@@ -769,7 +769,7 @@ async fn codes_are_made_listed_and_ended() {
     let unknown = promo_codes::end(&db.store, "NONE", "desk").await;
     assert!(matches!(unknown, Err(PromoCodeError::Unknown(_))));
     // What was done is on record once each, and what was not done is not.
-    let recorded: Vec<String> = lockstep_testkit::sqlx::query_scalar(
+    let recorded: Vec<String> = sqlx::query_scalar(
         "select concat_ws(' ', action, details ->> 'code', details ->> 'discount', details ->> 'machine')
            from audit_log a join promo_codes p on p.id = a.subject_id and a.subject_kind = 'promo_code'
           where admin_id is null order by at",
@@ -777,10 +777,7 @@ async fn codes_are_made_listed_and_ended() {
     .fetch_all(&db.sql)
     .await
     .unwrap();
-    assert_eq!(
-        recorded,
-        ["promo_code.create SUMMER 2.5 desk", "promo_code.end SUMMER desk"]
-    );
+    assert_eq!(recorded, ["promo.create SUMMER 2.5 desk", "promo.end SUMMER desk"]);
 }
 
 #[tokio::test]

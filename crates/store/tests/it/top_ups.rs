@@ -216,7 +216,7 @@ async fn what_was_paid_otherwise_waits_for_staff_who_credit_it_once_or_close_it(
     let closed = top_ups::credit_by_staff(&db.store, back.id, None, "desk").await;
     assert!(matches!(closed, Err(SettleError::NotWaiting(_))));
     // Each is on record once, with what it was.
-    let recorded: Vec<String> = lockstep_testkit::sqlx::query_scalar(
+    let recorded: Vec<String> = sqlx::query_scalar(
         "select concat_ws(' ', action, details ->> 'credited', details ->> 'intended', details ->> 'machine') from audit_log
           where admin_id is null and subject_kind = 'top_up' order by at",
     )
@@ -226,9 +226,9 @@ async fn what_was_paid_otherwise_waits_for_staff_who_credit_it_once_or_close_it(
     assert_eq!(
         recorded,
         [
-            "top_up.credit 11.90 10.00 desk",
-            "top_up.credit 20.00 20.00 desk",
-            "top_up.review desk"
+            "payment.credit 11.90 10.00 desk",
+            "payment.credit 20.00 20.00 desk",
+            "payment.review desk"
         ]
     );
     assert_eq!(top_ups::waiting_for_staff(&db.store).await.unwrap(), (0, None));
