@@ -234,7 +234,7 @@ async fn payments_that_arrive_during_the_deletion_are_never_stranded() {
         let mut ids: Vec<TopUpId> = Vec::new();
         for n in 0..6 {
             let begun = top_ups::begin(store, top_up(user), DEADLINE).await.unwrap();
-            let top_ups::Begun::Ask { top_up, .. } = begun else {
+            let Begun::Ask { top_up, .. } = begun else {
                 panic!("{begun:?}")
             };
             top_ups::announced(store, top_up.id, &format!("r{round}-{n}"), "https://pay.example")
