@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use chrono::Utc;
 use lockstep_api::{ApiState, SupplierState, SupplierStatus};
+use lockstep_auth::password::HashSettings;
 use lockstep_auth::{Auth, Keys};
 use lockstep_cache::Cache;
 use lockstep_domain::Secret;
@@ -294,15 +295,23 @@ fn ended(closing: &Closing) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Accounts over this database.
+/// How long somebody at the command line waits for a password to be hashed: no request ends before, however busy the machine.
+const PATIENCE_AT_THE_COMMAND_LINE: Duration = Duration::from_mins(5);
+
+/// Accounts over this database, for a command.
 pub(crate) async fn open_auth(config: &Config, store: &Store) -> Result<Auth> {
-    auth_with(config, store, Secrets::open(config, store).await?)
+    let hashing = HashSettings {
+        patience: PATIENCE_AT_THE_COMMAND_LINE,
+        ..HashSettings::default()
+    };
+    auth_with(config, store, Secrets::open(config, store).await?, hashing)
 }
 
-fn auth_with(config: &Config, store: &Store, secrets: Secrets) -> Result<Auth> {
+fn auth_with(config: &Config, store: &Store, secrets: Secrets, hashing: HashSettings) -> Result<Auth> {
     Auth::start(
         store.clone(),
         lockstep_auth::Settings {
+            hashing,
             limits: config.rate_limits,
             admin_second_factor: config.production,
             cart: config.cart_limits,
@@ -317,7 +326,7 @@ fn auth_with(config: &Config, store: &Store, secrets: Secrets) -> Result<Auth> {
 fn open_shop(config: &Config, secrets: Secrets, store: &Store, cache: &Cache) -> Result<Shop> {
     let keys = secrets.keys.clone();
     let payments = payments(config, store, &keys)?;
-    let auth = auth_with(config, store, secrets)?;
+    let auth = auth_with(config, store, secrets, HashSettings::default())?;
     Ok(Shop::new(lockstep_shop::Parts {
         store: store.clone(),
         cache: cache.clone(),

@@ -94,7 +94,7 @@ pub async fn create(store: &Store, new: &NewPromoCode, machine: &str) -> Result<
                     .bind(new.valid_until)
                     .fetch_one(tx.conn())
                     .await?;
-                    audit::write_operators(tx, "promo_code.create", ("promo_code", id), &details).await
+                    audit::write_operators(tx, "promo.create", ("promo_code", id), &details).await
                 })
             }
         })
@@ -137,7 +137,7 @@ pub async fn end(store: &Store, code: &str, machine: &str) -> Result<(), PromoCo
                         .bind(id)
                         .execute(tx.conn())
                         .await?;
-                    audit::write_operators(tx, "promo_code.end", ("promo_code", id), &details).await?;
+                    audit::write_operators(tx, "promo.end", ("promo_code", id), &details).await?;
                 }
                 Ok(())
             })

@@ -171,13 +171,15 @@ async fn a_read_only_database_serves_reads_and_takes_orders_right_after() {
     assert_eq!(shop.get("/healthz").await.status, 200);
 
     shop.db.set_read_only(false).await;
+    // How long a dozen takes is the machine's matter; how late one still fails is the store's.
     let over = Instant::now();
     let mut good = 0;
     while good < 12 {
         shop.get("/readyz").await;
+        let began = over.elapsed();
         good = if writes().await.iter().any(fails) { 0 } else { good + 1 };
         assert!(
-            over.elapsed() < Duration::from_secs(10),
+            good > 0 || began < Duration::from_secs(10),
             "it does not outlast its cause"
         );
     }

@@ -34,7 +34,7 @@ async fn lists_are_one_object_a_line_as_json() {
         [(Some("WINTER"), Some(false)), (Some("SUMMER"), Some(true))]
     );
     assert_eq!(
-        db.count("audit_log where action like 'promo_code.%' and admin_id is null")
+        db.count("audit_log where action like 'promo.%' and admin_id is null")
             .await,
         3
     );
@@ -298,7 +298,7 @@ async fn a_payment_of_another_amount_is_named_by_doctor_and_reconcile_and_settle
         .await
         .unwrap();
     assert_eq!(balance, "31.40");
-    assert_eq!(db.count("audit_log where action = 'top_up.credit'").await, 2);
+    assert_eq!(db.count("audit_log where action = 'payment.credit'").await, 2);
     let well = run(&["reconcile"]).await;
     assert_eq!(well.status.code(), Some(0), "{}", text(&well.stdout));
     db.assert_books_balance().await;

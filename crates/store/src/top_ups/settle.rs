@@ -123,7 +123,7 @@ async fn credit_once(tx: &mut Tx, id: TopUpId, amount: Option<Money>, machine: &
     let details = serde_json::json!({
         "machine": machine, "user": found.user, "credited": amount.to_string(), "intended": found.amount.to_string(),
     });
-    audit::write_operators(tx, "top_up.credit", ("top_up", id.0), &details).await?;
+    audit::write_operators(tx, "payment.credit", ("top_up", id.0), &details).await?;
     Ok(top_up(&row)?)
 }
 
@@ -151,7 +151,7 @@ pub async fn reviewed(store: &Store, id: TopUpId, machine: &str) -> Result<bool>
                 if done.rows_affected() == 0 {
                     return Ok(false);
                 }
-                audit::write_operators(tx, "top_up.review", ("top_up", id.0), &details).await?;
+                audit::write_operators(tx, "payment.review", ("top_up", id.0), &details).await?;
                 Ok(true)
             })
         })

@@ -777,10 +777,7 @@ async fn codes_are_made_listed_and_ended() {
     .fetch_all(&db.sql)
     .await
     .unwrap();
-    assert_eq!(
-        recorded,
-        ["promo_code.create SUMMER 2.5 desk", "promo_code.end SUMMER desk"]
-    );
+    assert_eq!(recorded, ["promo.create SUMMER 2.5 desk", "promo.end SUMMER desk"]);
 }
 
 #[tokio::test]

@@ -226,9 +226,9 @@ async fn mismatched_payments_are_settled_by_staff_once() {
     assert_eq!(
         recorded,
         [
-            "top_up.credit 11.90 10.00 desk",
-            "top_up.credit 20.00 20.00 desk",
-            "top_up.review desk"
+            "payment.credit 11.90 10.00 desk",
+            "payment.credit 20.00 20.00 desk",
+            "payment.review desk"
         ]
     );
     assert_eq!(top_ups::waiting_for_staff(&db.store).await.unwrap(), (0, None));
