@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::language::Language;
 use crate::money::Money;
 use crate::order::RefundReason;
 use crate::secret::Secret;
@@ -129,6 +130,9 @@ pub enum Letter {
     AccountDeleted {
         /// How the person wanted to be called.
         nickname: String,
+        /// In which language they read (ISO 639-1), since no account says so any more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        language: Option<String>,
     },
     /// A game that the person waited for can be bought again. Written by the database (`tell_back_in_stock`).
     BackInStock {
@@ -205,6 +209,14 @@ impl Letter {
             Self::Welcome { .. } | Self::Verification { .. } | Self::Reset { .. } => true,
             Self::KeysReady { copies, .. } => copies.iter().any(|copy| copy.key.is_some()),
             _ => false,
+        }
+    }
+
+    /// The language that the e-mail itself names. Any other is written in its account's.
+    pub fn language(&self) -> Option<Language> {
+        match self {
+            Self::AccountDeleted { language, .. } => Language::of_code(language.as_deref()?),
+            _ => None,
         }
     }
 

@@ -257,6 +257,35 @@ async fn a_deleted_account_is_told_so_and_then_its_address_is_forgotten() {
 }
 
 #[tokio::test]
+async fn the_last_e_mail_speaks_the_language_of_the_account_that_is_gone() {
+    let db = TestDb::new().await;
+    for (name, language, has_records, text) in [
+        ("zoltan", "de", false, "Dein Konto ist"),
+        ("ursula", "de", true, "Dein Konto ist"),
+        ("wolfgang", "en", true, "Your account is deleted"),
+    ] {
+        let user = somebody(&db, name).await;
+        db.execute(&format!("update users set language = '{language}' where id = '{user}'"))
+            .await;
+        if has_records {
+            db.execute(&format!(
+                "begin;
+                 insert into transactions (user_id, type, amount, status) values ('{user}', 'TOP_UP', 20, 'COMPLETED');
+                 update users set balance = 20 where id = '{user}';
+                 commit"
+            ))
+            .await;
+        }
+        accounts::delete(&db.store, user, true).await.unwrap();
+        let (path, delivery) = folder();
+        assert_eq!(postman(&db, delivery).round().await.unwrap().sent, 1, "{name}");
+        let letter = files(&path).remove(0);
+        assert!(letter.contains(text), "{name}: {letter}");
+        std::fs::remove_dir_all(path).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_waits_is_sealed_and_nothing_with_a_code_is_written_without_a_secret() {
     let db = TestDb::new().await;
     somebody(&db, "ada").await;
