@@ -66,7 +66,7 @@ macro_rules! list {
 }
 
 /// The lists of the file, in its order.
-pub const LISTS: [List; 10] = [
+pub const LISTS: [List; 11] = [
     list!(
         "orders",
         "orders",
@@ -122,6 +122,13 @@ pub const LISTS: [List; 10] = [
         "select to_jsonb(a) || jsonb_build_object('title', g.title) as line, a.created_at as at, a.game_id as id
            from stock_alerts a join games g on g.id = a.game_id
           where a.user_id = $1 and (a.created_at, a.game_id) > (coalesce($2, '-infinity'), $3)"
+    ),
+    list!(
+        "pictures",
+        "pictures",
+        "select to_jsonb(a) || jsonb_build_object('image', encode(a.image, 'base64')) as line, a.created_at as at, a.id
+           from avatars a
+          where a.user_id = $1 and (a.created_at, a.id) > (coalesce($2, '-infinity'), $3)"
     ),
     list!(
         "sessions",
