@@ -52,7 +52,7 @@ struct NewNames {
     nickname: Option<String>,
     first_name: Option<String>,
     last_name: Option<String>,
-    /// Address of a picture, https.
+    /// Address of a picture, https. One that was uploaded on the profile page has an address of this shop.
     avatar: Option<String>,
 }
 

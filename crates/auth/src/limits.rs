@@ -37,6 +37,8 @@ pub(crate) enum Action {
     OpenExport,
     /// A promo code that turns out to be none: each is a guess.
     PromoCode,
+    /// A picture of the account, which is made small and stored.
+    Picture,
 }
 
 impl Action {
@@ -56,6 +58,7 @@ impl Action {
             Self::Export => "export",
             Self::OpenExport => "open-export",
             Self::PromoCode => "promo-code",
+            Self::Picture => "picture",
         }
     }
 
@@ -67,16 +70,20 @@ impl Action {
             Self::UseReset | Self::Verify => Rule::new(20, 10),
             Self::NewGuest => Rule::new(60, 2),
             // Limited by account only.
-            Self::Order | Self::TopUp | Self::Export | Self::OpenExport => Rule::new(60, 1),
+            Self::Order | Self::TopUp | Self::Export | Self::OpenExport | Self::Picture => Rule::new(60, 1),
         }
     }
 
     /// For one account.
     const fn by_account(self) -> Rule {
         match self {
-            Self::Login | Self::Password | Self::UseReset | Self::Verify | Self::NewGuest | Self::PromoCode => {
-                Rule::new(10, 60)
-            }
+            Self::Login
+            | Self::Password
+            | Self::UseReset
+            | Self::Verify
+            | Self::NewGuest
+            | Self::PromoCode
+            | Self::Picture => Rule::new(10, 60),
             Self::Register => Rule::new(5, 600),
             // Thirty a minute: more than anybody clicks, less than a script that has gone wrong.
             Self::Order | Self::TopUp => Rule::new(30, 2),

@@ -364,6 +364,14 @@ impl Auth {
         }
     }
 
+    /// Counts a picture that the caller has sent, before anything is done with it.
+    ///
+    /// # Errors
+    /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    pub async fn allow_picture(&self, caller: &Caller) -> Result<(), AuthError> {
+        self.0.limits.take_user(Action::Picture, caller.user()).await
+    }
+
     /// Both, for somebody who has just come in. They are in whatever happens here; what could not be moved stays with
     /// the guest, and the front-end asks again with its next page.
     async fn move_in(&self, guest: Option<Uuid>, user: UserId) -> MovedIn {

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::language::Language;
 use crate::money::Money;
 use crate::order::RefundReason;
 use crate::secret::Secret;
@@ -130,6 +131,9 @@ pub enum Letter {
     AccountDeleted {
         /// The recipient's display name.
         nickname: String,
+        /// In which language they read (ISO 639-1), since no account says so any more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        language: Option<String>,
     },
     /// A game with a stock alert can be bought again. Queued by the database (`tell_back_in_stock`).
     BackInStock {
@@ -209,7 +213,15 @@ impl Letter {
         }
     }
 
-    /// The name under which the queue stores it.
+    /// The language that the e-mail itself names. Any other is written in its account's.
+    pub fn language(&self) -> Option<Language> {
+        match self {
+            Self::AccountDeleted { language, .. } => Language::of_code(language.as_deref()?),
+            _ => None,
+        }
+    }
+
+    /// The name under which the queue keeps it.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Welcome { .. } => "welcome",

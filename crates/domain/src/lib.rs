@@ -24,6 +24,7 @@ mod openapi;
 pub mod order;
 pub mod price;
 pub mod purchase;
+pub mod redeem;
 pub mod secret;
 pub mod slug;
 pub mod title;

@@ -7,7 +7,7 @@ use askama::Template;
 use lockstep_domain::language::Language;
 use lockstep_domain::letter::{DeliveredCopy, Letter, OrderedLine, RefundedCopy};
 use lockstep_domain::title::Title;
-use lockstep_domain::{Money, Secret};
+use lockstep_domain::{Money, Secret, redeem};
 
 use crate::texts::Words;
 
@@ -55,6 +55,8 @@ struct Item {
     /// Price of all units together; empty when unknown.
     price: String,
     keys: Vec<Secret>,
+    /// What leads to where the keys are redeemed, and the address.
+    redeem: Option<(String, &'static str)>,
 }
 
 #[derive(Template)]
@@ -94,7 +96,7 @@ fn greeting(words: Words, letter: &Letter) -> String {
     | Letter::SecondFactorAdded { nickname }
     | Letter::SecondFactorRemoved { nickname }
     | Letter::SecondFactorReset { nickname }
-    | Letter::AccountDeleted { nickname }
+    | Letter::AccountDeleted { nickname, .. }
     | Letter::Refund { nickname, .. }) = letter;
     if resembles_a_link(nickname) {
         words.text("hello.nobody")
@@ -292,6 +294,7 @@ impl Item {
             about: title.offer(words.0),
             price: String::new(),
             keys: Vec::new(),
+            redeem: None,
         }
     }
 }
@@ -333,10 +336,15 @@ fn delivered(words: Words, copies: &[DeliveredCopy]) -> Vec<Item> {
     folded(copies, |one, other| one.title == other.title)
         .into_iter()
         .filter_map(|group| {
+            let title = &group.first()?.title;
+            let keys: Vec<Secret> = group.iter().filter_map(|copy| copy.key.clone()).collect();
+            let service = Title::new(title).service().filter(|_| !keys.is_empty());
             Some(Item {
                 count: counted(&group),
-                keys: group.iter().filter_map(|copy| copy.key.clone()).collect(),
-                ..Item::of(words, &group.first()?.title)
+                keys,
+                redeem: service
+                    .and_then(|service| Some((words.with("keys.redeem", &[&service]), redeem::page(service)?))),
+                ..Item::of(words, title)
             })
         })
         .collect()
@@ -418,6 +426,9 @@ fn text(greeting: &str, blocks: &[Block], head: &Letterhead) -> String {
                     line(&text);
                     for key in &item.keys {
                         line(&format!("    {}", key.expose()));
+                    }
+                    if let Some((label, url)) = &item.redeem {
+                        line(&format!("    {label}: {url}"));
                     }
                 }
             }
@@ -534,6 +545,7 @@ mod tests {
             (
                 Letter::AccountDeleted {
                     nickname: nickname.clone(),
+                    language: None,
                 },
                 vec!["is deleted"],
             ),
@@ -620,6 +632,65 @@ mod tests {
                 }
                 assert!(!form.contains("{{") && !form.contains("{%"));
             }
+        }
+    }
+
+    #[test]
+    fn keys_come_with_the_page_where_they_are_redeemed() {
+        let written = |title: &str, key: Option<&str>| {
+            let copy = DeliveredCopy {
+                title: title.to_owned(),
+                key: key.map(Secret::new),
+            };
+            let letter = Letter::KeysReady {
+                nickname: "Ursula".into(),
+                order: "0198".into(),
+                number: None,
+                copies: vec![copy.clone(), copy],
+            };
+            write(&letter, Language::German, &head()).unwrap()
+        };
+        for (title, service, address) in [
+            (
+                "Portal 2 (PC) - Steam Key - GLOBAL",
+                "Steam",
+                "https://store.steampowered.com/account/registerkey",
+            ),
+            ("Portal 2 GOG.COM Key GLOBAL", "GOG", "https://www.gog.com/redeem"),
+            (
+                "Woven Relic (PS5) - PSN Key - LATAM",
+                "PlayStation",
+                "https://store.playstation.com/redeem",
+            ),
+            (
+                "Woven Relic Battle.net Key EUROPE",
+                "Battle.net",
+                "https://account.battle.net/overview",
+            ),
+        ] {
+            let letter = written(title, Some("AAAA-BBBB"));
+            assert_eq!(
+                letter
+                    .text
+                    .matches(&format!("Bei {service} einlösen: {address}"))
+                    .count(),
+                1,
+                "{}",
+                letter.text
+            );
+            assert_eq!(
+                letter.html.matches(&format!("href=\"{address}\"")).count(),
+                1,
+                "{}",
+                letter.html
+            );
+        }
+        // Where there is no such page, and where the keys stand on the order's page.
+        for (title, key) in [
+            ("Woven Relic EA App Key GLOBAL", Some("AAAA")),
+            ("Portal 2 - Steam Key - GLOBAL", None),
+        ] {
+            assert!(!written(title, key).text.contains("einlösen"), "{title}");
         }
     }
 

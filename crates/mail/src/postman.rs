@@ -312,9 +312,12 @@ impl Postman {
     }
 
     async fn deliver(&self, claimed: &Claimed, letter: &Letter) -> Result<(), DeliveryError> {
-        let language = sessions::language_of_letter(&self.store, claimed.id)
-            .await
-            .map_err(|error| DeliveryError::Later(error.to_string()))?;
+        let language = match letter.language() {
+            Some(language) => language,
+            None => sessions::language_of_letter(&self.store, claimed.id)
+                .await
+                .map_err(|error| DeliveryError::Later(error.to_string()))?,
+        };
         let letter = &self.current(claimed, letter).await?;
         let written = letters::write(letter, language, &self.head)
             .map_err(|_| DeliveryError::Refused("the letter could not be written".into()))?;

@@ -363,6 +363,35 @@ async fn account_deletion_email_is_sent_and_then_the_address_erased() {
 }
 
 #[tokio::test]
+async fn the_last_e_mail_speaks_the_language_of_the_account_that_is_gone() {
+    let db = TestDb::new().await;
+    for (name, language, has_records, text) in [
+        ("zoltan", "de", false, "Dein Konto ist"),
+        ("ursula", "de", true, "Dein Konto ist"),
+        ("wolfgang", "en", true, "Your account is deleted"),
+    ] {
+        let user = registered_user(somebody(&dbdb, name).await;
+        db.execute(&format!("update users set language = '{language}' where id = '{user}'"))
+            .await;
+        if has_records {
+            db.execute(&format!(
+                "begin;
+                 insert into transactions (user_id, type, amount, status) values ('{user}', 'TOP_UP', 20, 'COMPLETED');
+                 update users set balance = 20 where id = '{user}';
+                 commit"
+            ))
+            .await;
+        }
+        accounts::delete(&db.store, user, true).await.unwrap();
+        let (path, delivery) = folder();
+        assert_eq!(postman(&db, delivery).round().await.unwrap().sent, 1, "{name}");
+        let letter = files(&path).remove(0);
+        assert!(letter.contains(text), "{name}: {letter}");
+        std::fs::remove_dir_all(path).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn queued_emails_are_sealed_and_codes_require_a_secret() {
     let db = TestDb::new().await;
     registered_user(&db, "ada").await;

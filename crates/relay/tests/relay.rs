@@ -238,6 +238,7 @@ fn families(game: Uuid) -> Vec<CacheKey> {
         CacheKey::Game(id),
         CacheKey::GameBySlug("portal".into()),
         CacheKey::SimilarGames(id, 10),
+        CacheKey::GameEditions(id),
         CacheKey::HomeBestSellers(None),
         CacheKey::HomeBestSellers(Some("rpg".into())),
         CacheKey::HomeNewInCatalog,

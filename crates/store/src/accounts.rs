@@ -6,6 +6,7 @@
 //! `joining` and `leaving` are the ends, `export` is what one takes along, `lookup` and `logins` are about coming in,
 //! `codes`, `passwords` and `totp` about what one comes in with, `profile` and `roles` about what one is.
 
+mod avatars;
 mod codes;
 pub mod export;
 mod joining;
@@ -23,6 +24,7 @@ use sqlx::postgres::PgQueryResult;
 
 use crate::{AsStoreError, Result, Store, StoreError};
 
+pub use avatars::{avatar, remove_avatar, set_avatar};
 pub use codes::{Attempt, MOST_ATTEMPTS, NewCode, current_welcome, send_verification, spend_attempt, verify_email};
 pub use joining::{NewAccount, register};
 pub use leaving::{Deleted, delete};

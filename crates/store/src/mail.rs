@@ -128,9 +128,9 @@ pub(crate) async fn enqueue(
 
 /// Owes the address of an account that is being deleted in this transaction a last letter. Its row belongs to nobody, and
 /// forgets the address once the letter is sent or given up.
-pub(crate) async fn enqueue_farewell(tx: &mut Tx, recipient: &str, nickname: String, good_for: Duration) -> Result<()> {
-    let (id, letter) = (Uuid::now_v7(), Letter::AccountDeleted { nickname });
-    let (clear, sealed) = stored(tx, id, &letter)?;
+pub(crate) async fn enqueue_farewell(tx: &mut Tx, recipient: &str, letter: &Letter, good_for: Duration) -> Result<()> {
+    let id = Uuid::now_v7();
+    let (clear, sealed) = stored(tx, id, letter)?;
     sqlx::query(
         "-- store.mail.enqueue_farewell
         insert into mail_outbox (id, recipient, kind, letter, sealed, not_after)

@@ -31,6 +31,8 @@ pub(crate) struct Frame {
     pub(crate) canonical: String,
     /// Search engines should not list the page.
     pub(crate) unlisted: bool,
+    /// Only what the page is about: no search and no menus lead away from paying.
+    pub(crate) focused: bool,
     /// A sentence about the page, for search engines and previews.
     pub(crate) about: String,
     /// Who reads; nobody in particular on pages that are the same for all.
@@ -59,6 +61,7 @@ impl Frame {
                 .into(),
             canonical: visit.uri.path().to_owned(),
             unlisted: false,
+            focused: false,
             about: words.with("about", &state.settings.shop_name),
             me: Me::default(),
         }
@@ -73,6 +76,12 @@ impl Frame {
     /// The same for a page that search engines should not list.
     pub(crate) fn unlisted(mut self) -> Self {
         self.unlisted = true;
+        self
+    }
+
+    /// The same without search and menus.
+    pub(crate) fn focused(mut self) -> Self {
+        self.focused = true;
         self
     }
 

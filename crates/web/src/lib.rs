@@ -162,6 +162,7 @@ pub fn router(parts: Parts) -> Router {
         .route("/style", get(pages::style::style))
         .route("/preferences", post(pages::preferences::set))
         .route("/images/{game}/{place}/{file}", get(pictures::proxy::picture))
+        .route("/avatars/{file}", get(pages::account::picture::image))
         .route("/covers/{file}", get(covers::cover))
         .route("/assets/{file}", get(assets::asset))
         .method_not_allowed_fallback(error::wrong_method)

@@ -193,12 +193,14 @@ fn to_log_in(parts: &Parts) -> Response {
 }
 
 /// Last parts of addresses that take forms and show nothing: their page is one step up.
-const TAKES_FORMS: [&str; 8] = [
+const TAKES_FORMS: [&str; 10] = [
     "add",
     "again",
     "confirm",
     "end",
     "end-others",
+    "no-picture",
+    "picture",
     "remove",
     "set",
     "top-up",

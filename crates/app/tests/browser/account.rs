@@ -41,7 +41,7 @@ fn a_forgotten_password_is_set_by_the_letters_link_which_works_once_and_ends_all
     desk.assert_accessible();
     desk.fill("#newPassword", "short");
     desk.follow("main button|Set password");
-    desk.wait_for_text("At least 8 characters, please");
+    desk.wait_for_text("Use at least 8 characters.");
     desk.fill("#newPassword", OTHER_PASSWORD);
     desk.follow("main button|Set password");
     desk.wait_for_text("Your new password is set");
@@ -54,8 +54,8 @@ fn a_forgotten_password_is_set_by_the_letters_link_which_works_once_and_ends_all
     desk.goto(&link);
     desk.fill("#newPassword", PASSWORD);
     desk.follow("main button|Set password");
-    desk.wait_for_text("This link is not good any more");
-    desk.follow("main a|Ask for a new link");
+    desk.wait_for_text("This link is no longer valid");
+    desk.follow("main a|Request a new link");
     assert_eq!(desk.path(), "/forgot-password");
     phone.close();
     desk.close();
@@ -127,7 +127,7 @@ fn a_password_is_changed_and_the_other_devices_are_logged_out() {
     desk.fill("#password", "Not-The-One-1");
     desk.fill("#newPassword", OTHER_PASSWORD);
     desk.press_and_follow(Key::Enter);
-    desk.wait_for_text("This is not your current password");
+    desk.wait_for_text("This isn’t your current password");
     assert_eq!(
         desk.attribute("#password", "aria-describedby").as_deref(),
         Some("password-error")
@@ -183,10 +183,10 @@ fn an_account_with_money_on_it_is_deleted_only_when_that_is_given_up() {
     page.assert_accessible();
     page.fill("#password", "Not-The-One-1");
     page.follow("main button|Delete my account for good");
-    page.wait_for_text("This is not your current password");
+    page.wait_for_text("This isn’t your current password");
     page.fill("#password", PASSWORD);
     page.follow("main button|Delete my account for good");
-    page.wait_for_text("There is money on your balance");
+    page.wait_for_text("There is still money on your balance");
     page.click("label|I give up the €12.50 on my balance");
     page.fill("#password", PASSWORD);
     page.follow("main button|Delete my account for good");

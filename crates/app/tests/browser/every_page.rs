@@ -18,6 +18,7 @@ const PUBLIC: &[(&str, &str)] = &[
     ("catalogue-none", "/games?search=qqqqzzzz&price=over-100"),
     ("preorders", "/preorders"),
     ("help", "/help"),
+    ("status", "/status"),
     ("cart-empty", "/cart"),
     ("wishlist-empty", "/wishlist"),
     ("register", "/register"),

@@ -133,6 +133,13 @@ pub const LISTS: [List; 11] = [
           where a.user_id = $1 and (a.created_at, a.game_id) > (coalesce($2, '-infinity'), $3)"
     ),
     list!(
+        "pictures",
+        "pictures",
+        "select to_jsonb(a) || jsonb_build_object('image', encode(a.image, 'base64')) as line, a.created_at as at, a.id
+           from avatars a
+          where a.user_id = $1 and (a.created_at, a.id) > (coalesce($2, '-infinity'), $3)"
+    ),
+    list!(
         "sessions",
         "sessions",
         "select to_jsonb(s) - array['refresh_id', 'previous_refresh_id'] as line, s.created_at as at, s.id

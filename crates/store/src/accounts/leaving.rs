@@ -1,6 +1,7 @@
 //! What is left of a person when they go: records of money stay, without anything that says whose.
 
 use lockstep_domain::ids::UserId;
+use lockstep_domain::letter::Letter;
 use sqlx::Row as _;
 
 use super::roles::not_the_last_admin;
@@ -17,8 +18,9 @@ pub enum Deleted {
     Anonymised,
 }
 
-/// Deletes an account and owes its owner an e-mail about it: cart, wishlist, sessions, codes, letters and history go, the address is free again. Orders, money and
-/// what an admin did stay under a row that says nothing about the person.
+/// Deletes an account and owes its owner an e-mail about it in their language: cart, wishlist, sessions, codes, letters,
+/// picture and history go, the address is free again. Orders, money and what an admin did stay under a row that says nothing
+/// about the person.
 ///
 /// # Errors
 /// [`AccountError::OrdersUnderWay`]; [`AccountError::PaymentUnderWay`]; [`AccountError::HasBalance`] unless
@@ -55,7 +57,7 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
         .ok_or(AccountError::NotFound)?;
     let row = sqlx::query(
         "-- store.accounts.delete.look
-        select u.email, u.nickname, u.balance <> 0 as has_balance,
+        select u.email, u.nickname, u.language, u.balance <> 0 as has_balance,
                exists (select 1 from orders o where o.user_id = u.id and o.status in ('PENDING', 'PROCESSING')) as under_way,
                exists (select 1 from top_ups p where p.user_id = u.id and p.status = 'PROCESSING') as is_paying,
                exists (select 1 from orders o where o.user_id = u.id)
@@ -76,13 +78,17 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
     if row.try_get("has_balance")? && !give_up_balance {
         return Err(AccountError::HasBalance);
     }
-    let (email, nickname): (String, String) = (row.try_get("email")?, nickname(&row)?);
+    let email: String = row.try_get("email")?;
+    let farewell = Letter::AccountDeleted {
+        nickname: nickname(&row)?,
+        language: row.try_get("language")?,
+    };
     if !row.try_get::<bool, _>("has_records")? {
         sqlx::query("-- store.accounts.delete\ndelete from users where id = $1")
             .bind(id.0)
             .execute(tx.conn())
             .await?;
-        mail::enqueue_farewell(tx, &email, nickname, NOTICE).await?;
+        mail::enqueue_farewell(tx, &email, &farewell, NOTICE).await?;
         return Ok(Deleted::Completely);
     }
     for statement in [
@@ -119,6 +125,6 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
     ] {
         sqlx::query(statement).bind(id.0).execute(tx.conn()).await?;
     }
-    mail::enqueue_farewell(tx, &email, nickname, NOTICE).await?;
+    mail::enqueue_farewell(tx, &email, &farewell, NOTICE).await?;
     Ok(Deleted::Anonymised)
 }

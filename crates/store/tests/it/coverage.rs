@@ -67,6 +67,7 @@ async fn foreign_keys_match_the_data_model() {
     .unwrap();
     let mut expected = [
         "audit_log(admin_id) -> users: forbids",
+        "avatars(user_id) -> users: goes along",
         "cart_items(game_id) -> games: goes along",
         "cart_items(user_id) -> shoppers: goes along",
         "game_categories(category_id) -> categories: goes along",

@@ -4,6 +4,7 @@ pub(crate) mod balance;
 pub(crate) mod data;
 pub(crate) mod factor;
 pub(crate) mod overview;
+pub(crate) mod picture;
 pub(crate) mod profile;
 pub(crate) mod sessions;
 
@@ -28,6 +29,8 @@ pub(crate) fn routes() -> Router<Arc<WebState>> {
         .route("/account/balance", get(balance::page).post(balance::top_up))
         .route("/account/keys", get(balance::keys))
         .route("/account/profile", get(profile::page).post(profile::change))
+        .route("/account/profile/picture", post(picture::set))
+        .route("/account/profile/no-picture", post(picture::remove))
         .route(
             "/account/password",
             get(profile::password_page).post(profile::change_password),

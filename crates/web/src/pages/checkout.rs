@@ -132,7 +132,7 @@ async fn show(
     };
     let balance = member.arrival.balance().await?.balance;
     let page = CheckoutPage {
-        frame: Frame::of_reader(state, visit, &member.arrival).await?,
+        frame: Frame::of_reader(state, visit, &member.arrival).await?.focused(),
         notice: notice(words, visit),
         problem: form.problem().map(str::to_owned),
         lines: cart.items.iter().map(|line| Line::new(words, line)).collect(),

@@ -16,7 +16,7 @@ use lockstep_domain::catalogue::{Answer, Game};
 use lockstep_domain::ids::{KeyId, OrderId};
 use lockstep_domain::order::{OrderStatus, RefundReason};
 use lockstep_domain::purchase::{CopyState, KeyView, OrderCopy, OrderLine, OrderView};
-use lockstep_domain::{CacheKey, Money};
+use lockstep_domain::{CacheKey, Money, redeem};
 use lockstep_shop::{OrderWatch, Seen, Slice};
 use lockstep_store::games;
 
@@ -218,24 +218,6 @@ async fn known(state: &WebState, line: &OrderLine) -> Result<Option<Game>, PageE
     Ok(Some(game.data))
 }
 
-/// Where keys of a service are redeemed, for those whose page for it is known.
-fn redeem_page(service: &str) -> Option<&'static str> {
-    let service = service.to_lowercase();
-    [
-        ("steam", "https://store.steampowered.com/account/registerkey"),
-        ("gog", "https://www.gog.com/redeem"),
-        ("epic", "https://store.epicgames.com/redeem"),
-        ("ubisoft", "https://redeem.ubisoft.com"),
-        ("uplay", "https://redeem.ubisoft.com"),
-        ("xbox", "https://redeem.microsoft.com"),
-        ("microsoft", "https://redeem.microsoft.com"),
-        ("nintendo", "https://ec.nintendo.com/redeem"),
-        ("rockstar", "https://socialclub.rockstargames.com/activate"),
-    ]
-    .into_iter()
-    .find_map(|(name, page)| service.contains(name).then_some(page))
-}
-
 /// How a game's keys are activated, as its page says it.
 fn activation(words: Language, game: &Game) -> Option<String> {
     let service = game.activation_service.as_ref()?;
@@ -276,7 +258,7 @@ pub(crate) async fn page(
             shown: order.keys.iter().filter(shown).count(),
             redeem: game.as_ref().filter(|_| has_keys).and_then(|game| {
                 let service = game.activation_service.as_ref()?;
-                Some((service.clone(), redeem_page(service)?))
+                Some((service.clone(), redeem::page(service)?))
             }),
             activation: game
                 .as_ref()
