@@ -370,7 +370,7 @@ async fn the_last_e_mail_speaks_the_language_of_the_account_that_is_gone() {
         ("ursula", "de", true, "Dein Konto ist"),
         ("wolfgang", "en", true, "Your account is deleted"),
     ] {
-        let user = registered_user(somebody(&dbdb, name).await;
+        let user = registered_user(&db, name).await;
         db.execute(&format!("update users set language = '{language}' where id = '{user}'"))
             .await;
         if has_records {

@@ -66,7 +66,7 @@ macro_rules! list {
 }
 
 /// The lists of the file, in its order.
-pub const LISTS: [List; 11] = [
+pub const LISTS: [List; 12] = [
     list!(
         "orders",
         "orders",
