@@ -11,7 +11,7 @@ use serde_json::Value;
 /// Dependencies allowed between our crates: the arrows of ARCHITECTURE.md. Dev-dependencies are unrestricted.
 const ARROWS: &[(&str, &[&str])] = &[
     ("lockstep-domain", &[]),
-    ("lockstep-embedded", &[]),
+    ("lockstep-embedded-postgres", &[]),
     ("lockstep-g2a", &["lockstep-domain"]),
     ("lockstep-g2a-sandbox", &["lockstep-domain"]),
     ("lockstep-store", &["lockstep-domain", "lockstep-vault"]),
@@ -24,14 +24,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lockstep-cache", &["lockstep-domain", "lockstep-store"]),
     ("lockstep-sync", &["lockstep-domain", "lockstep-g2a", "lockstep-store"]),
     (
-        "lockstep-fulfil",
+        "lockstep-fulfilment",
         &["lockstep-domain", "lockstep-g2a", "lockstep-store", "lockstep-vault"],
     ),
     ("lockstep-payments", &["lockstep-domain", "lockstep-store"]),
-    (
-        "lockstep-relay",
-        &["lockstep-domain", "lockstep-store", "lockstep-cache"],
-    ),
     (
         "lockstep-shop",
         &[
@@ -72,7 +68,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "lockstep-testkit",
         &[
             "lockstep-domain",
-            "lockstep-embedded",
+            "lockstep-embedded-postgres",
             "lockstep-store",
             "lockstep-vault",
             "lockstep-auth",
@@ -81,12 +77,12 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-shop",
         ],
     ),
-    ("lockstep-browser", &[]),
+    ("lockstep-browser-testing", &[]),
     (
         "lockstep",
         &[
             "lockstep-domain",
-            "lockstep-embedded",
+            "lockstep-embedded-postgres",
             "lockstep-g2a",
             "lockstep-g2a-sandbox",
             "lockstep-store",
@@ -95,9 +91,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-mail",
             "lockstep-cache",
             "lockstep-sync",
-            "lockstep-fulfil",
+            "lockstep-fulfilment",
             "lockstep-payments",
-            "lockstep-relay",
             "lockstep-shop",
             "lockstep-api",
             "lockstep-web",
@@ -108,7 +103,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "lockstep-bench",
         &[
             "lockstep-domain",
-            "lockstep-embedded",
+            "lockstep-embedded-postgres",
             "lockstep-g2a",
             "lockstep-g2a-sandbox",
             "lockstep-store",
@@ -116,9 +111,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-auth",
             "lockstep-cache",
             "lockstep-sync",
-            "lockstep-fulfil",
+            "lockstep-fulfilment",
             "lockstep-payments",
-            "lockstep-relay",
             "lockstep-shop",
             "lockstep-api",
             "lockstep-web",
@@ -130,14 +124,14 @@ const ARROWS: &[(&str, &[&str])] = &[
         "lockstep-soak",
         &[
             "lockstep-domain",
-            "lockstep-embedded",
+            "lockstep-embedded-postgres",
             "lockstep-g2a-sandbox",
             "lockstep-store",
             "lockstep-testkit",
             "lockstep-vault",
         ],
     ),
-    ("xtask", &["lockstep-embedded"]),
+    ("xtask", &["lockstep-embedded-postgres"]),
 ];
 
 /// External crates that only certain crates of ours may use in the product.

@@ -85,7 +85,7 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: usize,
     pub(crate) cart_limits: CartLimits,
     /// How buying goes about it.
-    pub(crate) fulfilment: lockstep_fulfil::Settings,
+    pub(crate) fulfilment: lockstep_fulfilment::Settings,
     /// In tests of the program only.
     pub(crate) key_timeout: Option<Duration>,
     /// How long closing may take, and how much of it connections are still taken.

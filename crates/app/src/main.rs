@@ -6,11 +6,9 @@
 
 mod cli;
 mod clock;
-mod closing;
 mod commands;
 mod config;
 mod database;
-mod entrance;
 mod figures;
 mod instances;
 mod listen;
@@ -19,7 +17,9 @@ mod output;
 mod schedule;
 mod secrets;
 mod serve;
+mod shutdown;
 mod starting;
+mod startup_gate;
 mod supplier;
 mod supply;
 mod sweeping;

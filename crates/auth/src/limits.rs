@@ -12,7 +12,7 @@ use lockstep_domain::ids::UserId;
 use lockstep_domain::limit::Rule;
 use lockstep_store::Store;
 use lockstep_store::limits::{self, Limit, LimitError};
-use lockstep_store::sessions::Device;
+use lockstep_store::sessions::ClientInfo;
 use lockstep_vault::Keys;
 
 use crate::AuthError;
@@ -123,7 +123,7 @@ impl Limits {
         Self { store, keys, on }
     }
 
-    fn address(action: Action, device: &Device) -> Option<Limit> {
+    fn address(action: Action, device: &ClientInfo) -> Option<Limit> {
         // A client without a known address is not limited by address: all such clients would share one allowance.
         let address = match device.address()? {
             std::net::IpAddr::V4(v4) => v4.to_string(),
@@ -165,7 +165,7 @@ impl Limits {
     }
 
     /// Counts an attempt against the address only.
-    pub(crate) async fn take_address(&self, action: Action, device: &Device) -> Result<(), AuthError> {
+    pub(crate) async fn take_address(&self, action: Action, device: &ClientInfo) -> Result<(), AuthError> {
         self.take_all(Self::address(action, device).into_iter().collect()).await
     }
 
@@ -185,7 +185,12 @@ impl Limits {
     }
 
     /// Counts an attempt against both the address and the account; if either refuses, against neither.
-    pub(crate) async fn take(&self, action: Action, device: &Device, subject: Subject<'_>) -> Result<(), AuthError> {
+    pub(crate) async fn take(
+        &self,
+        action: Action,
+        device: &ClientInfo,
+        subject: Subject<'_>,
+    ) -> Result<(), AuthError> {
         let account = self.account(action, subject, None);
         self.take_all(Self::address(action, device).into_iter().chain([account]).collect())
             .await
@@ -195,7 +200,7 @@ impl Limits {
     pub(crate) async fn take_guess(
         &self,
         action: Action,
-        device: &Device,
+        device: &ClientInfo,
         user: UserId,
     ) -> Result<Vec<Limit>, AuthError> {
         let account = self.account(action, Subject::User(user), None);
@@ -209,7 +214,7 @@ impl Limits {
     pub(crate) async fn take_account(
         &self,
         action: Action,
-        device: &Device,
+        device: &ClientInfo,
         subject: Subject<'_>,
         known_place: bool,
     ) -> Result<Limit, AuthError> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lockstep_auth::Caller;
+use lockstep_auth::CurrentUser;
 use lockstep_domain::account::{ProfileChange, ProfileFacts};
 use lockstep_store::accounts::{self, LoginRecord};
 use uuid::Uuid;
@@ -17,7 +17,11 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError`].
-    pub async fn change_profile(&self, caller: &Caller, change: &ProfileChange) -> Result<ProfileFacts, ShopError> {
+    pub async fn change_profile(
+        &self,
+        caller: &CurrentUser,
+        change: &ProfileChange,
+    ) -> Result<ProfileFacts, ShopError> {
         accounts::change_profile(self.store(), caller.user(), change).await?;
         self.profile(caller).await
     }
@@ -29,7 +33,7 @@ impl Shop {
     /// [`ShopError`].
     pub async fn set_picture(
         &self,
-        caller: &Caller,
+        caller: &CurrentUser,
         image: &[u8],
         address: impl FnOnce(Uuid) -> String,
     ) -> Result<(), ShopError> {
@@ -42,7 +46,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError`].
-    pub async fn remove_picture(&self, caller: &Caller) -> Result<(), ShopError> {
+    pub async fn remove_picture(&self, caller: &CurrentUser) -> Result<(), ShopError> {
         Ok(accounts::remove_avatar(self.store(), caller.user()).await?)
     }
 
@@ -58,7 +62,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Refused`] with what the database says.
-    pub async fn logins(&self, caller: &Caller) -> Result<Vec<LoginRecord>, ShopError> {
+    pub async fn logins(&self, caller: &CurrentUser) -> Result<Vec<LoginRecord>, ShopError> {
         Ok(accounts::login_history(self.store(), caller.user(), MOST_LOGINS).await?)
     }
 }

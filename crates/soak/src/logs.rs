@@ -176,7 +176,7 @@ const EXPLAINED: &[Explained] = &[
         "the queue is a table",
     ),
     explained(
-        "the relay stops for a moment",
+        "the evictor stops for a moment",
         &[DATABASE, INSTANCE],
         "the log is a table",
     ),

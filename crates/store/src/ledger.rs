@@ -9,7 +9,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::audit::{self, Deed};
+use crate::audit::{self, AuditEntry};
 use crate::row::{money, payment_status, refund_reason_or_null, transaction_type};
 use crate::transaction::holds_store_error;
 use crate::{AsStoreError as _, Result, Store, StoreError, Tx};
@@ -223,7 +223,7 @@ async fn adjust_once(
     .bind(hash)
     .execute(tx.conn())
     .await?;
-    let deed = Deed {
+    let deed = AuditEntry {
         admin,
         action: "balance.adjust",
         subject: ("user", user.0),

@@ -13,8 +13,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::UserId;
-use lockstep_domain::letter::Letter;
 use lockstep_vault::Keys;
 use sqlx::Row as _;
 use sqlx::types::Json;
@@ -34,7 +34,7 @@ pub struct Claimed {
     /// Where to.
     pub recipient: String,
     /// What.
-    pub letter: Result<Letter, NotReadable>,
+    pub letter: Result<EmailTemplate, NotReadable>,
     /// It holds a code or a link that somebody waits for.
     pub is_urgent: bool,
     /// How often it has been tried, this time included.
@@ -79,12 +79,12 @@ impl Store {
 
 /// An e-mail in the console's list, without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct QueuedEmail {
     /// Its id.
     pub id: Uuid,
     /// The recipient's address.
     pub recipient: String,
-    /// [`Letter::kind`].
+    /// [`EmailTemplate::kind`].
     pub kind: String,
     /// Number of attempts.
     pub attempts: u32,
@@ -103,7 +103,7 @@ pub(crate) async fn enqueue(
     tx: &mut Tx,
     user: UserId,
     recipient: &str,
-    letter: &Letter,
+    letter: &EmailTemplate,
     good_for: Duration,
 ) -> Result<()> {
     let id = Uuid::now_v7();
@@ -128,7 +128,12 @@ pub(crate) async fn enqueue(
 
 /// Owes the address of an account that is being deleted in this transaction a last letter. Its row belongs to nobody, and
 /// forgets the address once the letter is sent or given up.
-pub(crate) async fn enqueue_farewell(tx: &mut Tx, recipient: &str, letter: &Letter, good_for: Duration) -> Result<()> {
+pub(crate) async fn enqueue_farewell(
+    tx: &mut Tx,
+    recipient: &str,
+    letter: &EmailTemplate,
+    good_for: Duration,
+) -> Result<()> {
     let id = Uuid::now_v7();
     let (clear, sealed) = stored(tx, id, letter)?;
     sqlx::query(
@@ -148,7 +153,7 @@ pub(crate) async fn enqueue_farewell(tx: &mut Tx, recipient: &str, letter: &Lett
 }
 
 /// The stored form of an e-mail: sealed, or in clear text if there are no secrets and the content is not confidential.
-fn stored<'l>(tx: &Tx, id: Uuid, letter: &'l Letter) -> Result<(Option<&'l Letter>, Option<Vec<u8>>)> {
+fn stored<'l>(tx: &Tx, id: Uuid, letter: &'l EmailTemplate) -> Result<(Option<&'l EmailTemplate>, Option<Vec<u8>>)> {
     match tx.seal().0.get() {
         Some(keys) => {
             let plain =
@@ -163,7 +168,7 @@ fn stored<'l>(tx: &Tx, id: Uuid, letter: &'l Letter) -> Result<(Option<&'l Lette
 }
 
 /// Replaces what a letter in hand says. False when the lease was lost.
-pub(crate) async fn rewrite(tx: &mut Tx, claimed: &Claimed, letter: &Letter) -> Result<bool> {
+pub(crate) async fn rewrite(tx: &mut Tx, claimed: &Claimed, letter: &EmailTemplate) -> Result<bool> {
     let (clear, sealed) = stored(tx, claimed.id, letter)?;
     let done = sqlx::query(
         "-- store.mail.rewrite
@@ -231,7 +236,7 @@ pub async fn claim(store: &Store, room: Room, lease: Duration) -> Result<Vec<Cla
         .bind(i64::from(room.all))
         .bind(i64::from(room.ordinary))
         .bind(lease.as_secs_f64())
-        .bind(Letter::KINDS)
+        .bind(EmailTemplate::KINDS)
         .bind(store.seal.0.get().is_some())
         .fetch_all(store.alone())
         .await?;
@@ -257,7 +262,7 @@ pub async fn claim(store: &Store, room: Room, lease: Duration) -> Result<Vec<Cla
 }
 
 impl Store {
-    fn unseal_letter(&self, id: Uuid, sealed: &[u8]) -> Result<Letter, NotReadable> {
+    fn unseal_letter(&self, id: Uuid, sealed: &[u8]) -> Result<EmailTemplate, NotReadable> {
         let keys = self.seal.0.get().ok_or(NotReadable::Secret)?;
         let plain = keys.open(&place(id), sealed).map_err(|_| NotReadable::Secret)?;
         serde_json::from_slice(&plain).map_err(|_| NotReadable::Version)
@@ -296,7 +301,7 @@ pub async fn left(store: &Store) -> Result<u64> {
         select count(*) from mail_outbox
          where sent_at is null and gave_up_at is null and (left_at is not null or kind <> all ($1))",
     )
-    .bind(Letter::KINDS)
+    .bind(EmailTemplate::KINDS)
     .fetch_one(store.alone())
     .await?;
     crate::row::how_many(&row, 0)
@@ -458,7 +463,7 @@ pub async fn oldest(store: &Store) -> Result<Option<DateTime<Utc>>> {
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn list(store: &Store, given_up: bool, most: u32) -> Result<Vec<Listed>> {
+pub async fn list(store: &Store, given_up: bool, most: u32) -> Result<Vec<QueuedEmail>> {
     let rows = sqlx::query(
         "-- store.mail.list
         select id, recipient, kind, attempts, created_at, sent_at, gave_up_at, last_error from mail_outbox
@@ -470,7 +475,7 @@ pub async fn list(store: &Store, given_up: bool, most: u32) -> Result<Vec<Listed
     .await?;
     rows.iter()
         .map(|row| {
-            Ok(Listed {
+            Ok(QueuedEmail {
                 id: row.try_get("id")?,
                 recipient: row.try_get("recipient")?,
                 kind: row.try_get("kind")?,

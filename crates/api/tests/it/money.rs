@@ -88,12 +88,12 @@ async fn a_payment_of_another_amount_is_reported_to_owner_and_monitors() {
         json!({"state": "ok", "required": false, "waiting": 0})
     );
     let id = lockstep_domain::ids::TopUpId(answer["id"].as_str().unwrap().parse().unwrap());
-    let said = top_ups::Said {
+    let said = top_ups::PaymentEvent {
         provider: "test",
         event: Some("e1".into()),
         kind: "checkout.session.completed".into(),
         which: top_ups::Which::Id(id),
-        word: top_ups::Word::Paid {
+        word: top_ups::ProviderPaymentStatus::Paid {
             amount: "11.90".parse().unwrap(),
             currency: "EUR".into(),
         },

@@ -135,7 +135,7 @@ async fn a_read_only_database_serves_reads_and_takes_orders_right_after() {
         ada.post("/api/orders", json!({"items": [{"gameId": game.id, "quantity": 1}]}))
             .await
     };
-    // A payment, a change of existing data, and a visitor without a session.
+    // A payment, a change of existing data, and a principal without a session.
     let writes = || async {
         let guest = Client::new(&shop);
         let line = json!({"gameId": game.id});

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use chrono::{DateTime, Utc};
-use lockstep_fulfil::machine;
+use lockstep_fulfilment::machine;
 use lockstep_store::Store;
 use lockstep_store::promo_codes::{self, NewPromoCode, PromoCode, PromoCodeError};
 use rust_decimal::Decimal;

@@ -285,13 +285,13 @@ pub(crate) struct Settings {
     pub(crate) lockstep_promo_below_cost: Option<String>,
     /// `on` or `off`: letters carry the keys themselves and not only a link. Default: off
     #[arg(
-        long = "keys-in-letters",
-        id = "lockstep_keys_in_letters",
-        env = "LOCKSTEP_KEYS_IN_LETTERS",
+        long = "keys-in-emails",
+        id = "lockstep_keys_in_emails",
+        env = "LOCKSTEP_KEYS_IN_EMAILS",
         global = true,
         value_name = "on|off"
     )]
-    pub(crate) lockstep_keys_in_letters: Option<String>,
+    pub(crate) lockstep_keys_in_emails: Option<String>,
     /// `test`: buying waits milliseconds where it waits minutes; `hasty`: leases are short as well. For tests of the program
     #[arg(
         long = "pace",

@@ -154,7 +154,7 @@ fn in_force(config: &Config, key: &str) -> Option<String> {
         "lockstep_shutdown_seconds" => config.shutdown.as_secs().to_string(),
         "lockstep_drain_seconds" => config.drain.as_secs().to_string(),
         "lockstep_promo_below_cost" => if config.promo_below_cost { "allow" } else { "refuse" }.to_owned(),
-        "lockstep_keys_in_letters" => switch(config.fulfilment.keys_in_letters),
+        "lockstep_keys_in_emails" => switch(config.fulfilment.keys_in_emails),
         _ => return None,
     })
 }

@@ -1,6 +1,6 @@
 //! Finding a game: suggestions, filters, order, pages, pictures; and how the shop looks and speaks.
 
-use lockstep_browser::{Key, Visitor};
+use lockstep_browser_testing::{Key, Visitor};
 use serde_json::json;
 
 use crate::shop::{Shop, Visit};

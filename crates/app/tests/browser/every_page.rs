@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use lockstep_browser::{Page, Visitor};
+use lockstep_browser_testing::{Page, Visitor};
 
 use crate::shop::{PASSWORD, Shop};
 

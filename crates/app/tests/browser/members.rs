@@ -1,6 +1,6 @@
 //! Guests become members: nothing they typed or collected is lost on the way, and their session is theirs alone.
 
-use lockstep_browser::{Key, Page, Visitor};
+use lockstep_browser_testing::{Key, Page, Visitor};
 
 use crate::shop::{PASSWORD, Shop, new_address};
 

@@ -1,6 +1,6 @@
 //! Hearts, and being told when something is back.
 
-use lockstep_browser::{Key, Visitor};
+use lockstep_browser_testing::{Key, Visitor};
 
 use crate::shop::{PASSWORD, Shop, Visit, new_address};
 
@@ -167,7 +167,7 @@ fn who_wants_to_be_told_when_a_game_is_back_gets_a_letter_once_it_is() {
     page.assert_accessible();
 
     shop.stock(&game, 5);
-    let letter = shop.letter(&email, "is back in stock");
+    let letter = shop.queued_email(&email, "is back in stock");
     let origin = page.evaluate("location.origin");
     let link = format!("{}{address}", origin.as_str().expect("an address"));
     assert!(letter.contains(&link), "{letter}");

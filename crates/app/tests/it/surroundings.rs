@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lockstep_cache::{Cache, Payload};
 use lockstep_domain::{CacheKey, GameId};
-use lockstep_embedded::Postgres;
+use lockstep_embedded_postgres::Postgres;
 use lockstep_store::Store;
 use lockstep_testkit::sqlx::{self, Connection as _};
 use lockstep_testkit::{DatabaseProxy, TestDb, TestPooler};
@@ -52,9 +52,9 @@ async fn a_pooler_in_transaction_mode_is_refused_by_name_and_one_in_session_mode
 
 /// The private database of a data folder, opened by the test.
 async fn open(folder: &str) -> (Arc<Postgres>, Store) {
-    let options = lockstep_embedded::Options {
+    let options = lockstep_embedded_postgres::Options {
         bin_dir: std::env::var_os("LOCKSTEP_PG_BIN").map(PathBuf::from),
-        ..lockstep_embedded::Options::new(folder)
+        ..lockstep_embedded_postgres::Options::new(folder)
     };
     let postgres = tokio::task::spawn_blocking(move || Postgres::start(&options).unwrap())
         .await

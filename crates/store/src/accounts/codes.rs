@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::UserId;
-use lockstep_domain::letter::Letter;
 use lockstep_domain::secret::Secret;
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -92,7 +92,7 @@ pub async fn send_verification(store: &Store, id: UserId, code: &NewCode) -> Res
                 }
                 let email: String = row.try_get("email")?;
                 put_code(tx, id, &email, "VERIFY_EMAIL", &code).await?;
-                let letter = Letter::Verification {
+                let letter = EmailTemplate::Verification {
                     nickname: nickname(&row)?,
                     code: code.text.clone(),
                     minutes: code.minutes(),
@@ -118,15 +118,15 @@ const MINUTES_TO_READ: i32 = 15;
 pub async fn current_welcome(
     store: &Store,
     claimed: &Claimed,
-    letter: &Letter,
+    letter: &EmailTemplate,
     fresh: &NewCode,
-) -> Result<Option<Letter>> {
-    let Letter::Welcome { nickname, code, .. } = letter else {
+) -> Result<Option<EmailTemplate>> {
+    let EmailTemplate::Welcome { nickname, code, .. } = letter else {
         return Ok(Some(letter.clone()));
     };
     let say = {
         let nickname = nickname.clone();
-        move |code: Option<Secret>, minutes: u32| Letter::Welcome {
+        move |code: Option<Secret>, minutes: u32| EmailTemplate::Welcome {
             nickname: nickname.clone(),
             code,
             minutes,

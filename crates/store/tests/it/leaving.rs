@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use lockstep_domain::cart::{CartLimits, Visitor};
+use lockstep_domain::cart::{CartLimits, Principal};
 use lockstep_domain::ids::{GameId, TopUpId, UserId};
 use lockstep_store::accounts::export::{self, LISTS};
 use lockstep_store::accounts::{self, Deleted};
 use lockstep_store::carts;
 use lockstep_store::deliveries::{self, Reason, Source, Unused};
 use lockstep_store::guests::ShopperError;
-use lockstep_store::top_ups::{self, BeginError, Begun, NewTopUp, Review, Said, Which, Word};
+use lockstep_store::top_ups::{self, BeginError, Begun, NewTopUp, PaymentEvent, ProviderPaymentStatus, Review, Which};
 use sqlx::{AssertSqlSafe, Executor as _};
 
 use crate::concurrency::{race, refused_by};
@@ -146,7 +146,7 @@ async fn deleted_accounts_accept_no_writes() {
     accounts::delete(store, user, false).await.unwrap();
     let added = carts::add(
         store,
-        Visitor::User(user),
+        Principal::User(user),
         GameId(world.id("game")),
         1,
         CartLimits::default(),
@@ -243,12 +243,12 @@ async fn payments_that_arrive_during_the_deletion_are_never_stranded() {
             ids.push(top_up.id);
         }
         let words = ids.iter().map(|id| {
-            let said = Said {
+            let said = PaymentEvent {
                 provider: "test",
                 event: None,
                 kind: "k".into(),
                 which: Which::Id(*id),
-                word: Word::Paid {
+                word: ProviderPaymentStatus::Paid {
                     amount: "5".parse().unwrap(),
                     currency: "EUR".into(),
                 },

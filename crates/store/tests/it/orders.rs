@@ -7,8 +7,8 @@ use lockstep_domain::Money;
 use lockstep_domain::checkout::{Checkout, OrderLimits};
 use lockstep_domain::ids::{GameId, KeyId, OrderId, UserId};
 use lockstep_domain::order::OrderStatus;
-use lockstep_domain::purchase::{CopyState, OrderView, PaymentStatus};
-use lockstep_store::fulfilment::{Letters, NotRefundable, keys::How};
+use lockstep_domain::purchase::{OrderUnitStatus, OrderView, PaymentStatus};
+use lockstep_store::fulfilment::{EmailSettings, NotRefundable, keys::How};
 use lockstep_store::orders::{self, GoodwillError, Idempotency, PlaceError, Placed, PromoFault};
 use lockstep_store::promo_codes::{self, NewPromoCode, PromoCodeError};
 use lockstep_store::{Options, Store, ledger, mail};
@@ -420,7 +420,11 @@ async fn delivered_units_are_refunded_up_to_their_price() {
     assert_eq!(seen.refunded, money("12.34"));
     assert_eq!(
         seen.copies.iter().map(|c| c.state).collect::<Vec<_>>(),
-        [CopyState::Delivered, CopyState::Delivered, CopyState::Waiting]
+        [
+            OrderUnitStatus::Delivered,
+            OrderUnitStatus::Delivered,
+            OrderUnitStatus::Waiting
+        ]
     );
     assert_eq!(refund(None).await.unwrap().amount, money("7.66"), "what is left");
     assert!(matches!(refund(None).await, Err(GoodwillError::AlreadyRefunded)));
@@ -508,7 +512,7 @@ async fn payment_status_follows_refunds_of_any_origin() {
         .await
         .unwrap();
     for order in [paid.id, free.id] {
-        orders::cancel(&db.store, UserId(admin), order, None, None, &Letters::default())
+        orders::cancel(&db.store, UserId(admin), order, None, None, &EmailSettings::default())
             .await
             .unwrap();
         assert_eq!(stands(order).await.0, PaymentStatus::Cancelled);
@@ -560,7 +564,7 @@ async fn unbought_orders_are_cancelled_once_and_refunded() {
                 id,
                 Some("asked for it"),
                 None,
-                &Letters::default(),
+                &EmailSettings::default(),
             )
             .await
         }

@@ -7,8 +7,8 @@ use lockstep_domain::ids::UserId;
 use lockstep_domain::purchase::{PaymentStatus, TopUpStatus};
 use lockstep_store::accounts::{self, AccountError};
 use lockstep_store::top_ups::{
-    self, BeginError, Begun, MOST_OPEN, NewTopUp, Outcome, Outside, OutsideError, OutsideOutcome, Review, Said,
-    SettleError, TopUp, Which, Word,
+    self, BeginError, Begun, MOST_OPEN, NewTopUp, Outcome, Outside, OutsideError, OutsideOutcome, PaymentEvent,
+    ProviderPaymentStatus, Review, SettleError, TopUp, Which,
 };
 use lockstep_store::{Store, mail};
 use lockstep_testkit::TestDb;
@@ -47,8 +47,8 @@ async fn announced(store: &Store, user: Uuid, amount: &str) -> TopUp {
     top_ups::by_id(store, UserId(user), top_up.id).await.unwrap().unwrap()
 }
 
-fn said(top_up: &TopUp, event: &str, word: Word) -> Said {
-    Said {
+fn said(top_up: &TopUp, event: &str, word: ProviderPaymentStatus) -> PaymentEvent {
+    PaymentEvent {
         provider: "test",
         event: Some(event.to_owned()),
         kind: "k".into(),
@@ -57,8 +57,8 @@ fn said(top_up: &TopUp, event: &str, word: Word) -> Said {
     }
 }
 
-fn paid(amount: &str) -> Word {
-    Word::Paid {
+fn paid(amount: &str) -> ProviderPaymentStatus {
+    ProviderPaymentStatus::Paid {
         amount: money(amount),
         currency: "EUR".into(),
     }
@@ -105,9 +105,9 @@ async fn concurrent_deliveries_credit_once() {
     let user = db.user("ada@example.org", "0").await;
     let top_up = announced(&db.store, user, "10.00").await;
     // The same event repeated, other events with the same content, and an answer to our own query.
-    let mut words: Vec<Said> = (0..5).map(|_| said(&top_up, "same", paid("10.00"))).collect();
+    let mut words: Vec<PaymentEvent> = (0..5).map(|_| said(&top_up, "same", paid("10.00"))).collect();
     words.extend((0..5).map(|n| said(&top_up, &format!("e{n}"), paid("10.00"))));
-    words.push(Said {
+    words.push(PaymentEvent {
         event: None,
         which: Which::Id(top_up.id),
         ..said(&top_up, "", paid("10.00"))
@@ -124,7 +124,7 @@ async fn unexpected_amounts_or_currencies_credit_nothing() {
     let db = TestDb::new().await;
     let user = db.user("ada@example.org", "0").await;
     let top_up = announced(&db.store, user, "10.00").await;
-    let dollars = Word::Paid {
+    let dollars = ProviderPaymentStatus::Paid {
         amount: money("10.00"),
         currency: "USD".into(),
     };
@@ -159,7 +159,7 @@ async fn mismatched_payments_are_settled_by_staff_once() {
         announced(&db.store, user, "20.00").await,
         announced(&db.store, user, "30.00").await,
     );
-    let usd = Word::Paid {
+    let usd = ProviderPaymentStatus::Paid {
         amount: money("21.50"),
         currency: "USD".into(),
     };
@@ -264,12 +264,12 @@ async fn what_nobody_intended_is_unknown() {
     let db = TestDb::new().await;
     let user = db.user("ada@example.org", "0").await;
     let top_up = announced(&db.store, user, "10.00").await;
-    let other = Said {
+    let other = PaymentEvent {
         which: Which::Reference("nobody's".into()),
         ..said(&top_up, "e", paid("10.00"))
     };
     assert_eq!(top_ups::apply(&db.store, &other).await.unwrap(), Outcome::Unknown);
-    let elsewhere = Said {
+    let elsewhere = PaymentEvent {
         provider: "stripe",
         ..said(&top_up, "e", paid("10.00"))
     };
@@ -335,7 +335,7 @@ async fn silent_intents_are_polled_by_one_process_at_a_time() {
         "the provider may know it"
     );
     // Its money arrives nevertheless.
-    let late = Said {
+    let late = PaymentEvent {
         which: Which::Id(untold.id),
         ..said(&silent, "late", paid("11"))
     };
@@ -368,7 +368,7 @@ async fn overdue_intents_are_shown_to_staff_until_settled() {
         "{shown:?}"
     );
     // The provider reports an end of one; staff deals with the other.
-    top_ups::apply(&db.store, &said(&late, "e1", Word::Lapsed))
+    top_ups::apply(&db.store, &said(&late, "e1", ProviderPaymentStatus::Lapsed))
         .await
         .unwrap();
     let shown = top_ups::to_review(&db.store, 10).await.unwrap();
@@ -437,10 +437,10 @@ proptest! {
             for (word, event) in words {
                 let spoken = match word {
                     0 => paid("10.00"),
-                    1 => Word::Processing,
-                    2 => Word::Declined,
-                    3 => Word::Lapsed,
-                    _ => Word::Open,
+                    1 => ProviderPaymentStatus::Processing,
+                    2 => ProviderPaymentStatus::Declined,
+                    3 => ProviderPaymentStatus::Lapsed,
+                    _ => ProviderPaymentStatus::Open,
                 };
                 is_paid |= word == 0 && !seen.contains(&event);
                 seen.insert(event);
@@ -464,12 +464,12 @@ async fn payments_after_account_deletion_are_recorded() {
         announced(&db.store, user, "10.00").await,
         announced(&db.store, user, "20.00").await,
     );
-    top_ups::apply(&db.store, &said(&begun, "e1", Word::Processing))
+    top_ups::apply(&db.store, &said(&begun, "e1", ProviderPaymentStatus::Processing))
         .await
         .unwrap();
     let refused = accounts::delete(&db.store, UserId(user), false).await;
     assert!(matches!(refused, Err(AccountError::PaymentUnderWay)), "{refused:?}");
-    top_ups::apply(&db.store, &said(&begun, "e2", Word::Declined))
+    top_ups::apply(&db.store, &said(&begun, "e2", ProviderPaymentStatus::Declined))
         .await
         .unwrap();
     accounts::delete(&db.store, UserId(user), false).await.unwrap();

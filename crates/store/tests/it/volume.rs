@@ -1,7 +1,7 @@
 //! A user's long history does not make new requests slower. Measured in rows read, not in time.
 
+use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::UserId;
-use lockstep_domain::letter::Letter;
 use lockstep_store::{accounts, ledger, mail, orders};
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 use uuid::Uuid;
@@ -198,7 +198,7 @@ async fn claiming_emails_behind_waiting_ones_reads_each_a_few_times() {
             .bind(8_i64)
             .bind(6_i64)
             .bind(30.0_f64)
-            .bind(Letter::KINDS)
+            .bind(EmailTemplate::KINDS)
             .bind(true)
             .fetch_all(tx)
             .await

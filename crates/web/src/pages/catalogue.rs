@@ -18,12 +18,12 @@ use serde::Deserialize;
 use crate::cards::{Card, Tile, region_name};
 use crate::error::PageError;
 use crate::format;
-use crate::frame::{Frame, moment};
 use crate::i18n::Language;
+use crate::layout::{Layout, moment};
 use crate::page::fingerprint;
 use crate::pages::game::is_slug;
 use crate::pictures::version;
-use crate::visit::Visit;
+use crate::visit::Preferences;
 use crate::{WebState, answers};
 
 use asked::{Asked, Order};
@@ -35,7 +35,7 @@ const FOLDED: usize = 40;
 #[derive(Template)]
 #[template(path = "catalogue.html")]
 struct CataloguePage {
-    frame: Frame,
+    layout: Layout,
     title: String,
     total: u64,
     /// The filter of which every value is shown.
@@ -120,7 +120,7 @@ pub(crate) struct Pager {
 }
 
 /// `GET /games`
-pub(crate) async fn catalogue(State(state): State<Arc<WebState>>, visit: Visit) -> Result<Response, PageError> {
+pub(crate) async fn catalogue(State(state): State<Arc<WebState>>, visit: Preferences) -> Result<Response, PageError> {
     let asked = Asked::read(visit.uri.query().unwrap_or_default())?;
     let query = asked.query();
     let for_counts = query.clone();
@@ -151,8 +151,8 @@ pub(crate) async fn catalogue(State(state): State<Arc<WebState>>, visit: Visit) 
         let page: Answer<Page<Game>> = serde_json::from_slice(&page.body)?;
         let options: Answer<FilterOptions> = serde_json::from_slice(&options.body)?;
         let counts: FacetCounts = serde_json::from_slice(&facets.body)?;
-        let frame = Frame::new(&state, &visit);
-        Ok(draw(frame, &asked, page.data, &options.data, &counts).render()?)
+        let layout = Layout::new(&state, &visit);
+        Ok(draw(layout, &asked, page.data, &options.data, &counts).render()?)
     })?;
     Ok(finished.serve(&visit))
 }
@@ -164,8 +164,14 @@ struct Extent {
     total_pages: u64,
 }
 
-fn draw(frame: Frame, asked: &Asked, page: Page<Game>, options: &FilterOptions, counts: &FacetCounts) -> CataloguePage {
-    let words = frame.words;
+fn draw(
+    layout: Layout,
+    asked: &Asked,
+    page: Page<Game>,
+    options: &FilterOptions,
+    counts: &FacetCounts,
+) -> CataloguePage {
+    let words = layout.words;
     let tiles: Vec<Tile> = page.data.into_iter().map(Tile::from).collect();
     let facets = facets(words, asked, options, counts);
     let chosen = chosen(words, asked, options);
@@ -182,11 +188,11 @@ fn draw(frame: Frame, asked: &Asked, page: Page<Game>, options: &FilterOptions, 
         && !asked.everything
         && asked.order == Order::Best
         && asked.whole.is_none();
-    let mut frame = frame
+    let mut layout = layout
         .searching(&asked.search)
         .canonical(asked.address())
         .about(words.with("catalogue.about", &title));
-    frame.unlisted = !is_listed;
+    layout.unlisted = !is_listed;
     CataloguePage {
         title,
         total: page.total,
@@ -221,7 +227,7 @@ fn draw(frame: Frame, asked: &Asked, page: Page<Game>, options: &FilterOptions, 
         .address(),
         with_everything: (!asked.everything).then(|| asked.but(|other| other.everything = true).address()),
         pager: Pager::new(asked, page.total_pages),
-        frame,
+        layout,
     }
 }
 

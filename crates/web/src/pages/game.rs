@@ -14,11 +14,11 @@ use serde::Deserialize;
 
 use crate::cards::{Card, Tile, region_name};
 use crate::error::PageError;
-use crate::frame::{Frame, moment};
 use crate::i18n::Language;
+use crate::layout::{Layout, moment};
 use crate::page::fingerprint;
 use crate::pictures::Picture;
-use crate::visit::Visit;
+use crate::visit::Preferences;
 use crate::{WebState, answers, format, safe_html, seo};
 
 /// So many games the API lists as similar, and so many are shown.
@@ -28,7 +28,7 @@ const SHOWN: usize = 6;
 #[derive(Template)]
 #[template(path = "game.html")]
 struct GamePage {
-    frame: Frame,
+    layout: Layout,
     id: GameId,
     slug: String,
     name: String,
@@ -131,7 +131,7 @@ pub(crate) fn is_slug(text: &str) -> bool {
 pub(crate) async fn game(
     State(state): State<Arc<WebState>>,
     Path(slug): Path<String>,
-    visit: Visit,
+    visit: Preferences,
 ) -> Result<Response, PageError> {
     if !is_slug(&slug) {
         // People and programs write addresses in capitals; ours have none.
@@ -171,14 +171,14 @@ pub(crate) async fn game(
             let game: Answer<Game> = serde_json::from_slice(&entry.body)?;
             let similar: Answer<Vec<Game>> = serde_json::from_slice(&similar.body)?;
             let editions: Answer<Vec<Game>> = serde_json::from_slice(&editions.body)?;
-            Ok(draw(Frame::new(&state, &visit), &game.data, &editions.data, similar.data).render()?)
+            Ok(draw(Layout::new(&state, &visit), &game.data, &editions.data, similar.data).render()?)
         })?;
     Ok(page.serve(&visit))
 }
 
 /// To the address that the game has now, with the rest of the question. Browsers ask again each time: another game may take
 /// the old address.
-fn moved(slug: &str, visit: &Visit) -> Response {
+fn moved(slug: &str, visit: &Preferences) -> Response {
     let query = visit.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let headers = [
         (header::LOCATION, format!("/game/{slug}{query}")),
@@ -187,8 +187,8 @@ fn moved(slug: &str, visit: &Visit) -> Response {
     (StatusCode::PERMANENT_REDIRECT, headers).into_response()
 }
 
-fn draw(frame: Frame, game: &Game, others: &[Game], similar: Vec<Game>) -> GamePage {
-    let words = frame.words;
+fn draw(layout: Layout, game: &Game, others: &[Game], similar: Vec<Game>) -> GamePage {
+    let words = layout.words;
     let mut editions: Vec<Edition> = others.iter().map(|other| Edition::new(words, other, false)).collect();
     if !editions.is_empty() {
         editions.insert(0, Edition::new(words, game, true));
@@ -234,8 +234,8 @@ fn draw(frame: Frame, game: &Game, others: &[Game], similar: Vec<Game>) -> GameP
         .chain(region.clone())
         .collect();
     let canonical = format!("/game/{}", game.slug);
-    let og_image = frame.absolute(&format!("/covers/{}.png", game.slug));
-    let frame = frame.canonical(canonical).about(about);
+    let og_image = layout.absolute(&format!("/covers/{}.png", game.slug));
+    let layout = layout.canonical(canonical).about(about);
     GamePage {
         id: game.id,
         slug: game.slug.clone(),
@@ -259,13 +259,13 @@ fn draw(frame: Frame, game: &Game, others: &[Game], similar: Vec<Game>) -> GameP
             .unwrap_or_default(),
         editions,
         similar: Card::all(words, &similar),
-        json_ld: seo::product(&frame, game, &name, &og_image),
+        json_ld: seo::product(&layout, game, &name, &og_image),
         og_image,
         genre,
         name,
         offer,
         release,
-        frame,
+        layout,
     }
 }
 

@@ -1,17 +1,17 @@
 //! Whether e-mails can go out: the mail server answers, lets us in, and nobody can read what it is sent on the way. With an
 //! address, one is sent there.
 
-use lockstep_mail::{Delivery, DeliveryError, SmtpAddress, Written};
+use lockstep_mail::{EmailTransport, EmailTransportError, RenderedEmail, SmtpAddress};
 
 use super::{Finding, State};
 use crate::config::Config;
 
 pub(super) async fn look(config: &Config, send_to: Option<&str>, findings: &mut Vec<Finding>) {
     let (place, delivery) = match &config.smtp_url {
-        Some(url) => ("the mail server", Delivery::smtp(url, &config.mail_from, 1)),
+        Some(url) => ("the mail server", EmailTransport::smtp(url, &config.mail_from, 1)),
         None => (
             "the folder for e-mails",
-            Delivery::folder(config.data_dir.join("mail"), &config.mail_from),
+            EmailTransport::folder(config.data_dir.join("mail"), &config.mail_from),
         ),
     };
     let delivery = match delivery {
@@ -51,18 +51,18 @@ pub(super) async fn look(config: &Config, send_to: Option<&str>, findings: &mut 
     }
 }
 
-fn judge(place: &str, done: &str, result: Result<(), DeliveryError>) -> Finding {
+fn judge(place: &str, done: &str, result: Result<(), EmailTransportError>) -> Finding {
     match result {
         Ok(()) => Finding::well("mail server", format!("{place} {done}")),
-        Err(DeliveryError::Address(what)) => {
+        Err(EmailTransportError::Address(what)) => {
             Finding::wrong("mail server", format!("{what} is no e-mail address"), "correct it")
         }
-        Err(DeliveryError::Refused(why)) => Finding::wrong(
+        Err(EmailTransportError::Refused(why)) => Finding::wrong(
             "mail server",
             format!("{place} refuses: {why}"),
             "are user and password in SMTP_URL right, and may they send as LOCKSTEP_MAIL_FROM?",
         ),
-        Err(DeliveryError::Later(why)) => Finding::wrong(
+        Err(EmailTransportError::Later(why)) => Finding::wrong(
             "mail server",
             format!("{place}: {why}"),
             "are host, port and encryption in SMTP_URL right, and may this machine reach it?",
@@ -70,10 +70,10 @@ fn judge(place: &str, done: &str, result: Result<(), DeliveryError>) -> Finding 
     }
 }
 
-fn test_letter(config: &Config) -> Written {
+fn test_letter(config: &Config) -> RenderedEmail {
     let shop = &config.shop_name;
     let text = format!("This e-mail was sent by `lockstep doctor --send-mail`. E-mails of {shop} reach you.");
-    Written {
+    RenderedEmail {
         subject: format!("{shop}: a test"),
         html: format!(
             "<!doctype html><p>{}</p>",

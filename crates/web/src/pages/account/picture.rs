@@ -16,8 +16,8 @@ use crate::WebState;
 use crate::error::PageError;
 use crate::forms::{self, Form};
 use crate::pictures::upload::Upload;
-use crate::session::Member;
-use crate::visit::Visit;
+use crate::session::SignedInUser;
+use crate::visit::Preferences;
 
 /// Where uploaded pictures are served.
 const PLACE: &str = "/avatars/";
@@ -33,8 +33,8 @@ pub(super) fn uploaded<'f>(state: &WebState, facts: &'f ProfileFacts) -> Option<
 
 pub(crate) async fn set(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
     Upload(sent): Upload,
 ) -> Result<Response, PageError> {
     let mut form = Form::default();
@@ -55,11 +55,11 @@ pub(crate) async fn set(
         }
         Err(error) => form.refuse(visit.language, error, &[])?,
     }
-    let facts = member.arrival.profile().await?;
+    let facts = member.context.profile().await?;
     profile::show(&state, &visit, &member, &form, &facts, true).await
 }
 
-pub(crate) async fn remove(State(state): State<Arc<WebState>>, member: Member) -> Result<Response, PageError> {
+pub(crate) async fn remove(State(state): State<Arc<WebState>>, member: SignedInUser) -> Result<Response, PageError> {
     state.shop.remove_picture(&member.caller).await?;
     Ok(forms::done("/account/profile?done=no_picture"))
 }

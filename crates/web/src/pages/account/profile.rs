@@ -8,23 +8,23 @@ use axum::response::Response;
 use lockstep_domain::account::{DEFAULT_NICKNAME, ProfileChange, ProfileFacts};
 use lockstep_domain::secret::Secret;
 
-use super::{AccountSheet, Menu, picture};
+use super::{AccountForm, Menu, picture};
 use crate::error::PageError;
 use crate::forms::{self, Form};
-use crate::frame::Frame;
-use crate::pages::sheet::{Sheet, notice};
-use crate::session::Member;
-use crate::visit::Visit;
+use crate::layout::Layout;
+use crate::pages::form_page::{FormView, notice};
+use crate::session::SignedInUser;
+use crate::visit::Preferences;
 use crate::{WebState, page};
 
 #[derive(Template)]
 #[template(path = "account/profile.html")]
 struct ProfilePage {
-    frame: Frame,
+    layout: Layout,
     menu: Menu,
     notice: Option<String>,
     lead: String,
-    sheet: Sheet,
+    form_page: FormView,
     /// Where the picture is that was uploaded.
     picture: Option<String>,
     /// What is wrong with the one that was sent.
@@ -34,8 +34,8 @@ struct ProfilePage {
 /// The page; with what is stored in its fields, or else with what was typed.
 pub(super) async fn show(
     state: &WebState,
-    visit: &Visit,
-    member: &Member,
+    visit: &Preferences,
+    member: &SignedInUser,
     form: &Form,
     facts: &ProfileFacts,
     is_stored: bool,
@@ -62,11 +62,11 @@ pub(super) async fn show(
             .filled(&known(facts.avatar.as_deref().filter(|_| picture.is_none()))),
     ];
     let page = ProfilePage {
-        frame: Frame::of_reader(state, visit, &member.arrival).await?,
+        layout: Layout::of_reader(state, visit, &member.context).await?,
         menu: Menu::of(visit),
         notice: notice(words, visit),
         lead: words.with("profile.lead", member.caller.email()),
-        sheet: Sheet::new(form, "/account/profile", words.text("form.save"), fields),
+        form_page: FormView::new(form, "/account/profile", words.text("form.save"), fields),
         picture: picture.map(str::to_owned),
         picture_error: form.error("picture").map(str::to_owned),
     };
@@ -75,20 +75,20 @@ pub(super) async fn show(
 
 pub(crate) async fn page(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
 ) -> Result<Response, PageError> {
-    let facts = member.arrival.profile().await?;
+    let facts = member.context.profile().await?;
     show(&state, &visit, &member, &Form::default(), &facts, true).await
 }
 
 pub(crate) async fn change(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
     mut form: Form,
 ) -> Result<Response, PageError> {
-    let facts = member.arrival.profile().await?;
+    let facts = member.context.profile().await?;
     // An empty address leaves an uploaded picture alone: it has a button of its own.
     let avatar =
         Some(form.value("avatar")).filter(|address| !address.is_empty() || picture::uploaded(&state, &facts).is_none());
@@ -108,7 +108,12 @@ pub(crate) async fn change(
     show(&state, &visit, &member, &form, &facts, false).await
 }
 
-async fn password_form(state: &WebState, visit: &Visit, member: &Member, form: &Form) -> Result<Response, PageError> {
+async fn password_form(
+    state: &WebState,
+    visit: &Preferences,
+    member: &SignedInUser,
+    form: &Form,
+) -> Result<Response, PageError> {
     let words = visit.language;
     let fields = vec![
         form.field("password", "password", words.text("field.current_password"))
@@ -119,23 +124,32 @@ async fn password_form(state: &WebState, visit: &Visit, member: &Member, form: &
             .autocomplete("new-password")
             .required(),
     ];
-    let sheet = Sheet::new(form, "/account/password", words.text("password.submit"), fields);
+    let form_page = FormView::new(form, "/account/password", words.text("password.submit"), fields);
     let lead = Some(words.text("password.lead").to_owned());
-    AccountSheet::show(state, visit, member, form, words.text("account.password"), lead, sheet).await
+    AccountForm::show(
+        state,
+        visit,
+        member,
+        form,
+        words.text("account.password"),
+        lead,
+        form_page,
+    )
+    .await
 }
 
 pub(crate) async fn password_page(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
 ) -> Result<Response, PageError> {
     password_form(&state, &visit, &member, &Form::default()).await
 }
 
 pub(crate) async fn change_password(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
     mut form: Form,
 ) -> Result<Response, PageError> {
     let current = Secret::new(form.raw("password"));
