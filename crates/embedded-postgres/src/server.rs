@@ -25,7 +25,11 @@ use crate::process;
 /// of its log.
 const START_LIMIT: Duration = Duration::from_mins(5);
 
-/// Time limit of waiting for the processes of a dead server that block a start: they end when they notice its death.
+/// How long the processes of a dead server may block a start. They usually end when they notice its death; one that is
+/// stopped, or in the middle of a long statement, does not notice.
+const ORPHANS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Time limit of a start that is blocked by them.
 const ORPHANS_LIMIT: Duration = Duration::from_secs(20);
 
 /// Time limit of a fast shutdown, which writes at most the shared buffers.
@@ -155,11 +159,16 @@ fn stop(child: &mut Child) -> Result<(), Error> {
 impl Launch {
     /// Starts the server and waits until it accepts connections. Must be called on the supervising thread.
     fn start(&self, stopped: &Receiver<()>) -> Result<Child, Error> {
-        let deadline = Instant::now() + ORPHANS_LIMIT;
+        let began = Instant::now();
         loop {
             match self.start_once(stopped) {
                 // Processes of a killed server are still attached to the shared memory.
-                Err(Error::Start { tail, .. }) if tail.contains("is still in use") && Instant::now() < deadline => {
+                Err(Error::Start { tail, .. })
+                    if tail.contains("is still in use") && began.elapsed() < ORPHANS_LIMIT =>
+                {
+                    if began.elapsed() > ORPHANS_PATIENCE {
+                        self.kill_orphans();
+                    }
                     if stop_requested(stopped, WATCH) {
                         return Err(Error::KeeperGone);
                     }
@@ -210,6 +219,18 @@ impl Launch {
                     log,
                 });
             }
+        }
+    }
+
+    /// Kills the processes that a dead server left behind. The caller holds the data folder's lock and has just been
+    /// refused a start because of them, so no living server owns them; the next start recovers what they had not
+    /// committed.
+    fn kill_orphans(&self) {
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw));
+        for orphan in ids.filter(|id| is_postgres(*id) && runs_in(*id, &self.cluster)) {
+            tracing::warn!("killing a process ({orphan}) of a PostgreSQL server that is dead");
+            kill_process(orphan, Signal::KILL).ok();
         }
     }
 
@@ -265,6 +286,12 @@ pub(crate) fn runs_in(pid: Pid, cluster: &Path) -> bool {
     let place = |path: &Path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
     let working = place(Path::new(&format!("/proc/{}/cwd", pid.as_raw_nonzero())));
     working.is_some() && working == place(cluster)
+}
+
+/// Whether the process runs PostgreSQL's server program, and not, say, a shell in the cluster's folder.
+fn is_postgres(pid: Pid) -> bool {
+    fs::read_link(format!("/proc/{}/exe", pid.as_raw_nonzero()))
+        .is_ok_and(|program| program.file_name().is_some_and(|name| name == "postgres"))
 }
 
 /// The folder of a running server's program, if it can be determined.

@@ -379,6 +379,24 @@ fn a_killed_server_restarts_with_its_data() {
     postgres.stop().unwrap();
 }
 
+/// A process that cannot notice the death of its server keeps the shared memory, and PostgreSQL refuses to start.
+#[test]
+fn a_stopped_process_of_a_killed_server_does_not_block_its_restart() {
+    let folder = folder();
+    let postgres = Postgres::start(&options(folder.path())).unwrap();
+    let url = postgres.connection_string();
+    let first = server_of(folder.path());
+    let children = format!("/proc/{0}/task/{0}/children", first.as_raw_nonzero());
+    let child = fs::read_to_string(children).unwrap();
+    let child: i32 = child.split_whitespace().next().unwrap().parse().unwrap();
+    kill_process(Pid::from_raw(child).unwrap(), Signal::STOP).unwrap();
+    kill_process(first, Signal::KILL).unwrap();
+    until("the server answers again", || {
+        try_ask(&url, "select current_user::text").is_ok() && server_of(folder.path()) != first
+    });
+    postgres.stop().unwrap();
+}
+
 #[test]
 fn a_server_left_by_a_dead_owner_is_ended_first() {
     let folder = folder();
