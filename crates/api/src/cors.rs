@@ -106,7 +106,7 @@ impl Cors {
             );
             headers.insert(
                 header::ACCESS_CONTROL_EXPOSE_HEADERS,
-                HeaderValue::from_static("Content-Range,X-Content-Range,X-Request-Id"),
+                HeaderValue::from_static("Content-Range,X-Content-Range,X-Request-Id,Retry-After"),
             );
         }
     }

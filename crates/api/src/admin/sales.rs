@@ -105,7 +105,8 @@ pub(crate) async fn transactions(staff: RequireStaff, ask: Ask) -> Answered {
     ("method" = Option<String>, Query, max_length = 100, description = "Part of the payment method"),
     ("status" = Option<String>, Query, max_length = 100, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED"),
     ("startDate" = Option<String>, Query, max_length = 100, description = "First day, YYYY-MM-DD, UTC"),
-    ("endDate" = Option<String>, Query, max_length = 100, description = "Last day, YYYY-MM-DD, UTC")),
+    ("endDate" = Option<String>, Query, max_length = 100, description = "Last day, YYYY-MM-DD, UTC"),
+    ("transactionHash" = Option<String>, Query, max_length = 100, description = "Part of the reference outside")),
     responses((status = 200, description = "A page of transactions", body = Answer<TransactionList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
 pub(crate) async fn payments(staff: RequireStaff, ask: Ask) -> Answered {

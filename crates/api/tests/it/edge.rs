@@ -208,7 +208,7 @@ async fn localhost_may_read_responses_outside_production() {
     );
     assert_eq!(
         answer.header("access-control-expose-headers"),
-        Some("Content-Range,X-Content-Range,X-Request-Id")
+        Some("Content-Range,X-Content-Range,X-Request-Id,Retry-After")
     );
 }
 
