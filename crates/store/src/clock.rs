@@ -162,15 +162,17 @@ pub async fn set_back(store: &Store, alarm_retry: Duration) -> Result<SetBack> {
                                            and not_before > now() + interval '1 minute'
                     when review = 'NO_END' then not_before > now() + interval '1 day 1 minute'
                     else not_before > now() + interval '61 minutes' end",
-        // What was never tried is due, the rest waits at most an hour.
+        // What was never tried is due, the rest waits at most five minutes (`LONGEST_WAIT` of `crates/mail`).
         "-- store.clock.set_back.mail
         update mail_outbox set not_before = least(not_before, now() + case when attempts = 0 then interval '0'
-                                                                          else interval '1 hour' end)
+                                                                          else interval '5 minutes' end)
          where sent_at is null and gave_up_at is null and $1 is not null
            and ((attempts = 0 and not_before > now() + interval '5 seconds' and created_at > now() + interval '5 seconds')
-                or not_before > now() + interval '61 minutes')",
+                or not_before > now() + interval '6 minutes')",
+        // `least` would give a running one an end.
         "-- store.clock.set_back.runs
-        update sync_runs set started_at = least(started_at, now()), finished_at = least(finished_at, now())
+        update sync_runs set started_at = least(started_at, now()),
+               finished_at = case when finished_at is not null then least(finished_at, now()) end
          where started_at > now() + interval '5 seconds' and $1 is not null",
     ] {
         others += sqlx::query(statement)

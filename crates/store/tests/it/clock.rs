@@ -62,7 +62,7 @@ async fn valid_waits_are_left_unchanged() {
          insert into top_ups (user_id, amount, method, provider, reference, not_before)
          values ('{user}', 1, 'card', 'test', 'r', now() + interval '1 hour');
          insert into mail_outbox (user_id, recipient, kind, letter, not_after, attempts, not_before)
-         values ('{user}', 'a', 'welcome', '{{}}', now() + interval '1 day', 3, now() + interval '1 hour');
+         values ('{user}', 'a', 'welcome', '{{}}', now() + interval '1 day', 3, now() + interval '5 minutes');
          insert into sync_runs (kind, reason, epoch) values ('FULL', 'test', 1)"
     ))
     .await;
@@ -83,14 +83,23 @@ async fn all_other_waits_resume_after_the_clock_is_set_back() {
          insert into mail_outbox (user_id, recipient, kind, letter, created_at, not_after, not_before)
          values ('{user}', 'a', 'welcome', '{{}}', now() + interval '1 day', now() + interval '2 days', now() + interval '1 day');
          insert into sync_runs (kind, reason, epoch, status, started_at, finished_at)
-         values ('FULL', 'test', 1, 'COMPLETED', now() + interval '1 day', now() + interval '1 day 1 minute')"
+         values ('FULL', 'test', 1, 'COMPLETED', now() + interval '1 day', now() + interval '1 day 1 minute'),
+                ('STOCK', 'test', 2, 'RUNNING', now() + interval '1 day', null);
+         insert into mail_outbox (user_id, recipient, kind, letter, not_after, attempts, not_before)
+         values ('{user}', 'b', 'refund', '{{}}', now() + interval '2 days', 3, now() + interval '15 minutes')"
     ))
     .await;
     let moved = set_back(&db.store, RETRY).await.unwrap();
-    assert_eq!((moved.units, moved.others), (0, 4));
+    assert_eq!((moved.units, moved.others), (0, 6));
     assert!(incidents::buying_stops_for(&db.store).await.unwrap().unwrap() <= RETRY);
     assert!(seconds_left(&db, "top_ups").await <= 60.0);
-    assert!(seconds_left(&db, "mail_outbox").await <= 0.0);
+    assert!(seconds_left(&db, "mail_outbox where attempts = 0").await <= 0.0);
+    assert!(seconds_left(&db, "mail_outbox where attempts > 0").await <= 300.0);
+    assert_eq!(
+        db.count("sync_runs where status = 'RUNNING' and finished_at is null")
+            .await,
+        1
+    );
     assert_eq!(
         db.count("sync_runs where started_at > now() or finished_at > now()")
             .await,
