@@ -155,7 +155,7 @@ fn an_authenticator_is_set_up_by_its_secret_and_asked_for_from_then_on() {
     page.wait_for_text("This code is wrong");
     page.fill("#code", &crate::shop::code_of(&secret, 0));
     page.follow("main button|Turn on");
-    page.wait_for_text("From now on logging in needs a code");
+    page.wait_for_text("Two-factor authentication is on");
     assert_eq!(page.count("code.key"), 10, "recovery codes");
     page.assert_accessible();
     page.follow("a|I have saved them");

@@ -124,8 +124,8 @@ fn of_three_copies_one_sold_out_meanwhile_and_every_page_says_so_to_the_cent() {
     assert_eq!(page.text_of("p.amount"), euro(left));
     let bookings = page.text_of(".rows");
     for told in [
-        format!("Refund\n{}\nIt sold out before we could buy it.", game.title),
-        format!("Purchase\n3 × {}", game.title),
+        format!("Refund\n{}\nIt sold out before we could buy it.", game.name()),
+        format!("Purchase\n3 × {}", game.name()),
         format!("+{}", euro(price)),
         format!("-{}", euro(paid)),
         format!("+{}", euro(topped_up)),
