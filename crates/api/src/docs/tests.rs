@@ -171,3 +171,13 @@ fn schema_names_are_unique_across_modules() {
         }
     }
 }
+
+#[test]
+fn committed_description_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+    let committed: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap_or_default()).unwrap_or_default();
+    assert!(
+        committed == document(),
+        "docs/openapi.json is not what the code describes: run `cargo run -- openapi > docs/openapi.json`"
+    );
+}
