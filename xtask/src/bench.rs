@@ -12,7 +12,7 @@ use crate::tools;
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let redis_server = tools::redis_server(root)?;
     // Not the temporary server of the tests, which does not wait for the disk: its figures would be too good.
-    let installation = lockstep_embedded::provide(&root.join(".test-tools"), true)?;
+    let installation = lockstep_embedded_postgres::provide(&root.join(".test-tools"), true)?;
     let mut cargo = super::cargo();
     cargo
         .args(["run", "--release", "--package", "lockstep-bench", "--"])

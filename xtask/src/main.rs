@@ -30,7 +30,7 @@ cargo xtask COMMAND
   lint         fmt, clippy, tidy, docs, deny
   deny         what it is built from, held against deny.toml (bans, licences, sources; known weaknesses where the
                database of them can be had)
-  tidy         house rules: arrows between crates, licences, module headers
+  tidy         house rules: arrows between crates, retired names, module headers
   openapi      have linters and generators of clients read the API's description
   ci           test, two minutes of soak, mutants, openapi, lint
   crash [ARGS] abort the real program at many places and check the books (ARGS: --seeds N or --all, --seed NUMBER,

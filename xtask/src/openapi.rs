@@ -103,7 +103,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 
 /// Starts a shop and checks its responses against the description.
 fn try_out(root: &Path, folder: &Path, program: &Path) -> Result<()> {
-    let postgres = lockstep_embedded::provide(&root.join(".test-tools"), true)?;
+    let postgres = lockstep_embedded_postgres::provide(&root.join(".test-tools"), true)?;
     // Not in the checkout: an unprivileged PostgreSQL may not have access to it, below /root for example.
     let data = std::env::temp_dir().join(format!("lockstep-openapi-{}", std::process::id()));
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();

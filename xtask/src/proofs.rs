@@ -105,8 +105,14 @@ pub(crate) fn mutants() -> Result<()> {
         let run = |names: &[&str], mutant: &str| -> Result<String> {
             let mut cargo = super::cargo();
             cargo
-                .args(["test", "--package", "lockstep-fulfil", "--package", "lockstep-store"])
-                .args(["--features", "lockstep-fulfil/mutants,lockstep-store/mutants"])
+                .args([
+                    "test",
+                    "--package",
+                    "lockstep-fulfilment",
+                    "--package",
+                    "lockstep-store",
+                ])
+                .args(["--features", "lockstep-fulfilment/mutants,lockstep-store/mutants"])
                 .args(["--no-fail-fast", "--test", "it", "--", "--exact"])
                 .args(names)
                 .env("LOCKSTEP_MUTANT", mutant);

@@ -24,7 +24,7 @@ const BUILD: [&str; 8] = [
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     super::run(super::cargo().args(BUILD))?;
     let redis = tools::redis_server(root)?;
-    let postgres = lockstep_embedded::provide(&root.join(".test-tools"), true)?;
+    let postgres = lockstep_embedded_postgres::provide(&root.join(".test-tools"), true)?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
     let built = std::path::absolute(target)
         .context("the folder of what was built")?

@@ -1,5 +1,5 @@
-//! House rules beyond the compiler's: dependencies between crates, access to SQL and Redis, licences of dependencies,
-//! and a description in every module.
+//! House rules that the compiler does not know: which crate may use which, who may talk SQL or Redis, which names are
+//! retired, and that every module says why it exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use serde_json::Value;
 /// Dependencies allowed between our crates: the arrows of ARCHITECTURE.md. Dev-dependencies are unrestricted.
 const ARROWS: &[(&str, &[&str])] = &[
     ("lockstep-domain", &[]),
-    ("lockstep-embedded", &[]),
+    ("lockstep-embedded-postgres", &[]),
     ("lockstep-g2a", &["lockstep-domain"]),
     ("lockstep-g2a-sandbox", &["lockstep-domain"]),
     ("lockstep-store", &["lockstep-domain", "lockstep-vault"]),
@@ -24,14 +24,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lockstep-cache", &["lockstep-domain", "lockstep-store"]),
     ("lockstep-sync", &["lockstep-domain", "lockstep-g2a", "lockstep-store"]),
     (
-        "lockstep-fulfil",
+        "lockstep-fulfilment",
         &["lockstep-domain", "lockstep-g2a", "lockstep-store", "lockstep-vault"],
     ),
     ("lockstep-payments", &["lockstep-domain", "lockstep-store"]),
-    (
-        "lockstep-relay",
-        &["lockstep-domain", "lockstep-store", "lockstep-cache"],
-    ),
     (
         "lockstep-shop",
         &[
@@ -72,7 +68,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "lockstep-testkit",
         &[
             "lockstep-domain",
-            "lockstep-embedded",
+            "lockstep-embedded-postgres",
             "lockstep-store",
             "lockstep-vault",
             "lockstep-auth",
@@ -81,12 +77,12 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-shop",
         ],
     ),
-    ("lockstep-browser", &[]),
+    ("lockstep-browser-testing", &[]),
     (
         "lockstep",
         &[
             "lockstep-domain",
-            "lockstep-embedded",
+            "lockstep-embedded-postgres",
             "lockstep-g2a",
             "lockstep-g2a-sandbox",
             "lockstep-store",
@@ -95,9 +91,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-mail",
             "lockstep-cache",
             "lockstep-sync",
-            "lockstep-fulfil",
+            "lockstep-fulfilment",
             "lockstep-payments",
-            "lockstep-relay",
             "lockstep-shop",
             "lockstep-api",
             "lockstep-web",
@@ -108,7 +103,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "lockstep-bench",
         &[
             "lockstep-domain",
-            "lockstep-embedded",
+            "lockstep-embedded-postgres",
             "lockstep-g2a",
             "lockstep-g2a-sandbox",
             "lockstep-store",
@@ -116,9 +111,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-auth",
             "lockstep-cache",
             "lockstep-sync",
-            "lockstep-fulfil",
+            "lockstep-fulfilment",
             "lockstep-payments",
-            "lockstep-relay",
             "lockstep-shop",
             "lockstep-api",
             "lockstep-web",
@@ -130,14 +124,14 @@ const ARROWS: &[(&str, &[&str])] = &[
         "lockstep-soak",
         &[
             "lockstep-domain",
-            "lockstep-embedded",
+            "lockstep-embedded-postgres",
             "lockstep-g2a-sandbox",
             "lockstep-store",
             "lockstep-testkit",
             "lockstep-vault",
         ],
     ),
-    ("xtask", &["lockstep-embedded"]),
+    ("xtask", &["lockstep-embedded-postgres"]),
 ];
 
 /// External crates that only certain crates of ours may use in the product.
@@ -162,7 +156,6 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     let metadata = metadata(root)?;
     let mut breaches = Vec::new();
     arrows(&metadata, &mut breaches);
-    licences(root, &metadata, &mut breaches)?;
     sources(root, &mut breaches)?;
     if breaches.is_empty() {
         return Ok(());
@@ -231,87 +224,39 @@ fn arrows(metadata: &Value, breaches: &mut Vec<String>) {
     }
 }
 
-/// Checks every dependency's licence against the list in `deny.toml`.
-fn licences(root: &Path, metadata: &Value, breaches: &mut Vec<String>) -> Result<()> {
-    let policy: toml::Table = std::fs::read_to_string(root.join("deny.toml"))
-        .context("deny.toml")?
-        .parse()?;
-    let licences = policy.get("licenses").context("deny.toml has no [licenses]")?;
-    let strings = |value: Option<&toml::Value>| -> Vec<String> {
-        value
-            .and_then(toml::Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(|v| v.as_str().map(str::to_owned))
-            .collect()
-    };
-    let allowed = strings(licences.get("allow"));
-    let exceptions: BTreeMap<String, Vec<String>> = licences
-        .get("exceptions")
-        .and_then(toml::Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some((entry.get("crate")?.as_str()?.to_owned(), strings(entry.get("allow")))))
-        .collect();
-    for package in list(metadata, "packages") {
-        let (name, licence) = (text(package, "name"), text(package, "license"));
-        let fine = |one: &str| {
-            allowed.iter().any(|a| a == one) || exceptions.get(name).is_some_and(|more| more.iter().any(|a| a == one))
-        };
-        if !satisfied(licence, &fine) {
-            breaches.push(format!(
-                "licence of {name} is {licence:?}, which deny.toml does not allow"
-            ));
-        }
-    }
-    Ok(())
+/// The names in the last column of the glossary, each with its term.
+fn retired_names(glossary: &str) -> Vec<(String, String)> {
+    glossary
+        .lines()
+        .filter_map(|line| {
+            let cells: Vec<&str> = line.trim().trim_matches('|').split('|').map(str::trim).collect();
+            let [term, _, _, retired] = cells.as_slice() else {
+                return None;
+            };
+            Some((*term, *retired))
+        })
+        .flat_map(|(term, retired)| {
+            // Every other part of the text is between backticks.
+            let names = retired.split('`').skip(1).step_by(2);
+            names.map(move |name| (name.to_owned(), term.to_owned()))
+        })
+        .collect()
 }
 
-/// Whether an SPDX expression is satisfied: `OR` (or the old `/`) needs one side, `AND` both.
-fn satisfied(expression: &str, fine: &dyn Fn(&str) -> bool) -> bool {
-    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
-    let words: Vec<&str> = spaced.split_whitespace().collect();
-    let mut at = 0;
-    let met = either(&words, &mut at, fine);
-    met && at == words.len()
-}
-
-fn either(words: &[&str], at: &mut usize, fine: &dyn Fn(&str) -> bool) -> bool {
-    let mut met = both(words, at, fine);
-    while words.get(*at) == Some(&"OR") {
-        *at += 1;
-        met |= both(words, at, fine);
-    }
-    met
-}
-
-fn both(words: &[&str], at: &mut usize, fine: &dyn Fn(&str) -> bool) -> bool {
-    let mut met = one(words, at, fine);
-    while words.get(*at) == Some(&"AND") {
-        *at += 1;
-        met &= one(words, at, fine);
-    }
-    met
-}
-
-fn one(words: &[&str], at: &mut usize, fine: &dyn Fn(&str) -> bool) -> bool {
-    let Some(word) = words.get(*at) else { return false };
-    *at += 1;
-    if *word == "(" {
-        let met = either(words, at, fine);
-        *at += 1;
-        return met;
-    }
-    let mut name = (*word).to_owned();
-    if words.get(*at) == Some(&"WITH") {
-        name = format!("{name} WITH {}", words.get(*at + 1).unwrap_or(&""));
-        *at += 2;
-    }
-    fine(&name)
+/// Whether `source` holds `name` as a whole word.
+fn has_word(source: &str, name: &str) -> bool {
+    let is_part = |character: char| character.is_alphanumeric() || character == '_';
+    source.match_indices(name).any(|(at, _)| {
+        let before = source.get(..at).and_then(|text| text.chars().next_back());
+        let after = source.get(at + name.len()..).and_then(|text| text.chars().next());
+        !before.is_some_and(is_part) && !after.is_some_and(is_part)
+    })
 }
 
 /// Rules about source files.
 fn sources(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
+    let glossary = std::fs::read_to_string(root.join("docs/glossary.md")).context("docs/glossary.md")?;
+    let retired = retired_names(&glossary);
     let mut files = Vec::new();
     for folder in ["crates", "xtask"] {
         rust_files(&root.join(folder), &mut files)?;
@@ -329,11 +274,22 @@ fn sources(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
                 "{shown} asks this machine for the time; in the store only the database is asked"
             ));
         }
+        // A statement that a deadlock failed is right when it is sent again.
+        for place in sent_once(&source).filter(|_| shown.starts_with("crates/store/src")) {
+            breaches.push(format!(
+                "{shown} gives a statement to {place:?}, where a conflict fails it; give it to `store.alone()`, or to a transaction"
+            ));
+        }
         for text in chance_matches(&source) {
             breaches.push(format!(
                 "{shown} wants {text:?} to be absent, which any random hexadecimal id may hold: use a text with a letter \
                  after f"
             ));
+        }
+        for (name, term) in retired.iter().filter(|_| !shown.starts_with("xtask")) {
+            if has_word(&source, name) {
+                breaches.push(format!("{shown} says {name}, which docs/glossary.md calls {term}"));
+            }
         }
         for unfinished in ["todo!(", "unimplemented!(", "FIXME"] {
             if source.contains(unfinished) && !shown.starts_with("xtask") {
@@ -344,8 +300,28 @@ fn sources(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// Short hexadecimal texts that are asserted to be absent: random ids, which occur in almost every text here, contain
-/// them by chance.
+/// Pools to which a statement is given directly.
+fn sent_once(source: &str) -> impl Iterator<Item = &str> {
+    let sends = [
+        ".execute(",
+        ".execute_many(",
+        ".fetch(",
+        ".fetch_all(",
+        ".fetch_many(",
+        ".fetch_one(",
+        ".fetch_optional(",
+    ];
+    sends.into_iter().flat_map(move |send| {
+        source.match_indices(send).filter_map(move |(at, _)| {
+            let place = source.get(at + send.len()..)?.split(')').next()?.trim();
+            let last = place.trim_end_matches('(').rsplit(['.', '&', ' ']).next()?;
+            matches!(last, "pool" | "reads" | "vital").then_some(place)
+        })
+    })
+}
+
+/// Texts that are asserted to be absent and that are short and hexadecimal: the ids that stand in almost every text here
+/// hold them by chance, now and then.
 fn chance_matches(source: &str) -> impl Iterator<Item = &str> {
     source.match_indices(".contains(\"").filter_map(|(at, opening)| {
         let (before, after) = (source.get(..at)?, source.get(at + opening.len()..)?);
@@ -404,12 +380,28 @@ mod tests {
     }
 
     #[test]
-    fn licence_expressions_follow_spdx() {
-        let fine = |name: &str| matches!(name, "MIT" | "Apache-2.0" | "Apache-2.0 WITH LLVM-exception");
-        assert!(satisfied("MIT", &fine) && satisfied("MIT OR GPL-3.0", &fine) && satisfied("Unlicense/MIT", &fine));
-        assert!(satisfied("(MIT OR GPL-3.0) AND Apache-2.0", &fine));
-        assert!(satisfied("Apache-2.0 WITH LLVM-exception OR GPL-2.0", &fine));
-        assert!(!satisfied("MIT AND GPL-3.0", &fine) && !satisfied("GPL-3.0", &fine) && !satisfied("", &fine));
-        assert!(!satisfied("(MIT AND GPL-3.0) OR Zlib", &fine));
+    fn statements_are_not_given_to_a_pool() {
+        for (call, place) in [
+            ("q.execute(store.pool())", Some("store.pool(")),
+            ("q\n    .fetch_all(&self.reads)\n", Some("&self.reads")),
+            ("q.fetch_optional(&store.vital)", Some("&store.vital")),
+            ("q.fetch_one(pool)", Some("pool")),
+            ("q.execute(store.alone())", None),
+            ("q.execute(tx.conn())", None),
+            ("q.fetch_one(&mut connection)", None),
+            ("PgListener::connect_with(self.pool())", None),
+        ] {
+            assert_eq!(sent_once(call).next(), place, "{call}");
+        }
+    }
+
+    #[test]
+    fn retired_names_come_from_the_last_column_of_the_glossary() {
+        let glossary = "# Words\n\n| term | meaning | in code | retired |\n|---|---|---|---|\n\
+                        | evictor | drops | `cache::evictor` | `Sweeper`, `Relay` |\n| tag | what | `tags` | |\n";
+        let pair = |name: &str| (name.to_owned(), "evictor".to_owned());
+        assert_eq!(retired_names(glossary), [pair("Sweeper"), pair("Relay")]);
+        assert!(has_word("use x::Relay;", "Relay") && has_word("Relay", "Relay"));
+        assert!(!has_word("RelayState, relay, MyRelay, Relay_", "Relay"));
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
-use lockstep_embedded::{Durability, Options, Postgres};
+use lockstep_embedded_postgres::{Durability, Options, Postgres};
 
 use crate::debian;
 
@@ -194,7 +194,7 @@ impl ThrowAway {
         if let Ok(url) = std::env::var("LOCKSTEP_TEST_DATABASE_URL") {
             return Ok(Self { server: None, url });
         }
-        let installation = lockstep_embedded::provide(folder, true)?;
+        let installation = lockstep_embedded_postgres::provide(folder, true)?;
         // Not in the checkout: an unprivileged PostgreSQL may not have access to it, below /root for example.
         let data = std::env::temp_dir().join(format!("lockstep-xtask-{}", std::process::id()));
         let options = Options {

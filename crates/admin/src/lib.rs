@@ -10,7 +10,7 @@ use lockstep_domain::admin::{
     Activity, CartList, Dashboard, GameDetail, GameList, OrderDetail, OrderList, Page, SyncProgress, SyncStatus,
     TaxonomyRow, TransactionList, UserDetail, UserList, WishlistList,
 };
-use lockstep_domain::cart::{Cart, Owner, Wishlist};
+use lockstep_domain::cart::{Cart, CartOwner, Wishlist};
 use lockstep_domain::ids::{OrderId, UserId};
 use lockstep_domain::order::OrderStatus;
 use lockstep_store::admin::{carts, dashboard, games, orders, sync, transactions, users};
@@ -128,7 +128,7 @@ impl BackOffice {
         if self.user(by, id).await?.is_none() {
             return Ok(None);
         }
-        let owner = Owner::User(id);
+        let owner = CartOwner::User(id);
         let read = self
             .store
             .read(|tx| Box::pin(lockstep_store::carts::load(tx, owner)))
@@ -156,7 +156,7 @@ impl BackOffice {
         if self.user(by, id).await?.is_none() {
             return Ok(None);
         }
-        let owner = Owner::User(id);
+        let owner = CartOwner::User(id);
         let read = self
             .store
             .read(|tx| Box::pin(lockstep_store::wishlists::load(tx, owner)))

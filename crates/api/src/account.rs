@@ -21,7 +21,7 @@ use utoipa::{OpenApi, ToSchema};
 use crate::answer::{self, Answered, Message, MessageWith};
 use crate::body::{Body, uuid_in};
 use crate::error::ApiError;
-use crate::visit::Member;
+use crate::visit::SignedInUser;
 use crate::{Api, ApiState};
 
 #[derive(OpenApi)]
@@ -161,7 +161,7 @@ fn still_signed_in(error: AuthError) -> ApiError {
 /// Returns the active sessions of the user, newest first.
 #[utoipa::path(get, path = "/api/user/sessions", tag = "user", operation_id = "listSessions", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Vec<Session>>), (status = 401, description = "Not signed in")))]
-pub(crate) async fn sessions(State(api): Api, member: Member) -> Answered {
+pub(crate) async fn sessions(State(api): Api, member: SignedInUser) -> Answered {
     let sessions = api.shop.auth().sessions(&member.caller).await?;
     let sessions: Vec<Session> = sessions
         .into_iter()
@@ -180,7 +180,7 @@ pub(crate) async fn sessions(State(api): Api, member: Member) -> Answered {
 /// Ends all sessions of the user except the current one.
 #[utoipa::path(delete, path = "/api/user/sessions", tag = "user", operation_id = "endOtherSessions", security(("bearer" = [])), responses(
     (status = 200, body = MessageWith<Ended>), (status = 401, description = "Not signed in")))]
-pub(crate) async fn end_other_sessions(State(api): Api, member: Member) -> Answered {
+pub(crate) async fn end_other_sessions(State(api): Api, member: SignedInUser) -> Answered {
     let ended = api.shop.auth().end_other_sessions(&member.caller).await?;
     answer::message_with("Your other devices are logged out", Ended { ended })
 }
@@ -192,7 +192,7 @@ pub(crate) async fn end_other_sessions(State(api): Api, member: Member) -> Answe
     params(("id" = SessionId, Path, description = "ID of the session")), responses(
     (status = 200, body = Message), (status = 400, description = "`id` is not a UUID"),
     (status = 401, description = "Not signed in")))]
-pub(crate) async fn end_session(State(api): Api, Path(id): Path<String>, member: Member) -> Answered {
+pub(crate) async fn end_session(State(api): Api, Path(id): Path<String>, member: SignedInUser) -> Answered {
     let session = SessionId(uuid_in("id", &id)?);
     api.shop.auth().end_session(&member.caller, session).await?;
     answer::message(StatusCode::OK, "The device is logged out")
@@ -203,7 +203,7 @@ pub(crate) async fn end_session(State(api): Api, Path(id): Path<String>, member:
 /// Returns at most 100 entries.
 #[utoipa::path(get, path = "/api/user/logins", tag = "user", operation_id = "listLogins", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Vec<Login>>), (status = 401, description = "Not signed in")))]
-pub(crate) async fn logins(State(api): Api, member: Member) -> Answered {
+pub(crate) async fn logins(State(api): Api, member: SignedInUser) -> Answered {
     let logins = api.shop.logins(&member.caller).await?;
     let logins: Vec<Login> = logins
         .into_iter()
@@ -224,7 +224,7 @@ pub(crate) async fn logins(State(api): Api, member: Member) -> Answered {
     (status = 200, body = Answer<Offer>), (status = 400, description = "The password is wrong"),
     (status = 401, description = "Not signed in"), (status = 409, description = "Two-factor authentication is already on"),
     (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
-pub(crate) async fn offer_second_factor(State(api): Api, member: Member, body: Body) -> Answered {
+pub(crate) async fn offer_second_factor(State(api): Api, member: SignedInUser, body: Body) -> Answered {
     let mut form = body.form();
     let password = Secret::new(form.text("password"));
     form.finish(Ok(()))?;
@@ -243,7 +243,7 @@ pub(crate) async fn offer_second_factor(State(api): Api, member: Member, body: B
     (status = 200, body = MessageWith<RecoveryCodes>), (status = 400, description = "The code is wrong"),
     (status = 401, description = "Not signed in"), (status = 409, description = "No setup was started, or two-factor authentication is already on"),
     (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
-pub(crate) async fn confirm_second_factor(State(api): Api, member: Member, body: Body) -> Answered {
+pub(crate) async fn confirm_second_factor(State(api): Api, member: SignedInUser, body: Body) -> Answered {
     let mut form = body.form();
     let code = Secret::new(form.text("code"));
     form.finish(Ok(()))?;
@@ -266,7 +266,7 @@ pub(crate) async fn confirm_second_factor(State(api): Api, member: Member, body:
     (status = 200, body = MessageWith<RecoveryCodes>), (status = 400, description = "The password or code is wrong"),
     (status = 401, description = "Not signed in"), (status = 409, description = "Two-factor authentication is off"),
     (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
-pub(crate) async fn new_recovery_codes(State(api): Api, member: Member, body: Body) -> Answered {
+pub(crate) async fn new_recovery_codes(State(api): Api, member: SignedInUser, body: Body) -> Answered {
     let mut form = body.form();
     let password = Secret::new(form.text("password"));
     let code = Secret::new(form.text("code"));
@@ -286,7 +286,7 @@ pub(crate) async fn new_recovery_codes(State(api): Api, member: Member, body: Bo
 #[utoipa::path(delete, path = "/api/user/second-factor", tag = "user", operation_id = "removeSecondFactor", security(("bearer" = [])), request_body = PasswordAndCode, responses(
     (status = 200, body = Message), (status = 400, description = "The password or code is wrong"),
     (status = 401, description = "Not signed in"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
-pub(crate) async fn remove_second_factor(State(api): Api, member: Member, body: Body) -> Answered {
+pub(crate) async fn remove_second_factor(State(api): Api, member: SignedInUser, body: Body) -> Answered {
     let mut form = body.form();
     let password = Secret::new(form.text("password"));
     let code = Secret::new(form.optional_text("code").unwrap_or_default());
@@ -307,7 +307,7 @@ pub(crate) async fn remove_second_factor(State(api): Api, member: Member, body: 
     (status = 200, body = Answer<Object>), (status = 401, description = "Not signed in"),
     (status = 429, description = "Too many exports, or another one is running; retry after `Retry-After` seconds"),
     (status = 503, description = "Too many concurrent exports")))]
-pub(crate) async fn export(State(api): Api, member: Member) -> Answered {
+pub(crate) async fn export(State(api): Api, member: SignedInUser) -> Answered {
     let mut export = api.shop.export(&member.caller).await?;
     export.wrap("{\"success\":true,\"data\":", "}");
     // Fused, because compression polls once more after the end.
@@ -328,7 +328,7 @@ pub(crate) async fn export(State(api): Api, member: Member) -> Answered {
     (status = 401, description = "Not signed in"),
     (status = 409, description = "Orders are in progress, the balance is not forfeited, or the account is the last admin"),
     (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
-pub(crate) async fn delete_account(State(api): Api, member: Member, body: Body) -> Answered {
+pub(crate) async fn delete_account(State(api): Api, member: SignedInUser, body: Body) -> Answered {
     let mut form = body.form();
     let password = Secret::new(form.text("password"));
     let give_up_balance = form.flag("giveUpBalance");

@@ -19,7 +19,7 @@ use utoipa::OpenApi;
 use crate::ApiState;
 use crate::error::{self, ApiError};
 use crate::params::Ask;
-use crate::visit::Administrator;
+use crate::visit::RequireAdmin;
 
 /// Highest page number.
 const MAX_PAGE: u32 = 100_000;
@@ -42,20 +42,20 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
 
 /// Answers unknown paths: 404 for administrators, 403 for all other clients.
 pub(crate) fn no_route() -> MethodRouter<Arc<ApiState>> {
-    any(|Administrator(_): Administrator, uri: OriginalUri| error::no_route(uri))
+    any(|RequireAdmin(_): RequireAdmin, uri: OriginalUri| error::no_route(uri))
 }
 
 /// An authenticated administrator with access to the back office.
-struct Staff {
+struct RequireStaff {
     admin: Admin,
     office: BackOffice,
 }
 
-impl FromRequestParts<Arc<ApiState>> for Staff {
+impl FromRequestParts<Arc<ApiState>> for RequireStaff {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, ApiError> {
-        let Administrator(admin) = Administrator::from_request_parts(parts, api).await?;
+        let RequireAdmin(admin) = RequireAdmin::from_request_parts(parts, api).await?;
         Ok(Self {
             admin,
             office: BackOffice::new(api.store.clone()),

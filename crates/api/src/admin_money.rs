@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::answer::{self, Answered, MessageWith};
 use crate::body::{Body, uuid_in};
-use crate::visit::{Administrator, Key};
+use crate::visit::{Key, RequireAdmin};
 use crate::{Api, ApiState};
 
 /// Maximum length of a reason, in characters.
@@ -93,7 +93,7 @@ struct RefundView {
 pub(crate) async fn adjust(
     State(api): Api,
     Path(id): Path<String>,
-    Administrator(admin): Administrator,
+    RequireAdmin(admin): RequireAdmin,
     Key(key): Key,
     body: Body,
 ) -> Answered {
@@ -128,7 +128,7 @@ pub(crate) async fn adjust(
 pub(crate) async fn refund(
     State(api): Api,
     Path(id): Path<String>,
-    Administrator(admin): Administrator,
+    RequireAdmin(admin): RequireAdmin,
     Key(key): Key,
     body: Body,
 ) -> Answered {
@@ -180,7 +180,7 @@ struct CancelledView {
 pub(crate) async fn cancel(
     State(api): Api,
     Path(id): Path<String>,
-    Administrator(admin): Administrator,
+    RequireAdmin(admin): RequireAdmin,
     Key(key): Key,
     body: Body,
 ) -> Answered {

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::answer::{self, Answered, Message};
 use crate::body::{Body, uuid};
 use crate::error::ApiError;
-use crate::visit::{From, Member, Visit};
+use crate::visit::{ClientPrincipal, From, SignedInUser};
 use crate::{Api, ApiState};
 
 #[derive(OpenApi)]
@@ -175,7 +175,7 @@ pub(crate) async fn login(State(api): Api, from: From, headers: HeaderMap, body:
 /// Its tokens are invalid from then on.
 #[utoipa::path(post, path = "/api/auth/logout", tag = "auth", operation_id = "logOut", security(("bearer" = [])), responses(
     (status = 200, body = Message), (status = 401, description = "Not signed in")))]
-pub(crate) async fn logout(State(api): Api, member: Member) -> Answered {
+pub(crate) async fn logout(State(api): Api, member: SignedInUser) -> Answered {
     api.shop.auth().log_out(&member.caller).await?;
     let answer = answer::message(StatusCode::OK, "Logged out")?;
     let no_guest = cookies::clear(cookies::GUEST, api.settings.production);
@@ -198,8 +198,8 @@ pub(crate) async fn refresh(State(api): Api, body: Body) -> Answered {
 /// Returns the profile of the signed-in user.
 #[utoipa::path(get, path = "/api/auth/me", tag = "auth", operation_id = "getMe", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Profile>), (status = 401, description = "Not signed in")))]
-pub(crate) async fn me(member: Member) -> Answered {
-    answer::data(StatusCode::OK, &member.arrival.profile().await?.at(Utc::now()))
+pub(crate) async fn me(member: SignedInUser) -> Answered {
+    answer::data(StatusCode::OK, &member.context.profile().await?.at(Utc::now()))
 }
 
 /// Sends a link to set a new password.
@@ -238,7 +238,7 @@ pub(crate) async fn reset_password(State(api): Api, from: From, body: Body) -> A
 #[utoipa::path(post, path = "/api/auth/send-verification-code", tag = "auth", operation_id = "sendVerificationCode", security(("bearer" = [])), responses(
     (status = 200, body = Message), (status = 401, description = "Not signed in"),
     (status = 409, description = "The e-mail address is already verified"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
-pub(crate) async fn send_verification_code(State(api): Api, member: Member) -> Answered {
+pub(crate) async fn send_verification_code(State(api): Api, member: SignedInUser) -> Answered {
     api.shop
         .auth()
         .send_verification(&member.caller, &member.device)
@@ -250,7 +250,7 @@ pub(crate) async fn send_verification_code(State(api): Api, member: Member) -> A
 #[utoipa::path(post, path = "/api/auth/verify-email", tag = "auth", operation_id = "verifyEmail", security(("bearer" = [])), request_body = Code, responses(
     (status = 200, body = Message), (status = 400, description = "The code is wrong or has expired"),
     (status = 401, description = "Not signed in"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
-pub(crate) async fn verify_email(State(api): Api, visit: Visit, body: Body) -> Answered {
+pub(crate) async fn verify_email(State(api): Api, visit: ClientPrincipal, body: Body) -> Answered {
     if body.has("token") && !body.has("code") {
         // An older client sends a token; there were never links of this kind.
         return Err(ApiError::Fields(vec![FieldError {
@@ -259,7 +259,7 @@ pub(crate) async fn verify_email(State(api): Api, visit: Visit, body: Body) -> A
             msg: "Addresses are proved by the code of six digits that was sent, not by a token",
         }]));
     }
-    let caller = visit.arrival.signed_in()?;
+    let caller = visit.context.signed_in()?;
     let mut form = body.form();
     let code = Secret::new(form.text("code"));
     form.finish(Ok(()))?;

@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::routing::{MethodRouter, get, post, put};
 use http::StatusCode;
 use lockstep_auth::cookies;
-use lockstep_domain::cart::Owner;
+use lockstep_domain::cart::CartOwner;
 use lockstep_domain::cart::{Cart, Moved};
 use lockstep_domain::catalogue::Answer;
 use lockstep_domain::ids::GameId;
@@ -16,7 +16,7 @@ use utoipa::{OpenApi, ToSchema};
 use crate::answer::{self, Answered, Message, MessageWith};
 use crate::body::{Body, uuid_in};
 use crate::error::ApiError;
-use crate::visit::{Key, Member, Visit};
+use crate::visit::{ClientPrincipal, Key, SignedInUser};
 use crate::{Api, ApiState, Settings};
 
 #[derive(OpenApi)]
@@ -56,15 +56,15 @@ struct Quantity {
 
 /// Returns the cart at current prices, newest item first.
 ///
-/// The cart of a visitor without a session is empty. Such a browser receives the cookie `nextGuest`, valid for an hour,
+/// The cart of a principal without a session is empty. Such a browser receives the cookie `nextGuest`, valid for an hour,
 /// which assigns its first writes, even concurrent ones, to a single guest.
 #[utoipa::path(get, path = "/api/cart", tag = "cart", operation_id = "getCart", security((), ("bearer" = []), ("guest" = [])), responses((status = 200, body = Answer<Cart>)))]
-pub(crate) async fn show(State(api): Api, visit: Visit) -> Answered {
-    let cart = visit.arrival.cart().await?;
+pub(crate) async fn show(State(api): Api, visit: ClientPrincipal) -> Answered {
+    let cart = visit.context.cart().await?;
     let answer = answer::body(StatusCode::OK, cart.body().clone());
     // The only per-client response that every page of a shop requests once.
     let token = visit
-        .arrival
+        .context
         .needs_guest_token()
         .then(|| api.shop.auth().set_guest_token(api.settings.production));
     Ok(answer::with_cookie(answer, visit.renewed(&api.settings).or(token)))
@@ -72,20 +72,20 @@ pub(crate) async fn show(State(api): Api, visit: Visit) -> Answered {
 
 /// Adds copies of a game to those already in the cart.
 ///
-/// A visitor without a session becomes a guest.
+/// A principal without a session becomes a guest.
 #[utoipa::path(post, path = "/api/cart", tag = "cart", operation_id = "addToCart", security((), ("bearer" = []), ("guest" = [])), request_body = NewLine, params(
     ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "For a day, a repeated key with the same body adds once; with another body it is refused (409)")), responses(
     (status = 201, body = Message), (status = 400, description = "Invalid fields, the game is out of stock, or the cart is full"),
     (status = 404, description = "There is no such game"), (status = 409, description = "The key was used with another body"), (status = 429, description = "Too many new guests from this IP address")))]
-pub(crate) async fn add(State(api): Api, visit: Visit, Key(key): Key, body: Body) -> Answered {
+pub(crate) async fn add(State(api): Api, visit: ClientPrincipal, Key(key): Key, body: Body) -> Answered {
     let mut form = body.form();
     let game = form.game("gameId");
     let quantity = form.whole_number_or("quantity", 1);
     let game = form.finish(game.ok_or_else(Vec::new))?;
-    let visitor = visit.arrival.visitor();
+    let principal = visit.context.principal();
     let writer = api
         .shop
-        .add_to_cart(visitor, game, quantity, &visit.device, key.as_ref())
+        .add_to_cart(principal, game, quantity, &visit.device, key.as_ref())
         .await?;
     let answer = answer::message(StatusCode::CREATED, "Added to the cart")?;
     Ok(answer::with_cookie(answer, visit.after(Some(writer), &api.settings)))
@@ -93,8 +93,8 @@ pub(crate) async fn add(State(api): Api, visit: Visit, Key(key): Key, body: Body
 
 /// Removes everything from the cart.
 #[utoipa::path(delete, path = "/api/cart", tag = "cart", operation_id = "clearCart", security((), ("bearer" = []), ("guest" = [])), responses((status = 200, body = Message)))]
-pub(crate) async fn clear(State(api): Api, visit: Visit) -> Answered {
-    api.shop.clear_cart(visit.arrival.visitor()).await?;
+pub(crate) async fn clear(State(api): Api, visit: ClientPrincipal) -> Answered {
+    api.shop.clear_cart(visit.context.principal()).await?;
     let answer = answer::message(StatusCode::OK, "The cart is empty")?;
     Ok(answer::with_cookie(answer, visit.renewed(&api.settings)))
 }
@@ -104,13 +104,13 @@ pub(crate) async fn clear(State(api): Api, visit: Visit) -> Answered {
     params(("gameId" = GameId, Path, description = "ID of the game")), request_body = Quantity, responses(
     (status = 200, body = Message), (status = 400, description = "Invalid fields, the game is out of stock, or the cart is full"),
     (status = 404, description = "There is no such game")))]
-pub(crate) async fn set(State(api): Api, Path(game): Path<String>, visit: Visit, body: Body) -> Answered {
+pub(crate) async fn set(State(api): Api, Path(game): Path<String>, visit: ClientPrincipal, body: Body) -> Answered {
     let game = game_id(&game)?;
     let mut form = body.form();
     let quantity = form.required_number("quantity");
     form.finish(Ok(()))?;
-    let visitor = visit.arrival.visitor();
-    let writer = api.shop.set_in_cart(visitor, game, quantity, &visit.device).await?;
+    let principal = visit.context.principal();
+    let writer = api.shop.set_in_cart(principal, game, quantity, &visit.device).await?;
     let answer = answer::message(StatusCode::OK, "The cart is changed")?;
     Ok(answer::with_cookie(answer, visit.after(writer, &api.settings)))
 }
@@ -121,9 +121,9 @@ pub(crate) async fn set(State(api): Api, Path(game): Path<String>, visit: Visit,
 #[utoipa::path(delete, path = "/api/cart/{gameId}", tag = "cart", operation_id = "removeFromCart", security((), ("bearer" = []), ("guest" = [])),
     params(("gameId" = GameId, Path, description = "ID of the game")),
     responses((status = 200, body = Message), (status = 400, description = "`gameId` is not a UUID")))]
-pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: Visit) -> Answered {
+pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: ClientPrincipal) -> Answered {
     let game = game_id(&game)?;
-    api.shop.remove_from_cart(visit.arrival.visitor(), game).await?;
+    api.shop.remove_from_cart(visit.context.principal(), game).await?;
     let answer = answer::message(StatusCode::OK, "Taken out of the cart")?;
     Ok(answer::with_cookie(answer, visit.renewed(&api.settings)))
 }
@@ -133,8 +133,8 @@ pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: Vis
 /// Succeeds as well if there is nothing to move.
 #[utoipa::path(post, path = "/api/cart/migrate", tag = "cart", operation_id = "migrateCart", security(("bearer" = [])), responses(
     (status = 200, body = MessageWith<Moved>), (status = 401, description = "Not signed in")))]
-pub(crate) async fn migrate(State(api): Api, member: Member) -> Answered {
-    let moved = api.shop.move_cart(&member.caller, member.arrival.cookie()).await?;
+pub(crate) async fn migrate(State(api): Api, member: SignedInUser) -> Answered {
+    let moved = api.shop.move_cart(&member.caller, member.context.cookie()).await?;
     answer::message_with("The cart is moved", moved)
 }
 
@@ -143,10 +143,10 @@ pub(crate) fn game_id(text: &str) -> Result<GameId, ApiError> {
     uuid_in("gameId", text).map(GameId)
 }
 
-impl Visit {
+impl ClientPrincipal {
     /// The guest cookie, if this visit extended its lifetime.
     pub(crate) fn renewed(&self, settings: &Settings) -> Option<http::HeaderValue> {
-        self.arrival
+        self.context
             .renewed()
             .map(|session| cookies::set_guest(session, settings.production))
     }
@@ -155,7 +155,7 @@ impl Visit {
     pub(crate) fn after(&self, writer: Option<Writer>, settings: &Settings) -> Option<http::HeaderValue> {
         match writer {
             Some(Writer {
-                owner: Owner::Guest(id),
+                owner: CartOwner::Guest(id),
                 minted: true,
             }) => Some(cookies::set_guest(id.0, settings.production)),
             _ => self.renewed(settings),

@@ -2,7 +2,7 @@
 //! state the origin of a request; clients that are not browsers send none and are allowed.
 //!
 //! The rules follow the existing front-end, with three differences. Localhost is allowed only outside production: a
-//! page that some program serves on a visitor's own machine is not the shop. Hosts of a hosting company are not allowed
+//! page that some program serves on a principal's own machine is not the shop. Hosts of a hosting company are not allowed
 //! as such (an operator can list `https://*.vercel.app`). And a refused origin gets no CORS headers instead of an
 //! internal error.
 

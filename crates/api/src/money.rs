@@ -16,7 +16,7 @@ use crate::body::{Body, RawBody, uuid_in};
 use crate::error::ApiError;
 use crate::orders::slice;
 use crate::params::Ask;
-use crate::visit::{Key, Member};
+use crate::visit::{Key, SignedInUser};
 use crate::{Api, ApiState};
 
 /// Header with the payment provider's signature.
@@ -77,8 +77,8 @@ enum Method {
 /// Returns the balance of the user.
 #[utoipa::path(get, path = "/api/user/balance", tag = "money", operation_id = "getBalance", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Balance>), (status = 401, description = "Not signed in")))]
-pub(crate) async fn balance(member: Member) -> Answered {
-    answer::data(StatusCode::OK, &member.arrival.balance().await?)
+pub(crate) async fn balance(member: SignedInUser) -> Answered {
+    answer::data(StatusCode::OK, &member.context.balance().await?)
 }
 
 /// Returns the transactions of the user, newest first.
@@ -87,8 +87,8 @@ pub(crate) async fn balance(member: Member) -> Answered {
     ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Page size, 1–100 (default 100)")), responses(
     (status = 200, body = Answer<Vec<TransactionView>>), (status = 400, description = "`page` or `limit` is invalid"),
     (status = 401, description = "Not signed in")))]
-pub(crate) async fn transactions(member: Member, ask: Ask) -> Answered {
-    answer::data(StatusCode::OK, &member.arrival.transactions(slice(&ask)?).await?)
+pub(crate) async fn transactions(member: SignedInUser, ask: Ask) -> Answered {
+    answer::data(StatusCode::OK, &member.context.transactions(slice(&ask)?).await?)
 }
 
 /// Starts a top-up of the balance.
@@ -100,7 +100,7 @@ pub(crate) async fn transactions(member: Member, ask: Ask) -> Answered {
     (status = 401, description = "Not signed in"), (status = 409, description = "Too many open top-ups, or the key was used with another body"),
     (status = 429, description = "More than 30 requests per minute; retry after `Retry-After` seconds"),
     (status = 503, description = "The payment provider does not respond or is not configured")))]
-pub(crate) async fn top_up(State(api): Api, member: Member, Key(key): Key, body: Body) -> Answered {
+pub(crate) async fn top_up(State(api): Api, member: SignedInUser, Key(key): Key, body: Body) -> Answered {
     let mut form = body.form();
     let amount = form.required_money("amount");
     let currency = form.optional_text("currency").unwrap_or("EUR");
@@ -124,9 +124,9 @@ pub(crate) async fn top_up(State(api): Api, member: Member, Key(key): Key, body:
 #[utoipa::path(get, path = "/api/payment/top-ups/{id}", tag = "money", operation_id = "getTopUp", security(("bearer" = [])), params(("id" = Uuid, Path, description = "ID of the top-up")),
     responses((status = 200, body = Answer<TopUpView>), (status = 400, description = "`id` is not a UUID"),
     (status = 401, description = "Not signed in"), (status = 404, description = "No such top-up, or it belongs to another user")))]
-pub(crate) async fn top_up_status(Path(id): Path<String>, member: Member) -> Answered {
+pub(crate) async fn top_up_status(Path(id): Path<String>, member: SignedInUser) -> Answered {
     let id = TopUpId(uuid_in("id", &id)?);
-    answer::data(StatusCode::OK, &member.arrival.top_up(id).await?)
+    answer::data(StatusCode::OK, &member.context.top_up(id).await?)
 }
 
 /// Receives an event of the payment provider or a report of a relay.
@@ -143,7 +143,7 @@ pub(crate) async fn webhook(State(api): Api, headers: HeaderMap, RawBody(body): 
     let signature = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let (payments, now) = (api.shop.payments(), Utc::now());
     match (signature(STRIPE_SIGNATURE), signature(PAYMENT_SIGNATURE)) {
-        (Some(signature), _) => payments.take_event(signature, &body, now).await,
+        (Some(signature), _) => payments.handle_webhook(signature, &body, now).await,
         (None, Some(signature)) => payments.take_report(signature, &body, now).await,
         (None, None) => Err(lockstep_shop::WebhookError::NotSigned),
     }?;

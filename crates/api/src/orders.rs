@@ -23,7 +23,7 @@ use crate::answer::{self, Answered};
 use crate::body::{Body, uuid_in};
 use crate::error::ApiError;
 use crate::params::Ask;
-use crate::visit::{Key, Member};
+use crate::visit::{Key, SignedInUser};
 use crate::{Api, ApiState};
 
 /// Interval of keep-alive comments; proxies cut idle streams after longer.
@@ -83,7 +83,7 @@ struct NewOrderItem {
     (status = 401, description = "Not signed in"), (status = 404, description = "There is no such game"),
     (status = 409, description = "`price_risen`, with the new price in `details.total`; or `idempotency_key_reused`"),
     (status = 429, description = "More than 30 requests per minute; retry after `Retry-After` seconds")))]
-pub(crate) async fn place(State(api): Api, member: Member, Key(key): Key, body: Body) -> Answered {
+pub(crate) async fn place(State(api): Api, member: SignedInUser, Key(key): Key, body: Body) -> Answered {
     let mut form = body.form();
     let games = form.games("items");
     let promo = form.optional_text("promoCode");
@@ -103,8 +103,8 @@ pub(crate) async fn place(State(api): Api, member: Member, Key(key): Key, body: 
     ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Page size, 1–100 (default 100)")),
     responses((status = 200, body = Answer<Vec<OrderView>>), (status = 400, description = "`page` or `limit` is invalid"),
     (status = 401, description = "Not signed in")))]
-pub(crate) async fn list(member: Member, ask: Ask) -> Answered {
-    answer::data(StatusCode::OK, &member.arrival.orders(slice(&ask)?).await?)
+pub(crate) async fn list(member: SignedInUser, ask: Ask) -> Answered {
+    answer::data(StatusCode::OK, &member.context.orders(slice(&ask)?).await?)
 }
 
 /// Returns the orders of the user (alias of `/api/orders`).
@@ -113,7 +113,7 @@ pub(crate) async fn list(member: Member, ask: Ask) -> Answered {
     ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Page size, 1–100 (default 100)")),
     responses((status = 200, body = Answer<Vec<OrderView>>), (status = 400, description = "`page` or `limit` is invalid"),
     (status = 401, description = "Not signed in")))]
-pub(crate) async fn list_as_user(member: Member, ask: Ask) -> Answered {
+pub(crate) async fn list_as_user(member: SignedInUser, ask: Ask) -> Answered {
     list(member, ask).await
 }
 
@@ -129,8 +129,8 @@ pub(crate) fn slice(ask: &Ask) -> Result<Slice, ApiError> {
 #[utoipa::path(get, path = "/api/orders/{id}", tag = "orders", operation_id = "getOrder", security(("bearer" = [])), params(("id" = Uuid, Path, description = "ID of the order")),
     responses((status = 200, body = Answer<OrderView>), (status = 400, description = "`id` is not a UUID"),
     (status = 401, description = "Not signed in"), (status = 404, description = "No such order, or it belongs to another user")))]
-pub(crate) async fn show(Path(id): Path<String>, member: Member) -> Answered {
-    let order = member.arrival.order(order_id(&id)?, Seen::Api).await?;
+pub(crate) async fn show(Path(id): Path<String>, member: SignedInUser) -> Answered {
+    let order = member.context.order(order_id(&id)?, Seen::Api).await?;
     answer::data(StatusCode::OK, &order)
 }
 
@@ -142,8 +142,8 @@ pub(crate) async fn show(Path(id): Path<String>, member: Member) -> Answered {
     responses((status = 200, description = "A stream of `order` events", body = String, content_type = "text/event-stream"), (status = 400, description = "`id` is not a UUID"),
     (status = 401, description = "Not signed in"), (status = 404, description = "No such order, or it belongs to another user"),
     (status = 503, description = "Too many concurrent streams; try again later")))]
-pub(crate) async fn watch(Path(id): Path<String>, member: Member) -> Answered {
-    let watch = member.arrival.watch_order(order_id(&id)?).await?;
+pub(crate) async fn watch(Path(id): Path<String>, member: SignedInUser) -> Answered {
+    let watch = member.context.watch_order(order_id(&id)?).await?;
     let mut response = Sse::new(events(watch))
         .keep_alive(KeepAlive::new().interval(HEARTBEAT))
         .into_response();
@@ -170,9 +170,9 @@ fn events(watch: OrderWatch) -> impl Stream<Item = Result<Event, Infallible>> {
     ("id" = Uuid, Path, description = "ID of the order"), ("keyId" = Uuid, Path, description = "ID of the key")),
     responses((status = 200, description = "The file", content((String = "text/plain"), (Vec<u8> = "application/octet-stream"))), (status = 400, description = "An ID is not a UUID"),
     (status = 401, description = "Not signed in"), (status = 404, description = "No such key, or it belongs to another user")))]
-pub(crate) async fn key_file(Path((order, key)): Path<(String, String)>, member: Member) -> Answered {
+pub(crate) async fn key_file(Path((order, key)): Path<(String, String)>, member: SignedInUser) -> Answered {
     let key = KeyId(uuid_in("keyId", &key)?);
-    let file = member.arrival.key_file(order_id(&order)?, key).await?;
+    let file = member.context.key_file(order_id(&order)?, key).await?;
     let mut response = Response::new(HttpBody::from(file.bytes));
     let headers = response.headers_mut();
     headers.insert(

@@ -12,7 +12,7 @@ use utoipa::OpenApi;
 
 use crate::answer::{self, Answered, Message};
 use crate::cart::game_id;
-use crate::visit::Member;
+use crate::visit::SignedInUser;
 use crate::{Api, ApiState};
 
 #[derive(OpenApi)]
@@ -31,8 +31,8 @@ pub(crate) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
 /// An alert is removed once its e-mail is queued.
 #[utoipa::path(get, path = "/api/user/stock-alerts", tag = "user", operation_id = "listStockAlerts", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Vec<StockAlert>>), (status = 401, description = "Not signed in")))]
-pub(crate) async fn list(member: Member) -> Answered {
-    answer::data(StatusCode::OK, &member.arrival.stock_alerts().await?)
+pub(crate) async fn list(member: SignedInUser) -> Answered {
+    answer::data(StatusCode::OK, &member.context.stock_alerts().await?)
 }
 
 /// Sends the user one e-mail when a sold-out game is back in stock.
@@ -42,7 +42,7 @@ pub(crate) async fn list(member: Member) -> Answered {
     params(("gameId" = GameId, Path, description = "ID of the game")), responses(
     (status = 201, body = Message), (status = 400, description = "`gameId` is not a UUID, the game is in stock (`in_stock`), or there are too many alerts"),
     (status = 401, description = "Not signed in"), (status = 404, description = "There is no such game")))]
-pub(crate) async fn add(State(api): Api, Path(game): Path<String>, member: Member) -> Answered {
+pub(crate) async fn add(State(api): Api, Path(game): Path<String>, member: SignedInUser) -> Answered {
     api.shop.wait_for(&member.caller, game_id(&game)?).await?;
     answer::message(StatusCode::CREATED, "You will be told when it is back")
 }
@@ -54,7 +54,7 @@ pub(crate) async fn add(State(api): Api, Path(game): Path<String>, member: Membe
     params(("gameId" = GameId, Path, description = "ID of the game")), responses(
     (status = 200, body = Message), (status = 400, description = "`gameId` is not a UUID"),
     (status = 401, description = "Not signed in")))]
-pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, member: Member) -> Answered {
+pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, member: SignedInUser) -> Answered {
     api.shop.wait_no_longer(&member.caller, game_id(&game)?).await?;
     answer::message(StatusCode::OK, "You will not be told")
 }

@@ -20,7 +20,7 @@ use crate::answer::{self, Answered, Message, MessageWith};
 use crate::body::Body;
 use crate::cart::game_id;
 use crate::params::Ask;
-use crate::visit::{Member, Visit};
+use crate::visit::{ClientPrincipal, SignedInUser};
 use crate::{Api, ApiState, auth, games, wishlist};
 
 #[derive(OpenApi)]
@@ -52,7 +52,7 @@ struct NewNames {
     nickname: Option<String>,
     first_name: Option<String>,
     last_name: Option<String>,
-    /// Address of a picture, https.
+    /// Address of a picture, https. One that was uploaded on the profile page has an address of this shop.
     avatar: Option<String>,
 }
 
@@ -77,8 +77,8 @@ struct FlatWish {
 /// Returns the profile of the signed-in user.
 #[utoipa::path(get, path = "/api/user/profile", tag = "user", operation_id = "getProfile", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Profile>), (status = 401, description = "Not signed in")))]
-pub(crate) async fn profile(member: Member) -> Answered {
-    answer::data(StatusCode::OK, &member.arrival.profile().await?.at(Utc::now()))
+pub(crate) async fn profile(member: SignedInUser) -> Answered {
+    answer::data(StatusCode::OK, &member.context.profile().await?.at(Utc::now()))
 }
 
 /// Changes the given names and picture.
@@ -87,7 +87,7 @@ pub(crate) async fn profile(member: Member) -> Answered {
 #[utoipa::path(put, path = "/api/user/profile", tag = "user", operation_id = "changeProfile", security(("bearer" = [])), request_body = NewNames, responses(
     (status = 200, body = Answer<Profile>), (status = 400, description = "Invalid fields, listed in `errors`"),
     (status = 401, description = "Not signed in")))]
-pub(crate) async fn change_profile(State(api): Api, member: Member, body: Body) -> Answered {
+pub(crate) async fn change_profile(State(api): Api, member: SignedInUser, body: Body) -> Answered {
     let mut form = body.form();
     let nickname = form.changed_text("nickname");
     let (first, last) = (form.changed_text("firstName"), form.changed_text("lastName"));
@@ -103,7 +103,7 @@ pub(crate) async fn change_profile(State(api): Api, member: Member, body: Body) 
 #[utoipa::path(put, path = "/api/user/password", tag = "user", operation_id = "changePassword", security(("bearer" = [])), request_body = Passwords, responses(
     (status = 200, body = Message), (status = 400, description = "The current password is wrong, or the new one is invalid"),
     (status = 401, description = "Not signed in"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
-pub(crate) async fn change_password(State(api): Api, member: Member, body: Body) -> Answered {
+pub(crate) async fn change_password(State(api): Api, member: SignedInUser, body: Body) -> Answered {
     let mut form = body.form();
     let current = Secret::new(form.text("currentPassword"));
     let new = form.text("newPassword");
@@ -121,23 +121,23 @@ pub(crate) async fn change_password(State(api): Api, member: Member, body: Body)
 /// Returns statistics about the signed-in user.
 #[utoipa::path(get, path = "/api/user/stats", tag = "user", operation_id = "getStats", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Figures>), (status = 401, description = "Not signed in")))]
-pub(crate) async fn stats(member: Member) -> Answered {
-    let facts = member.arrival.profile().await?;
+pub(crate) async fn stats(member: SignedInUser) -> Answered {
+    let facts = member.context.profile().await?;
     answer::data(StatusCode::OK, &facts.figures_at(Utc::now()))
 }
 
 /// Ends the session (alias of `/api/auth/logout`).
 #[utoipa::path(post, path = "/api/user/logout", tag = "user", operation_id = "logOutAsUser", security(("bearer" = [])), responses(
     (status = 200, body = Message), (status = 401, description = "Not signed in")))]
-pub(crate) async fn log_out(api: Api, member: Member) -> Answered {
+pub(crate) async fn log_out(api: Api, member: SignedInUser) -> Answered {
     auth::logout(api, member).await
 }
 
 /// Returns the wishlist of the user as a flat list.
 #[utoipa::path(get, path = "/api/user/wishlist", tag = "user", operation_id = "listWishes", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Vec<FlatWish>>), (status = 401, description = "Not signed in")))]
-pub(crate) async fn wishes(member: Member) -> Answered {
-    let wishlist = member.arrival.wishlist().await?.read()?;
+pub(crate) async fn wishes(member: SignedInUser) -> Answered {
+    let wishlist = member.context.wishlist().await?.read()?;
     let flat: Vec<FlatWish> = wishlist
         .items
         .into_iter()
@@ -156,8 +156,8 @@ pub(crate) async fn wishes(member: Member) -> Answered {
     params(("gameId" = GameId, Path, description = "ID of the game")), responses(
     (status = 201, body = Message), (status = 400, description = "`gameId` is not a UUID, or the wishlist is full"),
     (status = 401, description = "Not signed in"), (status = 404, description = "There is no such game")))]
-pub(crate) async fn add_wish(State(api): Api, Path(game): Path<String>, visit: Visit) -> Answered {
-    visit.arrival.signed_in()?;
+pub(crate) async fn add_wish(State(api): Api, Path(game): Path<String>, visit: ClientPrincipal) -> Answered {
+    visit.context.signed_in()?;
     wishlist::put(&api, &visit, game_id(&game)?).await
 }
 
@@ -168,16 +168,16 @@ pub(crate) async fn add_wish(State(api): Api, Path(game): Path<String>, visit: V
     params(("gameId" = GameId, Path, description = "ID of the game")), responses(
     (status = 200, body = Message), (status = 400, description = "`gameId` is not a UUID"),
     (status = 401, description = "Not signed in")))]
-pub(crate) async fn remove_wish(State(api): Api, Path(game): Path<String>, member: Member) -> Answered {
+pub(crate) async fn remove_wish(State(api): Api, Path(game): Path<String>, member: SignedInUser) -> Answered {
     let game = game_id(&game)?;
-    api.shop.remove_from_wishlist(member.caller.visitor(), game).await?;
+    api.shop.remove_from_wishlist(member.caller.principal(), game).await?;
     answer::message(StatusCode::OK, "Taken off the wishlist")
 }
 
 /// Moves the guest's wishlist to the user (alias of `/api/wishlist/migrate`).
 #[utoipa::path(post, path = "/api/user/wishlist/migrate", tag = "user", operation_id = "migrateWishes", security(("bearer" = [])), responses(
     (status = 200, body = MessageWith<Moved>), (status = 401, description = "Not signed in")))]
-pub(crate) async fn migrate_wishes(State(api): Api, member: Member) -> Answered {
+pub(crate) async fn migrate_wishes(State(api): Api, member: SignedInUser) -> Answered {
     wishlist::moved(&api, &member).await
 }
 
@@ -185,7 +185,7 @@ pub(crate) async fn migrate_wishes(State(api): Api, member: Member) -> Answered 
 #[utoipa::path(get, path = "/api/user/catalog", tag = "user", operation_id = "listGamesAsUser", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Page<Game>>), (status = 400, description = "Invalid parameter; the message names it"),
     (status = 401, description = "Not signed in")))]
-pub(crate) async fn catalog(api: Api, _member: Member, ask: Ask) -> Answered {
+pub(crate) async fn catalog(api: Api, _member: SignedInUser, ask: Ask) -> Answered {
     games::list(api, ask).await.map(for_one)
 }
 
@@ -194,7 +194,7 @@ pub(crate) async fn catalog(api: Api, _member: Member, ask: Ask) -> Answered {
     params(("id" = GameId, Path, description = "ID of the game")), responses(
     (status = 200, body = Answer<Game>), (status = 400, description = "`id` is not a UUID"),
     (status = 401, description = "Not signed in"), (status = 404, description = "There is no such game")))]
-pub(crate) async fn catalog_game(api: Api, id: Path<String>, _member: Member, ask: Ask) -> Answered {
+pub(crate) async fn catalog_game(api: Api, id: Path<String>, _member: SignedInUser, ask: Ask) -> Answered {
     games::by_id(api, id, ask).await.map(for_one)
 }
 

@@ -10,9 +10,9 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use http::HeaderMap;
 use http::header::{self, HeaderName};
 use http::request::Parts;
-use lockstep_auth::{Admin, AuthError, Caller, Device, cookies};
+use lockstep_auth::{Admin, AuthError, ClientInfo, CurrentUser, cookies};
 use lockstep_domain::language::Language;
-use lockstep_shop::{Arrival, Idempotency};
+use lockstep_shop::{Idempotency, RequestContext};
 use uuid::Uuid;
 
 use crate::error::ApiError;
@@ -23,7 +23,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Where a request comes from, before its sender is identified.
 pub(crate) struct From {
     /// Client address and user agent.
-    pub(crate) device: Device,
+    pub(crate) device: ClientInfo,
     /// Guest session of the cookie, if it has the form of one.
     pub(crate) cookie: Option<Uuid>,
 }
@@ -39,60 +39,60 @@ impl FromRequestParts<Arc<ApiState>> for From {
     }
 }
 
-/// Any client: a signed-in user, a guest or an anonymous visitor. An invalid token is ignored.
-pub(crate) struct Visit {
+/// Any client: a signed-in user, a guest or an anonymous principal. An invalid token is ignored.
+pub(crate) struct ClientPrincipal {
     /// Who it is.
-    pub(crate) arrival: Arrival,
+    pub(crate) context: RequestContext,
     /// Client address and user agent.
-    pub(crate) device: Device,
+    pub(crate) device: ClientInfo,
 }
 
-impl FromRequestParts<Arc<ApiState>> for Visit {
+impl FromRequestParts<Arc<ApiState>> for ClientPrincipal {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, ApiError> {
         let cookie = cookies::guest(&parts.headers);
         let newcomer = api.shop.auth().newcomer(&parts.headers);
-        let arrival = api.shop.arrive(bearer(&parts.headers), cookie).await?;
+        let context = api.shop.arrive(bearer(&parts.headers), cookie).await?;
         Ok(Self {
-            arrival: arrival.with_newcomer(newcomer),
+            context: context.with_newcomer(newcomer),
             device: device(parts, &api.settings),
         })
     }
 }
 
 /// A signed-in user; other clients are refused with 401.
-pub(crate) struct Member {
+pub(crate) struct SignedInUser {
     /// The user.
-    pub(crate) caller: Caller,
+    pub(crate) caller: CurrentUser,
     /// The user's data.
-    pub(crate) arrival: Arrival,
+    pub(crate) context: RequestContext,
     /// Client address and user agent.
-    pub(crate) device: Device,
+    pub(crate) device: ClientInfo,
 }
 
-impl FromRequestParts<Arc<ApiState>> for Member {
+impl FromRequestParts<Arc<ApiState>> for SignedInUser {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, ApiError> {
-        let Visit { arrival, device } = Visit::from_request_parts(parts, api).await?;
+        let ClientPrincipal { context, device } = ClientPrincipal::from_request_parts(parts, api).await?;
         Ok(Self {
-            caller: arrival.signed_in()?.clone(),
-            arrival,
+            caller: context.signed_in()?.clone(),
+            context,
             device,
         })
     }
 }
 
 /// An administrator; other clients are refused with 403, even without a valid token (`docs/http-api.md`).
-pub(crate) struct Administrator(pub(crate) Admin);
+pub(crate) struct RequireAdmin(pub(crate) Admin);
 
-impl FromRequestParts<Arc<ApiState>> for Administrator {
+impl FromRequestParts<Arc<ApiState>> for RequireAdmin {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<ApiState>) -> Result<Self, ApiError> {
-        let Visit { arrival, .. } = Visit::from_request_parts(parts, api).await?;
-        let caller = arrival.caller().ok_or(AuthError::Forbidden)?.clone();
+        let ClientPrincipal { context, .. } = ClientPrincipal::from_request_parts(parts, api).await?;
+        let caller = context.caller().ok_or(AuthError::Forbidden)?.clone();
         Ok(Self(api.shop.auth().admin(caller)?))
     }
 }
@@ -118,7 +118,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn device(parts: &Parts, settings: &Settings) -> Device {
+fn device(parts: &Parts, settings: &Settings) -> ClientInfo {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     lockstep_auth::device(
         &parts.headers,

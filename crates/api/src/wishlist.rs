@@ -14,7 +14,7 @@ use utoipa::{OpenApi, ToSchema};
 use crate::answer::{self, Answered, Message, MessageWith};
 use crate::body::Body;
 use crate::cart::game_id;
-use crate::visit::{Member, Visit};
+use crate::visit::{ClientPrincipal, SignedInUser};
 use crate::{Api, ApiState};
 
 #[derive(OpenApi)]
@@ -51,31 +51,31 @@ pub(crate) struct Checked {
 
 /// Returns the wishlist, newest item first.
 ///
-/// The wishlist of a visitor without a session is empty.
+/// The wishlist of a principal without a session is empty.
 #[utoipa::path(get, path = "/api/wishlist", tag = "wishlist", operation_id = "getWishlist", security((), ("bearer" = []), ("guest" = [])), responses((status = 200, body = Answer<Wishlist>)))]
-pub(crate) async fn show(State(api): Api, visit: Visit) -> Answered {
-    let wishlist = visit.arrival.wishlist().await?;
+pub(crate) async fn show(State(api): Api, visit: ClientPrincipal) -> Answered {
+    let wishlist = visit.context.wishlist().await?;
     let answer = answer::body(StatusCode::OK, wishlist.body().clone());
     Ok(answer::with_cookie(answer, visit.renewed(&api.settings)))
 }
 
 /// Adds a game to the wishlist.
 ///
-/// Succeeds as well if the game is already on it. A visitor without a session becomes a guest.
+/// Succeeds as well if the game is already on it. A principal without a session becomes a guest.
 #[utoipa::path(post, path = "/api/wishlist", tag = "wishlist", operation_id = "addToWishlist", security((), ("bearer" = []), ("guest" = [])), request_body = Wish, responses(
     (status = 201, body = Message), (status = 400, description = "`gameId` is invalid, or the wishlist is full"),
     (status = 404, description = "There is no such game"), (status = 429, description = "Too many new guests from this IP address")))]
-pub(crate) async fn add(State(api): Api, visit: Visit, body: Body) -> Answered {
+pub(crate) async fn add(State(api): Api, visit: ClientPrincipal, body: Body) -> Answered {
     let mut form = body.form();
     let game = form.game("gameId");
     let game = form.finish(game.ok_or_else(Vec::new))?;
     put(&api, &visit, game).await
 }
 
-/// Adds `game` to the visitor's wishlist and builds the response.
-pub(crate) async fn put(api: &ApiState, visit: &Visit, game: GameId) -> Answered {
-    let visitor = visit.arrival.visitor();
-    let writer = api.shop.add_to_wishlist(visitor, game, &visit.device).await?;
+/// Adds `game` to the principal's wishlist and builds the response.
+pub(crate) async fn put(api: &ApiState, visit: &ClientPrincipal, game: GameId) -> Answered {
+    let principal = visit.context.principal();
+    let writer = api.shop.add_to_wishlist(principal, game, &visit.device).await?;
     let answer = answer::message(StatusCode::CREATED, "Added to the wishlist")?;
     Ok(answer::with_cookie(answer, visit.after(Some(writer), &api.settings)))
 }
@@ -86,9 +86,9 @@ pub(crate) async fn put(api: &ApiState, visit: &Visit, game: GameId) -> Answered
 #[utoipa::path(delete, path = "/api/wishlist/{gameId}", tag = "wishlist", operation_id = "removeFromWishlist", security((), ("bearer" = []), ("guest" = [])),
     params(("gameId" = GameId, Path, description = "ID of the game")),
     responses((status = 200, body = Message), (status = 400, description = "`gameId` is not a UUID")))]
-pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: Visit) -> Answered {
+pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: ClientPrincipal) -> Answered {
     let game = game_id(&game)?;
-    api.shop.remove_from_wishlist(visit.arrival.visitor(), game).await?;
+    api.shop.remove_from_wishlist(visit.context.principal(), game).await?;
     let answer = answer::message(StatusCode::OK, "Taken off the wishlist")?;
     Ok(answer::with_cookie(answer, visit.renewed(&api.settings)))
 }
@@ -97,9 +97,9 @@ pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: Vis
 #[utoipa::path(get, path = "/api/wishlist/{gameId}/check", tag = "wishlist", operation_id = "checkWishlist", security((), ("bearer" = []), ("guest" = [])),
     params(("gameId" = GameId, Path, description = "ID of the game")),
     responses((status = 200, body = Answer<Checked>), (status = 400, description = "`gameId` is not a UUID")))]
-pub(crate) async fn check(Path(game): Path<String>, visit: Visit) -> Answered {
+pub(crate) async fn check(Path(game): Path<String>, visit: ClientPrincipal) -> Answered {
     let game = game_id(&game)?;
-    let wishlist = visit.arrival.wishlist().await?.read()?;
+    let wishlist = visit.context.wishlist().await?.read()?;
     let in_wishlist = wishlist.items.iter().any(|item| item.game_id == game);
     answer::data(StatusCode::OK, &Checked { in_wishlist })
 }
@@ -109,12 +109,12 @@ pub(crate) async fn check(Path(game): Path<String>, visit: Visit) -> Answered {
 /// Succeeds as well if there is nothing to move.
 #[utoipa::path(post, path = "/api/wishlist/migrate", tag = "wishlist", operation_id = "migrateWishlist", security(("bearer" = [])), responses(
     (status = 200, body = MessageWith<Moved>), (status = 401, description = "Not signed in")))]
-pub(crate) async fn migrate(State(api): Api, member: Member) -> Answered {
+pub(crate) async fn migrate(State(api): Api, member: SignedInUser) -> Answered {
     moved(&api, &member).await
 }
 
 /// Moves the guest's wishlist to the caller and builds the response.
-pub(crate) async fn moved(api: &ApiState, member: &Member) -> Answered {
-    let moved = api.shop.move_wishlist(&member.caller, member.arrival.cookie()).await?;
+pub(crate) async fn moved(api: &ApiState, member: &SignedInUser) -> Answered {
+    let moved = api.shop.move_wishlist(&member.caller, member.context.cookie()).await?;
     answer::message_with("The wishlist is moved", moved)
 }

@@ -50,7 +50,7 @@ impl<'w> MakeWriter<'w> for Log {
 }
 
 async fn email_field(shop: &Shop, kind: &str, field: &str) -> String {
-    let email = shop.db.letter(kind).await;
+    let email = shop.db.queued_email(kind).await;
     email[field].as_str().unwrap().to_owned()
 }
 

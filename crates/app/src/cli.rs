@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use clap::{Args as _, CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use rust_decimal::Decimal;
 
-use crate::config::Settings;
+use crate::config::{Settings, hiding_values};
 
 /// A game-key store whose database, cache and supplier never drift apart.
 #[derive(Debug, Parser)]
@@ -40,15 +40,15 @@ const ON_SETTINGS: &str =
 
 /// The command line. Any command takes any setting; that there are dozens is shown in one place only.
 pub(crate) fn command() -> clap::Command {
-    let settings = Settings::augment_args(clap::Command::new("settings"));
+    let settings = Settings::arguments_of(clap::Command::new("settings"));
     let is_setting = |id: &clap::Id| settings.get_arguments().any(|setting| setting.get_id() == id);
-    Cli::command()
+    hiding_values(Cli::command())
         .mut_args(|argument| {
             let hidden = argument.is_hide_set() || is_setting(argument.get_id());
             argument.hide(hidden)
         })
         .mut_subcommands(pointing_to_settings)
-        .mut_subcommand("settings", Settings::augment_args)
+        .mut_subcommand("settings", Settings::arguments_of)
 }
 
 fn pointing_to_settings(command: clap::Command) -> clap::Command {
@@ -421,7 +421,7 @@ mod tests {
         assert!(help_of(&["sync", "--help"]).contains("--dry-run"));
         for words in [&["help", "settings"][..], &["settings", "--help"]] {
             let help = help_of(words);
-            let all = Settings::augment_args(clap::Command::new("all"));
+            let all = Settings::arguments_of(clap::Command::new("all"));
             for setting in all.get_arguments() {
                 let flag = format!("--{} ", setting.get_long().unwrap());
                 assert_eq!(help.contains(&flag), !setting.is_hide_set(), "{flag}");

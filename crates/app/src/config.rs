@@ -5,6 +5,7 @@
 //! variable. Nothing outside this module reads the environment.
 
 mod buying;
+mod hidden;
 pub(crate) mod operator;
 mod payments;
 mod production;
@@ -25,8 +26,9 @@ use lockstep_mail::SmtpAddress;
 use lockstep_store::pools;
 use rust_decimal::Decimal;
 
+pub(crate) use hidden::Hidden;
 pub(crate) use payments::{PaymentProvider, PaymentSettings};
-pub(crate) use settings::{Settings, Source};
+pub(crate) use settings::{Settings, Source, hiding_values};
 pub(crate) use shown::{Shown, sample};
 pub(crate) use supplier::Supplier;
 
@@ -83,7 +85,7 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: usize,
     pub(crate) cart_limits: CartLimits,
     /// How buying goes about it.
-    pub(crate) fulfilment: lockstep_fulfil::Settings,
+    pub(crate) fulfilment: lockstep_fulfilment::Settings,
     /// In tests of the program only.
     pub(crate) key_timeout: Option<Duration>,
     /// How long closing may take, and how much of it connections are still taken.
@@ -171,9 +173,9 @@ impl Config {
         let mut config = Self {
             payments: payments::payments(settings, production, &public_url)?,
             production,
-            database_url: settings.database_url.clone(),
+            database_url: settings.database_url.as_ref().map(exposed),
             db_connections,
-            redis_url: settings.redis_url.clone(),
+            redis_url: settings.redis_url.as_ref().map(exposed),
             redis_prefix: settings.redis_prefix.clone().unwrap_or_default(),
             bind,
             metrics: match settings.metrics_bind.as_deref() {
@@ -204,16 +206,16 @@ impl Config {
                 .filter(|origin| !origin.is_empty())
                 .collect(),
             secrets: (
-                settings.jwt_secret.clone(),
-                settings.jwt_refresh_secret.clone(),
-                settings.lockstep_key_secret.clone(),
+                settings.jwt_secret.as_ref().map(exposed),
+                settings.jwt_refresh_secret.as_ref().map(exposed),
+                settings.lockstep_key_secret.as_ref().map(exposed),
             ),
             accept_lost_keys: false,
             smtp_url: settings
                 .smtp_url
                 .as_ref()
-                .map(|url| match SmtpAddress::parse(url) {
-                    Ok(_) => Ok(url.clone()),
+                .map(|url| match SmtpAddress::parse(url.expose()) {
+                    Ok(_) => Ok(exposed(url)),
                     Err(error) => bail!("SMTP_URL: {error}"),
                 })
                 .transpose()?,
@@ -242,9 +244,9 @@ impl Config {
             webhook_secret: SecretText::new(
                 settings
                     .g2a_webhook_secret
-                    .clone()
-                    .or_else(|| settings.g2a_api_hash.clone())
-                    .unwrap_or_else(|| lockstep_g2a_sandbox::Credentials::default().hash),
+                    .as_ref()
+                    .or(settings.g2a_api_hash.as_ref())
+                    .map_or_else(|| lockstep_g2a_sandbox::Credentials::default().hash, exposed),
             ),
             settings_file: None,
             shown: Vec::new(),
@@ -263,6 +265,10 @@ impl Config {
     pub(crate) fn is_demo(&self) -> bool {
         !self.production && matches!(self.supplier, Supplier::Sandbox)
     }
+}
+
+fn exposed(hidden: &Hidden) -> String {
+    hidden.expose().to_owned()
 }
 
 fn demand_what_production_needs(settings: &Settings) -> Result<()> {
@@ -433,8 +439,8 @@ mod tests {
     fn shoppers_pay_through_stripe_the_test_provider_or_nobody() {
         let with = |env: Option<&str>, key: Option<&str>, webhook: Option<&str>| Settings {
             lockstep_env: env.map(str::to_owned),
-            stripe_secret_key: key.map(str::to_owned),
-            stripe_webhook_secret: webhook.map(str::to_owned),
+            stripe_secret_key: key.map(Hidden::from),
+            stripe_webhook_secret: webhook.map(Hidden::from),
             ..Settings::default()
         };
         let config = resolve(&with(None, None, None)).unwrap();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lockstep_embedded::Postgres;
+use lockstep_embedded_postgres::Postgres;
 use lockstep_store::pooler::Path as Way;
 use lockstep_store::{Options, Store};
 
@@ -86,9 +86,9 @@ impl Database {
             if how == Use::Join {
                 demand_store(&asked)?;
             }
-            let options = lockstep_embedded::Options {
+            let options = lockstep_embedded_postgres::Options {
                 bin_dir: pg_bin,
-                ..lockstep_embedded::Options::new(&data_dir)
+                ..lockstep_embedded_postgres::Options::new(&data_dir)
             };
             let postgres = Postgres::start(&options)?;
             let (url, place) = (postgres.connection_string(), postgres.cluster().display().to_string());

@@ -276,7 +276,7 @@ mod tests {
         // By then everybody who says nothing has been shown out.
         rest(&mut say(address, "").await).await;
         told.send(Bytes::from_static(b"good news")).await.unwrap();
-        // Closing waits for what is under way.
+        // Shutdown waits for what is under way.
         stop.cancel();
         drop(told);
         assert!(rest(&mut waiting).await.contains("good news"));

@@ -6,11 +6,9 @@
 
 mod cli;
 mod clock;
-mod closing;
 mod commands;
 mod config;
 mod database;
-mod entrance;
 mod figures;
 mod instances;
 mod listen;
@@ -19,7 +17,9 @@ mod output;
 mod schedule;
 mod secrets;
 mod serve;
+mod shutdown;
 mod starting;
+mod startup_gate;
 mod supplier;
 mod supply;
 mod sweeping;
@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use clap::FromArgMatches as _;
 
 use cli::{AdminCommand, Cli, Command, Start};
-use config::Config;
+use config::{Config, Settings};
 use output::Output;
 
 /// Exit code for "try again later" (`EX_TEMPFAIL` of sysexits).
@@ -45,10 +45,7 @@ fn main() -> ExitCode {
     let matches = cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let output = Output::new(cli.json);
-    let result = cli
-        .settings
-        .clone()
-        .over_file(cli.config.as_deref(), &matches)
+    let result = Settings::over_file(cli.config.as_deref(), &matches)
         .and_then(|(settings, sources)| {
             logging::start(settings.rust_log.as_deref())?;
             Config::resolve(&settings, &sources)

@@ -23,6 +23,15 @@ impl Output {
         rows.iter().try_for_each(|row| self.result(row, || words(row)))
     }
 
+    /// Results of one kind: each as JSON on a line of its own, or all of them in the same words.
+    pub(crate) fn list<T: Serialize>(self, rows: &[T], words: impl FnOnce() -> String) -> Result<()> {
+        if self.json {
+            self.rows(rows, |_| String::new())
+        } else {
+            Self::line(&words())
+        }
+    }
+
     /// Whether results are to be JSON.
     pub(crate) fn is_json(self) -> bool {
         self.json
@@ -31,7 +40,7 @@ impl Output {
     /// One result: as JSON on a line, or in words.
     pub(crate) fn result(self, value: &impl Serialize, words: impl FnOnce() -> String) -> Result<()> {
         if self.json {
-            Self::line(&serde_json::to_string(value)?)
+            Self::line(&object(value)?)
         } else {
             Self::line(&words())
         }
@@ -67,6 +76,30 @@ impl Output {
             eprintln!("{}", serde_json::json!({ "error": text }));
         } else {
             eprintln!("lockstep: {text}");
+        }
+    }
+}
+
+/// A result as JSON. Anything but an object is a mistake of the command: programs read one object a line.
+fn object(value: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_string(value)?;
+    anyhow::ensure!(text.starts_with('{'), "the result is no JSON object");
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_is_an_object_and_a_list_is_one_a_line() {
+        assert_eq!(object(&serde_json::json!({ "a": [1] })).unwrap(), r#"{"a":[1]}"#);
+        for wrong in [
+            serde_json::json!([{ "a": 1 }]),
+            serde_json::json!(1),
+            serde_json::json!(null),
+        ] {
+            assert!(object(&wrong).is_err(), "{wrong}");
         }
     }
 }

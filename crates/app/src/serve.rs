@@ -8,11 +8,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use chrono::Utc;
 use lockstep_api::{ApiState, SupplierState, SupplierStatus};
+use lockstep_auth::password::HashSettings;
 use lockstep_auth::{Auth, Keys};
 use lockstep_cache::Cache;
 use lockstep_domain::Secret;
-use lockstep_fulfil::Fulfilment;
-use lockstep_mail::{Delivery, Letterhead, Postman, Sending, SmtpAddress};
+use lockstep_fulfilment::Fulfilment;
+use lockstep_mail::{EmailBranding, EmailTransport, EmailWorker, Sending, SmtpAddress};
 use lockstep_payments::{Limits, Payments, Provider, Relay, Stripe, StripeConfig, TestProvider};
 use lockstep_shop::Shop;
 use lockstep_store::{Store, pools};
@@ -22,14 +23,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::closing::{Closing, Tasks};
 use crate::commands;
 use crate::commands::reconcile::spool_folder;
 use crate::config::{Config, Metrics, PaymentProvider, Supplier as ConfiguredSupplier};
 use crate::database::{Database, Use, demand_store};
-use crate::entrance::Entrance;
 use crate::secrets::Secrets;
+use crate::shutdown::{Shutdown, Tasks};
 use crate::starting::when_there;
+use crate::startup_gate::StartupGate;
 use crate::supplier::Supplier;
 use crate::{clock, figures, instances, listen, logging, schedule, supply, sweeping};
 
@@ -66,11 +67,11 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
     };
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let figures = figures::bind(config.metrics).await?;
-    let closing = Closing::new(config.shutdown, config.drain);
+    let closing = Shutdown::new(config.shutdown, config.drain);
     let stop = closing.stop.clone();
     let signals = tokio::spawn(closing.clone().watch_signals());
     // Whoever asks before the store is open is told so.
-    let (entrance, connections) = (Entrance::default(), TaskTracker::new());
+    let (entrance, connections) = (StartupGate::default(), TaskTracker::new());
     let serving = listener.map(|listener| {
         let (router, doors, connections) = (entrance.router(), closing.doors.clone(), connections.clone());
         tokio::spawn(async move {
@@ -121,7 +122,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         closing.close("the database", database.close()).await;
         return Ok(ended(&closing));
     };
-    let keys = secrets.keys.clone();
+    let (keys, keys_of_codes) = (secrets.keys.clone(), secrets.keys.clone());
     let shop = open_shop(config, secrets, &database.store, &cache)?;
     // Whoever watches an order would keep the store from closing.
     let watched = (shop.clone(), closing.doors.clone());
@@ -180,12 +181,13 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         let (payments, until) = (shop.payments().with_store(work.clone()), stop.clone());
         tasks.spawn("payments", async move { payments.run(until).await });
         let sending = Sending::over(config.mail_connections);
-        let postman = Postman::new(work, delivery(config)?, letterhead(config), sending);
+        let codes = Arc::new(move |user| lockstep_auth::verification_code(&keys_of_codes, user));
+        let email_worker = EmailWorker::new(work, delivery(config)?, email_branding(config), sending, codes);
         let until = stop.clone();
-        tasks.spawn("e-mail", async move { postman.run(until).await });
+        tasks.spawn("e-mail", async move { email_worker.run(until).await });
         tasks.spawn(
-            "relay",
-            lockstep_relay::run(database.store.clone(), cache.clone(), stop.clone()),
+            "evictor",
+            lockstep_cache::evictor::run(database.store.clone(), cache.clone(), stop.clone()),
         );
         supplier = Some(connected);
     }
@@ -285,7 +287,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
     Ok(ended(&closing))
 }
 
-fn ended(closing: &Closing) -> ExitCode {
+fn ended(closing: &Shutdown) -> ExitCode {
     if closing.was_cut() {
         return ExitCode::FAILURE;
     }
@@ -293,15 +295,23 @@ fn ended(closing: &Closing) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Accounts over this database.
+/// How long somebody at the command line waits for a password to be hashed: no request ends before, however busy the machine.
+const PATIENCE_AT_THE_COMMAND_LINE: Duration = Duration::from_mins(5);
+
+/// Accounts over this database, for a command.
 pub(crate) async fn open_auth(config: &Config, store: &Store) -> Result<Auth> {
-    auth_with(config, store, Secrets::open(config, store).await?)
+    let hashing = HashSettings {
+        patience: PATIENCE_AT_THE_COMMAND_LINE,
+        ..HashSettings::default()
+    };
+    auth_with(config, store, Secrets::open(config, store).await?, hashing)
 }
 
-fn auth_with(config: &Config, store: &Store, secrets: Secrets) -> Result<Auth> {
+fn auth_with(config: &Config, store: &Store, secrets: Secrets, hashing: HashSettings) -> Result<Auth> {
     Auth::start(
         store.clone(),
         lockstep_auth::Settings {
+            hashing,
             limits: config.rate_limits,
             admin_second_factor: config.production,
             cart: config.cart_limits,
@@ -316,7 +326,7 @@ fn auth_with(config: &Config, store: &Store, secrets: Secrets) -> Result<Auth> {
 fn open_shop(config: &Config, secrets: Secrets, store: &Store, cache: &Cache) -> Result<Shop> {
     let keys = secrets.keys.clone();
     let payments = payments(config, store, &keys)?;
-    let auth = auth_with(config, store, secrets)?;
+    let auth = auth_with(config, store, secrets, HashSettings::default())?;
     Ok(Shop::new(lockstep_shop::Parts {
         store: store.clone(),
         cache: cache.clone(),
@@ -366,7 +376,7 @@ fn payments(config: &Config, store: &Store, keys: &Keys) -> Result<Payments> {
 }
 
 /// Where letters go: to the mail server, or into the data folder.
-fn delivery(config: &Config) -> Result<Delivery> {
+fn delivery(config: &Config) -> Result<EmailTransport> {
     let weakness = (config.smtp_url.as_deref())
         .and_then(|url| SmtpAddress::parse(url).ok())
         .and_then(|address| address.weakness());
@@ -374,13 +384,13 @@ fn delivery(config: &Config) -> Result<Delivery> {
         tracing::warn!("SMTP_URL: {weakness}");
     }
     Ok(match &config.smtp_url {
-        Some(url) => Delivery::smtp(url, &config.mail_from, config.mail_connections)?,
-        None => Delivery::folder(config.data_dir.join("mail"), &config.mail_from)?,
+        Some(url) => EmailTransport::smtp(url, &config.mail_from, config.mail_connections)?,
+        None => EmailTransport::folder(config.data_dir.join("mail"), &config.mail_from)?,
     })
 }
 
-fn letterhead(config: &Config) -> Letterhead {
-    Letterhead {
+fn email_branding(config: &Config) -> EmailBranding {
+    EmailBranding {
         shop: config.shop_name.clone(),
         public_url: config.public_url.clone(),
     }

@@ -7,7 +7,7 @@ use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::secret::Secret;
 use lockstep_store::accounts::totp::Proof;
 use lockstep_store::accounts::{self, Account, AccountError, AdminMade, Deleted, NewAccount, Totp};
-use lockstep_store::sessions::{self, Device};
+use lockstep_store::sessions::{self, ClientInfo};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -15,20 +15,25 @@ use crate::error::refused;
 use crate::limits::{Action, Subject};
 use crate::password::Verdict;
 use crate::totp::{self, Enrolment};
-use crate::{Admin, Auth, AuthError, Caller, code, recovery};
+use crate::{Admin, Auth, AuthError, CurrentUser, code, recovery};
 
 impl Auth {
     /// Returns the caller's account after a check of the current password.
-    async fn confirmed(&self, caller: &Caller, password: &Secret, device: &Device) -> Result<Account, AuthError> {
+    async fn confirmed(
+        &self,
+        caller: &CurrentUser,
+        password: &Secret,
+        device: &ClientInfo,
+    ) -> Result<Account, AuthError> {
         let until = self.0.hasher.patience_from_now();
         self.confirmed_until(caller, password, device, until).await
     }
 
     async fn confirmed_until(
         &self,
-        caller: &Caller,
+        caller: &CurrentUser,
         password: &Secret,
-        device: &Device,
+        device: &ClientInfo,
         until: Instant,
     ) -> Result<Account, AuthError> {
         let inner = &*self.0;
@@ -54,10 +59,10 @@ impl Auth {
     /// [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
     pub async fn change_password(
         &self,
-        caller: &Caller,
+        caller: &CurrentUser,
         current: &Secret,
         new: &str,
-        device: &Device,
+        device: &ClientInfo,
     ) -> Result<(), AuthError> {
         let owner = Email::parse(caller.email()).ok();
         let new = NewPassword::parse(new, owner.as_ref()).map_err(|fault| refused(fault, "newPassword"))?;
@@ -80,7 +85,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::RateLimited`] (the same with and without an account), [`AuthError::Store`].
-    pub async fn forgot_password(&self, email: &Email, device: &Device) -> Result<(), AuthError> {
+    pub async fn forgot_password(&self, email: &Email, device: &ClientInfo) -> Result<(), AuthError> {
         let inner = &*self.0;
         inner
             .limits
@@ -101,7 +106,7 @@ impl Auth {
     /// # Errors
     /// [`AuthError::LinkNotValid`], [`AuthError::Invalid`], [`AuthError::RateLimited`], [`AuthError::Busy`],
     /// [`AuthError::Store`].
-    pub async fn reset_password(&self, token: &str, new: &str, device: &Device) -> Result<(), AuthError> {
+    pub async fn reset_password(&self, token: &str, new: &str, device: &ClientInfo) -> Result<(), AuthError> {
         let inner = &*self.0;
         inner.limits.take_address(Action::UseReset, device).await?;
         for hash in code::reset_hashes(&inner.keys, token) {
@@ -124,7 +129,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::Account`] with [`AccountError::AlreadyVerified`], [`AuthError::RateLimited`], [`AuthError::Store`].
-    pub async fn send_verification(&self, caller: &Caller, device: &Device) -> Result<(), AuthError> {
+    pub async fn send_verification(&self, caller: &CurrentUser, device: &ClientInfo) -> Result<(), AuthError> {
         let inner = &*self.0;
         inner
             .limits
@@ -133,7 +138,7 @@ impl Auth {
         accounts::send_verification(
             &inner.store,
             caller.user(),
-            &code::verification(&inner.keys, caller.user()),
+            &code::verification_code(&inner.keys, caller.user()),
         )
         .await?;
         Ok(())
@@ -143,7 +148,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::WrongCode`], [`AuthError::CodeNotValid`], [`AuthError::RateLimited`], [`AuthError::Store`].
-    pub async fn verify_email(&self, caller: &Caller, typed: &str, device: &Device) -> Result<(), AuthError> {
+    pub async fn verify_email(&self, caller: &CurrentUser, typed: &str, device: &ClientInfo) -> Result<(), AuthError> {
         let inner = &*self.0;
         inner
             .limits
@@ -170,9 +175,9 @@ impl Auth {
     /// [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
     pub async fn offer_second_factor(
         &self,
-        caller: &Caller,
+        caller: &CurrentUser,
         password: &Secret,
-        device: &Device,
+        device: &ClientInfo,
     ) -> Result<Enrolment, AuthError> {
         let account = self.confirmed(caller, password, device).await?;
         let (nonce, shared, sealed) = totp::make(&self.0.keys, account.id);
@@ -187,9 +192,9 @@ impl Auth {
     /// [`AuthError::SecondFactorWrong`], [`AuthError::RateLimited`], [`AuthError::Account`], [`AuthError::Store`].
     pub async fn confirm_second_factor(
         &self,
-        caller: &Caller,
+        caller: &CurrentUser,
         typed: &Secret,
-        device: &Device,
+        device: &ClientInfo,
     ) -> Result<Vec<Secret>, AuthError> {
         let inner = &*self.0;
         inner
@@ -214,7 +219,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::Store`].
-    pub async fn recovery_codes_left(&self, caller: &Caller) -> Result<u64, AuthError> {
+    pub async fn recovery_codes_left(&self, caller: &CurrentUser) -> Result<u64, AuthError> {
         let account = accounts::by_id(&self.0.store, caller.user()).await?;
         let left = account.and_then(|account| Some(account.second_factor()?.recovery.len()));
         Ok(left.map_or(0, |left| u64::try_from(left).unwrap_or(u64::MAX)))
@@ -228,10 +233,10 @@ impl Auth {
     /// [`AuthError::Store`].
     pub async fn new_recovery_codes(
         &self,
-        caller: &Caller,
+        caller: &CurrentUser,
         password: &Secret,
         typed: &Secret,
-        device: &Device,
+        device: &ClientInfo,
     ) -> Result<Vec<Secret>, AuthError> {
         let account = self.confirmed(caller, password, device).await?;
         let proof = self.proof_of_owner(&account, typed, device).await?;
@@ -248,7 +253,7 @@ impl Auth {
         &self,
         account: &Account,
         typed: &Secret,
-        device: &Device,
+        device: &ClientInfo,
     ) -> Result<Option<Proof>, AuthError> {
         let inner = &*self.0;
         inner
@@ -284,10 +289,10 @@ impl Auth {
     /// [`AuthError::Store`].
     pub async fn remove_second_factor(
         &self,
-        caller: &Caller,
+        caller: &CurrentUser,
         password: &Secret,
         typed: &Secret,
-        device: &Device,
+        device: &ClientInfo,
     ) -> Result<(), AuthError> {
         let account = self.confirmed(caller, password, device).await?;
         let proof = self.proof_of_owner(&account, typed, device).await?;
@@ -314,10 +319,10 @@ impl Auth {
     /// [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
     pub async fn delete_account(
         &self,
-        caller: &Caller,
+        caller: &CurrentUser,
         password: &Secret,
         give_up_balance: bool,
-        device: &Device,
+        device: &ClientInfo,
     ) -> Result<Deleted, AuthError> {
         let account = self.confirmed(caller, password, device).await?;
         Ok(accounts::delete(&self.0.store, account.id, give_up_balance).await?)
@@ -327,7 +332,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::Store`].
-    pub async fn sessions(&self, caller: &Caller) -> Result<Vec<sessions::Listed>, AuthError> {
+    pub async fn sessions(&self, caller: &CurrentUser) -> Result<Vec<sessions::SessionView>, AuthError> {
         Ok(sessions::list(&self.0.store, caller.user()).await?)
     }
 
@@ -335,7 +340,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::Store`].
-    pub async fn end_session(&self, caller: &Caller, session: SessionId) -> Result<(), AuthError> {
+    pub async fn end_session(&self, caller: &CurrentUser, session: SessionId) -> Result<(), AuthError> {
         sessions::end(&self.0.store, session, caller.user()).await?;
         Ok(())
     }
@@ -344,7 +349,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::Store`].
-    pub async fn end_other_sessions(&self, caller: &Caller) -> Result<u64, AuthError> {
+    pub async fn end_other_sessions(&self, caller: &CurrentUser) -> Result<u64, AuthError> {
         Ok(sessions::end_others(&self.0.store, caller.user(), Some(caller.session())).await?)
     }
 

@@ -18,8 +18,8 @@ pub const RESET_LIFETIME: Duration = Duration::from_mins(30);
 const VERIFY: &str = "verify-email";
 const RESET: &str = "reset-password";
 
-/// Six digits for `user`.
-pub(crate) fn verification(keys: &Keys, user: UserId) -> NewCode {
+/// Six digits for `user`, to prove the address with.
+pub fn verification_code(keys: &Keys, user: UserId) -> NewCode {
     let text = format!("{:06}", rand::rng().random_range(0..1_000_000));
     let hash = keys.hash(VERIFY, &[user.0.as_bytes(), text.as_bytes()]);
     NewCode {
@@ -70,7 +70,7 @@ mod tests {
         let keys = Keys::parse(&"11".repeat(32)).unwrap();
         let later = Keys::parse(&format!("{},{}", "22".repeat(32), "11".repeat(32))).unwrap();
         let (ada, bob) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
-        let code = verification(&keys, ada);
+        let code = verification_code(&keys, ada);
         let text = code.text.expose();
         assert!(text.len() == 6 && text.bytes().all(|b| b.is_ascii_digit()), "{text}");
         assert!(is_verification(&keys, ada, text, &code.hash));

@@ -8,17 +8,17 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{self, HeaderMap, HeaderName};
-use lockstep_store::sessions::Device;
+use lockstep_store::sessions::ClientInfo;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Returns address and user agent of a request that arrived from `peer` through `proxies` trusted proxies. If these
 /// wrote no address, that of the connection is used.
-pub fn device(headers: &HeaderMap, peer: Option<IpAddr>, proxies: usize) -> Device {
+pub fn device(headers: &HeaderMap, peer: Option<IpAddr>, proxies: usize) -> ClientInfo {
     let user_agent = headers
         .get(header::USER_AGENT)
         .map(|agent| String::from_utf8_lossy(agent.as_bytes()));
-    Device::new(forwarded_for(headers, proxies).or(peer), user_agent.as_deref())
+    ClientInfo::new(forwarded_for(headers, proxies).or(peer), user_agent.as_deref())
 }
 
 fn forwarded_for(headers: &HeaderMap, proxies: usize) -> Option<IpAddr> {
@@ -118,6 +118,6 @@ mod tests {
     fn the_user_agent_is_read_if_present() {
         let named = HeaderMap::from_iter([(header::USER_AGENT, HeaderValue::from_static("Browser 1.0"))]);
         assert_eq!(device(&named, None, 0).user_agent(), Some("Browser 1.0"));
-        assert_eq!(device(&HeaderMap::new(), None, 1), Device::default());
+        assert_eq!(device(&HeaderMap::new(), None, 1), ClientInfo::default());
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! A token alone is not sufficient: each request is checked against the row of its session, so a logout, a password
 //! change or a role change applies from the next request on. Only [`Auth::authenticate`] and [`Auth::admin`] return a
-//! [`Caller`] or an [`Admin`]; an endpoint that skips the check has nothing to pass on.
+//! [`CurrentUser`] or an [`Admin`]; an endpoint that skips the check has nothing to pass on.
 
 mod code;
 pub mod cookies;
@@ -22,8 +22,8 @@ mod token;
 pub mod totp;
 
 mod account;
-mod caller;
-mod signing_in;
+mod current_user;
+mod login;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,15 +31,15 @@ use std::time::Duration;
 use lockstep_domain::cart::CartLimits;
 use lockstep_store::Store;
 
-pub use caller::{Admin, Caller};
-pub use code::{RESET_LIFETIME, VERIFICATION_LIFETIME};
+pub use code::{RESET_LIFETIME, VERIFICATION_LIFETIME, verification_code};
+pub use current_user::{Admin, CurrentUser};
 pub use device::device;
 pub use error::AuthError;
-pub use lockstep_store::sessions::Device;
+pub use lockstep_store::sessions::ClientInfo;
 pub use lockstep_vault::{Keys, Unreadable};
+pub use login::{LONGEST_EXPORT, MovedIn, OpenExport, PromoAttempt, SignedIn};
 pub use recovery::RECOVERY_CODES;
 pub use secrets::{MIN_SECRET_CHARS, SecretError, TokenSecrets};
-pub use signing_in::{LONGEST_EXPORT, MovedIn, OpenExport, PromoAttempt, SignedIn};
 pub use token::{Claims, Kind, TokenError, Tokens};
 
 use crate::limits::Limits;

@@ -12,7 +12,7 @@ use lockstep_domain::ids::UserId;
 use lockstep_domain::limit::Rule;
 use lockstep_store::Store;
 use lockstep_store::limits::{self, Limit, LimitError};
-use lockstep_store::sessions::Device;
+use lockstep_store::sessions::ClientInfo;
 use lockstep_vault::Keys;
 
 use crate::AuthError;
@@ -37,6 +37,8 @@ pub(crate) enum Action {
     OpenExport,
     /// A promo code that turns out to be none: each is a guess.
     PromoCode,
+    /// A picture of the account, which is made small and stored.
+    Picture,
 }
 
 impl Action {
@@ -56,6 +58,7 @@ impl Action {
             Self::Export => "export",
             Self::OpenExport => "open-export",
             Self::PromoCode => "promo-code",
+            Self::Picture => "picture",
         }
     }
 
@@ -67,16 +70,20 @@ impl Action {
             Self::UseReset | Self::Verify => Rule::new(20, 10),
             Self::NewGuest => Rule::new(60, 2),
             // Limited by account only.
-            Self::Order | Self::TopUp | Self::Export | Self::OpenExport => Rule::new(60, 1),
+            Self::Order | Self::TopUp | Self::Export | Self::OpenExport | Self::Picture => Rule::new(60, 1),
         }
     }
 
     /// For one account.
     const fn by_account(self) -> Rule {
         match self {
-            Self::Login | Self::Password | Self::UseReset | Self::Verify | Self::NewGuest | Self::PromoCode => {
-                Rule::new(10, 60)
-            }
+            Self::Login
+            | Self::Password
+            | Self::UseReset
+            | Self::Verify
+            | Self::NewGuest
+            | Self::PromoCode
+            | Self::Picture => Rule::new(10, 60),
             Self::Register => Rule::new(5, 600),
             // Thirty a minute: more than anybody clicks, less than a script that has gone wrong.
             Self::Order | Self::TopUp => Rule::new(30, 2),
@@ -116,7 +123,7 @@ impl Limits {
         Self { store, keys, on }
     }
 
-    fn address(action: Action, device: &Device) -> Option<Limit> {
+    fn address(action: Action, device: &ClientInfo) -> Option<Limit> {
         // A client without a known address is not limited by address: all such clients would share one allowance.
         let address = match device.address()? {
             std::net::IpAddr::V4(v4) => v4.to_string(),
@@ -158,7 +165,7 @@ impl Limits {
     }
 
     /// Counts an attempt against the address only.
-    pub(crate) async fn take_address(&self, action: Action, device: &Device) -> Result<(), AuthError> {
+    pub(crate) async fn take_address(&self, action: Action, device: &ClientInfo) -> Result<(), AuthError> {
         self.take_all(Self::address(action, device).into_iter().collect()).await
     }
 
@@ -178,7 +185,12 @@ impl Limits {
     }
 
     /// Counts an attempt against both the address and the account; if either refuses, against neither.
-    pub(crate) async fn take(&self, action: Action, device: &Device, subject: Subject<'_>) -> Result<(), AuthError> {
+    pub(crate) async fn take(
+        &self,
+        action: Action,
+        device: &ClientInfo,
+        subject: Subject<'_>,
+    ) -> Result<(), AuthError> {
         let account = self.account(action, subject, None);
         self.take_all(Self::address(action, device).into_iter().chain([account]).collect())
             .await
@@ -188,7 +200,7 @@ impl Limits {
     pub(crate) async fn take_guess(
         &self,
         action: Action,
-        device: &Device,
+        device: &ClientInfo,
         user: UserId,
     ) -> Result<Vec<Limit>, AuthError> {
         let account = self.account(action, Subject::User(user), None);
@@ -202,7 +214,7 @@ impl Limits {
     pub(crate) async fn take_account(
         &self,
         action: Action,
-        device: &Device,
+        device: &ClientInfo,
         subject: Subject<'_>,
         known_place: bool,
     ) -> Result<Limit, AuthError> {

@@ -316,7 +316,6 @@ mod tests {
         assert_eq!(cost(&hasher.decoy), cost(&hash));
     }
 
-    /// Of node's bcrypt 6.0 and bcryptjs 3.0 alike: `hash("Ab1" + "é".repeat(40), 4)` is the hash of the first 72 bytes.
     #[tokio::test]
     async fn a_password_of_more_than_72_bytes_passes_as_it_does_with_the_existing_shop() {
         let hasher = hasher();

@@ -67,7 +67,7 @@ pub enum TokenError {
 
 /// The user for whom a pair is issued.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bearer<'a> {
+pub(crate) struct TokenSubject<'a> {
     pub(crate) user: UserId,
     pub(crate) email: &'a str,
     pub(crate) role: Role,
@@ -108,7 +108,12 @@ impl Tokens {
     }
 
     /// Issues the pair of step `jti` at the time `now`.
-    pub(crate) fn pair(&self, bearer: Bearer<'_>, jti: Uuid, now: DateTime<Utc>) -> Result<TokenPair, TokenError> {
+    pub(crate) fn pair(
+        &self,
+        bearer: TokenSubject<'_>,
+        jti: Uuid,
+        now: DateTime<Utc>,
+    ) -> Result<TokenPair, TokenError> {
         Ok(TokenPair {
             token: self.sign(bearer, jti, Kind::Access, now)?,
             refresh_token: self.sign(bearer, jti, Kind::Refresh, now)?,
@@ -116,7 +121,7 @@ impl Tokens {
         })
     }
 
-    fn sign(&self, bearer: Bearer<'_>, jti: Uuid, kind: Kind, now: DateTime<Utc>) -> Result<Secret, TokenError> {
+    fn sign(&self, bearer: TokenSubject<'_>, jti: Uuid, kind: Kind, now: DateTime<Utc>) -> Result<Secret, TokenError> {
         let ((key, _), lifetime) = match kind {
             Kind::Access => (&self.access, self.access_lifetime),
             Kind::Refresh => (&self.refresh, self.refresh_lifetime),
@@ -182,7 +187,7 @@ mod tests {
     }
 
     fn pair(tokens: &Tokens, at: DateTime<Utc>) -> TokenPair {
-        let bearer = Bearer {
+        let bearer = TokenSubject {
             user: UserId(Uuid::from_u128(1)),
             email: "ada@example.com",
             role: Role::User,

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use chrono::Utc;
 use lockstep_auth::password::HashSettings;
-use lockstep_auth::{Auth, AuthError, Caller, Device, Keys, Settings, SignedIn, TokenSecrets, totp};
+use lockstep_auth::{Auth, AuthError, ClientInfo, CurrentUser, Keys, Settings, SignedIn, TokenSecrets, totp};
 use lockstep_domain::account::{Credentials, Email, ProfileChange, ProfileFacts, Registration, Role};
-use lockstep_domain::cart::{CartLimits, Visitor};
+use lockstep_domain::cart::{CartLimits, Principal};
 use lockstep_domain::ids::{GameId, SessionId, UserId};
 use lockstep_domain::secret::Secret;
 use lockstep_store::accounts::{self, AccountError, AdminMade, Deleted};
@@ -59,7 +59,7 @@ impl Shop {
             .await;
     }
 
-    async fn log_in(&self, email: &str, password: &str, device: &Device) -> Result<SignedIn, AuthError> {
+    async fn log_in(&self, email: &str, password: &str, device: &ClientInfo) -> Result<SignedIn, AuthError> {
         self.auth
             .log_in(&Credentials::check(email, password, None).unwrap(), device, None)
             .await
@@ -71,11 +71,11 @@ impl Shop {
             .await
     }
 
-    async fn caller(&self, signed_in: &SignedIn) -> Caller {
+    async fn caller(&self, signed_in: &SignedIn) -> CurrentUser {
         self.authenticate(signed_in.data.tokens.token.expose()).await.unwrap()
     }
 
-    async fn authenticate(&self, token: &str) -> Result<Caller, AuthError> {
+    async fn authenticate(&self, token: &str) -> Result<CurrentUser, AuthError> {
         let find = async |user, session| {
             let found = self
                 .db
@@ -117,7 +117,7 @@ impl Shop {
 
     /// Returns a field of the newest queued e-mail of a kind.
     async fn email_field(&self, kind: &str, field: &str) -> String {
-        self.db.letter(kind).await[field].as_str().unwrap().to_owned()
+        self.db.queued_email(kind).await[field].as_str().unwrap().to_owned()
     }
 
     async fn email_count(&self, kind: &str) -> i64 {
@@ -126,11 +126,11 @@ impl Shop {
     }
 }
 
-fn device(address: &str) -> Device {
-    Device::new(Some(address.parse().unwrap()), Some("Test Browser 1.0"))
+fn device(address: &str) -> ClientInfo {
+    ClientInfo::new(Some(address.parse().unwrap()), Some("Test Browser 1.0"))
 }
 
-fn home() -> Device {
+fn home() -> ClientInfo {
     device("203.0.113.7")
 }
 
@@ -783,13 +783,13 @@ async fn guest_items_follow_at_login_and_a_failed_move_does_not_block_it() {
     let limits = CartLimits::default();
     let portal = game(&shop.db, "portal").await;
     let collect = || async {
-        let guest = carts::add(&shop.db.store, Visitor::Guest(None), portal, 2, limits)
+        let guest = carts::add(&shop.db.store, Principal::Guest(None), portal, 2, limits)
             .await
             .unwrap()
             .owner
             .shopper()
             .0;
-        wishlists::add(&shop.db.store, Visitor::Guest(Some(guest)), portal, limits)
+        wishlists::add(&shop.db.store, Principal::Guest(Some(guest)), portal, limits)
             .await
             .unwrap();
         guest
@@ -879,7 +879,7 @@ async fn deleting_an_account_without_purchases_leaves_nothing() {
     let ada = shop.register("ada@example.com").await;
     let portal = game(&shop.db, "portal").await;
     let caller = shop.caller(&ada).await;
-    carts::add(&shop.db.store, caller.visitor(), portal, 1, CartLimits::default())
+    carts::add(&shop.db.store, caller.principal(), portal, 1, CartLimits::default())
         .await
         .unwrap();
     let wrong = shop

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lockstep_auth::{Caller, Device};
+use lockstep_auth::{ClientInfo, CurrentUser};
 use lockstep_cache::Cache;
 use lockstep_domain::ids::{GameId, KeyId};
-use lockstep_fulfil::Fulfilment;
+use lockstep_fulfilment::Fulfilment;
 use lockstep_g2a::{Client, Limits, NewOrder, Unlimited};
 use lockstep_g2a_sandbox::{CallMatch, Control, Fault, FaultRule, PriceBasis, RequestCounts, Sandbox};
 use lockstep_shop::{Seen, Shop};
@@ -146,13 +146,16 @@ async fn plainly(client: &Client, goods: &Goods) -> Result<()> {
 
 /// Places an order, polls it as the page does, and opens the key.
 async fn buy(shop: &Shop, buyer: &Shopper, goods: &Goods) -> Result<()> {
-    let arrival = shop.arrive(Some(&buyer.token), None).await?;
-    let caller = arrival.signed_in()?;
+    let context = shop.arrive(Some(&buyer.token), None).await?;
+    let caller = context.signed_in()?;
     let checkout = shop.checkout([(goods.game, 1)], None, None)?;
-    let order = shop.place_order(caller, &Device::default(), &checkout, None).await?.id;
+    let order = shop
+        .place_order(caller, &ClientInfo::default(), &checkout, None)
+        .await?
+        .id;
     // The page resolves its session again with the next request.
-    let arrival = shop.arrive(Some(&buyer.token), None).await?;
-    let mut watched = arrival.watch_order(order).await?;
+    let context = shop.arrive(Some(&buyer.token), None).await?;
+    let mut watched = context.watch_order(order).await?;
     let ended = tokio::time::timeout(PATIENCE, async {
         while let Some(seen) = watched.next().await {
             if seen.is_final() {
@@ -162,12 +165,12 @@ async fn buy(shop: &Shop, buyer: &Shopper, goods: &Goods) -> Result<()> {
         None
     });
     let status = ended.await.context("an order does not end")?;
-    let keys = arrival.order(order, Seen::Api).await?.keys;
+    let keys = context.order(order, Seen::Api).await?.keys;
     let [key] = keys.as_slice() else {
         bail!("an order ended as {status:?} with {} keys", keys.len());
     };
     if key.is_file {
-        arrival.key_file(order, KeyId(key.id)).await?;
+        context.key_file(order, KeyId(key.id)).await?;
     } else {
         ensure!(key.key.is_some(), "a key cannot be opened");
     }
@@ -183,12 +186,13 @@ async fn drain(run: &Run, queued: usize) -> Result<Vec<Figure>> {
     let mut placing = JoinSet::new();
     for (at, shopper) in shoppers.iter().enumerate() {
         let share = queued / shoppers.len() + usize::from(at < queued % shoppers.len());
-        let caller: Caller = shop.caller(&shopper.token).await?;
+        let caller: CurrentUser = shop.caller(&shopper.token).await?;
         let (shop, goods) = (shop.clone(), market.goods.clone());
         placing.spawn(async move {
             for goods in goods.iter().cycle().skip(at).take(share) {
                 let checkout = shop.checkout([(goods.game, 1)], None, None)?;
-                shop.place_order(&caller, &Device::default(), &checkout, None).await?;
+                shop.place_order(&caller, &ClientInfo::default(), &checkout, None)
+                    .await?;
             }
             anyhow::Ok(())
         });
@@ -303,7 +307,7 @@ impl Market {
     fn work(&self, limits: Limits) -> Result<Worker> {
         let store = self.database.store.clone();
         let client = sync::client(&self.sandbox, Arc::new(StoreBudget::new(store.clone(), limits)))?;
-        let settings = lockstep_fulfil::Settings::default();
+        let settings = lockstep_fulfilment::Settings::default();
         let fulfilment = Fulfilment::open(store, client, servers::keys()?, &self.spool, settings)?;
         let stop = CancellationToken::new();
         let until = stop.clone();

@@ -100,7 +100,7 @@ impl Process {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(lockstep_relay::run(store.clone(), cache.clone(), stop.clone()));
+        tasks.spawn(lockstep_cache::evictor::run(store.clone(), cache.clone(), stop.clone()));
         let router = servers::api(store.clone(), cache.clone(), Arc::new(String::new))?;
         let serving = axum::serve(listener, router).into_future();
         let until = stop.clone();

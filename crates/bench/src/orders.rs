@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use lockstep_auth::password::HashSettings;
-use lockstep_auth::{Auth, Device, Keys, TokenSecrets};
+use lockstep_auth::{Auth, ClientInfo, Keys, TokenSecrets};
 use lockstep_domain::account::Registration;
 use lockstep_testkit::sqlx::{self, PgPool};
 use tokio::task::JoinSet;
@@ -86,7 +86,7 @@ pub(crate) async fn shoppers(database: &Database, count: usize) -> Result<Vec<Sh
         ..lockstep_auth::Settings::new(secrets, Keys::parse(&"11".repeat(32))?)
     };
     let auth = Auth::start(database.store.clone(), settings)?;
-    let device = Device::new(Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), None);
+    let device = ClientInfo::new(Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), None);
     let mut shoppers = Vec::with_capacity(count);
     for _ in 0..count {
         let email = format!("{}@example.org", Uuid::new_v4().simple());

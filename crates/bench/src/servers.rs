@@ -18,7 +18,7 @@ use lockstep_api::{ApiState, SupplierState, SupplierStatus};
 use lockstep_auth::{Auth, Keys, TokenSecrets};
 use lockstep_cache::Cache;
 use lockstep_domain::cart::CartLimits;
-use lockstep_embedded::Postgres;
+use lockstep_embedded_postgres::Postgres;
 use lockstep_shop::Shop;
 use lockstep_store::{Options, Store};
 use lockstep_testkit::sqlx::postgres::PgConnectOptions;
@@ -39,9 +39,9 @@ impl Cluster {
     /// Starts it with the programs of `LOCKSTEP_BENCH_PG_BIN`, or else those found or fetched.
     pub(crate) fn start() -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("lockstep-bench-{}", std::process::id()));
-        let options = lockstep_embedded::Options {
+        let options = lockstep_embedded_postgres::Options {
             bin_dir: std::env::var_os("LOCKSTEP_BENCH_PG_BIN").map(PathBuf::from),
-            ..lockstep_embedded::Options::new(&folder)
+            ..lockstep_embedded_postgres::Options::new(&folder)
         };
         Ok(Self {
             postgres: Some(Postgres::start(&options).context("starting a PostgreSQL")?),

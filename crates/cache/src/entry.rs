@@ -62,7 +62,7 @@ impl Payload {
         self
     }
 
-    /// Marks a value whose body can differ for the same rows (random picks, time of day), so that a difference is not a
+    /// TagInvalidations a value whose body can differ for the same rows (random picks, time of day), so that a difference is not a
     /// violation. Such a value may be as old as its TTL; the rows that it shows are still current.
     #[must_use]
     pub fn not_repeatable(mut self) -> Self {
@@ -85,7 +85,7 @@ pub struct Entry {
     pub(crate) made: u64,
     /// When it stops being served ([`clock::now`]).
     pub(crate) expires: u64,
-    /// The generation of knowledge that last proved it valid; a hit in the same generation skips the tag checks.
+    /// The generation of index that last proved it valid; a hit in the same generation skips the tag checks.
     pub(crate) checked: AtomicU64,
     /// When it was last written to Redis or seen there ([`clock::now`]); 0: never.
     pub(crate) in_redis: AtomicU64,

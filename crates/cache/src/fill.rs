@@ -71,7 +71,7 @@ pub(crate) async fn give_back_after_returns(inner: &Arc<Inner>) {
             let Some(seen) = due(inner, redis, &entry, now).filter(|_| key.is_shared()) else {
                 continue;
             };
-            if inner.knowledge.prove(&entry, now).is_err() {
+            if inner.index.prove(&entry, now).is_err() {
                 continue;
             }
             let Some(permit) = redis.wait_for_a_place().await else {
@@ -123,7 +123,7 @@ async fn write(inner: &Inner, key: &CacheKey, entry: &Entry, replace: bool) -> b
         return false;
     };
     // An entry that was invalidated since its load would only have to be removed again.
-    let untrue = inner.knowledge.check(&entry.proof).is_err() && inner.config.mutant() == Mutant::None;
+    let untrue = inner.index.check(&entry.proof).is_err() && inner.config.mutant() == Mutant::None;
     let Some(shown) = entry.shown.as_deref().filter(|_| now < entry.expires && !untrue) else {
         return false;
     };

@@ -14,14 +14,15 @@
 
 mod clock;
 mod config;
+mod consistency;
 mod entry;
 mod envelope;
+pub mod evictor;
 mod fill;
-mod flight;
-mod knowledge;
-mod polaris;
+mod invalidation_index;
 mod poller;
 mod redis;
+mod single_flight;
 mod status;
 mod tally;
 mod writes;
@@ -43,11 +44,11 @@ pub use config::{Config, ConfigError, Mutant};
 pub use entry::{Entry, Payload};
 pub use status::{Counters, RedisState, RedisWrites, Status};
 
-use flight::Flights;
-use knowledge::Knowledge;
-use polaris::Polaris;
+use consistency::ConsistencyChecker;
+use invalidation_index::InvalidationIndex;
 use poller::Poller;
 use redis::Redis;
+use single_flight::SingleFlight;
 use tally::{Tally, add};
 
 /// Why a read has no answer.
@@ -84,14 +85,14 @@ pub(crate) struct Inner {
     config: Config,
     /// The store that loads read through.
     store: Store,
-    knowledge: Knowledge,
+    index: InvalidationIndex,
     poller: Poller,
     /// Changes whenever a poll found changes.
     news: watch::Sender<u64>,
     l1: moka::sync::Cache<CacheKey, Arc<Entry>, RandomState>,
     redis: Option<Redis>,
-    flights: Flights,
-    polaris: Polaris,
+    flights: SingleFlight,
+    consistency: ConsistencyChecker,
     tally: Tally,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -111,13 +112,13 @@ impl Cache {
             .weigher(|_, entry: &Arc<Entry>| entry.weight())
             .build_with_hasher(RandomState::default());
         let inner = Arc::new(Inner {
-            knowledge: Knowledge::new(config.lease, config.mutant()),
+            index: InvalidationIndex::new(config.lease, config.mutant()),
             poller: Poller::new(&store),
             news: watch::Sender::new(0),
             l1,
             redis,
-            flights: Flights::default(),
-            polaris: Polaris::default(),
+            flights: SingleFlight::default(),
+            consistency: ConsistencyChecker::default(),
             tally: Tally::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -154,13 +155,13 @@ impl Cache {
         if let Some(entry) = self.0.valid_local_entry(&key, now) {
             fill::recheck(&self.0, &key, &entry, now);
             let count = self.0.tally.l1_hits.fetch_add(1, Ordering::Relaxed);
-            if polaris::is_sample(count) {
-                polaris::compare(&self.0, key, &entry, load);
+            if consistency::is_sample(count) {
+                consistency::compare(&self.0, key, &entry, load);
             }
             return Ok(entry);
         }
         // Boxed to keep the future small for callers that hit.
-        Box::pin(flight::read(&self.0, key, load)).await
+        Box::pin(single_flight::read(&self.0, key, load)).await
     }
 
     /// Learns every commit made before this call, so that a writer reads its own writes. Concurrent callers share one
@@ -249,7 +250,7 @@ impl Inner {
         if now >= entry.expires {
             return None;
         }
-        match self.knowledge.prove(&entry, now) {
+        match self.index.prove(&entry, now) {
             Ok(()) => Some(entry),
             Err(refusal) => {
                 self.tally.refuse(refusal);
@@ -259,7 +260,7 @@ impl Inner {
     }
 
     fn status(&self) -> Status {
-        let known_at = self.knowledge.known_at();
+        let known_at = self.index.known_at();
         let now = clock::now();
         Status {
             redis: self.redis.as_ref().map_or(RedisState::Off, Redis::state),
@@ -268,7 +269,7 @@ impl Inner {
                 _ => RedisWrites::Taken,
             },
             lease_age: (known_at != 0).then(|| Duration::from_nanos(now.saturating_sub(known_at))),
-            lease_live: self.knowledge.lease_is_live(now),
+            lease_live: self.index.lease_is_live(now),
             identity: self.poller.identity(),
             counters: self.tally.counters(),
         }

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lockstep_store::invalidation::Look;
+use lockstep_store::invalidation::LogDelta;
 use lockstep_store::{Snapshot, Store, StoreError, pools};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::fill;
-use crate::knowledge::covers;
+use crate::invalidation_index::covers;
 use crate::tally::add;
 use crate::{Inner, ReadError, clock};
 
@@ -41,7 +41,7 @@ pub(crate) struct Poller {
     failed: Mutex<Option<(u64, ReadError)>>,
     /// For [`crate::Status`].
     identity: Mutex<Option<String>>,
-    /// Set when a poll found transaction ids of another server ([`Look::foreign`]).
+    /// Set when a poll found transaction ids of another server ([`LogDelta::foreign`]).
     foreign: AtomicBool,
     wake: Notify,
 }
@@ -109,7 +109,7 @@ impl Inner {
         let guard = loop {
             // Registers for the end of every poll from here on.
             let ended = self.poller.ended.notified();
-            if self.knowledge.known_at() > asked {
+            if self.index.known_at() > asked {
                 return Ok(());
             }
             if let Some(error) = self.poller.failure_since(asked) {
@@ -123,7 +123,7 @@ impl Inner {
         // Notifies after the lock is released, because it is declared first.
         let _ended = Ended(&self.poller.ended);
         let mut seen = guard;
-        if self.knowledge.known_at() > asked {
+        if self.index.known_at() > asked {
             return Ok(());
         }
         let (began, started) = (Instant::now(), clock::now());
@@ -157,7 +157,7 @@ impl Inner {
     async fn look(&self, seen: &mut Seen) -> Result<(), StoreError> {
         let mut began = clock::now();
         let mut look = self.ask(&seen.last).await?;
-        let same = |look: &Look, seen: &Seen| {
+        let same = |look: &LogDelta, seen: &Seen| {
             seen.identity.as_ref() == Some(&look.identity) && covers(&look.snapshot, &seen.last)
         };
         let anew = !same(&look, seen);
@@ -174,7 +174,7 @@ impl Inner {
             began = clock::now();
             look = self.ask(&seen.last).await?;
         }
-        if self.knowledge.learn(&look, began, anew) {
+        if self.index.learn(&look, began, anew) {
             self.news.send_modify(|count| *count += 1);
         }
         if anew {
@@ -204,7 +204,7 @@ impl Inner {
         }
     }
 
-    async fn ask(&self, last: &Snapshot) -> Result<Look, StoreError> {
+    async fn ask(&self, last: &Snapshot) -> Result<LogDelta, StoreError> {
         timeout(LOOK_LIMIT, self.poller.log.look_at_invalidations(last))
             .await
             .unwrap_or_else(|_| Err(StoreError::timed_out()))

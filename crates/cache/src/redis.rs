@@ -520,7 +520,7 @@ impl Redis {
         }
     }
 
-    /// Marks Redis as up; returns whether it was down.
+    /// TagInvalidations Redis as up; returns whether it was down.
     fn found(&self) -> bool {
         let since = self.down_since.swap(0, Ordering::AcqRel);
         if since != 0 {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::knowledge::Refusal;
+use crate::invalidation_index::Refusal;
 use crate::status::Counters;
 
 macro_rules! tally {

@@ -6,8 +6,6 @@
 )]
 
 mod common;
-#[path = "common/proxy.rs"]
-mod proxy;
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -19,8 +17,7 @@ use common::{insert_games, number, pool, price, read_price, set_price, until, wi
 use lockstep_cache::{Cache, Config, ConfigError, Payload, ReadError, RedisState, RedisWrites};
 use lockstep_domain::{CacheKey, GameId};
 use lockstep_store::{Options, Snapshot, Stamped, Store};
-use lockstep_testkit::{TestDb, TestRedis};
-use proxy::Proxy;
+use lockstep_testkit::{DatabaseProxy, TestDb, TestRedis};
 use uuid::Uuid;
 
 /// The freshness guarantee.
@@ -579,13 +576,13 @@ async fn without_postgres_entries_are_served_only_for_the_lease() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
     let redis = TestRedis::start().await;
-    let proxy = Proxy::to(&db);
+    let proxy = DatabaseProxy::before(&db);
     let options = Options {
         acquire_timeout: Duration::from_millis(300),
         ..Options::default()
     };
-    let cache = Cache::start(Store::new(&proxy.url(), &options).unwrap(), with_redis(&redis.url())).await;
-    let sql = pool(&proxy.url(), 4);
+    let cache = Cache::start(Store::new(proxy.url(), &options).unwrap(), with_redis(&redis.url())).await;
+    let sql = pool(proxy.url(), 4);
     assert_eq!(price(&cache, &sql, game).await, Some(1));
 
     proxy.cut();
@@ -619,17 +616,17 @@ async fn without_postgres_entries_are_served_only_for_the_lease() {
 async fn the_cache_starts_without_postgres_and_uses_it_once_up() {
     let db = TestDb::new().await;
     let game = insert_games(&db, 1).await[0];
-    let proxy = Proxy::to(&db);
+    let proxy = DatabaseProxy::before(&db);
     proxy.cut();
     let options = Options {
         acquire_timeout: Duration::from_millis(300),
         ..Options::default()
     };
-    let cache = Cache::start(Store::new(&proxy.url(), &options).unwrap(), Config::default()).await;
+    let cache = Cache::start(Store::new(proxy.url(), &options).unwrap(), Config::default()).await;
     assert_eq!(cache.status().identity, None);
     proxy.mend();
     until("the log is seen", async || cache.status().lease_live).await;
-    assert_eq!(price(&cache, &pool(&proxy.url(), 2), game).await, Some(1));
+    assert_eq!(price(&cache, &pool(proxy.url(), 2), game).await, Some(1));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use common::{insert_games, pool, price, until, with_redis};
 use lockstep_cache::{Cache, Config};
 use lockstep_domain::GameId;
-use lockstep_embedded::{Durability, Options, Postgres};
+use lockstep_embedded_postgres::{Durability, Options, Postgres};
 use lockstep_store::Store;
 use lockstep_testkit::{TestDb, TestRedis};
 use sqlx::PgPool;

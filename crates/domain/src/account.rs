@@ -3,6 +3,7 @@
 mod email;
 mod forms;
 mod password;
+mod precis;
 mod views;
 
 use serde::{Deserialize, Serialize};

@@ -48,6 +48,8 @@ pub enum CacheKey {
     GameBySlug(String),
     /// `game:{id}:similar:{count}`: similar games.
     SimilarGames(GameId, u32),
+    /// `game:{id}:editions`: its other editions, regions and platforms.
+    GameEditions(GameId),
     /// `home:bestSellers` or `home:bestSellers:{genre slug}`.
     HomeBestSellers(Option<String>),
     /// `home:newInCatalog`: latest additions to the catalogue.
@@ -101,6 +103,7 @@ impl CacheKey {
             Self::Game(id) => format!("game:{id}"),
             Self::GameBySlug(slug) => format!("game:slug:{slug}"),
             Self::SimilarGames(id, count) => format!("game:{id}:similar:{count}"),
+            Self::GameEditions(id) => format!("game:{id}:editions"),
             Self::HomeBestSellers(None) => "home:bestSellers".into(),
             Self::HomeBestSellers(Some(genre)) => format!("home:bestSellers:{genre}"),
             Self::HomeNewInCatalog => "home:newInCatalog".into(),
@@ -150,9 +153,11 @@ impl CacheKey {
             | Self::HomeRandomPool
             | Self::HomePage(_) => Duration::from_mins(15),
             Self::SessionCart(_) | Self::SessionWishlist(_) => MAX_TTL,
-            Self::SimilarGames(..) | Self::CatalogPage(_) | Self::CatalogAutocomplete(_) | Self::UserSession(..) => {
-                Duration::from_mins(5)
-            }
+            Self::SimilarGames(..)
+            | Self::GameEditions(_)
+            | Self::CatalogPage(_)
+            | Self::CatalogAutocomplete(_)
+            | Self::UserSession(..) => Duration::from_mins(5),
         }
     }
 
@@ -169,7 +174,9 @@ impl CacheKey {
         match self {
             Self::Game(id) => tags.extend([game_tag(*id), TAG_ALL_GAMES.into()]),
             Self::GameBySlug(slug) => tags.extend([format!("game:slug:{slug}"), TAG_ALL_GAMES.into()]),
-            Self::SimilarGames(id, _) => tags.extend([game_tag(*id), TAG_ALL_GAMES.into(), TAG_CATALOG.into()]),
+            Self::SimilarGames(id, _) | Self::GameEditions(id) => {
+                tags.extend([game_tag(*id), TAG_ALL_GAMES.into(), TAG_CATALOG.into()]);
+            }
             Self::HomeBestSellers(_)
             | Self::HomeNewInCatalog
             | Self::HomePreorders
@@ -298,6 +305,7 @@ mod tests {
             CacheKey::Game(GameId(id)),
             CacheKey::GameBySlug("portal".into()),
             CacheKey::SimilarGames(GameId(id), 10),
+            CacheKey::GameEditions(GameId(id)),
             CacheKey::HomeBestSellers(None),
             CacheKey::HomeBestSellers(Some("rpg".into())),
             CacheKey::HomeNewInCatalog,

@@ -33,14 +33,14 @@ impl Default for CartLimits {
 
 /// The owner of a cart and a wishlist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Owner {
+pub enum CartOwner {
     /// A registered user.
     User(UserId),
     /// A guest, by the id of the guest session.
     Guest(ShopperId),
 }
 
-impl Owner {
+impl CartOwner {
     /// The shopper id under which items are stored.
     pub fn shopper(self) -> ShopperId {
         match self {
@@ -68,7 +68,7 @@ impl Owner {
 
 /// The client of a request: a user with a validated token, or the unchecked value of the guest cookie (if any).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Visitor {
+pub enum Principal {
     /// A user whose token was validated.
     User(UserId),
     /// The cookie's value; only the database knows whether that guest exists.

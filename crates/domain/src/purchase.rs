@@ -57,7 +57,7 @@ impl PaymentStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub enum CopyState {
+pub enum OrderUnitStatus {
     /// Paid for, not processed yet.
     Waiting,
     /// Its key is being bought.
@@ -68,7 +68,7 @@ pub enum CopyState {
     Refunded,
 }
 
-impl From<UnitState> for CopyState {
+impl From<UnitState> for OrderUnitStatus {
     fn from(state: UnitState) -> Self {
         match state {
             UnitState::New => Self::Waiting,
@@ -102,7 +102,7 @@ pub struct OrderedGame {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct OrderLine {
+pub struct OrderItem {
     /// Identifier.
     pub id: Uuid,
     /// Game id.
@@ -121,7 +121,7 @@ pub struct OrderLine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct OrderCopy {
+pub struct OrderUnit {
     /// Identifier.
     pub id: Uuid,
     /// Game id.
@@ -129,7 +129,7 @@ pub struct OrderCopy {
     /// Position within the order item, from 1.
     pub position: u32,
     /// State.
-    pub state: CopyState,
+    pub state: OrderUnitStatus,
     /// Amount paid for it, EUR.
     pub price: Money,
     /// Amount refunded to the balance, EUR.
@@ -208,9 +208,9 @@ pub struct OrderView {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub completed_at: Option<DateTime<Utc>>,
     /// The order items.
-    pub items: Vec<OrderLine>,
+    pub items: Vec<OrderItem>,
     /// The order units.
-    pub copies: Vec<OrderCopy>,
+    pub copies: Vec<OrderUnit>,
     /// The keys delivered so far.
     pub keys: Vec<KeyView>,
 }
@@ -373,7 +373,7 @@ mod tests {
             created_at: DateTime::from_timestamp(0, 0).unwrap(),
             completed_at: None,
             items: vec![],
-            copies: vec![OrderCopy {
+            copies: vec![OrderUnit {
                 id: Uuid::nil(),
                 game_id: GameId(Uuid::nil()),
                 position: 1,

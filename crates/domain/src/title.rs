@@ -1,11 +1,15 @@
 //! Titles of games. G2A's product names contain the offer ("Portal 2 (PC) - Steam Key - GLOBAL"); pages and e-mails
 //! show the offer beside the title, so the title can be reduced to the game's own name.
 
+mod edition;
+
 use std::fmt::{self, Display};
 
 use crate::language::Language;
 
-/// Words that sellers append and that do not belong to the game's name.
+pub use edition::{base, followers};
+
+/// Words that shops append and that tell nothing of the game.
 const OFFER: &[&str] = &["key", "cd", "code", "gift", "account", "digital", "download"];
 /// Platforms and services as spelled in product names.
 const PLACES: &[&str] = &[
@@ -122,17 +126,24 @@ impl Title {
         self.text.get(..self.end).unwrap_or(&self.text)
     }
 
-    /// The offer in words of `language`: `Steam · United States`, `Xbox · Gift · Worldwide`; often empty.
+    /// Where a key of it is redeemed, when its name says so: `Steam`.
+    pub fn service(&self) -> Option<&'static str> {
+        let raw = self.text.get(self.end..).unwrap_or_default().to_lowercase();
+        SERVICES
+            .iter()
+            .find(|(word, _)| raw.contains(word))
+            .map(|(_, name)| *name)
+    }
+
+    /// Which offer of the game it is, in a reader's words: `Steam · United States`, `Xbox · Gift · Worldwide`; often
+    /// nothing.
     pub fn offer(&self, language: Language) -> String {
         let raw = self.text.get(self.end..).unwrap_or_default().to_lowercase();
         if raw.is_empty() {
             return raw;
         }
-        let service = SERVICES
-            .iter()
-            .find(|(word, _)| raw.contains(word))
-            .map(|(_, name)| (*name).to_owned());
-        // Anything but a key is a different product.
+        let service = self.service().map(str::to_owned);
+        // What is no key is another thing to buy.
         let other = ["gift", "account"]
             .into_iter()
             .find(|word| raw.contains(word))
@@ -174,7 +185,23 @@ pub fn own<'t>(title: &'t str, region: Option<&str>) -> &'t str {
     if name.is_empty() { title.trim() } else { name }
 }
 
-/// The display name of a region: translated for the most common regions, the region's own name for any other.
+/// Several products' names in one line, as bookings keep them (`2 × Portal 2 - Steam Key - GLOBAL, Myst`), each as the
+/// game's own name. A last one that was cut off is left out.
+pub fn names(line: &str) -> String {
+    // A name that holds a comma is taken apart and put together again: only ends are cut.
+    let mut names: Vec<&str> = line.split(", ").collect();
+    if names.len() > 1 && names.last().is_some_and(|last| last.ends_with('…')) {
+        names.pop();
+        names.push("…");
+    }
+    names
+        .into_iter()
+        .map(|name| Title::new(name).name().to_owned())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// A region as the reader calls it: those that most keys are for are known, any other keeps its own name.
 pub fn region_name(language: Language, region: &str) -> String {
     let key: String = region
         .to_lowercase()
@@ -281,6 +308,23 @@ mod tests {
                 "{text}"
             );
             assert_eq!(title.to_string(), text.trim());
+        }
+    }
+
+    #[test]
+    fn names_in_a_line_are_reduced_to_the_games_own() {
+        for (line, shown) in [
+            ("Portal 2 (PC) - Steam Key - GLOBAL", "Portal 2"),
+            ("2 × Portal 2 - Steam Key - UNITED STATES, Myst", "2 × Portal 2, Myst"),
+            ("Papers, Again Steam Key GLOBAL", "Papers, Again"),
+            (
+                "Woven Relic (PS5) - PSN Key - LATAM, Überland – GOG.COM K…",
+                "Woven Relic, …",
+            ),
+            ("One Very Long Na…", "One Very Long Na…"),
+            ("", ""),
+        ] {
+            assert_eq!(names(line), shown);
         }
     }
 

@@ -1,18 +1,18 @@
 //! Transactional e-mails: rendered from the queue and delivered to a mail server or a folder.
 //!
-//! `account changes → store.mail_outbox (same transaction) → [Postman] → SMTP, or the data folder`
+//! `account changes → store.mail_outbox (same transaction) → [EmailWorker] → SMTP, or the data folder`
 //!
-//! No request waits for this crate: an endpoint only adds a row. Delivery is at-least-once; after a crash at the wrong
+//! No request waits for this crate: an endpoint only adds a row. EmailTransport is at-least-once; after a crash at the wrong
 //! moment a second copy goes out under the same Message-ID. Codes and links appear in the e-mail only: no log line and
 //! no error text here contains any part of an e-mail.
 
-mod delivery;
-mod letters;
-mod postman;
+mod render;
 mod smtp;
 mod texts;
+mod transport;
+mod worker;
 
-pub use delivery::{Delivery, DeliveryError};
-pub use letters::{Letterhead, Written, write};
-pub use postman::{Postman, Round, Sending};
+pub use render::{EmailBranding, RenderedEmail, write};
 pub use smtp::{Encryption, SmtpAddress, SmtpAddressError};
+pub use transport::{EmailTransport, EmailTransportError};
+pub use worker::{EmailWorker, NewCodes, Round, Sending};

@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn every_used_key_exists() {
-        let source = include_str!("letters.rs").split("mod tests {").next().unwrap();
+        let source = include_str!("render.rs").split("mod tests {").next().unwrap();
         let mut used = 0;
         for opening in [".text(\"", ".with(\"", "button(\""] {
             for (at, _) in source.match_indices(opening) {

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use lockstep_mail::{Delivery, DeliveryError, Written};
+use lockstep_mail::{EmailTransport, EmailTransportError, RenderedEmail};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -43,9 +43,9 @@ async fn server(auth: &'static str) -> (String, mpsc::UnboundedReceiver<String>)
 }
 
 /// Without encryption, in either notation.
-fn in_clear(url: &str) -> Delivery {
-    let said = Delivery::smtp(&format!("{url}?tls=none"), FROM, 1);
-    said.or_else(|_| Delivery::smtp(url, FROM, 1)).unwrap()
+fn in_clear(url: &str) -> EmailTransport {
+    let said = EmailTransport::smtp(&format!("{url}?tls=none"), FROM, 1);
+    said.or_else(|_| EmailTransport::smtp(url, FROM, 1)).unwrap()
 }
 
 #[tokio::test]
@@ -65,36 +65,36 @@ async fn check_logs_in_without_sending() {
         .await
         .unwrap_err();
     assert!(
-        matches!(&refused, DeliveryError::Refused(why) if why.contains("no such user")),
+        matches!(&refused, EmailTransportError::Refused(why) if why.contains("no such user")),
         "{refused}"
     );
     assert!(!refused.to_string().contains("word"), "{refused}");
 
     let away = in_clear("smtp://127.0.0.1:9").check().await.unwrap_err();
-    assert!(matches!(away, DeliveryError::Later(_)), "{away}");
+    assert!(matches!(away, EmailTransportError::Later(_)), "{away}");
 }
 
 #[tokio::test]
 async fn check_leaves_the_folder_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let there = folder.path().join("mail");
-    Delivery::folder(&there, FROM).unwrap().check().await.unwrap();
+    EmailTransport::folder(&there, FROM).unwrap().check().await.unwrap();
     assert_eq!(std::fs::read_dir(&there).unwrap().count(), 0);
     let file = folder.path().join("file");
     std::fs::write(&file, "in the way").unwrap();
-    let wrong = Delivery::folder(&file, FROM).unwrap().check().await.unwrap_err();
-    assert!(matches!(wrong, DeliveryError::Later(_)), "{wrong}");
+    let wrong = EmailTransport::folder(&file, FROM).unwrap().check().await.unwrap_err();
+    assert!(matches!(wrong, EmailTransportError::Later(_)), "{wrong}");
 }
 
 #[tokio::test]
 async fn test_email_uses_the_normal_delivery() {
     let folder = tempfile::tempdir().unwrap();
-    let written = Written {
+    let written = RenderedEmail {
         subject: "Test".into(),
         text: "It arrived.".into(),
         html: "<p>It arrived.</p>".into(),
     };
-    let delivery = Delivery::folder(folder.path(), FROM).unwrap();
+    let delivery = EmailTransport::folder(folder.path(), FROM).unwrap();
     delivery.send_test("quill@example.org", &written).await.unwrap();
     let file = std::fs::read_dir(folder.path())
         .unwrap()
@@ -108,5 +108,5 @@ async fn test_email_uses_the_normal_delivery() {
         "{kept}"
     );
     let wrong = delivery.send_test("nobody", &written).await.unwrap_err();
-    assert!(matches!(wrong, DeliveryError::Address(_)), "{wrong}");
+    assert!(matches!(wrong, EmailTransportError::Address(_)), "{wrong}");
 }

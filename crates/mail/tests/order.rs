@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lockstep_mail::{Delivery, Letterhead, Postman, Sending};
+use lockstep_mail::{EmailBranding, EmailTransport, EmailWorker, Sending};
 use lockstep_store::{Options, Store};
 use lockstep_testkit::TestDb;
 use sqlx::AssertSqlSafe;
@@ -100,17 +100,23 @@ impl Sink {
 
 /// A worker with its own connections, like another process.
 fn worker(db: &TestDb, url: &str, sending: Sending) -> (CancellationToken, tokio::task::JoinHandle<()>) {
-    let head = Letterhead {
+    let head = EmailBranding {
         shop: "Lockstep".into(),
         public_url: "https://shop.example".into(),
     };
-    let delivery = Delivery::smtp(url, "Lockstep <shop@shop.example>", sending.connections).unwrap();
+    let delivery = EmailTransport::smtp(url, "Lockstep <shop@shop.example>", sending.connections).unwrap();
     let store = Store::new(db.url(), &Options::default()).unwrap();
     store.seal_mail_with(lockstep_testkit::secrets());
-    let postman = Postman::new(store, delivery, head, sending);
+    let worker = EmailWorker::new(
+        store,
+        delivery,
+        head,
+        sending,
+        Arc::new(|_| unreachable!("no welcome is sent")),
+    );
     let stop = CancellationToken::new();
     let until = stop.clone();
-    (stop, tokio::spawn(async move { postman.run(until).await }))
+    (stop, tokio::spawn(async move { worker.run(until).await }))
 }
 
 const ORDER: &str = "'order-received', jsonb_build_object('kind', 'order-received', 'nickname', 'Ada', 'order', 'o', 'total', '5', 'lines', '[]'::jsonb)";

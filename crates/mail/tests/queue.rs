@@ -9,10 +9,10 @@ use std::time::Duration;
 use lockstep_domain::account::Email;
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::secret::Secret;
-use lockstep_mail::{Delivery, Letterhead, Postman, Round, Sending};
+use lockstep_mail::{EmailBranding, EmailTransport, EmailWorker, NewCodes, Round, Sending};
 use lockstep_store::accounts::{self, NewAccount, NewCode};
 use lockstep_store::mail::{self, Room};
-use lockstep_store::sessions::{Device, NewSession};
+use lockstep_store::sessions::{ClientInfo, NewSession};
 use lockstep_store::{Options, Store};
 use lockstep_testkit::TestDb;
 use lockstep_vault::Keys;
@@ -22,8 +22,8 @@ use uuid::Uuid;
 
 const FROM: &str = "Lockstep <shop@shop.example>";
 
-fn head() -> Letterhead {
-    Letterhead {
+fn head() -> EmailBranding {
+    EmailBranding {
         shop: "Lockstep".into(),
         public_url: "https://shop.example".into(),
     }
@@ -50,7 +50,7 @@ async fn registered_user(db: &TestDb, name: &str) -> UserId {
         hash: [7; 32],
         lifetime: Duration::from_hours(1),
     };
-    accounts::register(&db.store, &new, session, &Device::default(), &code)
+    accounts::register(&db.store, &new, session, &ClientInfo::default(), &code)
         .await
         .unwrap();
     new.id
@@ -66,8 +66,17 @@ async fn state(db: &TestDb) -> (bool, bool, bool, i32) {
     (row.get(0), row.get(1), row.get(2), row.get(3))
 }
 
-fn postman(db: &TestDb, delivery: Delivery) -> Postman {
-    Postman::new(db.store.clone(), delivery, head(), Sending::default())
+fn worker(db: &TestDb, delivery: EmailTransport) -> EmailWorker {
+    EmailWorker::new(db.store.clone(), delivery, head(), Sending::default(), codes())
+}
+
+/// Every new code is 654321.
+fn codes() -> NewCodes {
+    Arc::new(|_| NewCode {
+        text: Secret::new("654321"),
+        hash: [9; 32],
+        lifetime: Duration::from_hours(1),
+    })
 }
 
 /// Room for `all` e-mails of any kind.
@@ -75,9 +84,9 @@ fn room(all: u32) -> Room {
     Room { all, ordinary: all }
 }
 
-fn folder() -> (std::path::PathBuf, Delivery) {
+fn folder() -> (std::path::PathBuf, EmailTransport) {
     let path = std::env::temp_dir().join(format!("lockstep-mail-{}", Uuid::new_v4()));
-    (path.clone(), Delivery::folder(path, FROM).unwrap())
+    (path.clone(), EmailTransport::folder(path, FROM).unwrap())
 }
 
 fn files(path: &std::path::Path) -> Vec<String> {
@@ -93,9 +102,9 @@ async fn folder_delivery_writes_a_file_and_erases_the_queued_contents() {
     let db = TestDb::new().await;
     registered_user(&db, "ada").await;
     let (path, delivery) = folder();
-    let postman = postman(&db, delivery);
+    let worker = worker(&db, delivery);
     assert_eq!(
-        postman.round().await.unwrap(),
+        worker.round().await.unwrap(),
         Round {
             sent: 1,
             ..Round::default()
@@ -117,7 +126,7 @@ async fn folder_delivery_writes_a_file_and_erases_the_queued_contents() {
             files[0]
         );
     }
-    assert_eq!(postman.round().await.unwrap(), Round::default());
+    assert_eq!(worker.round().await.unwrap(), Round::default());
     std::fs::remove_dir_all(path).unwrap();
 }
 
@@ -127,7 +136,7 @@ async fn email_uses_the_recipients_language_at_send_time() {
     registered_user(&db, "ada").await;
     db.execute("update users set language = 'de'").await;
     let (path, delivery) = folder();
-    assert_eq!(postman(&db, delivery).round().await.unwrap().sent, 1);
+    assert_eq!(worker(&db, delivery).round().await.unwrap().sent, 1);
     let file = &files(&path)[0];
     assert!(
         file.contains("Willkommen bei Lockstep. Dein Konto ist bereit."),
@@ -151,7 +160,7 @@ async fn long_links_stay_on_one_line_in_the_file() {
     .await
     .unwrap();
     let (path, delivery) = folder();
-    assert_eq!(postman(&db, delivery).round().await.unwrap().sent, 1);
+    assert_eq!(worker(&db, delivery).round().await.unwrap().sent, 1);
     let letter = files(&path).remove(0);
     let link = format!("\r\nhttps://shop.example/reset-password?token={token}\r\n");
     assert!(letter.contains(&link), "{letter}");
@@ -168,9 +177,9 @@ async fn email_of_a_dead_worker_is_delivered_by_the_next() {
         .unwrap()
         .remove(0);
     let (path, delivery) = folder();
-    let postman = postman(&db, delivery);
+    let worker = worker(&db, delivery);
     assert_eq!(
-        postman.round().await.unwrap(),
+        worker.round().await.unwrap(),
         Round::default(),
         "not while the lease lasts"
     );
@@ -181,7 +190,7 @@ async fn email_of_a_dead_worker_is_delivered_by_the_next() {
         .unwrap()
         .remove(0);
     assert_eq!((next.id, next.attempts), (dead.id, 2));
-    assert_eq!(postman.round().await.unwrap().sent, 1);
+    assert_eq!(worker.round().await.unwrap().sent, 1);
     assert!(!mail::sent(&db.store, &dead).await.unwrap() && !mail::failed(&db.store, &next, "x", None).await.unwrap());
     assert_eq!(state(&db).await, (true, true, false, 3));
     assert_eq!(files(&path).len(), 1);
@@ -223,7 +232,7 @@ async fn expired_emails_are_given_up_and_those_of_deleted_users_removed() {
     registered_user(&db, "ada").await;
     db.execute("update mail_outbox set not_after = now()").await;
     let (_, delivery) = folder();
-    assert_eq!(postman(&db, delivery).round().await.unwrap(), Round::default());
+    assert_eq!(worker(&db, delivery).round().await.unwrap(), Round::default());
     assert_eq!(state(&db).await, (true, false, true, 0));
     assert_eq!(mail::counts(&db.store).await.unwrap(), (0, 1));
     assert_eq!(
@@ -236,13 +245,110 @@ async fn expired_emails_are_given_up_and_those_of_deleted_users_removed() {
     assert_eq!(db.count("mail_outbox where kind = 'account-deleted'").await, 1);
 }
 
+/// Hashes of the codes that prove an address.
+async fn hashes(db: &TestDb) -> Vec<Vec<u8>> {
+    sqlx::query_scalar("select hash from one_time_codes where purpose = 'VERIFY_EMAIL'")
+        .fetch_all(&db.sql)
+        .await
+        .unwrap()
+}
+
+/// A welcome that was written two hours ago, with its code swept away.
+async fn waited(db: &TestDb) {
+    db.execute(
+        "update mail_outbox set created_at = now() - interval '2 hours', not_after = not_after - interval '2 hours';
+         delete from one_time_codes",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_welcome_that_waited_for_longer_than_its_code_lasts_is_sent_with_another() {
+    let db = TestDb::new().await;
+    registered_user(&db, "ada").await;
+    waited(&db).await;
+    // The first attempt fails, and the next one sends the same code: the first may have arrived all the same.
+    let nowhere = EmailTransport::smtp("smtp://127.0.0.1:1", FROM, 1).unwrap();
+    assert_eq!(worker(&db, nowhere).round().await.unwrap().later, 1);
+    assert_eq!(db.queued_email("welcome").await["code"], "654321");
+    db.execute(
+        "update mail_outbox set not_before = now(); update one_time_codes set hash = decode(repeat('08', 32), 'hex')",
+    )
+    .await;
+    let (path, delivery) = folder();
+    assert_eq!(worker(&db, delivery).round().await.unwrap().sent, 1);
+    let file = files(&path).remove(0);
+    assert!(
+        file.contains("/verify-email?code=654321") && file.contains("good for 60 minutes"),
+        "{file}"
+    );
+    assert!(!file.contains("123456"), "{file}");
+    assert_eq!(
+        hashes(&db).await,
+        [vec![8; 32]],
+        "the code of the second attempt is that of the first"
+    );
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+#[tokio::test]
+async fn a_welcome_says_how_long_its_code_is_still_good_for() {
+    let db = TestDb::new().await;
+    registered_user(&db, "ada").await;
+    db.execute("update one_time_codes set expires_at = now() + interval '40 minutes'")
+        .await;
+    let (path, delivery) = folder();
+    assert_eq!(worker(&db, delivery).round().await.unwrap().sent, 1);
+    let file = files(&path).remove(0);
+    assert!(
+        file.contains("123456") && file.contains("good for 40 minutes"),
+        "{file}"
+    );
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+#[tokio::test]
+async fn a_welcome_makes_no_later_code_useless_and_brings_none_to_an_address_that_is_proved() {
+    let db = TestDb::new().await;
+    let ada = registered_user(&db, "ada").await;
+    waited(&db).await;
+    let again = NewCode {
+        text: Secret::new("222222"),
+        hash: [2; 32],
+        lifetime: Duration::from_hours(1),
+    };
+    accounts::send_verification(&db.store, ada, &again).await.unwrap();
+    let (path, delivery) = folder();
+    let worker = worker(&db, delivery);
+    while worker.round().await.unwrap().sent > 0 {}
+    assert_eq!(hashes(&db).await, [vec![2; 32]]);
+    let both = files(&path);
+    assert_eq!(both.len(), 2);
+    let welcome = both.iter().find(|file| file.contains("Welcome to Lockstep.")).unwrap();
+    assert!(!welcome.contains("/verify-email"), "{welcome}");
+    assert!(both.iter().any(|file| file.contains("222222")));
+    std::fs::remove_dir_all(&path).unwrap();
+
+    let bob = registered_user(&db, "bob").await;
+    waited(&db).await;
+    db.execute("update users set email_verified = true").await;
+    assert_eq!(worker.round().await.unwrap().sent, 1);
+    let welcome = files(&path).remove(0);
+    assert!(
+        welcome.contains("To: bob@example.com") && !welcome.contains("/verify-email"),
+        "{welcome}"
+    );
+    assert!(hashes(&db).await.is_empty(), "{bob:?}");
+    std::fs::remove_dir_all(path).unwrap();
+}
+
 #[tokio::test]
 async fn account_deletion_email_is_sent_and_then_the_address_erased() {
     let db = TestDb::new().await;
     let bob = registered_user(&db, "bob").await;
     accounts::delete(&db.store, bob, false).await.unwrap();
     let (path, delivery) = folder();
-    assert_eq!(postman(&db, delivery).round().await.unwrap().sent, 1);
+    assert_eq!(worker(&db, delivery).round().await.unwrap().sent, 1);
     let letter = files(&path).remove(0);
     assert!(
         letter.contains("To: bob@example.com") && letter.contains("Your account is deleted"),
@@ -254,6 +360,35 @@ async fn account_deletion_email_is_sent_and_then_the_address_erased() {
         .unwrap();
     assert!(!left.contains("bob"), "{left}");
     std::fs::remove_dir_all(path).unwrap();
+}
+
+#[tokio::test]
+async fn the_last_e_mail_speaks_the_language_of_the_account_that_is_gone() {
+    let db = TestDb::new().await;
+    for (name, language, has_records, text) in [
+        ("zoltan", "de", false, "Dein Konto ist"),
+        ("ursula", "de", true, "Dein Konto ist"),
+        ("wolfgang", "en", true, "Your account is deleted"),
+    ] {
+        let user = registered_user(&db, name).await;
+        db.execute(&format!("update users set language = '{language}' where id = '{user}'"))
+            .await;
+        if has_records {
+            db.execute(&format!(
+                "begin;
+                 insert into transactions (user_id, type, amount, status) values ('{user}', 'TOP_UP', 20, 'COMPLETED');
+                 update users set balance = 20 where id = '{user}';
+                 commit"
+            ))
+            .await;
+        }
+        accounts::delete(&db.store, user, true).await.unwrap();
+        let (path, delivery) = folder();
+        assert_eq!(worker(&db, delivery).round().await.unwrap().sent, 1, "{name}");
+        let letter = files(&path).remove(0);
+        assert!(letter.contains(text), "{name}: {letter}");
+        std::fs::remove_dir_all(path).unwrap();
+    }
 }
 
 #[tokio::test]
@@ -279,8 +414,8 @@ async fn queued_emails_are_sealed_and_codes_require_a_secret() {
     for told in ["123456", "a-link-to-set-a-password", "nickname"] {
         assert!(!waits.contains(told), "{told} is in clear: {waits}");
     }
-    assert_eq!(db.letter("reset").await["token"], "a-link-to-set-a-password");
-    assert_eq!(db.letter("welcome").await["code"], "123456");
+    assert_eq!(db.queued_email("reset").await["token"], "a-link-to-set-a-password");
+    assert_eq!(db.queued_email("welcome").await["code"], "123456");
 
     let bare = Store::new(db.url(), &Options::default()).unwrap();
     let code = NewCode {
@@ -313,11 +448,11 @@ async fn unknown_emails_wait_for_a_newer_worker_without_blocking_others() {
     )
     .await;
     let (path, delivery) = folder();
-    let postman = postman(&db, delivery);
+    let worker = worker(&db, delivery);
     // The refund is claimed and released; then the e-mail after it is free.
-    let first = postman.round().await.unwrap();
+    let first = worker.round().await.unwrap();
     assert_eq!((first.sent, first.later, first.given_up), (0, 1, 0));
-    let second = postman.round().await.unwrap();
+    let second = worker.round().await.unwrap();
     assert_eq!((second.sent, second.later, second.given_up), (1, 0, 0));
     assert_eq!(
         db.count("mail_outbox where letter is not null and gave_up_at is null and attempts = 0 and lease is null")
@@ -329,7 +464,7 @@ async fn unknown_emails_wait_for_a_newer_worker_without_blocking_others() {
     for _ in 0..15 {
         db.execute("update mail_outbox set not_before = now() where sent_at is null")
             .await;
-        assert_eq!(postman.round().await.unwrap().given_up, 0);
+        assert_eq!(worker.round().await.unwrap().given_up, 0);
     }
     // A worker that knows it arrives.
     db.execute(
@@ -337,7 +472,7 @@ async fn unknown_emails_wait_for_a_newer_worker_without_blocking_others() {
           where kind = 'refund'",
     )
     .await;
-    assert_eq!(postman.round().await.unwrap().sent, 1);
+    assert_eq!(worker.round().await.unwrap().sent, 1);
     assert_eq!(mail::left(&db.store).await.unwrap(), 1);
     std::fs::remove_dir_all(path).unwrap();
 }
@@ -349,13 +484,13 @@ async fn email_sealed_with_another_secret_waits_for_it() {
     let other = Store::new(db.url(), &Options::default()).unwrap();
     other.seal_mail_with(Keys::parse(&"22".repeat(32)).unwrap());
     let (path, delivery) = folder();
-    let without = Postman::new(other, delivery.clone(), head(), Sending::default());
+    let without = EmailWorker::new(other, delivery.clone(), head(), Sending::default(), codes());
     assert_eq!(
         (without.round().await.unwrap().later, state(&db).await),
         (1, (false, false, false, 0))
     );
     db.execute("update mail_outbox set not_before = now()").await;
-    assert_eq!(postman(&db, delivery).round().await.unwrap().sent, 1);
+    assert_eq!(worker(&db, delivery).round().await.unwrap().sent, 1);
     std::fs::remove_dir_all(path).unwrap();
 }
 
@@ -403,9 +538,9 @@ async fn mail_server_receives_the_email_once() {
     let db = TestDb::new().await;
     registered_user(&db, "ada").await;
     let (url, kept) = server("250 ok").await;
-    let postman = postman(&db, Delivery::smtp(&url, FROM, 8).unwrap());
-    assert_eq!(postman.round().await.unwrap().sent, 1);
-    assert_eq!(postman.round().await.unwrap(), Round::default());
+    let worker = worker(&db, EmailTransport::smtp(&url, FROM, 8).unwrap());
+    assert_eq!(worker.round().await.unwrap().sent, 1);
+    assert_eq!(worker.round().await.unwrap(), Round::default());
     let kept = kept.lock().unwrap();
     assert_eq!(kept.len(), 1);
     assert!(
@@ -419,7 +554,7 @@ async fn mail_server_receives_the_email_once() {
 async fn unreachable_server_delays_and_rejection_gives_up() {
     let db = TestDb::new().await;
     registered_user(&db, "ada").await;
-    let away = postman(&db, Delivery::smtp("smtp://127.0.0.1:1", FROM, 8).unwrap());
+    let away = worker(&db, EmailTransport::smtp("smtp://127.0.0.1:1", FROM, 8).unwrap());
     assert_eq!(
         away.round().await.unwrap(),
         Round {
@@ -434,7 +569,7 @@ async fn unreachable_server_delays_and_rejection_gives_up() {
     );
     assert_eq!(state(&db).await, (false, false, false, 1));
     let (url, _) = server("550 no such mailbox").await;
-    let refusing = postman(&db, Delivery::smtp(&url, FROM, 8).unwrap());
+    let refusing = worker(&db, EmailTransport::smtp(&url, FROM, 8).unwrap());
     for round in 0..2 {
         db.execute("update mail_outbox set not_before = now()").await;
         let expected = if round == 0 {
@@ -463,11 +598,11 @@ async fn unreachable_server_delays_and_rejection_gives_up() {
 async fn worker_wakes_for_an_email_and_stops_on_request() {
     let db = TestDb::new().await;
     let (path, delivery) = folder();
-    let postman = postman(&db, delivery);
+    let worker = worker(&db, delivery);
     let stop = tokio_util::sync::CancellationToken::new();
     let worker = tokio::spawn({
         let stop = stop.clone();
-        async move { postman.run(stop).await }
+        async move { worker.run(stop).await }
     });
     registered_user(&db, "ada").await;
     let deadline = tokio::time::Instant::now() + Duration::from_mins(1);

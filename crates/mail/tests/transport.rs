@@ -4,9 +4,9 @@
 
 use std::sync::{Arc, Mutex};
 
+use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::language::Language;
-use lockstep_domain::letter::Letter;
-use lockstep_mail::{Delivery, DeliveryError, Letterhead, write};
+use lockstep_mail::{EmailBranding, EmailTransport, EmailTransportError, write};
 use lockstep_store::mail::Claimed;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -74,14 +74,15 @@ async fn talk(stream: TcpStream, offers: &str, heard: &Mutex<Heard>) -> std::io:
     }
 }
 
-async fn send(url: &str) -> Result<(), DeliveryError> {
-    let letter = Letter::PasswordChanged { nickname: "Ada".into() };
-    let head = Letterhead {
+async fn send(url: &str) -> Result<(), EmailTransportError> {
+    let letter = EmailTemplate::PasswordChanged { nickname: "Ada".into() };
+    let head = EmailBranding {
         shop: "Lockstep".into(),
         public_url: "https://shop.example".into(),
     };
     let written = write(&letter, Language::English, &head).unwrap();
     let claimed = Claimed {
+        user: None,
         id: Uuid::now_v7(),
         lease: Uuid::new_v4(),
         recipient: "ada@example.com".into(),
@@ -90,7 +91,7 @@ async fn send(url: &str) -> Result<(), DeliveryError> {
         attempts: 1,
         created_at: "2027-01-01T00:00:00Z".parse().unwrap(),
     };
-    let delivery = Delivery::smtp(url, "Lockstep <shop@shop.example>", 1).unwrap();
+    let delivery = EmailTransport::smtp(url, "Lockstep <shop@shop.example>", 1).unwrap();
     delivery.deliver(&claimed, &written).await
 }
 
@@ -110,7 +111,7 @@ async fn without_required_starttls_nothing_is_sent() {
     for url in ["smtp://ada:secret@{}", "smtp://{}?tls=required"] {
         let (place, heard) = server(NO_TLS).await;
         let error = send(&url.replace("{}", &place)).await.unwrap_err();
-        assert!(matches!(error, DeliveryError::Later(_)), "{error}");
+        assert!(matches!(error, EmailTransportError::Later(_)), "{error}");
         assert!(error.to_string().contains("STARTTLS"), "{error}");
         let heard = heard.lock().unwrap().clone();
         assert!(

@@ -9,7 +9,7 @@ use lockstep_domain::ids::{TopUpId, UserId};
 use lockstep_domain::purchase::TopUpView;
 use lockstep_store::deliveries::{self, Reason, Source, Unused};
 use lockstep_store::top_ups::{
-    self, BeginError, Begun, NewTopUp, Outcome, OutsideError, OutsideOutcome, Said, TopUp, Which,
+    self, BeginError, Begun, NewTopUp, Outcome, OutsideError, OutsideOutcome, PaymentEvent, TopUp, Which,
 };
 use lockstep_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -214,7 +214,7 @@ impl Payments {
                 Begun::Ask { top_up, is_first } => {
                     let this = self.clone();
                     // In a task of its own, so that the response is recorded even if the caller disconnects.
-                    let asking = tokio::spawn(async move { this.invite(top_up, is_first).await });
+                    let asking = tokio::spawn(async move { this.create_checkout(top_up, is_first).await });
                     match asking.await.unwrap_or(Err(TopUpError::UnderWay)) {
                         Err(TopUpError::Provider(ProviderError::InProgress(_))) if new.key.is_some() => {}
                         answer => return answer,
@@ -234,9 +234,9 @@ impl Payments {
     }
 
     /// Requests the payment page of a top-up on which this process holds the lease, and records the response.
-    async fn invite(&self, top_up: TopUp, is_first: bool) -> Result<TopUpView, TopUpError> {
+    async fn create_checkout(&self, top_up: TopUp, is_first: bool) -> Result<TopUpView, TopUpError> {
         let provider = self.0.provider.as_deref().ok_or(TopUpError::NoProvider)?;
-        match provider.invite(&top_up).await {
+        match provider.create_checkout(&top_up).await {
             Ok(invited) => {
                 let known = top_ups::announced(&self.0.store, top_up.id, &invited.reference, &invited.url).await?;
                 match known {
@@ -293,7 +293,7 @@ impl Payments {
     ///
     /// # Errors
     /// [`WebhookError`]; nothing has changed then.
-    pub async fn take_event(
+    pub async fn handle_webhook(
         &self,
         signature: &str,
         body: &[u8],
@@ -301,7 +301,7 @@ impl Payments {
     ) -> Result<WebhookOutcome, WebhookError> {
         let provider = self.0.provider.as_deref().ok_or(WebhookError::NotSigned)?;
         match provider.read(signature, body, now) {
-            Ok(Delivered::Said(said)) => {
+            Ok(Delivered::PaymentEvent(said)) => {
                 let outcome = self.apply(&said).await?;
                 if outcome == Outcome::Unknown {
                     let unused = Unused {
@@ -418,7 +418,7 @@ impl Payments {
         if test.page(&top_up).is_open {
             let now = Utc::now();
             let (signature, body) = test.event(&top_up, decision, now);
-            self.take_event(&signature, &body, now).await?;
+            self.handle_webhook(&signature, &body, now).await?;
         }
         Ok(self.test_page(reference).await?)
     }
@@ -482,7 +482,7 @@ impl Payments {
     /// Queries one top-up; `None` when there is no response.
     async fn ask_about(&self, provider: &dyn Provider, top_up: TopUp) -> Result<Option<Outcome>, StoreError> {
         let Some(reference) = top_up.reference.clone() else {
-            return match self.invite(top_up, false).await {
+            return match self.create_checkout(top_up, false).await {
                 Err(TopUpError::Begin(BeginError::Store(error))) => Err(error),
                 // A top-up of a deleted user is closed next.
                 Ok(_)
@@ -499,7 +499,7 @@ impl Payments {
         };
         match answer {
             Ok(word) => {
-                let said = Said {
+                let said = PaymentEvent {
                     provider: provider.name(),
                     event: None,
                     kind: "asked".into(),
@@ -516,7 +516,7 @@ impl Payments {
         }
     }
 
-    async fn apply(&self, said: &Said) -> Result<Outcome, StoreError> {
+    async fn apply(&self, said: &PaymentEvent) -> Result<Outcome, StoreError> {
         let outcome = top_ups::apply(&self.0.store, said).await?;
         metrics::counter!("lockstep_payment_events_total", "provider" => said.provider, "outcome" => outcome.name())
             .increment(1);

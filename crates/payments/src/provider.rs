@@ -3,14 +3,14 @@
 use chrono::{DateTime, Utc};
 use futures_core::future::BoxFuture;
 use lockstep_store::deliveries::Unused;
-use lockstep_store::top_ups::{Said, TopUp, Word};
+use lockstep_store::top_ups::{PaymentEvent, ProviderPaymentStatus, TopUp};
 
 use crate::signature::NotSigned;
 use crate::test_provider::TestProvider;
 
 /// A created payment page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invited {
+pub struct CheckoutSession {
     /// The provider's reference for the payment.
     pub reference: String,
     /// The URL of the page, to which the browser is redirected.
@@ -41,7 +41,7 @@ pub enum ProviderError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivered {
     /// An event about one of our payments.
-    Said(Said),
+    PaymentEvent(PaymentEvent),
     /// A signed delivery without use.
     Unused(Unused),
 }
@@ -64,19 +64,27 @@ pub trait Provider: Send + Sync {
 
     /// Creates the payment page of a stored top-up. Idempotent: a repeated call for the same top-up returns the same
     /// page, also after a lost response. Only [`ProviderError::Refused`] means that there is none.
-    fn invite<'p>(&'p self, top_up: &'p TopUp) -> BoxFuture<'p, Result<Invited, ProviderError>>;
+    fn create_checkout<'p>(&'p self, top_up: &'p TopUp) -> BoxFuture<'p, Result<CheckoutSession, ProviderError>>;
 
     /// Queries the provider for the status of a top-up's payment. Idempotent.
-    fn look_up<'p>(&'p self, top_up: &'p TopUp, reference: &'p str) -> BoxFuture<'p, Result<Word, ProviderError>>;
+    fn look_up<'p>(
+        &'p self,
+        top_up: &'p TopUp,
+        reference: &'p str,
+    ) -> BoxFuture<'p, Result<ProviderPaymentStatus, ProviderError>>;
 
     /// Checks that the provider responds and accepts our credentials. Changes nothing there.
     fn reach(&self) -> BoxFuture<'_, Result<(), ProviderError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Closes the page that [`Provider::invite`] created, so that it can no longer be paid, and returns the final
+    /// Closes the page that [`Provider::create_checkout`] created, so that it can no longer be paid, and returns the final
     /// status: it may have been paid before. Idempotent. A provider without such a call returns the current status.
-    fn close<'p>(&'p self, top_up: &'p TopUp, reference: &'p str) -> BoxFuture<'p, Result<Word, ProviderError>> {
+    fn close<'p>(
+        &'p self,
+        top_up: &'p TopUp,
+        reference: &'p str,
+    ) -> BoxFuture<'p, Result<ProviderPaymentStatus, ProviderError>> {
         self.look_up(top_up, reference)
     }
 

@@ -9,14 +9,14 @@ use lockstep_domain::ids::TopUpId;
 use lockstep_domain::json::mended;
 use lockstep_domain::{Money, Secret};
 use lockstep_store::deliveries::{Reason, Source, Unused};
-use lockstep_store::top_ups::{Said, TopUp, Which, Word};
+use lockstep_store::top_ups::{PaymentEvent, ProviderPaymentStatus, TopUp, Which};
 use reqwest::StatusCode;
 use rustls_platform_verifier::BuilderVerifierExt;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::provider::{Delivered, DeliveryError, Invited, Provider, ProviderError};
+use crate::provider::{CheckoutSession, Delivered, DeliveryError, Provider, ProviderError};
 use crate::signature::verify;
 
 /// Stripe's name in the database.
@@ -99,7 +99,7 @@ impl Stripe {
         format!("{}{path}", self.config.api_url.trim_end_matches('/'))
     }
 
-    async fn create_session(&self, top_up: &TopUp) -> Result<Invited, ProviderError> {
+    async fn create_session(&self, top_up: &TopUp) -> Result<CheckoutSession, ProviderError> {
         let id = top_up.id.to_string();
         let come_back = self.config.return_url.replace("{id}", &id);
         let form = [
@@ -132,7 +132,7 @@ impl Stripe {
             .url
             .filter(|url| url.starts_with("https://") || url.starts_with("http://"))
             .ok_or_else(|| ProviderError::Unreadable("a session without an address".into()))?;
-        Ok(Invited {
+        Ok(CheckoutSession {
             reference: session.id,
             url,
         })
@@ -184,7 +184,7 @@ impl Stripe {
         Ok(self.url(&format!("/v1/checkout/sessions/{reference}")))
     }
 
-    async fn ask(&self, request: reqwest::RequestBuilder) -> Result<Word, ProviderError> {
+    async fn ask(&self, request: reqwest::RequestBuilder) -> Result<ProviderPaymentStatus, ProviderError> {
         self.send(request)
             .await?
             .word()
@@ -203,11 +203,15 @@ impl Provider for Stripe {
         NAME
     }
 
-    fn invite<'p>(&'p self, top_up: &'p TopUp) -> BoxFuture<'p, Result<Invited, ProviderError>> {
+    fn create_checkout<'p>(&'p self, top_up: &'p TopUp) -> BoxFuture<'p, Result<CheckoutSession, ProviderError>> {
         Box::pin(self.create_session(top_up))
     }
 
-    fn look_up<'p>(&'p self, _top_up: &'p TopUp, reference: &'p str) -> BoxFuture<'p, Result<Word, ProviderError>> {
+    fn look_up<'p>(
+        &'p self,
+        _top_up: &'p TopUp,
+        reference: &'p str,
+    ) -> BoxFuture<'p, Result<ProviderPaymentStatus, ProviderError>> {
         Box::pin(async move { self.ask(self.http.get(self.session_url(reference)?)).await })
     }
 
@@ -221,7 +225,11 @@ impl Provider for Stripe {
         })
     }
 
-    fn close<'p>(&'p self, top_up: &'p TopUp, reference: &'p str) -> BoxFuture<'p, Result<Word, ProviderError>> {
+    fn close<'p>(
+        &'p self,
+        top_up: &'p TopUp,
+        reference: &'p str,
+    ) -> BoxFuture<'p, Result<ProviderPaymentStatus, ProviderError>> {
         Box::pin(async move {
             let request = self.http.post(format!("{}/expire", self.session_url(reference)?));
             match self.ask(request).await {
@@ -287,8 +295,8 @@ pub(crate) fn read_event(provider: &'static str, body: &[u8]) -> Result<Delivere
         return Ok(unused(Reason::NotOurs, &format!("session {}", session.id), &event));
     }
     let word = match (kind.as_str(), said) {
-        ("checkout.session.async_payment_failed", _) => Word::Declined,
-        ("checkout.session.expired", _) => Word::Lapsed,
+        ("checkout.session.async_payment_failed", _) => ProviderPaymentStatus::Declined,
+        ("checkout.session.expired", _) => ProviderPaymentStatus::Lapsed,
         (_, Some(word)) => word,
         (_, None) => {
             let about = id.map_or_else(|| session.id.clone(), |id| format!("top-up {id}"));
@@ -306,7 +314,7 @@ pub(crate) fn read_event(provider: &'static str, body: &[u8]) -> Result<Delivere
         },
         None => Which::Reference(session.id),
     };
-    Ok(Delivered::Said(Said {
+    Ok(Delivered::PaymentEvent(PaymentEvent {
         provider,
         event: Some(name),
         kind,
@@ -374,21 +382,21 @@ struct Metadata {
 
 impl Session {
     /// `None` when Stripe reports an undocumented status.
-    fn word(&self) -> Option<Word> {
+    fn word(&self) -> Option<ProviderPaymentStatus> {
         match (self.status.as_deref(), self.payment_status.as_deref()) {
             (_, Some("paid")) => {
                 let (cents, currency) = match &self.currency_conversion {
                     Some(asked) => (asked.amount_total, asked.source_currency.as_str()),
                     None => (self.amount_total?, self.currency.as_deref()?),
                 };
-                Some(Word::Paid {
+                Some(ProviderPaymentStatus::Paid {
                     amount: Money::from_cents(cents).ok()?,
                     currency: currency.to_uppercase(),
                 })
             }
-            (Some("expired"), _) => Some(Word::Lapsed),
-            (Some("complete"), Some("unpaid")) => Some(Word::Processing),
-            (Some("open"), Some("unpaid")) => Some(Word::Open),
+            (Some("expired"), _) => Some(ProviderPaymentStatus::Lapsed),
+            (Some("complete"), Some("unpaid")) => Some(ProviderPaymentStatus::Processing),
+            (Some("open"), Some("unpaid")) => Some(ProviderPaymentStatus::Open),
             _ => None,
         }
     }

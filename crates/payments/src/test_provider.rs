@@ -7,11 +7,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_core::future::BoxFuture;
 use lockstep_domain::{Money, Secret};
-use lockstep_store::top_ups::{TopUp, Word};
+use lockstep_store::top_ups::{ProviderPaymentStatus, TopUp};
 use rand::RngCore as _;
 use serde_json::json;
 
-use crate::provider::{Delivered, DeliveryError, Invited, Provider, ProviderError};
+use crate::provider::{CheckoutSession, Delivered, DeliveryError, Provider, ProviderError};
 use crate::signature::{sign, verify};
 use crate::stripe::read_event;
 
@@ -99,7 +99,7 @@ impl Provider for TestProvider {
         NAME
     }
 
-    fn invite<'p>(&'p self, top_up: &'p TopUp) -> BoxFuture<'p, Result<Invited, ProviderError>> {
+    fn create_checkout<'p>(&'p self, top_up: &'p TopUp) -> BoxFuture<'p, Result<CheckoutSession, ProviderError>> {
         Box::pin(async move {
             // As with a real provider, anyone with the URL may decide, so it must be unguessable. The same top-up has
             // the same URL.
@@ -107,27 +107,35 @@ impl Provider for TestProvider {
                 Some(reference) => reference.clone(),
                 None => format!("test_{}", top_up.id.0.simple()),
             };
-            Ok(Invited {
+            Ok(CheckoutSession {
                 url: format!("{}/{reference}", self.page_url),
                 reference,
             })
         })
     }
 
-    fn look_up<'p>(&'p self, top_up: &'p TopUp, _reference: &'p str) -> BoxFuture<'p, Result<Word, ProviderError>> {
+    fn look_up<'p>(
+        &'p self,
+        top_up: &'p TopUp,
+        _reference: &'p str,
+    ) -> BoxFuture<'p, Result<ProviderPaymentStatus, ProviderError>> {
         Box::pin(async move {
             // A decision reaches the shop with the click; whatever is still open here is undecided.
             Ok(if Utc::now() - top_up.created_at > LIFETIME {
-                Word::Lapsed
+                ProviderPaymentStatus::Lapsed
             } else {
-                Word::Open
+                ProviderPaymentStatus::Open
             })
         })
     }
 
-    fn close<'p>(&'p self, _top_up: &'p TopUp, _reference: &'p str) -> BoxFuture<'p, Result<Word, ProviderError>> {
+    fn close<'p>(
+        &'p self,
+        _top_up: &'p TopUp,
+        _reference: &'p str,
+    ) -> BoxFuture<'p, Result<ProviderPaymentStatus, ProviderError>> {
         // The page is open only while the top-up is.
-        Box::pin(async move { Ok(Word::Lapsed) })
+        Box::pin(async move { Ok(ProviderPaymentStatus::Lapsed) })
     }
 
     fn read(&self, signature: &str, body: &[u8], now: DateTime<Utc>) -> Result<Delivered, DeliveryError> {

@@ -1,8 +1,11 @@
 //! One's own account, as far as `lockstep_auth` has nothing to say about it.
 
-use lockstep_auth::Caller;
+use std::sync::Arc;
+
+use lockstep_auth::CurrentUser;
 use lockstep_domain::account::{ProfileChange, ProfileFacts};
 use lockstep_store::accounts::{self, LoginRecord};
+use uuid::Uuid;
 
 use crate::{Shop, ShopError};
 
@@ -14,16 +17,52 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError`].
-    pub async fn change_profile(&self, caller: &Caller, change: &ProfileChange) -> Result<ProfileFacts, ShopError> {
+    pub async fn change_profile(
+        &self,
+        caller: &CurrentUser,
+        change: &ProfileChange,
+    ) -> Result<ProfileFacts, ShopError> {
         accounts::change_profile(self.store(), caller.user(), change).await?;
         self.profile(caller).await
+    }
+
+    /// Makes `image`, WebP of at most 128 KiB, the caller's picture. `address` is where it is served by the id that it is
+    /// given.
+    ///
+    /// # Errors
+    /// [`ShopError`].
+    pub async fn set_picture(
+        &self,
+        caller: &CurrentUser,
+        image: &[u8],
+        address: impl FnOnce(Uuid) -> String,
+    ) -> Result<(), ShopError> {
+        let id = Uuid::new_v4();
+        let image = Arc::from(image);
+        Ok(accounts::set_avatar(self.store(), caller.user(), id, image, &address(id)).await?)
+    }
+
+    /// Forgets the caller's picture.
+    ///
+    /// # Errors
+    /// [`ShopError`].
+    pub async fn remove_picture(&self, caller: &CurrentUser) -> Result<(), ShopError> {
+        Ok(accounts::remove_avatar(self.store(), caller.user()).await?)
+    }
+
+    /// The picture with this id, WebP, as anybody may see it who knows its address.
+    ///
+    /// # Errors
+    /// [`ShopError`].
+    pub async fn picture(&self, id: Uuid) -> Result<Option<Vec<u8>>, ShopError> {
+        Ok(accounts::avatar(self.store(), id).await?)
     }
 
     /// The caller's latest log-ins and attempts, newest first.
     ///
     /// # Errors
     /// [`ShopError::Refused`] with what the database says.
-    pub async fn logins(&self, caller: &Caller) -> Result<Vec<LoginRecord>, ShopError> {
+    pub async fn logins(&self, caller: &CurrentUser) -> Result<Vec<LoginRecord>, ShopError> {
         Ok(accounts::login_history(self.store(), caller.user(), MOST_LOGINS).await?)
     }
 }

@@ -1,8 +1,8 @@
-//! Changes to a cart. A visitor without a session becomes a guest with the first write; the returned [`Writer`] reports
+//! Changes to a cart. A principal without a session becomes a guest with the first write; the returned [`Writer`] reports
 //! this, because the response has to set the cookie.
 
-use lockstep_auth::{Caller, Device};
-use lockstep_domain::cart::{Moved, Visitor};
+use lockstep_auth::{ClientInfo, CurrentUser};
+use lockstep_domain::cart::{Moved, Principal};
 use lockstep_domain::ids::GameId;
 use lockstep_store::carts;
 use lockstep_store::guests::Writer;
@@ -12,60 +12,60 @@ use uuid::Uuid;
 use crate::{Shop, ShopError};
 
 impl Shop {
-    /// Adds `quantity` units of a game to the visitor's cart. Two calls add twice, unless both have the same
+    /// Adds `quantity` units of a game to the principal's cart. Two calls add twice, unless both have the same
     /// idempotency key.
     ///
     /// # Errors
     /// [`ShopError`]; then nothing changes and no guest is created.
     pub async fn add_to_cart(
         &self,
-        visitor: Visitor,
+        principal: Principal,
         game: GameId,
         quantity: i64,
-        device: &Device,
+        device: &ClientInfo,
         key: Option<&Idempotency>,
     ) -> Result<Writer, ShopError> {
-        self.admit(visitor, device).await?;
+        self.admit(principal, device).await?;
         let limits = self.limits();
         Ok(match key {
-            Some(key) => carts::add_once(self.store(), visitor, game, quantity, limits, key).await?,
-            None => carts::add(self.store(), visitor, game, quantity, limits).await?,
+            Some(key) => carts::add_once(self.store(), principal, game, quantity, limits, key).await?,
+            None => carts::add(self.store(), principal, game, quantity, limits).await?,
         })
     }
 
-    /// Sets the quantity of a game in the visitor's cart. Zero or less removes it, and a missing item is added. Returns
-    /// `None` when there is nothing to remove and the visitor has no cart.
+    /// Sets the quantity of a game in the principal's cart. Zero or less removes it, and a missing item is added. Returns
+    /// `None` when there is nothing to remove and the principal has no cart.
     ///
     /// # Errors
     /// [`ShopError`]; then nothing changes and no guest is created.
     pub async fn set_in_cart(
         &self,
-        visitor: Visitor,
+        principal: Principal,
         game: GameId,
         quantity: i64,
-        device: &Device,
+        device: &ClientInfo,
     ) -> Result<Option<Writer>, ShopError> {
         if quantity > 0 {
-            self.admit(visitor, device).await?;
+            self.admit(principal, device).await?;
         }
-        Ok(carts::set(self.store(), visitor, game, quantity, self.limits()).await?)
+        Ok(carts::set(self.store(), principal, game, quantity, self.limits()).await?)
     }
 
-    /// Removes a game from the visitor's cart. Does nothing when it is not in the cart.
+    /// Removes a game from the principal's cart. Does nothing when it is not in the cart.
     ///
     /// # Errors
     /// [`ShopError::Refused`] with the database's error.
-    pub async fn remove_from_cart(&self, visitor: Visitor, game: GameId) -> Result<(), ShopError> {
-        carts::remove(self.store(), visitor, game).await?;
+    pub async fn remove_from_cart(&self, principal: Principal, game: GameId) -> Result<(), ShopError> {
+        carts::remove(self.store(), principal, game).await?;
         Ok(())
     }
 
-    /// Empties the visitor's cart.
+    /// Empties the principal's cart.
     ///
     /// # Errors
     /// [`ShopError::Refused`] with the database's error.
-    pub async fn clear_cart(&self, visitor: Visitor) -> Result<(), ShopError> {
-        carts::clear(self.store(), visitor).await?;
+    pub async fn clear_cart(&self, principal: Principal) -> Result<(), ShopError> {
+        carts::clear(self.store(), principal).await?;
         Ok(())
     }
 
@@ -73,7 +73,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Refused`]; then the guest's cart is unchanged.
-    pub async fn move_cart(&self, caller: &Caller, guest: Option<Uuid>) -> Result<Moved, ShopError> {
+    pub async fn move_cart(&self, caller: &CurrentUser, guest: Option<Uuid>) -> Result<Moved, ShopError> {
         Ok(self.auth().move_cart(caller, guest).await?)
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use lockstep_auth::{AuthError, Caller, LONGEST_EXPORT};
+use lockstep_auth::{AuthError, CurrentUser, LONGEST_EXPORT};
 use lockstep_domain::ids::UserId;
 use lockstep_store::accounts::AccountError;
 use lockstep_store::accounts::export::{LISTS, page, person};
@@ -99,7 +99,7 @@ impl Shop {
     /// # Errors
     /// [`ShopError::Refused`] when the caller has exported too often, has another export in progress, or no longer
     /// exists; [`ShopError::Busy`] while this process runs its maximum number of exports.
-    pub async fn export(&self, caller: &Caller) -> Result<Export, ShopError> {
+    pub async fn export(&self, caller: &CurrentUser) -> Result<Export, ShopError> {
         let Ok(place) = Arc::clone(self.exports()).try_acquire_owned() else {
             return Err(ShopError::Busy);
         };

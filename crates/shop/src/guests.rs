@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use lockstep_auth::Device;
-use lockstep_domain::cart::Visitor;
+use lockstep_auth::ClientInfo;
+use lockstep_domain::cart::Principal;
 use lockstep_store::guests;
 use uuid::Uuid;
 
@@ -56,11 +56,11 @@ impl Shop {
     }
 
     /// Applies the rate limit for new guests before a write that would create one.
-    pub(crate) async fn admit(&self, visitor: Visitor, device: &Device) -> Result<(), ShopError> {
-        let is_new = match visitor {
-            Visitor::User(_) => false,
-            Visitor::Guest(None) | Visitor::Newcomer(_) => true,
-            Visitor::Guest(Some(cookie)) => self.guest(cookie).await? == Guest::Nobody,
+    pub(crate) async fn admit(&self, principal: Principal, device: &ClientInfo) -> Result<(), ShopError> {
+        let is_new = match principal {
+            Principal::User(_) => false,
+            Principal::Guest(None) | Principal::Newcomer(_) => true,
+            Principal::Guest(Some(cookie)) => self.guest(cookie).await? == Guest::Nobody,
         };
         if is_new {
             self.auth().allow_new_guest(device).await?;

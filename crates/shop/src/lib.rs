@@ -7,18 +7,18 @@
 //! the API and the pages present.
 //!
 //! A request starts with [`Shop::arrive`], which refreshes the cache with everything committed before it; reads through
-//! the [`Arrival`] are at least that recent. A client therefore reads its own writes with its next request, whichever
+//! the [`RequestContext`] are at least that recent. A client therefore reads its own writes with its next request, whichever
 //! process answers it.
 
 mod account;
-mod arrival;
+mod cached_json;
 mod cart;
+mod context;
 mod error;
 mod export;
 mod guests;
 mod money;
 mod orders;
-mod own;
 mod stock_alerts;
 mod watch;
 mod wishlist;
@@ -34,7 +34,8 @@ use rust_decimal::Decimal;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use arrival::Arrival;
+pub use cached_json::CachedJson;
+pub use context::RequestContext;
 pub use error::ShopError;
 pub use export::{Export, Torn};
 pub use lockstep_payments::{Decision, TestPage, TopUpError, WebhookError, WebhookOutcome};
@@ -45,7 +46,6 @@ pub use lockstep_store::guests::Writer;
 pub use lockstep_store::ledger::Adjusted;
 pub use lockstep_store::orders::{Idempotency, Refunded};
 pub use orders::{KeyFile, Slice};
-pub use own::Own;
 pub use watch::OrderWatch;
 
 use guests::Living;

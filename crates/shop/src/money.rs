@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lockstep_auth::{Admin, AuthError, Caller};
+use lockstep_auth::{Admin, AuthError, CurrentUser};
 use lockstep_cache::Entry;
 use lockstep_domain::Money;
 use lockstep_domain::cache_key::CacheKey;
@@ -10,13 +10,13 @@ use lockstep_domain::ids::{OrderId, TopUpId, UserId};
 use lockstep_domain::purchase::{Balance, TopUpView, TransactionView};
 use lockstep_payments::Payments;
 use lockstep_store::accounts::AccountError;
-use lockstep_store::fulfilment::{Cancelled, Letters};
+use lockstep_store::fulfilment::{Cancelled, EmailSettings};
 use lockstep_store::ledger::{self, Adjusted, MAX_LISTED};
 use lockstep_store::orders::{self, Idempotency, Refunded};
 use uuid::Uuid;
 
-use crate::own::{data, payload};
-use crate::{Arrival, Shop, ShopError, Slice};
+use crate::cached_json::{data, payload};
+use crate::{RequestContext, Shop, ShopError, Slice};
 
 impl Shop {
     /// The payment providers, for webhooks.
@@ -31,7 +31,7 @@ impl Shop {
     /// [`ShopError::TopUp`]; [`ShopError::Refused`] when the rate limit is exceeded.
     pub async fn begin_top_up(
         &self,
-        caller: &Caller,
+        caller: &CurrentUser,
         amount: Money,
         method: &str,
         key: Option<&Idempotency>,
@@ -86,8 +86,8 @@ impl Shop {
         reason: Option<&str>,
         key: Option<&Idempotency>,
     ) -> Result<Cancelled, ShopError> {
-        let letters = Letters::default();
-        Ok(orders::cancel(self.store(), admin.caller().user(), order, reason, key, &letters).await?)
+        let emails = EmailSettings::default();
+        Ok(orders::cancel(self.store(), admin.caller().user(), order, reason, key, &emails).await?)
     }
 
     async fn transactions_of(&self, user: UserId, slice: Slice) -> Result<Vec<TransactionView>, ShopError> {
@@ -112,7 +112,7 @@ impl Shop {
     }
 }
 
-impl Arrival {
+impl RequestContext {
     /// The caller's balance, read from the database.
     ///
     /// # Errors

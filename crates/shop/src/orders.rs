@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use lockstep_auth::{Caller, Device};
+use lockstep_auth::{ClientInfo, CurrentUser};
 use lockstep_cache::{Entry, Payload};
 use lockstep_domain::cache_key::CacheKey;
 use lockstep_domain::checkout::{Bill, Checkout, CheckoutFault, OrderLimits};
@@ -18,8 +18,8 @@ use lockstep_store::failpoint;
 use lockstep_store::fulfilment::keys::{How as Seen, place};
 use lockstep_store::orders::{self, Idempotency, MAX_LISTED, PlaceError, Placed};
 
-use crate::own::{data, payload};
-use crate::{Arrival, Shop, ShopError};
+use crate::cached_json::{data, payload};
+use crate::{RequestContext, Shop, ShopError};
 
 /// A range of a list, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +101,12 @@ impl Shop {
     /// # Errors
     /// [`ShopError::Place`] when the order is not possible, [`ShopError::Refused`] when too many promo codes were
     /// tried.
-    pub async fn quote(&self, caller: &Caller, device: &Device, checkout: &Checkout) -> Result<Bill, ShopError> {
+    pub async fn quote(
+        &self,
+        caller: &CurrentUser,
+        device: &ClientInfo,
+        checkout: &Checkout,
+    ) -> Result<Bill, ShopError> {
         self.with_promo_limit(caller, device, checkout, orders::quote(self.store(), checkout))
             .await
     }
@@ -110,8 +115,8 @@ impl Shop {
     /// valid one does not.
     async fn with_promo_limit<T>(
         &self,
-        caller: &Caller,
-        device: &Device,
+        caller: &CurrentUser,
+        device: &ClientInfo,
         checkout: &Checkout,
         work: impl Future<Output = Result<T, PlaceError>>,
     ) -> Result<T, ShopError> {
@@ -134,8 +139,8 @@ impl Shop {
     /// then nothing changes.
     pub async fn place_order(
         &self,
-        caller: &Caller,
-        device: &Device,
+        caller: &CurrentUser,
+        device: &ClientInfo,
         checkout: &Checkout,
         key: Option<&Idempotency>,
     ) -> Result<OrderView, ShopError> {
@@ -220,7 +225,7 @@ impl Shop {
     }
 }
 
-impl Arrival {
+impl RequestContext {
     /// The caller's orders, newest first, without the content of their keys.
     ///
     /// # Errors

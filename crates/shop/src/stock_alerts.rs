@@ -1,19 +1,19 @@
 //! Stock alerts: the sold-out games that a user waits for. Read from the database without a cache, because such
 //! requests are rare.
 
-use lockstep_auth::Caller;
+use lockstep_auth::CurrentUser;
 use lockstep_domain::cart::StockAlert;
 use lockstep_domain::ids::GameId;
 use lockstep_store::stock_alerts;
 
-use crate::{Arrival, Shop, ShopError};
+use crate::{RequestContext, Shop, ShopError};
 
 impl Shop {
     /// Sends the caller one e-mail when the game is available again. Calling it again has no effect.
     ///
     /// # Errors
     /// [`ShopError::Refused`]: the game does not exist, is in stock, or the caller has too many alerts.
-    pub async fn wait_for(&self, caller: &Caller, game: GameId) -> Result<(), ShopError> {
+    pub async fn wait_for(&self, caller: &CurrentUser, game: GameId) -> Result<(), ShopError> {
         Ok(stock_alerts::add(self.store(), caller.user(), game, self.limits()).await?)
     }
 
@@ -21,12 +21,12 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Refused`] with the database's error.
-    pub async fn wait_no_longer(&self, caller: &Caller, game: GameId) -> Result<(), ShopError> {
+    pub async fn wait_no_longer(&self, caller: &CurrentUser, game: GameId) -> Result<(), ShopError> {
         Ok(stock_alerts::remove(self.store(), caller.user(), game).await?)
     }
 }
 
-impl Arrival {
+impl RequestContext {
     /// The caller's alerts, newest first.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Arrival, Shop, ShopError};
+use crate::{RequestContext, Shop, ShopError};
 
 /// Maximum number of watchers in this process.
 const MOST: usize = 1000;
@@ -112,7 +112,7 @@ impl OrderWatch {
     }
 }
 
-impl Arrival {
+impl RequestContext {
     /// Watches one of the caller's orders.
     ///
     /// # Errors

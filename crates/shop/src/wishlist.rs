@@ -1,7 +1,7 @@
-//! Changes to a wishlist. As with a cart, an anonymous visitor becomes a guest with the first write.
+//! Changes to a wishlist. As with a cart, an anonymous principal becomes a guest with the first write.
 
-use lockstep_auth::{Caller, Device};
-use lockstep_domain::cart::{Moved, Visitor};
+use lockstep_auth::{ClientInfo, CurrentUser};
+use lockstep_domain::cart::{Moved, Principal};
 use lockstep_domain::ids::GameId;
 use lockstep_store::guests::Writer;
 use lockstep_store::wishlists;
@@ -10,21 +10,26 @@ use uuid::Uuid;
 use crate::{Shop, ShopError};
 
 impl Shop {
-    /// Adds a game to the visitor's wishlist. Calling it again has no effect.
+    /// Adds a game to the principal's wishlist. Calling it again has no effect.
     ///
     /// # Errors
     /// [`ShopError`]; then nothing changes and no guest is created.
-    pub async fn add_to_wishlist(&self, visitor: Visitor, game: GameId, device: &Device) -> Result<Writer, ShopError> {
-        self.admit(visitor, device).await?;
-        Ok(wishlists::add(self.store(), visitor, game, self.limits()).await?)
+    pub async fn add_to_wishlist(
+        &self,
+        principal: Principal,
+        game: GameId,
+        device: &ClientInfo,
+    ) -> Result<Writer, ShopError> {
+        self.admit(principal, device).await?;
+        Ok(wishlists::add(self.store(), principal, game, self.limits()).await?)
     }
 
-    /// Removes a game from the visitor's wishlist. Does nothing when it is not there.
+    /// Removes a game from the principal's wishlist. Does nothing when it is not there.
     ///
     /// # Errors
     /// [`ShopError::Refused`] with the database's error.
-    pub async fn remove_from_wishlist(&self, visitor: Visitor, game: GameId) -> Result<(), ShopError> {
-        wishlists::remove(self.store(), visitor, game).await?;
+    pub async fn remove_from_wishlist(&self, principal: Principal, game: GameId) -> Result<(), ShopError> {
+        wishlists::remove(self.store(), principal, game).await?;
         Ok(())
     }
 
@@ -32,7 +37,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Refused`]; then the guest's wishlist is unchanged.
-    pub async fn move_wishlist(&self, caller: &Caller, guest: Option<Uuid>) -> Result<Moved, ShopError> {
+    pub async fn move_wishlist(&self, caller: &CurrentUser, guest: Option<Uuid>) -> Result<Moved, ShopError> {
         Ok(self.auth().move_wishlist(caller, guest).await?)
     }
 }

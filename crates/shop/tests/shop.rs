@@ -3,14 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_auth::{AuthError, Caller, Device, SignedIn};
+use lockstep_auth::{AuthError, ClientInfo, CurrentUser, SignedIn};
 use lockstep_cache::Config;
 use lockstep_domain::account::{Credentials, ProfileChange, Registration};
-use lockstep_domain::cart::{Moved, Visitor};
+use lockstep_domain::cart::{Moved, Principal};
 use lockstep_domain::ids::GameId;
-use lockstep_mail::{Delivery, Letterhead, Postman, Sending};
+use lockstep_mail::{EmailBranding, EmailTransport, EmailWorker, Sending};
 use lockstep_payments::Payments;
 use lockstep_shop::{Shop, ShopError};
 use lockstep_store::{Options, Store};
@@ -44,30 +45,30 @@ async fn games(db: &TestDb, count: usize) -> Vec<GameId> {
 async fn register(shop: &Shop, email: &str, guest: Option<Uuid>) -> SignedIn {
     let registration = Registration::check(email, PASSWORD, None, None, None).unwrap();
     shop.auth()
-        .register(registration, &Device::default(), guest)
+        .register(registration, &ClientInfo::default(), guest)
         .await
         .unwrap()
 }
 
-async fn caller(shop: &Shop, signed_in: &SignedIn) -> Caller {
+async fn caller(shop: &Shop, signed_in: &SignedIn) -> CurrentUser {
     shop.caller(signed_in.data.tokens.token.expose()).await.unwrap()
 }
 
-async fn cart(shop: &Shop, visitor: Visitor) -> BTreeMap<GameId, u32> {
-    let cart = shop.cart(visitor).await.unwrap().read().unwrap();
+async fn cart(shop: &Shop, principal: Principal) -> BTreeMap<GameId, u32> {
+    let cart = shop.cart(principal).await.unwrap().read().unwrap();
     cart.items.iter().map(|line| (line.game_id, line.quantity)).collect()
 }
 
 #[tokio::test]
 async fn anonymous_visitors_have_empty_lists_without_a_database() {
     let away = process_at("postgres://nobody@127.0.0.1:1/nowhere", Config::default()).await;
-    let arrival = away.arrive(None, None).await.unwrap();
-    assert!(arrival.cart().await.unwrap().read().unwrap().items.is_empty());
-    assert!(arrival.wishlist().await.unwrap().read().unwrap().items.is_empty());
+    let context = away.arrive(None, None).await.unwrap();
+    assert!(context.cart().await.unwrap().read().unwrap().items.is_empty());
+    assert!(context.wishlist().await.unwrap().read().unwrap().items.is_empty());
     // Neither does an invalid token.
-    let arrival = away.arrive(Some("a.b.c"), None).await.unwrap();
+    let context = away.arrive(Some("a.b.c"), None).await.unwrap();
     assert!(matches!(
-        arrival.signed_in(),
+        context.signed_in(),
         Err(ShopError::Refused(AuthError::NotSignedIn))
     ));
     // A guest cookie cannot be resolved without the database: that is an error, not an empty cart.
@@ -103,7 +104,7 @@ async fn sessions_are_cached_and_end_everywhere_at_once() {
         Err(ShopError::Refused(AuthError::NotSignedIn))
     ));
     let credentials = Credentials::check("ada@example.com", PASSWORD, None).unwrap();
-    let device = Device::default();
+    let device = ClientInfo::default();
     for sql in [
         "delete from user_sessions",
         "update user_sessions set created_at = now() - interval '2 days', expires_at = now() - interval '1 day'",
@@ -153,7 +154,7 @@ async fn writes_are_visible_to_other_processes_on_the_next_request() {
     );
     let signed_in = register(&here, "ada@example.com", None).await;
     let caller = caller(&here, &signed_in).await;
-    let device = Device::default();
+    let device = ClientInfo::default();
     for round in 1..=12u32 {
         let (writer, reader) = if round % 2 == 0 {
             (&here, &there)
@@ -161,10 +162,10 @@ async fn writes_are_visible_to_other_processes_on_the_next_request() {
             (&there, &here)
         };
         writer
-            .add_to_cart(caller.visitor(), games[0], 1, &device, None)
+            .add_to_cart(caller.principal(), games[0], 1, &device, None)
             .await
             .unwrap();
-        assert_eq!(cart(reader, caller.visitor()).await, [(games[0], round)].into());
+        assert_eq!(cart(reader, caller.principal()).await, [(games[0], round)].into());
         let change = ProfileChange::check(Some(&format!("Ada {round}")), None, None, None).unwrap();
         writer.change_profile(&caller, &change).await.unwrap();
         let profile = reader.profile(&caller).await.unwrap();
@@ -172,7 +173,7 @@ async fn writes_are_visible_to_other_processes_on_the_next_request() {
         // A price changed by plain SQL appears in the carts with the game.
         db.execute(&format!("update games set price = {round} where id = '{}'", games[0]))
             .await;
-        let total = reader.cart(caller.visitor()).await.unwrap().read().unwrap().total;
+        let total = reader.cart(caller.principal()).await.unwrap().read().unwrap().total;
         assert_eq!(total.cents(), i64::from(round * round) * 100);
     }
 }
@@ -181,7 +182,7 @@ async fn writes_are_visible_to_other_processes_on_the_next_request() {
 async fn account_emails_are_delivered_to_the_folder() {
     let db = TestDb::new().await;
     let shop = process(&db, Config::default()).await;
-    let device = |address: &str| Device::new(Some(address.parse().unwrap()), Some("Browser/1.0"));
+    let device = |address: &str| ClientInfo::new(Some(address.parse().unwrap()), Some("Browser/1.0"));
     let registration = Registration::check("ada@example.com", PASSWORD, Some("Ada"), None, None).unwrap();
     let signed_in = shop
         .auth()
@@ -209,15 +210,16 @@ async fn account_emails_are_delivered_to_the_folder() {
         .unwrap();
 
     let folder = tempfile::tempdir().unwrap();
-    let delivery = Delivery::folder(folder.path(), "Lockstep <shop@example.com>").unwrap();
-    let head = Letterhead {
+    let delivery = EmailTransport::folder(folder.path(), "Lockstep <shop@example.com>").unwrap();
+    let head = EmailBranding {
         shop: "Lockstep".into(),
         public_url: "https://shop.example".into(),
     };
     let stop = CancellationToken::new();
-    let postman = Postman::new(db.store.clone(), delivery, head, Sending::default());
+    let codes = Arc::new(|user| lockstep_auth::verification_code(&lockstep_testkit::secrets(), user));
+    let email_worker = EmailWorker::new(db.store.clone(), delivery, head, Sending::default(), codes);
     let until = stop.clone();
-    let working = tokio::spawn(async move { postman.run(until).await });
+    let working = tokio::spawn(async move { email_worker.run(until).await });
     let letters = tokio::time::timeout(Duration::from_secs(30), async {
         loop {
             let letters: Vec<String> = std::fs::read_dir(folder.path())
@@ -293,12 +295,12 @@ struct World {
 /// Runs tasks concurrently in two processes, then compares what was added with what is there.
 async fn nothing_is_lost_or_doubled(world: &World, tasks: Vec<Vec<Step>>) {
     let World { processes, games, .. } = world;
-    let device = Device::default();
+    let device = ClientInfo::default();
     let email = format!("{}@example.com", Uuid::new_v4());
     let signed_in = register(&processes[0], &email, None).await;
     let member = caller(&processes[0], &signed_in).await;
     let first = processes[0]
-        .add_to_cart(Visitor::Guest(None), games[0], 1, &device, None)
+        .add_to_cart(Principal::Guest(None), games[0], 1, &device, None)
         .await
         .unwrap();
     let guest = first.owner.shopper().0;
@@ -307,22 +309,22 @@ async fn nothing_is_lost_or_doubled(world: &World, tasks: Vec<Vec<Step>>) {
         let (shop, member, games) = (processes[n % 2].clone(), member.clone(), games.clone());
         let email = email.clone();
         running.spawn(async move {
-            let device = Device::default();
+            let device = ClientInfo::default();
             let (mut put, mut left_out) = (0, 0);
             let mut note = |moved: Moved| left_out += moved.left_out.iter().map(|left| left.copies).sum::<u32>();
             for step in steps {
                 match step {
                     Step::Add { game, quantity } => {
-                        let visitor = Visitor::Guest(Some(guest));
+                        let principal = Principal::Guest(Some(guest));
                         let writer = shop
-                            .add_to_cart(visitor, games[game], i64::from(quantity), &device, None)
+                            .add_to_cart(principal, games[game], i64::from(quantity), &device, None)
                             .await
                             .unwrap();
                         assert_eq!(writer.owner.shopper().0, guest, "still the same guest");
                         put += u32::from(quantity);
                     }
                     Step::AddOwn { game, quantity } => {
-                        shop.add_to_cart(member.visitor(), games[game], i64::from(quantity), &device, None)
+                        shop.add_to_cart(member.principal(), games[game], i64::from(quantity), &device, None)
                             .await
                             .unwrap();
                         put += u32::from(quantity);
@@ -334,8 +336,8 @@ async fn nothing_is_lost_or_doubled(world: &World, tasks: Vec<Vec<Step>>) {
                         note(came.moved.cart.unwrap());
                     }
                     Step::Read => {
-                        cart(&shop, member.visitor()).await;
-                        cart(&shop, Visitor::Guest(Some(guest))).await;
+                        cart(&shop, member.principal()).await;
+                        cart(&shop, Principal::Guest(Some(guest))).await;
                     }
                 }
             }
@@ -349,15 +351,15 @@ async fn nothing_is_lost_or_doubled(world: &World, tasks: Vec<Vec<Step>>) {
         left_out += less;
     }
     for shop in processes {
-        let own: u32 = cart(shop, member.visitor()).await.values().sum();
-        let guests: u32 = cart(shop, Visitor::Guest(Some(guest))).await.values().sum();
+        let own: u32 = cart(shop, member.principal()).await.values().sum();
+        let guests: u32 = cart(shop, Principal::Guest(Some(guest))).await.values().sum();
         assert_eq!(own + guests + left_out, put);
     }
     processes[1].move_cart(&member, Some(guest)).await.unwrap();
     for shop in processes {
-        let own: u32 = cart(shop, member.visitor()).await.values().sum();
+        let own: u32 = cart(shop, member.principal()).await.values().sum();
         assert_eq!(own + left_out, put);
-        assert!(cart(shop, Visitor::Guest(Some(guest))).await.is_empty());
+        assert!(cart(shop, Principal::Guest(Some(guest))).await.is_empty());
     }
 }
 

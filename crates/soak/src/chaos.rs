@@ -19,6 +19,8 @@ use crate::{say, watch};
 
 /// Time limit for the shop to become ready after a cause is removed.
 const RECOVERY: Duration = Duration::from_secs(90);
+/// Time limit for PostgreSQL itself to answer again: it replays at most 1 GB of its log.
+const DATABASE_RECOVERY: Duration = Duration::from_mins(5);
 /// Time limit for an instance to terminate after `SIGTERM`: 25 s, with an allowance for a busy machine.
 const TERMINATION: Duration = Duration::from_secs(35);
 
@@ -68,6 +70,10 @@ impl Chaos {
             step.fault,
             step.lasts_ms
         ));
+        if step.fault.lane() == Lane::Database {
+            // A fault of the plan waits for the end of one that nobody planned.
+            self.database_answers(&format!("before {:?}", step.fault)).await;
+        }
         let mark = self.shop.timeline.begin(step.fault, instance);
         let made = self.break_and_heal(step, instance).await;
         self.shop.timeline.end(mark);
@@ -83,9 +89,16 @@ impl Chaos {
         self.shop.timeline.recovered(mark);
     }
 
-    /// Checks that every instance becomes ready in time, except those affected by another fault, which has its own
+    async fn database_answers(&self, when: &str) {
+        if let Err(error) = self.ground.database.answers(DATABASE_RECOVERY).await {
+            self.shop.verdicts.broken(Rule::Recovery, format!("{when}: {error:#}"));
+        }
+    }
+
+    /// Checks that every instance becomes ready in time once the database answers, except those affected by another fault, which has its own
     /// check.
     async fn judge_recovery(&self, after: &str) {
+        self.database_answers(&format!("after {after}")).await;
         let healed = Instant::now();
         for (door, (instance, _)) in self.shop.doors.iter().enumerate() {
             if self.shop.timeline.is_held_back(*instance, healed) {
@@ -154,9 +167,11 @@ impl Chaos {
             Fault::DatabaseKilled => {
                 database.kill()?;
                 tokio::time::sleep(lasts).await;
-                database.answers(RECOVERY).await
+                database.answers(DATABASE_RECOVERY).await
             }
             Fault::ConnectionsCut => database.cut_connections().await,
+            // Only observed.
+            Fault::DatabaseAway => Ok(()),
             Fault::DatabaseFrozen => {
                 database.freeze()?;
                 self.hold(lasts, "database").await;
@@ -165,7 +180,14 @@ impl Chaos {
             Fault::DatabaseReadOnly => {
                 database.read_only(true).await?;
                 self.hold(lasts, "writes").await;
-                database.read_only(false).await
+                let healing = Instant::now();
+                while let Err(error) = database.read_only(false).await {
+                    if healing.elapsed() > DATABASE_RECOVERY {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                Ok(())
             }
             Fault::DatabaseDiskFull => self.fill(self.ground.database_disk.as_ref(), lasts).await,
             Fault::DataFolderFull => self.fill(self.ground.data_disk.as_ref(), lasts).await,
@@ -339,19 +361,19 @@ impl Chaos {
 /// The findings of `lockstep doctor`: for each what was checked, its state, and what was seen.
 pub(crate) async fn doctor(instance: &Instance) -> Result<Vec<(String, String, String)>> {
     let output = instance.command(&["doctor", "--json"]).output().await?;
-    let findings: Vec<serde_json::Value> = serde_json::Deserializer::from_slice(&output.stdout)
-        .into_iter()
-        .collect::<Result<_, _>>()
-        .with_context(|| {
-            format!(
-                "lockstep doctor: {}{}",
-                String::from_utf8_lossy(&output.stdout),
-                String::from_utf8_lossy(&output.stderr)
-            )
-        })?;
+    let findings = lines(&output).context("lockstep doctor")?;
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     Ok(findings
         .iter()
         .map(|finding| (text(&finding["what"]), text(&finding["state"]), text(&finding["seen"])))
         .collect())
+}
+
+/// What a command printed with `--json`: one object a line.
+pub(crate) fn lines(output: &std::process::Output) -> Result<Vec<serde_json::Value>> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("{text}{}", String::from_utf8_lossy(&output.stderr)))
 }

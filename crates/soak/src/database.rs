@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lockstep_embedded::{Options, Postgres};
+use lockstep_embedded_postgres::{Options, Postgres};
 use lockstep_testkit::sqlx;
 use rustix::process::{Pid, Signal};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};

@@ -254,14 +254,8 @@ async fn reconcile(ground: &Ground, verdicts: &Verdicts) -> Result<()> {
         .flatten()
     {
         let output = instance.command(&["reconcile", "--json"]).output().await?;
-        let found: Vec<Value> = serde_json::from_slice(&output.stdout).with_context(|| {
-            format!(
-                "lockstep reconcile: {}{}",
-                String::from_utf8_lossy(&output.stdout),
-                String::from_utf8_lossy(&output.stderr)
-            )
-        })?;
-        // Quarantined responses require a person, and were planned.
+        let found = chaos::lines(&output).context("lockstep reconcile")?;
+        // What was put aside needs a person, and was planned.
         let left: Vec<Value> = found
             .into_iter()
             .filter(|one| one["fixed"] != true && !matches!(one["remedy"].as_str(), Some("none" | "person")))

@@ -117,7 +117,9 @@ impl Ground {
         }
         let (mut bin, mut clock) = (pg_bin.map(Path::to_path_buf), None);
         if let Some(library) = &machine.faketime {
-            let real = lockstep_embedded::provide(&folder, true)?.bin_dir().to_path_buf();
+            let real = lockstep_embedded_postgres::provide(&folder, true)?
+                .bin_dir()
+                .to_path_buf();
             let offset = folder.join("clock");
             std::fs::write(&offset, "+0")?;
             bin = Some(with_clock(&folder, bin.as_deref().unwrap_or(&real), library, &offset)?);

@@ -44,6 +44,11 @@ const UNREADABLE: &[Cause] = &[
 /// The first entry whose text occurs in the line decides.
 const EXPLAINED: &[Explained] = &[
     explained(
+        "because of crash of another server process",
+        &[Cause::Always],
+        "PostgreSQL itself says that it crashed; how the shop comes back is judged",
+    ),
+    explained(
         "no payment provider is configured: top-ups are paid on a test page",
         &[Cause::Always],
         "the run uses the built-in test provider",
@@ -176,7 +181,7 @@ const EXPLAINED: &[Explained] = &[
         "the queue is a table",
     ),
     explained(
-        "the relay stops for a moment",
+        "the evictor stops for a moment",
         &[DATABASE, INSTANCE],
         "the log is a table",
     ),
@@ -277,7 +282,7 @@ const EXPLAINED: &[Explained] = &[
     explained("nothing can be bought at G2A", &[SUPPLIER], "an alarm for staff"),
     explained(
         "Redis lost",
-        &[REDIS, INSTANCE],
+        &[REDIS, INSTANCE, Cause::Busy],
         "answers come from the process and from PostgreSQL",
     ),
     explained("a letter has to wait", &[MAIL, INSTANCE], "it is tried again"),
@@ -398,8 +403,8 @@ mod tests {
 
     #[test]
     fn log_lines_require_a_matching_fault() {
-        let line = r#"{"level":"WARN","message":"Redis lost: timed out"}"#;
-        assert_eq!(unexplained(line, &[Fault::MailSlow, Fault::RedisFrozen]), None);
+        let line = r#"{"level":"WARN","message":"the invalidation log cannot be read"}"#;
+        assert_eq!(unexplained(line, &[Fault::MailSlow, Fault::DatabaseFrozen]), None);
         assert!(unexplained(line, &[Fault::MailSlow]).is_some());
         assert!(unexplained("something else", &Fault::ALL).is_some());
     }

@@ -32,6 +32,9 @@ pub(crate) enum Fault {
     DatabaseStopped,
     /// PostgreSQL is killed (`kill -9`); its supervisor restarts it.
     DatabaseKilled,
+    /// PostgreSQL does not answer, for whatever reason. Observed, never planned: it crashes by itself under a stepped clock
+    /// now and then, and recovers slowly on a busy disk.
+    DatabaseAway,
     /// An administrator terminates all connections to the database.
     ConnectionsCut,
     /// PostgreSQL and its backends are suspended (`SIGSTOP`).
@@ -148,6 +151,7 @@ impl Fault {
             Self::RedisKilled | Self::RedisFrozen | Self::RedisFlushed => Lane::Redis,
             Self::DatabaseStopped
             | Self::DatabaseKilled
+            | Self::DatabaseAway
             | Self::ConnectionsCut
             | Self::DatabaseFrozen
             | Self::DatabaseReadOnly
@@ -170,7 +174,7 @@ impl Fault {
     /// Shortest and longest duration, in milliseconds.
     fn lasts(self) -> (u64, u64) {
         match self {
-            Self::RedisFlushed | Self::ConnectionsCut | Self::DatabaseKilled => (100, 100),
+            Self::RedisFlushed | Self::ConnectionsCut | Self::DatabaseKilled | Self::DatabaseAway => (100, 100),
             Self::InstanceKilled | Self::InstanceTerminated => (200, 3_000),
             Self::InstancePausedPastLeases => (306_000, 330_000),
             Self::InstancePaused => (2_000, 15_000),

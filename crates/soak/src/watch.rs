@@ -57,6 +57,7 @@ pub(crate) fn start(ground: &Arc<Ground>, shop: &Shop, stop: &Arc<AtomicBool>) -
             freshness(&ground, &shop, &stop),
             books(&ground, &shop, &stop),
             processes(&ground, &shop, &stop),
+            outages(&ground, &shop, &stop),
         );
     })
 }
@@ -210,6 +211,24 @@ async fn books(ground: &Ground, shop: &Shop, stop: &AtomicBool) {
         }
         // Checking takes at most a tenth of the time.
         last = Instant::now() + began.elapsed() * 9;
+    }
+}
+
+/// Records when the database does not answer, planned or not.
+async fn outages(ground: &Ground, shop: &Shop, stop: &AtomicBool) {
+    let mut away = None;
+    while !stop.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let answers = ground.database.answers(Duration::from_secs(3)).await.is_ok();
+        match away {
+            None if !answers => away = Some(shop.timeline.begin(Fault::DatabaseAway, None)),
+            Some(mark) if answers => {
+                shop.timeline.end(mark);
+                shop.timeline.recovered(mark);
+                away = None;
+            }
+            _ => {}
+        }
     }
 }
 

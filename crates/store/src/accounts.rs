@@ -6,14 +6,15 @@
 //! `joining` and `leaving` are the ends, `export` is what one takes along, `lookup` and `logins` are about coming in,
 //! `codes`, `passwords` and `totp` about what one comes in with, `profile` and `roles` about what one is.
 
+mod avatars;
 mod codes;
+mod deletion;
 pub mod export;
-mod joining;
-mod leaving;
 mod logins;
 mod lookup;
 mod passwords;
 mod profile;
+mod registration;
 mod roles;
 pub mod totp;
 
@@ -23,13 +24,14 @@ use sqlx::postgres::PgQueryResult;
 
 use crate::{AsStoreError, Result, Store, StoreError};
 
-pub use codes::{Attempt, MOST_ATTEMPTS, NewCode, send_verification, spend_attempt, verify_email};
-pub use joining::{NewAccount, register};
-pub use leaving::{Deleted, delete};
+pub use avatars::{avatar, remove_avatar, set_avatar};
+pub use codes::{Attempt, MOST_ATTEMPTS, NewCode, current_welcome, send_verification, spend_attempt, verify_email};
+pub use deletion::{Deleted, delete};
 pub use logins::{Login, LoginRecord, log_in, login_history, note_failure};
 pub use lookup::{Account, Totp, by_email, by_id};
 pub use passwords::{change_password, renew_hash, reset_owner, reset_password, send_reset};
 pub use profile::{change_profile, profile};
+pub use registration::{NewAccount, register};
 pub use roles::{AdminMade, change_role, create_admin};
 pub use totp::{confirm_totp, offer_totp, remove_totp, replace_recovery_codes, reset_totp};
 

@@ -8,7 +8,7 @@ use crate::{Result, Tx};
 
 /// One audited action of an admin.
 #[derive(Debug)]
-pub(crate) struct Deed {
+pub(crate) struct AuditEntry {
     /// Who did it.
     pub(crate) admin: UserId,
     /// The action (`balance.adjust`, `order.refund`).
@@ -20,7 +20,7 @@ pub(crate) struct Deed {
 }
 
 /// Writes an audit record.
-pub(crate) async fn write(tx: &mut Tx, deed: &Deed) -> Result<()> {
+pub(crate) async fn write(tx: &mut Tx, deed: &AuditEntry) -> Result<()> {
     sqlx::query(
         "-- store.audit.write
         insert into audit_log (id, admin_id, action, subject_kind, subject_id, details) values ($1, $2, $3, $4, $5, $6)",

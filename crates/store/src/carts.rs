@@ -4,7 +4,8 @@
 //! and a move from a guest to a user sees either all of a guest's write or none of it.
 
 use lockstep_domain::cart::{
-    Buyable, Cart, CartLimits, CartLine, MiniGame, Moved, MovingLine, Owner, PriceChange, StoredLine, Visitor, merge,
+    Buyable, Cart, CartLimits, CartLine, CartOwner, MiniGame, Moved, MovingLine, PriceChange, Principal, StoredLine,
+    merge,
 };
 use lockstep_domain::ids::{GameId, UserId};
 use rust_decimal::Decimal;
@@ -52,11 +53,11 @@ pub(crate) fn mini_game(row: &PgRow) -> Result<MiniGame> {
 }
 
 /// The cart of `owner`, newest item first; empty if the guest does not exist or has expired. Cache it under
-/// [`Owner::cart_key`] with [`Cart::tags`].
+/// [`CartOwner::cart_key`] with [`Cart::tags`].
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn load(tx: &mut Tx, owner: Owner) -> Result<Cart> {
+pub async fn load(tx: &mut Tx, owner: CartOwner) -> Result<Cart> {
     let rows = sqlx::query(concat!(
         "-- store.carts.load
         select c.quantity, c.added_at, c.price_seen, ",
@@ -67,7 +68,7 @@ pub async fn load(tx: &mut Tx, owner: Owner) -> Result<Cart> {
         " order by c.added_at desc, c.game_id"
     ))
     .bind(owner.shopper().0)
-    .bind(matches!(owner, Owner::Guest(_)))
+    .bind(matches!(owner, CartOwner::Guest(_)))
     .fetch_all(tx.conn())
     .await?;
     let items = rows
@@ -86,22 +87,24 @@ pub async fn load(tx: &mut Tx, owner: Owner) -> Result<Cart> {
     Cart::of(items).ok_or_else(|| StoreError::Schema("a cart adds up to more than can be charged".into()))
 }
 
-/// Adds `quantity` to a game's quantity in the visitor's cart. Not idempotent: two calls add twice.
+/// Adds `quantity` to a game's quantity in the principal's cart. Not idempotent: two calls add twice.
 ///
 /// # Errors
 /// [`ShopperError`]; then nothing has changed and no guest was created.
 pub async fn add(
     store: &Store,
-    visitor: Visitor,
+    principal: Principal,
     game: GameId,
     quantity: i64,
     limits: CartLimits,
 ) -> Result<Writer, ShopperError> {
     let quantity = positive(quantity, limits)?;
     store
-        .tx_about("carts.add", &Subject::of(visitor, Some(game)), |tx| {
+        .tx_about("carts.add", &Subject::of(principal, Some(game)), |tx| {
             Box::pin(async move {
-                let writer = guests::writer(tx, visitor).await?.ok_or(ShopperError::NoSuchShopper)?;
+                let writer = guests::writer(tx, principal)
+                    .await?
+                    .ok_or(ShopperError::NoSuchShopper)?;
                 put(tx, writer.owner, game, quantity, true, limits).await?;
                 Ok(writer)
             })
@@ -116,7 +119,7 @@ pub async fn add(
 /// As [`add`]; [`ShopperError::KeyReused`] when the key was used for another request.
 pub async fn add_once(
     store: &Store,
-    visitor: Visitor,
+    principal: Principal,
     game: GameId,
     quantity: i64,
     limits: CartLimits,
@@ -125,10 +128,12 @@ pub async fn add_once(
     let quantity = positive(quantity, limits)?;
     let key = key.clone();
     store
-        .tx_about("carts.add_once", &Subject::of(visitor, Some(game)), move |tx| {
+        .tx_about("carts.add_once", &Subject::of(principal, Some(game)), move |tx| {
             let key = key.clone();
             Box::pin(async move {
-                let writer = guests::writer(tx, visitor).await?.ok_or(ShopperError::NoSuchShopper)?;
+                let writer = guests::writer(tx, principal)
+                    .await?
+                    .ok_or(ShopperError::NoSuchShopper)?;
                 let call = Call {
                     owner: writer.owner.shopper().0,
                     route: "cart.add",
@@ -150,26 +155,28 @@ pub async fn add_once(
         .map_err(sold_out_meanwhile)
 }
 
-/// Sets the quantity of a game in the visitor's cart. Zero or less removes the item; a missing item is created.
-/// Idempotent. Returns `None` if there was no item to remove and no such visitor.
+/// Sets the quantity of a game in the principal's cart. Zero or less removes the item; a missing item is created.
+/// Idempotent. Returns `None` if there was no item to remove and no such principal.
 ///
 /// # Errors
 /// [`ShopperError`]. The quantity of a sold-out game can be lowered, not raised.
 pub async fn set(
     store: &Store,
-    visitor: Visitor,
+    principal: Principal,
     game: GameId,
     quantity: i64,
     limits: CartLimits,
 ) -> Result<Option<Writer>, ShopperError> {
     if quantity <= 0 {
-        return remove(store, visitor, game).await;
+        return remove(store, principal, game).await;
     }
     let quantity = positive(quantity, limits)?;
     store
-        .tx_about("carts.set", &Subject::of(visitor, Some(game)), |tx| {
+        .tx_about("carts.set", &Subject::of(principal, Some(game)), |tx| {
             Box::pin(async move {
-                let writer = guests::writer(tx, visitor).await?.ok_or(ShopperError::NoSuchShopper)?;
+                let writer = guests::writer(tx, principal)
+                    .await?
+                    .ok_or(ShopperError::NoSuchShopper)?;
                 let lowered = sqlx::query(
                     "-- store.carts.set.lower
                     update cart_items set quantity = $3 where user_id = $1 and game_id = $2 and quantity >= $3",
@@ -189,27 +196,27 @@ pub async fn set(
         .map_err(sold_out_meanwhile)
 }
 
-/// Removes a game from the visitor's cart; succeeds if it is not there. Returns `None` if the visitor does not exist.
+/// Removes a game from the principal's cart; succeeds if it is not there. Returns `None` if the principal does not exist.
 ///
 /// # Errors
 /// [`ShopperError::Store`].
-pub async fn remove(store: &Store, visitor: Visitor, game: GameId) -> Result<Option<Writer>, ShopperError> {
-    delete(store, visitor, Some(game)).await
+pub async fn remove(store: &Store, principal: Principal, game: GameId) -> Result<Option<Writer>, ShopperError> {
+    delete(store, principal, Some(game)).await
 }
 
-/// Empties the visitor's cart. Returns `None` if the visitor does not exist.
+/// Empties the principal's cart. Returns `None` if the principal does not exist.
 ///
 /// # Errors
 /// [`ShopperError::Store`].
-pub async fn clear(store: &Store, visitor: Visitor) -> Result<Option<Writer>, ShopperError> {
-    delete(store, visitor, None).await
+pub async fn clear(store: &Store, principal: Principal) -> Result<Option<Writer>, ShopperError> {
+    delete(store, principal, None).await
 }
 
-async fn delete(store: &Store, visitor: Visitor, game: Option<GameId>) -> Result<Option<Writer>, ShopperError> {
+async fn delete(store: &Store, principal: Principal, game: Option<GameId>) -> Result<Option<Writer>, ShopperError> {
     store
-        .tx_about("carts.remove", &Subject::of(visitor, None), |tx| {
+        .tx_about("carts.remove", &Subject::of(principal, None), |tx| {
             Box::pin(async move {
-                let Some(owner) = guests::lock(tx, visitor).await? else { return Ok(None) };
+                let Some(owner) = guests::lock(tx, principal).await? else { return Ok(None) };
                 sqlx::query("-- store.carts.remove\ndelete from cart_items where user_id = $1 and ($2::uuid is null or game_id = $2)")
                     .bind(owner.shopper().0)
                     .bind(game.map(|game| game.0))
@@ -234,7 +241,7 @@ fn positive(quantity: i64, limits: CartLimits) -> Result<i32, ShopperError> {
 /// Writes an item, adding to its quantity or replacing it. The caller holds the lock of the shopper's row.
 async fn put(
     tx: &mut Tx,
-    owner: Owner,
+    owner: CartOwner,
     game: GameId,
     quantity: i32,
     add: bool,
@@ -320,7 +327,7 @@ pub async fn move_to_user(store: &Store, guest: Uuid, user: UserId, limits: Cart
 }
 
 async fn move_lines(tx: &mut Tx, guest: Uuid, user: UserId, limits: CartLimits) -> Result<Moved, ShopperError> {
-    let Some(from) = guests::lock(tx, Visitor::Guest(Some(guest))).await? else {
+    let Some(from) = guests::lock(tx, Principal::Guest(Some(guest))).await? else {
         return Ok(Moved::default());
     };
     let arriving = sqlx::query(
@@ -334,7 +341,7 @@ async fn move_lines(tx: &mut Tx, guest: Uuid, user: UserId, limits: CartLimits) 
     if arriving.is_empty() {
         return Ok(Moved::default());
     }
-    let to = guests::lock(tx, Visitor::User(user))
+    let to = guests::lock(tx, Principal::User(user))
         .await?
         .ok_or(ShopperError::NoSuchShopper)?;
     let own = sqlx::query(

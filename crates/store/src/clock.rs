@@ -152,13 +152,16 @@ pub async fn set_back(store: &Store, alarm_retry: Duration) -> Result<SetBack> {
         "-- store.clock.set_back.alarms
         update supplier_alarms set since = least(since, now()), retry_at = now() + make_interval(secs => $1)
          where retry_at > now() + make_interval(secs => $1 + 5)",
-        // What was never asked about waits a minute, the rest at most an hour.
+        // What was never asked about waits a minute, the rest at most as long as it is ever put off.
         "-- store.clock.set_back.top_ups
-        update top_ups set not_before = least(not_before, now() + case when created_at > now() then interval '1 minute'
-                                                                       else interval '1 hour' end)
-         where status in ('PENDING', 'PROCESSING') and $1 is not null
-           and (created_at > now() + interval '5 seconds' or not_before > now() + interval '61 minutes')
-           and not_before > now() + interval '1 minute'",
+        update top_ups set not_before = now() + case when attempts = 0 then interval '1 minute'
+                                                     when review = 'NO_END' then interval '1 day'
+                                                     else interval '1 hour' end
+         where (status in ('PENDING', 'PROCESSING') or closing_since is not null) and reviewed_at is null and $1 is not null
+           and case when attempts = 0 then created_at > now() + interval '5 seconds'
+                                           and not_before > now() + interval '1 minute'
+                    when review = 'NO_END' then not_before > now() + interval '1 day 1 minute'
+                    else not_before > now() + interval '61 minutes' end",
         // What was never tried is due, the rest waits at most an hour.
         "-- store.clock.set_back.mail
         update mail_outbox set not_before = least(not_before, now() + case when attempts = 0 then interval '0'

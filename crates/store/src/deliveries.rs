@@ -120,7 +120,10 @@ pub async fn keep(store: &Store, unused: &Unused, body: &[u8]) -> Result<()> {
     };
     sqlx::query(
         "-- store.deliveries.keep
-        insert into unused_deliveries as u (source, reason, detail, event_id, kind, body) values ($1, $2, $3, $4, $5, $6)
+        insert into unused_deliveries as u (source, reason, detail, event_id, kind, body, user_id)
+        values ($1, $2, $3, $4, $5, $6, (
+            select o.id from top_ups p join users o on o.id = p.user_id
+             where p.id = any ($7) and o.deleted_at is null limit 1 for key share of o))
         on conflict on constraint unused_deliveries_once
         do update set times = least(u.times::bigint + 1, 2147483647)::integer, last_at = now()",
     )
@@ -130,9 +133,21 @@ pub async fn keep(store: &Store, unused: &Unused, body: &[u8]) -> Result<()> {
     .bind(text(unused.event_id.as_deref(), MAX_EVENT_ID))
     .bind(text(unused.kind.as_deref(), MAX_KIND))
     .bind(body)
+    .bind(ids_in(body))
     .execute(store.alone())
     .await?;
     Ok(())
+}
+
+/// Ids that are looked up for one delivery.
+const MAX_IDS: usize = 64;
+
+/// What has the form of an id in a body, the first of them: a delivery about a top-up names it somewhere.
+fn ids_in(body: &[u8]) -> Vec<Uuid> {
+    let ids = body.windows(36).filter(|text| text[8] == b'-' && text[23] == b'-');
+    ids.filter_map(|text| Uuid::try_parse_ascii(text).ok())
+        .take(MAX_IDS)
+        .collect()
 }
 
 /// The latest deliveries, newest first; those of kinds that are of no interest only with `all`.
@@ -216,4 +231,24 @@ pub async fn sweep(store: &Store) -> Result<u64> {
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_found_wherever_they_stand_and_so_many_at_most() {
+        let id = Uuid::from_u128(7);
+        for body in [
+            format!("{id}"),
+            format!("{{\"metadata\":{{\"top_up\":\"{id}\"}}}}"),
+            format!("\u{fc}-{id}-"),
+        ] {
+            assert_eq!(ids_in(body.as_bytes()), [id], "{body}");
+        }
+        assert!(ids_in(b"cs_test_0198c0de-0000-7000-8000").is_empty());
+        assert!(ids_in(b"").is_empty());
+        assert_eq!(ids_in(format!("{id} ").repeat(1_000).as_bytes()).len(), MAX_IDS);
+    }
 }

@@ -5,6 +5,7 @@
 //! but can still be looked up, because orders and old links refer to them.
 
 mod counts;
+mod editions;
 mod facets;
 mod home;
 mod list;
@@ -22,6 +23,7 @@ use sqlx::types::Uuid;
 use crate::{Result, StoreError, Tx};
 
 pub use counts::facet_counts;
+pub use editions::{MOST_EDITIONS, editions};
 pub use facets::{collections, filter_options, genres, last_synced, platforms};
 pub use home::{best_sellers, by_genre, new_in_catalog, new_releases, preorders, random_pool};
 pub use list::{MAX_LISTED, page};

@@ -12,7 +12,7 @@ use std::hash::Hasher as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lockstep_domain::cart::Visitor;
+use lockstep_domain::cart::Principal;
 use lockstep_domain::ids::{GameId, OrderId, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
@@ -43,15 +43,15 @@ impl From<GameId> for Subject<'_> {
 }
 
 impl Subject<'_> {
-    /// The subjects of a visitor, who has no rows before the first write, and of a game.
-    pub(crate) fn of(visitor: Visitor, game: Option<GameId>) -> Vec<Self> {
-        let visitor = match visitor {
-            Visitor::User(user) => Some(user.into()),
-            Visitor::Guest(guest) => guest.map(Self::Shopper),
+    /// The subjects of a principal, who has no rows before the first write, and of a game.
+    pub(crate) fn of(principal: Principal, game: Option<GameId>) -> Vec<Self> {
+        let principal = match principal {
+            Principal::User(user) => Some(user.into()),
+            Principal::Guest(guest) => guest.map(Self::Shopper),
             // The first writes of one browser are serialised.
-            Visitor::Newcomer(page) => Some(Self::Shopper(page)),
+            Principal::Newcomer(page) => Some(Self::Shopper(page)),
         };
-        visitor.into_iter().chain(game.map(Self::Game)).collect()
+        principal.into_iter().chain(game.map(Self::Game)).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 //! A guest is created by the first write, never by a read, and expires 24 hours after the last use. The cookie alone
 //! proves nothing: a guest is only an id with a row in `guest_sessions`, so another user's id grants no access.
 
-use lockstep_domain::cart::{Owner, Visitor};
+use lockstep_domain::cart::{CartOwner, Principal};
 use lockstep_domain::ids::ShopperId;
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -19,7 +19,7 @@ const JOINED_WITHIN: std::time::Duration = std::time::Duration::from_mins(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Writer {
     /// The owner of the cart or wishlist that was written.
-    pub owner: Owner,
+    pub owner: CartOwner,
     /// A guest session was created: the response must set its cookie.
     pub minted: bool,
 }
@@ -68,18 +68,18 @@ macro_rules! owner_lives {
 }
 pub(crate) use owner_lives;
 
-/// Returns the visitor as a writer: locks the shopper's row until the transaction ends, which serialises the writes of
-/// one shopper, and creates a guest for a visitor who is not one yet.
-pub(crate) async fn writer(tx: &mut Tx, visitor: Visitor) -> Result<Option<Writer>> {
+/// Returns the principal as a writer: locks the shopper's row until the transaction ends, which serialises the writes of
+/// one shopper, and creates a guest for a principal who is not one yet.
+pub(crate) async fn writer(tx: &mut Tx, principal: Principal) -> Result<Option<Writer>> {
     // A request that joins does not have the session's cookie yet either.
-    let minted = matches!(visitor, Visitor::Newcomer(_));
-    if let Some(owner) = lock(tx, visitor).await? {
+    let minted = matches!(principal, Principal::Newcomer(_));
+    if let Some(owner) = lock(tx, principal).await? {
         return Ok(Some(Writer { owner, minted }));
     }
-    if matches!(visitor, Visitor::User(_)) {
+    if matches!(principal, Principal::User(_)) {
         return Ok(None);
     }
-    if let Visitor::Newcomer(id) = visitor {
+    if let Principal::Newcomer(id) = principal {
         // Of concurrent requests one creates the guest; the others wait for it here.
         sqlx::query(
             "-- store.guests.mint_newcomer\ninsert into guest_sessions (id) values ($1) on conflict do nothing",
@@ -87,7 +87,7 @@ pub(crate) async fn writer(tx: &mut Tx, visitor: Visitor) -> Result<Option<Write
         .bind(id)
         .execute(tx.conn())
         .await?;
-        if let Some(owner) = lock(tx, visitor).await? {
+        if let Some(owner) = lock(tx, principal).await? {
             return Ok(Some(Writer { owner, minted }));
         }
         // The token was used earlier and is no longer valid: the guest has another id.
@@ -99,17 +99,17 @@ pub(crate) async fn writer(tx: &mut Tx, visitor: Visitor) -> Result<Option<Write
         .execute(tx.conn())
         .await?;
     Ok(Some(Writer {
-        owner: Owner::Guest(ShopperId(id)),
+        owner: CartOwner::Guest(ShopperId(id)),
         minted: true,
     }))
 }
 
-/// Locks the visitor's row until the transaction ends; `None` if the user or guest does not exist or has expired. This
+/// Locks the principal's row until the transaction ends; `None` if the user or guest does not exist or has expired. This
 /// and the deletion of an account wait for each other (`accounts::delete`).
-pub(crate) async fn lock(tx: &mut Tx, visitor: Visitor) -> Result<Option<Owner>> {
-    match visitor {
-        Visitor::Guest(None) => Ok(None),
-        Visitor::Newcomer(id) => {
+pub(crate) async fn lock(tx: &mut Tx, principal: Principal) -> Result<Option<CartOwner>> {
+    match principal {
+        Principal::Guest(None) => Ok(None),
+        Principal::Newcomer(id) => {
             let found = sqlx::query(
                 "-- store.guests.lock_newcomer
                 select 1 from shoppers s join guest_sessions g on g.id = s.id
@@ -120,9 +120,9 @@ pub(crate) async fn lock(tx: &mut Tx, visitor: Visitor) -> Result<Option<Owner>>
             .bind(JOINED_WITHIN.as_secs_f64())
             .fetch_optional(tx.conn())
             .await?;
-            Ok(found.map(|_| Owner::Guest(ShopperId(id))))
+            Ok(found.map(|_| CartOwner::Guest(ShopperId(id))))
         }
-        Visitor::User(user) => {
+        Principal::User(user) => {
             let found = sqlx::query(
                 "-- store.guests.lock_user
                 select 1 from shoppers s join users u on u.id = s.id
@@ -132,9 +132,9 @@ pub(crate) async fn lock(tx: &mut Tx, visitor: Visitor) -> Result<Option<Owner>>
             .bind(user.0)
             .fetch_optional(tx.conn())
             .await?;
-            Ok(found.map(|_| Owner::User(user)))
+            Ok(found.map(|_| CartOwner::User(user)))
         }
-        Visitor::Guest(Some(id)) => {
+        Principal::Guest(Some(id)) => {
             let found = sqlx::query(
                 "-- store.guests.lock_guest
                 select g.last_used_at < now() - interval '1 minute' as stale
@@ -154,12 +154,12 @@ pub(crate) async fn lock(tx: &mut Tx, visitor: Visitor) -> Result<Option<Owner>>
                 .execute(tx.conn())
                 .await?;
             }
-            Ok(Some(Owner::Guest(ShopperId(id))))
+            Ok(Some(CartOwner::Guest(ShopperId(id))))
         }
     }
 }
 
-impl From<Writer> for Owner {
+impl From<Writer> for CartOwner {
     fn from(writer: Writer) -> Self {
         writer.owner
     }

@@ -35,7 +35,7 @@ type Rows = sqlx::types::Json<Vec<(String, Vec<String>)>>;
 
 /// The result of one read of the log.
 #[derive(Debug, Clone)]
-pub struct Look {
+pub struct LogDelta {
     /// The snapshot of this read: the rows of every transaction it sees are in `news` or were in that of an earlier
     /// read.
     pub snapshot: Snapshot,
@@ -64,7 +64,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`]; then the reader learns nothing new, and its knowledge ages. A standby server is
     /// also an error: its snapshots do not show which transactions were running.
-    pub async fn look_at_invalidations(&self, last: &Snapshot) -> Result<Look> {
+    pub async fn look_at_invalidations(&self, last: &Snapshot) -> Result<LogDelta> {
         let row = if let Some(row) = self.query_log(last).await? {
             row
         } else {
@@ -79,7 +79,7 @@ impl Store {
         let snapshot: String = row.try_get(1)?;
         let news: Option<Rows> = row.try_get(2)?;
         let floor: String = row.try_get(3)?;
-        Ok(Look {
+        Ok(LogDelta {
             snapshot: snapshot.parse().map_err(|NotASnapshot| unexpected("snapshot"))?,
             complete: news.is_some(),
             news: news
@@ -161,12 +161,12 @@ impl Store {
         crate::row::how_many(&row, 0)
     }
 
-    /// Becomes the only relay called `name` until the [`Turn`] is dropped or its connection is lost; `None` while
+    /// Becomes the only relay called `name` until the [`EvictorLease`] is dropped or its connection is lost; `None` while
     /// another process holds it.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn relay_turn(&self, name: &str) -> Result<Option<Turn>> {
+    pub async fn evictor_lease(&self, name: &str) -> Result<Option<EvictorLease>> {
         let mut connection = self.connect().await?;
         let mine: bool = sqlx::query_scalar(
             "-- store.invalidation.turn\nselect pg_try_advisory_lock(hashtext('lockstep relay'), hashtext($1))",
@@ -178,7 +178,7 @@ impl Store {
             connection.close().await?;
             return Ok(None);
         }
-        Ok(Some(Turn {
+        Ok(Some(EvictorLease {
             connection,
             name: name.to_owned(),
         }))
@@ -227,12 +227,12 @@ fn unexpected(what: &str) -> StoreError {
 /// holders are possible for a moment if a connection is lost without being noticed; both then remove keys, which is
 /// harmless.
 #[derive(Debug)]
-pub struct Turn {
+pub struct EvictorLease {
     connection: PgConnection,
     name: String,
 }
 
-impl Turn {
+impl EvictorLease {
     /// The relay's position; `None` before its first step.
     ///
     /// # Errors

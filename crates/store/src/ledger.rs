@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use lockstep_domain::Money;
 use lockstep_domain::ids::{OrderId, UserId};
 use lockstep_domain::purchase::{Balance, TransactionView};
+use lockstep_domain::{Money, title};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::audit::{self, Deed};
+use crate::audit::{self, AuditEntry};
 use crate::row::{money, payment_status, refund_reason_or_null, transaction_type};
 use crate::transaction::holds_store_error;
 use crate::{AsStoreError as _, Result, Store, StoreError, Tx};
@@ -63,6 +63,8 @@ pub async fn transactions(tx: &mut Tx, user: UserId, skip: u32, most: u32) -> Re
 
 fn view(row: &PgRow) -> Result<TransactionView> {
     let method: Option<String> = row.try_get("method")?;
+    let description: Option<String> = row.try_get("description")?;
+    let subject: Option<String> = row.try_get("subject")?;
     Ok(TransactionView {
         id: row.try_get("id")?,
         kind: transaction_type(row, "type")?,
@@ -70,8 +72,8 @@ fn view(row: &PgRow) -> Result<TransactionView> {
         currency: row.try_get("currency")?,
         method: method.clone(),
         status: payment_status(row, "status")?,
-        description: row.try_get("description")?,
-        subject: row.try_get("subject")?,
+        description: description.map(|text| readable(text, subject.as_deref())),
+        subject: subject.as_deref().map(title::names),
         reason: refund_reason_or_null(row, "reason")?,
         // The reference of an adjustment is its admin's and nobody else's business.
         transaction_hash: row
@@ -80,6 +82,15 @@ fn view(row: &PgRow) -> Result<TransactionView> {
         created_at: row.try_get("created_at")?,
         order_id: row.try_get::<Option<Uuid>, _>("order_id")?.map(OrderId),
     })
+}
+
+/// A description that begins with what the booking is for (`Portal 2 - Steam Key - GLOBAL: sold out`) with the game's own
+/// name instead; any other as it is.
+fn readable(description: String, subject: Option<&str>) -> String {
+    match subject.and_then(|subject| Some((subject, description.strip_prefix(subject)?))) {
+        Some((subject, rest)) if !subject.is_empty() => format!("{}{rest}", title::names(subject)),
+        _ => description,
+    }
 }
 
 /// A balance that an admin has changed.
@@ -212,7 +223,7 @@ async fn adjust_once(
     .bind(hash)
     .execute(tx.conn())
     .await?;
-    let deed = Deed {
+    let deed = AuditEntry {
         admin,
         action: "balance.adjust",
         subject: ("user", user.0),

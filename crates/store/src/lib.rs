@@ -65,7 +65,7 @@ pub use foreign_ids::Forgotten;
 pub use gate::Subject;
 use session::Session;
 pub use snapshot::{Snapshot, Stamped};
-pub use suitable::Unsuitable;
+pub use suitable::{Unsuitable, Verdict};
 pub use transaction::{AsStoreError, Tx};
 
 /// How to connect.

@@ -13,8 +13,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::UserId;
-use lockstep_domain::letter::Letter;
 use lockstep_vault::Keys;
 use sqlx::Row as _;
 use sqlx::types::Json;
@@ -29,10 +29,12 @@ pub struct Claimed {
     pub id: Uuid,
     /// Proof of the lease.
     pub lease: Uuid,
+    /// Whose account it is about; `None`: nobody's any more.
+    pub user: Option<UserId>,
     /// Where to.
     pub recipient: String,
     /// What.
-    pub letter: Result<Letter, NotReadable>,
+    pub letter: Result<EmailTemplate, NotReadable>,
     /// It holds a code or a link that somebody waits for.
     pub is_urgent: bool,
     /// How often it has been tried, this time included.
@@ -77,12 +79,12 @@ impl Store {
 
 /// An e-mail in the console's list, without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct QueuedEmail {
     /// Its id.
     pub id: Uuid,
     /// The recipient's address.
     pub recipient: String,
-    /// [`Letter::kind`].
+    /// [`EmailTemplate::kind`].
     pub kind: String,
     /// Number of attempts.
     pub attempts: u32,
@@ -101,7 +103,7 @@ pub(crate) async fn enqueue(
     tx: &mut Tx,
     user: UserId,
     recipient: &str,
-    letter: &Letter,
+    letter: &EmailTemplate,
     good_for: Duration,
 ) -> Result<()> {
     let id = Uuid::now_v7();
@@ -126,9 +128,14 @@ pub(crate) async fn enqueue(
 
 /// Owes the address of an account that is being deleted in this transaction a last letter. Its row belongs to nobody, and
 /// forgets the address once the letter is sent or given up.
-pub(crate) async fn enqueue_farewell(tx: &mut Tx, recipient: &str, nickname: String, good_for: Duration) -> Result<()> {
-    let (id, letter) = (Uuid::now_v7(), Letter::AccountDeleted { nickname });
-    let (clear, sealed) = stored(tx, id, &letter)?;
+pub(crate) async fn enqueue_farewell(
+    tx: &mut Tx,
+    recipient: &str,
+    letter: &EmailTemplate,
+    good_for: Duration,
+) -> Result<()> {
+    let id = Uuid::now_v7();
+    let (clear, sealed) = stored(tx, id, letter)?;
     sqlx::query(
         "-- store.mail.enqueue_farewell
         insert into mail_outbox (id, recipient, kind, letter, sealed, not_after)
@@ -146,7 +153,7 @@ pub(crate) async fn enqueue_farewell(tx: &mut Tx, recipient: &str, nickname: Str
 }
 
 /// The stored form of an e-mail: sealed, or in clear text if there are no secrets and the content is not confidential.
-fn stored<'l>(tx: &Tx, id: Uuid, letter: &'l Letter) -> Result<(Option<&'l Letter>, Option<Vec<u8>>)> {
+fn stored<'l>(tx: &Tx, id: Uuid, letter: &'l EmailTemplate) -> Result<(Option<&'l EmailTemplate>, Option<Vec<u8>>)> {
     match tx.seal().0.get() {
         Some(keys) => {
             let plain =
@@ -160,6 +167,22 @@ fn stored<'l>(tx: &Tx, id: Uuid, letter: &'l Letter) -> Result<(Option<&'l Lette
     }
 }
 
+/// Replaces what a letter in hand says. False when the lease was lost.
+pub(crate) async fn rewrite(tx: &mut Tx, claimed: &Claimed, letter: &EmailTemplate) -> Result<bool> {
+    let (clear, sealed) = stored(tx, claimed.id, letter)?;
+    let done = sqlx::query(
+        "-- store.mail.rewrite
+        update mail_outbox set letter = $3, sealed = $4 where id = $1 and lease = $2",
+    )
+    .bind(claimed.id)
+    .bind(claimed.lease)
+    .bind(clear.map(Json))
+    .bind(sealed)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// How many letters a worker has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
@@ -169,6 +192,38 @@ pub struct Room {
     pub ordinary: u32,
 }
 
+/// Claims what is due. `$1` and `$2`: how many in all, and of the ordinary ones; `$3`: seconds of the lease; `$4`: the kinds
+/// that this version knows; `$5`: whether it can open sealed e-mails.
+///
+/// An e-mail is due when it is the first of its address. That first one is looked up by a sorted `limit 1`, which only
+/// `mail_outbox_recipient_idx` answers without sorting: written as an anti-join, the planner read the whole queue for each
+/// e-mail whenever it took the queue for empty (1.2 s a claim with 4,000 e-mails behind 400 that wait).
+#[doc(hidden)]
+pub const CLAIM: &str = "-- store.mail.claim
+    with urgent as (
+        select id from mail_outbox m
+         where sent_at is null and gave_up_at is null and urgent and not_before <= now() and not_after > now()
+           and attempts < 100 and kind = any ($4) and (sealed is null or $5)
+           and seq <= coalesce((select e.seq from mail_outbox e
+                                 where e.sent_at is null and e.gave_up_at is null and e.urgent
+                                   and e.recipient = m.recipient and e.left_at is null
+                                   and e.kind = any ($4) and (e.lease is not null or e.not_before <= now())
+                                 order by e.recipient, e.urgent, e.seq limit 1), seq)
+         order by seq limit $1 for update skip locked),
+    ordinary as (
+        select id from mail_outbox m
+         where sent_at is null and gave_up_at is null and not urgent and not_before <= now() and not_after > now()
+           and attempts < 100 and kind = any ($4) and (sealed is null or $5)
+           and seq <= coalesce((select e.seq from mail_outbox e
+                                 where e.sent_at is null and e.gave_up_at is null and not e.urgent
+                                   and e.recipient = m.recipient and e.left_at is null and e.kind = any ($4)
+                                 order by e.recipient, e.urgent, e.seq limit 1), seq)
+         order by seq limit least($2, $1 - (select count(*) from urgent)) for update skip locked)
+    update mail_outbox set lease = gen_random_uuid(), attempts = attempts + 1,
+           not_before = now() + make_interval(secs => $3)
+     where id in (select id from urgent union all select id from ordinary)
+    returning id, lease, user_id, recipient, letter, sealed, urgent, attempts, created_at";
+
 /// Takes letters that are due, for as long as `lease` (see [`renew`]): first those with codes and links, then the others,
 /// each kind in the order of writing. Two workers never get the same one while a lease lasts, and nothing is given out
 /// while an earlier letter of its kind to the same address is owed, so one address gets them in order. (A code does not
@@ -177,38 +232,14 @@ pub struct Room {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn claim(store: &Store, room: Room, lease: Duration) -> Result<Vec<Claimed>> {
-    let rows = sqlx::query(
-        "-- store.mail.claim
-        with urgent as (
-            select id from mail_outbox m
-             where sent_at is null and gave_up_at is null and urgent and not_before <= now() and not_after > now()
-               and attempts < 100 and kind = any ($4) and (sealed is null or $5)
-               and not exists (select 1 from mail_outbox e
-                                where e.sent_at is null and e.gave_up_at is null and e.urgent
-                                  and e.recipient = m.recipient and e.seq < m.seq and e.left_at is null
-                                  and e.kind = any ($4) and (e.lease is not null or e.not_before <= now()))
-             order by seq limit $1 for update skip locked),
-        ordinary as (
-            select id from mail_outbox m
-             where sent_at is null and gave_up_at is null and not urgent and not_before <= now() and not_after > now()
-               and attempts < 100 and kind = any ($4) and (sealed is null or $5)
-               and not exists (select 1 from mail_outbox e
-                                where e.sent_at is null and e.gave_up_at is null and not e.urgent
-                                  and e.recipient = m.recipient and e.seq < m.seq and e.left_at is null
-                                  and e.kind = any ($4))
-             order by seq limit least($2, $1 - (select count(*) from urgent)) for update skip locked)
-        update mail_outbox set lease = gen_random_uuid(), attempts = attempts + 1,
-               not_before = now() + make_interval(secs => $3)
-         where id in (select id from urgent union all select id from ordinary)
-        returning id, lease, recipient, letter, sealed, urgent, attempts, created_at",
-    )
-    .bind(i64::from(room.all))
-    .bind(i64::from(room.ordinary))
-    .bind(lease.as_secs_f64())
-    .bind(Letter::KINDS)
-    .bind(store.seal.0.get().is_some())
-    .fetch_all(store.alone())
-    .await?;
+    let rows = sqlx::query(CLAIM)
+        .bind(i64::from(room.all))
+        .bind(i64::from(room.ordinary))
+        .bind(lease.as_secs_f64())
+        .bind(EmailTemplate::KINDS)
+        .bind(store.seal.0.get().is_some())
+        .fetch_all(store.alone())
+        .await?;
     rows.iter()
         .map(|row| {
             let id = row.try_get("id")?;
@@ -216,6 +247,7 @@ pub async fn claim(store: &Store, room: Room, lease: Duration) -> Result<Vec<Cla
             Ok(Claimed {
                 id,
                 lease: row.try_get("lease")?,
+                user: row.try_get::<Option<Uuid>, _>("user_id")?.map(UserId),
                 recipient: row.try_get("recipient")?,
                 letter: match clear {
                     Some(Json(clear)) => serde_json::from_value(clear).map_err(|_| NotReadable::Version),
@@ -230,7 +262,7 @@ pub async fn claim(store: &Store, room: Room, lease: Duration) -> Result<Vec<Cla
 }
 
 impl Store {
-    fn unseal_letter(&self, id: Uuid, sealed: &[u8]) -> Result<Letter, NotReadable> {
+    fn unseal_letter(&self, id: Uuid, sealed: &[u8]) -> Result<EmailTemplate, NotReadable> {
         let keys = self.seal.0.get().ok_or(NotReadable::Secret)?;
         let plain = keys.open(&place(id), sealed).map_err(|_| NotReadable::Secret)?;
         serde_json::from_slice(&plain).map_err(|_| NotReadable::Version)
@@ -269,7 +301,7 @@ pub async fn left(store: &Store) -> Result<u64> {
         select count(*) from mail_outbox
          where sent_at is null and gave_up_at is null and (left_at is not null or kind <> all ($1))",
     )
-    .bind(Letter::KINDS)
+    .bind(EmailTemplate::KINDS)
     .fetch_one(store.alone())
     .await?;
     crate::row::how_many(&row, 0)
@@ -431,7 +463,7 @@ pub async fn oldest(store: &Store) -> Result<Option<DateTime<Utc>>> {
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn list(store: &Store, given_up: bool, most: u32) -> Result<Vec<Listed>> {
+pub async fn list(store: &Store, given_up: bool, most: u32) -> Result<Vec<QueuedEmail>> {
     let rows = sqlx::query(
         "-- store.mail.list
         select id, recipient, kind, attempts, created_at, sent_at, gave_up_at, last_error from mail_outbox
@@ -443,7 +475,7 @@ pub async fn list(store: &Store, given_up: bool, most: u32) -> Result<Vec<Listed
     .await?;
     rows.iter()
         .map(|row| {
-            Ok(Listed {
+            Ok(QueuedEmail {
                 id: row.try_get("id")?,
                 recipient: row.try_get("recipient")?,
                 kind: row.try_get("kind")?,

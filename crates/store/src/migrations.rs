@@ -3,6 +3,7 @@
 use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 
+use crate::suitable::Verdict;
 use crate::{Result, Store, StoreError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -40,7 +41,12 @@ impl Store {
         if !before.pending.is_empty() {
             let is_new = before.applied.is_empty();
             let against = self.unsuitable().await?;
-            if let Some(unsuitable) = against.into_iter().find(|one| is_new || !one.is_bearable) {
+            let refuses = |verdict| match verdict {
+                Verdict::Refused => true,
+                Verdict::RefusedWhenNew => is_new,
+                Verdict::Told => false,
+            };
+            if let Some(unsuitable) = against.into_iter().find(|one| refuses(one.verdict)) {
                 return Err(StoreError::Unsuitable(unsuitable));
             }
         }

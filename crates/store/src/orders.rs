@@ -1,7 +1,7 @@
 //! Orders: placed in one transaction, shown to their owner, refunded as goodwill.
 //!
 //! The steps between placing an order and its keys (buying at G2A, delivery, refund of what is unavailable) are in
-//! `crates/fulfil`.
+//! `crates/fulfilment`.
 
 mod cancel;
 mod goodwill;

@@ -17,7 +17,7 @@ const VITAL: u32 = 1;
 /// The reader of the log, the connection that receives wake-ups, and the one that sends them.
 pub const LOG: u32 = 3;
 /// The relay's own reader of the log.
-pub const RELAY: u32 = 1;
+pub const EVICTOR: u32 = 1;
 /// Synchronisation with the supplier.
 pub const SYNC: u32 = 2;
 /// The smallest useful number for a process.
@@ -43,7 +43,7 @@ impl Shares {
     #[must_use]
     pub const fn of(total: u32) -> Self {
         let work = at_least(total / 6, 2);
-        let rest = total.saturating_sub(VITAL + LOG + RELAY + SYNC + work);
+        let rest = total.saturating_sub(VITAL + LOG + EVICTOR + SYNC + work);
         let reads = at_least(rest / 2, 1);
         Self {
             vital: VITAL,
@@ -83,7 +83,7 @@ mod tests {
     fn shares_do_not_exceed_the_total_and_none_is_empty() {
         for total in LEAST..=1_000 {
             let shares = Shares::of(total);
-            let sum = shares.vital + LOG + RELAY + SYNC + shares.work + shares.reads + shares.writes;
+            let sum = shares.vital + LOG + EVICTOR + SYNC + shares.work + shares.reads + shares.writes;
             assert_eq!(sum, total);
             assert!(
                 [shares.vital, shares.work, shares.reads, shares.writes]

@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
 use rust_decimal::Decimal;
 use sqlx::Row as _;
+use uuid::Uuid;
 
 use crate::transaction::holds_store_error;
-use crate::{Result, Store, StoreError};
+use crate::{Result, Store, StoreError, audit};
 
 /// A code to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,32 +65,36 @@ pub enum PromoCodeError {
 
 holds_store_error!(PromoCodeError);
 
-/// Makes a code.
+/// Makes a code. It goes into the audit log, with the `machine` at whose command line it was done.
 ///
 /// # Errors
 /// [`PromoCodeError`].
-pub async fn create(store: &Store, new: &NewPromoCode) -> Result<(), PromoCodeError> {
+pub async fn create(store: &Store, new: &NewPromoCode, machine: &str) -> Result<(), PromoCodeError> {
     let code = new.code.to_uppercase();
+    let details = serde_json::json!({
+        "machine": machine, "code": code, "discount": new.discount, "maxUses": new.max_uses,
+        "validFrom": new.valid_from, "validUntil": new.valid_until,
+    });
     let new = new.clone();
     let made = store
         .tx("promo_codes.create", {
             let code = code.clone();
             move |tx| {
-                let (code, new) = (code.clone(), new.clone());
+                let (code, new, details) = (code.clone(), new.clone(), details.clone());
                 Box::pin(async move {
-                    sqlx::query(
+                    let id: Uuid = sqlx::query_scalar(
                         "-- store.promo_codes.create
                         insert into promo_codes (code, discount, max_uses, valid_from, valid_until)
-                        values ($1, $2, $3, coalesce($4, now()), $5)",
+                        values ($1, $2, $3, coalesce($4, now()), $5) returning id",
                     )
                     .bind(code)
                     .bind(new.discount)
                     .bind(new.max_uses)
                     .bind(new.valid_from)
                     .bind(new.valid_until)
-                    .execute(tx.conn())
+                    .fetch_one(tx.conn())
                     .await?;
-                    Ok(())
+                    audit::write_operators(tx, "promo.create", ("promo_code", id), &details).await
                 })
             }
         })
@@ -106,20 +111,38 @@ pub async fn create(store: &Store, new: &NewPromoCode) -> Result<(), PromoCodeEr
     })
 }
 
-/// Ends a code now; orders that used it keep their price. Ending it twice is fine.
+/// Ends a code now; orders that used it keep their price. Ending it twice is fine. It goes into the audit log, with the
+/// `machine` at whose command line it was done.
 ///
 /// # Errors
 /// [`PromoCodeError::Unknown`], [`PromoCodeError::Store`].
-pub async fn end(store: &Store, code: &str) -> Result<(), PromoCodeError> {
+pub async fn end(store: &Store, code: &str, machine: &str) -> Result<(), PromoCodeError> {
     let code = code.to_uppercase();
-    let done = sqlx::query("-- store.promo_codes.end\nupdate promo_codes set active = false where code = $1")
-        .bind(&code)
-        .execute(store.alone())
-        .await?;
-    if done.rows_affected() == 0 {
-        return Err(PromoCodeError::Unknown(code));
-    }
-    Ok(())
+    let details = serde_json::json!({ "machine": machine, "code": code });
+    store
+        .tx("promo_codes.end", move |tx| {
+            let (code, details) = (code.clone(), details.clone());
+            Box::pin(async move {
+                let found: Option<(Uuid, bool)> = sqlx::query_as(
+                    "-- store.promo_codes.end.find\nselect id, active from promo_codes where code = $1 for no key update",
+                )
+                .bind(&code)
+                .fetch_optional(tx.conn())
+                .await?;
+                let Some((id, active)) = found else {
+                    return Err(PromoCodeError::Unknown(code));
+                };
+                if active {
+                    sqlx::query("-- store.promo_codes.end\nupdate promo_codes set active = false where id = $1")
+                        .bind(id)
+                        .execute(tx.conn())
+                        .await?;
+                    audit::write_operators(tx, "promo.end", ("promo_code", id), &details).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
 }
 
 /// Every code, the newest first.

@@ -36,13 +36,13 @@ const MOST_SESSIONS: i64 = 50;
 
 /// Where a request comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Device {
+pub struct ClientInfo {
     address: Option<IpAddr>,
     user_agent: Option<String>,
     language: Option<Language>,
 }
 
-impl Device {
+impl ClientInfo {
     /// An address and a user agent, shortened to what is stored.
     pub fn new(address: Option<IpAddr>, user_agent: Option<&str>) -> Self {
         Self {
@@ -109,7 +109,7 @@ pub struct NewSession {
 
 /// The user that a token authenticates, with current data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
+pub struct TokenUser {
     /// The user.
     pub user: UserId,
     /// The session.
@@ -126,18 +126,18 @@ pub struct Holder {
 
 /// A session in cacheable form, with the times that decide its expiry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Remembered {
+pub struct CachedSession {
     /// The session's user.
-    pub holder: Holder,
+    pub holder: TokenUser,
     /// When the session expires unless it is used earlier.
     pub expires_at: DateTime<Utc>,
     /// When it was last used, to within a few minutes.
     pub last_used_at: DateTime<Utc>,
 }
 
-impl Remembered {
+impl CachedSession {
     /// The session's user at `now`, or `None` if it has expired.
-    pub fn holder_at(self, now: DateTime<Utc>) -> Option<Holder> {
+    pub fn holder_at(self, now: DateTime<Utc>) -> Option<TokenUser> {
         (now < self.expires_at).then_some(self.holder)
     }
 
@@ -149,7 +149,7 @@ impl Remembered {
 
 /// A session in its owner's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
+pub struct SessionView {
     /// Its id.
     pub id: SessionId,
     /// When it began.
@@ -169,7 +169,7 @@ pub enum Rotation {
     /// predecessor.
     Successor {
         /// The session's user.
-        holder: Holder,
+        holder: TokenUser,
         /// Its id.
         refresh_id: Uuid,
         /// When it was created.
@@ -184,7 +184,7 @@ pub enum Rotation {
     Ended,
 }
 
-pub(crate) async fn begin(tx: &mut Tx, user: UserId, session: &NewSession, device: &Device) -> Result<()> {
+pub(crate) async fn begin(tx: &mut Tx, user: UserId, session: &NewSession, device: &ClientInfo) -> Result<()> {
     sqlx::query(
         "-- store.sessions.begin
         insert into user_sessions (id, user_id, expires_at, address, user_agent, refresh_id, second_factor)
@@ -218,8 +218,8 @@ pub(crate) async fn begin(tx: &mut Tx, user: UserId, session: &NewSession, devic
     Ok(())
 }
 
-fn holder(row: &PgRow) -> Result<Holder> {
-    Ok(Holder {
+fn holder(row: &PgRow) -> Result<TokenUser> {
+    Ok(TokenUser {
         user: UserId(row.try_get("user_id")?),
         session: SessionId(row.try_get("session_id")?),
         email: row.try_get("email")?,
@@ -234,7 +234,7 @@ fn holder(row: &PgRow) -> Result<Holder> {
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn remember(tx: &mut Tx, id: SessionId, user: UserId) -> Result<Option<Remembered>> {
+pub async fn remember(tx: &mut Tx, id: SessionId, user: UserId) -> Result<Option<CachedSession>> {
     let row = sqlx::query(concat!(
         "-- store.sessions.remember
         select s.id as session_id, s.second_factor, s.last_used_at,
@@ -251,7 +251,7 @@ pub async fn remember(tx: &mut Tx, id: SessionId, user: UserId) -> Result<Option
     .fetch_optional(tx.conn())
     .await?;
     row.map(|row| {
-        Ok(Remembered {
+        Ok(CachedSession {
             holder: holder(&row)?,
             expires_at: row.try_get("expires_at")?,
             last_used_at: row.try_get("last_used_at")?,
@@ -430,7 +430,7 @@ pub(crate) async fn end_all_but(tx: &mut Tx, user: UserId, keep: Option<SessionI
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn list(store: &Store, user: UserId) -> Result<Vec<Listed>> {
+pub async fn list(store: &Store, user: UserId) -> Result<Vec<SessionView>> {
     let rows = sqlx::query(concat!(
         "-- store.sessions.list
         select s.id, s.created_at, s.last_used_at, host(s.address) as address, s.user_agent
@@ -444,7 +444,7 @@ pub async fn list(store: &Store, user: UserId) -> Result<Vec<Listed>> {
     .await?;
     rows.iter()
         .map(|row| {
-            Ok(Listed {
+            Ok(SessionView {
                 id: SessionId(row.try_get("id")?),
                 created_at: row.try_get("created_at")?,
                 last_used_at: row.try_get("last_used_at")?,
@@ -477,19 +477,19 @@ mod tests {
 
     #[test]
     fn network_is_an_ipv4_24_or_an_ipv6_64() {
-        let network = |text: &str| Device::new(Some(text.parse().unwrap()), None).network().unwrap();
+        let network = |text: &str| ClientInfo::new(Some(text.parse().unwrap()), None).network().unwrap();
         assert_eq!(network("203.0.113.77"), "203.0.113.0/24");
         assert_eq!(network("::ffff:203.0.113.77"), "203.0.113.0/24");
         assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
-        assert_eq!(Device::default().network(), None);
+        assert_eq!(ClientInfo::default().network(), None);
     }
 
     #[test]
     fn user_agent_is_truncated_and_sanitised() {
         let long = format!("a\r\nb{}", "x".repeat(1000));
-        let device = Device::new(None, Some(&long));
+        let device = ClientInfo::new(None, Some(&long));
         assert_eq!(device.user_agent().map(|text| text.chars().count()), Some(500));
         assert!(device.user_agent().is_some_and(|text| text.starts_with("abx")));
-        assert_eq!(Device::new(None, Some("")).user_agent(), None);
+        assert_eq!(ClientInfo::new(None, Some("")).user_agent(), None);
     }
 }

@@ -5,7 +5,7 @@
 //! and those who subscribed at the same moment as the change.
 
 use chrono::{DateTime, Utc};
-use lockstep_domain::cart::{CartLimits, StockAlert, Visitor};
+use lockstep_domain::cart::{CartLimits, Principal, StockAlert};
 use lockstep_domain::ids::{GameId, UserId};
 use sqlx::Row as _;
 
@@ -49,7 +49,7 @@ pub async fn add(store: &Store, user: UserId, game: GameId, limits: CartLimits) 
     store
         .tx_about("stock_alerts.add", &[user.into(), game.into()], |tx| {
             Box::pin(async move {
-                guests::lock(tx, Visitor::User(user))
+                guests::lock(tx, Principal::User(user))
                     .await?
                     .ok_or(ShopperError::NoSuchShopper)?;
                 let row = sqlx::query(

@@ -14,8 +14,19 @@ pub struct Unsuitable {
     pub what: String,
     /// What to do about it.
     pub cure: String,
-    /// A shop can run in it all the same, worse; only a new one is refused.
-    pub is_bearable: bool,
+    /// Whether a shop may live in it all the same.
+    pub verdict: Verdict,
+}
+
+/// What follows from something that makes a database unsuitable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// No shop lives in it.
+    Refused,
+    /// A shop that lives in it goes on, worse; a new one is refused.
+    RefusedWhenNew,
+    /// A shop lives in it, and lacks something.
+    Told,
 }
 
 impl std::fmt::Display for Unsuitable {
@@ -37,7 +48,7 @@ impl Store {
                    current_setting('standard_conforming_strings') as strings, datctype::text as ctype
               from pg_database where datname = current_database()",
         )
-        .fetch_one(self.pool())
+        .fetch_one(self.alone())
         .await?;
         let (name, encoding): (String, String) = (row.try_get("name")?, row.try_get("encoding")?);
         let (strings, ctype): (String, String) = (row.try_get("strings")?, row.try_get("ctype")?);
@@ -53,7 +64,7 @@ impl Store {
                 "-- store.suitable.letters
                 select lower(chr(1046) || chr(201)) = chr(1078) || chr(233) and chr(1078) ~ '^[[:alpha:]]$'",
             )
-            .fetch_one(self.pool())
+            .fetch_one(self.alone())
             .await?;
             if !knows_letters {
                 found.push(Unsuitable {
@@ -62,14 +73,23 @@ impl Store {
                          never find Cyrillic, Greek or accented titles"
                     ),
                     cure: anew,
-                    is_bearable: true,
+                    verdict: Verdict::RefusedWhenNew,
+                });
+            } else if !self.trigrams_know_letters().await? {
+                found.push(Unsuitable {
+                    what: format!(
+                        "in the database {name} pg_trgm knows no letters but a to z (LC_CTYPE is {ctype}): misspelt Cyrillic or \
+                         Greek titles are not found"
+                    ),
+                    cure: anew,
+                    verdict: Verdict::Told,
                 });
             }
         } else {
             found.push(Unsuitable {
                 what: format!("the database {name} has the encoding {encoding}; titles and names need UTF8"),
                 cure: anew,
-                is_bearable: false,
+                verdict: Verdict::Refused,
             });
         }
         if strings != "on" {
@@ -79,9 +99,27 @@ impl Store {
                     "alter database {quoted} set standard_conforming_strings = on; or take it out of the role or postgresql.conf \
                      where it is set"
                 ),
-                is_bearable: false,
+                verdict: Verdict::Refused,
             });
         }
         Ok(found)
+    }
+
+    /// Whether `pg_trgm` finds trigrams in other letters than a to z. It asks the C library for them, whatever provider of
+    /// locales the database has. True where it is not installed yet.
+    async fn trigrams_know_letters(&self) -> Result<bool> {
+        let is_there: bool = sqlx::query_scalar(
+            "-- store.suitable.has_trigrams\nselect exists (select from pg_extension where extname = 'pg_trgm')",
+        )
+        .fetch_one(self.alone())
+        .await?;
+        if !is_there {
+            return Ok(true);
+        }
+        Ok(sqlx::query_scalar(
+            "-- store.suitable.trigrams\nselect cardinality(show_trgm(chr(1046) || chr(1105) || chr(1083))) > 0",
+        )
+        .fetch_one(self.alone())
+        .await?)
     }
 }

@@ -22,7 +22,7 @@ use crate::row::{money, money_or_null, payment_status};
 use crate::transaction::holds_store_error;
 use crate::{Result, Store, StoreError, Tx};
 
-pub use apply::{Outcome, Said, Which, Word, apply};
+pub use apply::{Outcome, PaymentEvent, ProviderPaymentStatus, Which, apply};
 pub use due::{Review, ToReview, due, to_review, without_end};
 pub use outside::{Outside, OutsideError, OutsideOutcome, credit_outside};
 pub use settle::{SettleError, credit_by_staff, in_review, reviewed, waiting_for_staff};
@@ -183,7 +183,7 @@ pub async fn begin(store: &Store, new: NewTopUp, lease: Duration) -> Result<Begu
             Box::pin(async move {
                 // Serialises the intents of one shopper, so that concurrent calls can bypass neither the key nor the
                 // limit.
-                crate::guests::lock(tx, lockstep_domain::cart::Visitor::User(new.user))
+                crate::guests::lock(tx, lockstep_domain::cart::Principal::User(new.user))
                     .await?
                     .ok_or(BeginError::NoSuchUser)?;
                 if let Some(before) = under_key(tx, &new).await? {

@@ -1,7 +1,7 @@
 //! Wishlists: games that a user or a guest saved, with their changes since.
 
 use lockstep_domain::cart::{
-    CartLimits, LeftOut, LeftOutReason, Moved, Owner, PriceChange, Visitor, WishItem, Wishlist,
+    CartLimits, CartOwner, LeftOut, LeftOutReason, Moved, PriceChange, Principal, WishItem, Wishlist,
 };
 use lockstep_domain::ids::{GameId, UserId};
 use sqlx::Row as _;
@@ -13,11 +13,11 @@ use crate::row::money_or_null;
 use crate::{Result, Store, Subject, Tx};
 
 /// The wishlist of `owner`, newest first; empty if the guest does not exist or has expired. Cache it under
-/// [`Owner::wishlist_key`] with [`Wishlist::tags`].
+/// [`CartOwner::wishlist_key`] with [`Wishlist::tags`].
 ///
 /// # Errors
 /// [`StoreError`](crate::StoreError).
-pub async fn load(tx: &mut Tx, owner: Owner) -> Result<Wishlist> {
+pub async fn load(tx: &mut Tx, owner: CartOwner) -> Result<Wishlist> {
     let rows = sqlx::query(concat!(
         "-- store.wishlists.load
         select w.added_at, w.price_seen, coalesce(g.in_stock and g.restocked_at > w.added_at, false) as back, ",
@@ -28,7 +28,7 @@ pub async fn load(tx: &mut Tx, owner: Owner) -> Result<Wishlist> {
         " order by w.added_at desc, w.game_id"
     ))
     .bind(owner.shopper().0)
-    .bind(matches!(owner, Owner::Guest(_)))
+    .bind(matches!(owner, CartOwner::Guest(_)))
     .fetch_all(tx.conn())
     .await?;
     let items = rows
@@ -48,15 +48,20 @@ pub async fn load(tx: &mut Tx, owner: Owner) -> Result<Wishlist> {
     Ok(Wishlist { items })
 }
 
-/// Adds a game to the visitor's wishlist. Idempotent.
+/// Adds a game to the principal's wishlist. Idempotent.
 ///
 /// # Errors
 /// [`ShopperError`]; then nothing has changed and no guest was created.
-pub async fn add(store: &Store, visitor: Visitor, game: GameId, limits: CartLimits) -> Result<Writer, ShopperError> {
+pub async fn add(
+    store: &Store,
+    principal: Principal,
+    game: GameId,
+    limits: CartLimits,
+) -> Result<Writer, ShopperError> {
     store
-        .tx_about("wishlists.add", &Subject::of(visitor, Some(game)), |tx| {
+        .tx_about("wishlists.add", &Subject::of(principal, Some(game)), |tx| {
             Box::pin(async move {
-                let writer = guests::writer(tx, visitor).await?.ok_or(ShopperError::NoSuchShopper)?;
+                let writer = guests::writer(tx, principal).await?.ok_or(ShopperError::NoSuchShopper)?;
                 let row = sqlx::query(
                     "-- store.wishlists.add
                     with game as (select id, price from games where id = $2 and withdrawn_at is null),
@@ -89,16 +94,16 @@ pub async fn add(store: &Store, visitor: Visitor, game: GameId, limits: CartLimi
         })
 }
 
-/// Removes a game from the visitor's wishlist; succeeds if it is not there. Returns `None` if the visitor does not
+/// Removes a game from the principal's wishlist; succeeds if it is not there. Returns `None` if the principal does not
 /// exist.
 ///
 /// # Errors
 /// [`ShopperError::Store`].
-pub async fn remove(store: &Store, visitor: Visitor, game: GameId) -> Result<Option<Writer>, ShopperError> {
+pub async fn remove(store: &Store, principal: Principal, game: GameId) -> Result<Option<Writer>, ShopperError> {
     store
-        .tx_about("wishlists.remove", &Subject::of(visitor, None), |tx| {
+        .tx_about("wishlists.remove", &Subject::of(principal, None), |tx| {
             Box::pin(async move {
-                let Some(owner) = guests::lock(tx, visitor).await? else {
+                let Some(owner) = guests::lock(tx, principal).await? else {
                     return Ok(None);
                 };
                 sqlx::query("-- store.wishlists.remove\ndelete from wishlist where user_id = $1 and game_id = $2")
@@ -126,7 +131,7 @@ pub async fn move_to_user(store: &Store, guest: Uuid, user: UserId, limits: Cart
 }
 
 async fn move_wishes(tx: &mut Tx, guest: Uuid, user: UserId, limits: CartLimits) -> Result<Moved, ShopperError> {
-    let Some(from) = guests::lock(tx, Visitor::Guest(Some(guest))).await? else {
+    let Some(from) = guests::lock(tx, Principal::Guest(Some(guest))).await? else {
         return Ok(Moved::default());
     };
     let any = sqlx::query("-- store.wishlists.move_to_user.any\nselect 1 from wishlist where user_id = $1 limit 1")
@@ -136,7 +141,7 @@ async fn move_wishes(tx: &mut Tx, guest: Uuid, user: UserId, limits: CartLimits)
     if any.is_none() {
         return Ok(Moved::default());
     }
-    let to = guests::lock(tx, Visitor::User(user))
+    let to = guests::lock(tx, Principal::User(user))
         .await?
         .ok_or(ShopperError::NoSuchShopper)?;
     // A game on both lists keeps the user's entry; of the others, the newest are moved while there is room.

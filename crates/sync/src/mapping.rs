@@ -80,7 +80,7 @@ pub fn listing(product: &Product, pricing: &Pricing, refused: &mut Refused) -> R
     let told = product
         .description
         .as_deref()
-        .map(|html| text::safe_html(html, MAX_DESCRIPTION))
+        .map(|html| text::description(html, MAX_DESCRIPTION))
         .unwrap_or_default();
     let told_plain = text::plain(&told, MAX_DESCRIPTION);
     let (description, plain) = if told_plain.is_empty() {

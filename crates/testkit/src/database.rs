@@ -90,7 +90,7 @@ impl TestDb {
     }
 
     /// The contents of the queued e-mails of a kind, as JSON, in the order of writing.
-    pub async fn letters(&self, kind: &str) -> Vec<serde_json::Value> {
+    pub async fn queued_emails(&self, kind: &str) -> Vec<serde_json::Value> {
         let sealed: Vec<(Uuid, Vec<u8>)> =
             sqlx::query_as("select id, sealed from mail_outbox where kind = $1 and sealed is not null order by seq")
                 .bind(kind)
@@ -107,8 +107,11 @@ impl TestDb {
     }
 
     /// The newest of these e-mails.
-    pub async fn letter(&self, kind: &str) -> serde_json::Value {
-        self.letters(kind).await.pop().expect("an e-mail of this kind waits")
+    pub async fn queued_email(&self, kind: &str) -> serde_json::Value {
+        self.queued_emails(kind)
+            .await
+            .pop()
+            .expect("an e-mail of this kind waits")
     }
 
     /// Makes new sessions read-only, as hosting providers do when the disk is full, or reverts that.

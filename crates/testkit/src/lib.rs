@@ -10,6 +10,7 @@ mod builders;
 mod database;
 mod games;
 mod pooler;
+mod proxy;
 mod redis;
 mod server;
 #[cfg(feature = "shop")]
@@ -20,6 +21,7 @@ pub use builders::{OrderRow, PASSWORD_HASH};
 pub use database::{TestDb, secrets};
 pub use games::{NewGame, date};
 pub use pooler::TestPooler;
+pub use proxy::DatabaseProxy;
 pub use redis::{Contents, TestRedis};
 /// For benchmarks: plain SQL is not used outside the store otherwise.
 pub use sqlx;

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use lockstep_embedded::{Durability, Options, Postgres};
+use lockstep_embedded_postgres::{Durability, Options, Postgres};
 
 /// URL of the server, with a role that may create databases.
 pub(crate) fn url() -> String {

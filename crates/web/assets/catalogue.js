@@ -83,10 +83,11 @@ document.addEventListener("submit", async (event) => {
   heading.focus();
 });
 document.addEventListener("click", (event) => {
-  const link = event.target.closest(`${selector} .chosen a, ${selector} .filters .actions a`);
+  const link = event.target.closest(`${selector} .chosen a, ${selector} .filters .actions a, ${selector} .facet a.whole`);
   if (!link || event.metaKey || event.ctrlKey || event.shiftKey) return;
   event.preventDefault();
-  show(link.href, true);
+  // The place on the page is for those who load it anew.
+  show(link.href.split("#")[0], true);
 });
 addEventListener("popstate", async (event) => {
   // A jump within the page is none to another address.

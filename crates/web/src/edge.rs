@@ -13,7 +13,7 @@ use futures::FutureExt as _;
 
 use crate::WebState;
 use crate::error::{self, PageError};
-use crate::visit::{LANGUAGE_COOKIE, Visit, preference};
+use crate::visit::{LANGUAGE_COOKIE, Preferences, preference};
 
 /// The longest that making a page may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -59,7 +59,7 @@ pub(crate) fn holds_no_secret(_status: StatusCode, _version: Version, headers: &
 
 /// The middleware around all pages.
 pub(crate) async fn edge(State(state): State<Arc<WebState>>, request: Request, next: Next) -> Response {
-    let visit = Visit::of(request.uri(), request.headers());
+    let visit = Preferences::of(request.uri(), request.headers());
     // A flood waits outside and not in our memory. The place is held until the answer begins.
     let mut response = if let Ok(_place) = state.places.try_acquire() {
         let run = AssertUnwindSafe(next.run(request)).catch_unwind();

@@ -19,8 +19,8 @@ use lockstep_store::top_ups::BeginError;
 
 use crate::WebState;
 use crate::forms;
-use crate::frame::Frame;
-use crate::visit::Visit;
+use crate::layout::Layout;
+use crate::visit::Preferences;
 use crate::{page, session};
 
 /// Why there is no page.
@@ -169,7 +169,7 @@ impl From<serde_json::Error> for PageError {
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage {
-    frame: Frame,
+    layout: Layout,
     code: u16,
     title: &'static str,
     advice: String,
@@ -178,7 +178,7 @@ struct ErrorPage {
 }
 
 /// The page that tells `error`.
-pub(crate) fn tell(state: &WebState, visit: &Visit, error: &PageError) -> Response {
+pub(crate) fn tell(state: &WebState, visit: &Preferences, error: &PageError) -> Response {
     let words = visit.language;
     let (title, advice) = match error {
         PageError::NotFound => (words.text("error.404.title"), words.text("error.404.advice").to_owned()),
@@ -199,7 +199,7 @@ pub(crate) fn tell(state: &WebState, visit: &Visit, error: &PageError) -> Respon
         PageError::Internal => (words.text("error.500.title"), words.text("error.500.advice").to_owned()),
     };
     let template = ErrorPage {
-        frame: Frame::new(state, visit).unlisted(),
+        layout: Layout::new(state, visit).unlisted(),
         code: error.status().as_u16(),
         title,
         advice,

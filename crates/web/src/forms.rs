@@ -88,9 +88,14 @@ impl Form {
 
     /// What is wrong with the form as a whole.
     pub(crate) fn problem(&self) -> Option<&str> {
+        self.error("")
+    }
+
+    /// What is wrong with a field.
+    pub(crate) fn error(&self, name: &str) -> Option<&str> {
         self.errors
             .iter()
-            .find(|(known, _)| known.is_empty())
+            .find(|(known, _)| *known == name)
             .map(|(_, error)| error.as_str())
     }
 

@@ -198,6 +198,31 @@ mod tests {
         }
     }
 
+    /// What is wrong and what to do about it are two short sentences, and neither begs.
+    #[test]
+    fn texts_say_what_to_do_and_do_not_beg() {
+        for language in Language::ALL {
+            for (key, text) in texts(files_of(language)) {
+                let words: Vec<String> = text
+                    .split(|c: char| !c.is_alphanumeric())
+                    .map(str::to_lowercase)
+                    .collect();
+                for beg in ["please", "bitte", "sorry", "leider"] {
+                    assert!(!words.iter().any(|word| word == beg), "{language}: {key} = {text}");
+                }
+                let is_told = key.starts_with("wrong.") || key.starts_with("error.") && key.contains(".advice");
+                assert!(
+                    !is_told || text.ends_with('.'),
+                    "{language}: {key} is no sentence: {text}"
+                );
+                assert!(
+                    !is_told || text.chars().count() <= 140,
+                    "{language}: {key} is too long: {text}"
+                );
+            }
+        }
+    }
+
     /// Every text in quotes behind `t("`, `t1("`, `n("`, `.text("`, `.with("`, `.with_all("`, `.count("`, and `text: "`.
     fn used(folder: &Path, found: &mut Vec<(String, bool, String)>) {
         for entry in std::fs::read_dir(folder).unwrap() {

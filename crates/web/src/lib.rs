@@ -14,8 +14,8 @@ mod edge;
 mod error;
 mod format;
 mod forms;
-mod frame;
 mod i18n;
+mod layout;
 mod page;
 mod pages;
 mod pictures;
@@ -40,7 +40,7 @@ use tower_http::compression::predicate::{DefaultPredicate, Predicate as _};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use error::PageError;
-use page::Shelf;
+use page::PageCache;
 pub use pictures::PictureSettings;
 use pictures::Proxy;
 
@@ -122,7 +122,7 @@ pub(crate) struct WebState {
     pub(crate) shop: Shop,
     pub(crate) supply: watch::Receiver<Supply>,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) shelf: Shelf,
+    pub(crate) shelf: PageCache,
     pub(crate) pictures: Arc<Proxy>,
     /// One for each page that may be made at a time.
     pub(crate) places: Semaphore,
@@ -140,7 +140,7 @@ pub fn router(parts: Parts) -> Router {
         shop: parts.shop,
         supply: parts.supply,
         settings: Arc::new(settings),
-        shelf: Shelf::default(),
+        shelf: PageCache::default(),
         places: Semaphore::new(MAX_IN_FLIGHT),
     });
     let own = pages::own_routes().layer(middleware::from_fn_with_state(Arc::clone(&state), session::arrive));
@@ -162,6 +162,7 @@ pub fn router(parts: Parts) -> Router {
         .route("/style", get(pages::style::style))
         .route("/preferences", post(pages::preferences::set))
         .route("/images/{game}/{place}/{file}", get(pictures::proxy::picture))
+        .route("/avatars/{file}", get(pages::account::picture::image))
         .route("/covers/{file}", get(covers::cover))
         .route("/assets/{file}", get(assets::asset))
         .method_not_allowed_fallback(error::wrong_method)

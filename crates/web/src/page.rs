@@ -1,7 +1,7 @@
 //! Pages on their way out: fresh ones, and finished ones that are kept on a shelf and served as they are.
 //!
 //! A page that shows nothing personal is made once and kept with a fingerprint of everything it was made from: the
-//! validators of the cached answers in it and what stands in its frame. It is served while the fingerprint is the same,
+//! validators of the cached answers in it and what stands in its layout. It is served while the fingerprint is the same,
 //! so a shelved page is never older than the answers, whose truth `lockstep_cache` proves on every request.
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use crate::assets::compressed;
 use crate::error::PageError;
-use crate::visit::Visit;
+use crate::visit::Preferences;
 
 /// How much memory finished pages may take.
 const SHELF_BYTES: u64 = 32 * 1024 * 1024;
@@ -77,7 +77,7 @@ impl Finished {
     }
 
     /// The page as an answer: nothing but a header if the browser has it, compressed if the browser takes that.
-    pub(crate) fn serve(&self, visit: &Visit) -> Response {
+    pub(crate) fn serve(&self, visit: &Preferences) -> Response {
         let unchanged = visit.if_none_match.as_ref().is_some_and(|held| {
             held.to_str()
                 .is_ok_and(|held| held.split(',').any(|one| one.trim() == self.etag || one.trim() == "*"))
@@ -109,9 +109,9 @@ impl Finished {
 
 /// Finished pages.
 #[derive(Debug, Clone)]
-pub(crate) struct Shelf(moka::sync::Cache<String, Arc<Finished>>);
+pub(crate) struct PageCache(moka::sync::Cache<String, Arc<Finished>>);
 
-impl Default for Shelf {
+impl Default for PageCache {
     fn default() -> Self {
         Self(
             moka::sync::Cache::builder()
@@ -122,7 +122,7 @@ impl Default for Shelf {
     }
 }
 
-impl Shelf {
+impl PageCache {
     /// The page called `name` if it was made of the same as now, else what `make` makes.
     pub(crate) fn get(
         &self,

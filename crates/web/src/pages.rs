@@ -5,17 +5,17 @@ pub(crate) mod alerts;
 pub(crate) mod cart;
 pub(crate) mod catalogue;
 pub(crate) mod checkout;
-pub(crate) mod entrance;
+pub(crate) mod form_page;
 pub(crate) mod game;
 pub(crate) mod help;
 pub(crate) mod home;
+pub(crate) mod login;
 pub(crate) mod me;
 pub(crate) mod orders;
 pub(crate) mod password;
 pub(crate) mod preferences;
 pub(crate) mod preorders;
 pub(crate) mod recent;
-pub(crate) mod sheet;
 pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod test_payment;
@@ -33,9 +33,9 @@ use crate::WebState;
 pub(crate) fn own_routes() -> Router<Arc<WebState>> {
     Router::new()
         .route("/fragments/me", get(me::fragment))
-        .route("/register", get(entrance::register_page).post(entrance::register))
-        .route("/login", get(entrance::log_in_page).post(entrance::log_in))
-        .route("/logout", post(entrance::log_out))
+        .route("/register", get(login::register_page).post(login::register))
+        .route("/login", get(login::log_in_page).post(login::log_in))
+        .route("/logout", post(login::log_out))
         .route("/forgot-password", get(password::forgot_page).post(password::forgot))
         .route("/reset-password", get(password::reset_page).post(password::reset))
         .route("/verify-email", get(verify::page).post(verify::verify))

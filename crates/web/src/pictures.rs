@@ -5,6 +5,7 @@ mod fetch;
 mod keep;
 pub(crate) mod proxy;
 mod shrink;
+pub(crate) mod upload;
 
 use std::fmt::Write as _;
 

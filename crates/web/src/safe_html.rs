@@ -54,14 +54,11 @@ pub(crate) fn description(text: &str) -> String {
         .filter(|paragraph| !paragraph.is_empty())
     {
         html.push_str("<p>");
-        html.push_str(&escaped(paragraph));
+        // Without tags it may still have entities, and they are not to be read by people.
+        html.push_str(&CLEANER.clean(paragraph).to_string());
         html.push_str("</p>");
     }
     html
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -93,6 +90,11 @@ mod tests {
         assert_eq!(
             description("One & two\n\nThree > 2"),
             "<p>One &amp; two</p><p>Three &gt; 2</p>"
+        );
+        // As the synchronisation keeps a description that has no tags.
+        assert_eq!(
+            description("Quill&#039;s &quot;Ascent&quot; &amp; &lt;b&gt; AT&T"),
+            "<p>Quill's \"Ascent\" &amp; &lt;b&gt; AT&amp;T</p>"
         );
         assert_eq!(description(""), "");
         assert!(description(&"ä".repeat(MAX_BYTES)).len() <= MAX_BYTES + 10);

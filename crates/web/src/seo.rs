@@ -14,28 +14,28 @@ use serde_json::json;
 
 use crate::WebState;
 use crate::error::PageError;
-use crate::frame::Frame;
 use crate::i18n::Language;
+use crate::layout::Layout;
 use crate::{assets, format};
 
 /// So many games stand in one part of the sitemap; search engines take 50,000.
 const PART: u32 = 5_000;
 
 /// schema.org's description of a game and its offer, to stand inside a script element.
-pub(crate) fn product(frame: &Frame, game: &Game, name: &str, image: &str) -> String {
+pub(crate) fn product(layout: &Layout, game: &Game, name: &str, image: &str) -> String {
     let availability = match (game.in_stock, game.is_preorder) {
         (true, true) => "https://schema.org/PreOrder",
         (true, false) => "https://schema.org/InStock",
         (false, _) => "https://schema.org/OutOfStock",
     };
-    let address = frame.absolute(&frame.canonical);
+    let address = layout.absolute(&layout.canonical);
     let mut product = json!({
         "@context": "https://schema.org",
         "@graph": [
             {
                 "@type": ["Product", "VideoGame"],
                 "name": name,
-                "description": frame.about,
+                "description": layout.about,
                 "image": image,
                 "sku": game.id.to_string(),
                 "url": address,
@@ -49,13 +49,13 @@ pub(crate) fn product(frame: &Frame, game: &Game, name: &str, image: &str) -> St
                     "availability": availability,
                     "itemCondition": "https://schema.org/NewCondition",
                     "url": address,
-                    "seller": { "@type": "Organization", "name": frame.shop() },
+                    "seller": { "@type": "Organization", "name": layout.shop() },
                 },
             },
             {
                 "@type": "BreadcrumbList",
                 "itemListElement": [
-                    { "@type": "ListItem", "position": 1, "name": frame.t("nav.games"), "item": frame.absolute("/games") },
+                    { "@type": "ListItem", "position": 1, "name": layout.t("nav.games"), "item": layout.absolute("/games") },
                     { "@type": "ListItem", "position": 2, "name": name, "item": address },
                 ],
             },
@@ -80,13 +80,13 @@ pub(crate) fn product(frame: &Frame, game: &Game, name: &str, image: &str) -> St
 }
 
 /// schema.org's description of the shop and of the questions that its help answers, to stand inside a script element.
-pub(crate) fn questions<'a>(frame: &Frame, questions: impl Iterator<Item = (&'a str, String)>) -> String {
-    let operator = &frame.settings.operator;
+pub(crate) fn questions<'a>(layout: &Layout, questions: impl Iterator<Item = (&'a str, String)>) -> String {
+    let operator = &layout.settings.operator;
     let mut shop = json!({
         "@type": "Organization",
-        "name": frame.shop(),
-        "url": frame.absolute("/"),
-        "logo": frame.absolute(assets::address("icon.svg")),
+        "name": layout.shop(),
+        "url": layout.absolute("/"),
+        "logo": layout.absolute(assets::address("icon.svg")),
     });
     if let (Some(node), Some(email)) = (shop.as_object_mut(), &operator.contact_email) {
         node.insert("email".into(), json!(email));
@@ -109,8 +109,8 @@ pub(crate) fn questions<'a>(frame: &Frame, questions: impl Iterator<Item = (&'a 
         .collect();
     let page = json!({
         "@type": "FAQPage",
-        "url": frame.absolute(&frame.canonical),
-        "inLanguage": frame.words.code(),
+        "url": layout.absolute(&layout.canonical),
+        "inLanguage": layout.words.code(),
         "mainEntity": questions,
     });
     inside_script(&json!({ "@context": "https://schema.org", "@graph": [page, shop] }).to_string())

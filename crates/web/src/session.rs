@@ -14,14 +14,14 @@ use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use lockstep_auth::{AuthError, Caller, Device, cookies, guest_token};
+use lockstep_auth::{AuthError, ClientInfo, CurrentUser, cookies, guest_token};
 use lockstep_domain::account::TokenPair;
-use lockstep_domain::cart::Owner;
-use lockstep_shop::{Arrival, ShopError, Writer};
+use lockstep_domain::cart::CartOwner;
+use lockstep_shop::{RequestContext, ShopError, Writer};
 
 use crate::error::PageError;
 use crate::forms;
-use crate::visit::{Visit, cookie, text_of};
+use crate::visit::{Preferences, cookie, text_of};
 use crate::{Settings, WebState};
 
 /// A cookie of these pages alone. In production its name begins with `__Host-`: browsers take such a one only from this
@@ -63,19 +63,19 @@ const SIGNED_IN_SECONDS: u32 = 30 * 86_400;
 
 /// Whoever reads the page: a member, a guest, or nobody in particular.
 #[derive(Debug, Clone)]
-pub(crate) struct Reader {
+pub(crate) struct PageUser {
     /// Who, and what is theirs.
-    pub(crate) arrival: Arrival,
+    pub(crate) context: RequestContext,
     /// Address and program.
-    pub(crate) device: Device,
+    pub(crate) device: ClientInfo,
 }
 
 /// Somebody who is signed in; everybody else is sent to the log-in and back.
 #[derive(Debug, Clone)]
-pub(crate) struct Member {
-    pub(crate) caller: Caller,
-    pub(crate) arrival: Arrival,
-    pub(crate) device: Device,
+pub(crate) struct SignedInUser {
+    pub(crate) caller: CurrentUser,
+    pub(crate) context: RequestContext,
+    pub(crate) device: ClientInfo,
 }
 
 /// The layer around pages that show something of one's own.
@@ -103,18 +103,18 @@ pub(crate) async fn arrive(State(state): State<Arc<WebState>>, request: Request,
 
 type Cookies = Vec<(&'static str, HeaderValue)>;
 
-async fn open(state: &WebState, parts: &Parts) -> Result<(Reader, Cookies), ShopError> {
+async fn open(state: &WebState, parts: &Parts) -> Result<(PageUser, Cookies), ShopError> {
     let headers = &parts.headers;
     let guest = cookies::guest(headers);
     let mut set = Vec::new();
     let access = cookie(headers, ACCESS.name(&state.settings));
-    let mut arrival = state.shop.arrive(access, guest).await?;
-    if arrival.caller().is_none()
+    let mut context = state.shop.arrive(access, guest).await?;
+    if context.caller().is_none()
         && let Some(refresh) = cookie(headers, REFRESH.name(&state.settings))
     {
         match state.shop.auth().refresh(refresh).await {
             Ok(tokens) => {
-                arrival = state.shop.arrive(Some(tokens.token.expose()), guest).await?;
+                context = state.shop.arrive(Some(tokens.token.expose()), guest).await?;
                 set = token_cookies(&tokens, &state.settings);
             }
             // The session was ended, here or elsewhere.
@@ -123,26 +123,26 @@ async fn open(state: &WebState, parts: &Parts) -> Result<(Reader, Cookies), Shop
         }
     }
     let auth = state.shop.auth();
-    arrival = arrival.with_newcomer(auth.newcomer(headers));
+    context = context.with_newcomer(auth.newcomer(headers));
     // Only what reads has time for it: the answer to a write brings the session itself.
-    if parts.method == Method::GET && arrival.needs_guest_token() {
+    if parts.method == Method::GET && context.needs_guest_token() {
         set.push((guest_token::COOKIE, auth.set_guest_token(state.settings.production)));
     }
-    if let Some(renewed) = arrival.renewed() {
+    if let Some(renewed) = context.renewed() {
         set.push((cookies::GUEST, cookies::set_guest(renewed, state.settings.production)));
     }
-    let visit = Visit::of(&parts.uri, headers);
-    if visit.language_in_address && arrival.caller().is_some() {
-        arrival.reads_in(visit.language.speech()).await?;
+    let visit = Preferences::of(&parts.uri, headers);
+    if visit.language_in_address && context.caller().is_some() {
+        context.reads_in(visit.language.speech()).await?;
     }
-    let reader = Reader {
-        arrival,
+    let reader = PageUser {
+        context,
         device: device(parts, &state.settings),
     };
     Ok((reader, set))
 }
 
-impl<S: Sync> FromRequestParts<S> for Reader {
+impl<S: Sync> FromRequestParts<S> for PageUser {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, PageError> {
@@ -153,17 +153,17 @@ impl<S: Sync> FromRequestParts<S> for Reader {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Member {
+impl<S: Sync> FromRequestParts<S> for SignedInUser {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let Reader { arrival, device } = Reader::from_request_parts(parts, state)
+        let PageUser { context, device } = PageUser::from_request_parts(parts, state)
             .await
             .map_err(PageError::into_response)?;
-        match arrival.caller().cloned() {
+        match context.caller().cloned() {
             Some(caller) => Ok(Self {
                 caller,
-                arrival,
+                context,
                 device,
             }),
             None => Err(to_log_in(parts)),
@@ -193,12 +193,14 @@ fn to_log_in(parts: &Parts) -> Response {
 }
 
 /// Last parts of addresses that take forms and show nothing: their page is one step up.
-const TAKES_FORMS: [&str; 8] = [
+const TAKES_FORMS: [&str; 10] = [
     "add",
     "again",
     "confirm",
     "end",
     "end-others",
+    "no-picture",
+    "picture",
     "remove",
     "set",
     "top-up",
@@ -258,7 +260,7 @@ fn is_promo(code: &str) -> bool {
 /// The answer after a write, with the cookie of a guest who became one by it.
 pub(crate) fn wrote(mut response: Response, writer: &Writer, settings: &Settings) -> Response {
     if let Writer {
-        owner: Owner::Guest(guest),
+        owner: CartOwner::Guest(guest),
         minted: true,
     } = writer
     {
@@ -287,14 +289,14 @@ fn no_token_cookies(settings: &Settings) -> Cookies {
         .into()
 }
 
-fn device(parts: &Parts, settings: &Settings) -> Device {
+fn device(parts: &Parts, settings: &Settings) -> ClientInfo {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     lockstep_auth::device(
         &parts.headers,
         peer.map(|ConnectInfo(peer)| peer.ip()),
         settings.trusted_proxies,
     )
-    .reading(Some(Visit::of(&parts.uri, &parts.headers).language.speech()))
+    .reading(Some(Preferences::of(&parts.uri, &parts.headers).language.speech()))
 }
 
 #[cfg(test)]

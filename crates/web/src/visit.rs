@@ -43,7 +43,7 @@ impl Theme {
 
 /// What a request says about its sender's wishes. Any page may take it as an extractor; it never refuses.
 #[derive(Debug, Clone)]
-pub(crate) struct Visit {
+pub(crate) struct Preferences {
     pub(crate) language: Language,
     pub(crate) theme: Theme,
     pub(crate) uri: Uri,
@@ -55,7 +55,7 @@ pub(crate) struct Visit {
     pub(crate) if_none_match: Option<HeaderValue>,
 }
 
-impl Visit {
+impl Preferences {
     pub(crate) fn of(uri: &Uri, headers: &HeaderMap) -> Self {
         let asked = uri.query().filter(|query| query.contains("lang=")).and_then(|query| {
             form_urlencoded::parse(query.as_bytes())
@@ -110,10 +110,10 @@ impl Visit {
     }
 }
 
-/// Parameters of the pages that say no address of their own for search engines ([`crate::frame::Frame::canonical`]).
+/// Parameters of the pages that say no address of their own for search engines ([`crate::layout::Layout::canonical`]).
 const OWN_PARAMETERS: &[&str] = &["next", "token", "code", "promo", "topUp", "page"];
 
-impl<S: Sync> FromRequestParts<S> for Visit {
+impl<S: Sync> FromRequestParts<S> for Preferences {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
@@ -155,12 +155,12 @@ pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
 
-    fn visit(address: &str, headers: &[(&'static str, &str)]) -> Visit {
+    fn visit(address: &str, headers: &[(&'static str, &str)]) -> Preferences {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
             .collect();
-        Visit::of(&address.parse().unwrap(), &headers)
+        Preferences::of(&address.parse().unwrap(), &headers)
     }
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
             "/%2fevil.example",
         ] {
             let uri = Uri::builder().path_and_query(address).build().unwrap();
-            let other = Visit::of(&uri, &HeaderMap::new()).in_language(Language::GERMAN);
+            let other = Preferences::of(&uri, &HeaderMap::new()).in_language(Language::GERMAN);
             let second = other.chars().nth(1);
             assert!(
                 other.starts_with('/') && !matches!(second, Some('/' | '\\')),

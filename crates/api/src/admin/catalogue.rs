@@ -12,7 +12,7 @@ use lockstep_domain::admin::{GameDetail, GameList, SyncProgress, SyncStatus, Tax
 use lockstep_domain::catalogue::Answer;
 use utoipa::OpenApi;
 
-use super::{Staff, found, page};
+use super::{RequireStaff, found, page};
 use crate::ApiState;
 use crate::answer::{self, Answered};
 use crate::body::uuid_in;
@@ -41,7 +41,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ("pageSize" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "Page size, 1–1,000 (default 20)")),
     responses((status = 200, description = "A page of games", body = Answer<GameList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn games(staff: Staff, ask: Ask) -> Answered {
+pub(crate) async fn games(staff: RequireStaff, ask: Ask) -> Answered {
     let games = staff.office.games(&staff.admin, page(&ask, 20)?).await?;
     answer::data(StatusCode::OK, &games)
 }
@@ -52,7 +52,7 @@ pub(crate) async fn games(staff: Staff, ask: Ask) -> Answered {
     responses((status = 200, description = "The game", body = Answer<GameDetail>),
     (status = 400, description = "`id` is not a UUID"), (status = 403, description = "Not signed in as an administrator"),
     (status = 404, description = "There is no such game")))]
-pub(crate) async fn game(Path(id): Path<String>, staff: Staff) -> Answered {
+pub(crate) async fn game(Path(id): Path<String>, staff: RequireStaff) -> Answered {
     let game = staff.office.game(&staff.admin, GameId(uuid_in("id", &id)?)).await?;
     answer::data(StatusCode::OK, &found(game, "Game")?)
 }
@@ -61,7 +61,7 @@ pub(crate) async fn game(Path(id): Path<String>, staff: Staff) -> Answered {
 #[utoipa::path(get, path = "/api/admin/categories", tag = "admin", operation_id = "adminCategories", security(("bearer" = [])),
     responses((status = 200, description = "All categories", body = Answer<Vec<TaxonomyRow>>),
     (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn categories(staff: Staff) -> Answered {
+pub(crate) async fn categories(staff: RequireStaff) -> Answered {
     let all = staff.office.taxonomy(&staff.admin, Taxonomy::Categories).await?;
     answer::data(StatusCode::OK, &all)
 }
@@ -70,7 +70,7 @@ pub(crate) async fn categories(staff: Staff) -> Answered {
 #[utoipa::path(get, path = "/api/admin/genres", tag = "admin", operation_id = "adminGenres", security(("bearer" = [])),
     responses((status = 200, description = "All genres", body = Answer<Vec<TaxonomyRow>>),
     (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn genres(staff: Staff) -> Answered {
+pub(crate) async fn genres(staff: RequireStaff) -> Answered {
     let all = staff.office.taxonomy(&staff.admin, Taxonomy::Genres).await?;
     answer::data(StatusCode::OK, &all)
 }
@@ -79,7 +79,7 @@ pub(crate) async fn genres(staff: Staff) -> Answered {
 #[utoipa::path(get, path = "/api/admin/platforms", tag = "admin", operation_id = "adminPlatforms", security(("bearer" = [])),
     responses((status = 200, description = "All platforms", body = Answer<Vec<TaxonomyRow>>),
     (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn platforms(staff: Staff) -> Answered {
+pub(crate) async fn platforms(staff: RequireStaff) -> Answered {
     let all = staff.office.taxonomy(&staff.admin, Taxonomy::Platforms).await?;
     answer::data(StatusCode::OK, &all)
 }
@@ -88,7 +88,7 @@ pub(crate) async fn platforms(staff: Staff) -> Answered {
 #[utoipa::path(get, path = "/api/admin/tags", tag = "admin", operation_id = "adminTags", security(("bearer" = [])),
     responses((status = 200, description = "All tags", body = Answer<Vec<TaxonomyRow>>),
     (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn tags(staff: Staff) -> Answered {
+pub(crate) async fn tags(staff: RequireStaff) -> Answered {
     let all = staff.office.taxonomy(&staff.admin, Taxonomy::Tags).await?;
     answer::data(StatusCode::OK, &all)
 }
@@ -97,7 +97,7 @@ pub(crate) async fn tags(staff: Staff) -> Answered {
 #[utoipa::path(get, path = "/api/admin/g2a/status", tag = "admin", operation_id = "adminSyncStatus", security(("bearer" = [])),
     responses((status = 200, description = "Last synchronisation and current stock", body = Answer<SyncStatus>),
     (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn sync_status(staff: Staff) -> Answered {
+pub(crate) async fn sync_status(staff: RequireStaff) -> Answered {
     answer::data(
         StatusCode::OK,
         &staff.office.sync_status(&staff.admin, Utc::now()).await?,
@@ -110,7 +110,7 @@ pub(crate) async fn sync_status(staff: Staff) -> Answered {
 #[utoipa::path(get, path = "/api/admin/g2a/sync-progress", tag = "admin", operation_id = "adminSyncProgress", security(("bearer" = [])),
     responses((status = 200, description = "Pages and products so far", body = Answer<SyncProgress>),
     (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn sync_progress(staff: Staff) -> Answered {
+pub(crate) async fn sync_progress(staff: RequireStaff) -> Answered {
     answer::data(
         StatusCode::OK,
         &staff.office.sync_progress(&staff.admin, Utc::now()).await?,

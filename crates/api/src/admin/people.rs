@@ -13,7 +13,7 @@ use lockstep_domain::catalogue::Answer;
 use lockstep_domain::ids::UserId;
 use utoipa::OpenApi;
 
-use super::{Staff, days, found, page};
+use super::{RequireStaff, days, found, page};
 use crate::ApiState;
 use crate::answer::{self, Answered};
 use crate::body::uuid_in;
@@ -45,7 +45,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
     ("name" = Option<String>, Query, max_length = 100, description = "Part of the nickname or a name")),
     responses((status = 200, description = "A page of users", body = Answer<UserList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn users(staff: Staff, ask: Ask) -> Answered {
+pub(crate) async fn users(staff: RequireStaff, ask: Ask) -> Answered {
     let filter = UserFilter {
         query: ask.text("query")?,
         email: ask.text("email")?,
@@ -61,7 +61,7 @@ pub(crate) async fn users(staff: Staff, ask: Ask) -> Answered {
     responses((status = 200, description = "The user", body = Answer<UserDetail>),
     (status = 400, description = "`id` is not a UUID"), (status = 403, description = "Not signed in as an administrator"),
     (status = 404, description = "There is no such user")))]
-pub(crate) async fn user(Path(id): Path<String>, staff: Staff) -> Answered {
+pub(crate) async fn user(Path(id): Path<String>, staff: RequireStaff) -> Answered {
     let user = staff.office.user(&staff.admin, UserId(uuid_in("id", &id)?)).await?;
     answer::data(StatusCode::OK, &found(user, "User")?)
 }
@@ -94,7 +94,7 @@ impl FromStr for Kind {
     responses((status = 200, description = "The activity", body = Answer<Activity>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator"),
     (status = 404, description = "There is no such user")))]
-pub(crate) async fn activity(Path(id): Path<String>, staff: Staff, ask: Ask) -> Answered {
+pub(crate) async fn activity(Path(id): Path<String>, staff: RequireStaff, ask: Ask) -> Answered {
     let span = days(&ask)?;
     let kind = ask
         .parsed::<Kind>("activityType")?
@@ -123,7 +123,7 @@ fn whose(ask: &Ask) -> Result<Option<CartFilter>, ApiError> {
     ("hasItems" = Option<bool>, Query, description = "`false` returns an empty list, because empty carts are not stored")),
     responses((status = 200, description = "A page of carts", body = Answer<CartList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn carts(staff: Staff, ask: Ask) -> Answered {
+pub(crate) async fn carts(staff: RequireStaff, ask: Ask) -> Answered {
     let page = page(&ask, 20)?;
     let carts = match whose(&ask)? {
         Some(filter) => staff.office.carts(&staff.admin, &filter, page).await?,
@@ -141,7 +141,7 @@ pub(crate) async fn carts(staff: Staff, ask: Ask) -> Answered {
     responses((status = 200, description = "The cart", body = Answer<Cart>),
     (status = 400, description = "`userId` is not a UUID"), (status = 403, description = "Not signed in as an administrator"),
     (status = 404, description = "There is no such user")))]
-pub(crate) async fn cart(Path(id): Path<String>, staff: Staff) -> Answered {
+pub(crate) async fn cart(Path(id): Path<String>, staff: RequireStaff) -> Answered {
     let cart = staff.office.cart(&staff.admin, UserId(uuid_in("userId", &id)?)).await?;
     answer::data(StatusCode::OK, &found(cart, "User")?)
 }
@@ -155,7 +155,7 @@ pub(crate) async fn cart(Path(id): Path<String>, staff: Staff) -> Answered {
     ("hasItems" = Option<bool>, Query, description = "`false` returns an empty list, because empty wishlists are not stored")),
     responses((status = 200, description = "A page of wishlists", body = Answer<WishlistList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn wishlists(staff: Staff, ask: Ask) -> Answered {
+pub(crate) async fn wishlists(staff: RequireStaff, ask: Ask) -> Answered {
     let page = page(&ask, 20)?;
     let wishlists = match whose(&ask)? {
         Some(filter) => staff.office.wishlists(&staff.admin, &filter, page).await?,
@@ -173,7 +173,7 @@ pub(crate) async fn wishlists(staff: Staff, ask: Ask) -> Answered {
     responses((status = 200, description = "The wishlist", body = Answer<Wishlist>),
     (status = 400, description = "`userId` is not a UUID"), (status = 403, description = "Not signed in as an administrator"),
     (status = 404, description = "There is no such user")))]
-pub(crate) async fn wishlist(Path(id): Path<String>, staff: Staff) -> Answered {
+pub(crate) async fn wishlist(Path(id): Path<String>, staff: RequireStaff) -> Answered {
     let wishlist = staff
         .office
         .wishlist(&staff.admin, UserId(uuid_in("userId", &id)?))

@@ -14,7 +14,7 @@ use lockstep_domain::order::OrderStatus;
 use lockstep_domain::purchase::PaymentStatus;
 use utoipa::OpenApi;
 
-use super::{Staff, days, found, page};
+use super::{RequireStaff, days, found, page};
 use crate::ApiState;
 use crate::answer::{self, Answered};
 use crate::body::uuid_in;
@@ -40,7 +40,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<ApiState>>)> {
 #[utoipa::path(get, path = "/api/admin/dashboard", tag = "admin", operation_id = "adminDashboard", security(("bearer" = [])),
     responses((status = 200, description = "Current figures", body = Answer<Dashboard>),
     (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn dashboard(staff: Staff) -> Answered {
+pub(crate) async fn dashboard(staff: RequireStaff) -> Answered {
     answer::data(StatusCode::OK, &staff.office.dashboard(&staff.admin, Utc::now()).await?)
 }
 
@@ -53,7 +53,7 @@ pub(crate) async fn dashboard(staff: Staff) -> Answered {
     ("status" = Option<String>, Query, max_length = 100, description = "PENDING, PROCESSING, COMPLETED, FAILED or CANCELLED")),
     responses((status = 200, description = "A page of orders", body = Answer<OrderList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn orders(staff: Staff, ask: Ask) -> Answered {
+pub(crate) async fn orders(staff: RequireStaff, ask: Ask) -> Answered {
     let (page, status) = (page(&ask, 20)?, ask.text("status")?);
     let known = |name: &String| OrderStatus::ALL.into_iter().find(|status| status.as_str() == name);
     let orders = match status.as_ref().map(known) {
@@ -75,7 +75,7 @@ pub(crate) async fn orders(staff: Staff, ask: Ask) -> Answered {
     responses((status = 200, description = "The order", body = Answer<OrderDetail>),
     (status = 400, description = "`id` is not a UUID"), (status = 403, description = "Not signed in as an administrator"),
     (status = 404, description = "There is no such order")))]
-pub(crate) async fn order(Path(id): Path<String>, staff: Staff) -> Answered {
+pub(crate) async fn order(Path(id): Path<String>, staff: RequireStaff) -> Answered {
     let order = staff.office.order(&staff.admin, OrderId(uuid_in("id", &id)?)).await?;
     answer::data(StatusCode::OK, &found(order, "Order")?)
 }
@@ -91,7 +91,7 @@ pub(crate) async fn order(Path(id): Path<String>, staff: Staff) -> Answered {
     ("transactionHash" = Option<String>, Query, max_length = 100, description = "Part of the external reference")),
     responses((status = 200, description = "A page of transactions", body = Answer<TransactionList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn transactions(staff: Staff, ask: Ask) -> Answered {
+pub(crate) async fn transactions(staff: RequireStaff, ask: Ask) -> Answered {
     let method = ask.text("method")?.map(Method::Is);
     listed(&staff, &ask, method, 100).await
 }
@@ -108,12 +108,12 @@ pub(crate) async fn transactions(staff: Staff, ask: Ask) -> Answered {
     ("endDate" = Option<String>, Query, max_length = 100, description = "Last day, YYYY-MM-DD, UTC")),
     responses((status = 200, description = "A page of transactions", body = Answer<TransactionList>),
     (status = 400, description = "Invalid parameter"), (status = 403, description = "Not signed in as an administrator")))]
-pub(crate) async fn payments(staff: Staff, ask: Ask) -> Answered {
+pub(crate) async fn payments(staff: RequireStaff, ask: Ask) -> Answered {
     let method = ask.text("method")?.map(Method::Contains);
     listed(&staff, &ask, method, 20).await
 }
 
-async fn listed(staff: &Staff, ask: &Ask, method: Option<Method>, usual: u32) -> Answered {
+async fn listed(staff: &RequireStaff, ask: &Ask, method: Option<Method>, usual: u32) -> Answered {
     let page = page(ask, usual)?;
     let span = days(ask)?;
     let status = ask.text("status")?;

@@ -214,7 +214,7 @@ fn schemes() -> [(&'static str, SecurityScheme); 5] {
             "guest",
             SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
                 lockstep_auth::cookies::GUEST,
-                "Session of a guest; the first write of a visitor sets it",
+                "Session of a guest; the first write of a principal sets it",
             ))),
         ),
         (

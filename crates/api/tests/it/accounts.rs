@@ -14,7 +14,7 @@ use crate::shop::Shop;
 
 /// Returns a field of the newest e-mail of a kind.
 async fn email_field(shop: &Shop, kind: &str, field: &str) -> String {
-    let email = shop.db.letter(kind).await;
+    let email = shop.db.queued_email(kind).await;
     email[field].as_str().unwrap_or_else(|| panic!("{email}")).to_owned()
 }
 
@@ -286,20 +286,23 @@ async fn a_reset_link_sets_a_new_password_once() {
     let reset = |token: &str, password: &str| json!({"token": token, "newPassword": password});
     let mut forged = token.clone();
     forged.replace_range(..1, if token.starts_with('0') { "1" } else { "0" });
-    let visitor = Client::new(&shop);
+    let principal = Client::new(&shop);
     for (body, code) in [
         (reset(&forged, "Another-Horse-2"), "link_not_valid"),
         (reset("x", "Another-Horse-2"), "link_not_valid"),
         (reset(&token, "password"), "validation_failed"),
     ] {
         assert_eq!(
-            visitor.post("/api/auth/reset-password", body).await.failure(),
+            principal.post("/api/auth/reset-password", body).await.failure(),
             (400, code.to_owned())
         );
     }
     let good = reset(&token, "Another-Horse-2");
-    assert_eq!(visitor.post("/api/auth/reset-password", good.clone()).await.status, 200);
-    let again = visitor.post("/api/auth/reset-password", good).await;
+    assert_eq!(
+        principal.post("/api/auth/reset-password", good.clone()).await.status,
+        200
+    );
+    let again = principal.post("/api/auth/reset-password", good).await;
     assert_eq!(again.failure(), (400, "link_not_valid".to_owned()));
     assert_eq!(
         ada.get("/api/auth/me").await.failure().0,
@@ -307,7 +310,7 @@ async fn a_reset_link_sets_a_new_password_once() {
         "every session has ended"
     );
     let login = json!({"email": "ada@example.com", "password": "Another-Horse-2"});
-    assert_eq!(visitor.post("/api/auth/login", login).await.status, 200);
+    assert_eq!(principal.post("/api/auth/login", login).await.status, 200);
 }
 
 #[tokio::test]
@@ -322,8 +325,8 @@ async fn an_email_address_is_verified_by_the_sent_code() {
         assert_eq!(answer.failure(), (400, "validation_failed".to_owned()));
         assert_eq!(answer.json()["error"]["errors"][0]["path"], "code");
     }
-    let visitor = Client::new(&shop);
-    let stranger = visitor.post("/api/auth/verify-email", json!({"code": code})).await;
+    let principal = Client::new(&shop);
+    let stranger = principal.post("/api/auth/verify-email", json!({"code": code})).await;
     assert_eq!(stranger.failure(), (401, "not_signed_in".to_owned()));
     let wrong = if code == "123456" { "654321" } else { "123456" };
     let answer = ada.post("/api/auth/verify-email", json!({"code": wrong})).await;

@@ -88,12 +88,12 @@ async fn a_payment_of_another_amount_is_reported_to_owner_and_monitors() {
         json!({"state": "ok", "required": false, "waiting": 0})
     );
     let id = lockstep_domain::ids::TopUpId(answer["id"].as_str().unwrap().parse().unwrap());
-    let said = top_ups::Said {
+    let said = top_ups::PaymentEvent {
         provider: "test",
         event: Some("e1".into()),
         kind: "checkout.session.completed".into(),
         which: top_ups::Which::Id(id),
-        word: top_ups::Word::Paid {
+        word: top_ups::ProviderPaymentStatus::Paid {
             amount: "11.90".parse().unwrap(),
             currency: "EUR".into(),
         },
@@ -120,7 +120,9 @@ async fn a_payment_of_another_amount_is_reported_to_owner_and_monitors() {
     assert_eq!((&told["state"], &told["waiting"]), (&json!("review"), &json!(1)));
     assert!(told["since"].is_string());
 
-    top_ups::credit_by_staff(&shop.db.store, id, None).await.unwrap();
+    top_ups::credit_by_staff(&shop.db.store, id, None, "desk")
+        .await
+        .unwrap();
     let seen = ada.get(&path).await.data();
     assert_eq!(
         (&seen["status"], &seen["amount"], seen.get("otherPayment")),

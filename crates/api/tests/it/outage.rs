@@ -1,95 +1,33 @@
 //! PostgreSQL going away and coming back.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use lockstep_api::Settings;
 use lockstep_cache::Config;
 use lockstep_store::{Options, Store};
-use lockstep_testkit::{TestDb, TestRedis};
-use sqlx::postgres::PgConnectOptions;
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream, UnixStream};
-use tokio::sync::watch;
-
+use lockstep_testkit::{DatabaseProxy, TestDb, TestRedis};
 use serde_json::json;
 
 use crate::client::{Client, PASSWORD};
 use crate::orders::fund;
 use crate::shop::{Answered, NewGame, Shop};
 
-/// A way to the database that can be closed: connections are cut, and new ones are cut as soon as they are made.
-struct Gate {
-    url: String,
-    open: Arc<watch::Sender<bool>>,
-}
-
-impl Gate {
-    async fn before(db: &TestDb) -> Self {
-        let server: PgConnectOptions = db.url().parse().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let open = Arc::new(watch::Sender::new(true));
-        let state = Arc::clone(&open);
-        let target = server.clone();
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let mut state = state.subscribe();
-                let target = target.clone();
-                tokio::spawn(async move {
-                    if *state.borrow_and_update() {
-                        tokio::select! {
-                            () = carry(client, &target) => {}
-                            _ = state.wait_for(|open| !open) => {}
-                        }
-                    }
-                });
-            }
-        });
-        let user = server.get_username();
-        Self {
-            url: format!("postgres://{user}@127.0.0.1:{port}/{}", db.name()),
-            open,
-        }
-    }
-
-    fn set(&self, open: bool) {
-        self.open.send_replace(open);
-    }
-}
-
-async fn carry(mut client: TcpStream, target: &PgConnectOptions) {
-    let ended = if let Some(directory) = target.get_socket() {
-        let path = directory.join(format!(".s.PGSQL.{}", target.get_port()));
-        match UnixStream::connect(path).await {
-            Ok(mut server) => copy_bidirectional(&mut client, &mut server).await,
-            Err(error) => Err(error),
-        }
-    } else {
-        match TcpStream::connect((target.get_host(), target.get_port())).await {
-            Ok(mut server) => copy_bidirectional(&mut client, &mut server).await,
-            Err(error) => Err(error),
-        }
-    };
-    drop(ended);
-}
-
 #[tokio::test]
 async fn without_its_database_the_store_says_try_again_and_recovers_by_itself() {
     let db = TestDb::new().await;
-    let gate = Gate::before(&db).await;
+    let gate = DatabaseProxy::before(&db);
     let options = Options {
         acquire_timeout: Duration::from_millis(300),
         ..Options::default()
     };
-    let store = Store::new(&gate.url, &options).unwrap();
+    let store = Store::new(gate.url(), &options).unwrap();
     let shop = Shop::open_on(db, store, Settings::default(), Config::default()).await;
     shop.put(&[NewGame::titled("Portal")]).await;
     assert_eq!(shop.get("/api/games").await.data()["total"], 1);
     assert_eq!(shop.get("/readyz").await.status, 200);
 
-    gate.set(false);
+    gate.cut();
     for path in [
         "/api/games?page=2",
         "/api/games/slug/portal",
@@ -120,7 +58,7 @@ async fn without_its_database_the_store_says_try_again_and_recovers_by_itself() 
         "the process is not to be restarted for it"
     );
 
-    gate.set(true);
+    gate.mend();
     wait_for(&shop, "/api/games/slug/portal", 200).await;
     assert_eq!(shop.get("/readyz").await.status, 200);
 }
@@ -128,12 +66,12 @@ async fn without_its_database_the_store_says_try_again_and_recovers_by_itself() 
 #[tokio::test]
 async fn without_its_database_the_store_does_not_guess_what_is_somebodys_own() {
     let db = TestDb::new().await;
-    let gate = Gate::before(&db).await;
+    let gate = DatabaseProxy::before(&db);
     let options = Options {
         acquire_timeout: Duration::from_millis(300),
         ..Options::default()
     };
-    let store = Store::new(&gate.url, &options).unwrap();
+    let store = Store::new(gate.url(), &options).unwrap();
     let shop = Shop::open_on(db, store, Settings::default(), Config::default()).await;
     let game = NewGame::titled("Portal");
     shop.put(std::slice::from_ref(&game)).await;
@@ -146,7 +84,7 @@ async fn without_its_database_the_store_does_not_guess_what_is_somebodys_own() {
         assert_eq!(client.cart().await.len(), 1);
     }
 
-    gate.set(false);
+    gate.cut();
     for client in [&ada, &guest] {
         for (method, path) in [
             ("GET", "/api/cart"),
@@ -170,7 +108,7 @@ async fn without_its_database_the_store_does_not_guess_what_is_somebodys_own() {
     forger.set_token(Some("a.b.c"));
     assert_eq!(forger.get("/api/auth/me").await.failure().0, 401);
 
-    gate.set(true);
+    gate.mend();
     let deadline = Instant::now() + Duration::from_secs(30);
     while ada.get("/api/cart").await.status != 200 {
         assert!(Instant::now() < deadline, "it recovers by itself");
@@ -197,7 +135,7 @@ async fn a_read_only_database_serves_reads_and_takes_orders_right_after() {
         ada.post("/api/orders", json!({"items": [{"gameId": game.id, "quantity": 1}]}))
             .await
     };
-    // A payment, a change of existing data, and a visitor without a session.
+    // A payment, a change of existing data, and a principal without a session.
     let writes = || async {
         let guest = Client::new(&shop);
         let line = json!({"gameId": game.id});
@@ -233,13 +171,15 @@ async fn a_read_only_database_serves_reads_and_takes_orders_right_after() {
     assert_eq!(shop.get("/healthz").await.status, 200);
 
     shop.db.set_read_only(false).await;
+    // How long a dozen takes is the machine's matter; how late one still fails is the store's.
     let over = Instant::now();
     let mut good = 0;
     while good < 12 {
         shop.get("/readyz").await;
+        let began = over.elapsed();
         good = if writes().await.iter().any(fails) { 0 } else { good + 1 };
         assert!(
-            over.elapsed() < Duration::from_secs(10),
+            good > 0 || began < Duration::from_secs(10),
             "it does not outlast its cause"
         );
     }

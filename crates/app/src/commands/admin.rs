@@ -6,7 +6,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 use anyhow::{Context as _, Result, anyhow, bail};
 use lockstep_auth::AuthError;
 use lockstep_domain::account::{Email, NewPassword};
-use lockstep_fulfil::machine;
+use lockstep_fulfilment::machine;
 use lockstep_store::accounts::{AccountError, AdminMade};
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use anyhow::{Context as _, Result, anyhow};
 use lockstep_domain::Secret;
 use lockstep_domain::ids::UserId;
-use lockstep_fulfil::{aside, letters};
+use lockstep_fulfilment::{aside, emails};
 use lockstep_store::fulfilment::keys::Recorded;
 use lockstep_store::fulfilment::unreadable;
 use serde_json::json;
@@ -44,8 +44,8 @@ async fn act(config: &Config, database: &Database, output: Output, what: AsideCo
             let admin = admin(database, &by).await?;
             let key = Secret::new(key.map_or_else(from_stdin, Ok)?);
             let secrets = Secrets::open(config, store).await?.keys;
-            let letters = letters(&secrets, config.fulfilment.keys_in_letters);
-            let (became, words) = match aside::accept(store, &secrets, &letters, id, &key, admin).await? {
+            let emails = emails(&secrets, config.fulfilment.keys_in_emails);
+            let (became, words) = match aside::accept(store, &secrets, &emails, id, &key, admin).await? {
                 Recorded::Delivered(_) => ("delivered", "The key is stored, and its copy has it."),
                 Recorded::Stock => (
                     "stock",
@@ -77,17 +77,23 @@ async fn act(config: &Config, database: &Database, output: Output, what: AsideCo
 async fn list(database: &Database, output: Output) -> Result<()> {
     let answers = unreadable::waiting(&database.store, MOST).await?;
     let stops = unreadable::game_stops(&database.store).await?;
-    let shown = json!({
-        "answers": answers.iter().map(|one| json!({
-            "id": one.id, "game": one.game, "unit": one.unit, "state": format!("{:?}", one.state),
-            "awaited": one.is_awaited, "g2aOrderId": one.g2a_order_id, "bytes": one.bytes, "complete": one.complete,
-            "machine": one.machine, "receivedAt": one.received_at,
-        })).collect::<Vec<_>>(),
-        "stopped": stops.iter().map(|one| json!({
-            "game": one.game, "product": one.product, "since": one.since, "until": one.until, "reason": one.reason,
-        })).collect::<Vec<_>>(),
-    });
-    output.result(&shown, || {
+    let rows: Vec<serde_json::Value> = answers
+        .iter()
+        .map(|one| {
+            json!({
+                "kind": "answer", "id": one.id, "game": one.game, "unit": one.unit, "state": format!("{:?}", one.state),
+                "awaited": one.is_awaited, "g2aOrderId": one.g2a_order_id, "bytes": one.bytes, "complete": one.complete,
+                "machine": one.machine, "receivedAt": one.received_at,
+            })
+        })
+        .chain(stops.iter().map(|one| {
+            json!({
+                "kind": "stopped", "game": one.game, "product": one.product, "since": one.since, "until": one.until,
+                "reason": one.reason,
+            })
+        }))
+        .collect();
+    output.list(&rows, || {
         let mut lines = Vec::new();
         for one in &answers {
             lines.push(format!(

@@ -31,7 +31,7 @@ struct Done {
     bytes: u64,
     /// Whether secrets are among it. Without them, keys sealed with them cannot be opened.
     secrets: bool,
-    /// Letters and other files.
+    /// EmailSettings and other files.
     files: usize,
 }
 

@@ -8,7 +8,6 @@ mod deliveries;
 mod disk;
 mod mail;
 mod mail_server;
-mod mail_transport;
 mod payments;
 mod pooler;
 mod promo;
@@ -99,7 +98,6 @@ pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>
     if config.production {
         findings.push(look_at_operator(config));
     }
-    findings.extend(mail_transport::look(config));
     findings.extend(settings_file::look(config));
     findings.extend(disk::look(config));
     findings.push(provider::look(config).await);
@@ -133,11 +131,7 @@ pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>
         Err(error) => findings.push(Finding::wrong("database", format!("{error:#}"), "see the message")),
     }
     let wrong = findings.iter().filter(|finding| finding.state == State::Wrong).count();
-    if output.is_json() {
-        output.rows(&findings, |finding| finding.seen.clone())?;
-    } else {
-        Output::line(&in_words(&findings, wrong))?;
-    }
+    output.list(&findings, || in_words(&findings, wrong))?;
     Ok(if wrong == 0 {
         ExitCode::SUCCESS
     } else {

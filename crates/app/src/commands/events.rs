@@ -27,7 +27,7 @@ async fn act(database: &Database, output: Output, what: EventsCommand) -> Result
     match what {
         EventsCommand::List { all } => {
             let kept = deliveries::latest(store, all, MOST).await?;
-            output.result(&json!({ "deliveries": kept }), || {
+            output.list(&kept, || {
                 if kept.is_empty() {
                     return "Every signed delivery had its effect.".to_owned();
                 }

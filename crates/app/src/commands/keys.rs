@@ -4,7 +4,7 @@
 
 use anyhow::{Context as _, Result};
 use lockstep_auth::{Keys, totp};
-use lockstep_fulfil::Spool;
+use lockstep_fulfilment::Spool;
 use lockstep_store::accounts::totp::{SealedTotp, reseal_totp, totp_page};
 use lockstep_store::fulfilment::{keys, unreadable};
 use lockstep_store::{Store, Tx, mail};

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use chrono::{DateTime, Utc};
+use lockstep_fulfilment::machine;
 use lockstep_store::Store;
 use lockstep_store::promo_codes::{self, NewPromoCode, PromoCode, PromoCodeError};
 use rust_decimal::Decimal;
@@ -38,7 +39,9 @@ async fn with_store(config: &Config, store: &Store, output: Output, command: Pro
                 valid_from: from,
                 valid_until: until,
             };
-            promo_codes::create(store, &new).await.map_err(|error| anyhow!(error))?;
+            promo_codes::create(store, &new, &machine())
+                .await
+                .map_err(|error| anyhow!(error))?;
             let warning = below_cost(config, percent);
             let value = serde_json::json!({ "code": code, "discount": percent, "warning": warning });
             output.result(&value, || {
@@ -50,11 +53,13 @@ async fn with_store(config: &Config, store: &Store, output: Output, command: Pro
         }
         PromoCommand::List => {
             let codes = promo_codes::list(store).await?;
-            output.result(&codes, || in_words(&codes))
+            output.list(&codes, || in_words(&codes))
         }
         PromoCommand::End { code } => {
             let code = code.trim().to_uppercase();
-            promo_codes::end(store, &code).await.map_err(|error| anyhow!(error))?;
+            promo_codes::end(store, &code, &machine())
+                .await
+                .map_err(|error| anyhow!(error))?;
             output.result(&serde_json::json!({ "code": code, "ended": true }), || {
                 format!("{code} has ended.")
             })
@@ -71,7 +76,7 @@ pub(crate) async fn make_for_demo(store: &Store) -> Result<()> {
         valid_from: None,
         valid_until: None,
     };
-    match promo_codes::create(store, &new).await {
+    match promo_codes::create(store, &new, &machine()).await {
         Ok(()) | Err(PromoCodeError::Exists(_)) => Ok(()),
         Err(error) => Err(anyhow!(error).context("the demo's promo code")),
     }

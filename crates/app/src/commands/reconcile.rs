@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use lockstep_domain::Money;
 use lockstep_domain::ids::TopUpId;
-use lockstep_fulfil::{Difference, Remedy, letters, reconcile};
+use lockstep_fulfilment::{Difference, Remedy, emails, machine, reconcile};
 use lockstep_store::Store;
 use lockstep_store::top_ups::{self, SettleError};
 
@@ -44,7 +44,7 @@ async fn to_review(store: &Store) -> Result<Vec<Difference>> {
 /// Staff has dealt with a top-up.
 pub(crate) async fn reviewed(config: &Config, output: Output, id: TopUpId) -> Result<ExitCode> {
     let database = Database::open(config, Use::Join).await?;
-    let done = top_ups::reviewed(&database.store, id).await;
+    let done = top_ups::reviewed(&database.store, id, &machine()).await;
     database.close().await;
     if !done? {
         bail!("no top-up {id} waits for staff");
@@ -58,7 +58,7 @@ pub(crate) async fn reviewed(config: &Config, output: Output, id: TopUpId) -> Re
 /// Credits a top-up that waits for staff.
 pub(crate) async fn credit(config: &Config, output: Output, id: TopUpId, amount: Option<Money>) -> Result<ExitCode> {
     let database = Database::open(config, Use::Join).await?;
-    let done = top_ups::credit_by_staff(&database.store, id, amount).await;
+    let done = top_ups::credit_by_staff(&database.store, id, amount, &machine()).await;
     database.close().await;
     let done = match done {
         Err(SettleError::AmountUnknown(why)) => bail!("{why}; say how much with `--amount EUR`"),
@@ -83,8 +83,8 @@ pub(crate) async fn run(config: &Config, output: Output, fix: bool) -> Result<Ex
     let database = Database::open(config, Use::Join).await?;
     let secrets = Secrets::open(config, &database.store).await?;
     let supplier = Supplier::connect(config, &database.store).await?;
-    let letters = letters(&secrets.keys, config.fulfilment.keys_in_letters);
-    let found = reconcile(&database.store, &supplier.client, &spool_folder(config), &letters, fix).await;
+    let emails = emails(&secrets.keys, config.fulfilment.keys_in_emails);
+    let found = reconcile(&database.store, &supplier.client, &spool_folder(config), &emails, fix).await;
     let payments = to_review(&database.store).await;
     supplier.close().await;
     database.close().await;
@@ -95,7 +95,7 @@ pub(crate) async fn run(config: &Config, output: Output, fix: bool) -> Result<Ex
         .iter()
         .filter(|one| !one.fixed && one.remedy != Remedy::None)
         .count();
-    output.result(&found, || in_words(&found, left, fix))?;
+    output.list(&found, || in_words(&found, left, fix))?;
     Ok(if left == 0 {
         ExitCode::SUCCESS
     } else {

@@ -50,7 +50,7 @@ pub(crate) async fn run(request: Request) -> Result<()> {
         credentials.email,
         credentials.secret,
     );
-    crate::closing::told_to_stop().await?;
+    crate::shutdown::told_to_stop().await?;
     sandbox.shutdown().await;
     Ok(())
 }

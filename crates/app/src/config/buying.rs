@@ -15,8 +15,12 @@ pub(super) fn key_timeout(settings: &Settings) -> Option<Duration> {
 }
 
 /// How buying goes about it.
-pub(super) fn fulfilment(settings: &Settings, pricing: Pricing, production: bool) -> Result<lockstep_fulfil::Settings> {
-    let defaults = lockstep_fulfil::Settings::default();
+pub(super) fn fulfilment(
+    settings: &Settings,
+    pricing: Pricing,
+    production: bool,
+) -> Result<lockstep_fulfilment::Settings> {
+    let defaults = lockstep_fulfilment::Settings::default();
     let allowed_loss: Money = parsed(settings.g2a_allowed_loss.as_deref(), "G2A_ALLOWED_LOSS", "0")?;
     if allowed_loss < Money::ZERO {
         bail!("G2A_ALLOWED_LOSS is {allowed_loss}; it cannot be negative");
@@ -38,15 +42,15 @@ pub(super) fn fulfilment(settings: &Settings, pricing: Pricing, production: bool
     if minutes > 10_080 {
         bail!("LOCKSTEP_UNREADABLE_MINUTES is {minutes}; it has to be at most 10080, a week");
     }
-    let keys_in_letters = on_or_off(
-        settings.lockstep_keys_in_letters.as_deref(),
-        "LOCKSTEP_KEYS_IN_LETTERS",
+    let keys_in_emails = on_or_off(
+        settings.lockstep_keys_in_emails.as_deref(),
+        "LOCKSTEP_KEYS_IN_EMAILS",
         false,
     )?;
     let millis = Duration::from_millis;
     let paced = match settings.lockstep_pace.as_deref() {
         None => defaults,
-        Some(name @ ("test" | "hasty")) if !production => lockstep_fulfil::Settings {
+        Some(name @ ("test" | "hasty")) if !production => lockstep_fulfilment::Settings {
             request_lifetime: millis(150),
             lost_grace: millis(50),
             backoff: (millis(5), millis(40)),
@@ -58,13 +62,13 @@ pub(super) fn fulfilment(settings: &Settings, pricing: Pricing, production: bool
         },
         Some(other) => bail!("LOCKSTEP_PACE is {other:?}; it is for tests of the program only"),
     };
-    Ok(lockstep_fulfil::Settings {
+    Ok(lockstep_fulfilment::Settings {
         allowed_loss,
         pricing,
         parallel,
         preorder_patience: Duration::from_hours(24 * days),
         unreadable_grace: Duration::from_mins(minutes),
-        keys_in_letters,
+        keys_in_emails,
         ..paced
     })
 }

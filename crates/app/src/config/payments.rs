@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use lockstep_domain::Secret;
 
-use super::Settings;
+use super::{Hidden, Settings};
 
 /// How shoppers pay.
 #[derive(Debug, Clone)]
@@ -32,9 +32,9 @@ pub(crate) enum PaymentProvider {
 }
 
 pub(super) fn payments(settings: &Settings, production: bool, public_url: &str) -> Result<PaymentSettings> {
-    let secrets = |list: &Option<String>| -> Vec<Secret> {
+    let secrets = |list: &Option<Hidden>| -> Vec<Secret> {
         list.iter()
-            .flat_map(|list| list.split(','))
+            .flat_map(|list| list.expose().split(','))
             .map(str::trim)
             .filter(|secret| !secret.is_empty())
             .map(Secret::new)
@@ -52,7 +52,7 @@ pub(super) fn payments(settings: &Settings, production: bool, public_url: &str) 
                 .stripe_api_url
                 .clone()
                 .unwrap_or_else(|| "https://api.stripe.com".into()),
-            secret_key: Secret::new(key.clone()),
+            secret_key: Secret::new(key.expose()),
             webhook_secrets,
         },
         // Money that does not move buys nothing in production.

@@ -30,7 +30,7 @@ pub(super) fn refuse_what_is_unsafe(settings: &Settings) -> Result<()> {
         ("JWT_REFRESH_SECRET", &settings.jwt_refresh_secret),
         ("LOCKSTEP_KEY_SECRET", &settings.lockstep_key_secret),
     ] {
-        let keys = secret.iter().flat_map(|secret| secret.split(','));
+        let keys = secret.iter().flat_map(|secret| secret.expose().split(','));
         if keys.map(str::trim).any(is_weak) {
             bail!(
                 "{name} is not random: it has fewer than {FEWEST_CHARACTERS} different characters. Make one with \
@@ -83,7 +83,7 @@ mod tests {
             g2a_api_url: Some("https://api.g2a.com/v1".into()),
             jwt_secret: Some(random.into()),
             jwt_refresh_secret: Some(random.into()),
-            lockstep_key_secret: Some(format!("{random},{random}")),
+            lockstep_key_secret: Some(format!("{random},{random}").into()),
             ..Settings::default()
         };
         assert_eq!(refused(&sound), None);
@@ -120,13 +120,13 @@ mod tests {
                 with(|s| s.g2a_api_url = Some("http://127.0.0.1@evil.example".into())),
                 "G2A_API_URL",
             ),
-            (with(|s| s.jwt_secret = Some("a".repeat(40))), "JWT_SECRET"),
+            (with(|s| s.jwt_secret = Some("a".repeat(40).into())), "JWT_SECRET"),
             (
-                with(|s| s.jwt_refresh_secret = Some("abcabc".repeat(8))),
+                with(|s| s.jwt_refresh_secret = Some("abcabc".repeat(8).into())),
                 "JWT_REFRESH_SECRET",
             ),
             (
-                with(|s| s.lockstep_key_secret = Some("00".repeat(32))),
+                with(|s| s.lockstep_key_secret = Some("00".repeat(32).into())),
                 "LOCKSTEP_KEY_SECRET",
             ),
             (
@@ -134,7 +134,7 @@ mod tests {
                     s.lockstep_key_secret = s
                         .lockstep_key_secret
                         .take()
-                        .map(|list| format!("{list}, {}", "00".repeat(32)));
+                        .map(|list| format!("{}, {}", list.expose(), "00".repeat(32)).into());
                 }),
                 "LOCKSTEP_KEY_SECRET",
             ),

@@ -8,20 +8,16 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 use serde::{Deserialize, Serialize};
 
+use super::Hidden;
+
 /// Everything that can be set, as somebody set it. Field names are the keys of `lockstep.toml`.
 #[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 #[command(next_help_heading = "Settings (also as environment variables and in lockstep.toml)")]
 pub(crate) struct Settings {
     /// PostgreSQL, `postgres://user:password@host/database`. Default: a private one in the data folder
-    #[arg(
-        long,
-        env = "DATABASE_URL",
-        hide_env_values = true,
-        global = true,
-        value_name = "URL"
-    )]
-    pub(crate) database_url: Option<String>,
+    #[arg(long, env = "DATABASE_URL", global = true, value_name = "URL")]
+    pub(crate) database_url: Option<Hidden>,
     /// Connections to PostgreSQL that this process opens at the most, 12 to 1000. Default: 24
     #[arg(
         long = "db-connections",
@@ -32,8 +28,8 @@ pub(crate) struct Settings {
     )]
     pub(crate) lockstep_db_connections: Option<String>,
     /// Redis, `redis://host:6379`. Default: no Redis, the in-process cache only
-    #[arg(long, env = "REDIS_URL", hide_env_values = true, global = true, value_name = "URL")]
-    pub(crate) redis_url: Option<String>,
+    #[arg(long, env = "REDIS_URL", global = true, value_name = "URL")]
+    pub(crate) redis_url: Option<Hidden>,
     /// Prefix of all keys in Redis, when it is shared with another program
     #[arg(long, env = "LOCKSTEP_REDIS_PREFIX", global = true, value_name = "TEXT")]
     pub(crate) redis_prefix: Option<String>,
@@ -71,32 +67,14 @@ pub(crate) struct Settings {
     #[arg(long, env = "G2A_API_URL", global = true, value_name = "URL")]
     pub(crate) g2a_api_url: Option<String>,
     /// G2A client id ("API hash")
-    #[arg(
-        long,
-        env = "G2A_API_HASH",
-        hide_env_values = true,
-        global = true,
-        value_name = "TEXT"
-    )]
-    pub(crate) g2a_api_hash: Option<String>,
+    #[arg(long, env = "G2A_API_HASH", global = true, value_name = "TEXT")]
+    pub(crate) g2a_api_hash: Option<Hidden>,
     /// E-mail address of the G2A account
-    #[arg(
-        long,
-        env = "G2A_API_EMAIL",
-        hide_env_values = true,
-        global = true,
-        value_name = "EMAIL"
-    )]
-    pub(crate) g2a_api_email: Option<String>,
+    #[arg(long, env = "G2A_API_EMAIL", global = true, value_name = "EMAIL")]
+    pub(crate) g2a_api_email: Option<Hidden>,
     /// G2A client secret
-    #[arg(
-        long,
-        env = "G2A_API_SECRET",
-        hide_env_values = true,
-        global = true,
-        value_name = "TEXT"
-    )]
-    pub(crate) g2a_api_secret: Option<String>,
+    #[arg(long, env = "G2A_API_SECRET", global = true, value_name = "TEXT")]
+    pub(crate) g2a_api_secret: Option<Hidden>,
     /// `hash` (header made of hash, e-mail and secret) or `oauth` (bearer token for hash and secret). Default: hash
     #[arg(long, env = "G2A_AUTH", global = true, value_name = "FORM")]
     pub(crate) g2a_auth: Option<String>,
@@ -110,74 +88,43 @@ pub(crate) struct Settings {
     #[arg(long, env = "G2A_PRICE_BASIS", global = true, value_name = "NAME")]
     pub(crate) g2a_price_basis: Option<String>,
     /// What G2A's relays sign their webhooks with. Default: the API hash
-    #[arg(
-        long,
-        env = "G2A_WEBHOOK_SECRET",
-        hide_env_values = true,
-        global = true,
-        value_name = "TEXT"
-    )]
-    pub(crate) g2a_webhook_secret: Option<String>,
+    #[arg(long, env = "G2A_WEBHOOK_SECRET", global = true, value_name = "TEXT")]
+    pub(crate) g2a_webhook_secret: Option<Hidden>,
     /// What access tokens are signed with, at least 32 characters. Default: made once, kept in the data folder
-    #[arg(long, env = "JWT_SECRET", hide_env_values = true, global = true, value_name = "TEXT")]
-    pub(crate) jwt_secret: Option<String>,
+    #[arg(long, env = "JWT_SECRET", global = true, value_name = "TEXT")]
+    pub(crate) jwt_secret: Option<Hidden>,
     /// What refresh tokens are signed with; another one
-    #[arg(
-        long,
-        env = "JWT_REFRESH_SECRET",
-        hide_env_values = true,
-        global = true,
-        value_name = "TEXT"
-    )]
-    pub(crate) jwt_refresh_secret: Option<String>,
+    #[arg(long, env = "JWT_REFRESH_SECRET", global = true, value_name = "TEXT")]
+    pub(crate) jwt_refresh_secret: Option<Hidden>,
     /// What seals game keys: 64 hexadecimal digits. A comma list rotates: the first writes, any reads
     #[arg(
         long = "key-secret",
         id = "lockstep_key_secret",
         env = "LOCKSTEP_KEY_SECRET",
-        hide_env_values = true,
         global = true,
         value_name = "HEX"
     )]
-    pub(crate) lockstep_key_secret: Option<String>,
+    pub(crate) lockstep_key_secret: Option<Hidden>,
     /// Stripe's secret key, `sk_…`. Default: the built-in test provider, with which no money moves; none in production
-    #[arg(
-        long,
-        env = "STRIPE_SECRET_KEY",
-        hide_env_values = true,
-        global = true,
-        value_name = "TEXT"
-    )]
-    pub(crate) stripe_secret_key: Option<String>,
+    #[arg(long, env = "STRIPE_SECRET_KEY", global = true, value_name = "TEXT")]
+    pub(crate) stripe_secret_key: Option<Hidden>,
     /// What Stripe signs its webhooks with, `whsec_…`. A comma list while it is being changed
-    #[arg(
-        long,
-        env = "STRIPE_WEBHOOK_SECRET",
-        hide_env_values = true,
-        global = true,
-        value_name = "TEXT"
-    )]
-    pub(crate) stripe_webhook_secret: Option<String>,
+    #[arg(long, env = "STRIPE_WEBHOOK_SECRET", global = true, value_name = "TEXT")]
+    pub(crate) stripe_webhook_secret: Option<Hidden>,
     /// Stripe's API. Default: `https://api.stripe.com`
     #[arg(long, env = "STRIPE_API_URL", global = true, value_name = "URL")]
     pub(crate) stripe_api_url: Option<String>,
     /// What a relay signs payments with that it reports in the old store's form. Default: none may. A comma list rotates
-    #[arg(
-        long,
-        env = "PAYMENT_WEBHOOK_SECRET",
-        hide_env_values = true,
-        global = true,
-        value_name = "TEXT"
-    )]
-    pub(crate) payment_webhook_secret: Option<String>,
+    #[arg(long, env = "PAYMENT_WEBHOOK_SECRET", global = true, value_name = "TEXT")]
+    pub(crate) payment_webhook_secret: Option<Hidden>,
     /// Where browsers come back to after paying; {id} stands for the top-up. Default: the balance page of the store
     #[arg(long, env = "PAYMENT_RETURN_URL", global = true, value_name = "URL")]
     pub(crate) payment_return_url: Option<String>,
     /// Mail server, `smtps://user:password@host:465` or `smtp://user:password@host:587`, percent-encoded. STARTTLS is
     /// required with a password and used where it is offered without; `?tls=required`, `opportunistic` or `none` says
     /// otherwise. Default: letters are written into the data folder
-    #[arg(long, env = "SMTP_URL", hide_env_values = true, global = true, value_name = "URL")]
-    pub(crate) smtp_url: Option<String>,
+    #[arg(long, env = "SMTP_URL", global = true, value_name = "URL")]
+    pub(crate) smtp_url: Option<Hidden>,
     /// Who letters come from, `Lockstep <shop@example.com>`
     #[arg(
         long = "mail-from",
@@ -338,13 +285,13 @@ pub(crate) struct Settings {
     pub(crate) lockstep_promo_below_cost: Option<String>,
     /// `on` or `off`: letters carry the keys themselves and not only a link. Default: off
     #[arg(
-        long = "keys-in-letters",
-        id = "lockstep_keys_in_letters",
-        env = "LOCKSTEP_KEYS_IN_LETTERS",
+        long = "keys-in-emails",
+        id = "lockstep_keys_in_emails",
+        env = "LOCKSTEP_KEYS_IN_EMAILS",
         global = true,
         value_name = "on|off"
     )]
-    pub(crate) lockstep_keys_in_letters: Option<String>,
+    pub(crate) lockstep_keys_in_emails: Option<String>,
     /// `test`: buying waits milliseconds where it waits minutes; `hasty`: leases are short as well. For tests of the program
     #[arg(
         long = "pace",
@@ -383,19 +330,24 @@ pub(crate) enum Source {
 const FILE: &str = "lockstep.toml";
 
 impl Settings {
-    /// These settings over those of the file.
-    pub(crate) fn over_file(
-        self,
-        file: Option<&Path>,
-        matches: &ArgMatches,
-    ) -> Result<(Self, BTreeMap<String, Source>)> {
+    /// Every setting as an argument of `command`; the help shows no value that is hidden.
+    pub(crate) fn arguments_of(command: clap::Command) -> clap::Command {
+        hiding_values(<Self as clap::Args>::augment_args(command))
+    }
+
+    /// The settings of the command line and the environment over those of the file.
+    pub(crate) fn over_file(file: Option<&Path>, matches: &ArgMatches) -> Result<(Self, BTreeMap<String, Source>)> {
         let mut sources = BTreeMap::new();
         let mut merged = toml::Table::new();
         let path = file.unwrap_or_else(|| Path::new(FILE));
         match std::fs::read_to_string(path) {
             Ok(text) => {
-                let read: Self = toml::from_str(&text).with_context(|| format!("{}", path.display()))?;
-                merged = toml::Table::try_from(read)?;
+                let read = || {
+                    // Each line is one that is known, and a text.
+                    toml::from_str::<Self>(&text)?;
+                    toml::from_str(&text)
+                };
+                merged = read().with_context(|| format!("{}", path.display()))?;
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => {}
             Err(error) => return Err(anyhow!(error).context(format!("cannot read {}", path.display()))),
@@ -403,16 +355,29 @@ impl Settings {
         for key in merged.keys() {
             sources.insert(key.clone(), Source::File);
         }
-        for (key, value) in toml::Table::try_from(self)? {
-            let flag = deepest(matches).value_source(&key) == Some(ValueSource::CommandLine);
-            sources.insert(key.clone(), if flag { Source::Flag } else { Source::Environment });
-            merged.insert(key, value);
+        let matches = deepest(matches);
+        for argument in Self::arguments_of(clap::Command::new("settings")).get_arguments() {
+            let key = argument.get_id().to_string();
+            let given = matches.try_get_raw(&key)?.and_then(|mut values| values.next());
+            if let Some(value) = given.and_then(std::ffi::OsStr::to_str) {
+                let flag = matches.value_source(&key) == Some(ValueSource::CommandLine);
+                sources.insert(key.clone(), if flag { Source::Flag } else { Source::Environment });
+                merged.insert(key, value.into());
+            }
         }
         // An empty variable is one that nobody set: `G2A_API_URL= lockstep serve` means the sandbox.
         merged.retain(|_, value| value.as_str() != Some(""));
         sources.retain(|key, _| merged.contains_key(key));
         Ok((merged.try_into()?, sources))
     }
+}
+
+/// The same command, whose help shows no value of the environment that is hidden.
+pub(crate) fn hiding_values(command: clap::Command) -> clap::Command {
+    command.mut_args(|argument| {
+        let hidden = Hidden::is_of(&argument);
+        argument.hide_env_values(hidden)
+    })
 }
 
 /// The matches of the innermost subcommand: global arguments are found there.

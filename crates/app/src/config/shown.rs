@@ -7,10 +7,8 @@ use anyhow::Result;
 use lockstep_g2a::Auth;
 use serde::Serialize;
 
+use super::hidden::MASK;
 use super::{Config, Metrics, PaymentProvider, Settings, Source, Supplier};
-
-/// What stands for a secret.
-const MASK: &str = "********";
 
 /// One setting as it is.
 #[derive(Debug, Clone, Serialize)]
@@ -35,9 +33,9 @@ pub(super) fn rows(config: &Config, settings: &Settings, sources: &BTreeMap<Stri
         let key = argument.get_id().to_string();
         let given = set.get(&key).and_then(toml::Value::as_str);
         let default = default_of(&argument);
-        // What help may not show of the environment is shown nowhere.
         let value = match given {
-            Some(_) if argument.is_hide_env_values_set() => Some(MASK.to_owned()),
+            // `Hidden` has said so itself.
+            Some(MASK) => Some(MASK.to_owned()),
             _ => in_force(config, &key)
                 .or_else(|| given.map(str::to_owned))
                 .or_else(|| default.clone().filter(|words| !words.contains(' ')))
@@ -96,7 +94,7 @@ fn textwrap(text: &str) -> Vec<String> {
 
 /// The settings as the command line knows them.
 fn arguments() -> impl Iterator<Item = clap::Arg> {
-    let command = <Settings as clap::Args>::augment_args(clap::Command::new("settings"));
+    let command = Settings::arguments_of(clap::Command::new("settings"));
     command.get_arguments().cloned().collect::<Vec<_>>().into_iter()
 }
 
@@ -156,7 +154,7 @@ fn in_force(config: &Config, key: &str) -> Option<String> {
         "lockstep_shutdown_seconds" => config.shutdown.as_secs().to_string(),
         "lockstep_drain_seconds" => config.drain.as_secs().to_string(),
         "lockstep_promo_below_cost" => if config.promo_below_cost { "allow" } else { "refuse" }.to_owned(),
-        "lockstep_keys_in_letters" => switch(config.fulfilment.keys_in_letters),
+        "lockstep_keys_in_emails" => switch(config.fulfilment.keys_in_emails),
         _ => return None,
     })
 }
@@ -176,6 +174,7 @@ fn without_password(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Hidden;
     use super::*;
 
     fn shown(settings: &Settings) -> Vec<Shown> {
@@ -224,17 +223,24 @@ mod tests {
                 "SMTP_URL",
             ];
             if sensitive.iter().any(|word| name.contains(word)) {
-                assert!(argument.is_hide_env_values_set(), "{name} needs hide_env_values = true");
+                assert!(Hidden::is_of(&argument), "{name} has to be an Option<Hidden>");
             }
         }
         let mut all = toml::Table::new();
-        for argument in arguments().filter(clap::Arg::is_hide_env_values_set) {
+        for argument in arguments().filter(Hidden::is_of) {
+            assert!(argument.is_hide_env_values_set(), "the help shows {argument}");
             all.insert(argument.get_id().to_string(), "hunter2".into());
         }
         // What is no address of a mail server is refused.
         all.insert("smtp_url".into(), "smtp://user:hunter2@mail.example".into());
         all.insert("g2a_api_url".into(), "https://user:hunter2@g2a.example/v1".into());
-        let rows = shown(&all.try_into().unwrap());
+        let settings: Settings = all.try_into().unwrap();
+        assert!(
+            !format!("{settings:?}")
+                .replace("user:hunter2@g2a", "")
+                .contains("hunter2")
+        );
+        let rows = shown(&settings);
         let text = serde_json::to_string(&rows).unwrap();
         assert!(!text.contains("hunter2"), "{text}");
         assert!(text.contains("https://user:********@g2a.example/v1"), "{text}");

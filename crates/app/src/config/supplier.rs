@@ -4,7 +4,7 @@
 use anyhow::{Result, anyhow, bail};
 use lockstep_g2a::{Auth, SecretText};
 
-use super::Settings;
+use super::{Hidden, Settings};
 
 /// How to reach G2A.
 #[derive(Debug, Clone)]
@@ -27,8 +27,8 @@ pub(super) fn supplier(settings: &Settings) -> Result<Supplier> {
         }
         return Ok(Supplier::Sandbox);
     };
-    let need = |value: &Option<String>, name: &str| {
-        value.clone().ok_or_else(|| anyhow!("G2A_API_URL is set, but {name} is not: all of G2A_API_HASH, G2A_API_EMAIL and G2A_API_SECRET are needed"))
+    let need = |value: &Option<Hidden>, name: &str| {
+        value.as_ref().map(|value| value.expose().to_owned()).ok_or_else(|| anyhow!("G2A_API_URL is set, but {name} is not: all of G2A_API_HASH, G2A_API_EMAIL and G2A_API_SECRET are needed"))
     };
     let url = url.trim_end_matches('/').to_owned();
     let hash = SecretText::new(need(&settings.g2a_api_hash, "G2A_API_HASH")?);

@@ -1,6 +1,6 @@
 //! What letters lead to, and the account itself: passwords, the address, one's data, and leaving.
 
-use lockstep_browser::{Key, Page, Visitor};
+use lockstep_browser_testing::{Key, Page, Visitor};
 
 use crate::shop::{PASSWORD, Shop};
 
@@ -36,12 +36,12 @@ fn a_forgotten_password_is_set_by_the_letters_link_which_works_once_and_ends_all
     desk.fill("#email", &email);
     desk.press_and_follow(Key::Enter);
     desk.wait_for_text("If there is an account with this address, the link is on its way");
-    let link = link(&shop.letter(&email, "/reset-password?token="), "/reset-password");
+    let link = link(&shop.queued_email(&email, "/reset-password?token="), "/reset-password");
     desk.goto(&link);
     desk.assert_accessible();
     desk.fill("#newPassword", "short");
     desk.follow("main button|Set password");
-    desk.wait_for_text("At least 8 characters, please");
+    desk.wait_for_text("Use at least 8 characters.");
     desk.fill("#newPassword", OTHER_PASSWORD);
     desk.follow("main button|Set password");
     desk.wait_for_text("Your new password is set");
@@ -54,8 +54,8 @@ fn a_forgotten_password_is_set_by_the_letters_link_which_works_once_and_ends_all
     desk.goto(&link);
     desk.fill("#newPassword", PASSWORD);
     desk.follow("main button|Set password");
-    desk.wait_for_text("This link is not good any more");
-    desk.follow("main a|Ask for a new link");
+    desk.wait_for_text("This link is no longer valid");
+    desk.follow("main a|Request a new link");
     assert_eq!(desk.path(), "/forgot-password");
     phone.close();
     desk.close();
@@ -67,7 +67,7 @@ fn an_address_is_confirmed_by_the_letters_link_and_one_button() {
     let page = shop.visit(&Visitor::default());
     let email = page.register();
     page.wait_for_text("Your address is not confirmed yet");
-    let letter = shop.letter(&email, "Welcome to Lockstep".trim_start_matches("Welcome to "));
+    let letter = shop.queued_email(&email, "Welcome to Lockstep".trim_start_matches("Welcome to "));
     let link = link(&letter, "/verify-email");
     let code = link.rsplit('=').next().expect("a code").to_owned();
     // A wrong code costs a try and nothing else.
@@ -100,11 +100,11 @@ fn a_new_code_replaces_the_one_before() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::on_a_phone());
     let email = page.register();
-    let first = link(&shop.letter(&email, "/verify-email?code="), "/verify-email");
+    let first = link(&shop.queued_email(&email, "/verify-email?code="), "/verify-email");
     page.goto("/verify-email");
     page.follow("main button|Send a new code");
     page.wait_for_text("A new code is on its way");
-    let second = link(&shop.letter(&email, "Earlier codes do not work"), "/verify-email");
+    let second = link(&shop.queued_email(&email, "Earlier codes do not work"), "/verify-email");
     if first != second {
         page.goto(&first);
         page.follow("main button|Confirm");
@@ -127,7 +127,7 @@ fn a_password_is_changed_and_the_other_devices_are_logged_out() {
     desk.fill("#password", "Not-The-One-1");
     desk.fill("#newPassword", OTHER_PASSWORD);
     desk.press_and_follow(Key::Enter);
-    desk.wait_for_text("This is not your current password");
+    desk.wait_for_text("This isn’t your current password");
     assert_eq!(
         desk.attribute("#password", "aria-describedby").as_deref(),
         Some("password-error")
@@ -140,7 +140,7 @@ fn a_password_is_changed_and_the_other_devices_are_logged_out() {
     assert_eq!(desk.path(), "/account", "this device stays logged in");
     phone.goto("/account");
     assert!(phone.path().starts_with("/login"), "{}", phone.path());
-    shop.letter(&email, "password of your account was changed");
+    shop.queued_email(&email, "password of your account was changed");
     log_in(&phone, &email, OTHER_PASSWORD);
     assert_eq!(phone.path(), "/account");
     phone.close();
@@ -183,10 +183,10 @@ fn an_account_with_money_on_it_is_deleted_only_when_that_is_given_up() {
     page.assert_accessible();
     page.fill("#password", "Not-The-One-1");
     page.follow("main button|Delete my account for good");
-    page.wait_for_text("This is not your current password");
+    page.wait_for_text("This isn’t your current password");
     page.fill("#password", PASSWORD);
     page.follow("main button|Delete my account for good");
-    page.wait_for_text("There is money on your balance");
+    page.wait_for_text("There is still money on your balance");
     page.click("label|I give up the €12.50 on my balance");
     page.fill("#password", PASSWORD);
     page.follow("main button|Delete my account for good");

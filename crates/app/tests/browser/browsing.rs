@@ -1,6 +1,6 @@
 //! Finding a game: suggestions, filters, order, pages, pictures; and how the shop looks and speaks.
 
-use lockstep_browser::{Key, Visitor};
+use lockstep_browser_testing::{Key, Visitor};
 use serde_json::json;
 
 use crate::shop::{Shop, Visit};
@@ -303,5 +303,83 @@ fn another_language_is_chosen_on_the_spot_and_stays() {
     page.wait_for("main button|Warenkorb");
     page.follow("footer a|English");
     page.wait_for("main button|Add to cart");
+    page.close();
+}
+
+/// What is read has the window: an eighth of its height at the most is header, wherever one is on a page.
+#[test]
+fn the_header_leaves_a_phone_to_what_is_read() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::on_a_phone());
+    let game = format!("/game/{}", shop.game(0).slug);
+    for address in ["/", "/games", game.as_str(), "/help"] {
+        page.goto(address);
+        for pixels in [600, 900, 100] {
+            page.evaluate(&format!("scrollTo({{ top: {pixels}, behavior: 'instant' }})"));
+            if pixels == 100 {
+                // Also what comes back when one scrolls up: from the middle of the page.
+                page.evaluate("scrollTo({ top: 500, behavior: 'instant' })");
+            }
+            let share = page.evaluate(
+                "(() => {
+                    const box = document.querySelector('header.site').getBoundingClientRect();
+                    const seen = Math.max(0, Math.min(box.bottom, innerHeight) - Math.max(box.top, 0));
+                    return seen / innerHeight;
+                })()",
+            );
+            let share = share.as_f64().expect("a number");
+            assert!(share <= 0.125, "{address}: {share} of the window is header");
+        }
+    }
+    page.close();
+}
+
+/// The way out is on the screen of a phone without scrolling sideways.
+#[test]
+fn logging_out_is_within_reach_on_a_phone() {
+    let shop = Shop::open();
+    for width in [320, 390] {
+        let page = shop.visit(&Visitor::on_a_phone());
+        page.register();
+        page.resize(width, 780);
+        page.goto("/account");
+        let place = page.evaluate(
+            "(() => {
+                const button = document.querySelector('.account-menu form[action=\"/logout\"] button');
+                const box = button.getBoundingClientRect();
+                const menu = button.closest('.account-menu');
+                return [box.left, box.right, innerWidth, menu.scrollWidth - menu.clientWidth, box.width, box.height];
+            })()",
+        );
+        let place: Vec<f64> = serde_json::from_value(place).expect("numbers");
+        assert!(
+            place[0] >= 0.0 && place[1] <= place[2],
+            "{width}: outside of the window: {place:?}"
+        );
+        assert!(place[3] <= 0.0, "{width}: the menu scrolls sideways: {place:?}");
+        assert!(
+            place[4] >= 44.0 && place[5] >= 44.0,
+            "{width}: too small for a finger: {place:?}"
+        );
+        page.follow(".account-menu button|Log out");
+        page.wait_for_text("You are logged out");
+        page.close();
+    }
+}
+
+/// All values of a filter, with a finger: nothing scrolls inside the page, and nothing is loaded anew.
+#[test]
+fn no_filter_scrolls_inside_the_page_of_a_phone() {
+    let shop = Shop::open();
+    let page = shop.visit(&Visitor::on_a_phone());
+    page.goto("/games?all=publisher");
+    page.evaluate("for (const fold of document.querySelectorAll('.filters, .filters details')) fold.open = true");
+    let inner = page.evaluate(
+        "[...document.querySelectorAll('.filters, .filters *')].filter((part) =>
+            part.scrollHeight > part.clientHeight + 1 && ['auto', 'scroll'].includes(getComputedStyle(part).overflowY)
+         ).map((part) => part.className || part.tagName)",
+    );
+    assert_eq!(inner, json!([]));
+    page.assert_accessible();
     page.close();
 }

@@ -1,6 +1,6 @@
 //! From a guest with an idea to a buyer with keys: at a desk, on a phone, with the keyboard alone, and without scripts.
 
-use lockstep_browser::{Key, Visitor};
+use lockstep_browser_testing::{Key, Visitor};
 
 use crate::shop::{PASSWORD, Shop, Visit, new_address};
 

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use lockstep_browser::{Page, Visitor};
+use lockstep_browser_testing::{Page, Visitor};
 
 use crate::shop::{PASSWORD, Shop};
 
@@ -18,6 +18,7 @@ const PUBLIC: &[(&str, &str)] = &[
     ("catalogue-none", "/games?search=qqqqzzzz&price=over-100"),
     ("preorders", "/preorders"),
     ("help", "/help"),
+    ("status", "/status"),
     ("cart-empty", "/cart"),
     ("wishlist-empty", "/wishlist"),
     ("register", "/register"),

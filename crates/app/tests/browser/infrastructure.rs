@@ -1,6 +1,6 @@
 //! What these tests stand on: the browser sees what a visitor sees, and what must never happen fails a test.
 
-use lockstep_browser::{Impact, Key, NETWORK_SLOW_4G, Visitor};
+use lockstep_browser_testing::{Impact, Key, NETWORK_SLOW_4G, Visitor};
 
 use crate::shop::Shop;
 

@@ -1,6 +1,6 @@
 //! Guests become members: nothing they typed or collected is lost on the way, and their session is theirs alone.
 
-use lockstep_browser::{Key, Page, Visitor};
+use lockstep_browser_testing::{Key, Page, Visitor};
 
 use crate::shop::{PASSWORD, Shop, new_address};
 
@@ -126,7 +126,7 @@ fn the_cart_works_without_scripts_and_with_the_keyboard() {
         page.wait_for_text("6 copies");
         page.fill(&format!("input[aria-label='Copies of {}']", first.shown()), "many");
         page.press_and_follow(Key::Enter);
-        page.wait_for_text("Please enter a number of copies");
+        page.wait_for_text("Enter a number of copies");
         page.follow(&format!("button[aria-label='Remove {}']", first.shown()));
         page.wait_for_text("1 copy");
         page.follow(&format!("button[aria-label='One copy of {} less']", second.shown()));

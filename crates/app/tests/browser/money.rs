@@ -1,6 +1,6 @@
 //! What an order costs in the end: promo codes, copies that sold out meanwhile, keys that are files, and paying elsewhere.
 
-use lockstep_browser::{Key, Visitor};
+use lockstep_browser_testing::{Key, Visitor};
 use lockstep_domain::Money;
 use serde_json::json;
 
@@ -141,7 +141,7 @@ fn of_three_copies_one_sold_out_meanwhile_and_every_page_says_so_to_the_cent() {
     page.goto("/orders");
     page.wait_for(".rows .tag|Partly refunded");
 
-    let letter = shop.letter(&email, "is back on your balance");
+    let letter = shop.queued_email(&email, "is back on your balance");
     assert!(letter.contains("sold out before it could be bought"), "{letter}");
     assert!(!letter.contains(" Key GLOBAL"), "a raw listing: {letter}");
     // Nobody else is sold what there is not.

@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use lockstep_browser::{Browser, Key, Page, Visitor, wait_until};
+use lockstep_browser_testing::{Browser, Key, Page, Visitor, wait_until};
 use lockstep_domain::Money;
 use lockstep_g2a_sandbox::{Catalogue, Config, Control, Knobs, Sandbox};
 use lockstep_testkit::TestDb;
@@ -140,7 +140,7 @@ impl Shop {
     }
 
     /// The newest letter to `address` in which `words` stand, as text.
-    pub(crate) fn letter(&self, address: &str, words: &str) -> String {
+    pub(crate) fn queued_email(&self, address: &str, words: &str) -> String {
         let folder = self.folder.path().join("mail");
         let found = wait_until(|| {
             let mut files: Vec<_> = std::fs::read_dir(&folder)

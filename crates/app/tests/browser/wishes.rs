@@ -1,6 +1,6 @@
 //! Hearts, and being told when something is back.
 
-use lockstep_browser::{Key, Visitor};
+use lockstep_browser_testing::{Key, Visitor};
 
 use crate::shop::{PASSWORD, Shop, Visit, new_address};
 
@@ -34,7 +34,7 @@ fn a_guests_heart_shows_what_is_on_the_wishlist_and_changes_it_in_place() {
     page.wait_for(EMPTY);
     assert!(layout_shift(&page) < 0.001, "nothing moves when hearts are filled");
     assert_eq!(page.attribute(HEART, "aria-label").as_deref(), Some("On the wishlist"));
-    assert_eq!(page.attribute(HEART, "title").as_deref(), Some("Put on the wishlist"));
+    assert_eq!(page.attribute(HEART, "title").as_deref(), Some("Add to wishlist"));
     assert!(
         page.cookies().iter().all(|cookie| cookie["name"] == "nextGuest"),
         "looking makes nobody a guest: {:?}",
@@ -43,7 +43,7 @@ fn a_guests_heart_shows_what_is_on_the_wishlist_and_changes_it_in_place() {
     page.click(HEART);
     page.wait_for(FULL);
     answered(&page);
-    assert_eq!(page.attribute(HEART, "title").as_deref(), Some("Take off the wishlist"));
+    assert_eq!(page.attribute(HEART, "title").as_deref(), Some("Remove from wishlist"));
     assert_eq!(page.path(), address, "the reader stays where they are");
     page.assert_accessible();
     page.reload();
@@ -117,8 +117,8 @@ fn without_scripts_a_heart_puts_its_game_onto_the_wishlist_and_shows_it() {
     let game = shop.game(16);
     page.goto(&format!("/game/{}", game.slug));
     assert_eq!(page.attribute(HEART, "aria-pressed"), None);
-    page.follow("main button|Put on the wishlist");
-    page.wait_for_text("It is on your wishlist");
+    page.follow("main button|Add to wishlist");
+    page.wait_for_text("Added to your wishlist");
     page.wait_for_text(&game.name());
     page.follow("main button|Remove");
     page.wait_for_text("Nothing on your wishlist yet");
@@ -151,23 +151,23 @@ fn who_wants_to_be_told_when_a_game_is_back_gets_a_letter_once_it_is() {
     page.assert_accessible();
     page.wait_for(EMPTY);
     // A guest becomes a member on the way, and is asked once more.
-    page.follow("main button|Tell me when it is back");
+    page.follow("main button|E-mail me when it’s back");
     assert!(page.path().starts_with("/login?next="), "{}", page.path());
     page.follow("main a|Create an account");
     let email = new_address();
     page.fill("#email", &email);
     page.fill("#password", PASSWORD);
     page.follow("main button|Create account");
-    page.wait_for_text("Shall we tell you?");
+    page.wait_for_text("Get an e-mail when it’s back?");
     page.wait_for_text(&game.name());
     page.assert_accessible();
-    page.follow("main button|Tell me when it is back");
-    page.wait_for_text("We will write to you as soon as it is back");
+    page.follow("main button|E-mail me when it’s back");
+    page.wait_for_text("We’ll e-mail you as soon as it’s back in stock");
     page.wait_for(&format!("#waiting a|{}", game.name()));
     page.assert_accessible();
 
     shop.stock(&game, 5);
-    let letter = shop.letter(&email, "is back in stock");
+    let letter = shop.queued_email(&email, "is back in stock");
     let origin = page.evaluate("location.origin");
     let link = format!("{}{address}", origin.as_str().expect("an address"));
     assert!(letter.contains(&link), "{letter}");

@@ -4,6 +4,45 @@ use lockstep_testkit::TestDb;
 
 use crate::program::{lockstep, outcome, sandbox, text, with_account};
 
+/// What a command printed with `--json`: one object a line, and nothing else.
+fn objects(output: &std::process::Output) -> Vec<serde_json::Value> {
+    let lines: Vec<serde_json::Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(lines.iter().all(serde_json::Value::is_object), "{lines:?}");
+    lines
+}
+
+#[tokio::test]
+async fn lists_are_one_object_a_line_as_json() {
+    let db = TestDb::new().await;
+    let run = async |args: &[&str]| {
+        let done = outcome(lockstep(args).env("DATABASE_URL", db.url())).await;
+        assert!(done.status.success(), "{args:?}: {}", text(&done.stderr));
+        done
+    };
+    run(&["promo", "create", "SUMMER", "--percent", "1"]).await;
+    run(&["promo", "create", "WINTER", "--percent", "2"]).await;
+    run(&["promo", "end", "WINTER"]).await;
+    let codes = objects(&run(&["promo", "list", "--json"]).await);
+    assert_eq!(
+        codes
+            .iter()
+            .map(|code| (code["code"].as_str(), code["usable"].as_bool()))
+            .collect::<Vec<_>>(),
+        [(Some("WINTER"), Some(false)), (Some("SUMMER"), Some(true))]
+    );
+    assert_eq!(
+        db.count("audit_log where action like 'promo.%' and admin_id is null")
+            .await,
+        3
+    );
+    for list in [&["keys", "aside", "list", "--json"][..], &["events", "list", "--json"]] {
+        assert!(objects(&run(list).await).is_empty(), "nothing is listed: {list:?}");
+    }
+}
+
 #[tokio::test]
 async fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
     let wrong = outcome(&mut lockstep(&["sinc"])).await;
@@ -219,6 +258,9 @@ async fn a_payment_of_another_amount_is_named_by_doctor_and_reconcile_and_settle
                 ('{dollars}', '{user}', 20, 'card', 'stripe', 'cs_2', 'OTHER_AMOUNT', now(), 'paid were 21.00 USD instead of 20.00 EUR', 21, 'USD')"
     ))
     .await;
+    let found = objects(&run(&["reconcile", "--json"]).await);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().all(|one| one["remedy"] == "person"), "{found:?}");
     for command in ["doctor", "reconcile"] {
         let told = run(&[command]).await;
         assert_eq!(told.status.code(), Some(1), "{command}: {}", text(&told.stdout));
@@ -256,6 +298,7 @@ async fn a_payment_of_another_amount_is_named_by_doctor_and_reconcile_and_settle
         .await
         .unwrap();
     assert_eq!(balance, "31.40");
+    assert_eq!(db.count("audit_log where action = 'payment.credit'").await, 2);
     let well = run(&["reconcile"]).await;
     assert_eq!(well.status.code(), Some(0), "{}", text(&well.stdout));
     db.assert_books_balance().await;

@@ -343,7 +343,7 @@ async fn dies_at(number: u64, accident: Accident, met: &mut BTreeSet<String>) ->
             .unwrap();
     assert!(open.is_empty(), "{said}: {open:?}");
     // One that is recorded may still lie in the spool: its worker was killed as soon as the order had ended.
-    let (_, aside) = lockstep_fulfil::Spool::count(&folder.path().join("spool")).unwrap();
+    let (_, aside) = lockstep_fulfilment::Spool::count(&folder.path().join("spool")).unwrap();
     assert_eq!(aside, 0, "{said}: answers were put aside");
     let errors = std::fs::read_to_string(folder.path().join("errors")).unwrap();
     assert!(!errors.contains("spool"), "{said}: {errors}");

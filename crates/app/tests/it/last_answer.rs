@@ -5,64 +5,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lockstep_g2a_sandbox::{CallMatch, Control, Fault, FaultRule, Sandbox};
-use lockstep_testkit::{TestDb, sqlx};
-use sqlx::ConnectOptions as _;
-use sqlx::postgres::PgConnectOptions;
+use lockstep_testkit::{DatabaseProxy, TestDb};
 use tempfile::TempDir;
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::process::{Child, Command};
 
 use crate::crash::{PRODUCT, all_end, check_books, stop, supplier, worker};
 use crate::program::DEADLINE;
-
-/// A way to the database that can be cut, for one process only.
-struct Way {
-    port: u16,
-    serving: tokio::task::JoinHandle<()>,
-}
-
-impl Way {
-    async fn to(db: &TestDb) -> Self {
-        let target: PgConnectOptions = db.url().parse().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let serving = tokio::spawn(async move {
-            // Dropped with this task: connections end when it does.
-            let mut open = tokio::task::JoinSet::new();
-            while let Ok((mut here, _)) = listener.accept().await {
-                let target = target.clone();
-                open.spawn(async move {
-                    if let Some(folder) = target.get_socket() {
-                        let socket = folder.join(format!(".s.PGSQL.{}", target.get_port()));
-                        let mut there = UnixStream::connect(socket).await?;
-                        copy_bidirectional(&mut here, &mut there).await
-                    } else {
-                        let mut there = TcpStream::connect((target.get_host(), target.get_port())).await?;
-                        copy_bidirectional(&mut here, &mut there).await
-                    }
-                });
-            }
-        });
-        Self { port, serving }
-    }
-
-    fn url(&self, db: &TestDb) -> String {
-        let options: PgConnectOptions = db.url().parse().unwrap();
-        if options.get_socket().is_some() {
-            // Whoever may enter the socket's folder needs no password.
-            let (user, port, name) = (options.get_username(), self.port, db.name());
-            return format!("postgres://{user}@127.0.0.1:{port}/{name}");
-        }
-        options.host("127.0.0.1").port(self.port).to_url_lossy().to_string()
-    }
-
-    /// As if PostgreSQL had ended: connections break, and new ones are refused.
-    async fn cut(self) {
-        self.serving.abort();
-        drop(self.serving.await);
-    }
-}
 
 struct Shop {
     db: TestDb,
@@ -146,14 +94,10 @@ async fn and_so_do_those_whose_folder_was_removed_while_they_were_on_their_way()
 async fn without_a_database(and_without_a_folder: bool) {
     const ORDERS: u32 = 4;
     let shop = Shop::with_orders(ORDERS).await;
-    let (data, way) = (shop.data("data"), Way::to(&shop.db).await);
-    let child = shop
-        .worker(&data)
-        .env("DATABASE_URL", way.url(&shop.db))
-        .spawn()
-        .unwrap();
+    let (data, way) = (shop.data("data"), DatabaseProxy::before(&shop.db));
+    let child = shop.worker(&data).env("DATABASE_URL", way.url()).spawn().unwrap();
     shop.keys_are_given_out(4).await;
-    way.cut().await;
+    way.refuse();
     if and_without_a_folder {
         // It may be making the folder again while this goes on.
         until("the folder is gone", async || {

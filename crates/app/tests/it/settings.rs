@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use lockstep_auth::password::HashSettings;
-use lockstep_auth::{Auth, Device, Keys, Settings, TokenSecrets, totp};
+use lockstep_auth::{Auth, ClientInfo, Keys, Settings, TokenSecrets, totp};
 use lockstep_domain::account::{Credentials, Registration};
 use lockstep_domain::ids::SessionId;
 use lockstep_domain::secret::Secret;
@@ -204,7 +204,7 @@ async fn whoever_has_an_authenticator_gets_in_after_the_secret_was_changed_as_do
     let (db, folder) = (TestDb::new().await, tempfile::tempdir().unwrap());
     let (old, new) = ("11".repeat(32), "22".repeat(32));
     let both = format!("{new},{old}");
-    let here = Device::new(None, None);
+    let here = ClientInfo::new(None, None);
     let password = Secret::new("Correct7Horse");
 
     let before = accounts(&db, &old);

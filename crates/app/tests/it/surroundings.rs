@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use lockstep_cache::{Cache, Payload};
 use lockstep_domain::{CacheKey, GameId};
-use lockstep_embedded::Postgres;
+use lockstep_embedded_postgres::Postgres;
 use lockstep_store::Store;
-use lockstep_testkit::sqlx::{self, ConnectOptions as _, Connection as _};
-use lockstep_testkit::{TestDb, TestPooler};
+use lockstep_testkit::sqlx::{self, Connection as _};
+use lockstep_testkit::{DatabaseProxy, TestDb, TestPooler};
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
@@ -52,9 +52,9 @@ async fn a_pooler_in_transaction_mode_is_refused_by_name_and_one_in_session_mode
 
 /// The private database of a data folder, opened by the test.
 async fn open(folder: &str) -> (Arc<Postgres>, Store) {
-    let options = lockstep_embedded::Options {
+    let options = lockstep_embedded_postgres::Options {
         bin_dir: std::env::var_os("LOCKSTEP_PG_BIN").map(PathBuf::from),
-        ..lockstep_embedded::Options::new(folder)
+        ..lockstep_embedded_postgres::Options::new(folder)
     };
     let postgres = tokio::task::spawn_blocking(move || Postgres::start(&options).unwrap())
         .await
@@ -151,53 +151,20 @@ async fn doctor_tells_restored_transaction_ids_and_migrate_forgets_them() {
     assert!(well.contains("ok    copies"), "{well}");
 }
 
-/// A way to a database at an address of its own, from now on.
-async fn let_through(address: std::net::SocketAddr, to: sqlx::postgres::PgConnectOptions) {
-    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let to = to.clone();
-            tokio::spawn(async move {
-                // Either side may go away at any time.
-                if let Some(folder) = to.get_socket() {
-                    let path = folder.join(format!(".s.PGSQL.{}", to.get_port()));
-                    let mut server = tokio::net::UnixStream::connect(path).await.unwrap();
-                    tokio::io::copy_bidirectional(&mut client, &mut server).await.ok();
-                } else {
-                    let mut server = tokio::net::TcpStream::connect((to.get_host(), to.get_port()))
-                        .await
-                        .unwrap();
-                    tokio::io::copy_bidirectional(&mut client, &mut server).await.ok();
-                }
-            });
-        }
-    });
-}
-
 /// From the first second the port says that the process runs and the store is not open; why stands in the log; and when the
 /// database comes, the store opens by itself.
 #[tokio::test]
 async fn while_its_database_is_away_a_store_that_starts_says_so_to_everybody() {
     let (db, g2a) = (TestDb::new().await, sandbox(20).await);
-    let free = || {
-        std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-    };
-    let (away, bind) = (free(), free());
-    let real: sqlx::postgres::PgConnectOptions = db.url().parse().unwrap();
-    // A database behind a socket is reached over TCP here, too.
-    let there = match real.get_socket() {
-        Some(_) => sqlx::postgres::PgConnectOptions::new_without_pgpass()
-            .username(real.get_username())
-            .database(db.name()),
-        None => real.clone(),
-    };
-    let there = there.host(&away.ip().to_string()).port(away.port());
+    let bind = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let way = DatabaseProxy::refusing(&db);
+    let away = way.address();
     let mut serve = lockstep(&["serve"]);
     with_account(&mut serve, &g2a)
-        .env("DATABASE_URL", there.to_url_lossy().as_str())
+        .env("DATABASE_URL", way.url())
         .env("LOCKSTEP_BIND", bind.to_string());
     let mut child = serve
         .stdout(std::process::Stdio::null())
@@ -230,14 +197,14 @@ async fn while_its_database_is_away_a_store_that_starts_says_so_to_everybody() {
     for path in ["/", "/readyz", "/api/health", "/api/games", "/games", "/metrics"] {
         assert_eq!(status(path).await.0, 503, "{path}");
     }
-    let doctor = outcome(lockstep(&["doctor"]).env("DATABASE_URL", there.to_url_lossy().as_str())).await;
+    let doctor = outcome(lockstep(&["doctor"]).env("DATABASE_URL", way.url())).await;
     assert!(
         text(&doctor.stdout).contains("refuses connections"),
         "{}",
         text(&doctor.stdout)
     );
 
-    let_through(away, real).await;
+    way.mend();
     let started = std::time::Instant::now();
     while status("/").await.0 != 200 {
         assert!(started.elapsed() < DEADLINE, "it does not open");

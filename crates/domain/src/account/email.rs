@@ -110,7 +110,7 @@ fn is_domain(domain: &str) -> bool {
 /// The existing shop's rule: atoms that may contain letters outside ASCII, or a quoted string.
 fn is_old_local_part(local: &str) -> bool {
     if let Some(quoted) = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-        return !quoted.is_empty() && quoted.is_ascii() && !quoted.chars().any(char::is_control);
+        return quoted.is_ascii() && !quoted.chars().any(char::is_control);
     }
     // Removing a tag can leave a trailing dot.
     let atoms = local.strip_suffix('.').unwrap_or(local);
@@ -131,9 +131,9 @@ fn is_old_domain(domain: &str) -> bool {
             && label.chars().count() <= 63
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label.chars().all(|c| {
-                c.is_ascii_alphanumeric() || c == '-' || (matches!(c, '\u{a1}'..='\u{ffff}') && !is_invisible(c))
-            })
+            && label
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '-' || (c >= '\u{a1}' && !is_invisible(c)))
     };
     let top = labels.last().copied().unwrap_or_default();
     labels.len() >= 2
@@ -284,7 +284,7 @@ mod tests {
         }
     }
 
-    /// The results of npm's validator 13.15 (`isEmail`, then `normalizeEmail`).
+    /// What npm's validator 13.15 (`isEmail`, then `normalizeEmail`) makes of each; crates/auth/tests/existing_shop has more.
     #[test]
     fn existing_shop_addresses_normalise_as_stored() {
         let existing = |text: &str| Email::of_existing_account(text).ok().map(|email| email.0);
@@ -316,7 +316,6 @@ mod tests {
             "a..b@example.com",
             "ada@exa mple.com",
             "ada\0@example.com",
-            "\"\"@example.com",
             "ada@127.0.0.1",
             "+tag@gmail.com",
             "ada\u{202e}@example.com",

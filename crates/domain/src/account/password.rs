@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use unicode_normalization::UnicodeNormalization as _;
 
+use super::precis::is_free_form;
 use super::{Email, FieldError};
 use crate::secret::Secret;
 
@@ -62,7 +63,10 @@ pub enum PasswordFault {
     /// A control character, which cannot be typed.
     #[error("the password contains a control character")]
     ControlCharacter,
-    /// Among the most common passwords, or the user's own address.
+    /// A character that others do not see or that Unicode does not know: outside the `FreeformClass` of RFC 8264.
+    #[error("the password contains an invisible or unknown character")]
+    UnusableCharacter,
+    /// Among the first that an attacker tries, or the person's own address.
     #[error("the password is too easy to guess")]
     TooCommon,
 }
@@ -77,6 +81,7 @@ impl PasswordFault {
             Self::NoUpperCase => "password_needs_upper_case",
             Self::NoDigit => "password_needs_digit",
             Self::ControlCharacter => "password_control_character",
+            Self::UnusableCharacter => "password_unusable_character",
             Self::TooCommon => "password_too_common",
         }
     }
@@ -89,6 +94,7 @@ impl PasswordFault {
             Self::NoUpperCase => "Password must contain an upper-case letter",
             Self::NoDigit => "Password must contain a digit",
             Self::ControlCharacter => "Password must not contain control characters",
+            Self::UnusableCharacter => "Password must not contain invisible or unknown characters",
             Self::TooCommon => "Password is too easy to guess",
         }
     }
@@ -107,8 +113,8 @@ impl PasswordFault {
 static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
 
 impl NewPassword {
-    /// Validates a new password. The rule is that of the existing shop (8 characters, lower case, upper case, digit),
-    /// applied to the canonical form; white space counts.
+    /// Checks a password that is to be set. The rule is that of the existing shop (8 characters, lower, upper, digit), for
+    /// its normal form, and that of `OpaqueString` for its characters; white space counts.
     ///
     /// # Errors
     /// The first [`PasswordFault`] found.
@@ -121,6 +127,8 @@ impl NewPassword {
             PasswordFault::TooLong
         } else if text.chars().any(char::is_control) {
             PasswordFault::ControlCharacter
+        } else if !is_free_form(text) {
+            PasswordFault::UnusableCharacter
         } else if !text.chars().any(char::is_lowercase) {
             PasswordFault::NoLowerCase
         } else if !text.chars().any(char::is_uppercase) {
@@ -165,7 +173,21 @@ mod tests {
         assert_eq!(fault("abcdefg1"), Some(PasswordFault::NoUpperCase));
         assert_eq!(fault("Abcdefgh"), Some(PasswordFault::NoDigit));
         assert_eq!(fault("Tricky\u{7}Bell1"), Some(PasswordFault::ControlCharacter));
+        // Of what a keyboard or a copied text brings in without anybody seeing it. What was set before is still right.
+        for unseen in [
+            "\u{200b}",
+            "\u{feff}",
+            "\u{ad}",
+            "\u{2764}\u{fe0f}",
+            "\u{e000}",
+            "\u{378}",
+        ] {
+            let text = format!("Correct7{unseen}Horse");
+            assert_eq!(fault(&text), Some(PasswordFault::UnusableCharacter), "{unseen:?}");
+            assert!(password_forms(&Secret::new(&text)).contains(&Secret::new(&text)));
+        }
         assert_eq!(fault("Correct7Horse"), None);
+        assert_eq!(fault("Correct7Horse\u{1f984}"), None);
         assert_eq!(fault("  Spaces 7 count  "), None);
     }
 

@@ -75,7 +75,7 @@ impl World {
     }
 
     async fn take(&self, event: &(String, Vec<u8>)) -> Result<WebhookOutcome, WebhookError> {
-        self.payments.take_event(&event.0, &event.1, Utc::now()).await
+        self.payments.handle_webhook(&event.0, &event.1, Utc::now()).await
     }
 
     pub(crate) async fn balance(&self) -> String {
@@ -281,7 +281,7 @@ async fn events_require_a_recent_signature_of_stripe() {
         (&*header, &body, now + TimeDelta::minutes(6)),
         (&*header, &body, now - TimeDelta::minutes(6)),
     ] {
-        let taken = world.payments.take_event(header, body, at).await;
+        let taken = world.payments.handle_webhook(header, body, at).await;
         assert!(matches!(taken, Err(WebhookError::NotSigned)), "{header} {taken:?}");
     }
     assert!(matches!(
@@ -386,7 +386,7 @@ async fn top_ups_require_a_provider() {
     assert!(matches!(begun, Err(TopUpError::NoProvider)));
     assert_eq!(db.count("top_ups").await, 0);
     assert!(matches!(
-        payments.take_event("", b"{}", Utc::now()).await,
+        payments.handle_webhook("", b"{}", Utc::now()).await,
         Err(WebhookError::NotSigned)
     ));
 }

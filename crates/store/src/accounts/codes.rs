@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::UserId;
-use lockstep_domain::letter::Letter;
 use lockstep_domain::secret::Secret;
 use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::{AccountError, one};
+use crate::mail::Claimed;
 use crate::row::{count, nickname};
 use crate::{Result, Store, Tx, mail};
 
@@ -91,13 +92,95 @@ pub async fn send_verification(store: &Store, id: UserId, code: &NewCode) -> Res
                 }
                 let email: String = row.try_get("email")?;
                 put_code(tx, id, &email, "VERIFY_EMAIL", &code).await?;
-                let letter = Letter::Verification {
+                let letter = EmailTemplate::Verification {
                     nickname: nickname(&row)?,
                     code: code.text.clone(),
                     minutes: code.minutes(),
                 };
                 mail::enqueue(tx, id, &email, &letter, code.lifetime).await?;
                 Ok(())
+            })
+        })
+        .await
+}
+
+/// A welcome whose code runs out sooner than in so many minutes gets another one.
+const MINUTES_TO_READ: i32 = 15;
+
+/// What a welcome says at the moment it is sent, which may be hours after it was written: with its code and the minutes that
+/// are left of it, with `fresh` in its place when it has run out or is about to, or without a code when the address is proved
+/// already or a later e-mail has the code that counts. A letter of another kind is given back as it is.
+///
+/// `None`: the lease was lost, and another worker sends it.
+///
+/// # Errors
+/// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
+pub async fn current_welcome(
+    store: &Store,
+    claimed: &Claimed,
+    letter: &EmailTemplate,
+    fresh: &NewCode,
+) -> Result<Option<EmailTemplate>> {
+    let EmailTemplate::Welcome { nickname, code, .. } = letter else {
+        return Ok(Some(letter.clone()));
+    };
+    let say = {
+        let nickname = nickname.clone();
+        move |code: Option<Secret>, minutes: u32| EmailTemplate::Welcome {
+            nickname: nickname.clone(),
+            code,
+            minutes,
+        }
+    };
+    let Some(user) = claimed.user else {
+        return Ok(Some(say(None, 0)));
+    };
+    let (claimed, code, fresh) = (claimed.clone(), code.clone(), fresh.clone());
+    store
+        .tx_about("accounts.current_welcome", &[user.into()], move |tx| {
+            let (claimed, code, fresh, say) = (claimed.clone(), code.clone(), fresh.clone(), say.clone());
+            Box::pin(async move {
+                // Whoever asks for another code locks the same row.
+                let unproved = sqlx::query(
+                    "-- store.accounts.current_welcome.account
+                    select 1 from users where id = $1 and email = $2 and not email_verified and deleted_at is null
+                       for no key update",
+                )
+                .bind(user.0)
+                .bind(&claimed.recipient)
+                .fetch_optional(tx.conn())
+                .await?
+                .is_some();
+                if !unproved {
+                    return Ok(Some(say(None, 0)));
+                }
+                let good = sqlx::query(
+                    "-- store.accounts.current_welcome.code
+                    select ceil(extract(epoch from c.expires_at - clock_timestamp()) / 60)::integer as minutes,
+                           exists (select 1 from mail_outbox later, mail_outbox this
+                                    where this.id = $2 and later.user_id = $1 and later.kind = 'verification'
+                                      and later.seq > this.seq) as asked_again
+                      from one_time_codes c
+                     where c.user_id = $1 and c.purpose = 'VERIFY_EMAIL'
+                       and c.expires_at > clock_timestamp() + make_interval(mins => $3)",
+                )
+                .bind(user.0)
+                .bind(claimed.id)
+                .bind(MINUTES_TO_READ)
+                .fetch_optional(tx.conn())
+                .await?;
+                match good {
+                    Some(row) if row.try_get("asked_again")? => Ok(Some(say(None, 0))),
+                    Some(row) => Ok(Some(say(code, count(&row, "minutes")?))),
+                    None => {
+                        let letter = say(Some(fresh.text.clone()), fresh.minutes());
+                        if !mail::rewrite(tx, &claimed, &letter).await? {
+                            return Ok(None);
+                        }
+                        put_code(tx, user, &claimed.recipient, "VERIFY_EMAIL", &fresh).await?;
+                        Ok(Some(letter))
+                    }
+                }
             })
         })
         .await

@@ -1,8 +1,8 @@
 //! Log-ins and their history, which the owner can read and which distinguishes known networks from new ones.
 
 use chrono::{DateTime, Utc};
+use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::UserId;
-use lockstep_domain::letter::Letter;
 use lockstep_domain::secret::Secret;
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::totp::{Proof, use_proof};
 use super::{AccountError, NOTICE};
 use crate::row::nickname;
-use crate::sessions::{self, Device, NewSession};
+use crate::sessions::{self, ClientInfo, NewSession};
 use crate::{Result, Store, Tx, mail};
 
 /// How long a network counts as known after a log-in from there, in days.
@@ -28,7 +28,7 @@ pub struct Login {
     /// The new session.
     pub session: NewSession,
     /// Where the request comes from.
-    pub device: Device,
+    pub device: ClientInfo,
 }
 
 /// Starts the session of a log-in and records it. If there were earlier log-ins, but none from this network, the owner
@@ -65,7 +65,7 @@ pub async fn log_in(store: &Store, login: &Login) -> Result<(), AccountError> {
                 .fetch_one(tx.conn())
                 .await?;
                 if place == Some(false) {
-                    let letter = Letter::NewDevice {
+                    let letter = EmailTemplate::NewDevice {
                         nickname: nickname(&row)?,
                         address: login.device.address_text(),
                         user_agent: login.device.user_agent().map(str::to_owned),
@@ -81,7 +81,7 @@ pub async fn log_in(store: &Store, login: &Login) -> Result<(), AccountError> {
         .await
 }
 
-pub(super) async fn note_login(tx: &mut Tx, user: Option<UserId>, succeeded: bool, device: &Device) -> Result<()> {
+pub(super) async fn note_login(tx: &mut Tx, user: Option<UserId>, succeeded: bool, device: &ClientInfo) -> Result<()> {
     sqlx::query(
         "-- store.accounts.note_login
         insert into login_history (id, user_id, succeeded, address, user_agent) values ($1, $2, $3, $4::text::inet, $5)",
@@ -101,7 +101,7 @@ pub(super) async fn note_login(tx: &mut Tx, user: Option<UserId>, succeeded: boo
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
-pub async fn note_failure(store: &Store, user: Option<UserId>, device: &Device) -> Result<()> {
+pub async fn note_failure(store: &Store, user: Option<UserId>, device: &ClientInfo) -> Result<()> {
     let device = device.clone();
     store
         .tx("accounts.note_failure", move |tx| {

@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 
 use super::logins::KNOWN_FOR_DAYS;
 use crate::row::role;
-use crate::sessions::Device;
+use crate::sessions::ClientInfo;
 use crate::{Result, Store};
 
 /// The data that a log-in checks.
@@ -106,7 +106,7 @@ fn account(row: &PgRow) -> Result<Account> {
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
-pub async fn by_email(store: &Store, email: &Email, device: &Device) -> Result<Option<(Account, bool)>> {
+pub async fn by_email(store: &Store, email: &Email, device: &ClientInfo) -> Result<Option<(Account, bool)>> {
     let row = sqlx::query(select_account!("store.accounts.by_email", "u.email = $1"))
         .bind(email.as_str())
         .bind(device.network())

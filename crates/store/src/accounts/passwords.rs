@@ -2,8 +2,8 @@
 //! e-mail.
 
 use lockstep_domain::account::Email;
+use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::{SessionId, UserId};
-use lockstep_domain::letter::Letter;
 use lockstep_domain::secret::Secret;
 use sqlx::Row as _;
 
@@ -12,7 +12,7 @@ use super::logins::note_login;
 use super::totp::drop_strangers_totp;
 use super::{AccountError, NOTICE};
 use crate::row::nickname;
-use crate::sessions::{self, Device};
+use crate::sessions::{self, ClientInfo};
 use crate::{Result, Store, Tx, mail};
 
 /// Replaces the verified password by a new one, ends all sessions except `keep`, invalidates reset links and queues an
@@ -90,7 +90,7 @@ pub(super) async fn set_password(
     .execute(tx.conn())
     .await?;
     let email: String = row.try_get("email")?;
-    let letter = Letter::PasswordChanged {
+    let letter = EmailTemplate::PasswordChanged {
         nickname: nickname(&row)?,
     };
     mail::enqueue(tx, id, &email, &letter, NOTICE).await?;
@@ -118,7 +118,7 @@ pub async fn send_reset(store: &Store, email: &Email, code: &NewCode) -> Result<
                 let Some(row) = row else { return Ok(()) };
                 let user = UserId(row.try_get("id")?);
                 put_code(tx, user, email.as_str(), "RESET_PASSWORD", &code).await?;
-                let letter = Letter::Reset {
+                let letter = EmailTemplate::Reset {
                     nickname: nickname(&row)?,
                     token: code.text.clone(),
                     minutes: code.minutes(),
@@ -156,7 +156,7 @@ pub async fn reset_password(
     store: &Store,
     hash: &[u8; 32],
     new: &Secret,
-    device: &Device,
+    device: &ClientInfo,
 ) -> Result<UserId, AccountError> {
     let (hash, new, device) = (*hash, new.clone(), device.clone());
     store

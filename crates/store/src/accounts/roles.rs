@@ -5,8 +5,8 @@ use lockstep_domain::ids::UserId;
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::joining::{NewAccount, insert};
 use super::passwords::set_password;
+use super::registration::{NewAccount, insert};
 use super::totp::drop_strangers_totp;
 use super::{AccountError, one};
 use crate::{Result, Store, Tx};

@@ -1,8 +1,8 @@
 //! Two-factor authentication: offering an authenticator, confirming it with a first code, and removing it; one-time use
 //! of its codes; and recovery codes for a lost authenticator.
 
+use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::{SessionId, UserId};
-use lockstep_domain::letter::Letter;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -125,7 +125,7 @@ pub async fn confirm_totp(
                     .bind(session.0)
                     .execute(tx.conn())
                     .await?;
-                notify(tx, id, |nickname| Letter::SecondFactorAdded { nickname }).await?;
+                notify(tx, id, |nickname| EmailTemplate::SecondFactorAdded { nickname }).await?;
                 Ok(())
             })
         })
@@ -173,7 +173,7 @@ pub async fn remove_totp(store: &Store, id: UserId, proof: Option<Proof>) -> Res
             Box::pin(async move {
                 use_proof(tx, id, proof).await?;
                 if drop_totp(tx, id).await? {
-                    notify(tx, id, |nickname| Letter::SecondFactorRemoved { nickname }).await?;
+                    notify(tx, id, |nickname| EmailTemplate::SecondFactorRemoved { nickname }).await?;
                 }
                 Ok(())
             })
@@ -206,7 +206,7 @@ pub async fn reset_totp(store: &Store, email: &str, machine: &str) -> Result<boo
                 sessions::end_all_but(tx, id, None).await?;
                 let details = serde_json::json!({ "machine": machine });
                 audit::write_operators(tx, "account.second_factor_reset", ("user", id.0), &details).await?;
-                notify(tx, id, |nickname| Letter::SecondFactorReset { nickname }).await?;
+                notify(tx, id, |nickname| EmailTemplate::SecondFactorReset { nickname }).await?;
                 Ok(true)
             })
         })
@@ -234,13 +234,13 @@ pub(super) async fn drop_totp(tx: &mut Tx, id: UserId) -> Result<bool> {
 /// address an e-mail about it.
 pub(super) async fn drop_strangers_totp(tx: &mut Tx, id: UserId) -> Result<()> {
     if drop_totp(tx, id).await? {
-        notify(tx, id, |nickname| Letter::SecondFactorRemoved { nickname }).await?;
+        notify(tx, id, |nickname| EmailTemplate::SecondFactorRemoved { nickname }).await?;
     }
     Ok(())
 }
 
 /// Queues an e-mail to the owner.
-async fn notify(tx: &mut Tx, id: UserId, letter: impl FnOnce(String) -> Letter + Send) -> Result<()> {
+async fn notify(tx: &mut Tx, id: UserId, letter: impl FnOnce(String) -> EmailTemplate + Send) -> Result<()> {
     let row = sqlx::query("-- store.accounts.notify\nselect email, nickname from users where id = $1")
         .bind(id.0)
         .fetch_one(tx.conn())

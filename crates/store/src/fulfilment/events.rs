@@ -46,7 +46,7 @@ pub enum Taken {
 pub async fn take(tx: &mut Tx, event: &Event) -> Result<Taken> {
     let id = Uuid::now_v7();
     let due: Option<bool> = sqlx::query_scalar(
-        "-- store.fulfilment.take_event
+        "-- store.fulfilment.handle_webhook
         insert into webhook_events (id, source, event_id, order_ref, kind, payload, body) values ($1, 'g2a', $2, $3, $4, $5, $6)
         on conflict do nothing returning due",
     )

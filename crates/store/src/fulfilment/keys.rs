@@ -10,8 +10,8 @@ use lockstep_domain::order::OrderStatus;
 use sqlx::Row as _;
 use uuid::Uuid;
 
+use super::emails::EmailSettings;
 use super::incidents::{self, Incident};
-use super::letters::Letters;
 use super::money::{Settled, set_status, settle};
 use super::queue::{Lease, held, lock_order_of};
 use crate::{Result, Store, Tx, mutants};
@@ -58,7 +58,7 @@ pub enum Recorded {
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable): then the caller has to retry.
-pub async fn record(tx: &mut Tx, key: &Arrived, letters: &Letters) -> Result<Recorded> {
+pub async fn record(tx: &mut Tx, key: &Arrived, emails: &EmailSettings) -> Result<Recorded> {
     let order = lock_order_of(tx, key.unit).await?;
     if mutants::make("fence-keys") {
         let waits: bool = sqlx::query_scalar(
@@ -131,7 +131,7 @@ pub async fn record(tx: &mut Tx, key: &Arrived, letters: &Letters) -> Result<Rec
     .await?;
     if given.rows_affected() == 1 {
         incidents::resolve(tx, "KEY_LOST", &key.g2a_order_id).await?;
-        return Ok(Recorded::Delivered(settle(tx, order, letters).await?));
+        return Ok(Recorded::Delivered(settle(tx, order, emails).await?));
     }
     let incident = Incident::new(
         "KEY_LATE",
@@ -147,7 +147,7 @@ pub async fn record(tx: &mut Tx, key: &Arrived, letters: &Letters) -> Result<Rec
 ///
 /// # Errors
 /// [`StoreError::Fenced`](crate::StoreError::Fenced), [`StoreError::Unavailable`](crate::StoreError::Unavailable).
-pub async fn sell_own(tx: &mut Tx, lease: Lease, letters: &Letters) -> Result<Option<Recorded>> {
+pub async fn sell_own(tx: &mut Tx, lease: Lease, emails: &EmailSettings) -> Result<Option<Recorded>> {
     let order = lock_order_of(tx, lease.unit).await?;
     let key: Option<Uuid> = sqlx::query_scalar(
         "-- store.fulfilment.sell_own.find
@@ -182,7 +182,7 @@ pub async fn sell_own(tx: &mut Tx, lease: Lease, letters: &Letters) -> Result<Op
     if pending {
         set_status(tx, order, OrderStatus::Processing).await?;
     }
-    Ok(Some(Recorded::Delivered(settle(tx, order, letters).await?)))
+    Ok(Some(Recorded::Delivered(settle(tx, order, emails).await?)))
 }
 
 /// A sold key, for its owner to open.

@@ -7,7 +7,7 @@ use lockstep_domain::order::{OrderStatus, RefundReason};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::letters::{self, Letters};
+use super::emails::{self, EmailSettings};
 use super::queue::{Lease, held, lock_order_of};
 use super::steps::reason;
 use crate::{AsStoreError, Result, StoreError, Tx, mutants};
@@ -77,7 +77,7 @@ pub async fn refund(
     lease: Lease,
     cause: RefundReason,
     why: &str,
-    letters: &Letters,
+    emails: &EmailSettings,
 ) -> Result<Option<Settled>> {
     let order = lock_order_of(tx, lease.unit).await?;
     let done = sqlx::query(
@@ -93,7 +93,7 @@ pub async fn refund(
     .await?;
     held(done.rows_affected())?;
     book_refund(tx, lease.unit, cause, cause.words()).await?;
-    settle(tx, order, letters).await
+    settle(tx, order, emails).await
 }
 
 /// Refunds a unit at a person's request, regardless of its lease: only while nothing can have been paid for it at G2A,
@@ -105,7 +105,7 @@ pub async fn refund_unit(
     tx: &mut Tx,
     unit: UnitId,
     why: &str,
-    letters: &Letters,
+    emails: &EmailSettings,
 ) -> Result<(Money, Option<Settled>), NotRefundable> {
     let order = lock_order_of(tx, unit).await.map_err(|error| match error {
         StoreError::Fenced => NotRefundable::Unknown,
@@ -132,7 +132,7 @@ pub async fn refund_unit(
         });
     };
     book_refund(tx, unit, RefundReason::Cancelled, why).await?;
-    Ok((amount, settle(tx, order, letters).await?))
+    Ok((amount, settle(tx, order, emails).await?))
 }
 
 /// Refunds everything of an order that is not paid for at G2A. The rest continues: it is delivered, or refunded if that
@@ -145,7 +145,7 @@ pub async fn cancel_order(
     tx: &mut Tx,
     order: OrderId,
     why: &str,
-    letters: &Letters,
+    emails: &EmailSettings,
 ) -> Result<Cancelled, NotRefundable> {
     let status: Option<String> = sqlx::query_scalar(
         "-- store.fulfilment.cancel_order
@@ -187,7 +187,7 @@ pub async fn cancel_order(
             .checked_add(amount)
             .ok_or_else(|| StoreError::Schema("an order's refunds do not fit".into()))?;
     }
-    let settled = settle(tx, order, letters).await?;
+    let settled = settle(tx, order, emails).await?;
     let kept: i64 = sqlx::query_scalar(
         "-- store.fulfilment.cancel_kept
         select count(*) from order_units where order_id = $1 and state <> 'REFUNDED'",
@@ -236,7 +236,7 @@ async fn book_refund(tx: &mut Tx, unit: UnitId, cause: RefundReason, why: &str) 
 /// Ends an order without open units: `COMPLETED` if a key was delivered (and the rest refunded), else `CANCELLED` if
 /// that was requested, else `FAILED`. Queues the e-mails about it; if all open units wait for the game's release, it
 /// queues those about the finished ones. The caller holds the lock of the order.
-pub(super) async fn settle(tx: &mut Tx, order: OrderId, letters: &Letters) -> Result<Option<Settled>> {
+pub(super) async fn settle(tx: &mut Tx, order: OrderId, emails: &EmailSettings) -> Result<Option<Settled>> {
     let row = sqlx::query(
         "-- store.fulfilment.settle
         select o.user_id, o.status::text, o.cancel_asked_at is not null as cancel_asked,
@@ -259,7 +259,7 @@ pub(super) async fn settle(tx: &mut Tx, order: OrderId, letters: &Letters) -> Re
     let user = UserId(row.try_get("user_id")?);
     if open > 0 {
         if open == crate::row::count(&row, "preordered")? {
-            letters::tell(tx, order, user, letters).await?;
+            emails::tell(tx, order, user, emails).await?;
         }
         return Ok(None);
     }
@@ -282,7 +282,7 @@ pub(super) async fn settle(tx: &mut Tx, order: OrderId, letters: &Letters) -> Re
         delivered,
         refunded: crate::row::count(&row, "refunded")?,
     };
-    letters::tell(tx, order, user, letters).await?;
+    emails::tell(tx, order, user, emails).await?;
     Ok(Some(settled))
 }
 

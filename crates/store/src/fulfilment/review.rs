@@ -113,11 +113,11 @@ pub async fn unsettled(store: &Store) -> Result<Vec<OrderId>> {
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
-pub async fn settle_now(store: &Store, order: OrderId, letters: &super::Letters) -> Result<bool> {
-    let letters = letters.clone();
+pub async fn settle_now(store: &Store, order: OrderId, emails: &super::EmailSettings) -> Result<bool> {
+    let emails = emails.clone();
     store
         .tx("fulfilment.settle_now", move |tx| {
-            let letters = letters.clone();
+            let emails = emails.clone();
             Box::pin(async move {
                 sqlx::query(
                     "-- store.fulfilment.settle_now.lock\nselect 1 from orders where id = $1 for no key update",
@@ -125,7 +125,7 @@ pub async fn settle_now(store: &Store, order: OrderId, letters: &super::Letters)
                 .bind(order.0)
                 .execute(tx.conn())
                 .await?;
-                Ok(super::money::settle(tx, order, &letters).await?.is_some())
+                Ok(super::money::settle(tx, order, &emails).await?.is_some())
             })
         })
         .await

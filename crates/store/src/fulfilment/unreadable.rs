@@ -14,7 +14,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::steps::reason as bounded;
-use crate::audit::{self, Deed};
+use crate::audit::{self, AuditEntry};
 use crate::row::{span, unit_state};
 use crate::{Result, Store, Tx};
 
@@ -293,7 +293,7 @@ pub async fn decide(tx: &mut Tx, id: Uuid, decision: Decision, admin: UserId) ->
 }
 
 async fn record(tx: &mut Tx, id: Uuid, admin: UserId, action: &'static str, order: &str) -> Result<()> {
-    let deed = Deed {
+    let deed = AuditEntry {
         admin,
         action,
         subject: ("key answer", id),
@@ -388,7 +388,7 @@ pub async fn lift(tx: &mut Tx, product: &str, admin: UserId) -> Result<bool> {
     .fetch_optional(tx.conn())
     .await?;
     let Some(game) = game else { return Ok(false) };
-    let deed = Deed {
+    let deed = AuditEntry {
         admin,
         action: "game.buy_again",
         subject: ("game", game),

@@ -17,8 +17,8 @@ use crate::{Result, Tx};
 
 /// More games than this are not counted.
 const MAX_COUNTED: i64 = 50_000;
-/// No more values of one filter than this are told.
-const MAX_VALUES: i64 = 300;
+/// No more values of one filter than this are told: as many as can be asked for.
+const MAX_VALUES: i64 = super::facets::MAX_VALUES;
 
 /// Filters by the name of their column in `verdicts`.
 const FILTERS: [&str; 7] = [

@@ -17,7 +17,7 @@ use crate::{Result, Tx};
 // The first link in the order of the index is asked for, or a large genre's links would be read from the table's start.
 
 /// No more values of one filter than this are listed.
-const MAX_VALUES: i64 = 10_000;
+pub(super) const MAX_VALUES: i64 = 10_000;
 
 /// Genres that a listed game has, by name.
 ///

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use lockstep_domain::ids::{OrderId, UserId};
 
-use crate::audit::{self, Deed};
-use crate::fulfilment::{Cancelled, Letters, NotRefundable, cancel_order};
+use crate::audit::{self, AuditEntry};
+use crate::fulfilment::{Cancelled, EmailSettings, NotRefundable, cancel_order};
 use crate::idempotency::{Call, Known};
 use crate::orders::Idempotency;
 use crate::{Store, Subject, Tx};
@@ -21,16 +21,16 @@ pub async fn cancel(
     order: OrderId,
     reason: Option<&str>,
     key: Option<&Idempotency>,
-    letters: &Letters,
+    emails: &EmailSettings,
 ) -> Result<Cancelled, NotRefundable> {
-    let asked = Arc::new((reason.map(str::to_owned), key.cloned(), letters.clone()));
+    let asked = Arc::new((reason.map(str::to_owned), key.cloned(), emails.clone()));
     store
         .tx_about("orders.cancel", &[Subject::Order(order)], move |tx| {
             let asked = Arc::clone(&asked);
             Box::pin(async move {
-                let (reason, key, letters) = &*asked;
+                let (reason, key, emails) = &*asked;
                 let Some(key) = key else {
-                    return cancel_now(tx, admin, order, reason.as_deref(), letters).await;
+                    return cancel_now(tx, admin, order, reason.as_deref(), emails).await;
                 };
                 let call = Call {
                     owner: admin.0,
@@ -47,7 +47,7 @@ pub async fn cancel(
                     }),
                     Known::Other => Err(NotRefundable::KeyReused),
                     Known::Nothing => {
-                        let cancelled = cancel_now(tx, admin, order, reason.as_deref(), letters).await?;
+                        let cancelled = cancel_now(tx, admin, order, reason.as_deref(), emails).await?;
                         call.done(tx, &(cancelled.refunded, cancelled.kept)).await?;
                         Ok(cancelled)
                     }
@@ -62,10 +62,10 @@ async fn cancel_now(
     admin: UserId,
     order: OrderId,
     reason: Option<&str>,
-    letters: &Letters,
+    emails: &EmailSettings,
 ) -> Result<Cancelled, NotRefundable> {
-    let cancelled = cancel_order(tx, order, reason.unwrap_or("cancelled"), letters).await?;
-    let deed = Deed {
+    let cancelled = cancel_order(tx, order, reason.unwrap_or("cancelled"), emails).await?;
+    let deed = AuditEntry {
         admin,
         action: "order.cancel",
         subject: ("order", order.0),

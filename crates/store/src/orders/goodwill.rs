@@ -1,6 +1,6 @@
 //! Goodwill refunds of delivered order units: the shopper keeps the key, the shop bears the cost.
 //!
-//! An undelivered unit is refunded by abandoning it (`crates/fulfil`); here a unit keeps its price, and the refunded
+//! An undelivered unit is refunded by abandoning it (`crates/fulfilment`); here a unit keeps its price, and the refunded
 //! part is recorded on it. Together with the booking this is what `orders_refunds_are_of_refunded_units` checks.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::Idempotency;
-use crate::audit::{self, Deed};
+use crate::audit::{self, AuditEntry};
 use crate::idempotency::{Call, Known};
 use crate::row::{money, unit_state};
 use crate::{AsStoreError, Result, Store, StoreError, Tx};
@@ -177,7 +177,7 @@ async fn refund_now(
     .bind(reason.unwrap_or("Refund"))
     .execute(tx.conn())
     .await?;
-    let deed = Deed {
+    let deed = AuditEntry {
         admin,
         action: "order.refund",
         subject: ("order", order),

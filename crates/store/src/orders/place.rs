@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_domain::Money;
-use lockstep_domain::cart::Visitor;
+use lockstep_domain::cart::Principal;
 use lockstep_domain::checkout::{Bill, Checkout, bill};
+use lockstep_domain::email_template::{EmailTemplate, OrderedLine};
 use lockstep_domain::ids::{GameId, OrderId, UserId};
-use lockstep_domain::letter::{Letter, OrderedLine};
 use lockstep_domain::order::OrderStatus;
-use lockstep_domain::purchase::{CopyState, OrderCopy, OrderLine, OrderView, OrderedGame, PaymentStatus};
+use lockstep_domain::purchase::{OrderItem, OrderUnit, OrderUnitStatus, OrderView, OrderedGame, PaymentStatus};
 use rust_decimal::Decimal;
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -209,7 +209,7 @@ async fn place_once(
     checkout: &Checkout,
     idempotency: Option<&Idempotency>,
 ) -> Result<Placed, PlaceError> {
-    guests::lock(tx, Visitor::User(user))
+    guests::lock(tx, Principal::User(user))
         .await?
         .ok_or(PlaceError::NoSuchUser)?;
     if let Some(key) = idempotency
@@ -235,7 +235,7 @@ async fn place_once(
     failpoint!("checkout.written");
     settle_cart_and_money(tx, &order, checkout).await?;
     failpoint!("checkout.booked");
-    let letter = Letter::OrderReceived {
+    let letter = EmailTemplate::OrderReceived {
         nickname: payer.nickname,
         order: order.id.to_string(),
         number: Some(order.number.clone()),
@@ -442,18 +442,18 @@ async fn write(
         let item = Uuid::now_v7();
         for (position, paid) in (1_u32..).zip(&line.copies) {
             lines_of_copies.push(item);
-            copies.push(OrderCopy {
+            copies.push(OrderUnit {
                 id: Uuid::now_v7(),
                 game_id: bought.game.id,
                 position,
-                state: CopyState::Waiting,
+                state: OrderUnitStatus::Waiting,
                 price: *paid,
                 refunded: Money::ZERO,
                 refund_reason: None,
                 key_id: None,
             });
         }
-        items.push(OrderLine {
+        items.push(OrderItem {
             id: item,
             game_id: bought.game.id,
             quantity: bought.quantity,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use lockstep_domain::Money;
 use lockstep_domain::ids::{GameId, OrderId, UserId};
 use lockstep_domain::order::UnitState;
-use lockstep_domain::purchase::{KeyView, OrderCopy, OrderLine, OrderView, OrderedGame};
+use lockstep_domain::purchase::{KeyView, OrderItem, OrderUnit, OrderView, OrderedGame};
 use sqlx::Row as _;
 use uuid::Uuid;
 
@@ -90,7 +90,7 @@ async fn views(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<OrderView>> {
             let copies = copies.remove(&id).unwrap_or_default();
             let refunded = copies
                 .iter()
-                .try_fold(Money::ZERO, |sum, copy: &OrderCopy| sum.checked_add(copy.refunded))
+                .try_fold(Money::ZERO, |sum, copy: &OrderUnit| sum.checked_add(copy.refunded))
                 .ok_or_else(|| StoreError::Schema("refunds add up to more than can be".into()))?;
             Ok(OrderView {
                 id: OrderId(id),
@@ -115,7 +115,7 @@ async fn views(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<OrderView>> {
 }
 
 /// Items by order.
-async fn lines(tx: &mut Tx, orders: &[Uuid]) -> Result<HashMap<Uuid, Vec<OrderLine>>> {
+async fn lines(tx: &mut Tx, orders: &[Uuid]) -> Result<HashMap<Uuid, Vec<OrderItem>>> {
     let rows = sqlx::query(
         "-- store.orders.lines
         select i.order_id, i.id, i.game_id, i.quantity, i.price, i.discount, g.title, g.image, g.slug
@@ -124,10 +124,10 @@ async fn lines(tx: &mut Tx, orders: &[Uuid]) -> Result<HashMap<Uuid, Vec<OrderLi
     .bind(orders)
     .fetch_all(tx.conn())
     .await?;
-    let mut lines: HashMap<Uuid, Vec<OrderLine>> = HashMap::new();
+    let mut lines: HashMap<Uuid, Vec<OrderItem>> = HashMap::new();
     for row in &rows {
         let game = GameId(row.try_get("game_id")?);
-        lines.entry(row.try_get("order_id")?).or_default().push(OrderLine {
+        lines.entry(row.try_get("order_id")?).or_default().push(OrderItem {
             id: row.try_get("id")?,
             game_id: game,
             quantity: count(row, "quantity")?,
@@ -145,7 +145,7 @@ async fn lines(tx: &mut Tx, orders: &[Uuid]) -> Result<HashMap<Uuid, Vec<OrderLi
 }
 
 /// Units and their keys by order.
-async fn copies(tx: &mut Tx, orders: &[Uuid]) -> Result<(HashMap<Uuid, Vec<OrderCopy>>, HashMap<Uuid, Vec<KeyView>>)> {
+async fn copies(tx: &mut Tx, orders: &[Uuid]) -> Result<(HashMap<Uuid, Vec<OrderUnit>>, HashMap<Uuid, Vec<KeyView>>)> {
     let rows = sqlx::query(
         "-- store.orders.copies
         select u.order_id, u.id, u.game_id, u.position, u.state, u.price_paid, u.goodwill, u.refunded_for,
@@ -156,7 +156,7 @@ async fn copies(tx: &mut Tx, orders: &[Uuid]) -> Result<(HashMap<Uuid, Vec<Order
     .bind(orders)
     .fetch_all(tx.conn())
     .await?;
-    let mut copies: HashMap<Uuid, Vec<OrderCopy>> = HashMap::new();
+    let mut copies: HashMap<Uuid, Vec<OrderUnit>> = HashMap::new();
     let mut keys: HashMap<Uuid, Vec<KeyView>> = HashMap::new();
     for row in &rows {
         let order: Uuid = row.try_get("order_id")?;
@@ -164,7 +164,7 @@ async fn copies(tx: &mut Tx, orders: &[Uuid]) -> Result<(HashMap<Uuid, Vec<Order
         let state = unit_state(row, "state")?;
         let price = money(row, "price_paid")?;
         let key_id: Option<Uuid> = row.try_get("key_id")?;
-        copies.entry(order).or_default().push(OrderCopy {
+        copies.entry(order).or_default().push(OrderUnit {
             id: row.try_get("id")?,
             game_id,
             position: count(row, "position")?,

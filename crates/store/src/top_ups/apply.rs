@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use lockstep_domain::Money;
+use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::TopUpId;
-use lockstep_domain::letter::Letter;
 use lockstep_domain::purchase::PaymentStatus;
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -35,7 +35,7 @@ pub enum Which {
 
 /// The state of a payment, as a provider reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Word {
+pub enum ProviderPaymentStatus {
     /// It was paid: this amount in this currency (ISO code in upper case).
     Paid {
         /// In units of the currency.
@@ -55,7 +55,7 @@ pub enum Word {
 
 /// A report of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub struct PaymentEvent {
     /// The provider.
     pub provider: &'static str,
     /// The event's id if the provider sent it: it counts once. `None` if the shop queried.
@@ -65,7 +65,7 @@ pub struct Said {
     /// The intent.
     pub which: Which,
     /// The reported state.
-    pub word: Word,
+    pub word: ProviderPaymentStatus,
 }
 
 /// The result of applying a report.
@@ -103,7 +103,7 @@ impl Outcome {
 ///
 /// # Errors
 /// [`StoreError`]; then nothing has changed, and the provider has to repeat the report.
-pub async fn apply(store: &Store, said: &Said) -> Result<Outcome> {
+pub async fn apply(store: &Store, said: &PaymentEvent) -> Result<Outcome> {
     let said = std::sync::Arc::new(said.clone());
     store
         .tx("top_ups.apply", move |tx| {
@@ -113,7 +113,7 @@ pub async fn apply(store: &Store, said: &Said) -> Result<Outcome> {
         .await
 }
 
-async fn apply_once(tx: &mut Tx, said: &Said) -> Result<Outcome> {
+async fn apply_once(tx: &mut Tx, said: &PaymentEvent) -> Result<Outcome> {
     let Some(top_up) = find(tx, said).await? else {
         return Ok(Outcome::Unknown);
     };
@@ -122,30 +122,33 @@ async fn apply_once(tx: &mut Tx, said: &Said) -> Result<Outcome> {
     }
     let open = matches!(top_up.status, PaymentStatus::Pending | PaymentStatus::Processing);
     let outcome = match &said.word {
-        Word::Paid { .. } if top_up.status == PaymentStatus::Completed => Outcome::Nothing,
-        Word::Paid { amount, currency } if *amount == top_up.amount && currency == "EUR" => {
+        ProviderPaymentStatus::Paid { .. } if top_up.status == PaymentStatus::Completed => Outcome::Nothing,
+        ProviderPaymentStatus::Paid { amount, currency } if *amount == top_up.amount && currency == "EUR" => {
             credit(tx, &top_up).await?;
             Outcome::Credited
         }
-        Word::Paid { amount, currency } => {
+        ProviderPaymentStatus::Paid { amount, currency } => {
             let problem = format!("paid were {amount} {currency} instead of {} EUR", top_up.amount);
             note(tx, &top_up, top_up.status, Some(&problem)).await?;
             paid_otherwise(tx, top_up.id, *amount, currency).await?;
             Outcome::Mismatch
         }
-        Word::Processing if top_up.status == PaymentStatus::Pending => {
+        ProviderPaymentStatus::Processing if top_up.status == PaymentStatus::Pending => {
             note(tx, &top_up, PaymentStatus::Processing, None).await?;
             Outcome::Noted
         }
-        Word::Declined if open => {
+        ProviderPaymentStatus::Declined if open => {
             note(tx, &top_up, PaymentStatus::Failed, None).await?;
             Outcome::Noted
         }
-        Word::Lapsed if open => {
+        ProviderPaymentStatus::Lapsed if open => {
             note(tx, &top_up, PaymentStatus::Cancelled, None).await?;
             Outcome::Noted
         }
-        Word::Processing | Word::Open | Word::Declined | Word::Lapsed => Outcome::Nothing,
+        ProviderPaymentStatus::Processing
+        | ProviderPaymentStatus::Open
+        | ProviderPaymentStatus::Declined
+        | ProviderPaymentStatus::Lapsed => Outcome::Nothing,
     };
     ended(tx, &top_up, &said.word).await?;
     if let Some(event) = &said.event {
@@ -165,7 +168,7 @@ async fn apply_once(tx: &mut Tx, said: &Said) -> Result<Outcome> {
 }
 
 /// Finds the intent and locks it until the transaction ends: reports about it are serialised.
-async fn find(tx: &mut Tx, said: &Said) -> Result<Option<TopUp>> {
+async fn find(tx: &mut Tx, said: &PaymentEvent) -> Result<Option<TopUp>> {
     let (id, reference) = match &said.which {
         Which::Id(id) => (Some(*id), None),
         Which::Reference(reference) => (None, Some(reference)),
@@ -207,7 +210,7 @@ async fn find(tx: &mut Tx, said: &Said) -> Result<Option<TopUp>> {
     Ok(Some(found))
 }
 
-async fn taken_before(tx: &mut Tx, said: &Said) -> Result<bool> {
+async fn taken_before(tx: &mut Tx, said: &PaymentEvent) -> Result<bool> {
     let Some(event) = &said.event else { return Ok(false) };
     Ok(
         sqlx::query("-- store.top_ups.apply.taken\nselect 1 from payment_events where provider = $1 and event_id = $2")
@@ -233,8 +236,11 @@ async fn note(tx: &mut Tx, top_up: &TopUp, status: PaymentStatus, problem: Optio
 }
 
 /// The provider has reported, so no query is pending; after a final state there is nothing left to close or to query.
-async fn ended(tx: &mut Tx, top_up: &TopUp, word: &Word) -> Result<()> {
-    let is_end = matches!(word, Word::Paid { .. } | Word::Declined | Word::Lapsed);
+async fn ended(tx: &mut Tx, top_up: &TopUp, word: &ProviderPaymentStatus) -> Result<()> {
+    let is_end = matches!(
+        word,
+        ProviderPaymentStatus::Paid { .. } | ProviderPaymentStatus::Declined | ProviderPaymentStatus::Lapsed
+    );
     sqlx::query(
         "-- store.top_ups.apply.ended
         update top_ups set asking_until = null,
@@ -347,7 +353,7 @@ pub(super) async fn book(tx: &mut Tx, booking: &Booking<'_>) -> Result<bool> {
     if row.try_get::<bool, _>("deleted")? {
         return Ok(false);
     }
-    let letter = Letter::TopUp {
+    let letter = EmailTemplate::TopUp {
         nickname: nickname(&row)?,
         amount: booking.amount,
         balance: money(&row, "balance")?,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::apply::{Booking, book};
 use super::{TopUp, columns, top_up};
 use crate::transaction::holds_store_error;
-use crate::{Result, Store, StoreError, Tx};
+use crate::{Result, Store, StoreError, Tx, audit};
 
 /// As many of one user's are listed.
 const MOST: i64 = 20;
@@ -38,22 +38,30 @@ pub enum SettleError {
 holds_store_error!(SettleError);
 
 /// Credits a top-up that waits for staff, with `amount`, or without one with what the provider said was paid, if that was
-/// euro. It is closed then: what the provider says later changes nothing.
+/// euro. It is closed then: what the provider says later changes nothing. It goes into the audit log, with the `machine` at
+/// whose command line it was done.
 ///
 /// # Errors
 /// [`SettleError`]; nothing has changed then.
-pub async fn credit_by_staff(store: &Store, id: TopUpId, amount: Option<Money>) -> Result<TopUp, SettleError> {
+pub async fn credit_by_staff(
+    store: &Store,
+    id: TopUpId,
+    amount: Option<Money>,
+    machine: &str,
+) -> Result<TopUp, SettleError> {
     if amount.is_some_and(|amount| !amount.is_positive()) {
         return Err(SettleError::NotPositive);
     }
+    let machine = machine.to_owned();
     store
         .tx("top_ups.credit_by_staff", move |tx| {
-            Box::pin(async move { credit_once(tx, id, amount).await })
+            let machine = machine.clone();
+            Box::pin(async move { credit_once(tx, id, amount, &machine).await })
         })
         .await
 }
 
-async fn credit_once(tx: &mut Tx, id: TopUpId, amount: Option<Money>) -> Result<TopUp, SettleError> {
+async fn credit_once(tx: &mut Tx, id: TopUpId, amount: Option<Money>, machine: &str) -> Result<TopUp, SettleError> {
     let row = sqlx::query(concat!(
         "-- store.top_ups.settle.find\nselect ",
         columns!(),
@@ -112,25 +120,42 @@ async fn credit_once(tx: &mut Tx, id: TopUpId, amount: Option<Money>) -> Result<
     .bind(amount.decimal())
     .fetch_one(tx.conn())
     .await?;
+    let details = serde_json::json!({
+        "machine": machine, "user": found.user, "credited": amount.to_string(), "intended": found.amount.to_string(),
+    });
+    audit::write_operators(tx, "payment.credit", ("top_up", id.0), &details).await?;
     Ok(top_up(&row)?)
 }
 
 /// Staff has dealt with a top-up without a credit here: it is shown and asked about no more. One that was paid otherwise
-/// than intended has failed then. False when it does not wait for staff.
+/// than intended has failed then. False when it does not wait for staff. It goes into the audit log, with the `machine` at
+/// whose command line it was done.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn reviewed(store: &Store, id: TopUpId) -> Result<bool> {
-    let done = sqlx::query(
-        "-- store.top_ups.reviewed
-        update top_ups set reviewed_at = now(),
-               status = case when review = 'OTHER_AMOUNT' and status in ('PENDING', 'PROCESSING') then 'FAILED' else status end
-         where id = $1 and review is not null and reviewed_at is null",
-    )
-    .bind(id.0)
-    .execute(store.alone())
-    .await?;
-    Ok(done.rows_affected() == 1)
+pub async fn reviewed(store: &Store, id: TopUpId, machine: &str) -> Result<bool> {
+    let details = serde_json::json!({ "machine": machine });
+    store
+        .tx("top_ups.reviewed", move |tx| {
+            let details = details.clone();
+            Box::pin(async move {
+                let done = sqlx::query(
+                    "-- store.top_ups.reviewed
+                    update top_ups set reviewed_at = now(),
+                           status = case when review = 'OTHER_AMOUNT' and status in ('PENDING', 'PROCESSING') then 'FAILED' else status end
+                     where id = $1 and review is not null and reviewed_at is null",
+                )
+                .bind(id.0)
+                .execute(tx.conn())
+                .await?;
+                if done.rows_affected() == 0 {
+                    return Ok(false);
+                }
+                audit::write_operators(tx, "payment.review", ("top_up", id.0), &details).await?;
+                Ok(true)
+            })
+        })
+        .await
 }
 
 /// How many top-ups wait for staff, and since when the oldest does.

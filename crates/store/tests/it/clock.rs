@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lockstep_store::clock::{SetBack, set_back};
 use lockstep_store::fulfilment::{incidents, next_due};
+use lockstep_store::top_ups::due;
 use lockstep_testkit::TestDb;
 
 const RETRY: Duration = Duration::from_mins(5);
@@ -96,4 +97,41 @@ async fn all_other_waits_resume_after_the_clock_is_set_back() {
         0
     );
     assert!(set_back(&db.store, RETRY).await.unwrap().is_empty());
+}
+
+/// Rows that were written before the step keep a beginning that is to come, for as long as it takes. They are put right once:
+/// what they are put off by afterwards, as by the day of those that staff has to look at, is not undone each minute.
+#[tokio::test]
+async fn a_top_up_from_the_future_is_put_right_once_and_then_asked_about_less_and_less_often() {
+    let db = TestDb::new().await;
+    let user = db.user("ada@example.org", "50.00").await;
+    db.execute(&format!(
+        "insert into top_ups (user_id, amount, method, provider, reference, created_at, not_before)
+         values ('{user}', 1, 'card', 'test', 'r', now() + interval '9 days', now() + interval '9 days 1 minute')"
+    ))
+    .await;
+    assert_eq!(set_back(&db.store, RETRY).await.unwrap().others, 1);
+    for attempt in 1..=8 {
+        db.execute("update top_ups set not_before = now(), asking_until = null")
+            .await;
+        assert_eq!(
+            due(&db.store, "test", 9, Duration::from_secs(30)).await.unwrap().len(),
+            1
+        );
+        let waits = seconds_left(&db, "top_ups").await;
+        assert_eq!(
+            set_back(&db.store, RETRY).await.unwrap(),
+            SetBack::default(),
+            "attempt {attempt}"
+        );
+        assert!(seconds_left(&db, "top_ups").await > waits - 20.0, "attempt {attempt}");
+    }
+    db.execute("update top_ups set review = 'NO_END', review_since = now(), not_before = now(), asking_until = null")
+        .await;
+    assert_eq!(
+        due(&db.store, "test", 9, Duration::from_secs(30)).await.unwrap().len(),
+        1
+    );
+    assert_eq!(set_back(&db.store, RETRY).await.unwrap(), SetBack::default());
+    assert!(seconds_left(&db, "top_ups").await > 86_000.0);
 }

@@ -67,6 +67,7 @@ async fn foreign_keys_match_the_data_model() {
     .unwrap();
     let mut expected = [
         "audit_log(admin_id) -> users: forbids",
+        "avatars(user_id) -> users: goes along",
         "cart_items(game_id) -> games: goes along",
         "cart_items(user_id) -> shoppers: goes along",
         "game_categories(category_id) -> categories: goes along",
@@ -106,6 +107,7 @@ async fn foreign_keys_match_the_data_model() {
         "transactions(user_id) -> users: forbids",
         "unreadable_answers(game_id) -> games: goes along",
         "unreadable_answers(order_unit_id) -> order_units: goes along",
+        "unused_deliveries(user_id) -> users: goes along",
         "user_sessions(user_id) -> users: goes along",
         "user_totals(user_id) -> users: goes along",
         "user_totp(user_id) -> users: goes along",

@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use lockstep_domain::Money;
-use lockstep_domain::cart::{CartLimits, Visitor};
+use lockstep_domain::cart::{CartLimits, Principal};
 use lockstep_domain::checkout::{Checkout, OrderLimits};
 use lockstep_domain::ids::{GameId, UserId};
 use lockstep_store::guests::ShopperError;
@@ -33,9 +33,9 @@ async fn copies(db: &TestDb) -> i64 {
 async fn concurrent_adds_with_one_key_add_once() {
     let db = TestDb::new().await;
     let game = GameId(db.game("Portal", "portal", "10.00").await);
-    let ada = Visitor::User(UserId(db.user("ada@example.org", "0").await));
+    let ada = Principal::User(UserId(db.user("ada@example.org", "0").await));
     let (k, limits) = (key("k"), CartLimits::default());
-    let add = |visitor, quantity, key| carts::add_once(&db.store, visitor, game, quantity, limits, key);
+    let add = |principal, quantity, key| carts::add_once(&db.store, principal, game, quantity, limits, key);
     for result in join_all((0..AT_ONCE).map(|_| add(ada, 2, &k))).await {
         result.unwrap();
     }
@@ -46,11 +46,13 @@ async fn concurrent_adds_with_one_key_add_once() {
     add(ada, 3, &another).await.unwrap();
     assert_eq!(copies(&db).await, 5);
     // Another user's key is a different key, and so is that of a guest created by this very call.
-    let bob = Visitor::User(UserId(db.user("bob@example.org", "0").await));
+    let bob = Principal::User(UserId(db.user("bob@example.org", "0").await));
     add(bob, 2, &k).await.unwrap();
-    let guest = add(Visitor::Guest(None), 2, &k).await.unwrap();
+    let guest = add(Principal::Guest(None), 2, &k).await.unwrap();
     assert!(guest.minted);
-    let again = add(Visitor::Guest(Some(guest.owner.shopper().0)), 2, &k).await.unwrap();
+    let again = add(Principal::Guest(Some(guest.owner.shopper().0)), 2, &k)
+        .await
+        .unwrap();
     assert_eq!((again.owner, again.minted), (guest.owner, false));
     assert_eq!(copies(&db).await, 9);
 }
@@ -59,7 +61,7 @@ async fn concurrent_adds_with_one_key_add_once() {
 async fn refused_calls_do_not_use_up_their_key() {
     let db = TestDb::new().await;
     let game = GameId(db.game("Portal", "portal", "10.00").await);
-    let ada = Visitor::User(UserId(db.user("ada@example.org", "0").await));
+    let ada = Principal::User(UserId(db.user("ada@example.org", "0").await));
     let (k, limits) = (key("k"), CartLimits::default());
     db.execute("update games set in_stock = false").await;
     let refused = carts::add_once(&db.store, ada, game, 1, limits, &k).await;

@@ -50,6 +50,11 @@ const QUERIES: &[(&str, &str)] = &[
         "transactions_transaction_hash_key",
         "select * from transactions where transaction_hash = 'h'",
     ),
+    // Accounts.
+    (
+        "avatars_id_key",
+        "select image from avatars where id = '00000000-0000-4000-8000-000000000077'",
+    ),
     // Catalogue.
     (
         "games_created_at_idx",
@@ -100,6 +105,12 @@ const QUERIES: &[(&str, &str)] = &[
     (
         "game_search_title_idx",
         "select game_id from game_search where title % 'game number 77'",
+    ),
+    (
+        "game_search_beginning_idx",
+        "select game_id from game_search
+          where left(title, 200) collate \"C\" >= 'game number 77' and left(title, 200) collate \"C\" < 'game number 77!'
+          order by left(title, 200) collate \"C\" limit 24",
     ),
     (
         "game_search_words_idx",
@@ -380,6 +391,10 @@ const QUERIES: &[(&str, &str)] = &[
     (
         "unused_deliveries_received_idx",
         "select id from unused_deliveries order by received_at desc limit 200",
+    ),
+    (
+        "unused_deliveries_user_id_idx",
+        "select id from unused_deliveries where user_id = (select id from users limit 1) order by received_at, id limit 200",
     ),
     (
         "payment_events_taken_once",

@@ -40,6 +40,7 @@ fn reads(key: &CacheKey) -> &'static [&'static str] {
         CacheKey::GameBySlug(_) => BY_SLUG,
         CacheKey::Game(_)
         | CacheKey::SimilarGames(..)
+        | CacheKey::GameEditions(_)
         | CacheKey::HomeBestSellers(_)
         | CacheKey::HomeNewInCatalog
         | CacheKey::HomePreorders
@@ -67,6 +68,8 @@ fn reads(key: &CacheKey) -> &'static [&'static str] {
 const NOT_CACHED: &[&str] = &[
     "_sqlx_migrations",
     "audit_log",
+    // Its address stands in `users`, and no other picture ever has that address.
+    "avatars",
     "cache_floor",
     "cache_incarnation",
     "buying_stops",
@@ -133,6 +136,7 @@ fn keys(world: &World, about: &About) -> Vec<(CacheKey, BTreeSet<String>)> {
         CacheKey::Game(game),
         CacheKey::GameBySlug(about.slug.into()),
         CacheKey::SimilarGames(game, 10),
+        CacheKey::GameEditions(game),
         CacheKey::HomeBestSellers(None),
         CacheKey::HomeBestSellers(Some(name())),
         CacheKey::HomeNewInCatalog,

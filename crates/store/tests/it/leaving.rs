@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
-use lockstep_domain::cart::{CartLimits, Visitor};
+use lockstep_domain::cart::{CartLimits, Principal};
 use lockstep_domain::ids::{GameId, TopUpId, UserId};
+use lockstep_store::accounts::export::{self, LISTS};
 use lockstep_store::accounts::{self, Deleted};
 use lockstep_store::carts;
+use lockstep_store::deliveries::{self, Reason, Source, Unused};
 use lockstep_store::guests::ShopperError;
-use lockstep_store::top_ups::{self, BeginError, NewTopUp, Review, Said, Which, Word};
+use lockstep_store::top_ups::{self, BeginError, Begun, NewTopUp, PaymentEvent, ProviderPaymentStatus, Review, Which};
 use sqlx::{AssertSqlSafe, Executor as _};
 
 use crate::concurrency::{race, refused_by};
@@ -59,6 +61,10 @@ const WRITES: &[(&str, &str)] = &[
         "top_ups",
         "insert into top_ups (user_id, amount, method, provider, reference, redirect_url)
          values ({other_user}, 1, 'card', 'test', 'late', 'https://pay.example')",
+    ),
+    (
+        "unused_deliveries",
+        "insert into unused_deliveries (source, reason, body, user_id) values ('payments', 'REFUSED', 'b', {other_user})",
     ),
 ];
 
@@ -140,7 +146,7 @@ async fn deleted_accounts_accept_no_writes() {
     accounts::delete(store, user, false).await.unwrap();
     let added = carts::add(
         store,
-        Visitor::User(user),
+        Principal::User(user),
         GameId(world.id("game")),
         1,
         CartLimits::default(),
@@ -149,6 +155,63 @@ async fn deleted_accounts_accept_no_writes() {
     assert!(matches!(added, Err(ShopperError::NoSuchShopper)), "{added:?}");
     let begun = top_ups::begin(store, top_up(user), DEADLINE).await;
     assert!(matches!(begun, Err(BeginError::NoSuchUser)), "{begun:?}");
+}
+
+/// What a payment service says of a payer is in that person's export, and goes with the account; that it said something stays.
+#[tokio::test]
+async fn what_a_payment_service_says_of_a_payer_is_theirs() {
+    let world = world().await;
+    let (store, user) = (&world.db.store, UserId(world.id("other_user")));
+    let begun = top_ups::begin(store, top_up(user), DEADLINE).await.unwrap();
+    let Begun::Ask { top_up, .. } = begun else {
+        panic!("{begun:?}")
+    };
+    let unused = |event: &str| Unused {
+        source: Source::Payments,
+        reason: Reason::FieldUnusable,
+        detail: None,
+        event_id: Some(event.to_owned()),
+        kind: None,
+    };
+    let said = format!(
+        "{{\"metadata\":{{\"top_up\":\"{}\"}},\"name\":\"Zo\u{eb} Quill\"}}",
+        top_up.id
+    );
+    deliveries::keep(store, &unused("hers"), said.as_bytes()).await.unwrap();
+    let other = said.replace(&top_up.id.to_string(), "0198c0de-0000-7000-8000-000000000000");
+    deliveries::keep(store, &unused("somebody else's"), other.as_bytes())
+        .await
+        .unwrap();
+
+    let list = LISTS.iter().find(|list| list.name == "paymentEvents").unwrap();
+    let exported = store
+        .read(|tx| Box::pin(export::page(tx, user, list, None)))
+        .await
+        .unwrap()
+        .value
+        .unwrap();
+    assert_eq!(exported.rows.len(), 1, "{exported:?}");
+    assert!(exported.rows[0].contains("Quill"), "{exported:?}");
+
+    accounts::delete(store, user, false).await.unwrap();
+    // What comes after the deletion is of nobody, and is for staff.
+    deliveries::keep(store, &unused("late"), format!("{said} ").as_bytes())
+        .await
+        .unwrap();
+    let left: Vec<(String, bool, bool)> = sqlx::query_as(
+        "select event_id, user_id is null, position('Quill'::bytea in body) > 0 from unused_deliveries order by event_id",
+    )
+    .fetch_all(&world.db.sql)
+    .await
+    .unwrap();
+    assert_eq!(
+        left,
+        [
+            ("hers".to_owned(), true, false),
+            ("late".to_owned(), true, true),
+            ("somebody else's".to_owned(), true, true)
+        ]
+    );
 }
 
 fn top_up(user: UserId) -> NewTopUp {
@@ -171,7 +234,7 @@ async fn payments_that_arrive_during_the_deletion_are_never_stranded() {
         let mut ids: Vec<TopUpId> = Vec::new();
         for n in 0..6 {
             let begun = top_ups::begin(store, top_up(user), DEADLINE).await.unwrap();
-            let top_ups::Begun::Ask { top_up, .. } = begun else {
+            let Begun::Ask { top_up, .. } = begun else {
                 panic!("{begun:?}")
             };
             top_ups::announced(store, top_up.id, &format!("r{round}-{n}"), "https://pay.example")
@@ -180,12 +243,12 @@ async fn payments_that_arrive_during_the_deletion_are_never_stranded() {
             ids.push(top_up.id);
         }
         let words = ids.iter().map(|id| {
-            let said = Said {
+            let said = PaymentEvent {
                 provider: "test",
                 event: None,
                 kind: "k".into(),
                 which: Which::Id(*id),
-                word: Word::Paid {
+                word: ProviderPaymentStatus::Paid {
                     amount: "5".parse().unwrap(),
                     currency: "EUR".into(),
                 },

@@ -7,8 +7,8 @@ use lockstep_domain::Money;
 use lockstep_domain::checkout::{Checkout, OrderLimits};
 use lockstep_domain::ids::{GameId, KeyId, OrderId, UserId};
 use lockstep_domain::order::OrderStatus;
-use lockstep_domain::purchase::{CopyState, OrderView, PaymentStatus};
-use lockstep_store::fulfilment::{Letters, NotRefundable, keys::How};
+use lockstep_domain::purchase::{OrderUnitStatus, OrderView, PaymentStatus};
+use lockstep_store::fulfilment::{EmailSettings, NotRefundable, keys::How};
 use lockstep_store::orders::{self, GoodwillError, Idempotency, PlaceError, Placed, PromoFault};
 use lockstep_store::promo_codes::{self, NewPromoCode, PromoCodeError};
 use lockstep_store::{Options, Store, ledger, mail};
@@ -420,7 +420,11 @@ async fn delivered_units_are_refunded_up_to_their_price() {
     assert_eq!(seen.refunded, money("12.34"));
     assert_eq!(
         seen.copies.iter().map(|c| c.state).collect::<Vec<_>>(),
-        [CopyState::Delivered, CopyState::Delivered, CopyState::Waiting]
+        [
+            OrderUnitStatus::Delivered,
+            OrderUnitStatus::Delivered,
+            OrderUnitStatus::Waiting
+        ]
     );
     assert_eq!(refund(None).await.unwrap().amount, money("7.66"), "what is left");
     assert!(matches!(refund(None).await, Err(GoodwillError::AlreadyRefunded)));
@@ -508,7 +512,7 @@ async fn payment_status_follows_refunds_of_any_origin() {
         .await
         .unwrap();
     for order in [paid.id, free.id] {
-        orders::cancel(&db.store, UserId(admin), order, None, None, &Letters::default())
+        orders::cancel(&db.store, UserId(admin), order, None, None, &EmailSettings::default())
             .await
             .unwrap();
         assert_eq!(stands(order).await.0, PaymentStatus::Cancelled);
@@ -560,7 +564,7 @@ async fn unbought_orders_are_cancelled_once_and_refunded() {
                 id,
                 Some("asked for it"),
                 None,
-                &Letters::default(),
+                &EmailSettings::default(),
             )
             .await
         }
@@ -713,8 +717,8 @@ async fn codes_are_made_listed_and_ended() {
         valid_from: None,
         valid_until: None,
     };
-    promo_codes::create(&db.store, &new("Summer")).await.unwrap();
-    let again = promo_codes::create(&db.store, &new("SUMMER")).await;
+    promo_codes::create(&db.store, &new("Summer"), "desk").await.unwrap();
+    let again = promo_codes::create(&db.store, &new("SUMMER"), "desk").await;
     assert!(matches!(again, Err(PromoCodeError::Exists(code)) if code == "SUMMER"));
     let long_ago = chrono::DateTime::UNIX_EPOCH;
     for wrong in [
@@ -738,7 +742,7 @@ async fn codes_are_made_listed_and_ended() {
         new("A B"),
         new("ÄÖÜ"),
     ] {
-        let result = promo_codes::create(&db.store, &wrong).await;
+        let result = promo_codes::create(&db.store, &wrong, "desk").await;
         assert!(
             matches!(result, Err(PromoCodeError::Invalid(_))),
             "{wrong:?}: {result:?}"
@@ -759,13 +763,25 @@ async fn codes_are_made_listed_and_ended() {
         ),
         ("SUMMER", 1, money("0.50"), true)
     );
-    promo_codes::end(&db.store, "summer").await.unwrap();
-    promo_codes::end(&db.store, "SUMMER").await.expect("twice is fine");
+    promo_codes::end(&db.store, "summer", "desk").await.unwrap();
+    promo_codes::end(&db.store, "SUMMER", "desk")
+        .await
+        .expect("twice is fine");
     assert!(!promo_codes::list(&db.store).await.unwrap()[0].usable);
     let refused = place(&db, user, &checkout(&[(game, 1)], Some("SUMMER"), None)).await;
     assert!(matches!(refused, Err(PlaceError::PromoCode(PromoFault::Inactive))));
-    let unknown = promo_codes::end(&db.store, "NONE").await;
+    let unknown = promo_codes::end(&db.store, "NONE", "desk").await;
     assert!(matches!(unknown, Err(PromoCodeError::Unknown(_))));
+    // What was done is on record once each, and what was not done is not.
+    let recorded: Vec<String> = sqlx::query_scalar(
+        "select concat_ws(' ', action, details ->> 'code', details ->> 'discount', details ->> 'machine')
+           from audit_log a join promo_codes p on p.id = a.subject_id and a.subject_kind = 'promo_code'
+          where admin_id is null order by at",
+    )
+    .fetch_all(&db.sql)
+    .await
+    .unwrap();
+    assert_eq!(recorded, ["promo.create SUMMER 2.5 desk", "promo.end SUMMER desk"]);
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ rules! {
             "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; update wishlist set user_id = {other_user} where user_id = {guest}",
             "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; insert into stock_alerts (user_id, game_id) values ({other_user}, {sold_out})",
             "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; insert into user_sessions (id, user_id, expires_at, refresh_id) values ({new}, {other_user}, now() + interval '1 day', {new})",
+            "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; insert into avatars (user_id, id, image) values ({other_user}, {new}, decode('524946460000000057454250', 'hex'))",
             "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; insert into user_totp (user_id, nonce) values ({other_user}, sha256('x'))",
             "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; insert into one_time_codes (user_id, purpose, hash, email, expires_at) values ({other_user}, 'VERIFY_EMAIL', sha256('x'), 'e', now() + interval '1 hour')",
             "update users set deleted_at = now(), email = 'deleted-1@deleted.invalid', nickname = null where id = {other_user}; insert into login_history (user_id, succeeded) values ({other_user}, true)",
@@ -45,6 +46,20 @@ rules! {
     a_session_is_a_users: "user_sessions_user_id_fkey"
         refuses ["insert into user_sessions (id, user_id, expires_at, refresh_id) values ({new}, {guest}, now() + interval '1 day', {new})"]
         allows ["insert into user_sessions (id, user_id, expires_at, refresh_id) values ({new}, {other_user}, now() + interval '1 day', {new})"]
+    a_picture_of_a_user_is_a_small_webp: "avatars_image_is_a_small_webp"
+        refuses [
+            "insert into avatars (user_id, id, image) values ({user}, {new}, '')",
+            "insert into avatars (user_id, id, image) values ({user}, {new}, 'RIFF')",
+            "insert into avatars (user_id, id, image) values ({user}, {new}, decode('89504e470d0a1a0a0000000d', 'hex'))",
+            "insert into avatars (user_id, id, image) values ({user}, {new}, decode('524946460000000057454250', 'hex') || repeat('x', 131061)::bytea)",
+        ]
+        allows ["insert into avatars (user_id, id, image) values ({user}, {new}, decode('524946460000000057454250', 'hex') || repeat('x', 131060)::bytea)"]
+    a_picture_has_an_address_of_its_own: "avatars_id_key"
+        refuses ["insert into avatars (user_id, id, image) values ({user}, {new}, decode('524946460000000057454250', 'hex')), ({other_user}, {new}, decode('524946460000000057454250', 'hex'))"]
+        allows ["insert into avatars (user_id, id, image) values ({user}, {new}, decode('524946460000000057454250', 'hex'))"]
+    a_user_has_one_picture: "avatars_pkey"
+        refuses ["insert into avatars (user_id, id, image) values ({user}, {new}, decode('524946460000000057454250', 'hex')), ({user}, {order}, decode('524946460000000057454250', 'hex'))"]
+        allows ["insert into avatars (user_id, id, image) values ({user}, {new}, decode('524946460000000057454250', 'hex')), ({other_user}, {order}, decode('524946460000000057454250', 'hex'))"]
     an_authenticator_has_a_nonce_of_32_bytes: "user_totp_nonce_length"
         refuses ["insert into user_totp (user_id, nonce) values ({user}, 'x')"]
         allows ["insert into user_totp (user_id, nonce) values ({user}, sha256('x'))"]

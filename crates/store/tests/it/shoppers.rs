@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_domain::Money;
-use lockstep_domain::cart::{Cart, CartLimits, LeftOutReason, Moved, Owner, Visitor, Wishlist};
+use lockstep_domain::cart::{Cart, CartLimits, CartOwner, LeftOutReason, Moved, Principal, Wishlist};
 use lockstep_domain::ids::{GameId, ShopperId, UserId};
 use lockstep_domain::limit::Rule;
 use lockstep_store::guests::ShopperError;
@@ -47,11 +47,11 @@ async fn user(db: &TestDb) -> UserId {
     UserId(id)
 }
 
-async fn cart(store: &Store, owner: Owner) -> Cart {
+async fn cart(store: &Store, owner: CartOwner) -> Cart {
     store.read(|tx| Box::pin(carts::load(tx, owner))).await.unwrap().value
 }
 
-async fn wishlist(store: &Store, owner: Owner) -> Wishlist {
+async fn wishlist(store: &Store, owner: CartOwner) -> Wishlist {
     store
         .read(|tx| Box::pin(wishlists::load(tx, owner)))
         .await
@@ -65,7 +65,7 @@ fn quantities(cart: &Cart) -> Vec<(GameId, u32)> {
 
 /// Creates a guest with one item in the cart.
 async fn guest_with(db: &TestDb, game: GameId, quantity: i64) -> Uuid {
-    let writer = carts::add(&db.store, Visitor::Guest(None), game, quantity, LIMITS)
+    let writer = carts::add(&db.store, Principal::Guest(None), game, quantity, LIMITS)
         .await
         .unwrap();
     writer.owner.shopper().0
@@ -86,27 +86,27 @@ fn money(text: &str) -> Money {
 async fn reads_create_no_guest_and_the_first_write_does() {
     let db = TestDb::new().await;
     let portal = game(&db, "portal", "9.99").await;
-    let nobody = Owner::Guest(ShopperId(Uuid::new_v4()));
+    let nobody = CartOwner::Guest(ShopperId(Uuid::new_v4()));
     assert_eq!(cart(&db.store, nobody).await, Cart::EMPTY);
     assert!(
-        carts::remove(&db.store, Visitor::Guest(None), portal)
+        carts::remove(&db.store, Principal::Guest(None), portal)
             .await
             .unwrap()
             .is_none()
     );
     assert!(
-        carts::clear(&db.store, Visitor::Guest(Some(Uuid::new_v4())))
+        carts::clear(&db.store, Principal::Guest(Some(Uuid::new_v4())))
             .await
             .unwrap()
             .is_none()
     );
     assert_eq!(count(&db, "guest_sessions").await, 0);
 
-    let first = carts::add(&db.store, Visitor::Guest(None), portal, 1, LIMITS)
+    let first = carts::add(&db.store, Principal::Guest(None), portal, 1, LIMITS)
         .await
         .unwrap();
     assert!(first.minted);
-    let cookie = Visitor::Guest(Some(first.owner.shopper().0));
+    let cookie = Principal::Guest(Some(first.owner.shopper().0));
     let second = carts::add(&db.store, cookie, portal, 1, LIMITS).await.unwrap();
     assert_eq!((second.owner, second.minted), (first.owner, false));
     assert_eq!(quantities(&cart(&db.store, first.owner).await), [(portal, 2)]);
@@ -118,11 +118,11 @@ async fn failed_writes_create_no_guest() {
     let db = TestDb::new().await;
     let missing = GameId(Uuid::new_v4());
     assert!(matches!(
-        carts::add(&db.store, Visitor::Guest(None), missing, 1, LIMITS).await,
+        carts::add(&db.store, Principal::Guest(None), missing, 1, LIMITS).await,
         Err(ShopperError::NoSuchGame)
     ));
     assert!(matches!(
-        wishlists::add(&db.store, Visitor::Guest(None), missing, LIMITS).await,
+        wishlists::add(&db.store, Principal::Guest(None), missing, LIMITS).await,
         Err(ShopperError::NoSuchGame)
     ));
     assert_eq!(count(&db, "shoppers").await, 0);
@@ -132,28 +132,31 @@ async fn failed_writes_create_no_guest() {
 async fn user_ids_in_the_cookie_are_never_guests() {
     let db = TestDb::new().await;
     let (portal, victim, thief) = (game(&db, "portal", "9.99").await, user(&db).await, user(&db).await);
-    carts::add(&db.store, Visitor::User(victim), portal, 2, LIMITS)
+    carts::add(&db.store, Principal::User(victim), portal, 2, LIMITS)
         .await
         .unwrap();
-    wishlists::add(&db.store, Visitor::User(victim), portal, LIMITS)
+    wishlists::add(&db.store, Principal::User(victim), portal, LIMITS)
         .await
         .unwrap();
 
     assert!(!guests::touch(&db.store, victim.0).await.unwrap());
-    assert_eq!(cart(&db.store, Owner::Guest(ShopperId(victim.0))).await, Cart::EMPTY);
+    assert_eq!(
+        cart(&db.store, CartOwner::Guest(ShopperId(victim.0))).await,
+        Cart::EMPTY
+    );
     assert!(
-        wishlist(&db.store, Owner::Guest(ShopperId(victim.0)))
+        wishlist(&db.store, CartOwner::Guest(ShopperId(victim.0)))
             .await
             .items
             .is_empty()
     );
     assert!(
-        carts::clear(&db.store, Visitor::Guest(Some(victim.0)))
+        carts::clear(&db.store, Principal::Guest(Some(victim.0)))
             .await
             .unwrap()
             .is_none()
     );
-    let added = carts::add(&db.store, Visitor::Guest(Some(victim.0)), portal, 1, LIMITS)
+    let added = carts::add(&db.store, Principal::Guest(Some(victim.0)), portal, 1, LIMITS)
         .await
         .unwrap();
     assert!(added.minted && added.owner.shopper().0 != victim.0);
@@ -167,11 +170,14 @@ async fn user_ids_in_the_cookie_are_never_guests() {
             .unwrap(),
         Moved::default()
     );
-    assert_eq!(quantities(&cart(&db.store, Owner::User(victim)).await), [(portal, 2)]);
+    assert_eq!(
+        quantities(&cart(&db.store, CartOwner::User(victim)).await),
+        [(portal, 2)]
+    );
     // Nor is a guest's id a user.
     let guest = added.owner.shopper().0;
-    assert_eq!(cart(&db.store, Owner::User(UserId(guest))).await, Cart::EMPTY);
-    let error = carts::add(&db.store, Visitor::User(UserId(guest)), portal, 1, LIMITS)
+    assert_eq!(cart(&db.store, CartOwner::User(UserId(guest))).await, Cart::EMPTY);
+    let error = carts::add(&db.store, Principal::User(UserId(guest)), portal, 1, LIMITS)
         .await
         .unwrap_err();
     assert!(matches!(error, ShopperError::NoSuchShopper));
@@ -181,7 +187,7 @@ async fn user_ids_in_the_cookie_are_never_guests() {
 async fn quantities_add_up_and_stop_at_the_limit() {
     let db = TestDb::new().await;
     let (portal, ada) = (game(&db, "portal", "9.99").await, user(&db).await);
-    let ada = Visitor::User(ada);
+    let ada = Principal::User(ada);
     carts::add(&db.store, ada, portal, 60, LIMITS).await.unwrap();
     let writer = carts::add(&db.store, ada, portal, 39, LIMITS).await.unwrap();
     for (quantity, kind) in [
@@ -219,14 +225,16 @@ async fn concurrent_writers_respect_limits_and_lose_nothing() {
     for i in 0..10usize {
         let (store, shared, own) = (db.store.clone(), games[0], games[i]);
         tasks.spawn(async move {
-            let added = carts::add(&store, Visitor::User(ada), shared, 2, limits).await.is_ok();
-            let other = carts::add(&store, Visitor::User(ada), own, 1, limits).await;
-            let wished = wishlists::add(&store, Visitor::User(ada), own, limits).await.is_ok();
+            let added = carts::add(&store, Principal::User(ada), shared, 2, limits)
+                .await
+                .is_ok();
+            let other = carts::add(&store, Principal::User(ada), own, 1, limits).await;
+            let wished = wishlists::add(&store, Principal::User(ada), own, limits).await.is_ok();
             (i64::from(added) * 2, i64::from(other.is_ok()), wished)
         });
     }
     let done = tasks.join_all().await;
-    let after = cart(&db.store, Owner::User(ada)).await;
+    let after = cart(&db.store, CartOwner::User(ada)).await;
     let copies: i64 = done.iter().map(|(shared, own, _)| shared + own).sum();
     assert_eq!(
         after.items.iter().map(|line| i64::from(line.quantity)).sum::<i64>(),
@@ -239,7 +247,7 @@ async fn concurrent_writers_respect_limits_and_lose_nothing() {
     );
     assert_eq!(after.items.len(), 4);
     assert_eq!(done.iter().filter(|(_, _, wished)| *wished).count(), 3);
-    assert_eq!(wishlist(&db.store, Owner::User(ada)).await.items.len(), 3);
+    assert_eq!(wishlist(&db.store, CartOwner::User(ada)).await.items.len(), 3);
 }
 
 #[tokio::test]
@@ -250,28 +258,28 @@ async fn set_replaces_zero_removes_and_missing_items_are_ignored() {
         game(&db, "doom", "5").await,
         user(&db).await,
     );
-    let (visitor, owner) = (Visitor::User(ada), Owner::User(ada));
-    carts::set(&db.store, visitor, portal, 5, LIMITS).await.unwrap();
-    carts::set(&db.store, visitor, portal, 2, LIMITS).await.unwrap();
+    let (principal, owner) = (Principal::User(ada), CartOwner::User(ada));
+    carts::set(&db.store, principal, portal, 5, LIMITS).await.unwrap();
+    carts::set(&db.store, principal, portal, 2, LIMITS).await.unwrap();
     assert_eq!(quantities(&cart(&db.store, owner).await), [(portal, 2)]);
-    carts::set(&db.store, visitor, portal, 7, LIMITS).await.unwrap();
+    carts::set(&db.store, principal, portal, 7, LIMITS).await.unwrap();
     assert_eq!(quantities(&cart(&db.store, owner).await), [(portal, 7)]);
-    assert!(carts::set(&db.store, visitor, portal, 100, LIMITS).await.is_err());
+    assert!(carts::set(&db.store, principal, portal, 100, LIMITS).await.is_err());
     for quantity in [0, -5] {
-        carts::set(&db.store, visitor, doom, quantity, LIMITS).await.unwrap();
-        carts::remove(&db.store, visitor, doom).await.unwrap();
+        carts::set(&db.store, principal, doom, quantity, LIMITS).await.unwrap();
+        carts::remove(&db.store, principal, doom).await.unwrap();
     }
     assert_eq!(quantities(&cart(&db.store, owner).await), [(portal, 7)]);
-    carts::set(&db.store, visitor, portal, 0, LIMITS).await.unwrap();
+    carts::set(&db.store, principal, portal, 0, LIMITS).await.unwrap();
     assert_eq!(cart(&db.store, owner).await, Cart::EMPTY);
     let missing = GameId(Uuid::new_v4());
     assert!(matches!(
-        carts::set(&db.store, visitor, missing, 1, LIMITS).await,
+        carts::set(&db.store, principal, missing, 1, LIMITS).await,
         Err(ShopperError::NoSuchGame)
     ));
-    carts::add(&db.store, visitor, portal, 1, LIMITS).await.unwrap();
-    carts::add(&db.store, visitor, doom, 1, LIMITS).await.unwrap();
-    carts::clear(&db.store, visitor).await.unwrap();
+    carts::add(&db.store, principal, portal, 1, LIMITS).await.unwrap();
+    carts::add(&db.store, principal, doom, 1, LIMITS).await.unwrap();
+    carts::clear(&db.store, principal).await.unwrap();
     assert_eq!(cart(&db.store, owner).await, Cart::EMPTY);
 }
 
@@ -283,15 +291,15 @@ async fn carts_use_current_prices_and_report_changes() {
         game(&db, "doom", "0.10").await,
         user(&db).await,
     );
-    carts::add(&db.store, Visitor::User(ada), portal, 3, LIMITS)
+    carts::add(&db.store, Principal::User(ada), portal, 3, LIMITS)
         .await
         .unwrap();
-    carts::add(&db.store, Visitor::User(ada), doom, 7, LIMITS)
+    carts::add(&db.store, Principal::User(ada), doom, 7, LIMITS)
         .await
         .unwrap();
     db.execute("update games set price = 12.49, original_price = 20, discount = 37 where slug = 'portal'")
         .await;
-    let after = cart(&db.store, Owner::User(ada)).await;
+    let after = cart(&db.store, CartOwner::User(ada)).await;
     assert_eq!(quantities(&after), [(doom, 7), (portal, 3)], "newest first");
     assert_eq!(after.total, money("38.17"));
     let change = after.items[1].price_changed.unwrap();
@@ -302,34 +310,34 @@ async fn carts_use_current_prices_and_report_changes() {
     );
     assert_eq!(after.items[0].price_changed, None);
     // Adding again stores the new price as seen.
-    carts::add(&db.store, Visitor::User(ada), portal, 1, LIMITS)
+    carts::add(&db.store, Principal::User(ada), portal, 1, LIMITS)
         .await
         .unwrap();
-    assert_eq!(cart(&db.store, Owner::User(ada)).await.items[1].price_changed, None);
+    assert_eq!(cart(&db.store, CartOwner::User(ada)).await.items[1].price_changed, None);
 }
 
 #[tokio::test]
 async fn sold_out_items_can_be_reduced_but_not_added() {
     let db = TestDb::new().await;
     let (portal, ada) = (game(&db, "portal", "9.99").await, user(&db).await);
-    let visitor = Visitor::User(ada);
-    carts::add(&db.store, visitor, portal, 3, LIMITS).await.unwrap();
+    let principal = Principal::User(ada);
+    carts::add(&db.store, principal, portal, 3, LIMITS).await.unwrap();
     db.execute("update games set in_stock = false").await;
-    let line = cart(&db.store, Owner::User(ada)).await.items.remove(0);
+    let line = cart(&db.store, CartOwner::User(ada)).await.items.remove(0);
     assert!(!line.game.in_stock && line.quantity == 3);
     assert!(matches!(
-        carts::add(&db.store, visitor, portal, 1, LIMITS).await,
+        carts::add(&db.store, principal, portal, 1, LIMITS).await,
         Err(ShopperError::OutOfStock)
     ));
     assert!(matches!(
-        carts::set(&db.store, visitor, portal, 4, LIMITS).await,
+        carts::set(&db.store, principal, portal, 4, LIMITS).await,
         Err(ShopperError::OutOfStock)
     ));
-    carts::set(&db.store, visitor, portal, 1, LIMITS).await.unwrap();
-    assert_eq!(quantities(&cart(&db.store, Owner::User(ada)).await), [(portal, 1)]);
+    carts::set(&db.store, principal, portal, 1, LIMITS).await.unwrap();
+    assert_eq!(quantities(&cart(&db.store, CartOwner::User(ada)).await), [(portal, 1)]);
     db.execute("update games set withdrawn_at = now()").await;
     assert!(matches!(
-        carts::add(&db.store, visitor, portal, 1, LIMITS).await,
+        carts::add(&db.store, principal, portal, 1, LIMITS).await,
         Err(ShopperError::NoSuchGame)
     ));
 }
@@ -345,10 +353,10 @@ async fn carts_show_platforms_and_genres_by_name() {
          insert into game_genres select g.id, n.id from games g, genres n",
     )
     .await;
-    carts::add(&db.store, Visitor::User(ada), portal, 1, LIMITS)
+    carts::add(&db.store, Principal::User(ada), portal, 1, LIMITS)
         .await
         .unwrap();
-    let line = cart(&db.store, Owner::User(ada)).await.items.remove(0);
+    let line = cart(&db.store, CartOwner::User(ada)).await.items.remove(0);
     assert_eq!(
         (line.game.platforms, line.game.genres),
         (vec!["Linux".into(), "Windows".into()], vec!["Puzzle".into()])
@@ -363,12 +371,12 @@ async fn wishlists_list_games_once_with_price_drops_and_returns() {
         game(&db, "doom", "5").await,
         user(&db).await,
     );
-    let visitor = Visitor::User(ada);
+    let principal = Principal::User(ada);
     for _ in 0..2 {
-        wishlists::add(&db.store, visitor, portal, LIMITS).await.unwrap();
-        wishlists::add(&db.store, visitor, doom, LIMITS).await.unwrap();
+        wishlists::add(&db.store, principal, portal, LIMITS).await.unwrap();
+        wishlists::add(&db.store, principal, doom, LIMITS).await.unwrap();
     }
-    let before = wishlist(&db.store, Owner::User(ada)).await;
+    let before = wishlist(&db.store, CartOwner::User(ada)).await;
     assert_eq!(
         before.items.iter().map(|item| item.game_id).collect::<Vec<_>>(),
         [doom, portal],
@@ -385,10 +393,10 @@ async fn wishlists_list_games_once_with_price_drops_and_returns() {
         .await;
     db.execute("update games set in_stock = false where slug = 'doom'")
         .await;
-    let sold_out = wishlist(&db.store, Owner::User(ada)).await;
+    let sold_out = wishlist(&db.store, CartOwner::User(ada)).await;
     assert!(!sold_out.items[0].back_in_stock && !sold_out.items[0].game.in_stock);
     db.execute("update games set in_stock = true where slug = 'doom'").await;
-    let after = wishlist(&db.store, Owner::User(ada)).await;
+    let after = wishlist(&db.store, CartOwner::User(ada)).await;
     assert!(
         after.items[0].back_in_stock && after.items[0].price_drop.is_none(),
         "dearer is no drop"
@@ -400,9 +408,9 @@ async fn wishlists_list_games_once_with_price_drops_and_returns() {
     );
 
     for _ in 0..2 {
-        wishlists::remove(&db.store, visitor, portal).await.unwrap();
+        wishlists::remove(&db.store, principal, portal).await.unwrap();
     }
-    assert_eq!(wishlist(&db.store, Owner::User(ada)).await.items.len(), 1);
+    assert_eq!(wishlist(&db.store, CartOwner::User(ada)).await.items.len(), 1);
 }
 
 #[tokio::test]
@@ -410,7 +418,7 @@ async fn guests_expire_24_hours_after_their_last_use() {
     let db = TestDb::new().await;
     let portal = game(&db, "portal", "9.99").await;
     let guest = guest_with(&db, portal, 1).await;
-    let owner = Owner::Guest(ShopperId(guest));
+    let owner = CartOwner::Guest(ShopperId(guest));
     let times = || async {
         let row = sqlx::query("select last_used_at, expires_at - last_used_at = interval '24 hours' as day, xmin::text as version from guest_sessions")
             .fetch_one(&db.sql)
@@ -425,7 +433,7 @@ async fn guests_expire_24_hours_after_their_last_use() {
     // Within a minute nothing is written, however often the guest is active.
     let (at, day, version) = times().await;
     assert!(day && guests::touch(&db.store, guest).await.unwrap());
-    carts::add(&db.store, Visitor::Guest(Some(guest)), portal, 1, LIMITS)
+    carts::add(&db.store, Principal::Guest(Some(guest)), portal, 1, LIMITS)
         .await
         .unwrap();
     assert_eq!(times().await, (at, true, version));
@@ -434,7 +442,7 @@ async fn guests_expire_24_hours_after_their_last_use() {
         db.execute("update guest_sessions set last_used_at = now() - interval '23 hours', expires_at = now() + interval '1 hour'")
             .await;
         if write {
-            carts::add(&db.store, Visitor::Guest(Some(guest)), portal, 1, LIMITS)
+            carts::add(&db.store, Principal::Guest(Some(guest)), portal, 1, LIMITS)
                 .await
                 .unwrap();
         } else {
@@ -447,7 +455,7 @@ async fn guests_expire_24_hours_after_their_last_use() {
         .await;
     assert!(!guests::touch(&db.store, guest).await.unwrap());
     assert_eq!(cart(&db.store, owner).await, Cart::EMPTY);
-    let again = carts::add(&db.store, Visitor::Guest(Some(guest)), portal, 1, LIMITS)
+    let again = carts::add(&db.store, Principal::Guest(Some(guest)), portal, 1, LIMITS)
         .await
         .unwrap();
     assert!(again.minted);
@@ -467,20 +475,20 @@ async fn guest_data_moves_to_the_account_and_leftovers_are_reported() {
         unreachable!()
     };
     let guest = guest_with(&db, both, 3).await;
-    let visitor = Visitor::Guest(Some(guest));
+    let principal = Principal::Guest(Some(guest));
     for (game, quantity) in [(new, 1), (sold_out, 2), (gone, 1), (too_many, 50)] {
-        carts::add(&db.store, visitor, game, quantity, LIMITS).await.unwrap();
+        carts::add(&db.store, principal, game, quantity, LIMITS).await.unwrap();
     }
     for game in [both, new, sold_out, gone] {
-        wishlists::add(&db.store, visitor, game, LIMITS).await.unwrap();
+        wishlists::add(&db.store, principal, game, LIMITS).await.unwrap();
     }
-    carts::add(&db.store, Visitor::User(ada), both, 4, LIMITS)
+    carts::add(&db.store, Principal::User(ada), both, 4, LIMITS)
         .await
         .unwrap();
-    carts::add(&db.store, Visitor::User(ada), too_many, 60, LIMITS)
+    carts::add(&db.store, Principal::User(ada), too_many, 60, LIMITS)
         .await
         .unwrap();
-    wishlists::add(&db.store, Visitor::User(ada), both, LIMITS)
+    wishlists::add(&db.store, Principal::User(ada), both, LIMITS)
         .await
         .unwrap();
     db.execute(
@@ -508,16 +516,16 @@ async fn guest_data_moves_to_the_account_and_leftovers_are_reported() {
             .map(|(title, copies, reason)| (title, copies, reason as u8))
             .into()
     );
-    let after: BTreeMap<_, _> = quantities(&cart(&db.store, Owner::User(ada)).await)
+    let after: BTreeMap<_, _> = quantities(&cart(&db.store, CartOwner::User(ada)).await)
         .into_iter()
         .collect();
     assert_eq!(after, [(both, 7), (new, 1), (too_many, 99)].into());
-    assert_eq!(cart(&db.store, Owner::Guest(ShopperId(guest))).await, Cart::EMPTY);
+    assert_eq!(cart(&db.store, CartOwner::Guest(ShopperId(guest))).await, Cart::EMPTY);
 
     let moved = wishlists::move_to_user(&db.store, guest, ada, LIMITS).await.unwrap();
     assert_eq!((moved.moved, moved.left_out.len()), (2, 1));
     assert_eq!(moved.left_out[0].reason, LeftOutReason::Gone);
-    let wishes: BTreeSet<_> = wishlist(&db.store, Owner::User(ada))
+    let wishes: BTreeSet<_> = wishlist(&db.store, CartOwner::User(ada))
         .await
         .items
         .iter()
@@ -562,10 +570,10 @@ async fn concurrent_moves_move_everything_exactly_once() {
         user(&db).await,
     );
     let guest = guest_with(&db, portal, 5).await;
-    carts::add(&db.store, Visitor::Guest(Some(guest)), doom, 2, LIMITS)
+    carts::add(&db.store, Principal::Guest(Some(guest)), doom, 2, LIMITS)
         .await
         .unwrap();
-    wishlists::add(&db.store, Visitor::Guest(Some(guest)), doom, LIMITS)
+    wishlists::add(&db.store, Principal::Guest(Some(guest)), doom, LIMITS)
         .await
         .unwrap();
     let other = Store::new(db.url(), &lockstep_store::Options::default()).unwrap();
@@ -583,7 +591,7 @@ async fn concurrent_moves_move_everything_exactly_once() {
     let moved = tasks.join_all().await;
     assert_eq!(moved.iter().map(|(cart, _)| cart).sum::<u32>(), 7);
     assert_eq!(moved.iter().map(|(_, wishes)| wishes).sum::<u32>(), 1);
-    let after: BTreeMap<_, _> = quantities(&cart(&db.store, Owner::User(ada)).await)
+    let after: BTreeMap<_, _> = quantities(&cart(&db.store, CartOwner::User(ada)).await)
         .into_iter()
         .collect();
     assert_eq!(after, [(portal, 5), (doom, 2)].into());
@@ -595,7 +603,7 @@ async fn failed_moves_leave_everything_with_the_guest() {
     let db = TestDb::new().await;
     let portal = game(&db, "portal", "1").await;
     let guest = guest_with(&db, portal, 5).await;
-    wishlists::add(&db.store, Visitor::Guest(Some(guest)), portal, LIMITS)
+    wishlists::add(&db.store, Principal::Guest(Some(guest)), portal, LIMITS)
         .await
         .unwrap();
     let nobody = UserId(Uuid::new_v4());
@@ -611,10 +619,10 @@ async fn failed_moves_leave_everything_with_the_guest() {
     .await;
     assert!(carts::move_to_user(&db.store, guest, ada, LIMITS).await.is_err());
     assert!(wishlists::move_to_user(&db.store, guest, ada, LIMITS).await.is_err());
-    let owner = Owner::Guest(ShopperId(guest));
+    let owner = CartOwner::Guest(ShopperId(guest));
     assert_eq!(quantities(&cart(&db.store, owner).await), [(portal, 5)]);
     assert_eq!(wishlist(&db.store, owner).await.items.len(), 1);
-    assert_eq!(cart(&db.store, Owner::User(ada)).await, Cart::EMPTY);
+    assert_eq!(cart(&db.store, CartOwner::User(ada)).await, Cart::EMPTY);
 }
 
 // --- interleavings --------------------------------------------------------------------------------------------------
@@ -674,8 +682,8 @@ impl Scene {
         }
     }
 
-    async fn add(&self, visitor: Visitor, game: usize, quantity: i64, done: &mut Done) {
-        match carts::add(&self.store, visitor, self.games[game], quantity, self.limits).await {
+    async fn add(&self, principal: Principal, game: usize, quantity: i64, done: &mut Done) {
+        match carts::add(&self.store, principal, self.games[game], quantity, self.limits).await {
             Ok(writer) => {
                 assert!(!writer.minted);
                 done.added[game] += u32::try_from(quantity).unwrap();
@@ -690,15 +698,15 @@ impl Scene {
         for step in steps {
             match *step {
                 Step::GuestAdds { guest, game, quantity } => {
-                    self.add(Visitor::Guest(Some(self.guests[guest])), game, quantity, &mut done)
+                    self.add(Principal::Guest(Some(self.guests[guest])), game, quantity, &mut done)
                         .await;
                 }
                 Step::UserAdds { game, quantity } => {
-                    self.add(Visitor::User(self.user), game, quantity, &mut done).await;
+                    self.add(Principal::User(self.user), game, quantity, &mut done).await;
                 }
                 Step::GuestWishes { guest, game } => {
-                    let visitor = Visitor::Guest(Some(self.guests[guest]));
-                    wishlists::add(&self.store, visitor, self.games[game], self.limits)
+                    let principal = Principal::Guest(Some(self.guests[guest]));
+                    wishlists::add(&self.store, principal, self.games[game], self.limits)
                         .await
                         .unwrap();
                     done.wished.insert(game);
@@ -770,7 +778,7 @@ async fn check_interleaving(db: &TestDb, games: &[GameId], tasks: Vec<Vec<Step>>
             left_out[game] += done.left_out[game];
         }
     }
-    let after = cart(&scene.store, Owner::User(scene.user)).await;
+    let after = cart(&scene.store, CartOwner::User(scene.user)).await;
     let mut copies = [0u32; GAMES];
     for line in &after.items {
         copies[scene.index(line.game_id)] = line.quantity;
@@ -783,7 +791,7 @@ async fn check_interleaving(db: &TestDb, games: &[GameId], tasks: Vec<Vec<Step>>
             "copies of game {game}: has {copies:?}, left out {left_out:?}"
         );
     }
-    let on_the_list = wishlist(&scene.store, Owner::User(scene.user)).await;
+    let on_the_list = wishlist(&scene.store, CartOwner::User(scene.user)).await;
     assert_eq!(
         on_the_list
             .items
@@ -793,7 +801,7 @@ async fn check_interleaving(db: &TestDb, games: &[GameId], tasks: Vec<Vec<Step>>
         wished
     );
     for guest in &scene.guests {
-        let owner = Owner::Guest(ShopperId(*guest));
+        let owner = CartOwner::Guest(ShopperId(*guest));
         assert_eq!(cart(&scene.store, owner).await, Cart::EMPTY);
         assert_eq!(wishlist(&scene.store, owner).await.items, []);
     }

@@ -1,8 +1,8 @@
 //! Users who wait for a sold-out game are notified once, in the transaction that restocks it.
 
 use lockstep_domain::cart::CartLimits;
+use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::{GameId, UserId};
-use lockstep_domain::letter::Letter;
 use lockstep_store::accounts::{self, Deleted};
 use lockstep_store::guests::ShopperError;
 use lockstep_store::stock_alerts;
@@ -33,8 +33,8 @@ async fn restock(db: &TestDb, game: GameId) {
         .await;
 }
 
-async fn letters(db: &TestDb) -> Vec<(String, Letter)> {
-    let rows: Vec<(String, Json<Letter>)> =
+async fn queued_emails(db: &TestDb) -> Vec<(String, EmailTemplate)> {
+    let rows: Vec<(String, Json<EmailTemplate>)> =
         sqlx::query_as("select recipient, letter from mail_outbox where kind = 'back-in-stock' order by recipient")
             .fetch_all(&db.sql)
             .await
@@ -68,7 +68,7 @@ async fn waiting_users_are_notified_once_when_a_game_returns() {
     stock_alerts::remove(&db.store, bob, portal).await.unwrap();
     assert_eq!(waiting(&db, ada).await, ["Myst", "Portal"]);
     assert_eq!(waiting(&db, bob).await, [] as [&str; 0]);
-    assert_eq!(letters(&db).await, []);
+    assert_eq!(queued_emails(&db).await, []);
 
     // A change that is rolled back notifies no user.
     let mut connection = sqlx::PgConnection::connect(db.url()).await.unwrap();
@@ -78,11 +78,11 @@ async fn waiting_users_are_notified_once_when_a_game_returns() {
         .await
         .unwrap();
     tx.rollback().await.unwrap();
-    assert_eq!((waiting(&db, ada).await.len(), letters(&db).await), (2, vec![]));
+    assert_eq!((waiting(&db, ada).await.len(), queued_emails(&db).await), (2, vec![]));
 
     restock(&db, portal).await;
-    let told = letters(&db).await;
-    let letter = Letter::BackInStock {
+    let told = queued_emails(&db).await;
+    let letter = EmailTemplate::BackInStock {
         nickname: "Newbie Guy".into(),
         title: "Portal".into(),
         slug: "portal".into(),
@@ -93,7 +93,7 @@ async fn waiting_users_are_notified_once_when_a_game_returns() {
     // Sold out and restocked again: no user is waiting any more.
     db.execute("update games set in_stock = false").await;
     restock(&db, portal).await;
-    assert_eq!(letters(&db).await.len(), 1);
+    assert_eq!(queued_emails(&db).await.len(), 1);
     assert_eq!(stock_alerts::sweep(&db.store).await.unwrap(), 0);
 }
 
@@ -177,5 +177,5 @@ async fn deleted_accounts_have_no_alerts() {
     );
     assert_eq!(db.count("stock_alerts").await, 0);
     restock(&db, game).await;
-    assert_eq!(letters(&db).await, []);
+    assert_eq!(queued_emails(&db).await, []);
 }

@@ -1,6 +1,6 @@
 //! Databases that cannot hold a shop are refused before anything is made in them, and the cure is told.
 
-use lockstep_store::{Options, Store, StoreError};
+use lockstep_store::{Options, Store, StoreError, Verdict};
 use lockstep_testkit::TestDb;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
@@ -83,7 +83,7 @@ async fn nonstandard_strings_are_refused_until_the_remedy_is_applied() {
     let Err(StoreError::Unsuitable(unsuitable)) = store.migrate().await else {
         panic!("it is taken");
     };
-    assert!(!unsuitable.is_bearable);
+    assert_eq!(unsuitable.verdict, Verdict::Refused);
     let cure = unsuitable.cure.split(';').next().unwrap();
     assert!(cure.contains("set standard_conforming_strings = on"), "{cure}");
     store.close().await;
@@ -91,6 +91,19 @@ async fn nonstandard_strings_are_refused_until_the_remedy_is_applied() {
     let store = other.store();
     assert!(!store.migrate().await.unwrap().is_empty());
     assert_eq!(store.unsuitable().await.unwrap(), []);
+    store.close().await;
+    other.end(&db).await;
+}
+
+#[tokio::test]
+async fn a_database_whose_letters_are_icus_holds_a_shop_and_is_told_to_lack_trigrams() {
+    let db = TestDb::new().await;
+    let other = Other::new(&db, "encoding 'UTF8' locale 'C' locale_provider icu icu_locale 'und'").await;
+    let store = other.store();
+    assert!(!store.migrate().await.unwrap().is_empty());
+    let [told] = <[_; 1]>::try_from(store.unsuitable().await.unwrap()).unwrap();
+    assert_eq!(told.verdict, Verdict::Told);
+    assert!(told.what.contains("pg_trgm") && told.cure.contains("C.UTF-8"), "{told}");
     store.close().await;
     other.end(&db).await;
 }

@@ -7,8 +7,8 @@ use lockstep_domain::ids::UserId;
 use lockstep_domain::purchase::{PaymentStatus, TopUpStatus};
 use lockstep_store::accounts::{self, AccountError};
 use lockstep_store::top_ups::{
-    self, BeginError, Begun, MOST_OPEN, NewTopUp, Outcome, Outside, OutsideError, OutsideOutcome, Review, Said,
-    SettleError, TopUp, Which, Word,
+    self, BeginError, Begun, MOST_OPEN, NewTopUp, Outcome, Outside, OutsideError, OutsideOutcome, PaymentEvent,
+    ProviderPaymentStatus, Review, SettleError, TopUp, Which,
 };
 use lockstep_store::{Store, mail};
 use lockstep_testkit::TestDb;
@@ -47,8 +47,8 @@ async fn announced(store: &Store, user: Uuid, amount: &str) -> TopUp {
     top_ups::by_id(store, UserId(user), top_up.id).await.unwrap().unwrap()
 }
 
-fn said(top_up: &TopUp, event: &str, word: Word) -> Said {
-    Said {
+fn said(top_up: &TopUp, event: &str, word: ProviderPaymentStatus) -> PaymentEvent {
+    PaymentEvent {
         provider: "test",
         event: Some(event.to_owned()),
         kind: "k".into(),
@@ -57,8 +57,8 @@ fn said(top_up: &TopUp, event: &str, word: Word) -> Said {
     }
 }
 
-fn paid(amount: &str) -> Word {
-    Word::Paid {
+fn paid(amount: &str) -> ProviderPaymentStatus {
+    ProviderPaymentStatus::Paid {
         amount: money(amount),
         currency: "EUR".into(),
     }
@@ -105,9 +105,9 @@ async fn concurrent_deliveries_credit_once() {
     let user = db.user("ada@example.org", "0").await;
     let top_up = announced(&db.store, user, "10.00").await;
     // The same event repeated, other events with the same content, and an answer to our own query.
-    let mut words: Vec<Said> = (0..5).map(|_| said(&top_up, "same", paid("10.00"))).collect();
+    let mut words: Vec<PaymentEvent> = (0..5).map(|_| said(&top_up, "same", paid("10.00"))).collect();
     words.extend((0..5).map(|n| said(&top_up, &format!("e{n}"), paid("10.00"))));
-    words.push(Said {
+    words.push(PaymentEvent {
         event: None,
         which: Which::Id(top_up.id),
         ..said(&top_up, "", paid("10.00"))
@@ -124,7 +124,7 @@ async fn unexpected_amounts_or_currencies_credit_nothing() {
     let db = TestDb::new().await;
     let user = db.user("ada@example.org", "0").await;
     let top_up = announced(&db.store, user, "10.00").await;
-    let dollars = Word::Paid {
+    let dollars = ProviderPaymentStatus::Paid {
         amount: money("10.00"),
         currency: "USD".into(),
     };
@@ -159,7 +159,7 @@ async fn mismatched_payments_are_settled_by_staff_once() {
         announced(&db.store, user, "20.00").await,
         announced(&db.store, user, "30.00").await,
     );
-    let usd = Word::Paid {
+    let usd = ProviderPaymentStatus::Paid {
         amount: money("21.50"),
         currency: "USD".into(),
     };
@@ -178,8 +178,8 @@ async fn mismatched_payments_are_settled_by_staff_once() {
     // At once, by two of staff, and with another word of the provider in between.
     let again = said(&more, "again", paid("11.90"));
     let (first, second, word) = tokio::join!(
-        top_ups::credit_by_staff(&db.store, more.id, None),
-        top_ups::credit_by_staff(&db.store, more.id, None),
+        top_ups::credit_by_staff(&db.store, more.id, None, "desk"),
+        top_ups::credit_by_staff(&db.store, more.id, None, "desk"),
         top_ups::apply(&db.store, &again),
     );
     assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
@@ -197,24 +197,40 @@ async fn mismatched_payments_are_settled_by_staff_once() {
     assert_eq!(late, Outcome::Nothing);
 
     // Another currency: how much that is, a person says.
-    let unsaid = top_ups::credit_by_staff(&db.store, dollars.id, None).await;
+    let unsaid = top_ups::credit_by_staff(&db.store, dollars.id, None, "desk").await;
     assert!(matches!(unsaid, Err(SettleError::AmountUnknown(_))), "{unsaid:?}");
-    let nothing = top_ups::credit_by_staff(&db.store, dollars.id, Some(Money::ZERO)).await;
+    let nothing = top_ups::credit_by_staff(&db.store, dollars.id, Some(Money::ZERO), "desk").await;
     assert!(matches!(nothing, Err(SettleError::NotPositive)));
-    top_ups::credit_by_staff(&db.store, dollars.id, Some(money("20.00")))
+    top_ups::credit_by_staff(&db.store, dollars.id, Some(money("20.00")), "desk")
         .await
         .unwrap();
     assert_eq!(balance(&db, user).await, "31.90");
 
     // Paid back at the provider.
-    assert!(top_ups::reviewed(&db.store, back.id).await.unwrap());
+    assert!(top_ups::reviewed(&db.store, back.id, "desk").await.unwrap());
     let seen = view(back.id).await;
     assert_eq!(
         (seen.status, seen.other_payment.unwrap().amount),
         (TopUpStatus::Failed, money("29.00"))
     );
-    let closed = top_ups::credit_by_staff(&db.store, back.id, None).await;
+    let closed = top_ups::credit_by_staff(&db.store, back.id, None, "desk").await;
     assert!(matches!(closed, Err(SettleError::NotWaiting(_))));
+    // Each is on record once, with what it was.
+    let recorded: Vec<String> = sqlx::query_scalar(
+        "select concat_ws(' ', action, details ->> 'credited', details ->> 'intended', details ->> 'machine') from audit_log
+          where admin_id is null and subject_kind = 'top_up' order by at",
+    )
+    .fetch_all(&db.sql)
+    .await
+    .unwrap();
+    assert_eq!(
+        recorded,
+        [
+            "payment.credit 11.90 10.00 desk",
+            "payment.credit 20.00 20.00 desk",
+            "payment.review desk"
+        ]
+    );
     assert_eq!(top_ups::waiting_for_staff(&db.store).await.unwrap(), (0, None));
     assert!(top_ups::in_review(&db.store, UserId(user)).await.unwrap().is_empty());
     // The same word again does not open it, another payment does.
@@ -238,7 +254,7 @@ async fn nothing_is_credited_to_an_account_that_was_deleted_meanwhile() {
         .await
         .unwrap();
     accounts::delete(&db.store, UserId(user), false).await.unwrap();
-    let refused = top_ups::credit_by_staff(&db.store, top_up.id, None).await;
+    let refused = top_ups::credit_by_staff(&db.store, top_up.id, None, "desk").await;
     assert!(matches!(refused, Err(SettleError::NoOwner)), "{refused:?}");
     db.assert_books_balance().await;
 }
@@ -248,12 +264,12 @@ async fn what_nobody_intended_is_unknown() {
     let db = TestDb::new().await;
     let user = db.user("ada@example.org", "0").await;
     let top_up = announced(&db.store, user, "10.00").await;
-    let other = Said {
+    let other = PaymentEvent {
         which: Which::Reference("nobody's".into()),
         ..said(&top_up, "e", paid("10.00"))
     };
     assert_eq!(top_ups::apply(&db.store, &other).await.unwrap(), Outcome::Unknown);
-    let elsewhere = Said {
+    let elsewhere = PaymentEvent {
         provider: "stripe",
         ..said(&top_up, "e", paid("10.00"))
     };
@@ -319,7 +335,7 @@ async fn silent_intents_are_polled_by_one_process_at_a_time() {
         "the provider may know it"
     );
     // Its money arrives nevertheless.
-    let late = Said {
+    let late = PaymentEvent {
         which: Which::Id(untold.id),
         ..said(&silent, "late", paid("11"))
     };
@@ -352,13 +368,13 @@ async fn overdue_intents_are_shown_to_staff_until_settled() {
         "{shown:?}"
     );
     // The provider reports an end of one; staff deals with the other.
-    top_ups::apply(&db.store, &said(&late, "e1", Word::Lapsed))
+    top_ups::apply(&db.store, &said(&late, "e1", ProviderPaymentStatus::Lapsed))
         .await
         .unwrap();
     let shown = top_ups::to_review(&db.store, 10).await.unwrap();
     assert_eq!((shown.len(), shown[0].provider.as_str()), (1, "former"));
-    assert!(top_ups::reviewed(&db.store, shown[0].id).await.unwrap());
-    assert!(!top_ups::reviewed(&db.store, shown[0].id).await.unwrap());
+    assert!(top_ups::reviewed(&db.store, shown[0].id, "desk").await.unwrap());
+    assert!(!top_ups::reviewed(&db.store, shown[0].id, "desk").await.unwrap());
     db.execute("update top_ups set not_before = now()").await;
     assert!(top_ups::due(&db.store, "former", 10, LEASE).await.unwrap().is_empty());
     assert!(top_ups::to_review(&db.store, 10).await.unwrap().is_empty());
@@ -421,10 +437,10 @@ proptest! {
             for (word, event) in words {
                 let spoken = match word {
                     0 => paid("10.00"),
-                    1 => Word::Processing,
-                    2 => Word::Declined,
-                    3 => Word::Lapsed,
-                    _ => Word::Open,
+                    1 => ProviderPaymentStatus::Processing,
+                    2 => ProviderPaymentStatus::Declined,
+                    3 => ProviderPaymentStatus::Lapsed,
+                    _ => ProviderPaymentStatus::Open,
                 };
                 is_paid |= word == 0 && !seen.contains(&event);
                 seen.insert(event);
@@ -448,12 +464,12 @@ async fn payments_after_account_deletion_are_recorded() {
         announced(&db.store, user, "10.00").await,
         announced(&db.store, user, "20.00").await,
     );
-    top_ups::apply(&db.store, &said(&begun, "e1", Word::Processing))
+    top_ups::apply(&db.store, &said(&begun, "e1", ProviderPaymentStatus::Processing))
         .await
         .unwrap();
     let refused = accounts::delete(&db.store, UserId(user), false).await;
     assert!(matches!(refused, Err(AccountError::PaymentUnderWay)), "{refused:?}");
-    top_ups::apply(&db.store, &said(&begun, "e2", Word::Declined))
+    top_ups::apply(&db.store, &said(&begun, "e2", ProviderPaymentStatus::Declined))
         .await
         .unwrap();
     accounts::delete(&db.store, UserId(user), false).await.unwrap();

@@ -1,7 +1,8 @@
 //! A user's long history does not make new requests slower. Measured in rows read, not in time.
 
+use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::UserId;
-use lockstep_store::{accounts, ledger, orders};
+use lockstep_store::{accounts, ledger, mail, orders};
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 use uuid::Uuid;
 
@@ -173,4 +174,40 @@ async fn stored_order_totals_match_a_count() {
     .unwrap();
     assert_eq!(told, counted);
     assert_eq!((told.0, told.1), (3, 4));
+}
+
+/// 4,000 e-mails to 400 addresses, the first of each waiting for its next attempt. The planner knows nothing of them:
+/// the queue fills faster than statistics are taken.
+#[tokio::test]
+async fn claiming_emails_behind_waiting_ones_reads_each_a_few_times() {
+    let world = World::new().await;
+    world
+        .db
+        .execute(
+            "alter table mail_outbox set (autovacuum_enabled = off);
+             analyze mail_outbox;
+             insert into mail_outbox (recipient, kind, letter, not_after)
+             select n % 400 || '@example.org', 'refund', '{}', now() + interval '1 day' from generate_series(1, 4000) n;
+             update mail_outbox set not_before = now() + interval '5 minutes' where seq in
+                 (select min(seq) from mail_outbox group by recipient)",
+        )
+        .await;
+    let mut tx = world.db.sql.begin().await.unwrap();
+    let claim = async |tx: &mut PgConnection| {
+        sqlx::query(mail::CLAIM)
+            .bind(8_i64)
+            .bind(6_i64)
+            .bind(30.0_f64)
+            .bind(EmailTemplate::KINDS)
+            .bind(true)
+            .fetch_all(tx)
+            .await
+            .unwrap()
+            .len()
+    };
+    assert_eq!(claim(&mut tx).await, 0, "all wait for the first of their address");
+    let looked = read(&mut tx, &["mail_outbox"]).await;
+    assert!(looked < 80_000, "{looked} rows and entries of 4,000 e-mails");
+    tx.execute("update mail_outbox set not_before = now()").await.unwrap();
+    assert_eq!(claim(&mut tx).await, 6, "one of each of six addresses");
 }

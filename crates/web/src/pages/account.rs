@@ -4,6 +4,7 @@ pub(crate) mod balance;
 pub(crate) mod data;
 pub(crate) mod factor;
 pub(crate) mod overview;
+pub(crate) mod picture;
 pub(crate) mod profile;
 pub(crate) mod sessions;
 
@@ -16,10 +17,10 @@ use axum::routing::{get, post};
 
 use crate::error::PageError;
 use crate::forms::Form;
-use crate::frame::Frame;
-use crate::pages::sheet::{Sheet, notice};
-use crate::session::Member;
-use crate::visit::Visit;
+use crate::layout::Layout;
+use crate::pages::form_page::{FormView, notice};
+use crate::session::SignedInUser;
+use crate::visit::Preferences;
 use crate::{WebState, page};
 
 pub(crate) fn routes() -> Router<Arc<WebState>> {
@@ -28,6 +29,8 @@ pub(crate) fn routes() -> Router<Arc<WebState>> {
         .route("/account/balance", get(balance::page).post(balance::top_up))
         .route("/account/keys", get(balance::keys))
         .route("/account/profile", get(profile::page).post(profile::change))
+        .route("/account/profile/picture", post(picture::set))
+        .route("/account/profile/no-picture", post(picture::remove))
         .route(
             "/account/password",
             get(profile::password_page).post(profile::change_password),
@@ -64,7 +67,7 @@ pub(crate) const MENU: [(&str, &str); 9] = [
 pub(crate) struct Menu(pub(crate) Vec<(&'static str, &'static str, bool)>);
 
 impl Menu {
-    pub(crate) fn of(visit: &Visit) -> Self {
+    pub(crate) fn of(visit: &Preferences) -> Self {
         Self(
             MENU.into_iter()
                 .map(|(address, key)| (address, visit.language.text(key), visit.uri.path() == address))
@@ -75,33 +78,33 @@ impl Menu {
 
 /// An account's page that is one form.
 #[derive(Template)]
-#[template(path = "account/sheet.html")]
-pub(crate) struct AccountSheet {
-    frame: Frame,
+#[template(path = "account/form_page.html")]
+pub(crate) struct AccountForm {
+    layout: Layout,
     menu: Menu,
     notice: Option<String>,
     title: &'static str,
     lead: Option<String>,
-    sheet: Sheet,
+    form_page: FormView,
 }
 
-impl AccountSheet {
+impl AccountForm {
     pub(crate) async fn show(
         state: &WebState,
-        visit: &Visit,
-        member: &Member,
+        visit: &Preferences,
+        member: &SignedInUser,
         form: &Form,
         title: &'static str,
         lead: Option<String>,
-        sheet: Sheet,
+        form_page: FormView,
     ) -> Result<Response, PageError> {
         let page = Self {
-            frame: Frame::of_reader(state, visit, &member.arrival).await?,
+            layout: Layout::of_reader(state, visit, &member.context).await?,
             menu: Menu::of(visit),
             notice: notice(visit.language, visit),
             title,
             lead,
-            sheet,
+            form_page,
         };
         Ok(page::secret(form.status(), page.render()?))
     }

@@ -15,12 +15,12 @@ use lockstep_store::guests::ShopperError;
 
 use crate::error::PageError;
 use crate::forms::{self, Form};
-use crate::frame::Frame;
+use crate::layout::Layout;
 use crate::pages::cart::game;
-use crate::pages::sheet::{Sheet, SheetPage};
-use crate::session::{Member, Reader};
+use crate::pages::form_page::{FormPage, FormView};
+use crate::session::{PageUser, SignedInUser};
 use crate::titles::Title;
-use crate::visit::Visit;
+use crate::visit::Preferences;
 use crate::{WebState, answers};
 
 /// A game as its page knows it.
@@ -39,8 +39,8 @@ async fn known(state: &WebState, id: GameId) -> Result<Game, PageError> {
 pub(crate) async fn page(
     State(state): State<Arc<WebState>>,
     Path(id): Path<String>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
 ) -> Result<Response, PageError> {
     let words = visit.language;
     let game = known(&state, id.parse().map(GameId).map_err(|_| PageError::NotFound)?).await?;
@@ -49,21 +49,25 @@ pub(crate) async fn page(
         return Ok(forms::done(&address));
     }
     let form = Form::default();
-    SheetPage {
-        frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
+    FormPage {
+        layout: Layout::of_reader(&state, &visit, &member.context).await?,
         title: words.text("alerts.ask"),
         lead: Some(words.with("alerts.ask.lead", Title::new(words, &game.title))),
         notice: None,
-        sheet: Sheet::new(&form, "/stock-alerts", words.text("game.out.tell"), Vec::new())
+        form_page: FormView::new(&form, "/stock-alerts", words.text("game.out.tell"), Vec::new())
             .carrying("game", &game.id.to_string()),
         links: vec![(words.text("alerts.ask.not"), address)],
     }
     .answer(&form)
 }
 
-pub(crate) async fn add(State(state): State<Arc<WebState>>, reader: Reader, form: Form) -> Result<Response, PageError> {
+pub(crate) async fn add(
+    State(state): State<Arc<WebState>>,
+    reader: PageUser,
+    form: Form,
+) -> Result<Response, PageError> {
     let id = game(&form)?;
-    let Some(caller) = reader.arrival.caller() else {
+    let Some(caller) = reader.context.caller() else {
         return Ok(forms::done(&format!("/login?next=%2Fstock-alerts%2F{id}")));
     };
     match state.shop.wait_for(caller, id).await {
@@ -78,7 +82,7 @@ pub(crate) async fn add(State(state): State<Arc<WebState>>, reader: Reader, form
 
 pub(crate) async fn remove(
     State(state): State<Arc<WebState>>,
-    member: Member,
+    member: SignedInUser,
     form: Form,
 ) -> Result<Response, PageError> {
     state.shop.wait_no_longer(&member.caller, game(&form)?).await?;

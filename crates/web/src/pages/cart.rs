@@ -12,19 +12,19 @@ use lockstep_domain::cart::{Cart, CartLine, PriceChange};
 use crate::error::PageError;
 use crate::format;
 use crate::forms::{self, Form};
-use crate::frame::Frame;
 use crate::i18n::Language;
-use crate::pages::sheet::notice;
+use crate::layout::Layout;
+use crate::pages::form_page::notice;
 use crate::pictures::Picture;
-use crate::session::{self, Reader};
+use crate::session::{self, PageUser};
 use crate::titles::Title;
-use crate::visit::Visit;
+use crate::visit::Preferences;
 use crate::{WebState, page};
 
 #[derive(Template)]
 #[template(path = "cart.html")]
 struct CartPage {
-    frame: Frame,
+    layout: Layout,
     notice: Option<String>,
     problem: Option<String>,
     lines: Vec<Line>,
@@ -86,31 +86,31 @@ pub(crate) fn changed(words: Language, change: PriceChange) -> String {
 
 async fn show(
     state: &WebState,
-    visit: &Visit,
-    reader: &Reader,
+    visit: &Preferences,
+    reader: &PageUser,
     cart: &Cart,
     form: &Form,
 ) -> Result<Response, PageError> {
     let words = visit.language;
     let page = CartPage {
-        frame: Frame::of_reader(state, visit, &reader.arrival).await?,
+        layout: Layout::of_reader(state, visit, &reader.context).await?,
         notice: notice(words, visit),
         problem: form.problem().map(str::to_owned),
         lines: cart.items.iter().map(|line| Line::new(words, line)).collect(),
         total: format::price(words, cart.total),
         copies: cart.items.iter().map(|line| u64::from(line.quantity)).sum(),
         is_blocked: cart.items.iter().any(|line| !line.game.in_stock),
-        is_member: reader.arrival.caller().is_some(),
+        is_member: reader.context.caller().is_some(),
     };
     Ok(page::fresh(form.status(), page.render()?))
 }
 
 pub(crate) async fn page(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    reader: Reader,
+    visit: Preferences,
+    reader: PageUser,
 ) -> Result<Response, PageError> {
-    let cart = reader.arrival.cart().await?.read()?;
+    let cart = reader.context.cart().await?.read()?;
     show(&state, &visit, &reader, &cart, &Form::default()).await
 }
 
@@ -124,8 +124,8 @@ pub(crate) fn game(form: &Form) -> Result<GameId, PageError> {
 
 pub(crate) async fn add(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    reader: Reader,
+    visit: Preferences,
+    reader: PageUser,
     mut form: Form,
 ) -> Result<Response, PageError> {
     let game = game(&form)?;
@@ -133,10 +133,10 @@ pub(crate) async fn add(
         "" => 1,
         text => text.parse().unwrap_or(0),
     };
-    let visitor = reader.arrival.visitor();
+    let principal = reader.context.principal();
     match state
         .shop
-        .add_to_cart(visitor, game, quantity, &reader.device, None)
+        .add_to_cart(principal, game, quantity, &reader.device, None)
         .await
     {
         Ok(writer) => {
@@ -146,15 +146,15 @@ pub(crate) async fn add(
         }
         Err(error) => form.refuse_shop(visit.language, error, &[])?,
     }
-    let cart = reader.arrival.cart().await?.read()?;
+    let cart = reader.context.cart().await?.read()?;
     show(&state, &visit, &reader, &cart, &form).await
 }
 
 /// Sets how many copies, or one more or less (`step`) than the form shows.
 pub(crate) async fn set(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    reader: Reader,
+    visit: Preferences,
+    reader: PageUser,
     mut form: Form,
 ) -> Result<Response, PageError> {
     let words = visit.language;
@@ -164,8 +164,8 @@ pub(crate) async fn set(
         Err(_) => form.wrong("", words.text("wrong.quantity")),
         Ok(quantity) => {
             let quantity = quantity.saturating_add(step.clamp(-1, 1));
-            let visitor = reader.arrival.visitor();
-            match state.shop.set_in_cart(visitor, game, quantity, &reader.device).await {
+            let principal = reader.context.principal();
+            match state.shop.set_in_cart(principal, game, quantity, &reader.device).await {
                 Ok(writer) => {
                     let to = forms::done(if quantity > 0 {
                         "/cart?done=changed"
@@ -181,18 +181,18 @@ pub(crate) async fn set(
             }
         }
     }
-    let cart = reader.arrival.cart().await?.read()?;
+    let cart = reader.context.cart().await?.read()?;
     show(&state, &visit, &reader, &cart, &form).await
 }
 
 pub(crate) async fn remove(
     State(state): State<Arc<WebState>>,
-    reader: Reader,
+    reader: PageUser,
     form: Form,
 ) -> Result<Response, PageError> {
     state
         .shop
-        .remove_from_cart(reader.arrival.visitor(), game(&form)?)
+        .remove_from_cart(reader.context.principal(), game(&form)?)
         .await?;
     Ok(forms::done("/cart?done=removed"))
 }

@@ -18,25 +18,28 @@ use serde::Deserialize;
 use crate::cards::{Card, Tile, region_name};
 use crate::error::PageError;
 use crate::format;
-use crate::frame::{Frame, moment};
 use crate::i18n::Language;
+use crate::layout::{Layout, moment};
 use crate::page::fingerprint;
 use crate::pages::game::is_slug;
 use crate::pictures::version;
-use crate::visit::Visit;
+use crate::visit::Preferences;
 use crate::{WebState, answers};
 
 use asked::{Asked, Order};
 
-/// So many publishers are offered, the most frequent ones; any other can be asked for by its address.
-const MAX_PUBLISHERS: usize = 40;
+/// A filter with more values than this shows all of them at an address of its own: thousands of publishers would make every
+/// page of the catalogue heavy.
+const FOLDED: usize = 40;
 
 #[derive(Template)]
 #[template(path = "catalogue.html")]
 struct CataloguePage {
-    frame: Frame,
+    layout: Layout,
     title: String,
     total: u64,
+    /// The filter of which every value is shown.
+    whole: Option<&'static str>,
     cards: Vec<Card>,
     facets: Vec<Facet>,
     /// Filters that are set: what, and the address without it.
@@ -60,7 +63,13 @@ struct Facet {
     is_single: bool,
     /// Beside it, a price from and to.
     has_range: bool,
+    /// The most frequent first.
     options: Vec<Choice>,
+    /// How many values there are.
+    total: usize,
+    /// When they are too many for every page: where all of them are shown, or else only the most frequent, and whether it
+    /// is all.
+    elsewhere: Option<(String, bool)>,
 }
 
 /// So many values of a filter are shown before "show all".
@@ -70,7 +79,7 @@ impl Facet {
     /// The most frequent values; with one more there would be nothing to fold away.
     fn first(&self) -> &[Choice] {
         match self.options.get(..SHOWN) {
-            Some(first) if self.options.len() > SHOWN + 1 => first,
+            Some(first) if self.options.len() > SHOWN + 1 && self.elsewhere.is_none() => first,
             _ => &self.options,
         }
     }
@@ -111,7 +120,7 @@ pub(crate) struct Pager {
 }
 
 /// `GET /games`
-pub(crate) async fn catalogue(State(state): State<Arc<WebState>>, visit: Visit) -> Result<Response, PageError> {
+pub(crate) async fn catalogue(State(state): State<Arc<WebState>>, visit: Preferences) -> Result<Response, PageError> {
     let asked = Asked::read(visit.uri.query().unwrap_or_default())?;
     let query = asked.query();
     let for_counts = query.clone();
@@ -142,8 +151,8 @@ pub(crate) async fn catalogue(State(state): State<Arc<WebState>>, visit: Visit) 
         let page: Answer<Page<Game>> = serde_json::from_slice(&page.body)?;
         let options: Answer<FilterOptions> = serde_json::from_slice(&options.body)?;
         let counts: FacetCounts = serde_json::from_slice(&facets.body)?;
-        let frame = Frame::new(&state, &visit);
-        Ok(draw(frame, &asked, page.data, &options.data, &counts).render()?)
+        let layout = Layout::new(&state, &visit);
+        Ok(draw(layout, &asked, page.data, &options.data, &counts).render()?)
     })?;
     Ok(finished.serve(&visit))
 }
@@ -155,8 +164,14 @@ struct Extent {
     total_pages: u64,
 }
 
-fn draw(frame: Frame, asked: &Asked, page: Page<Game>, options: &FilterOptions, counts: &FacetCounts) -> CataloguePage {
-    let words = frame.words;
+fn draw(
+    layout: Layout,
+    asked: &Asked,
+    page: Page<Game>,
+    options: &FilterOptions,
+    counts: &FacetCounts,
+) -> CataloguePage {
+    let words = layout.words;
     let tiles: Vec<Tile> = page.data.into_iter().map(Tile::from).collect();
     let facets = facets(words, asked, options, counts);
     let chosen = chosen(words, asked, options);
@@ -168,15 +183,20 @@ fn draw(frame: Frame, asked: &Asked, page: Page<Game>, options: &FilterOptions, 
         _ => words.text("catalogue.title").to_owned(),
     };
     // Search engines list the catalogue, its pages, and what one filter leaves; everything else is a view of these.
-    let is_listed = asked.search.is_empty() && asked.filters() <= 1 && !asked.everything && asked.order == Order::Best;
-    let mut frame = frame
+    let is_listed = asked.search.is_empty()
+        && asked.filters() <= 1
+        && !asked.everything
+        && asked.order == Order::Best
+        && asked.whole.is_none();
+    let mut layout = layout
         .searching(&asked.search)
         .canonical(asked.address())
         .about(words.with("catalogue.about", &title));
-    frame.unlisted = !is_listed;
+    layout.unlisted = !is_listed;
     CataloguePage {
         title,
         total: page.total,
+        whole: asked.whole,
         cards: Card::all(words, &tiles),
         facets,
         filters: u64::try_from(asked.filters()).unwrap_or(0),
@@ -207,7 +227,7 @@ fn draw(frame: Frame, asked: &Asked, page: Page<Game>, options: &FilterOptions, 
         .address(),
         with_everything: (!asked.everything).then(|| asked.but(|other| other.everything = true).address()),
         pager: Pager::new(asked, page.total_pages),
-        frame,
+        layout,
     }
 }
 
@@ -265,13 +285,28 @@ fn facets(words: Language, asked: &Asked, options: &FilterOptions, counts: &Face
         is_capped: counts.is_capped,
         counts: counts_of,
     };
-    let facet = |name, title, options: Vec<Choice>, is_open: bool| Facet {
-        name,
-        title: words.text(title),
-        is_open: is_open || options.iter().any(|option| option.is_chosen),
-        is_single: false,
-        has_range: false,
-        options,
+    let facet = |name: &'static str, title, mut options: Vec<Choice>, is_open: bool| {
+        let is_whole = asked.whole == Some(name);
+        let total = options.len();
+        let elsewhere = (total > FOLDED).then(|| {
+            let whole = (!is_whole).then_some(name);
+            let page = Asked { whole, ..asked.clone() };
+            (format!("{}#facet-{name}", page.address()), !is_whole)
+        });
+        if elsewhere.is_some() && !is_whole {
+            let mut place = 0..;
+            options.retain(|option| place.next().is_some_and(|place| place < SHOWN) || option.is_chosen);
+        }
+        Facet {
+            name,
+            title: words.text(title),
+            is_open: is_open || is_whole || options.iter().any(|option| option.is_chosen),
+            is_single: false,
+            has_range: false,
+            options,
+            total,
+            elsewhere,
+        }
     };
     // The most frequent first, as long as all were counted; then by name.
     let by_count = |mut options: Vec<Choice>| {
@@ -306,16 +341,6 @@ fn facets(words: Language, asked: &Asked, options: &FilterOptions, counts: &Face
         by_count(options)
     };
     let as_it_is = |_: Language, value: &str| value.to_owned();
-    let frequent = |publisher: &String| counts.publishers.get(&publisher.to_lowercase()).copied().unwrap_or(0);
-    let mut publishers: Vec<String> = options.publishers.clone();
-    publishers.sort_by_key(|publisher| {
-        (
-            !holds(&asked.publishers, publisher),
-            std::cmp::Reverse(frequent(publisher)),
-        )
-    });
-    publishers.truncate(MAX_PUBLISHERS.max(asked.publishers.len()));
-
     let prices = PricePreset::ALL
         .into_iter()
         .filter_map(|preset| {
@@ -370,7 +395,7 @@ fn facets(words: Language, asked: &Asked, options: &FilterOptions, counts: &Face
             "facet.publisher",
             plain(
                 "publisher",
-                &publishers,
+                &options.publishers,
                 &counts.publishers,
                 &asked.publishers,
                 as_it_is,

@@ -23,13 +23,13 @@ use uuid::Uuid;
 use crate::error::PageError;
 use crate::format;
 use crate::forms::{self, Field, Form};
-use crate::frame::Frame;
 use crate::i18n::Language;
+use crate::layout::Layout;
 use crate::pages::cart::Line;
-use crate::pages::sheet::notice;
-use crate::session::{self, Member};
+use crate::pages::form_page::notice;
+use crate::session::{self, SignedInUser};
 use crate::titles::Title;
-use crate::visit::Visit;
+use crate::visit::Preferences;
 use crate::{WebState, page};
 
 /// The least that can be topped up, in cents.
@@ -41,7 +41,7 @@ pub(crate) const METHOD: &str = "card";
 #[derive(Template)]
 #[template(path = "checkout.html")]
 struct CheckoutPage {
-    frame: Frame,
+    layout: Layout,
     notice: Option<String>,
     problem: Option<String>,
     lines: Vec<Line>,
@@ -96,14 +96,14 @@ fn wanted(state: &WebState, cart: &Cart, promo: &str, expected: Option<Money>) -
 
 async fn show(
     state: &WebState,
-    visit: &Visit,
-    member: &Member,
+    visit: &Preferences,
+    member: &SignedInUser,
     mut form: Form,
     promo_code: &str,
 ) -> Result<Response, PageError> {
     let words = visit.language;
     // As of now, with whatever this request itself has changed.
-    let cart = state.shop.cart(member.caller.visitor()).await?.read()?;
+    let cart = state.shop.cart(member.caller.principal()).await?.read()?;
     if cart.items.is_empty() {
         return Ok(forms::done("/cart"));
     }
@@ -130,9 +130,9 @@ async fn show(
             }
         }
     };
-    let balance = member.arrival.balance().await?.balance;
+    let balance = member.context.balance().await?.balance;
     let page = CheckoutPage {
-        frame: Frame::of_reader(state, visit, &member.arrival).await?,
+        layout: Layout::of_reader(state, visit, &member.context).await?.focused(),
         notice: notice(words, visit),
         problem: form.problem().map(str::to_owned),
         lines: cart.items.iter().map(|line| Line::new(words, line)).collect(),
@@ -158,7 +158,7 @@ async fn show(
     Ok(response)
 }
 
-async fn quote(state: &WebState, member: &Member, cart: &Cart, promo: &str) -> Result<Bill, ShopError> {
+async fn quote(state: &WebState, member: &SignedInUser, cart: &Cart, promo: &str) -> Result<Bill, ShopError> {
     let checkout = wanted(state, cart, promo, None).map_err(|_| PlaceError::TooMuch)?;
     state.shop.quote(&member.caller, &member.device, &checkout).await
 }
@@ -201,8 +201,8 @@ fn refusal(words: Language, error: ShopError) -> Result<String, PageError> {
 
 pub(crate) async fn page(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let promo = visit
@@ -228,8 +228,8 @@ fn items(form: &Form) -> Result<Vec<(GameId, i64)>, PageError> {
 
 pub(crate) async fn buy(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
     mut form: Form,
 ) -> Result<Response, PageError> {
     let words = visit.language;
@@ -262,8 +262,8 @@ pub(crate) async fn buy(
 /// Tops up what is missing, at the provider's, and comes back.
 pub(crate) async fn top_up(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
     mut form: Form,
 ) -> Result<Response, PageError> {
     let amount: Money = form.value("amount").parse().map_err(|_| PageError::BadRequest)?;
@@ -281,8 +281,8 @@ pub(crate) async fn top_up(
 /// Begins a top-up and leads to where it is paid, or says why not.
 pub(crate) async fn begin(
     state: &WebState,
-    visit: &Visit,
-    member: &Member,
+    visit: &Preferences,
+    member: &SignedInUser,
     amount: Money,
     key: &Idempotency,
 ) -> Result<Result<Response, String>, PageError> {

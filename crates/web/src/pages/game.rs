@@ -1,4 +1,5 @@
-//! One game: what it costs, whether it will work for the reader, what it is, and what is like it.
+//! One game: what it costs, whether it will work for the reader, what it is, which other offers of it there are, and what is
+//! like it.
 
 use std::sync::Arc;
 
@@ -13,11 +14,11 @@ use serde::Deserialize;
 
 use crate::cards::{Card, Tile, region_name};
 use crate::error::PageError;
-use crate::frame::{Frame, moment};
 use crate::i18n::Language;
+use crate::layout::{Layout, moment};
 use crate::page::fingerprint;
 use crate::pictures::Picture;
-use crate::visit::Visit;
+use crate::visit::Preferences;
 use crate::{WebState, answers, format, safe_html, seo};
 
 /// So many games the API lists as similar, and so many are shown.
@@ -27,7 +28,7 @@ const SHOWN: usize = 6;
 #[derive(Template)]
 #[template(path = "game.html")]
 struct GamePage {
-    frame: Frame,
+    layout: Layout,
     id: GameId,
     slug: String,
     name: String,
@@ -46,9 +47,53 @@ struct GamePage {
     facts: Vec<(&'static str, String)>,
     scores: Vec<(&'static str, String)>,
     needs: Vec<(&'static str, Vec<(&'static str, String)>)>,
+    /// This offer, then the others of the same game; nothing when there are no others.
+    editions: Vec<Edition>,
     similar: Vec<Card>,
     json_ld: String,
     og_image: String,
+}
+
+/// An offer of the game, to be compared with the others.
+struct Edition {
+    slug: String,
+    name: String,
+    /// `PC · Steam · Europe`
+    place: String,
+    price: String,
+    original: Option<String>,
+    /// A word when it cannot be bought like any other: sold out, preorder.
+    state: Option<&'static str>,
+    is_here: bool,
+}
+
+impl Edition {
+    fn new(words: Language, game: &Game, is_here: bool) -> Self {
+        let platforms = game.platforms.join(", ");
+        let region = game.region.as_deref().map(|region| region_name(words, region));
+        let place = [Some(platforms), game.activation_service.clone(), region];
+        Self {
+            slug: game.slug.clone(),
+            name: lockstep_domain::title::own(&game.title, game.region.as_deref()).to_owned(),
+            place: place
+                .into_iter()
+                .flatten()
+                .filter(|text| !text.is_empty())
+                .collect::<Vec<_>>()
+                .join(" · "),
+            price: format::price(words, game.price),
+            original: game
+                .original_price
+                .filter(|_| game.in_stock)
+                .map(|price| format::price(words, price)),
+            state: match (game.in_stock, game.is_preorder) {
+                (false, _) => Some(words.text("card.out")),
+                (true, true) => Some(words.text("card.preorder")),
+                (true, false) => None,
+            },
+            is_here,
+        }
+    }
 }
 
 /// Whether it can be bought.
@@ -86,7 +131,7 @@ pub(crate) fn is_slug(text: &str) -> bool {
 pub(crate) async fn game(
     State(state): State<Arc<WebState>>,
     Path(slug): Path<String>,
-    visit: Visit,
+    visit: Preferences,
 ) -> Result<Response, PageError> {
     if !is_slug(&slug) {
         // People and programs write addresses in capitals; ours have none.
@@ -114,23 +159,26 @@ pub(crate) async fn game(
     }
     let similar = answers::read(&state.cache, CacheKey::SimilarGames(id, SIMILAR), move |tx| {
         Box::pin(games::similar(tx, id, SIMILAR))
-    })
-    .await?;
-    let made_of = fingerprint(&[&entry.etag, &similar.etag, &moment(&state)]);
+    });
+    let editions = answers::read(&state.cache, CacheKey::GameEditions(id), move |tx| {
+        Box::pin(games::editions(tx, id))
+    });
+    let (similar, editions) = tokio::try_join!(similar, editions)?;
+    let made_of = fingerprint(&[&entry.etag, &similar.etag, &editions.etag, &moment(&state)]);
     let page = state
         .shelf
         .get(format!("game:{slug}:{}", visit.variant()), made_of, || {
             let game: Answer<Game> = serde_json::from_slice(&entry.body)?;
             let similar: Answer<Vec<Game>> = serde_json::from_slice(&similar.body)?;
-            let tiles: Vec<Tile> = similar.data.into_iter().take(SHOWN).map(Tile::from).collect();
-            Ok(draw(Frame::new(&state, &visit), &game.data, &tiles).render()?)
+            let editions: Answer<Vec<Game>> = serde_json::from_slice(&editions.body)?;
+            Ok(draw(Layout::new(&state, &visit), &game.data, &editions.data, similar.data).render()?)
         })?;
     Ok(page.serve(&visit))
 }
 
 /// To the address that the game has now, with the rest of the question. Browsers ask again each time: another game may take
 /// the old address.
-fn moved(slug: &str, visit: &Visit) -> Response {
+fn moved(slug: &str, visit: &Preferences) -> Response {
     let query = visit.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let headers = [
         (header::LOCATION, format!("/game/{slug}{query}")),
@@ -139,8 +187,19 @@ fn moved(slug: &str, visit: &Visit) -> Response {
     (StatusCode::PERMANENT_REDIRECT, headers).into_response()
 }
 
-fn draw(frame: Frame, game: &Game, similar: &[Tile]) -> GamePage {
-    let words = frame.words;
+fn draw(layout: Layout, game: &Game, others: &[Game], similar: Vec<Game>) -> GamePage {
+    let words = layout.words;
+    let mut editions: Vec<Edition> = others.iter().map(|other| Edition::new(words, other, false)).collect();
+    if !editions.is_empty() {
+        editions.insert(0, Edition::new(words, game, true));
+    }
+    // What is shown as an offer of this game is not shown again as a game like it.
+    let similar: Vec<Tile> = similar
+        .into_iter()
+        .filter(|game| others.iter().all(|other| other.id != game.id))
+        .take(SHOWN)
+        .map(Tile::from)
+        .collect();
     let name = lockstep_domain::title::own(&game.title, game.region.as_deref()).to_owned();
     let offer = match (game.in_stock, game.is_preorder) {
         (true, true) => Offer::Preorder,
@@ -175,8 +234,8 @@ fn draw(frame: Frame, game: &Game, similar: &[Tile]) -> GamePage {
         .chain(region.clone())
         .collect();
     let canonical = format!("/game/{}", game.slug);
-    let og_image = frame.absolute(&format!("/covers/{}.png", game.slug));
-    let frame = frame.canonical(canonical).about(about);
+    let og_image = layout.absolute(&format!("/covers/{}.png", game.slug));
+    let layout = layout.canonical(canonical).about(about);
     GamePage {
         id: game.id,
         slug: game.slug.clone(),
@@ -198,14 +257,15 @@ fn draw(frame: Frame, game: &Game, similar: &[Tile]) -> GamePage {
             .as_ref()
             .map(|needs| requirements(words, needs))
             .unwrap_or_default(),
-        similar: Card::all(words, similar),
-        json_ld: seo::product(&frame, game, &name, &og_image),
+        editions,
+        similar: Card::all(words, &similar),
+        json_ld: seo::product(&layout, game, &name, &og_image),
         og_image,
         genre,
         name,
         offer,
         release,
-        frame,
+        layout,
     }
 }
 

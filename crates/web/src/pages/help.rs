@@ -8,10 +8,10 @@ use axum::extract::State;
 use axum::response::Response;
 
 use crate::error::PageError;
-use crate::frame::{Frame, moment};
 use crate::i18n::Language;
+use crate::layout::{Layout, moment};
 use crate::page::fingerprint;
-use crate::visit::Visit;
+use crate::visit::Preferences;
 use crate::{Operator, WebState, seo};
 
 /// Where keys are activated, each with its text under `activate.`.
@@ -32,7 +32,7 @@ const SERVICES: [(&str, &str); 11] = [
 #[derive(Template)]
 #[template(path = "help.html")]
 struct HelpPage {
-    frame: Frame,
+    layout: Layout,
     answers: Vec<Answer>,
     json_ld: String,
 }
@@ -77,17 +77,17 @@ impl Answer {
     }
 }
 
-pub(crate) async fn help(State(state): State<Arc<WebState>>, visit: Visit) -> Result<Response, PageError> {
+pub(crate) async fn help(State(state): State<Arc<WebState>>, visit: Preferences) -> Result<Response, PageError> {
     let made_of = fingerprint(&[&moment(&state)]);
     let page = state.shelf.get(format!("help:{}", visit.variant()), made_of, || {
         let words = visit.language;
-        let frame = Frame::new(&state, &visit)
+        let layout = Layout::new(&state, &visit)
             .canonical("/help".to_owned())
             .about(words.text("help.lead").to_owned());
         let answers = answers(words, &state.settings.operator);
         let page = HelpPage {
-            json_ld: seo::questions(&frame, answers.iter().map(|answer| (answer.question, answer.text()))),
-            frame,
+            json_ld: seo::questions(&layout, answers.iter().map(|answer| (answer.question, answer.text()))),
+            layout,
             answers,
         };
         Ok(page.render()?)

@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
 use crate::WebState;
 use crate::cards::{Card, Tile};
 use crate::error::PageError;
-use crate::frame::{Frame, moment};
+use crate::layout::{Layout, moment};
 use crate::page::fingerprint;
 use crate::pictures::Picture;
-use crate::visit::Visit;
+use crate::visit::Preferences;
 
 /// Two rows of six.
 const SHELF: usize = 12;
@@ -78,15 +78,15 @@ impl Home {
 #[derive(Template)]
 #[template(path = "home.html")]
 struct HomePage {
-    frame: Frame,
+    layout: Layout,
     hero: Option<(Card, Picture, Option<String>)>,
     eyebrow: &'static str,
-    shelves: Vec<Shelf>,
+    shelves: Vec<GameRow>,
     genres: Vec<(String, String)>,
 }
 
 /// Games under a heading.
-struct Shelf {
+struct GameRow {
     id: &'static str,
     title: String,
     /// Where there are more of them.
@@ -95,7 +95,7 @@ struct Shelf {
 }
 
 /// `GET /`
-pub(crate) async fn home(State(state): State<Arc<WebState>>, visit: Visit) -> Result<Response, PageError> {
+pub(crate) async fn home(State(state): State<Arc<WebState>>, visit: Preferences) -> Result<Response, PageError> {
     let entry = state
         .cache
         .read(CacheKey::HomePage("index".into()), |store| async move {
@@ -112,7 +112,7 @@ pub(crate) async fn home(State(state): State<Arc<WebState>>, visit: Visit) -> Re
     Ok(page.serve(&visit))
 }
 
-fn draw(state: &WebState, visit: &Visit, home: &Home) -> HomePage {
+fn draw(state: &WebState, visit: &Preferences, home: &Home) -> HomePage {
     let words = visit.language;
     let filtered = |name: &str, value: &str| {
         form_urlencoded::Serializer::for_suffix("/games?".to_owned(), "/games?".len())
@@ -120,26 +120,26 @@ fn draw(state: &WebState, visit: &Visit, home: &Home) -> HomePage {
             .finish()
     };
     let mut shelves = vec![
-        Shelf {
+        GameRow {
             id: "best",
             title: words.text("home.best").to_owned(),
             more: Some("/games?sort=popular".to_owned()),
             cards: Card::all(words, &home.best),
         },
-        Shelf {
+        GameRow {
             id: "new",
             title: words.text("home.new").to_owned(),
             more: Some("/games".to_owned()),
             cards: Card::all(words, &home.fresh),
         },
-        Shelf {
+        GameRow {
             id: "preorders",
             title: words.text("home.preorders").to_owned(),
             more: Some("/preorders".to_owned()),
             cards: Card::all(words, &home.preorders),
         },
     ];
-    shelves.extend(home.genres.iter().map(|genre| Shelf {
+    shelves.extend(home.genres.iter().map(|genre| GameRow {
         id: "",
         title: words.with("home.genre", &genre.name),
         more: Some(filtered("genre", &genre.slug)),
@@ -162,6 +162,6 @@ fn draw(state: &WebState, visit: &Visit, home: &Home) -> HomePage {
             .iter()
             .map(|genre| (genre.name.clone(), filtered("genre", &genre.slug)))
             .collect(),
-        frame: Frame::new(state, visit).canonical("/".to_owned()),
+        layout: Layout::new(state, visit).canonical("/".to_owned()),
     }
 }

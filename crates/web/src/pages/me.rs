@@ -12,18 +12,18 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use lockstep_domain::GameId;
 use lockstep_domain::account::{DEFAULT_NICKNAME, ProfileFacts};
-use lockstep_shop::Arrival;
+use lockstep_shop::RequestContext;
 
 use crate::error::PageError;
-use crate::frame::Frame;
-use crate::session::Reader;
-use crate::visit::Visit;
+use crate::layout::Layout;
+use crate::session::PageUser;
+use crate::visit::Preferences;
 use crate::{WebState, page};
 
 #[derive(Template)]
 #[template(path = "fragments/me.html")]
 struct Fragment {
-    frame: Frame,
+    layout: Layout,
     me: Me,
     /// Games of the page that are on the wishlist.
     wished: Vec<String>,
@@ -42,12 +42,12 @@ pub(crate) struct Me {
 }
 
 impl Me {
-    pub(crate) async fn of(arrival: &Arrival) -> Result<Self, PageError> {
-        let name = match arrival.caller() {
-            Some(_) => Some(name(&arrival.profile().await?).unwrap_or_default()),
+    pub(crate) async fn of(context: &RequestContext) -> Result<Self, PageError> {
+        let name = match context.caller() {
+            Some(_) => Some(name(&context.profile().await?).unwrap_or_default()),
             None => None,
         };
-        let cart = arrival.cart().await?.read()?;
+        let cart = context.cart().await?.read()?;
         Ok(Self {
             name,
             in_cart: cart.items.iter().map(|line| u64::from(line.quantity)).sum(),
@@ -66,8 +66,8 @@ pub(crate) fn name(profile: &ProfileFacts) -> Option<String> {
 
 pub(crate) async fn fragment(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    reader: Reader,
+    visit: Preferences,
+    reader: PageUser,
 ) -> Result<Response, PageError> {
     let hearts: Vec<GameId> = visit
         .pairs()
@@ -78,13 +78,13 @@ pub(crate) async fn fragment(
     let wished = if hearts.is_empty() {
         Vec::new()
     } else {
-        let wishlist = reader.arrival.wishlist().await?.read()?;
+        let wishlist = reader.context.wishlist().await?.read()?;
         let on_it = |id: &GameId| wishlist.items.iter().any(|wish| wish.game.id == *id);
         hearts.iter().filter(|id| on_it(id)).map(ToString::to_string).collect()
     };
     let fragment = Fragment {
-        frame: Frame::new(&state, &visit),
-        me: Me::of(&reader.arrival).await?,
+        layout: Layout::new(&state, &visit),
+        me: Me::of(&reader.context).await?,
         wished,
     };
     // Whoever goes back is not to see what the browser has kept: it does not ask again then, whatever it was told.

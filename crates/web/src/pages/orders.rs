@@ -15,21 +15,21 @@ use chrono::SecondsFormat;
 use lockstep_domain::catalogue::{Answer, Game};
 use lockstep_domain::ids::{KeyId, OrderId};
 use lockstep_domain::order::{OrderStatus, RefundReason};
-use lockstep_domain::purchase::{CopyState, KeyView, OrderCopy, OrderLine, OrderView};
-use lockstep_domain::{CacheKey, Money};
+use lockstep_domain::purchase::{KeyView, OrderItem, OrderUnit, OrderUnitStatus, OrderView};
+use lockstep_domain::{CacheKey, Money, redeem};
 use lockstep_shop::{OrderWatch, Seen, Slice};
 use lockstep_store::games;
 
 use crate::error::PageError;
 use crate::forms;
-use crate::frame::Frame;
 use crate::i18n::Language;
+use crate::layout::Layout;
 use crate::pages::account::Menu;
-use crate::pages::sheet::notice;
+use crate::pages::form_page::notice;
 use crate::pictures::Picture;
-use crate::session::Member;
+use crate::session::SignedInUser;
 use crate::titles::Title;
-use crate::visit::Visit;
+use crate::visit::Preferences;
 use crate::{WebState, answers, format, page};
 
 /// So often a line goes over the wire when nothing happens, so that proxies keep it open.
@@ -38,7 +38,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 #[derive(Template)]
 #[template(path = "account/orders.html")]
 struct OrdersPage {
-    frame: Frame,
+    layout: Layout,
     menu: Menu,
     notice: Option<String>,
     /// The one that was looked for.
@@ -81,7 +81,7 @@ impl Summary {
     }
 }
 
-fn cover(line: &OrderLine) -> Picture {
+fn cover(line: &OrderItem) -> Picture {
     Picture::cover(line.game_id, &line.game.slug, &line.game.image)
 }
 
@@ -97,22 +97,22 @@ fn status(words: Language, order: &OrderView) -> (&'static str, &'static str) {
 
 pub(crate) async fn list(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
 ) -> Result<Response, PageError> {
     let words = visit.language;
     let number = visit.pairs().find(|(name, _)| name == "number");
     let number = number.map(|(_, number)| number.trim().to_owned()).unwrap_or_default();
     let mut told = notice(words, &visit);
     if !number.is_empty() {
-        if let Some(id) = member.arrival.order_by_number(&number).await? {
+        if let Some(id) = member.context.order_by_number(&number).await? {
             return Ok(forms::done(&format!("/orders/{id}")));
         }
         told = Some(words.with("orders.search.none", &number));
     }
-    let orders = member.arrival.orders(Slice::NEWEST).await?;
+    let orders = member.context.orders(Slice::NEWEST).await?;
     let page = OrdersPage {
-        frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
+        layout: Layout::of_reader(&state, &visit, &member.context).await?,
         menu: Menu::of(&visit),
         notice: told,
         number,
@@ -124,7 +124,7 @@ pub(crate) async fn list(
 #[derive(Template)]
 #[template(path = "order.html")]
 struct OrderPage {
-    frame: Frame,
+    layout: Layout,
     notice: Option<String>,
     id: OrderId,
     /// By which people name it.
@@ -163,7 +163,7 @@ struct Line {
 /// One copy.
 struct Copy {
     position: u32,
-    state: CopyState,
+    state: OrderUnitStatus,
     /// What it waits for while its key is not there.
     waits: String,
     /// What its key says.
@@ -176,17 +176,17 @@ struct Copy {
 }
 
 /// That money for a copy is back, in words.
-fn refund(words: Language, copy: &OrderCopy) -> Option<String> {
-    if copy.refunded <= Money::ZERO && copy.state != CopyState::Refunded {
+fn refund(words: Language, copy: &OrderUnit) -> Option<String> {
+    if copy.refunded <= Money::ZERO && copy.state != OrderUnitStatus::Refunded {
         return None;
     }
     let amount = format::price(words, copy.refunded);
     Some(match (copy.state, copy.refund_reason) {
-        (CopyState::Refunded, Some(RefundReason::SoldOut)) => words.with("order.back.sold_out", amount),
-        (CopyState::Refunded, Some(RefundReason::TooDear)) => words.with("order.back.too_dear", amount),
-        (CopyState::Refunded, Some(RefundReason::KeyLost)) => words.with("order.back.key_lost", amount),
-        (CopyState::Refunded, Some(RefundReason::Cancelled)) => words.with("order.back.cancelled", amount),
-        (CopyState::Refunded, Some(RefundReason::NotDelivered) | None) => {
+        (OrderUnitStatus::Refunded, Some(RefundReason::SoldOut)) => words.with("order.back.sold_out", amount),
+        (OrderUnitStatus::Refunded, Some(RefundReason::TooDear)) => words.with("order.back.too_dear", amount),
+        (OrderUnitStatus::Refunded, Some(RefundReason::KeyLost)) => words.with("order.back.key_lost", amount),
+        (OrderUnitStatus::Refunded, Some(RefundReason::Cancelled)) => words.with("order.back.cancelled", amount),
+        (OrderUnitStatus::Refunded, Some(RefundReason::NotDelivered) | None) => {
             words.with("order.back.not_delivered", amount)
         }
         _ => words.with("order.back.goodwill", amount),
@@ -196,7 +196,7 @@ fn refund(words: Language, copy: &OrderCopy) -> Option<String> {
 /// How many keys are there, and of how many copies the money is back.
 fn progress(words: Language, order: &OrderView) -> String {
     let count = |state| order.copies.iter().filter(|copy| copy.state == state).count();
-    let (there, back) = (count(CopyState::Delivered), count(CopyState::Refunded));
+    let (there, back) = (count(OrderUnitStatus::Delivered), count(OrderUnitStatus::Refunded));
     let keys = words.with_all("order.progress", &[&there, &order.copies.len()]);
     match u64::try_from(back) {
         Ok(0) | Err(_) => keys,
@@ -205,7 +205,7 @@ fn progress(words: Language, order: &OrderView) -> String {
 }
 
 /// The game of a line as its page knows it, while it has one.
-async fn known(state: &WebState, line: &OrderLine) -> Result<Option<Game>, PageError> {
+async fn known(state: &WebState, line: &OrderItem) -> Result<Option<Game>, PageError> {
     let slug = line.game.slug.clone();
     let entry = answers::one(&state.cache, CacheKey::GameBySlug(slug.clone()), move |tx| {
         Box::pin(async move { games::by_slug(tx, &slug).await })
@@ -216,24 +216,6 @@ async fn known(state: &WebState, line: &OrderLine) -> Result<Option<Game>, PageE
     }
     let game: Answer<Game> = serde_json::from_slice(&entry.body)?;
     Ok(Some(game.data))
-}
-
-/// Where keys of a service are redeemed, for those whose page for it is known.
-fn redeem_page(service: &str) -> Option<&'static str> {
-    let service = service.to_lowercase();
-    [
-        ("steam", "https://store.steampowered.com/account/registerkey"),
-        ("gog", "https://www.gog.com/redeem"),
-        ("epic", "https://store.epicgames.com/redeem"),
-        ("ubisoft", "https://redeem.ubisoft.com"),
-        ("uplay", "https://redeem.ubisoft.com"),
-        ("xbox", "https://redeem.microsoft.com"),
-        ("microsoft", "https://redeem.microsoft.com"),
-        ("nintendo", "https://ec.nintendo.com/redeem"),
-        ("rockstar", "https://socialclub.rockstargames.com/activate"),
-    ]
-    .into_iter()
-    .find_map(|(name, page)| service.contains(name).then_some(page))
 }
 
 /// How a game's keys are activated, as its page says it.
@@ -258,11 +240,11 @@ fn preorder(words: Language, game: &Game) -> Option<String> {
 pub(crate) async fn page(
     State(state): State<Arc<WebState>>,
     Path(id): Path<String>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
 ) -> Result<Response, PageError> {
     let words = visit.language;
-    let order = member.arrival.order(order_id(&id)?, Seen::Page).await?;
+    let order = member.context.order(order_id(&id)?, Seen::Page).await?;
     let mut lines = Vec::with_capacity(order.items.len());
     for line in &order.items {
         let has_keys = order.keys.iter().any(|key| key.game_id == line.game_id);
@@ -276,7 +258,7 @@ pub(crate) async fn page(
             shown: order.keys.iter().filter(shown).count(),
             redeem: game.as_ref().filter(|_| has_keys).and_then(|game| {
                 let service = game.activation_service.as_ref()?;
-                Some((service.clone(), redeem_page(service)?))
+                Some((service.clone(), redeem::page(service)?))
             }),
             activation: game
                 .as_ref()
@@ -286,7 +268,7 @@ pub(crate) async fn page(
         });
     }
     let page = OrderPage {
-        frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
+        layout: Layout::of_reader(&state, &visit, &member.context).await?,
         notice: notice(words, &visit),
         id: order.id,
         number: order.number.clone(),
@@ -310,7 +292,7 @@ pub(crate) async fn page(
     Ok(page::secret(StatusCode::OK, page.render()?))
 }
 
-fn copies(words: Language, order: &OrderView, line: &OrderLine, game: Option<&Game>) -> Vec<Copy> {
+fn copies(words: Language, order: &OrderView, line: &OrderItem, game: Option<&Game>) -> Vec<Copy> {
     let day = game.and_then(|game| preorder(words, game));
     order
         .copies
@@ -322,8 +304,8 @@ fn copies(words: Language, order: &OrderView, line: &OrderLine, game: Option<&Ga
                 position: copy.position,
                 state: copy.state,
                 waits: match (copy.state, &day) {
-                    (CopyState::Waiting, Some(day)) => day.clone(),
-                    (CopyState::Waiting, None) => words.text("order.copy.waiting").to_owned(),
+                    (OrderUnitStatus::Waiting, Some(day)) => day.clone(),
+                    (OrderUnitStatus::Waiting, None) => words.text("order.copy.waiting").to_owned(),
                     _ => words.text("order.copy.buying").to_owned(),
                 },
                 key: key.and_then(|key| key.key.as_ref()).map(|key| key.expose().to_owned()),
@@ -340,8 +322,8 @@ fn order_id(text: &str) -> Result<OrderId, PageError> {
 }
 
 /// An event whenever something about the order changes. What has changed stands on the page.
-pub(crate) async fn events(Path(id): Path<String>, member: Member) -> Result<Response, PageError> {
-    let watch = member.arrival.watch_order(order_id(&id)?).await?;
+pub(crate) async fn events(Path(id): Path<String>, member: SignedInUser) -> Result<Response, PageError> {
+    let watch = member.context.watch_order(order_id(&id)?).await?;
     let mut response = Sse::new(futures::stream::unfold(watch, tell))
         .keep_alive(KeepAlive::new().interval(HEARTBEAT))
         .into_response();
@@ -362,10 +344,10 @@ async fn tell(mut watch: OrderWatch) -> Option<(Result<Event, Infallible>, Order
 /// One key as a file; that it was shown is put on record.
 pub(crate) async fn key_file(
     Path((order, key)): Path<(String, String)>,
-    member: Member,
+    member: SignedInUser,
 ) -> Result<Response, PageError> {
     let key: KeyId = key.parse().map_err(|_| PageError::NotFound)?;
-    let file = member.arrival.key_file(order_id(&order)?, key).await?;
+    let file = member.context.key_file(order_id(&order)?, key).await?;
     let kind = if file.is_text {
         "text/plain; charset=utf-8"
     } else {

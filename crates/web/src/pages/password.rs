@@ -9,25 +9,30 @@ use lockstep_domain::account::{EMAIL_INVALID, Email};
 use crate::WebState;
 use crate::error::PageError;
 use crate::forms::{self, Form};
-use crate::frame::Frame;
+use crate::layout::Layout;
 use crate::page;
-use crate::pages::sheet::{Sheet, SheetPage, notice};
-use crate::session::Reader;
-use crate::visit::Visit;
+use crate::pages::form_page::{FormPage, FormView, notice};
+use crate::session::PageUser;
+use crate::visit::Preferences;
 
-async fn forgot_form(state: &WebState, visit: &Visit, reader: &Reader, form: &Form) -> Result<Response, PageError> {
+async fn forgot_form(
+    state: &WebState,
+    visit: &Preferences,
+    reader: &PageUser,
+    form: &Form,
+) -> Result<Response, PageError> {
     let words = visit.language;
     let fields = vec![
         form.field("email", "email", words.text("field.email"))
             .autocomplete("username")
             .required(),
     ];
-    SheetPage {
-        frame: Frame::of_reader(state, visit, &reader.arrival).await?,
+    FormPage {
+        layout: Layout::of_reader(state, visit, &reader.context).await?,
         title: words.text("forgot.title"),
         lead: Some(words.text("forgot.lead").to_owned()),
         notice: notice(words, visit),
-        sheet: Sheet::new(form, "/forgot-password", words.text("forgot.submit"), fields),
+        form_page: FormView::new(form, "/forgot-password", words.text("forgot.submit"), fields),
         links: vec![(words.text("register.to_login"), "/login".to_owned())],
     }
     .answer(form)
@@ -35,16 +40,16 @@ async fn forgot_form(state: &WebState, visit: &Visit, reader: &Reader, form: &Fo
 
 pub(crate) async fn forgot_page(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    reader: Reader,
+    visit: Preferences,
+    reader: PageUser,
 ) -> Result<Response, PageError> {
     forgot_form(&state, &visit, &reader, &Form::default()).await
 }
 
 pub(crate) async fn forgot(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    reader: Reader,
+    visit: Preferences,
+    reader: PageUser,
     mut form: Form,
 ) -> Result<Response, PageError> {
     let words = visit.language;
@@ -60,8 +65,8 @@ pub(crate) async fn forgot(
 
 async fn reset_form(
     state: &WebState,
-    visit: &Visit,
-    reader: &Reader,
+    visit: &Preferences,
+    reader: &PageUser,
     form: &Form,
     token: &str,
 ) -> Result<Response, PageError> {
@@ -72,12 +77,12 @@ async fn reset_form(
             .autocomplete("new-password")
             .required(),
     ];
-    SheetPage {
-        frame: Frame::of_reader(state, visit, &reader.arrival).await?,
+    FormPage {
+        layout: Layout::of_reader(state, visit, &reader.context).await?,
         title: words.text("reset.title"),
         lead: Some(words.text("reset.lead").to_owned()),
         notice: None,
-        sheet: Sheet::new(form, "/reset-password", words.text("reset.submit"), fields).carrying("token", token),
+        form_page: FormView::new(form, "/reset-password", words.text("reset.submit"), fields).carrying("token", token),
         links: vec![(words.text("reset.to_forgot"), "/forgot-password".to_owned())],
     }
     .answer(form)
@@ -86,8 +91,8 @@ async fn reset_form(
 
 pub(crate) async fn reset_page(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    reader: Reader,
+    visit: Preferences,
+    reader: PageUser,
 ) -> Result<Response, PageError> {
     let Some((_, token)) = visit.pairs().find(|(name, _)| name == "token") else {
         return Ok(forms::done("/forgot-password"));
@@ -97,8 +102,8 @@ pub(crate) async fn reset_page(
 
 pub(crate) async fn reset(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    reader: Reader,
+    visit: Preferences,
+    reader: PageUser,
     mut form: Form,
 ) -> Result<Response, PageError> {
     let auth = state.shop.auth();

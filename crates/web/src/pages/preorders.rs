@@ -11,19 +11,19 @@ use lockstep_store::games;
 
 use crate::cards::{Card, Tile};
 use crate::error::PageError;
-use crate::frame::{Frame, moment};
+use crate::layout::{Layout, moment};
 use crate::page::fingerprint;
-use crate::visit::Visit;
+use crate::visit::Preferences;
 use crate::{WebState, answers};
 
 #[derive(Template)]
 #[template(path = "preorders.html")]
 struct Preorders {
-    frame: Frame,
+    layout: Layout,
     cards: Vec<Card>,
 }
 
-pub(crate) async fn preorders(State(state): State<Arc<WebState>>, visit: Visit) -> Result<Response, PageError> {
+pub(crate) async fn preorders(State(state): State<Arc<WebState>>, visit: Preferences) -> Result<Response, PageError> {
     let entry = answers::read(&state.cache, CacheKey::HomePreorders, |tx| {
         Box::pin(games::preorders(tx))
     })
@@ -34,7 +34,7 @@ pub(crate) async fn preorders(State(state): State<Arc<WebState>>, visit: Visit) 
         let tiles: Vec<Tile> = games.data.into_iter().map(Tile::from).collect();
         let template = Preorders {
             cards: Card::all(visit.language, &tiles),
-            frame: Frame::new(&state, &visit).canonical("/preorders".to_owned()),
+            layout: Layout::new(&state, &visit).canonical("/preorders".to_owned()),
         };
         Ok(template.render()?)
     })?;

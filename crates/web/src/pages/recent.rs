@@ -12,9 +12,9 @@ use lockstep_store::games;
 
 use crate::cards::{Card, Tile};
 use crate::error::PageError;
-use crate::frame::Frame;
+use crate::layout::Layout;
 use crate::pages::game::is_slug;
-use crate::visit::Visit;
+use crate::visit::Preferences;
 use crate::{WebState, answers, page};
 
 /// One row.
@@ -23,11 +23,11 @@ const MAX_GAMES: usize = 6;
 #[derive(Template)]
 #[template(path = "fragments/cards.html")]
 struct Cards {
-    frame: Frame,
+    layout: Layout,
     cards: Vec<Card>,
 }
 
-pub(crate) async fn fragment(State(state): State<Arc<WebState>>, visit: Visit) -> Result<Response, PageError> {
+pub(crate) async fn fragment(State(state): State<Arc<WebState>>, visit: Preferences) -> Result<Response, PageError> {
     let mut tiles: Vec<Tile> = Vec::new();
     let slugs = visit
         .pairs()
@@ -46,6 +46,6 @@ pub(crate) async fn fragment(State(state): State<Arc<WebState>>, visit: Visit) -
     }
     page::private(&Cards {
         cards: Card::all(visit.language, &tiles),
-        frame: Frame::new(&state, &visit),
+        layout: Layout::new(&state, &visit),
     })
 }

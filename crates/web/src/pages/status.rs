@@ -9,14 +9,14 @@ use axum::response::Response;
 use chrono::Utc;
 
 use crate::error::PageError;
-use crate::frame::Frame;
-use crate::visit::Visit;
+use crate::layout::Layout;
+use crate::visit::Preferences;
 use crate::{WebState, format, page};
 
 #[derive(Template)]
 #[template(path = "status.html")]
 struct StatusPage {
-    frame: Frame,
+    layout: Layout,
     parts: Vec<Part>,
 }
 
@@ -27,7 +27,7 @@ struct Part {
     text: String,
 }
 
-pub(crate) async fn status(State(state): State<Arc<WebState>>, visit: Visit) -> Result<Response, PageError> {
+pub(crate) async fn status(State(state): State<Arc<WebState>>, visit: Preferences) -> Result<Response, PageError> {
     let (supply, words, now) = (state.supply.borrow().clone(), visit.language, Utc::now());
     let ago = |then| format::ago(words, then, now);
     let parts = vec![
@@ -62,7 +62,7 @@ pub(crate) async fn status(State(state): State<Arc<WebState>>, visit: Visit) -> 
             },
         },
     ];
-    let mut frame = Frame::new(&state, &visit).canonical("/status".to_owned());
-    frame.unlisted = true;
-    Ok(page::fresh(StatusCode::OK, StatusPage { frame, parts }.render()?))
+    let mut layout = Layout::new(&state, &visit).canonical("/status".to_owned());
+    layout.unlisted = true;
+    Ok(page::fresh(StatusCode::OK, StatusPage { layout, parts }.render()?))
 }

@@ -11,14 +11,14 @@ use lockstep_domain::{GameId, Money};
 use crate::cards::{Card, Tile};
 use crate::error::PageError;
 use crate::forms::{Field, Form};
-use crate::frame::Frame;
-use crate::visit::{Theme, Visit};
+use crate::layout::Layout;
+use crate::visit::{Preferences, Theme};
 use crate::{WebState, page};
 
 #[derive(Template)]
 #[template(path = "style.html")]
 struct StylePage {
-    frame: Frame,
+    layout: Layout,
     themes: [&'static str; 2],
     colours: &'static [&'static str],
     cards: Vec<Card>,
@@ -29,7 +29,7 @@ const COLOURS: &[&str] = &[
     "ground", "surface", "raised", "ink", "quiet", "line", "accent", "good", "warn", "bad", "deal",
 ];
 
-pub(crate) async fn style(State(state): State<Arc<WebState>>, visit: Visit) -> Result<Response, PageError> {
+pub(crate) async fn style(State(state): State<Arc<WebState>>, visit: Preferences) -> Result<Response, PageError> {
     if state.settings.production {
         return Err(PageError::NotFound);
     }
@@ -75,6 +75,6 @@ pub(crate) async fn style(State(state): State<Arc<WebState>>, visit: Visit) -> R
                 .hint(words.text("style.hint")),
             form.field("wrong", "email", words.text("style.field")).required(),
         ],
-        frame: Frame::new(&state, &visit).unlisted(),
+        layout: Layout::new(&state, &visit).unlisted(),
     })
 }

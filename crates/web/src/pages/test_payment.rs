@@ -11,14 +11,14 @@ use lockstep_shop::{Decision, WebhookError};
 
 use crate::error::PageError;
 use crate::forms::{self, Form};
-use crate::frame::Frame;
-use crate::visit::Visit;
+use crate::layout::Layout;
+use crate::visit::Preferences;
 use crate::{WebState, format, page};
 
 #[derive(Template)]
 #[template(path = "test_payment.html")]
 struct TestPaymentPage {
-    frame: Frame,
+    layout: Layout,
     amount: String,
     is_open: bool,
     /// Where the shopper goes on; it may be another site.
@@ -28,12 +28,12 @@ struct TestPaymentPage {
 pub(crate) async fn show(
     State(state): State<Arc<WebState>>,
     Path(reference): Path<String>,
-    visit: Visit,
+    visit: Preferences,
 ) -> Result<Response, PageError> {
     let found = state.shop.payments().test_page(&reference).await?;
     let found = found.ok_or(PageError::NotFound)?;
     let page = TestPaymentPage {
-        frame: Frame::new(&state, &visit).unlisted(),
+        layout: Layout::new(&state, &visit).unlisted(),
         amount: format::price(visit.language, found.amount),
         is_open: found.is_open,
         back: found.return_url,

@@ -8,25 +8,30 @@ use axum::response::Response;
 use crate::WebState;
 use crate::error::PageError;
 use crate::forms::{self, Form};
-use crate::frame::Frame;
+use crate::layout::Layout;
 use crate::page;
-use crate::pages::sheet::{Sheet, notice};
-use crate::session::Member;
-use crate::visit::Visit;
+use crate::pages::form_page::{FormView, notice};
+use crate::session::SignedInUser;
+use crate::visit::Preferences;
 
 use askama::Template;
 
 #[derive(Template)]
 #[template(path = "verify.html")]
 struct VerifyPage {
-    frame: Frame,
+    layout: Layout,
     notice: Option<String>,
     /// Where the code went.
     email: String,
-    sheet: Sheet,
+    form_page: FormView,
 }
 
-async fn show(state: &WebState, visit: &Visit, member: &Member, form: &Form) -> Result<Response, PageError> {
+async fn show(
+    state: &WebState,
+    visit: &Preferences,
+    member: &SignedInUser,
+    form: &Form,
+) -> Result<Response, PageError> {
     let words = visit.language;
     // The letter's link brings the code along; nothing happens before the button is pressed.
     let brought = visit
@@ -41,18 +46,18 @@ async fn show(state: &WebState, visit: &Visit, member: &Member, form: &Form) -> 
             .required(),
     ];
     let page = VerifyPage {
-        frame: Frame::of_reader(state, visit, &member.arrival).await?,
+        layout: Layout::of_reader(state, visit, &member.context).await?,
         notice: notice(words, visit),
         email: member.caller.email().to_owned(),
-        sheet: Sheet::new(form, "/verify-email", words.text("verify.submit"), fields),
+        form_page: FormView::new(form, "/verify-email", words.text("verify.submit"), fields),
     };
     Ok(page::secret(form.status(), page.render()?))
 }
 
 pub(crate) async fn page(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
 ) -> Result<Response, PageError> {
     if member.caller.email_verified() {
         return Ok(forms::done("/account"));
@@ -62,8 +67,8 @@ pub(crate) async fn page(
 
 pub(crate) async fn verify(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
     mut form: Form,
 ) -> Result<Response, PageError> {
     let auth = state.shop.auth();
@@ -79,8 +84,8 @@ pub(crate) async fn verify(
 
 pub(crate) async fn send_again(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
 ) -> Result<Response, PageError> {
     let mut form = Form::default();
     match state

@@ -12,20 +12,20 @@ use lockstep_domain::cart::{StockAlert, WishItem};
 use crate::error::PageError;
 use crate::format;
 use crate::forms::{self, Form};
-use crate::frame::Frame;
 use crate::i18n::Language;
+use crate::layout::Layout;
 use crate::pages::cart::{changed, game};
-use crate::pages::sheet::notice;
+use crate::pages::form_page::notice;
 use crate::pictures::Picture;
-use crate::session::{self, Reader};
+use crate::session::{self, PageUser};
 use crate::titles::Title;
-use crate::visit::Visit;
+use crate::visit::Preferences;
 use crate::{WebState, page};
 
 #[derive(Template)]
 #[template(path = "wishlist.html")]
 struct WishlistPage {
-    frame: Frame,
+    layout: Layout,
     notice: Option<String>,
     wishes: Vec<Wish>,
     /// Sold-out games that the reader will be told about.
@@ -88,19 +88,19 @@ impl Waiting {
 
 pub(crate) async fn page(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    reader: Reader,
+    visit: Preferences,
+    reader: PageUser,
 ) -> Result<Response, PageError> {
     let words = visit.language;
-    let wishlist = reader.arrival.wishlist().await?.read()?;
-    let is_member = reader.arrival.caller().is_some();
+    let wishlist = reader.context.wishlist().await?.read()?;
+    let is_member = reader.context.caller().is_some();
     let waiting = if is_member {
-        reader.arrival.stock_alerts().await?
+        reader.context.stock_alerts().await?
     } else {
         Vec::new()
     };
     let page = WishlistPage {
-        frame: Frame::of_reader(&state, &visit, &reader.arrival).await?,
+        layout: Layout::of_reader(&state, &visit, &reader.context).await?,
         notice: notice(words, &visit),
         wishes: wishlist.items.iter().map(|wish| Wish::new(words, wish)).collect(),
         waiting: waiting.into_iter().map(|alert| Waiting::new(words, alert)).collect(),
@@ -109,11 +109,15 @@ pub(crate) async fn page(
     Ok(page::fresh(StatusCode::OK, page.render()?))
 }
 
-pub(crate) async fn add(State(state): State<Arc<WebState>>, reader: Reader, form: Form) -> Result<Response, PageError> {
-    let visitor = reader.arrival.visitor();
+pub(crate) async fn add(
+    State(state): State<Arc<WebState>>,
+    reader: PageUser,
+    form: Form,
+) -> Result<Response, PageError> {
+    let principal = reader.context.principal();
     let writer = state
         .shop
-        .add_to_wishlist(visitor, game(&form)?, &reader.device)
+        .add_to_wishlist(principal, game(&form)?, &reader.device)
         .await?;
     let next = Some(form.value("next")).filter(|next| forms::is_ours(next));
     let to = forms::done(next.unwrap_or("/wishlist?done=wished"));
@@ -122,12 +126,12 @@ pub(crate) async fn add(State(state): State<Arc<WebState>>, reader: Reader, form
 
 pub(crate) async fn remove(
     State(state): State<Arc<WebState>>,
-    reader: Reader,
+    reader: PageUser,
     form: Form,
 ) -> Result<Response, PageError> {
     state
         .shop
-        .remove_from_wishlist(reader.arrival.visitor(), game(&form)?)
+        .remove_from_wishlist(reader.context.principal(), game(&form)?)
         .await?;
     let next = Some(form.value("next")).filter(|next| forms::is_ours(next));
     Ok(forms::done(next.unwrap_or("/wishlist?done=unwished")))

@@ -21,7 +21,8 @@ use tokio::sync::{Mutex, Semaphore};
 
 use super::fetch::{FetchError, Fetcher};
 use super::keep::Keep;
-use super::shrink::{Unreadable, shrink};
+use super::shrink::{Unreadable, shrink, square};
+use super::upload::NoPicture;
 use super::{COVER_WIDTHS, GALLERY_WIDTHS, THUMB_WIDTH, name_of};
 use crate::assets::FOR_EVER;
 use crate::error::PageError;
@@ -39,6 +40,10 @@ const QUEUE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_mins(5);
 /// As its own limit says: one who asks for the same waits for the same.
 const LOCKS: usize = 64;
+/// A reader's picture has so many pixels on a side.
+const AVATAR_SIDE: u32 = 256;
+/// And at most so many bytes, as the database says too.
+const AVATAR_BYTES: usize = 128 * 1024;
 
 /// Where pictures are kept, and who may be asked for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +142,22 @@ impl Proxy {
             self.keep.put(name_of(address, width), bytes).await;
         }
         Ok(())
+    }
+
+    /// A picture that a reader has sent as a square of [`AVATAR_SIDE`] pixels.
+    pub(crate) async fn avatar(&self, sent: Bytes) -> Result<Bytes, NoPicture> {
+        let turn = tokio::time::timeout(QUEUE, Arc::clone(&self.shrinks).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            return Err(NoPicture::Busy);
+        };
+        tokio::task::spawn_blocking(move || {
+            let made = square(&sent, AVATAR_SIDE, AVATAR_BYTES);
+            drop(turn);
+            made
+        })
+        .await
+        .map_err(|_| NoPicture::Unreadable)?
+        .map_err(|Unreadable| NoPicture::Unreadable)
     }
 
     async fn make(&self, address: &str, widths: &[u32]) -> Result<Vec<(u32, Bytes)>, Missing> {

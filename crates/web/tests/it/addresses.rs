@@ -81,6 +81,8 @@ async fn whoever_opens_the_address_of_a_form_is_led_to_its_page() {
         ("/verify-email/again", "/verify-email"),
         ("/account/second-factor/confirm", "/account/second-factor"),
         ("/account/sessions/end-others", "/account/sessions"),
+        ("/account/profile/picture", "/account/profile"),
+        ("/account/profile/no-picture", "/account/profile"),
     ] {
         let answer = shop.get(path).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}");
@@ -131,7 +133,7 @@ async fn the_status_page_tells_people_what_works() {
         "{}",
         answer.text()
     );
-    assert_eq!(answer.page().matches("Not as usual").count(), 1);
+    assert_eq!(answer.page().matches("Disrupted").count(), 1);
 
     shop.supply.send_modify(|supply| supply.is_offline = true);
     let answer = shop.get("/status").await;

@@ -3,7 +3,8 @@
 use lockstep_domain::catalogue::{CatalogQuery, FacetCounts, PricePreset};
 use lockstep_store::games;
 
-use crate::shop::Shop;
+use crate::html::values;
+use crate::shop::{Shop, complete_game};
 
 async fn counts(shop: &Shop, query: &CatalogQuery) -> FacetCounts {
     let query = query.clone();
@@ -105,4 +106,73 @@ async fn each_count_is_what_choosing_the_value_alone_would_find() {
             "{query:?}"
         );
     }
+}
+
+/// What stands in the options of a filter: value and count, as shown.
+fn options(page: &str, facet: &str) -> Vec<(String, String)> {
+    let (_, rest) = page.split_once(&format!("data-facet=\"{facet}\"")).unwrap();
+    let (list, _) = rest.split_once("</fieldset>").unwrap();
+    list.split("<input")
+        .skip(1)
+        .map(|option| {
+            let value = option.split("value=\"").nth(1).unwrap().split('"').next().unwrap();
+            let count = option
+                .split("class=\"count\">")
+                .nth(1)
+                .unwrap()
+                .split('<')
+                .next()
+                .unwrap();
+            (value.to_owned(), count.to_owned())
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn every_publisher_is_shown_with_its_count_the_most_frequent_first() {
+    let shop = Shop::open().await;
+    let mut games = Vec::new();
+    for publisher in 0..350_u32 {
+        for copy in 0..=publisher % 3 {
+            games.push(complete_game(&format!("Game {publisher} of {copy}")).with(|game| {
+                game.publisher = Some(format!("House {publisher:03}"));
+            }));
+        }
+    }
+    shop.put(&games).await;
+    // More than a page shows at once: the first few, and a link to all.
+    let page = shop.get("/games?region=GLOBAL").await;
+    let first = options(page.page(), "publisher");
+    assert_eq!(first.len(), 8);
+    assert!(first.iter().all(|(_, count)| count == "3"), "{first:?}");
+    assert!(page.text().contains("Show all (350)</a>"));
+    let links = values(page.text(), "href");
+    assert!(
+        links.contains(&"/games?region=GLOBAL&all=publisher#facet-publisher".to_owned()),
+        "{links:?}"
+    );
+
+    let page = shop.get("/games?region=GLOBAL&all=publisher").await;
+    let all = options(page.page(), "publisher");
+    assert_eq!(all.len(), 350, "each of them");
+    let counts: Vec<u32> = all.iter().map(|(_, count)| count.parse().unwrap()).collect();
+    assert!(
+        counts.is_sorted_by(|one, next| one >= next) && counts[0] == 3 && counts[349] == 1,
+        "{counts:?}"
+    );
+    for text in [
+        "name=\"all\" value=\"publisher\"",
+        "<details class=\"filters\" open>",
+        "Show fewer</a>",
+        "noindex",
+    ] {
+        assert!(page.text().contains(text), "{text}");
+    }
+    // One that is not among the first is shown while it is chosen.
+    let page = shop.get("/games?publisher=House+003").await;
+    let shown = options(page.page(), "publisher");
+    assert_eq!((shown.len(), shown[8].0.as_str()), (9, "House 003"));
+    // Few values are folded, and nothing else is asked for.
+    assert!(!page.text().contains("id=\"genre-whole\""));
+    assert_eq!(shop.get("/games?all=nonsense").await.status, http::StatusCode::OK);
 }

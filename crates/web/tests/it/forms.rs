@@ -51,7 +51,7 @@ async fn a_form_that_another_site_sent_is_refused_with_a_page() {
         assert_eq!(answer.status, status, "{headers:?}");
         if status == StatusCode::FORBIDDEN {
             assert!(
-                answer.text().contains("That did not come from here"),
+                answer.text().contains("This form was not sent from our shop"),
                 "{}",
                 answer.text()
             );

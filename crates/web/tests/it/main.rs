@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 
 mod addresses;
+mod avatars;
 mod counts;
+mod editions;
 mod forms;
 mod help;
 mod html;

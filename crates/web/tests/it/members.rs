@@ -6,6 +6,47 @@ use lockstep_testkit::TestDb;
 use crate::html::values;
 use crate::shop::{Shop, complete_game};
 
+/// Whoever pays is not led away: the header has the way home and back to the cart, the footer the language and what the law
+/// asks for.
+#[tokio::test]
+async fn the_checkout_leads_on_home_and_back_to_the_cart_only() {
+    let shop = Shop::open().await;
+    let game = complete_game("Harbour of Glass");
+    shop.put(std::slice::from_ref(&game)).await;
+    let cookies = shop.register("zoltan@example.org").await;
+    let cookies = [("cookie", cookies.as_str())];
+    shop.post("/cart/add", &format!("game={}", game.id), &cookies).await;
+    for (language, back) in [("en", "Back to the cart"), ("de", "Zurück zum Warenkorb")] {
+        let page = shop.get_with(&format!("/checkout?lang={language}"), &cookies).await;
+        let page = page.page();
+        assert!(page.contains("href=\"#content\"") && page.contains(back), "{page}");
+        assert!(
+            !page.contains("role=\"search\"") && !page.contains("class=\"wrap main-nav\""),
+            "{page}"
+        );
+        let mut links = values(page, "href");
+        links.retain(|link| !link.contains("/assets/") && !link.starts_with('#'));
+        links.sort();
+        links.dedup();
+        assert_eq!(
+            links,
+            [
+                "/",
+                "/apple-touch-icon.png",
+                "/cart",
+                "/checkout?lang=de",
+                "/checkout?lang=en",
+                "/help",
+                "/help#refunds",
+                "/site.webmanifest"
+            ]
+        );
+    }
+    // Everywhere else all of it is there.
+    let cart = shop.get_with("/cart", &cookies).await;
+    assert!(cart.page().contains("role=\"search\"") && cart.text().contains("class=\"wrap main-nav\""));
+}
+
 /// Browsers refuse when a form of ours ends on another site, also by a redirect (`form-action`); so the form's answer
 /// leads to a page of ours, and that one leads on.
 #[tokio::test]
@@ -44,7 +85,7 @@ async fn a_guest_who_wants_to_be_told_logs_in_and_is_asked_once_more() {
     let game = complete_game("Harbour of Glass").with(|game| game.in_stock = false);
     shop.put(std::slice::from_ref(&game)).await;
     let page = shop.get("/game/harbour-of-glass").await;
-    assert!(page.page().contains("action=\"/stock-alerts\"") && page.page().contains("Tell me when it is back"));
+    assert!(page.page().contains("action=\"/stock-alerts\"") && page.page().contains("E-mail me when it’s back"));
     let form = format!("game={}", game.id);
     let answer = shop.post("/stock-alerts", &form, &[]).await;
     let ask = format!("/stock-alerts/{}", game.id);
@@ -68,7 +109,7 @@ async fn a_guest_who_wants_to_be_told_logs_in_and_is_asked_once_more() {
     }
     assert_eq!(shop.db.count("stock_alerts").await, 1);
     let page = shop.get_with("/wishlist", &cookies).await;
-    assert!(page.page().contains("We tell you when these are back") && page.page().contains("Harbour of Glass"));
+    assert!(page.page().contains("Waiting for these to come back") && page.page().contains("Harbour of Glass"));
     assert!(page.page().contains("action=\"/stock-alerts/remove\""));
 
     let answer = shop.post("/stock-alerts/remove", &form, &cookies).await;
@@ -277,6 +318,26 @@ async fn an_order_has_a_short_number_by_which_its_owner_finds_it() {
     assert!(!page.page().contains("Steam Key"), "the raw listing is not shown");
     let list = shop.get_with("/orders", &cookies).await;
     assert!(list.page().contains(&number));
+
+    // The statement of the balance names the game, of a purchase and of what went back.
+    shop.db
+        .execute(
+            "begin;
+             insert into transactions (user_id, type, amount, status, method, subject, reason, description)
+             select user_id, 'REFUND', 3, 'COMPLETED', 'BALANCE', 'Iron Meridian Steam Key EUROPE', 'SOLD_OUT',
+                    'Iron Meridian Steam Key EUROPE: sold out' from orders;
+             update users set balance = balance + 3;
+             commit",
+        )
+        .await;
+    let statement = shop.get_with("/account/balance", &cookies).await;
+    for what in [
+        "<p class=\"subject\">2 × Harbour of Glass</p>",
+        "<p class=\"subject\">Iron Meridian</p>",
+    ] {
+        assert!(statement.page().contains(what), "{what}: {}", statement.text());
+    }
+    assert!(!statement.text().contains("Steam Key"), "the raw listing is not shown");
 
     // As people type it.
     let typed = number.to_lowercase();

@@ -181,7 +181,7 @@ async fn the_game_page_answers_what_buyers_ask() {
     let preorder = shop.get("/game/the-lantern-keepers").await;
     assert!(preorder.page().contains("Preorder now") && preorder.text().contains("Out on 17 May 2020"));
     let sold_out = shop.get("/game/harbour-of-glass").await;
-    assert!(sold_out.page().contains("Tell me when it is back") && !sold_out.text().contains("action=\"/cart/add\""));
+    assert!(sold_out.page().contains("E-mail me when it’s back") && !sold_out.text().contains("action=\"/cart/add\""));
     assert!(
         !sold_out.page().contains("Delivered within seconds"),
         "nobody knows when"

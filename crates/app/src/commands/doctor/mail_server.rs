@@ -1,16 +1,17 @@
-//! Whether e-mails can go out: the mail server answers and lets us in. With an address, one is sent there.
+//! Whether e-mails can go out: the mail server answers, lets us in, and nobody can read what it is sent on the way. With an
+//! address, one is sent there.
 
-use lockstep_mail::{Delivery, DeliveryError, Written};
+use lockstep_mail::{EmailTransport, EmailTransportError, RenderedEmail, SmtpAddress};
 
-use super::Finding;
+use super::{Finding, State};
 use crate::config::Config;
 
 pub(super) async fn look(config: &Config, send_to: Option<&str>, findings: &mut Vec<Finding>) {
     let (place, delivery) = match &config.smtp_url {
-        Some(url) => ("the mail server", Delivery::smtp(url, &config.mail_from, 1)),
+        Some(url) => ("the mail server", EmailTransport::smtp(url, &config.mail_from, 1)),
         None => (
             "the folder for e-mails",
-            Delivery::folder(config.data_dir.join("mail"), &config.mail_from),
+            EmailTransport::folder(config.data_dir.join("mail"), &config.mail_from),
         ),
     };
     let delivery = match delivery {
@@ -22,8 +23,16 @@ pub(super) async fn look(config: &Config, send_to: Option<&str>, findings: &mut 
         }
     };
     // A folder is made when it is needed, and by whoever runs the store.
-    if config.smtp_url.is_some() {
-        findings.push(judge(place, "lets us in", delivery.check().await));
+    if let Some(url) = &config.smtp_url {
+        let weakness = SmtpAddress::parse(url).ok().and_then(|address| address.weakness());
+        findings.push(match (judge(place, "lets us in", delivery.check().await), weakness) {
+            (found, Some(weakness)) if found.state == State::Well => Finding::note(
+                "mail server",
+                format!("{}; {weakness}", found.seen),
+                "use smtps://, or leave ?tls= out, or set ?tls=required in SMTP_URL",
+            ),
+            (found, _) => found,
+        });
     } else {
         let remedy = "set SMTP_URL to send e-mails";
         findings.push(Finding::note(
@@ -42,18 +51,18 @@ pub(super) async fn look(config: &Config, send_to: Option<&str>, findings: &mut 
     }
 }
 
-fn judge(place: &str, done: &str, result: Result<(), DeliveryError>) -> Finding {
+fn judge(place: &str, done: &str, result: Result<(), EmailTransportError>) -> Finding {
     match result {
         Ok(()) => Finding::well("mail server", format!("{place} {done}")),
-        Err(DeliveryError::Address(what)) => {
+        Err(EmailTransportError::Address(what)) => {
             Finding::wrong("mail server", format!("{what} is no e-mail address"), "correct it")
         }
-        Err(DeliveryError::Refused(why)) => Finding::wrong(
+        Err(EmailTransportError::Refused(why)) => Finding::wrong(
             "mail server",
             format!("{place} refuses: {why}"),
             "are user and password in SMTP_URL right, and may they send as LOCKSTEP_MAIL_FROM?",
         ),
-        Err(DeliveryError::Later(why)) => Finding::wrong(
+        Err(EmailTransportError::Later(why)) => Finding::wrong(
             "mail server",
             format!("{place}: {why}"),
             "are host, port and encryption in SMTP_URL right, and may this machine reach it?",
@@ -61,10 +70,10 @@ fn judge(place: &str, done: &str, result: Result<(), DeliveryError>) -> Finding 
     }
 }
 
-fn test_letter(config: &Config) -> Written {
+fn test_letter(config: &Config) -> RenderedEmail {
     let shop = &config.shop_name;
     let text = format!("This e-mail was sent by `lockstep doctor --send-mail`. E-mails of {shop} reach you.");
-    Written {
+    RenderedEmail {
         subject: format!("{shop}: a test"),
         html: format!(
             "<!doctype html><p>{}</p>",

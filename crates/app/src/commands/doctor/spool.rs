@@ -1,6 +1,6 @@
 //! Whether keys can be kept on their way: here, and where other workers run.
 
-use lockstep_fulfil::Spool;
+use lockstep_fulfilment::Spool;
 use lockstep_store::fulfilment::stops;
 
 use super::Finding;
@@ -13,7 +13,7 @@ const WHAT: &str = "spool";
 /// What waits, what was put aside, and who cannot write.
 pub(super) async fn look(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
     let folder = spool_folder(config);
-    let here = lockstep_fulfil::machine();
+    let here = lockstep_fulfilment::machine();
     match stops::all(&database.store).await {
         Ok(stops) => {
             for stop in stops.into_iter().filter(|stop| stop.is_one_worker) {

@@ -1,14 +1,15 @@
 //! Whether the database is of a kind that can hold a shop.
 
-use lockstep_store::Store;
+use lockstep_store::{Store, Verdict};
 
 use super::Finding;
 
 /// What speaks against it; a database that is away is told by others.
 pub(super) async fn look(store: &Store) -> Vec<Finding> {
     let found = store.unsuitable().await.unwrap_or_default();
-    let findings = found
-        .into_iter()
-        .map(|one| Finding::wrong("database", one.what, one.cure));
+    let findings = found.into_iter().map(|one| match one.verdict {
+        Verdict::Told => Finding::note("database", one.what, one.cure),
+        Verdict::Refused | Verdict::RefusedWhenNew => Finding::wrong("database", one.what, one.cure),
+    });
     findings.collect()
 }

@@ -16,20 +16,20 @@ use uuid::Uuid;
 use super::Menu;
 use crate::error::PageError;
 use crate::forms::{self, Field, Form};
-use crate::frame::Frame;
 use crate::i18n::Language;
+use crate::layout::Layout;
 use crate::pages::checkout;
-use crate::pages::sheet::notice;
+use crate::pages::form_page::notice;
 use crate::pictures::Picture;
-use crate::session::Member;
+use crate::session::SignedInUser;
 use crate::titles::Title;
-use crate::visit::Visit;
+use crate::visit::Preferences;
 use crate::{WebState, format, page};
 
 #[derive(Template)]
 #[template(path = "account/balance.html")]
 struct BalancePage {
-    frame: Frame,
+    layout: Layout,
     menu: Menu,
     notice: Option<String>,
     problem: Option<String>,
@@ -51,7 +51,7 @@ struct BalancePage {
 #[derive(Template)]
 #[template(path = "account/pay.html")]
 struct PayPage {
-    frame: Frame,
+    layout: Layout,
     amount: String,
     address: String,
 }
@@ -103,13 +103,13 @@ impl Booking {
 }
 
 /// The top-up that the address names, if it is the reader's.
-async fn named(visit: &Visit, member: &Member) -> Result<Option<TopUpView>, PageError> {
+async fn named(visit: &Preferences, member: &SignedInUser) -> Result<Option<TopUpView>, PageError> {
     let id = visit
         .pairs()
         .find(|(name, _)| name == "topUp")
         .and_then(|(_, id)| id.parse::<TopUpId>().ok());
     let Some(id) = id else { return Ok(None) };
-    match member.arrival.top_up(id).await {
+    match member.context.top_up(id).await {
         Ok(top_up) => Ok(Some(top_up)),
         Err(ShopError::NotFound(_)) => Ok(None),
         Err(error) => Err(error.into()),
@@ -118,8 +118,8 @@ async fn named(visit: &Visit, member: &Member) -> Result<Option<TopUpView>, Page
 
 pub(crate) async fn page(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
 ) -> Result<Response, PageError> {
     let words = visit.language;
     let mut form = Form::default();
@@ -129,7 +129,7 @@ pub(crate) async fn page(
         let amount = format::price(words, top_up.amount);
         let says = |what| visit.pairs().any(|(name, _)| name == what);
         let is_leaving = says("pay");
-        after.has_cart = !member.arrival.cart().await?.read()?.items.is_empty();
+        after.has_cart = !member.context.cart().await?.read()?.items.is_empty();
         match (top_up.status, top_up.redirect_url) {
             (TopUpStatus::Completed, _) => {
                 if after.has_cart {
@@ -148,7 +148,7 @@ pub(crate) async fn page(
             (TopUpStatus::Processing, _) if top_up.other_payment.is_some() => {}
             (TopUpStatus::Pending, Some(address)) if is_leaving => {
                 let page = PayPage {
-                    frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
+                    layout: Layout::of_reader(&state, &visit, &member.context).await?,
                     amount,
                     address,
                 };
@@ -188,25 +188,25 @@ struct After {
 
 async fn show(
     state: &WebState,
-    visit: &Visit,
-    member: &Member,
+    visit: &Preferences,
+    member: &SignedInUser,
     form: &Form,
     notice: Option<String>,
     after: After,
 ) -> Result<Response, PageError> {
     let words = visit.language;
-    let bookings = member.arrival.transactions(Slice::NEWEST).await?;
-    let in_review = member.arrival.top_ups_in_review().await?;
+    let bookings = member.context.transactions(Slice::NEWEST).await?;
+    let in_review = member.context.top_ups_in_review().await?;
     let in_review = in_review.iter().filter_map(|top_up| {
         let paid = payment(words, top_up.other_payment.as_ref()?);
         Some(words.with_all("top_up.in_review", &[&paid, &format::price(words, top_up.amount)]))
     });
     let page = BalancePage {
-        frame: Frame::of_reader(state, visit, &member.arrival).await?,
+        layout: Layout::of_reader(state, visit, &member.context).await?,
         menu: Menu::of(visit),
         notice,
         problem: form.problem().map(str::to_owned),
-        balance: format::price(words, member.arrival.balance().await?.balance),
+        balance: format::price(words, member.context.balance().await?.balance),
         amount: amount_field(words, form),
         key: Uuid::new_v4(),
         is_waiting: after.is_waiting,
@@ -243,8 +243,8 @@ fn amount(text: &str) -> Option<Money> {
 
 pub(crate) async fn top_up(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
     mut form: Form,
 ) -> Result<Response, PageError> {
     let key = Idempotency::new(form.value("key")).ok_or(PageError::BadRequest)?;
@@ -261,7 +261,7 @@ pub(crate) async fn top_up(
 #[derive(Template)]
 #[template(path = "account/keys.html")]
 struct KeysPage {
-    frame: Frame,
+    layout: Layout,
     menu: Menu,
     notice: Option<String>,
     games: Vec<Owned>,
@@ -280,11 +280,11 @@ struct Owned {
 /// Every delivered key, newest order first. What it says stands on its order's page, where showing it is put on record.
 pub(crate) async fn keys(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
 ) -> Result<Response, PageError> {
     let words = visit.language;
-    let orders = member.arrival.orders(Slice::NEWEST).await?;
+    let orders = member.context.orders(Slice::NEWEST).await?;
     let mut games = Vec::new();
     for order in &orders {
         for line in &order.items {
@@ -302,7 +302,7 @@ pub(crate) async fn keys(
         }
     }
     let page = KeysPage {
-        frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
+        layout: Layout::of_reader(&state, &visit, &member.context).await?,
         menu: Menu::of(&visit),
         notice: None,
         games,

@@ -11,31 +11,31 @@ use futures::{StreamExt as _, stream};
 use lockstep_domain::Money;
 use lockstep_domain::secret::Secret;
 
-use super::{AccountSheet, Menu};
+use super::{AccountForm, Menu};
 use crate::error::PageError;
 use crate::format;
 use crate::forms::{self, Form};
-use crate::frame::Frame;
-use crate::pages::sheet::Sheet;
-use crate::session::{self, Member};
-use crate::visit::Visit;
+use crate::layout::Layout;
+use crate::pages::form_page::FormView;
+use crate::session::{self, SignedInUser};
+use crate::visit::Preferences;
 use crate::{WebState, page};
 
 #[derive(Template)]
 #[template(path = "account/data.html")]
 struct DataPage {
-    frame: Frame,
+    layout: Layout,
     menu: Menu,
     notice: Option<String>,
 }
 
 pub(crate) async fn page(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
 ) -> Result<Response, PageError> {
     let page = DataPage {
-        frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
+        layout: Layout::of_reader(&state, &visit, &member.context).await?,
         menu: Menu::of(&visit),
         notice: None,
     };
@@ -43,7 +43,7 @@ pub(crate) async fn page(
 }
 
 /// Everything stored about the reader, as a file that is sent as it is read.
-pub(crate) async fn download(State(state): State<Arc<WebState>>, member: Member) -> Result<Response, PageError> {
+pub(crate) async fn download(State(state): State<Arc<WebState>>, member: SignedInUser) -> Result<Response, PageError> {
     let export = state.shop.export(&member.caller).await?;
     // Fused, because compression asks once more after the end.
     let chunks = stream::unfold(export, |mut export| async move { Some((export.next().await?, export)) }).fuse();
@@ -58,34 +58,39 @@ pub(crate) async fn download(State(state): State<Arc<WebState>>, member: Member)
     Ok((headers, Body::from_stream(chunks)).into_response())
 }
 
-async fn show(state: &WebState, visit: &Visit, member: &Member, form: &Form) -> Result<Response, PageError> {
+async fn show(
+    state: &WebState,
+    visit: &Preferences,
+    member: &SignedInUser,
+    form: &Form,
+) -> Result<Response, PageError> {
     let words = visit.language;
-    let balance = member.arrival.profile().await?.balance;
+    let balance = member.context.profile().await?.balance;
     let password = form
         .field("password", "password", words.text("field.current_password"))
         .autocomplete("current-password")
         .required();
-    let mut sheet = Sheet::new(form, "/account/delete", words.text("leave.submit"), vec![password]).danger();
+    let mut form_page = FormView::new(form, "/account/delete", words.text("leave.submit"), vec![password]).danger();
     if balance > Money::ZERO {
         let label = words.with("leave.balance", format::price(words, balance));
-        sheet = sheet.check("give_up_balance", label, form.value("give_up_balance") == "yes");
+        form_page = form_page.check("give_up_balance", label, form.value("give_up_balance") == "yes");
     }
     let lead = Some(words.text("leave.lead").to_owned());
-    AccountSheet::show(state, visit, member, form, words.text("leave.title"), lead, sheet).await
+    AccountForm::show(state, visit, member, form, words.text("leave.title"), lead, form_page).await
 }
 
 pub(crate) async fn leave_page(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
 ) -> Result<Response, PageError> {
     show(&state, &visit, &member, &Form::default()).await
 }
 
 pub(crate) async fn leave(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
     mut form: Form,
 ) -> Result<Response, PageError> {
     let password = Secret::new(form.raw("password"));

@@ -10,14 +10,14 @@ use axum::response::Response;
 use lockstep_domain::secret::Secret;
 use qrcodegen::{QrCode, QrCodeEcc};
 
-use super::{AccountSheet, Menu};
+use super::{AccountForm, Menu};
 use crate::error::PageError;
 use crate::forms::{self, Field, Form};
-use crate::frame::Frame;
 use crate::i18n::Language;
-use crate::pages::sheet::{Sheet, notice};
-use crate::session::Member;
-use crate::visit::Visit;
+use crate::layout::Layout;
+use crate::pages::form_page::{FormView, notice};
+use crate::session::SignedInUser;
+use crate::visit::Preferences;
 use crate::{WebState, page};
 
 /// White around the picture, in modules: without it cameras do not find it.
@@ -26,21 +26,21 @@ const QUIET_ZONE: i32 = 4;
 #[derive(Template)]
 #[template(path = "account/factor.html")]
 struct FactorPage {
-    frame: Frame,
+    layout: Layout,
     menu: Menu,
     notice: Option<String>,
     /// The picture: its size in modules and the path of the dark ones.
     picture: (i32, String),
     /// The same to type in, in groups of four.
     secret: String,
-    sheet: Sheet,
+    form_page: FormView,
 }
 
 /// The recovery codes, shown once.
 #[derive(Template)]
 #[template(path = "account/recovery.html")]
 struct RecoveryPage {
-    frame: Frame,
+    layout: Layout,
     menu: Menu,
     notice: Option<String>,
     codes: Vec<String>,
@@ -50,21 +50,21 @@ struct RecoveryPage {
 #[derive(Template)]
 #[template(path = "account/factor_on.html")]
 struct FactorOnPage {
-    frame: Frame,
+    layout: Layout,
     menu: Menu,
     notice: Option<String>,
     left: String,
-    sheet: Sheet,
+    form_page: FormView,
 }
 
-fn code_sheet(visit: &Visit, form: &Form) -> Sheet {
+fn code_sheet(visit: &Preferences, form: &Form) -> FormView {
     let words = visit.language;
     let code = form
         .field("code", "text", words.text("factor.code"))
         .autocomplete("one-time-code")
         .digits()
         .required();
-    Sheet::new(
+    FormView::new(
         form,
         "/account/second-factor/confirm",
         words.text("factor.confirm"),
@@ -72,21 +72,26 @@ fn code_sheet(visit: &Visit, form: &Form) -> Sheet {
     )
 }
 
-async fn show(state: &WebState, visit: &Visit, member: &Member, form: &Form) -> Result<Response, PageError> {
+async fn show(
+    state: &WebState,
+    visit: &Preferences,
+    member: &SignedInUser,
+    form: &Form,
+) -> Result<Response, PageError> {
     let words = visit.language;
-    if member.arrival.profile().await?.second_factor {
+    if member.context.profile().await?.second_factor {
         return show_on(state, visit, member, form).await;
     }
     let password = password_field(words, form);
     let title = words.text("account.factor");
-    let sheet = Sheet::new(
+    let form_page = FormView::new(
         form,
         "/account/second-factor",
         words.text("factor.begin"),
         vec![password],
     );
     let lead = Some(words.text("factor.lead").to_owned());
-    AccountSheet::show(state, visit, member, form, title, lead, sheet).await
+    AccountForm::show(state, visit, member, form, title, lead, form_page).await
 }
 
 fn password_field(words: Language, form: &Form) -> Field {
@@ -105,21 +110,26 @@ fn proof_fields(words: Language, form: &Form) -> Vec<Field> {
     vec![password_field(words, form), code]
 }
 
-async fn show_on(state: &WebState, visit: &Visit, member: &Member, form: &Form) -> Result<Response, PageError> {
+async fn show_on(
+    state: &WebState,
+    visit: &Preferences,
+    member: &SignedInUser,
+    form: &Form,
+) -> Result<Response, PageError> {
     let words = visit.language;
     let left = state.shop.auth().recovery_codes_left(&member.caller).await?;
-    let sheet = Sheet::new(
+    let form_page = FormView::new(
         form,
         "/account/second-factor/remove",
         words.text("factor.remove"),
         proof_fields(words, form),
     );
     let page = FactorOnPage {
-        frame: Frame::of_reader(state, visit, &member.arrival).await?,
+        layout: Layout::of_reader(state, visit, &member.context).await?,
         menu: Menu::of(visit),
         notice: notice(words, visit),
         left: words.count("factor.codes_left", left),
-        sheet: sheet.danger(),
+        form_page: form_page.danger(),
     };
     Ok(page::secret(form.status(), page.render()?))
 }
@@ -127,13 +137,13 @@ async fn show_on(state: &WebState, visit: &Visit, member: &Member, form: &Form) 
 /// Shows recovery codes, this once.
 async fn show_codes(
     state: &WebState,
-    visit: &Visit,
-    member: &Member,
+    visit: &Preferences,
+    member: &SignedInUser,
     codes: &[Secret],
     done: &str,
 ) -> Result<Response, PageError> {
     let page = RecoveryPage {
-        frame: Frame::of_reader(state, visit, &member.arrival).await?,
+        layout: Layout::of_reader(state, visit, &member.context).await?,
         menu: Menu::of(visit),
         notice: Some(visit.language.text(done).to_owned()),
         codes: codes.iter().map(|code| code.expose().to_owned()).collect(),
@@ -141,9 +151,14 @@ async fn show_codes(
     Ok(page::secret(StatusCode::OK, page.render()?))
 }
 
-async fn show_recovery(state: &WebState, visit: &Visit, member: &Member, form: &Form) -> Result<Response, PageError> {
+async fn show_recovery(
+    state: &WebState,
+    visit: &Preferences,
+    member: &SignedInUser,
+    form: &Form,
+) -> Result<Response, PageError> {
     let words = visit.language;
-    let sheet = Sheet::new(
+    let form_page = FormView::new(
         form,
         "/account/second-factor/recovery-codes",
         words.text("factor.new_codes"),
@@ -151,13 +166,13 @@ async fn show_recovery(state: &WebState, visit: &Visit, member: &Member, form: &
     );
     let lead = Some(words.text("factor.new_codes.lead").to_owned());
     let title = words.text("factor.codes");
-    AccountSheet::show(state, visit, member, form, title, lead, sheet).await
+    AccountForm::show(state, visit, member, form, title, lead, form_page).await
 }
 
 pub(crate) async fn recovery_page(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
 ) -> Result<Response, PageError> {
     show_recovery(&state, &visit, &member, &Form::default()).await
 }
@@ -165,8 +180,8 @@ pub(crate) async fn recovery_page(
 /// Makes new recovery codes.
 pub(crate) async fn recovery_codes(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
     mut form: Form,
 ) -> Result<Response, PageError> {
     let (password, code) = (Secret::new(form.raw("password")), Secret::new(form.value("code")));
@@ -188,8 +203,8 @@ pub(crate) async fn recovery_codes(
 
 pub(crate) async fn page(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
 ) -> Result<Response, PageError> {
     show(&state, &visit, &member, &Form::default()).await
 }
@@ -197,8 +212,8 @@ pub(crate) async fn page(
 /// Shows the secret. Nothing has changed until a first code comes.
 pub(crate) async fn offer(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
     mut form: Form,
 ) -> Result<Response, PageError> {
     let password = Secret::new(form.raw("password"));
@@ -210,12 +225,12 @@ pub(crate) async fn offer(
     match offered {
         Ok(enrolment) => {
             let page = FactorPage {
-                frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
+                layout: Layout::of_reader(&state, &visit, &member.context).await?,
                 menu: Menu::of(&visit),
                 notice: None,
                 picture: picture(enrolment.url.expose()).ok_or(PageError::Internal)?,
                 secret: in_groups(enrolment.secret.expose()),
-                sheet: code_sheet(&visit, &Form::default()),
+                form_page: code_sheet(&visit, &Form::default()),
             };
             Ok(page::secret(StatusCode::OK, page.render()?))
         }
@@ -228,8 +243,8 @@ pub(crate) async fn offer(
 
 pub(crate) async fn confirm(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
     mut form: Form,
 ) -> Result<Response, PageError> {
     let words = visit.language;
@@ -243,24 +258,24 @@ pub(crate) async fn confirm(
         Ok(codes) => return show_codes(&state, &visit, &member, &codes, "done.factor_on").await,
         Err(error) => form.refuse(words, error, &[("second_factor_wrong", "code")])?,
     }
-    let sheet = code_sheet(&visit, &form);
+    let form_page = code_sheet(&visit, &form);
     let lead = Some(words.text("factor.again").to_owned());
-    AccountSheet::show(
+    AccountForm::show(
         &state,
         &visit,
         &member,
         &form,
         words.text("account.factor"),
         lead,
-        sheet,
+        form_page,
     )
     .await
 }
 
 pub(crate) async fn remove(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
     mut form: Form,
 ) -> Result<Response, PageError> {
     let (password, code) = (Secret::new(form.raw("password")), Secret::new(form.value("code")));

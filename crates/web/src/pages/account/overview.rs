@@ -12,16 +12,16 @@ use lockstep_domain::Money;
 use super::Menu;
 use crate::error::PageError;
 use crate::format;
-use crate::frame::Frame;
-use crate::pages::sheet::notice;
-use crate::session::Member;
-use crate::visit::Visit;
+use crate::layout::Layout;
+use crate::pages::form_page::notice;
+use crate::session::SignedInUser;
+use crate::visit::Preferences;
 use crate::{WebState, page};
 
 #[derive(Template)]
 #[template(path = "account/overview.html")]
 struct Overview {
-    frame: Frame,
+    layout: Layout,
     menu: Menu,
     notice: Option<String>,
     name: String,
@@ -38,18 +38,18 @@ struct Overview {
 
 pub(crate) async fn page(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
 ) -> Result<Response, PageError> {
     let words = visit.language;
-    let facts = member.arrival.profile().await?;
+    let facts = member.context.profile().await?;
     let figures = facts.figures_at(Utc::now());
-    let frame = Frame::of_reader(&state, &visit, &member.arrival).await?;
+    let layout = Layout::of_reader(&state, &visit, &member.context).await?;
     let page = Overview {
         menu: Menu::of(&visit),
         notice: notice(words, &visit),
-        name: frame.me.name.clone().unwrap_or_default(),
-        frame,
+        name: layout.me.name.clone().unwrap_or_default(),
+        layout,
         email: facts.email,
         is_verified: facts.email_verified,
         has_factor: facts.second_factor,

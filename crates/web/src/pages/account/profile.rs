@@ -2,82 +2,101 @@
 
 use std::sync::Arc;
 
+use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use lockstep_domain::account::{DEFAULT_NICKNAME, ProfileChange, ProfileFacts};
 use lockstep_domain::secret::Secret;
 
-use super::AccountSheet;
-use crate::WebState;
+use super::{AccountForm, Menu, picture};
 use crate::error::PageError;
 use crate::forms::{self, Form};
-use crate::pages::sheet::Sheet;
-use crate::session::Member;
-use crate::visit::Visit;
+use crate::layout::Layout;
+use crate::pages::form_page::{FormView, notice};
+use crate::session::SignedInUser;
+use crate::visit::Preferences;
+use crate::{WebState, page};
 
-async fn show(
+#[derive(Template)]
+#[template(path = "account/profile.html")]
+struct ProfilePage {
+    layout: Layout,
+    menu: Menu,
+    notice: Option<String>,
+    lead: String,
+    form_page: FormView,
+    /// Where the picture is that was uploaded.
+    picture: Option<String>,
+    /// What is wrong with the one that was sent.
+    picture_error: Option<String>,
+}
+
+/// The page; with what is stored in its fields, or else with what was typed.
+pub(super) async fn show(
     state: &WebState,
-    visit: &Visit,
-    member: &Member,
+    visit: &Preferences,
+    member: &SignedInUser,
     form: &Form,
-    facts: Option<&ProfileFacts>,
+    facts: &ProfileFacts,
+    is_stored: bool,
 ) -> Result<Response, PageError> {
     let words = visit.language;
-    let known =
-        |name: fn(&ProfileFacts) -> &Option<String>| facts.and_then(|facts| name(facts).clone()).unwrap_or_default();
-    let nickname = facts
-        .and_then(|facts| facts.nickname.clone())
-        .filter(|name| name != DEFAULT_NICKNAME);
+    let picture = picture::uploaded(state, facts);
+    let known = |text: Option<&str>| text.filter(|_| is_stored).unwrap_or_default().to_owned();
+    let nickname = facts.nickname.as_deref().filter(|name| *name != DEFAULT_NICKNAME);
     let fields = vec![
         form.field("nickname", "text", words.text("field.nickname"))
             .hint(words.text("field.nickname.hint"))
             .autocomplete("nickname")
-            .filled(nickname.as_deref().unwrap_or_default()),
+            .filled(&known(nickname)),
         form.field("firstName", "text", words.text("field.first_name"))
             .autocomplete("given-name")
-            .filled(&known(|facts| &facts.first_name)),
+            .filled(&known(facts.first_name.as_deref())),
         form.field("lastName", "text", words.text("field.last_name"))
             .autocomplete("family-name")
-            .filled(&known(|facts| &facts.last_name)),
+            .filled(&known(facts.last_name.as_deref())),
+        // A picture that was uploaded has a form of its own.
         form.field("avatar", "url", words.text("field.avatar"))
             .hint(words.text("field.avatar.hint"))
             .autocomplete("photo")
-            .filled(&known(|facts| &facts.avatar)),
+            .filled(&known(facts.avatar.as_deref().filter(|_| picture.is_none()))),
     ];
-    let sheet = Sheet::new(form, "/account/profile", words.text("form.save"), fields);
-    let lead = words.with("profile.lead", member.caller.email());
-    AccountSheet::show(
-        state,
-        visit,
-        member,
-        form,
-        words.text("account.profile"),
-        Some(lead),
-        sheet,
-    )
-    .await
+    let page = ProfilePage {
+        layout: Layout::of_reader(state, visit, &member.context).await?,
+        menu: Menu::of(visit),
+        notice: notice(words, visit),
+        lead: words.with("profile.lead", member.caller.email()),
+        form_page: FormView::new(form, "/account/profile", words.text("form.save"), fields),
+        picture: picture.map(str::to_owned),
+        picture_error: form.error("picture").map(str::to_owned),
+    };
+    Ok(page::secret(form.status(), page.render()?))
 }
 
 pub(crate) async fn page(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
 ) -> Result<Response, PageError> {
-    let facts = member.arrival.profile().await?;
-    show(&state, &visit, &member, &Form::default(), Some(&facts)).await
+    let facts = member.context.profile().await?;
+    show(&state, &visit, &member, &Form::default(), &facts, true).await
 }
 
 pub(crate) async fn change(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
     mut form: Form,
 ) -> Result<Response, PageError> {
+    let facts = member.context.profile().await?;
+    // An empty address leaves an uploaded picture alone: it has a button of its own.
+    let avatar =
+        Some(form.value("avatar")).filter(|address| !address.is_empty() || picture::uploaded(&state, &facts).is_none());
     let checked = ProfileChange::check(
         Some(form.value("nickname")),
         Some(form.value("firstName")),
         Some(form.value("lastName")),
-        Some(form.value("avatar")),
+        avatar,
     );
     match checked {
         Ok(change) => {
@@ -86,10 +105,15 @@ pub(crate) async fn change(
         }
         Err(errors) => form.wrong_fields(visit.language, &errors),
     }
-    show(&state, &visit, &member, &form, None).await
+    show(&state, &visit, &member, &form, &facts, false).await
 }
 
-async fn password_form(state: &WebState, visit: &Visit, member: &Member, form: &Form) -> Result<Response, PageError> {
+async fn password_form(
+    state: &WebState,
+    visit: &Preferences,
+    member: &SignedInUser,
+    form: &Form,
+) -> Result<Response, PageError> {
     let words = visit.language;
     let fields = vec![
         form.field("password", "password", words.text("field.current_password"))
@@ -100,23 +124,32 @@ async fn password_form(state: &WebState, visit: &Visit, member: &Member, form: &
             .autocomplete("new-password")
             .required(),
     ];
-    let sheet = Sheet::new(form, "/account/password", words.text("password.submit"), fields);
+    let form_page = FormView::new(form, "/account/password", words.text("password.submit"), fields);
     let lead = Some(words.text("password.lead").to_owned());
-    AccountSheet::show(state, visit, member, form, words.text("account.password"), lead, sheet).await
+    AccountForm::show(
+        state,
+        visit,
+        member,
+        form,
+        words.text("account.password"),
+        lead,
+        form_page,
+    )
+    .await
 }
 
 pub(crate) async fn password_page(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
 ) -> Result<Response, PageError> {
     password_form(&state, &visit, &member, &Form::default()).await
 }
 
 pub(crate) async fn change_password(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
     mut form: Form,
 ) -> Result<Response, PageError> {
     let current = Secret::new(form.raw("password"));

@@ -13,11 +13,11 @@ use super::Menu;
 use crate::error::PageError;
 use crate::format;
 use crate::forms::{self, Form};
-use crate::frame::Frame;
 use crate::i18n::Language;
-use crate::pages::sheet::notice;
-use crate::session::Member;
-use crate::visit::Visit;
+use crate::layout::Layout;
+use crate::pages::form_page::notice;
+use crate::session::SignedInUser;
+use crate::visit::Preferences;
 use crate::{WebState, page};
 
 /// Attempts that the page shows.
@@ -26,7 +26,7 @@ const LATEST: usize = 10;
 #[derive(Template)]
 #[template(path = "account/sessions.html")]
 struct SessionsPage {
-    frame: Frame,
+    layout: Layout,
     menu: Menu,
     notice: Option<String>,
     sessions: Vec<Place>,
@@ -102,15 +102,15 @@ fn device(words: Language, agent: Option<&str>) -> String {
 
 pub(crate) async fn page(
     State(state): State<Arc<WebState>>,
-    visit: Visit,
-    member: Member,
+    visit: Preferences,
+    member: SignedInUser,
 ) -> Result<Response, PageError> {
     let words = visit.language;
     let sessions = state.shop.auth().sessions(&member.caller).await?;
     let attempts = state.shop.logins(&member.caller).await?;
     let address = |address: Option<String>| address.unwrap_or_else(|| words.text("sessions.unknown").to_owned());
     let page = SessionsPage {
-        frame: Frame::of_reader(&state, &visit, &member.arrival).await?,
+        layout: Layout::of_reader(&state, &visit, &member.context).await?,
         menu: Menu::of(&visit),
         notice: notice(words, &visit),
         sessions: sessions
@@ -137,7 +137,11 @@ pub(crate) async fn page(
     Ok(page::secret(StatusCode::OK, page.render()?))
 }
 
-pub(crate) async fn end(State(state): State<Arc<WebState>>, member: Member, form: Form) -> Result<Response, PageError> {
+pub(crate) async fn end(
+    State(state): State<Arc<WebState>>,
+    member: SignedInUser,
+    form: Form,
+) -> Result<Response, PageError> {
     let session = form.value("session").parse().map_err(|_| PageError::BadRequest)?;
     state
         .shop
@@ -147,7 +151,10 @@ pub(crate) async fn end(State(state): State<Arc<WebState>>, member: Member, form
     Ok(forms::done("/account/sessions?done=session_ended"))
 }
 
-pub(crate) async fn end_others(State(state): State<Arc<WebState>>, member: Member) -> Result<Response, PageError> {
+pub(crate) async fn end_others(
+    State(state): State<Arc<WebState>>,
+    member: SignedInUser,
+) -> Result<Response, PageError> {
     state.shop.auth().end_other_sessions(&member.caller).await?;
     Ok(forms::done("/account/sessions?done=sessions_ended"))
 }

@@ -62,7 +62,12 @@ pub(crate) struct Asked {
     pub(crate) everything: bool,
     pub(crate) order: Order,
     pub(crate) page: u32,
+    /// The filter of which every value is shown, not only the most frequent ones.
+    pub(crate) whole: Option<&'static str>,
 }
+
+/// Filters that may have more values than a page shows at once.
+const LONG: [&str; 5] = ["genre", "platform", "service", "region", "publisher"];
 
 impl Asked {
     /// Reads a query string. Fields of the form that were left empty ask for nothing.
@@ -115,6 +120,7 @@ impl Asked {
             "max" => self.max = Some(price(value)?),
             "multiplayer" => self.multiplayer = value == "yes",
             "stock" => self.everything = value == "all",
+            "all" => self.whole = LONG.into_iter().find(|filter| *filter == value),
             "sort" if value == "added" => self.order = Order::Added,
             "sort" => self.order = Order::By(value.parse().map_err(wrong)?),
             "page" => {
@@ -191,6 +197,9 @@ impl Asked {
         if self.page > 1 {
             out.append_pair("page", &self.page.to_string());
         }
+        if let Some(filter) = self.whole {
+            out.append_pair("all", filter);
+        }
         let query = out.finish();
         if query.is_empty() {
             "/games".to_owned()
@@ -247,6 +256,7 @@ mod tests {
             "/games",
             "/games?search=a%26b+c&page=3",
             "/games?genre=action&genre=rpg&region=EUROPE&price=under-10&stock=all&sort=added",
+            "/games?genre=rpg&page=2&all=publisher",
             "/games?publisher=Cinder+%26+Oak&min=5.00&max=20.00&multiplayer=yes&sort=price-asc",
         ] {
             let query = address.split_once('?').map_or("", |(_, query)| query);

@@ -1,0 +1,225 @@
+//! The end of the program. From the signal on everything together gets a stated time (`LOCKSTEP_SHUTDOWN_SECONDS`):
+//! first what is under way comes to a place where it can rest, then connections and servers of our own are closed. What
+//! has not ended by then is named and cut, whatever holds it up: a database that stands still, a key that does not come.
+//! All of it is taken up at the next start.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Of the time for the end, this much at the most is kept for closing connections and servers.
+const FOR_CLOSING: Duration = Duration::from_secs(5);
+
+/// Set while the program ends, and how long that may take. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Shutdown {
+    /// Cancelled by the signal: nothing new is begun.
+    pub(crate) stop: CancellationToken,
+    /// Cancelled when no connection is taken any more.
+    pub(crate) doors: CancellationToken,
+    limit: Duration,
+    /// How long connections are still taken, while `/readyz` says that they should go elsewhere.
+    drain: Duration,
+    asked: Arc<OnceLock<Instant>>,
+    cut: Arc<AtomicBool>,
+}
+
+impl Shutdown {
+    /// Nothing is asked yet.
+    pub(crate) fn new(limit: Duration, drain: Duration) -> Self {
+        Self {
+            stop: CancellationToken::new(),
+            doors: CancellationToken::new(),
+            limit,
+            drain: drain.min(limit / 2),
+            asked: Arc::default(),
+            cut: Arc::default(),
+        }
+    }
+
+    /// The first signal asks for an orderly end, the second ends at once.
+    pub(crate) async fn watch_signals(self) {
+        if let Err(error) = told_to_stop().await {
+            tracing::warn!("cannot listen for signals: {error:#}");
+            return;
+        }
+        self.begin();
+        if told_to_stop().await.is_ok() {
+            tracing::warn!("stopped at once");
+            exit();
+        }
+    }
+
+    /// It is time to end.
+    pub(crate) fn begin(&self) {
+        if self.asked.set(Instant::now()).is_err() {
+            return;
+        }
+        let limit = self.limit;
+        tracing::info!(
+            "closing within {} s; press Ctrl-C again to stop at once",
+            limit.as_secs()
+        );
+        self.stop.cancel();
+        // Whatever stands still in this process: a thread does not wait for it.
+        let backstop = thread::Builder::new().name("closing".into()).spawn(move || {
+            thread::sleep(limit);
+            // A log that nobody reads may hold up whoever writes to it.
+            drop(thread::Builder::new().spawn(move || {
+                tracing::error!("not closed after {} s; ended as it is", limit.as_secs());
+            }));
+            thread::sleep(Duration::from_millis(100));
+            exit();
+        });
+        if let Err(error) = backstop {
+            tracing::warn!(%error, "nothing watches the time that closing takes");
+        }
+        let (doors, drain) = (self.doors.clone(), self.drain);
+        tokio::spawn(async move {
+            tokio::time::sleep(drain).await;
+            doors.cancel();
+        });
+    }
+
+    /// When what is under way has to have ended.
+    fn work_until(&self) -> Instant {
+        let asked = *self.asked.get_or_init(Instant::now);
+        asked + self.limit.saturating_sub(FOR_CLOSING.min(self.limit / 4))
+    }
+
+    /// Runs `work` to its end, which begins with the signal; when it takes too long, `what` says what is cut.
+    pub(crate) async fn bound(&self, work: impl Future<Output = ()>, what: impl FnOnce() -> String) {
+        let over = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep_until(self.work_until()).await;
+        };
+        tokio::select! {
+            biased;
+            () = work => {}
+            () = over => self.say_cut(&what()),
+        }
+    }
+
+    /// Closes `what`, in the time that is left.
+    pub(crate) async fn close(&self, what: &str, work: impl Future<Output = ()>) {
+        // Some moments are left for the runtime itself.
+        let until = self.work_until() + FOR_CLOSING.min(self.limit / 4).mul_f64(0.8);
+        if tokio::time::timeout_at(until, work).await.is_err() {
+            self.say_cut(what);
+        }
+    }
+
+    fn say_cut(&self, what: &str) {
+        self.cut.store(true, Ordering::Relaxed);
+        let after = self.asked.get().map_or(0, |asked| asked.elapsed().as_secs());
+        tracing::warn!("still under way {after} s after the signal, and cut: {what}; it is taken up at the next start");
+    }
+
+    /// Whether something was cut.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
+    }
+}
+
+#[expect(clippy::exit, reason = "a person asked twice, or the time is over")]
+fn exit() -> ! {
+    crate::logging::flush();
+    std::process::exit(1);
+}
+
+/// Waits for SIGINT or SIGTERM.
+pub(crate) async fn told_to_stop() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(|error| anyhow!(error).context("signals")),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// Tasks with names, so that it can be told which have not ended.
+#[derive(Clone, Default)]
+pub(crate) struct Tasks {
+    tracker: TaskTracker,
+    running: Arc<Mutex<BTreeMap<&'static str, usize>>>,
+}
+
+impl Tasks {
+    /// Starts one.
+    pub(crate) fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        *self.lock().entry(name).or_default() += 1;
+        let running = Ended(self.clone(), name);
+        self.tracker.spawn(async move {
+            let _running = running;
+            task.await;
+        });
+    }
+
+    /// Waits until all have ended.
+    pub(crate) async fn wait(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    /// Those that run, by name.
+    pub(crate) fn names(&self) -> String {
+        self.lock().keys().copied().collect::<Vec<_>>().join(", ")
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, usize>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a task off the list, also when it panics.
+struct Ended(Tasks, &'static str);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let mut running = self.0.lock();
+        if let Some(count) = running.get_mut(self.1) {
+            *count -= 1;
+            if *count == 0 {
+                running.remove(self.1);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_does_not_end_is_cut_by_name_and_the_rest_is_not() {
+        let closing = Shutdown::new(Duration::from_millis(800), Duration::ZERO);
+        closing.asked.set(Instant::now()).unwrap();
+        closing.stop.cancel();
+        let began = Instant::now();
+        closing.bound(async {}, || unreachable!("it ends")).await;
+        assert!(!closing.was_cut());
+        let tasks = Tasks::default();
+        tasks.spawn("ends", async {});
+        tasks.spawn("hangs", std::future::pending());
+        tasks.spawn("hangs", std::future::pending());
+        let mut said = String::new();
+        closing
+            .bound(tasks.wait(), || {
+                said = tasks.names();
+                said.clone()
+            })
+            .await;
+        assert_eq!(said, "hangs");
+        assert!(began.elapsed() >= Duration::from_millis(600), "it had its time");
+        closing.close("the database", std::future::pending()).await;
+        assert!(closing.was_cut());
+    }
+}

@@ -1,0 +1,102 @@
+//! What whoever asks is told before the store is open: the port answers from the first second, so that a proxy or a person
+//! sees a store that is starting, not a wrong address.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use tower::ServiceExt as _;
+
+/// The answer of the API, in its envelope.
+const JSON: &str =
+    r#"{"success":false,"error":{"code":"starting","message":"The store is starting, please try again in a moment"}}"#;
+/// The answer of everything else. No template and no language is at hand yet.
+const TEXT: &str = "The store is starting, please try again in a moment.\n\
+                    Der Shop startet gerade, bitte gleich noch einmal versuchen.\n";
+
+/// Serves the store, once there is one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StartupGate(Arc<OnceLock<Router>>);
+
+impl StartupGate {
+    /// From now on `store` answers.
+    pub(crate) fn open(&self, store: Router) {
+        // It is opened once.
+        drop(self.0.set(store));
+    }
+
+    /// What listens.
+    pub(crate) fn router(&self) -> Router {
+        let store = Arc::clone(&self.0);
+        Router::new().fallback(move |request: Request| {
+            let store = Arc::clone(&store);
+            async move {
+                match store.get() {
+                    Some(store) => store.clone().oneshot(request).await.into_response(),
+                    None => not_yet(request.uri().path()),
+                }
+            }
+        })
+    }
+}
+
+fn not_yet(path: &str) -> Response {
+    if path == "/healthz" {
+        return "ok".into_response();
+    }
+    let (kind, body) = if path.starts_with("/api/") || matches!(path, "/readyz" | "/health") {
+        ("application/json", JSON)
+    } else {
+        ("text/plain; charset=utf-8", TEXT)
+    };
+    let mut response = (StatusCode::SERVICE_UNAVAILABLE, Body::from(body)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+
+    use super::*;
+
+    async fn ask(router: &Router, path: &str) -> Response {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        router.clone().oneshot(request).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn before_the_store_is_open_only_the_process_is_well() {
+        let entrance = StartupGate::default();
+        let router = entrance.router();
+        assert_eq!(ask(&router, "/healthz").await.status(), 200);
+        for path in [
+            "/",
+            "/readyz",
+            "/health",
+            "/api/games",
+            "/games",
+            "/metrics",
+            "/no/such/page",
+        ] {
+            let answer = ask(&router, path).await;
+            assert_eq!(answer.status(), 503, "{path}");
+            assert_eq!(answer.headers()[RETRY_AFTER], "2", "{path}");
+            assert_eq!(answer.headers()[CACHE_CONTROL], "no-store", "{path}");
+        }
+        entrance.open(Router::new().route("/", get(|| async { "open" })));
+        assert_eq!(ask(&router, "/").await.status(), 200);
+        assert_eq!(
+            ask(&router, "/healthz").await.status(),
+            404,
+            "the store answers for itself"
+        );
+    }
+}

@@ -1,0 +1,426 @@
+//! Registration, login, token refresh and logout, and the move of a guest's cart and wishlist.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use lockstep_domain::account::{AuthData, AuthUser, Credentials, DEFAULT_NICKNAME, Registration, Role, TokenPair};
+use lockstep_domain::cart::Moved;
+use lockstep_domain::ids::{SessionId, UserId};
+use lockstep_domain::secret::Secret;
+use lockstep_store::accounts::totp::Proof;
+use lockstep_store::accounts::{self, Account, AccountError, Login, NewAccount};
+use lockstep_store::limits::Limit;
+use lockstep_store::sessions::{self, ClientInfo, NewSession, Rotation};
+use lockstep_store::{carts, wishlists};
+use uuid::Uuid;
+
+use crate::limits::{Action, EXPORT_SECONDS, Subject};
+use crate::password::Verdict;
+use crate::token::{Kind, TokenSubject};
+use crate::{Auth, AuthError, CurrentUser, code};
+
+/// What was moved from the guest. `None` means that it could not be moved now; it stays with the guest, and the move
+/// can be retried.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MovedIn {
+    /// Result for the cart.
+    pub cart: Option<Moved>,
+    /// Result for the wishlist.
+    pub wishlist: Option<Moved>,
+}
+
+/// Result of a registration or login.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SignedIn {
+    /// Tokens and user.
+    pub data: AuthData,
+    /// What was moved from the guest.
+    pub moved: MovedIn,
+}
+
+/// Maximum duration of a data export. A client that reads more slowly is disconnected.
+pub const LONGEST_EXPORT: Duration = Duration::from_secs(EXPORT_SECONDS);
+
+/// An export that was allowed to start.
+#[derive(Debug)]
+pub struct OpenExport(Limit);
+
+/// A promo code attempt.
+#[derive(Debug)]
+#[must_use = "a good code has to be given back"]
+pub struct PromoAttempt(Vec<Limit>);
+
+impl Auth {
+    /// Creates an account, logs the user in and moves the cart and wishlist of `guest` (the value of the cookie, if
+    /// any).
+    ///
+    /// # Errors
+    /// [`AuthError::EmailTaken`], [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
+    pub async fn register(
+        &self,
+        registration: Registration,
+        device: &ClientInfo,
+        guest: Option<Uuid>,
+    ) -> Result<SignedIn, AuthError> {
+        let inner = &*self.0;
+        inner
+            .limits
+            .take(Action::Register, device, Subject::Address(&registration.email))
+            .await?;
+        // The database's constraint decides; this check saves half a second of hashing.
+        if accounts::by_email(&inner.store, &registration.email, device)
+            .await?
+            .is_some()
+        {
+            return Err(AuthError::EmailTaken);
+        }
+        let password_hash = inner.hasher.hash(&registration.password).await?;
+        let user = UserId(Uuid::now_v7());
+        let session = self.new_session(false);
+        let bearer = TokenSubject {
+            user,
+            email: registration.email.as_str(),
+            role: Role::User,
+            session: session.id,
+        };
+        // Signed before the account is created: no account may exist without tokens.
+        let tokens = inner
+            .tokens
+            .pair(bearer, session.refresh_id, Utc::now())
+            .map_err(|_| AuthError::Internal)?;
+        let new = NewAccount {
+            id: user,
+            email: registration.email.clone(),
+            password_hash,
+            nickname: registration.nickname.clone(),
+            first_name: registration.first_name.clone(),
+            last_name: registration.last_name.clone(),
+        };
+        accounts::register(
+            &inner.store,
+            &new,
+            session,
+            device,
+            &code::verification_code(&inner.keys, user),
+        )
+        .await?;
+        let data = AuthData {
+            user: AuthUser {
+                id: user,
+                email: registration.email.as_str().to_owned(),
+                nickname: registration.nickname.unwrap_or_else(|| DEFAULT_NICKNAME.to_owned()),
+                first_name: registration.first_name,
+                last_name: registration.last_name,
+                avatar: None,
+                role: Role::User,
+            },
+            tokens,
+        };
+        Ok(SignedIn {
+            data,
+            moved: self.move_in(guest, user).await,
+        })
+    }
+
+    /// Logs a user in and moves the cart and wishlist of `guest`. Duration and error are the same whichever part was
+    /// wrong.
+    ///
+    /// # Errors
+    /// [`AuthError::WrongCredentials`], [`AuthError::SecondFactorNeeded`], [`AuthError::SecondFactorWrong`],
+    /// [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
+    pub async fn log_in(
+        &self,
+        credentials: &Credentials,
+        device: &ClientInfo,
+        guest: Option<Uuid>,
+    ) -> Result<SignedIn, AuthError> {
+        let inner = &*self.0;
+        inner.limits.take_address(Action::Login, device).await?;
+        let found = accounts::by_email(&inner.store, &credentials.email, device).await?;
+        let (account, known_place) = match found {
+            Some((account, known_place)) => (Some(account), known_place),
+            None => (None, false),
+        };
+        let subject = Subject::Address(&credentials.email);
+        let taken = inner
+            .limits
+            .take_account(Action::Login, device, subject, known_place)
+            .await?;
+        let hash = account.as_ref().map(|account| &account.password_hash);
+        let verdict = inner.hasher.verify(&credentials.password, hash).await?;
+        let user = account.as_ref().map(|account| account.id);
+        let Some(account) = account.filter(|_| verdict != Verdict::Wrong) else {
+            accounts::note_failure(&inner.store, user, device).await?;
+            return Err(AuthError::WrongCredentials);
+        };
+        inner.limits.give_back(&taken).await;
+        let proof = self.second_factor(&account, credentials, device).await?;
+        let session = self.new_session(proof.is_some());
+        let login = Login {
+            user: account.id,
+            password_hash: account.password_hash.clone(),
+            proof,
+            session,
+            device: device.clone(),
+        };
+        let tokens = inner
+            .tokens
+            .pair(bearer(&account, session.id), session.refresh_id, Utc::now())
+            .map_err(|_| AuthError::Internal)?;
+        accounts::log_in(&inner.store, &login)
+            .await
+            .map_err(|error| match error {
+                AccountError::Outdated if proof.is_some() => AuthError::SecondFactorWrong,
+                AccountError::Outdated => AuthError::WrongCredentials,
+                error => error.into(),
+            })?;
+        if verdict == Verdict::RightButOld {
+            self.renew_hash(&account, &credentials.password).await;
+        }
+        let moved = self.move_in(guest, account.id).await;
+        Ok(SignedIn {
+            data: AuthData {
+                user: view(account),
+                tokens,
+            },
+            moved,
+        })
+    }
+
+    /// Hashes the password of an account with the current settings. A failure is retried at the next login.
+    async fn renew_hash(&self, account: &Account, password: &Secret) {
+        // The login must not time out because of it.
+        const WORTH: Duration = Duration::from_millis(700);
+        let renewed = async {
+            let new = self.0.hasher.renew(password).await?;
+            accounts::renew_hash(&self.0.store, account.id, &account.password_hash, &new).await?;
+            Ok::<_, AuthError>(())
+        };
+        match tokio::time::timeout(WORTH, renewed).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(user = %account.id, %error, "the hash of a password could not be renewed");
+            }
+            Err(_) => tracing::debug!(user = %account.id, "there is no time to renew the hash of a password now"),
+        }
+    }
+
+    /// Checks the second factor, if the account has one.
+    async fn second_factor(
+        &self,
+        account: &Account,
+        credentials: &Credentials,
+        device: &ClientInfo,
+    ) -> Result<Option<Proof>, AuthError> {
+        let Some(factor) = account.second_factor() else {
+            return Ok(None);
+        };
+        let typed = credentials.code.as_ref().ok_or(AuthError::SecondFactorNeeded)?;
+        let inner = &*self.0;
+        let taken = inner
+            .limits
+            .take_account(Action::SecondFactor, device, Subject::User(account.id), false)
+            .await?;
+        if let Some(proof) = self.proof(account.id, factor, typed) {
+            inner.limits.give_back(&taken).await;
+            return Ok(Some(proof));
+        }
+        accounts::note_failure(&inner.store, Some(account.id), device).await?;
+        Err(AuthError::SecondFactorWrong)
+    }
+
+    /// Exchanges a refresh token for a new pair of tokens; each token is valid for one exchange.
+    ///
+    /// Several tabs may present the same token at the same moment, and a client may repeat a request whose response was
+    /// lost: within the grace period all of them receive the same pair. After it, an old token ends the whole session,
+    /// because two clients hold the chain and the server cannot determine which is the owner.
+    ///
+    /// # Errors
+    /// [`AuthError::NotSignedIn`], [`AuthError::Store`].
+    pub async fn refresh(&self, refresh_token: &str) -> Result<TokenPair, AuthError> {
+        let inner = &*self.0;
+        let claims = inner
+            .tokens
+            .read(refresh_token, Kind::Refresh)
+            .map_err(|_| AuthError::NotSignedIn)?;
+        let lifetime = inner.tokens.refresh_lifetime();
+        let rotation = sessions::rotate(
+            &inner.store,
+            claims.sid,
+            claims.jti,
+            Uuid::new_v4(),
+            lifetime,
+            inner.refresh_grace,
+        )
+        .await?;
+        match rotation {
+            Rotation::Successor {
+                holder,
+                refresh_id,
+                rotated_at,
+            } if holder.user == claims.user_id => {
+                let bearer = TokenSubject {
+                    user: holder.user,
+                    email: &holder.email,
+                    role: holder.role,
+                    session: holder.session,
+                };
+                inner
+                    .tokens
+                    .pair(bearer, refresh_id, rotated_at)
+                    .map_err(|_| AuthError::Internal)
+            }
+            Rotation::Reused { user } => {
+                tracing::warn!(%user, session = %claims.sid, "an old refresh token was used; the session has been ended");
+                Err(AuthError::NotSignedIn)
+            }
+            Rotation::Successor { .. } | Rotation::Ended => Err(AuthError::NotSignedIn),
+        }
+    }
+
+    /// Ends the caller's session and invalidates its tokens.
+    ///
+    /// # Errors
+    /// [`AuthError::Store`].
+    pub async fn log_out(&self, caller: &CurrentUser) -> Result<(), AuthError> {
+        sessions::end(&self.0.store, caller.session(), caller.user()).await?;
+        Ok(())
+    }
+
+    /// Moves a guest's cart to the caller; does nothing if there is none.
+    ///
+    /// # Errors
+    /// [`AuthError::Store`]; the guest then keeps the cart.
+    pub async fn move_cart(&self, caller: &CurrentUser, guest: Option<Uuid>) -> Result<Moved, AuthError> {
+        let Some(guest) = guest else {
+            return Ok(Moved::default());
+        };
+        Ok(carts::move_to_user(&self.0.store, guest, caller.user(), self.0.cart).await?)
+    }
+
+    /// Moves a guest's wishlist to the caller; does nothing if there is none.
+    ///
+    /// # Errors
+    /// [`AuthError::Store`]; the guest then keeps the wishlist.
+    pub async fn move_wishlist(&self, caller: &CurrentUser, guest: Option<Uuid>) -> Result<Moved, AuthError> {
+        let Some(guest) = guest else {
+            return Ok(Moved::default());
+        };
+        Ok(wishlists::move_to_user(&self.0.store, guest, caller.user(), self.0.cart).await?)
+    }
+
+    /// Counts a principal who is about to become a guest, so that a client cannot create millions of guests.
+    ///
+    /// # Errors
+    /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    pub async fn allow_new_guest(&self, device: &ClientInfo) -> Result<(), AuthError> {
+        self.0.limits.take_address(Action::NewGuest, device).await
+    }
+
+    /// Counts an order; thirty per minute and user are allowed.
+    ///
+    /// # Errors
+    /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    pub async fn allow_order(&self, caller: &CurrentUser) -> Result<(), AuthError> {
+        self.0.limits.take_user(Action::Order, caller.user()).await
+    }
+
+    /// Counts the start of a top-up; thirty per minute and user are allowed.
+    ///
+    /// # Errors
+    /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    pub async fn allow_top_up(&self, caller: &CurrentUser) -> Result<(), AuthError> {
+        self.0.limits.take_user(Action::TopUp, caller.user()).await
+    }
+
+    /// Allows an export of the caller's data to start: one at a time across all processes, five in a row, then one
+    /// every 12 minutes. It may take [`LONGEST_EXPORT`]; report its end with [`export_ended`](Self::export_ended).
+    ///
+    /// # Errors
+    /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    pub async fn allow_export(&self, caller: &CurrentUser) -> Result<OpenExport, AuthError> {
+        self.0.limits.take_export(caller.user()).await.map(OpenExport)
+    }
+
+    /// Reports the end of an export, successful or not; the next one may start.
+    pub async fn export_ended(&self, export: &OpenExport) {
+        self.0.limits.give_back(&export.0).await;
+    }
+
+    /// Counts a promo code attempt against the account and the address. A valid code is [given
+    /// back](Self::give_back_promo_code).
+    ///
+    /// # Errors
+    /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    pub async fn try_promo_code(&self, caller: &CurrentUser, device: &ClientInfo) -> Result<PromoAttempt, AuthError> {
+        let taken = (self.0.limits).take_guess(Action::PromoCode, device, caller.user());
+        Ok(PromoAttempt(taken.await?))
+    }
+
+    /// The code was good, or was not looked at: it was no guess.
+    pub async fn give_back_promo_code(&self, attempt: PromoAttempt) {
+        for limit in &attempt.0 {
+            self.0.limits.give_back(limit).await;
+        }
+    }
+
+    /// Counts a picture that the caller has sent, before anything is done with it.
+    ///
+    /// # Errors
+    /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    pub async fn allow_picture(&self, caller: &CurrentUser) -> Result<(), AuthError> {
+        self.0.limits.take_user(Action::Picture, caller.user()).await
+    }
+
+    /// Both, for somebody who has just come in. They are in whatever happens here; what could not be moved stays with
+    /// the guest, and the front-end asks again with its next page.
+    async fn move_in(&self, guest: Option<Uuid>, user: UserId) -> MovedIn {
+        let Some(guest) = guest else {
+            return MovedIn {
+                cart: Some(Moved::default()),
+                wishlist: Some(Moved::default()),
+            };
+        };
+        let store = &self.0.store;
+        let cart = carts::move_to_user(store, guest, user, self.0.cart)
+            .await
+            .inspect_err(|error| tracing::warn!(%user, %error, "a guest's cart could not be moved"));
+        let wishlist = wishlists::move_to_user(store, guest, user, self.0.cart)
+            .await
+            .inspect_err(|error| tracing::warn!(%user, %error, "a guest's wishlist could not be moved"));
+        MovedIn {
+            cart: cart.ok(),
+            wishlist: wishlist.ok(),
+        }
+    }
+
+    fn new_session(&self, second_factor: bool) -> NewSession {
+        NewSession {
+            id: SessionId(Uuid::new_v4()),
+            refresh_id: Uuid::new_v4(),
+            lifetime: self.0.tokens.refresh_lifetime(),
+            second_factor,
+        }
+    }
+}
+
+fn bearer(account: &Account, session: SessionId) -> TokenSubject<'_> {
+    TokenSubject {
+        user: account.id,
+        email: &account.email,
+        role: account.role,
+        session,
+    }
+}
+
+fn view(account: Account) -> AuthUser {
+    AuthUser {
+        id: account.id,
+        email: account.email,
+        nickname: account.nickname.unwrap_or_else(|| DEFAULT_NICKNAME.to_owned()),
+        first_name: account.first_name,
+        last_name: account.last_name,
+        avatar: account.avatar,
+        role: account.role,
+    }
+}

@@ -1,0 +1,143 @@
+//! A worker whose disk refuses writes. A file in place of the spool's folder refuses every write, even for the
+//! superuser.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lockstep_fulfilment::Fulfilment;
+use lockstep_g2a_sandbox::{CallMatch, Fault, FaultRule};
+use lockstep_store::fulfilment::stops;
+use tokio::time::Instant;
+
+use crate::support::{Shop, keys};
+
+fn worker_in(shop: &Shop, folder: &Path) -> Fulfilment {
+    let (store, client) = (shop.db.store.clone(), shop.client());
+    Fulfilment::open(store, client, keys(), folder, shop.settings.clone()).unwrap()
+}
+
+/// Makes every write into the folder fail.
+fn break_spool(folder: &PathBuf) {
+    std::fs::remove_dir_all(folder).unwrap();
+    std::fs::write(folder, "not a folder").unwrap();
+}
+
+async fn shop() -> (Shop, PathBuf) {
+    let mut shop = Shop::open().await;
+    shop.settings.probe_every = Duration::from_millis(10);
+    let folder = shop.folder.path().join("spool");
+    (shop, folder)
+}
+
+async fn stops_are(shop: &Shop, count: usize) -> Vec<stops::Stop> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let stops = stops::all(&shop.db.store).await.unwrap();
+        if stops.len() == count {
+            return stops;
+        }
+        assert!(Instant::now() < deadline, "{stops:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn workers_without_a_spool_pause_while_others_continue() {
+    let (shop, folder) = shop().await;
+    let worker = worker_in(&shop, &folder);
+    break_spool(&folder);
+    let first = shop.order(2).await;
+    assert_eq!(worker.drain().await.unwrap(), 0);
+    assert_eq!(shop.states().await, ["NEW", "NEW"]);
+    assert!(shop.g2a.ledger().orders.is_empty());
+    let stops = stops_are(&shop, 1).await;
+    assert!(stops[0].is_one_worker && stops[0].reason.contains("spool"), "{stops:?}");
+
+    let other = worker_in(&shop, &shop.folder.path().join("elsewhere"));
+    shop.settle(&other).await;
+    assert_eq!(shop.status(&first).await, "COMPLETED");
+
+    std::fs::remove_file(&folder).unwrap();
+    let second = shop.order(1).await;
+    shop.settle(&worker).await;
+    assert_eq!(shop.status(&second).await, "COMPLETED");
+    stops_are(&shop, 0).await;
+    shop.check_books().await;
+}
+
+#[tokio::test]
+async fn idle_workers_report_their_stop_and_recreate_a_lost_folder() {
+    let (shop, folder) = shop().await;
+    let worker = worker_in(&shop, &folder);
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn({
+        let (worker, stop) = (worker.clone(), stop.clone());
+        async move { worker.run(stop).await }
+    });
+    let order = shop.order(1).await;
+    while shop.status(&order).await != "COMPLETED" {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    break_spool(&folder);
+    // It checks when there is something to buy.
+    let order = shop.order(1).await;
+    stops_are(&shop, 1).await;
+    std::fs::remove_file(&folder).unwrap();
+    stops_are(&shop, 0).await;
+    while shop.status(&order).await != "COMPLETED" {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(folder.join("0/lock").exists(), "it is made again, with its lock");
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(shop.check_books().await.keys_delivered, 2);
+}
+
+#[tokio::test]
+async fn nothing_is_paid_when_the_disk_fails_before_the_payment() {
+    let (shop, folder) = shop().await;
+    shop.g2a.add_fault(FaultRule::once(CallMatch::Order, Fault::Hold));
+    let order = shop.order(1).await;
+    let worker = worker_in(&shop, &folder);
+    let working = tokio::spawn({
+        let worker = worker.clone();
+        async move { worker.drain().await }
+    });
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while shop.g2a.held().is_empty() {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    break_spool(&folder);
+    tokio::time::sleep(2 * shop.settings.probe_every).await;
+    assert!(shop.g2a.release(shop.g2a.held()[0]));
+    working.await.unwrap().unwrap();
+    assert_eq!(shop.states().await, ["ORDERED"]);
+    assert_eq!(shop.g2a.ledger().orders[0].pay_calls, 0);
+    std::fs::remove_file(&folder).unwrap();
+    shop.settle(&worker).await;
+    assert_eq!(shop.status(&order).await, "COMPLETED");
+    shop.check_books().await;
+}
+
+#[tokio::test]
+async fn keys_are_stored_even_when_no_disk_takes_them() {
+    let (shop, folder) = shop().await;
+    shop.g2a.add_fault(FaultRule::once(CallMatch::Key, Fault::Hold));
+    let order = shop.order(1).await;
+    let worker = worker_in(&shop, &folder);
+    let working = tokio::spawn({
+        let worker = worker.clone();
+        async move { worker.drain().await }
+    });
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while shop.g2a.held().is_empty() {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    break_spool(&folder);
+    assert!(shop.g2a.release(shop.g2a.held()[0]));
+    working.await.unwrap().unwrap();
+    assert_eq!(shop.status(&order).await, "COMPLETED");
+    shop.check_books().await;
+}

@@ -1,0 +1,200 @@
+//! EmailTransport of e-mails: to a mail server or, without one, to a folder with one file per e-mail.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lettre::message::header::{ContentTransferEncoding, ContentType};
+use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
+use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
+use lockstep_store::mail::Claimed;
+
+use crate::render::RenderedEmail;
+use crate::smtp::{SmtpAddress, SmtpAddressError};
+
+/// Time limit for the delivery of one e-mail.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Why an e-mail was not delivered. No text of these contains any part of the e-mail.
+#[derive(Debug, thiserror::Error)]
+pub enum EmailTransportError {
+    /// The server rejected the e-mail permanently.
+    #[error("refused by the mail server: {0}")]
+    Refused(String),
+    /// Temporary: the server is unreachable, busy or slow, or the folder is not writable.
+    #[error("not delivered: {0}")]
+    Later(String),
+    /// The sender's, the recipient's or the server's address is invalid.
+    #[error("not an address: {0}")]
+    Address(String),
+}
+
+/// The destination of e-mails.
+#[derive(Clone)]
+pub enum EmailTransport {
+    /// To a mail server.
+    Smtp {
+        /// Its connection pool.
+        transport: AsyncSmtpTransport<Tokio1Executor>,
+        /// Sender.
+        from: Mailbox,
+    },
+    /// To a folder, one `.eml` file each, readable by its owner only.
+    Folder {
+        /// The folder; created when it does not exist.
+        path: PathBuf,
+        /// Sender.
+        from: Mailbox,
+    },
+}
+
+impl EmailTransport {
+    /// EmailTransport to the server that `url` names (see [`SmtpAddress`]), from `from` (`Lockstep <shop@example.com>`), over
+    /// at most `connections` pooled connections. Does not connect yet.
+    ///
+    /// # Errors
+    /// [`EmailTransportError::Address`], which names the invalid part but neither user nor password.
+    pub fn smtp(url: &str, from: &str, connections: u32) -> Result<Self, EmailTransportError> {
+        let wrong = |error: SmtpAddressError| EmailTransportError::Address(format!("SMTP_URL: {error}"));
+        let address = SmtpAddress::parse(url).map_err(wrong)?;
+        Ok(Self::Smtp {
+            transport: address.transport(TIMEOUT, connections).map_err(wrong)?,
+            from: mailbox(from)?,
+        })
+    }
+
+    /// EmailTransport to a folder.
+    ///
+    /// # Errors
+    /// [`EmailTransportError::Address`].
+    pub fn folder(path: impl Into<PathBuf>, from: &str) -> Result<Self, EmailTransportError> {
+        Ok(Self::Folder {
+            path: path.into(),
+            from: mailbox(from)?,
+        })
+    }
+
+    /// Delivers an e-mail. When the same e-mail is delivered twice, the server gets two with one Message-ID, the folder
+    /// one file.
+    ///
+    /// # Errors
+    /// [`EmailTransportError`].
+    pub async fn deliver(&self, claimed: &Claimed, written: &RenderedEmail) -> Result<(), EmailTransportError> {
+        self.hand_over(claimed.id, claimed.created_at, &claimed.recipient, written)
+            .await
+    }
+
+    /// Sends a test e-mail that is not in the queue.
+    ///
+    /// # Errors
+    /// [`EmailTransportError`].
+    pub async fn send_test(&self, recipient: &str, written: &RenderedEmail) -> Result<(), EmailTransportError> {
+        self.hand_over(uuid::Uuid::new_v4(), chrono::Utc::now(), recipient, written)
+            .await
+    }
+
+    /// Checks that the mail server responds, encrypts where required and accepts the credentials, or that the folder is
+    /// writable. Sends nothing.
+    ///
+    /// # Errors
+    /// [`EmailTransportError`].
+    pub async fn check(&self) -> Result<(), EmailTransportError> {
+        match self {
+            Self::Smtp { transport, .. } => {
+                match tokio::time::timeout(TIMEOUT * 2, transport.test_connection()).await {
+                    Ok(Ok(true)) => Ok(()),
+                    Ok(Ok(false)) => Err(EmailTransportError::Later("the mail server hangs up".into())),
+                    Ok(Err(error)) if error.is_permanent() => Err(EmailTransportError::Refused(error.to_string())),
+                    Ok(Err(error)) => Err(EmailTransportError::Later(error.to_string())),
+                    Err(_) => Err(EmailTransportError::Later("the mail server is too slow".into())),
+                }
+            }
+            Self::Folder { path, .. } => {
+                let name = format!("check-{}", uuid::Uuid::new_v4().simple());
+                let tried = async {
+                    put(path, &name, b"").await?;
+                    tokio::fs::remove_file(path.join(&name)).await
+                };
+                tried
+                    .await
+                    .map_err(|error| EmailTransportError::Later(error.to_string()))
+            }
+        }
+    }
+
+    async fn hand_over(
+        &self,
+        id: uuid::Uuid,
+        created_at: chrono::DateTime<chrono::Utc>,
+        recipient: &str,
+        written: &RenderedEmail,
+    ) -> Result<(), EmailTransportError> {
+        let (Self::Smtp { from, .. } | Self::Folder { from, .. }) = self;
+        let to: Address = recipient
+            .parse()
+            .map_err(|_| EmailTransportError::Address("recipient".into()))?;
+        let message = Message::builder()
+            .from(from.clone())
+            .to(Mailbox::new(None, to))
+            .subject(&written.subject)
+            .date(created_at.into())
+            .message_id(Some(format!("<{id}@{}>", from.email.domain())))
+            .multipart(
+                MultiPart::alternative()
+                    .singlepart(match self {
+                        Self::Smtp { .. } => SinglePart::plain(written.text.clone()),
+                        Self::Folder { .. } => readable(&written.text),
+                    })
+                    .singlepart(SinglePart::html(written.html.clone())),
+            )
+            .map_err(|_| EmailTransportError::Refused("the letter cannot be put into a message".into()))?;
+        match self {
+            Self::Smtp { transport, .. } => match tokio::time::timeout(TIMEOUT * 2, transport.send(message)).await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) if error.is_permanent() => Err(EmailTransportError::Refused(error.to_string())),
+                Ok(Err(error)) => Err(EmailTransportError::Later(error.to_string())),
+                Err(_) => Err(EmailTransportError::Later("the mail server is too slow".into())),
+            },
+            Self::Folder { path, .. } => {
+                let name = format!("{}-{id}.eml", created_at.format("%Y%m%dT%H%M%S"));
+                put(path, &name, &message.formatted())
+                    .await
+                    .map_err(|error| EmailTransportError::Later(error.to_string()))
+            }
+        }
+    }
+}
+
+/// Unencoded text: operators copy links from the file, and transfer encodings would break them into lines.
+fn readable(text: &str) -> SinglePart {
+    let body = text.replace('\n', "\r\n").into_bytes();
+    SinglePart::builder()
+        .header(ContentType::TEXT_PLAIN)
+        .body(Body::dangerous_pre_encoded(body, ContentTransferEncoding::EightBit))
+}
+
+fn mailbox(text: &str) -> Result<Mailbox, EmailTransportError> {
+    text.parse().map_err(|_| EmailTransportError::Address(text.to_owned()))
+}
+
+/// Writes a file atomically, readable by its owner only, because e-mails contain codes.
+async fn put(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    use tokio::io::AsyncWriteExt as _;
+    let mut make = tokio::fs::DirBuilder::new();
+    make.recursive(true).mode(0o700);
+    make.create(folder).await?;
+    // The temporary name is unique: after a lease expires, two workers may write the same e-mail.
+    let unfinished = folder.join(format!(".{name}.{}.part", uuid::Uuid::new_v4().simple()));
+    let mut options = tokio::fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let written = async {
+        let mut file = options.open(&unfinished).await?;
+        file.write_all(bytes).await?;
+        file.sync_all().await?;
+        tokio::fs::rename(&unfinished, folder.join(name)).await
+    };
+    let written = written.await;
+    if written.is_err() {
+        drop(tokio::fs::remove_file(&unfinished).await);
+    }
+    written
+}

@@ -1,0 +1,374 @@
+//! The worker that empties the e-mail queue. Any number may run, in one process or in several; an e-mail is leased to
+//! one at a time.
+//!
+//! Several e-mails are delivered concurrently, up to the number of connections to the mail server. Some connections are
+//! reserved for e-mails with codes and links, so that a password reset never waits behind a thousand order e-mails.
+//! Leases are short and renewed during delivery: those of a killed process expire in less than 30 seconds.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lockstep_domain::email_template::EmailTemplate;
+use lockstep_domain::ids::UserId;
+use lockstep_store::accounts::{self, NewCode};
+use lockstep_store::mail::{self, Claimed, NotReadable, Room};
+use lockstep_store::sessions;
+use lockstep_store::{Store, StoreError};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::render::{self, EmailBranding};
+use crate::transport::{EmailTransport, EmailTransportError};
+
+/// Interval at which the queue is polled when no commit of this process wakes the worker.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Pause for ordinary e-mails after as many consecutive failures as there are connections: the mail server is down.
+const REST: Duration = Duration::from_secs(5);
+
+/// Number of attempts to record a delivery; an e-mail whose delivery is not recorded is sent again.
+const NOTED_WITHIN: u32 = 8;
+
+/// Settings of the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sending {
+    /// Number of concurrent deliveries, which is the number of connections to the mail server; at least 1.
+    pub connections: u32,
+    /// Duration of a lease that is not renewed.
+    pub lease: Duration,
+}
+
+impl Sending {
+    /// `connections` concurrent deliveries.
+    pub const fn over(connections: u32) -> Self {
+        Self {
+            connections,
+            lease: Duration::from_secs(20),
+        }
+    }
+
+    /// Number of connections reserved for urgent e-mails.
+    fn kept_free(self) -> u32 {
+        (self.connections / 4).max(u32::from(self.connections > 1))
+    }
+}
+
+impl Default for Sending {
+    /// Eight concurrent deliveries.
+    fn default() -> Self {
+        Self::over(8)
+    }
+}
+
+/// Highest number of attempts for an e-mail that the server rejects: the first rejections may be about our account.
+const MOST_REFUSALS: u32 = 3;
+
+/// Highest number of attempts for an e-mail that cannot be delivered: a little over five hours.
+const MOST_ATTEMPTS: u32 = 64;
+/// The longest delay between two attempts.
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
+
+/// The result of one round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Round {
+    /// Number of e-mails sent.
+    pub sent: u32,
+    /// Number of e-mails to be retried, here or by another worker.
+    pub later: u32,
+    /// Number of e-mails given up.
+    pub given_up: u32,
+}
+
+/// The outcome for one e-mail.
+enum Fate {
+    Sent,
+    Later,
+    /// This worker cannot read it.
+    Left,
+    GivenUp,
+}
+
+/// The e-mails leased to this worker: their leases, and whether they are urgent.
+#[derive(Clone, Default)]
+struct InHand(Arc<Mutex<HashMap<Uuid, (Uuid, bool)>>>);
+
+impl InHand {
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<Uuid, (Uuid, bool)>) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Registers an e-mail until the guard is dropped.
+    fn take(&self, letter: &Claimed) -> Held {
+        self.with(|all| all.insert(letter.id, (letter.lease, letter.is_urgent)));
+        Held(self.clone(), letter.id)
+    }
+}
+
+struct Held(InHand, Uuid);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.with(|all| all.remove(&self.1));
+    }
+}
+
+/// Makes a code that proves a user's address, for a welcome whose own has run out.
+pub type NewCodes = Arc<dyn Fn(UserId) -> NewCode + Send + Sync>;
+
+/// Takes letters from the queue and delivers them.
+#[derive(Clone)]
+pub struct EmailWorker {
+    store: Store,
+    delivery: EmailTransport,
+    head: EmailBranding,
+    sending: Sending,
+    codes: NewCodes,
+}
+
+impl EmailWorker {
+    /// A worker for this queue.
+    pub fn new(store: Store, delivery: EmailTransport, head: EmailBranding, sending: Sending, codes: NewCodes) -> Self {
+        Self {
+            store,
+            delivery,
+            head,
+            sending,
+            codes,
+        }
+    }
+
+    /// Runs until `stop` is cancelled, then finishes the e-mails in progress. A commit of this process wakes it at
+    /// once; those of others are noticed within a second.
+    pub async fn run(&self, stop: CancellationToken) {
+        let in_hand = InHand::default();
+        self.renewing(&in_hand, self.work(&in_hand, stop)).await;
+    }
+
+    async fn work(&self, in_hand: &InHand, stop: CancellationToken) {
+        let mut commits = self.store.commits();
+        let mut deliveries = JoinSet::new();
+        let (mut failures, mut rests_until) = (0, Instant::now());
+        while !stop.is_cancelled() {
+            // Any commit from here on wakes the wait below.
+            commits.borrow_and_update();
+            let rests = rests_until > Instant::now();
+            match self.claim(in_hand, rests).await {
+                Ok(claimed) => {
+                    for letter in claimed {
+                        let held = in_hand.take(&letter);
+                        let this = self.clone();
+                        deliveries.spawn(async move {
+                            let _held = held;
+                            this.deliver_and_record(&letter).await
+                        });
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "letters wait: the queue cannot be read"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                Some(done) = deliveries.join_next(), if !deliveries.is_empty() => {
+                    failures = if matches!(done, Ok(Fate::Later)) { failures + 1 } else { 0 };
+                    if failures >= self.sending.connections {
+                        failures = 0;
+                        rests_until = Instant::now() + REST;
+                    }
+                }
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                // Other commits follow closely; one poll covers them all.
+                changed = commits.changed() => if changed.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                },
+            }
+        }
+        while deliveries.join_next().await.is_some() {}
+    }
+
+    /// Delivers as many due e-mails as there are connections, and waits for all of them.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the queue cannot be read.
+    pub async fn round(&self) -> Result<Round, StoreError> {
+        let in_hand = InHand::default();
+        let mut deliveries = JoinSet::new();
+        for letter in self.claim(&in_hand, false).await? {
+            let held = in_hand.take(&letter);
+            let this = self.clone();
+            deliveries.spawn(async move {
+                let _held = held;
+                this.deliver_and_record(&letter).await
+            });
+        }
+        let fates = self.renewing(&in_hand, deliveries.join_all()).await;
+        let mut round = Round::default();
+        for fate in fates {
+            match fate {
+                Fate::Sent => round.sent += 1,
+                Fate::Later | Fate::Left => round.later += 1,
+                Fate::GivenUp => round.given_up += 1,
+            }
+        }
+        Ok(round)
+    }
+
+    /// Claims e-mails for the free connections; during a pause of ordinary e-mails only urgent ones.
+    async fn claim(&self, in_hand: &InHand, rests: bool) -> Result<Vec<Claimed>, StoreError> {
+        for (letter, kind) in mail::drop_late(&self.store).await? {
+            tracing::warn!(%letter, kind, "a letter was dropped: what it says had run out before it could be sent");
+        }
+        let (all, ordinary) = in_hand.with(|all| {
+            let ordinary = all.values().filter(|(_, is_urgent)| !is_urgent).count();
+            (all.len(), ordinary)
+        });
+        let (all, ordinary) = (
+            u32::try_from(all).unwrap_or(u32::MAX),
+            u32::try_from(ordinary).unwrap_or(u32::MAX),
+        );
+        let most_ordinary = self.sending.connections - self.sending.kept_free().min(self.sending.connections - 1);
+        let room = Room {
+            all: self.sending.connections.saturating_sub(all),
+            ordinary: if rests {
+                0
+            } else {
+                most_ordinary.saturating_sub(ordinary)
+            },
+        };
+        if room.all == 0 {
+            return Ok(Vec::new());
+        }
+        mail::claim(&self.store, room, self.sending.lease).await
+    }
+
+    /// Runs `work` and meanwhile renews the leases of the e-mails in progress.
+    async fn renewing<T>(&self, in_hand: &InHand, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        let mut every = tokio::time::interval(self.sending.lease / 4);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                _ = every.tick() => {}
+            }
+            let leases: Vec<(Uuid, Uuid)> =
+                in_hand.with(|all| all.iter().map(|(id, (lease, _))| (*id, *lease)).collect());
+            if !leases.is_empty()
+                && let Err(error) = mail::renew(&self.store, &leases, self.sending.lease).await
+            {
+                tracing::warn!(%error, "the leases of letters in hand could not be prolonged");
+            }
+        }
+    }
+
+    /// Delivers one e-mail and records the outcome.
+    async fn deliver_and_record(&self, claimed: &Claimed) -> Fate {
+        let letter = match &claimed.letter {
+            Ok(letter) => letter,
+            Err(why) => return self.leave(claimed, *why).await,
+        };
+        let outcome = self.deliver(claimed, letter).await;
+        let retry_in = match &outcome {
+            Ok(()) => None,
+            Err(error) => retry_in(error, claimed.attempts),
+        };
+        for attempt in 1..=NOTED_WITHIN {
+            let noted = match &outcome {
+                Ok(()) => mail::sent(&self.store, claimed).await,
+                Err(error) => mail::failed(&self.store, claimed, &error.to_string(), retry_in).await,
+            };
+            match noted {
+                Ok(_) => break,
+                Err(error) if attempt == NOTED_WITHIN => {
+                    tracing::warn!(letter = %claimed.id, %error, "what came of a letter could not be noted: it is tried again");
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(100) * attempt * attempt).await,
+            }
+        }
+        match outcome {
+            Ok(()) => Fate::Sent,
+            Err(error) if retry_in.is_some() => {
+                tracing::warn!(letter = %claimed.id, attempts = claimed.attempts, %error, "a letter has to wait");
+                Fate::Later
+            }
+            Err(error) => {
+                tracing::error!(letter = %claimed.id, attempts = claimed.attempts, %error, "a letter was given up");
+                Fate::GivenUp
+            }
+        }
+    }
+
+    /// Releases an e-mail that this worker cannot read to other workers.
+    async fn leave(&self, claimed: &Claimed, why: NotReadable) -> Fate {
+        match mail::leave(&self.store, claimed, why).await {
+            Ok(true) => tracing::warn!(letter = %claimed.id, "an e-mail {why}"),
+            Ok(false) => {}
+            // Its lease expires.
+            Err(error) => tracing::warn!(letter = %claimed.id, %error, "an e-mail {why}"),
+        }
+        Fate::Left
+    }
+
+    async fn deliver(&self, claimed: &Claimed, letter: &EmailTemplate) -> Result<(), EmailTransportError> {
+        let language = match letter.language() {
+            Some(language) => language,
+            None => sessions::language_of_letter(&self.store, claimed.id)
+                .await
+                .map_err(|error| EmailTransportError::Later(error.to_string()))?,
+        };
+        let letter = &self.current(claimed, letter).await?;
+        let written = render::write(letter, language, &self.head)
+            .map_err(|_| EmailTransportError::Refused("the letter could not be written".into()))?;
+        self.delivery.deliver(claimed, &written).await
+    }
+}
+
+impl EmailWorker {
+    /// The letter as it is true now: the code of a welcome that waited may have run out.
+    async fn current(&self, claimed: &Claimed, letter: &EmailTemplate) -> Result<EmailTemplate, EmailTransportError> {
+        let (EmailTemplate::Welcome { .. }, Some(user)) = (letter, claimed.user) else {
+            return Ok(letter.clone());
+        };
+        match accounts::current_welcome(&self.store, claimed, letter, &(self.codes)(user)).await {
+            Ok(Some(letter)) => Ok(letter),
+            Ok(None) => Err(EmailTransportError::Later("another worker has it by now".into())),
+            Err(error) => Err(EmailTransportError::Later(error.to_string())),
+        }
+    }
+}
+
+/// How long to wait before the next attempt: half a minute, doubled each time, at most five. `None`: give up.
+///
+/// Longer delays would outlast the outage: an e-mail blocks later ones to its address, so a queue whose heads wait for
+/// an hour would remain blocked long after the mail server has recovered.
+fn retry_in(error: &EmailTransportError, attempts: u32) -> Option<Duration> {
+    let most = match error {
+        EmailTransportError::Address(_) => 1,
+        EmailTransportError::Refused(_) => MOST_REFUSALS,
+        EmailTransportError::Later(_) => MOST_ATTEMPTS,
+    };
+    let wait = Duration::from_secs(30).saturating_mul(2u32.saturating_pow(attempts.saturating_sub(1)));
+    (attempts < most).then(|| wait.min(LONGEST_WAIT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_delays_double_to_five_minutes_and_end_after_five_hours() {
+        let later = EmailTransportError::Later(String::new());
+        let waits: Vec<u64> = (1..=u32::MAX)
+            .map_while(|attempt| retry_in(&later, attempt).map(|wait| wait.as_secs()))
+            .collect();
+        assert_eq!(waits[..5], [30, 60, 120, 240, 300]);
+        assert!(waits[4..].iter().all(|wait| *wait == 300));
+        let hours = waits.iter().sum::<u64>() / 3_600;
+        assert_eq!(hours, 5);
+        assert_eq!(retry_in(&EmailTransportError::Refused(String::new()), 3), None);
+        assert_eq!(retry_in(&EmailTransportError::Address(String::new()), 1), None);
+        assert!(retry_in(&later, u32::MAX).is_none());
+    }
+}

@@ -1,0 +1,79 @@
+//! Pictures that users have uploaded.
+
+use std::sync::Arc;
+
+use lockstep_domain::ids::UserId;
+use sqlx::types::Uuid;
+
+use super::{AccountError, one};
+use crate::{Result, Store, Tx};
+
+/// Sets the picture of a user: `image`, WebP of at most 128 KiB, which is served at `address`. The address has to hold
+/// `id`, which has to be new. The one before is forgotten.
+///
+/// # Errors
+/// [`AccountError::NotFound`], [`AccountError::Store`].
+pub async fn set_avatar(
+    store: &Store,
+    user: UserId,
+    id: Uuid,
+    image: Arc<[u8]>,
+    address: &str,
+) -> Result<(), AccountError> {
+    let address: Arc<str> = address.into();
+    store
+        .tx_about("accounts.set_avatar", &[user.into()], move |tx| {
+            let (image, address) = (Arc::clone(&image), Arc::clone(&address));
+            Box::pin(async move {
+                // With the address the picture before goes (`avatars_forget`).
+                set_address(tx, user, Some(&address)).await?;
+                sqlx::query(
+                    "-- store.accounts.set_avatar\ninsert into avatars (user_id, id, image) values ($1, $2, $3)",
+                )
+                .bind(user.0)
+                .bind(id)
+                .bind(&*image)
+                .execute(tx.conn())
+                .await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// Forgets the picture of a user, uploaded or elsewhere.
+///
+/// # Errors
+/// [`AccountError::NotFound`], [`AccountError::Store`].
+pub async fn remove_avatar(store: &Store, user: UserId) -> Result<(), AccountError> {
+    store
+        .tx_about("accounts.remove_avatar", &[user.into()], move |tx| {
+            Box::pin(set_address(tx, user, None))
+        })
+        .await
+}
+
+async fn set_address(tx: &mut Tx, user: UserId, address: Option<&str>) -> Result<(), AccountError> {
+    let done = sqlx::query(
+        "-- store.accounts.set_avatar_address
+        update users set avatar = $2 where id = $1 and deleted_at is null",
+    )
+    .bind(user.0)
+    .bind(address)
+    .execute(tx.conn())
+    .await?;
+    one(&done, AccountError::NotFound)
+}
+
+/// The picture with this id, WebP; `None` when there is none (any more).
+///
+/// # Errors
+/// [`StoreError`](crate::StoreError).
+pub async fn avatar(store: &Store, id: Uuid) -> Result<Option<Vec<u8>>> {
+    Ok(
+        sqlx::query_scalar("-- store.accounts.avatar\nselect image from avatars where id = $1")
+            .bind(id)
+            .fetch_optional(store.alone())
+            .await?,
+    )
+}

@@ -1,0 +1,130 @@
+//! What is left of a person when they go: records of money stay, without anything that says whose.
+
+use lockstep_domain::email_template::EmailTemplate;
+use lockstep_domain::ids::UserId;
+use sqlx::Row as _;
+
+use super::roles::not_the_last_admin;
+use super::{AccountError, NOTICE};
+use crate::row::nickname;
+use crate::{Store, Tx, mail};
+
+/// What became of a deleted account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// Nothing is left.
+    Completely,
+    /// Orders, money records and an admin's deeds stay, without anything that says whose they were.
+    Anonymised,
+}
+
+/// Deletes an account and owes its owner an e-mail about it in their language: cart, wishlist, sessions, codes, letters,
+/// picture and history go, the address is free again. Orders, money and what an admin did stay under a row that says nothing
+/// about the person.
+///
+/// # Errors
+/// [`AccountError::OrdersUnderWay`]; [`AccountError::PaymentUnderWay`]; [`AccountError::HasBalance`] unless
+/// `give_up_balance`; [`AccountError::LastAdmin`]; [`AccountError::NotFound`].
+pub async fn delete(store: &Store, id: UserId, give_up_balance: bool) -> Result<Deleted, AccountError> {
+    store
+        .tx_about("accounts.delete", &[id.into()], move |tx| {
+            Box::pin(delete_in(tx, id, give_up_balance))
+        })
+        .await
+}
+
+async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Deleted, AccountError> {
+    not_the_last_admin(tx, id).await?;
+    // The lock order that all code uses: a write for a user locks the shopper's row, then the user's; a report about a
+    // payment locks its intent, then the user's row. Once all are locked, nothing can be added (`refuse_deleted_owner`
+    // in migration 0141 waits for the user's row). The rows are read afterwards in a separate statement, because a
+    // statement that waited for a lock would not see what it waited for.
+    sqlx::query("-- store.accounts.delete.lock_shopper\nselect 1 from shoppers where id = $1 for update")
+        .bind(id.0)
+        .execute(tx.conn())
+        .await?;
+    sqlx::query(
+        "-- store.accounts.delete.lock_top_ups
+        select 1 from top_ups where user_id = $1 and status in ('PENDING', 'PROCESSING') order by id for no key update",
+    )
+    .bind(id.0)
+    .execute(tx.conn())
+    .await?;
+    sqlx::query("-- store.accounts.delete.lock\nselect 1 from users where id = $1 and deleted_at is null for update")
+        .bind(id.0)
+        .fetch_optional(tx.conn())
+        .await?
+        .ok_or(AccountError::NotFound)?;
+    let row = sqlx::query(
+        "-- store.accounts.delete.look
+        select u.email, u.nickname, u.language, u.balance <> 0 as has_balance,
+               exists (select 1 from orders o where o.user_id = u.id and o.status in ('PENDING', 'PROCESSING')) as under_way,
+               exists (select 1 from top_ups p where p.user_id = u.id and p.status = 'PROCESSING') as is_paying,
+               exists (select 1 from orders o where o.user_id = u.id)
+                   or exists (select 1 from transactions t where t.user_id = u.id)
+                   or exists (select 1 from top_ups p where p.user_id = u.id)
+                   or exists (select 1 from audit_log a where a.admin_id = u.id) as has_records
+          from users u where u.id = $1",
+    )
+    .bind(id.0)
+    .fetch_one(tx.conn())
+    .await?;
+    if row.try_get("under_way")? {
+        return Err(AccountError::OrdersUnderWay);
+    }
+    if row.try_get("is_paying")? {
+        return Err(AccountError::PaymentUnderWay);
+    }
+    if row.try_get("has_balance")? && !give_up_balance {
+        return Err(AccountError::HasBalance);
+    }
+    let email: String = row.try_get("email")?;
+    let farewell = EmailTemplate::AccountDeleted {
+        nickname: nickname(&row)?,
+        language: row.try_get("language")?,
+    };
+    if !row.try_get::<bool, _>("has_records")? {
+        sqlx::query("-- store.accounts.delete\ndelete from users where id = $1")
+            .bind(id.0)
+            .execute(tx.conn())
+            .await?;
+        mail::enqueue_farewell(tx, &email, &farewell, NOTICE).await?;
+        return Ok(Deleted::Completely);
+    }
+    for statement in [
+        "-- store.accounts.delete.cart\ndelete from cart_items where user_id = $1",
+        "-- store.accounts.delete.wishlist\ndelete from wishlist where user_id = $1",
+        "-- store.accounts.delete.stock_alerts\ndelete from stock_alerts where user_id = $1",
+        "-- store.accounts.delete.sessions\ndelete from user_sessions where user_id = $1",
+        "-- store.accounts.delete.totp\ndelete from user_totp where user_id = $1",
+        "-- store.accounts.delete.codes\ndelete from one_time_codes where user_id = $1",
+        "-- store.accounts.delete.history\ndelete from login_history where user_id = $1",
+        "-- store.accounts.delete.mail\ndelete from mail_outbox where user_id = $1",
+        // Nobody is led to pay any more, and what is open at the provider is closed there next. Whoever pays all the same
+        // is shown to staff (`top_ups::apply`).
+        "-- store.accounts.delete.top_ups
+        update top_ups set redirect_url = null, status = case status when 'PENDING' then 'CANCELLED' else status end,
+               closing_since = case status when 'PENDING' then now() else closing_since end,
+               not_before = case status when 'PENDING' then now() else not_before end
+         where user_id = $1 and (redirect_url is not null or status = 'PENDING')",
+        "-- store.accounts.delete.idempotency_keys\ndelete from idempotency_keys where owner = $1",
+        // What a payment service told about the person, beside the booking itself.
+        "-- store.accounts.delete.gateway
+        update transactions set gateway_response = gateway_response - array['email', 'name', 'surname']
+         where user_id = $1 and jsonb_typeof(gateway_response) = 'object'
+           and gateway_response ?| array['email', 'name', 'surname']",
+        // The same of deliveries that had no effect: that there was one stays, what it said does not.
+        "-- store.accounts.delete.deliveries
+        update unused_deliveries set body = convert_to(id::text, 'UTF8'), user_id = null where user_id = $1",
+        // A hash of the right form that nobody knows a password for; the row is not looked at by log-ins anyway.
+        "-- store.accounts.delete.anonymise
+        update users set email = 'deleted-' || id || '@deleted.invalid', nickname = null, first_name = null,
+               last_name = null, avatar = null, role = 'USER', email_verified = false, deleted_at = now(),
+               password_hash = '$2b$12$' || repeat('.', 53)
+         where id = $1",
+    ] {
+        sqlx::query(statement).bind(id.0).execute(tx.conn()).await?;
+    }
+    mail::enqueue_farewell(tx, &email, &farewell, NOTICE).await?;
+    Ok(Deleted::Anonymised)
+}

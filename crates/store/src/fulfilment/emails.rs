@@ -1,0 +1,112 @@
+//! E-mails about finished parts of an order, queued in the transaction that finishes them: each order unit is reported
+//! once.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_domain::email_template::{DeliveredCopy, EmailTemplate, RefundedCopy};
+use lockstep_domain::ids::{KeyId, OrderId, UserId};
+use lockstep_domain::{Money, Secret};
+use sqlx::Row as _;
+
+use crate::{Result, StoreError, Tx};
+
+/// How long an e-mail about keys is worth sending.
+const GOOD_FOR: Duration = Duration::from_hours(7 * 24);
+
+/// Opens a sealed key; `None` if it cannot.
+pub type KeyText = Arc<dyn Fn(KeyId, &[u8]) -> Option<Secret> + Send + Sync>;
+
+/// What e-mails may contain.
+#[derive(Clone, Default)]
+pub struct EmailSettings {
+    /// Opens keys, for an operator who wants e-mails to contain them. `None`: e-mails contain a link.
+    pub with_keys: Option<KeyText>,
+}
+
+impl fmt::Debug for EmailSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmailSettings")
+            .field("with_keys", &self.with_keys.is_some())
+            .finish()
+    }
+}
+
+/// Queues the e-mails about units that have ended and were not reported yet: delivered ones and refunded ones.
+pub(super) async fn tell(tx: &mut Tx, order: OrderId, user: UserId, emails: &EmailSettings) -> Result<()> {
+    let rows = sqlx::query(
+        "-- store.fulfilment.tell
+        with told as (
+            update order_units set told_at = now()
+             where order_id = $1 and state in ('DONE', 'REFUNDED') and told_at is null returning *)
+        select u.state, u.price_paid, u.refunded_for, g.title, o.number, k.id as key_id, k.key_ciphertext, k.is_file,
+               p.email, coalesce(p.nickname, split_part(p.email, '@', 1)) as nickname
+          from told u join games g on g.id = u.game_id join orders o on o.id = u.order_id
+          join users p on p.id = o.user_id left join game_keys k on k.order_unit_id = u.id
+         order by g.title, u.position",
+    )
+    .bind(order.0)
+    .fetch_all(tx.conn())
+    .await?;
+    let (mut copies, mut returned, mut amount, mut shown) = (Vec::new(), Vec::new(), Money::ZERO, Vec::new());
+    for row in &rows {
+        let title: String = row.try_get("title")?;
+        if row.try_get::<&str, _>("state")? == "DONE" {
+            let id = KeyId(row.try_get("key_id")?);
+            let open = emails.with_keys.as_ref().filter(|_| !row.get::<bool, _>("is_file"));
+            let key = match open {
+                Some(open) => open(id, row.try_get("key_ciphertext")?),
+                None => None,
+            };
+            if key.is_some() {
+                shown.push(id.0);
+            }
+            copies.push(DeliveredCopy { title, key });
+        } else {
+            let price = crate::row::money(row, "price_paid")?;
+            amount = amount
+                .checked_add(price)
+                .ok_or_else(|| StoreError::Schema("an order's refunds do not fit".into()))?;
+            returned.push(RefundedCopy {
+                title,
+                reason: crate::row::refund_reason_or_null(row, "refunded_for")?,
+                price: Some(price),
+            });
+        }
+    }
+    let Some(first) = rows.first() else {
+        return Ok(());
+    };
+    let (email, nickname): (String, String) = (first.try_get("email")?, first.try_get("nickname")?);
+    let number: Option<String> = first.try_get("number")?;
+    let order = order.to_string();
+    if !copies.is_empty() {
+        let letter = EmailTemplate::KeysReady {
+            nickname: nickname.clone(),
+            order: order.clone(),
+            number: number.clone(),
+            copies,
+        };
+        crate::mail::enqueue(tx, user, &email, &letter, GOOD_FOR).await?;
+        sqlx::query(
+            "-- store.fulfilment.tell.reveals
+            insert into key_reveals (game_key_id, user_id, how) select id, $2, 'MAIL' from unnest($1::uuid[]) id",
+        )
+        .bind(shown)
+        .bind(user.0)
+        .execute(tx.conn())
+        .await?;
+    }
+    if amount > Money::ZERO {
+        let letter = EmailTemplate::Refund {
+            nickname,
+            order,
+            number,
+            amount,
+            copies: returned,
+        };
+        crate::mail::enqueue(tx, user, &email, &letter, GOOD_FOR).await?;
+    }
+    Ok(())
+}

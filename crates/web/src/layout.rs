@@ -1,0 +1,174 @@
+//! What every page shows around its content, and what its templates may ask for: texts, addresses of assets, who the
+//! shop is.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use lockstep_shop::RequestContext;
+
+use crate::error::PageError;
+use crate::i18n::Language;
+use crate::pages::me::Me;
+use crate::visit::{Preferences, Theme};
+use crate::{Progress, Settings, WebState, assets, format};
+
+/// A page's layout. Templates ask it for texts in the reader's language with `t`, `t1` and `n`.
+pub(crate) struct Layout {
+    pub(crate) words: Language,
+    pub(crate) theme: Theme,
+    pub(crate) settings: Arc<Settings>,
+    /// Goods come from the built-in sandbox; every page says so.
+    pub(crate) sandbox: bool,
+    /// What stands in the search field.
+    pub(crate) search: String,
+    /// When prices and stock were last checked: for machines, and in words.
+    pub(crate) checked: Option<(String, String)>,
+    /// The first synchronisation is under way.
+    pub(crate) progress: Option<Progress>,
+    /// This page in each language: code, name, address.
+    pub(crate) languages: Vec<(&'static str, &'static str, String)>,
+    /// Path of the page that search engines should list, when it is not this very address.
+    pub(crate) canonical: String,
+    /// Search engines should not list the page.
+    pub(crate) unlisted: bool,
+    /// Only what the page is about: no search and no menus lead away from paying.
+    pub(crate) focused: bool,
+    /// A sentence about the page, for search engines and previews.
+    pub(crate) about: String,
+    /// Who reads; nobody in particular on pages that are the same for all.
+    pub(crate) me: Me,
+}
+
+impl Layout {
+    pub(crate) fn new(state: &WebState, visit: &Preferences) -> Self {
+        let words = visit.language;
+        let supply = state.supply.borrow();
+        Self {
+            words,
+            theme: visit.theme,
+            settings: Arc::clone(&state.settings),
+            sandbox: state.settings.sandbox,
+            search: String::new(),
+            checked: supply.checked_at.map(|then| {
+                (
+                    then.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+                    format::ago(words, then, Utc::now()),
+                )
+            }),
+            progress: supply.progress.clone().filter(|_| supply.checked_at.is_none()),
+            languages: Language::ALL
+                .map(|language| (language.code(), language.name(), visit.in_language(language)))
+                .into(),
+            canonical: visit.uri.path().to_owned(),
+            unlisted: false,
+            focused: false,
+            about: words.with("about", &state.settings.shop_name),
+            me: Me::default(),
+        }
+    }
+
+    /// The same with this text in the search field.
+    pub(crate) fn searching(mut self, search: &str) -> Self {
+        search.clone_into(&mut self.search);
+        self
+    }
+
+    /// The same for a page that search engines should not list.
+    pub(crate) fn unlisted(mut self) -> Self {
+        self.unlisted = true;
+        self
+    }
+
+    /// The same without search and menus.
+    pub(crate) fn focused(mut self) -> Self {
+        self.focused = true;
+        self
+    }
+
+    /// The layout of a page that shows something of the reader's own.
+    pub(crate) async fn of_reader(
+        state: &WebState,
+        visit: &Preferences,
+        context: &RequestContext,
+    ) -> Result<Self, PageError> {
+        let mut layout = Self::new(state, visit).unlisted();
+        layout.me = Me::of(context).await?;
+        Ok(layout)
+    }
+
+    /// The same with a sentence about the page.
+    pub(crate) fn about(mut self, about: String) -> Self {
+        self.about = about;
+        self
+    }
+
+    /// The same with the path and query that search engines should list, and that links to other languages lead to. A
+    /// page that is kept for others has to say so: nothing of one reader's address may stand in it.
+    pub(crate) fn canonical(mut self, canonical: String) -> Self {
+        let separator = if canonical.contains('?') { '&' } else { '?' };
+        for (code, _, address) in &mut self.languages {
+            *address = format!("{canonical}{separator}lang={code}");
+        }
+        self.canonical = canonical;
+        self
+    }
+
+    /// A text.
+    pub(crate) fn t(&self, key: &str) -> &'static str {
+        self.words.text(key)
+    }
+
+    /// A text with a value.
+    pub(crate) fn t1(&self, key: &str, value: impl std::fmt::Display) -> String {
+        self.words.with(key, value)
+    }
+
+    /// A text for this many. Templates pass what they iterate over, by reference.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as templates pass it")]
+    pub(crate) fn n(&self, key: &str, number: &u64) -> String {
+        self.words.count(key, *number)
+    }
+
+    /// The address of an asset.
+    #[expect(clippy::unused_self, reason = "templates ask the layout for everything")]
+    pub(crate) fn asset(&self, name: &str) -> &'static str {
+        assets::address(name)
+    }
+
+    /// The shop's name.
+    pub(crate) fn shop(&self) -> &str {
+        &self.settings.shop_name
+    }
+
+    /// `path` with scheme and host.
+    pub(crate) fn absolute(&self, path: &str) -> String {
+        format!("{}{path}", self.settings.public_url)
+    }
+
+    /// The page that search engines should list, in this language.
+    pub(crate) fn canonical_in(&self, code: &str) -> String {
+        let separator = if self.canonical.contains('?') { '&' } else { '?' };
+        format!("{}{}{separator}lang={code}", self.settings.public_url, self.canonical)
+    }
+
+    /// Marks a link of the main menu when it leads to this page.
+    pub(crate) fn mark(&self, address: &str) -> &'static str {
+        if self.canonical == address {
+            " aria-current=page"
+        } else {
+            ""
+        }
+    }
+
+    /// `data-theme` of the page.
+    pub(crate) fn theme_name(&self) -> &'static str {
+        self.theme.name()
+    }
+}
+
+/// What of the layout changes with time: part of a shelved page's fingerprint. Costs no more than a clock and a lock.
+pub(crate) fn moment(state: &WebState) -> impl std::hash::Hash + use<> {
+    let supply = state.supply.borrow();
+    let minutes = supply.checked_at.map(|then| (Utc::now() - then).num_minutes());
+    (supply.checked_at, minutes, supply.progress.clone())
+}

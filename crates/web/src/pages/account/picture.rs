@@ -1,0 +1,83 @@
+//! The reader's picture: uploading it, taking it away, and the picture itself.
+//!
+//! It is served at an address of its own that names no user and changes with every picture, for whoever is told it: a
+//! front-end elsewhere shows it as it shows any other.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use lockstep_domain::account::ProfileFacts;
+use uuid::Uuid;
+
+use super::profile;
+use crate::WebState;
+use crate::error::PageError;
+use crate::forms::{self, Form};
+use crate::pictures::upload::Upload;
+use crate::session::SignedInUser;
+use crate::visit::Preferences;
+
+/// Where uploaded pictures are served.
+const PLACE: &str = "/avatars/";
+
+/// Browsers keep it for a day. Nobody else may: when its user takes it away it is gone.
+const KEEP: HeaderValue = HeaderValue::from_static("private, max-age=86400, immutable");
+
+/// The path of the reader's picture, when it was uploaded here.
+pub(super) fn uploaded<'f>(state: &WebState, facts: &'f ProfileFacts) -> Option<&'f str> {
+    let path = facts.avatar.as_deref()?.strip_prefix(&state.settings.public_url)?;
+    path.starts_with(PLACE).then_some(path)
+}
+
+pub(crate) async fn set(
+    State(state): State<Arc<WebState>>,
+    visit: Preferences,
+    member: SignedInUser,
+    Upload(sent): Upload,
+) -> Result<Response, PageError> {
+    let mut form = Form::default();
+    match state.shop.auth().allow_picture(&member.caller).await {
+        Ok(()) => {
+            let made = match sent {
+                Ok(bytes) => state.pictures.avatar(bytes).await,
+                Err(why) => Err(why),
+            };
+            match made {
+                Ok(image) => {
+                    let address = |id| format!("{}{PLACE}{id}.webp", state.settings.public_url);
+                    state.shop.set_picture(&member.caller, &image, address).await?;
+                    return Ok(forms::done("/account/profile?done=picture"));
+                }
+                Err(why) => form.wrong("picture", visit.language.text(why.text())),
+            }
+        }
+        Err(error) => form.refuse(visit.language, error, &[])?,
+    }
+    let facts = member.context.profile().await?;
+    profile::show(&state, &visit, &member, &form, &facts, true).await
+}
+
+pub(crate) async fn remove(State(state): State<Arc<WebState>>, member: SignedInUser) -> Result<Response, PageError> {
+    state.shop.remove_picture(&member.caller).await?;
+    Ok(forms::done("/account/profile?done=no_picture"))
+}
+
+/// `GET /avatars/{id}.webp`
+pub(crate) async fn image(State(state): State<Arc<WebState>>, Path(file): Path<String>) -> Result<Response, PageError> {
+    let id: Uuid = file
+        .strip_suffix(".webp")
+        .and_then(|id| id.parse().ok())
+        .ok_or(PageError::NotFound)?;
+    let image = state.shop.picture(id).await?.ok_or(PageError::NotFound)?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("image/webp")),
+        (header::CACHE_CONTROL, KEEP),
+        (
+            header::HeaderName::from_static("cross-origin-resource-policy"),
+            HeaderValue::from_static("cross-origin"),
+        ),
+    ];
+    Ok((headers, image).into_response())
+}
