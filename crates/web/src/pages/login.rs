@@ -1,5 +1,5 @@
-//! Coming in and going out: register, log in, log out. Who was on the way somewhere gets there (`next`), with everything
-//! collected as a guest.
+//! Registration, log-in and log-out. The reader returns to the page they came from (`next`); a guest's cart and
+//! wishlist are moved to the account.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use crate::pages::form_page::{FormPage, FormView, notice};
 use crate::session::{self, PageUser, SignedInUser};
 use crate::visit::{Preferences, cookie, preference};
 
-/// Remembers that this browser's reader has an authenticator, so that the log-in asks for its code at once.
+/// Stores that the reader of this browser has an authenticator, so that the log-in asks for its code at once.
 const FACTOR_COOKIE: &str = "authenticator";
 
-/// Where to, as the address says.
+/// The page to return to, as the address names it.
 fn wanted(visit: &Preferences) -> String {
     visit
         .pairs()
@@ -30,7 +30,7 @@ fn wanted(visit: &Preferences) -> String {
         .unwrap_or_default()
 }
 
-/// `page`, which leads on to `next`.
+/// The address of `page` with `next` as the page to return to.
 fn leading_to(page: &str, next: &str) -> String {
     if next.is_empty() {
         return page.to_owned();
@@ -208,7 +208,7 @@ pub(crate) async fn log_in(
     log_in_form(&state, &visit, &reader, &form, &next, with_code).await
 }
 
-/// Somebody has come in: on to where they wanted to go, unless something did not come along.
+/// Signs the user in and redirects to where they wanted to go; to the cart if some items could not be moved.
 fn welcome(state: &WebState, come_in: &SignedIn, next: &str, otherwise: &str) -> Response {
     let left_out = come_in
         .moved

@@ -1,4 +1,4 @@
-//! Proving one's address by the code that was sent to it.
+//! Verification of the e-mail address with the code that was sent to it.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use askama::Template;
 struct VerifyPage {
     layout: Layout,
     notice: Option<String>,
-    /// Where the code went.
+    /// The address that the code was sent to.
     email: String,
     form_page: FormView,
 }
@@ -33,7 +33,7 @@ async fn show(
     form: &Form,
 ) -> Result<Response, PageError> {
     let words = visit.language;
-    // The letter's link brings the code along; nothing happens before the button is pressed.
+    // The link in the e-mail contains the code; nothing happens before the button is pressed.
     let brought = visit
         .pairs()
         .find(|(name, code)| name == "code" && code.len() <= 6 && code.bytes().all(|byte| byte.is_ascii_digit()))
