@@ -103,10 +103,10 @@ pub(crate) async fn register(
                 .register(registration, &reader.device, reader.context.cookie())
                 .await
             {
-                Ok(come_in) => {
+                Ok(signed_in) => {
                     return Ok(welcome(
                         &state,
-                        &come_in,
+                        &signed_in,
                         form.value("next"),
                         "/account?done=registered",
                     ));
@@ -186,8 +186,8 @@ pub(crate) async fn log_in(
         Ok(credentials) => {
             let auth = state.shop.auth();
             match auth.log_in(&credentials, &reader.device, reader.context.cookie()).await {
-                Ok(come_in) => {
-                    let mut response = welcome(&state, &come_in, form.value("next"), "/account");
+                Ok(signed_in) => {
+                    let mut response = welcome(&state, &signed_in, form.value("next"), "/account");
                     if credentials.code.is_some()
                         && let Some(remembered) = preference(FACTOR_COOKIE, "yes", state.settings.production)
                     {
@@ -209,8 +209,8 @@ pub(crate) async fn log_in(
 }
 
 /// Signs the user in and redirects to where they wanted to go; to the cart if some items could not be moved.
-fn welcome(state: &WebState, come_in: &SignedIn, next: &str, otherwise: &str) -> Response {
-    let left_out = come_in
+fn welcome(state: &WebState, signed_in: &SignedIn, next: &str, otherwise: &str) -> Response {
+    let left_out = signed_in
         .moved
         .cart
         .as_ref()
@@ -220,7 +220,7 @@ fn welcome(state: &WebState, come_in: &SignedIn, next: &str, otherwise: &str) ->
         (false, "") => otherwise,
         (false, next) => next,
     };
-    session::signed_in(forms::done(to), &come_in.data.tokens, &state.settings)
+    session::signed_in(forms::done(to), &signed_in.data.tokens, &state.settings)
 }
 
 pub(crate) async fn log_out(State(state): State<Arc<WebState>>, member: SignedInUser) -> Result<Response, PageError> {

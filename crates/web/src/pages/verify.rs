@@ -34,7 +34,7 @@ async fn show(
 ) -> Result<Response, PageError> {
     let words = visit.language;
     // The link in the e-mail contains the code; nothing happens before the button is pressed.
-    let brought = visit
+    let code_in_address = visit
         .pairs()
         .find(|(name, code)| name == "code" && code.len() <= 6 && code.bytes().all(|byte| byte.is_ascii_digit()))
         .map(|(_, code)| code);
@@ -42,7 +42,7 @@ async fn show(
         form.field("code", "text", words.text("verify.code"))
             .autocomplete("one-time-code")
             .digits()
-            .filled(brought.as_deref().unwrap_or_default())
+            .filled(code_in_address.as_deref().unwrap_or_default())
             .required(),
     ];
     let page = VerifyPage {

@@ -108,16 +108,16 @@ impl Proxy {
             return Ok(bytes);
         }
         let (proxy, address, widths, wanted) = (Arc::clone(self), address.to_owned(), widths.to_vec(), name.clone());
-        let work = tokio::spawn(async move { proxy.bring(&address, &wanted, &widths).await });
+        let work = tokio::spawn(async move { proxy.fetch_and_store(&address, &wanted, &widths).await });
         match tokio::time::timeout(PATIENCE, work).await {
-            Ok(Ok(brought)) => brought?,
+            Ok(Ok(fetched)) => fetched?,
             _ => return Err(Missing::Busy),
         }
         self.keep.get(&name).await.ok_or(Missing::Busy)
     }
 
     /// Fetches the picture at `address` and stores it in every width, once for all concurrent requests.
-    async fn bring(&self, address: &str, wanted: &str, widths: &[u32]) -> Result<(), Missing> {
+    async fn fetch_and_store(&self, address: &str, wanted: &str, widths: &[u32]) -> Result<(), Missing> {
         let mut hasher = DefaultHasher::new();
         address.hash(&mut hasher);
         let lock = usize::try_from(hasher.finish() % LOCKS as u64).unwrap_or(0);
