@@ -84,7 +84,7 @@ pub(crate) fn crash(args: &[String]) -> Result<()> {
             if accident.is_empty() {
                 "crash::"
             } else {
-                "crash::whatever_dies_where"
+                "crash::books_balance_after_any_crash"
             },
             "--nocapture",
         ])

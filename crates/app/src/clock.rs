@@ -1,5 +1,6 @@
-//! This machine's clock against those of the database and of G2A. Times of rows are the database's, but tokens, codes of
-//! authenticators and the calendar of synchronisations are this machine's: it has to agree.
+//! Compares this machine's clock with those of the database and of G2A. Rows carry the database's times, but access
+//! tokens, authenticator codes and the schedule of synchronisations use this machine's clock, so the clocks have to
+//! agree.
 
 use std::time::Duration;
 
@@ -8,25 +9,25 @@ use lockstep_g2a::Client;
 use lockstep_store::Store;
 use tokio_util::sync::CancellationToken;
 
-/// How often the clocks are compared.
+/// Interval between two comparisons.
 const EVERY: Duration = Duration::from_mins(1);
-/// From here on it is told.
+/// Difference from which a warning is logged.
 const OFF: TimeDelta = TimeDelta::seconds(60);
-/// From here on tokens and codes go wrong.
+/// Difference from which tokens and codes fail.
 const WRONG: TimeDelta = TimeDelta::minutes(5);
 
-/// How well a clock agrees with this machine's.
+/// How well another clock agrees with this machine's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Agreement {
-    /// To a minute.
+    /// They differ by less than a minute.
     Agrees,
-    /// To five minutes.
+    /// They differ by less than five minutes.
     Off,
-    /// Not at all.
+    /// They differ by five minutes or more.
     Wrong,
 }
 
-/// Of a clock that is `ahead` of this machine's.
+/// Judges a clock that is `ahead` of this machine's.
 pub(crate) fn judge(ahead: TimeDelta) -> Agreement {
     if ahead.abs() < OFF {
         Agreement::Agrees
@@ -37,7 +38,7 @@ pub(crate) fn judge(ahead: TimeDelta) -> Agreement {
     }
 }
 
-/// For people.
+/// Describes the difference for people.
 pub(crate) fn in_words(whose: &str, ahead: TimeDelta) -> String {
     let direction = if ahead > TimeDelta::zero() {
         "behind"
@@ -54,9 +55,9 @@ pub(crate) fn in_words(whose: &str, ahead: TimeDelta) -> String {
     format!("this machine's clock is {amount} {direction} {whose}")
 }
 
-/// Compares the clocks now and then, and tells when the judgement changes.
+/// Compares the clocks every minute until `stop` is cancelled, and logs each change of the judgement.
 pub(crate) async fn watch(store: Store, client: Option<Client>, stop: CancellationToken) {
-    let mut told = [Agreement::Agrees; 2];
+    let mut logged = [Agreement::Agrees; 2];
     let mut every = tokio::time::interval(EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
@@ -64,18 +65,18 @@ pub(crate) async fn watch(store: Store, client: Option<Client>, stop: Cancellati
             ("the database's", store.clock_ahead().await.ok()),
             ("G2A's", client.as_ref().and_then(Client::clock_ahead)),
         ];
-        for ((whose, ahead), told) in clocks.into_iter().zip(&mut told) {
+        for ((whose, ahead), logged) in clocks.into_iter().zip(&mut logged) {
             let Some(ahead) = ahead else { continue };
             let now = judge(ahead);
-            if now != *told {
-                tell(whose, ahead, now);
-                *told = now;
+            if now != *logged {
+                log_change(whose, ahead, now);
+                *logged = now;
             }
         }
     }
 }
 
-fn tell(whose: &str, ahead: TimeDelta, agreement: Agreement) {
+fn log_change(whose: &str, ahead: TimeDelta, agreement: Agreement) {
     let words = in_words(whose, ahead);
     match agreement {
         Agreement::Agrees => tracing::info!("this machine's clock agrees with {whose} again"),
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_minute_is_told_and_five_are_wrong_in_either_direction() {
+    fn difference_of_one_minute_is_off_and_of_five_is_wrong() {
         for sign in [1, -1] {
             assert_eq!(judge(TimeDelta::seconds(59 * sign)), Agreement::Agrees);
             assert_eq!(judge(TimeDelta::seconds(60 * sign)), Agreement::Off);

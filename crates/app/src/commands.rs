@@ -1,4 +1,4 @@
-//! The commands besides `serve`: each opens what it needs, does one thing, and says what it did.
+//! The commands other than `serve`: each opens what it needs, does one thing and prints the result.
 
 pub(crate) mod admin;
 pub(crate) mod aside;
@@ -17,7 +17,7 @@ use anyhow::Result;
 use crate::config::Config;
 use crate::output::Output;
 
-/// `lockstep config`: every setting, the value in force and where it came from.
+/// `lockstep config`: prints every setting with its value in force and its source.
 pub(crate) fn show_config(config: &Config, output: Output) -> Result<()> {
     output.rows(&config.shown, |row| {
         let source = format!("{:?}", row.source).to_lowercase();

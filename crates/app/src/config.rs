@@ -1,8 +1,8 @@
 //! Configuration: one table of settings, each a flag, an environment variable and a line of `lockstep.toml`.
 //!
-//! Flags beat the environment, the environment beats the file, and what nobody set falls back to a default that works
-//! on a laptop. With `LOCKSTEP_ENV=production` no such default is silent: what is missing is an error that names the
-//! variable. Nothing outside this module reads the environment.
+//! Flags override the environment, the environment overrides the file, and a setting that is not set has a default that
+//! works on a laptop. With `LOCKSTEP_ENV=production` no such default applies silently: a missing setting is an error
+//! that names the variable. Nothing outside this module reads the environment.
 
 mod buying;
 mod hidden;
@@ -32,29 +32,30 @@ pub(crate) use settings::{Settings, Source, hiding_values};
 pub(crate) use shown::{Shown, sample};
 pub(crate) use supplier::Supplier;
 
-/// Where the figures for Prometheus are.
+/// Where Prometheus metrics are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Metrics {
-    /// With the pages.
+    /// At the address of the pages.
     Pages,
-    /// At an address of their own.
+    /// At a separate address.
     At {
         address: SocketAddr,
-        /// Somebody chose it. Where nobody did, a second process on the machine finds it taken and does without.
+        /// Whether the operator chose the address. If not, a second process on the machine that finds it taken serves
+        /// no metrics.
         is_chosen: bool,
     },
 }
 
-/// Where they are in production unless somebody says otherwise.
+/// The default address in production.
 const METRICS_IN_PRODUCTION: &str = "127.0.0.1:9464";
 
-/// The effective configuration, checked. Has no `Debug` on purpose: it holds secrets.
+/// The effective configuration, validated. It has no `Debug` because it holds secrets.
 #[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "switches that do not depend on each other")]
 pub(crate) struct Config {
     pub(crate) production: bool,
     pub(crate) database_url: Option<String>,
-    /// Most connections of this process to PostgreSQL.
+    /// Maximum number of connections of this process to PostgreSQL.
     pub(crate) db_connections: u32,
     pub(crate) redis_url: Option<String>,
     pub(crate) redis_prefix: String,
@@ -66,41 +67,40 @@ pub(crate) struct Config {
     pub(crate) supplier: Supplier,
     pub(crate) rate_per_minute: u32,
     pub(crate) pricing: Pricing,
-    /// A promo code may sell a supplier's game below its cost.
+    /// Whether a promo code may sell a supplier's game below its cost.
     pub(crate) promo_below_cost: bool,
     pub(crate) cors_origins: Vec<String>,
     /// `JWT_SECRET`, `JWT_REFRESH_SECRET` and `LOCKSTEP_KEY_SECRET`, where given.
     pub(crate) secrets: (Option<String>, Option<String>, Option<String>),
-    /// The secret that stored keys were sealed with is lost for ever, and that is known. Of the command line only.
+    /// The operator accepts that the secret of stored keys is lost for good. From the command line only.
     pub(crate) accept_lost_keys: bool,
     pub(crate) payments: PaymentSettings,
     pub(crate) smtp_url: Option<String>,
     pub(crate) mail_from: String,
-    /// E-mails sent at the same time.
+    /// Number of e-mails sent in parallel.
     pub(crate) mail_connections: u32,
     pub(crate) shop_name: String,
-    /// Who runs the shop, for the pages.
+    /// The operator of the shop, shown on pages.
     pub(crate) operator: lockstep_web::Operator,
     pub(crate) rate_limits: bool,
     pub(crate) trusted_proxies: usize,
     pub(crate) cart_limits: CartLimits,
-    /// How buying goes about it.
     pub(crate) fulfilment: lockstep_fulfilment::Settings,
-    /// In tests of the program only.
+    /// For tests of the program only.
     pub(crate) key_timeout: Option<Duration>,
-    /// How long closing may take, and how much of it connections are still taken.
+    /// How long shutdown may take, and for how much of it connections are still accepted.
     pub(crate) shutdown: Duration,
     pub(crate) drain: Duration,
-    /// What webhooks of G2A's relays are signed with.
+    /// The secret that signs the webhooks of G2A's relays.
     pub(crate) webhook_secret: SecretText,
-    /// The file of settings that was named.
+    /// The settings file that was named.
     pub(crate) settings_file: Option<PathBuf>,
-    /// For `lockstep config`.
+    /// The rows of `lockstep config`.
     pub(crate) shown: Vec<Shown>,
 }
 
 impl Config {
-    /// Checks settings one by one and against each other.
+    /// Validates the settings, each on its own and against each other.
     pub(crate) fn resolve(settings: &Settings, sources: &BTreeMap<String, Source>) -> Result<Self> {
         let production = match settings.lockstep_env.as_deref() {
             None | Some("development") => false,
@@ -261,7 +261,7 @@ impl Config {
 }
 
 impl Config {
-    /// The store shows itself: made-up games from the built-in sandbox, and nobody's real money.
+    /// Whether this is a demo: made-up games from the built-in sandbox, and no real money.
     pub(crate) fn is_demo(&self) -> bool {
         !self.production && matches!(self.supplier, Supplier::Sandbox)
     }
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn with_nothing_set_it_runs_on_a_laptop() {
+    fn defaults_are_for_a_laptop() {
         let config = resolve(&Settings::default()).unwrap();
         assert!(!config.production && config.database_url.is_none() && matches!(config.supplier, Supplier::Sandbox));
         assert_eq!(config.bind.to_string(), "127.0.0.1:8080");
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn production_names_every_variable_that_is_missing() {
+    fn production_names_every_missing_variable() {
         let message = refused(&Settings {
             lockstep_env: Some("production".into()),
             ..Settings::default()
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_mail_server_is_told_by_its_part() {
+    fn invalid_smtp_url_error_names_the_faulty_part() {
         let message = refused(&Settings {
             smtp_url: Some("smtp://u:hunt/er2@mail.example:587".into()),
             ..Settings::default()
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_g2a_account_is_refused() {
+    fn incomplete_g2a_account_is_refused() {
         let url_only = Settings {
             g2a_api_url: Some("https://api.example/v1".into()),
             ..Settings::default()
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_refused_by_the_name_of_its_variable() {
+    fn invalid_value_error_names_the_variable() {
         assert!(
             refused(&Settings {
                 bind: Some("8080".into()),
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn shoppers_pay_through_stripe_the_test_provider_or_nobody() {
+    fn payment_provider_is_stripe_test_or_none() {
         let with = |env: Option<&str>, key: Option<&str>, webhook: Option<&str>| Settings {
             lockstep_env: env.map(str::to_owned),
             stripe_secret_key: key.map(Hidden::from),

@@ -1,4 +1,4 @@
-//! The database a command works with: the one that `DATABASE_URL` names, or the private one in the data folder.
+//! The database of a command: the one that `DATABASE_URL` names, or the private one in the data folder.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,23 +10,23 @@ use lockstep_store::{Options, Store};
 
 use crate::config::Config;
 
-/// What a command may do with the private database.
+/// How a command uses the private database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
-    /// It runs for long and owns the data folder; a second one is refused.
+    /// It runs permanently and owns the data folder; a second owner is refused.
     Own,
-    /// It works beside a running store if there is one, and otherwise starts the database for itself. It makes none.
+    /// It works beside a running store, or else starts the database for itself. It does not create one.
     Join,
-    /// The same, and where there is none it makes one.
+    /// Like `Join`, but creates a database if there is none.
     Make,
 }
 
-/// What is wrong with a pooler in transaction mode, and what to do.
+/// The problem with a pooler in transaction mode, and its remedy.
 pub(crate) const SHARED_SESSIONS: &str = "DATABASE_URL leads through a connection pooler that gives one connection's \
     transactions to different server processes (PgBouncer: pool_mode = transaction or statement), where Lockstep's locks, \
     settings and notifications are lost; use a pool in session mode (pool_mode = session), or PostgreSQL's own address";
 
-/// Refuses to go on where no store was ever made: only `serve`, `migrate` and `restore` make one.
+/// Fails if there is no store: only `serve`, `migrate` and `restore` create one.
 pub(crate) fn demand_store(config: &Config) -> Result<()> {
     ensure!(
         config.database_url.is_some() || Postgres::is_in(&config.data_dir),
@@ -37,23 +37,23 @@ pub(crate) fn demand_store(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Connections whose statements do not end are waited for so long.
+/// How long closing waits for connections whose statements do not end.
 const CONNECTIONS: Duration = Duration::from_secs(2);
 
 /// An open database.
 pub(crate) struct Database {
     pub(crate) store: Store,
-    /// In words, for people: where the data are. No password in it.
+    /// Describes where the data are, for people. Contains no password.
     pub(crate) place: String,
-    /// How programs of PostgreSQL connect. May hold a password.
+    /// The connection string for PostgreSQL's programs. May hold a password.
     pub(crate) url: String,
-    /// Where the programs of the private server are, if that is known.
+    /// The folder of the private server's programs, if known.
     programs: Option<PathBuf>,
     private: Option<Postgres>,
 }
 
 impl Database {
-    /// Finds or starts the database. Does not touch the schema.
+    /// Connects to the database, or starts the private one. Does not touch the schema.
     pub(crate) async fn open(config: &Config, how: Use) -> Result<Self> {
         let options = Options {
             application_name: "lockstep".into(),
@@ -107,7 +107,7 @@ impl Database {
         })
     }
 
-    /// A program that belongs to the server, found beside it.
+    /// The path of a PostgreSQL program in the private server's installation.
     pub(crate) fn program(&self, name: &str) -> Result<PathBuf> {
         let folder = self
             .programs
@@ -122,14 +122,15 @@ impl Database {
         Ok(program)
     }
 
-    /// Whether the database is Lockstep's own.
+    /// Whether the database is the private one.
     pub(crate) fn is_private(&self) -> bool {
         self.private.is_some()
     }
 
-    /// Brings the schema up to date, forgets what a restored backup says of another server's transactions, and says so.
+    /// Applies pending migrations, deletes the transaction ids that a restored backup holds of another server, and logs
+    /// both.
     ///
-    /// Refuses a database behind a pooler that shares sessions, before a lock is taken there.
+    /// Refuses a database behind a pooler that shares sessions, before taking a lock there.
     pub(crate) async fn migrate(&self) -> Result<Vec<(i64, String)>> {
         if self.store.path().await.context("connecting to the database")? == Way::SharedSessions {
             bail!(SHARED_SESSIONS);
@@ -152,7 +153,7 @@ impl Database {
         Ok(brought)
     }
 
-    /// Brings a private database up to date; any other has to be, and has to hold a shop.
+    /// Migrates a private database; any other has to be migrated already, and has to hold a shop.
     pub(crate) async fn be_up_to_date(&self) -> Result<()> {
         if self.is_private() {
             return self.migrate().await.map(drop);
@@ -169,8 +170,8 @@ impl Database {
         Ok(())
     }
 
-    /// Closes connections, then stops the private database in good order. Where connections cannot be closed, because the
-    /// server stands still, that is told to stop all the same: it ends with this process.
+    /// Closes the connections, then stops the private database cleanly. If connections cannot be closed because the
+    /// server does not respond, the server is stopped all the same: it ends with this process.
     pub(crate) async fn close(self) {
         if tokio::time::timeout(CONNECTIONS, self.store.close()).await.is_err() {
             tracing::warn!("connections to the database do not close; it does not answer");

@@ -1,4 +1,4 @@
-//! The figures for Prometheus: where they are served, and those that somebody has to go and look for.
+//! Prometheus metrics: where they are served, and the gauges that have to be polled.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use tokio_util::task::TaskTracker;
 use crate::config::Metrics;
 use crate::listen;
 
-/// How often the queue of e-mails is looked at.
+/// Polling interval of the e-mail queue.
 const PERIOD: Duration = Duration::from_secs(15);
 
-/// The door to the figures, where they have one of their own.
+/// Opens the listener for metrics, if they have a separate address.
 pub(crate) async fn bind(metrics: Metrics) -> Result<Option<TcpListener>> {
     let Metrics::At { address, is_chosen } = metrics else {
         return Ok(None);
@@ -41,13 +41,13 @@ pub(crate) async fn bind(metrics: Metrics) -> Result<Option<TcpListener>> {
     }
 }
 
-/// Serves them at their own door until it is told to stop.
+/// Serves metrics on `listener` until `stop` is cancelled.
 pub(crate) async fn serve(listener: TcpListener, metrics: PrometheusHandle, stop: CancellationToken) {
     let router = lockstep_api::metrics_router(Arc::new(move || metrics.render()));
     listen::serve(listener, router, listen::Limits::of_system(), stop, &TaskTracker::new()).await;
 }
 
-/// Keeps the figures of the queue of e-mails up to date. While the database is away they stay as they were.
+/// Updates the gauges of the e-mail queue. While the database is unavailable they keep their values.
 pub(crate) async fn watch_mail(store: Store, stop: CancellationToken) {
     let mut every = tokio::time::interval(PERIOD);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -1,10 +1,10 @@
-//! Settings that have to be equal in all processes of one shop, and what happens when they are not.
+//! Settings that have to be equal in all processes of one shop, and the check that they are.
 //!
-//! Each process says in the database what it is set to: plain values, and keyed hashes of secrets. The key of these
-//! hashes is `LOCKSTEP_KEY_SECRET`, so that whoever has the database alone can try no guess. A process that starts beside
-//! others that are set otherwise is refused by the name of the setting. What only has to be equal *at one time* (the
-//! mark-up, say) may change when no other process runs; the secret that stored keys are sealed with may not, unless the
-//! one in use is on the list.
+//! Each process records its settings in the database: plain values, and keyed hashes of secrets. The key of these
+//! hashes is `LOCKSTEP_KEY_SECRET`, so that an attacker who has only the database cannot test a guess. A process that
+//! starts beside others with different settings is refused, and the error names the setting. Settings that only have to
+//! be equal *at one time* (the mark-up, for example) may change when no other process runs; the secret that stored keys
+//! are sealed with may not, unless the one in use is on the list.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,22 +22,22 @@ use uuid::Uuid;
 use crate::config::{Config, PaymentProvider, Supplier};
 use crate::secrets::Secrets;
 
-/// How often a process says that it runs.
+/// How often a process records that it runs.
 const RENEW: Duration = Duration::from_secs(3);
-/// How often a process that starts looks whether one that differs still runs.
+/// How often a starting process checks whether one that differs still runs.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// The setting that seals stored keys.
 const KEY_SECRET: &str = "LOCKSTEP_KEY_SECRET";
-/// Stored keys that are tried before a secret is taken for the one in use.
+/// Number of stored keys that are opened to test whether a secret is the one in use.
 const SAMPLE: u32 = 20;
 
-/// A setting that has to be equal everywhere.
+/// A setting that has to be equal in all processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Setting {
     name: &'static str,
-    /// What other processes may say of it; the first is what this one says.
+    /// The values that other processes may have recorded; the first is the one that this process records.
     accepted: Vec<String>,
-    /// It is a hash: nothing to show.
+    /// Whether the value is a hash, which is not shown.
     is_secret: bool,
 }
 
@@ -51,7 +51,7 @@ impl Setting {
     }
 }
 
-/// What this process is set to. Secrets only if they are given.
+/// The settings of this process; without `secrets`, only the plain ones.
 fn settings(config: &Config, secrets: Option<&Secrets>) -> Vec<Setting> {
     let pricing = &config.pricing;
     let basis = serde_json::to_value(pricing.basis).ok();
@@ -89,7 +89,7 @@ fn settings(config: &Config, secrets: Option<&Secrets>) -> Vec<Setting> {
         for (name, value) in secrets.to_compare() {
             all.push(hashed(name, value));
         }
-        // The account, and not its password: G2A may give it another one at any time.
+        // The account without its password, which G2A may replace at any time.
         if let Supplier::Account { auth, .. } = &config.supplier {
             match auth {
                 lockstep_g2a::Auth::Hash { api_hash, email, .. } => {
@@ -103,7 +103,7 @@ fn settings(config: &Config, secrets: Option<&Secrets>) -> Vec<Setting> {
     all
 }
 
-/// Through whom shoppers pay; two keys of one account are no difference.
+/// The payment provider; two keys of one account count as equal.
 fn provider(provider: &PaymentProvider) -> String {
     match provider {
         PaymentProvider::Stripe {
@@ -121,7 +121,7 @@ fn provider(provider: &PaymentProvider) -> String {
     }
 }
 
-/// In what another process differs, in words.
+/// The settings in which another process differs, in words.
 fn differences(ours: &[Setting], other: &Running) -> Vec<String> {
     let theirs = &other.instance.settings;
     let differs = |setting: &&Setting| {
@@ -139,7 +139,7 @@ fn differences(ours: &[Setting], other: &Running) -> Vec<String> {
             _ => format!("{} is another one here than at {name}", setting.name),
         }
     };
-    // With another secret every hash differs, which says nothing of the others.
+    // With another secret every hash differs, so the other hashes reveal nothing.
     let other_secret = ours
         .iter()
         .filter(|setting| setting.name == KEY_SECRET)
@@ -151,38 +151,38 @@ fn differences(ours: &[Setting], other: &Running) -> Vec<String> {
         .collect()
 }
 
-/// This process among those that run.
+/// The entry of this process among the running ones.
 pub(crate) struct Membership {
     store: Store,
     instance: Arc<Instance>,
     settings: Arc<Vec<Setting>>,
 }
 
-/// What came of an attempt to begin.
+/// The result of an attempt to join.
 enum Attempt {
     Begun,
-    /// The secret that seals keys now is not on the list.
+    /// The secret that currently seals keys is not on the list.
     OtherSecret,
-    /// A process that differs was seen lately.
+    /// A process with different settings was seen recently.
     Differs(Vec<(Uuid, DateTime<Utc>, Vec<String>)>),
 }
 
-/// Begins to run beside the others.
+/// Joins the running processes.
 ///
-/// A process that was killed looks as if it ran for another while: whether one that differs still runs is waited for,
-/// for [`LEASE`] at the most.
+/// A killed process still counts as running for a while: if one differs, this waits for up to twice [`LEASE`] to see
+/// whether it is alive.
 ///
 /// # Errors
-/// When settings differ, by their names and with what to do.
+/// If settings differ; the error names them and the remedy.
 pub(crate) async fn join(config: &Config, secrets: &Secrets, store: &Store) -> Result<Membership> {
     let settings = Arc::new(settings(config, Some(secrets)));
-    let said = settings
+    let recorded = settings
         .iter()
         .filter_map(|setting| Some((setting.name.to_owned(), setting.accepted.first()?.clone())));
     let instance = Arc::new(Instance {
         id: Uuid::new_v4(),
         name: name_of_this_process(),
-        settings: said.collect(),
+        settings: recorded.collect(),
     });
     if !config.accept_lost_keys {
         refuse_keys_of_another(secrets, store).await?;
@@ -263,7 +263,7 @@ async fn begin(
         .await
 }
 
-/// Keys of a time before marks were kept tell it themselves.
+/// For databases older than the recorded mark of the secret: tests a sample of stored keys.
 async fn refuse_keys_of_another(secrets: &Secrets, store: &Store) -> Result<()> {
     let known = store
         .tx("instances.known", |tx| Box::pin(instances::key_secret(tx)))
@@ -280,22 +280,22 @@ async fn refuse_keys_of_another(secrets: &Secrets, store: &Store) -> Result<()> 
 }
 
 impl Membership {
-    /// Says that this process runs until `stop`, and tells when another differs: one whose list of secrets has a new one
-    /// in front may begin, and then this one cannot read what that one seals.
+    /// Records that this process runs until `stop` is cancelled, and logs an error when another process differs: one
+    /// whose list of secrets has a new one in front may start, and this process cannot open what that one seals.
     pub(crate) async fn keep(self, stop: CancellationToken) {
         let mut every = tokio::time::interval(RENEW);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut told = Vec::new();
+        let mut logged = Vec::new();
         while stop.run_until_cancelled(every.tick()).await.is_some() {
             match self.renew().await {
-                Ok(differences) if differences != told => {
+                Ok(differences) if differences != logged => {
                     for difference in &differences {
                         tracing::error!("{difference}; {CURE}");
                     }
-                    told = differences;
+                    logged = differences;
                 }
                 Ok(_) => {}
-                // Whoever needs the database tells that it is away.
+                // The database's users report that it is unavailable.
                 Err(error) => tracing::debug!(
                     error = &error as &dyn std::error::Error,
                     "this process was not noted as running"
@@ -328,8 +328,8 @@ impl Membership {
     }
 }
 
-/// How a process that is set like this one would compare: how many run, and in what they differ. Secrets are compared
-/// when they are there; none is made.
+/// Compares this configuration with the running processes: how many run, and in what they differ. Secrets are compared
+/// if they exist; none are generated.
 pub(crate) async fn compare(config: &Config, store: &Store) -> Result<(usize, Vec<String>)> {
     let secrets = Secrets::known(config)?;
     let settings = settings(config, secrets.as_ref());
@@ -360,8 +360,8 @@ pub(crate) async fn compare(config: &Config, store: &Store) -> Result<(usize, Ve
     Ok((others.len(), found))
 }
 
-/// In which plain settings two other processes differ. Hashes of secrets are left out: a list that is being changed
-/// makes them differ, and only its owner can tell.
+/// The plain settings in which two other processes differ. Hashes of secrets are left out: a list that is being changed
+/// makes them differ, and only a process with the secret can judge that.
 fn between(one: &Instance, two: &Instance) -> Vec<String> {
     let plain = |instance: &Instance| -> BTreeMap<String, String> {
         let is_plain = |value: &String| !is_mark(value);
@@ -386,7 +386,7 @@ fn is_mark(value: &str) -> bool {
     value.len() == 32 && value.bytes().all(|letter| letter.is_ascii_hexdigit())
 }
 
-/// Refuses work that would be undone by those that run, for commands that do not stay. They need no secret.
+/// Refuses work that running processes would undo, for commands that do not stay. Needs no secret.
 pub(crate) async fn refuse_to_differ(config: &Config, store: &Store) -> Result<()> {
     let settings = settings(config, None);
     let others = store
@@ -399,7 +399,7 @@ pub(crate) async fn refuse_to_differ(config: &Config, store: &Store) -> Result<(
     Ok(())
 }
 
-/// Takes this process's secret for the one that seals keys from now on.
+/// Makes this process's secret the one that seals keys from now on.
 pub(crate) async fn accept_key_secret(secrets: &Secrets, store: &Store) -> Result<()> {
     let mark = secrets.marks(KEY_SECRET, "").into_iter().next().unwrap_or_default();
     store

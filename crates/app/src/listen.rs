@@ -1,6 +1,6 @@
-//! Connections as the store takes them: so many at a time, and each has to say what it wants soon. Whoever opens
-//! connections and says nothing, or says it letter by letter, holds a place for seconds, and no file that the database,
-//! the spool or a purchase needs.
+//! Accepts connections: a limited number at a time, each of which has to send its request in time. A client that opens
+//! connections and sends nothing, or sends single bytes, occupies a place for seconds only, and takes no file
+//! descriptor that the database, the spool or a purchase needs.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -24,28 +24,28 @@ mod stall;
 
 use stall::Taken;
 
-/// Files that the rest of the store may have open besides: pools, spool, pictures, calls to others.
+/// File descriptors reserved for the rest of the store: pools, spool, pictures, outgoing calls.
 const RESERVED: u64 = 512;
-/// More connections would only wait for one another.
+/// Maximum number of connections; more would only wait for one another.
 const MOST: u64 = 10_000;
-/// So long a connection may take to say what it wants, the first time and every next time, and so long it may leave
-/// untaken what it is sent.
+/// How long a connection may take to send each request, and how long it may leave its response unread.
 const SILENCE: Duration = Duration::from_secs(30);
-/// After a connection could not be taken, for want of files, so long none is.
+/// Pause after `accept` failed for want of file descriptors.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What is taken.
+/// Limits of accepted connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Connections at a time; whoever comes then waits outside.
+    /// Connections at a time; further clients wait in the listen backlog.
     most: usize,
-    /// How long one may say nothing, or not enough, or take nothing of its answer, before it is closed.
+    /// How long a connection may send nothing or an incomplete request, or read nothing of its response, before it is
+    /// closed.
     silence: Duration,
 }
 
 impl Limits {
-    /// As much as the system lets this process have. The soft limit on open files, which is low on many systems, is raised
-    /// as far as it may be.
+    /// The limits that the system allows this process. Raises the soft limit on open files, which is low on many
+    /// systems, as far as permitted.
     pub(crate) fn of_system() -> Self {
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         let wanted = maximum.unwrap_or(u64::MAX).min(MOST + RESERVED);
@@ -60,7 +60,7 @@ impl Limits {
                 Err(error) => tracing::debug!(%error, files, "the limit on open files stays"),
             }
         }
-        // Half of them, where there are few.
+        // Half of them, if there are few.
         let most = files.saturating_sub(RESERVED).max(files / 2).clamp(1, MOST);
         Self {
             most: usize::try_from(most).unwrap_or(usize::MAX),
@@ -69,8 +69,8 @@ impl Limits {
     }
 }
 
-/// Serves `router` until `stop`, and then until every connection has had the answer that it waits for: each of
-/// `connections` is one.
+/// Serves `router` until `stop` is cancelled, then waits until every connection has received its pending response. Each
+/// connection is a task of `connections`.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -90,7 +90,7 @@ pub(crate) async fn serve(
     while let Some((stream, peer, place)) = next(&listener, &places, &stop).await {
         let (http, router, stop) = (http.clone(), router.clone(), stop.clone());
         connections.spawn(async move {
-            talk(&http, stream, peer, router, limits.silence, &stop).await;
+            serve_one(&http, stream, peer, router, limits.silence, &stop).await;
             drop(place);
         });
     }
@@ -99,7 +99,7 @@ pub(crate) async fn serve(
     connections.wait().await;
 }
 
-/// The next connection, once there is a place for it; `None` when it is time to stop.
+/// Accepts the next connection once a place is free; `None` when `stop` is cancelled.
 async fn next(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
@@ -112,7 +112,7 @@ async fn next(
     loop {
         match stop.run_until_cancelled(listener.accept()).await? {
             Ok((stream, peer)) => return Some((stream, peer, place)),
-            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if is_connection_error(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "no connection can be taken; it is tried again");
                 stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await?;
@@ -121,14 +121,14 @@ async fn next(
     }
 }
 
-/// The other side has gone already, which says nothing about the next.
-fn is_of_one_connection(error: &std::io::Error) -> bool {
+/// Whether the peer is gone already, which does not affect the next connection.
+fn is_connection_error(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// One connection to its end.
-async fn talk(
+/// Serves one connection until it ends.
+async fn serve_one(
     http: &Builder<TokioExecutor>,
     stream: TcpStream,
     peer: SocketAddr,
@@ -146,7 +146,7 @@ async fn talk(
         TokioIo::new(Taken::new(stream, silence)),
         TowerToHyperService::new(service)
     ));
-    // Until it is known which HTTP is spoken, nothing else measures the time.
+    // Until the HTTP version is detected, hyper applies no timeout.
     let silent = async {
         tokio::time::sleep(silence).await;
         if spoke.load(Ordering::Relaxed) {
@@ -174,7 +174,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::sync::mpsc;
 
-    /// No test waits longer for what has to come.
+    /// Deadline of every wait in these tests.
     const DEADLINE: Duration = Duration::from_secs(20);
 
     async fn open(most: usize, router: Router) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
@@ -190,23 +190,23 @@ mod tests {
         (address, stop, serving)
     }
 
-    fn who() -> Router {
+    fn peer_router() -> Router {
         Router::new().route(
             "/",
             get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }),
         )
     }
 
-    async fn say(address: SocketAddr, words: &str) -> TcpStream {
+    async fn send_text(address: SocketAddr, words: &str) -> TcpStream {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(words.as_bytes()).await.unwrap();
         stream
     }
 
-    /// All that comes until the other side closes.
-    async fn rest(stream: &mut TcpStream) -> String {
+    /// Reads until the peer closes the connection.
+    async fn read_all(stream: &mut TcpStream) -> String {
         let mut text = Vec::new();
-        // Closed hard or softly.
+        // Closed with FIN or RST.
         let _closed = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut text))
             .await
             .expect("it is closed");
@@ -214,29 +214,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_says_nothing_or_not_enough_is_shown_out_and_makes_room() {
-        let (address, ..) = open(4, who()).await;
+    async fn silent_clients_are_disconnected_and_free_their_places() {
+        let (address, ..) = open(4, peer_router()).await;
         let mut silent = [
-            say(address, "").await,
-            say(address, "GET / HTTP/1.1\r\nHost: x\r\n").await,
-            say(address, "PRI * HTTP/2.0\r\n").await,
-            say(address, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await,
+            send_text(address, "").await,
+            send_text(address, "GET / HTTP/1.1\r\nHost: x\r\n").await,
+            send_text(address, "PRI * HTTP/2.0\r\n").await,
+            send_text(address, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await,
         ];
-        // It waits for a place until one of them has gone.
-        let mut next = say(address, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
-        let answer = rest(&mut next).await;
+        // It waits for a place until one of them is closed.
+        let mut next = send_text(address, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        let answer = read_all(&mut next).await;
         assert!(
             answer.starts_with("HTTP/1.1 200") && answer.ends_with(&next.local_addr().unwrap().to_string()),
             "{answer}"
         );
         for stream in &mut silent {
-            rest(stream).await;
+            read_all(stream).await;
         }
     }
 
-    /// A file of no end, to somebody who asks for it and then reads nothing.
+    /// An endless response to a client that reads nothing.
     #[tokio::test]
-    async fn whoever_takes_nothing_of_an_answer_is_shown_out_and_makes_room() {
+    async fn slow_readers_are_disconnected_and_free_their_places() {
         let (dropped, told) = tokio::sync::oneshot::channel::<()>();
         let dropped = Arc::new(tokio::sync::Mutex::new(Some(dropped)));
         let file = move || {
@@ -248,18 +248,18 @@ mod tests {
                 }))
             }
         };
-        let (address, ..) = open(1, who().route("/file", get(file))).await;
-        let _stalled = say(address, "GET /file HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let (address, ..) = open(1, peer_router().route("/file", get(file))).await;
+        let _stalled = send_text(address, "GET /file HTTP/1.1\r\nHost: x\r\n\r\n").await;
         assert!(
             tokio::time::timeout(DEADLINE, told).await.expect("it ends").is_err(),
             "what it held is let go"
         );
-        let mut next = say(address, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
-        assert!(rest(&mut next).await.starts_with("HTTP/1.1 200"));
+        let mut next = send_text(address, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        assert!(read_all(&mut next).await.starts_with("HTTP/1.1 200"));
     }
 
     #[tokio::test]
-    async fn whoever_waits_for_news_is_not_shown_out() {
+    async fn clients_of_an_idle_stream_stay_connected() {
         let (told, news) = mpsc::channel::<Bytes>(1);
         let news = Arc::new(tokio::sync::Mutex::new(news));
         let stream = move || {
@@ -271,15 +271,15 @@ mod tests {
                 }))
             }
         };
-        let (address, stop, serving) = open(9, who().route("/news", get(stream))).await;
-        let mut waiting = say(address, "GET /news HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
-        // By then everybody who says nothing has been shown out.
-        rest(&mut say(address, "").await).await;
+        let (address, stop, serving) = open(9, peer_router().route("/news", get(stream))).await;
+        let mut waiting = send_text(address, "GET /news HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        // By then every silent client has been disconnected.
+        read_all(&mut send_text(address, "").await).await;
         told.send(Bytes::from_static(b"good news")).await.unwrap();
-        // Shutdown waits for what is under way.
+        // Shutdown waits for requests in flight.
         stop.cancel();
         drop(told);
-        assert!(rest(&mut waiting).await.contains("good news"));
+        assert!(read_all(&mut waiting).await.contains("good news"));
         tokio::time::timeout(DEADLINE, serving).await.unwrap().unwrap();
         assert!(TcpStream::connect(address).await.is_err());
     }

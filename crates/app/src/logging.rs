@@ -1,8 +1,8 @@
-//! Logs go to stderr: readable on a terminal, one JSON object a line otherwise.
+//! Logs go to stderr: readable on a terminal, otherwise one JSON object per line.
 //!
-//! Nothing waits for whoever reads them. A pipe that nobody reads takes 64 kB and then stops its writer, and with it
-//! every thread that has something to say. So lines go through a queue to a thread of its own; when it is full they are
-//! dropped and counted, and how many is told once lines flow again.
+//! No code waits for the reader of the log. A pipe that is not read takes 64 kB and then blocks its writer, and with it
+//! every thread that logs. Lines therefore go through a queue to a separate thread; when the queue is full they are
+//! dropped and counted, and the count is logged once lines flow again.
 
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,20 +13,20 @@ use anyhow::{Result, anyhow};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
-/// What is logged when nobody says otherwise: our own news, and only trouble from the libraries.
+/// The default filter: our own messages, and only warnings of the libraries.
 const DEFAULT: &str = "info,sqlx=warn,hyper=warn,reqwest=warn";
-/// Lines that may wait for their reader: a few megabytes.
+/// Capacity of the queue in lines: a few megabytes.
 const QUEUE: usize = 4_096;
-/// At the end, what is still queued gets so long to be read.
+/// How long the end of the program waits for queued lines to be read.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// The thread that writes, until the last lines are flushed.
+/// The guard of the writing thread; dropping it flushes the last lines.
 static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
-/// How many dropped lines the log itself has told of.
+/// Number of dropped lines that the log has reported.
 static TOLD: AtomicU64 = AtomicU64::new(0);
 
-/// Starts logging. Called once, before anything else speaks.
+/// Starts logging. Called once, before anything is logged.
 pub(crate) fn start(filter: Option<&str>) -> Result<()> {
     let filter = EnvFilter::try_new(filter.unwrap_or(DEFAULT)).map_err(|error| anyhow!("RUST_LOG: {error}"))?;
     let terminal = std::io::stderr().is_terminal();
@@ -49,7 +49,7 @@ pub(crate) fn start(filter: Option<&str>) -> Result<()> {
         builder.json().flatten_event(true).try_init()
     }
     .map_err(|error| anyhow!("logging: {error}"))?;
-    // The hook that comes with Rust writes to stderr itself, and waits for its reader.
+    // The default hook writes to stderr itself, and blocks until it is read.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let backtrace = std::backtrace::Backtrace::capture();
@@ -63,8 +63,8 @@ pub(crate) fn start(filter: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Counts the lines that were dropped so far, and says so in the log as soon as it takes lines again. To be called now and
-/// then.
+/// Counts the lines that were dropped so far, and logs the count as soon as the queue accepts lines again. To be called
+/// periodically.
 pub(crate) fn tell_dropped() {
     let Some(counter) = DROPPED.get() else { return };
     let count = || u64::try_from(counter.dropped_lines()).unwrap_or(u64::MAX);
@@ -78,22 +78,23 @@ pub(crate) fn tell_dropped() {
         lines,
         "{lines} log lines were dropped, because nobody read the log fast enough"
     );
-    // If this line was dropped as well, it is said again.
+    // If this line was dropped as well, the next call repeats it.
     if count() == dropped {
         TOLD.store(dropped, Ordering::Relaxed);
     }
 }
 
-/// Gives the last lines the time to be read, and not a second more. Nothing is logged after it.
+/// Waits up to `LAST_WORDS` for the last lines to be read. Nothing is logged after it.
 pub(crate) fn flush() {
     let writer = WRITER.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(writer) = writer {
-        // The guard waits a second by itself; when the queue is full it complains on stdout, which may stand still, too.
+        // The guard waits a second by itself; if the queue is full it writes a complaint to stdout, which may block,
+        // too.
         in_bounded_time(move || drop(writer));
     }
 }
 
-/// Does what may have to wait for somebody who does not read, but waits no longer than two seconds for it.
+/// Runs `work`, which may block on a reader, on a separate thread and waits at most two seconds for it.
 pub(crate) fn in_bounded_time(work: impl FnOnce() + Send + 'static) {
     let (done, ended) = mpsc::channel();
     let thread = std::thread::Builder::new().name("last words".into()).spawn(move || {
@@ -105,7 +106,7 @@ pub(crate) fn in_bounded_time(work: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Flushes however `main` ends.
+/// Flushes the log however `main` ends.
 #[derive(Debug)]
 pub(crate) struct FlushAtEnd;
 

@@ -1,8 +1,8 @@
 //! `lockstep`, the one binary: command line, configuration, wiring, schedule and shutdown.
 //!
-//! Data goes to stdout, everything else to stderr. A command ends with 0 when it did what was asked, 1 when it failed, 2
-//! when it was called wrongly, and 75 when trying again later is the remedy. A store that was told to end and had to cut
-//! something short ends with 1.
+//! Data goes to stdout, everything else to stderr. A command exits with 0 if it succeeded, 1 if it failed, 2 if it was
+//! called wrongly, and 75 if trying again later is the remedy. A store that was stopped and had to abort something
+//! exits with 1.
 
 mod cli;
 mod clock;
@@ -35,7 +35,7 @@ use output::Output;
 /// Exit code for "try again later" (`EX_TEMPFAIL` of sysexits).
 const TRY_LATER: u8 = 75;
 
-/// A failure that trying again later may mend: somebody else is at it, or a dependency is away.
+/// A failure that a later attempt may not meet: another process is doing the same work, or a dependency is unavailable.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct TryLater(pub(crate) String);
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
                 config,
                 output,
             ));
-            // Work that was told to end and did not is not waited for.
+            // Work that was cancelled and did not end is not waited for.
             runtime.shutdown_timeout(std::time::Duration::from_millis(500));
             result
         });
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
                         Some(lockstep_store::StoreError::Unavailable(_))
                     )
             });
-            // After everything that the log has to say about it.
+            // After everything that is logged about it.
             logging::flush();
             logging::in_bounded_time(move || output.failure(&error));
             if later {

@@ -1,4 +1,4 @@
-//! What commands say: results on stdout, as text for people or JSON for programs; progress and failures on stderr.
+//! Output of commands: results on stdout, as text for people or JSON for programs; progress and failures on stderr.
 
 #![expect(clippy::print_stderr, reason = "the one place where failures are told")]
 
@@ -7,7 +7,7 @@ use std::io::Write as _;
 use anyhow::Result;
 use serde::Serialize;
 
-/// Where and how a command answers.
+/// The format of a command's output.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     json: bool,
@@ -18,12 +18,12 @@ impl Output {
         Self { json }
     }
 
-    /// Results of one kind: each as JSON on a line of its own, or in words.
+    /// Prints results of one kind, one per line: each as JSON, or in words.
     pub(crate) fn rows<T: Serialize>(self, rows: &[T], words: impl Fn(&T) -> String) -> Result<()> {
         rows.iter().try_for_each(|row| self.result(row, || words(row)))
     }
 
-    /// Results of one kind: each as JSON on a line of its own, or all of them in the same words.
+    /// Prints results of one kind: each as a line of JSON, or all of them in one text.
     pub(crate) fn list<T: Serialize>(self, rows: &[T], words: impl FnOnce() -> String) -> Result<()> {
         if self.json {
             self.rows(rows, |_| String::new())
@@ -32,12 +32,12 @@ impl Output {
         }
     }
 
-    /// Whether results are to be JSON.
+    /// Whether the output is JSON.
     pub(crate) fn is_json(self) -> bool {
         self.json
     }
 
-    /// One result: as JSON on a line, or in words.
+    /// Prints one result: as a line of JSON, or in words.
     pub(crate) fn result(self, value: &impl Serialize, words: impl FnOnce() -> String) -> Result<()> {
         if self.json {
             Self::line(&object(value)?)
@@ -46,7 +46,7 @@ impl Output {
         }
     }
 
-    /// A line on stdout. A reader that went away (`lockstep … | head`) is no failure.
+    /// Prints a line on stdout. A reader that went away (`lockstep … | head`) is no failure.
     pub(crate) fn line(text: &str) -> Result<()> {
         match writeln!(std::io::stdout().lock(), "{text}") {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -54,14 +54,14 @@ impl Output {
         }
     }
 
-    /// A question to a person at the terminal.
+    /// Asks a person at the terminal.
     pub(crate) fn prompt(text: &str) -> Result<()> {
         let mut stderr = std::io::stderr().lock();
         write!(stderr, "{text}")?;
         Ok(stderr.flush()?)
     }
 
-    /// Why the command failed, with every cause that says something new: on stderr, as text or as JSON.
+    /// Prints on stderr why the command failed, with every cause that adds information, as text or as JSON.
     pub(crate) fn failure(self, error: &anyhow::Error) {
         let mut text = String::new();
         for cause in error.chain().map(ToString::to_string) {
@@ -80,7 +80,7 @@ impl Output {
     }
 }
 
-/// A result as JSON. Anything but an object is a mistake of the command: programs read one object a line.
+/// Serialises a result as JSON. Anything but an object is a bug in the command: programs read one object per line.
 fn object(value: &impl Serialize) -> Result<String> {
     let text = serde_json::to_string(value)?;
     anyhow::ensure!(text.starts_with('{'), "the result is no JSON object");
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_result_is_an_object_and_a_list_is_one_a_line() {
+    fn results_are_json_objects_and_lists_have_one_per_line() {
         assert_eq!(object(&serde_json::json!({ "a": [1] })).unwrap(), r#"{"a":[1]}"#);
         for wrong in [
             serde_json::json!([{ "a": 1 }]),

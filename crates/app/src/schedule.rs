@@ -1,9 +1,9 @@
-//! Does the recurring work when it is due, wherever: a run takes a lock over all processes, so any number of workers may
-//! ask at once and one of them does it.
+//! Runs the recurring work when it is due, in any process: a run takes a lock over all processes, so any number of
+//! workers may try at once and one of them runs it.
 //!
-//! A process that starts tries at once what failed before it: whoever started it may have corrected something. Every wait
-//! after a run that did not come to its end says when it is over, and the first synchronisation of a shop says how far it
-//! is, because until then the shop is empty.
+//! A process that starts retries at once what failed before it, because the operator may have corrected the cause. Each
+//! wait after an incomplete run is logged with its end, and the first synchronisation of a shop logs its progress,
+//! because until then the shop is empty.
 
 use std::time::Duration;
 
@@ -15,23 +15,24 @@ use lockstep_sync::{Context, Progress, SyncError, What};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How often the schedule is looked at.
+/// How often the schedule is checked.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// How often the first synchronisation says how far it is.
+/// How often the first synchronisation logs its progress.
 const TELL_PERIOD: Duration = Duration::from_secs(5);
 
-/// The flags (new, preorder, best seller) follow the calendar, so they are looked at hourly even when nothing is synced.
+/// The flags (new, preorder, best seller) depend on the date, so they are refreshed hourly even without a
+/// synchronisation.
 const FLAGS_PERIOD: Duration = Duration::from_hours(1);
 
-/// Works until it is told to stop. A run under way stops at the next page and is taken up again later.
+/// Runs until `stop` is cancelled. A run in progress stops at the next page and is resumed later.
 pub(crate) async fn work(store: Store, context: Context, stop: CancellationToken) {
     let mut every = tokio::time::interval(PERIOD);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let schedule = Schedule::default();
     let mut flags_at = tokio::time::Instant::now() + FLAGS_PERIOD;
     let mut before: Option<Unfinished> = None;
-    let mut told: Option<DateTime<Utc>> = None;
+    let mut logged: Option<DateTime<Utc>> = None;
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         if tokio::time::Instant::now() >= flags_at {
             flags_at += FLAGS_PERIOD;
@@ -56,9 +57,9 @@ pub(crate) async fn work(store: Store, context: Context, stop: CancellationToken
         let now = Utc::now();
         let Some(what) = due(now, &past, &schedule) else {
             let (at, what) = next(now, &past, &schedule);
-            if told != Some(at) {
-                told = Some(at);
-                tell_wait(at, &what, &past);
+            if logged != Some(at) {
+                logged = Some(at);
+                log_wait(at, &what, &past);
             }
             continue;
         };
@@ -66,13 +67,13 @@ pub(crate) async fn work(store: Store, context: Context, stop: CancellationToken
         let ended = if past.full.is_none() {
             tokio::select! {
                 ended = run => ended,
-                () = tell_first(context.progress()) => continue,
+                () = log_first_progress(context.progress()) => continue,
             }
         } else {
             run.await
         };
         match ended {
-            // The run has told its report itself; another process at the same work is as good.
+            // The run has logged its own report; another process that does the same work is as good.
             Ok(_) | Err(SyncError::AlreadyRunning | SyncError::Overtaken) => {}
             Err(error @ SyncError::Store(_)) => {
                 tracing::warn!(
@@ -84,8 +85,8 @@ pub(crate) async fn work(store: Store, context: Context, stop: CancellationToken
     }
 }
 
-/// Says until when nothing is done, when the last run did not come to its end.
-fn tell_wait(at: DateTime<Utc>, what: &What, past: &Past) {
+/// Logs when the next run is due, if the last one was incomplete.
+fn log_wait(at: DateTime<Utc>, what: &What, past: &Past) {
     let when = at.format("%Y-%m-%d %H:%M:%S UTC");
     let kind = match what {
         What::Full => "full",
@@ -95,7 +96,7 @@ fn tell_wait(at: DateTime<Utc>, what: &What, past: &Past) {
     };
     let last = past.unfinished.iter().flatten().max_by_key(|(_, ended)| *ended);
     if let Some((status @ (RunStatus::Failed | RunStatus::Interrupted), _)) = last {
-        // The run itself has warned.
+        // The run itself has logged a warning.
         let how = if *status == RunStatus::Failed {
             "failed"
         } else {
@@ -103,13 +104,13 @@ fn tell_wait(at: DateTime<Utc>, what: &What, past: &Past) {
         };
         tracing::info!("the last synchronisation {how}; next attempt at {when} ({kind}), or at once after a restart");
     } else {
-        // One that runs is another process's.
+        // A run in progress belongs to another process.
         tracing::debug!("next synchronisation at {when} ({kind})");
     }
 }
 
-/// Says how far the first synchronisation is; never ends by itself.
-async fn tell_first(mut progress: watch::Receiver<Option<Progress>>) {
+/// Logs the progress of the first synchronisation; never returns.
+async fn log_first_progress(mut progress: watch::Receiver<Option<Progress>>) {
     let mut every = tokio::time::interval(TELL_PERIOD);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -1,7 +1,7 @@
-//! The secrets that Lockstep rests on: given by configuration, or made once and kept in the data folder.
+//! The secrets of the store: given by the configuration, or generated once and kept in the data folder.
 //!
-//! In production all have to be given: a generated secret would go with the disk that it lies on, and with it every key
-//! that was sealed with it.
+//! In production all have to be given: a generated secret would be lost with its disk, and with it every key that was
+//! sealed with it.
 
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -16,14 +16,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 
-/// The generated secrets' file in the data folder, mode 0600.
+/// The file of generated secrets in the data folder, mode 0600.
 const FILE: &str = "secrets.toml";
 
-/// Checked and ready for use. Has no `Debug` on purpose.
+/// The validated secrets. They have no `Debug` on purpose.
 pub(crate) struct Secrets {
-    /// What tokens are signed with.
+    /// Sign tokens.
     pub(crate) tokens: TokenSecrets,
-    /// What seals game keys and keys hashes.
+    /// Seal game keys and key the hashes.
     pub(crate) keys: Keys,
     jwt: [(&'static str, String); 2],
 }
@@ -38,12 +38,12 @@ struct Generated {
 }
 
 impl Secrets {
-    /// The configured secrets; what is not configured is read from the data folder, or made there by whoever comes first.
-    /// E-mails of `store` are sealed with them from now on.
+    /// Returns the configured secrets; the others are read from the data folder, or generated there by the first
+    /// process. From now on they seal the e-mails of `store`.
     ///
     /// # Errors
-    /// Among others when none are there although something in the database was sealed with some: new ones would not open
-    /// it, and the shop would run as if nothing had happened.
+    /// Among others if there are no secrets although values in the database are sealed: new secrets would not open
+    /// them, and the shop would run as if nothing had happened.
     pub(crate) async fn open(config: &Config, store: &Store) -> Result<Self> {
         let path = file(config);
         if config.secrets.2.is_none() && !path.exists() {
@@ -82,7 +82,7 @@ impl Secrets {
         })
     }
 
-    /// The same where there are any: makes none.
+    /// Like [`Secrets::open`] if secrets exist; generates none.
     pub(crate) fn known(config: &Config) -> Result<Option<Self>> {
         let given = matches!(config.secrets, (Some(_), Some(_), Some(_)));
         if given || config.data_dir.join(FILE).exists() {
@@ -91,13 +91,13 @@ impl Secrets {
         Ok(None)
     }
 
-    /// Secrets that have to be the same in all processes, besides the keys.
+    /// Secrets other than the keys that have to be equal in all processes.
     pub(crate) fn to_compare(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.jwt.iter().map(|(name, secret)| (*name, secret.as_str()))
     }
 
-    /// What a secret setting is compared by: hashes of it under every key of the list, the newest first. They tell
-    /// nothing to whoever lacks the keys.
+    /// The values by which processes compare a secret setting: its hashes under every key of the list, the newest
+    /// first. They reveal nothing without the keys.
     pub(crate) fn marks(&self, name: &str, value: &str) -> Vec<String> {
         let parts: [&[u8]; 2] = [name.as_bytes(), value.as_bytes()];
         self.keys
@@ -107,7 +107,7 @@ impl Secrets {
     }
 }
 
-/// What it means that the file is gone, and what to do.
+/// The error for a missing file of secrets, with the remedy.
 pub(crate) fn lost(path: &Path) -> String {
     format!(
         "{} is missing, and this database holds game keys, second factors or e-mails that were sealed with the secret in \
@@ -118,7 +118,7 @@ pub(crate) fn lost(path: &Path) -> String {
     )
 }
 
-/// Where generated secrets are kept.
+/// The path of the generated secrets.
 pub(crate) fn file(config: &Config) -> PathBuf {
     config.data_dir.join(FILE)
 }
@@ -139,8 +139,9 @@ fn generated(data_dir: &Path) -> Result<Generated> {
         jwt_refresh_secret: secret(),
         key_secret: secret(),
     };
-    // Written whole beside it and then linked: two processes that start at once end up with the same secrets, and a
-    // crash leaves none or all. Its name is nobody else's: in two containers both processes may have the number 1.
+    // Written to a temporary file and then linked: two processes that start at once end up with the same secrets, and a
+    // crash leaves none or all. The temporary name is unique: two processes in two containers may both have the process
+    // id 1.
     let partial = data_dir.join(format!("{FILE}.{}", uuid::Uuid::new_v4().simple()));
     let write = || -> std::io::Result<()> {
         let mut file = std::fs::OpenOptions::new()
@@ -192,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_made_once_for_their_owner_only() {
+    fn secrets_are_generated_once_with_owner_only_permissions() {
         let folder = tempfile::tempdir().unwrap();
         let first = generated(folder.path()).unwrap();
         let again = generated(folder.path()).unwrap();
@@ -208,10 +209,10 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_told_without_its_contents() {
+    fn damaged_file_error_does_not_show_its_contents() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE), "jwt_secret = hunter2").unwrap();
-        let told = format!("{:#}", generated(folder.path()).err().unwrap());
-        assert!(told.contains("damaged") && !told.contains("hunter2"), "{told}");
+        let message = format!("{:#}", generated(folder.path()).err().unwrap());
+        assert!(message.contains("damaged") && !message.contains("hunter2"), "{message}");
     }
 }

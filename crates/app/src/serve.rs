@@ -1,5 +1,5 @@
-//! `lockstep serve` and its halves `web` and `worker`: opens everything in order, runs until told to stop, and closes
-//! everything in the opposite order.
+//! `lockstep serve` and its halves `web` and `worker`: opens everything in order, runs until SIGINT or SIGTERM, and
+//! closes everything in reverse order.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ use crate::startup_gate::StartupGate;
 use crate::supplier::Supplier;
 use crate::{clock, figures, instances, listen, logging, schedule, supply, sweeping};
 
-/// Which half of the store this process is.
+/// The parts of the store that this process runs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parts {
     /// Pages and API.
@@ -43,19 +43,20 @@ pub(crate) struct Parts {
     pub(crate) work: bool,
 }
 
-/// A payment provider that takes longer is told to the shopper as unavailable, before the request itself runs out.
+/// Timeout of calls to the payment provider; the shopper is then told that it is unavailable, before the request itself
+/// times out.
 const PROVIDER_TIMEOUT: Duration = Duration::from_secs(7);
-/// About how much of the data folder small pictures may take.
+/// Approximate maximum size of the picture cache in the data folder, in bytes.
 const PICTURE_BYTES: u64 = 1024 * 1024 * 1024;
 
-/// How often it is looked whether the database takes writes, and how long an answer may take.
+/// How often writes to the database are checked, and how long an answer may take.
 const DATABASE_WATCH: Duration = Duration::from_secs(1);
 const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Runs the store until SIGINT or SIGTERM. It ends with 0 when all that was under way ended or was put down, and with 1 when
-/// something was cut, which the log names.
+/// Runs the store until SIGINT or SIGTERM. Exits with 0 if all work in flight ended or was yielded, and with 1 if
+/// something was aborted, which the log names.
 pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
-    // Listening comes first: an address that is taken should not cost the start of a database.
+    // Listen first: an address that is taken should not cost the start of a database.
     let listener = if parts.web {
         let listener = tokio::net::TcpListener::bind(config.bind).await;
         Some(
@@ -70,10 +71,10 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
     let closing = Shutdown::new(config.shutdown, config.drain);
     let stop = closing.stop.clone();
     let signals = tokio::spawn(closing.clone().watch_signals());
-    // Whoever asks before the store is open is told so.
-    let (entrance, connections) = (StartupGate::default(), TaskTracker::new());
+    // Requests before the store is open are answered with that.
+    let (gate, connections) = (StartupGate::default(), TaskTracker::new());
     let serving = listener.map(|listener| {
-        let (router, doors, connections) = (entrance.router(), closing.doors.clone(), connections.clone());
+        let (router, doors, connections) = (gate.router(), closing.doors.clone(), connections.clone());
         tokio::spawn(async move {
             listen::serve(listener, router, listen::Limits::of_system(), doors, &connections).await;
         })
@@ -124,7 +125,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
     };
     let (keys, keys_of_codes) = (secrets.keys.clone(), secrets.keys.clone());
     let shop = open_shop(config, secrets, &database.store, &cache)?;
-    // Whoever watches an order would keep the store from closing.
+    // An open stream of order events would delay shutdown.
     let watched = (shop.clone(), closing.doors.clone());
     tokio::spawn(async move {
         watched.1.cancelled().await;
@@ -142,7 +143,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         figures::watch_mail(database.store.clone(), stop.clone()),
     );
     tasks.spawn("settings", membership.keep(stop.clone()));
-    tasks.spawn("log", tell_dropped_lines(stop.clone()));
+    tasks.spawn("log", log_dropped_lines(stop.clone()));
     tasks.spawn("database", watch_database(database.store.clone(), stop.clone()));
     let (supply_told, supply) = watch::channel(Supply::default());
     tasks.spawn(
@@ -175,7 +176,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
             config.fulfilment.clone(),
         )
         .with_context(|| format!("cannot use the spool for keys in {}", spool_folder(config).display()))?;
-        // It ends by itself at the next place where it can rest.
+        // It ends by itself at the next step at which it can yield.
         let (buyer, until) = (fulfilment.clone(), stop.clone());
         buying = Some((fulfilment, tokio::spawn(async move { buyer.run(until).await })));
         let (payments, until) = (shop.payments().with_store(work.clone()), stop.clone());
@@ -243,7 +244,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
                 trusted_proxies: config.trusted_proxies,
             },
         });
-        entrance.open(api.merge(web));
+        gate.open(api.merge(web));
         tracing::info!(
             "the store is open at {} (API: {}/api/docs/)",
             config.public_url,
@@ -295,10 +296,10 @@ fn ended(closing: &Shutdown) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// How long somebody at the command line waits for a password to be hashed: no request ends before, however busy the machine.
+/// How long a command waits for a password to be hashed: no request times out, however busy the machine.
 const PATIENCE_AT_THE_COMMAND_LINE: Duration = Duration::from_mins(5);
 
-/// Accounts over this database, for a command.
+/// The account service on this database, for a command.
 pub(crate) async fn open_auth(config: &Config, store: &Store) -> Result<Auth> {
     let hashing = HashSettings {
         patience: PATIENCE_AT_THE_COMMAND_LINE,
@@ -322,7 +323,7 @@ fn auth_with(config: &Config, store: &Store, secrets: Secrets, hashing: HashSett
     .context("password hashing")
 }
 
-/// The use cases of shoppers over this database.
+/// The use cases of shoppers on this database.
 fn open_shop(config: &Config, secrets: Secrets, store: &Store, cache: &Cache) -> Result<Shop> {
     let keys = secrets.keys.clone();
     let payments = payments(config, store, &keys)?;
@@ -338,7 +339,7 @@ fn open_shop(config: &Config, secrets: Secrets, store: &Store, cache: &Cache) ->
     }))
 }
 
-/// How shoppers pay.
+/// The payment service.
 fn payments(config: &Config, store: &Store, keys: &Keys) -> Result<Payments> {
     let settings = &config.payments;
     let provider: Option<Box<dyn Provider>> = match &settings.provider {
@@ -375,7 +376,7 @@ fn payments(config: &Config, store: &Store, keys: &Keys) -> Result<Payments> {
     Ok(Payments::new(store.clone(), provider, relay, Limits::default()))
 }
 
-/// Where letters go: to the mail server, or into the data folder.
+/// Where e-mails go: to the mail server, or into the data folder.
 fn delivery(config: &Config) -> Result<EmailTransport> {
     let weakness = (config.smtp_url.as_deref())
         .and_then(|url| SmtpAddress::parse(url).ok())
@@ -396,7 +397,7 @@ fn email_branding(config: &Config) -> EmailBranding {
     }
 }
 
-/// Folds recorded samples into the histograms now and then; without it they would pile up until somebody scrapes.
+/// Periodically folds recorded samples into the histograms; without it they would accumulate until the next scrape.
 async fn keep_metrics_small(metrics: PrometheusHandle, stop: CancellationToken) {
     let mut every = tokio::time::interval(Duration::from_secs(5));
     while stop.run_until_cancelled(every.tick()).await.is_some() {
@@ -404,8 +405,8 @@ async fn keep_metrics_small(metrics: PrometheusHandle, stop: CancellationToken) 
     }
 }
 
-/// Tells how many lines of the log nobody read.
-async fn tell_dropped_lines(stop: CancellationToken) {
+/// Periodically logs how many lines of the log were dropped.
+async fn log_dropped_lines(stop: CancellationToken) {
     let mut every = tokio::time::interval(Duration::from_secs(1));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
@@ -413,8 +414,8 @@ async fn tell_dropped_lines(stop: CancellationToken) {
     }
 }
 
-/// Asks regularly whether the database takes writes, so that the log and the metric tell it when nobody asks `/readyz`, and
-/// connections are renewed as soon as it does again.
+/// Periodically checks that the database accepts writes, so that the log and the metric report an outage without a
+/// request to `/readyz`, and connections are renewed as soon as it recovers.
 async fn watch_database(store: Store, stop: CancellationToken) {
     let mut every = tokio::time::interval(DATABASE_WATCH);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -426,7 +427,7 @@ async fn watch_database(store: Store, stop: CancellationToken) {
     }
 }
 
-/// Brings the schema up to date, waiting for a database that is not there yet.
+/// Migrates the schema, waiting for a database that is not available yet.
 async fn migrate_when_there(database: &Database) -> Result<()> {
     if database.is_private() {
         return database.migrate().await.map(drop);

@@ -1,7 +1,7 @@
-//! The end of the program. From the signal on everything together gets a stated time (`LOCKSTEP_SHUTDOWN_SECONDS`):
-//! first what is under way comes to a place where it can rest, then connections and servers of our own are closed. What
-//! has not ended by then is named and cut, whatever holds it up: a database that stands still, a key that does not come.
-//! All of it is taken up at the next start.
+//! Graceful shutdown. From the signal on, the whole shutdown has a fixed time (`LOCKSTEP_SHUTDOWN_SECONDS`): first work
+//! in flight reaches a step at which it can yield, then connections and embedded servers are closed. Whatever has not
+//! ended by then is named and aborted, whatever the cause: a database that does not respond, a key that does not
+//! arrive. All of it is resumed at the next start.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -15,25 +15,25 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Of the time for the end, this much at the most is kept for closing connections and servers.
+/// Maximum part of the shutdown time that is reserved for closing connections and servers.
 const FOR_CLOSING: Duration = Duration::from_secs(5);
 
-/// Set while the program ends, and how long that may take. Cheap to clone.
+/// The state of the shutdown and its time limits. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Shutdown {
-    /// Cancelled by the signal: nothing new is begun.
+    /// Cancelled by the signal: no new work starts.
     pub(crate) stop: CancellationToken,
-    /// Cancelled when no connection is taken any more.
+    /// Cancelled when no more connections are accepted.
     pub(crate) doors: CancellationToken,
     limit: Duration,
-    /// How long connections are still taken, while `/readyz` says that they should go elsewhere.
+    /// How long connections are still accepted, while `/readyz` asks load balancers to send requests elsewhere.
     drain: Duration,
     asked: Arc<OnceLock<Instant>>,
     cut: Arc<AtomicBool>,
 }
 
 impl Shutdown {
-    /// Nothing is asked yet.
+    /// A shutdown that has not been requested.
     pub(crate) fn new(limit: Duration, drain: Duration) -> Self {
         Self {
             stop: CancellationToken::new(),
@@ -45,7 +45,7 @@ impl Shutdown {
         }
     }
 
-    /// The first signal asks for an orderly end, the second ends at once.
+    /// The first signal requests a graceful shutdown, the second exits at once.
     pub(crate) async fn watch_signals(self) {
         if let Err(error) = told_to_stop().await {
             tracing::warn!("cannot listen for signals: {error:#}");
@@ -58,7 +58,7 @@ impl Shutdown {
         }
     }
 
-    /// It is time to end.
+    /// Starts the shutdown.
     pub(crate) fn begin(&self) {
         if self.asked.set(Instant::now()).is_err() {
             return;
@@ -69,10 +69,10 @@ impl Shutdown {
             limit.as_secs()
         );
         self.stop.cancel();
-        // Whatever stands still in this process: a thread does not wait for it.
+        // A thread is independent of anything in this process that is blocked.
         let backstop = thread::Builder::new().name("closing".into()).spawn(move || {
             thread::sleep(limit);
-            // A log that nobody reads may hold up whoever writes to it.
+            // A log that is not read may block its writer.
             drop(thread::Builder::new().spawn(move || {
                 tracing::error!("not closed after {} s; ended as it is", limit.as_secs());
             }));
@@ -89,13 +89,13 @@ impl Shutdown {
         });
     }
 
-    /// When what is under way has to have ended.
+    /// The deadline of work in flight.
     fn work_until(&self) -> Instant {
         let asked = *self.asked.get_or_init(Instant::now);
         asked + self.limit.saturating_sub(FOR_CLOSING.min(self.limit / 4))
     }
 
-    /// Runs `work` to its end, which begins with the signal; when it takes too long, `what` says what is cut.
+    /// Runs `work` until it ends by itself after the signal; at the deadline, aborts it and logs `what`.
     pub(crate) async fn bound(&self, work: impl Future<Output = ()>, what: impl FnOnce() -> String) {
         let over = async {
             self.stop.cancelled().await;
@@ -108,9 +108,9 @@ impl Shutdown {
         }
     }
 
-    /// Closes `what`, in the time that is left.
+    /// Closes `what` within the remaining time.
     pub(crate) async fn close(&self, what: &str, work: impl Future<Output = ()>) {
-        // Some moments are left for the runtime itself.
+        // Some time remains for the runtime itself.
         let until = self.work_until() + FOR_CLOSING.min(self.limit / 4).mul_f64(0.8);
         if tokio::time::timeout_at(until, work).await.is_err() {
             self.say_cut(what);
@@ -123,7 +123,7 @@ impl Shutdown {
         tracing::warn!("still under way {after} s after the signal, and cut: {what}; it is taken up at the next start");
     }
 
-    /// Whether something was cut.
+    /// Whether something was aborted.
     pub(crate) fn was_cut(&self) -> bool {
         self.cut.load(Ordering::Relaxed)
     }
@@ -145,7 +145,7 @@ pub(crate) async fn told_to_stop() -> Result<()> {
     }
 }
 
-/// Tasks with names, so that it can be told which have not ended.
+/// Named tasks, so that those that have not ended can be logged.
 #[derive(Clone, Default)]
 pub(crate) struct Tasks {
     tracker: TaskTracker,
@@ -153,7 +153,6 @@ pub(crate) struct Tasks {
 }
 
 impl Tasks {
-    /// Starts one.
     pub(crate) fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         *self.lock().entry(name).or_default() += 1;
         let running = Ended(self.clone(), name);
@@ -169,7 +168,7 @@ impl Tasks {
         self.tracker.wait().await;
     }
 
-    /// Those that run, by name.
+    /// The names of the running tasks.
     pub(crate) fn names(&self) -> String {
         self.lock().keys().copied().collect::<Vec<_>>().join(", ")
     }
@@ -179,7 +178,7 @@ impl Tasks {
     }
 }
 
-/// Takes a task off the list, also when it panics.
+/// Removes a task from the list, also when it panics.
 struct Ended(Tasks, &'static str);
 
 impl Drop for Ended {
@@ -199,7 +198,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_does_not_end_is_cut_by_name_and_the_rest_is_not() {
+    async fn unfinished_tasks_are_aborted_by_name_and_finished_ones_are_not() {
         let closing = Shutdown::new(Duration::from_millis(800), Duration::ZERO);
         closing.asked.set(Instant::now()).unwrap();
         closing.stop.cancel();

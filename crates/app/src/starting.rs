@@ -1,5 +1,5 @@
-//! Steps of the start that need the database. One that meets a broken connection is repeated as soon as the database answers:
-//! a start beside a restart of the database, or a cut of all connections, is not the end of a process.
+//! Steps of the start that need the database. A step that meets a broken connection is retried as soon as the database
+//! answers: a start during a restart of the database, or a loss of all connections, does not end the process.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use anyhow::Result;
 use lockstep_store::{Store, StoreError};
 use tokio::time::Instant;
 
-/// Between two attempts.
+/// Pause between two attempts.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// How often the log says that it still does not answer.
+/// How often the log repeats that the database does not answer.
 const TELL_AGAIN: Duration = Duration::from_mins(1);
 
-/// Runs `step`, again and again while the database is not available. Each attempt may be cut at any point, so a step must be
-/// repeatable. Why it is not available stands in the log.
+/// Runs `step`, repeatedly while the database is unavailable. An attempt may be cancelled at any point, so a step must
+/// be repeatable. The reason for the outage is logged.
 ///
 /// # Errors
 /// Those of the step that are not about availability.
@@ -27,23 +27,23 @@ async fn repeated<T>(
     why: impl AsyncFn() -> Option<String>,
     mut step: impl AsyncFnMut() -> Result<T>,
 ) -> Result<T> {
-    let (mut attempts, mut told) = (0_u32, None);
-    let mut tell_at = Instant::now();
+    let (mut attempts, mut logged) = (0_u32, None);
+    let mut log_again_at = Instant::now();
     loop {
         match step().await {
             Err(error) if is_away(&error) => {
                 attempts += 1;
-                // Between the two it may have come.
+                // It may have become available between the two calls.
                 let why = why().await.unwrap_or_else(|| format!("{error:#}"));
-                if told.as_ref() != Some(&why) || Instant::now() >= tell_at {
+                if logged.as_ref() != Some(&why) || Instant::now() >= log_again_at {
                     tracing::warn!(
                         attempts,
                         "the database does not answer yet: {why} (attempt {attempts}; tried again every {} s, until then \
                          every page answers 503)",
                         pause.as_secs()
                     );
-                    told = Some(why);
-                    tell_at = Instant::now() + TELL_AGAIN;
+                    logged = Some(why);
+                    log_again_at = Instant::now() + TELL_AGAIN;
                 }
                 tokio::time::sleep(pause).await;
             }
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_step_whose_connection_breaks_is_repeated() {
+    async fn step_is_retried_after_a_broken_connection() {
         let mut attempts = 0;
         let done = repeated(
             Duration::ZERO,
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_step_that_is_refused_is_not() {
+    async fn refused_step_is_not_retried() {
         let mut attempts = 0;
         let refused = repeated(
             Duration::ZERO,

@@ -1,5 +1,5 @@
-//! What whoever asks is told before the store is open: the port answers from the first second, so that a proxy or a person
-//! sees a store that is starting, not a wrong address.
+//! Answers requests before the store is open: the port answers from the first second, so that a proxy or a person sees
+//! a store that is starting and does not suspect a wrong address.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,25 +11,25 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use tower::ServiceExt as _;
 
-/// The answer of the API, in its envelope.
+/// The body of the API's answer, in its envelope.
 const JSON: &str =
     r#"{"success":false,"error":{"code":"starting","message":"The store is starting, please try again in a moment"}}"#;
-/// The answer of everything else. No template and no language is at hand yet.
+/// The body of every other answer. No template and no language is available yet.
 const TEXT: &str = "The store is starting, please try again in a moment.\n\
                     Der Shop startet gerade, bitte gleich noch einmal versuchen.\n";
 
-/// Serves the store, once there is one.
+/// Routes to the store once it is open.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StartupGate(Arc<OnceLock<Router>>);
 
 impl StartupGate {
     /// From now on `store` answers.
     pub(crate) fn open(&self, store: Router) {
-        // It is opened once.
+        // It is called once.
         drop(self.0.set(store));
     }
 
-    /// What listens.
+    /// The router to listen with.
     pub(crate) fn router(&self) -> Router {
         let store = Arc::clone(&self.0);
         Router::new().fallback(move |request: Request| {
@@ -73,9 +73,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn before_the_store_is_open_only_the_process_is_well() {
-        let entrance = StartupGate::default();
-        let router = entrance.router();
+    async fn before_the_store_opens_only_healthz_succeeds() {
+        let gate = StartupGate::default();
+        let router = gate.router();
         assert_eq!(ask(&router, "/healthz").await.status(), 200);
         for path in [
             "/",
@@ -91,7 +91,7 @@ mod tests {
             assert_eq!(answer.headers()[RETRY_AFTER], "2", "{path}");
             assert_eq!(answer.headers()[CACHE_CONTROL], "no-store", "{path}");
         }
-        entrance.open(Router::new().route("/", get(|| async { "open" })));
+        gate.open(Router::new().route("/", get(|| async { "open" })));
         assert_eq!(ask(&router, "/").await.status(), 200);
         assert_eq!(
             ask(&router, "/healthz").await.status(),

@@ -1,4 +1,4 @@
-//! The connection to G2A: a real account, or the built-in sandbox when none is configured.
+//! The connection to G2A: a real account, or the built-in sandbox if none is configured.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use lockstep_sync::{Context, Settings, StoreBudget};
 
 use crate::config::{Config, Supplier as Configured};
 
-/// Changes of price and stock a second in the sandbox of `lockstep serve`.
+/// Changes of price and stock per second in the sandbox of `lockstep serve`.
 const DRIFT_PER_SECOND: u32 = 2;
 
-/// Made-up games in the sandbox of `lockstep serve`.
+/// Number of made-up games in the sandbox of `lockstep serve`.
 const GAMES: u64 = 12_000;
 
-/// A client of G2A, and the sandbox behind it if that is what it talks to.
+/// A client of G2A, and the sandbox behind it if it talks to one.
 pub(crate) struct Supplier {
     pub(crate) client: Client,
-    /// In words, for people.
+    /// Describes where the supplier is, for people.
     pub(crate) place: String,
     pub(crate) is_sandbox: bool,
     sandbox: Option<(Sandbox, PathBuf)>,
@@ -62,7 +62,7 @@ impl Supplier {
         })
     }
 
-    /// What a synchronisation with this supplier needs.
+    /// The context of a synchronisation with this supplier.
     pub(crate) fn context(&self, config: &Config, store: &Store) -> Context {
         let settings = Settings {
             pricing: config.pricing,
@@ -95,7 +95,7 @@ async fn start_sandbox(config: &Config, address_file: &Path) -> Result<Sandbox> 
         catalogue: lockstep_g2a_sandbox::Catalogue::Generated { count: GAMES, seed: 1 },
         knobs: lockstep_g2a_sandbox::Knobs {
             rate_per_minute: config.rate_per_minute,
-            // What is listed is what is charged, so that the demo sells. `g2a-sandbox` alone keeps the less kind reading.
+            // The listed price is charged, so that the demo sells. `g2a-sandbox` alone keeps the stricter basis.
             charge_basis: lockstep_g2a_sandbox::PriceBasis::MinPrice,
             ..Default::default()
         },
@@ -104,7 +104,7 @@ async fn start_sandbox(config: &Config, address_file: &Path) -> Result<Sandbox> 
     })
     .await
     .context("starting the G2A sandbox")?;
-    // Commands that run beside the store find its sandbox by this file, and never read half of it.
+    // Commands that run beside the store find its sandbox by this file, which is replaced atomically.
     let partial = address_file.with_extension(format!("{}.part", uuid::Uuid::new_v4().simple()));
     std::fs::create_dir_all(&config.data_dir)
         .and_then(|()| std::fs::write(&partial, sandbox.base_url()))
@@ -113,7 +113,7 @@ async fn start_sandbox(config: &Config, address_file: &Path) -> Result<Sandbox> 
     Ok(sandbox)
 }
 
-/// Address of the sandbox that a running store left in its data folder, if something listens there.
+/// Address of the sandbox that a running store wrote to its data folder, if something listens there.
 async fn running_sandbox(address_file: &Path) -> Option<String> {
     let url = std::fs::read_to_string(address_file).ok()?;
     let address = url.strip_prefix("http://")?.split('/').next()?.to_owned();

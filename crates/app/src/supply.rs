@@ -1,5 +1,5 @@
-//! Keeps what pages and API say of the supplier up to date: when G2A's word was last complete, and how far a running
-//! synchronisation has got. Read from the database, so every process knows it, whichever does the work.
+//! Keeps what pages and API show of the supplier up to date: when the catalogue was last compared with G2A's, and the
+//! progress of a running synchronisation. Read from the database, so every process has it, whichever synchronises.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use lockstep_web::{Progress, Supply};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How often the database is asked.
+/// Polling interval of the database.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// A run that has recorded nothing for so long is not under way any more.
+/// A run that has recorded nothing for this long is no longer in progress.
 const SILENT: chrono::TimeDelta = chrono::TimeDelta::minutes(3);
 
-/// Asks until it is told to stop. While the database is away the last knowledge stays, with its true age.
-pub(crate) async fn keep(store: Store, told: watch::Sender<Supply>, stop: CancellationToken) {
+/// Polls until `stop` is cancelled. While the database is unavailable the last known values stay, with their true age.
+pub(crate) async fn keep(store: Store, sender: watch::Sender<Supply>, stop: CancellationToken) {
     let mut every = tokio::time::interval(PERIOD);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
-        match look(&store).await {
+        match load_supply(&store).await {
             Ok(supply) => {
-                told.send_if_modified(|known| {
+                sender.send_if_modified(|known| {
                     let changed = *known != supply;
                     *known = supply;
                     changed
@@ -34,13 +34,13 @@ pub(crate) async fn keep(store: Store, told: watch::Sender<Supply>, stop: Cancel
             }
             Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "could not look at the runs");
-                told.send_if_modified(|known| !std::mem::replace(&mut known.is_offline, true));
+                sender.send_if_modified(|known| !std::mem::replace(&mut known.is_offline, true));
             }
         }
     }
 }
 
-async fn look(store: &Store) -> Result<Supply, lockstep_store::StoreError> {
+async fn load_supply(store: &Store) -> Result<Supply, lockstep_store::StoreError> {
     let checked_at = freshness(store).await?.latest();
     let runs = store.read(|tx| Box::pin(recent_runs(tx, 1))).await?.value;
     let now = chrono::Utc::now();
@@ -62,8 +62,8 @@ async fn look(store: &Store) -> Result<Supply, lockstep_store::StoreError> {
     })
 }
 
-/// Tells monitors how the supplier is, by what became of the latest runs. Asks until it is told to stop.
-pub(crate) async fn judge(store: Store, sandbox: bool, told: watch::Sender<SupplierStatus>, stop: CancellationToken) {
+/// Reports the supplier's status to monitors, from the result of the latest runs. Polls until `stop` is cancelled.
+pub(crate) async fn judge(store: Store, sandbox: bool, sender: watch::Sender<SupplierStatus>, stop: CancellationToken) {
     let mut every = tokio::time::interval(Duration::from_secs(5));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
@@ -79,7 +79,7 @@ pub(crate) async fn judge(store: Store, sandbox: bool, told: watch::Sender<Suppl
             (false, true) => SupplierState::Sandbox,
             (false, false) => SupplierState::Ok,
         };
-        told.send_if_modified(|known| {
+        sender.send_if_modified(|known| {
             let changed = known.state != state;
             if changed {
                 *known = SupplierStatus {
@@ -92,11 +92,11 @@ pub(crate) async fn judge(store: Store, sandbox: bool, told: watch::Sender<Suppl
     }
 }
 
-/// The key under which the progress of a synchronisation stands in Redis, for dashboards, and how long it stays there.
+/// The Redis key of a synchronisation's progress, for dashboards, and its expiry.
 const PROGRESS_KEY: &str = "g2a:sync:progress";
 const PROGRESS_TTL: Duration = Duration::from_hours(1);
 
-/// Leaves the progress of this process's synchronisations in Redis, once a second at the most and always the last word.
+/// Publishes the progress of this process's synchronisations in Redis, at most once a second, and always the last one.
 pub(crate) async fn publish(
     cache: Cache,
     mut progress: watch::Receiver<Option<SyncProgress>>,

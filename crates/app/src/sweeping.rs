@@ -1,7 +1,7 @@
-//! Forgets what has run out, so that no table grows for ever: every few minutes, and then until nothing is left.
+//! Deletes expired rows, so that no table grows without bound: every few minutes, until none are left.
 //!
-//! Each kind has its turn, a small statement at a time and with pauses, so that a backlog of one neither delays the others
-//! nor keeps the database from shoppers. Any number of processes may do it at once.
+//! The kinds take turns, a small statement at a time and with pauses, so that a backlog of one kind neither delays the
+//! others nor occupies the database at the shoppers' expense. Any number of processes may do it at once.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,19 +13,19 @@ use lockstep_store::{retention, sessions, stock_alerts, top_ups};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How often what has run out is looked for.
+/// Interval between two sweeps.
 const EVERY: Duration = Duration::from_mins(5);
 
-/// The shortest pause after a statement; else it is as long as the statement took.
+/// Minimum pause after a statement; otherwise the pause is as long as the statement took.
 const PAUSE: Duration = Duration::from_millis(10);
 
 type Swept<'a> = Pin<Box<dyn Future<Output = Result<u64>> + Send + 'a>>;
 
-/// Something that runs out.
+/// A kind of rows that expire.
 struct Kind {
     /// Its name in the log.
     name: &'static str,
-    /// Forgets at most [`SWEEP`] of them; returns how many.
+    /// Deletes at most [`SWEEP`] of them; returns the number.
     sweep: fn(&Store) -> Swept<'_>,
 }
 
@@ -51,17 +51,17 @@ const KINDS: &[Kind] = kinds! {
     "records": retention::sweep,
 };
 
-/// Sweeps now and then until it is told to stop.
+/// Sweeps periodically until `stop` is cancelled.
 pub(crate) async fn keep(store: Store, stop: CancellationToken) {
     let mut every = tokio::time::interval(EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let clock = ClockWatch::default();
     while stop.run_until_cancelled(every.tick()).await.is_some() {
-        // What seems to have run out may only seem so. The next time the clock stands as it stands.
-        let Some(looked) = stop.run_until_cancelled(clock.look(&store)).await else {
+        // After a clock step, rows may only appear to be expired. The next sweep sees a steady clock.
+        let Some(observed) = stop.run_until_cancelled(clock.look(&store)).await else {
             return;
         };
-        match looked {
+        match observed {
             Ok(None) => {}
             Ok(Some(step)) => {
                 tracing::warn!(
@@ -83,7 +83,7 @@ pub(crate) async fn keep(store: Store, stop: CancellationToken) {
     }
 }
 
-/// Sweeps in turns until every kind has nothing left or has failed.
+/// Sweeps in turns until every kind has no expired rows left or has failed.
 async fn until_done(store: &Store, kinds: &[Kind]) {
     let mut left: Vec<(&Kind, u64)> = kinds.iter().map(|kind| (kind, 0)).collect();
     while !left.is_empty() {
@@ -117,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    /// Ten thousand of each kind that have run out, and ten that have not: the tables, and what is left in each.
+    /// Ten thousand expired rows of each kind and ten current ones: the tables, and the statements that fill them.
     const RUN_OUT: &[(&str, &str)] = &[
         (
             "guest_sessions",
@@ -187,7 +187,7 @@ mod tests {
     ];
 
     #[tokio::test]
-    async fn ten_thousand_of_each_kind_are_forgotten_in_one_go_and_nothing_else() {
+    async fn one_sweep_deletes_all_expired_rows_and_no_others() {
         let db = TestDb::new().await;
         let user = db.user("ada@example.org", "0").await;
         db.execute(&format!(
@@ -197,7 +197,7 @@ mod tests {
         for (_, fill) in RUN_OUT {
             db.execute(fill).await;
         }
-        // A letter is owed to each who waited for a game that is back: no trigger saw it come back.
+        // Each user who waited for a game that is back is due an e-mail: no trigger saw the game come back.
         db.execute(
             "insert into games (title, slug, description, price, image, release_date, in_stock)
              select 'G', 'g' || n, '', 1, 'i', now(), true from generate_series(1, 10010) n;
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_kind_without_end_does_not_keep_the_others_waiting_and_a_stop_is_heard() {
+    async fn endless_kind_delays_neither_other_kinds_nor_a_stop() {
         static SHORT: AtomicU64 = AtomicU64::new(0);
         static ENDLESS: AtomicU64 = AtomicU64::new(0);
         let kinds = [

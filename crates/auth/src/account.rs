@@ -144,7 +144,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Proves the caller's address by the code that was sent to it.
+    /// Verifies the caller's address with the code that was sent to it.
     ///
     /// # Errors
     /// [`AuthError::WrongCode`], [`AuthError::CodeNotValid`], [`AuthError::RateLimited`], [`AuthError::Store`].

@@ -10,15 +10,15 @@ use lockstep_vault::Keys;
 use rand::{Rng as _, RngCore as _};
 use subtle::ConstantTimeEq as _;
 
-/// How long a verification code is good for.
+/// Lifetime of a verification code.
 pub const VERIFICATION_LIFETIME: Duration = Duration::from_hours(1);
-/// How long a reset link is good for.
+/// Lifetime of a reset link.
 pub const RESET_LIFETIME: Duration = Duration::from_mins(30);
 
 const VERIFY: &str = "verify-email";
 const RESET: &str = "reset-password";
 
-/// Six digits for `user`, to prove the address with.
+/// Creates a six-digit code with which `user` verifies the address.
 pub fn verification_code(keys: &Keys, user: UserId) -> NewCode {
     let text = format!("{:06}", rand::rng().random_range(0..1_000_000));
     let hash = keys.hash(VERIFY, &[user.0.as_bytes(), text.as_bytes()]);
@@ -29,7 +29,7 @@ pub fn verification_code(keys: &Keys, user: UserId) -> NewCode {
     }
 }
 
-/// Whether what was typed is the code with this hash.
+/// Whether the typed text is the code with this hash; spaces are ignored.
 pub(crate) fn is_verification(keys: &Keys, user: UserId, typed: &str, hash: &[u8]) -> bool {
     let typed: String = typed.chars().filter(|c| !c.is_whitespace()).take(12).collect();
     let parts: [&[u8]; 2] = [user.0.as_bytes(), typed.as_bytes()];
@@ -66,7 +66,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn a_code_is_six_digits_for_one_person_under_any_of_the_keys() {
+    fn verification_codes_are_six_digits_bound_to_one_user() {
         let keys = Keys::parse(&"11".repeat(32)).unwrap();
         let later = Keys::parse(&format!("{},{}", "22".repeat(32), "11".repeat(32))).unwrap();
         let (ada, bob) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));

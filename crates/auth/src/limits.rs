@@ -26,18 +26,18 @@ pub(crate) enum Action {
     UseReset,
     AskForVerification,
     Verify,
-    /// Anything that asks for the password of somebody signed in.
+    /// Any action that asks a signed-in user for the password.
     Password,
     SecondFactor,
     NewGuest,
     Order,
     TopUp,
     Export,
-    /// One that is being read.
+    /// An export in progress.
     OpenExport,
-    /// A promo code that turns out to be none: each is a guess.
+    /// An invalid promo code: each is a guess.
     PromoCode,
-    /// A picture of the account, which is made small and stored.
+    /// An uploaded picture of the account, which is scaled and stored.
     Picture,
 }
 
@@ -62,7 +62,7 @@ impl Action {
         }
     }
 
-    /// For one address. Generous enough for an office behind one.
+    /// The limit per address, generous enough for an office that shares one.
     const fn by_address(self) -> Rule {
         match self {
             Self::Login | Self::Password | Self::SecondFactor | Self::PromoCode => Rule::new(30, 5),
@@ -74,7 +74,7 @@ impl Action {
         }
     }
 
-    /// For one account.
+    /// The limit per account.
     const fn by_account(self) -> Rule {
         match self {
             Self::Login
@@ -85,14 +85,14 @@ impl Action {
             | Self::PromoCode
             | Self::Picture => Rule::new(10, 60),
             Self::Register => Rule::new(5, 600),
-            // Thirty a minute: more than anybody clicks, less than a script that has gone wrong.
+            // Thirty per minute: more than a person needs, fewer than a faulty script sends.
             Self::Order | Self::TopUp => Rule::new(30, 2),
-            // Everything that is stored is read for it.
+            // An export reads everything stored about the account.
             Self::Export => Rule::new(5, 720),
-            // One at a time, in whatever process. It is given back at the end; if that process dies, after the longest time
-            // that one may take.
+            // One at a time across all processes. It is given back when the export ends or, if that process dies, after
+            // the maximum duration of an export.
             Self::OpenExport => Rule::new(1, EXPORT_SECONDS),
-            // Each is a letter into somebody's box.
+            // Each sends an e-mail to the owner of the address.
             Self::AskForReset | Self::AskForVerification => Rule::new(3, 300),
             // Three codes in a million are valid at any moment.
             Self::SecondFactor => Rule::new(5, 300),

@@ -357,14 +357,14 @@ impl Auth {
         Ok(PromoAttempt(taken.await?))
     }
 
-    /// The code was good, or was not looked at: it was no guess.
+    /// Gives an attempt back: the code was valid, or was not checked, so it was not a guess.
     pub async fn give_back_promo_code(&self, attempt: PromoAttempt) {
         for limit in &attempt.0 {
             self.0.limits.give_back(limit).await;
         }
     }
 
-    /// Counts a picture that the caller has sent, before anything is done with it.
+    /// Counts a picture that the caller has uploaded, before it is processed.
     ///
     /// # Errors
     /// [`AuthError::RateLimited`], [`AuthError::Store`].
@@ -372,8 +372,8 @@ impl Auth {
         self.0.limits.take_user(Action::Picture, caller.user()).await
     }
 
-    /// Both, for somebody who has just come in. They are in whatever happens here; what could not be moved stays with
-    /// the guest, and the front-end asks again with its next page.
+    /// Moves cart and wishlist for a user who has just signed in. The sign-in succeeds in any case; what could not be
+    /// moved stays with the guest, and the front-end retries with its next page.
     async fn move_in(&self, guest: Option<Uuid>, user: UserId) -> MovedIn {
         let Some(guest) = guest else {
             return MovedIn {

@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_password_of_more_than_72_bytes_passes_as_it_does_with_the_existing_shop() {
+    async fn passwords_over_72_bytes_match_as_in_the_existing_shop() {
         let hasher = hasher();
         let long = format!("Ab1{}", "é".repeat(40));
         let cut = bcrypt::hash(&long.as_bytes()[..72], 4).unwrap();

@@ -1,5 +1,5 @@
-//! What the existing shop's libraries stored, made by running them (`existing_shop/make.js`; the table names versions and
-//! date): whoever came in there comes in here.
+//! Addresses and password hashes of the existing shop's libraries, generated with `existing_shop/make.js` (the table
+//! names versions and date): customers of that shop can log in here.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -24,7 +24,7 @@ fn text<'v>(row: &'v Value, field: &str) -> &'v str {
 }
 
 #[test]
-fn every_address_that_the_existing_shop_kept_is_looked_up_as_it_kept_it() {
+fn existing_addresses_are_looked_up_as_stored() {
     let rows = rows("addresses");
     let kept: Vec<&Value> = rows.iter().filter(|row| row["stored"].is_string()).collect();
     assert!(kept.len() > 30 && kept.len() < rows.len());
@@ -36,7 +36,7 @@ fn every_address_that_the_existing_shop_kept_is_looked_up_as_it_kept_it() {
 }
 
 #[tokio::test]
-async fn every_password_that_the_existing_shop_hashed_is_right_as_far_as_bcrypt_looks() {
+async fn existing_password_hashes_match_up_to_72_bytes() {
     let hasher = Hasher::start(HashSettings {
         cost: 4,
         threads: 2,
@@ -51,7 +51,7 @@ async fn every_password_that_the_existing_shop_hashed_is_right_as_far_as_bcrypt_
         let verify = async |typed: &str| hasher.verify(&Secret::new(typed), Some(&hash)).await.unwrap();
 
         assert_ne!(verify(password).await, Verdict::Wrong, "{what}");
-        // What bcrypt does not look at does not count; what it looks at does, to the last byte.
+        // Only the bytes that bcrypt reads count, and of these every one.
         let beyond = format!("{password}x");
         let is_cut = password.len() >= 72;
         assert_eq!(verify(&beyond).await != Verdict::Wrong, is_cut, "{what}, and one more");
@@ -64,7 +64,7 @@ async fn every_password_that_the_existing_shop_hashed_is_right_as_far_as_bcrypt_
         let other = format!("{}#{}", &password[..last], " ".repeat(72));
         assert_eq!(verify(&other).await, Verdict::Wrong, "{what}, ending otherwise");
 
-        // The renewed hash is right for the same password.
+        // The renewed hash matches the same password.
         let renewed = hasher.renew(&Secret::new(password)).await.unwrap();
         let verdict = hasher.verify(&Secret::new(password), Some(&renewed)).await.unwrap();
         assert_eq!(verdict, Verdict::Right, "{what}, renewed");

@@ -2,8 +2,8 @@
 //!
 //! `account changes → store.mail_outbox (same transaction) → [EmailWorker] → SMTP, or the data folder`
 //!
-//! No request waits for this crate: an endpoint only adds a row. EmailTransport is at-least-once; after a crash at the wrong
-//! moment a second copy goes out under the same Message-ID. Codes and links appear in the e-mail only: no log line and
+//! No request waits for this crate: an endpoint only adds a row. Delivery is at-least-once: after a crash at the wrong
+//! moment a second copy is sent with the same Message-ID. Codes and links appear in the e-mail only: no log line and
 //! no error text here contains any part of an e-mail.
 
 mod render;

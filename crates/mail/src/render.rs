@@ -83,7 +83,7 @@ fn resembles_a_link(name: &str) -> bool {
 
 /// The greeting: by name, unless mail clients might turn the name into a link. Anyone can register with another
 /// person's address, and the chosen name is then shown to that person.
-fn greeting(words: Words, letter: &EmailTemplate) -> String {
+fn greeting(words: Words, email: &EmailTemplate) -> String {
     let (EmailTemplate::Welcome { nickname, .. }
     | EmailTemplate::Verification { nickname, .. }
     | EmailTemplate::Reset { nickname, .. }
@@ -97,7 +97,7 @@ fn greeting(words: Words, letter: &EmailTemplate) -> String {
     | EmailTemplate::SecondFactorRemoved { nickname }
     | EmailTemplate::SecondFactorReset { nickname }
     | EmailTemplate::AccountDeleted { nickname, .. }
-    | EmailTemplate::Refund { nickname, .. }) = letter;
+    | EmailTemplate::Refund { nickname, .. }) = email;
     if resembles_a_link(nickname) {
         words.text("hello.nobody")
     } else {
@@ -109,11 +109,11 @@ fn greeting(words: Words, letter: &EmailTemplate) -> String {
 ///
 /// # Errors
 /// Only when memory is exhausted: the template is checked at compile time.
-pub fn write(letter: &EmailTemplate, language: Language, head: &EmailBranding) -> Result<RenderedEmail, askama::Error> {
+pub fn write(email: &EmailTemplate, language: Language, head: &EmailBranding) -> Result<RenderedEmail, askama::Error> {
     let words = Words(language);
-    let greeting = greeting(words, letter);
-    let blocks = blocks(words, letter, head);
-    let subject = subject(words, letter, head);
+    let greeting = greeting(words, email);
+    let blocks = blocks(words, email, head);
+    let subject = subject(words, email, head);
     Ok(RenderedEmail {
         text: text(&greeting, &blocks, head),
         html: Html {
@@ -128,9 +128,9 @@ pub fn write(letter: &EmailTemplate, language: Language, head: &EmailBranding) -
     })
 }
 
-fn subject(words: Words, letter: &EmailTemplate, head: &EmailBranding) -> String {
+fn subject(words: Words, email: &EmailTemplate, head: &EmailBranding) -> String {
     let shop = &head.shop;
-    match letter {
+    match email {
         EmailTemplate::Welcome { .. } => words.with("welcome.subject", &[shop]),
         EmailTemplate::Verification { .. } => words.with("verification.subject", &[shop]),
         EmailTemplate::Reset { .. } => words.with("reset.subject", &[shop]),
@@ -156,14 +156,14 @@ fn subject(words: Words, letter: &EmailTemplate, head: &EmailBranding) -> String
     }
 }
 
-fn blocks(words: Words, letter: &EmailTemplate, head: &EmailBranding) -> Vec<Block> {
+fn blocks(words: Words, email: &EmailTemplate, head: &EmailBranding) -> Vec<Block> {
     let say = |key: &str| Block::Text(words.text(key));
     let link = |label: String, path: String| Block::Button {
         label,
         url: format!("{}{path}", head.public_url),
     };
     let code_page = |code: &Secret| format!("/verify-email?code={}", code.expose());
-    match letter {
+    match email {
         EmailTemplate::Welcome { code, minutes, .. } => {
             let mut blocks = vec![Block::Text(words.with("welcome.text", &[&head.shop]))];
             if let Some(code) = code {
@@ -623,8 +623,8 @@ mod tests {
 
     #[test]
     fn every_email_has_its_contents_in_text_and_html() {
-        for (letter, says) in one_of_each("Ada") {
-            let written = write(&letter, Language::English, &head()).unwrap();
+        for (email, says) in one_of_each("Ada") {
+            let written = write(&email, Language::English, &head()).unwrap();
             assert!(!written.subject.is_empty() && !written.subject.contains('\n'));
             for form in [&written.text, &written.html] {
                 for what in says.iter().chain(&["Ada", "https://shop.example"]) {
@@ -642,13 +642,13 @@ mod tests {
                 title: title.to_owned(),
                 key: key.map(Secret::new),
             };
-            let letter = EmailTemplate::KeysReady {
+            let email = EmailTemplate::KeysReady {
                 nickname: "Ursula".into(),
                 order: "0198".into(),
                 number: None,
                 copies: vec![copy.clone(), copy],
             };
-            write(&letter, Language::German, &head()).unwrap()
+            write(&email, Language::German, &head()).unwrap()
         };
         for (title, service, address) in [
             (
@@ -668,24 +668,24 @@ mod tests {
                 "https://account.battle.net/overview",
             ),
         ] {
-            let letter = written(title, Some("AAAA-BBBB"));
+            let email = written(title, Some("AAAA-BBBB"));
             assert_eq!(
-                letter
+                email
                     .text
                     .matches(&format!("Bei {service} einlösen: {address}"))
                     .count(),
                 1,
                 "{}",
-                letter.text
+                email.text
             );
             assert_eq!(
-                letter.html.matches(&format!("href=\"{address}\"")).count(),
+                email.html.matches(&format!("href=\"{address}\"")).count(),
                 1,
                 "{}",
-                letter.html
+                email.html
             );
         }
-        // Where there is no such page, and where the keys stand on the order's page.
+        // Services without such a page, and keys that are shown only on the order's page.
         for (title, key) in [
             ("Woven Relic EA App Key GLOBAL", Some("AAAA")),
             ("Portal 2 - Steam Key - GLOBAL", None),
@@ -696,9 +696,9 @@ mod tests {
 
     #[test]
     fn emails_use_the_recipients_language_and_clean_titles() {
-        let german = |letter: &EmailTemplate| write(letter, Language::German, &head()).unwrap();
-        for (letter, _) in one_of_each("Ada") {
-            let (english, written) = (write(&letter, Language::English, &head()).unwrap(), german(&letter));
+        let german = |email: &EmailTemplate| write(email, Language::German, &head()).unwrap();
+        for (email, _) in one_of_each("Ada") {
+            let (english, written) = (write(&email, Language::English, &head()).unwrap(), german(&email));
             assert!(written.text.starts_with("Hallo Ada,\n"), "{}", written.text);
             assert!(written.html.contains("<html lang=\"de\">") && english.html.contains("<html lang=\"en\">"));
             assert_ne!(english.subject, written.subject);
@@ -721,8 +721,8 @@ mod tests {
 
     #[test]
     fn names_are_escaped_in_html() {
-        for (letter, _) in one_of_each("<b>Ada</b>") {
-            let written = write(&letter, Language::English, &head()).unwrap();
+        for (email, _) in one_of_each("<b>Ada</b>") {
+            let written = write(&email, Language::English, &head()).unwrap();
             assert!(!written.html.contains("<b>") && written.text.contains("<b>Ada</b>"));
         }
     }
@@ -735,8 +735,8 @@ mod tests {
             "www.evil.example.",
             "a@evil.example",
         ] {
-            for (letter, _) in one_of_each(name) {
-                let written = write(&letter, Language::English, &head()).unwrap();
+            for (email, _) in one_of_each(name) {
+                let written = write(&email, Language::English, &head()).unwrap();
                 assert!(
                     !written.html.contains("evil") && !written.text.contains("evil"),
                     "{}",
@@ -746,9 +746,9 @@ mod tests {
             }
         }
         for name in ["Ada", "J.R.R. T.", "St. John", "Ada (42)", "..", "Zoë"] {
-            let (letter, _) = one_of_each(name).remove(0);
+            let (email, _) = one_of_each(name).remove(0);
             assert!(
-                write(&letter, Language::English, &head())
+                write(&email, Language::English, &head())
                     .unwrap()
                     .text
                     .contains(&format!("Hello {name},")),
@@ -759,13 +759,13 @@ mod tests {
 
     #[test]
     fn device_without_user_agent_is_described_as_unknown() {
-        let letter = EmailTemplate::NewDevice {
+        let email = EmailTemplate::NewDevice {
             nickname: "Ada".into(),
             address: None,
             user_agent: None,
         };
         assert!(
-            write(&letter, Language::English, &head())
+            write(&email, Language::English, &head())
                 .unwrap()
                 .text
                 .contains("unknown")

@@ -1,4 +1,4 @@
-//! EmailTransport of e-mails: to a mail server or, without one, to a folder with one file per e-mail.
+//! Delivery of e-mails: to a mail server or, without one, to a folder with one file per e-mail.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,8 +48,8 @@ pub enum EmailTransport {
 }
 
 impl EmailTransport {
-    /// EmailTransport to the server that `url` names (see [`SmtpAddress`]), from `from` (`Lockstep <shop@example.com>`), over
-    /// at most `connections` pooled connections. Does not connect yet.
+    /// Delivers to the server that `url` names (see [`SmtpAddress`]), with the sender `from`
+    /// (`Lockstep <shop@example.com>`), over at most `connections` pooled connections. Does not connect yet.
     ///
     /// # Errors
     /// [`EmailTransportError::Address`], which names the invalid part but neither user nor password.
@@ -62,7 +62,7 @@ impl EmailTransport {
         })
     }
 
-    /// EmailTransport to a folder.
+    /// Delivers to the folder `path`, with the sender `from`.
     ///
     /// # Errors
     /// [`EmailTransportError::Address`].

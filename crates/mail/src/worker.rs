@@ -102,9 +102,9 @@ impl InHand {
     }
 
     /// Registers an e-mail until the guard is dropped.
-    fn take(&self, letter: &Claimed) -> Held {
-        self.with(|all| all.insert(letter.id, (letter.lease, letter.is_urgent)));
-        Held(self.clone(), letter.id)
+    fn take(&self, email: &Claimed) -> Held {
+        self.with(|all| all.insert(email.id, (email.lease, email.is_urgent)));
+        Held(self.clone(), email.id)
     }
 }
 
@@ -116,10 +116,10 @@ impl Drop for Held {
     }
 }
 
-/// Makes a code that proves a user's address, for a welcome whose own has run out.
+/// Creates a code that verifies a user's address, for a welcome e-mail whose code has expired.
 pub type NewCodes = Arc<dyn Fn(UserId) -> NewCode + Send + Sync>;
 
-/// Takes letters from the queue and delivers them.
+/// Claims e-mails from the queue and delivers them.
 #[derive(Clone)]
 pub struct EmailWorker {
     store: Store,
@@ -158,12 +158,12 @@ impl EmailWorker {
             let rests = rests_until > Instant::now();
             match self.claim(in_hand, rests).await {
                 Ok(claimed) => {
-                    for letter in claimed {
-                        let held = in_hand.take(&letter);
+                    for email in claimed {
+                        let held = in_hand.take(&email);
                         let this = self.clone();
                         deliveries.spawn(async move {
                             let _held = held;
-                            this.deliver_and_record(&letter).await
+                            this.deliver_and_record(&email).await
                         });
                     }
                 }
@@ -195,12 +195,12 @@ impl EmailWorker {
     pub async fn round(&self) -> Result<Round, StoreError> {
         let in_hand = InHand::default();
         let mut deliveries = JoinSet::new();
-        for letter in self.claim(&in_hand, false).await? {
-            let held = in_hand.take(&letter);
+        for email in self.claim(&in_hand, false).await? {
+            let held = in_hand.take(&email);
             let this = self.clone();
             deliveries.spawn(async move {
                 let _held = held;
-                this.deliver_and_record(&letter).await
+                this.deliver_and_record(&email).await
             });
         }
         let fates = self.renewing(&in_hand, deliveries.join_all()).await;
@@ -265,11 +265,11 @@ impl EmailWorker {
 
     /// Delivers one e-mail and records the outcome.
     async fn deliver_and_record(&self, claimed: &Claimed) -> Fate {
-        let letter = match &claimed.letter {
-            Ok(letter) => letter,
+        let email = match &claimed.letter {
+            Ok(email) => email,
             Err(why) => return self.leave(claimed, *why).await,
         };
-        let outcome = self.deliver(claimed, letter).await;
+        let outcome = self.deliver(claimed, email).await;
         let retry_in = match &outcome {
             Ok(()) => None,
             Err(error) => retry_in(error, claimed.attempts),
@@ -311,28 +311,28 @@ impl EmailWorker {
         Fate::Left
     }
 
-    async fn deliver(&self, claimed: &Claimed, letter: &EmailTemplate) -> Result<(), EmailTransportError> {
-        let language = match letter.language() {
+    async fn deliver(&self, claimed: &Claimed, email: &EmailTemplate) -> Result<(), EmailTransportError> {
+        let language = match email.language() {
             Some(language) => language,
             None => sessions::language_of_letter(&self.store, claimed.id)
                 .await
                 .map_err(|error| EmailTransportError::Later(error.to_string()))?,
         };
-        let letter = &self.current(claimed, letter).await?;
-        let written = render::write(letter, language, &self.head)
+        let email = &self.current(claimed, email).await?;
+        let written = render::write(email, language, &self.head)
             .map_err(|_| EmailTransportError::Refused("the letter could not be written".into()))?;
         self.delivery.deliver(claimed, &written).await
     }
 }
 
 impl EmailWorker {
-    /// The letter as it is true now: the code of a welcome that waited may have run out.
-    async fn current(&self, claimed: &Claimed, letter: &EmailTemplate) -> Result<EmailTemplate, EmailTransportError> {
-        let (EmailTemplate::Welcome { .. }, Some(user)) = (letter, claimed.user) else {
-            return Ok(letter.clone());
+    /// The e-mail with current contents: the code of a delayed welcome e-mail may have expired.
+    async fn current(&self, claimed: &Claimed, email: &EmailTemplate) -> Result<EmailTemplate, EmailTransportError> {
+        let (EmailTemplate::Welcome { .. }, Some(user)) = (email, claimed.user) else {
+            return Ok(email.clone());
         };
-        match accounts::current_welcome(&self.store, claimed, letter, &(self.codes)(user)).await {
-            Ok(Some(letter)) => Ok(letter),
+        match accounts::current_welcome(&self.store, claimed, email, &(self.codes)(user)).await {
+            Ok(Some(email)) => Ok(email),
             Ok(None) => Err(EmailTransportError::Later("another worker has it by now".into())),
             Err(error) => Err(EmailTransportError::Later(error.to_string())),
         }

@@ -161,10 +161,10 @@ async fn long_links_stay_on_one_line_in_the_file() {
     .unwrap();
     let (path, delivery) = folder();
     assert_eq!(worker(&db, delivery).round().await.unwrap().sent, 1);
-    let letter = files(&path).remove(0);
+    let email = files(&path).remove(0);
     let link = format!("\r\nhttps://shop.example/reset-password?token={token}\r\n");
-    assert!(letter.contains(&link), "{letter}");
-    assert!(letter.contains("Hello Zoë,"), "{letter}");
+    assert!(email.contains(&link), "{email}");
+    assert!(email.contains("Hello Zoë,"), "{email}");
     std::fs::remove_dir_all(path).unwrap();
 }
 
@@ -213,14 +213,14 @@ async fn two_workers_never_claim_the_same_email() {
         .await
         .into_iter()
         .flatten()
-        .map(|letter| letter.id)
+        .map(|email| email.id)
         .collect();
     claimed.extend(
         mail::claim(&db.store, room(100), Duration::from_mins(1))
             .await
             .unwrap()
             .iter()
-            .map(|letter| letter.id),
+            .map(|email| email.id),
     );
     assert_eq!(claimed.len(), 12);
     assert_eq!(claimed.iter().collect::<BTreeSet<_>>().len(), 12);
@@ -245,7 +245,7 @@ async fn expired_emails_are_given_up_and_those_of_deleted_users_removed() {
     assert_eq!(db.count("mail_outbox where kind = 'account-deleted'").await, 1);
 }
 
-/// Hashes of the codes that prove an address.
+/// Hashes of the codes that verify an address.
 async fn hashes(db: &TestDb) -> Vec<Vec<u8>> {
     sqlx::query_scalar("select hash from one_time_codes where purpose = 'VERIFY_EMAIL'")
         .fetch_all(&db.sql)
@@ -253,7 +253,7 @@ async fn hashes(db: &TestDb) -> Vec<Vec<u8>> {
         .unwrap()
 }
 
-/// A welcome that was written two hours ago, with its code swept away.
+/// Makes the queued welcome e-mail two hours old and deletes its expired code.
 async fn waited(db: &TestDb) {
     db.execute(
         "update mail_outbox set created_at = now() - interval '2 hours', not_after = not_after - interval '2 hours';
@@ -263,11 +263,11 @@ async fn waited(db: &TestDb) {
 }
 
 #[tokio::test]
-async fn a_welcome_that_waited_for_longer_than_its_code_lasts_is_sent_with_another() {
+async fn delayed_welcome_email_gets_a_new_code() {
     let db = TestDb::new().await;
     registered_user(&db, "ada").await;
     waited(&db).await;
-    // The first attempt fails, and the next one sends the same code: the first may have arrived all the same.
+    // The first attempt fails, and the next one sends the same code: the first may have arrived nevertheless.
     let nowhere = EmailTransport::smtp("smtp://127.0.0.1:1", FROM, 1).unwrap();
     assert_eq!(worker(&db, nowhere).round().await.unwrap().later, 1);
     assert_eq!(db.queued_email("welcome").await["code"], "654321");
@@ -292,7 +292,7 @@ async fn a_welcome_that_waited_for_longer_than_its_code_lasts_is_sent_with_anoth
 }
 
 #[tokio::test]
-async fn a_welcome_says_how_long_its_code_is_still_good_for() {
+async fn welcome_email_states_the_remaining_lifetime_of_its_code() {
     let db = TestDb::new().await;
     registered_user(&db, "ada").await;
     db.execute("update one_time_codes set expires_at = now() + interval '40 minutes'")
@@ -308,7 +308,7 @@ async fn a_welcome_says_how_long_its_code_is_still_good_for() {
 }
 
 #[tokio::test]
-async fn a_welcome_makes_no_later_code_useless_and_brings_none_to_an_address_that_is_proved() {
+async fn welcome_email_keeps_newer_codes_and_has_none_if_verified() {
     let db = TestDb::new().await;
     let ada = registered_user(&db, "ada").await;
     waited(&db).await;
@@ -349,10 +349,10 @@ async fn account_deletion_email_is_sent_and_then_the_address_erased() {
     accounts::delete(&db.store, bob, false).await.unwrap();
     let (path, delivery) = folder();
     assert_eq!(worker(&db, delivery).round().await.unwrap().sent, 1);
-    let letter = files(&path).remove(0);
+    let email = files(&path).remove(0);
     assert!(
-        letter.contains("To: bob@example.com") && letter.contains("Your account is deleted"),
-        "{letter}"
+        email.contains("To: bob@example.com") && email.contains("Your account is deleted"),
+        "{email}"
     );
     let left: String = sqlx::query_scalar("select string_agg(m::text, ' ') from mail_outbox m")
         .fetch_one(&db.sql)
@@ -363,7 +363,7 @@ async fn account_deletion_email_is_sent_and_then_the_address_erased() {
 }
 
 #[tokio::test]
-async fn the_last_e_mail_speaks_the_language_of_the_account_that_is_gone() {
+async fn account_deletion_email_uses_the_language_of_the_deleted_account() {
     let db = TestDb::new().await;
     for (name, language, has_records, text) in [
         ("zoltan", "de", false, "Dein Konto ist"),
@@ -385,8 +385,8 @@ async fn the_last_e_mail_speaks_the_language_of_the_account_that_is_gone() {
         accounts::delete(&db.store, user, true).await.unwrap();
         let (path, delivery) = folder();
         assert_eq!(worker(&db, delivery).round().await.unwrap().sent, 1, "{name}");
-        let letter = files(&path).remove(0);
-        assert!(letter.contains(text), "{name}: {letter}");
+        let email = files(&path).remove(0);
+        assert!(email.contains(text), "{name}: {email}");
         std::fs::remove_dir_all(path).unwrap();
     }
 }

@@ -75,18 +75,18 @@ async fn talk(stream: TcpStream, offers: &str, heard: &Mutex<Heard>) -> std::io:
 }
 
 async fn send(url: &str) -> Result<(), EmailTransportError> {
-    let letter = EmailTemplate::PasswordChanged { nickname: "Ada".into() };
+    let email = EmailTemplate::PasswordChanged { nickname: "Ada".into() };
     let head = EmailBranding {
         shop: "Lockstep".into(),
         public_url: "https://shop.example".into(),
     };
-    let written = write(&letter, Language::English, &head).unwrap();
+    let written = write(&email, Language::English, &head).unwrap();
     let claimed = Claimed {
         user: None,
         id: Uuid::now_v7(),
         lease: Uuid::new_v4(),
         recipient: "ada@example.com".into(),
-        letter: Ok(letter),
+        letter: Ok(email),
         is_urgent: false,
         attempts: 1,
         created_at: "2027-01-01T00:00:00Z".parse().unwrap(),

@@ -1,4 +1,4 @@
-//! One's own account, as far as `lockstep_auth` has nothing to say about it.
+//! The caller's account: the parts that do not concern authentication (`lockstep_auth`).
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use crate::{Shop, ShopError};
 
-/// How many log-ins are shown.
+/// Maximum number of log-ins that are returned.
 const MOST_LOGINS: u32 = 100;
 
 impl Shop {
-    /// Changes the caller's names and returns the profile as it is then.
+    /// Changes the caller's names and returns the new profile.
     ///
     /// # Errors
     /// [`ShopError`].
@@ -26,8 +26,8 @@ impl Shop {
         self.profile(caller).await
     }
 
-    /// Makes `image`, WebP of at most 128 KiB, the caller's picture. `address` is where it is served by the id that it is
-    /// given.
+    /// Stores `image`, a WebP of at most 128 KiB, as the caller's picture under a new id. `address` returns the URL of
+    /// the picture with this id.
     ///
     /// # Errors
     /// [`ShopError`].
@@ -42,7 +42,7 @@ impl Shop {
         Ok(accounts::set_avatar(self.store(), caller.user(), id, image, &address(id)).await?)
     }
 
-    /// Forgets the caller's picture.
+    /// Deletes the caller's picture.
     ///
     /// # Errors
     /// [`ShopError`].
@@ -50,7 +50,7 @@ impl Shop {
         Ok(accounts::remove_avatar(self.store(), caller.user()).await?)
     }
 
-    /// The picture with this id, WebP, as anybody may see it who knows its address.
+    /// The picture with this id as WebP; it is public to everyone who knows its address.
     ///
     /// # Errors
     /// [`ShopError`].
@@ -61,7 +61,7 @@ impl Shop {
     /// The caller's latest log-ins and attempts, newest first.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] with what the database says.
+    /// [`ShopError::Refused`] with the database's error.
     pub async fn logins(&self, caller: &CurrentUser) -> Result<Vec<LoginRecord>, ShopError> {
         Ok(accounts::login_history(self.store(), caller.user(), MOST_LOGINS).await?)
     }

@@ -1,5 +1,5 @@
-//! Changes to a cart. A principal without a session becomes a guest with the first write; the returned [`Writer`] reports
-//! this, because the response has to set the cookie.
+//! Changes to a cart. A principal without a session becomes a guest with the first write; the returned [`Writer`]
+//! reports this, because the response has to set the cookie.
 
 use lockstep_auth::{ClientInfo, CurrentUser};
 use lockstep_domain::cart::{Moved, Principal};
@@ -33,8 +33,8 @@ impl Shop {
         })
     }
 
-    /// Sets the quantity of a game in the principal's cart. Zero or less removes it, and a missing item is added. Returns
-    /// `None` when there is nothing to remove and the principal has no cart.
+    /// Sets the quantity of a game in the principal's cart. Zero or less removes it, and a missing item is added.
+    /// Returns `None` when there is nothing to remove and the principal has no cart.
     ///
     /// # Errors
     /// [`ShopError`]; then nothing changes and no guest is created.

@@ -7,8 +7,8 @@
 //! the API and the pages present.
 //!
 //! A request starts with [`Shop::arrive`], which refreshes the cache with everything committed before it; reads through
-//! the [`RequestContext`] are at least that recent. A client therefore reads its own writes with its next request, whichever
-//! process answers it.
+//! the [`RequestContext`] are at least that recent. A client therefore reads its own writes with its next request,
+//! whichever process answers it.
 
 mod account;
 mod cached_json;

@@ -220,16 +220,16 @@ async fn account_emails_are_delivered_to_the_folder() {
     let email_worker = EmailWorker::new(db.store.clone(), delivery, head, Sending::default(), codes);
     let until = stop.clone();
     let working = tokio::spawn(async move { email_worker.run(until).await });
-    let letters = tokio::time::timeout(Duration::from_secs(30), async {
+    let emails = tokio::time::timeout(Duration::from_secs(30), async {
         loop {
-            let letters: Vec<String> = std::fs::read_dir(folder.path())
+            let emails: Vec<String> = std::fs::read_dir(folder.path())
                 .unwrap()
                 .map(|file| file.unwrap().path())
                 .filter(|path| path.extension().is_some_and(|extension| extension == "eml"))
                 .map(|path| std::fs::read_to_string(path).unwrap())
                 .collect();
-            if letters.len() == 5 {
-                return letters;
+            if emails.len() == 5 {
+                return emails;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -245,13 +245,13 @@ async fn account_emails_are_delivered_to_the_folder() {
         "was changed",
         "Set a new password",
     ] {
-        let found: Vec<_> = letters.iter().filter(|letter| letter.contains(subject)).collect();
-        assert!(!found.is_empty(), "{subject}: {letters:?}");
-        assert!(found.iter().all(|letter| letter.contains("To: ada@example.com")));
+        let found: Vec<_> = emails.iter().filter(|email| email.contains(subject)).collect();
+        assert!(!found.is_empty(), "{subject}: {emails:?}");
+        assert!(found.iter().all(|email| email.contains("To: ada@example.com")));
         assert!(
             found
                 .iter()
-                .all(|letter| letter.contains("text/plain") && letter.contains("text/html"))
+                .all(|email| email.contains("text/plain") && email.contains("text/html"))
         );
     }
 }

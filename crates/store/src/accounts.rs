@@ -1,10 +1,11 @@
-//! Accounts: each function is one thing that happens to one, as one transaction with everything that belongs to it: the
-//! session, the log-in history, the letter.
+//! Accounts: each function performs one operation on an account, in one transaction with everything that belongs to it:
+//! the session, the log-in history, the e-mail.
 //!
 //! Passwords and codes arrive here hashed; this module compares none of them.
 //!
-//! `joining` and `leaving` are the ends, `export` is what one takes along, `lookup` and `logins` are about coming in,
-//! `codes`, `passwords` and `totp` about what one comes in with, `profile` and `roles` about what one is.
+//! `registration` creates accounts, `deletion` deletes them and `export` reads all their data; `lookup` and `logins`
+//! serve log-ins, `codes`, `passwords` and `totp` store credentials, `profile`, `avatars` and `roles` store properties
+//! of accounts.
 
 mod avatars;
 mod codes;

@@ -152,7 +152,7 @@ pub async fn set_back(store: &Store, alarm_retry: Duration) -> Result<SetBack> {
         "-- store.clock.set_back.alarms
         update supplier_alarms set since = least(since, now()), retry_at = now() + make_interval(secs => $1)
          where retry_at > now() + make_interval(secs => $1 + 5)",
-        // What was never asked about waits a minute, the rest at most as long as it is ever put off.
+        // An intent that was never queried waits a minute, the others at most the longest interval between two queries.
         "-- store.clock.set_back.top_ups
         update top_ups set not_before = now() + case when attempts = 0 then interval '1 minute'
                                                      when review = 'NO_END' then interval '1 day'

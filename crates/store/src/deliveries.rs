@@ -109,7 +109,7 @@ pub struct Kept {
     pub bytes: i32,
 }
 
-/// Keeps a delivery; the same one sent again is counted.
+/// Stores a delivery; a repeated one is counted.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable): it has to be sent again then.
@@ -150,7 +150,7 @@ fn ids_in(body: &[u8]) -> Vec<Uuid> {
         .collect()
 }
 
-/// The latest deliveries, newest first; those of kinds that are of no interest only with `all`.
+/// The latest deliveries, newest first; those of kinds that the shop does not handle only with `all`.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_found_wherever_they_stand_and_so_many_at_most() {
+    fn ids_are_found_anywhere_up_to_the_maximum() {
         let id = Uuid::from_u128(7);
         for body in [
             format!("{id}"),

@@ -1,8 +1,8 @@
 //! Removes transaction ids that came with a dump of another server.
 //!
 //! Transaction ids are only meaningful on the server that assigned them. `pg_dump` copies them as plain values: the
-//! log, its floor and the relay's position. On a new server they are in the future, so no snapshot sees them, and every
-//! cached value would be rejected until the server's own ids have caught up, which takes days.
+//! log, its floor and the evictor's position. On a new server they are in the future, so no snapshot sees them, and
+//! every cached value would be rejected until the server's own ids have caught up, which takes days.
 //!
 //! Ids that this server wrote are always below the next id of a snapshot that sees them. Any other id belongs to
 //! another server, however it got here, and removing it cannot lose a row of a transaction of this server, even of one
@@ -30,7 +30,7 @@ impl Forgotten {
 }
 
 impl Store {
-    /// Whether the log, its floor or a relay's position holds ids of another server.
+    /// Whether the log, its floor or an evictor's position holds ids of another server.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

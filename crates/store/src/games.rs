@@ -1,8 +1,8 @@
-//! Reading the catalogue: one game, pages of games, search, the lists of the home page, and what can be filtered by.
+//! Reads the catalogue: single games, pages of games, search, the lists of the home page, and the available filters.
 //!
-//! Every list is made in two steps: first which games, in which order, by an index and bounded; then what they look
-//! like, for just those rows. So the cost of a page does not grow with the catalogue. Withdrawn games are in no list,
-//! but can still be looked up, because orders and old links refer to them.
+//! Every list is read in two steps: first the ids of the games in order, by an index and bounded; then the rows of just
+//! those games. The cost of a page therefore does not grow with the catalogue. Withdrawn games are in no list, but can
+//! still be read by id or slug, because orders and old links refer to them.
 
 mod counts;
 mod editions;

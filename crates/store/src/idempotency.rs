@@ -38,7 +38,7 @@ pub(crate) enum Known<T> {
 }
 
 impl Call<'_> {
-    /// Looks the call up; concurrent calls with the same key wait until this transaction has ended.
+    /// Looks up the call; concurrent calls with the same key wait until this transaction has ended.
     pub(crate) async fn look<T: DeserializeOwned>(&self, tx: &mut Tx) -> Result<Known<T>> {
         // A separate statement: the next one then sees what this one waited for.
         sqlx::query(

@@ -161,8 +161,8 @@ impl Store {
         crate::row::how_many(&row, 0)
     }
 
-    /// Becomes the only relay called `name` until the [`EvictorLease`] is dropped or its connection is lost; `None` while
-    /// another process holds it.
+    /// Becomes the only evictor called `name` until the [`EvictorLease`] is dropped or its connection is lost; `None`
+    /// while another process holds it.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -223,7 +223,7 @@ fn unexpected(what: &str) -> StoreError {
     StoreError::Schema(format!("unexpected {what} in the invalidation log"))
 }
 
-/// The exclusive right to be the relay. It is tied to one connection, so it ends with the process in every case. Two
+/// The exclusive right to be the evictor. It is tied to one connection, so it ends with the process in every case. Two
 /// holders are possible for a moment if a connection is lost without being noticed; both then remove keys, which is
 /// harmless.
 #[derive(Debug)]
@@ -233,7 +233,7 @@ pub struct EvictorLease {
 }
 
 impl EvictorLease {
-    /// The relay's position; `None` before its first step.
+    /// The evictor's position; `None` before its first step.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: the right is lost.
@@ -247,7 +247,7 @@ impl EvictorLease {
             .transpose()
     }
 
-    /// Stores the relay's position.
+    /// Stores the evictor's position.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: the right is lost.

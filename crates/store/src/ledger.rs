@@ -1,4 +1,4 @@
-//! Balances and bookings: what people see of them, and an admin's adjustment.
+//! Balances and bookings as their owners see them, and adjustments by admins.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::row::{money, payment_status, refund_reason_or_null, transaction_type}
 use crate::transaction::holds_store_error;
 use crate::{AsStoreError as _, Result, Store, StoreError, Tx};
 
-/// The most bookings of one list.
+/// Maximum number of bookings in a list.
 pub const MAX_LISTED: u32 = 100;
 
 /// The method that marks the booking of an adjustment.
@@ -75,7 +75,7 @@ fn view(row: &PgRow) -> Result<TransactionView> {
         description: description.map(|text| readable(text, subject.as_deref())),
         subject: subject.as_deref().map(title::names),
         reason: refund_reason_or_null(row, "reason")?,
-        // The reference of an adjustment is its admin's and nobody else's business.
+        // The reference of an adjustment is for admins only.
         transaction_hash: row
             .try_get::<Option<String>, _>("transaction_hash")?
             .filter(|_| method.as_deref() != Some(ADJUSTMENT)),

@@ -71,10 +71,10 @@ pub use transaction::{AsStoreError, Tx};
 /// How to connect.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Most connections this process opens, divided as [`pools`] has it. One more is opened while the schema is brought up
-    /// to date, one by a running synchronisation, and one by the relay.
+    /// Maximum number of connections of this process, divided as described in [`pools`]. A migration opens one more, a
+    /// running synchronisation one, and the evictor one.
     pub max_connections: u32,
-    /// How long a caller waits for a free connection, or for a database that is away, before it is told
+    /// How long a caller waits for a free connection, or for a database that is unavailable, before the call fails with
     /// [`StoreError::Unavailable`].
     pub acquire_timeout: Duration,
     /// Maximum run time of a statement; the server cancels it then.
@@ -155,7 +155,7 @@ impl Store {
         })
     }
 
-    /// Returns the same database with a small pool of its own: its users neither wait for others nor take connections
+    /// Returns the same database with a separate small pool: its users neither wait for others nor take connections
     /// from them. Its commits wake the same waiters.
     #[must_use]
     pub fn apart(&self, connections: u32) -> Self {

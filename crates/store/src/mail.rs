@@ -22,22 +22,22 @@ use uuid::Uuid;
 
 use crate::{Result, Store, StoreError, Tx};
 
-/// A letter taken on a lease.
+/// An e-mail claimed on a lease.
 #[derive(Debug, Clone)]
 pub struct Claimed {
-    /// Which; the same at every attempt, for the Message-ID.
+    /// Its id; the same at every attempt, for the Message-ID.
     pub id: Uuid,
-    /// Proof of the lease.
+    /// The lease's token.
     pub lease: Uuid,
-    /// Whose account it is about; `None`: nobody's any more.
+    /// The user whose account it is about; `None` if the account no longer exists.
     pub user: Option<UserId>,
-    /// Where to.
+    /// The recipient's address.
     pub recipient: String,
-    /// What.
+    /// The content, or why this worker cannot read it.
     pub letter: Result<EmailTemplate, NotReadable>,
-    /// It holds a code or a link that somebody waits for.
+    /// It holds a code or a link that a user is waiting for.
     pub is_urgent: bool,
-    /// How often it has been tried, this time included.
+    /// Number of attempts, including this one.
     pub attempts: u32,
     /// When it was written.
     pub created_at: DateTime<Utc>,
@@ -126,8 +126,8 @@ pub(crate) async fn enqueue(
     Ok(())
 }
 
-/// Owes the address of an account that is being deleted in this transaction a last letter. Its row belongs to nobody, and
-/// forgets the address once the letter is sent or given up.
+/// Queues the last e-mail to the address of an account that is being deleted in this transaction. Its row belongs to no
+/// user, and its address is erased once the e-mail is sent or given up.
 pub(crate) async fn enqueue_farewell(
     tx: &mut Tx,
     recipient: &str,
@@ -167,7 +167,7 @@ fn stored<'l>(tx: &Tx, id: Uuid, letter: &'l EmailTemplate) -> Result<(Option<&'
     }
 }
 
-/// Replaces what a letter in hand says. False when the lease was lost.
+/// Replaces the content of a claimed e-mail. False if the lease was lost.
 pub(crate) async fn rewrite(tx: &mut Tx, claimed: &Claimed, letter: &EmailTemplate) -> Result<bool> {
     let (clear, sealed) = stored(tx, claimed.id, letter)?;
     let done = sqlx::query(
@@ -183,21 +183,22 @@ pub(crate) async fn rewrite(tx: &mut Tx, claimed: &Claimed, letter: &EmailTempla
     Ok(done.rows_affected() == 1)
 }
 
-/// How many letters a worker has room for.
+/// How many e-mails a worker can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
-    /// In all.
+    /// In total.
     pub all: u32,
-    /// For those among them that are not urgent.
+    /// How many of them may be non-urgent.
     pub ordinary: u32,
 }
 
-/// Claims what is due. `$1` and `$2`: how many in all, and of the ordinary ones; `$3`: seconds of the lease; `$4`: the kinds
-/// that this version knows; `$5`: whether it can open sealed e-mails.
+/// Claims due e-mails. `$1` and `$2`: maximum number in total, and of non-urgent ones; `$3`: duration of the lease in
+/// seconds; `$4`: the kinds that this version knows; `$5`: whether this process can open sealed e-mails.
 ///
-/// An e-mail is due when it is the first of its address. That first one is looked up by a sorted `limit 1`, which only
-/// `mail_outbox_recipient_idx` answers without sorting: written as an anti-join, the planner read the whole queue for each
-/// e-mail whenever it took the queue for empty (1.2 s a claim with 4,000 e-mails behind 400 that wait).
+/// An e-mail is due when it is the first of its address. The first one is found by a sorted `limit 1`, which only
+/// `mail_outbox_recipient_idx` answers without sorting: written as an anti-join, the query read the whole queue for
+/// each e-mail whenever the planner estimated the queue as empty (1.2 s per claim with 4,000 e-mails behind 400 that
+/// wait).
 #[doc(hidden)]
 pub const CLAIM: &str = "-- store.mail.claim
     with urgent as (
@@ -224,10 +225,10 @@ pub const CLAIM: &str = "-- store.mail.claim
      where id in (select id from urgent union all select id from ordinary)
     returning id, lease, user_id, recipient, letter, sealed, urgent, attempts, created_at";
 
-/// Takes letters that are due, for as long as `lease` (see [`renew`]): first those with codes and links, then the others,
-/// each kind in the order of writing. Two workers never get the same one while a lease lasts, and nothing is given out
-/// while an earlier letter of its kind to the same address is owed, so one address gets them in order. (A code does not
-/// wait for one that has failed and is tried again later.)
+/// Claims due e-mails for `lease` (see [`renew`]): first those with codes and links, then the others, each kind in the
+/// order of writing. Two workers never hold the same e-mail during a lease, and none is claimed while an earlier one of
+/// its kind to the same address is pending, so an address gets them in order. (A code does not wait for one that has
+/// failed and will be retried later.)
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].

@@ -1,4 +1,4 @@
-//! The schema's history. Applied files are never edited; a change is a new file.
+//! The migrations of the schema. Applied files are never edited; a change is a new file.
 
 use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
@@ -8,12 +8,12 @@ use crate::{Result, Store, StoreError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
-/// What is and what should be.
+/// The migrations of the database and of this program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// Versions in the database, ascending.
     pub applied: Vec<i64>,
-    /// Versions this program knows and the database has not got, with their names.
+    /// Versions that this program knows and the database lacks, with their names.
     pub pending: Vec<(i64, String)>,
 }
 
@@ -31,7 +31,7 @@ impl Store {
         .await?)
     }
 
-    /// Brings the schema up to date; what was brought is returned. Concurrent calls wait for each other.
+    /// Applies pending migrations and returns them. Concurrent calls wait for each other.
     ///
     /// # Errors
     /// [`StoreError::Schema`] when the database is newer than this program or an applied file was edited;
@@ -51,7 +51,7 @@ impl Store {
             }
         }
         let mut conn = self.connect().await?;
-        // A migration may take its time, and waits for whoever is in its way.
+        // A migration has no time limit, and waits for conflicting locks.
         sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0")
             .execute(&mut conn)
             .await?;

@@ -16,7 +16,7 @@ use crate::trust;
 const VITAL: u32 = 1;
 /// The reader of the log, the connection that receives wake-ups, and the one that sends them.
 pub const LOG: u32 = 3;
-/// The relay's own reader of the log.
+/// The evictor's reader of the log.
 pub const EVICTOR: u32 = 1;
 /// Synchronisation with the supplier.
 pub const SYNC: u32 = 2;
@@ -39,7 +39,7 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// Divides `total`, after subtracting the connections of the log, the relay and synchronisation.
+    /// Divides `total`, after subtracting the connections of the log, the evictor and synchronisation.
     #[must_use]
     pub const fn of(total: u32) -> Self {
         let work = at_least(total / 6, 2);

@@ -1,4 +1,4 @@
-//! Promo codes as the operator keeps them. Orders use them in [`crate::orders`]; the database counts the uses.
+//! The operator's promo codes. Orders use them in [`crate::orders`]; the database counts the uses.
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::Money;
@@ -9,16 +9,16 @@ use uuid::Uuid;
 use crate::transaction::holds_store_error;
 use crate::{Result, Store, StoreError, audit};
 
-/// A code to be made.
+/// A code to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewPromoCode {
     /// 2 to 40 letters, digits, `-` and `_`; stored in upper case.
     pub code: String,
     /// Percent of the subtotal, above 0 and at most 100, at most two decimals.
     pub discount: Decimal,
-    /// Most orders that may use it; `None` for no limit.
+    /// Maximum number of orders that may use it; `None` for no limit.
     pub max_uses: Option<i32>,
-    /// When it begins to be valid; `None` for at once.
+    /// The start of its validity; `None` for now.
     pub valid_from: Option<DateTime<Utc>>,
     /// End of its validity; `None` for no end.
     pub valid_until: Option<DateTime<Utc>>,

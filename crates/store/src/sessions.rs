@@ -75,7 +75,7 @@ impl ClientInfo {
         self.user_agent.as_deref()
     }
 
-    /// The network of the address, approximately that of one person or household: an IPv4 /24, an IPv6 /64.
+    /// The network of the address, which approximates one person or home: an IPv4 /24, an IPv6 /64.
     pub fn network(&self) -> Option<String> {
         self.address.map(|address| match address {
             IpAddr::V4(v4) => {

@@ -10,22 +10,22 @@ use crate::{Result, Store};
 /// Something that makes a database unsuitable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsuitable {
-    /// What is the matter.
+    /// What is unsuitable.
     pub what: String,
-    /// What to do about it.
+    /// The remedy.
     pub cure: String,
-    /// Whether a shop may live in it all the same.
+    /// Whether a shop can use the database all the same.
     pub verdict: Verdict,
 }
 
-/// What follows from something that makes a database unsuitable.
+/// The consequence of an objection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// No shop lives in it.
+    /// No shop can use it.
     Refused,
-    /// A shop that lives in it goes on, worse; a new one is refused.
+    /// An existing shop continues with reduced function; a new one is refused.
     RefusedWhenNew,
-    /// A shop lives in it, and lacks something.
+    /// A shop can use it, with a missing feature.
     Told,
 }
 
@@ -36,12 +36,12 @@ impl std::fmt::Display for Unsuitable {
 }
 
 impl Store {
-    /// What speaks against this database.
+    /// The objections to this database.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
     pub async fn unsuitable(&self) -> Result<Vec<Unsuitable>> {
-        // In ASCII alone: a server that reads texts in another way has to understand the question.
+        // In ASCII alone: a server with another encoding has to parse the query.
         let row = sqlx::query(
             "-- store.suitable
             select current_database()::text as name, current_setting('server_encoding') as encoding,
@@ -59,7 +59,7 @@ impl Store {
         );
         let mut found = Vec::new();
         if encoding == "UTF8" {
-            // Judged by what it does, whatever it is called.
+            // Judged by behaviour, not by the locale's name.
             let knows_letters: bool = sqlx::query_scalar(
                 "-- store.suitable.letters
                 select lower(chr(1046) || chr(201)) = chr(1078) || chr(233) and chr(1078) ~ '^[[:alpha:]]$'",
@@ -105,8 +105,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Whether `pg_trgm` finds trigrams in other letters than a to z. It asks the C library for them, whatever provider of
-    /// locales the database has. True where it is not installed yet.
+    /// Whether `pg_trgm` finds trigrams in letters other than a to z. It uses the C library's classification,
+    /// independent of the database's locale provider. True if it is not installed yet.
     async fn trigrams_know_letters(&self) -> Result<bool> {
         let is_there: bool = sqlx::query_scalar(
             "-- store.suitable.has_trigrams\nselect exists (select from pg_extension where extname = 'pg_trgm')",

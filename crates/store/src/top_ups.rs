@@ -117,7 +117,7 @@ pub struct NewTopUp {
     pub key: Option<String>,
 }
 
-/// Why an intent was not written.
+/// Why an intent was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum BeginError {
     /// The user has too many unpaid intents.

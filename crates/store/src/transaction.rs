@@ -20,7 +20,7 @@ pub struct Tx {
 }
 
 impl Tx {
-    /// A connection without a transaction, kept out of the pool unless [`finish`](Self::finish) is told that it is
+    /// A connection without a transaction, kept out of the pool unless [`finish`](Self::finish) reports that it is
     /// clean.
     pub(crate) fn outside(conn: sqlx::pool::PoolConnection<sqlx::Postgres>) -> Self {
         Self {
@@ -140,8 +140,8 @@ impl Store {
 }
 
 async fn begin(pool: &PgPool, statement: &'static str) -> Result<Tx> {
-    // A pooled connection may have died since its last use, which the first statement shows. One such connection says
-    // nothing about the next, so a few are tried before the database is reported as unavailable.
+    // A pooled connection may have died since its last use, which the first statement reveals. The next connection may
+    // be healthy, so a few are tried before the database is reported as unavailable.
     let mut last = None;
     for _ in 0..3 {
         let mut tx = Tx::outside(pool.acquire().await?);

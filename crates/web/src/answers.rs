@@ -1,4 +1,4 @@
-//! The API's cached answers, for pages: the same key stands for the same body, whoever fills it first.
+//! The API's cached answers, for pages. Pages and API share the key and the body, whichever fills it first.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use lockstep_domain::catalogue::{Answer, Game};
 use lockstep_store::{Result as StoreResult, StoreError, Tx};
 use serde::Serialize;
 
-/// The answer under `key`, as the API gives it.
+/// Reads the answer under `key`, in the form that the API returns.
 pub(crate) async fn read<T: Serialize + Send + 'static>(
     cache: &Cache,
     key: CacheKey,
@@ -25,7 +25,7 @@ pub(crate) async fn read<T: Serialize + Send + 'static>(
         .await
 }
 
-/// One game, or that there is none.
+/// Reads one game. The entry says when there is none.
 pub(crate) async fn one(
     cache: &Cache,
     key: CacheKey,
@@ -35,7 +35,7 @@ pub(crate) async fn one(
         .read(key, |store| async move {
             let found = store.read(load).await?;
             let payload = match &found.value {
-                // Found by its id, its address, or one that it had before.
+                // Found by its id, its slug, or a former slug.
                 Some(game) => payload(game)?.with_tags(vec![game_tag(game.id)]),
                 None => Payload::missing(),
             };

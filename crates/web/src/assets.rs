@@ -1,6 +1,6 @@
-//! Files that pages refer to, from the binary: one stylesheet, a few modules, icons.
+//! Files that pages refer to, embedded in the binary: one stylesheet, a few modules, icons.
 //!
-//! Each has a name that changes with its contents, so browsers keep it for ever; its compressed form is made once.
+//! Each file name contains a digest of the contents, so browsers cache it without expiry; its gzip form is made once.
 
 use std::io::Write as _;
 use std::sync::LazyLock;
@@ -34,7 +34,7 @@ const FILES: &[(&str, &str, &[u8])] = files! {
     "icon.svg": "image/svg+xml",
 };
 
-/// Icons that programs look for at addresses of their own, whatever a page says.
+/// Icons that browsers request at fixed addresses, whether or not a page names them.
 const ICONS: [(&str, &str, &[u8]); 2] = [
     ("/favicon.ico", "image/x-icon", include_bytes!("../assets/favicon.ico")),
     (
@@ -55,7 +55,7 @@ pub(crate) async fn icon(address: Uri) -> Result<Response, PageError> {
     Ok((headers, body).into_response())
 }
 
-/// For ever, as its name changes with its contents.
+/// Cached without expiry, because the file name changes with the contents.
 pub(crate) const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 struct Asset {
@@ -83,7 +83,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         .collect()
 });
 
-/// The address of a file in `assets/`. A name that does not exist is a mistake in a template, which a test finds.
+/// The address of a file in `assets/`. A test finds templates that name a missing file.
 pub(crate) fn address(name: &str) -> &'static str {
     ASSETS
         .iter()
@@ -109,7 +109,7 @@ pub(crate) async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Resul
     Ok(response)
 }
 
-/// `body` in gzip, if that is smaller.
+/// Compresses `body` with gzip; `None` if that is not smaller.
 pub(crate) fn compressed(body: &[u8]) -> Option<Bytes> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 3), Compression::new(6));
     encoder.write_all(body).ok()?;
@@ -117,7 +117,7 @@ pub(crate) fn compressed(body: &[u8]) -> Option<Bytes> {
     (packed.len() < body.len()).then(|| packed.into())
 }
 
-/// FNV-1a: tells versions of a file apart, nothing more.
+/// FNV-1a: distinguishes versions of a file; not cryptographic.
 fn digest(body: &[u8]) -> u64 {
     body.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

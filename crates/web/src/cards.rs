@@ -1,5 +1,5 @@
-//! A game as lists show it. [`Tile`] is what is cached of it, without the long texts that no list shows; [`Card`] is the
-//! tile in the reader's language, for `components/card.html`.
+//! Games in lists. [`Tile`] is the cached part, without the long texts that lists do not show; [`Card`] is the tile in
+//! the reader's language, for `components/card.html`.
 
 use chrono::{DateTime, Utc};
 use lockstep_domain::catalogue::{Game, iso_millis};
@@ -10,7 +10,7 @@ use crate::format;
 use crate::i18n::Language;
 use crate::pictures::Picture;
 
-/// A game, short.
+/// The fields of a game that a list shows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Tile {
     pub(crate) id: GameId,
@@ -62,11 +62,11 @@ pub(crate) struct Card {
     pub(crate) price: String,
     pub(crate) original: Option<String>,
     pub(crate) discount: i32,
-    /// Cannot be bought at the moment.
+    /// It cannot be bought at the moment.
     pub(crate) is_out: bool,
-    /// A word on the cover: sold out, preorder.
+    /// A label on the cover: sold out, preorder.
     pub(crate) tag: Option<(&'static str, &'static str)>,
-    /// A word under the price: when it comes out.
+    /// A note below the price: the release date.
     pub(crate) state: Option<String>,
 }
 
@@ -82,7 +82,7 @@ impl Card {
             picture: Picture::cover(tile.id, &tile.slug, &tile.image),
             place: place.into_iter().flatten().collect::<Vec<_>>().join(" · "),
             price: format::price(words, tile.price),
-            // Nobody saves on what cannot be bought.
+            // A reduction is shown only for a game that can be bought.
             original: tile
                 .original
                 .filter(|_| tile.in_stock || tile.is_preorder)
@@ -99,13 +99,13 @@ impl Card {
         }
     }
 
-    /// Cards of tiles.
+    /// The cards of `tiles`, in the same order.
     pub(crate) fn all(words: Language, tiles: &[Tile]) -> Vec<Self> {
         tiles.iter().map(|tile| Self::new(words, tile)).collect()
     }
 }
 
-/// A region as the reader calls it.
+/// The name of a region in the reader's language.
 pub(crate) fn region_name(words: Language, region: &str) -> String {
     title::region_name(words.speech(), region)
 }

@@ -1,7 +1,7 @@
-//! Generated covers: a picture for every game that has none, drawn from its address alone.
+//! Generated covers: a picture for every game that has none, drawn from its slug alone.
 //!
-//! The same address always gives the same picture, so it can be kept anywhere for long. A series keeps its colours and its
-//! lettering, each of its games has a scene of its own.
+//! The same slug always gives the same picture, so it can be cached for long. The games of a series share colours and
+//! lettering; each has its own scene.
 
 mod dice;
 mod preview;
@@ -20,16 +20,16 @@ use crate::pages::game::is_slug;
 use dice::Dice;
 use words::{LETTERINGS, set, words};
 
-/// Width and height of a cover in its own units; games' covers are upright, 3 to 4.
+/// Width and height of a cover in its own units; the covers of games are portrait, 3:4.
 const WIDTH: i64 = 300;
 const HEIGHT: i64 = 400;
-/// The wide form.
+/// Width and height of the wide form.
 const WIDE: (i64, i64) = (800, 400);
 
-/// Increased when covers are drawn in another way: addresses carry it, so that browsers do not keep the old ones.
+/// Incremented when the drawing changes. Cover addresses contain it, so that browsers do not reuse old covers.
 pub(crate) const EDITION: u32 = 3;
 
-/// Five colours that go together, as red, green and blue.
+/// Five matching colours, as red, green and blue.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Palette {
     above: u32,
@@ -66,8 +66,8 @@ const fn palette(above: u32, below: u32, far: u32, near: u32, light: u32) -> Pal
     }
 }
 
-/// `GET /covers/{slug}.svg`; `{slug}.wide.svg` is the same scene, wide and without words, for what stands behind other
-/// things; `{slug}.png` is for previews elsewhere, which do not take SVG.
+/// `GET /covers/{slug}.svg`. `{slug}.wide.svg` is the same scene, wide and without words, for backdrops; `{slug}.png`
+/// is for link previews elsewhere, which do not accept SVG.
 pub(crate) async fn cover(Path(file): Path<String>) -> Result<Response, PageError> {
     let (slug, kind) = [".wide.svg", ".svg", ".png"]
         .into_iter()
@@ -76,7 +76,7 @@ pub(crate) async fn cover(Path(file): Path<String>) -> Result<Response, PageErro
         .ok_or(PageError::NotFound)?;
     if kind == ".png" {
         let slug = slug.to_owned();
-        // Held by the work itself: it goes on when its reader has gone, and must not make room for more.
+        // The blocking task holds the permit: it continues after its reader disconnects, and must still count.
         let turn = PREVIEWS.acquire().await.map_err(|_| PageError::Internal)?;
         let png = tokio::task::spawn_blocking(move || {
             let png = preview::draw(&slug);
@@ -94,13 +94,13 @@ pub(crate) async fn cover(Path(file): Path<String>) -> Result<Response, PageErro
     Ok(served(draw(slug, kind == ".wide.svg"), KEEP))
 }
 
-/// So many previews are drawn at a time: each takes a processor for some tens of milliseconds.
+/// Maximum number of previews drawn at once: each takes some tens of milliseconds of processor time.
 static PREVIEWS: Semaphore = Semaphore::const_new(2);
 
-/// A week.
+/// Covers are cached for a week.
 const KEEP: HeaderValue = HeaderValue::from_static("public, max-age=604800");
 
-/// The drawn cover in place of a picture that did not come; asked for again soon.
+/// The drawn cover in place of a picture that is not available; browsers ask again soon.
 pub(crate) fn instead(slug: &str, is_wide: bool) -> Response {
     let slug = if is_slug(slug) { slug } else { "game" };
     served(draw(slug, is_wide), HeaderValue::from_static("public, max-age=300"))
@@ -118,7 +118,7 @@ fn served(svg: String, keep: HeaderValue) -> Response {
     (headers, svg).into_response()
 }
 
-/// A cover as SVG. `slug` has to consist of lower-case letters, digits and `-`, so nothing in it needs escaping.
+/// Draws a cover as SVG. `slug` must consist of lower-case letters, digits and `-`, so nothing in it needs escaping.
 fn draw(slug: &str, is_wide: bool) -> String {
     let words = words(slug);
     let (palette, mut series) = look(&words);
@@ -158,7 +158,7 @@ fn draw(slug: &str, is_wide: bool) -> String {
     svg
 }
 
-/// The colours of a series, which is known by its first two words, and the chance that goes on from there.
+/// The colours of a series, identified by its first two words, and the random numbers that follow.
 fn look(words: &[&str]) -> (Palette, Dice) {
     let mut series = Dice::new(&words.iter().take(2).copied().collect::<Vec<_>>().join("-"));
     let count = i64::try_from(PALETTES.len()).unwrap_or(1);
@@ -174,7 +174,7 @@ fn hex(colour: u32) -> String {
     format!("#{colour:06x}")
 }
 
-/// `percent` of the way from one colour to another.
+/// Mixes two colours, `percent` of the way from the first to the second.
 fn mix(from: u32, to: u32, percent: i64) -> u32 {
     let part = |shift: u32| {
         let (from, to) = (i64::from((from >> shift) & 0xff), i64::from((to >> shift) & 0xff));
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_game_always_has_the_same_cover_and_others_have_others() {
+    fn covers_are_deterministic_and_distinct() {
         assert_eq!(draw("stellar-harvest", false), draw("stellar-harvest", false));
         let different: std::collections::HashSet<String> =
             (0..200).map(|n| draw(&format!("game-{n}"), false)).collect();
@@ -203,14 +203,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_is_no_slug_has_no_cover() {
+    async fn invalid_slugs_have_no_cover() {
         for file in ["a\"b.svg", "A.svg", "../x.svg", ".svg", "a.jpg", "a<b.svg", "a", ".png"] {
             assert!(cover(Path(file.to_owned())).await.is_err(), "{file}");
         }
     }
 
     #[tokio::test]
-    async fn a_reader_who_goes_away_makes_no_room_for_more_previews() {
+    async fn disconnected_readers_still_count_against_the_preview_limit() {
         let mut asked = Box::pin(cover(Path("stellar-harvest.png".to_owned())));
         assert!(futures::poll!(asked.as_mut()).is_pending(), "it is being drawn");
         drop(asked);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn previews_elsewhere_get_a_png() {
+    async fn link_previews_are_png() {
         let response = cover(Path("stellar-harvest.png".to_owned())).await.unwrap();
         let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
         let picture = image::load_from_memory_with_format(&body, image::ImageFormat::Png).unwrap();

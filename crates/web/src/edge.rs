@@ -1,5 +1,5 @@
-//! What every page gets, in one place around all of them: an end to waiting, a page instead of a crash, error pages in
-//! the reader's language, and the headers that keep browsers safe.
+//! The middleware around all pages: a time limit, a page in place of a panic, error pages in the reader's language, and
+//! the security headers.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::WebState;
 use crate::error::{self, PageError};
 use crate::visit::{LANGUAGE_COOKIE, Preferences, preference};
 
-/// The longest that making a page may take.
+/// Maximum time to make a page.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Scripts, styles and pictures come from here and nowhere else, and none of them stands inside a page.
+/// Scripts, styles and pictures come from this site only, and none is inline.
 pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      img-src 'self'; font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
@@ -43,12 +43,12 @@ const SAFE: [(HeaderName, HeaderValue); 5] = [
     ),
 ];
 
-/// Browsers that came over HTTPS once stay with it.
+/// A browser that came over HTTPS once stays on HTTPS.
 const STAY_SECURE: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Whether an answer may be compressed. A page that holds a key or a token, which says that it must not be stored, may
-/// not: what a reader typed stands in it as well, and its length would tell how alike the two are. A file of one's own data
-/// repeats nothing that was typed.
+/// Whether a response may be compressed. A page with a key or a token (`no-store`) may not: it also contains what the
+/// reader typed, and its compressed length would reveal how similar the two are (BREACH). An export of the reader's
+/// data repeats no input, so it may.
 pub(crate) fn holds_no_secret(_status: StatusCode, _version: Version, headers: &HeaderMap, _more: &Extensions) -> bool {
     let says = |name, what: &[u8]| {
         let value = headers.get(name);
@@ -60,12 +60,12 @@ pub(crate) fn holds_no_secret(_status: StatusCode, _version: Version, headers: &
 /// The middleware around all pages.
 pub(crate) async fn edge(State(state): State<Arc<WebState>>, request: Request, next: Next) -> Response {
     let visit = Preferences::of(request.uri(), request.headers());
-    // A flood waits outside and not in our memory. The place is held until the answer begins.
+    // Excess requests are refused here, so that they take no memory. The permit is held until the response begins.
     let mut response = if let Ok(_place) = state.places.try_acquire() {
         let run = AssertUnwindSafe(next.run(request)).catch_unwind();
         match tokio::time::timeout(PATIENCE, run).await {
             Ok(Ok(response)) => response,
-            // The panic itself has been logged by its hook.
+            // The panic hook has already logged the panic.
             Ok(Err(_panic)) => PageError::Internal.into_response(),
             Err(_late) => PageError::Offline.into_response(),
         }

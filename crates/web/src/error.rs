@@ -1,6 +1,7 @@
-//! Why there is no page, and the page that says so.
+//! Errors of pages, and the page that shows one.
 //!
-//! A handler returns a [`PageError`]; the edge, which knows the reader's language and theme, makes the page of it.
+//! A handler returns a [`PageError`]; the `edge` middleware, which knows the reader's language and theme, renders its
+//! page.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,26 +24,26 @@ use crate::layout::Layout;
 use crate::visit::Preferences;
 use crate::{page, session};
 
-/// Why there is no page.
+/// Why a page cannot be shown.
 #[derive(Debug, Clone)]
 pub(crate) enum PageError {
-    /// The address names nothing.
+    /// Nothing exists at this address.
     NotFound,
-    /// The address or the form makes no sense.
+    /// The address or the form is invalid.
     BadRequest,
-    /// Another site sent the form, or the reader may not do this.
+    /// The form came from another site, or the reader lacks permission.
     Forbidden,
-    /// The account was deleted while its page was being made: the log-in is shown instead.
+    /// The account was deleted while its page was being made: the reader is sent to the log-in.
     SignedOut,
-    /// Not in this way.
+    /// The address does not accept this method.
     WrongMethod,
-    /// Too often; after this time again.
+    /// Too many requests; the reader may retry after this time.
     TooMany(Duration),
-    /// Somebody else holds what was to be changed.
+    /// Another transaction holds the rows to be changed.
     Locked,
-    /// The database does not answer, or too late.
+    /// The database does not answer, or not in time.
     Offline,
-    /// A mistake of ours; it has been logged.
+    /// A bug; it has been logged.
     Internal,
 }
 
@@ -62,7 +63,7 @@ impl PageError {
 }
 
 impl IntoResponse for PageError {
-    /// A bare status that carries the reason; the edge turns it into a page.
+    /// A bare status that carries the reason; the `edge` middleware replaces it by a page.
     fn into_response(self) -> Response {
         if matches!(self, Self::SignedOut) {
             return forms::done("/login");
@@ -114,7 +115,7 @@ impl From<ShopError> for PageError {
             ShopError::Busy => Self::Offline,
             ShopError::Place(PlaceError::Store(error))
             | ShopError::TopUp(TopUpError::Begin(BeginError::Store(error))) => error.into(),
-            // Forms tell the rest better; what reaches this place was not expected by its page.
+            // Forms show all other errors themselves; an error that gets here was unexpected.
             error => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -127,7 +128,7 @@ impl From<ShopError> for PageError {
 }
 
 impl From<AuthError> for PageError {
-    /// What no form tells better: see [`Form::refuse`](crate::forms::Form::refuse).
+    /// For the errors that no form shows: see [`Form::refuse`](crate::forms::Form::refuse).
     fn from(error: AuthError) -> Self {
         match error {
             AuthError::RateLimited { retry_after } => Self::TooMany(retry_after),
@@ -173,11 +174,11 @@ struct ErrorPage {
     code: u16,
     title: &'static str,
     advice: String,
-    /// Trying again is of use.
+    /// Whether a retry may help.
     again: bool,
 }
 
-/// The page that tells `error`.
+/// Renders the page of `error`.
 pub(crate) fn tell(state: &WebState, visit: &Preferences, error: &PageError) -> Response {
     let words = visit.language;
     let (title, advice) = match error {
@@ -226,11 +227,11 @@ pub(crate) fn tell(state: &WebState, visit: &Preferences, error: &PageError) -> 
     response
 }
 
-/// Any address that is no page.
+/// The fallback for addresses without a page.
 ///
-/// With a slash at its end it is the address without.
+/// An address with a trailing slash redirects to the one without.
 pub(crate) async fn nothing_here(address: Uri) -> Response {
-    // One slash at the beginning: two would lead to another site.
+    // Exactly one leading slash: two would lead to another site.
     let query = address.query().map(|query| format!("?{query}")).unwrap_or_default();
     let without = format!("/{}{query}", address.path().trim_matches(['/', '\\']));
     if address.path().len() > 1 && address.path().ends_with('/') && forms::is_ours(&without) {
@@ -239,9 +240,9 @@ pub(crate) async fn nothing_here(address: Uri) -> Response {
     PageError::NotFound.into_response()
 }
 
-/// An address that is asked in the wrong way.
+/// The fallback for addresses that do not accept the method.
 ///
-/// Browsers come back to where a form was sent; they are led to its page.
+/// Browsers return to the address that a form was sent to; they are redirected to the form's page.
 pub(crate) async fn wrong_method(method: Method, address: Uri) -> Response {
     match session::page_of(address.path()) {
         page if method == Method::GET && page != address.path() => forms::done(page),
@@ -253,9 +254,9 @@ pub(crate) async fn wrong_method(method: Method, address: Uri) -> Response {
 mod tests {
     use super::*;
 
-    /// A tab that goes on while another one deletes the account.
+    /// One tab is still open while another deletes the account.
     #[test]
-    fn whose_account_was_deleted_meanwhile_sees_the_log_in() {
+    fn deleted_accounts_are_redirected_to_the_login() {
         for error in [
             AuthError::NotSignedIn,
             AuthError::Account(AccountError::NotFound),

@@ -1,4 +1,4 @@
-//! Prices, numbers, dates and ages in the reader's form.
+//! Prices, numbers, dates and ages in the reader's format.
 
 use std::fmt::Display;
 
@@ -12,7 +12,7 @@ pub(crate) fn price(language: Language, price: Money) -> String {
     language.form().price(price)
 }
 
-/// An amount that is taken off: `-€5.00`.
+/// An amount that is deducted: `-€5.00`.
 pub(crate) fn less(language: Language, amount: Money) -> String {
     price(language, Money::ZERO.checked_sub(amount).unwrap_or(Money::ZERO))
 }
@@ -22,7 +22,7 @@ pub(crate) fn number(language: Language, number: u64) -> String {
     language.form().number(number)
 }
 
-/// A decimal with the reader's separator.
+/// A decimal number with the reader's separator.
 pub(crate) fn decimal(language: Language, number: impl Display) -> String {
     language.form().decimal(number)
 }
@@ -45,12 +45,12 @@ pub(crate) fn moment(language: Language, moment: DateTime<Utc>) -> String {
     format!("{}, {} UTC", date(language, moment), moment.format("%H:%M"))
 }
 
-/// For machines: `2026-03-05`.
+/// A date in machine-readable form: `2026-03-05`.
 pub(crate) fn iso_date(date: DateTime<Utc>) -> String {
     date.format("%Y-%m-%d").to_string()
 }
 
-/// How long ago something was, in words: `3 minutes ago`.
+/// The age of something in words: `3 minutes ago`.
 pub(crate) fn ago(language: Language, then: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let minutes = u64::try_from((now - then).num_minutes()).unwrap_or(0);
     match minutes {
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prices_are_written_as_the_reader_writes_them() {
+    fn prices_use_the_readers_format() {
         let written = |cents| {
             let money = Money::from_cents(cents).unwrap();
             Language::ALL.map(|language| price(language, money))
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_dates_and_ages_are_for_people() {
+    fn numbers_dates_and_ages_are_localised() {
         assert_eq!(
             [0, 999, 1000, 1_234_567].map(|n| number(Language::ENGLISH, n)),
             ["0", "999", "1,000", "1,234,567"]

@@ -1,6 +1,6 @@
-//! Forms, all in one way: a POST is read into a [`Form`]; what is wrong is written beside its field and the page is shown
-//! again with everything that was typed; what is right answers with a redirect ([`done`]), so that going back or
-//! reloading never sends it twice. That it came from a page of ours is checked around all pages (`lib.rs`).
+//! Forms. A POST is read into a [`Form`]. On errors the page is shown again with the input and each error beside its
+//! field; on success the response is a redirect ([`done`]), so that going back or reloading never sends the form twice.
+//! The CSRF check is a layer around all pages (`lib.rs`).
 
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, Request};
@@ -14,12 +14,12 @@ use lockstep_shop::ShopError;
 use crate::error::PageError;
 use crate::i18n::Language;
 
-/// No form of ours is longer.
+/// Maximum size of a form in bytes.
 const MAX_BYTES: usize = 64 * 1024;
-/// No form of ours has more fields.
+/// Maximum number of fields of a form.
 const MAX_FIELDS: usize = 200;
 
-/// What was sent, and what is wrong with it.
+/// The fields that were sent, and their errors.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Form {
     values: Vec<(String, String)>,
@@ -58,12 +58,12 @@ impl<S: Send + Sync> FromRequest<S> for Form {
 }
 
 impl Form {
-    /// The first value of a field, without spaces around it; empty when it is missing.
+    /// The first value of a field, trimmed; empty when the field is missing.
     pub(crate) fn value(&self, name: &str) -> &str {
         self.raw(name).trim()
     }
 
-    /// The first value of a field as it was typed, for passwords.
+    /// The first value of a field, untrimmed, for passwords.
     pub(crate) fn raw(&self, name: &str) -> &str {
         self.values
             .iter()
@@ -71,7 +71,7 @@ impl Form {
             .map_or("", |(_, value)| value)
     }
 
-    /// All values of a field that may be there more than once.
+    /// All values of a field that may occur more than once.
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
         self.values
             .iter()
@@ -79,19 +79,19 @@ impl Form {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Writes `error` beside a field; the first one stays.
+    /// Records `error` at a field; the first error of a field is kept.
     pub(crate) fn wrong(&mut self, name: &'static str, error: impl Into<String>) {
         if !self.errors.iter().any(|(known, _)| *known == name) {
             self.errors.push((name, error.into()));
         }
     }
 
-    /// What is wrong with the form as a whole.
+    /// The error of the form as a whole.
     pub(crate) fn problem(&self) -> Option<&str> {
         self.error("")
     }
 
-    /// What is wrong with a field.
+    /// The error of a field.
     pub(crate) fn error(&self, name: &str) -> Option<&str> {
         self.errors
             .iter()
@@ -99,15 +99,15 @@ impl Form {
             .map(|(_, error)| error.as_str())
     }
 
-    /// Writes each error beside the field that it names.
+    /// Records each error at the field that it names.
     pub(crate) fn wrong_fields(&mut self, words: Language, errors: &[FieldError]) {
         for error in errors {
             self.wrong(error.path, reason(words, error.code).unwrap_or(error.msg));
         }
     }
 
-    /// Writes why something was refused beside the field that `places` names for it, else above the form. What a form
-    /// cannot tell, because nothing in it is to blame, is a page of its own.
+    /// Records the error at the field that `places` assigns to its code, else above the form. Errors that are not about
+    /// the form's contents are returned as a [`PageError`], which has its own page.
     pub(crate) fn refuse(
         &mut self,
         words: Language,
@@ -133,7 +133,7 @@ impl Form {
         Ok(())
     }
 
-    /// The same for whatever a use case of the shop answers.
+    /// The same for an error of a shop use case.
     pub(crate) fn refuse_shop(
         &mut self,
         words: Language,
@@ -146,12 +146,12 @@ impl Form {
         }
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there are no errors.
     pub(crate) fn is_sound(&self) -> bool {
         self.errors.is_empty()
     }
 
-    /// 422 when something is wrong, else 200.
+    /// 422 when there are errors, else 200.
     pub(crate) fn status(&self) -> StatusCode {
         if self.is_sound() {
             StatusCode::OK
@@ -160,7 +160,7 @@ impl Form {
         }
     }
 
-    /// A field as `components/field.html` shows it, with what was typed and what is wrong. A password is not repeated.
+    /// A field for `components/field.html`, with the input and its error. A password is not repeated.
     pub(crate) fn field(&self, name: &'static str, kind: &'static str, label: &'static str) -> Field {
         Field {
             name,
@@ -189,40 +189,40 @@ impl Form {
 #[derive(Debug, Clone)]
 pub(crate) struct Field {
     pub(crate) name: &'static str,
-    /// `type` of the input.
+    /// The `type` attribute of the input.
     pub(crate) kind: &'static str,
     pub(crate) label: &'static str,
     pub(crate) value: String,
     pub(crate) error: Option<String>,
     pub(crate) hint: Option<&'static str>,
     pub(crate) autocomplete: &'static str,
-    /// `inputmode`: which keyboard a phone shows.
+    /// The `inputmode` attribute: which keyboard a phone shows.
     pub(crate) keyboard: Option<&'static str>,
     pub(crate) is_required: bool,
-    /// The first that is wrong: the focus goes there, with and without scripts.
+    /// The first field with an error: it gets the focus, with and without scripts.
     pub(crate) is_first: bool,
 }
 
 impl Field {
-    /// A sentence under the label.
+    /// Adds a hint below the label.
     pub(crate) fn hint(mut self, hint: &'static str) -> Self {
         self.hint = Some(hint);
         self
     }
 
-    /// What browsers and password managers may fill in.
+    /// Sets `autocomplete`: what browsers and password managers may fill in.
     pub(crate) fn autocomplete(mut self, kind: &'static str) -> Self {
         self.autocomplete = kind;
         self
     }
 
-    /// Digits: a phone shows its numbers.
+    /// Marks the field as digits: a phone shows its number pad.
     pub(crate) fn digits(mut self) -> Self {
         self.keyboard = Some("numeric");
         self
     }
 
-    /// Already filled in, unless something was typed.
+    /// Sets a default value, used unless the reader typed another.
     pub(crate) fn filled(mut self, value: &str) -> Self {
         if self.value.is_empty() && self.error.is_none() {
             value.clone_into(&mut self.value);
@@ -230,13 +230,13 @@ impl Field {
         self
     }
 
-    /// It has to be filled in.
+    /// Marks the field as required.
     pub(crate) fn required(mut self) -> Self {
         self.is_required = true;
         self
     }
 
-    /// Ids of what describes the input, for screen readers.
+    /// The ids of the elements that describe the input, for screen readers.
     pub(crate) fn described_by(&self) -> String {
         let hint = self.hint.map(|_| format!("{}-hint", self.name));
         let error = self.error.as_ref().map(|_| format!("{}-error", self.name));
@@ -244,12 +244,12 @@ impl Field {
     }
 }
 
-/// Why something was refused, in the reader's language; the names are those of the API's errors.
+/// The text for an error code in the reader's language; the codes are those of the API's errors.
 fn reason(words: Language, code: &str) -> Option<&'static str> {
     words.find(&format!("wrong.{code}"))
 }
 
-/// 303 to a page of ours, after a form that was right. An address that leads elsewhere leads to the home page.
+/// 303 to a page of this site, after a valid form. An address of another site is replaced by the home page.
 pub(crate) fn done(path: &str) -> Response {
     let path = if is_ours(path) { path } else { "/" };
     let address = HeaderValue::try_from(path).unwrap_or(HeaderValue::from_static("/"));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_typed_comes_back_with_what_is_wrong_but_never_a_password() {
+    async fn invalid_forms_keep_their_input_except_passwords() {
         let mut form = sent(
             "application/x-www-form-urlencoded; charset=utf-8",
             "email=+a%40b+&password=+geheim",
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_form_that_is_none_or_too_large_is_refused() {
+    async fn malformed_or_oversized_forms_are_rejected() {
         assert!(sent("application/json", "{}").await.is_err());
         assert!(sent("application/x-www-form-urlencoded", "a=%00").await.is_err());
         assert!(
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_stays_on_this_site() {
+    fn redirects_stay_on_this_site() {
         for (path, led) in [
             ("/games?page=2", "/games?page=2"),
             ("//evil.example", "/"),

@@ -1,9 +1,9 @@
-//! The languages that pages speak. Every text that a person reads stands in `messages/{language}/*.txt`, is compiled in,
-//! and is looked up by its key.
+//! The languages of the pages. Every visible text is in `messages/{language}/*.txt`, is compiled in, and is looked up
+//! by its key.
 //!
-//! A file has one text a line, `key = text`; `#` begins a comment. `{}` is where a value goes. A text that depends on a
-//! number has two lines, `key.one` and `key.other`. Tests hold all languages against each other and against the keys
-//! that templates and sources use, so a text that is missing is found before anybody misses it.
+//! A file has one text per line, `key = text`; `#` begins a comment. `{}` is a placeholder. A text that depends on a
+//! number has two lines, `key.one` and `key.other`. Tests compare all languages with each other and with the keys that
+//! templates and sources use, so a missing text fails a test.
 
 use std::fmt::{self, Display};
 use std::sync::LazyLock;
@@ -23,16 +23,16 @@ macro_rules! files {
     };
 }
 
-/// A language that pages speak, and how its reader's region writes amounts.
+/// A language of the pages, and the format of amounts in the reader's region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Language {
     speech: Speech,
-    /// `None`: as the language usually does.
+    /// `None`: the usual format of the language.
     form: Option<MoneyForm>,
 }
 
 impl Default for Language {
-    /// What is spoken when nothing else is asked for.
+    /// The language when the request names none.
     fn default() -> Self {
         Self::ENGLISH
     }
@@ -47,17 +47,17 @@ impl Language {
         Self { speech, form: None }
     }
 
-    /// The language alone.
+    /// The language without the region's format.
     pub(crate) const fn speech(self) -> Speech {
         self.speech
     }
 
-    /// ISO 639-1.
+    /// The ISO 639-1 code.
     pub(crate) const fn code(self) -> &'static str {
         self.speech.code()
     }
 
-    /// What its speakers call it.
+    /// The name of the language in that language.
     pub(crate) const fn name(self) -> &'static str {
         match self.speech {
             Speech::English => "English",
@@ -65,7 +65,7 @@ impl Language {
         }
     }
 
-    /// For Open Graph.
+    /// The locale for Open Graph.
     pub(crate) const fn locale(self) -> &'static str {
         match self.speech {
             Speech::English => "en_GB",
@@ -77,17 +77,18 @@ impl Language {
         Self::ALL.into_iter().find(|language| language.code() == code)
     }
 
-    /// How amounts and numbers are written.
+    /// The format of amounts and numbers.
     pub(crate) fn form(self) -> MoneyForm {
         self.form.unwrap_or_else(|| MoneyForm::of(self.code(), None))
     }
 
-    /// The best of what an `Accept-Language` asks for.
+    /// The best supported language of an `Accept-Language` header.
     pub(crate) fn negotiate(accepted: &str) -> Self {
         Self::usual(Speech::accepted(accepted).unwrap_or_default())
     }
 
-    /// The same language for a reader of the region that an `Accept-Language` names with it: `de` for one of `de-AT`.
+    /// The same language in the format of the region that an `Accept-Language` names with it: `de` for a reader with
+    /// `de-AT`.
     pub(crate) fn for_reader(self, accepted: &str) -> Self {
         let region = self.speech.accepted_region(accepted);
         let form = region.map(|region| MoneyForm::of(self.code(), Some(&region)));
@@ -106,7 +107,7 @@ impl Language {
         }
     }
 
-    /// The text under a key. One that does not exist is shown as the key, and fails a test.
+    /// The text under a key. A missing key is shown as the key, and fails a test.
     pub(crate) fn text(self, key: &str) -> &'static str {
         self.find(key).unwrap_or_else(|| {
             tracing::error!(key, language = self.code(), "there is no text {key:?}");
@@ -119,17 +120,17 @@ impl Language {
         self.texts().get(key).copied()
     }
 
-    /// A text with its one value.
+    /// The text with its one placeholder filled.
     pub(crate) fn with(self, key: &str, value: impl Display) -> String {
         filled(self.text(key), &[&value])
     }
 
-    /// A text with several values, in the order in which `{}` stand in it.
+    /// The text with its placeholders filled in order.
     pub(crate) fn with_all(self, key: &str, values: &[&dyn Display]) -> String {
         filled(self.text(key), values)
     }
 
-    /// The text for this many of something.
+    /// The text for a number of something.
     pub(crate) fn count(self, key: &str, number: u64) -> String {
         let form = if number == 1 { "one" } else { "other" };
         filled(
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn every_text_is_there_once_in_every_language_with_the_same_places_for_values() {
+    fn languages_have_the_same_keys_and_placeholders() {
         let english = texts(files_of(Language::ENGLISH));
         for language in Language::ALL {
             let files = files_of(language);
@@ -198,9 +199,9 @@ mod tests {
         }
     }
 
-    /// What is wrong and what to do about it are two short sentences, and neither begs.
+    /// An error text is short, says what is wrong and what to do, and does not plead.
     #[test]
-    fn texts_say_what_to_do_and_do_not_beg() {
+    fn texts_do_not_plead_and_error_texts_are_short() {
         for language in Language::ALL {
             for (key, text) in texts(files_of(language)) {
                 let words: Vec<String> = text
@@ -223,7 +224,8 @@ mod tests {
         }
     }
 
-    /// Every text in quotes behind `t("`, `t1("`, `n("`, `.text("`, `.with("`, `.with_all("`, `.count("`, and `text: "`.
+    /// Collects every quoted text after `t("`, `t1("`, `n("`, `.text("`, `.with("`, `.with_all("`, `.count("`, and
+    /// `text: "`.
     fn used(folder: &Path, found: &mut Vec<(String, bool, String)>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_that_pages_use_exists() {
+    fn every_key_used_by_pages_exists() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut found = Vec::new();
         used(&root.join("src"), &mut found);
@@ -274,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_known_language_is_spoken() {
+    fn the_best_supported_language_is_negotiated() {
         for (accepted, language) in [
             ("", Language::ENGLISH),
             ("de", Language::GERMAN),
@@ -289,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_readers_region_decides_how_amounts_are_written() {
+    fn amounts_use_the_format_of_the_readers_region() {
         let price = lockstep_domain::Money::from_cents(123_450).unwrap();
         for (language, accepted, written) in [
             (Language::GERMAN, "de-AT,de;q=0.9", "€\u{a0}1.234,50"),
@@ -305,7 +307,7 @@ mod tests {
         ] {
             assert_eq!(language.for_reader(accepted).form().price(price), written, "{accepted}");
         }
-        // Pages are kept by how they are written, not by region.
+        // Pages are cached by format, not by region.
         assert_eq!(Language::GERMAN.for_reader("de-LU"), Language::GERMAN);
     }
 }

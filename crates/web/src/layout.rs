@@ -1,5 +1,4 @@
-//! What every page shows around its content, and what its templates may ask for: texts, addresses of assets, who the
-//! shop is.
+//! The frame of every page, and what its templates may use: texts, addresses of assets, and data of the shop.
 
 use std::sync::Arc;
 
@@ -12,30 +11,30 @@ use crate::pages::me::Me;
 use crate::visit::{Preferences, Theme};
 use crate::{Progress, Settings, WebState, assets, format};
 
-/// A page's layout. Templates ask it for texts in the reader's language with `t`, `t1` and `n`.
+/// The layout of a page. Templates read texts in the reader's language from it with `t`, `t1` and `n`.
 pub(crate) struct Layout {
     pub(crate) words: Language,
     pub(crate) theme: Theme,
     pub(crate) settings: Arc<Settings>,
     /// Goods come from the built-in sandbox; every page says so.
     pub(crate) sandbox: bool,
-    /// What stands in the search field.
+    /// The contents of the search field.
     pub(crate) search: String,
-    /// When prices and stock were last checked: for machines, and in words.
+    /// When prices and stock were last checked: machine-readable, and in words.
     pub(crate) checked: Option<(String, String)>,
-    /// The first synchronisation is under way.
+    /// The first synchronisation is in progress.
     pub(crate) progress: Option<Progress>,
-    /// This page in each language: code, name, address.
+    /// The address of this page in each language: code, name, address.
     pub(crate) languages: Vec<(&'static str, &'static str, String)>,
-    /// Path of the page that search engines should list, when it is not this very address.
+    /// Path of the page that search engines should list, when it differs from this address.
     pub(crate) canonical: String,
     /// Search engines should not list the page.
     pub(crate) unlisted: bool,
-    /// Only what the page is about: no search and no menus lead away from paying.
+    /// Search and menus are hidden, so that nothing distracts from the payment.
     pub(crate) focused: bool,
-    /// A sentence about the page, for search engines and previews.
+    /// A description of the page, for search engines and previews.
     pub(crate) about: String,
-    /// Who reads; nobody in particular on pages that are the same for all.
+    /// The reader; empty on pages that are the same for all.
     pub(crate) me: Me,
 }
 
@@ -67,25 +66,25 @@ impl Layout {
         }
     }
 
-    /// The same with this text in the search field.
+    /// Sets the contents of the search field.
     pub(crate) fn searching(mut self, search: &str) -> Self {
         search.clone_into(&mut self.search);
         self
     }
 
-    /// The same for a page that search engines should not list.
+    /// Marks the page as one that search engines should not list.
     pub(crate) fn unlisted(mut self) -> Self {
         self.unlisted = true;
         self
     }
 
-    /// The same without search and menus.
+    /// Hides search and menus.
     pub(crate) fn focused(mut self) -> Self {
         self.focused = true;
         self
     }
 
-    /// The layout of a page that shows something of the reader's own.
+    /// The layout of a page with data of the reader.
     pub(crate) async fn of_reader(
         state: &WebState,
         visit: &Preferences,
@@ -96,14 +95,14 @@ impl Layout {
         Ok(layout)
     }
 
-    /// The same with a sentence about the page.
+    /// Sets the description of the page.
     pub(crate) fn about(mut self, about: String) -> Self {
         self.about = about;
         self
     }
 
-    /// The same with the path and query that search engines should list, and that links to other languages lead to. A
-    /// page that is kept for others has to say so: nothing of one reader's address may stand in it.
+    /// Sets the path and query that search engines should list and that links to other languages use. A cached page
+    /// must set it: nothing of one reader's address may be in it.
     pub(crate) fn canonical(mut self, canonical: String) -> Self {
         let separator = if canonical.contains('?') { '&' } else { '?' };
         for (code, _, address) in &mut self.languages {
@@ -113,17 +112,17 @@ impl Layout {
         self
     }
 
-    /// A text.
+    /// The text under a key.
     pub(crate) fn t(&self, key: &str) -> &'static str {
         self.words.text(key)
     }
 
-    /// A text with a value.
+    /// The text with one placeholder filled.
     pub(crate) fn t1(&self, key: &str, value: impl std::fmt::Display) -> String {
         self.words.with(key, value)
     }
 
-    /// A text for this many. Templates pass what they iterate over, by reference.
+    /// The text for a number of something. Templates pass what they iterate over, by reference.
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "as templates pass it")]
     pub(crate) fn n(&self, key: &str, number: &u64) -> String {
         self.words.count(key, *number)
@@ -140,18 +139,18 @@ impl Layout {
         &self.settings.shop_name
     }
 
-    /// `path` with scheme and host.
+    /// The absolute URL of `path`.
     pub(crate) fn absolute(&self, path: &str) -> String {
         format!("{}{path}", self.settings.public_url)
     }
 
-    /// The page that search engines should list, in this language.
+    /// The URL that search engines should list for this page in a language.
     pub(crate) fn canonical_in(&self, code: &str) -> String {
         let separator = if self.canonical.contains('?') { '&' } else { '?' };
         format!("{}{}{separator}lang={code}", self.settings.public_url, self.canonical)
     }
 
-    /// Marks a link of the main menu when it leads to this page.
+    /// The attribute that marks a link of the main menu when it leads to this page.
     pub(crate) fn mark(&self, address: &str) -> &'static str {
         if self.canonical == address {
             " aria-current=page"
@@ -160,13 +159,13 @@ impl Layout {
         }
     }
 
-    /// `data-theme` of the page.
+    /// The `data-theme` attribute of the page.
     pub(crate) fn theme_name(&self) -> &'static str {
         self.theme.name()
     }
 }
 
-/// What of the layout changes with time: part of a shelved page's fingerprint. Costs no more than a clock and a lock.
+/// The parts of the layout that change with time, for the fingerprint of a cached page. Costs a clock read and a lock.
 pub(crate) fn moment(state: &WebState) -> impl std::hash::Hash + use<> {
     let supply = state.supply.borrow();
     let minutes = supply.checked_at.map(|then| (Utc::now() - then).num_minutes());

@@ -1,10 +1,11 @@
-//! What people see: server-rendered pages that read through the same cache and the same answers as the API.
+//! Server-rendered pages. They read through the same cache and the same answers as the API.
 //!
-//! `people → [edge → page] → shelf of finished pages → cache → store`
+//! `browser → [edge → page] → page cache → cache → store`
 //!
-//! Every page works without scripts, loads one stylesheet and nothing from elsewhere. Pages that show nothing personal
-//! are made once and served as they are (`page`); the header's personal part comes in a fragment of its own. Texts stand
-//! in `messages/`, templates in `templates/`, stylesheet and modules in `assets/`; all of it lies in the binary.
+//! Every page works without scripts, loads one stylesheet and nothing from other sites. Pages without personal data are
+//! rendered once and served from the page cache (`page`); the personal part of the header is a fragment with its own
+//! request. Texts are in `messages/`, templates in `templates/`, stylesheet and modules in `assets/`; all are compiled
+//! into the binary.
 
 mod answers;
 mod assets;
@@ -44,79 +45,79 @@ use page::PageCache;
 pub use pictures::PictureSettings;
 use pictures::Proxy;
 
-/// So many pages are made at once; who comes then is told to come again.
+/// Maximum number of pages made at once; further requests get 503.
 const MAX_IN_FLIGHT: usize = 1024;
 
-/// What the shop knows of its supplier, for people.
+/// What the shop knows of its supplier, for the pages to show.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Supply {
-    /// When G2A's word on price and stock was last brought home completely.
+    /// When the last completed check of G2A's prices and stock started: they are known as of then.
     pub checked_at: Option<DateTime<Utc>>,
-    /// A synchronisation that is under way.
+    /// The synchronisation in progress.
     pub progress: Option<Progress>,
-    /// Since when some of what was sold waits to be bought.
+    /// Since when sold units wait to be bought.
     pub waiting_since: Option<DateTime<Utc>>,
-    /// The database does not answer; the rest is what was known before.
+    /// The database does not answer; the other fields are the last known values.
     pub is_offline: bool,
 }
 
-/// How far a synchronisation has got.
+/// Progress of a synchronisation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Progress {
     /// Products read so far.
     pub seen: u64,
     /// Pages read so far.
     pub pages_read: u64,
-    /// Estimate of all pages.
+    /// Estimated number of all pages.
     pub pages_total: Option<u64>,
 }
 
-/// Who runs the shop, as far as its operator says; what is not said is not shown.
+/// Who runs the shop. Fields that the operator has not set are not shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Operator {
-    /// The address that people write to.
+    /// E-mail address for customers.
     pub contact_email: Option<String>,
-    /// The page that says who runs the shop, with scheme and host, as all of these.
+    /// URL of the imprint, with scheme and host like the URLs below.
     pub imprint_url: Option<String>,
-    /// Terms and conditions.
+    /// URL of the terms and conditions.
     pub terms_url: Option<String>,
-    /// What becomes of people's data.
+    /// URL of the privacy policy.
     pub privacy_url: Option<String>,
 }
 
-/// What an operator may set about the pages.
+/// Settings of the pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// In production browsers are told to stay with HTTPS, and the style page is not served.
+    /// In production the style page is not served, and browsers are told to stay on HTTPS.
     pub production: bool,
     /// The shop's name.
     pub shop_name: String,
     /// Who runs the shop.
     pub operator: Operator,
-    /// Where people reach the shop, scheme and host without a slash at the end.
+    /// Public base URL of the shop: scheme and host, without a trailing slash.
     pub public_url: String,
     /// Goods come from the built-in sandbox; every page says so.
     pub sandbox: bool,
-    /// Where pictures are kept.
+    /// Settings of the picture proxy.
     pub pictures: PictureSettings,
-    /// How many of our own proxies stand in front; so many entries of `X-Forwarded-For` are believed.
+    /// Number of trusted proxies in front of the server; as many entries of `X-Forwarded-For` are trusted.
     pub trusted_proxies: usize,
 }
 
-/// What pages are made from.
+/// The dependencies of the pages.
 #[derive(Debug, Clone)]
 pub struct Parts {
-    /// The way to every answer.
+    /// The cache that all answers are read through.
     pub cache: Cache,
-    /// What a shopper does.
+    /// The shop's use cases.
     pub shop: Shop,
-    /// Kept up to date by whoever runs the store.
+    /// The state of the supplier, kept up to date by the process that runs the shop.
     pub supply: watch::Receiver<Supply>,
-    /// Settings.
+    /// The settings.
     pub settings: Settings,
 }
 
-/// What handlers share.
+/// State shared by all handlers.
 pub(crate) struct WebState {
     pub(crate) cache: Cache,
     pub(crate) shop: Shop,
@@ -124,11 +125,11 @@ pub(crate) struct WebState {
     pub(crate) settings: Arc<Settings>,
     pub(crate) shelf: PageCache,
     pub(crate) pictures: Arc<Proxy>,
-    /// One for each page that may be made at a time.
+    /// One permit per page that may be made at once.
     pub(crate) places: Semaphore,
 }
 
-/// The pages.
+/// Builds the router of all pages.
 pub fn router(parts: Parts) -> Router {
     let mut settings = parts.settings;
     settings
@@ -167,7 +168,7 @@ pub fn router(parts: Parts) -> Router {
         .route("/assets/{file}", get(assets::asset))
         .method_not_allowed_fallback(error::wrong_method)
         .fallback(error::nothing_here)
-        // A form counts only when one of our own pages sent it: browsers say so themselves (Sec-Fetch-Site, Origin).
+        // A form is accepted only from a page of this site: browsers state its origin (Sec-Fetch-Site, Origin).
         .layer(CsrfLayer::new().with_rejection_response(|_why: ProtectionError| PageError::Forbidden.into_response()))
         .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(edge::holds_no_secret)))
         .layer(middleware::from_fn_with_state(Arc::clone(&state), edge::edge))

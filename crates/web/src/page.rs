@@ -1,8 +1,8 @@
-//! Pages on their way out: fresh ones, and finished ones that are kept on a shelf and served as they are.
+//! Responses of pages: fresh ones, and rendered ones that are cached and served without another rendering.
 //!
-//! A page that shows nothing personal is made once and kept with a fingerprint of everything it was made from: the
-//! validators of the cached answers in it and what stands in its layout. It is served while the fingerprint is the same,
-//! so a shelved page is never older than the answers, whose truth `lockstep_cache` proves on every request.
+//! A page without personal data is rendered once and kept with a fingerprint of its inputs: the validators of the
+//! cached answers in it, and the variable parts of its layout. It is served while the fingerprint is unchanged, so a
+//! cached page is never older than the answers, whose freshness `lockstep_cache` checks on every request.
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::{Arc, OnceLock};
@@ -17,40 +17,40 @@ use crate::assets::compressed;
 use crate::error::PageError;
 use crate::visit::Preferences;
 
-/// How much memory finished pages may take.
+/// Maximum size of all cached pages in bytes.
 const SHELF_BYTES: u64 = 32 * 1024 * 1024;
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
-/// Browsers may keep a page, but ask whether it is still true: prices change at any time.
+/// Browsers may keep a page but must revalidate it: prices change at any time.
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 const VARY: HeaderValue = HeaderValue::from_static("accept-encoding, accept-language, cookie");
 
-/// A page that shows something personal or came of a form: never kept by anybody in between.
+/// A page with personal data, or the result of a form: not stored by shared caches.
 pub(crate) fn fresh(status: StatusCode, html: String) -> Response {
     let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"))];
     (status, headers, Html(html)).into_response()
 }
 
-/// A page of an account, or with a form for secrets: not even the browser keeps it, and it is not compressed (its length
-/// would tell something of what it holds).
+/// A page of an account, or one with a form for secrets: not stored even by the browser, and not compressed, because
+/// its compressed length would reveal part of its contents.
 pub(crate) fn secret(status: StatusCode, html: String) -> Response {
     let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     (status, headers, Html(html)).into_response()
 }
 
-/// The same answer, telling nobody where a reader comes from: its address holds a token or a code.
+/// Adds `Referrer-Policy: no-referrer`, because the address contains a token or a code.
 pub(crate) fn without_referrer(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }
 
-/// A page that shows something personal.
+/// A page with personal data.
 pub(crate) fn private(template: &impl Template) -> Result<Response, PageError> {
     Ok(fresh(StatusCode::OK, template.render()?))
 }
 
-/// A finished page.
+/// A rendered page.
 #[derive(Debug)]
 pub(crate) struct Finished {
     made_of: u64,
@@ -76,7 +76,7 @@ impl Finished {
         u32::try_from(self.body.len() + self.body.len() / 4 + 256).unwrap_or(u32::MAX)
     }
 
-    /// The page as an answer: nothing but a header if the browser has it, compressed if the browser takes that.
+    /// Builds the response: 304 if the browser has this version, gzip if the browser accepts it.
     pub(crate) fn serve(&self, visit: &Preferences) -> Response {
         let unchanged = visit.if_none_match.as_ref().is_some_and(|held| {
             held.to_str()
@@ -107,7 +107,7 @@ impl Finished {
     }
 }
 
-/// Finished pages.
+/// The rendered pages in memory.
 #[derive(Debug, Clone)]
 pub(crate) struct PageCache(moka::sync::Cache<String, Arc<Finished>>);
 
@@ -123,7 +123,7 @@ impl Default for PageCache {
 }
 
 impl PageCache {
-    /// The page called `name` if it was made of the same as now, else what `make` makes.
+    /// Returns the page called `name` if its fingerprint is unchanged; otherwise renders it with `make` and stores it.
     pub(crate) fn get(
         &self,
         name: String,
@@ -141,7 +141,7 @@ impl PageCache {
     }
 }
 
-/// One number for everything that a page is made of.
+/// Combines all inputs of a page into one number.
 pub(crate) fn fingerprint(parts: &[&dyn Part]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for part in parts {
@@ -150,7 +150,7 @@ pub(crate) fn fingerprint(parts: &[&dyn Part]) -> u64 {
     hasher.finish()
 }
 
-/// Something that a page is made of.
+/// An input of a page.
 pub(crate) trait Part {
     fn add(&self, hasher: &mut DefaultHasher);
 }

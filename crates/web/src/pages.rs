@@ -1,4 +1,4 @@
-//! The pages, one module each. Those of [`own_routes`] show something of the reader's own and stand behind the session.
+//! The pages, one module each. Those of [`own_routes`] show data of the reader and require the session layer.
 
 pub(crate) mod account;
 pub(crate) mod alerts;
@@ -29,7 +29,7 @@ use axum::routing::{get, post};
 
 use crate::WebState;
 
-/// Pages that know who reads them.
+/// Routes of the pages that depend on the reader.
 pub(crate) fn own_routes() -> Router<Arc<WebState>> {
     Router::new()
         .route("/fragments/me", get(me::fragment))

@@ -1,5 +1,5 @@
-//! Pictures: as pages refer to them, always with a size, so that nothing moves while they load, and always from here;
-//! and the proxy that brings them from where the catalogue says they are.
+//! Pictures. Pages refer to them with a size, so that the layout does not shift while they load, and only at this site;
+//! the proxy fetches them from where the catalogue says they are.
 
 mod fetch;
 mod keep;
@@ -17,26 +17,26 @@ use crate::covers;
 pub use proxy::PictureSettings;
 pub(crate) use proxy::Proxy;
 
-/// Widths that covers are offered in, in pixels.
+/// Available widths of covers, in pixels.
 pub(crate) const COVER_WIDTHS: [u32; 3] = [160, 320, 480];
 
-/// Width of the small pictures under a gallery.
+/// Width of the thumbnails below a gallery, in pixels.
 pub(crate) const THUMB_WIDTH: u32 = 160;
 
-/// Widths that pictures of a gallery are offered in.
+/// Available widths of gallery pictures, in pixels.
 pub(crate) const GALLERY_WIDTHS: [u32; 3] = [480, 960, 1280];
 
-/// One picture of a page.
+/// A picture of a page.
 #[derive(Debug, Clone)]
 pub(crate) struct Picture {
     pub(crate) src: String,
-    /// Empty when there is but one size.
+    /// Empty when there is only one size.
     pub(crate) srcset: String,
 }
 
 impl Picture {
-    /// The cover of a game, upright, 3 to 4. `image` is what the catalogue names: an address somewhere, or that of the
-    /// cover that is drawn here.
+    /// The cover of a game, portrait, 3:4. `image` is the catalogue's entry: an external address, or the address of the
+    /// generated cover.
     pub(crate) fn cover(id: GameId, slug: &str, image: &str) -> Self {
         if !image.starts_with("https://") && !image.starts_with("http://") {
             return Self::drawn(slug);
@@ -51,8 +51,8 @@ impl Picture {
         }
     }
 
-    /// The pictures of a game's page, large and small: its gallery, or else its cover where that is a picture of some
-    /// address. Empty when there is nothing but the cover that is drawn here.
+    /// The gallery of a game's page, each picture large and small. Entries of the catalogue that are not HTTP addresses
+    /// are skipped.
     pub(crate) fn gallery(game: &Game) -> Vec<(Self, Self)> {
         let is_address = |image: &str| image.starts_with("https://") || image.starts_with("http://");
         game.images
@@ -77,7 +77,7 @@ impl Picture {
             .collect()
     }
 
-    /// The cover that is drawn from the title.
+    /// The generated cover.
     pub(crate) fn drawn(slug: &str) -> Self {
         Self {
             src: format!("/covers/{slug}.svg?v={}", covers::EDITION),
@@ -85,7 +85,7 @@ impl Picture {
         }
     }
 
-    /// A wide picture without words, drawn from the title: what stands behind others.
+    /// The generated wide picture without words, for backdrops.
     pub(crate) fn backdrop(slug: &str) -> Self {
         Self {
             src: format!("/covers/{slug}.wide.svg?v={}", covers::EDITION),
@@ -94,7 +94,8 @@ impl Picture {
     }
 }
 
-/// Tells addresses of one place in the catalogue apart, so that browsers may keep a picture for ever.
+/// Distinguishes successive addresses of one place in the catalogue, so that browsers may cache a picture without
+/// expiry.
 pub(crate) fn version(address: &str) -> String {
     let hash = address.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -102,7 +103,7 @@ pub(crate) fn version(address: &str) -> String {
     format!("{:08x}", hash >> 32)
 }
 
-/// Under which name a picture is kept.
+/// The name under which a picture is stored.
 fn name_of(address: &str, width: u32) -> String {
     let hash = Sha256::digest(address.as_bytes());
     let mut name = hash.iter().take(20).fold(String::with_capacity(50), |mut hex, byte| {

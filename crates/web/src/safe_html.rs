@@ -1,12 +1,12 @@
-//! Descriptions as others send them, made harmless: only what makes text readable is left, and nothing that loads, links
-//! with script, styles or names anything.
+//! Sanitises descriptions from outside: only markup for readable text is kept; nothing remains that loads resources,
+//! links, runs scripts, applies styles or sets names.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use ammonia::Builder;
 
-/// No description is shown beyond this.
+/// Maximum size of a description in bytes.
 const MAX_BYTES: usize = 60_000;
 
 static CLEANER: LazyLock<Builder<'static>> = LazyLock::new(|| {
@@ -37,7 +37,7 @@ static CLEANER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     builder
 });
 
-/// HTML that may stand in a page as it is. Text without any tag becomes paragraphs.
+/// HTML that is safe to embed in a page. Text without tags becomes paragraphs.
 pub(crate) fn description(text: &str) -> String {
     let mut end = text.len().min(MAX_BYTES);
     while !text.is_char_boundary(end) {
@@ -54,7 +54,7 @@ pub(crate) fn description(text: &str) -> String {
         .filter(|paragraph| !paragraph.is_empty())
     {
         html.push_str("<p>");
-        // Without tags it may still have entities, and they are not to be read by people.
+        // Text without tags may still contain entities, which must not be shown raw.
         html.push_str(&CLEANER.clean(paragraph).to_string());
         html.push_str("</p>");
     }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_harm_is_gone_and_what_can_be_read_stays() {
+    fn sanitising_removes_harmful_markup_and_keeps_text() {
         let harmless = description(
             r#"<h1>Big</h1><h3 onclick="x()">Features</h3><p style="position:fixed">Fine <b class=a id=cart>bold</b>
             <script>alert(1)</script><img src=x onerror=alert(1)><a href="javascript:alert(1)">link</a>
@@ -91,7 +91,7 @@ mod tests {
             description("One & two\n\nThree > 2"),
             "<p>One &amp; two</p><p>Three &gt; 2</p>"
         );
-        // As the synchronisation keeps a description that has no tags.
+        // The form in which the synchronisation stores a description without tags.
         assert_eq!(
             description("Quill&#039;s &quot;Ascent&quot; &amp; &lt;b&gt; AT&T"),
             "<p>Quill's \"Ascent\" &amp; &lt;b&gt; AT&amp;T</p>"

@@ -1,4 +1,4 @@
-//! What machines read of pages: schema.org data, sitemap, robots, manifest.
+//! Machine-readable parts of pages: schema.org data, sitemap, robots, manifest.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::i18n::Language;
 use crate::layout::Layout;
 use crate::{assets, format};
 
-/// So many games stand in one part of the sitemap; search engines take 50,000.
+/// Number of games in one part of the sitemap; search engines accept 50,000.
 const PART: u32 = 5_000;
 
-/// schema.org's description of a game and its offer, to stand inside a script element.
+/// A game and its offer as schema.org JSON-LD, for a script element.
 pub(crate) fn product(layout: &Layout, game: &Game, name: &str, image: &str) -> String {
     let availability = match (game.in_stock, game.is_preorder) {
         (true, true) => "https://schema.org/PreOrder",
@@ -79,7 +79,7 @@ pub(crate) fn product(layout: &Layout, game: &Game, name: &str, image: &str) -> 
     inside_script(&product.to_string())
 }
 
-/// schema.org's description of the shop and of the questions that its help answers, to stand inside a script element.
+/// The shop and the questions of its help page as schema.org JSON-LD, for a script element.
 pub(crate) fn questions<'a>(layout: &Layout, questions: impl Iterator<Item = (&'a str, String)>) -> String {
     let operator = &layout.settings.operator;
     let mut shop = json!({
@@ -116,7 +116,7 @@ pub(crate) fn questions<'a>(layout: &Layout, questions: impl Iterator<Item = (&'
     inside_script(&json!({ "@context": "https://schema.org", "@graph": [page, shop] }).to_string())
 }
 
-/// JSON that cannot end the element it stands in.
+/// JSON that cannot close the script element around it.
 fn inside_script(json: &str) -> String {
     json.replace('<', "\\u003c")
         .replace('>', "\\u003e")
@@ -153,7 +153,7 @@ pub(crate) async fn manifest(State(state): State<Arc<WebState>>) -> Response {
     )
 }
 
-/// `GET /sitemap.xml`: the parts.
+/// `GET /sitemap.xml`: the list of parts.
 pub(crate) async fn sitemap(State(state): State<Arc<WebState>>) -> Result<Response, PageError> {
     let origin = state.settings.public_url.clone();
     let entry = state
@@ -174,7 +174,8 @@ pub(crate) async fn sitemap(State(state): State<Arc<WebState>>) -> Result<Respon
     Ok(served(entry.body.clone(), "application/xml", "public, max-age=3600"))
 }
 
-/// `GET /sitemap/{part}.xml`: addresses of games, each in every language. The first part begins with the pages.
+/// `GET /sitemap/{part}.xml`: the addresses of games, each in every language. The first part begins with the other
+/// pages.
 pub(crate) async fn sitemap_part(
     State(state): State<Arc<WebState>>,
     Path(file): Path<String>,
@@ -248,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_the_data_ends_the_script() {
+    fn json_ld_cannot_close_its_script_element() {
         let text = inside_script(&json!({ "name": "</script><script>alert(1)</script><!-- & \u{2028}" }).to_string());
         assert!(!text.contains(['<', '>', '&', '\u{2028}']), "{text}");
         let back: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -1,9 +1,9 @@
-//! Who reads a page: cookies in, cookies out, and a fresh token without anybody noticing.
+//! The session of a reader: reads the cookies, sets new ones, and refreshes an expired access token.
 //!
-//! Pages that show something of one's own stand behind the layer [`arrive`]. It reads the access token from its cookie;
-//! one that has run out is replaced by means of the refresh token, in this one place. Scripts cannot read either cookie,
-//! and other sites cannot make a browser send them with a form (`SameSite`, and the check around all pages). A guest's
-//! cookie is the one that the API uses, so both show the same cart.
+//! Pages with data of the reader are behind the layer [`arrive`]. It reads the access token from its cookie; only here
+//! is an expired one replaced by means of the refresh token. Scripts cannot read either cookie, and other sites cannot
+//! make a browser send them with a form (`SameSite`, and the CSRF check around all pages). The guest's cookie is that
+//! of the API, so both show the same cart.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ use crate::forms;
 use crate::visit::{Preferences, cookie, text_of};
 use crate::{Settings, WebState};
 
-/// A cookie of these pages alone. In production its name begins with `__Host-`: browsers take such a one only from this
-/// host over HTTPS, so that no subdomain can put another in its place.
+/// A cookie that only the pages use. In production its name begins with `__Host-`: browsers accept such a cookie only
+/// from this host over HTTPS, so a subdomain cannot replace it.
 #[derive(Clone, Copy)]
 struct OwnCookie {
     plain: &'static str,
@@ -42,35 +42,35 @@ impl OwnCookie {
     }
 }
 
-/// Carries the access token of somebody who is signed in.
+/// Holds the access token of a signed-in user.
 const ACCESS: OwnCookie = OwnCookie {
     plain: "access",
     host_only: "__Host-access",
 };
-/// Carries the refresh token.
+/// Holds the refresh token.
 const REFRESH: OwnCookie = OwnCookie {
     plain: "refresh",
     host_only: "__Host-refresh",
 };
 
-/// Carries the promo code that was applied in the checkout, over the way to the payment page or the cart and back.
+/// Holds the promo code applied in the checkout while the reader visits the payment page or the cart.
 const PROMO: &str = "promo";
 
-/// As long as a promo code is remembered.
+/// Lifetime of the promo code cookie in seconds.
 const PROMO_SECONDS: u32 = 86_400;
-/// As long as a refresh token is good for.
+/// Lifetime of a refresh token in seconds.
 const SIGNED_IN_SECONDS: u32 = 30 * 86_400;
 
-/// Whoever reads the page: a member, a guest, or nobody in particular.
+/// The reader of a page: a signed-in user, a guest, or an anonymous visitor.
 #[derive(Debug, Clone)]
 pub(crate) struct PageUser {
-    /// Who, and what is theirs.
+    /// The principal and their data.
     pub(crate) context: RequestContext,
-    /// Address and program.
+    /// Client address and user agent.
     pub(crate) device: ClientInfo,
 }
 
-/// Somebody who is signed in; everybody else is sent to the log-in and back.
+/// A signed-in user. As an extractor, it redirects everyone else to the log-in, which leads back.
 #[derive(Debug, Clone)]
 pub(crate) struct SignedInUser {
     pub(crate) caller: CurrentUser,
@@ -78,7 +78,7 @@ pub(crate) struct SignedInUser {
     pub(crate) device: ClientInfo,
 }
 
-/// The layer around pages that show something of one's own.
+/// The layer around pages with data of the reader.
 pub(crate) async fn arrive(State(state): State<Arc<WebState>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let (reader, set) = match open(&state, &parts).await {
@@ -88,7 +88,7 @@ pub(crate) async fn arrive(State(state): State<Arc<WebState>>, request: Request,
     parts.extensions.insert(reader);
     let mut response = next.run(Request::from_parts(parts, body)).await;
     for (name, cookie) in set {
-        // What the page itself decided counts.
+        // A cookie that the page set itself takes precedence.
         let decided = response
             .headers()
             .get_all(header::SET_COOKIE)
@@ -124,7 +124,7 @@ async fn open(state: &WebState, parts: &Parts) -> Result<(PageUser, Cookies), Sh
     }
     let auth = state.shop.auth();
     context = context.with_newcomer(auth.newcomer(headers));
-    // Only what reads has time for it: the answer to a write brings the session itself.
+    // Only for reads: the response to a write sets the guest's session itself.
     if parts.method == Method::GET && context.needs_guest_token() {
         set.push((guest_token::COOKIE, auth.set_guest_token(state.settings.production)));
     }
@@ -171,11 +171,11 @@ impl<S: Sync> FromRequestParts<S> for SignedInUser {
     }
 }
 
-/// To the log-in, and from there back to the page: a form's page, when it was a form that was sent. What was typed is not
-/// sent again.
+/// Redirects to the log-in, which leads back to the page; for a form that was sent, to the form's page. The input is
+/// not sent again.
 fn to_log_in(parts: &Parts) -> Response {
     let page = page_of(parts.uri.path());
-    // The form's page may have said in its address what it showed; browsers tell that, or leave it out.
+    // The query of the form's page may hold what it showed; browsers send it in the referrer, or leave it out.
     let shown = if parts.method == Method::GET {
         Some(parts.uri.clone())
     } else {
@@ -192,7 +192,7 @@ fn to_log_in(parts: &Parts) -> Response {
     forms::done(&format!("/login?{query}"))
 }
 
-/// Last parts of addresses that take forms and show nothing: their page is one step up.
+/// Last path segments of addresses that only accept forms: the form's page is one level up.
 const TAKES_FORMS: [&str; 10] = [
     "add",
     "again",
@@ -206,17 +206,17 @@ const TAKES_FORMS: [&str; 10] = [
     "top-up",
 ];
 
-/// The address of the page that holds the form which is sent to `path`.
+/// The address of the page with the form that is sent to `path`.
 pub(crate) fn page_of(path: &str) -> &str {
     match path.rsplit_once('/') {
-        // Who waits for games sees them on the wishlist.
+        // Stock alerts are shown on the wishlist.
         Some(("/stock-alerts", "remove")) => "/wishlist",
         Some((page, last)) if TAKES_FORMS.contains(&last) => page,
         _ => path,
     }
 }
 
-/// The answer with the cookies of somebody who has just come in.
+/// Adds the cookies of a user who has just signed in.
 pub(crate) fn signed_in(mut response: Response, tokens: &TokenPair, settings: &Settings) -> Response {
     for (_, cookie) in token_cookies(tokens, settings) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
@@ -224,7 +224,7 @@ pub(crate) fn signed_in(mut response: Response, tokens: &TokenPair, settings: &S
     response
 }
 
-/// The answer with which a browser forgets who was here.
+/// Deletes the cookies of the session.
 pub(crate) fn signed_out(mut response: Response, settings: &Settings) -> Response {
     for (_, cookie) in no_token_cookies(settings) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
@@ -243,13 +243,13 @@ pub(crate) fn promo(headers: &HeaderMap) -> Option<&str> {
     cookie(headers, PROMO).filter(|code| is_promo(code))
 }
 
-/// The cookie that remembers an applied promo code; none, and what is no code, is forgotten.
+/// The cookie that stores an applied promo code; an empty or malformed code deletes it.
 pub(crate) fn promo_cookie(code: &str, settings: &Settings) -> HeaderValue {
     let (code, seconds) = if is_promo(code) { (code, PROMO_SECONDS) } else { ("", 0) };
     cookies::set_below("/checkout", PROMO, code, seconds, settings.production)
 }
 
-/// What can be a code at all; letters count in either case.
+/// Whether a text has the form of a promo code; both cases are accepted.
 fn is_promo(code: &str) -> bool {
     (2..=40).contains(&code.len())
         && code
@@ -257,7 +257,7 @@ fn is_promo(code: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
-/// The answer after a write, with the cookie of a guest who became one by it.
+/// Adds the guest's cookie to the response to a write that created the guest.
 pub(crate) fn wrote(mut response: Response, writer: &Writer, settings: &Settings) -> Response {
     if let Writer {
         owner: CartOwner::Guest(guest),
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_promo_code_is_remembered_where_it_is_needed_and_nothing_else_is() {
+    fn promo_cookies_hold_only_valid_codes_for_the_checkout() {
         assert_eq!(
             promo_cookie("GKEYS10", &settings(true)),
             "promo=GKEYS10; HttpOnly; SameSite=Lax; Path=/checkout; Max-Age=86400; Secure"

@@ -1,4 +1,4 @@
-//! What a game is called on lists of one's own: its name, and more quietly which offer of it was chosen.
+//! Names of games in the reader's lists: the name, and less prominently which offer of it was chosen.
 
 use std::fmt::{self, Display};
 
@@ -6,7 +6,7 @@ use lockstep_domain::title;
 
 use crate::i18n::Language;
 
-/// A product's name in the reader's words.
+/// The name of a product in the reader's language.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Title {
     name: String,
@@ -22,19 +22,19 @@ impl Title {
         }
     }
 
-    /// The game's own name.
+    /// The name of the game.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Which offer it is: `Steam · United States`; often nothing.
+    /// The offer: `Steam · United States`; often empty.
     pub(crate) fn offer(&self) -> &str {
         &self.offer
     }
 }
 
 impl Display for Title {
-    /// Both in one line: `Portal 2 (Steam · United States)`.
+    /// Both on one line: `Portal 2 (Steam · United States)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
         if self.offer.is_empty() {

@@ -1,4 +1,4 @@
-//! One request as pages see it: which language and theme, which address, and what the browser has already got.
+//! The preferences of a request: language, theme, address, and the versions that the browser has cached.
 
 use std::convert::Infallible;
 
@@ -10,15 +10,15 @@ use lockstep_auth::cookies;
 
 use crate::i18n::Language;
 
-/// Cookie that remembers the language.
+/// Cookie that stores the language.
 pub(crate) const LANGUAGE_COOKIE: &str = "lang";
-/// Cookie that remembers the theme.
+/// Cookie that stores the theme.
 pub(crate) const THEME_COOKIE: &str = "theme";
 
-/// Light or dark.
+/// The theme of the pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) enum Theme {
-    /// What the system prefers.
+    /// The preference of the system.
     #[default]
     System,
     Light,
@@ -41,17 +41,17 @@ impl Theme {
     }
 }
 
-/// What a request says about its sender's wishes. Any page may take it as an extractor; it never refuses.
+/// The preferences that a request states. An infallible extractor for any page.
 #[derive(Debug, Clone)]
 pub(crate) struct Preferences {
     pub(crate) language: Language,
     pub(crate) theme: Theme,
     pub(crate) uri: Uri,
-    /// The address itself asks for the language (`?lang=`), which is then remembered.
+    /// The address itself sets the language (`?lang=`), which is then stored in a cookie.
     pub(crate) language_in_address: bool,
-    /// The browser takes gzip.
+    /// The browser accepts gzip.
     pub(crate) gzip: bool,
-    /// The versions that the browser has already got.
+    /// The versions that the browser has cached.
     pub(crate) if_none_match: Option<HeaderValue>,
 }
 
@@ -79,16 +79,16 @@ impl Preferences {
         }
     }
 
-    /// The query's pairs, without the language.
+    /// The pairs of the query, without the language.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (String, String)> {
         form_urlencoded::parse(self.uri.query().unwrap_or_default().as_bytes())
             .filter(|(name, _)| name != "lang")
             .map(|(name, value)| (name.into_owned(), value.into_owned()))
     }
 
-    /// The address of this page in another language, with the parameters that pages know: what a link from elsewhere
-    /// brought along stands in no link of ours. With two slashes at its beginning, of either kind, it
-    /// would be another site's.
+    /// The address of this page in another language, with the parameters that the pages know; other parameters of a
+    /// link from elsewhere are dropped. A path with two leading slashes, of either kind, would lead to another site, so
+    /// it is reduced to one.
     pub(crate) fn in_language(&self, language: Language) -> String {
         let path = format!("/{}?", self.uri.path().trim_start_matches(['/', '\\']));
         let start = path.len();
@@ -99,7 +99,7 @@ impl Preferences {
         address.append_pair("lang", language.code()).finish()
     }
 
-    /// What tells one rendering of a page from another: for names of shelved pages.
+    /// Distinguishes the renderings of a page, for the names of cached pages.
     pub(crate) fn variant(&self) -> String {
         format!(
             "{}:{}:{}",
@@ -110,7 +110,7 @@ impl Preferences {
     }
 }
 
-/// Parameters of the pages that say no address of their own for search engines ([`crate::layout::Layout::canonical`]).
+/// Parameters of the pages that set no canonical address ([`crate::layout::Layout::canonical`]).
 const OWN_PARAMETERS: &[&str] = &["next", "token", "code", "promo", "topUp", "page"];
 
 impl<S: Sync> FromRequestParts<S> for Preferences {
@@ -126,7 +126,7 @@ pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> 
     cookies::values(headers, name).next()
 }
 
-/// A cookie for a preference: a year, for every page, not secret; in production it stays on HTTPS.
+/// A cookie for a preference: not secret, valid for a year on every page; in production HTTPS only.
 pub(crate) fn preference(name: &str, value: &str, production: bool) -> Option<HeaderValue> {
     let secure = if production { "; Secure" } else { "" };
     HeaderValue::try_from(format!(
@@ -142,7 +142,7 @@ pub(crate) fn text_of<'h>(headers: &'h HeaderMap, name: &HeaderName) -> &'h str 
         .unwrap_or_default()
 }
 
-/// Whether an `Accept-Encoding` lets us answer in gzip.
+/// Whether an `Accept-Encoding` header allows gzip.
 pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     text_of(headers, &header::ACCEPT_ENCODING).split(',').any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_wins_over_the_cookie_and_that_over_the_browser() {
+    fn language_comes_from_address_then_cookie_then_browser() {
         let browser = ("accept-language", "de");
         assert_eq!(visit("/", &[browser]).language, Language::GERMAN);
         assert_eq!(
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn another_language_keeps_what_the_pages_know_of_the_address_and_nothing_else() {
+    fn language_links_keep_known_parameters_only() {
         assert_eq!(
             visit("/login?next=a%26b&lang=en&utm_source=x&gclid=y&next%20=z", &[]).in_language(Language::GERMAN),
             "/login?next=a%26b&lang=de"
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn another_language_of_a_page_is_on_this_site() {
+    fn language_links_stay_on_this_site() {
         for address in [
             "//evil.example/a",
             "///evil.example/a",
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_sent_to_those_who_take_it() {
+    fn gzip_follows_accept_encoding() {
         for (accepted, taken) in [
             ("gzip, br", true),
             ("*", true),

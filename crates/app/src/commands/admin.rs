@@ -1,5 +1,5 @@
-//! `lockstep admin`: what only the operator can do. The first admin has nobody else who could make them one, and nobody
-//! else vouches for an owner who lost their second factor.
+//! `lockstep admin`: account operations that only the operator can perform. No existing admin can create the first one,
+//! and no other check can identify an owner who lost their second factor.
 
 use std::io::{BufRead as _, IsTerminal as _};
 
@@ -16,17 +16,17 @@ use crate::database::{Database, Use};
 use crate::output::Output;
 use crate::serve;
 
-/// Length of a password that is made up: 24 of 58 signs are 140 bits.
+/// Length of a generated password: 24 of 58 characters are 140 bits.
 const LENGTH: usize = 24;
-/// Signs that are not taken for one another.
+/// Characters that are not mistaken for one another.
 const SIGNS: [&[u8]; 3] = [b"abcdefghijkmnopqrstuvwxyz", b"ABCDEFGHJKLMNPQRSTUVWXYZ", b"23456789"];
 
-/// Makes `email` an admin: a new account, or an existing one promoted, which keeps its password unless nobody had proved
-/// the address.
+/// Makes `email` an admin: creates the account, or promotes an existing one, which keeps its password if its address
+/// was verified.
 pub(crate) async fn create(config: &Config, output: Output, email: &str) -> Result<()> {
     let email = Email::parse(email).map_err(|error| anyhow!("{email:?} is {error}"))?;
     let typed = if std::io::stdin().is_terminal() {
-        asked_for(&email)?
+        prompt_password(&email)?
     } else {
         None
     };
@@ -69,7 +69,7 @@ pub(crate) async fn create(config: &Config, output: Output, email: &str) -> Resu
     )
 }
 
-/// Takes the second factor of an account away whose owner has lost it.
+/// Removes the second factor of an account whose owner has lost it.
 pub(crate) async fn reset_second_factor(config: &Config, output: Output, email: &str) -> Result<()> {
     let email = Email::parse(email).map_err(|error| anyhow!("{email:?} is {error}"))?;
     let database = Database::open(config, Use::Join).await?;
@@ -111,22 +111,22 @@ async fn make(config: &Config, database: &Database, email: &Email, password: &st
     })
 }
 
-/// A password typed twice without being shown; `None` when the person would rather have one made up.
-fn asked_for(email: &Email) -> Result<Option<String>> {
-    let first = hidden(&format!("Password for {email} (leave it empty to have one made up): "))?;
+/// Asks for a password twice without echo; `None` if the operator leaves it empty to have one generated.
+fn prompt_password(email: &Email) -> Result<Option<String>> {
+    let first = read_hidden(&format!("Password for {email} (leave it empty to have one made up): "))?;
     if first.is_empty() {
         return Ok(None);
     }
-    // Told before it has to be typed a second time.
+    // Check the rule before asking a second time.
     NewPassword::parse(&first, Some(email))?;
-    if hidden("The same once more: ")? != first {
+    if read_hidden("The same once more: ")? != first {
         bail!("the two passwords are not the same");
     }
     Ok(Some(first))
 }
 
-/// Reads a line from the terminal without showing it.
-fn hidden(prompt: &str) -> Result<String> {
+/// Reads a line from the terminal without echo.
+fn read_hidden(prompt: &str) -> Result<String> {
     Output::prompt(prompt)?;
     let stdin = std::io::stdin();
     let shown = tcgetattr(&stdin).context("the terminal")?;
@@ -141,11 +141,11 @@ fn hidden(prompt: &str) -> Result<String> {
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// A password that passes the rule and that nobody can guess.
+/// Generates a password that satisfies the password rule.
 fn made_up() -> String {
     let mut random = rand::rng();
     let all = SIGNS.concat();
-    // One of each kind, as the rule wants it, then any.
+    // One character of each kind, as the rule requires, then any.
     let mut signs: Vec<u8> = SIGNS
         .iter()
         .filter_map(|kind| kind.choose(&mut random).copied())
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_made_up_password_passes_the_rule_and_is_another_each_time() {
+    fn generated_passwords_are_valid_and_distinct() {
         let email = Email::parse("ada@example.com").unwrap();
         let passwords: std::collections::HashSet<String> = (0..200).map(|_| made_up()).collect();
         assert_eq!(passwords.len(), 200);

@@ -1,4 +1,4 @@
-//! `lockstep keys aside`: staff look at answers in which no key could be read, and decide.
+//! `lockstep keys aside`: staff review supplier answers from which no key could be read, and decide about them.
 
 use std::io::Read as _;
 
@@ -16,12 +16,12 @@ use crate::database::{Database, Use};
 use crate::output::Output;
 use crate::secrets::Secrets;
 
-/// Answers listed at once.
+/// Maximum number of answers in the list.
 const MOST: u32 = 200;
-/// Longest key that is read from the standard input, with its line end.
+/// Maximum length of a key read from standard input, in bytes, including the line end.
 const LONGEST: u64 = 8192;
 
-/// Does it.
+/// Runs the given subcommand.
 pub(crate) async fn run(config: &Config, output: Output, what: AsideCommand) -> Result<()> {
     let database = Database::open(config, Use::Join).await?;
     let done = act(config, &database, output, what).await;

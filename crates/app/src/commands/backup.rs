@@ -1,8 +1,9 @@
-//! `lockstep backup` and `lockstep restore`: the private database, the secrets that its sealed values need, and letters
-//! that were not sent, in one folder.
+//! `lockstep backup` and `lockstep restore`: the private database, the secrets that open its sealed values, and unsent
+//! e-mails, in one folder.
 //!
-//! A backup is made beside its place and moved there when it is whole; a restore is one transaction. Both refuse to
-//! overwrite anything unless told to. A database of one's own (`DATABASE_URL`) is backed up with its own means.
+//! A backup is written to a temporary folder next to the target and renamed when it is complete; a restore is one
+//! transaction. Both refuse to overwrite anything without `--force`. A database named by `DATABASE_URL` is backed up
+//! with its own tools.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -16,22 +17,22 @@ use crate::config::Config;
 use crate::database::{Database, Use};
 use crate::output::Output;
 
-/// PostgreSQL's own form of a dump.
+/// A dump in PostgreSQL's custom format.
 const DUMP: &str = "database.dump";
-/// The generated secrets (see `secrets`).
+/// The file of generated secrets (see `secrets`).
 const SECRETS: &str = "secrets.toml";
-/// Folders beside the database whose files are kept.
+/// Folders of the data folder whose files are part of a backup.
 const FOLDERS: [&str; 2] = ["mail", "spool"];
 
-/// What was done.
+/// The result of a backup or a restore.
 #[derive(Debug, Serialize)]
 struct Done {
     folder: PathBuf,
-    /// Length of the dump.
+    /// Size of the dump in bytes.
     bytes: u64,
-    /// Whether secrets are among it. Without them, keys sealed with them cannot be opened.
+    /// Whether the secrets are included. Without them, keys sealed with them cannot be opened.
     secrets: bool,
-    /// EmailSettings and other files.
+    /// Number of other files, such as unsent e-mails.
     files: usize,
 }
 
@@ -83,8 +84,8 @@ pub(crate) async fn backup(config: &Config, folder: &Path, force: bool, output: 
 
 async fn write(config: &Config, folder: &Path) -> Result<Done> {
     let database = Database::open(config, Use::Join).await?;
-    // Before the dump and again after it: what a running store moves from a folder into the database meanwhile is in one
-    // of them. Having it in both harms nothing.
+    // Copied before the dump and again after it: what a running store moves from a folder into the database meanwhile
+    // is in at least one of them. A duplicate does no harm.
     for name in FOLDERS {
         copy_folder(&config.data_dir.join(name), &folder.join(name))?;
     }
@@ -116,7 +117,7 @@ async fn write(config: &Config, folder: &Path) -> Result<Done> {
     })
 }
 
-/// Brings a backup back into the data folder.
+/// Restores a backup into the data folder.
 pub(crate) async fn restore(config: &Config, folder: &Path, force: bool, output: Output) -> Result<()> {
     refuse_foreign(config)?;
     let dump = folder.join(DUMP);
@@ -130,7 +131,7 @@ pub(crate) async fn restore(config: &Config, folder: &Path, force: bool, output:
         "{} is another one than in the backup; --force puts it aside as {SECRETS}.replaced",
         ours.display()
     );
-    // A running store owns its folder, and is told so here.
+    // A running store owns its folder, so opening it here fails.
     let database = Database::open(config, Use::Own).await?;
     let result = read(&database, &dump, force).await;
     database.close().await;
@@ -181,7 +182,7 @@ fn refuse_foreign(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Runs one of PostgreSQL's programs to its end.
+/// Runs a PostgreSQL program and waits for it.
 async fn finish(mut command: Command, name: &str) -> Result<()> {
     let done = command
         .stdin(std::process::Stdio::null())
@@ -203,7 +204,7 @@ fn beside(folder: &Path, what: &str) -> PathBuf {
     folder.with_file_name(name)
 }
 
-/// A folder for its owner only.
+/// Creates a folder that only its owner can read.
 fn make_folder(folder: &Path) -> Result<()> {
     DirBuilder::new()
         .recursive(true)
@@ -212,7 +213,7 @@ fn make_folder(folder: &Path) -> Result<()> {
         .with_context(|| format!("cannot make {}", folder.display()))
 }
 
-/// Copies a file for its owner only. False when there is none.
+/// Copies a file so that only its owner can read it. Returns false if there is no such file.
 fn copy(from: &Path, to: &Path) -> Result<bool> {
     match fs::copy(from, to) {
         Ok(_) => {}
@@ -243,7 +244,8 @@ fn count_files(folder: &Path) -> Result<usize> {
     Ok(count)
 }
 
-/// Copies the files of a folder, and of folders in it. Links are left out, and what disappears meanwhile.
+/// Copies the files of a folder and of its subfolders; returns their number. Skips links and files that disappear
+/// meanwhile.
 fn copy_folder(from: &Path, to: &Path) -> Result<usize> {
     if !from.is_dir() {
         return Ok(0);

@@ -1,5 +1,5 @@
-//! `lockstep doctor`: looks at every dependency and every invariant that can be looked at, changes nothing, and says
-//! what to do about what is wrong.
+//! `lockstep doctor`: checks every dependency and every invariant that can be checked, changes nothing, and prints a
+//! remedy for each problem.
 
 mod answers;
 mod clock;
@@ -36,14 +36,14 @@ use crate::supplier::Supplier;
 
 pub(crate) use payments::{in_words as top_up_in_words, remedy as remedy_of_top_up};
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Serialize)]
 struct Finding {
     what: &'static str,
     state: State,
-    /// What was seen.
+    /// What the check found.
     seen: String,
-    /// What to do, when something is not well.
+    /// What to do about it, if there is a problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
 }
@@ -85,7 +85,7 @@ impl Finding {
     }
 }
 
-/// Looks, tells, and ends with 1 when something is wrong. Sends an e-mail where one is asked for.
+/// Runs the checks and prints the findings; exits with 1 if something is wrong. Sends a test e-mail to `send_mail`.
 pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>) -> Result<ExitCode> {
     let mut findings = vec![Finding::well(
         "configuration",
@@ -160,7 +160,7 @@ fn in_words(findings: &[Finding], wrong: usize) -> String {
     lines.join("\n")
 }
 
-/// Whether the pages say who runs the shop: in Europe they have to.
+/// Whether the pages name the operator of the shop, as European law requires.
 fn look_at_operator(config: &Config) -> Finding {
     match operator::missing(&config.operator).as_slice() {
         [] => Finding::well("operator", "the pages say who runs the shop"),
@@ -172,7 +172,7 @@ fn look_at_operator(config: &Config) -> Finding {
     }
 }
 
-/// Whether the rest can be looked at.
+/// Checks the schema. Returns whether the checks that depend on it can run.
 async fn look_at_schema(database: &Database, findings: &mut Vec<Finding>) -> bool {
     match database.store.migration_status().await {
         Ok(status) if status.pending.is_empty() => {
@@ -263,7 +263,7 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What stops buying, what waits too long, and what went wrong.
+/// What stops buying, which orders wait too long, and what failed.
 async fn look_at_buying(database: &Database, findings: &mut Vec<Finding>) {
     match incidents::alarms(&database.store).await {
         Ok(alarms) => {

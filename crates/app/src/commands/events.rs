@@ -1,4 +1,4 @@
-//! `lockstep events`: signed deliveries with which nothing could be done, as they came.
+//! `lockstep events`: signed deliveries that had no effect, as received.
 
 use std::io::Write as _;
 
@@ -11,10 +11,10 @@ use crate::config::Config;
 use crate::database::{Database, Use};
 use crate::output::Output;
 
-/// Deliveries listed at once.
+/// Maximum number of deliveries in the list.
 const MOST: u32 = 200;
 
-/// Does it.
+/// Runs the given subcommand.
 pub(crate) async fn run(config: &Config, output: Output, what: EventsCommand) -> Result<()> {
     let database = Database::open(config, Use::Join).await?;
     let done = act(&database, output, what).await;
@@ -61,7 +61,7 @@ async fn act(database: &Database, output: Output, what: EventsCommand) -> Result
                 let text = std::str::from_utf8(&body).ok();
                 return Output::line(&json!({ "id": id, "hex": hex::encode(&body), "text": text }).to_string());
             }
-            // The bytes as they came, for other programs to read.
+            // The bytes as received, for other programs.
             let mut out = std::io::stdout().lock();
             out.write_all(&body)
                 .and_then(|()| out.flush())

@@ -1,6 +1,6 @@
-//! `lockstep keys`: everything that is sealed with `LOCKSTEP_KEY_SECRET`, counted and sealed again with the first secret of
-//! the list, so that the others can be dropped: game keys, second factors, e-mails that wait, and answers of G2A, in the
-//! database and in the spool of this machine.
+//! `lockstep keys`: counts everything that is sealed with `LOCKSTEP_KEY_SECRET` and seals it again with the first
+//! secret of the list, so that the others can be dropped: game keys, second factors, unsent e-mails, and answers of
+//! G2A, in the database and in this machine's spool.
 
 use anyhow::{Context as _, Result};
 use lockstep_auth::{Keys, totp};
@@ -17,7 +17,7 @@ use crate::instances;
 use crate::output::Output;
 use crate::secrets::Secrets;
 
-/// Values read at once.
+/// Number of values per read.
 const PAGE: u32 = 500;
 
 /// A kind of sealed value.
@@ -42,7 +42,7 @@ impl Kind {
     }
 }
 
-/// A sealed value, and how it is sealed again.
+/// A sealed value, with what is needed to seal it again.
 enum Sealed {
     GameKey(lockstep_domain::ids::KeyId, Vec<u8>),
     SecondFactor(SealedTotp),
@@ -50,23 +50,24 @@ enum Sealed {
     Answer(uuid::Uuid, Vec<u8>),
 }
 
-/// What the secrets of the list are to a sealed value.
+/// Which secret of the list opens a sealed value.
 enum Standing {
-    /// The first one sealed it.
+    /// The first one.
     Current,
-    /// Another one did: this would take its place.
+    /// A later one; the content is the value that replaces it.
     Older(Anew),
-    /// None opens it.
+    /// None.
     Lost,
 }
 
-/// A value sealed with the first secret: with a keyed hash (game keys), or a nonce (second factors), beside it.
+/// A value sealed with the first secret, with the keyed hash (game keys) or the nonce (second factors) that is stored
+/// beside it.
 struct Anew {
     sealed: Vec<u8>,
     beside: [u8; 32],
 }
 
-/// A page of one kind, and where the next begins.
+/// Reads a page of one kind; the id of the last value is the position of the next page.
 async fn page(store: &Store, kind: Kind, after: Option<uuid::Uuid>) -> Result<Vec<(uuid::Uuid, Sealed)>> {
     Ok(match kind {
         Kind::GameKeys => {
@@ -106,7 +107,7 @@ impl Sealed {
         }
     }
 
-    /// False when it was changed meanwhile: whoever did sealed it with the secret of now.
+    /// Returns false if the value was changed meanwhile: that change sealed it with the current secret.
     async fn replace(&self, store: &Store, anew: Anew) -> Result<bool> {
         Ok(match self {
             Self::GameKey(id, before) => {
@@ -126,7 +127,7 @@ impl Sealed {
 }
 
 fn standing(secrets: &Keys, place: &str, sealed: &[u8]) -> Standing {
-    // One with the mark of the first secret is opened too: it may be damaged.
+    // A value marked with the first secret is opened as well, because it may be damaged.
     let Ok(plain) = secrets.open(place, sealed) else {
         return Standing::Lost;
     };
@@ -139,18 +140,18 @@ fn standing(secrets: &Keys, place: &str, sealed: &[u8]) -> Standing {
     })
 }
 
-/// Sealed values of one kind, counted.
+/// Number of sealed values of one kind.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Count {
     pub(crate) name: &'static str,
     pub(crate) all: u64,
-    /// They need an older secret of the list.
+    /// Those that need a later secret of the list.
     pub(crate) older: u64,
-    /// No secret of the list opens them.
+    /// Those that no secret of the list opens.
     pub(crate) lost: u64,
 }
 
-/// Counts what is sealed. Changes nothing.
+/// Counts the sealed values. Changes nothing.
 pub(crate) async fn count(config: &Config, secrets: &Keys, store: &Store) -> Result<Vec<Count>> {
     let mut counts = Vec::new();
     for kind in Kind::ALL {
@@ -181,7 +182,7 @@ pub(crate) async fn count(config: &Config, secrets: &Keys, store: &Store) -> Res
         name: "file(s) in the spool",
         all: spooled.all,
         older: spooled.older,
-        // Doctor's look at the spool tells of them.
+        // Doctor's spool check reports these.
         lost: 0,
     });
     Ok(counts)
@@ -193,12 +194,13 @@ struct Rotated {
     sealed_anew: u64,
     current_already: u64,
     unreadable: u64,
-    /// Files of the spool that a worker still has to record; they need the secret that they were sealed with until then.
+    /// Files of the spool that a worker still has to record; until then they need the secret that they were sealed
+    /// with.
     waiting_in_spool: u64,
 }
 
-/// Goes through everything that is sealed. Can be stopped and begun again at any time; values that are new meanwhile are
-/// current already.
+/// Seals every sealed value again. Can be interrupted and restarted at any time; values written meanwhile are already
+/// current.
 pub(crate) async fn rotate(config: &Config, output: Output) -> Result<()> {
     let database = Database::open(config, Use::Join).await?;
     let rotated = async {
@@ -256,7 +258,7 @@ async fn rotate_all(config: &Config, secrets: &Keys, store: &Store) -> Result<Ro
     Ok(done)
 }
 
-/// Takes another secret for the one in use.
+/// Accepts another secret as the current one.
 pub(crate) async fn accept(config: &Config, output: Output) -> Result<()> {
     let database = Database::open(config, Use::Join).await?;
     let secrets = Secrets::open(config, &database.store).await?;

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::database::{Database, Use};
 use crate::output::Output;
 
-/// Brings the schema up to date and lists what was brought.
+/// Applies pending migrations and lists them.
 pub(crate) async fn run(config: &Config, output: Output) -> Result<()> {
     let database = Database::open(config, Use::Make).await?;
     let brought = database.migrate().await;

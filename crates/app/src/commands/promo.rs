@@ -1,4 +1,4 @@
-//! `lockstep promo`: the operator's promo codes. A code exists only when somebody makes one.
+//! `lockstep promo`: the operator's promo codes. No code exists until the operator creates one.
 
 use anyhow::{Result, anyhow};
 use chrono::{DateTime, Utc};
@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::database::{Database, Use};
 use crate::output::Output;
 
-/// The code that the demo brings along, to try.
+/// The promo code of the demo.
 const DEMO_CODE: &str = "GKEYS10";
 
 pub(crate) async fn run(config: &Config, output: Output, command: PromoCommand) -> Result<()> {
@@ -67,7 +67,7 @@ async fn with_store(config: &Config, store: &Store, output: Output, command: Pro
     }
 }
 
-/// Gives the demo a code to try, once: one that was ended stays so.
+/// Creates the demo's promo code if it never existed: a code that was ended stays ended.
 pub(crate) async fn make_for_demo(store: &Store) -> Result<()> {
     let new = NewPromoCode {
         code: DEMO_CODE.to_owned(),
@@ -82,10 +82,10 @@ pub(crate) async fn make_for_demo(store: &Store) -> Result<()> {
     }
 }
 
-/// What the operator has to know of a code of so many percent, when each use of it sells below cost.
+/// A warning for the operator if each use of a code of `percent` percent sells below cost.
 pub(crate) fn below_cost(config: &Config, percent: Decimal) -> Option<String> {
     let markup = config.pricing.markup_percent;
-    // What is left of a price of 100 + mark-up, against its cost of 100.
+    // What remains of a price of 100 + mark-up, against its cost of 100.
     let left = (Decimal::ONE_HUNDRED + markup) * (Decimal::ONE_HUNDRED - percent) / Decimal::ONE_HUNDRED;
     (left < Decimal::ONE_HUNDRED).then(|| {
         let lost = (Decimal::ONE_HUNDRED - left).round_dp(2).normalize();

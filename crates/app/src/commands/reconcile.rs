@@ -1,5 +1,5 @@
-//! `lockstep reconcile`: compares orders, money, keys, the spool and G2A, tells each difference with its remedy, and with
-//! `--fix` mends what is safe to mend.
+//! `lockstep reconcile`: compares orders, money, keys, the spool and G2A, prints each difference with its remedy, and
+//! with `--fix` repairs what is safe to repair.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,12 +18,12 @@ use crate::output::Output;
 use crate::secrets::Secrets;
 use crate::supplier::Supplier;
 
-/// Where answers with keys lie until they are recorded.
+/// The folder that holds answers with keys until they are recorded.
 pub(crate) fn spool_folder(config: &Config) -> PathBuf {
     config.data_dir.join("spool")
 }
 
-/// Top-ups that staff has to look at: few, and never more than are told at once.
+/// Maximum number of top-ups that are listed for staff; there are few.
 const MOST_TOP_UPS: u32 = 100;
 
 async fn to_review(store: &Store) -> Result<Vec<Difference>> {
@@ -41,7 +41,7 @@ async fn to_review(store: &Store) -> Result<Vec<Difference>> {
         .collect())
 }
 
-/// Staff has dealt with a top-up.
+/// Closes a top-up that staff has settled at the payment provider.
 pub(crate) async fn reviewed(config: &Config, output: Output, id: TopUpId) -> Result<ExitCode> {
     let database = Database::open(config, Use::Join).await?;
     let done = top_ups::reviewed(&database.store, id, &machine()).await;
@@ -78,7 +78,7 @@ pub(crate) async fn credit(config: &Config, output: Output, id: TopUpId, amount:
     Ok(ExitCode::SUCCESS)
 }
 
-/// Compares, tells, and ends with 1 when a difference is left.
+/// Compares and prints the differences; exits with 1 if one remains.
 pub(crate) async fn run(config: &Config, output: Output, fix: bool) -> Result<ExitCode> {
     let database = Database::open(config, Use::Join).await?;
     let secrets = Secrets::open(config, &database.store).await?;

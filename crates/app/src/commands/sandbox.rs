@@ -1,4 +1,5 @@
-//! `lockstep g2a-sandbox`: the simulator alone, for development and for a second store; or G2A as a caller.
+//! `lockstep g2a-sandbox`: the simulator alone, for development and for a second store; or G2A's side of the
+//! dropshipping contract as a caller.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use lockstep_g2a_sandbox::{Catalogue, Config, Drive, DriveReport, Knobs, Sandbox
 use crate::cli::Drive as Wish;
 use crate::output::Output;
 
-/// What was asked for on the command line.
+/// The arguments of the command line.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) listen: SocketAddr,
@@ -21,7 +22,7 @@ pub(crate) struct Request {
     pub(crate) rate: u32,
 }
 
-/// Runs until it is told to stop.
+/// Runs until SIGINT or SIGTERM.
 pub(crate) async fn run(request: Request) -> Result<()> {
     let catalogue = match request.catalogue {
         Some(file) => Catalogue::File(file),
@@ -55,7 +56,7 @@ pub(crate) async fn run(request: Request) -> Result<()> {
     Ok(())
 }
 
-/// Calls a seller's server the way G2A does; ends with 1 when it departs from the contract.
+/// Calls a seller's server the way G2A does; exits with 1 if it departs from the contract.
 pub(crate) async fn drive(url: &str, wish: &Wish, output: Output) -> Result<ExitCode> {
     let mut drive = Drive::new(
         url,

@@ -19,10 +19,10 @@ use crate::instances;
 use crate::output::Output;
 use crate::supplier::Supplier;
 
-/// How often progress is told as JSON lines when nobody looks at a terminal.
+/// Minimum interval between two JSON lines of progress, when no bar is shown.
 const JSON_PERIOD: Duration = Duration::from_secs(1);
 
-/// What was asked for on the command line.
+/// The arguments of the command line.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) full: bool,
@@ -55,7 +55,7 @@ pub(crate) async fn stock(config: &Config, output: Output) -> Result<()> {
     .await
 }
 
-/// Opens database and supplier, and closes both whatever happens in between.
+/// Opens the database and the supplier, runs `body`, and closes both whatever its result.
 async fn with_supplier(config: &Config, body: impl AsyncFnOnce(&Database, &Supplier) -> Result<()>) -> Result<()> {
     let database = Database::open(config, Use::Join).await?;
     let result = async {
@@ -74,7 +74,7 @@ async fn with_supplier(config: &Config, body: impl AsyncFnOnce(&Database, &Suppl
 async fn go(config: &Config, database: &Database, supplier: &Supplier, what: What, output: Output) -> Result<()> {
     let context = supplier.context(config, &database.store);
     let stop = CancellationToken::new();
-    let watcher = tokio::spawn(told(context.progress(), output.is_json()));
+    let watcher = tokio::spawn(show_progress(context.progress(), output.is_json()));
     let interrupted = stop.clone();
     let signals = tokio::spawn(async move {
         if crate::shutdown::told_to_stop().await.is_ok() {
@@ -104,8 +104,8 @@ fn ended_well(report: &Report) -> Result<()> {
     }
 }
 
-/// Shows progress until the run is over: a bar on a terminal, otherwise a JSON line a second when JSON was asked for.
-async fn told(mut progress: watch::Receiver<Option<Progress>>, json: bool) {
+/// Shows progress until the run is over: a bar on a terminal, otherwise a JSON line per second if JSON was requested.
+async fn show_progress(mut progress: watch::Receiver<Option<Progress>>, json: bool) {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("{spinner} {bar:30} {pos}/{len} pages  {msg}  {eta}") {
         bar.set_style(style);
@@ -136,7 +136,7 @@ async fn told(mut progress: watch::Receiver<Option<Progress>>, json: bool) {
     bar.finish_and_clear();
 }
 
-/// `--dry-run`: what would be stored for one product or the first page, without storing it.
+/// `--dry-run`: prints what would be stored for one product or the first page, without storing it.
 async fn show(supplier: &Supplier, pricing: &Pricing, request: &Request, output: Output) -> Result<()> {
     let query = ProductQuery {
         page: 1,

@@ -1,4 +1,4 @@
-//! How buying goes about it: what it may cost, how much is bought at once, and how long what is waited for.
+//! Settings of fulfilment: what a unit may cost, how many are bought in parallel, and how long each step may wait.
 
 use std::time::Duration;
 
@@ -8,13 +8,12 @@ use lockstep_domain::price::Pricing;
 
 use super::{Settings, on_or_off, parsed};
 
-/// How long the answer to a key call is waited for; `None`: as long as the client does by itself.
+/// How long to wait for the answer to a key call; `None` for the client's own timeout.
 pub(super) fn key_timeout(settings: &Settings) -> Option<Duration> {
     let hasty = settings.lockstep_pace.as_deref() == Some("hasty");
     hasty.then(|| Duration::from_millis(1_500))
 }
 
-/// How buying goes about it.
 pub(super) fn fulfilment(
     settings: &Settings,
     pricing: Pricing,
@@ -56,7 +55,7 @@ pub(super) fn fulfilment(
             backoff: (millis(5), millis(40)),
             alarm_retry: millis(100),
             poll: millis(20),
-            // So that a test need not stop a process for minutes until it is overtaken.
+            // So that a test need not suspend a process for minutes until its lease is taken over.
             lease: if name == "hasty" { millis(2_000) } else { defaults.lease },
             ..defaults
         },

@@ -1,13 +1,13 @@
-//! The type of every setting that others must not see: a secret, or an address that may hold a password.
+//! The type of every setting that must not be shown: a secret, or an address that may hold a password.
 //!
-//! That a setting is one is said by its type and nowhere else. `lockstep config`, the help, logs and errors can show a value
-//! only through `Debug` or `Serialize`, and these say [`MASK`].
+//! The type alone marks a setting as secret. `lockstep config`, the help, logs and errors can show a value only through
+//! `Debug` or `Serialize`, which print [`MASK`].
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// What stands for a secret.
+/// Shown in place of a secret.
 pub(crate) const MASK: &str = "********";
 
 /// A text that is read and used, and never shown.
@@ -21,7 +21,7 @@ impl Hidden {
         &self.0
     }
 
-    /// Whether a setting of the command line is of this type.
+    /// Whether an argument of the command line is of this type.
     pub(crate) fn is_of(argument: &clap::Arg) -> bool {
         argument.get_value_parser().type_id() == std::any::TypeId::of::<Self>()
     }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whichever_way_it_is_shown_it_is_not() {
+    fn hidden_value_is_masked_in_every_format() {
         let hidden = Hidden::from("hunter2");
         assert_eq!(hidden.expose(), "hunter2");
         assert_eq!(format!("{hidden:?} {:#?}", Some(&hidden)).matches("hunter2").count(), 0);

@@ -1,5 +1,5 @@
-//! Who runs the shop: an address to write to and the pages that a shop in Europe has to show. None is needed to run; what
-//! is missing is not shown, and `lockstep doctor` says so in production.
+//! The operator of the shop: a contact address and the legal pages that a shop in Europe has to show. None is required
+//! to run; what is missing is not shown, and `lockstep doctor` reports it in production.
 
 use anyhow::{Result, bail};
 use http::Uri;
@@ -8,7 +8,7 @@ use lockstep_web::Operator;
 
 use super::Settings;
 
-/// What the settings say, checked: every page links to it.
+/// Validates the settings; every page links to the addresses.
 pub(crate) fn read(settings: &Settings) -> Result<Operator> {
     if let Some(address) = &settings.lockstep_contact_email
         && Email::parse(address).is_err()
@@ -16,7 +16,7 @@ pub(crate) fn read(settings: &Settings) -> Result<Operator> {
         bail!("LOCKSTEP_CONTACT_EMAIL is {address:?}; it has to be an e-mail address, such as help@shop.example");
     }
     Ok(Operator {
-        // As it was written; only accounts have their addresses in one form.
+        // Not normalised; only addresses of accounts are.
         contact_email: settings
             .lockstep_contact_email
             .as_ref()
@@ -27,7 +27,7 @@ pub(crate) fn read(settings: &Settings) -> Result<Operator> {
     })
 }
 
-/// The address of a page that anybody's browser opens.
+/// The address of a page that a visitor's browser can open.
 fn page(address: Option<&str>, name: &str) -> Result<Option<String>> {
     let Some(address) = address else { return Ok(None) };
     let is_page = address.parse::<Uri>().is_ok_and(|uri| {
@@ -39,7 +39,7 @@ fn page(address: Option<&str>, name: &str) -> Result<Option<String>> {
     Ok(Some(address.to_owned()))
 }
 
-/// The variables of what is not said.
+/// The variables of the settings that are missing.
 pub(crate) fn missing(operator: &Operator) -> Vec<&'static str> {
     [
         ("LOCKSTEP_CONTACT_EMAIL", &operator.contact_email),
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_has_to_be_said_and_what_is_missing_is_known_by_name() {
+    fn operator_is_optional_and_missing_variables_are_named() {
         let nobody = read(&Settings::default()).unwrap();
         assert_eq!(nobody, Operator::default());
         assert_eq!(missing(&nobody).len(), 4);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_browser_could_follow_is_refused_by_the_name_of_its_variable() {
+    fn invalid_page_address_error_names_the_variable() {
         let refused = |settings: Settings| read(&settings).unwrap_err().to_string();
         for address in ["help", "help@", "@shop.example", "a b@shop.example"] {
             let why = refused(Settings {

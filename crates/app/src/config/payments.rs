@@ -1,33 +1,32 @@
-//! How shoppers pay: through Stripe, in a demonstration through the built-in provider, or not at all.
+//! How shoppers pay: through Stripe, in a demo through the built-in provider, or not at all.
 
 use anyhow::{Result, bail};
 use lockstep_domain::Secret;
 
 use super::{Hidden, Settings};
 
-/// How shoppers pay.
+/// Settings of payments.
 #[derive(Debug, Clone)]
 pub(crate) struct PaymentSettings {
-    /// Through whom.
     pub(crate) provider: PaymentProvider,
-    /// What a relay may sign with; none: no relay.
+    /// The secrets that a relay may sign with; empty if there is no relay.
     pub(crate) relay_secrets: Vec<Secret>,
-    /// Where browsers come back to.
+    /// The address that browsers return to after paying.
     pub(crate) return_url: String,
 }
 
-/// Through whom shoppers pay.
+/// The payment provider.
 #[derive(Debug, Clone)]
 pub(crate) enum PaymentProvider {
-    /// Stripe, or a server of the same contract.
+    /// Stripe, or a server with the same API.
     Stripe {
         api_url: String,
         secret_key: Secret,
         webhook_secrets: Vec<Secret>,
     },
-    /// The built-in one, with which no money moves.
+    /// The built-in provider, with which no money moves.
     Test,
-    /// Nobody: balances cannot be topped up.
+    /// No provider: balances cannot be topped up.
     None,
 }
 
@@ -55,7 +54,7 @@ pub(super) fn payments(settings: &Settings, production: bool, public_url: &str) 
             secret_key: Secret::new(key.expose()),
             webhook_secrets,
         },
-        // Money that does not move buys nothing in production.
+        // Test money buys nothing in production.
         None if production => PaymentProvider::None,
         None => PaymentProvider::Test,
     };

@@ -1,13 +1,13 @@
-//! What production does not put up with: settings that would let others read, forge or guess.
+//! Settings that production refuses, because others could read, forge or guess something.
 
 use anyhow::{Result, bail};
 
 use super::Settings;
 
-/// A random text of 32 characters or more has more different ones.
+/// Minimum number of distinct characters; a random text of 32 characters or more has more.
 const FEWEST_CHARACTERS: usize = 8;
 
-/// Refuses settings that are complete and unsafe, by their names.
+/// Refuses settings that are complete but unsafe, by their names.
 pub(super) fn refuse_what_is_unsafe(settings: &Settings) -> Result<()> {
     if let Some(url) = settings.public_url.as_deref().filter(|url| !is_https(url)) {
         bail!(
@@ -42,7 +42,7 @@ pub(super) fn refuse_what_is_unsafe(settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// All zeros, one letter forty times, and the like.
+/// Whether a secret has too few distinct characters: all zeros, one letter forty times, and the like.
 pub(super) fn is_weak(secret: &str) -> bool {
     let different: std::collections::BTreeSet<char> = secret.chars().collect();
     different.len() < FEWEST_CHARACTERS
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_could_read_forge_or_guess_is_refused_by_its_name() {
+    fn unsafe_settings_are_refused_by_name() {
         let random = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
         let sound = Settings {
             public_url: Some("https://shop.example".into()),
@@ -139,8 +139,8 @@ mod tests {
                 "LOCKSTEP_KEY_SECRET",
             ),
         ] {
-            let told = refused(&settings).unwrap();
-            assert!(told.starts_with(name), "{name}: {told}");
+            let message = refused(&settings).unwrap();
+            assert!(message.starts_with(name), "{name}: {message}");
         }
     }
 }

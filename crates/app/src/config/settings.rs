@@ -1,4 +1,4 @@
-//! The table of all settings: their names in each place where they can be set, and where a value came from.
+//! The table of all settings: their names in each place where they can be set, and the source of each value.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -343,7 +343,7 @@ impl Settings {
         match std::fs::read_to_string(path) {
             Ok(text) => {
                 let read = || {
-                    // Each line is one that is known, and a text.
+                    // Refuses unknown keys and values that are no strings.
                     toml::from_str::<Self>(&text)?;
                     toml::from_str(&text)
                 };
@@ -365,7 +365,7 @@ impl Settings {
                 merged.insert(key, value.into());
             }
         }
-        // An empty variable is one that nobody set: `G2A_API_URL= lockstep serve` means the sandbox.
+        // An empty variable counts as not set: `G2A_API_URL= lockstep serve` means the sandbox.
         merged.retain(|_, value| value.as_str() != Some(""));
         sources.retain(|key, _| merged.contains_key(key));
         Ok((merged.try_into()?, sources))

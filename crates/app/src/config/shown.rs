@@ -1,4 +1,4 @@
-//! `lockstep config` and the sample of `lockstep.toml`: every setting with the value in force and where it comes from.
+//! `lockstep config` and the sample `lockstep.toml`: every setting with its value in force and its source.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,18 +10,18 @@ use serde::Serialize;
 use super::hidden::MASK;
 use super::{Config, Metrics, PaymentProvider, Settings, Source, Supplier};
 
-/// One setting as it is.
+/// A row of `lockstep config`.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Shown {
-    /// Its environment variable.
+    /// The environment variable.
     pub(crate) name: String,
-    /// Its line in `lockstep.toml`.
+    /// The key in `lockstep.toml`.
     pub(crate) key: String,
-    /// The value in force; secrets are masked. `None`: not set, and `default` says what follows.
+    /// The value in force, with secrets masked. `None` if it is not set; `default` then describes what applies.
     pub(crate) value: Option<String>,
-    /// Where it comes from.
+    /// Where the value comes from.
     pub(crate) source: Source,
-    /// What is done without a value.
+    /// What applies without a value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) default: Option<String>,
 }
@@ -34,7 +34,7 @@ pub(super) fn rows(config: &Config, settings: &Settings, sources: &BTreeMap<Stri
         let given = set.get(&key).and_then(toml::Value::as_str);
         let default = default_of(&argument);
         let value = match given {
-            // `Hidden` has said so itself.
+            // `Hidden` has serialised itself as the mask.
             Some(MASK) => Some(MASK.to_owned()),
             _ => in_force(config, &key)
                 .or_else(|| given.map(str::to_owned))
@@ -52,7 +52,7 @@ pub(super) fn rows(config: &Config, settings: &Settings, sources: &BTreeMap<Stri
     Ok(rows.collect())
 }
 
-/// A `lockstep.toml` with every setting, all commented out, with what is in force without them.
+/// A `lockstep.toml` with every setting, all commented out, each with the value in force without it.
 pub(crate) fn sample() -> Result<String> {
     let config = Config::resolve(&Settings::default(), &BTreeMap::new())?;
     let mut text =
@@ -76,7 +76,7 @@ pub(crate) fn sample() -> Result<String> {
     Ok(text)
 }
 
-/// Lines of at most 110 letters.
+/// Wraps `text` into lines of at most 110 characters.
 fn textwrap(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
@@ -92,7 +92,7 @@ fn textwrap(text: &str) -> Vec<String> {
     lines
 }
 
-/// The settings as the command line knows them.
+/// The settings as arguments of the command line.
 fn arguments() -> impl Iterator<Item = clap::Arg> {
     let command = Settings::arguments_of(clap::Command::new("settings"));
     command.get_arguments().cloned().collect::<Vec<_>>().into_iter()
@@ -105,14 +105,14 @@ fn variable(argument: &clap::Arg) -> String {
     )
 }
 
-/// What the help says of the default.
+/// The default that the help states.
 fn default_of(argument: &clap::Arg) -> Option<String> {
     let help = argument.get_help()?.to_string();
     let (_, words) = help.split_once("Default: ")?;
     Some(words.split_whitespace().collect::<Vec<_>>().join(" ").replace('`', ""))
 }
 
-/// The value that the program goes by, where it is one value.
+/// The value in force, if it is a single value.
 fn in_force(config: &Config, key: &str) -> Option<String> {
     let switch = |on| if on { "on" } else { "off" }.to_owned();
     let minutes = |span: std::time::Duration| (span.as_secs() / 60).to_string();
@@ -159,7 +159,7 @@ fn in_force(config: &Config, key: &str) -> Option<String> {
     })
 }
 
-/// An address without the password that stands in it.
+/// An address with its password masked.
 fn without_password(text: &str) -> String {
     let masked = || {
         let (scheme, rest) = text.split_once("://")?;
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_has_a_value_or_says_what_is_done_without_one() {
+    fn every_setting_has_a_value_or_a_described_default() {
         for row in shown(&Settings::default()) {
             let says = row.default.as_deref().unwrap_or_default();
             assert!(row.value.as_deref() != Some(""), "{row:?}");
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_can_be_a_secret_is_declared_as_one_and_never_shown() {
+    fn secrets_are_declared_hidden_and_never_shown() {
         for argument in arguments() {
             let name = variable(&argument);
             let sensitive = [
@@ -231,7 +231,7 @@ mod tests {
             assert!(argument.is_hide_env_values_set(), "the help shows {argument}");
             all.insert(argument.get_id().to_string(), "hunter2".into());
         }
-        // What is no address of a mail server is refused.
+        // A mail server address that is not a URL would be refused.
         all.insert("smtp_url".into(), "smtp://user:hunter2@mail.example".into());
         all.insert("g2a_api_url".into(), "https://user:hunter2@g2a.example/v1".into());
         let settings: Settings = all.try_into().unwrap();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_holds_every_setting_and_says_what_is_in_force_anyway() {
+    fn sample_lists_every_setting_with_its_default() {
         let sample = sample().unwrap();
         let lines = sample.lines().filter_map(|line| line.strip_prefix("# "));
         let lines: Vec<&str> = lines

@@ -1,5 +1,5 @@
-//! How G2A is reached: with an account that is complete, or in the built-in sandbox. Half an account is a mistake, not a
-//! sandbox.
+//! How G2A is reached: with a complete account, or in the built-in sandbox. An incomplete account is an error and does
+//! not select the sandbox.
 
 use anyhow::{Result, anyhow, bail};
 use lockstep_g2a::{Auth, SecretText};
@@ -9,7 +9,7 @@ use super::{Hidden, Settings};
 /// How to reach G2A.
 #[derive(Debug, Clone)]
 pub(crate) enum Supplier {
-    /// A real account, or any server of the same contract.
+    /// A real account, or any server with the same API.
     Account { url: String, auth: Auth },
     /// The built-in sandbox.
     Sandbox,

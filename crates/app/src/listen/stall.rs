@@ -1,4 +1,4 @@
-//! An end to waiting for readers that do not read: what they were sent lies in memory for as long.
+//! A write timeout for clients that do not read, because unread responses occupy memory.
 
 use std::future::Future as _;
 use std::io;
@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// A connection that breaks when its other side takes nothing of what is written for a time.
+/// A connection that fails when its peer reads nothing of what is written for `limit`.
 pub(crate) struct Taken<S> {
     stream: S,
     limit: Duration,
-    /// Runs while a write waits.
+    /// Runs while a write is pending.
     waits: Option<Pin<Box<Sleep>>>,
 }
 
@@ -26,7 +26,7 @@ impl<S> Taken<S> {
         }
     }
 
-    /// The outcome of a write; an error when it has waited for too long.
+    /// Passes on the outcome of a write; an error if it has been pending for `limit`.
     fn in_time<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.waits = None;

@@ -1,15 +1,15 @@
-//! What letters lead to, and the account itself: passwords, the address, one's data, and leaving.
+//! Pages that e-mails link to, and the account: passwords, address, data export and deletion.
 
 use lockstep_browser_testing::{Key, Page, Visitor};
 
 use crate::shop::{PASSWORD, Shop};
 
-/// Another password that is good.
+/// Another valid password.
 const OTHER_PASSWORD: &str = "Battery-Staple-9";
 
-/// Path and query of the first address in a letter that holds `part`.
-fn link(letter: &str, part: &str) -> String {
-    let address = letter
+/// Path and query of the first link in an e-mail that contains `part`.
+fn link(message: &str, part: &str) -> String {
+    let address = message
         .split_whitespace()
         .find(|word| word.starts_with("http") && word.contains(part))
         .expect("a link in the letter");
@@ -17,7 +17,7 @@ fn link(letter: &str, part: &str) -> String {
     format!("/{path}")
 }
 
-/// Tries to log in.
+/// Submits the log-in form.
 fn log_in(page: &Page, email: &str, password: &str) {
     page.goto("/login");
     page.fill("#email", email);
@@ -26,7 +26,7 @@ fn log_in(page: &Page, email: &str, password: &str) {
 }
 
 #[test]
-fn a_forgotten_password_is_set_by_the_letters_link_which_works_once_and_ends_all_sessions() {
+fn password_reset_link_works_once_and_ends_all_sessions() {
     let shop = Shop::open();
     let phone = shop.visit(&Visitor::on_a_phone());
     let email = phone.register();
@@ -62,21 +62,21 @@ fn a_forgotten_password_is_set_by_the_letters_link_which_works_once_and_ends_all
 }
 
 #[test]
-fn an_address_is_confirmed_by_the_letters_link_and_one_button() {
+fn address_is_verified_by_the_emailed_link_and_one_button() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::default());
     let email = page.register();
     page.wait_for_text("Your address is not confirmed yet");
-    let letter = shop.queued_email(&email, "Welcome to Lockstep".trim_start_matches("Welcome to "));
-    let link = link(&letter, "/verify-email");
+    let message = shop.queued_email(&email, "Welcome to Lockstep".trim_start_matches("Welcome to "));
+    let link = link(&message, "/verify-email");
     let code = link.rsplit('=').next().expect("a code").to_owned();
-    // A wrong code costs a try and nothing else.
+    // A wrong code uses up one attempt.
     page.follow("main a|Confirm it now");
     page.fill("#code", if code == "000000" { "000001" } else { "000000" });
     page.press_and_follow(Key::Enter);
     page.wait_for_text("This code is wrong");
 
-    // The letter is read somewhere else, where nobody is logged in.
+    // The e-mail is opened on another device that is not logged in.
     let desk = shop.visit(&Visitor::default());
     desk.goto(&link);
     assert!(desk.path().starts_with("/login?next="), "{}", desk.path());
@@ -96,7 +96,7 @@ fn an_address_is_confirmed_by_the_letters_link_and_one_button() {
 }
 
 #[test]
-fn a_new_code_replaces_the_one_before() {
+fn new_code_invalidates_the_previous_one() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::on_a_phone());
     let email = page.register();
@@ -117,7 +117,7 @@ fn a_new_code_replaces_the_one_before() {
 }
 
 #[test]
-fn a_password_is_changed_and_the_other_devices_are_logged_out() {
+fn changing_the_password_logs_out_other_devices() {
     let shop = Shop::open();
     let phone = shop.visit(&Visitor::on_a_phone());
     let email = phone.register();
@@ -148,7 +148,7 @@ fn a_password_is_changed_and_the_other_devices_are_logged_out() {
 }
 
 #[test]
-fn everything_that_is_stored_about_somebody_is_theirs_as_a_file() {
+fn user_downloads_all_stored_data_as_a_file() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::default());
     let email = page.register();
@@ -166,7 +166,7 @@ fn everything_that_is_stored_about_somebody_is_theirs_as_a_file() {
 }
 
 #[test]
-fn an_account_with_money_on_it_is_deleted_only_when_that_is_given_up() {
+fn deleting_an_account_with_a_balance_requires_forfeiting_it() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::on_a_phone());
     let email = page.register();
@@ -198,7 +198,7 @@ fn an_account_with_money_on_it_is_deleted_only_when_that_is_given_up() {
     );
     log_in(&page, &email, PASSWORD);
     page.wait_for_text("E-mail address or password is wrong");
-    // The address is free again.
+    // The address is available again.
     page.goto("/register");
     page.fill("#email", &email);
     page.fill("#password", PASSWORD);

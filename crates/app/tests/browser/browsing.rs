@@ -1,17 +1,17 @@
-//! Finding a game: suggestions, filters, order, pages, pictures; and how the shop looks and speaks.
+//! Finding a game: suggestions, filters, sorting, pages, pictures; themes and languages.
 
 use lockstep_browser_testing::{Key, Visitor};
 use serde_json::json;
 
 use crate::shop::{Shop, Visit};
 
-/// Titles of the games that are shown, in their order.
+/// Titles of the games on the page, in order.
 fn titles(page: &Visit) -> Vec<String> {
     let found = page.evaluate("[...document.querySelectorAll('.results .card h3')].map((title) => title.innerText)");
     serde_json::from_value(found).expect("titles")
 }
 
-/// Prices of the games that are shown, in cents.
+/// Prices of the games on the page, in cents, in order.
 fn prices(page: &Visit) -> Vec<u64> {
     let found = page.evaluate(
         "[...document.querySelectorAll('.results .card .price strong')]
@@ -24,7 +24,7 @@ fn scrolled(page: &Visit) -> i64 {
     page.evaluate("Math.round(scrollY)").as_i64().expect("pixels")
 }
 
-/// Waits until the page is scrolled to where it was.
+/// Waits until the page is scrolled to `place`, in pixels from the top.
 fn in_place(page: &Visit, place: i64) {
     page.wait(
         &format!("{place} px from the top"),
@@ -33,7 +33,7 @@ fn in_place(page: &Visit, place: i64) {
 }
 
 #[test]
-fn suggestions_come_while_typing_and_are_chosen_with_the_keyboard() {
+fn suggestions_appear_while_typing_and_work_with_the_keyboard() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::default());
     let game = shop.game(4);
@@ -72,12 +72,12 @@ fn suggestions_come_while_typing_and_are_chosen_with_the_keyboard() {
 }
 
 #[test]
-fn suggestions_forgive_a_typing_error_and_are_chosen_with_a_finger() {
+fn suggestions_tolerate_a_typo_and_work_by_touch() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::on_a_phone());
     let game = shop.game(4);
     page.goto("/games");
-    // Two letters changed places.
+    // Two letters are swapped.
     let mut letters: Vec<char> = game.words().chars().collect();
     letters.swap(2, 3);
     page.fill("#search", &letters.iter().collect::<String>());
@@ -88,7 +88,7 @@ fn suggestions_forgive_a_typing_error_and_are_chosen_with_a_finger() {
 }
 
 #[test]
-fn filters_change_the_address_which_anybody_can_open() {
+fn filters_are_part_of_a_shareable_address() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::default());
     page.goto("/games");
@@ -114,7 +114,7 @@ fn filters_change_the_address_which_anybody_can_open() {
     assert_eq!(friend.title(), page.title());
     friend.close();
 
-    // One step back is one filter less, and forward is forward.
+    // Going back removes one filter, going forward adds it again.
     let sorted = page.path();
     page.evaluate("history.back()");
     page.wait("the order before", "!location.search.includes('sort=')");
@@ -148,7 +148,7 @@ fn filters_change_the_address_which_anybody_can_open() {
 }
 
 #[test]
-fn going_back_from_a_game_or_a_filter_returns_to_the_place() {
+fn going_back_restores_the_scroll_position() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::on_a_phone());
     page.goto("/games?sort=price-desc");
@@ -164,7 +164,7 @@ fn going_back_from_a_game_or_a_filter_returns_to_the_place() {
     assert_eq!(titles(&page), seen);
     assert_eq!(page.path(), "/games?sort=price-desc");
 
-    // A filter that leaves little, chosen from far below, and back to there.
+    // A filter that leaves few games, selected far down the page, and back to there.
     page.evaluate(
         "(() => { const form = document.querySelector('form[data-catalogue]');
                   form.elements.min.value = '1'; form.elements.max.value = '1.01';
@@ -179,7 +179,7 @@ fn going_back_from_a_game_or_a_filter_returns_to_the_place() {
 }
 
 #[test]
-fn on_a_phone_filters_are_folded_out_used_and_folded_in_and_what_they_found_is_in_sight() {
+fn filters_collapse_on_a_phone_and_leave_results_in_view() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::on_a_phone());
     page.goto("/games");
@@ -202,7 +202,7 @@ fn on_a_phone_filters_are_folded_out_used_and_folded_in_and_what_they_found_is_i
 }
 
 #[test]
-fn a_jump_within_the_catalogue_asks_for_nothing() {
+fn skip_link_in_the_catalogue_sends_no_request() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::default());
     page.goto("/games");
@@ -220,10 +220,10 @@ fn a_jump_within_the_catalogue_asks_for_nothing() {
 }
 
 #[test]
-fn pictures_of_a_game_change_in_place() {
+fn gallery_changes_pictures_in_place() {
     let shop = Shop::open();
     let game = shop.game(13);
-    // Addresses that nobody is asked for: drawn pictures stand in.
+    // Addresses that are never requested: the drawn placeholders are shown.
     let change =
         json!({"images": ["https://127.0.0.1:9/1.jpg", "https://127.0.0.1:9/2.jpg", "https://127.0.0.1:9/3.jpg"]});
     assert!(
@@ -258,7 +258,7 @@ fn pictures_of_a_game_change_in_place() {
 }
 
 #[test]
-fn light_and_dark_are_switched_at_once_and_stay_so() {
+fn theme_switches_at_once_and_persists() {
     let shop = Shop::open();
     for scripts in [true, false] {
         let page = shop.visit(&Visitor {
@@ -288,7 +288,7 @@ fn light_and_dark_are_switched_at_once_and_stay_so() {
 }
 
 #[test]
-fn another_language_is_chosen_on_the_spot_and_stays() {
+fn language_switches_at_once_and_persists() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::default());
     page.goto("/games?sort=price-asc&price=under-10");
@@ -306,9 +306,9 @@ fn another_language_is_chosen_on_the_spot_and_stays() {
     page.close();
 }
 
-/// What is read has the window: an eighth of its height at the most is header, wherever one is on a page.
+/// The header covers at most an eighth of the window's height, at any scroll position.
 #[test]
-fn the_header_leaves_a_phone_to_what_is_read() {
+fn header_covers_at_most_an_eighth_of_a_phone() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::on_a_phone());
     let game = format!("/game/{}", shop.game(0).slug);
@@ -317,7 +317,7 @@ fn the_header_leaves_a_phone_to_what_is_read() {
         for pixels in [600, 900, 100] {
             page.evaluate(&format!("scrollTo({{ top: {pixels}, behavior: 'instant' }})"));
             if pixels == 100 {
-                // Also what comes back when one scrolls up: from the middle of the page.
+                // Also the header that appears on scrolling up from the middle of the page.
                 page.evaluate("scrollTo({ top: 500, behavior: 'instant' })");
             }
             let share = page.evaluate(
@@ -334,9 +334,9 @@ fn the_header_leaves_a_phone_to_what_is_read() {
     page.close();
 }
 
-/// The way out is on the screen of a phone without scrolling sideways.
+/// The log-out button is visible on a phone without horizontal scrolling.
 #[test]
-fn logging_out_is_within_reach_on_a_phone() {
+fn log_out_is_visible_on_a_phone_without_scrolling() {
     let shop = Shop::open();
     for width in [320, 390] {
         let page = shop.visit(&Visitor::on_a_phone());
@@ -367,9 +367,9 @@ fn logging_out_is_within_reach_on_a_phone() {
     }
 }
 
-/// All values of a filter, with a finger: nothing scrolls inside the page, and nothing is loaded anew.
+/// Opens all values of a filter by touch: nothing inside the page scrolls, and nothing is reloaded.
 #[test]
-fn no_filter_scrolls_inside_the_page_of_a_phone() {
+fn filters_have_no_inner_scrolling_on_a_phone() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::on_a_phone());
     page.goto("/games?all=publisher");

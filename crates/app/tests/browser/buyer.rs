@@ -1,11 +1,11 @@
-//! From a guest with an idea to a buyer with keys: at a desk, on a phone, with the keyboard alone, and without scripts.
+//! From a guest to a buyer with keys: on a desktop, on a phone, with the keyboard alone, and without scripts.
 
 use lockstep_browser_testing::{Key, Visitor};
 
 use crate::shop::{PASSWORD, Shop, Visit, new_address};
 
 #[test]
-fn a_guest_finds_a_game_becomes_a_member_tops_up_buys_three_copies_and_copies_a_key() {
+fn guest_finds_a_game_registers_tops_up_buys_and_copies_a_key() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::default());
     let game = shop.game(2);
@@ -48,7 +48,7 @@ fn a_guest_finds_a_game_becomes_a_member_tops_up_buys_three_copies_and_copies_a_
 }
 
 #[test]
-fn the_same_form_sent_twice_is_one_order() {
+fn submitting_the_same_form_twice_places_one_order() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::default());
     page.register();
@@ -71,7 +71,7 @@ fn the_same_form_sent_twice_is_one_order() {
 }
 
 #[test]
-fn a_price_that_rose_meanwhile_is_shown_and_asked_again() {
+fn risen_price_is_shown_and_needs_confirmation() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::default());
     page.register();
@@ -79,7 +79,7 @@ fn a_price_that_rose_meanwhile_is_shown_and_asked_again() {
     page.put_into_cart(&game.id);
     page.goto("/checkout");
     page.pay();
-    // The shopper was shown less than it costs.
+    // The shopper was shown a lower price.
     page.evaluate("void (document.querySelector('input[name=expected]').value = '0.01')");
     page.follow("main button|Pay €");
     page.wait_for("[role=alert]|The price has risen from €0.01 to");
@@ -89,7 +89,7 @@ fn a_price_that_rose_meanwhile_is_shown_and_asked_again() {
 }
 
 #[test]
-fn without_scripts_everything_works_and_keys_come_with_the_page() {
+fn purchase_works_without_scripts() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor {
         scripts: false,
@@ -110,12 +110,12 @@ fn without_scripts_everything_works_and_keys_come_with_the_page() {
 }
 
 #[test]
-fn the_keyboard_alone_is_enough() {
+fn purchase_works_with_the_keyboard_alone() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::default());
     let game = shop.game(3);
     page.goto("/");
-    // The first stop leads past the header.
+    // The first Tab stop skips the header.
     page.press(Key::Tab);
     assert_eq!(page.focused(), "Skip to content");
     page.tab_to("#search");
@@ -142,7 +142,7 @@ fn the_keyboard_alone_is_enough() {
     page.close();
 }
 
-/// Goes to a thing with the tabulator and follows it.
+/// Focuses an element with the Tab key and activates it.
 fn reach(page: &Visit, what: &str) {
     page.wait_for(what);
     page.tab_to(what);

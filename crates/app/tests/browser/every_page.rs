@@ -1,6 +1,6 @@
-//! Every page, as somebody at a desk and somebody with a phone sees it, in light and in dark, in English and German: it
-//! is accessible, fits its window down to 320 px, and meets no trouble. With `LOCKSTEP_SCREENSHOTS` naming a folder
-//! (`cargo xtask screenshots`) it also leaves a picture of each.
+//! Every page on a desktop and on a phone, light and dark, in English and German: it is accessible, fits its window
+//! down to 320 px, and causes no errors. With `LOCKSTEP_SCREENSHOTS` naming a folder (`cargo xtask screenshots`) it
+//! also saves a picture of each.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use lockstep_browser_testing::{Page, Visitor};
 
 use crate::shop::{PASSWORD, Shop};
 
-/// Pages that need no account: a name for the picture, and the address.
+/// Pages that need no account: the name of the picture, and the address.
 const PUBLIC: &[(&str, &str)] = &[
     ("home", "/"),
     ("not-found", "/there-is-no-such-page"),
@@ -27,7 +27,7 @@ const PUBLIC: &[(&str, &str)] = &[
     ("reset-password", "/reset-password?token=none"),
 ];
 
-/// Pages of somebody who is signed in and has something in the cart.
+/// Pages of a signed-in user with a game in the cart.
 const OWN: &[(&str, &str)] = &[
     ("cart", "/cart"),
     ("checkout", "/checkout"),
@@ -45,7 +45,7 @@ const OWN: &[(&str, &str)] = &[
     ("account-delete", "/account/delete"),
 ];
 
-/// The narrowest window that has to do.
+/// The narrowest supported window, in pixels.
 const NARROW: u32 = 320;
 
 fn desk(dark: bool) -> Visitor {
@@ -63,28 +63,28 @@ fn phone(dark: bool) -> Visitor {
 }
 
 #[test]
-fn every_page_is_good_at_a_desk_in_light() {
+fn pages_pass_on_a_light_desktop() {
     look_at_all(&desk(false));
 }
 
 #[test]
-fn every_page_is_good_at_a_desk_in_dark() {
+fn pages_pass_on_a_dark_desktop() {
     look_at_all(&desk(true));
 }
 
 #[test]
-fn every_page_is_good_on_a_phone_in_light() {
+fn pages_pass_on_a_light_phone() {
     look_at_all(&phone(false));
 }
 
 #[test]
-fn every_page_is_good_on_a_phone_in_dark() {
+fn pages_pass_on_a_dark_phone() {
     look_at_all(&phone(true));
 }
 
 /// German words are longer.
 #[test]
-fn every_page_is_good_on_a_phone_in_german() {
+fn pages_pass_on_a_german_phone() {
     let visitor = Visitor {
         language: "de-DE,de",
         ..phone(false)
@@ -152,7 +152,7 @@ fn look_at_all(visitor: &Visitor) {
         page.goto(address);
         check(&page, name, visitor);
     }
-    // An order of which a copy sold out meanwhile; each look has a game that no other test buys.
+    // An order of which one unit sold out meanwhile; each combination has a game that no other test buys.
     let game = shop.game(20 + usize::from(visitor.dark) + 2 * usize::from(visitor.phone));
     for _ in 0..3 {
         page.put_into_cart(&game.id);
@@ -173,7 +173,7 @@ fn look_at_all(visitor: &Visitor) {
     page.close();
 }
 
-/// What holds for every page.
+/// Checks that hold for every page.
 fn check(page: &Page, name: &str, visitor: &Visitor) {
     page.assert_accessible();
     let overflow = page.overflow();

@@ -1,11 +1,11 @@
-//! What these tests stand on: the browser sees what a visitor sees, and what must never happen fails a test.
+//! The test infrastructure itself: the browser sees what a visitor sees, and errors fail a test.
 
 use lockstep_browser_testing::{Impact, Key, NETWORK_SLOW_4G, Visitor};
 
 use crate::shop::Shop;
 
 #[test]
-fn the_first_page_shows_games_and_is_accessible() {
+fn home_page_shows_games_and_is_accessible() {
     let page = Shop::open().visit(&Visitor::default());
     page.goto("/");
     page.wait_for_text("€");
@@ -14,7 +14,7 @@ fn the_first_page_shows_games_and_is_accessible() {
 }
 
 #[test]
-fn axe_core_finds_what_keeps_people_out() {
+fn axe_core_reports_accessibility_violations() {
     let page = Shop::open().visit(&Visitor::default());
     page.goto("/");
     page.evaluate(
@@ -35,7 +35,7 @@ fn axe_core_finds_what_keeps_people_out() {
 }
 
 #[test]
-fn a_breach_of_the_content_security_policy_an_error_and_a_lost_request_are_trouble() {
+fn csp_violations_errors_and_lost_requests_are_reported() {
     let page = Shop::open().visit(&Visitor::default());
     page.goto("/");
     page.assert_no_trouble();
@@ -52,7 +52,7 @@ fn a_breach_of_the_content_security_policy_an_error_and_a_lost_request_are_troub
 }
 
 #[test]
-fn a_visitor_has_a_screen_a_taste_a_language_and_may_run_no_scripts() {
+fn visitor_sets_screen_theme_language_and_scripting() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor {
         dark: true,
@@ -70,7 +70,7 @@ fn a_visitor_has_a_screen_a_taste_a_language_and_may_run_no_scripts() {
 }
 
 #[test]
-fn a_form_is_filled_and_sent_with_the_keyboard_alone() {
+fn form_is_filled_and_submitted_with_the_keyboard_alone() {
     let page = Shop::open().visit(&Visitor::default());
     page.goto("/");
     page.tab_to("input[type=search]");
@@ -82,14 +82,14 @@ fn a_form_is_filled_and_sent_with_the_keyboard_alone() {
 }
 
 #[test]
-fn a_first_visit_of_the_home_page_over_slow_4g_is_light_and_paints() {
+fn first_visit_over_slow_4g_is_small_and_paints() {
     let page = Shop::open().visit(&Visitor {
         network: Some(NETWORK_SLOW_4G),
         ..Visitor::on_a_phone()
     });
     page.goto("/");
     let (bytes, paint) = (page.bytes_without_pictures(), page.largest_paint_ms());
-    // How long it takes is a figure of a machine (docs/performance.md); what it weighs is not.
+    // The paint time depends on the machine (docs/performance.md); the transfer size does not.
     println!("home page over slow 4G: {bytes} bytes without pictures, largest content painted after {paint} ms");
     assert!((1..100_000).contains(&bytes), "{bytes} bytes");
     page.close();

@@ -1,11 +1,11 @@
-//! Guests become members: nothing they typed or collected is lost on the way, and their session is theirs alone.
+//! Guests become users: nothing that they typed or collected is lost on the way, and their session is theirs alone.
 
 use lockstep_browser_testing::{Key, Page, Visitor};
 
 use crate::shop::{PASSWORD, Shop, new_address};
 
 #[test]
-fn what_is_wrong_in_a_form_stands_beside_its_field_and_nothing_that_was_typed_is_lost() {
+fn form_errors_appear_beside_fields_and_input_is_kept() {
     let page = Shop::open().visit(&Visitor::default());
     page.goto("/register");
     page.fill("#email", "no address");
@@ -35,7 +35,7 @@ fn what_is_wrong_in_a_form_stands_beside_its_field_and_nothing_that_was_typed_is
 }
 
 #[test]
-fn a_guests_cart_comes_along_into_a_new_account_and_out_of_sight_when_they_leave() {
+fn guest_cart_moves_into_a_new_account_and_is_hidden_after_log_out() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::default());
     let game = shop.game(0);
@@ -79,11 +79,11 @@ fn a_guests_cart_comes_along_into_a_new_account_and_out_of_sight_when_they_leave
 }
 
 #[test]
-fn a_session_goes_on_with_its_refresh_token_and_ends_everywhere_at_once() {
+fn session_continues_by_refresh_token_and_ends_everywhere_at_once() {
     let shop = Shop::open();
     let phone = shop.visit(&Visitor::on_a_phone());
     let email = phone.register();
-    // The access token is lost; nobody notices.
+    // The access token is lost; the user does not notice.
     phone.forget_cookie("access");
     phone.goto("/account/profile");
     assert_eq!(phone.path(), "/account/profile");
@@ -103,7 +103,7 @@ fn a_session_goes_on_with_its_refresh_token_and_ends_everywhere_at_once() {
 }
 
 #[test]
-fn the_cart_works_without_scripts_and_with_the_keyboard() {
+fn cart_works_without_scripts_and_with_the_keyboard() {
     let shop = Shop::open();
     let (first, second) = (shop.game(0), shop.game(1));
     for scripts in [false, true] {
@@ -120,7 +120,7 @@ fn the_cart_works_without_scripts_and_with_the_keyboard() {
         page.wait_for_text("3 copies");
         assert!(page.has_focus("[role=status]"), "the focus is on what happened");
         assert_eq!(copies(&page, &first.shown()), "2");
-        // A number that is typed counts with the Enter key.
+        // A typed number takes effect with the Enter key.
         page.fill(&format!("input[aria-label='Copies of {}']", first.shown()), "5");
         page.press_and_follow(Key::Enter);
         page.wait_for_text("6 copies");
@@ -140,7 +140,7 @@ fn copies(page: &Page, title: &str) -> String {
 }
 
 #[test]
-fn an_authenticator_is_set_up_by_its_secret_and_asked_for_from_then_on() {
+fn authenticator_is_set_up_and_required_at_log_in() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::default());
     let email = page.register();
@@ -172,7 +172,7 @@ fn an_authenticator_is_set_up_by_its_secret_and_asked_for_from_then_on() {
     page.wait_for_text("together with the code");
     assert_eq!(page.value_of("#email"), email);
     page.fill("#password", PASSWORD);
-    // The code before was used up.
+    // The previous code is used up.
     page.fill("#code", &crate::shop::code_of(&secret, 1));
     page.press_and_follow(Key::Enter);
     assert_eq!(page.path(), "/account");
@@ -180,7 +180,7 @@ fn an_authenticator_is_set_up_by_its_secret_and_asked_for_from_then_on() {
 }
 
 #[test]
-fn german_readers_read_german() {
+fn german_visitors_see_german() {
     let page = Shop::open().visit(&Visitor {
         language: "de-DE,de",
         ..Visitor::on_a_phone()

@@ -1,4 +1,5 @@
-//! What an order costs in the end: promo codes, copies that sold out meanwhile, keys that are files, and paying elsewhere.
+//! The final cost of an order: promo codes, units that sold out meanwhile, keys that are files, and paying on another
+//! site.
 
 use lockstep_browser_testing::{Key, Visitor};
 use lockstep_domain::Money;
@@ -6,7 +7,7 @@ use serde_json::json;
 
 use crate::shop::{Game, Shop, Visit};
 
-/// An amount as English readers read it.
+/// An amount in English format.
 fn euro(amount: Money) -> String {
     format!("€{amount}")
 }
@@ -15,7 +16,7 @@ fn times(price: Money, copies: u32) -> Money {
     price.checked_mul(copies).expect("an amount")
 }
 
-/// What a line of sums says: `Paid` is `€9.99`.
+/// The amount beside a label: `Paid` is `€9.99`.
 fn sum(page: &Visit, label: &str) -> String {
     let found = page.evaluate(&format!(
         "[...document.querySelectorAll('.sums div')].find((row) => row.querySelector('dt').innerText === {})
@@ -25,7 +26,7 @@ fn sum(page: &Visit, label: &str) -> String {
     found.as_str().unwrap_or_default().to_owned()
 }
 
-/// A member with so many copies of a game in the cart, in the checkout.
+/// Registers a user, puts `copies` copies of a game into the cart and goes to the checkout. Returns the user's address.
 fn in_checkout(page: &Visit, game: &Game, copies: u32) -> String {
     let email = page.register();
     page.put_into_cart(&game.id);
@@ -39,7 +40,7 @@ fn in_checkout(page: &Visit, game: &Game, copies: u32) -> String {
 }
 
 #[test]
-fn a_promo_code_is_applied_survives_the_payment_page_and_is_used_up_by_the_order() {
+fn promo_code_survives_the_payment_page_and_is_used_by_the_order() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::on_a_phone());
     let game = shop.game(7);
@@ -58,7 +59,7 @@ fn a_promo_code_is_applied_survives_the_payment_page_and_is_used_up_by_the_order
     assert!(!sum(&page, "Discount (gkeys10)").is_empty(), "{}", page.text());
     assert_ne!(total, euro(times(game.price, 2)));
     page.assert_accessible();
-    // On to the cart and back, and over the payment page and back: it still counts.
+    // On to the cart and back, and over the payment page and back: it still applies.
     page.goto("/cart");
     page.follow("a|Checkout");
     assert_eq!(sum(&page, "Total"), total);
@@ -76,7 +77,7 @@ fn a_promo_code_is_applied_survives_the_payment_page_and_is_used_up_by_the_order
 }
 
 #[test]
-fn a_promo_code_can_be_taken_away_again() {
+fn promo_code_can_be_removed() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::default());
     let game = shop.game(7);
@@ -94,14 +95,14 @@ fn a_promo_code_can_be_taken_away_again() {
 }
 
 #[test]
-fn of_three_copies_one_sold_out_meanwhile_and_every_page_says_so_to_the_cent() {
+fn pages_show_the_exact_refund_of_one_sold_out_unit_of_three() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::default());
     let game = shop.game(10);
     let (price, paid) = (game.price, times(game.price, 3));
     let email = in_checkout(&page, &game, 3);
     page.pay();
-    // Between the order and the purchase somebody else buys all but two.
+    // Between the order and the purchase another buyer takes all but two.
     assert!(shop.supplier().set_stock(&game.product, 2));
     page.follow("main button|Pay €");
     page.wait_for_text("Thank you!");
@@ -141,22 +142,22 @@ fn of_three_copies_one_sold_out_meanwhile_and_every_page_says_so_to_the_cent() {
     page.goto("/orders");
     page.wait_for(".rows .tag|Partly refunded");
 
-    let letter = shop.queued_email(&email, "is back on your balance");
-    assert!(letter.contains("sold out before it could be bought"), "{letter}");
-    assert!(!letter.contains(" Key GLOBAL"), "a raw listing: {letter}");
-    // Nobody else is sold what there is not.
+    let message = shop.queued_email(&email, "is back on your balance");
+    assert!(message.contains("sold out before it could be bought"), "{message}");
+    assert!(!message.contains(" Key GLOBAL"), "a raw listing: {message}");
+    // The game cannot be sold to others either.
     page.goto(&format!("/game/{}", game.slug));
     page.wait_for_text("Sold out at the moment");
     page.close();
 }
 
-/// Without the white space that lays a text out.
+/// Without layout white space.
 fn squeezed(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[test]
-fn a_key_that_is_a_file_is_downloaded() {
+fn file_key_is_downloaded() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::default());
     let game = shop.game(12);
@@ -189,7 +190,7 @@ fn a_key_that_is_a_file_is_downloaded() {
 mod stand_in;
 
 #[test]
-fn a_top_up_on_another_site_leads_back_to_the_checkout_and_the_order_is_finished() {
+fn external_top_up_returns_to_the_checkout_to_finish_the_order() {
     let others = Shop::open();
     let stripe = others.run(stand_in::StandIn::start());
     let shop = Shop::open_with(vec![
@@ -204,7 +205,7 @@ fn a_top_up_on_another_site_leads_back_to_the_checkout_and_the_order_is_finished
     page.press_and_follow(Key::Enter);
     let total = sum(&page, "Total");
 
-    // Off to the payment page, and away from it without paying.
+    // To the payment page, and back without paying.
     page.follow("main button|Top up");
     page.wait("the payment page", "location.hostname === 'localhost'");
     page.follow("a|Back to the shop");

@@ -1,4 +1,4 @@
-//! The store that these tests visit: one for the whole test program, on a database and a sandbox of its own.
+//! The store under test: one for the whole test program, with its own database and sandbox.
 
 use std::io::{BufRead as _, BufReader};
 use std::ops::Deref;
@@ -15,20 +15,20 @@ use lockstep_testkit::TestDb;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// Games in the sandbox: some pages of the catalogue, there within a second.
+/// Number of games in the sandbox: a few pages of the catalogue, synchronised within a second.
 const GAMES: u64 = 80;
 
-/// Generous: the machine may be busy.
+/// Generous, because the machine may be busy.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// An open store, full of games, and the browser to visit it. Shared by the tests that run at the same time and gone
-/// with the last of them; tests keep out of each other's way with accounts and carts of their own.
+/// An open store full of games, and the browser to visit it. Concurrent tests share it, and it is dropped with the last
+/// of them; tests stay independent by using separate accounts and carts.
 pub(crate) struct Shop {
     browser: Browser,
     origin: String,
     games: Vec<Game>,
     settings: Settings,
-    // Dropped in this order: the program, then what it stands on.
+    // Dropped in this order: the program, then what it depends on.
     _program: Program,
     folder: TempDir,
     _database: TestDb,
@@ -36,7 +36,7 @@ pub(crate) struct Shop {
     runtime: Runtime,
 }
 
-/// The program's settings, as its environment has them.
+/// The program's settings, as environment variables.
 type Settings = Vec<(&'static str, String)>;
 
 impl Shop {
@@ -52,7 +52,7 @@ impl Shop {
         shop
     }
 
-    /// A store with other settings, on a database and a sandbox of its own: the processes of one store are set alike.
+    /// A store with other settings and its own database and sandbox: all processes of one store need the same settings.
     pub(crate) fn open_with(other: Settings) -> Arc<Self> {
         Arc::new(Self::start(other))
     }
@@ -83,11 +83,11 @@ impl Shop {
             ("G2A_API_EMAIL", account.email),
             ("G2A_API_SECRET", account.secret),
             ("G2A_RATE_PER_MINUTE", "100000".to_owned()),
-            // Some made-up offers are dearer when they are bought than when they were listed; here all are delivered.
+            // Some made-up offers cost more when they are bought than when they were listed; here all are delivered.
             ("G2A_ALLOWED_LOSS", "5".to_owned()),
         ];
         settings.extend(other);
-        // The shelves are filled before the doors open.
+        // The catalogue is synchronised before the store opens.
         let filled = command(PROGRAM, &settings, folder.path())
             .args(["sync", "--full"])
             .output()
@@ -113,18 +113,18 @@ impl Shop {
         }
     }
 
-    /// What only the supplier can do.
+    /// Controls of the supplier.
     pub(crate) fn supplier(&self) -> Control {
         self.sandbox.control()
     }
 
-    /// Has the supplier say how many copies of a game there are, and the store hear of it.
+    /// Sets the supplier's stock of a game to `copies` and synchronises the game.
     pub(crate) fn stock(&self, game: &Game, copies: i64) {
         assert!(self.supplier().set_stock(&game.product, copies));
         self.fetch(game);
     }
 
-    /// Has the store ask its supplier about a game now.
+    /// Synchronises one game from the supplier now.
     pub(crate) fn fetch(&self, game: &Game) {
         let mut told = String::new();
         let asked = wait_until(|| {
@@ -133,13 +133,13 @@ impl Shop {
                 .output()
                 .expect("the program");
             told = String::from_utf8_lossy(&output.stderr).into_owned();
-            // Somebody else may be synchronising at the moment.
+            // Another synchronisation may be running.
             (output.status.code() != Some(75)).then(|| output.status.success())
         });
         assert_eq!(asked, Some(true), "{told}");
     }
 
-    /// The newest letter to `address` in which `words` stand, as text.
+    /// The text of the newest e-mail to `address` that contains `words`.
     pub(crate) fn queued_email(&self, address: &str, words: &str) -> String {
         let folder = self.folder.path().join("mail");
         let found = wait_until(|| {
@@ -150,15 +150,15 @@ impl Shop {
                 .collect();
             files.sort();
             files.iter().rev().find_map(|file| {
-                let letter = std::fs::read_to_string(file).ok()?;
-                let is_theirs = letter.lines().any(|line| line == format!("To: {address}"));
-                Some(text_part(&letter)).filter(|text| is_theirs && text.contains(words))
+                let message = std::fs::read_to_string(file).ok()?;
+                let is_theirs = message.lines().any(|line| line == format!("To: {address}"));
+                Some(text_part(&message)).filter(|text| is_theirs && text.contains(words))
             })
         });
         found.unwrap_or_else(|| panic!("nobody has written to {address} about {words:?}"))
     }
 
-    /// Lets somebody do something on this store's runtime.
+    /// Runs a future on this store's runtime.
     pub(crate) fn run<T>(&self, doing: impl Future<Output = T>) -> T {
         self.runtime.block_on(doing)
     }
@@ -168,7 +168,7 @@ impl Shop {
         self.games.get(n).expect("a game in stock").clone()
     }
 
-    /// A page of the store for `visitor`, showing nothing yet.
+    /// Opens a blank page of the store for `visitor`.
     pub(crate) fn visit(self: &Arc<Self>, visitor: &Visitor) -> Visit {
         Visit {
             page: self.browser.page(&self.origin, visitor),
@@ -177,7 +177,7 @@ impl Shop {
     }
 }
 
-/// A program with nothing but the store's settings around it.
+/// A command with no environment but the store's settings.
 fn command(program: &str, settings: &Settings, folder: &Path) -> Command {
     let mut command = Command::new(program);
     command
@@ -195,24 +195,24 @@ fn free_port() -> u16 {
         .port()
 }
 
-/// What a letter says to programs that show text: in a file it stands as it is.
-fn text_part(letter: &str) -> String {
-    let letter = letter.replace("\r\n", "\n");
-    let part = letter.split_once("Content-Type: text/plain").unwrap_or_default().1;
+/// The plain-text part of an e-mail, which is not encoded in a file.
+fn text_part(message: &str) -> String {
+    let message = message.replace("\r\n", "\n");
+    let part = message.split_once("Content-Type: text/plain").unwrap_or_default().1;
     let (head, body) = part.split_once("\n\n").unwrap_or_default();
     assert!(head.contains("8bit"), "{head}");
     body.split("\n--").next().unwrap_or_default().to_owned()
 }
 
-/// A password that is good.
+/// A valid password.
 pub(crate) const PASSWORD: &str = "Correct-Horse-7";
 
-/// An address that nobody has used yet.
+/// An unused e-mail address.
 pub(crate) fn new_address() -> String {
     format!("{}@example.com", uuid::Uuid::new_v4().simple())
 }
 
-/// What an authenticator with this secret shows, `later` steps of 30 seconds from now.
+/// The authenticator's code for this secret, `later` steps of 30 seconds from now.
 pub(crate) fn code_of(secret: &str, later: u64) -> String {
     let secret = totp_rs::Secret::Encoded(secret.to_owned()).to_bytes().expect("base32");
     let totp = totp_rs::TOTP::new(totp_rs::Algorithm::SHA1, 6, 1, 30, secret, None, String::new()).expect("TOTP");
@@ -226,22 +226,22 @@ pub(crate) fn code_of(secret: &str, later: u64) -> String {
 #[derive(Debug, Clone)]
 pub(crate) struct Game {
     pub(crate) id: String,
-    /// The supplier's name for it.
+    /// The supplier's id of the product.
     pub(crate) product: String,
-    /// What it costs, EUR.
+    /// The price in EUR.
     pub(crate) price: Money,
-    /// As its row has it, with what the offer is.
+    /// The title of its row, including the description of the offer.
     pub(crate) title: String,
     pub(crate) slug: String,
 }
 
 impl Game {
-    /// The game's own name, as pages call it.
+    /// The game's name without the offer, as pages show it.
     pub(crate) fn name(&self) -> String {
         lockstep_domain::title::Title::new(&self.title).name().to_owned()
     }
 
-    /// The same with its offer, as labels of buttons have it.
+    /// The name with the offer, as labels of buttons show it.
     pub(crate) fn shown(&self) -> String {
         let title = lockstep_domain::title::Title::new(&self.title);
         let offer = title.offer(lockstep_domain::language::Language::English);
@@ -257,20 +257,20 @@ impl Game {
         self.title.split(' ').take(3).collect::<Vec<_>>().join(" ")
     }
 
-    /// Its link in a list.
+    /// The selector of its link in a list.
     pub(crate) fn link(&self) -> String {
         format!("main article a[href='/game/{}']", self.slug)
     }
 }
 
-/// A page, and the store that stays open for as long as somebody is in it.
+/// A page, which keeps the store open.
 pub(crate) struct Visit {
     page: Page,
     _shop: Arc<Shop>,
 }
 
 impl Visit {
-    /// Registers somebody in these pages and returns their address.
+    /// Registers a new user in this page and returns their address.
     pub(crate) fn register(&self) -> String {
         let email = new_address();
         self.goto("/register");
@@ -281,7 +281,7 @@ impl Visit {
         email
     }
 
-    /// Logs somebody in.
+    /// Logs a user in.
     pub(crate) fn log_in(&self, email: &str) {
         self.goto("/login");
         self.fill("#email", email);
@@ -290,7 +290,7 @@ impl Visit {
         assert_eq!(self.path(), "/account");
     }
 
-    /// Puts a game into the cart, as the form of a game's page does.
+    /// Puts a game into the cart, as the form on a game's page does.
     pub(crate) fn put_into_cart(&self, game: &str) {
         self.send("/cart/add", game);
     }
@@ -311,7 +311,7 @@ impl Visit {
         assert_eq!(sent, 200, "{address} does not take {game}");
     }
 
-    /// Tops up what the checkout says is missing, at the built-in test provider.
+    /// Tops up the amount that the checkout reports as missing, through the built-in test provider.
     pub(crate) fn pay(&self) {
         self.follow("main button|Top up");
         self.wait_for("button[value=pay]");
@@ -319,7 +319,7 @@ impl Visit {
         self.wait_for_path("/checkout");
     }
 
-    /// Buys what is in the cart and waits for its keys.
+    /// Buys the content of the cart and waits for its keys.
     pub(crate) fn buy(&self, copies: u64) {
         self.follow("main button|Pay €");
         assert!(self.path().starts_with("/orders/"), "{}", self.path());
@@ -328,7 +328,7 @@ impl Visit {
         assert_eq!(self.count("code.key"), copies);
     }
 
-    /// Ends the visit; fails if it met trouble.
+    /// Closes the page; fails if it had errors.
     pub(crate) fn close(self) {
         self.page.close();
     }
@@ -376,14 +376,14 @@ async fn sandbox() -> Sandbox {
     .expect("set-up")
 }
 
-/// `lockstep serve`, told to end by the end of its holder, however that ends.
+/// `lockstep serve`, stopped when this value is dropped or the test program ends.
 struct Program {
     child: Child,
     holder: Option<ChildStdin>,
 }
 
 impl Program {
-    /// Starts it with the shell's environment and waits until it says that it is open.
+    /// Starts it in the shell's environment and waits until it reports that it is open.
     fn open(mut shell: Command, half: &str) -> Self {
         #[expect(
             clippy::zombie_processes,
@@ -404,7 +404,7 @@ impl Program {
         let holder = child.stdin.take();
         let log = BufReader::new(child.stderr.take().expect("stderr"));
         let (told, tells) = channel();
-        // Reads to the end: a pipe that nobody reads would stop the program when it is full.
+        // Reads to the end: a full pipe would block the program.
         std::thread::spawn(move || {
             for line in log.lines().map_while(Result::ok) {
                 drop(told.send(line));

@@ -1,4 +1,4 @@
-//! Hearts, and being told when something is back.
+//! The wishlist's hearts, and stock alerts.
 
 use lockstep_browser_testing::{Key, Visitor};
 
@@ -8,12 +8,12 @@ const HEART: &str = "main .heart";
 const EMPTY: &str = "main .heart[aria-pressed=false]";
 const FULL: &str = "main .heart[aria-pressed=true]";
 
-/// Waits until the store has said what is on the wishlist now.
+/// Waits until the store has answered with the state of the wishlist.
 fn answered(page: &Visit) {
     page.wait_for_no("main .heart[aria-busy]");
 }
 
-/// How far what was painted has moved since, as the browser reports it.
+/// The sum of all layout shifts of the page so far, as the browser reports them.
 fn layout_shift(page: &Visit) -> f64 {
     let sum = page.evaluate(
         "new Promise((done) => { let sum = 0;
@@ -25,7 +25,7 @@ fn layout_shift(page: &Visit) -> f64 {
 }
 
 #[test]
-fn a_guests_heart_shows_what_is_on_the_wishlist_and_changes_it_in_place() {
+fn guest_heart_shows_and_changes_the_wishlist_in_place() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::default());
     let game = shop.game(14);
@@ -50,7 +50,7 @@ fn a_guests_heart_shows_what_is_on_the_wishlist_and_changes_it_in_place() {
     page.wait_for(FULL);
     assert!(layout_shift(&page) < 0.001);
 
-    // Taken off elsewhere; a page that the browser has kept learns of it.
+    // Removed in another page; a page from the browser's cache is updated.
     page.goto("/wishlist");
     page.wait_for_text(&game.name());
     page.follow("main button|Remove");
@@ -73,7 +73,7 @@ fn a_guests_heart_shows_what_is_on_the_wishlist_and_changes_it_in_place() {
 }
 
 #[test]
-fn a_members_heart_is_the_same_on_every_device_and_in_their_language() {
+fn user_heart_is_synchronised_and_localised() {
     let shop = Shop::open();
     let game = shop.game(15);
     let address = format!("/game/{}", game.slug);
@@ -97,7 +97,7 @@ fn a_members_heart_is_the_same_on_every_device_and_in_their_language() {
     desk.log_in(&email);
     desk.goto(&address);
     desk.wait_for(FULL);
-    // Two quick clicks are no two changes of mind.
+    // A double click is one change.
     desk.evaluate("for (const _ of [1, 2]) document.querySelector('main .heart').click()");
     desk.wait_for(EMPTY);
     answered(&desk);
@@ -108,7 +108,7 @@ fn a_members_heart_is_the_same_on_every_device_and_in_their_language() {
 }
 
 #[test]
-fn without_scripts_a_heart_puts_its_game_onto_the_wishlist_and_shows_it() {
+fn heart_without_scripts_adds_the_game_and_shows_the_wishlist() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor {
         scripts: false,
@@ -126,7 +126,7 @@ fn without_scripts_a_heart_puts_its_game_onto_the_wishlist_and_shows_it() {
 }
 
 #[test]
-fn a_heart_whose_request_is_lost_asks_in_the_plain_way() {
+fn heart_falls_back_to_its_form_when_the_request_is_lost() {
     let shop = Shop::open();
     let page = shop.visit(&Visitor::default());
     let game = shop.game(17);
@@ -140,7 +140,7 @@ fn a_heart_whose_request_is_lost_asks_in_the_plain_way() {
 }
 
 #[test]
-fn who_wants_to_be_told_when_a_game_is_back_gets_a_letter_once_it_is() {
+fn stock_alert_is_emailed_when_the_game_is_back() {
     let shop = Shop::open();
     let game = shop.game(11);
     shop.stock(&game, 0);
@@ -150,7 +150,7 @@ fn who_wants_to_be_told_when_a_game_is_back_gets_a_letter_once_it_is() {
     page.wait_for_text("Sold out at the moment");
     page.assert_accessible();
     page.wait_for(EMPTY);
-    // A guest becomes a member on the way, and is asked once more.
+    // A guest registers on the way, and confirms once more.
     page.follow("main button|E-mail me when it’s back");
     assert!(page.path().starts_with("/login?next="), "{}", page.path());
     page.follow("main a|Create an account");
@@ -167,10 +167,10 @@ fn who_wants_to_be_told_when_a_game_is_back_gets_a_letter_once_it_is() {
     page.assert_accessible();
 
     shop.stock(&game, 5);
-    let letter = shop.queued_email(&email, "is back in stock");
+    let message = shop.queued_email(&email, "is back in stock");
     let origin = page.evaluate("location.origin");
     let link = format!("{}{address}", origin.as_str().expect("an address"));
-    assert!(letter.contains(&link), "{letter}");
+    assert!(message.contains(&link), "{message}");
     page.goto(&address);
     page.wait_for("main button|Add to cart");
     page.goto("/wishlist");

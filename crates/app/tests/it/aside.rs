@@ -1,4 +1,4 @@
-//! Staff and an answer without a readable key, by the commands of the real program.
+//! Staff handle an answer without a readable key, with the commands of the real program.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -29,7 +29,7 @@ async fn json(db: &TestDb, data: &Path, arguments: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn an_admin_lists_opens_and_accepts_an_answer_and_doctor_tells_of_it() {
+async fn admin_lists_shows_and_accepts_an_answer_that_doctor_reports() {
     let (db, g2a) = tokio::join!(TestDb::new(), supplier());
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
@@ -52,8 +52,12 @@ async fn an_admin_lists_opens_and_accepts_an_answer_and_doctor_tells_of_it() {
     let listed = json(&db, data, &["keys", "aside", "list", "--json"]).await;
     let id = listed["id"].as_str().unwrap().to_owned();
     assert_eq!((&listed["kind"], &listed["awaited"]), (&"answer".into(), &true.into()));
-    let told = outcome(&mut command(&db, data, &["doctor"])).await;
-    assert!(text(&told.stdout).contains("keys aside list"), "{}", text(&told.stdout));
+    let output = outcome(&mut command(&db, data, &["doctor"])).await;
+    assert!(
+        text(&output.stdout).contains("keys aside list"),
+        "{}",
+        text(&output.stdout)
+    );
 
     let by = ["--by", "root@example.org", "--json"];
     let refused = outcome(&mut command(
@@ -90,7 +94,7 @@ async fn an_admin_lists_opens_and_accepts_an_answer_and_doctor_tells_of_it() {
 }
 
 #[tokio::test]
-async fn doctor_tells_of_a_worker_that_cannot_keep_keys_and_of_a_folder_here_that_takes_none() {
+async fn doctor_reports_unwritable_spools_here_and_on_other_workers() {
     let db = TestDb::new().await;
     let folder = tempfile::tempdir().unwrap();
     db.execute(
@@ -98,8 +102,8 @@ async fn doctor_tells_of_a_worker_that_cannot_keep_keys_and_of_a_folder_here_tha
     )
     .await;
     std::fs::write(folder.path().join("spool"), "not a folder").unwrap();
-    let told = outcome(&mut command(&db, folder.path(), &["doctor"])).await;
-    let told = text(&told.stdout);
-    assert!(told.contains("a worker on attic: the disk is full"), "{told}");
-    assert!(told.contains("cannot be written"), "{told}");
+    let output = outcome(&mut command(&db, folder.path(), &["doctor"])).await;
+    let output = text(&output.stdout);
+    assert!(output.contains("a worker on attic: the disk is full"), "{output}");
+    assert!(output.contains("cannot be written"), "{output}");
 }

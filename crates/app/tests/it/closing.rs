@@ -1,4 +1,4 @@
-//! Told to end, the store ends within its time, whatever stands still, and says what it cut; the next start takes that up.
+//! Shutdown ends within its time limit, whatever is blocked, and names what it aborted; the next start resumes that.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,7 +9,8 @@ use tokio::process::Command;
 
 use crate::program::{DEADLINE, Running, lockstep, sandbox, with_account};
 
-/// The setting, and what a busy machine may need beyond it to notice that a process has ended.
+/// The time limit of shutdown in these tests, and how much longer a busy machine may take to notice that a process has
+/// ended.
 const LIMIT: Duration = Duration::from_secs(6);
 const SLACK: Duration = Duration::from_secs(4);
 
@@ -20,7 +21,7 @@ fn folder() -> tempfile::TempDir {
         .unwrap()
 }
 
-/// The store over a database, with its data in `data`.
+/// The store on a database, with its data folder in `data`.
 fn serve(db: &TestDb, g2a: &Sandbox, data: &Path) -> Command {
     let mut command = lockstep(&["serve", "--shutdown-seconds", "6", "--pace", "test", "--data-dir"]);
     command.arg(data).env("DATABASE_URL", db.url());
@@ -28,15 +29,15 @@ fn serve(db: &TestDb, g2a: &Sandbox, data: &Path) -> Command {
     command
 }
 
-/// Ends the store; returns its code and what it said, and holds it to its time.
+/// Stops the store; returns its exit code and its log, and checks its time limit.
 async fn end(store: Running) -> (Option<i32>, String) {
-    let said = store.said();
+    let log = store.said();
     let asked = Instant::now();
     store.signal("TERM").await;
     let code = store.ended().await.code();
     assert!(asked.elapsed() < LIMIT + SLACK, "it took {:?}", asked.elapsed());
-    let said = said.lock().unwrap().clone();
-    (code, said)
+    let log = log.lock().unwrap().clone();
+    (code, log)
 }
 
 async fn signal_all(name: &str, pids: &[String]) {
@@ -49,7 +50,7 @@ async fn signal_all(name: &str, pids: &[String]) {
     assert!(sent.success());
 }
 
-/// The private server and its processes.
+/// The processes of the private server.
 fn server_of(data: &Path) -> Vec<String> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
@@ -67,7 +68,7 @@ fn server_of(data: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn with_its_database_frozen_it_ends_in_time_and_opens_again() {
+async fn shutdown_with_a_frozen_database_is_in_time_and_restart_works() {
     let folder = folder();
     let data = folder.path().join("data");
     let start = || {
@@ -82,7 +83,7 @@ async fn with_its_database_frozen_it_ends_in_time_and_opens_again() {
     let server = server_of(&data);
     assert!(server.len() > 1, "{server:?}");
     signal_all("STOP", &server).await;
-    // A request that waits for it.
+    // A request that waits for the database.
     let waiting = {
         let address = store.address.clone();
         tokio::spawn(async move {
@@ -92,19 +93,19 @@ async fn with_its_database_frozen_it_ends_in_time_and_opens_again() {
                 .await
         })
     };
-    let (code, said) = end(store).await;
+    let (code, log) = end(store).await;
     signal_all("CONT", &server).await;
     drop(waiting.await);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("closing within 6 s"), "{said}");
-    assert!(!said.contains("keys being read: 1"), "none was: {said}");
-    // The server was told to end with its owner, and the next one waits for that.
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("closing within 6 s"), "{log}");
+    assert!(!log.contains("keys being read: 1"), "none was: {log}");
+    // The server was stopped with its owner, and the next one waits for it to end.
     let again = Running::start(&mut start()).await;
     assert_eq!(again.get("/readyz").await.0, 200);
     assert_eq!(end(again).await.0, Some(0));
 }
 
-/// Bought by a shopper: a copy of a game that can be had.
+/// Places an order for one copy of an available game.
 async fn order(db: &TestDb, store: &Running) {
     let game = store
         .wait_for("/api/games?inStockOnly=true", |answer| {
@@ -124,7 +125,7 @@ async fn until(what: &str, reached: impl AsyncFn() -> bool) {
 }
 
 #[tokio::test]
-async fn a_key_that_does_not_come_is_cut_by_name_and_its_copy_is_taken_up_at_the_next_start() {
+async fn pending_key_call_is_aborted_by_name_and_resumed_at_restart() {
     let (db, g2a, folder) = (TestDb::new().await, sandbox(20).await, folder());
     let control = g2a.control();
     control.change_knobs(|knobs| knobs.charge_basis = PriceBasis::MinPrice);
@@ -132,9 +133,9 @@ async fn a_key_that_does_not_come_is_cut_by_name_and_its_copy_is_taken_up_at_the
     let store = Running::start(&mut serve(&db, &g2a, folder.path())).await;
     order(&db, &store).await;
     until("its key is asked for", async || control.held().len() == 1).await;
-    let (code, said) = end(store).await;
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("copies in hand: 1, keys being read: 1"), "{said}");
+    let (code, log) = end(store).await;
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("copies in hand: 1, keys being read: 1"), "{log}");
     let again = Running::start(&mut serve(&db, &g2a, folder.path())).await;
     until("it is delivered", async || {
         db.count("orders where status = 'COMPLETED'").await == 1
@@ -157,7 +158,7 @@ async fn a_key_that_does_not_come_is_cut_by_name_and_its_copy_is_taken_up_at_the
 }
 
 #[tokio::test]
-async fn while_it_drains_readiness_says_no_and_requests_are_answered() {
+async fn draining_store_is_unready_and_answers_requests() {
     let (db, g2a, folder) = (TestDb::new().await, sandbox(20).await, folder());
     let mut command = serve(&db, &g2a, folder.path());
     command.env("LOCKSTEP_DRAIN_SECONDS", "3");

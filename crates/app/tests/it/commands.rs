@@ -1,10 +1,10 @@
-//! The commands: what they print, and what they end with.
+//! The commands: their output and their exit codes.
 
 use lockstep_testkit::TestDb;
 
 use crate::program::{lockstep, outcome, sandbox, text, with_account};
 
-/// What a command printed with `--json`: one object a line, and nothing else.
+/// The output of a command with `--json`: one object per line, and nothing else.
 fn objects(output: &std::process::Output) -> Vec<serde_json::Value> {
     let lines: Vec<serde_json::Value> = text(&output.stdout)
         .lines()
@@ -15,7 +15,7 @@ fn objects(output: &std::process::Output) -> Vec<serde_json::Value> {
 }
 
 #[tokio::test]
-async fn lists_are_one_object_a_line_as_json() {
+async fn json_lists_have_one_object_per_line() {
     let db = TestDb::new().await;
     let run = async |args: &[&str]| {
         let done = outcome(lockstep(args).env("DATABASE_URL", db.url())).await;
@@ -44,14 +44,14 @@ async fn lists_are_one_object_a_line_as_json() {
 }
 
 #[tokio::test]
-async fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
+async fn wrong_usage_exits_with_2_and_shows_the_correct_usage() {
     let wrong = outcome(&mut lockstep(&["sinc"])).await;
     assert_eq!(wrong.status.code(), Some(2));
     assert!(text(&wrong.stderr).contains("sync"), "{}", text(&wrong.stderr));
 }
 
 #[tokio::test]
-async fn production_without_its_settings_names_them_and_starts_nothing() {
+async fn production_with_missing_settings_names_them_and_starts_nothing() {
     let refused = outcome(lockstep(&["serve"]).env("LOCKSTEP_ENV", "production")).await;
     assert_eq!(refused.status.code(), Some(1));
     for name in ["DATABASE_URL", "LOCKSTEP_PUBLIC_URL", "G2A_API_URL", "G2A_API_SECRET"] {
@@ -64,7 +64,7 @@ async fn production_without_its_settings_names_them_and_starts_nothing() {
 }
 
 #[tokio::test]
-async fn flags_beat_the_environment_and_the_environment_beats_the_file() {
+async fn flags_override_environment_and_environment_overrides_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lockstep.toml");
     std::fs::write(&file, "bind = \"127.0.0.1:1\"\nredis_url = \"redis://secret-word@h\"\ng2a_markup_percent = \"5\"\ncors_origins = \"https://a.example\"\n").unwrap();
@@ -104,7 +104,7 @@ async fn flags_beat_the_environment_and_the_environment_beats_the_file() {
 }
 
 #[tokio::test]
-async fn the_sample_of_the_settings_file_is_one_and_changes_nothing() {
+async fn sample_settings_file_is_valid_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lockstep.toml");
     let sample = outcome(&mut lockstep(&["settings"])).await;
@@ -116,7 +116,7 @@ async fn the_sample_of_the_settings_file_is_one_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn no_command_but_those_that_are_for_it_makes_a_store() {
+async fn only_serve_migrate_and_restore_create_a_store() {
     let folder = tempfile::tempdir().unwrap();
     let nothing = folder.path().join("data");
     let data = nothing.to_str().unwrap();
@@ -140,10 +140,10 @@ async fn no_command_but_those_that_are_for_it_makes_a_store() {
         let mut command = lockstep(words);
         let refused = outcome(command.args(["--data-dir", data]).env("LOCKSTEP_BIND", "127.0.0.1:0")).await;
         assert_eq!(refused.status.code(), Some(1), "{words:?}: {}", text(&refused.stderr));
-        let told = text(&refused.stderr) + &text(&refused.stdout);
+        let printed = text(&refused.stderr) + &text(&refused.stdout);
         assert!(
-            told.contains("no store in") && told.contains("--data-dir"),
-            "{words:?}: {told}"
+            printed.contains("no store in") && printed.contains("--data-dir"),
+            "{words:?}: {printed}"
         );
         assert!(!nothing.exists(), "{words:?} made {data}");
     }
@@ -154,7 +154,7 @@ async fn no_command_but_those_that_are_for_it_makes_a_store() {
 }
 
 #[tokio::test]
-async fn an_empty_database_is_not_made_a_shop_by_accident() {
+async fn empty_database_is_not_migrated_by_other_commands() {
     let db = TestDb::empty().await;
     for words in [&["sync"][..], &["admin", "create", "zoltan@example.org"]] {
         let refused = outcome(lockstep(words).env("DATABASE_URL", db.url())).await;
@@ -181,7 +181,7 @@ async fn an_empty_database_is_not_made_a_shop_by_accident() {
 }
 
 #[tokio::test]
-async fn an_unknown_line_in_the_file_is_refused_by_name() {
+async fn unknown_key_in_the_settings_file_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lockstep.toml");
     std::fs::write(&file, "databse_url = \"x\"\n").unwrap();
@@ -195,7 +195,7 @@ async fn an_unknown_line_in_the_file_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn sync_stock_and_doctor_work_on_a_database_of_ones_own() {
+async fn sync_stock_and_doctor_work_on_an_external_database() {
     let (db, g2a) = (TestDb::new().await, sandbox(45).await);
     let run = async |args: &[&str]| {
         let mut command = lockstep(args);
@@ -229,18 +229,22 @@ async fn sync_stock_and_doctor_work_on_a_database_of_ones_own() {
     let dry = run(&["sync", "--dry-run"]).await;
     assert!(text(&dry.stdout).contains("in stock"), "{}", text(&dry.stdout));
 
-    let well = run(&["doctor"]).await;
-    assert_eq!(well.status.code(), Some(0), "{}", text(&well.stdout));
-    assert!(text(&well.stdout).contains("Everything works."));
+    let healthy = run(&["doctor"]).await;
+    assert_eq!(healthy.status.code(), Some(0), "{}", text(&healthy.stdout));
+    assert!(text(&healthy.stdout).contains("Everything works."));
 
     db.execute("delete from game_search").await;
-    let ill = run(&["doctor"]).await;
-    assert_eq!(ill.status.code(), Some(1));
-    assert!(text(&ill.stdout).contains("WRONG invariants"), "{}", text(&ill.stdout));
+    let unhealthy = run(&["doctor"]).await;
+    assert_eq!(unhealthy.status.code(), Some(1));
+    assert!(
+        text(&unhealthy.stdout).contains("WRONG invariants"),
+        "{}",
+        text(&unhealthy.stdout)
+    );
 }
 
 #[tokio::test]
-async fn a_payment_of_another_amount_is_named_by_doctor_and_reconcile_and_settled_by_one_command() {
+async fn mismatched_payment_is_reported_and_settled_by_one_command() {
     let (db, g2a) = (TestDb::new().await, sandbox(45).await);
     let run = async |args: &[&str]| {
         let mut command = lockstep(args);
@@ -262,12 +266,12 @@ async fn a_payment_of_another_amount_is_named_by_doctor_and_reconcile_and_settle
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found.iter().all(|one| one["remedy"] == "person"), "{found:?}");
     for command in ["doctor", "reconcile"] {
-        let told = run(&[command]).await;
-        assert_eq!(told.status.code(), Some(1), "{command}: {}", text(&told.stdout));
-        let told = text(&told.stdout);
+        let printed = run(&[command]).await;
+        assert_eq!(printed.status.code(), Some(1), "{command}: {}", text(&printed.stdout));
+        let printed = text(&printed.stdout);
         assert!(
-            told.contains("paid were 11.90 EUR") && told.contains(&format!("lockstep reconcile --credit {more}")),
-            "{command}: {told}"
+            printed.contains("paid were 11.90 EUR") && printed.contains(&format!("lockstep reconcile --credit {more}")),
+            "{command}: {printed}"
         );
     }
     let credited = run(&["reconcile", "--credit", more]).await;
@@ -299,13 +303,13 @@ async fn a_payment_of_another_amount_is_named_by_doctor_and_reconcile_and_settle
         .unwrap();
     assert_eq!(balance, "31.40");
     assert_eq!(db.count("audit_log where action = 'payment.credit'").await, 2);
-    let well = run(&["reconcile"]).await;
-    assert_eq!(well.status.code(), Some(0), "{}", text(&well.stdout));
+    let healthy = run(&["reconcile"]).await;
+    assert_eq!(healthy.status.code(), Some(0), "{}", text(&healthy.stdout));
     db.assert_books_balance().await;
 }
 
 #[tokio::test]
-async fn in_production_doctor_says_what_the_pages_do_not_say_of_the_operator() {
+async fn doctor_in_production_reports_missing_operator_details() {
     let (db, g2a) = (TestDb::new().await, sandbox(45).await);
     let folder = tempfile::tempdir().unwrap();
     let doctor = async |said: &[(&str, &str)]| {
@@ -328,14 +332,14 @@ async fn in_production_doctor_says_what_the_pages_do_not_say_of_the_operator() {
         silent.contains("set LOCKSTEP_CONTACT_EMAIL, LOCKSTEP_IMPRINT_URL, LOCKSTEP_PRIVACY_URL\n"),
         "{silent}"
     );
-    let told = doctor(&[
+    let printed = doctor(&[
         ("LOCKSTEP_CONTACT_EMAIL", "help@shop.example"),
         ("LOCKSTEP_IMPRINT_URL", "https://shop.example/imprint"),
         ("LOCKSTEP_TERMS_URL", "https://shop.example/terms"),
         ("LOCKSTEP_PRIVACY_URL", "https://shop.example/privacy"),
     ])
     .await;
-    assert!(told.contains("the pages say who runs the shop"), "{told}");
+    assert!(printed.contains("the pages say who runs the shop"), "{printed}");
 
     let refused = outcome(lockstep(&["config"]).env("LOCKSTEP_TERMS_URL", "shop.example/terms")).await;
     assert!(
@@ -346,7 +350,7 @@ async fn in_production_doctor_says_what_the_pages_do_not_say_of_the_operator() {
 }
 
 #[tokio::test]
-async fn the_operator_makes_the_first_admin_with_a_password_shown_once() {
+async fn operator_creates_the_first_admin_with_a_password_shown_once() {
     let db = TestDb::new().await;
     let folder = tempfile::tempdir().unwrap();
     let run = async |email: &str| {
@@ -359,12 +363,12 @@ async fn the_operator_makes_the_first_admin_with_a_password_shown_once() {
     };
     let made = run("Ada@Example.com").await;
     assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
-    let told: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    let printed: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
     assert_eq!(
-        (&told["email"], &told["created"]),
+        (&printed["email"], &printed["created"]),
         (&"ada@example.com".into(), &true.into())
     );
-    let password = told["password"].as_str().unwrap();
+    let password = printed["password"].as_str().unwrap();
     assert_eq!(password.len(), 24);
     assert!(!text(&made.stderr).contains(password), "on stdout only");
     let admins: i64 = lockstep_testkit::sqlx::query_scalar(
@@ -374,7 +378,7 @@ async fn the_operator_makes_the_first_admin_with_a_password_shown_once() {
     .await
     .unwrap();
     assert_eq!(admins, 1);
-    // Again: nothing is changed, and no password is told that would not be true.
+    // Again: nothing is changed, and no password is printed that would not be valid.
     let again: serde_json::Value = serde_json::from_slice(&run("ada@example.com").await.stdout).unwrap();
     assert_eq!(
         (&again["promoted"], &again["password"]),
@@ -390,7 +394,7 @@ async fn the_operator_makes_the_first_admin_with_a_password_shown_once() {
 }
 
 #[tokio::test]
-async fn production_refuses_what_others_could_read_forge_or_guess() {
+async fn production_refuses_unsafe_settings() {
     let sound = [
         ("LOCKSTEP_ENV", "production"),
         ("DATABASE_URL", "postgres://127.0.0.1:1/nothing"),
@@ -423,11 +427,11 @@ async fn production_refuses_what_others_could_read_forge_or_guess() {
         ("LOCKSTEP_KEY_SECRET", &zeros),
         ("SMTP_URL", "smtp://u:a/b@mail.example"),
     ] {
-        let (code, told) = with(&[(name, value)]).await;
-        assert_eq!(code, Some(1), "{name}: {told}");
-        assert!(told.contains(name), "{name}: {told}");
+        let (code, printed) = with(&[(name, value)]).await;
+        assert_eq!(code, Some(1), "{name}: {printed}");
+        assert!(printed.contains(name), "{name}: {printed}");
     }
-    // And doctor flags a file with secrets that everybody can read.
+    // And doctor reports a file with secrets that all users can read.
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lockstep.toml");
     std::fs::write(&file, "jwt_secret = \"0f1e2d3c4b5a69780f1e2d3c4b5a6978\"\n").unwrap();
@@ -439,16 +443,16 @@ async fn production_refuses_what_others_could_read_forge_or_guess() {
             .env("LOCKSTEP_DATA_DIR", folder.path());
         text(&outcome(&mut command).await.stdout)
     };
-    let told = doctor(0o644).await;
+    let printed = doctor(0o644).await;
     assert!(
-        told.contains("can be read by every user of this machine and holds JWT_SECRET"),
-        "{told}"
+        printed.contains("can be read by every user of this machine and holds JWT_SECRET"),
+        "{printed}"
     );
     assert!(!doctor(0o640).await.contains("can be read by every user"));
 }
 
 #[tokio::test]
-async fn the_operator_resets_a_lost_second_factor() {
+async fn operator_resets_a_lost_second_factor() {
     let db = TestDb::new().await;
     let folder = tempfile::tempdir().unwrap();
     let user = db.user("ada@example.com", "0").await;
@@ -489,7 +493,7 @@ async fn the_operator_resets_a_lost_second_factor() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_at_g2a_is_told_in_words_and_writes_nothing() {
+async fn wrong_g2a_password_is_explained_and_nothing_is_written() {
     let (db, g2a) = (TestDb::new().await, sandbox(20).await);
     let mut command = lockstep(&["sync", "--full"]);
     with_account(&mut command, &g2a)
@@ -503,13 +507,13 @@ async fn a_wrong_password_at_g2a_is_told_in_words_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_means_try_again_later() {
+async fn unavailable_database_exits_with_try_again_later() {
     let away = outcome(lockstep(&["migrate"]).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")).await;
     assert_eq!(away.status.code(), Some(75), "{}", text(&away.stderr));
 }
 
 #[tokio::test]
-async fn a_backup_brings_games_and_secrets_back_into_an_empty_folder_and_overwrites_nothing_unasked() {
+async fn backup_restores_games_and_secrets_and_overwrites_only_with_force() {
     let (from, to, kept) = (
         tempfile::tempdir().unwrap(),
         tempfile::tempdir().unwrap(),
@@ -594,7 +598,7 @@ async fn a_backup_brings_games_and_secrets_back_into_an_empty_folder_and_overwri
 }
 
 #[tokio::test]
-async fn a_database_of_ones_own_is_not_backed_up_and_a_folder_without_a_backup_not_restored() {
+async fn backup_refuses_external_databases_and_restore_other_folders() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().to_str().unwrap();
     let out = outcome(lockstep(&["backup", "/nowhere/x"]).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/x")).await;

@@ -1,12 +1,12 @@
-//! The program dies, anywhere: a real `lockstep worker` is aborted at its n-th failure point, started again and driven to
-//! rest, and then the books have to balance against the sandbox's own ledger of money and keys.
+//! Crashes at any point: a real `lockstep worker` is aborted at its n-th failure point, restarted and run until the
+//! order ends, and then the books have to balance against the sandbox's own ledger of money and keys.
 //!
-//! `serving` does the same to `lockstep serve` while orders and signed events come in through its API.
+//! `serving` does the same to `lockstep serve` while orders and signed events arrive through its API.
 //!
-//! Each run is one place and one accident: of the wire, of the machine or of the market. An ordinary test makes a few runs,
-//! spread over all places and accidents; `cargo xtask crash` makes more of them, or all (`LOCKSTEP_CRASH_RUNS`,
-//! `LOCKSTEP_CRASH_SEED`, `LOCKSTEP_CRASH_ACCIDENT`), and names the places of the sources that nothing died at. Runs share nothing, so that several go
-//! on at once.
+//! Each run combines one failure point with one fault: of the network, of the machine or of the market. An ordinary
+//! test makes a few runs, spread over all points and faults; `cargo xtask crash` makes more of them, or all
+//! (`LOCKSTEP_CRASH_RUNS`, `LOCKSTEP_CRASH_SEED`, `LOCKSTEP_CRASH_ACCIDENT`), and names the failure points of the
+//! sources at which no run crashed. Runs share nothing, so that several execute in parallel.
 
 mod serving;
 
@@ -34,7 +34,7 @@ use crate::program::{DEADLINE, lockstep, with_account};
 pub(crate) const SECRET: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
 pub(crate) const PRODUCT: &str = "10000000000042";
 
-/// What else goes wrong while the program dies.
+/// The fault that accompanies the crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Accident {
     None,
@@ -48,7 +48,8 @@ enum Accident {
     Refused(CallMatch, &'static str),
     DatabaseCut,
     TwoWorkers,
-    /// The reconciler dies at its first place, again at its second, and so on to its end, before a worker goes on.
+    /// The reconciler crashes at its first failure point, again at its second, and so on until it completes, before a
+    /// worker continues.
     Reconciled,
     SoldOut,
     DearerThanListed,
@@ -61,11 +62,11 @@ enum Accident {
     IdsOfSeconds,
     ReservationOver,
     ReservationOverUnpaid,
-    /// Many orders are in hand at once when the worker dies.
+    /// Many orders are in progress when the worker crashes.
     ManyBuyers,
 }
 
-/// So many buyers order at once in [`Accident::ManyBuyers`].
+/// Number of concurrent buyers in [`Accident::ManyBuyers`].
 const BUYERS: u64 = 14;
 
 impl Accident {
@@ -87,7 +88,7 @@ impl Accident {
             Self::ReservationOver,
             Self::ReservationOverUnpaid,
             Self::ManyBuyers,
-            // Too late, unknown there, no privilege.
+            // Too late, unknown to the supplier, no privilege.
             Self::Refused(CallMatch::Pay, "ORD114"),
             Self::Refused(CallMatch::Key, "ORD02"),
             Self::Refused(CallMatch::Key, "AUTH04"),
@@ -100,12 +101,12 @@ impl Accident {
         all
     }
 
-    /// Buyers with an order of two copies each.
+    /// Number of buyers, each with an order of two copies.
     fn buyers(self) -> u64 {
         if self == Self::ManyBuyers { BUYERS } else { 1 }
     }
 
-    /// What can happen to one answer.
+    /// Faults of a single answer.
     fn wire() -> Vec<Self> {
         let calls = [CallMatch::Order, CallMatch::Pay, CallMatch::Details, CallMatch::Key];
         calls
@@ -146,7 +147,7 @@ impl Accident {
         Some(FaultRule::once(call, fault))
     }
 
-    /// Makes it happen to the next order of two copies.
+    /// Applies the fault to the next order of two copies.
     async fn prepare(self, db: &TestDb, g2a: &Control) {
         if let Some(rule) = self.rule() {
             g2a.add_fault(rule);
@@ -185,7 +186,7 @@ impl Accident {
     }
 }
 
-/// Every copy's first order at G2A is an hour old when the copy comes into `state`.
+/// Dates each unit's first order at G2A back by an hour when the unit reaches `state`.
 async fn age_reservations(db: &TestDb, state: &str) {
     db.execute(&format!(
         "create table aged (unit uuid primary key);
@@ -241,7 +242,7 @@ pub(crate) fn worker(db: &TestDb, g2a: &Sandbox, data: &Path, crash_at: Option<u
     command
 }
 
-/// Where all workers of a run write their errors.
+/// The file to which all workers of a run write their errors.
 fn log_of(data: &Path) -> std::fs::File {
     let file = std::fs::File::options()
         .create(true)
@@ -251,14 +252,14 @@ fn log_of(data: &Path) -> std::fs::File {
 }
 
 async fn open_units(db: &TestDb) -> i64 {
-    // The database may be cut off just now.
+    // The database connection may be cut at the moment.
     sqlx::query_scalar("select count(*) from order_units where state not in ('DONE', 'REFUNDED')")
         .fetch_one(&db.sql)
         .await
         .unwrap_or(1)
 }
 
-pub(crate) async fn all_end(db: &TestDb, said: &str) {
+pub(crate) async fn all_end(db: &TestDb, context: &str) {
     let began = Instant::now();
     while open_units(db).await > 0 {
         if began.elapsed() > DEADLINE {
@@ -266,7 +267,7 @@ pub(crate) async fn all_end(db: &TestDb, said: &str) {
                 .fetch_all(&db.sql)
                 .await
                 .unwrap();
-            panic!("{said}: the order does not end: {left:?}");
+            panic!("{context}: the order does not end: {left:?}");
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -276,10 +277,10 @@ pub(crate) async fn stop(mut child: Child) {
     child.kill().await.unwrap();
 }
 
-/// One run, in a shop and with a supplier of its own. False when the order had ended before the place was reached: then
-/// there are no further places.
+/// One run, with its own shop and supplier. Returns false if the order ended before the failure point was reached: then
+/// there are no further points.
 async fn dies_at(number: u64, accident: Accident, met: &mut BTreeSet<String>) -> bool {
-    let said = format!("place {number}, {accident:?}");
+    let context = format!("place {number}, {accident:?}");
     let (db, g2a) = tokio::join!(TestDb::new(), supplier());
     let folder = tempfile::tempdir().unwrap();
     let game = db.game("Portal", "portal", "10.20").await;
@@ -288,7 +289,7 @@ async fn dies_at(number: u64, accident: Accident, met: &mut BTreeSet<String>) ->
         let user = db.user(&format!("ada-{buyer}@example.org"), "100.00").await;
         db.order(user, game, 2).await;
     }
-    // The more is in hand, the more places are passed before the end.
+    // The more orders are in progress, the more failure points are passed.
     let number = number * accident.buyers();
     let control = g2a.control();
     accident.prepare(&db, &control).await;
@@ -309,7 +310,10 @@ async fn dies_at(number: u64, accident: Accident, met: &mut BTreeSet<String>) ->
         if accident == Accident::NoFunds && db.count("supplier_alarms").await > 0 {
             control.set_wallet("1000".parse().unwrap());
         }
-        assert!(began.elapsed() < DEADLINE, "{said}: it neither died nor came to rest");
+        assert!(
+            began.elapsed() < DEADLINE,
+            "{context}: it neither died nor came to rest"
+        );
         tokio::time::sleep(Duration::from_millis(if accident == Accident::DatabaseCut {
             100
         } else {
@@ -329,28 +333,28 @@ async fn dies_at(number: u64, accident: Accident, met: &mut BTreeSet<String>) ->
     }
     if open_units(&db).await > 0 {
         let again = worker(&db, &g2a, folder.path(), None).spawn().unwrap();
-        all_end(&db, &said).await;
+        all_end(&db, &context).await;
         stop(again).await;
     }
     if let Some(second) = second {
         stop(second).await;
     }
-    check_books(&db, &g2a, 0, &said).await;
+    check_books(&db, &g2a, 0, &context).await;
     let open: Vec<String> =
         sqlx::query_scalar("select status::text from orders where status not in ('COMPLETED', 'FAILED')")
             .fetch_all(&db.sql)
             .await
             .unwrap();
-    assert!(open.is_empty(), "{said}: {open:?}");
-    // One that is recorded may still lie in the spool: its worker was killed as soon as the order had ended.
+    assert!(open.is_empty(), "{context}: {open:?}");
+    // A recorded answer may still be in the spool: its worker was killed as soon as the order had ended.
     let (_, aside) = lockstep_fulfilment::Spool::count(&folder.path().join("spool")).unwrap();
-    assert_eq!(aside, 0, "{said}: answers were put aside");
+    assert_eq!(aside, 0, "{context}: answers were put aside");
     let errors = std::fs::read_to_string(folder.path().join("errors")).unwrap();
-    assert!(!errors.contains("spool"), "{said}: {errors}");
+    assert!(!errors.contains("spool"), "{context}: {errors}");
     died
 }
 
-/// `reconcile --fix`, dead at its first place, then at its second, and so on until it comes to its end.
+/// Runs `reconcile --fix`, which crashes at its first failure point, then at its second, and so on until it completes.
 async fn reconciler_dies_everywhere(db: &TestDb, g2a: &Sandbox, data: &Path, met: &mut BTreeSet<String>) {
     let log = data.join("places-of-reconcile");
     for place in 1..100 {
@@ -370,13 +374,13 @@ async fn reconciler_dies_everywhere(db: &TestDb, g2a: &Sandbox, data: &Path, met
     panic!("reconcile does not come to its end");
 }
 
-/// Where a program died, as its log of places says.
+/// The last failure point in the log, at which the program crashed.
 fn last_line(log: &Path) -> Option<String> {
     let log = std::fs::read_to_string(log).ok()?;
     log.lines().last().map(str::to_owned)
 }
 
-/// The names of all places in the sources of the worker and the reconciler.
+/// The names of all failure points in the sources of the worker and the reconciler.
 fn named_places() -> BTreeSet<String> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut names = BTreeSet::new();
@@ -392,7 +396,7 @@ fn named_places() -> BTreeSet<String> {
     names
 }
 
-pub(crate) async fn check_books(db: &TestDb, g2a: &Sandbox, before: usize, said: &str) {
+pub(crate) async fn check_books(db: &TestDb, g2a: &Sandbox, before: usize, context: &str) {
     db.assert_books_balance().await;
     let known: BTreeSet<String> =
         sqlx::query_scalar("select g2a_order_id from g2a_orders where pay_asked_at is not null")
@@ -422,15 +426,15 @@ pub(crate) async fn check_books(db: &TestDb, g2a: &Sandbox, before: usize, said:
         .collect();
     let ledger = g2a.control().ledger();
     for order in ledger.orders.iter().skip(before).filter(|order| order.paid_times > 0) {
-        assert_eq!(order.paid_times, 1, "{said}: paid twice: {order:?}");
+        assert_eq!(order.paid_times, 1, "{context}: paid twice: {order:?}");
         assert!(
             known.contains(&order.order_id),
-            "{said}: paid, and unknown here: {order:?}"
+            "{context}: paid, and unknown here: {order:?}"
         );
         let sha = order.key_sha256.as_ref().unwrap();
         assert!(
             texts.contains(sha) || flagged.contains(&order.order_id),
-            "{said}: paid, and its key is neither stored nor flagged: {order:?}"
+            "{context}: paid, and its key is neither stored nor flagged: {order:?}"
         );
     }
 }
@@ -439,7 +443,7 @@ fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Numbers that look random and are the same for the same seed.
+/// A pseudo-random number, the same for the same seed.
 fn number(seed: u64, index: u64) -> u64 {
     let digest = Sha256::digest(format!("{seed}/{index}"));
     digest
@@ -448,10 +452,10 @@ fn number(seed: u64, index: u64) -> u64 {
         .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// Places that one order of two copies passes, about.
+/// Approximate number of failure points that one order of two copies passes.
 const PLACES: u64 = 70;
 
-/// How many runs were asked for (`None`: every place under every accident), and their seed.
+/// The requested number of runs (`None`: every failure point with every fault), and their seed.
 fn plan(default: u64) -> (Option<u64>, u64) {
     let runs = match setting("LOCKSTEP_CRASH_RUNS") {
         None => Some(default),
@@ -463,7 +467,7 @@ fn plan(default: u64) -> (Option<u64>, u64) {
 }
 
 #[tokio::test]
-async fn with_many_orders_in_hand_a_death_loses_nothing() {
+async fn crash_with_many_orders_in_progress_loses_nothing() {
     let (runs, seed) = plan(3);
     let runs = runs.unwrap_or(3).clamp(1, 3);
     let mut died = 0;
@@ -474,11 +478,11 @@ async fn with_many_orders_in_hand_a_death_loses_nothing() {
     assert!(died > 0, "a worker that dies at none of {runs} places");
 }
 
-/// Runs that go on at once: they wait for programs to start more than anything.
+/// Number of parallel runs: mostly they wait for programs to start.
 const AT_ONCE: usize = 4;
 
 #[tokio::test]
-async fn whatever_dies_where_the_books_balance() {
+async fn books_balance_after_any_crash() {
     let began = Instant::now();
     let (runs, seed) = plan(8);
     let all = Accident::all();
@@ -486,7 +490,7 @@ async fn whatever_dies_where_the_books_balance() {
     if let Some(runs) = runs {
         let mut each = futures::stream::iter(0..runs)
             .map(|run| {
-                // Every other run is a plain crash; places are spread evenly.
+                // Every other run has no further fault; failure points are spread evenly.
                 let place = 1 + (number(seed, 2 * run) % PLACES + run * PLACES / runs.max(1)) % PLACES;
                 let accident = if run % 2 == 0 {
                     Accident::None

@@ -1,8 +1,8 @@
-//! What tests may break on purpose must not be in the program.
+//! Features for fault injection must not be in the released program.
 
 use std::process::Command;
 
-/// Our crates with their features in a build of the program: no test, no example.
+/// The workspace's crates with their features in a build of the program, without tests and examples.
 fn in_the_program() -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args([
@@ -33,7 +33,7 @@ fn in_the_program() -> Vec<String> {
 }
 
 #[test]
-fn the_program_is_built_without_the_features_that_make_mistakes() {
+fn program_is_built_without_fault_injection_features() {
     for line in in_the_program() {
         assert!(!line.contains("mutants"), "{line}");
     }

@@ -1,5 +1,5 @@
-//! The one answer that cannot be had again, under a real `lockstep worker` that is stopped, cut off and killed while it
-//! waits for keys.
+//! The supplier's only answer with the key, which cannot be requested again, for a real `lockstep worker` that is
+//! suspended, disconnected and killed while it waits for keys.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ struct Shop {
 }
 
 impl Shop {
-    /// Orders of one copy each, and a supplier that holds the answers to key calls back.
+    /// Orders of one copy each, and a supplier that holds back the answers to key calls.
     async fn with_orders(orders: u32) -> Self {
         let (db, g2a) = tokio::join!(TestDb::new(), supplier());
         let game = db.game("Portal", "portal", "10.20").await;
@@ -51,7 +51,7 @@ impl Shop {
         worker(&self.db, &self.g2a, data, None)
     }
 
-    /// All key calls have arrived and were processed.
+    /// Waits until all key calls have arrived and were processed.
     async fn keys_are_given_out(&self, count: usize) {
         until("the key calls", async || self.control().held().len() == count).await;
     }
@@ -82,12 +82,12 @@ async fn signal(child: &Child, name: &str) {
 }
 
 #[tokio::test]
-async fn keys_that_arrive_without_a_database_survive_the_death_of_their_worker() {
+async fn keys_received_without_a_database_survive_a_worker_crash() {
     without_a_database(false).await;
 }
 
 #[tokio::test]
-async fn and_so_do_those_whose_folder_was_removed_while_they_were_on_their_way() {
+async fn keys_survive_when_the_spool_is_removed_in_transit() {
     without_a_database(true).await;
 }
 
@@ -99,7 +99,7 @@ async fn without_a_database(and_without_a_folder: bool) {
     shop.keys_are_given_out(4).await;
     way.refuse();
     if and_without_a_folder {
-        // It may be making the folder again while this goes on.
+        // The worker may be recreating the folder meanwhile.
         until("the folder is gone", async || {
             std::fs::remove_dir_all(data.join("spool")).is_ok()
         })
@@ -125,7 +125,7 @@ async fn without_a_database(and_without_a_folder: bool) {
 }
 
 #[tokio::test]
-async fn a_stopped_worker_stores_on_waking_what_was_delivered_to_it() {
+async fn suspended_worker_stores_received_keys_on_resume() {
     const ORDERS: u32 = 3;
     let shop = Shop::with_orders(ORDERS).await;
     let (data, elsewhere) = (shop.data("data"), shop.data("elsewhere"));
@@ -137,7 +137,7 @@ async fn a_stopped_worker_stores_on_waking_what_was_delivered_to_it() {
     let stopped = hasty(&data).spawn().unwrap();
     shop.keys_are_given_out(3).await;
     signal(&stopped, "STOP").await;
-    // Its answers arrive while it stands still; its leases run out, and another worker finds the keys given out.
+    // Its answers arrive while it is suspended; its leases expire, and another worker finds the keys already delivered.
     shop.release();
     let other = hasty(&elsewhere).spawn().unwrap();
     all_end(&shop.db, "taken over").await;
@@ -158,14 +158,14 @@ async fn a_stopped_worker_stores_on_waking_what_was_delivered_to_it() {
 }
 
 #[tokio::test]
-async fn a_worker_that_stood_still_alone_delivers_what_it_finds_in_its_sockets() {
+async fn suspended_sole_worker_delivers_received_keys_on_resume() {
     let shop = Shop::with_orders(2).await;
     let data = shop.data("data");
     let child = shop.worker(&data).env("LOCKSTEP_PACE", "hasty").spawn().unwrap();
     shop.keys_are_given_out(2).await;
     signal(&child, "STOP").await;
     shop.release();
-    // Longer than the time for a key call and than the lease.
+    // Longer than the timeout of a key call and than the lease.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     signal(&child, "CONT").await;
     all_end(&shop.db, "after waking").await;

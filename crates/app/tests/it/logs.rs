@@ -1,4 +1,4 @@
-//! A log that nobody reads must not stop the store.
+//! A log that is not read must not block the store.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use lockstep_testkit::TestDb;
 
 use crate::program::{DEADLINE, Running, client, lockstep};
 
-/// How many lines were dropped, by the metric.
+/// The number of dropped lines, from the metric.
 async fn dropped(store: &Running) -> u64 {
     let (_, figures) = store.get("/metrics").await;
     figures
@@ -17,7 +17,7 @@ async fn dropped(store: &Running) -> u64 {
         .unwrap_or_default()
 }
 
-/// Asks until more lines than `before` were dropped; everything is answered meanwhile.
+/// Sends requests until more lines than `before` are dropped; all of them are answered.
 async fn fill_the_log(store: &Running, before: u64) {
     let (client, url) = (client(), format!("http://{}/healthz", store.address));
     let started = Instant::now();
@@ -34,10 +34,10 @@ async fn fill_the_log(store: &Running, before: u64) {
 }
 
 #[tokio::test]
-async fn a_log_that_nobody_reads_stops_nothing_and_says_what_it_lost_when_it_is_read_again() {
+async fn unread_log_blocks_nothing_and_reports_dropped_lines() {
     let db = TestDb::new().await;
     let mut command = lockstep(&["web"]);
-    // Everything that anybody has to say: more than a pipe takes within a moment.
+    // All log messages: more than a pipe holds, within a moment.
     command.env("DATABASE_URL", db.url()).env("RUST_LOG", "trace");
     let (store, mut log) = Running::start_unread(&mut command).await;
     fill_the_log(&store, 0).await;
@@ -53,7 +53,7 @@ async fn a_log_that_nobody_reads_stops_nothing_and_says_what_it_lost_when_it_is_
     let line = tokio::time::timeout(DEADLINE, told).await.expect("the loss is told");
     assert!(line["lines"].as_u64().unwrap() > 0 && line["level"] == "WARN", "{line}");
 
-    // Nobody reads the last words either.
+    // The last lines are not read either.
     let before = dropped(&store).await;
     fill_the_log(&store, before).await;
     store.signal("TERM").await;

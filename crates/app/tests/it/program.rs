@@ -1,4 +1,4 @@
-//! Runs `lockstep` with a clean environment and waits for states, never for a time.
+//! Runs `lockstep` in a clean environment and waits for states instead of fixed times.
 
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -8,10 +8,10 @@ use lockstep_g2a_sandbox::{Catalogue, Config, Knobs, Sandbox};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-/// Generous: the machine may be busy, and nothing waits longer than it has to.
+/// Generous, because the machine may be busy; no wait is longer than necessary.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(2);
 
-/// `lockstep` with nothing of the caller's environment but what it needs to run.
+/// `lockstep` with only the environment variables that it needs to run.
 pub(crate) fn lockstep(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
     command
@@ -29,7 +29,7 @@ pub(crate) fn lockstep(args: &[&str]) -> Command {
     command
 }
 
-/// Runs a command to its end.
+/// Runs a command and waits for its result.
 pub(crate) async fn outcome(command: &mut Command) -> Output {
     tokio::time::timeout(DEADLINE, command.output())
         .await
@@ -41,7 +41,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A sandbox with few games and no limit of calls.
+/// A sandbox with few games and no rate limit.
 pub(crate) async fn sandbox(games: u64) -> Sandbox {
     Sandbox::start(Config {
         catalogue: Catalogue::Generated { count: games, seed: 7 },
@@ -55,7 +55,7 @@ pub(crate) async fn sandbox(games: u64) -> Sandbox {
     .expect("sandbox")
 }
 
-/// Points a command at a sandbox as at any account.
+/// Configures a command to use a sandbox as its G2A account.
 pub(crate) fn with_account<'c>(command: &'c mut Command, sandbox: &Sandbox) -> &'c mut Command {
     let credentials = sandbox.credentials();
     command
@@ -73,11 +73,11 @@ pub(crate) struct Running {
     pub(crate) address: String,
 }
 
-/// What the program says on stderr, line by line.
+/// The lines of the program's stderr.
 pub(crate) type Log = tokio::io::Lines<BufReader<tokio::process::ChildStderr>>;
 
 impl Running {
-    /// Starts on a free port and waits until it says that it is open.
+    /// Starts on a free port and waits until the program reports that it is open.
     pub(crate) async fn start(command: &mut Command) -> Self {
         let (running, mut log) = Self::start_unread(command).await;
         let kept = running.said();
@@ -91,7 +91,7 @@ impl Running {
         running
     }
 
-    /// The same, and from then on nobody reads its log but who does it with what is returned.
+    /// Like [`Running::start`], but the log is read only through the returned value.
     pub(crate) async fn start_unread(command: &mut Command) -> (Self, Log) {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .and_then(|free| free.local_addr())
@@ -106,15 +106,15 @@ impl Running {
             .expect("the program starts");
         let mut log = BufReader::new(child.stderr.take().expect("stderr")).lines();
         let opened = async {
-            let mut told = String::new();
+            let mut log_text = String::new();
             while let Ok(Some(line)) = log.next_line().await {
                 if line.contains("the store is open at") {
                     return;
                 }
-                told.push_str(&line);
-                told.push('\n');
+                log_text.push_str(&line);
+                log_text.push('\n');
             }
-            panic!("the store did not open:\n{told}");
+            panic!("the store did not open:\n{log_text}");
         };
         tokio::time::timeout(DEADLINE, opened).await.expect("the store opens");
         let running = Self {
@@ -130,7 +130,7 @@ impl Running {
         Arc::clone(&self.log)
     }
 
-    /// Body of a page, whatever its status.
+    /// Status and body of a page.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let response = client()
             .get(format!("http://{}{path}", self.address))
@@ -146,7 +146,7 @@ impl Running {
         serde_json::from_str(&body).expect("JSON")
     }
 
-    /// Asks until `found` finds something.
+    /// Polls `path` until `found` returns a value.
     pub(crate) async fn wait_for<T>(&self, path: &str, found: impl Fn(&serde_json::Value) -> Option<T>) -> T {
         let started = Instant::now();
         loop {
@@ -159,7 +159,7 @@ impl Running {
         }
     }
 
-    /// A figure of the process's memory as Linux tells it, in kB: `VmRSS` now, `VmHWM` at its highest.
+    /// A memory figure of the process from Linux, in kB: `VmRSS` is the current size, `VmHWM` the peak.
     pub(crate) fn memory_kb(&self, name: &str) -> u64 {
         let pid = self.child.id().expect("it runs");
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
@@ -168,7 +168,7 @@ impl Running {
         figure.parse().expect("a number")
     }
 
-    /// Forgets the highest figure so far.
+    /// Resets the peak.
     pub(crate) fn forget_peak(&self) {
         let pid = self.child.id().expect("it runs");
         std::fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("our own child");
@@ -185,7 +185,7 @@ impl Running {
         assert!(sent.success());
     }
 
-    /// Waits for the end.
+    /// Waits for the process to exit.
     pub(crate) async fn ended(mut self) -> ExitStatus {
         tokio::time::timeout(DEADLINE, self.child.wait())
             .await
@@ -195,7 +195,7 @@ impl Running {
 }
 
 pub(crate) fn client() -> reqwest::Client {
-    // Tests speak plain HTTP; the TLS that reqwest is built with wants a provider all the same.
+    // Tests use plain HTTP, but the TLS in reqwest needs a crypto provider all the same.
     drop(rustls::crypto::ring::default_provider().install_default());
     reqwest::Client::builder()
         .no_proxy()

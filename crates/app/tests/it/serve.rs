@@ -12,7 +12,7 @@ fn first_game(answer: &serde_json::Value) -> Option<(String, String)> {
 }
 
 #[tokio::test]
-async fn one_command_with_nothing_configured_shows_games_and_closes_cleanly() {
+async fn unconfigured_serve_shows_games_and_shuts_down_cleanly() {
     let folder = tempfile::Builder::new()
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .tempdir()
@@ -38,7 +38,7 @@ async fn one_command_with_nothing_configured_shows_games_and_closes_cleanly() {
     );
     assert!(page.contains("No G2A account is connected"), "the sandbox is announced");
 
-    // A second store may not open the same data, commands may work beside the first.
+    // A second store may not open the same data folder; commands may run beside the first.
     let second = outcome(&mut lockstep(&["serve", "--data-dir", data, "--bind", "127.0.0.1:0"])).await;
     assert_eq!(second.status.code(), Some(1), "{}", text(&second.stderr));
     assert!(text(&second.stderr).contains("in use"), "{}", text(&second.stderr));
@@ -52,7 +52,7 @@ async fn one_command_with_nothing_configured_shows_games_and_closes_cleanly() {
     store.signal("TERM").await;
     assert_eq!(store.ended().await.code(), Some(0));
 
-    // It opens again with what it had.
+    // It opens again with its data.
     let again = Running::start(&mut lockstep(&["web", "--data-dir", data])).await;
     assert!(
         again.json(&format!("/api/games/{id}")).await["success"]
@@ -62,7 +62,7 @@ async fn one_command_with_nothing_configured_shows_games_and_closes_cleanly() {
 }
 
 #[tokio::test]
-async fn any_server_of_the_same_contract_is_synchronised() {
+async fn any_server_with_the_same_api_is_synchronised() {
     let (db, g2a) = (TestDb::new().await, sandbox(130).await);
     let mut command = lockstep(&["serve"]);
     with_account(&mut command, &g2a).env("DATABASE_URL", db.url());
@@ -77,7 +77,8 @@ async fn any_server_of_the_same_contract_is_synchronised() {
     assert!(!page.contains("No G2A account is connected"));
 }
 
-/// Changes a price behind the store's back and asks until it is served; a request made a second later has to see it.
+/// Changes a price directly in the database and polls until it is served; a request that starts a second later has to
+/// see it.
 async fn change_is_served(db: &TestDb, store: &Running, id: &str, price: &str, when: &str) {
     let path = format!("/api/games/{id}");
     store.json(&path).await;
@@ -100,7 +101,7 @@ async fn change_is_served(db: &TestDb, store: &Running, id: &str, price: &str, w
 }
 
 #[tokio::test]
-async fn a_price_changed_by_plain_sql_is_served_within_a_second_with_redis_up_frozen_down_or_none() {
+async fn sql_price_change_is_served_in_a_second_in_every_redis_state() {
     let (db, g2a, mut redis) = (TestDb::new().await, sandbox(40).await, TestRedis::start().await);
     let mut command = lockstep(&["serve"]);
     with_account(&mut command, &g2a)
@@ -133,7 +134,7 @@ async fn a_price_changed_by_plain_sql_is_served_within_a_second_with_redis_up_fr
 }
 
 #[tokio::test]
-async fn the_progress_of_a_synchronisation_can_be_read_in_redis() {
+async fn synchronisation_progress_is_published_in_redis() {
     let (db, g2a, redis) = (TestDb::new().await, sandbox(60).await, TestRedis::start().await);
     let mut command = lockstep(&["serve"]);
     with_account(&mut command, &g2a)
@@ -156,7 +157,7 @@ async fn the_progress_of_a_synchronisation_can_be_read_in_redis() {
 }
 
 #[tokio::test]
-async fn a_killed_store_leaves_nothing_that_hinders_the_next() {
+async fn restart_after_a_kill_is_not_hindered() {
     let folder = tempfile::Builder::new()
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .tempdir()
@@ -178,8 +179,8 @@ async fn a_killed_store_leaves_nothing_that_hinders_the_next() {
     assert_eq!(store.ended().await.code(), Some(0));
 }
 
-/// Waits until the log holds `words`.
-async fn said(store: &Running, words: &str) {
+/// Waits until the log contains `words`.
+async fn wait_for_log(store: &Running, words: &str) {
     let (log, started) = (store.said(), Instant::now());
     while !log.lock().unwrap().contains(words) {
         assert!(
@@ -191,16 +192,16 @@ async fn said(store: &Running, words: &str) {
     }
 }
 
-/// Wrong credentials end a synchronisation for ten minutes; corrected ones are tried with the next start.
+/// Wrong credentials end a synchronisation for ten minutes; corrected ones are tried at the next start.
 #[tokio::test]
-async fn a_start_tries_at_once_what_failed_before_it_and_waits_are_told() {
+async fn start_retries_failed_runs_at_once_and_logs_waits() {
     let (db, g2a) = (TestDb::new().await, sandbox(130).await);
     let mut wrong = lockstep(&["serve"]);
     with_account(&mut wrong, &g2a)
         .env("DATABASE_URL", db.url())
         .env("G2A_API_SECRET", "a-wrong-secret");
     let store = Running::start(&mut wrong).await;
-    said(&store, "next attempt at 20").await;
+    wait_for_log(&store, "next attempt at 20").await;
     store.signal("TERM").await;
     assert_eq!(store.ended().await.code(), Some(0));
 
@@ -218,12 +219,12 @@ async fn a_start_tries_at_once_what_failed_before_it_and_waits_are_told() {
         "it rested: {:?}",
         began.elapsed()
     );
-    // How far it is, is said while it lasts; a fast one has only its end.
-    said(&store, "full sync completed").await;
+    // Progress is logged while it lasts; a fast one logs only its end.
+    wait_for_log(&store, "full sync completed").await;
 }
 
 #[tokio::test]
-async fn figures_have_an_address_of_their_own_when_one_is_named() {
+async fn metrics_are_served_at_their_configured_address() {
     let db = TestDb::new().await;
     let folder = tempfile::tempdir().unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -243,18 +244,18 @@ async fn figures_have_an_address_of_their_own_when_one_is_named() {
     let store = Running::start(&mut serve).await;
     assert_eq!(store.get("/metrics").await.0, 404, "shoppers do not see them");
     assert_eq!(store.get("/readyz").await.0, 200);
-    let told = client().get(format!("http://{figures}/metrics")).send().await.unwrap();
-    assert_eq!(told.status(), 200);
+    let output = client().get(format!("http://{figures}/metrics")).send().await.unwrap();
+    assert_eq!(output.status(), 200);
     assert!(
-        told.headers()["content-type"]
+        output.headers()["content-type"]
             .to_str()
             .unwrap()
             .starts_with("text/plain; version=0.0.4")
     );
-    let told = told.text().await.unwrap();
+    let output = output.text().await.unwrap();
     assert!(
-        told.contains("http_requests_total{route=\"/readyz\",status=\"200\"}"),
-        "{told}"
+        output.contains("http_requests_total{route=\"/readyz\",status=\"200\"}"),
+        "{output}"
     );
     assert_eq!(
         client()

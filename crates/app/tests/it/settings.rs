@@ -1,4 +1,4 @@
-//! Processes of one shop have to be set alike; who differs is refused by the name of the setting.
+//! Processes of one shop need the same settings; one that differs is refused, and the error names the setting.
 
 use futures::future::join_all;
 use lockstep_auth::password::HashSettings;
@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::program::{DEADLINE, Running, lockstep, outcome, text};
 
-/// `lockstep web` of a shop on `db`, set like every other one of this file but for `changed`.
+/// `lockstep web` of a shop on `db`, with the settings of this file except for `changed`.
 fn web(db: &TestDb, folder: &tempfile::TempDir, changed: &[(&str, &str)]) -> Command {
     set(lockstep(&["web"]), db, folder, changed)
 }
@@ -35,7 +35,7 @@ fn set(mut command: Command, db: &TestDb, folder: &tempfile::TempDir, changed: &
 }
 
 #[tokio::test]
-async fn who_differs_from_a_running_instance_is_refused_by_the_name_of_the_setting() {
+async fn process_with_different_settings_is_refused_by_name() {
     let (db, folder) = (TestDb::new().await, tempfile::tempdir().unwrap());
     let first = Running::start(&mut web(&db, &folder, &[])).await;
     let (jwt, other_key) = ("c".repeat(40), "22".repeat(32));
@@ -58,21 +58,21 @@ async fn who_differs_from_a_running_instance_is_refused_by_the_name_of_the_setti
         async move { outcome(&mut command).await }
     });
     for ((name, value), refused) in differing.iter().zip(join_all(attempts).await) {
-        let told = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(1), "{name}: {told}");
+        let output = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{name}: {output}");
         assert!(
-            told.contains(name) && told.contains("stop the others first"),
-            "{name}: {told}"
+            output.contains(name) && output.contains("stop the others first"),
+            "{name}: {output}"
         );
         for (other, _) in differing.iter().filter(|(other, _)| !name.starts_with(other)) {
-            assert!(!told.contains(&format!("{other} is ")), "{name}: {told}");
+            assert!(!output.contains(&format!("{other} is ")), "{name}: {output}");
         }
         assert!(
-            !name.contains("SECRET") && *name != "G2A_API_HASH" || !told.contains(value),
-            "{name} is shown: {told}"
+            !name.contains("SECRET") && *name != "G2A_API_HASH" || !output.contains(value),
+            "{name} is shown: {output}"
         );
     }
-    // Written otherwise is not another value, and a new password of the same account is no other account.
+    // Another spelling is not another value, and a new password of the same account is not another account.
     let alike = [("G2A_MARKUP_PERCENT", "2.00"), ("G2A_API_SECRET", "new")];
     let second = Running::start(&mut web(&db, &folder, &alike)).await;
 
@@ -100,21 +100,21 @@ async fn who_differs_from_a_running_instance_is_refused_by_the_name_of_the_setti
         assert!(!kept.concat().contains(secret), "{secret} is in the database: {kept:?}");
     }
 
-    // When nobody is left, settings may change.
+    // When no process is left, settings may change.
     for running in [first, second] {
         running.signal("TERM").await;
         assert_eq!(running.ended().await.code(), Some(0));
     }
     let changed = [("G2A_MARKUP_PERCENT", "5"), ("JWT_SECRET", &jwt)];
     let alone = Running::start(&mut web(&db, &folder, &changed)).await;
-    // And when it was killed, after a while.
+    // After a kill as well, with a delay.
     alone.signal("KILL").await;
     alone.ended().await;
     Running::start(&mut web(&db, &folder, &[])).await;
 }
 
 #[tokio::test]
-async fn two_that_differ_and_start_at_once_do_not_both_run() {
+async fn two_differing_processes_that_start_at_once_do_not_both_run() {
     let (db, folder) = (TestDb::new().await, tempfile::tempdir().unwrap());
     let mut migrate = set(lockstep(&["migrate"]), &db, &folder, &[]);
     assert!(outcome(&mut migrate).await.status.success());
@@ -134,14 +134,14 @@ async fn two_that_differ_and_start_at_once_do_not_both_run() {
         .expect("one of them is refused");
     assert_eq!(ended.unwrap().code(), Some(1));
     let (refused, mut runs) = if is_one { (one, two) } else { (two, one) };
-    let told = text(&refused.wait_with_output().await.unwrap().stderr);
-    assert!(told.contains("G2A_MARKUP_PERCENT"), "{told}");
+    let output = text(&refused.wait_with_output().await.unwrap().stderr);
+    assert!(output.contains("G2A_MARKUP_PERCENT"), "{output}");
     assert!(runs.try_wait().unwrap().is_none(), "the other runs");
     assert_eq!(db.count("instances").await, 1);
 }
 
 #[tokio::test]
-async fn a_new_key_secret_in_front_is_a_rotation_and_one_without_the_old_is_refused_even_alone() {
+async fn key_secret_rotates_in_front_and_dropping_the_old_one_is_refused() {
     let (db, folder) = (TestDb::new().await, tempfile::tempdir().unwrap());
     let (old, new) = ("11".repeat(32), "22".repeat(32));
     let (both, reversed) = (format!("{new},{old}"), format!("{old},{new}"));
@@ -153,29 +153,29 @@ async fn a_new_key_secret_in_front_is_a_rotation_and_one_without_the_old_is_refu
     .await;
 
     let second = Running::start(&mut web(&db, &folder, &[("LOCKSTEP_KEY_SECRET", &both)])).await;
-    // The one that has not got the new secret yet cannot read what the other seals, and is told so.
+    // The process without the new secret cannot open what the other seals, and doctor reports it.
     let doctor = outcome(&mut set(lockstep(&["doctor"]), &db, &folder, &[])).await;
-    let told = text(&doctor.stdout);
+    let output = text(&doctor.stdout);
     assert!(
-        told.contains("WRONG instances") && told.contains("LOCKSTEP_KEY_SECRET"),
-        "{told}"
+        output.contains("WRONG instances") && output.contains("LOCKSTEP_KEY_SECRET"),
+        "{output}"
     );
     for running in [first, second] {
         running.signal("TERM").await;
         running.ended().await;
     }
 
-    // Alone, and still: what is stored is sealed with the new one now.
+    // Even alone it is refused: the stored values are sealed with the new secret now.
     let refused = outcome(&mut web(&db, &folder, &[])).await;
-    let told = text(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(1), "{told}");
+    let output = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{output}");
     assert!(
-        told.contains("LOCKSTEP_KEY_SECRET") && told.contains("end of the list") && told.contains("keys accept"),
-        "{told}"
+        output.contains("LOCKSTEP_KEY_SECRET") && output.contains("end of the list") && output.contains("keys accept"),
+        "{output}"
     );
     Running::start(&mut web(&db, &folder, &[("LOCKSTEP_KEY_SECRET", &reversed)])).await;
 
-    // A secret that is lost for ever does not close the shop for ever.
+    // A secret that is lost for good does not close the shop for good.
     let lost = "33".repeat(32);
     let with_lost = [("LOCKSTEP_KEY_SECRET", lost.as_str())];
     assert_eq!(outcome(&mut web(&db, &folder, &with_lost)).await.status.code(), Some(1));
@@ -184,7 +184,7 @@ async fn a_new_key_secret_in_front_is_a_rotation_and_one_without_the_old_is_refu
     Running::start(&mut web(&db, &folder, &with_lost)).await;
 }
 
-/// One process of the shop, without a network, with these secrets.
+/// The account service of one process of the shop, without a network, with these secrets.
 fn accounts(db: &TestDb, secrets: &str) -> Auth {
     let tokens = TokenSecrets::new(&"a".repeat(40), &"b".repeat(40)).unwrap();
     let hashing = HashSettings {
@@ -200,7 +200,7 @@ fn accounts(db: &TestDb, secrets: &str) -> Auth {
 }
 
 #[tokio::test]
-async fn whoever_has_an_authenticator_gets_in_after_the_secret_was_changed_as_documented() {
+async fn authenticators_work_after_the_documented_secret_rotation() {
     let (db, folder) = (TestDb::new().await, tempfile::tempdir().unwrap());
     let (old, new) = ("11".repeat(32), "22".repeat(32));
     let both = format!("{new},{old}");
@@ -227,7 +227,7 @@ async fn whoever_has_an_authenticator_gets_in_after_the_secret_was_changed_as_do
         Secret::new(totp::code_at(&enrolment, at).unwrap())
     };
     before.confirm_second_factor(&caller, &code(0), &here).await.unwrap();
-    // An older version made it: it stored no sealed secret.
+    // Created by an older version, which stored no sealed secret.
     db.execute("update user_totp set sealed = null").await;
 
     let with_both = [("LOCKSTEP_KEY_SECRET", both.as_str())];
@@ -235,26 +235,29 @@ async fn whoever_has_an_authenticator_gets_in_after_the_secret_was_changed_as_do
         let mut command = set(lockstep(&["doctor"]), &db, &folder, &[("LOCKSTEP_KEY_SECRET", list)]);
         async move { text(&outcome(&mut command).await.stdout) }
     };
-    let told = doctor(&both).await;
+    let output = doctor(&both).await;
     assert!(
-        told.contains("1 second factor(s), 1 waiting e-mail(s)")
-            || told.contains("1 second factor(s), 2 waiting e-mail(s)"),
-        "{told}"
+        output.contains("1 second factor(s), 1 waiting e-mail(s)")
+            || output.contains("1 second factor(s), 2 waiting e-mail(s)"),
+        "{output}"
     );
-    assert!(told.contains("keys rotate"), "{told}");
+    assert!(output.contains("keys rotate"), "{output}");
     let rotated = outcome(&mut set(lockstep(&["keys", "rotate"]), &db, &folder, &with_both)).await;
     assert!(rotated.status.success(), "{}", text(&rotated.stderr));
-    let told = doctor(&both).await;
-    assert!(told.contains("the first secret of LOCKSTEP_KEY_SECRET opens"), "{told}");
+    let output = doctor(&both).await;
+    assert!(
+        output.contains("the first secret of LOCKSTEP_KEY_SECRET opens"),
+        "{output}"
+    );
 
-    // The old secret is gone for ever.
+    // The old secret is lost for good.
     let after = accounts(&db, &new);
     let credentials = Credentials::check("ada@example.com", password.expose(), Some(code(30).expose())).unwrap();
     after.log_in(&credentials, &here, None).await.unwrap();
-    let told = doctor(&old).await;
+    let output = doctor(&old).await;
     assert!(
-        told.contains("no secret of LOCKSTEP_KEY_SECRET opens 1 second factor(s)"),
-        "{told}"
+        output.contains("no secret of LOCKSTEP_KEY_SECRET opens 1 second factor(s)"),
+        "{output}"
     );
 }
 
@@ -266,7 +269,7 @@ async fn uuid_of_session(db: &TestDb) -> SessionId {
     SessionId(id)
 }
 
-/// Without an account at G2A and without given secrets: they lie in the data folder.
+/// Without a G2A account and without given secrets: they are generated in the data folder.
 fn at_home(command: &str, db: &TestDb, folder: &tempfile::TempDir, arguments: &[&str]) -> Command {
     let arguments: Vec<&str> = [command].into_iter().chain(arguments.iter().copied()).collect();
     let mut command = lockstep(&arguments);
@@ -278,13 +281,13 @@ fn at_home(command: &str, db: &TestDb, folder: &tempfile::TempDir, arguments: &[
 }
 
 #[tokio::test]
-async fn a_lost_file_of_secrets_stops_the_shop_until_its_operator_says_that_it_is_lost() {
+async fn lost_secrets_file_stops_the_shop_until_the_operator_accepts() {
     let (db, folder) = (TestDb::new().await, tempfile::tempdir().unwrap());
     let file = folder.path().join("secrets.toml");
     let first = Running::start(&mut at_home("web", &db, &folder, &[])).await;
     first.signal("TERM").await;
     first.ended().await;
-    // Nothing is sealed: nothing is lost with it.
+    // No value is sealed, so nothing is lost with it.
     std::fs::remove_file(&file).unwrap();
     let second = Running::start(&mut at_home("web", &db, &folder, &[])).await;
     second.signal("TERM").await;
@@ -316,32 +319,32 @@ async fn a_lost_file_of_secrets_stops_the_shop_until_its_operator_says_that_it_i
         &["admin", "reset-second-factor", "a@example.org"],
     ] {
         let refused = outcome(&mut at_home(command[0], &db, &folder, &command[1..])).await;
-        let told = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(1), "{command:?}: {told}");
+        let output = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{command:?}: {output}");
         for what in [
             "secrets.toml is missing",
             "sold keys cannot be shown",
             "--accept-lost-keys",
             "backup",
         ] {
-            assert!(told.contains(what), "{what:?} is not told by {command:?}: {told}");
+            assert!(output.contains(what), "{what:?} is not told by {command:?}: {output}");
         }
         assert!(!file.exists(), "{command:?} made new secrets");
     }
     let doctor = outcome(&mut at_home("doctor", &db, &folder, &[])).await;
-    let told = text(&doctor.stdout);
+    let output = text(&doctor.stdout);
     assert!(
-        told.contains("WRONG secrets") && told.contains("secrets.toml is missing"),
-        "{told}"
+        output.contains("WRONG secrets") && output.contains("secrets.toml is missing"),
+        "{output}"
     );
     assert!(!file.exists(), "doctor made new secrets");
 
-    // It comes back: all is well.
+    // The file comes back: everything works.
     std::fs::write(&file, &kept).unwrap();
     let back = Running::start(&mut at_home("web", &db, &folder, &[])).await;
     back.signal("TERM").await;
     back.ended().await;
-    // It does not: the operator goes on knowingly, once.
+    // It does not: the operator accepts the loss, for one start.
     std::fs::remove_file(&file).unwrap();
     let knowing = Running::start(&mut at_home("web", &db, &folder, &["--accept-lost-keys"])).await;
     assert!(file.exists(), "new secrets");
@@ -351,10 +354,10 @@ async fn a_lost_file_of_secrets_stops_the_shop_until_its_operator_says_that_it_i
     after.signal("TERM").await;
     after.ended().await;
     let doctor = outcome(&mut at_home("doctor", &db, &folder, &[])).await;
-    let told = text(&doctor.stdout);
+    let output = text(&doctor.stdout);
     assert!(
-        told.contains("no secret of LOCKSTEP_KEY_SECRET opens 1 game key(s)"),
-        "{told}"
+        output.contains("no secret of LOCKSTEP_KEY_SECRET opens 1 game key(s)"),
+        "{output}"
     );
 }
 

@@ -1,4 +1,4 @@
-//! What is around the program: a pooler before the database, a database that was restored, a clock that is wrong.
+//! The environment of the program: a pooler in front of the database, a restored database, a wrong clock.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use crate::program::{DEADLINE, Running, client, lockstep, outcome, sandbox, text, with_account};
 
 #[tokio::test]
-async fn a_pooler_in_transaction_mode_is_refused_by_name_and_one_in_session_mode_is_served_through() {
+async fn transaction_pooler_is_refused_and_session_pooler_works() {
     let (db, g2a) = (TestDb::new().await, sandbox(20).await);
     let shared = TestPooler::start(&db, "transaction", "").await;
     for command in ["migrate", "serve"] {
@@ -24,19 +24,19 @@ async fn a_pooler_in_transaction_mode_is_refused_by_name_and_one_in_session_mode
             .env("DATABASE_URL", shared.url())
             .env("LOCKSTEP_BIND", "127.0.0.1:0");
         let refused = outcome(&mut command).await;
-        let told = text(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(1), "{told}");
+        let output = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{output}");
         assert!(
-            told.contains("pooler") && told.contains("pool_mode = session"),
-            "{told}"
+            output.contains("pooler") && output.contains("pool_mode = session"),
+            "{output}"
         );
     }
     let mut doctor = lockstep(&["doctor"]);
     let doctor = outcome(with_account(&mut doctor, &g2a).env("DATABASE_URL", shared.url())).await;
-    let told = text(&doctor.stdout);
+    let output = text(&doctor.stdout);
     assert!(
-        told.contains("WRONG database") && told.contains("pool_mode = session"),
-        "{told}"
+        output.contains("WRONG database") && output.contains("pool_mode = session"),
+        "{output}"
     );
 
     let session = TestPooler::start(&db, "session", "").await;
@@ -69,7 +69,7 @@ async fn close(postgres: Arc<Postgres>, store: Store) {
 }
 
 #[tokio::test]
-async fn what_a_restored_backup_says_of_another_servers_transactions_is_forgotten() {
+async fn foreign_transaction_ids_of_a_restored_backup_are_deleted() {
     let (from, to, kept) = (
         tempfile::tempdir().unwrap(),
         tempfile::tempdir().unwrap(),
@@ -83,7 +83,7 @@ async fn what_a_restored_backup_says_of_another_servers_transactions_is_forgotte
         assert!(out.status.success(), "{}", text(&out.stderr));
     };
     run(&["migrate", "--data-dir", from]).await;
-    // A shop that has been open for a while, and whose log was pruned.
+    // A shop that has been open for a while, and whose invalidation log was pruned.
     let (postgres, store) = open(from).await;
     let mut sql = sqlx::PgConnection::connect(&postgres.connection_string())
         .await
@@ -133,7 +133,7 @@ async fn what_a_restored_backup_says_of_another_servers_transactions_is_forgotte
 }
 
 #[tokio::test]
-async fn doctor_tells_restored_transaction_ids_and_migrate_forgets_them() {
+async fn doctor_reports_restored_transaction_ids_and_migrate_deletes_them() {
     let (db, g2a) = (TestDb::new().await, sandbox(20).await);
     db.execute("update cache_floor set floor = '9000000000'").await;
     let run = async |args: &[&str]| {
@@ -151,10 +151,10 @@ async fn doctor_tells_restored_transaction_ids_and_migrate_forgets_them() {
     assert!(well.contains("ok    copies"), "{well}");
 }
 
-/// From the first second the port says that the process runs and the store is not open; why stands in the log; and when the
-/// database comes, the store opens by itself.
+/// From the first second the port answers that the process runs and the store is not open; the reason is in the log;
+/// and when the database becomes available, the store opens by itself.
 #[tokio::test]
-async fn while_its_database_is_away_a_store_that_starts_says_so_to_everybody() {
+async fn starting_store_reports_that_its_database_is_unavailable() {
     let (db, g2a) = (TestDb::new().await, sandbox(20).await);
     let bind = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -172,7 +172,7 @@ async fn while_its_database_is_away_a_store_that_starts_says_so_to_everybody() {
         .spawn()
         .unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-    let told = tokio::time::timeout(DEADLINE, async {
+    let output = tokio::time::timeout(DEADLINE, async {
         loop {
             let line = log.next_line().await.unwrap().expect("it waits");
             if line.contains("does not answer yet") {
@@ -184,10 +184,10 @@ async fn while_its_database_is_away_a_store_that_starts_says_so_to_everybody() {
     .expect("it says why");
     let log = tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
     assert!(
-        told.contains(&format!("{away} refuses connections"))
-            && told.contains("attempt 1")
-            && told.contains("every 2 s"),
-        "{told}"
+        output.contains(&format!("{away} refuses connections"))
+            && output.contains("attempt 1")
+            && output.contains("every 2 s"),
+        "{output}"
     );
     let status = async |path: &str| {
         let answer = client().get(format!("http://{bind}{path}")).send().await.unwrap();
@@ -215,7 +215,7 @@ async fn while_its_database_is_away_a_store_that_starts_says_so_to_everybody() {
 }
 
 #[tokio::test]
-async fn the_address_of_another_kind_of_database_is_refused_at_once() {
+async fn address_of_another_kind_of_database_is_refused_at_once() {
     for command in ["serve", "migrate", "doctor"] {
         let refused = outcome(
             lockstep(&[command])
@@ -223,12 +223,12 @@ async fn the_address_of_another_kind_of_database_is_refused_at_once() {
                 .env("LOCKSTEP_BIND", "127.0.0.1:0"),
         )
         .await;
-        let told = text(&refused.stderr) + &text(&refused.stdout);
-        assert_eq!(refused.status.code(), Some(1), "{command}: {told}");
+        let output = text(&refused.stderr) + &text(&refused.stdout);
+        assert_eq!(refused.status.code(), Some(1), "{command}: {output}");
         assert!(
-            told.contains("mysql://") && told.contains("postgres://"),
-            "{command}: {told}"
+            output.contains("mysql://") && output.contains("postgres://"),
+            "{command}: {output}"
         );
-        assert!(!told.contains("hunter2"), "{command}: {told}");
+        assert!(!output.contains("hunter2"), "{command}: {output}");
     }
 }

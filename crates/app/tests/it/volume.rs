@@ -1,4 +1,4 @@
-//! What is large at the account of one shopper does not become large in the process.
+//! A large account of one shopper does not make the process large.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::program::{DEADLINE, Running, client, lockstep};
 
 const PASSWORD: &str = "Correct-Horse-1";
-/// What four exports at once may add to the memory of the process, in kB, however large they are.
+/// Maximum growth of the process's memory by four concurrent exports, in kB, whatever their size.
 const MOST_KB: u64 = 40_000;
 
 struct Shopper {
@@ -17,8 +17,8 @@ struct Shopper {
     token: String,
 }
 
-/// Makes an account. Hashing a password can take longer than a request may on a machine that is busy with other tests;
-/// then it is asked for again, and may be there already.
+/// Registers an account. On a machine that is busy with other tests, hashing the password can take longer than a
+/// request may; then the request is repeated, and the account may exist already.
 async fn register(store: &Running, email: &str) -> Shopper {
     let started = Instant::now();
     for way in ["register", "login"].into_iter().cycle() {
@@ -42,7 +42,7 @@ async fn register(store: &Running, email: &str) -> Shopper {
     unreachable!("it is asked again and again")
 }
 
-/// Reads an export to its end and says how many bytes and rows it has.
+/// Reads an export to its end; returns its size in bytes and its number of rows.
 async fn export(store: &Running, shopper: &Shopper) -> (usize, usize) {
     let mut response = client()
         .get(format!("http://{}/api/user/export", store.address))
@@ -63,9 +63,9 @@ async fn export(store: &Running, shopper: &Shopper) -> (usize, usize) {
     (bytes, rows)
 }
 
-/// Four exports at once; what they cost is told and compared with what they may cost.
+/// Runs four exports at once and checks how much memory they add.
 async fn four_exports(store: Running, shoppers: [Shopper; 4], rows: usize) {
-    // What is made once is made.
+    // Warms up what is created once.
     store.get("/api/games").await;
     let before = store.memory_kb("VmRSS");
     store.forget_peak();
@@ -85,7 +85,7 @@ async fn four_exports(store: Running, shoppers: [Shopper; 4], rows: usize) {
     );
 }
 
-/// Rows are written past the trigger that folds them: they lie minutes apart.
+/// Inserts rows past the trigger that folds them; they are minutes apart.
 async fn looks(db: &TestDb, shopper: &Shopper, key: Uuid, rows: usize) {
     let id = shopper.id;
     db.execute(&format!(
@@ -116,7 +116,7 @@ async fn shop() -> (TestDb, Running, Uuid, [Shopper; 4]) {
 }
 
 #[tokio::test]
-async fn four_exports_of_a_hundred_thousand_rows_take_no_memory_to_speak_of() {
+async fn four_exports_of_100_000_rows_need_little_memory() {
     let (db, store, key, shoppers) = shop().await;
     for shopper in &shoppers {
         looks(&db, shopper, key, 25_000).await;
@@ -127,7 +127,7 @@ async fn four_exports_of_a_hundred_thousand_rows_take_no_memory_to_speak_of() {
 
 #[tokio::test]
 #[ignore = "measures what is told in docs/operations.md; takes minutes"]
-async fn four_exports_of_three_hundred_thousand_looks_each() {
+async fn four_exports_of_300_000_reveals_each() {
     let (db, store, key, shoppers) = shop().await;
     for shopper in &shoppers {
         looks(&db, shopper, key, 300_000).await;
@@ -138,7 +138,7 @@ async fn four_exports_of_three_hundred_thousand_looks_each() {
 
 #[tokio::test]
 #[ignore = "measures what is told in docs/operations.md; takes minutes"]
-async fn four_exports_one_of_four_hundred_thousand_orders() {
+async fn four_exports_one_of_400_000_orders() {
     let (db, store, _, shoppers) = shop().await;
     let id = shoppers[0].id;
     db.execute(&format!(

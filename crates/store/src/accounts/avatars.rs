@@ -1,4 +1,4 @@
-//! Pictures that users have uploaded.
+//! Pictures that users uploaded.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use sqlx::types::Uuid;
 use super::{AccountError, one};
 use crate::{Result, Store, Tx};
 
-/// Sets the picture of a user: `image`, WebP of at most 128 KiB, which is served at `address`. The address has to hold
-/// `id`, which has to be new. The one before is forgotten.
+/// Sets the picture of a user: `image`, WebP of at most 128 KiB, which is served at `address`. The address has to
+/// contain `id`, which has to be new. The previous picture is deleted.
 ///
 /// # Errors
 /// [`AccountError::NotFound`], [`AccountError::Store`].
@@ -25,7 +25,7 @@ pub async fn set_avatar(
         .tx_about("accounts.set_avatar", &[user.into()], move |tx| {
             let (image, address) = (Arc::clone(&image), Arc::clone(&address));
             Box::pin(async move {
-                // With the address the picture before goes (`avatars_forget`).
+                // Changing the address deletes the previous picture (`avatars_forget`).
                 set_address(tx, user, Some(&address)).await?;
                 sqlx::query(
                     "-- store.accounts.set_avatar\ninsert into avatars (user_id, id, image) values ($1, $2, $3)",
@@ -41,7 +41,7 @@ pub async fn set_avatar(
         .await
 }
 
-/// Forgets the picture of a user, uploaded or elsewhere.
+/// Removes the picture of a user, uploaded or external.
 ///
 /// # Errors
 /// [`AccountError::NotFound`], [`AccountError::Store`].
@@ -65,7 +65,7 @@ async fn set_address(tx: &mut Tx, user: UserId, address: Option<&str>) -> Result
     one(&done, AccountError::NotFound)
 }
 
-/// The picture with this id, WebP; `None` when there is none (any more).
+/// The picture with this id, WebP; `None` if there is none (any more).
 ///
 /// # Errors
 /// [`StoreError`](crate::StoreError).

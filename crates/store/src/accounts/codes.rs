@@ -1,5 +1,5 @@
-//! Codes and links that are good once: kept as keyed hashes, while the letter holds what the person gets; and the proof of
-//! an address by one.
+//! One-time codes and links, stored as keyed hashes while the e-mail holds the text, and the verification of an address
+//! with one.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::mail::Claimed;
 use crate::row::{count, nickname};
 use crate::{Result, Store, Tx, mail};
 
-/// How many wrong guesses a verification code survives.
+/// Number of wrong guesses after which a verification code becomes invalid.
 pub const MOST_ATTEMPTS: u32 = 5;
 
-/// A code or link about to be sent: the letter holds it until it is sent, the database only its keyed hash.
+/// A code or link to send: the e-mail holds its text until it is sent, the database only its keyed hash.
 #[derive(Debug, Clone)]
 pub struct NewCode {
-    /// What the person gets.
+    /// The text that the user receives.
     pub text: Secret,
     /// The keyed hash to store.
     pub hash: [u8; 32],
@@ -104,14 +104,14 @@ pub async fn send_verification(store: &Store, id: UserId, code: &NewCode) -> Res
         .await
 }
 
-/// A welcome whose code runs out sooner than in so many minutes gets another one.
+/// A welcome e-mail gets a new code if its code expires within this number of minutes.
 const MINUTES_TO_READ: i32 = 15;
 
-/// What a welcome says at the moment it is sent, which may be hours after it was written: with its code and the minutes that
-/// are left of it, with `fresh` in its place when it has run out or is about to, or without a code when the address is proved
-/// already or a later e-mail has the code that counts. A letter of another kind is given back as it is.
+/// The content of a welcome e-mail at the time it is sent, which may be hours after it was written: with its code and
+/// the remaining minutes; with `fresh` instead if the code has expired or is about to; or without a code if the address
+/// is already verified or a later e-mail has the valid code. An e-mail of another kind is returned unchanged.
 ///
-/// `None`: the lease was lost, and another worker sends it.
+/// `None` if the lease was lost; then another worker sends it.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -140,7 +140,7 @@ pub async fn current_welcome(
         .tx_about("accounts.current_welcome", &[user.into()], move |tx| {
             let (claimed, code, fresh, say) = (claimed.clone(), code.clone(), fresh.clone(), say.clone());
             Box::pin(async move {
-                // Whoever asks for another code locks the same row.
+                // A request for another code locks the same row.
                 let unproved = sqlx::query(
                     "-- store.accounts.current_welcome.account
                     select 1 from users where id = $1 and email = $2 and not email_verified and deleted_at is null
@@ -186,14 +186,14 @@ pub async fn current_welcome(
         .await
 }
 
-/// A verification code that may be compared once with what somebody typed.
+/// A verification code that can be compared once with a typed one.
 #[derive(Debug, Clone)]
 pub struct Attempt {
-    /// Which code.
+    /// The code's id.
     pub id: Uuid,
     /// Its keyed hash.
     pub hash: Vec<u8>,
-    /// Attempts left after this one.
+    /// Remaining attempts after this one.
     pub left: u32,
 }
 

@@ -1,4 +1,4 @@
-//! What is left of a person when they go: records of money stay, without anything that says whose.
+//! Deletion of accounts: financial records are kept in anonymised form.
 
 use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::UserId;
@@ -9,18 +9,18 @@ use super::{AccountError, NOTICE};
 use crate::row::nickname;
 use crate::{Store, Tx, mail};
 
-/// What became of a deleted account.
+/// What remains of a deleted account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deleted {
-    /// Nothing is left.
+    /// Nothing.
     Completely,
-    /// Orders, money records and an admin's deeds stay, without anything that says whose they were.
+    /// Orders, financial records and an admin's audit records, anonymised.
     Anonymised,
 }
 
-/// Deletes an account and owes its owner an e-mail about it in their language: cart, wishlist, sessions, codes, letters,
-/// picture and history go, the address is free again. Orders, money and what an admin did stay under a row that says nothing
-/// about the person.
+/// Deletes an account and queues an e-mail about it to its owner in their language: cart, wishlist, sessions, codes,
+/// e-mails, picture and history are deleted, and the address becomes available. Orders, bookings and an admin's audit
+/// records stay under an anonymised row.
 ///
 /// # Errors
 /// [`AccountError::OrdersUnderWay`]; [`AccountError::PaymentUnderWay`]; [`AccountError::HasBalance`] unless
@@ -100,23 +100,23 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
         "-- store.accounts.delete.codes\ndelete from one_time_codes where user_id = $1",
         "-- store.accounts.delete.history\ndelete from login_history where user_id = $1",
         "-- store.accounts.delete.mail\ndelete from mail_outbox where user_id = $1",
-        // Nobody is led to pay any more, and what is open at the provider is closed there next. Whoever pays all the same
-        // is shown to staff (`top_ups::apply`).
+        // No user is sent to pay any more, and open payments are closed at the provider next. A payment that happens
+        // all the same is shown to staff (`top_ups::apply`).
         "-- store.accounts.delete.top_ups
         update top_ups set redirect_url = null, status = case status when 'PENDING' then 'CANCELLED' else status end,
                closing_since = case status when 'PENDING' then now() else closing_since end,
                not_before = case status when 'PENDING' then now() else not_before end
          where user_id = $1 and (redirect_url is not null or status = 'PENDING')",
         "-- store.accounts.delete.idempotency_keys\ndelete from idempotency_keys where owner = $1",
-        // What a payment service told about the person, beside the booking itself.
+        // What a payment provider reported about the person, apart from the booking itself.
         "-- store.accounts.delete.gateway
         update transactions set gateway_response = gateway_response - array['email', 'name', 'surname']
          where user_id = $1 and jsonb_typeof(gateway_response) = 'object'
            and gateway_response ?| array['email', 'name', 'surname']",
-        // The same of deliveries that had no effect: that there was one stays, what it said does not.
+        // The same for deliveries without effect: the row stays, its content is erased.
         "-- store.accounts.delete.deliveries
         update unused_deliveries set body = convert_to(id::text, 'UTF8'), user_id = null where user_id = $1",
-        // A hash of the right form that nobody knows a password for; the row is not looked at by log-ins anyway.
+        // A well-formed hash without a known password; log-ins do not read the row anyway.
         "-- store.accounts.delete.anonymise
         update users set email = 'deleted-' || id || '@deleted.invalid', nickname = null, first_name = null,
                last_name = null, avatar = null, role = 'USER', email_verified = false, deleted_at = now(),

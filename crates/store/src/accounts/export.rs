@@ -95,7 +95,7 @@ pub const LISTS: [List; 12] = [
            from top_ups p
           where p.user_id = $1 and (p.created_at, p.id) > (coalesce($2, '-infinity'), $3)"
     ),
-    // What a payment service said about a top-up and had no effect; bytes outside ASCII as `\\ooo`.
+    // What a payment provider reported of a top-up without effect; bytes outside ASCII as `\\ooo`.
     list!(
         "paymentEvents",
         "deliveries",

@@ -23,7 +23,7 @@ pub struct Login {
     pub user: UserId,
     /// The hash that the password matched.
     pub password_hash: Secret,
-    /// The second factor, if one was asked for.
+    /// The second factor, if one was required.
     pub proof: Option<Proof>,
     /// The new session.
     pub session: NewSession,

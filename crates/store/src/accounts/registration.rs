@@ -1,4 +1,4 @@
-//! New accounts: a person who registers comes in at once and is owed a code that proves the address.
+//! Registration: a new account is logged in at once and gets a code that verifies its address.
 
 use lockstep_domain::account::{DEFAULT_NICKNAME, Email, Role};
 use lockstep_domain::email_template::EmailTemplate;
@@ -11,7 +11,7 @@ use super::{AccountError, NOTICE};
 use crate::sessions::{self, ClientInfo, NewSession};
 use crate::{Result, Store, Tx, mail};
 
-/// An account about to be made.
+/// An account to create.
 #[derive(Debug, Clone)]
 pub struct NewAccount {
     /// Its id.
@@ -53,7 +53,7 @@ pub async fn register(
                     minutes: code.minutes(),
                 };
                 put_code(tx, new.id, new.email.as_str(), "VERIFY_EMAIL", &code).await?;
-                // It is worth sending when its code has run out, too: `current_welcome` gives it another.
+                // It is sent even after its code has expired: `current_welcome` gives it another.
                 mail::enqueue(tx, new.id, new.email.as_str(), &letter, NOTICE).await?;
                 Ok(())
             })

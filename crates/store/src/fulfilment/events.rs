@@ -80,7 +80,7 @@ pub async fn has_due(store: &Store) -> Result<bool> {
     .await?)
 }
 
-/// Applies kept events whose order has appeared, at most fifty; returns how many.
+/// Applies stored events whose order exists by now, at most fifty; returns how many.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

@@ -29,7 +29,7 @@ pub struct Lease {
 /// A claimed unit with all data that decisions about it need. Durations are as of when it was read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unit {
-    /// The right to decide about it.
+    /// The right to decide about a unit.
     pub lease: Lease,
     /// Its state.
     pub state: UnitState,

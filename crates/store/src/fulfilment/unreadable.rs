@@ -244,7 +244,7 @@ pub async fn show(tx: &mut Tx, id: Uuid, admin: UserId) -> Result<Option<Sealed>
 pub enum Decision {
     /// The answer holds a key, which is stored in the same transaction.
     Accepted,
-    /// The answer holds no key: what waited for it continues at once.
+    /// The answer holds no key: the unit that waited for it continues at once.
     Discarded,
 }
 

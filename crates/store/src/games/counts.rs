@@ -15,12 +15,12 @@ use super::list::Filter;
 use super::search;
 use crate::{Result, Tx};
 
-/// More games than this are not counted.
+/// Maximum number of games that are counted.
 const MAX_COUNTED: i64 = 50_000;
-/// No more values of one filter than this are told: as many as can be asked for.
+/// Maximum number of values returned per filter: as many as a request can select.
 const MAX_VALUES: i64 = super::facets::MAX_VALUES;
 
-/// Filters by the name of their column in `verdicts`.
+/// Filters, by the name of their column in `verdicts`.
 const FILTERS: [&str; 7] = [
     "price",
     "multiplayer",

@@ -1,8 +1,8 @@
 //! The other products of a game: its editions, and the same edition for other regions and platforms.
 //!
-//! Nothing in the catalogue says which products are one game, so titles do: those that begin with the game's name, followed
-//! by the end or by a word that editions and offers begin with, are read off an index, a bounded number for each such word;
-//! then those stay whose name without edition and offer is the game's own.
+//! The catalogue does not record which products are one game, so titles decide: those that start with the game's name,
+//! followed by the end or by a word with which editions and offers start, are read from an index, a bounded number for
+//! each such word; of these, the ones remain whose name without edition and offer is the game's own.
 
 use lockstep_domain::catalogue::Game;
 use lockstep_domain::{GameId, title};
@@ -11,17 +11,17 @@ use sqlx::types::Uuid;
 use super::{Detail, views};
 use crate::{Result, Tx};
 
-/// So many are told at the most.
+/// Maximum number of products returned.
 pub const MOST_EDITIONS: u32 = 12;
 
-/// So many titles are compared for each word that may follow the name.
+/// Maximum number of titles compared for each word that may follow the name.
 const COMPARED: i64 = 24;
 
-/// Names that are longer, in bytes, are not looked for: the index holds the beginning of a title only.
+/// Maximum length of a name, in bytes; longer ones are not searched, because the index holds only the start of a title.
 const LONGEST_NAME: usize = 150;
 
-/// Products of the same game as `id`: what can be bought first, the cheapest of them first; at most [`MOST_EDITIONS`].
-/// Without `id` itself and without what is withdrawn. Empty for an unknown id.
+/// Products of the same game as `id`: those that can be bought first, cheapest first; at most [`MOST_EDITIONS`].
+/// Excludes `id` itself and withdrawn products. Empty for an unknown id.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
@@ -83,7 +83,7 @@ pub async fn editions(tx: &mut Tx, id: GameId) -> Result<Vec<Game>> {
     views(tx, &same, Detail::List).await
 }
 
-/// The game's name: without the edition and the offer.
+/// The game's name, without the edition and the offer.
 fn name_of<'t>(text: &'t str, region: Option<&str>) -> &'t str {
     title::base(title::own(text, region))
 }

@@ -14,12 +14,13 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::{Detail, views};
 use crate::{Result, Tx};
 
-// The first link in the order of the index is asked for, or a large genre's links would be read from the table's start.
+// `order by … limit 1` on links makes the planner read the first link from the index; otherwise it would scan a large
+// genre's links from the start of the table.
 
-/// No more values of one filter than this are listed.
+/// Maximum number of values listed per filter.
 pub(super) const MAX_VALUES: i64 = 10_000;
 
-/// Genres that a listed game has, by name.
+/// Genres of listed games, by name.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).

@@ -14,7 +14,7 @@ use crate::{Result, Tx};
 /// An attribute of this number of games or more is barely significant.
 const COMMON: i64 = 5_000;
 
-/// Words at the end of G2A's product names that say nothing about the game.
+/// Words at the end of G2A's product names that do not identify the game.
 const OFFER_WORDS: [&str; 12] = [
     "steam", "key", "global", "europe", "pc", "gog", "xbox", "psn", "dlc", "gift", "com", "account",
 ];

@@ -16,8 +16,9 @@ use sqlx::Row as _;
 use super::catalogue::Listing;
 use crate::{Result, Tx};
 
-/// Offers at G2A change within hours: a day-old price says less than the listing, and a price that only a record keeps
-/// high deters shoppers. In the worst case one shopper a day gets a refund because the price has to be learned again.
+/// Offers at G2A change within hours: a day-old price is less reliable than the listing, and a price that only a record
+/// keeps high deters shoppers. In the worst case one shopper a day gets a refund because the price has to be learned
+/// again.
 const MEMORY: TimeDelta = TimeDelta::days(1);
 
 /// The recorded price of a game.

@@ -12,34 +12,34 @@ use super::{TopUp, columns, top_up};
 use crate::transaction::holds_store_error;
 use crate::{Result, Store, StoreError, Tx, audit};
 
-/// As many of one user's are listed.
+/// Maximum number that is listed per user.
 const MOST: i64 = 20;
 
 /// Why a top-up was not credited by staff.
 #[derive(Debug, thiserror::Error)]
 pub enum SettleError {
-    /// There is none, it does not wait for staff, or it was credited meanwhile.
+    /// The top-up does not exist, does not wait for staff, or was credited meanwhile.
     #[error("no top-up {0} waits for staff")]
     NotWaiting(TopUpId),
-    /// It is not known how much was paid in euro.
+    /// The amount paid in euro is unknown.
     #[error("how much to credit? What was paid in EUR is not known: {0}")]
     AmountUnknown(String),
-    /// Zero or less.
+    /// The amount is zero or negative.
     #[error("the amount must be positive")]
     NotPositive,
-    /// The account was deleted: nobody could spend it.
+    /// The account was deleted, so the balance could not be spent.
     #[error("the account of this top-up was deleted; pay the money back at the provider")]
     NoOwner,
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 holds_store_error!(SettleError);
 
-/// Credits a top-up that waits for staff, with `amount`, or without one with what the provider said was paid, if that was
-/// euro. It is closed then: what the provider says later changes nothing. It goes into the audit log, with the `machine` at
-/// whose command line it was done.
+/// Credits a top-up that waits for staff, with `amount`, or else with the amount that the provider reported, if that
+/// was in euro. This closes the top-up: later reports of the provider change nothing. The audit log records it with the
+/// `machine` on which the command ran.
 ///
 /// # Errors
 /// [`SettleError`]; nothing has changed then.
@@ -127,9 +127,9 @@ async fn credit_once(tx: &mut Tx, id: TopUpId, amount: Option<Money>, machine: &
     Ok(top_up(&row)?)
 }
 
-/// Staff has dealt with a top-up without a credit here: it is shown and asked about no more. One that was paid otherwise
-/// than intended has failed then. False when it does not wait for staff. It goes into the audit log, with the `machine` at
-/// whose command line it was done.
+/// Closes a top-up that staff has settled without a credit here: it leaves the review list and is no longer queried.
+/// One whose payment differed from the intent becomes failed. Returns false if it does not wait for staff. The audit
+/// log records it with the `machine` on which the command ran.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -158,7 +158,7 @@ pub async fn reviewed(store: &Store, id: TopUpId, machine: &str) -> Result<bool>
         .await
 }
 
-/// How many top-ups wait for staff, and since when the oldest does.
+/// Number of top-ups that wait for staff, and since when the oldest does.
 ///
 /// # Errors
 /// [`StoreError`].

@@ -27,7 +27,7 @@ rules! {
     uses_are_counted_from_zero: "promo_codes_used_count_not_negative"
         refuses ["update promo_codes set used_count = -1"]
         allows ["update promo_codes set used_count = 0"]
-    /// Uses never exceed the limit. An order that names a code counts as a use, whoever writes it.
+    /// Uses never exceed the limit. An order that names a code counts as a use, whatever statement writes it.
     a_promo_code_is_never_used_more_often_than_allowed: "promo_codes_uses_within_limit"
         refuses [
             "update promo_codes set used_count = 2 where code = 'ONCE'",

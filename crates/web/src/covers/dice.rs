@@ -1,6 +1,6 @@
-//! Chance that repeats itself: the same seed always throws the same numbers.
+//! Repeatable pseudo-random numbers: the same seed always gives the same sequence.
 
-/// A small repeatable source of numbers (splitmix64 over an FNV hash): pictures must not change with a library.
+/// A generator of numbers (splitmix64 over an FNV hash), written here so that covers do not change with a library.
 pub(super) struct Dice(u64);
 
 impl Dice {

@@ -1,5 +1,5 @@
-//! A cover as pixels, for previews in messengers and networks, which do not take SVG. It has the game's colours and no
-//! words, because those places write the title beside it.
+//! Covers as PNG, for link previews in messengers and social networks, which do not accept SVG. A preview has the
+//! game's colours but no words, because those services show the title beside it.
 
 use std::io::Cursor;
 
@@ -12,10 +12,10 @@ use super::{look, mix};
 
 const WIDTH: u32 = 1200;
 const HEIGHT: u32 = 630;
-/// Corners of each ridge.
+/// Number of corners of each ridge.
 const CORNERS: usize = 9;
 
-/// A sky, a sun and ridges.
+/// Draws a sky, a sun and ridges; `None` if the PNG cannot be encoded.
 pub(super) fn draw(slug: &str) -> Option<Vec<u8>> {
     let (palette, _) = look(&words(slug));
     let mut dice = Dice::new(slug);

@@ -1,11 +1,11 @@
-//! What covers show: eight scenes, each laid out by chance and coloured by a palette.
+//! The eight scenes of covers, each laid out at random and coloured by a palette.
 
 use std::fmt::Write as _;
 
 use super::dice::Dice;
 use super::{Palette, hex, mix};
 
-/// A picture under way.
+/// A scene that is being drawn.
 struct Scene<'s> {
     svg: &'s mut String,
     dice: &'s mut Dice,
@@ -41,7 +41,7 @@ impl Scene<'_> {
         let _infallible = self.svg.write_fmt(text);
     }
 
-    /// A number in a range.
+    /// A random number in a range.
     fn between(&mut self, from: i64, to: i64) -> i64 {
         from + self.dice.below((to - from).max(1))
     }
@@ -330,7 +330,7 @@ impl Scene<'_> {
         self.light(x, y, r);
         let (far, near) = (self.depth(35), self.depth(90));
         self.outline(height * 56 / 100, 24, width / 60, true, &far, 96);
-        // Somebody stands there.
+        // A person stands on the hill.
         let (at, ground) = (self.between(width / 3, width * 2 / 3), height * 64 / 100);
         self.put(format_args!(
             "<path d=\"M{at} {ground}v-30m0 6l-7 14m7-14l7 14\" stroke=\"{near}\" stroke-width=\"6\" stroke-linecap=\"round\" fill=\"none\"/>\

@@ -1,10 +1,10 @@
-//! The words on a cover: those of the game's address, without what shops append, set so that they fit.
+//! The words on a cover: those of the game's slug, without what shops append, set to fit.
 
 use std::fmt::Write as _;
 
 use super::{HEIGHT, WIDTH};
 
-/// Words that shops append to a title and that no cover would show.
+/// Words that shops append to a title and that covers omit.
 const APPENDED: &[&str] = &[
     "key",
     "global",
@@ -61,10 +61,10 @@ const APPENDED: &[&str] = &[
     "ps5",
 ];
 
-/// The slug's words, less what shops append, at most nine of them.
+/// The words of the slug without those that shops append, at most nine.
 pub(super) fn words(slug: &str) -> Vec<&str> {
     let mut words: Vec<&str> = slug.split('-').filter(|word| !word.is_empty()).collect();
-    // G2A's product id, or what keeps two equal titles apart.
+    // G2A's product id, or the number that distinguishes two equal titles.
     while words.len() > 1
         && words
             .last()
@@ -83,19 +83,19 @@ pub(super) fn words(slug: &str) -> Vec<&str> {
     words
 }
 
-/// How the words of a series look.
+/// The typography of a series.
 #[derive(Clone, Copy)]
 pub(super) struct Lettering {
     family: &'static str,
     weight: u32,
-    /// Hundredths of the size between letters.
+    /// Letter spacing in hundredths of the font size.
     spacing: i64,
     is_upper: bool,
-    /// How wide the widest of these fonts runs, in percent of [`LETTERS`].
+    /// Width of the widest of these fonts, in percent of [`LETTERS`].
     width: i64,
 }
 
-/// How much of the size a letter takes, in hundredths, by character from space on: those of a bold sans-serif.
+/// Width of each character from space on, in hundredths of the font size: the values of a bold sans-serif.
 const LETTERS: [i64; 95] = [
     28, 33, 47, 56, 56, 89, 72, 24, 33, 33, 39, 58, 28, 33, 28, 28, // space to /
     56, 56, 56, 56, 56, 56, 56, 56, 56, 56, 33, 33, 58, 58, 58, 61, // 0 to ?
@@ -106,7 +106,7 @@ const LETTERS: [i64; 95] = [
 ];
 
 impl Lettering {
-    /// Hundredths of the size that `line` takes.
+    /// Width of `line` in hundredths of the font size.
     fn width_of(self, line: &str) -> i64 {
         line.bytes()
             .map(|letter| {
@@ -117,7 +117,7 @@ impl Lettering {
     }
 }
 
-/// Fonts that every system has one of.
+/// Font stacks of which every system has at least one font.
 pub(super) const LETTERINGS: [Lettering; 3] = [
     Lettering {
         family: "'Avenir Next','Segoe UI',Inter,Roboto,'Helvetica Neue',Arial,sans-serif",
@@ -142,11 +142,12 @@ pub(super) const LETTERINGS: [Lettering; 3] = [
     },
 ];
 
-/// The words in at most four lines above the lower edge. They are letters, digits and spaces, so nothing is escaped.
+/// Sets the words in at most four lines above the lower edge. They consist of letters, digits and spaces, so nothing is
+/// escaped.
 pub(super) fn set(svg: &mut String, words: &[&str], style: Lettering, colour: &str) {
     const MARGIN: i64 = 22;
     let longest_word = words.iter().map(|word| word.len()).max().unwrap_or(1).clamp(10, 16);
-    // As large as four lines allow.
+    // The largest size at which four lines suffice.
     let mut lines = (longest_word..=20)
         .map(|room| broken(words, style, room))
         .find(|lines| lines.len() <= 4)
@@ -173,7 +174,7 @@ pub(super) fn set(svg: &mut String, words: &[&str], style: Lettering, colour: &s
 fn broken(words: &[&str], style: Lettering, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for (place, word) in words.iter().enumerate() {
-        // A number at the end does not stand alone.
+        // A number at the end does not get a line of its own.
         let room = if place + 1 == words.len() && word.len() <= 3 {
             room + 4
         } else {
@@ -215,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cover_shows_the_title_and_not_what_shops_append() {
+    fn covers_show_the_title_without_appended_words() {
         assert_eq!(words("stellar-harvest-2-steam-key-global"), ["stellar", "harvest", "2"]);
         assert_eq!(
             words("stellar-harvest-pc-xbox-live-key-united-states-10000000024005"),
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn words_fit_whatever_they_are() {
+    fn arbitrary_words_fit_on_a_cover() {
         for slug in [
             "a",
             "pneumonoultramicroscopicsilicovolcanoconiosis",
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_does_not_stand_alone() {
+    fn a_trailing_number_shares_a_line() {
         let mut svg = String::new();
         set(&mut svg, &words("anselm-and-the-grove-3"), LETTERINGS[2], "#fff");
         assert!(svg.contains(">ANSELM AND<") && svg.contains(">THE GROVE 3<"), "{svg}");

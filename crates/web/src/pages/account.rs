@@ -1,4 +1,4 @@
-//! One's own account: an overview, and a page for each thing that can be done with it.
+//! The reader's account: an overview, and a page for each task.
 
 pub(crate) mod balance;
 pub(crate) mod data;
@@ -50,7 +50,7 @@ pub(crate) fn routes() -> Router<Arc<WebState>> {
         .route("/account/delete", get(data::leave_page).post(data::leave))
 }
 
-/// The pages of an account and where they are, for the menu.
+/// The pages of an account for the menu: address and key of the title.
 pub(crate) const MENU: [(&str, &str); 9] = [
     ("/account", "account.overview"),
     ("/orders", "account.orders"),
@@ -63,7 +63,7 @@ pub(crate) const MENU: [(&str, &str); 9] = [
     ("/account/data", "account.data"),
 ];
 
-/// The menu beside an account's pages: address, text, whether it is this page.
+/// The menu beside the pages of an account: address, text, and whether it is this page.
 pub(crate) struct Menu(pub(crate) Vec<(&'static str, &'static str, bool)>);
 
 impl Menu {
@@ -76,7 +76,7 @@ impl Menu {
     }
 }
 
-/// An account's page that is one form.
+/// A page of the account with one form.
 #[derive(Template)]
 #[template(path = "account/form_page.html")]
 pub(crate) struct AccountForm {

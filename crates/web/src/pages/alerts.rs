@@ -1,6 +1,6 @@
-//! "Tell me when it is back". The game page is the same for everybody, so its button does not know who presses it: a member
-//! is told and led to the wishlist, where what one waits for stands; a guest is led to log in and comes back to a page
-//! that asks once more.
+//! Stock alerts ("Tell me when it is back"). The game page is the same for all readers, so its button does not depend
+//! on the reader. A signed-in user gets the alert and is redirected to the wishlist, which lists alerts; anyone else
+//! logs in first and returns to a page that asks for confirmation.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::titles::Title;
 use crate::visit::Preferences;
 use crate::{WebState, answers};
 
-/// A game as its page knows it.
+/// The game, as its page reads it.
 async fn known(state: &WebState, id: GameId) -> Result<Game, PageError> {
     let entry = answers::one(&state.cache, CacheKey::Game(id), move |tx| {
         Box::pin(async move { games::by_id(tx, id).await })
@@ -72,7 +72,7 @@ pub(crate) async fn add(
     };
     match state.shop.wait_for(caller, id).await {
         Ok(()) => Ok(forms::done("/wishlist?done=waiting#waiting")),
-        // It came back meanwhile: its page says so better.
+        // It is in stock again: the page of the game shows that.
         Err(ShopError::Refused(AuthError::Shopper(ShopperError::InStock))) => {
             Ok(forms::done(&format!("/game/{}", known(&state, id).await?.slug)))
         }

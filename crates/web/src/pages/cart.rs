@@ -1,5 +1,5 @@
-//! The cart, a guest's and a member's alike. Every change is a form that works without scripts and answers with a
-//! redirect; `cart.js` only spares a click after a number was typed.
+//! The cart of guests and users. Every change is a form that works without scripts and responds with a redirect;
+//! `cart.js` only submits a changed quantity without a click.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ struct CartPage {
     lines: Vec<Line>,
     total: String,
     copies: u64,
-    /// Something in it cannot be bought now.
+    /// It contains something that cannot be bought now.
     is_blocked: bool,
     is_member: bool,
 }
@@ -46,9 +46,9 @@ pub(crate) struct Line {
     pub(crate) price: String,
     pub(crate) sum: String,
     pub(crate) is_out: bool,
-    /// Its key comes by the day of release.
+    /// The key is delivered by the release date.
     pub(crate) is_preorder: bool,
-    /// Another price than when it was put in: the sentence, and whether it rose.
+    /// The price has changed since the game was added: the text, and whether it rose.
     pub(crate) changed: Option<(String, bool)>,
 }
 
@@ -74,7 +74,7 @@ impl Line {
     }
 }
 
-/// A change of price in words.
+/// The text for a change of price.
 pub(crate) fn changed(words: Language, change: PriceChange) -> String {
     let prices = (format::price(words, change.from), format::price(words, change.to));
     if change.to > change.from {
@@ -150,7 +150,7 @@ pub(crate) async fn add(
     show(&state, &visit, &reader, &cart, &form).await
 }
 
-/// Sets how many copies, or one more or less (`step`) than the form shows.
+/// Sets the quantity, either absolute or relative (`step`) to the one that the form shows.
 pub(crate) async fn set(
     State(state): State<Arc<WebState>>,
     visit: Preferences,

@@ -1,5 +1,5 @@
-//! The catalogue: search, filters with counts, order, pages. It is a form that asks with GET, so every state of it is an
-//! address, going back returns to it, and nothing needs scripts; `catalogue.js` spares the reload.
+//! The catalogue: search, filters with counts, sort order, pages. It is a GET form, so every state has an address,
+//! going back returns to it, and nothing needs scripts; `catalogue.js` only avoids the reload.
 
 mod asked;
 
@@ -28,8 +28,8 @@ use crate::{WebState, answers};
 
 use asked::{Asked, Order};
 
-/// A filter with more values than this shows all of them at an address of its own: thousands of publishers would make every
-/// page of the catalogue heavy.
+/// A filter with more values than this has its own page with all of them: thousands of publishers would make every page
+/// of the catalogue heavy.
 const FOLDED: usize = 40;
 
 #[derive(Template)]
@@ -38,13 +38,13 @@ struct CataloguePage {
     layout: Layout,
     title: String,
     total: u64,
-    /// The filter of which every value is shown.
+    /// The filter whose values are all shown.
     whole: Option<&'static str>,
     cards: Vec<Card>,
     facets: Vec<Facet>,
-    /// Filters that are set: what, and the address without it.
+    /// Active filters: text, and the address without the filter.
     chosen: Vec<(String, String)>,
-    /// How many there are.
+    /// Number of active filters.
     filters: u64,
     orders: Vec<(&'static str, &'static str, bool)>,
     min: String,
@@ -59,24 +59,24 @@ struct Facet {
     name: &'static str,
     title: &'static str,
     is_open: bool,
-    /// One value at a time.
+    /// Only one value can be selected.
     is_single: bool,
-    /// Beside it, a price from and to.
+    /// It also has a minimum and a maximum price.
     has_range: bool,
-    /// The most frequent first.
+    /// Values, most frequent first.
     options: Vec<Choice>,
-    /// How many values there are.
+    /// Number of values.
     total: usize,
-    /// When they are too many for every page: where all of them are shown, or else only the most frequent, and whether it
-    /// is all.
+    /// Set when there are too many values for this page: the address that shows more, and whether it shows all or only
+    /// the most frequent.
     elsewhere: Option<(String, bool)>,
 }
 
-/// So many values of a filter are shown before "show all".
+/// Number of values of a filter that are shown before "show all".
 const SHOWN: usize = 8;
 
 impl Facet {
-    /// The most frequent values; with one more there would be nothing to fold away.
+    /// The most frequent values; all of them if only one would be hidden.
     fn first(&self) -> &[Choice] {
         match self.options.get(..SHOWN) {
             Some(first) if self.options.len() > SHOWN + 1 && self.elsewhere.is_none() => first,
@@ -84,12 +84,12 @@ impl Facet {
         }
     }
 
-    /// The others.
+    /// The values after [`first`](Self::first).
     fn others(&self) -> &[Choice] {
         self.options.get(self.first().len()..).unwrap_or_default()
     }
 
-    /// Whether one of the others is chosen, so that they are shown.
+    /// Whether one of the other values is selected, so that they are expanded.
     fn shows_others(&self) -> bool {
         self.others().iter().any(|option| option.is_chosen)
     }
@@ -104,18 +104,18 @@ struct Choice {
     id: String,
     value: String,
     label: String,
-    /// How many games it leaves, for people.
+    /// Number of games with this value, formatted.
     count: String,
-    /// The same as far as it is known, to put values in order.
+    /// The same as a number as far as it is known, to sort the values.
     games: u64,
     is_chosen: bool,
 }
 
-/// Links to other pages.
+/// Links to other pages of the list.
 pub(crate) struct Pager {
     previous: Option<String>,
     next: Option<String>,
-    /// Number and address; no address for the present page, no number for a gap.
+    /// Number and address; the present page has no address, a gap has no number.
     pages: Vec<(Option<u64>, Option<String>)>,
 }
 
@@ -157,7 +157,7 @@ pub(crate) async fn catalogue(State(state): State<Arc<WebState>>, visit: Prefere
     Ok(finished.serve(&visit))
 }
 
-/// How long a list is.
+/// Length of a list.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Extent {
@@ -182,7 +182,8 @@ fn draw(
         (_, []) if asked.order == Order::By(Sort::Newest) => words.text("catalogue.newest").to_owned(),
         _ => words.text("catalogue.title").to_owned(),
     };
-    // Search engines list the catalogue, its pages, and what one filter leaves; everything else is a view of these.
+    // Search engines list the catalogue, its pages, and the results of a single filter; everything else is a variant of
+    // these.
     let is_listed = asked.search.is_empty()
         && asked.filters() <= 1
         && !asked.everything
@@ -209,7 +210,7 @@ fn draw(
                     "" if asked.search.is_empty() => "sort.popular",
                     _ => text,
                 };
-                // Without a search the most popular come first anyway.
+                // Without a search the default order is already by popularity.
                 let now = match asked.order.name() {
                     "popular" if asked.search.is_empty() => "",
                     now => now,
@@ -231,7 +232,7 @@ fn draw(
     }
 }
 
-/// How often one filter's values occur, for people.
+/// How often the values of one filter occur, formatted.
 struct Tally<'c> {
     words: Language,
     is_capped: bool,
@@ -239,7 +240,7 @@ struct Tally<'c> {
 }
 
 impl Tally<'_> {
-    /// `None` for a value that would leave nothing and is not chosen.
+    /// `None` for a value that would find nothing and is not selected.
     fn choice(&self, facet: &str, key: &str, value: &str, label: String, is_chosen: bool) -> Option<Choice> {
         let count = self.counts.get(key).copied().unwrap_or(0);
         if count == 0 && !is_chosen && !self.is_capped {
@@ -256,7 +257,7 @@ impl Tally<'_> {
     }
 }
 
-/// A count as people read it; of a catalogue that was not counted to its end, a lower bound.
+/// Formats a count; a lower bound if the catalogue was not counted completely.
 fn counted(words: Language, is_capped: bool, count: u64) -> String {
     match (count, is_capped) {
         (0, true) => String::new(),
@@ -265,7 +266,7 @@ fn counted(words: Language, is_capped: bool, count: u64) -> String {
     }
 }
 
-/// A value as part of an element's id: what is an address part already stays, anything else becomes a number.
+/// A value as part of an element's id: unchanged if it is a valid slug, otherwise a hash.
 fn id_of(value: &str) -> String {
     if is_slug(value) {
         value.to_owned()
@@ -308,7 +309,7 @@ fn facets(words: Language, asked: &Asked, options: &FilterOptions, counts: &Face
             elsewhere,
         }
     };
-    // The most frequent first, as long as all were counted; then by name.
+    // Most frequent first, if all were counted; then by name.
     let by_count = |mut options: Vec<Choice>| {
         options.sort_by(|one, other| (other.games, &one.label).cmp(&(one.games, &other.label)));
         options
@@ -434,7 +435,7 @@ fn facets(words: Language, asked: &Asked, options: &FilterOptions, counts: &Face
     facets
 }
 
-/// A span of prices in words.
+/// The text for a range of prices.
 fn span_of(words: Language, preset: PricePreset) -> &'static str {
     words.text(match preset {
         PricePreset::Under10 => "price.under-10",
@@ -445,7 +446,7 @@ fn span_of(words: Language, preset: PricePreset) -> &'static str {
     })
 }
 
-/// The filters that are set, each with the address that asks without it.
+/// The active filters, each with the address without it.
 fn chosen(words: Language, asked: &Asked, options: &FilterOptions) -> Vec<(String, String)> {
     let mut chosen = Vec::new();
     let name_of = |all: &[lockstep_domain::catalogue::NameSlug], value: &str| {
@@ -505,7 +506,7 @@ fn chosen(words: Language, asked: &Asked, options: &FilterOptions) -> Vec<(Strin
 }
 
 impl Pager {
-    /// `None` when one page is enough.
+    /// `None` if there is only one page.
     fn new(asked: &Asked, pages: u64) -> Option<Self> {
         if pages < 2 {
             return None;

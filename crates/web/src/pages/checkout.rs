@@ -1,9 +1,9 @@
-//! Checkout: what is bought, what it costs to the cent, and one button. What is missing on the balance is topped up on the
-//! way, and the way leads back here.
+//! Checkout: the items, the exact total, and one button. A missing balance is topped up on the way, and the reader
+//! returns here afterwards.
 //!
-//! The form carries what it showed: the games, the total, and a key. Sent twice it is one order; if the total has risen
-//! meanwhile nothing is bought, the new one is shown, and the shopper decides again. A promo code that counts is
-//! remembered by the browser until it is used: the way to the payment page and back must not lose it.
+//! The form contains what it showed: the games, the total, and an idempotency key. Sent twice, it creates one order. If
+//! the total has risen, nothing is bought; the new total is shown, and the reader decides again. A cookie stores a
+//! valid promo code until it is used, so that it survives the way to the payment page and back.
 
 use std::sync::Arc;
 
@@ -32,10 +32,10 @@ use crate::titles::Title;
 use crate::visit::Preferences;
 use crate::{WebState, page};
 
-/// The least that can be topped up, in cents.
+/// Minimum top-up in cents.
 const LEAST_TOP_UP: i64 = 100;
 
-/// How it is paid when nobody chooses: the provider's page offers what it has.
+/// The default payment method: the provider's page offers those that it has.
 pub(crate) const METHOD: &str = "card";
 
 #[derive(Template)]
@@ -46,25 +46,25 @@ struct CheckoutPage {
     problem: Option<String>,
     lines: Vec<Line>,
     promo: Field,
-    /// The code that counts.
+    /// The valid promo code.
     promo_code: String,
     sums: Sums,
-    /// Game and copies, as the form carries them.
+    /// Game and quantity, as the form contains them.
     items: Vec<String>,
-    /// The total that is shown, for the machine.
+    /// The displayed total, machine-readable.
     expected: Money,
     key: Uuid,
-    /// Something in it cannot be bought.
+    /// It contains something that cannot be bought.
     is_blocked: bool,
 }
 
-/// What it costs and how it is paid.
+/// The total and how it is paid.
 struct Sums {
     subtotal: String,
     discount: Option<String>,
     total: String,
     balance: String,
-    /// What is left afterwards, or what is missing.
+    /// The balance afterwards, or the missing amount.
     left: Option<String>,
     missing: Option<(Money, String)>,
 }
@@ -88,7 +88,7 @@ impl Sums {
     }
 }
 
-/// The order that a cart and a promo code make.
+/// The order for a cart and a promo code.
 fn wanted(state: &WebState, cart: &Cart, promo: &str, expected: Option<Money>) -> Result<Checkout, CheckoutFault> {
     let items = cart.items.iter().map(|line| (line.game_id, i64::from(line.quantity)));
     state.shop.checkout(items, Some(promo), expected)
@@ -102,7 +102,7 @@ async fn show(
     promo_code: &str,
 ) -> Result<Response, PageError> {
     let words = visit.language;
-    // As of now, with whatever this request itself has changed.
+    // Current, including the changes of this request.
     let cart = state.shop.cart(member.caller.principal()).await?.read()?;
     if cart.items.is_empty() {
         return Ok(forms::done("/cart"));
@@ -163,8 +163,8 @@ async fn quote(state: &WebState, member: &SignedInUser, cart: &Cart, promo: &str
     state.shop.quote(&member.caller, &member.device, &checkout).await
 }
 
-/// Why a promo code does not count, if that is what stands in the way. What is wrong with a code is not told: it would
-/// help whoever guesses.
+/// The text for a rejected promo code; `None` for any other error. It does not say what is wrong with a code: that
+/// would help an attacker who guesses codes.
 fn promo_refusal(words: Language, error: &ShopError) -> Option<String> {
     match error {
         ShopError::Place(PlaceError::PromoCode(_)) => Some(words.text("checkout.promo.invalid").to_owned()),
@@ -176,7 +176,7 @@ fn promo_refusal(words: Language, error: &ShopError) -> Option<String> {
     }
 }
 
-/// Why nothing was bought, in words.
+/// The text for an order that was not placed.
 fn refusal(words: Language, error: ShopError) -> Result<String, PageError> {
     let error = match error {
         ShopError::Place(error) => error,
@@ -259,7 +259,7 @@ pub(crate) async fn buy(
     show(&state, &visit, &member, form, &promo).await
 }
 
-/// Tops up what is missing, at the provider's, and comes back.
+/// Tops up the missing amount at the provider and returns here.
 pub(crate) async fn top_up(
     State(state): State<Arc<WebState>>,
     visit: Preferences,
@@ -278,7 +278,7 @@ pub(crate) async fn top_up(
     }
 }
 
-/// Begins a top-up and leads to where it is paid, or says why not.
+/// Starts a top-up and redirects to where it is paid, or returns the reason why not.
 pub(crate) async fn begin(
     state: &WebState,
     visit: &Preferences,
@@ -288,7 +288,7 @@ pub(crate) async fn begin(
 ) -> Result<Result<Response, String>, PageError> {
     let words = visit.language;
     match state.shop.begin_top_up(&member.caller, amount, METHOD, Some(key)).await {
-        // Not at once to the provider: browsers do not let a form of ours end on another site (form-action).
+        // Not directly to the provider: browsers block a form whose redirect ends on another site (form-action).
         Ok(top_up) => Ok(Ok(forms::done(&format!("/account/balance?topUp={}&pay=1", top_up.id)))),
         Err(ShopError::TopUp(error)) => Ok(Err(match error {
             TopUpError::NoProvider => words.text("top_up.no_provider").to_owned(),

@@ -1,4 +1,4 @@
-//! A page that is one form: what it is for, its fields, one button, and where else to go.
+//! A page with one form: its purpose, fields, one button, and links.
 
 use askama::Template;
 use axum::response::Response;
@@ -10,20 +10,20 @@ use crate::layout::Layout;
 use crate::page;
 use crate::visit::Preferences;
 
-/// One form.
+/// A form.
 pub(crate) struct FormView {
-    /// Where it is sent.
+    /// The address that it is sent to.
     pub(crate) action: &'static str,
-    /// What the form carries along.
+    /// Hidden fields.
     pub(crate) hidden: Vec<(&'static str, String)>,
     pub(crate) fields: Vec<Field>,
-    /// A box to tick: name, label, whether it is ticked, and what is wrong.
+    /// A checkbox: name, label, whether it is checked.
     pub(crate) check: Option<(&'static str, String, bool)>,
-    /// What is wrong with the form as a whole.
+    /// The error of the form as a whole.
     pub(crate) problem: Option<String>,
-    /// What the button says.
+    /// Label of the button.
     pub(crate) submit: &'static str,
-    /// It cannot be undone.
+    /// The action cannot be undone.
     pub(crate) is_danger: bool,
 }
 
@@ -40,7 +40,7 @@ impl FormView {
         }
     }
 
-    /// The same, carrying a value along.
+    /// Adds a hidden field.
     pub(crate) fn carrying(mut self, name: &'static str, value: &str) -> Self {
         if !value.is_empty() {
             self.hidden.push((name, value.to_owned()));
@@ -48,41 +48,41 @@ impl FormView {
         self
     }
 
-    /// The same with a box to tick.
+    /// Adds a checkbox.
     pub(crate) fn check(mut self, name: &'static str, label: impl Into<String>, ticked: bool) -> Self {
         self.check = Some((name, label.into(), ticked));
         self
     }
 
-    /// The same for what cannot be undone.
+    /// Marks the action as one that cannot be undone.
     pub(crate) fn danger(mut self) -> Self {
         self.is_danger = true;
         self
     }
 }
 
-/// The page around it.
+/// The page with the form.
 #[derive(Template)]
 #[template(path = "form_page.html")]
 pub(crate) struct FormPage {
     pub(crate) layout: Layout,
     pub(crate) title: &'static str,
     pub(crate) lead: Option<String>,
-    /// What has just happened.
+    /// A message about the previous action.
     pub(crate) notice: Option<String>,
     pub(crate) form_page: FormView,
-    /// Text and address.
+    /// Links: text and address.
     pub(crate) links: Vec<(&'static str, String)>,
 }
 
 impl FormPage {
-    /// The page as the answer to `form`.
+    /// The response that shows the page after `form`.
     pub(crate) fn answer(&self, form: &Form) -> Result<Response, PageError> {
         Ok(page::secret(form.status(), self.render()?))
     }
 }
 
-/// What has just happened, when the address says so: `?done=profile` is the text `done.profile`.
+/// A message about the previous action, from the address: `?done=profile` is the text `done.profile`.
 pub(crate) fn notice(words: Language, visit: &Preferences) -> Option<String> {
     let (_, what) = visit.pairs().find(|(name, _)| name == "done")?;
     words.find(&format!("done.{what}")).map(str::to_owned)

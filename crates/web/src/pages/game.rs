@@ -1,5 +1,4 @@
-//! One game: what it costs, whether it will work for the reader, what it is, which other offers of it there are, and what is
-//! like it.
+//! One game: its price, whether it works for the reader, what it is, other offers of the same game, and similar games.
 
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ use crate::pictures::Picture;
 use crate::visit::Preferences;
 use crate::{WebState, answers, format, safe_html, seo};
 
-/// So many games the API lists as similar, and so many are shown.
+/// Number of similar games that the API lists and the page shows.
 const SIMILAR: u32 = 10;
 const SHOWN: usize = 6;
 
@@ -33,9 +32,9 @@ struct GamePage {
     slug: String,
     name: String,
     genre: Option<(String, String)>,
-    /// Pictures large and small; the first is shown.
+    /// Pictures in large and small; the first is shown.
     gallery: Vec<(Picture, Picture)>,
-    /// Only the cover, drawn or upright: it stands on a backdrop.
+    /// Set when there is only the cover, generated or portrait: it is shown on a backdrop.
     cover: Option<(Picture, Picture)>,
     labels: Vec<String>,
     price: String,
@@ -47,14 +46,14 @@ struct GamePage {
     facts: Vec<(&'static str, String)>,
     scores: Vec<(&'static str, String)>,
     needs: Vec<(&'static str, Vec<(&'static str, String)>)>,
-    /// This offer, then the others of the same game; nothing when there are no others.
+    /// This offer, then the others of the same game; empty when there are no others.
     editions: Vec<Edition>,
     similar: Vec<Card>,
     json_ld: String,
     og_image: String,
 }
 
-/// An offer of the game, to be compared with the others.
+/// An offer of the game, for comparison with the others.
 struct Edition {
     slug: String,
     name: String,
@@ -62,7 +61,7 @@ struct Edition {
     place: String,
     price: String,
     original: Option<String>,
-    /// A word when it cannot be bought like any other: sold out, preorder.
+    /// A label when it is sold out or a preorder.
     state: Option<&'static str>,
     is_here: bool,
 }
@@ -96,7 +95,7 @@ impl Edition {
     }
 }
 
-/// Whether it can be bought.
+/// Whether the game can be bought.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Offer {
     Buyable,
@@ -104,21 +103,21 @@ enum Offer {
     SoldOut,
 }
 
-/// The answer to a question that readers have.
+/// An answer to a frequent question of buyers.
 struct Reply {
     is_warning: bool,
     title: String,
     text: String,
 }
 
-/// As much of the cached answer as names it.
+/// The part of the cached answer that names the game.
 #[derive(Deserialize)]
 struct Named {
     id: GameId,
     slug: String,
 }
 
-/// Whether a text can be the readable part of a game's address.
+/// Whether a text has the form of a game's slug.
 pub(crate) fn is_slug(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 300
@@ -134,7 +133,7 @@ pub(crate) async fn game(
     visit: Preferences,
 ) -> Result<Response, PageError> {
     if !is_slug(&slug) {
-        // People and programs write addresses in capitals; ours have none.
+        // People and programs may write addresses in capitals; slugs have none.
         let lower = slug.to_ascii_lowercase();
         return if is_slug(&lower) {
             Ok(moved(&lower, &visit))
@@ -176,8 +175,8 @@ pub(crate) async fn game(
     Ok(page.serve(&visit))
 }
 
-/// To the address that the game has now, with the rest of the question. Browsers ask again each time: another game may take
-/// the old address.
+/// Redirects to the current address of the game with the rest of the query. Browsers ask again each time, because
+/// another game may take over the old address.
 fn moved(slug: &str, visit: &Preferences) -> Response {
     let query = visit.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let headers = [
@@ -193,7 +192,7 @@ fn draw(layout: Layout, game: &Game, others: &[Game], similar: Vec<Game>) -> Gam
     if !editions.is_empty() {
         editions.insert(0, Edition::new(words, game, true));
     }
-    // What is shown as an offer of this game is not shown again as a game like it.
+    // An offer of this game is not listed again as a similar game.
     let similar: Vec<Tile> = similar
         .into_iter()
         .filter(|game| others.iter().all(|other| other.id != game.id))
@@ -245,7 +244,7 @@ fn draw(layout: Layout, game: &Game, others: &[Game], similar: Vec<Game>) -> Gam
         price: format::price(words, game.price),
         original: game
             .original_price
-            // Nobody saves on what cannot be bought.
+            // A reduction is shown only for a game that can be bought.
             .filter(|_| offer != Offer::SoldOut)
             .map(|original| (format::price(words, original), game.discount.unwrap_or(0))),
         answers: replies(words, game, offer, &release, region.as_deref()),
@@ -269,7 +268,7 @@ fn draw(layout: Layout, game: &Game, others: &[Game], similar: Vec<Game>) -> Gam
     }
 }
 
-/// What readers ask before they buy: does it work where I live, where do I redeem it, when do I get it.
+/// Answers to what buyers ask first: does it work where I live, where do I redeem it, when do I get it.
 fn replies(words: Language, game: &Game, offer: Offer, release: &str, region: Option<&str>) -> Vec<Reply> {
     let mut replies = Vec::new();
     let known = |title: String, text: String| Reply {
@@ -309,7 +308,7 @@ fn replies(words: Language, game: &Game, offer: Offer, release: &str, region: Op
             words.text("game.delivery.title").to_owned(),
             words.text("game.delivery.text").to_owned(),
         )),
-        // Nobody knows when there is a key again.
+        // When a key will be available is unknown.
         Offer::SoldOut => {}
     }
     replies
@@ -360,7 +359,7 @@ fn scores(words: Language, game: &Game) -> Vec<(&'static str, String)> {
     critics.into_iter().chain(users).collect()
 }
 
-/// G2A's `{minimal, recommended}`, as far as we know what its entries mean.
+/// G2A's `{minimal, recommended}`, as far as the meaning of its entries is known.
 fn requirements(words: Language, needs: &serde_json::Value) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
     [("minimal", "needs.minimal"), ("recommended", "needs.recommended")]
         .into_iter()

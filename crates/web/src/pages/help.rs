@@ -1,5 +1,5 @@
-//! `GET /help`: what somebody wants to know before they trust a shop that sells keys. The texts are the shop's own; what
-//! only its operator can say (an address to write to, the imprint) is shown when it is set.
+//! `GET /help`: answers for customers who do not know the shop yet. The texts are the shop's own; what only the
+//! operator can supply (contact address, imprint) is shown when it is set.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::page::fingerprint;
 use crate::visit::Preferences;
 use crate::{Operator, WebState, seo};
 
-/// Where keys are activated, each with its text under `activate.`.
+/// Services where keys are activated, each with a text under `activate.`.
 const SERVICES: [(&str, &str); 11] = [
     ("Steam", "activate.steam"),
     ("Epic Games", "activate.epic-games"),
@@ -37,15 +37,15 @@ struct HelpPage {
     json_ld: String,
 }
 
-/// A question that shoppers have, and what there is to say.
+/// A question of customers and its answer.
 struct Answer {
-    /// Its place in the page; other pages link to it.
+    /// Id of the element in the page; other pages link to it.
     id: &'static str,
     question: &'static str,
     paragraphs: Vec<String>,
     /// Services and how keys are activated there.
     services: Vec<(&'static str, &'static str)>,
-    /// Where to go from here: text and address.
+    /// A link to a related page: text and address.
     more: Option<(&'static str, String)>,
 }
 
@@ -65,7 +65,7 @@ impl Answer {
         self
     }
 
-    /// All of it as one text.
+    /// The complete answer as plain text.
     fn text(&self) -> String {
         let services = self.services.iter().map(|(name, how)| format!("{name}: {how}"));
         self.paragraphs

@@ -1,7 +1,7 @@
-//! The home page: one game in front, then what sells, what is new, what is to come, and the large genres.
+//! The home page: one featured game, then best sellers, new games, upcoming games, and the largest genres.
 //!
-//! It is the same for everybody who reads the same language, made from one cached answer in one snapshot, and kept
-//! finished.
+//! It is the same for all readers of a language. It is made from one cached answer, read in one snapshot, and kept in
+//! the page cache.
 
 use std::sync::Arc;
 
@@ -27,11 +27,11 @@ const SHELF: usize = 12;
 /// One row of six.
 const ROW: usize = 6;
 
-/// What the page is made from.
+/// The data of the page.
 #[derive(Debug, Serialize, Deserialize)]
 struct Home {
     hero: Option<Tile>,
-    /// The hero is the best seller; else, in a young shop, the latest addition.
+    /// The featured game is the best seller; in a new shop without sales, the latest addition.
     sells: bool,
     best: Vec<Tile>,
     fresh: Vec<Tile>,
@@ -85,11 +85,11 @@ struct HomePage {
     genres: Vec<(String, String)>,
 }
 
-/// Games under a heading.
+/// A row of games under a heading.
 struct GameRow {
     id: &'static str,
     title: String,
-    /// Where there are more of them.
+    /// The address with more of these games.
     more: Option<String>,
     cards: Vec<Card>,
 }

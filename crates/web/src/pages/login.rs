@@ -1,5 +1,5 @@
-//! Coming in and going out: register, log in, log out. Who was on the way somewhere gets there (`next`), with everything
-//! collected as a guest.
+//! Registration, log-in and log-out. The reader returns to the page they came from (`next`); a guest's cart and
+//! wishlist are moved to the account.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use crate::pages::form_page::{FormPage, FormView, notice};
 use crate::session::{self, PageUser, SignedInUser};
 use crate::visit::{Preferences, cookie, preference};
 
-/// Remembers that this browser's reader has an authenticator, so that the log-in asks for its code at once.
+/// Stores that the reader of this browser has an authenticator, so that the log-in asks for its code at once.
 const FACTOR_COOKIE: &str = "authenticator";
 
-/// Where to, as the address says.
+/// The page to return to, as the address names it.
 fn wanted(visit: &Preferences) -> String {
     visit
         .pairs()
@@ -30,7 +30,7 @@ fn wanted(visit: &Preferences) -> String {
         .unwrap_or_default()
 }
 
-/// `page`, which leads on to `next`.
+/// The address of `page` with `next` as the page to return to.
 fn leading_to(page: &str, next: &str) -> String {
     if next.is_empty() {
         return page.to_owned();
@@ -103,10 +103,10 @@ pub(crate) async fn register(
                 .register(registration, &reader.device, reader.context.cookie())
                 .await
             {
-                Ok(come_in) => {
+                Ok(signed_in) => {
                     return Ok(welcome(
                         &state,
-                        &come_in,
+                        &signed_in,
                         form.value("next"),
                         "/account?done=registered",
                     ));
@@ -186,8 +186,8 @@ pub(crate) async fn log_in(
         Ok(credentials) => {
             let auth = state.shop.auth();
             match auth.log_in(&credentials, &reader.device, reader.context.cookie()).await {
-                Ok(come_in) => {
-                    let mut response = welcome(&state, &come_in, form.value("next"), "/account");
+                Ok(signed_in) => {
+                    let mut response = welcome(&state, &signed_in, form.value("next"), "/account");
                     if credentials.code.is_some()
                         && let Some(remembered) = preference(FACTOR_COOKIE, "yes", state.settings.production)
                     {
@@ -208,9 +208,9 @@ pub(crate) async fn log_in(
     log_in_form(&state, &visit, &reader, &form, &next, with_code).await
 }
 
-/// Somebody has come in: on to where they wanted to go, unless something did not come along.
-fn welcome(state: &WebState, come_in: &SignedIn, next: &str, otherwise: &str) -> Response {
-    let left_out = come_in
+/// Signs the user in and redirects to where they wanted to go; to the cart if some items could not be moved.
+fn welcome(state: &WebState, signed_in: &SignedIn, next: &str, otherwise: &str) -> Response {
+    let left_out = signed_in
         .moved
         .cart
         .as_ref()
@@ -220,7 +220,7 @@ fn welcome(state: &WebState, come_in: &SignedIn, next: &str, otherwise: &str) ->
         (false, "") => otherwise,
         (false, next) => next,
     };
-    session::signed_in(forms::done(to), &come_in.data.tokens, &state.settings)
+    session::signed_in(forms::done(to), &signed_in.data.tokens, &state.settings)
 }
 
 pub(crate) async fn log_out(State(state): State<Arc<WebState>>, member: SignedInUser) -> Result<Response, PageError> {

@@ -1,8 +1,8 @@
-//! `GET /fragments/me?game=…`: what is personal about pages that are the same for everybody, in one answer: the header's
-//! part, and which of the games that a page offers a heart for are on the reader's wishlist. `site.js` puts both in.
+//! `GET /fragments/me?game=…`: the personal parts of pages that are the same for all readers, in one response: the
+//! header's part, and which of the page's games are on the reader's wishlist. `site.js` inserts both.
 //!
-//! Without scripts the header shows plain links to account and cart, which know who is asking, and a heart puts its game
-//! onto the wishlist, which shows what is on it.
+//! Without scripts the header shows plain links to account and cart, which identify the reader, and a heart adds its
+//! game to the wishlist, which shows its contents.
 
 use std::sync::Arc;
 
@@ -29,15 +29,15 @@ struct Fragment {
     wished: Vec<String>,
 }
 
-/// So many hearts of one page are asked for.
+/// Maximum number of games of one page that are looked up.
 const MAX_HEARTS: usize = 100;
 
 /// What the header shows of a reader.
 #[derive(Debug, Default)]
 pub(crate) struct Me {
-    /// Of a member who is signed in; empty when they have not said how they are called.
+    /// Name of a signed-in user; empty when they have not set one.
     pub(crate) name: Option<String>,
-    /// Copies in the cart.
+    /// Number of units in the cart.
     pub(crate) in_cart: u64,
 }
 
@@ -55,7 +55,7 @@ impl Me {
     }
 }
 
-/// What a member wants to be called. The name that everybody has who chose none is nobody's.
+/// The name that a user chose, or their first name; the default nickname does not count.
 pub(crate) fn name(profile: &ProfileFacts) -> Option<String> {
     let chosen = profile.nickname.as_ref().filter(|name| *name != DEFAULT_NICKNAME);
     chosen
@@ -87,6 +87,6 @@ pub(crate) async fn fragment(
         me: Me::of(&reader.context).await?,
         wished,
     };
-    // Whoever goes back is not to see what the browser has kept: it does not ask again then, whatever it was told.
+    // Not stored: on going back, browsers show a cached copy without revalidating it, whatever its headers say.
     Ok(page::secret(StatusCode::OK, fragment.render()?))
 }

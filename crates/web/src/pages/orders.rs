@@ -1,5 +1,5 @@
-//! Orders: the list, and one order whose keys appear as they arrive. `order.js` listens and fetches the page again;
-//! without scripts the browser does that by itself until the order is over.
+//! Orders: the list, and one order whose keys appear as they arrive. `order.js` listens for events and fetches the page
+//! again; without scripts the browser reloads it until the order is final.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use crate::titles::Title;
 use crate::visit::Preferences;
 use crate::{WebState, answers, format, page};
 
-/// So often a line goes over the wire when nothing happens, so that proxies keep it open.
+/// Interval of keep-alive lines on an idle event stream, so that proxies do not close it.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 #[derive(Template)]
@@ -41,7 +41,7 @@ struct OrdersPage {
     layout: Layout,
     menu: Menu,
     notice: Option<String>,
-    /// The one that was looked for.
+    /// The order number that was searched for.
     number: String,
     orders: Vec<Summary>,
 }
@@ -58,7 +58,7 @@ struct Summary {
     status: (&'static str, &'static str),
 }
 
-/// Covers that the list shows of an order.
+/// Number of covers that the list shows of an order.
 const COVERS: usize = 3;
 
 impl Summary {
@@ -85,7 +85,7 @@ fn cover(line: &OrderItem) -> Picture {
     Picture::cover(line.game_id, &line.game.slug, &line.game.image)
 }
 
-/// How an order stands: the colour of its tag, and in words.
+/// The status of an order: the colour of its tag, and the text.
 fn status(words: Language, order: &OrderView) -> (&'static str, &'static str) {
     match order.status {
         OrderStatus::Completed if order.refunded > Money::ZERO => ("warn", words.text("order.partly")),
@@ -103,18 +103,18 @@ pub(crate) async fn list(
     let words = visit.language;
     let number = visit.pairs().find(|(name, _)| name == "number");
     let number = number.map(|(_, number)| number.trim().to_owned()).unwrap_or_default();
-    let mut told = notice(words, &visit);
+    let mut message = notice(words, &visit);
     if !number.is_empty() {
         if let Some(id) = member.context.order_by_number(&number).await? {
             return Ok(forms::done(&format!("/orders/{id}")));
         }
-        told = Some(words.with("orders.search.none", &number));
+        message = Some(words.with("orders.search.none", &number));
     }
     let orders = member.context.orders(Slice::NEWEST).await?;
     let page = OrdersPage {
         layout: Layout::of_reader(&state, &visit, &member.context).await?,
         menu: Menu::of(&visit),
-        notice: told,
+        notice: message,
         number,
         orders: orders.iter().map(|order| Summary::new(words, order)).collect(),
     };
@@ -127,12 +127,12 @@ struct OrderPage {
     layout: Layout,
     notice: Option<String>,
     id: OrderId,
-    /// By which people name it.
+    /// The order number that people use.
     number: String,
     date: String,
     machine_date: String,
     status: (&'static str, &'static str),
-    /// How many keys are there, of how many copies.
+    /// Number of delivered keys and of units.
     progress: String,
     is_final: bool,
     lines: Vec<Line>,
@@ -140,18 +140,18 @@ struct OrderPage {
     discount: Option<String>,
     total: String,
     refunded: Option<String>,
-    /// What it cost in the end, when some of it went back.
+    /// The total after partial refunds.
     kept: Option<String>,
 }
 
-/// A line of the order with its copies.
+/// An order item with its units.
 struct Line {
     title: Title,
     slug: String,
     picture: Picture,
-    /// Of a copy.
+    /// Price of one unit.
     price: String,
-    /// How many keys are shown in clear.
+    /// Number of keys that are shown in clear.
     shown: usize,
     /// Where its keys are redeemed: the service, and its page for that.
     redeem: Option<(String, &'static str)>,
@@ -160,22 +160,22 @@ struct Line {
     copies: Vec<Copy>,
 }
 
-/// One copy.
+/// One order unit.
 struct Copy {
     position: u32,
     state: OrderUnitStatus,
-    /// What it waits for while its key is not there.
+    /// What it waits for while it has no key.
     waits: String,
-    /// What its key says.
+    /// Text of its key.
     key: Option<String>,
-    /// The key to download, when it is a file.
+    /// Id of its key for a download, when the key is a file.
     file: Option<String>,
     price: String,
-    /// That its money is back, and why; when only some of it is, that.
+    /// The text for its refund with the reason, or for a partial refund.
     refunded: Option<String>,
 }
 
-/// That money for a copy is back, in words.
+/// The text for the refund of a unit.
 fn refund(words: Language, copy: &OrderUnit) -> Option<String> {
     if copy.refunded <= Money::ZERO && copy.state != OrderUnitStatus::Refunded {
         return None;
@@ -193,7 +193,7 @@ fn refund(words: Language, copy: &OrderUnit) -> Option<String> {
     })
 }
 
-/// How many keys are there, and of how many copies the money is back.
+/// The text for the number of delivered keys and of refunded units.
 fn progress(words: Language, order: &OrderView) -> String {
     let count = |state| order.copies.iter().filter(|copy| copy.state == state).count();
     let (there, back) = (count(OrderUnitStatus::Delivered), count(OrderUnitStatus::Refunded));
@@ -204,7 +204,7 @@ fn progress(words: Language, order: &OrderView) -> String {
     }
 }
 
-/// The game of a line as its page knows it, while it has one.
+/// The game of an order item, as its page reads it; `None` when it no longer has one.
 async fn known(state: &WebState, line: &OrderItem) -> Result<Option<Game>, PageError> {
     let slug = line.game.slug.clone();
     let entry = answers::one(&state.cache, CacheKey::GameBySlug(slug.clone()), move |tx| {
@@ -218,7 +218,7 @@ async fn known(state: &WebState, line: &OrderItem) -> Result<Option<Game>, PageE
     Ok(Some(game.data))
 }
 
-/// How a game's keys are activated, as its page says it.
+/// How keys of a game are activated, in the text of its page.
 fn activation(words: Language, game: &Game) -> Option<String> {
     let service = game.activation_service.as_ref()?;
     let key = format!("activate.{}", lockstep_domain::slug::slugify(service));
@@ -226,7 +226,7 @@ fn activation(words: Language, game: &Game) -> Option<String> {
     Some(known.unwrap_or_else(|| words.with("order.activate.other", service)))
 }
 
-/// When the keys of a game come that is not released yet.
+/// When the keys of a game that is not released yet are delivered.
 fn preorder(words: Language, game: &Game) -> Option<String> {
     game.is_preorder.then(|| {
         if game.release_date_known {
@@ -288,7 +288,7 @@ pub(crate) async fn page(
             .filter(|_| order.refunded > Money::ZERO)
             .map(|kept| format::price(words, kept)),
     };
-    // Keys stand in it.
+    // The page contains keys.
     Ok(page::secret(StatusCode::OK, page.render()?))
 }
 
@@ -321,27 +321,27 @@ fn order_id(text: &str) -> Result<OrderId, PageError> {
     text.parse().map_err(|_| PageError::NotFound)
 }
 
-/// An event whenever something about the order changes. What has changed stands on the page.
+/// Sends an event for each change of the order. The page shows what has changed.
 pub(crate) async fn events(Path(id): Path<String>, member: SignedInUser) -> Result<Response, PageError> {
     let watch = member.context.watch_order(order_id(&id)?).await?;
-    let mut response = Sse::new(futures::stream::unfold(watch, tell))
+    let mut response = Sse::new(futures::stream::unfold(watch, next_event))
         .keep_alive(KeepAlive::new().interval(HEARTBEAT))
         .into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Proxies that gather answers before they pass them on would hold the news back.
+    // Disables buffering in proxies, which would delay the events.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
 }
 
-async fn tell(mut watch: OrderWatch) -> Option<(Result<Event, Infallible>, OrderWatch)> {
+async fn next_event(mut watch: OrderWatch) -> Option<(Result<Event, Infallible>, OrderWatch)> {
     let order = watch.next().await?;
     let name = if order.is_final() { "over" } else { "news" };
-    // Browsers do not tell of an event without data.
+    // Browsers ignore an event without data.
     Some((Ok(Event::default().event(name).data(name)), watch))
 }
 
-/// One key as a file; that it was shown is put on record.
+/// One key as a file; the reveal is recorded.
 pub(crate) async fn key_file(
     Path((order, key)): Path<(String, String)>,
     member: SignedInUser,
@@ -357,7 +357,7 @@ pub(crate) async fn key_file(
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // The name is made of an id and an ending.
+    // The name consists of an id and an extension.
     if let Ok(disposition) = HeaderValue::try_from(format!("attachment; filename=\"{}\"", file.name)) {
         headers.insert(header::CONTENT_DISPOSITION, disposition);
     }

@@ -1,4 +1,4 @@
-//! A password that was forgotten: asking for a link, and setting a new one by it.
+//! Password reset: requesting a link, and setting a new password with it.
 
 use std::sync::Arc;
 

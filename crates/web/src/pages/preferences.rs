@@ -1,4 +1,4 @@
-//! `POST /preferences`: light or dark, remembered in a cookie. Works without scripts; `site.js` spares the reload.
+//! `POST /preferences`: the theme, stored in a cookie. Works without scripts; `site.js` avoids the reload.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(crate) async fn set(
     form: Form,
 ) -> Result<Response, PageError> {
     let theme = Theme::of_name(form.value("theme")).ok_or(PageError::BadRequest)?;
-    // Back to the page that the form stood on; only path and query of it are used.
+    // Back to the page with the form; only its path and query are used.
     let back = text_of(&headers, &header::REFERER)
         .parse::<Uri>()
         .ok()

@@ -1,4 +1,4 @@
-//! `GET /preorders`: announced games, the next to be released first.
+//! `GET /preorders`: announced games, by release date, next first.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! `GET /fragments/recent?game=…`: cards of the games that a browser remembers having shown, with today's prices. Which
-//! games those are stays in the browser (`recent.js`).
+//! `GET /fragments/recent?game=…`: cards of the games that this browser has shown recently, with current prices. The
+//! list of games is stored only in the browser (`recent.js`).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `GET /status`: how the shop is, for people. Programs ask `/readyz`.
+//! `GET /status`: the state of the shop for people. Programs use `/readyz`.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ struct StatusPage {
     parts: Vec<Part>,
 }
 
-/// One thing that shoppers rely on.
+/// A part of the shop that customers depend on.
 struct Part {
     name: &'static str,
     is_well: bool,

@@ -1,4 +1,4 @@
-//! `GET /style`, in development only: every component in both themes, to look at while changing the stylesheet.
+//! `GET /style`, in development only: every component in both themes, as a reference for work on the stylesheet.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The page of the built-in payment provider, on which a demonstration pays or declines. With any other provider there is
-//! no such page.
+//! The page of the built-in payment provider, on which a test payment is made or declined. It does not exist with any
+//! other provider.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ struct TestPaymentPage {
     layout: Layout,
     amount: String,
     is_open: bool,
-    /// Where the shopper goes on; it may be another site.
+    /// Where the customer continues; may be another site.
     back: String,
 }
 
@@ -41,7 +41,7 @@ pub(crate) async fn show(
     Ok(page::secret(StatusCode::OK, page.render()?))
 }
 
-/// Pays or declines. The answer is the page again, which leads on: a form of ours may not end on another site.
+/// Pays or declines. The response is the page again with a link: a form of this site may not end on another site.
 pub(crate) async fn decide(
     State(state): State<Arc<WebState>>,
     Path(reference): Path<String>,

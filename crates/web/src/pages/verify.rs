@@ -1,4 +1,4 @@
-//! Proving one's address by the code that was sent to it.
+//! Verification of the e-mail address with the code that was sent to it.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use askama::Template;
 struct VerifyPage {
     layout: Layout,
     notice: Option<String>,
-    /// Where the code went.
+    /// The address that the code was sent to.
     email: String,
     form_page: FormView,
 }
@@ -33,8 +33,8 @@ async fn show(
     form: &Form,
 ) -> Result<Response, PageError> {
     let words = visit.language;
-    // The letter's link brings the code along; nothing happens before the button is pressed.
-    let brought = visit
+    // The link in the e-mail contains the code; nothing happens before the button is pressed.
+    let code_in_address = visit
         .pairs()
         .find(|(name, code)| name == "code" && code.len() <= 6 && code.bytes().all(|byte| byte.is_ascii_digit()))
         .map(|(_, code)| code);
@@ -42,7 +42,7 @@ async fn show(
         form.field("code", "text", words.text("verify.code"))
             .autocomplete("one-time-code")
             .digits()
-            .filled(brought.as_deref().unwrap_or_default())
+            .filled(code_in_address.as_deref().unwrap_or_default())
             .required(),
     ];
     let page = VerifyPage {

@@ -1,4 +1,5 @@
-//! The wishlist, a guest's and a member's: what got cheaper, what is back, and into the cart with one click.
+//! The wishlist of guests and users: reduced games, games that are back in stock, and adding to the cart with one
+//! click.
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ struct WishlistPage {
     layout: Layout,
     notice: Option<String>,
     wishes: Vec<Wish>,
-    /// Sold-out games that the reader will be told about.
+    /// Sold-out games with a stock alert of the reader.
     waiting: Vec<Waiting>,
     is_member: bool,
 }

@@ -1,8 +1,8 @@
-//! Fetches a picture from an address that the catalogue names, and nothing else.
+//! Fetches pictures from addresses of the catalogue.
 //!
-//! Addresses come from outside, so this client must not become a way into the operator's network: names are resolved
-//! here, addresses that are not public are dropped before anything is connected to, and every redirect is looked at in
-//! the same way. What comes back has a size, a type and a time within which it has to come.
+//! The addresses come from outside, so this client must not give access to the operator's network (SSRF). Names are
+//! resolved here, addresses that are not public are dropped before a connection is made, and every redirect is checked
+//! in the same way. Size, type and duration of the response are limited.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,35 +14,35 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Url, redirect};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
-/// No picture may be larger.
+/// Maximum size of a picture in bytes.
 const MAX_BYTES: usize = 12 * 1024 * 1024;
-/// More often than this a server may not send us on.
+/// Maximum number of redirects.
 const MAX_REDIRECTS: usize = 3;
 const CONNECT: Duration = Duration::from_secs(3);
-/// Everything together.
+/// Time limit for the whole fetch.
 const PATIENCE: Duration = Duration::from_secs(7);
 
-/// Why there is no picture.
+/// Why a picture could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FetchError {
-    /// Not an address that we would ask.
+    /// The address is not allowed.
     #[error("the address may not be asked")]
     Refused,
-    /// No answer, or not a good one.
+    /// No response, or an unsuccessful one.
     #[error("no picture came")]
     Http(#[source] reqwest::Error),
-    /// The answer is no picture.
+    /// The response is not a picture.
     #[error("what came is no picture")]
     NotAPicture,
-    /// The answer is too large.
+    /// The response is too large.
     #[error("the picture is larger than {MAX_BYTES} bytes")]
     TooLarge,
-    /// It took too long.
+    /// The time limit was exceeded.
     #[error("the picture took too long")]
     Late,
 }
 
-/// The client.
+/// An HTTP client for pictures.
 #[derive(Debug, Clone)]
 pub(crate) struct Fetcher {
     client: Client,
@@ -50,10 +50,11 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    /// `trusts_private`: also asks addresses of the machine and its network, for an operator's own picture server.
+    /// `trusts_private`: also connects to addresses of the machine and its network, for an operator's own picture
+    /// server.
     ///
     /// # Errors
-    /// When the system has no certificates to trust.
+    /// If the system has no trusted certificates.
     pub(crate) fn new(trusts_private: bool) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -70,7 +71,7 @@ impl Fetcher {
                 }
             }))
             .dns_resolver(Arc::new(PublicOnly { trusts_private }))
-            // A proxy would resolve names for us, out of our sight.
+            // A proxy would resolve names itself, which would bypass the check.
             .no_proxy()
             .referer(false)
             .connect_timeout(CONNECT)
@@ -81,7 +82,7 @@ impl Fetcher {
         Ok(Self { client, trusts_private })
     }
 
-    /// The bytes at `address`.
+    /// Fetches the bytes at `address`.
     pub(crate) async fn fetch(&self, address: &str) -> Result<Bytes, FetchError> {
         let url: Url = address.parse().map_err(|_| FetchError::Refused)?;
         if !may_be_asked(&url, self.trusts_private) {
@@ -132,7 +133,7 @@ impl Fetcher {
     }
 }
 
-/// Whether an address may be asked, as far as it can be told before its name is resolved.
+/// Whether an address is allowed, as far as is known before its name is resolved.
 fn may_be_asked(url: &Url, trusts_private: bool) -> bool {
     let is_http = matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
     let host = url.host_str().unwrap_or_default();
@@ -141,7 +142,7 @@ fn may_be_asked(url: &Url, trusts_private: bool) -> bool {
     is_http && !host.is_empty() && (trusts_private || (is_usual && literal.is_none_or(is_public)))
 }
 
-/// Resolves names as the system does, and keeps back every address that is not public.
+/// Resolves names with the system's resolver and drops every address that is not public.
 struct PublicOnly {
     trusts_private: bool,
 }
@@ -183,7 +184,7 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
         || ip.is_multicast()
         || a == 0
         || a >= 240
-        // Shared between carrier and customer; IETF's own; 6to4 relays; benchmarks.
+        // Carrier-grade NAT; IETF protocol assignments; 6to4 relays; benchmarking.
         || (a == 100 && (64..128).contains(&b))
         || (a == 192 && b == 0 && c == 0)
         || (a == 192 && b == 88 && c == 99)
@@ -193,7 +194,7 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {
     let [a, b, ..] = ip.segments();
-    // Global unicast, less documentation, and less what carries other addresses inside (Teredo, 6to4).
+    // Global unicast, without documentation, and without addresses that contain other addresses (Teredo, 6to4).
     (0x2000..0x4000).contains(&a) && !(a == 0x2001 && (b == 0x0db8 || b < 0x0200)) && a != 0x2002 && a != 0x3fff
 }
 
@@ -202,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_public_addresses_are_asked() {
+    fn only_public_addresses_are_allowed() {
         for private in [
             "127.0.0.1",
             "10.1.2.3",
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_judged_before_its_name_is_resolved() {
+    fn urls_are_checked_before_name_resolution() {
         let judged = |address: &str| may_be_asked(&address.parse().unwrap(), false);
         assert!(judged("https://images.example.com/a.jpg") && judged("http://1.1.1.1/a"));
         for refused in [

@@ -1,4 +1,5 @@
-//! Small pictures on disk, bounded: the longest unused go first. Losing them costs time and nothing else.
+//! A cache of small pictures on disk with a size limit: the least recently used are removed first. Losing them only
+//! costs time.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,20 +8,20 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-/// How long a use is not written down again.
+/// Minimum time between two updates of a file's last use.
 const TOUCH: Duration = Duration::from_hours(6);
 
-/// A folder of pictures.
+/// A folder of cached pictures.
 #[derive(Debug, Clone)]
 pub(crate) struct Keep {
     folder: PathBuf,
     most: u64,
-    /// About how many bytes lie there; counted anew at each clearing.
+    /// Approximate number of bytes in the folder; recounted at each eviction.
     held: Arc<AtomicU64>,
 }
 
 impl Keep {
-    /// Keeps at most about `most` bytes in `folder`.
+    /// A cache of about `most` bytes at most in `folder`.
     pub(crate) fn new(folder: PathBuf, most: u64) -> Self {
         let held = files(&folder).iter().map(|file| file.size).sum();
         Self {
@@ -31,11 +32,11 @@ impl Keep {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        // 256 folders, so that none gets too long. Names are hexadecimal.
+        // 256 folders, so that none becomes too large. Names are hexadecimal.
         self.folder.join(name.get(..2).unwrap_or("00")).join(name)
     }
 
-    /// What is kept under a name.
+    /// The picture under a name.
     pub(crate) async fn get(&self, name: &str) -> Option<Bytes> {
         let path = self.path(name);
         tokio::task::spawn_blocking(move || {
@@ -52,7 +53,7 @@ impl Keep {
         .flatten()
     }
 
-    /// Keeps `bytes` under a name. A full disk is not an error: it is fetched again the next time.
+    /// Stores `bytes` under a name. A full disk is not an error: the picture is fetched again the next time.
     pub(crate) async fn put(&self, name: String, bytes: Bytes) {
         let keep = self.clone();
         let done = tokio::task::spawn_blocking(move || keep.write(&name, &bytes)).await;
@@ -80,7 +81,7 @@ impl Keep {
         Ok(())
     }
 
-    /// Removes the longest unused until a fifth is free.
+    /// Removes the least recently used pictures until a fifth is free.
     fn clear(&self) {
         let mut files = files(&self.folder);
         files.sort_by_key(|file| file.used);
@@ -123,7 +124,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_longest_unused_pictures_go_when_there_is_no_room() {
+    async fn least_recently_used_pictures_are_evicted() {
         let folder = tempfile::tempdir().unwrap();
         let keep = Keep::new(folder.path().to_owned(), 10_000);
         for n in 0..9_u64 {
@@ -140,7 +141,7 @@ mod tests {
         }
         assert_eq!(there, [false, false, false, true, true, true, true, true, true]);
         assert_eq!(keep.get("ffpicture").await.unwrap().len(), 2000);
-        // What lies there is counted after a restart, too.
+        // Existing files count after a restart as well.
         assert_eq!(
             Keep::new(folder.path().to_owned(), 1).held.load(Ordering::Relaxed),
             8000

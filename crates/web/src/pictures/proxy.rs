@@ -1,8 +1,8 @@
-//! `GET /images/{game}/{place}/{width}.webp`: a game's pictures, small and from here.
+//! `GET /images/{game}/{place}/{width}.webp`: a game's pictures, scaled down and served by this site.
 //!
-//! Place 0 is the cover, 1 and on the gallery. The address that is fetched is the one that the catalogue names for that
-//! game and place, so nobody can have us fetch anything else. Where no picture comes, the drawn cover is served, for five
-//! minutes.
+//! Place 0 is the cover, 1 and up the gallery. The address that is fetched is the catalogue's entry for that game and
+//! place, so a client cannot make the proxy fetch anything else. When a picture is not available, the generated cover
+//! is served for five minutes.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -28,35 +28,36 @@ use crate::assets::FOR_EVER;
 use crate::error::PageError;
 use crate::{WebState, answers, covers};
 
-/// So many pictures are fetched at a time.
+/// Maximum number of concurrent fetches.
 const FETCHES: usize = 8;
-/// So many are made smaller at a time.
+/// Maximum number of pictures that are scaled at once.
 const SHRINKS: usize = 2;
-/// So long a reader waits before the drawn cover has to do.
+/// How long a reader waits before the generated cover is served instead.
 const PATIENCE: Duration = Duration::from_secs(6);
-/// So long a fetch waits for its turn.
+/// How long a fetch waits for a permit.
 const QUEUE: Duration = Duration::from_secs(2);
-/// An address that gave no picture is left alone for so long.
+/// How long an address is not fetched again after a failure.
 const PAUSE: Duration = Duration::from_mins(5);
-/// As its own limit says: one who asks for the same waits for the same.
+/// Number of locks, chosen by a hash of the address: concurrent requests for one address wait for the same fetch.
 const LOCKS: usize = 64;
-/// A reader's picture has so many pixels on a side.
+/// Width and height of a user's picture in pixels.
 const AVATAR_SIDE: u32 = 256;
-/// And at most so many bytes, as the database says too.
+/// Maximum size of a user's picture in bytes, as in the database.
 const AVATAR_BYTES: usize = 128 * 1024;
 
-/// Where pictures are kept, and who may be asked for them.
+/// Settings of the picture proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PictureSettings {
-    /// The folder that small pictures are kept in.
+    /// The folder of scaled pictures.
     pub folder: PathBuf,
-    /// About how many bytes that may take.
+    /// Approximate maximum size of that folder in bytes.
     pub most_bytes: u64,
-    /// Also ask addresses of the machine and of its network. Only for an operator's own picture server, and for tests.
+    /// Also fetches from addresses of the machine and its network. Only for an operator's own picture server, and for
+    /// tests.
     pub trusts_private_addresses: bool,
 }
 
-/// The proxy.
+/// The picture proxy.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     fetcher: Option<Fetcher>,
@@ -67,17 +68,17 @@ pub(crate) struct Proxy {
     shrinks: Arc<Semaphore>,
 }
 
-/// Why a picture is not there.
+/// Why a picture is not available.
 #[derive(Debug, thiserror::Error)]
 enum Missing {
     #[error(transparent)]
     Fetch(#[from] FetchError),
     #[error(transparent)]
     Shrink(#[from] Unreadable),
-    /// It failed a moment ago.
+    /// A fetch of it failed less than [`PAUSE`] ago.
     #[error("it failed a moment ago")]
     Paused,
-    /// Too many others are being fetched.
+    /// Too many other pictures are being fetched.
     #[error("too many pictures are being fetched")]
     Busy,
 }
@@ -100,23 +101,23 @@ impl Proxy {
         }
     }
 
-    /// A picture in one width. Bringing it goes on when its reader has gone or would wait too long.
+    /// A picture in one width. The fetch continues when the reader disconnects or has waited too long.
     async fn picture(self: &Arc<Self>, address: &str, width: u32, widths: &[u32]) -> Result<Bytes, Missing> {
         let name = name_of(address, width);
         if let Some(bytes) = self.keep.get(&name).await {
             return Ok(bytes);
         }
         let (proxy, address, widths, wanted) = (Arc::clone(self), address.to_owned(), widths.to_vec(), name.clone());
-        let work = tokio::spawn(async move { proxy.bring(&address, &wanted, &widths).await });
+        let work = tokio::spawn(async move { proxy.fetch_and_store(&address, &wanted, &widths).await });
         match tokio::time::timeout(PATIENCE, work).await {
-            Ok(Ok(brought)) => brought?,
+            Ok(Ok(fetched)) => fetched?,
             _ => return Err(Missing::Busy),
         }
         self.keep.get(&name).await.ok_or(Missing::Busy)
     }
 
-    /// Fetches what stands at `address` and keeps it in every width, once for all who ask at the same time.
-    async fn bring(&self, address: &str, wanted: &str, widths: &[u32]) -> Result<(), Missing> {
+    /// Fetches the picture at `address` and stores it in every width, once for all concurrent requests.
+    async fn fetch_and_store(&self, address: &str, wanted: &str, widths: &[u32]) -> Result<(), Missing> {
         let mut hasher = DefaultHasher::new();
         address.hash(&mut hasher);
         let lock = usize::try_from(hasher.finish() % LOCKS as u64).unwrap_or(0);
@@ -129,7 +130,7 @@ impl Proxy {
         if self.failed.contains_key(address) {
             return Err(Missing::Paused);
         }
-        // Whoever had the lock before may have brought it.
+        // The previous holder of the lock may have stored it.
         if self.keep.get(wanted).await.is_some() {
             return Ok(());
         }
@@ -144,7 +145,7 @@ impl Proxy {
         Ok(())
     }
 
-    /// A picture that a reader has sent as a square of [`AVATAR_SIDE`] pixels.
+    /// Scales a picture that a user has sent to a square of [`AVATAR_SIDE`] pixels.
     pub(crate) async fn avatar(&self, sent: Bytes) -> Result<Bytes, NoPicture> {
         let turn = tokio::time::timeout(QUEUE, Arc::clone(&self.shrinks).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else {
@@ -167,7 +168,7 @@ impl Proxy {
             return Err(Missing::Busy);
         };
         let bytes = fetcher.fetch(address).await?;
-        // Held by the work itself: it goes on when its reader has gone.
+        // The blocking task holds the permit: it continues after the reader disconnects.
         let Ok(turn) = Arc::clone(&self.shrinks).acquire_owned().await else {
             return Err(Missing::Busy);
         };

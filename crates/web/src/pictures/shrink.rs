@@ -1,5 +1,5 @@
-//! Makes small WebP pictures of a large one, or a square of one that a reader has sent. What is read comes from outside, so it is decoded by Rust code within limits;
-//! only our own pixels go to the encoder, which is C.
+//! Scales pictures to small WebP files, or crops an uploaded picture to a square. The input is not trusted, so it is
+//! decoded by Rust code within limits; the encoder, which is C, gets only decoded pixels.
 
 use std::io::Cursor;
 
@@ -8,21 +8,21 @@ use image::imageops::FilterType;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits};
 
-/// Wider or higher pictures are not decoded.
+/// Maximum width and height of a picture that is decoded.
 const MAX_SIDE: u32 = 8_000;
-/// Nor those that take more memory.
+/// Maximum memory for decoding, in bytes.
 const MAX_ALLOC: u64 = 160 * 1024 * 1024;
-/// Of 100: hard to tell from the original at these sizes.
+/// WebP quality of 100: hard to distinguish from the original at these sizes.
 const QUALITY: f32 = 78.0;
-/// For what would be too many bytes otherwise.
+/// WebP quality for pictures that would be too large otherwise.
 const LOW_QUALITY: f32 = 40.0;
 
-/// The picture cannot be read.
+/// The picture cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 #[error("the picture cannot be read")]
 pub(crate) struct Unreadable;
 
-/// `bytes` in each of `widths`, never wider than it is. Takes tens of milliseconds of a processor.
+/// Scales a picture to each of `widths`, but never up. Takes tens of milliseconds of processor time.
 pub(crate) fn shrink(bytes: &[u8], widths: &[u32]) -> Result<Vec<(u32, Bytes)>, Unreadable> {
     let formats = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Gif];
     let picture = read(bytes, &formats)?;
@@ -39,8 +39,8 @@ pub(crate) fn shrink(bytes: &[u8], widths: &[u32]) -> Result<Vec<(u32, Bytes)>, 
         .collect()
 }
 
-/// The middle of a JPEG, PNG or WebP as a square of `side` pixels, or as many as it has, upright, in at most `most_bytes`.
-/// Nothing that the file says beside its pixels is kept: where it was taken, for example.
+/// The centre of a JPEG, PNG or WebP as an upright square of at most `side` pixels and at most `most_bytes` bytes.
+/// Metadata of the file, such as the location, is dropped.
 pub(crate) fn square(bytes: &[u8], side: u32, most_bytes: usize) -> Result<Bytes, Unreadable> {
     let picture = read(bytes, &[ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP])?;
     let side = side.min(picture.width()).min(picture.height()).max(1);
@@ -51,7 +51,7 @@ pub(crate) fn square(bytes: &[u8], side: u32, most_bytes: usize) -> Result<Bytes
         .ok_or(Unreadable)
 }
 
-/// A picture of one of `formats`, within the limits, turned as it says.
+/// Decodes a picture of one of `formats` within the limits, rotated according to its metadata.
 fn read(bytes: &[u8], formats: &[ImageFormat]) -> Result<DynamicImage, Unreadable> {
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_comes_in_every_width_but_never_larger_than_it_is() {
+    fn pictures_are_scaled_to_every_width_but_never_up() {
         let made = shrink(&jpeg(600, 800), &[160, 320, 1280]).unwrap();
         let sizes: Vec<(u32, u32, u32)> = made
             .iter()
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_square_is_cut_out_of_the_middle_and_stays_small_even_of_noise() {
+    fn squares_are_cropped_from_the_centre_within_the_size_limit() {
         for (width, height, side) in [(600, 800, 256), (800, 300, 256), (40, 90, 40), (1, 1, 1)] {
             let made = square(&jpeg(width, height), 256, 128 * 1024).unwrap();
             let picture = image::load_from_memory_with_format(&made, ImageFormat::WebP).unwrap();
@@ -132,8 +132,8 @@ mod tests {
     }
 
     #[test]
-    fn a_photo_is_upright_as_its_camera_says() {
-        // Left half dark, right half light; the camera says that it was turned by a quarter (6), so the dark is above.
+    fn photos_are_rotated_by_their_exif_orientation() {
+        // Left half dark, right half light; the metadata says rotated by a quarter (6), so the dark half is on top.
         let plain = RgbImage::from_fn(64, 64, |x, _| image::Rgb(if x < 32 { [0; 3] } else { [255; 3] }));
         let mut photo = Cursor::new(Vec::new());
         DynamicImage::from(plain)
@@ -154,9 +154,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_or_too_large_a_one_is_refused() {
+    fn unreadable_and_oversized_pictures_are_rejected() {
         let whole = jpeg(300, 300);
-        // A PNG that says it is 60,000 pixels wide.
+        // A PNG with a declared width of 60,000 pixels.
         let mut huge = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
         huge.extend_from_slice(&60_000_u32.to_be_bytes());
         huge.extend_from_slice(&60_000_u32.to_be_bytes());

@@ -1,4 +1,4 @@
-//! A picture that a reader sends with a form: read within limits and taken out of the form's body.
+//! Reads an uploaded picture from the body of a form, within limits.
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
@@ -8,30 +8,30 @@ use futures::StreamExt as _;
 
 use crate::error::PageError;
 
-/// The largest picture that is taken, in bytes.
+/// Maximum size of an uploaded picture in bytes.
 const MOST_BYTES: usize = 1024 * 1024;
-/// Room for what stands around it in the form.
+/// Allowance for the rest of the form in bytes.
 const AROUND: usize = 8 * 1024;
-/// A larger body is read to its end, up to here, and thrown away: a browser that is still sending shows no answer.
+/// A larger body is read up to this size and discarded: a browser that is still sending shows no response.
 const DRAINED: usize = 16 * 1024 * 1024;
-/// The field that holds the picture.
+/// The field with the picture.
 const FIELD: &str = "name=\"picture\"";
 
-/// Why there is no picture.
+/// Why an upload was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoPicture {
-    /// None was chosen.
+    /// No file was chosen.
     Missing,
-    /// It has more than [`MOST_BYTES`].
+    /// It is larger than [`MOST_BYTES`].
     TooLarge,
-    /// It is none that can be read.
+    /// It is not a readable picture.
     Unreadable,
-    /// Too many others are being made at the moment.
+    /// Too many others are being processed.
     Busy,
 }
 
 impl NoPicture {
-    /// The text that says so.
+    /// The key of the error text.
     pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::Missing => "wrong.picture_missing",
@@ -42,7 +42,7 @@ impl NoPicture {
     }
 }
 
-/// The bytes of the field `picture` of a form.
+/// The bytes of the form's `picture` field.
 #[derive(Debug)]
 pub(crate) struct Upload(pub(crate) Result<Bytes, NoPicture>);
 
@@ -66,7 +66,7 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
     }
 }
 
-/// The body; `None` when it is too large to hold a picture that is taken.
+/// Reads the body; `None` if it is too large for an accepted picture.
 async fn read(body: Body) -> Result<Option<Bytes>, PageError> {
     let mut stream = body.into_data_stream();
     let (mut kept, mut seen) = (BytesMut::new(), 0_usize);
@@ -83,7 +83,7 @@ async fn read(body: Body) -> Result<Option<Bytes>, PageError> {
     Ok((seen <= MOST_BYTES + AROUND).then(|| kept.freeze()))
 }
 
-/// The boundary that `multipart/form-data; boundary=…` names.
+/// The boundary in `multipart/form-data; boundary=…`.
 fn boundary(kind: &str) -> Option<String> {
     let (name, parameters) = kind.split_once(';')?;
     if !name.trim().eq_ignore_ascii_case("multipart/form-data") {
@@ -98,11 +98,11 @@ fn boundary(kind: &str) -> Option<String> {
     (1..=70).contains(&text.len()).then(|| text.to_owned())
 }
 
-/// What the field holds in a form's body (RFC 7578).
+/// The contents of the field in the body of a form (RFC 7578).
 fn field<'b>(body: &'b [u8], boundary: &str) -> Option<&'b [u8]> {
     let delimiter = format!("\r\n--{boundary}");
     let mut rest = body.strip_prefix(delimiter.get(2..)?.as_bytes())?;
-    // Behind the last part stands `--`.
+    // The last delimiter is followed by `--`.
     while let Some(part) = rest.strip_prefix(b"\r\n") {
         let (head, content) = split(part, b"\r\n\r\n")?;
         let (content, after) = split(content, delimiter.as_bytes())?;
@@ -120,7 +120,7 @@ fn field<'b>(body: &'b [u8], boundary: &str) -> Option<&'b [u8]> {
     None
 }
 
-/// What stands before and behind the first `by`.
+/// The parts before and after the first `by`.
 fn split<'b>(bytes: &'b [u8], by: &[u8]) -> Option<(&'b [u8], &'b [u8])> {
     let at = bytes.windows(by.len()).position(|window| window == by)?;
     Some((bytes.get(..at)?, bytes.get(at + by.len()..)?))
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_field_is_found_whatever_its_bytes_are() {
+    fn the_picture_field_is_found_with_arbitrary_bytes() {
         let body = b"--x\r\nContent-Disposition: form-data; name=\"other\"\r\n\r\n1\r\n--x\r\n\
             content-disposition: form-data; name=\"picture\"; filename=\"a; name=\"\r\nContent-Type: image/png\r\n\r\n\
             \x89PNG\r\n--y\r\n\r\n\r\n--x--\r\n";
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_form_has_no_field() {
+    fn malformed_multipart_bodies_have_no_field() {
         for body in [
             &b""[..],
             b"--x",
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_boundary_is_read_quoted_or_not() {
+    fn boundaries_are_parsed_with_and_without_quotes() {
         for (kind, read) in [
             ("multipart/form-data; boundary=----x", Some("----x")),
             ("Multipart/Form-Data; charset=utf-8; Boundary=\"a b\"", Some("a b")),

@@ -1,4 +1,4 @@
-//! Addresses as people and programs write them: nearly right leads on, and what is nowhere says so.
+//! Variants of addresses are redirected, and unknown addresses get an error page.
 
 use http::StatusCode;
 use lockstep_web::Supply;
@@ -7,7 +7,7 @@ use crate::html::values;
 use crate::shop::{Shop, complete_game};
 
 #[tokio::test]
-async fn a_slash_at_the_end_and_capitals_in_a_slug_lead_to_the_address_without() {
+async fn trailing_slashes_and_capitals_in_slugs_redirect() {
     let shop = Shop::open().await;
     shop.put(&[complete_game("Harbour of Glass")]).await;
     for (asked, led_to) in [
@@ -31,7 +31,7 @@ async fn a_slash_at_the_end_and_capitals_in_a_slug_lead_to_the_address_without()
 }
 
 #[tokio::test]
-async fn icons_are_where_programs_look_for_them() {
+async fn icons_are_served_at_their_fixed_addresses() {
     let shop = Shop::open().await;
     for (path, kind, beginning) in [
         ("/favicon.ico", "image/x-icon", &b"\0\0\x01\0"[..]),
@@ -48,7 +48,7 @@ async fn icons_are_where_programs_look_for_them() {
 }
 
 #[tokio::test]
-async fn a_page_beyond_the_end_of_a_list_is_not_found() {
+async fn pages_beyond_the_last_are_not_found() {
     let shop = Shop::stocked().await;
     for (path, status) in [
         ("/games", StatusCode::OK),
@@ -61,7 +61,7 @@ async fn a_page_beyond_the_end_of_a_list_is_not_found() {
         ("/games?page=0", StatusCode::BAD_REQUEST),
         ("/games?page=-1", StatusCode::BAD_REQUEST),
         ("/games?page=two", StatusCode::BAD_REQUEST),
-        // A field of a form that was left empty.
+        // An empty field of a form.
         ("/games?page=", StatusCode::OK),
     ] {
         assert_eq!(shop.get(path).await.status, status, "{path}");
@@ -69,7 +69,7 @@ async fn a_page_beyond_the_end_of_a_list_is_not_found() {
 }
 
 #[tokio::test]
-async fn whoever_opens_the_address_of_a_form_is_led_to_its_page() {
+async fn form_addresses_redirect_to_the_page_of_the_form() {
     let shop = Shop::open().await;
     for (path, page) in [
         ("/cart/set", "/cart"),
@@ -91,7 +91,7 @@ async fn whoever_opens_the_address_of_a_form_is_led_to_its_page() {
 }
 
 #[tokio::test]
-async fn the_address_that_search_engines_are_told_is_one_of_those_for_the_languages() {
+async fn canonical_addresses_are_among_the_hreflang_addresses() {
     let shop = Shop::stocked().await;
     for path in ["/", "/games", "/game/harbour-of-glass", "/help"] {
         for (language, code) in [("en", "en"), ("de", "de"), ("fr", "en")] {
@@ -106,7 +106,7 @@ async fn the_address_that_search_engines_are_told_is_one_of_those_for_the_langua
                 page.contains(&format!("hreflang=\"{code}\" href=\"{canonical}\"")),
                 "{path} {language}"
             );
-            // The page for everybody else names itself as well.
+            // The default page for other languages names itself as well.
             let default = format!("hreflang=\"x-default\" href=\"https://shop.example{path}?lang=en\"");
             assert!(page.contains(&default), "{path} {language}");
         }
@@ -114,7 +114,7 @@ async fn the_address_that_search_engines_are_told_is_one_of_those_for_the_langua
 }
 
 #[tokio::test]
-async fn the_status_page_tells_people_what_works() {
+async fn the_status_page_shows_what_works() {
     let shop = Shop::open().await;
     let footer = shop.get("/").await;
     let links = values(footer.text(), "href");

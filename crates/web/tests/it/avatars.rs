@@ -1,4 +1,4 @@
-//! The picture of a reader: sent with a form, made small, served, exported, and gone again.
+//! The user's picture: uploaded with a form, scaled, served, exported, and removed.
 
 use std::io::Cursor;
 
@@ -18,7 +18,7 @@ fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     out.into_inner()
 }
 
-/// Sends bytes as a browser sends a chosen file.
+/// Sends bytes like a browser that uploads a chosen file.
 async fn send(shop: &Shop, cookies: &str, bytes: &[u8]) -> Answered {
     let mut body = b"--edge\r\nContent-Disposition: form-data; name=\"picture\"; filename=\"me.png\"\r\n\
         Content-Type: image/png\r\n\r\n"
@@ -48,7 +48,7 @@ async fn stored(shop: &Shop) -> (Option<String>, i64) {
 }
 
 #[tokio::test]
-async fn an_uploaded_picture_is_made_small_served_exported_and_taken_away() {
+async fn uploaded_pictures_are_scaled_served_exported_and_removed() {
     let shop = Shop::open().await;
     let cookies = shop.register("zoltan@example.org").await;
     let with = [("cookie", cookies.as_str())];
@@ -60,7 +60,7 @@ async fn an_uploaded_picture_is_made_small_served_exported_and_taken_away() {
         assert_eq!(answer.header("location"), Some("/account/profile?done=picture"));
     }
     let path = shown(&shop, &cookies).await.expect("a picture");
-    // One address for the API, wherever its reader is; the pictures before are gone.
+    // The stored address is absolute, for clients of the API; earlier pictures are deleted.
     assert_eq!(stored(&shop).await, (Some(format!("https://shop.example{path}")), 1));
     let image = shop.get(&path).await;
     assert_eq!(image.status, StatusCode::OK);
@@ -70,7 +70,7 @@ async fn an_uploaded_picture_is_made_small_served_exported_and_taken_away() {
     let pixels = image::load_from_memory_with_format(&image.bytes, ImageFormat::WebP).unwrap();
     assert_eq!((pixels.width(), pixels.height()), (256, 256));
 
-    // Saving the names leaves it alone.
+    // Saving the names leaves it unchanged.
     let saved = shop
         .post(
             "/account/profile",
@@ -94,7 +94,7 @@ async fn an_uploaded_picture_is_made_small_served_exported_and_taken_away() {
 }
 
 #[tokio::test]
-async fn an_address_elsewhere_and_a_deleted_account_leave_no_picture_behind() {
+async fn external_addresses_and_account_deletion_remove_the_picture() {
     for (has_records, leave) in [(false, "address"), (false, "account"), (true, "account")] {
         let shop = Shop::open().await;
         let cookies = shop.register("zoltan@example.org").await;
@@ -124,7 +124,7 @@ async fn an_address_elsewhere_and_a_deleted_account_leave_no_picture_behind() {
 }
 
 #[tokio::test]
-async fn a_bad_picture_is_refused_with_the_reason_and_the_one_before_stays() {
+async fn rejected_pictures_show_the_reason_and_keep_the_previous_one() {
     let shop = Shop::open().await;
     let cookies = shop.register("zoltan@example.org").await;
     send(&shop, &cookies, &picture(64, 64, ImageFormat::Png)).await;
@@ -178,7 +178,7 @@ async fn a_bad_picture_is_refused_with_the_reason_and_the_one_before_stays() {
         let answer = shop.send(request.body(Body::from(body)).unwrap()).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{kind} {body}");
     }
-    // Nobody in particular has no picture, and no other site may send one.
+    // Without a session nothing is uploaded, and a form of another site is rejected.
     assert_eq!(send(&shop, "", b"x").await.status, StatusCode::SEE_OTHER);
     let foreign = shop
         .post(
@@ -197,9 +197,9 @@ async fn a_bad_picture_is_refused_with_the_reason_and_the_one_before_stays() {
     }
 }
 
-/// Many at once of one user: one picture is left, and it is the one whose address is told.
+/// Many concurrent uploads of one user: one picture is left, and the profile has its address.
 #[tokio::test]
-async fn of_many_pictures_sent_at_once_one_stays() {
+async fn concurrent_uploads_leave_one_picture() {
     let shop = Shop::open().await;
     let cookies = shop.register("zoltan@example.org").await;
     let bytes = picture(32, 32, ImageFormat::Png);

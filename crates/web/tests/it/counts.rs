@@ -1,4 +1,4 @@
-//! The number beside a filter is the number of games that it leaves.
+//! The number beside a filter value is the number of games with that value.
 
 use lockstep_domain::catalogue::{CatalogQuery, FacetCounts, PricePreset};
 use lockstep_store::games;
@@ -33,7 +33,7 @@ async fn total(shop: &Shop, query: &CatalogQuery, change: impl FnOnce(&mut Catal
 }
 
 #[tokio::test]
-async fn each_count_is_what_choosing_the_value_alone_would_find() {
+async fn each_count_equals_the_result_of_that_filter_value() {
     let shop = Shop::stocked().await;
     let question = |change: fn(&mut CatalogQuery)| {
         let mut query = CatalogQuery::default();
@@ -108,7 +108,7 @@ async fn each_count_is_what_choosing_the_value_alone_would_find() {
     }
 }
 
-/// What stands in the options of a filter: value and count, as shown.
+/// The options of a filter: value and displayed count.
 fn options(page: &str, facet: &str) -> Vec<(String, String)> {
     let (_, rest) = page.split_once(&format!("data-facet=\"{facet}\"")).unwrap();
     let (list, _) = rest.split_once("</fieldset>").unwrap();
@@ -129,7 +129,7 @@ fn options(page: &str, facet: &str) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn every_publisher_is_shown_with_its_count_the_most_frequent_first() {
+async fn publishers_are_listed_with_counts_most_frequent_first() {
     let shop = Shop::open().await;
     let mut games = Vec::new();
     for publisher in 0..350_u32 {
@@ -140,7 +140,7 @@ async fn every_publisher_is_shown_with_its_count_the_most_frequent_first() {
         }
     }
     shop.put(&games).await;
-    // More than a page shows at once: the first few, and a link to all.
+    // More values than a page shows: the first few, and a link to all.
     let page = shop.get("/games?region=GLOBAL").await;
     let first = options(page.page(), "publisher");
     assert_eq!(first.len(), 8);
@@ -168,11 +168,11 @@ async fn every_publisher_is_shown_with_its_count_the_most_frequent_first() {
     ] {
         assert!(page.text().contains(text), "{text}");
     }
-    // One that is not among the first is shown while it is chosen.
+    // A value that is not among the first is shown while it is selected.
     let page = shop.get("/games?publisher=House+003").await;
     let shown = options(page.page(), "publisher");
     assert_eq!((shown.len(), shown[8].0.as_str()), (9, "House 003"));
-    // Few values are folded, and nothing else is asked for.
+    // Few values are only folded, without another request.
     assert!(!page.text().contains("id=\"genre-whole\""));
     assert_eq!(shop.get("/games?all=nonsense").await.status, http::StatusCode::OK);
 }

@@ -1,10 +1,10 @@
-//! The other offers of a game on its page: which are the same game, in which order, and how many.
+//! The other offers of a game on its page: which belong to the game, in which order, and how many.
 
 use crate::html::{offences, values};
 use crate::shop::{Shop, complete_game};
 use lockstep_testkit::NewGame;
 
-/// An offer at a price, for a region.
+/// An offer with a price, for a region.
 fn offer(title: &str, region: &str, cents: i64) -> NewGame {
     complete_game(title).with(|game| {
         game.region = Some(region.to_owned());
@@ -12,7 +12,7 @@ fn offer(title: &str, region: &str, cents: i64) -> NewGame {
     })
 }
 
-/// What stands under "Other editions and regions": name, place and price of each, this page's first.
+/// The section "Other editions and regions": name, place and price of each, this page's first.
 fn editions(page: &str) -> Vec<String> {
     let Some((_, section)) = page.split_once("<ul class=\"editions\">") else {
         return Vec::new();
@@ -38,7 +38,7 @@ fn editions(page: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn other_editions_regions_and_platforms_of_a_game_stand_side_by_side_with_their_prices() {
+async fn game_pages_list_other_editions_regions_and_platforms() {
     let shop = Shop::open().await;
     shop.put(&[
         offer("Pokémon Zircon 2 (PC) - Steam Key - GLOBAL", "GLOBAL", 1999),
@@ -111,13 +111,13 @@ async fn other_editions_regions_and_platforms_of_a_game_stand_side_by_side_with_
         deluxe[0],
         "Pokémon Zircon 2: Deluxe Edition Dieses Angebot PC · Steam · Weltweit 29,99\u{a0}€".replace('\u{a0}', " ")
     );
-    // A game of which there is one offer says nothing.
+    // A game with one offer has no such section.
     let alone = shop.get("/game/pokemon-zircon-20-pc-steam-key-global").await;
     assert!(!alone.page().contains("Other editions"));
 }
 
 #[tokio::test]
-async fn a_changed_offer_is_on_the_pages_of_the_others_at_once() {
+async fn changed_offers_update_the_pages_of_the_others_at_once() {
     let shop = Shop::open().await;
     shop.put(&[
         offer("Myrthe - Steam Key - GLOBAL", "GLOBAL", 2000),
@@ -131,7 +131,7 @@ async fn a_changed_offer_is_on_the_pages_of_the_others_at_once() {
         .await;
     shop.cache.catch_up().await.unwrap();
     assert!(editions(shop.get(page).await.page())[1].ends_with("€12.34"));
-    // One that comes, and one that is called something else from now on.
+    // One new offer, and one whose title changes.
     shop.put(&[offer("Myrthe Gold Edition", "GLOBAL", 3000)]).await;
     assert_eq!(editions(shop.get(page).await.page()).len(), 3);
     shop.db
@@ -146,7 +146,7 @@ async fn a_changed_offer_is_on_the_pages_of_the_others_at_once() {
 }
 
 #[tokio::test]
-async fn a_game_with_very_many_offers_shows_the_cheapest_dozen() {
+async fn games_with_many_offers_show_the_cheapest_twelve() {
     let shop = Shop::open().await;
     let offers: Vec<NewGame> = (0..60)
         .map(|n| {
@@ -160,7 +160,7 @@ async fn a_game_with_very_many_offers_shows_the_cheapest_dozen() {
     shop.put(&offers).await;
     let shown = editions(shop.get(&format!("/game/{}", offers[0].slug)).await.page());
     assert_eq!(shown.len(), 13);
-    // Titles without words and very long ones are games like any other.
+    // Titles without words and very long ones are valid.
     for title in ["!!!", &"Ü".repeat(400)] {
         let game = complete_game("x").with(|game| {
             game.title = title.to_owned();

@@ -1,4 +1,4 @@
-//! Forms without scripts: where they lead, what they remember, and who may send them.
+//! Forms without scripts: their redirects, their cookies, and the check of their origin.
 
 use http::StatusCode;
 
@@ -6,7 +6,7 @@ use crate::html::values;
 use crate::shop::Shop;
 
 #[tokio::test]
-async fn a_theme_is_remembered_and_leads_back_to_the_page() {
+async fn the_theme_is_stored_and_redirects_back() {
     let shop = Shop::stocked().await;
     let answer = shop
         .post(
@@ -34,7 +34,7 @@ async fn a_theme_is_remembered_and_leads_back_to_the_page() {
 }
 
 #[tokio::test]
-async fn a_form_that_another_site_sent_is_refused_with_a_page() {
+async fn cross_site_forms_are_rejected_with_a_page() {
     let shop = Shop::open().await;
     for (headers, status) in [
         (vec![("sec-fetch-site", "cross-site")], StatusCode::FORBIDDEN),
@@ -44,7 +44,7 @@ async fn a_form_that_another_site_sent_is_refused_with_a_page() {
         (vec![("origin", "https://shop.example")], StatusCode::SEE_OTHER),
         (vec![("sec-fetch-site", "same-origin")], StatusCode::SEE_OTHER),
         (vec![("sec-fetch-site", "none")], StatusCode::SEE_OTHER),
-        // Not a browser.
+        // A client that is not a browser.
         (vec![], StatusCode::SEE_OTHER),
     ] {
         let answer = shop.post("/preferences", "theme=dark", &headers).await;
@@ -70,16 +70,16 @@ async fn the_catalogue_works_as_a_form_without_scripts() {
     ] {
         assert!(values(form, "name").iter().any(|name| name == field), "{field}");
     }
-    // As a browser sends it: every field, most of them empty.
+    // Like a browser: every field, most of them empty.
     let found = shop
         .get("/games?genre=rpg&genre=puzzle&price=&min=2&max=60&region=&sort=price-asc")
         .await;
     let page = found.page();
     assert!(page.contains("Iron Meridian") && page.contains("Filler 01") && !page.contains("Filler 02"));
     assert!(page.contains("value=\"rpg\" id=\"genre-rpg\" checked"));
-    // Taking a filter away is a link.
+    // A filter is removed by a link.
     assert!(values(page, "href").contains(&"/games?genre=puzzle&min=2.00&max=60.00&sort=price-asc".to_owned()));
-    // Pages follow each other.
+    // The pages have links to each other.
     let first = shop.get("/games").await;
     assert!(values(first.page(), "href").contains(&"/games?page=2".to_owned()));
     assert!(

@@ -1,4 +1,4 @@
-//! Help, and who runs the shop.
+//! The help page and the operator's data.
 
 use lockstep_testkit::TestDb;
 use lockstep_web::Operator;
@@ -8,7 +8,7 @@ use crate::shop::{Shop, complete_game};
 
 const TERMS: &str = "https://shop.example/terms?v=2&x=\"'<";
 
-/// A shop whose operator says everything.
+/// A shop whose operator has set everything.
 async fn known() -> Shop {
     let db = TestDb::new().await;
     let store = db.store.clone();
@@ -29,7 +29,7 @@ fn linked_data(page: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn help_answers_the_same_questions_to_people_and_to_machines() {
+async fn help_page_and_its_json_ld_have_the_same_questions() {
     let shop = Shop::open().await;
     for language in ["en", "de"] {
         let answer = shop.get_with("/help", &[("accept-language", language)]).await;
@@ -42,11 +42,11 @@ async fn help_answers_the_same_questions_to_people_and_to_machines() {
             assert!(page.contains(question["name"].as_str().unwrap()), "{question}");
             assert!(question["acceptedAnswer"]["text"].as_str().unwrap().len() > 40);
         }
-        // Every platform's way, as its games' pages tell it.
+        // The activation of every platform, as on the pages of its games.
         for platform in ["Steam", "gog.com/redeem", "Nintendo eShop", "redeem.microsoft.com"] {
             assert!(page.contains(platform), "{platform}");
         }
-        // Other pages link to these places.
+        // Other pages link to these anchors.
         for place in ["refunds", "broken"] {
             assert!(page.contains(&format!("id=\"{place}\"")), "{place}");
         }
@@ -54,7 +54,7 @@ async fn help_answers_the_same_questions_to_people_and_to_machines() {
 }
 
 #[tokio::test]
-async fn every_page_links_to_help_and_only_to_what_the_operator_has_set() {
+async fn footers_link_to_help_and_configured_operator_pages_only() {
     let shop = Shop::stocked().await;
     for path in ["/", "/help", "/login", "/no/such/page", "/game/harbour-of-glass"] {
         let answer = shop.get(path).await;
@@ -78,7 +78,7 @@ async fn every_page_links_to_help_and_only_to_what_the_operator_has_set() {
 }
 
 #[tokio::test]
-async fn what_the_operator_says_of_the_shop_stands_on_every_page() {
+async fn operator_data_is_shown_on_every_page() {
     let shop = known().await;
     for path in ["/", "/help", "/login", "/no/such/page"] {
         let answer = shop.get_with(path, &[("accept-language", "de")]).await;
@@ -105,7 +105,7 @@ async fn what_the_operator_says_of_the_shop_stands_on_every_page() {
 }
 
 #[tokio::test]
-async fn the_terms_stand_above_the_button_that_buys_when_there_are_any() {
+async fn configured_terms_are_shown_above_the_order_button() {
     let game = complete_game("Stellar Harvest");
     for (shop, has_terms) in [(known().await, true), (Shop::open().await, false)] {
         shop.put(std::slice::from_ref(&game)).await;

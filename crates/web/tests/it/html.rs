@@ -1,6 +1,6 @@
-//! As much of HTML as tests look at.
+//! The subset of HTML that the tests examine.
 
-/// The values of an attribute, with the few entities undone that attributes of ours have.
+/// The values of an attribute, with the entities decoded that occur in them.
 pub(crate) fn values<'p>(page: &'p str, attribute: &str) -> Vec<String> {
     let opening = format!(" {attribute}=\"");
     page.match_indices(&opening)
@@ -11,7 +11,7 @@ pub(crate) fn values<'p>(page: &'p str, attribute: &str) -> Vec<String> {
         .collect()
 }
 
-/// What a page may not hold: script or style inside it, handlers, addresses elsewhere.
+/// What a page must not contain: inline scripts or styles, event handlers, external addresses.
 pub(crate) fn offences(page: &str) -> Vec<String> {
     let mut offences = Vec::new();
     for tag in page.split('<').skip(1) {
@@ -19,7 +19,7 @@ pub(crate) fn offences(page: &str) -> Vec<String> {
         let name = tag.split_whitespace().next().unwrap_or_default();
         let is_inline_script =
             name == "script" && !tag.contains(" src=\"/assets/") && !tag.contains("application/ld+json");
-        // Names of attributes stand outside of quotes.
+        // Attribute names are outside of quotes.
         let outside: String = tag.split('"').step_by(2).collect::<Vec<_>>().join(" ");
         let has_handler = outside
             .split_whitespace()

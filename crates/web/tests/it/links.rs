@@ -1,17 +1,17 @@
-//! Every link on every page leads somewhere.
+//! Every link on every page responds.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::html::values;
 use crate::shop::Shop;
 
-/// Paths that another router answers, or that need an account.
+/// Paths of another router, or of pages that require an account.
 const ELSEWHERE: [&str; 6] = ["/api/", "/cart", "/wishlist", "/login", "/account", "/checkout"];
-/// Enough to see every kind of page in both languages.
+/// Enough to visit every kind of page in both languages.
 const ENOUGH: usize = 600;
 
 #[tokio::test]
-async fn every_link_on_every_page_answers() {
+async fn every_link_on_every_page_responds() {
     let shop = Shop::stocked().await;
     let mut seen = BTreeSet::new();
     let mut next: VecDeque<(String, String)> = VecDeque::from([(String::new(), "/".to_owned())]);
@@ -21,7 +21,7 @@ async fn every_link_on_every_page_answers() {
             continue;
         }
         let answer = shop.get(&path).await;
-        // Pages of members send others to the door.
+        // Pages that require an account redirect to the log-in.
         if answer.status.is_redirection() {
             next.push_back((path, answer.header("location").unwrap().to_owned()));
             continue;

@@ -1,4 +1,4 @@
-//! The pages as their readers get them: real PostgreSQL, the whole router, whole answers.
+//! Tests of the pages over the whole router, with a real PostgreSQL.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
 

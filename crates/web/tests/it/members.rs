@@ -1,4 +1,4 @@
-//! What members do with forms.
+//! Forms of signed-in users.
 
 use http::StatusCode;
 use lockstep_testkit::TestDb;
@@ -6,10 +6,10 @@ use lockstep_testkit::TestDb;
 use crate::html::values;
 use crate::shop::{Shop, complete_game};
 
-/// Whoever pays is not led away: the header has the way home and back to the cart, the footer the language and what the law
-/// asks for.
+/// The checkout has no search and no menus: the header links to home and the cart, the footer to the languages and the
+/// legal pages.
 #[tokio::test]
-async fn the_checkout_leads_on_home_and_back_to_the_cart_only() {
+async fn the_checkout_hides_search_and_menus() {
     let shop = Shop::open().await;
     let game = complete_game("Harbour of Glass");
     shop.put(std::slice::from_ref(&game)).await;
@@ -42,15 +42,15 @@ async fn the_checkout_leads_on_home_and_back_to_the_cart_only() {
             ]
         );
     }
-    // Everywhere else all of it is there.
+    // Other pages have them.
     let cart = shop.get_with("/cart", &cookies).await;
     assert!(cart.page().contains("role=\"search\"") && cart.text().contains("class=\"wrap main-nav\""));
 }
 
-/// Browsers refuse when a form of ours ends on another site, also by a redirect (`form-action`); so the form's answer
-/// leads to a page of ours, and that one leads on.
+/// Browsers block a form whose redirect ends on another site (`form-action`), so the form redirects to a page of this
+/// site, which leads to the payment page.
 #[tokio::test]
-async fn the_way_to_a_payment_page_on_another_site_is_no_forms_redirect() {
+async fn external_payment_pages_are_not_reached_by_a_form_redirect() {
     let shop = Shop::open().await;
     let cookies = shop.register("ada@example.org").await;
     for (path, form) in [
@@ -80,7 +80,7 @@ async fn the_way_to_a_payment_page_on_another_site_is_no_forms_redirect() {
 }
 
 #[tokio::test]
-async fn a_guest_who_wants_to_be_told_logs_in_and_is_asked_once_more() {
+async fn guests_log_in_and_confirm_before_a_stock_alert_is_created() {
     let shop = Shop::open().await;
     let game = complete_game("Harbour of Glass").with(|game| game.in_stock = false);
     shop.put(std::slice::from_ref(&game)).await;
@@ -92,7 +92,7 @@ async fn a_guest_who_wants_to_be_told_logs_in_and_is_asked_once_more() {
     let log_in = format!("/login?next={}", ask.replace('/', "%2F"));
     assert_eq!(answer.header("location"), Some(&*log_in));
     assert_eq!(shop.db.count("stock_alerts").await, 0);
-    // Nobody in particular is led to the log-in from there as well, and back.
+    // An anonymous visitor is sent to the log-in as well, and back.
     let answer = shop.get(&ask).await;
     assert_eq!(answer.header("location"), Some(&*log_in));
 
@@ -123,7 +123,7 @@ async fn a_guest_who_wants_to_be_told_logs_in_and_is_asked_once_more() {
             .contains("Harbour of Glass")
     );
 
-    // Back already: its page says so better.
+    // In stock again: redirects to the page of the game.
     shop.db.execute("update games set in_stock = true").await;
     shop.cache.catch_up().await.unwrap();
     let answer = shop.post("/stock-alerts", &form, &cookies).await;
@@ -142,23 +142,27 @@ async fn a_guest_who_wants_to_be_told_logs_in_and_is_asked_once_more() {
 }
 
 #[tokio::test]
-async fn the_headers_request_tells_which_of_a_pages_hearts_are_full() {
+async fn the_header_fragment_lists_wishlisted_games_of_a_page() {
     let shop = Shop::open().await;
     let (wished, other) = (complete_game("Harbour of Glass"), complete_game("Iron Meridian"));
     shop.put(&[wished.clone(), other.clone()]).await;
     let ask = format!("/fragments/me?game={}&game=nonsense&game={}", wished.id, other.id);
-    let nobody = shop.get(&ask).await;
-    assert!(nobody.page().contains("<data value=\"\"></data>"), "{}", nobody.text());
-    // Browsers that go back do not ask again what they have kept.
-    assert_eq!(nobody.header("cache-control"), Some("no-store"));
-    let set = nobody.header("set-cookie").unwrap();
+    let anonymous = shop.get(&ask).await;
+    assert!(
+        anonymous.page().contains("<data value=\"\"></data>"),
+        "{}",
+        anonymous.text()
+    );
+    // Browsers that go back do not revalidate what they have stored.
+    assert_eq!(anonymous.header("cache-control"), Some("no-store"));
+    let set = anonymous.header("set-cookie").unwrap();
     assert!(
         set.starts_with("nextGuest=") && set.ends_with("; HttpOnly; SameSite=Lax; Path=/; Max-Age=3600"),
         "{set}"
     );
     assert_eq!(shop.db.count("shoppers").await, 0, "looking makes nobody a guest");
 
-    // A heart's own request is answered with the same.
+    // A click on a heart gets the same response.
     let form = format!("game={}&next={}", wished.id, ask.replace('&', "%26"));
     let answer = shop.post("/wishlist/add", &form, &[]).await;
     assert_eq!(
@@ -173,11 +177,13 @@ async fn the_headers_request_tells_which_of_a_pages_hearts_are_full() {
         .unwrap()
         .to_owned();
     let guest = [("cookie", guest.as_str())];
-    let told = shop.get_with(&ask, &guest).await;
+    let fragment = shop.get_with(&ask, &guest).await;
     assert!(
-        told.page().contains(&format!("<data value=\"{}\"></data>", wished.id)),
+        fragment
+            .page()
+            .contains(&format!("<data value=\"{}\"></data>", wished.id)),
         "{}",
-        told.text()
+        fragment.text()
     );
     let others_page = shop.get_with(&format!("/fragments/me?game={}", other.id), &guest).await;
     assert!(
@@ -188,17 +194,17 @@ async fn the_headers_request_tells_which_of_a_pages_hearts_are_full() {
     let form = format!("game={}&next={}", wished.id, ask.replace('&', "%26"));
     let answer = shop.post("/wishlist/remove", &form, &guest).await;
     assert_eq!(answer.header("location"), Some(ask.as_str()));
-    let told = shop.get_with(&ask, &guest).await;
-    assert!(told.page().contains("<data value=\"\"></data>"));
+    let fragment = shop.get_with(&ask, &guest).await;
+    assert!(fragment.page().contains("<data value=\"\"></data>"));
 
-    // The page itself is the same for everybody, and says nothing of it.
+    // The page itself is the same for everyone and has no personal data.
     let page = shop.get_with("/game/harbour-of-glass", &guest).await;
     assert!(page.page().contains(&format!("data-wish=\"{}\"", wished.id)));
     assert_eq!(page.page(), shop.get("/game/harbour-of-glass").await.page());
 }
 
 #[tokio::test]
-async fn whoever_comes_back_from_the_payment_page_knows_where_they_stand() {
+async fn readers_returning_from_payment_see_its_status() {
     let shop = Shop::open().await;
     let game = complete_game("Harbour of Glass");
     shop.put(std::slice::from_ref(&game)).await;
@@ -234,7 +240,7 @@ async fn whoever_comes_back_from_the_payment_page_knows_where_they_stand() {
 }
 
 #[tokio::test]
-async fn whoever_paid_another_amount_reads_that_staff_checks_it_and_what_came_of_it() {
+async fn deviating_payments_show_the_review_and_its_result() {
     let shop = Shop::open().await;
     let cookies = shop.register("ada@example.org").await;
     let cookies = [("cookie", cookies.as_str())];
@@ -245,10 +251,10 @@ async fn whoever_paid_another_amount_reads_that_staff_checks_it_and_what_came_of
             "update top_ups set review = 'OTHER_AMOUNT', review_since = now(), paid_amount = 1021.90, paid_currency = 'EUR'",
         )
         .await;
-    let told = "You paid €1,021.90 instead of €20.00. We are checking this payment";
+    let notice = "You paid €1,021.90 instead of €20.00. We are checking this payment";
     for path in [back.as_str(), "/account/balance"] {
         let page = shop.get_with(path, &cookies).await;
-        assert!(page.page().contains(told), "{path}: {}", page.text());
+        assert!(page.page().contains(notice), "{path}: {}", page.text());
         assert!(!page.page().contains("http-equiv=\"refresh\""), "{path}");
         assert!(!page.page().contains("pay.example"), "it is not paid twice: {path}");
     }
@@ -280,7 +286,7 @@ async fn whoever_paid_another_amount_reads_that_staff_checks_it_and_what_came_of
 }
 
 #[tokio::test]
-async fn an_order_has_a_short_number_by_which_its_owner_finds_it() {
+async fn owners_find_an_order_by_its_short_number() {
     let shop = Shop::open().await;
     let game = complete_game("Harbour of Glass (PC) - Steam Key - UNITED STATES");
     shop.put(std::slice::from_ref(&game)).await;
@@ -319,7 +325,7 @@ async fn an_order_has_a_short_number_by_which_its_owner_finds_it() {
     let list = shop.get_with("/orders", &cookies).await;
     assert!(list.page().contains(&number));
 
-    // The statement of the balance names the game, of a purchase and of what went back.
+    // The statement of the balance names the game, for a purchase and for a refund.
     shop.db
         .execute(
             "begin;
@@ -351,7 +357,7 @@ async fn an_order_has_a_short_number_by_which_its_owner_finds_it() {
     );
     let none = shop.get_with("/orders?number=0000000000", &cookies).await;
     assert!(none.page().contains("There is no order with the number 0000000000."));
-    // Nobody else finds it.
+    // Other users do not find it.
     let other = shop.register("bob@example.org").await;
     let other = shop
         .get_with(&format!("/orders?number={number}"), &[("cookie", &other)])
@@ -360,7 +366,7 @@ async fn an_order_has_a_short_number_by_which_its_owner_finds_it() {
 }
 
 #[tokio::test]
-async fn the_language_of_pages_is_noted_for_letters() {
+async fn the_language_of_pages_is_stored_for_emails() {
     let shop = Shop::open().await;
     let language = async || -> Option<String> {
         sqlx::query_scalar("select language from users")
@@ -386,7 +392,7 @@ async fn the_language_of_pages_is_noted_for_letters() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_bought_saves_nothing_and_a_wish_shows_its_price_before() {
+async fn unavailable_games_show_no_discount_or_original_price() {
     let shop = Shop::open().await;
     let game = complete_game("Harbour of Glass");
     shop.put(std::slice::from_ref(&game)).await;
@@ -411,7 +417,7 @@ async fn what_cannot_be_bought_saves_nothing_and_a_wish_shows_its_price_before()
 }
 
 #[tokio::test]
-async fn the_test_payment_page_is_a_page_of_the_shop() {
+async fn the_test_payment_page_uses_the_shops_layout() {
     let shop = Shop::open().await;
     let cookies = shop.register("ada@example.org").await;
     let cookies = [("cookie", cookies.as_str())];
@@ -421,7 +427,7 @@ async fn the_test_payment_page_is_a_page_of_the_shop() {
         .await
         .unwrap();
     let path = format!("/test-payment/{reference}");
-    // Whoever has the address can pay, as with a card terminal.
+    // Anyone with the address can pay, as at a card terminal.
     let page = shop.get_with(&path, &[("accept-language", "de-AT")]).await;
     for what in [
         "<html lang=\"de\"",
@@ -463,7 +469,7 @@ async fn the_test_payment_page_is_a_page_of_the_shop() {
 }
 
 #[tokio::test]
-async fn a_preorder_is_called_one_from_the_cart_to_the_order_which_says_when_its_key_comes() {
+async fn preorders_are_labelled_from_the_cart_to_the_order() {
     let shop = Shop::open().await;
     let game = complete_game("The Lantern Keepers").with(|game| game.is_preorder = true);
     shop.put(std::slice::from_ref(&game)).await;
@@ -510,7 +516,7 @@ async fn a_preorder_is_called_one_from_the_cart_to_the_order_which_says_when_its
 }
 
 #[tokio::test]
-async fn a_wrong_promo_code_is_refused_in_one_text_and_guessing_ends() {
+async fn wrong_promo_codes_share_one_error_and_guesses_are_limited() {
     let shop = Shop::open().await;
     let game = complete_game("Portal");
     shop.put(std::slice::from_ref(&game)).await;
@@ -533,16 +539,16 @@ async fn a_wrong_promo_code_is_refused_in_one_text_and_guessing_ends() {
     for n in 0..8 {
         asked(&format!("GUESS{n}")).await;
     }
-    // Guessing has an end; the order does not depend on it.
+    // Guesses are limited; the order does not depend on it.
     let page = asked("GOOD").await;
     assert!(page.contains("You&#39;ve tried too many codes."), "{page}");
     assert!(!page.contains("-€"));
     assert!(asked("").await.contains("Portal"));
 }
 
-/// Compression asks a body for more after its end.
+/// Compression polls a body once more after its end.
 #[tokio::test]
-async fn the_data_of_an_account_come_whole_also_compressed() {
+async fn account_exports_are_complete_when_compressed() {
     use std::io::Read as _;
 
     let shop = Shop::open().await;
@@ -559,7 +565,7 @@ async fn the_data_of_an_account_come_whole_also_compressed() {
 }
 
 #[tokio::test]
-async fn no_page_of_an_account_is_stored_or_compressed_and_the_reset_page_sends_no_referer() {
+async fn account_pages_are_not_stored_and_reset_pages_send_no_referrer() {
     let shop = Shop::open().await;
     let cookies = shop.register("ada@example.org").await;
     for path in [
@@ -583,7 +589,7 @@ async fn no_page_of_an_account_is_stored_or_compressed_and_the_reset_page_sends_
             "{path}"
         );
     }
-    // What is nobody's is.
+    // A page without personal data is compressed.
     let page = shop.get_with("/help", &[("accept-encoding", "gzip")]).await;
     assert_eq!(page.header("content-encoding"), Some("gzip"));
 
@@ -597,7 +603,7 @@ async fn no_page_of_an_account_is_stored_or_compressed_and_the_reset_page_sends_
 }
 
 #[tokio::test]
-async fn in_production_every_cookie_stays_on_https() {
+async fn cookies_are_secure_in_production() {
     let db = TestDb::new().await;
     let store = db.store.clone();
     let shop = Shop::open_on(db, store, |settings| settings.production = true).await;
@@ -617,7 +623,7 @@ async fn in_production_every_cookie_stays_on_https() {
         }
     }
     assert!(seen >= 5, "{seen} cookies");
-    // Browsers take these from this very host only; one of that name without the prefix is nobody's.
+    // Browsers accept these from this host only; a cookie of that name without the prefix is ignored.
     let cookies = shop.register("bob@example.org").await;
     assert!(
         cookies.contains("__Host-access=") && cookies.contains("__Host-refresh="),
@@ -631,7 +637,7 @@ async fn in_production_every_cookie_stays_on_https() {
 }
 
 #[tokio::test]
-async fn an_authenticators_recovery_codes_are_shown_once_and_let_in_once() {
+async fn recovery_codes_are_shown_once_and_work_once() {
     let shop = Shop::open().await;
     let cookies = shop.register("ada@example.org").await;
     let headers = [("cookie", cookies.as_str())];
@@ -682,7 +688,7 @@ async fn an_authenticators_recovery_codes_are_shown_once_and_let_in_once() {
 }
 
 #[tokio::test]
-async fn a_form_that_was_sent_after_the_session_was_over_leads_to_the_log_in_and_back_to_its_page() {
+async fn forms_sent_without_a_session_lead_to_the_login_and_back() {
     let shop = Shop::stocked().await;
     let cookies = shop.register("zoltan@example.org").await;
     for (path, page) in [
@@ -702,11 +708,11 @@ async fn a_form_that_was_sent_after_the_session_was_over_leads_to_the_log_in_and
     ] {
         let shown = format!("{page}?shown=1");
         for (referer, back) in [
-            // Browsers may keep to themselves where they were, or tell only the site.
+            // Browsers may send no referrer, or only the origin.
             (None, page),
             (Some("https://shop.example/".to_owned()), page),
             (Some(format!("https://shop.example{shown}")), shown.as_str()),
-            // A form that was refused is shown again under the address that takes it.
+            // A rejected form is shown again under the address that accepts it.
             (Some(format!("https://shop.example{path}")), page),
             (Some("https://shop.example/games".to_owned()), page),
         ] {
@@ -718,7 +724,7 @@ async fn a_form_that_was_sent_after_the_session_was_over_leads_to_the_log_in_and
             assert_eq!(to, wanted, "{path} from {referer:?}");
         }
         let answer = shop.get_with(page, &[("cookie", &cookies)]).await;
-        // With an empty cart there is nothing to check out.
+        // With an empty cart, the checkout redirects to the cart.
         let leads_on = page == "/checkout" && answer.header("location") == Some("/cart");
         assert!(answer.status == StatusCode::OK || leads_on, "{page}: {}", answer.status);
     }

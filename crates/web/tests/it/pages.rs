@@ -1,4 +1,4 @@
-//! What pages show, to whom, and what they never do.
+//! Contents of pages: what they show, to whom, and what they never contain.
 
 use http::StatusCode;
 use lockstep_store::{Options, Store};
@@ -23,7 +23,7 @@ const PAGES: [&str; 12] = [
 ];
 
 #[tokio::test]
-async fn every_page_is_whole_in_every_language_and_keeps_its_own_security_policy() {
+async fn pages_are_complete_in_every_language_and_obey_their_csp() {
     let shop = Shop::stocked().await;
     for path in PAGES {
         for (language, foreign) in [("en", "Warenkorb"), ("de", "Wishlist")] {
@@ -55,7 +55,7 @@ async fn every_page_is_whole_in_every_language_and_keeps_its_own_security_policy
                 "{path}: {policy}"
             );
             assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
-            // Nothing moves while pictures load.
+            // The layout does not shift while pictures load.
             for image in page.split("<img").skip(1) {
                 let image = image.split('>').next().unwrap();
                 assert!(
@@ -71,7 +71,7 @@ async fn every_page_is_whole_in_every_language_and_keeps_its_own_security_policy
 }
 
 #[tokio::test]
-async fn the_home_page_shows_what_sells_what_is_new_and_what_is_to_come() {
+async fn the_home_page_shows_best_sellers_new_and_upcoming_games() {
     let shop = Shop::stocked().await;
     let answer = shop.get("/").await;
     let page = answer.page();
@@ -97,7 +97,7 @@ async fn the_home_page_shows_what_sells_what_is_new_and_what_is_to_come() {
 }
 
 #[tokio::test]
-async fn a_finished_page_is_served_from_the_shelf_until_its_rows_change() {
+async fn cached_pages_are_served_until_their_rows_change() {
     let shop = Shop::stocked().await;
     let first = shop.get("/").await;
     let etag = first.header("etag").unwrap().to_owned();
@@ -118,7 +118,7 @@ async fn a_finished_page_is_served_from_the_shelf_until_its_rows_change() {
 }
 
 #[tokio::test]
-async fn a_first_visit_is_light() {
+async fn a_first_visit_transfers_few_bytes() {
     let shop = Shop::stocked().await;
     let gzip = [("accept-encoding", "gzip")];
     let page = shop.get("/").await;
@@ -138,7 +138,7 @@ async fn a_first_visit_is_light() {
 }
 
 #[tokio::test]
-async fn nothing_of_one_readers_address_stands_in_the_page_of_another() {
+async fn cached_pages_contain_nothing_of_a_readers_address() {
     let shop = Shop::stocked().await;
     for path in [
         "/",
@@ -154,7 +154,7 @@ async fn nothing_of_one_readers_address_stands_in_the_page_of_another() {
 }
 
 #[tokio::test]
-async fn a_new_check_of_the_supplier_is_on_the_page_at_once() {
+async fn a_new_supplier_check_is_shown_at_once() {
     let shop = Shop::stocked().await;
     assert!(shop.get("/").await.page().contains("3 minutes ago"));
     shop.supply
@@ -163,7 +163,7 @@ async fn a_new_check_of_the_supplier_is_on_the_page_at_once() {
 }
 
 #[tokio::test]
-async fn the_game_page_answers_what_buyers_ask() {
+async fn the_game_page_answers_buyers_questions() {
     let shop = Shop::stocked().await;
     let world = shop.get("/game/stellar-harvest-pc-steam-key-global").await;
     let page = world.page();
@@ -189,7 +189,7 @@ async fn the_game_page_answers_what_buyers_ask() {
 }
 
 #[tokio::test]
-async fn machines_read_the_offer_and_where_else_the_page_is() {
+async fn game_pages_have_json_ld_and_language_alternates() {
     let shop = Shop::stocked().await;
     let answer = shop.get("/game/harbour-of-glass").await;
     let page = answer.page();
@@ -237,7 +237,7 @@ async fn machines_read_the_offer_and_where_else_the_page_is() {
 }
 
 #[tokio::test]
-async fn nothing_that_comes_from_outside_becomes_markup() {
+async fn external_text_never_becomes_markup() {
     let shop = Shop::open().await;
     let hostile = "\"><script>alert(1)</script><img src=x onerror=alert(1)>'";
     shop.put(&[complete_game("x").with(|game| {
@@ -262,7 +262,7 @@ async fn nothing_that_comes_from_outside_becomes_markup() {
 }
 
 #[tokio::test]
-async fn an_address_that_makes_no_sense_gets_a_page_that_helps() {
+async fn invalid_addresses_get_a_helpful_error_page() {
     let shop = Shop::stocked().await;
     for (path, status) in [
         ("/games?page=0", 400),
@@ -287,7 +287,7 @@ async fn an_address_that_makes_no_sense_gets_a_page_that_helps() {
 }
 
 #[tokio::test]
-async fn without_the_database_readers_are_told_to_come_back() {
+async fn without_a_database_pages_ask_readers_to_retry() {
     let db = TestDb::new().await;
     let away = Store::new("postgres://nobody@127.0.0.1:1/nothing", &Options::default()).unwrap();
     let shop = Shop::open_on(db, away, |_| {}).await;
@@ -301,7 +301,7 @@ async fn without_the_database_readers_are_told_to_come_back() {
 }
 
 #[tokio::test]
-async fn the_style_page_is_for_development_only() {
+async fn the_style_page_exists_in_development_only() {
     let db = TestDb::new().await;
     let store = db.store.clone();
     let shop = Shop::open_on(db, store, |settings| settings.production = true).await;
@@ -311,7 +311,7 @@ async fn the_style_page_is_for_development_only() {
 }
 
 #[tokio::test]
-async fn what_a_browser_remembers_is_shown_with_todays_prices() {
+async fn recently_viewed_games_have_current_prices() {
     let shop = Shop::stocked().await;
     let answer = shop
         .get("/fragments/recent?game=harbour-of-glass&game=none&game=%22x&game=iron-meridian-steam-key-europe")
@@ -323,7 +323,7 @@ async fn what_a_browser_remembers_is_shown_with_todays_prices() {
 }
 
 #[tokio::test]
-async fn each_way_into_the_catalogue_says_where_it_leads_and_the_menu_shows_where_one_is() {
+async fn catalogue_views_are_titled_and_marked_in_the_menu() {
     let shop = Shop::stocked().await;
     for (path, title) in [
         ("/games", "All games"),
@@ -345,7 +345,7 @@ async fn each_way_into_the_catalogue_says_where_it_leads_and_the_menu_shows_wher
 }
 
 #[tokio::test]
-async fn an_old_address_of_a_game_leads_to_its_present_one() {
+async fn former_game_addresses_redirect_to_the_current_one() {
     let shop = Shop::open().await;
     shop.put(&[complete_game("Old Name")]).await;
     assert_eq!(shop.get("/game/old-name").await.status, StatusCode::OK);
@@ -373,7 +373,7 @@ async fn an_old_address_of_a_game_leads_to_its_present_one() {
         "{map}"
     );
 
-    // Whoever takes the old address has it.
+    // Another game takes over the old address.
     shop.put(&[complete_game("Old Name")]).await;
     let page = shop.get("/game/old-name").await;
     assert_eq!(page.status, StatusCode::OK);
@@ -383,9 +383,9 @@ async fn an_old_address_of_a_game_leads_to_its_present_one() {
     );
 }
 
-/// Readers of de-AT and de-CH got prices as they are written in Germany.
+/// Regression: readers with de-AT and de-CH got prices in the German format.
 #[tokio::test]
-async fn prices_are_written_as_in_the_readers_region_also_on_pages_that_are_kept() {
+async fn cached_pages_use_the_price_format_of_the_readers_region() {
     let shop = Shop::stocked().await;
     let path = "/game/harbour-of-glass";
     let written = async |accepted: &str| {
@@ -394,7 +394,7 @@ async fn prices_are_written_as_in_the_readers_region_also_on_pages_that_are_kept
         let (_, price) = page.split_once("<p class=\"price\"><strong>").unwrap();
         price.split_once("</strong>").unwrap().0.to_owned()
     };
-    // Twice: made, then as kept.
+    // Twice: rendered, then cached.
     for _ in 0..2 {
         for (accepted, form) in [
             ("de", "10,00\u{a0}€"),

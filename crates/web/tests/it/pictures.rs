@@ -1,4 +1,4 @@
-//! The picture proxy: what it serves, and everything that it refuses. The only server it ever meets here is on loopback.
+//! The picture proxy: what it serves and what it refuses. It connects only to a server on loopback.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use lockstep_testkit::TestDb;
 
 use crate::shop::{Answered, Shop, complete_game};
 
-/// A picture server, and how often it was asked.
+/// A picture server that counts its requests.
 struct Server {
     address: String,
     asked: Arc<AtomicUsize>,
@@ -73,7 +73,7 @@ async fn shop(trusts_private_addresses: bool) -> Shop {
     .await
 }
 
-/// Asks until the picture is made; a slow machine shows the drawn cover first.
+/// Repeats the request until the picture is ready; a slow machine shows the generated cover first.
 async fn made(shop: &Shop, path: &str) -> Answered {
     let deadline = Instant::now() + Duration::from_mins(1);
     loop {
@@ -85,7 +85,7 @@ async fn made(shop: &Shop, path: &str) -> Answered {
 }
 
 #[tokio::test]
-async fn a_picture_comes_small_as_webp_and_is_fetched_once_for_all_sizes() {
+async fn pictures_are_scaled_to_webp_from_a_single_fetch() {
     let (shop, server) = (shop(true).await, Server::start().await);
     let game = complete_game("Portal").with(|game| {
         game.image = format!("{}/moved.jpg", server.address);
@@ -112,7 +112,7 @@ async fn a_picture_comes_small_as_webp_and_is_fetched_once_for_all_sizes() {
 }
 
 #[tokio::test]
-async fn where_no_picture_comes_the_drawn_cover_does_and_the_server_is_left_alone() {
+async fn failed_fetches_serve_the_generated_cover_and_are_not_repeated() {
     let (shop, server) = (shop(true).await, Server::start().await);
     for bad in ["loop", "page", "lie", "cut", "huge", "gone"] {
         let game = complete_game(bad).with(|game| game.image = format!("{}/{bad}.jpg", server.address));
@@ -132,7 +132,7 @@ async fn where_no_picture_comes_the_drawn_cover_does_and_the_server_is_left_alon
 }
 
 #[tokio::test]
-async fn addresses_of_the_operators_own_network_are_never_asked() {
+async fn private_network_addresses_are_never_fetched() {
     let (shop, server) = (shop(false).await, Server::start().await);
     let port = server.address.rsplit(':').next().unwrap();
     for (n, address) in [
@@ -155,17 +155,17 @@ async fn addresses_of_the_operators_own_network_are_never_asked() {
 }
 
 #[tokio::test]
-async fn only_pictures_that_the_catalogue_names_are_there() {
+async fn only_pictures_of_the_catalogue_are_served() {
     let shop = shop(false).await;
     let game = complete_game("Portal");
     shop.put(std::slice::from_ref(&game)).await;
-    let nobody = uuid::Uuid::new_v4();
+    let unknown = uuid::Uuid::new_v4();
     for path in [
         format!("/images/{}/1/480.webp", game.id),
         format!("/images/{}/0/321.webp", game.id),
         format!("/images/{}/0/320.png", game.id),
         format!("/images/{}/-1/320.webp", game.id),
-        format!("/images/{nobody}/0/320.webp"),
+        format!("/images/{unknown}/0/320.webp"),
         "/images/http:%2F%2F127.0.0.1%2F/0/320.webp".to_owned(),
     ] {
         let status = shop.get(&path).await.status;
@@ -177,7 +177,7 @@ async fn only_pictures_that_the_catalogue_names_are_there() {
 }
 
 #[tokio::test]
-async fn an_address_that_cannot_be_a_pictures_is_told_like_any_other_that_leads_nowhere() {
+async fn invalid_picture_addresses_get_the_not_found_page() {
     let shop = Shop::stocked().await;
     for path in [
         "/images/01a21640-5fcd-7527-ad1a-afba61c926de/%3Cscript%3E/320.webp",

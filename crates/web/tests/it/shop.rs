@@ -1,4 +1,4 @@
-//! A shop to visit: its own database, and the router.
+//! A shop for tests: its own database, and the router.
 
 use axum::Router;
 use axum::body::Body;
@@ -40,10 +40,10 @@ impl Shop {
         Self::open_on(db, store, |_| {}).await
     }
 
-    /// A shop with other settings, or another way to the database.
+    /// A shop with other settings or another database connection.
     pub(crate) async fn open_on(db: TestDb, store: Store, change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // As a real one, it is paid on another site.
+        // Like a real provider, its payment page is on another site.
         let payments = shop::payments(
             store.clone(),
             "https://pay.example/session",
@@ -97,7 +97,7 @@ impl Shop {
         shop::get(&self.router, path, headers).await
     }
 
-    /// Sends a form as a browser does.
+    /// Sends a form like a browser.
     pub(crate) async fn post(&self, path: &str, form: &str, headers: &[(&str, &str)]) -> Answered {
         let mut request = Request::post(path)
             .header("content-type", "application/x-www-form-urlencoded")
@@ -108,7 +108,7 @@ impl Shop {
         self.send(request.body(Body::from(form.to_owned())).unwrap()).await
     }
 
-    /// Registers somebody; the cookies that they come with from now on.
+    /// Registers a user; returns the cookies of the session.
     pub(crate) async fn register(&self, email: &str) -> String {
         let answer = self
             .post("/register", &format!("email={email}&password=Correct-Horse-1"), &[])
@@ -119,7 +119,7 @@ impl Shop {
         pairs.collect::<Vec<_>>().join("; ")
     }
 
-    /// Writes games.
+    /// Stores games.
     pub(crate) async fn put(&self, games: &[NewGame]) {
         self.db.put(games).await;
         self.cache.catch_up().await.unwrap();

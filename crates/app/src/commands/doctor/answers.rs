@@ -1,14 +1,14 @@
-//! Answers without a readable key: what waits for a person, and what is not bought because of them.
+//! Supplier answers without a readable key: those that wait for a decision, and the games that are not bought because
+//! of them.
 
 use lockstep_store::fulfilment::unreadable;
 
 use super::Finding;
 use crate::database::Database;
 
-/// More are not counted.
+/// Maximum number that is counted.
 const MOST: u32 = 1000;
 
-/// What waits, and what stands still.
 pub(super) async fn look(database: &Database, findings: &mut Vec<Finding>) {
     match unreadable::waiting(&database.store, MOST).await {
         Ok(answers) if answers.is_empty() => {}

@@ -5,13 +5,13 @@ use lockstep_store::Store;
 use super::Finding;
 use crate::clock::{self, Agreement};
 
-/// A finding when they differ by more than a minute.
+/// Returns a finding if the clocks differ by a minute or more.
 pub(super) async fn look_at_database(store: &Store) -> Option<Finding> {
     let ahead = store.clock_ahead().await.ok()?;
     finding("the database's", ahead)
 }
 
-/// The same against G2A's clock, which an answer brought.
+/// The same for G2A's clock, as read from one of its answers.
 pub(super) fn look_at_supplier(ahead: Option<chrono::TimeDelta>) -> Option<Finding> {
     finding("G2A's", ahead?)
 }

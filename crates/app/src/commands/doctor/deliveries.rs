@@ -1,4 +1,4 @@
-//! Signed deliveries of the last week with which nothing could be done.
+//! Signed deliveries of the last week that had no effect.
 
 use lockstep_store::{Store, deliveries};
 

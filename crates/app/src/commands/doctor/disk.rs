@@ -1,16 +1,16 @@
-//! Whether there is room where this process writes: answers with keys, pictures, the private database.
+//! Whether there is free space where this process writes: spool, pictures, private database.
 
 use rustix::fs::statvfs;
 
 use super::Finding;
 use crate::config::Config;
 
-/// Less room than this, in bytes, ends in failures soon.
+/// Free space below which failures are imminent, in bytes.
 const LITTLE: u64 = 512 << 20;
-/// Less than this is worth knowing.
+/// Free space below which a note is printed, in bytes.
 const SCARCE: u64 = 2 << 30;
 
-/// `None` where there is no data folder yet.
+/// Returns `None` if there is no data folder yet.
 pub(super) fn look(config: &Config) -> Option<Finding> {
     let there = statvfs(&config.data_dir).ok()?;
     Some(judge(
@@ -36,7 +36,7 @@ mod tests {
     use crate::commands::doctor::State;
 
     #[test]
-    fn little_room_is_wrong_and_scarce_room_is_told() {
+    fn low_disk_space_is_wrong_and_scarce_space_is_noted() {
         for (free, state) in [
             (0, State::Wrong),
             (LITTLE - 1, State::Wrong),

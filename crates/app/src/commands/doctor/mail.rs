@@ -1,4 +1,4 @@
-//! E-mails that wait for too long, and those that were given up.
+//! E-mails that have waited too long, and e-mails that were given up.
 
 use chrono::Utc;
 use lockstep_store::Store;

@@ -1,5 +1,5 @@
-//! Whether e-mails can go out: the mail server answers, lets us in, and nobody can read what it is sent on the way. With an
-//! address, one is sent there.
+//! Whether e-mails can be sent: the mail server answers, accepts the credentials and encrypts the connection. With an
+//! address, sends a test e-mail to it.
 
 use lockstep_mail::{EmailTransport, EmailTransportError, RenderedEmail, SmtpAddress};
 
@@ -22,7 +22,7 @@ pub(super) async fn look(config: &Config, send_to: Option<&str>, findings: &mut 
             return;
         }
     };
-    // A folder is made when it is needed, and by whoever runs the store.
+    // The mail folder is created when it is needed, by the process that runs the store.
     if let Some(url) = &config.smtp_url {
         let weakness = SmtpAddress::parse(url).ok().and_then(|address| address.weakness());
         findings.push(match (judge(place, "lets us in", delivery.check().await), weakness) {

@@ -1,11 +1,11 @@
-//! Top-ups that staff has to look at.
+//! Top-ups that need a decision by staff.
 
 use lockstep_store::Store;
 use lockstep_store::top_ups::{self, Review, ToReview};
 
 use super::Finding;
 
-/// As many are told one by one.
+/// Maximum number that is listed individually.
 const MOST: u32 = 20;
 
 pub(super) async fn look(store: &Store, findings: &mut Vec<Finding>) {
@@ -20,7 +20,7 @@ pub(super) async fn look(store: &Store, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What is the matter with a top-up.
+/// Describes why a top-up needs review.
 pub(crate) fn in_words(top_up: &ToReview) -> String {
     let what = match top_up.why {
         Review::NoEnd => "the provider has reported no end of it",
@@ -42,7 +42,7 @@ pub(crate) fn in_words(top_up: &ToReview) -> String {
     )
 }
 
-/// What an operator does about it.
+/// What an operator can do about it.
 pub(crate) fn remedy(top_up: &ToReview) -> String {
     let id = top_up.id;
     let credit = format!("run `lockstep reconcile --credit {id}");

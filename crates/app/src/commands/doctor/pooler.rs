@@ -6,7 +6,7 @@ use lockstep_store::pooler::Path;
 use super::Finding;
 use crate::database::SHARED_SESSIONS;
 
-/// A finding when the way is not good; a database that is away is told by others.
+/// Returns a finding if the connection is unsuitable. Other checks report a database that is unavailable.
 pub(super) async fn look(store: &Store) -> Option<Finding> {
     let remedy = "change the pooler or DATABASE_URL; see \"Behind a connection pooler\" in docs/operations.md";
     match store.path().await {

@@ -1,4 +1,4 @@
-//! Whether the payment provider answers and takes the credentials.
+//! Whether the payment provider answers and accepts the credentials.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use lockstep_payments::{Provider as _, ProviderError, Stripe, StripeConfig};
 use super::Finding;
 use crate::config::{Config, PaymentProvider};
 
-/// A provider that takes longer is not well.
+/// Timeout of the call.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn look(config: &Config) -> Finding {

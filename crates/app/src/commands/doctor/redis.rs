@@ -1,4 +1,4 @@
-//! Whether Redis answers, and takes what is written to it.
+//! Whether Redis answers and accepts writes.
 
 use lockstep_cache::{Cache, Config as CacheConfig, RedisState, RedisWrites};
 
@@ -22,7 +22,7 @@ pub(super) async fn look(config: &Config, database: &Database) -> Finding {
     if let Err(error) = settings.check() {
         return Finding::wrong("redis", error.to_string(), "correct REDIS_URL");
     }
-    // Its start reads and writes once.
+    // Starting the cache performs one read and one write.
     let cache = Cache::start(database.store.clone(), settings).await;
     let status = cache.status();
     cache.shutdown().await;

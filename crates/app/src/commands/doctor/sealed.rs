@@ -1,5 +1,5 @@
-//! Whether everything that is sealed can be opened, what still needs an older secret, and e-mails that no worker here can
-//! read.
+//! Whether every sealed value can be opened, which values still need an older secret, and which e-mails no worker of
+//! this shop can open.
 
 use lockstep_store::{instances, mail};
 
@@ -17,7 +17,7 @@ pub(super) async fn look(config: &Config, database: &Database, findings: &mut Ve
             Ok(counts) => judge(&counts, findings),
             Err(error) => findings.push(Finding::wrong(WHAT, format!("{error:#}"), "see the message")),
         },
-        // Looking must not make secrets.
+        // This check must not generate secrets.
         Ok(None) => {
             let sealed = (database.store)
                 .tx("doctor.sealed", |tx| Box::pin(instances::something_is_sealed(tx)))

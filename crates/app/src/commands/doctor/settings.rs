@@ -1,4 +1,4 @@
-//! Whether the processes of this shop are set alike.
+//! Whether all processes of this shop have the same settings.
 
 use lockstep_store::Store;
 

@@ -1,4 +1,4 @@
-//! Whether a file of settings with secrets in it can be read by other users of the machine.
+//! Whether a settings file with secrets is readable by other users of the machine.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Finding;
 use crate::config::{Config, Source};
 
-/// Settings that open something, as `lockstep config` names them.
+/// Settings that hold credentials, as `lockstep config` names them.
 const SECRETS: &[&str] = &[
     "DATABASE_URL",
     "REDIS_URL",

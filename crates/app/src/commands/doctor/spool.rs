@@ -1,4 +1,4 @@
-//! Whether keys can be kept on their way: here, and where other workers run.
+//! Whether the spool can hold keys in transit, on this machine and where other workers run.
 
 use lockstep_fulfilment::Spool;
 use lockstep_store::fulfilment::stops;
@@ -10,7 +10,7 @@ use crate::database::Database;
 
 const WHAT: &str = "spool";
 
-/// What waits, what was put aside, and who cannot write.
+/// Reports waiting files, files that were put aside, and workers that cannot write.
 pub(super) async fn look(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
     let folder = spool_folder(config);
     let here = lockstep_fulfilment::machine();

@@ -4,7 +4,7 @@ use lockstep_store::{Store, Verdict};
 
 use super::Finding;
 
-/// What speaks against it; a database that is away is told by others.
+/// Returns a finding for each objection. Other checks report a database that is unavailable.
 pub(super) async fn look(store: &Store) -> Vec<Finding> {
     let found = store.unsuitable().await.unwrap_or_default();
     let findings = found.into_iter().map(|one| match one.verdict {

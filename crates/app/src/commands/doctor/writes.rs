@@ -1,11 +1,11 @@
-//! Whether the database takes writes: being read-only, or out of room on its disk, shows in no answer that is only read.
+//! Whether the database accepts writes: no read reveals that it is read-only or that its disk is full.
 
 use std::time::Duration;
 
 use crate::commands::doctor::Finding;
 use crate::database::Database;
 
-/// A database that takes longer for one row is not well.
+/// Timeout of writing one row.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn look(database: &Database) -> Finding {

@@ -1,5 +1,6 @@
-//! `lockstep serve` dies under its callers: orders are placed through its API and signed events are delivered to it, and
-//! both are sent again until they are answered. Whatever died in between, it is one order, one charge and one event.
+//! `lockstep serve` crashes during requests: orders are placed through its API and signed events are delivered to it,
+//! and both are sent again until they are answered. Wherever it crashed, the result is one order, one charge and one
+//! event.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use super::{Accident, PRODUCT, SECRET, all_end, check_books, last_line, number, 
 use crate::program::{DEADLINE, client, lockstep, with_account};
 
 const RELAY: &str = "a-relays-secret";
-/// Places of a serving store that an order and an event pass, in the order in which they are met.
+/// Failure points of a serving store that an order and an event pass, in the order in which they are passed.
 const NAMED: &[&str] = &[
     "checkout.before",
     "checkout.take.before",
@@ -33,10 +34,10 @@ const NAMED: &[&str] = &[
     "webhook.commit.before",
     "webhook.after",
 ];
-/// Places that one order of two copies and its event pass in a serving store, about.
+/// Approximate number of failure points that one order of two copies and its event pass in a serving store.
 const PLACES: u64 = 80;
 
-/// A shop with one game and one shopper, whose program is started again and again.
+/// A shop with one game and one shopper, whose program is restarted repeatedly.
 struct Shop {
     db: TestDb,
     g2a: Sandbox,
@@ -104,7 +105,7 @@ impl Shop {
         command
     }
 
-    /// Starts the store; with a place, one that dies there.
+    /// Starts the store; with `crash_at`, one that crashes at that failure point.
     fn start(&self, crash_at: Option<&str>) -> Child {
         let mut command = self.command(self.folder.path());
         if let Some(place) = crash_at {
@@ -116,7 +117,8 @@ impl Shop {
         command.spawn().unwrap()
     }
 
-    /// One request; `None` without a whole answer. A store that is just opening is waited for, one that is gone is not.
+    /// Sends one request; `None` without a complete response. Waits for a store that is starting, but not for one that
+    /// is gone.
     async fn call(&self, path: &str, body: &Value, key: Option<&str>) -> Option<(u16, Value)> {
         let began = Instant::now();
         loop {
@@ -137,7 +139,7 @@ impl Shop {
                     }
                     return Some((status, answer));
                 }
-                // Nobody listens yet, or any more.
+                // Nothing listens yet, or any more.
                 Err(error) if error.is_connect() && began.elapsed() < Duration::from_secs(2) => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
@@ -146,7 +148,7 @@ impl Shop {
         }
     }
 
-    /// Sends until it is answered with success, or the program is dead.
+    /// Repeats the request until it succeeds or the program is dead.
     async fn insist(
         &self,
         program: &mut Child,
@@ -158,7 +160,8 @@ impl Shop {
         loop {
             match self.call(path, &body(), key).await {
                 Some((200..=299, answer)) => return Some(answer),
-                // The database may be cut off just now; anything else is no answer to a right request.
+                // The database connection may be cut at the moment; no other error is a valid answer to a valid
+                // request.
                 Some((status, answer)) => assert!(status >= 500, "{path}: {status} {answer}"),
                 None => {}
             }
@@ -169,7 +172,7 @@ impl Shop {
         }
     }
 
-    /// The order of this run and the event about it, as far as the program lives.
+    /// Places this run's order and delivers the event about it, unless the program crashes.
     async fn order_and_tell(&self, program: &mut Child, run: &str) -> Option<Uuid> {
         let wanted = json!({"items": [{"gameId": self.game, "quantity": 2}]});
         let answer = self
@@ -184,9 +187,9 @@ impl Shop {
         Some(order)
     }
 
-    /// One run. False when everything had ended before the place was reached.
+    /// One run. Returns false if everything ended before the failure point was reached.
     async fn dies_at(&mut self, place: &str, accident: Accident, met: &mut BTreeSet<String>) -> bool {
-        let said = format!("serving, place {place}, {accident:?}");
+        let context = format!("serving, place {place}, {accident:?}");
         let (control, run) = (self.g2a.control(), Uuid::new_v4().to_string());
         self.db.at_g2a(self.game, PRODUCT).await;
         let (charged, orders) = (control.ledger().orders.len(), self.db.count("orders").await);
@@ -195,7 +198,7 @@ impl Shop {
             control.add_fault(rule);
         }
 
-        // Before the token runs out.
+        // Before the token expires.
         if self.signed_in.elapsed() > Duration::from_mins(5) {
             let program = self.start(None);
             self.sign_in("/api/auth/login").await;
@@ -211,32 +214,35 @@ impl Shop {
                 self.db.cut_connections().await;
             }
             died = program.try_wait().unwrap().is_some();
-            assert!(began.elapsed() < DEADLINE, "{said}: it neither died nor came to rest");
+            assert!(
+                began.elapsed() < DEADLINE,
+                "{context}: it neither died nor came to rest"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         stop(program).await;
-        assert!(died || order.is_some(), "{said}: no order, and no death");
+        assert!(died || order.is_some(), "{context}: no order, and no death");
 
-        // The callers do not know how far it came, and send everything again.
+        // The clients do not know the outcome, and send everything again.
         let mut again = self.start(None);
         let repeated = self.order_and_tell(&mut again, &run).await;
-        assert!(repeated.is_some(), "{said}: the second store died too");
+        assert!(repeated.is_some(), "{context}: the second store died too");
         assert_eq!(
             *order.get_or_insert(repeated.unwrap()),
             repeated.unwrap(),
-            "{said}: another order"
+            "{context}: another order"
         );
-        all_end(&self.db, &said).await;
+        all_end(&self.db, &context).await;
         assert_eq!(
             self.order_and_tell(&mut again, &run).await,
             order,
-            "{said}: another order"
+            "{context}: another order"
         );
         stop(again).await;
         control.clear_faults();
 
         let order = order.unwrap();
-        assert_eq!(self.db.count("orders").await, orders + 1, "{said}: orders");
+        assert_eq!(self.db.count("orders").await, orders + 1, "{context}: orders");
         let (charges, events): (i64, i64) = sqlx::query_as(
             "select (select count(*) from transactions where order_id = $1 and type = 'PURCHASE'),
                     (select count(*) from webhook_events where event_id = $2 and order_id = $1)",
@@ -246,8 +252,8 @@ impl Shop {
         .fetch_one(&self.db.sql)
         .await
         .unwrap();
-        assert_eq!((charges, events), (1, 1), "{said}: charges and events");
-        check_books(&self.db, &self.g2a, charged, &said).await;
+        assert_eq!((charges, events), (1, 1), "{context}: charges and events");
+        check_books(&self.db, &self.g2a, charged, &context).await;
         if died {
             met.extend(last_line(&self.log()));
         }
@@ -271,13 +277,13 @@ fn event(id: &str, order: Uuid) -> Value {
 }
 
 #[tokio::test]
-async fn whatever_dies_under_a_caller_it_is_one_order_one_charge_and_one_event() {
+async fn crash_during_requests_yields_one_order_one_charge_one_event() {
     let (mut shop, mut met, began) = (Shop::open().await, BTreeSet::new(), Instant::now());
     let (runs, seed) = plan(4);
     let mut made = 0;
     if let Some(runs) = runs {
         for run in 0..runs {
-            // Every other run is one of the named places, the rest is spread evenly.
+            // Every other run uses one of the named failure points, the others are spread evenly.
             let (place, accident) = if run % 2 == 0 {
                 let named = NAMED[usize::try_from(seed + run / 2 * 5).unwrap() % NAMED.len()];
                 (named.to_owned(), Accident::None)

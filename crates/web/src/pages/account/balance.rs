@@ -1,4 +1,4 @@
-//! The balance: topping up, every booking, and all keys.
+//! The balance: top-ups, transactions, and all keys.
 
 use std::sync::Arc;
 
@@ -36,18 +36,18 @@ struct BalancePage {
     balance: String,
     amount: Field,
     key: Uuid,
-    /// A payment that is not certain yet: the page looks again by itself, and holds nothing that could be typed into.
+    /// The payment is not confirmed yet: the page reloads itself, and has no input that a reload could clear.
     is_waiting: bool,
-    /// Payments that staff looks at.
+    /// Payments that staff review.
     in_review: Vec<String>,
-    /// Where a payment that was begun can still be made.
+    /// Address at which a started payment can be continued.
     pay: Option<String>,
-    /// Whoever topped up for a cart goes on with it.
+    /// A reader with a cart continues to the checkout after the top-up.
     has_cart: bool,
     bookings: Vec<Booking>,
 }
 
-/// On the way to the provider's page.
+/// The page that leads to the provider's page.
 #[derive(Template)]
 #[template(path = "account/pay.html")]
 struct PayPage {
@@ -56,19 +56,19 @@ struct PayPage {
     address: String,
 }
 
-/// A booking as the list shows it.
+/// A transaction in the list.
 struct Booking {
     what: &'static str,
-    /// Which games.
+    /// Titles of the games.
     subject: Option<String>,
-    /// Why it went back.
+    /// Reason of a refund.
     why: Option<&'static str>,
     order: Option<String>,
     date: String,
     machine_date: String,
     amount: String,
     is_in: bool,
-    /// A word when it is not certain, or came to nothing.
+    /// A label when the payment is pending or failed.
     state: Option<&'static str>,
 }
 
@@ -102,7 +102,7 @@ impl Booking {
     }
 }
 
-/// The top-up that the address names, if it is the reader's.
+/// The top-up that the address names, if it belongs to the reader.
 async fn named(visit: &Preferences, member: &SignedInUser) -> Result<Option<TopUpView>, PageError> {
     let id = visit
         .pairs()
@@ -123,7 +123,7 @@ pub(crate) async fn page(
 ) -> Result<Response, PageError> {
     let words = visit.language;
     let mut form = Form::default();
-    let mut told = notice(words, &visit);
+    let mut message = notice(words, &visit);
     let mut after = After::default();
     if let Some(top_up) = named(&visit, &member).await? {
         let amount = format::price(words, top_up.amount);
@@ -135,7 +135,7 @@ pub(crate) async fn page(
                 if after.has_cart {
                     return Ok(forms::done("/checkout?done=topped_up"));
                 }
-                told = Some(words.text("done.topped_up").to_owned());
+                message = Some(words.text("done.topped_up").to_owned());
             }
             (TopUpStatus::Failed, _) => match &top_up.other_payment {
                 None => form.wrong("", words.text("top_up.failed")),
@@ -144,7 +144,7 @@ pub(crate) async fn page(
                     words.with_all("top_up.not_credited", &[&payment(words, paid), &amount]),
                 ),
             },
-            // Every visit of the page says so, as long as staff has not settled it.
+            // Shown on every visit until staff settle the payment.
             (TopUpStatus::Processing, _) if top_up.other_payment.is_some() => {}
             (TopUpStatus::Pending, Some(address)) if is_leaving => {
                 let page = PayPage {
@@ -154,22 +154,22 @@ pub(crate) async fn page(
                 };
                 return Ok(page::secret(StatusCode::OK, page.render()?));
             }
-            // Back from the payment page without having paid, as that page says.
+            // The reader returned from the payment page without paying, as the address says.
             (TopUpStatus::Pending, Some(address)) if says("cancelled") => {
                 after.pay = Some(address);
-                told = Some(words.with("top_up.cancelled", amount));
+                message = Some(words.with("top_up.cancelled", amount));
             }
             (TopUpStatus::Pending | TopUpStatus::Processing, address) => {
                 after.is_waiting = true;
                 after.pay = address;
-                told = Some(words.with("top_up.waiting", amount));
+                message = Some(words.with("top_up.waiting", amount));
             }
         }
     }
-    show(&state, &visit, &member, &form, told, after).await
+    show(&state, &visit, &member, &form, message, after).await
 }
 
-/// What was paid, in the reader's form if it was euro.
+/// The amount that was paid, in the reader's format if it is in euro.
 fn payment(words: Language, paid: &OtherPayment) -> String {
     if paid.currency == "EUR" {
         format::price(words, paid.amount)
@@ -178,7 +178,7 @@ fn payment(words: Language, paid: &OtherPayment) -> String {
     }
 }
 
-/// Where somebody stands who comes from the payment page.
+/// What the page shows to a reader who returns from the payment page.
 #[derive(Default)]
 struct After {
     is_waiting: bool,
@@ -227,10 +227,11 @@ fn amount_field(words: Language, form: &Form) -> Field {
     field
 }
 
-/// An amount as people type it: `20`, `19.9`, `19.99`, `19,99`, with or without the sign.
+/// Parses an amount as people type it: `20`, `19.9`, `19.99`, `19,99`, with or without the euro sign.
 ///
-/// Digits and at most one separator with one or two digits behind it. `1.000` and `1,000` mean a thousand to some readers
-/// and one to others, and nobody types `1e2`: what can be understood in two ways is asked again.
+/// Accepts digits and at most one separator followed by one or two digits. `1.000` and `1,000` mean a thousand to some
+/// readers and one to others, and no reader types `1e2`: an ambiguous amount is rejected, and the reader enters it
+/// again.
 fn amount(text: &str) -> Option<Money> {
     let text = text.replace(['€', ' ', '\u{a0}', '\u{202f}'], "");
     let (euros, cents) = text.split_once(['.', ',']).unwrap_or((&text, "0"));
@@ -267,7 +268,7 @@ struct KeysPage {
     games: Vec<Owned>,
 }
 
-/// A game of which keys are there.
+/// A game with delivered keys.
 struct Owned {
     title: Title,
     slug: String,
@@ -277,7 +278,8 @@ struct Owned {
     date: String,
 }
 
-/// Every delivered key, newest order first. What it says stands on its order's page, where showing it is put on record.
+/// Every delivered key, newest order first. The keys themselves are on the page of the order, which records each
+/// reveal.
 pub(crate) async fn keys(
     State(state): State<Arc<WebState>>,
     visit: Preferences,
@@ -315,7 +317,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_amount_is_read_as_people_type_it() {
+    fn amounts_are_parsed_as_people_type_them() {
         for text in [
             "20",
             "20.00",

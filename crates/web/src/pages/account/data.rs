@@ -1,4 +1,4 @@
-//! Taking one's data along, and leaving.
+//! Data export and deletion of the account.
 
 use std::sync::Arc;
 
@@ -42,10 +42,10 @@ pub(crate) async fn page(
     Ok(page::secret(StatusCode::OK, page.render()?))
 }
 
-/// Everything stored about the reader, as a file that is sent as it is read.
+/// Everything stored about the reader as a file, streamed while it is read.
 pub(crate) async fn download(State(state): State<Arc<WebState>>, member: SignedInUser) -> Result<Response, PageError> {
     let export = state.shop.export(&member.caller).await?;
-    // Fused, because compression asks once more after the end.
+    // Fused, because compression polls the stream once more after its end.
     let chunks = stream::unfold(export, |mut export| async move { Some((export.next().await?, export)) }).fuse();
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),

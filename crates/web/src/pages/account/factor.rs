@@ -1,4 +1,4 @@
-//! The second factor: setting an authenticator up by a picture or by typing, its recovery codes, and giving it up again.
+//! Two-factor authentication: set-up by QR code or by typing, recovery codes, and removal.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::session::SignedInUser;
 use crate::visit::Preferences;
 use crate::{WebState, page};
 
-/// White around the picture, in modules: without it cameras do not find it.
+/// White margin of the QR code, in modules; without it cameras do not recognise the code.
 const QUIET_ZONE: i32 = 4;
 
 #[derive(Template)]
@@ -29,14 +29,14 @@ struct FactorPage {
     layout: Layout,
     menu: Menu,
     notice: Option<String>,
-    /// The picture: its size in modules and the path of the dark ones.
+    /// The QR code: its size in modules, and the path of the dark modules.
     picture: (i32, String),
-    /// The same to type in, in groups of four.
+    /// The same secret for typing, in groups of four.
     secret: String,
     form_page: FormView,
 }
 
-/// The recovery codes, shown once.
+/// The page with the recovery codes, shown once.
 #[derive(Template)]
 #[template(path = "account/recovery.html")]
 struct RecoveryPage {
@@ -46,7 +46,7 @@ struct RecoveryPage {
     codes: Vec<String>,
 }
 
-/// The second factor is on: how many recovery codes are left, and turning it off.
+/// Two-factor authentication is on: the number of unused recovery codes, and a form to turn it off.
 #[derive(Template)]
 #[template(path = "account/factor_on.html")]
 struct FactorOnPage {
@@ -100,7 +100,7 @@ fn password_field(words: Language, form: &Form) -> Field {
         .required()
 }
 
-/// A password, and a code of either kind.
+/// Fields for the password and a code of either kind.
 fn proof_fields(words: Language, form: &Form) -> Vec<Field> {
     let code = form
         .field("code", "text", words.text("factor.any_code"))
@@ -134,7 +134,7 @@ async fn show_on(
     Ok(page::secret(form.status(), page.render()?))
 }
 
-/// Shows recovery codes, this once.
+/// Shows the recovery codes, once.
 async fn show_codes(
     state: &WebState,
     visit: &Preferences,
@@ -177,7 +177,7 @@ pub(crate) async fn recovery_page(
     show_recovery(&state, &visit, &member, &Form::default()).await
 }
 
-/// Makes new recovery codes.
+/// Creates new recovery codes.
 pub(crate) async fn recovery_codes(
     State(state): State<Arc<WebState>>,
     visit: Preferences,
@@ -209,7 +209,7 @@ pub(crate) async fn page(
     show(&state, &visit, &member, &Form::default()).await
 }
 
-/// Shows the secret. Nothing has changed until a first code comes.
+/// Shows the secret. Nothing changes until the first code is confirmed.
 pub(crate) async fn offer(
     State(state): State<Arc<WebState>>,
     visit: Preferences,
@@ -321,10 +321,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_has_its_corners_and_white_around_it() {
+    fn qr_codes_have_finder_patterns_and_a_quiet_zone() {
         let (size, path) = picture("otpauth://totp/Shop:ada@example.com?secret=ABCDEFGH&issuer=Shop").unwrap();
         assert!(size > 21 + 2 * QUIET_ZONE);
-        // The finder patterns begin in three corners.
+        // The finder patterns are in three corners.
         assert!(path.starts_with("M4 4h1v1h-1z"));
         assert!(
             path.contains(&format!("M{} 4h1v1h-1z", size - 5)) && path.contains(&format!("M4 {}h1v1h-1z", size - 5))
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_shown_in_groups_of_four() {
+    fn secrets_are_shown_in_groups_of_four() {
         assert_eq!(in_groups("ABCDEFGHIJ"), "ABCD EFGH IJ");
     }
 }

@@ -1,4 +1,4 @@
-//! `GET /account`: what there is, at a glance.
+//! `GET /account`: the overview.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ struct Overview {
     balance: String,
     orders: u64,
     keys: u64,
-    /// What discounts have spared, unless it is nothing.
+    /// Total saved by discounts, if any.
     saved: Option<String>,
     since: String,
 }

@@ -1,7 +1,7 @@
-//! The reader's picture: uploading it, taking it away, and the picture itself.
+//! The reader's picture: upload, removal, and the picture itself.
 //!
-//! It is served at an address of its own that names no user and changes with every picture, for whoever is told it: a
-//! front-end elsewhere shows it as it shows any other.
+//! The picture has an address that does not name the user and changes with every upload. It needs no session, so that
+//! other front-ends can show it.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ use crate::pictures::upload::Upload;
 use crate::session::SignedInUser;
 use crate::visit::Preferences;
 
-/// Where uploaded pictures are served.
+/// Path of uploaded pictures.
 const PLACE: &str = "/avatars/";
 
-/// Browsers keep it for a day. Nobody else may: when its user takes it away it is gone.
+/// Browsers may cache it for a day. Shared caches may not: a removed picture must disappear.
 const KEEP: HeaderValue = HeaderValue::from_static("private, max-age=86400, immutable");
 
-/// The path of the reader's picture, when it was uploaded here.
+/// The path of the reader's picture, if it was uploaded here.
 pub(super) fn uploaded<'f>(state: &WebState, facts: &'f ProfileFacts) -> Option<&'f str> {
     let path = facts.avatar.as_deref()?.strip_prefix(&state.settings.public_url)?;
     path.starts_with(PLACE).then_some(path)

@@ -1,4 +1,4 @@
-//! Names, the picture, and the password.
+//! Names, picture and password.
 
 use std::sync::Arc;
 
@@ -25,13 +25,13 @@ struct ProfilePage {
     notice: Option<String>,
     lead: String,
     form_page: FormView,
-    /// Where the picture is that was uploaded.
+    /// Path of the uploaded picture.
     picture: Option<String>,
-    /// What is wrong with the one that was sent.
+    /// Error of the picture that was sent.
     picture_error: Option<String>,
 }
 
-/// The page; with what is stored in its fields, or else with what was typed.
+/// The page, with the stored values in its fields, or the values that were typed.
 pub(super) async fn show(
     state: &WebState,
     visit: &Preferences,
@@ -55,7 +55,7 @@ pub(super) async fn show(
         form.field("lastName", "text", words.text("field.last_name"))
             .autocomplete("family-name")
             .filled(&known(facts.last_name.as_deref())),
-        // A picture that was uploaded has a form of its own.
+        // An uploaded picture has its own form.
         form.field("avatar", "url", words.text("field.avatar"))
             .hint(words.text("field.avatar.hint"))
             .autocomplete("photo")
@@ -89,7 +89,7 @@ pub(crate) async fn change(
     mut form: Form,
 ) -> Result<Response, PageError> {
     let facts = member.context.profile().await?;
-    // An empty address leaves an uploaded picture alone: it has a button of its own.
+    // An empty address leaves an uploaded picture unchanged: it has its own button.
     let avatar =
         Some(form.value("avatar")).filter(|address| !address.is_empty() || picture::uploaded(&state, &facts).is_none());
     let checked = ProfileChange::check(

@@ -1,4 +1,4 @@
-//! Where the account is logged in, and the latest attempts: each device can be logged out from here.
+//! Sessions and the latest log-in attempts of the account; each session can be ended here.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::session::SignedInUser;
 use crate::visit::Preferences;
 use crate::{WebState, page};
 
-/// Attempts that the page shows.
+/// Number of attempts that the page shows.
 const LATEST: usize = 10;
 
 #[derive(Template)]
@@ -33,7 +33,7 @@ struct SessionsPage {
     attempts: Vec<Attempt>,
 }
 
-/// A device that is logged in.
+/// A signed-in device.
 struct Place {
     id: SessionId,
     device: String,
@@ -42,7 +42,7 @@ struct Place {
     is_this: bool,
 }
 
-/// A log-in, or a try.
+/// A log-in attempt, successful or not.
 struct Attempt {
     device: String,
     address: String,
@@ -50,7 +50,7 @@ struct Attempt {
     succeeded: bool,
 }
 
-/// A time for machines and for people.
+/// A time in machine-readable form and in words.
 pub(crate) struct Moment {
     pub(crate) machine: String,
     pub(crate) words: String,
@@ -65,7 +65,7 @@ impl Moment {
     }
 }
 
-/// What a device calls itself, as people say it: browser and system.
+/// A device in plain words, from its user agent: browser and system.
 fn device(words: Language, agent: Option<&str>) -> String {
     let Some(agent) = agent else {
         return words.text("sessions.unknown").to_owned();
@@ -76,7 +76,7 @@ fn device(words: Language, agent: Option<&str>) -> String {
             .find(|(mark, _)| agent.contains(mark))
             .map(|(_, name)| *name)
     };
-    // The order counts: Edge and Opera call themselves Chrome, and Chrome calls itself Safari.
+    // The order matters: Edge and Opera also name Chrome, and Chrome also names Safari.
     let browser = first(&[
         ("Firefox/", "Firefox"),
         ("Edg", "Edge"),
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_is_called_what_people_call_it() {
+    fn devices_are_named_by_browser_and_system() {
         let words = Language::ENGLISH;
         for (agent, name) in [
             (

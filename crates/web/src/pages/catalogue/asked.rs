@@ -1,32 +1,31 @@
-//! What an address of the catalogue asks for, and the address that asks for something: one goes into the other and back,
-//! so that every filter is a link that can be shared.
+//! The catalogue's query, parsed from an address and written as one, so that every filter is a link that can be shared.
 
 use lockstep_domain::Money;
 use lockstep_domain::catalogue::{CatalogQuery, PricePreset, Sort};
 
 use crate::error::PageError;
 
-/// The longest search that is looked up; the field does not take more.
+/// Maximum length of a search; the field accepts no more.
 const MAX_TEXT: usize = 100;
-/// The most values of one filter.
+/// Maximum number of values per filter.
 const MAX_VALUES: usize = 30;
-/// The furthest page.
+/// Maximum page number.
 const MAX_PAGE: u32 = 100_000;
 
-/// The order that is asked for.
+/// The sort order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Order {
-    /// Best match when searching, else most popular.
+    /// Best match for a search, otherwise most popular.
     #[default]
     Best,
-    /// Latest addition to the shop.
+    /// Newest addition to the shop first.
     Added,
-    /// One of the API's orders.
+    /// One of the API's sort orders.
     By(Sort),
 }
 
 impl Order {
-    /// Those to choose from: name in addresses, text.
+    /// The available orders: name in addresses, key of the text.
     pub(crate) const ALL: [(&'static str, &'static str); 6] = [
         ("", "sort.best"),
         ("popular", "sort.popular"),
@@ -45,7 +44,7 @@ impl Order {
     }
 }
 
-/// A question to the catalogue as its address says it.
+/// The query of an address of the catalogue.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Asked {
     pub(crate) search: String,
@@ -58,19 +57,19 @@ pub(crate) struct Asked {
     pub(crate) min: Option<Money>,
     pub(crate) max: Option<Money>,
     pub(crate) multiplayer: bool,
-    /// Also what cannot be bought now.
+    /// Includes games that cannot be bought now.
     pub(crate) everything: bool,
     pub(crate) order: Order,
     pub(crate) page: u32,
-    /// The filter of which every value is shown, not only the most frequent ones.
+    /// The filter of which all values are shown, not only the most frequent.
     pub(crate) whole: Option<&'static str>,
 }
 
-/// Filters that may have more values than a page shows at once.
+/// Filters that may have more values than a page shows.
 const LONG: [&str; 5] = ["genre", "platform", "service", "region", "publisher"];
 
 impl Asked {
-    /// Reads a query string. Fields of the form that were left empty ask for nothing.
+    /// Parses a query string. Empty fields of the form are ignored.
     pub(crate) fn read(query: &str) -> Result<Self, PageError> {
         let mut asked = Self {
             page: 1,
@@ -129,18 +128,18 @@ impl Asked {
                 self.page = match page {
                     Some(0) => return Err(PageError::BadRequest),
                     Some(page) => page,
-                    // Beyond the end of any list.
+                    // A number beyond any last page.
                     None if is_number => return Err(PageError::NotFound),
                     None => return Err(PageError::BadRequest),
                 };
             }
-            // The language, and whatever others append to addresses.
+            // The language, and parameters that other sites append.
             _ => {}
         }
         Ok(())
     }
 
-    /// The same question to the store.
+    /// The query for the store.
     pub(crate) fn query(&self) -> CatalogQuery {
         CatalogQuery {
             page: self.page,
@@ -164,7 +163,7 @@ impl Asked {
         }
     }
 
-    /// The address that asks this, always in one way of writing it.
+    /// The address of this query in canonical form.
     pub(crate) fn address(&self) -> String {
         let mut out = form_urlencoded::Serializer::new(String::new());
         if !self.search.is_empty() {
@@ -218,7 +217,7 @@ impl Asked {
         ]
     }
 
-    /// The same on its first page with something changed: filters narrow what is found, so pages begin anew.
+    /// The query with a change, on its first page: filters change the number of pages.
     pub(crate) fn but(&self, change: impl FnOnce(&mut Self)) -> Self {
         let mut other = self.clone();
         other.page = 1;
@@ -226,7 +225,7 @@ impl Asked {
         other
     }
 
-    /// How many filters are set, the search aside.
+    /// Number of active filters without the search.
     pub(crate) fn filters(&self) -> usize {
         self.lists().iter().map(|(_, values)| values.len()).sum::<usize>()
             + usize::from(self.price.is_some())
@@ -236,7 +235,7 @@ impl Asked {
     }
 }
 
-/// A price as people type it: `10`, `9.99`, `9,99`.
+/// Parses a price as people type it: `10`, `9.99`, `9,99`.
 fn price(text: &str) -> Result<Money, PageError> {
     text.trim_matches(['€', ' ', '\u{a0}'])
         .replace(',', ".")
@@ -251,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_and_its_question_are_the_same() {
+    fn addresses_and_queries_round_trip() {
         for address in [
             "/games",
             "/games?search=a%26b+c&page=3",
@@ -265,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_with_empty_fields_and_german_prices_is_understood() {
+    fn empty_fields_and_german_prices_are_parsed() {
         let asked =
             Asked::read("search=&min=&max=12%2C50+%E2%82%AC&genre=RPG&genre=rpg&sort=&utm_source=x&lang=de").unwrap();
         assert_eq!(asked.address(), "/games?genre=RPG&max=12.50");
@@ -275,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_told() {
+    fn invalid_queries_are_rejected() {
         let many = (0..40).map(|n| format!("genre={n}")).collect::<Vec<_>>().join("&");
         for nonsense in [
             "page=0",
