@@ -1,7 +1,7 @@
 //! PostgreSQL, the source of truth: the schema, every SQL statement, and the only two ways to access the database.
 //!
 //! [`Store::read`] returns an answer together with the [`Snapshot`] it was read in, so that the cache can prove later
-//! that the answer is not older than the last change. [`Store::tx`] is the only way to write: it commits or rolls back,
+//! that the answer is not older than the last change. [`Store::tx`] runs a transaction: it commits or rolls back,
 //! retries after a serialisation failure, and notifies the process of the commit. Functions of the modules below take a
 //! [`Tx`] and are one step of a transaction; the type keeps them from running outside one.
 
