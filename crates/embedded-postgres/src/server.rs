@@ -291,7 +291,12 @@ pub(crate) fn runs_in(pid: Pid, cluster: &Path) -> bool {
 /// Whether the process runs PostgreSQL's server program, and not, say, a shell in the cluster's folder.
 fn is_postgres(pid: Pid) -> bool {
     fs::read_link(format!("/proc/{}/exe", pid.as_raw_nonzero()))
-        .is_ok_and(|program| program.file_name().is_some_and(|name| name == "postgres"))
+        // The kernel says so of a program that an upgrade has replaced.
+        .is_ok_and(|program| {
+            program
+                .file_name()
+                .is_some_and(|name| name == "postgres" || name == "postgres (deleted)")
+        })
 }
 
 /// The folder of a running server's program, if it can be determined.

@@ -135,12 +135,13 @@ impl SetBack {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn set_back(store: &Store, alarm_retry: Duration) -> Result<SetBack> {
-    // Separate statements: no transaction holds rows of two tables.
+    // `least` ignores null, so a time that is not set is left out of it. Separate statements: no transaction holds rows of two tables.
     let units = sqlx::query(
         "-- store.clock.set_back.units
         update order_units
            set not_before = now() + greatest(not_before - waits_from, interval '0'),
-               ordered_at = least(ordered_at, now()), pay_asked_at = least(pay_asked_at, now())
+               ordered_at = case when ordered_at is not null then least(ordered_at, now()) end,
+               pay_asked_at = case when pay_asked_at is not null then least(pay_asked_at, now()) end
          where id in (select id from order_units where state not in ('DONE', 'REFUNDED')
                          and waits_from > now() + interval '5 seconds' order by id for update skip locked)",
     )
@@ -169,7 +170,6 @@ pub async fn set_back(store: &Store, alarm_retry: Duration) -> Result<SetBack> {
          where sent_at is null and gave_up_at is null and $1 is not null
            and ((attempts = 0 and not_before > now() + interval '5 seconds' and created_at > now() + interval '5 seconds')
                 or not_before > now() + interval '6 minutes')",
-        // `least` would give a running one an end.
         "-- store.clock.set_back.runs
         update sync_runs set started_at = least(started_at, now()),
                finished_at = case when finished_at is not null then least(finished_at, now()) end

@@ -125,7 +125,8 @@ pub async fn keep(store: &Store, unused: &Unused, body: &[u8]) -> Result<()> {
             select o.id from top_ups p join users o on o.id = p.user_id
              where p.id = any ($7) and o.deleted_at is null limit 1 for key share of o))
         on conflict on constraint unused_deliveries_once
-        do update set times = least(u.times::bigint + 1, 2147483647)::integer, last_at = now()",
+        do update set times = least(u.times::bigint + 1, 2147483647)::integer, last_at = now(),
+                      user_id = coalesce(u.user_id, excluded.user_id)",
     )
     .bind(unused.source.as_str())
     .bind(unused.reason.as_str())

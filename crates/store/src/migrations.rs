@@ -59,7 +59,9 @@ impl Store {
             .run_direct(None, &mut conn, false)
             .await
             .map_err(|error| match error {
-                sqlx::migrate::MigrateError::Execute(error) => StoreError::from(error),
+                // A lost connection arrives as either.
+                sqlx::migrate::MigrateError::Execute(error)
+                | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => StoreError::from(error),
                 error => StoreError::Schema(error.to_string()),
             })?;
         conn.close().await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use serde::{Deserialize, Serialize};
@@ -326,6 +326,17 @@ pub(crate) enum Source {
     Default,
 }
 
+/// What is wrong with the file, and where. The line itself and a value in it may be a secret, so neither is shown.
+fn without_values(error: &toml::de::Error, text: &str) -> String {
+    let message = match error.message() {
+        message if message.starts_with("invalid type") => "expected a text in quotes",
+        message => message,
+    };
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    format!("line {line}: {message}")
+}
+
 /// The file that holds settings, if it exists: `--config`, else `lockstep.toml` in the working folder.
 const FILE: &str = "lockstep.toml";
 
@@ -347,7 +358,8 @@ impl Settings {
                     toml::from_str::<Self>(&text)?;
                     toml::from_str(&text)
                 };
-                merged = read().with_context(|| format!("{}", path.display()))?;
+                merged = read()
+                    .map_err(|error| anyhow!(without_values(&error, &text)).context(path.display().to_string()))?;
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => {}
             Err(error) => return Err(anyhow!(error).context(format!("cannot read {}", path.display()))),
@@ -383,4 +395,24 @@ pub(crate) fn hiding_values(command: clap::Command) -> clap::Command {
 /// The matches of the innermost subcommand: global arguments are found there.
 fn deepest(matches: &ArgMatches) -> &ArgMatches {
     matches.subcommand().map_or(matches, |(_, inner)| deepest(inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_line_is_named_without_its_value() {
+        for (text, words) in [
+            ("jwt_secrt = \"hunter2-hunter2\"", "line 1: unknown field `jwt_secrt`"),
+            ("\nlockstep_key_secret = 424242", "line 2: expected a text in quotes"),
+            ("\n\njwt_secret = \"hunter2", "line 3: "),
+            ("jwt_secret = hunter2", "line 1: "),
+        ] {
+            let error = toml::from_str::<Settings>(text).err().expect("an error");
+            let message = without_values(&error, text);
+            assert!(message.starts_with(words), "{message}");
+            assert!(!message.contains("hunter2") && !message.contains("424242"), "{message}");
+        }
+    }
 }

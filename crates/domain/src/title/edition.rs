@@ -150,7 +150,7 @@ mod tests {
             ("(Edition)", "(Edition)"),
             ("", ""),
         ] {
-            assert_eq!(base(own(title, None)), game, "{title}");
+            assert_eq!(base(own(title, Some("EUROPE"))), game, "{title}");
         }
     }
 

@@ -159,7 +159,7 @@ pub async fn current_welcome(
                     select ceil(extract(epoch from c.expires_at - clock_timestamp()) / 60)::integer as minutes,
                            exists (select 1 from mail_outbox later, mail_outbox this
                                     where this.id = $2 and later.user_id = $1 and later.kind = 'verification'
-                                      and later.seq > this.seq) as asked_again
+                                      and later.seq > this.seq and later.gave_up_at is null) as asked_again
                       from one_time_codes c
                      where c.user_id = $1 and c.purpose = 'VERIFY_EMAIL'
                        and c.expires_at > clock_timestamp() + make_interval(mins => $3)",

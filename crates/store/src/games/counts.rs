@@ -17,8 +17,10 @@ use crate::{Result, Tx};
 
 /// Maximum number of games that are counted.
 const MAX_COUNTED: i64 = 50_000;
-/// Maximum number of values returned per filter: as many as a request can select.
+/// Maximum number of values returned per filter: as many as exist, where few different questions can be asked.
 const MAX_VALUES: i64 = super::facets::MAX_VALUES;
+/// The same for searches and price ranges, which are free text: each is kept, and none should take much room.
+const MAX_VALUES_OF_FREE_TEXT: i64 = 300;
 
 /// Filters, by the name of their column in `verdicts`.
 const FILTERS: [&str; 7] = [
@@ -53,6 +55,8 @@ pub async fn facet_counts(tx: &mut Tx, query: &CatalogQuery) -> Result<FacetCoun
         sql.push(" and g.id = any(").push_bind(found).push(")");
     }
     sql.push(" limit ").push_bind(MAX_COUNTED + 1).push(")");
+    let is_free = query.search.is_some() || query.min_price.is_some() || query.max_price.is_some();
+    let most = if is_free { MAX_VALUES_OF_FREE_TEXT } else { MAX_VALUES };
     let stock = if query.in_stock_only { "in_stock" } else { "true" };
     sql.push(" select 'seen' as facet, '' as value, count(*) as games from verdicts");
     for (value, condition) in [("listed", "true"), ("in_stock", "in_stock")] {
@@ -64,7 +68,7 @@ pub async fn facet_counts(tx: &mut Tx, query: &CatalogQuery) -> Result<FacetCoun
     for facet in ["service", "region", "publisher"] {
         sql.push(format!(
             " union all (select '{facet}', {facet}, count(*) from verdicts
-               where {stock} and {facet} <> '' and {} group by {facet} order by 3 desc, 2 limit {MAX_VALUES})",
+               where {stock} and {facet} <> '' and {} group by {facet} order by 3 desc, 2 limit {most})",
             all_but(Some(facet))
         ));
     }
@@ -75,7 +79,7 @@ pub async fn facet_counts(tx: &mut Tx, query: &CatalogQuery) -> Result<FacetCoun
         sql.push(format!(
             " union all (select '{facet}', x.slug, count(*)
                 from verdicts v join {links} l on l.game_id = v.id join {names} x on x.id = l.{facet}_id
-               where {stock} and {} group by x.slug order by 3 desc, 2 limit {MAX_VALUES})",
+               where {stock} and {} group by x.slug order by 3 desc, 2 limit {most})",
             all_but(Some(facet))
         ));
     }

@@ -15,7 +15,7 @@ use crate::{Result, Tx};
 pub const MOST_EDITIONS: u32 = 12;
 
 /// Maximum number of titles compared for each word that may follow the name.
-const COMPARED: i64 = 24;
+const COMPARED: i64 = 300;
 
 /// Maximum length of a name, in bytes; longer ones are not searched, because the index holds only the start of a title.
 const LONGEST_NAME: usize = 150;
@@ -50,8 +50,8 @@ pub async fn editions(tx: &mut Tx, id: GameId) -> Result<Vec<Game>> {
             select name || ' ' || word, name || ' ' || word || '!' from own, unnest($3::text[]) as words (word))
         select g.id, g.title, g.region
           from beginnings b cross join lateral (
-               select s.game_id from game_search s
-                where left(s.title, 200) collate \"C\" >= b.low and left(s.title, 200) collate \"C\" < b.high
+               select s.game_id from game_search s join games listed on listed.id = s.game_id
+                where listed.withdrawn_at is null and left(s.title, 200) collate \"C\" >= b.low and left(s.title, 200) collate \"C\" < b.high
                 order by left(s.title, 200) collate \"C\" limit $4) found
           join games g on g.id = found.game_id
          where g.id <> $1 and g.withdrawn_at is null and (select name from own) <> ''",

@@ -42,9 +42,11 @@ pub(crate) fn shrink(bytes: &[u8], widths: &[u32]) -> Result<Vec<(u32, Bytes)>, 
 /// The centre of a JPEG, PNG or WebP as an upright square of at most `side` pixels and at most `most_bytes` bytes.
 /// Metadata of the file, such as the location, is dropped.
 pub(crate) fn square(bytes: &[u8], side: u32, most_bytes: usize) -> Result<Bytes, Unreadable> {
-    let picture = read(bytes, &[ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP])?;
+    let (picture, orientation) = decode(bytes, &[ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP])?;
     let side = side.min(picture.width()).min(picture.height()).max(1);
-    let square = picture.resize_to_fill(side, side, FilterType::CatmullRom);
+    let mut square = picture.resize_to_fill(side, side, FilterType::CatmullRom);
+    // Rotated when it is small: rotating makes a copy.
+    square.apply_orientation(orientation);
     [QUALITY, LOW_QUALITY]
         .into_iter()
         .find_map(|quality| encoded(&square, quality).ok().filter(|made| made.len() <= most_bytes))
@@ -53,6 +55,13 @@ pub(crate) fn square(bytes: &[u8], side: u32, most_bytes: usize) -> Result<Bytes
 
 /// Decodes a picture of one of `formats` within the limits, rotated according to its metadata.
 fn read(bytes: &[u8], formats: &[ImageFormat]) -> Result<DynamicImage, Unreadable> {
+    let (mut picture, orientation) = decode(bytes, formats)?;
+    picture.apply_orientation(orientation);
+    Ok(picture)
+}
+
+/// Decodes a picture of one of `formats` within the limits, as it is stored, and how it is to be rotated.
+fn decode(bytes: &[u8], formats: &[ImageFormat]) -> Result<(DynamicImage, Orientation), Unreadable> {
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|_| Unreadable)?;
@@ -70,9 +79,8 @@ fn read(bytes: &[u8], formats: &[ImageFormat]) -> Result<DynamicImage, Unreadabl
         return Err(Unreadable);
     }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(|_| Unreadable)?;
-    picture.apply_orientation(orientation);
-    Ok(picture)
+    let picture = DynamicImage::from_decoder(decoder).map_err(|_| Unreadable)?;
+    Ok((picture, orientation))
 }
 
 fn encoded(picture: &DynamicImage, quality: f32) -> Result<Bytes, Unreadable> {
