@@ -42,6 +42,8 @@ pub struct PromoCode {
     pub valid_until: Option<DateTime<Utc>>,
     /// Whether an order can use it now.
     pub usable: bool,
+    /// `usable`, or why not: `scheduled`, `expired`, `usedUp`, `ended`.
+    pub state: String,
     /// Sum of its discounts on orders, EUR.
     pub given: Money,
 }
@@ -155,6 +157,9 @@ pub async fn list(store: &Store) -> Result<Vec<PromoCode>> {
         select p.code, p.discount, p.max_uses, p.used_count, p.valid_from, p.valid_until,
                p.active and p.valid_from <= now() and coalesce(p.valid_until > now(), true)
                    and coalesce(p.used_count < p.max_uses, true) as usable,
+               case when not p.active then 'ended' when p.valid_from > now() then 'scheduled'
+                    when p.valid_until <= now() then 'expired' when p.used_count >= p.max_uses then 'usedUp'
+                    else 'usable' end as state,
                coalesce((select sum(o.discount) from orders o
                           where o.promo_code = p.code and not o.promo_use_returned), 0)::numeric(12,2) as given
           from promo_codes p order by p.created_at desc, p.code",
@@ -171,6 +176,7 @@ pub async fn list(store: &Store) -> Result<Vec<PromoCode>> {
                 valid_from: row.try_get("valid_from")?,
                 valid_until: row.try_get("valid_until")?,
                 usable: row.try_get("usable")?,
+                state: row.try_get("state")?,
                 given: crate::row::money(row, "given")?,
             })
         })

@@ -13,10 +13,14 @@ use futures::FutureExt as _;
 
 use crate::WebState;
 use crate::error::{self, PageError};
+use crate::pictures::upload;
 use crate::visit::{LANGUAGE_COOKIE, Preferences, preference};
 
 /// Maximum time to make a page.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The same for an upload: 1 MiB at 0.2 Mbit/s takes 42 s.
+const UPLOAD_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Scripts, styles and pictures come from this site only, and none is inline.
 pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -62,8 +66,13 @@ pub(crate) async fn edge(State(state): State<Arc<WebState>>, request: Request, n
     let visit = Preferences::of(request.uri(), request.headers());
     // Excess requests are refused here, so that they take no memory. The permit is held until the response begins.
     let mut response = if let Ok(_place) = state.places.try_acquire() {
+        let patience = if request.uri().path() == upload::PATH {
+            UPLOAD_PATIENCE
+        } else {
+            PATIENCE
+        };
         let run = AssertUnwindSafe(next.run(request)).catch_unwind();
-        match tokio::time::timeout(PATIENCE, run).await {
+        match tokio::time::timeout(patience, run).await {
             Ok(Ok(response)) => response,
             // The panic hook has already logged the panic.
             Ok(Err(_panic)) => PageError::Internal.into_response(),

@@ -116,10 +116,10 @@ fn in_words(codes: &[PromoCode]) -> String {
                 None => code.used_count.to_string(),
             };
             format!(
-                "{:<20} {:>6} %  {:<8} used {uses}, {} EUR given, from {}{}",
+                "{:<20} {:>6} %  {:<9} used {uses}, {} EUR given, from {}{}",
                 code.code,
                 code.discount.normalize(),
-                if code.usable { "usable" } else { "ended" },
+                code.state,
                 code.given,
                 day(code.valid_from),
                 code.valid_until

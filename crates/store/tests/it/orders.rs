@@ -767,7 +767,8 @@ async fn codes_are_made_listed_and_ended() {
     promo_codes::end(&db.store, "SUMMER", "desk")
         .await
         .expect("twice is fine");
-    assert!(!promo_codes::list(&db.store).await.unwrap()[0].usable);
+    let ended = &promo_codes::list(&db.store).await.unwrap()[0];
+    assert!(!ended.usable && ended.state == "ended", "{ended:?}");
     let refused = place(&db, user, &checkout(&[(game, 1)], Some("SUMMER"), None)).await;
     assert!(matches!(refused, Err(PlaceError::PromoCode(PromoFault::Inactive))));
     let unknown = promo_codes::end(&db.store, "NONE", "desk").await;

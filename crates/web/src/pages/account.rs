@@ -19,6 +19,7 @@ use crate::error::PageError;
 use crate::forms::Form;
 use crate::layout::Layout;
 use crate::pages::form_page::{FormView, notice};
+use crate::pictures::upload;
 use crate::session::SignedInUser;
 use crate::visit::Preferences;
 use crate::{WebState, page};
@@ -29,7 +30,7 @@ pub(crate) fn routes() -> Router<Arc<WebState>> {
         .route("/account/balance", get(balance::page).post(balance::top_up))
         .route("/account/keys", get(balance::keys))
         .route("/account/profile", get(profile::page).post(profile::change))
-        .route("/account/profile/picture", post(picture::set))
+        .route(upload::PATH, post(picture::set))
         .route("/account/profile/no-picture", post(picture::remove))
         .route(
             "/account/password",

@@ -12,6 +12,9 @@ use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits};
 const MAX_SIDE: u32 = 8_000;
 /// Maximum memory for decoding, in bytes.
 const MAX_ALLOC: u64 = 160 * 1024 * 1024;
+/// Maximum number of pixels of an uploaded picture: a member's upload takes at most 64 MB, and twice that when it is 16
+/// bits deep.
+const MAX_UPLOAD_PIXELS: u64 = 16_000_000;
 /// WebP quality of 100: hard to distinguish from the original at these sizes.
 const QUALITY: f32 = 78.0;
 /// WebP quality for pictures that would be too large otherwise.
@@ -42,7 +45,11 @@ pub(crate) fn shrink(bytes: &[u8], widths: &[u32]) -> Result<Vec<(u32, Bytes)>, 
 /// The centre of a JPEG, PNG or WebP as an upright square of at most `side` pixels and at most `most_bytes` bytes.
 /// Metadata of the file, such as the location, is dropped.
 pub(crate) fn square(bytes: &[u8], side: u32, most_bytes: usize) -> Result<Bytes, Unreadable> {
-    let (picture, orientation) = decode(bytes, &[ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP])?;
+    let (picture, orientation) = decode(
+        bytes,
+        &[ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP],
+        MAX_UPLOAD_PIXELS,
+    )?;
     let side = side.min(picture.width()).min(picture.height()).max(1);
     let mut square = picture.resize_to_fill(side, side, FilterType::CatmullRom);
     // Rotated when it is small: rotating makes a copy.
@@ -55,13 +62,13 @@ pub(crate) fn square(bytes: &[u8], side: u32, most_bytes: usize) -> Result<Bytes
 
 /// Decodes a picture of one of `formats` within the limits, rotated according to its metadata.
 fn read(bytes: &[u8], formats: &[ImageFormat]) -> Result<DynamicImage, Unreadable> {
-    let (mut picture, orientation) = decode(bytes, formats)?;
+    let (mut picture, orientation) = decode(bytes, formats, u64::MAX)?;
     picture.apply_orientation(orientation);
     Ok(picture)
 }
 
 /// Decodes a picture of one of `formats` within the limits, as it is stored, and how it is to be rotated.
-fn decode(bytes: &[u8], formats: &[ImageFormat]) -> Result<(DynamicImage, Orientation), Unreadable> {
+fn decode(bytes: &[u8], formats: &[ImageFormat], most_pixels: u64) -> Result<(DynamicImage, Orientation), Unreadable> {
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|_| Unreadable)?;
@@ -75,7 +82,11 @@ fn decode(bytes: &[u8], formats: &[ImageFormat]) -> Result<(DynamicImage, Orient
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(|_| Unreadable)?;
     let (width, height) = decoder.dimensions();
-    if width > MAX_SIDE || height > MAX_SIDE || decoder.total_bytes() > MAX_ALLOC {
+    if width > MAX_SIDE
+        || height > MAX_SIDE
+        || decoder.total_bytes() > MAX_ALLOC
+        || u64::from(width) * u64::from(height) > most_pixels
+    {
         return Err(Unreadable);
     }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);

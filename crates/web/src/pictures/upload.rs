@@ -5,6 +5,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
+use tokio::sync::Semaphore;
 
 use crate::error::PageError;
 
@@ -14,6 +15,10 @@ const MOST_BYTES: usize = 1024 * 1024;
 const AROUND: usize = 8 * 1024;
 /// A larger body is read up to this size and discarded: a browser that is still sending shows no response.
 const DRAINED: usize = 16 * 1024 * 1024;
+/// Bodies that are read at the same time: a slow line may take a minute ([`crate::edge`]), and only uploads wait for it.
+static READERS: Semaphore = Semaphore::const_new(16);
+/// The path of the form.
+pub(crate) const PATH: &str = "/account/profile/picture";
 /// The field with the picture.
 const FIELD: &str = "name=\"picture\"";
 
@@ -54,6 +59,9 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
         let boundary = kind
             .and_then(|kind| boundary(kind.to_str().ok()?))
             .ok_or(PageError::BadRequest)?;
+        let Ok(_reader) = READERS.try_acquire() else {
+            return Ok(Self(Err(NoPicture::Busy)));
+        };
         let Some(body) = read(request.into_body()).await? else {
             return Ok(Self(Err(NoPicture::TooLarge)));
         };

@@ -25,10 +25,22 @@ const PLACE: &str = "/avatars/";
 /// Browsers may cache it for a day. Shared caches may not: a removed picture must disappear.
 const KEEP: HeaderValue = HeaderValue::from_static("private, max-age=86400, immutable");
 
-/// The path of the reader's picture, if it was uploaded here.
-pub(super) fn uploaded<'f>(state: &WebState, facts: &'f ProfileFacts) -> Option<&'f str> {
-    let path = facts.avatar.as_deref()?.strip_prefix(&state.settings.public_url)?;
-    path.starts_with(PLACE).then_some(path)
+/// The path of the reader's picture, if it was uploaded here: its address ends in the id of a stored picture. It begins
+/// with the public URL of the time of the upload, which may have changed.
+pub(super) async fn uploaded<'f>(state: &WebState, facts: &'f ProfileFacts) -> Result<Option<&'f str>, PageError> {
+    let place = facts
+        .avatar
+        .as_deref()
+        .and_then(|address| address.rfind(PLACE).map(|at| address.split_at(at).1));
+    let Some((path, id)) = place.and_then(|path| Some((path, id_in(path.strip_prefix(PLACE)?)?))) else {
+        return Ok(None);
+    };
+    Ok(state.shop.picture(id).await?.map(|_| path))
+}
+
+/// The id in the name of a picture's file.
+fn id_in(file: &str) -> Option<Uuid> {
+    file.strip_suffix(".webp")?.parse().ok()
 }
 
 pub(crate) async fn set(
@@ -66,10 +78,7 @@ pub(crate) async fn remove(State(state): State<Arc<WebState>>, member: SignedInU
 
 /// `GET /avatars/{id}.webp`
 pub(crate) async fn image(State(state): State<Arc<WebState>>, Path(file): Path<String>) -> Result<Response, PageError> {
-    let id: Uuid = file
-        .strip_suffix(".webp")
-        .and_then(|id| id.parse().ok())
-        .ok_or(PageError::NotFound)?;
+    let id = id_in(&file).ok_or(PageError::NotFound)?;
     let image = state.shop.picture(id).await?.ok_or(PageError::NotFound)?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("image/webp")),

@@ -41,7 +41,7 @@ pub(super) async fn show(
     is_stored: bool,
 ) -> Result<Response, PageError> {
     let words = visit.language;
-    let picture = picture::uploaded(state, facts);
+    let picture = picture::uploaded(state, facts).await?;
     let known = |text: Option<&str>| text.filter(|_| is_stored).unwrap_or_default().to_owned();
     let nickname = facts.nickname.as_deref().filter(|name| *name != DEFAULT_NICKNAME);
     let fields = vec![
@@ -90,8 +90,8 @@ pub(crate) async fn change(
 ) -> Result<Response, PageError> {
     let facts = member.context.profile().await?;
     // An empty address leaves an uploaded picture unchanged: it has its own button.
-    let avatar =
-        Some(form.value("avatar")).filter(|address| !address.is_empty() || picture::uploaded(&state, &facts).is_none());
+    let is_uploaded = picture::uploaded(&state, &facts).await?.is_some();
+    let avatar = Some(form.value("avatar")).filter(|address| !address.is_empty() || !is_uploaded);
     let checked = ProfileChange::check(
         Some(form.value("nickname")),
         Some(form.value("firstName")),

@@ -7,8 +7,10 @@ use crate::error::PageError;
 
 /// Maximum length of a search; the field accepts no more.
 const MAX_TEXT: usize = 100;
+/// Maximum length of a value of a filter.
+const MAX_VALUE: usize = 300;
 /// Maximum number of values per filter.
-const MAX_VALUES: usize = 30;
+const MAX_VALUES: usize = 100;
 /// Maximum page number.
 const MAX_PAGE: u32 = 100_000;
 
@@ -83,7 +85,8 @@ impl Asked {
             if value.is_empty() {
                 continue;
             }
-            if value.chars().any(char::is_control) || value.chars().nth(MAX_TEXT).is_some() {
+            // A publisher's name may be longer than a search.
+            if value.chars().any(char::is_control) || value.chars().nth(MAX_VALUE).is_some() {
                 return Err(PageError::BadRequest);
             }
             let list = match name.as_ref() {
@@ -113,6 +116,7 @@ impl Asked {
     fn take(&mut self, name: &str, value: &str) -> Result<(), PageError> {
         let wrong = |_| PageError::BadRequest;
         match name {
+            "search" if value.chars().nth(MAX_TEXT).is_some() => return Err(PageError::BadRequest),
             "search" => value.clone_into(&mut self.search),
             "price" => self.price = Some(value.parse().map_err(wrong)?),
             "min" => self.min = Some(price(value)?),
