@@ -47,7 +47,7 @@ fn promo_code_survives_the_payment_page_and_is_used_by_the_order() {
     in_checkout(&page, &game, 2);
     page.fill("#promo", "NONSENSE");
     page.press_and_follow(Key::Enter);
-    page.wait_for_text("This code isn't valid");
+    page.wait_for_text("This code isn’t valid");
     assert_eq!(
         page.attribute("#promo", "aria-describedby").as_deref(),
         Some("promo-error")

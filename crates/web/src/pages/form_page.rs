@@ -64,6 +64,10 @@ impl FormView {
 /// The page with the form.
 #[derive(Template)]
 #[template(path = "form_page.html")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the component of the form, which other pages use too, names it so"
+)]
 pub(crate) struct FormPage {
     pub(crate) layout: Layout,
     pub(crate) title: &'static str,
