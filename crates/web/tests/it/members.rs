@@ -533,7 +533,7 @@ async fn wrong_promo_codes_share_one_error_and_guesses_are_limited() {
         page.text().to_owned()
     };
     for code in ["NOPE", "USED"] {
-        assert!(asked(code).await.contains("This code isn&#39;t valid."), "{code}");
+        assert!(asked(code).await.contains("This code isn’t valid."), "{code}");
     }
     assert!(asked("good").await.contains("-€"), "a good one counts");
     for n in 0..8 {
