@@ -186,7 +186,7 @@ async fn another_process_takes_over_from_a_stopped_or_disconnected_relay() {
     set_price(&db, game, 3).await;
     until("the key is gone again", async || !redis.keys().await.contains(&name)).await;
     second.stop().await;
-    until("nobody is the evictor", async || {
+    until("no process is the evictor", async || {
         db.store.evictor_lease("redis").await.unwrap().is_some()
     })
     .await;

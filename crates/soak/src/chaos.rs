@@ -71,7 +71,7 @@ impl Chaos {
             step.lasts_ms
         ));
         if step.fault.lane() == Lane::Database {
-            // A fault of the plan waits for the end of one that nobody planned.
+            // A planned fault waits for the end of an unplanned outage.
             self.database_answers(&format!("before {:?}", step.fault)).await;
         }
         let mark = self.shop.timeline.begin(step.fault, instance);

@@ -194,7 +194,7 @@ async fn what_a_payment_service_says_of_a_payer_is_theirs() {
     assert!(exported.rows[0].contains("Quill"), "{exported:?}");
 
     accounts::delete(store, user, false).await.unwrap();
-    // What comes after the deletion is of nobody, and is for staff.
+    // A delivery after the deletion has no owner; staff see it.
     deliveries::keep(store, &unused("late"), format!("{said} ").as_bytes())
         .await
         .unwrap();
