@@ -11,23 +11,40 @@ use serde_json::Value;
 /// Dependencies allowed between our crates: the arrows of ARCHITECTURE.md. Dev-dependencies are unrestricted.
 const ARROWS: &[(&str, &[&str])] = &[
     ("lockstep-domain", &[]),
+    ("lockstep-telemetry", &[]),
+    ("lockstep-edge", &["lockstep-telemetry"]),
     ("lockstep-embedded-postgres", &[]),
-    ("lockstep-g2a", &["lockstep-domain"]),
+    ("lockstep-g2a", &["lockstep-domain", "lockstep-telemetry"]),
     ("lockstep-g2a-sandbox", &["lockstep-domain"]),
-    ("lockstep-store", &["lockstep-domain", "lockstep-vault"]),
+    (
+        "lockstep-store",
+        &["lockstep-domain", "lockstep-vault", "lockstep-telemetry"],
+    ),
     ("lockstep-vault", &[]),
     (
         "lockstep-auth",
         &["lockstep-domain", "lockstep-store", "lockstep-vault"],
     ),
-    ("lockstep-mail", &["lockstep-domain", "lockstep-store"]),
+    (
+        "lockstep-mail",
+        &["lockstep-domain", "lockstep-store", "lockstep-telemetry"],
+    ),
     ("lockstep-cache", &["lockstep-domain", "lockstep-store"]),
     ("lockstep-sync", &["lockstep-domain", "lockstep-g2a", "lockstep-store"]),
     (
         "lockstep-fulfilment",
-        &["lockstep-domain", "lockstep-g2a", "lockstep-store", "lockstep-vault"],
+        &[
+            "lockstep-domain",
+            "lockstep-g2a",
+            "lockstep-store",
+            "lockstep-vault",
+            "lockstep-telemetry",
+        ],
     ),
-    ("lockstep-payments", &["lockstep-domain", "lockstep-store"]),
+    (
+        "lockstep-payments",
+        &["lockstep-domain", "lockstep-store", "lockstep-telemetry"],
+    ),
     (
         "lockstep-shop",
         &[
@@ -52,6 +69,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-cache",
             "lockstep-shop",
             "lockstep-admin",
+            "lockstep-edge",
         ],
     ),
     (
@@ -62,6 +80,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-auth",
             "lockstep-cache",
             "lockstep-shop",
+            "lockstep-edge",
         ],
     ),
     (
@@ -94,6 +113,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-fulfilment",
             "lockstep-payments",
             "lockstep-shop",
+            "lockstep-edge",
+            "lockstep-telemetry",
             "lockstep-api",
             "lockstep-web",
         ],
@@ -146,8 +167,11 @@ const KEPT: &[(&str, &[&str])] = &[
             "lockstep-payments",
             "lockstep-web",
             "lockstep-soak",
+            "lockstep-telemetry",
         ],
     ),
+    ("opentelemetry", &["lockstep-telemetry"]),
+    ("tracing-opentelemetry", &["lockstep-telemetry"]),
     ("lettre", &["lockstep-mail"]),
 ];
 

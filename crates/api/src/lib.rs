@@ -3,8 +3,8 @@
 //!
 //! Public data flows `client → edge → handler → cache → store`; a user's own data flows `handler → shop`. A handler
 //! parses the request, asks for one response and serves its bytes; it never calls G2A. Everything that applies to every
-//! request (request ID, CORS, limits, headers, metrics, the error envelope) happens in one layer around all handlers
-//! (`edge`): a cached response is so cheap that a stack of middleware would cost more than the response itself.
+//! request (request ID, limits, headers, metrics, the access log) happens in the layer that the API shares with the pages
+//! (`lockstep_edge`); CORS and the error envelope are what `edge` adds to it.
 
 mod account;
 mod admin;
@@ -147,32 +147,32 @@ pub enum SupplierState {
 /// `/api/api/...` responds like `/api/...`: the existing front-end doubles the prefix when its base URL is `127.0.0.1`
 /// or already ends in `/api`.
 pub fn router(state: ApiState) -> Router {
-    let edge = edge::Shared::new(&state.settings);
+    let edge = edge::layer(&state.settings);
     let state = Arc::new(state);
-    let wrap = |router: Router<Arc<ApiState>>, (path, methods): (&'static str, MethodRouter<Arc<ApiState>>)| {
-        router.route(path, methods.layer(edge.layer(path)))
+    let add = |router: Router<Arc<ApiState>>, (path, methods): (&'static str, MethodRouter<Arc<ApiState>>)| {
+        router.route(path, methods)
     };
-    let api = api_routes().into_iter().map(only).fold(Router::new(), wrap);
+    let api = api_routes().into_iter().map(only).fold(Router::new(), add);
     let no_route = ["/api", "/api/", "/api/{*rest}"]
         .into_iter()
         .map(|path| (path, any(error::no_route)));
-    let api = no_route.fold(api, wrap);
+    let api = no_route.fold(api, add);
     let staff_only = ["/api/admin", "/api/admin/", "/api/admin/{*rest}"].map(|path| (path, admin::no_route()));
-    let api = staff_only.into_iter().fold(api, wrap);
+    let api = staff_only.into_iter().fold(api, add);
     let docs = Router::from(docs::swagger_ui())
         .layer(map_response(docs::let_the_page_run))
-        .layer(CompressionLayer::new())
-        .layer(edge.layer("/api/docs"));
+        .layer(CompressionLayer::new());
     let serves_metrics = state.settings.serves_metrics;
     let service = service_routes()
         .into_iter()
         .filter(|(path, _)| serves_metrics || *path != METRICS);
-    let service = service.map(only).fold(Router::new(), wrap);
+    let service = service.map(only).fold(Router::new(), add);
     Router::new()
         .nest("/api", api.clone())
         .merge(api)
         .merge(docs)
         .merge(service)
+        .layer(edge)
         .with_state(state)
 }
 
@@ -183,7 +183,9 @@ const METRICS: &str = "/metrics";
 /// sales.
 pub fn metrics_router(metrics: Arc<dyn Fn() -> String + Send + Sync>) -> Router {
     let figures = get(async move || health::prometheus(metrics()));
-    Router::new().route(METRICS, figures.layer(CompressionLayer::new()))
+    Router::new()
+        .route(METRICS, figures.layer(CompressionLayer::new()))
+        .layer(edge::layer(&Settings::default()))
 }
 
 /// Makes a route answer every other method with 405.

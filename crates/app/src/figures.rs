@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use chrono::Utc;
 use lockstep_store::{Store, mail};
-use metrics_exporter_prometheus::PrometheusHandle;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,6 +16,29 @@ use crate::listen;
 
 /// Polling interval of the e-mail queue.
 const PERIOD: Duration = Duration::from_secs(15);
+
+/// Upper bounds of the buckets of `g2a_call_seconds`, in seconds: a healthy answer takes tenths of a second; the time
+/// limit of a call is 8 s, of a key 30 s.
+const SUPPLIER_BUCKETS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 8.0, 30.0];
+/// The same of `lockstep_cache_poll_seconds`, which must stay below the cache lease of a quarter of a second.
+const POLL_BUCKETS: &[f64] = &[0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
+
+/// Starts to record metrics. Durations are histograms, whose buckets can be added up over processes, and not quantiles,
+/// which cannot.
+pub(crate) fn recorder() -> Result<PrometheusHandle> {
+    let histograms = [
+        (lockstep_edge::DURATION_SECONDS, lockstep_edge::DURATION_BUCKETS),
+        ("g2a_call_seconds", SUPPLIER_BUCKETS),
+        ("lockstep_cache_poll_seconds", POLL_BUCKETS),
+    ];
+    let mut builder = PrometheusBuilder::new();
+    for (name, bounds) in histograms {
+        builder = builder
+            .set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds)
+            .context("metrics")?;
+    }
+    builder.install_recorder().context("metrics")
+}
 
 /// Opens the listener for metrics, if they have a separate address.
 pub(crate) async fn bind(metrics: Metrics) -> Result<Option<TcpListener>> {

@@ -3,15 +3,24 @@
 //! No code waits for the reader of the log. A pipe that is not read takes 64 kB and then blocks its writer, and with it
 //! every thread that logs. Lines therefore go through a queue to a separate thread; when the queue is full they are
 //! dropped and counted, and the count is logged once lines flow again.
+//!
+//! The access log has a queue of its own: however many requests there are, no line of theirs takes the place of a
+//! warning. What is dropped from it is counted, but not logged.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
+use anyhow::{Context as _, Result, anyhow};
+use lockstep_telemetry::Collector;
+use lockstep_telemetry::otlp::{self, Exporter};
+use tracing::Metadata;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 
 /// The default filter: our own messages, and only warnings of the libraries.
 const DEFAULT: &str = "info,sqlx=warn,hyper=warn,reqwest=warn";
@@ -20,33 +29,48 @@ const QUEUE: usize = 4_096;
 /// How long the end of the program waits for queued lines to be read.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// The guard of the writing thread; dropping it flushes the last lines.
-static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);
+/// Target of the access log.
+const ACCESS: &str = "access";
+/// Size of the buffer in front of stderr in bytes.
+const BATCH: usize = 64 * 1024;
+
+/// The guards of the writing threads; dropping them flushes the last lines.
+static WRITERS: Mutex<Vec<WorkerGuard>> = Mutex::new(Vec::new());
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+static ACCESS_DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 /// Number of dropped lines that the log has reported.
 static TOLD: AtomicU64 = AtomicU64::new(0);
 
-/// Starts logging. Called once, before anything is logged.
-pub(crate) fn start(filter: Option<&str>) -> Result<()> {
+/// Starts logging, and the export of traces if there is a collector. Called once, before anything is logged.
+pub(crate) fn start(filter: Option<&str>, collector: Option<&Collector>) -> Result<Option<Exporter>> {
     let filter = EnvFilter::try_new(filter.unwrap_or(DEFAULT)).map_err(|error| anyhow!("RUST_LOG: {error}"))?;
     let terminal = std::io::stderr().is_terminal();
-    let (lines, writer) = NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(QUEUE)
-        .thread_name("log")
-        .finish(std::io::stderr());
-    DROPPED.get_or_init(|| lines.error_counter());
-    *WRITER.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(lines)
+    let queues = Queues {
+        lines: queue("log"),
+        access: queue("access log"),
+    };
+    DROPPED.get_or_init(|| queues.lines.error_counter());
+    ACCESS_DROPPED.get_or_init(|| queues.access.error_counter());
+    let lines = fmt::layer()
+        .with_writer(queues)
         // Those would go to stderr directly.
         .log_internal_errors(false)
         .with_ansi(terminal);
-    if terminal {
-        builder.with_target(false).try_init()
+    let lines = if terminal {
+        lines.with_target(false).boxed()
     } else {
-        builder.json().flatten_event(true).try_init()
+        // The list of spans holds the current one.
+        lines.json().flatten_event(true).with_current_span(false).boxed()
+    };
+    let mut exporter = None;
+    match collector {
+        // One filter for everything costs a request less than one for each layer.
+        None => registry().with(lines).with(filter).try_init(),
+        Some(collector) => {
+            let (spans, started) = otlp::start(collector).context("OTEL_EXPORTER_OTLP_ENDPOINT")?;
+            exporter = Some(started);
+            registry().with(lines.with_filter(filter)).with(spans).try_init()
+        }
     }
     .map_err(|error| anyhow!("logging: {error}"))?;
     // The default hook writes to stderr itself, and blocks until it is read.
@@ -60,12 +84,73 @@ pub(crate) fn start(filter: Option<&str>) -> Result<()> {
             tracing::error!(place, "a task panicked: {words}");
         }
     }));
-    Ok(())
+    Ok(exporter)
+}
+
+/// Starts a queue and the thread that empties it.
+fn queue(thread: &str) -> NonBlocking {
+    let (lines, writer) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(QUEUE)
+        .thread_name(thread)
+        .finish(Batch::default());
+    WRITERS.lock().unwrap_or_else(PoisonError::into_inner).push(writer);
+    lines
+}
+
+/// The queues of lines, by target.
+#[derive(Debug)]
+struct Queues {
+    lines: NonBlocking,
+    access: NonBlocking,
+}
+
+impl<'a> MakeWriter<'a> for Queues {
+    type Writer = NonBlocking;
+
+    fn make_writer(&'a self) -> NonBlocking {
+        self.lines.clone()
+    }
+
+    fn make_writer_for(&'a self, line: &Metadata<'_>) -> NonBlocking {
+        if line.target() == ACCESS {
+            self.access.clone()
+        } else {
+            self.lines.clone()
+        }
+    }
+}
+
+/// Lines on their way to stderr: those that wait together are written together, which costs one system call instead of
+/// one per line. The lines of both queues stay whole, because stderr is locked until all are written.
+#[derive(Debug, Default)]
+struct Batch(Vec<u8>);
+
+impl Write for Batch {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + line.len() > BATCH {
+            self.flush()?;
+        }
+        self.0.extend_from_slice(line);
+        Ok(line.len())
+    }
+
+    /// Called when the queue is empty.
+    fn flush(&mut self) -> std::io::Result<()> {
+        let written = std::io::stderr().lock().write_all(&self.0);
+        // Lines that cannot be written are lost; kept, they would fill memory.
+        self.0.clear();
+        written
+    }
 }
 
 /// Counts the lines that were dropped so far, and logs the count as soon as the queue accepts lines again. To be called
 /// periodically.
 pub(crate) fn tell_dropped() {
+    if let Some(counter) = ACCESS_DROPPED.get() {
+        let dropped = u64::try_from(counter.dropped_lines()).unwrap_or(u64::MAX);
+        metrics::counter!("lockstep_access_log_lines_dropped_total").absolute(dropped);
+    }
     let Some(counter) = DROPPED.get() else { return };
     let count = || u64::try_from(counter.dropped_lines()).unwrap_or(u64::MAX);
     let dropped = count();
@@ -86,11 +171,10 @@ pub(crate) fn tell_dropped() {
 
 /// Waits up to `LAST_WORDS` for the last lines to be read. Nothing is logged after it.
 pub(crate) fn flush() {
-    let writer = WRITER.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(writer) = writer {
-        // The guard waits a second by itself; if the queue is full it writes a complaint to stdout, which may block,
-        // too.
-        in_bounded_time(move || drop(writer));
+    let writers = std::mem::take(&mut *WRITERS.lock().unwrap_or_else(PoisonError::into_inner));
+    if !writers.is_empty() {
+        // A guard waits a second by itself; if its queue is full it writes a complaint to stdout, which may block, too.
+        in_bounded_time(move || drop(writers));
     }
 }
 

@@ -35,6 +35,9 @@ use output::Output;
 /// Exit code for "try again later" (`EX_TEMPFAIL` of sysexits).
 const TRY_LATER: u8 = 75;
 
+/// How long the end of the program waits for a collector to take the last spans.
+const LAST_SPANS: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// A failure that a later attempt may not meet: another process is doing the same work, or a dependency is unavailable.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -47,17 +50,21 @@ fn main() -> ExitCode {
     let output = Output::new(cli.json);
     let result = Settings::over_file(cli.config.as_deref(), &matches)
         .and_then(|(settings, sources)| {
-            logging::start(settings.rust_log.as_deref())?;
-            Config::resolve(&settings, &sources)
+            let exporter = logging::start(settings.rust_log.as_deref(), settings.collector().as_ref())?;
+            Ok((Config::resolve(&settings, &sources)?, exporter))
         })
-        .and_then(|mut config| {
+        .and_then(|(mut config, exporter)| {
             config.settings_file = cli.config;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            lockstep_telemetry::otlp::run_on(runtime.handle());
             let result = runtime.block_on(run(
                 cli.command.unwrap_or(Command::Serve(Start::default())),
                 config,
                 output,
             ));
+            if let Some(exporter) = exporter {
+                exporter.shutdown(LAST_SPANS);
+            }
             // Work that was cancelled and did not end is not waited for.
             runtime.shutdown_timeout(std::time::Duration::from_millis(500));
             result

@@ -18,7 +18,7 @@ use lockstep_payments::{Limits, Payments, Provider, Relay, Stripe, StripeConfig,
 use lockstep_shop::Shop;
 use lockstep_store::{Store, pools};
 use lockstep_web::Supply;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -66,7 +66,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
     } else {
         None
     };
-    let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
+    let metrics = figures::recorder()?;
     let figures = figures::bind(config.metrics).await?;
     let closing = Shutdown::new(config.shutdown, config.drain);
     let stop = closing.stop.clone();

@@ -2,13 +2,15 @@
 //! a store that is starting and does not suspect a wrong address.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode, Uri};
+use lockstep_edge::{EdgeLayer, Failure, Limits, Policy, RequestId, Surface};
 use tower::ServiceExt as _;
 
 /// The body of the API's answer, in its envelope.
@@ -32,19 +34,46 @@ impl StartupGate {
     /// The router to listen with.
     pub(crate) fn router(&self) -> Router {
         let store = Arc::clone(&self.0);
+        let closed = Router::new().fallback(not_yet).layer(EdgeLayer::new(Closed, LIMITS));
         Router::new().fallback(move |request: Request| {
-            let store = Arc::clone(&store);
-            async move {
-                match store.get() {
-                    Some(store) => store.clone().oneshot(request).await.into_response(),
-                    None => not_yet(request.uri().path()),
-                }
-            }
+            // Both have the edge; one around this router would count each request twice.
+            let answering = store.get().unwrap_or(&closed).clone();
+            async move { answering.oneshot(request).await }
         })
     }
 }
 
-fn not_yet(path: &str) -> Response {
+/// The edge before the store is open.
+struct Closed;
+
+/// Nothing here takes memory or time. The answers are for whoever started the store, not yet for browsers to remember.
+const LIMITS: Limits = Limits {
+    in_flight: 1024,
+    production: false,
+};
+
+impl Surface for Closed {
+    type Read = ();
+
+    const POLICY: Policy = Policy::Api;
+
+    fn read(&self, _request: &Request) {}
+
+    fn time_limit(&self, _request: &Request) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn failed(&self, _failure: Failure) -> Response {
+        StatusCode::SERVICE_UNAVAILABLE.into_response()
+    }
+
+    fn finish(&self, (): (), _id: &RequestId, response: Response) -> Response {
+        response
+    }
+}
+
+async fn not_yet(address: Uri) -> Response {
+    let path = address.path();
     if path == "/healthz" {
         return "ok".into_response();
     }
@@ -90,6 +119,8 @@ mod tests {
             assert_eq!(answer.status(), 503, "{path}");
             assert_eq!(answer.headers()[RETRY_AFTER], "2", "{path}");
             assert_eq!(answer.headers()[CACHE_CONTROL], "no-store", "{path}");
+            assert!(answer.headers().contains_key("x-request-id"), "{path}");
+            assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
         }
         gate.open(Router::new().route("/", get(|| async { "open" })));
         assert_eq!(ask(&router, "/").await.status(), 200);

@@ -166,6 +166,11 @@ const EXPLAINED: &[Explained] = &[
         "nobody read them",
     ),
     explained(
+        "traces cannot be exported",
+        &[Cause::Busy],
+        "the collector, which a run has only when its environment names one, was slow",
+    ),
+    explained(
         "error returned from after_connect",
         &[DATABASE, INSTANCE],
         "a new connection broke before it was told its settings",

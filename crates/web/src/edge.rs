@@ -1,54 +1,28 @@
-//! The middleware around all pages: a time limit, a page in place of a panic, error pages in the reader's language, and
-//! the security headers.
+//! What the pages do differently at the edge: error pages in the reader's language, time for uploads, the cookie of a
+//! language that the address sets, and which answers may be compressed.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
-use axum::middleware::Next;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse as _, Response};
-use futures::FutureExt as _;
+use lockstep_edge::{EdgeLayer, Failure, Limits, Policy, RequestId, Surface};
 
 use crate::WebState;
 use crate::error::{self, PageError};
 use crate::pictures::upload;
 use crate::visit::{LANGUAGE_COOKIE, Preferences, preference};
 
+/// Maximum number of pages made at once; further requests get 503.
+const MAX_IN_FLIGHT: usize = 1024;
+
 /// Maximum time to make a page.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The same for an upload: 1 MiB at 0.2 Mbit/s takes 42 s.
 const UPLOAD_PATIENCE: Duration = Duration::from_mins(1);
-
-/// Scripts, styles and pictures come from this site only, and none is inline.
-pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-     img-src 'self'; font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; \
-     frame-ancestors 'none'";
-
-const SAFE: [(HeaderName, HeaderValue); 5] = [
-    (
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(CONTENT_SECURITY_POLICY),
-    ),
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("strict-origin-when-cross-origin"),
-    ),
-    (
-        HeaderName::from_static("cross-origin-opener-policy"),
-        HeaderValue::from_static("same-origin"),
-    ),
-    (
-        HeaderName::from_static("permissions-policy"),
-        HeaderValue::from_static("camera=(), microphone=(), geolocation=(), browsing-topics=()"),
-    ),
-];
-
-/// A browser that came over HTTPS once stays on HTTPS.
-const STAY_SECURE: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Whether a response may be compressed. A page with a key or a token (`no-store`) may not: it also contains what the
 /// reader typed, and its compressed length would reveal how similar the two are (BREACH). An export of the reader's
@@ -61,41 +35,53 @@ pub(crate) fn holds_no_secret(_status: StatusCode, _version: Version, headers: &
     !(says(header::CACHE_CONTROL, b"no-store") && says(header::CONTENT_TYPE, b"text/html"))
 }
 
-/// The middleware around all pages.
-pub(crate) async fn edge(State(state): State<Arc<WebState>>, request: Request, next: Next) -> Response {
-    let visit = Preferences::of(request.uri(), request.headers());
-    // Excess requests are refused here, so that they take no memory. The permit is held until the response begins.
-    let mut response = if let Ok(_place) = state.places.try_acquire() {
-        let patience = if request.uri().path() == upload::PATH {
+/// The pages at the edge.
+pub(crate) struct PageSurface(Arc<WebState>);
+
+/// The layer around all pages.
+pub(crate) fn layer(state: &Arc<WebState>) -> EdgeLayer<PageSurface> {
+    let limits = Limits {
+        in_flight: MAX_IN_FLIGHT,
+        production: state.settings.production,
+    };
+    EdgeLayer::new(PageSurface(Arc::clone(state)), limits)
+}
+
+impl Surface for PageSurface {
+    type Read = Preferences;
+
+    const POLICY: Policy = Policy::Pages;
+
+    fn read(&self, request: &Request<Body>) -> Preferences {
+        Preferences::of(request.uri(), request.headers())
+    }
+
+    fn time_limit(&self, request: &Request<Body>) -> Duration {
+        if request.uri().path() == upload::PATH {
             UPLOAD_PATIENCE
         } else {
             PATIENCE
-        };
-        let run = AssertUnwindSafe(next.run(request)).catch_unwind();
-        match tokio::time::timeout(patience, run).await {
-            Ok(Ok(response)) => response,
-            // The panic hook has already logged the panic.
-            Ok(Err(_panic)) => PageError::Internal.into_response(),
-            Err(_late) => PageError::Offline.into_response(),
         }
-    } else {
-        PageError::Offline.into_response()
-    };
-    if let Some(reason) = response.extensions_mut().remove::<PageError>() {
-        response = error::tell(&state, &visit, &reason);
     }
-    let headers = response.headers_mut();
-    headers.reserve(12);
-    for (name, value) in SAFE {
-        headers.entry(name).or_insert(value);
+
+    fn failed(&self, failure: Failure) -> Response {
+        match failure {
+            Failure::Busy | Failure::TimedOut => PageError::Offline,
+            // The panic hook has already logged the panic.
+            Failure::Panicked => PageError::Internal,
+        }
+        .into_response()
     }
-    if state.settings.production {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, STAY_SECURE);
+
+    fn finish(&self, visit: Preferences, id: &RequestId, mut response: Response) -> Response {
+        if let Some(reason) = response.extensions_mut().remove::<PageError>() {
+            response = error::tell(&self.0, &visit, &reason, id);
+        }
+        if visit.language_in_address
+            && let Some(cookie) = preference(LANGUAGE_COOKIE, visit.language.code(), self.0.settings.production)
+        {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        response
     }
-    if visit.language_in_address
-        && let Some(cookie) = preference(LANGUAGE_COOKIE, visit.language.code(), state.settings.production)
-    {
-        headers.append(header::SET_COOKIE, cookie);
-    }
-    response
 }

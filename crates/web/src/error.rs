@@ -1,7 +1,6 @@
 //! Errors of pages, and the page that shows one.
 //!
-//! A handler returns a [`PageError`]; the `edge` middleware, which knows the reader's language and theme, renders its
-//! page.
+//! A handler returns a [`PageError`]; the `edge`, which knows the reader's language and theme, renders its page.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use lockstep_auth::AuthError;
 use lockstep_cache::ReadError;
+use lockstep_edge::RequestId;
 use lockstep_shop::{ShopError, TopUpError};
 use lockstep_store::StoreError;
 use lockstep_store::accounts::AccountError;
@@ -63,7 +63,7 @@ impl PageError {
 }
 
 impl IntoResponse for PageError {
-    /// A bare status that carries the reason; the `edge` middleware replaces it by a page.
+    /// A bare status that carries the reason; the `edge` replaces it by a page.
     fn into_response(self) -> Response {
         if matches!(self, Self::SignedOut) {
             return forms::done("/login");
@@ -169,17 +169,19 @@ impl From<serde_json::Error> for PageError {
 
 #[derive(Template)]
 #[template(path = "error.html")]
-struct ErrorPage {
+struct ErrorPage<'a> {
     layout: Layout,
     code: u16,
     title: &'static str,
     advice: String,
     /// Whether a retry may help.
     again: bool,
+    /// The id of the request, by which the operator finds it in the log.
+    request_id: &'a str,
 }
 
 /// Renders the page of `error`.
-pub(crate) fn tell(state: &WebState, visit: &Preferences, error: &PageError) -> Response {
+pub(crate) fn tell(state: &WebState, visit: &Preferences, error: &PageError, id: &RequestId) -> Response {
     let words = visit.language;
     let (title, advice) = match error {
         PageError::NotFound => (words.text("error.404.title"), words.text("error.404.advice").to_owned()),
@@ -208,6 +210,7 @@ pub(crate) fn tell(state: &WebState, visit: &Preferences, error: &PageError) -> 
             error,
             PageError::Locked | PageError::Offline | PageError::Internal | PageError::TooMany(_)
         ),
+        request_id: id.as_str(),
     };
     let mut response = match template.render() {
         Ok(html) => page::fresh(error.status(), html),

@@ -35,7 +35,7 @@ use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 use lockstep_cache::Cache;
 use lockstep_shop::Shop;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, Predicate as _};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
@@ -44,9 +44,6 @@ use error::PageError;
 use page::PageCache;
 pub use pictures::PictureSettings;
 use pictures::Proxy;
-
-/// Maximum number of pages made at once; further requests get 503.
-const MAX_IN_FLIGHT: usize = 1024;
 
 /// What the shop knows of its supplier, for the pages to show.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -125,8 +122,6 @@ pub(crate) struct WebState {
     pub(crate) settings: Arc<Settings>,
     pub(crate) shelf: PageCache,
     pub(crate) pictures: Arc<Proxy>,
-    /// One permit per page that may be made at once.
-    pub(crate) places: Semaphore,
 }
 
 /// Builds the router of all pages.
@@ -142,7 +137,6 @@ pub fn router(parts: Parts) -> Router {
         supply: parts.supply,
         settings: Arc::new(settings),
         shelf: PageCache::default(),
-        places: Semaphore::new(MAX_IN_FLIGHT),
     });
     let own = pages::own_routes().layer(middleware::from_fn_with_state(Arc::clone(&state), session::arrive));
     Router::new()
@@ -171,6 +165,6 @@ pub fn router(parts: Parts) -> Router {
         // A form is accepted only from a page of this site: browsers state its origin (Sec-Fetch-Site, Origin).
         .layer(CsrfLayer::new().with_rejection_response(|_why: ProtectionError| PageError::Forbidden.into_response()))
         .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(edge::holds_no_secret)))
-        .layer(middleware::from_fn_with_state(Arc::clone(&state), edge::edge))
+        .layer(edge::layer(&state))
         .with_state(state)
 }

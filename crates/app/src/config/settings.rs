@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+use lockstep_telemetry::Collector;
 use serde::{Deserialize, Serialize};
 
 use super::Hidden;
@@ -305,6 +306,24 @@ pub(crate) struct Settings {
     /// Origins that browsers may call the API from, comma-separated
     #[arg(long, env = "CORS_ORIGINS", global = true, value_name = "LIST")]
     pub(crate) cors_origins: Option<String>,
+    /// Collector that traces are sent to by OTLP over HTTP, `http://127.0.0.1:4318`. Default: no traces
+    #[arg(
+        long = "otlp-endpoint",
+        id = "otel_exporter_otlp_endpoint",
+        env = "OTEL_EXPORTER_OTLP_ENDPOINT",
+        global = true,
+        value_name = "URL"
+    )]
+    pub(crate) otel_exporter_otlp_endpoint: Option<String>,
+    /// Name of this process in traces. Default: lockstep
+    #[arg(
+        long = "otel-service-name",
+        id = "otel_service_name",
+        env = "OTEL_SERVICE_NAME",
+        global = true,
+        value_name = "NAME"
+    )]
+    pub(crate) otel_service_name: Option<String>,
     /// What to log, in tracing's filter language. Default: info
     #[arg(
         long = "log",
@@ -341,6 +360,15 @@ fn without_values(error: &toml::de::Error, text: &str) -> String {
 const FILE: &str = "lockstep.toml";
 
 impl Settings {
+    /// The collector of traces, if one is set.
+    pub(crate) fn collector(&self) -> Option<Collector> {
+        Some(Collector {
+            endpoint: self.otel_exporter_otlp_endpoint.clone()?,
+            service: self.otel_service_name.clone().unwrap_or_else(|| "lockstep".into()),
+            version: env!("CARGO_PKG_VERSION"),
+        })
+    }
+
     /// Every setting as an argument of `command`; the help shows no value that is hidden.
     pub(crate) fn arguments_of(command: clap::Command) -> clap::Command {
         hiding_values(<Self as clap::Args>::augment_args(command))

@@ -244,6 +244,15 @@ async fn metrics_are_served_at_their_configured_address() {
     let store = Running::start(&mut serve).await;
     assert_eq!(store.get("/metrics").await.0, 404, "shoppers do not see them");
     assert_eq!(store.get("/readyz").await.0, 200);
+    // Pages are counted like the API, by route.
+    for path in ["/games", "/game/none", "/api/games/none", "/no/such/page"] {
+        let answer = client()
+            .get(format!("http://{}{path}", store.address))
+            .send()
+            .await
+            .unwrap();
+        assert!(answer.headers().contains_key("x-request-id"), "{path}");
+    }
     let output = client().get(format!("http://{figures}/metrics")).send().await.unwrap();
     assert_eq!(output.status(), 200);
     assert!(
@@ -254,9 +263,18 @@ async fn metrics_are_served_at_their_configured_address() {
     );
     let output = output.text().await.unwrap();
     assert!(
-        output.contains("http_requests_total{route=\"/readyz\",status=\"200\"}"),
+        output.contains("http_requests_total{route=\"/readyz\",method=\"GET\",status=\"200\"}"),
         "{output}"
     );
+    for line in [
+        r#"http_requests_total{route="/games",method="GET",status="200"} 1"#,
+        r#"http_requests_total{route="/game/{slug}",method="GET",status="404"} 1"#,
+        r#"http_requests_total{route="/api/games/{id}",method="GET",status="#,
+        r#"http_requests_total{route="unmatched",method="GET",status="404"}"#,
+        r#"http_request_duration_seconds_bucket{route="/games",method="GET",le="10"} 1"#,
+    ] {
+        assert!(output.contains(line), "{line} is not in {output}");
+    }
     assert_eq!(
         client()
             .get(format!("http://{figures}/"))

@@ -18,6 +18,7 @@ use lockstep_domain::catalogue::{Answer, Game};
 use lockstep_domain::{CacheKey, GameId};
 use lockstep_store::games;
 use tokio::sync::{Mutex, Semaphore};
+use tracing::Instrument as _;
 
 use super::fetch::{FetchError, Fetcher};
 use super::keep::Keep;
@@ -108,7 +109,8 @@ impl Proxy {
             return Ok(bytes);
         }
         let (proxy, address, widths, wanted) = (Arc::clone(self), address.to_owned(), widths.to_vec(), name.clone());
-        let work = tokio::spawn(async move { proxy.fetch_and_store(&address, &wanted, &widths).await });
+        let work = async move { proxy.fetch_and_store(&address, &wanted, &widths).await };
+        let work = tokio::spawn(work.in_current_span());
         match tokio::time::timeout(PATIENCE, work).await {
             Ok(Ok(fetched)) => fetched?,
             _ => return Err(Missing::Busy),

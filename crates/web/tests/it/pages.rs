@@ -287,6 +287,39 @@ async fn invalid_addresses_get_a_helpful_error_page() {
 }
 
 #[tokio::test]
+async fn every_answer_has_a_request_id_which_error_pages_show() {
+    let shop = Shop::stocked().await;
+    let etag = shop.get("/").await.header("etag").unwrap().to_owned();
+    for (path, more, status) in [
+        ("/", &[][..], 200),
+        ("/", &[("if-none-match", &*etag)][..], 304),
+        ("/fragments/me", &[], 200),
+        ("/robots.txt", &[], 200),
+        ("/covers/portal.svg", &[], 200),
+        ("/cart", &[], 200),
+        ("/orders", &[], 303),
+        ("/games/", &[], 308),
+        ("/game/none", &[], 404),
+        ("/no/such/page", &[], 404),
+        ("/games?page=x", &[], 400),
+        ("/preferences", &[], 405),
+    ] {
+        let sent = [&[("x-request-id", "from.the-proxy_1")], more].concat();
+        let answer = shop.get_with(path, &sent).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}");
+        assert_eq!(answer.header("x-request-id"), Some("from.the-proxy_1"), "{path}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        let shown = answer.text().contains("Reference: from.the-proxy_1");
+        assert_eq!(shown, status >= 400, "{path}");
+    }
+    let answer = shop.get_with("/no/such/page", &[("accept-language", "de")]).await;
+    let id = answer.header("x-request-id").unwrap();
+    assert!(answer.text().contains(&format!("Referenz: {id}")), "{}", answer.text());
+    let answer = shop.get_with("/no/such/page", &[("x-request-id", "<script>")]).await;
+    assert!(!answer.text().contains("<script>"), "{}", answer.text());
+}
+
+#[tokio::test]
 async fn without_a_database_pages_ask_readers_to_retry() {
     let db = TestDb::new().await;
     let away = Store::new("postgres://nobody@127.0.0.1:1/nothing", &Options::default()).unwrap();
