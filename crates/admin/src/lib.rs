@@ -40,6 +40,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
+    #[tracing::instrument(name = "admin.dashboard", skip_all)]
     pub async fn dashboard(&self, _by: &Admin, now: DateTime<Utc>) -> Result<Dashboard> {
         let read = self.store.read(|tx| Box::pin(dashboard::read(tx, now))).await?;
         Ok(read.value)
@@ -49,6 +50,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
+    #[tracing::instrument(name = "admin.users", skip_all)]
     pub async fn users(&self, _by: &Admin, filter: &UserFilter, page: Page) -> Result<UserList> {
         let filter = filter.clone();
         let read = self
@@ -61,6 +63,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
+    #[tracing::instrument(name = "admin.user", skip_all)]
     pub async fn user(&self, _by: &Admin, id: UserId) -> Result<Option<UserDetail>> {
         let read = self.store.read(|tx| Box::pin(users::detail(tx, id))).await?;
         Ok(read.value)
@@ -70,6 +73,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
+    #[tracing::instrument(name = "admin.activity", skip_all)]
     pub async fn activity(&self, _by: &Admin, id: UserId, kind: ActivityKind, span: Span) -> Result<Option<Activity>> {
         let read = self
             .store
@@ -82,6 +86,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
+    #[tracing::instrument(name = "admin.orders", skip_all)]
     pub async fn orders(&self, _by: &Admin, status: Option<OrderStatus>, page: Page) -> Result<OrderList> {
         let read = self.store.read(|tx| Box::pin(orders::list(tx, status, page))).await?;
         Ok(read.value)
@@ -91,6 +96,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
+    #[tracing::instrument(name = "admin.order", skip_all, fields(order = %id))]
     pub async fn order(&self, _by: &Admin, id: OrderId) -> Result<Option<OrderDetail>> {
         let read = self.store.read(|tx| Box::pin(orders::detail(tx, id))).await?;
         Ok(read.value)
@@ -100,6 +106,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
+    #[tracing::instrument(name = "admin.transactions", skip_all)]
     pub async fn transactions(&self, _by: &Admin, filter: &TransactionFilter, page: Page) -> Result<TransactionList> {
         let filter = filter.clone();
         let read = self
@@ -112,6 +119,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
+    #[tracing::instrument(name = "admin.carts", skip_all)]
     pub async fn carts(&self, _by: &Admin, filter: &CartFilter, page: Page) -> Result<CartList> {
         let filter = filter.clone();
         let read = self
@@ -124,6 +132,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
+    #[tracing::instrument(name = "admin.cart", skip_all)]
     pub async fn cart(&self, by: &Admin, id: UserId) -> Result<Option<Cart>> {
         if self.user(by, id).await?.is_none() {
             return Ok(None);
@@ -140,6 +149,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
+    #[tracing::instrument(name = "admin.wishlists", skip_all)]
     pub async fn wishlists(&self, _by: &Admin, filter: &CartFilter, page: Page) -> Result<WishlistList> {
         let filter = filter.clone();
         let read = self
@@ -152,6 +162,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
+    #[tracing::instrument(name = "admin.wishlist", skip_all)]
     pub async fn wishlist(&self, by: &Admin, id: UserId) -> Result<Option<Wishlist>> {
         if self.user(by, id).await?.is_none() {
             return Ok(None);
@@ -168,6 +179,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
+    #[tracing::instrument(name = "admin.games", skip_all)]
     pub async fn games(&self, _by: &Admin, page: Page) -> Result<GameList> {
         let read = self.store.read(|tx| Box::pin(games::list(tx, page))).await?;
         Ok(read.value)
@@ -177,6 +189,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
+    #[tracing::instrument(name = "admin.game", skip_all, fields(game = %id))]
     pub async fn game(&self, _by: &Admin, id: GameId) -> Result<Option<GameDetail>> {
         let read = self.store.read(|tx| Box::pin(games::detail(tx, id))).await?;
         Ok(read.value)
@@ -186,6 +199,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
+    #[tracing::instrument(name = "admin.taxonomy", skip_all)]
     pub async fn taxonomy(&self, _by: &Admin, taxonomy: Taxonomy) -> Result<Vec<TaxonomyRow>> {
         let read = self.store.read(|tx| Box::pin(games::taxonomy(tx, taxonomy))).await?;
         Ok(read.value)
@@ -195,6 +209,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
+    #[tracing::instrument(name = "admin.sync_status", skip_all)]
     pub async fn sync_status(&self, _by: &Admin, now: DateTime<Utc>) -> Result<SyncStatus> {
         let read = self.store.read(|tx| Box::pin(sync::status(tx, now))).await?;
         Ok(read.value)
@@ -204,6 +219,7 @@ impl BackOffice {
     ///
     /// # Errors
     /// [`lockstep_store::StoreError`].
+    #[tracing::instrument(name = "admin.sync_progress", skip_all)]
     pub async fn sync_progress(&self, _by: &Admin, now: DateTime<Utc>) -> Result<SyncProgress> {
         let read = self.store.read(|tx| Box::pin(sync::progress(tx, now))).await?;
         Ok(read.value)

@@ -57,6 +57,7 @@ impl Auth {
     /// # Errors
     /// [`AuthError::Invalid`] if the new password breaks a rule, [`AuthError::WrongPassword`],
     /// [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.change_password", skip_all)]
     pub async fn change_password(
         &self,
         caller: &CurrentUser,
@@ -85,6 +86,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::RateLimited`] (the same with and without an account), [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.forgot_password", skip_all)]
     pub async fn forgot_password(&self, email: &Email, device: &ClientInfo) -> Result<(), AuthError> {
         let inner = &*self.0;
         inner
@@ -106,6 +108,7 @@ impl Auth {
     /// # Errors
     /// [`AuthError::LinkNotValid`], [`AuthError::Invalid`], [`AuthError::RateLimited`], [`AuthError::Busy`],
     /// [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.reset_password", skip_all)]
     pub async fn reset_password(&self, token: &str, new: &str, device: &ClientInfo) -> Result<(), AuthError> {
         let inner = &*self.0;
         inner.limits.take_address(Action::UseReset, device).await?;
@@ -129,6 +132,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::Account`] with [`AccountError::AlreadyVerified`], [`AuthError::RateLimited`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.send_verification", skip_all)]
     pub async fn send_verification(&self, caller: &CurrentUser, device: &ClientInfo) -> Result<(), AuthError> {
         let inner = &*self.0;
         inner
@@ -148,6 +152,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::WrongCode`], [`AuthError::CodeNotValid`], [`AuthError::RateLimited`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.verify_email", skip_all)]
     pub async fn verify_email(&self, caller: &CurrentUser, typed: &str, device: &ClientInfo) -> Result<(), AuthError> {
         let inner = &*self.0;
         inner
@@ -173,6 +178,7 @@ impl Auth {
     /// # Errors
     /// [`AuthError::WrongPassword`], [`AuthError::Account`] with [`AccountError::SecondFactorExists`],
     /// [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.offer_second_factor", skip_all)]
     pub async fn offer_second_factor(
         &self,
         caller: &CurrentUser,
@@ -190,6 +196,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::SecondFactorWrong`], [`AuthError::RateLimited`], [`AuthError::Account`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.confirm_second_factor", skip_all)]
     pub async fn confirm_second_factor(
         &self,
         caller: &CurrentUser,
@@ -219,6 +226,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.recovery_codes_left", skip_all)]
     pub async fn recovery_codes_left(&self, caller: &CurrentUser) -> Result<u64, AuthError> {
         let account = accounts::by_id(&self.0.store, caller.user()).await?;
         let left = account.and_then(|account| Some(account.second_factor()?.recovery.len()));
@@ -231,6 +239,7 @@ impl Auth {
     /// [`AuthError::WrongPassword`], [`AuthError::SecondFactorWrong`], [`AuthError::Account`] with
     /// [`AccountError::Outdated`] if two-factor authentication is off, [`AuthError::RateLimited`], [`AuthError::Busy`],
     /// [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.new_recovery_codes", skip_all)]
     pub async fn new_recovery_codes(
         &self,
         caller: &CurrentUser,
@@ -287,6 +296,7 @@ impl Auth {
     /// # Errors
     /// [`AuthError::WrongPassword`], [`AuthError::SecondFactorWrong`], [`AuthError::RateLimited`], [`AuthError::Busy`],
     /// [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.remove_second_factor", skip_all)]
     pub async fn remove_second_factor(
         &self,
         caller: &CurrentUser,
@@ -308,6 +318,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::Account`] with [`AccountError::NotFound`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.reset_second_factor", skip_all)]
     pub async fn reset_second_factor(&self, email: &Email, machine: &str) -> Result<bool, AuthError> {
         Ok(accounts::reset_totp(&self.0.store, email.as_str(), machine).await?)
     }
@@ -317,6 +328,7 @@ impl Auth {
     /// # Errors
     /// [`AuthError::WrongPassword`]; [`AuthError::Account`] with the reason why the account cannot be deleted;
     /// [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.delete_account", skip_all)]
     pub async fn delete_account(
         &self,
         caller: &CurrentUser,
@@ -332,6 +344,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.sessions", skip_all)]
     pub async fn sessions(&self, caller: &CurrentUser) -> Result<Vec<sessions::SessionView>, AuthError> {
         Ok(sessions::list(&self.0.store, caller.user()).await?)
     }
@@ -340,6 +353,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.end_session", skip_all)]
     pub async fn end_session(&self, caller: &CurrentUser, session: SessionId) -> Result<(), AuthError> {
         sessions::end(&self.0.store, session, caller.user()).await?;
         Ok(())
@@ -349,6 +363,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.end_other_sessions", skip_all)]
     pub async fn end_other_sessions(&self, caller: &CurrentUser) -> Result<u64, AuthError> {
         Ok(sessions::end_others(&self.0.store, caller.user(), Some(caller.session())).await?)
     }
@@ -357,6 +372,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::Account`] with [`AccountError::LastAdmin`] or [`AccountError::NotFound`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.change_role", skip_all)]
     pub async fn change_role(&self, _by: &Admin, user: UserId, role: Role) -> Result<(), AuthError> {
         Ok(accounts::change_role(&self.0.store, user, role).await?)
     }
@@ -366,6 +382,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::Invalid`] if the password breaks a rule, [`AuthError::Busy`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.create_admin", skip_all)]
     pub async fn create_admin(&self, email: &Email, password: &str) -> Result<AdminMade, AuthError> {
         let password = NewPassword::parse(password, Some(email)).map_err(|fault| refused(fault, "password"))?;
         let new = NewAccount {

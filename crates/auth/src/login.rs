@@ -56,6 +56,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::EmailTaken`], [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.register", skip_all)]
     pub async fn register(
         &self,
         registration: Registration,
@@ -128,6 +129,7 @@ impl Auth {
     /// # Errors
     /// [`AuthError::WrongCredentials`], [`AuthError::SecondFactorNeeded`], [`AuthError::SecondFactorWrong`],
     /// [`AuthError::RateLimited`], [`AuthError::Busy`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.log_in", skip_all)]
     pub async fn log_in(
         &self,
         credentials: &Credentials,
@@ -237,6 +239,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::NotSignedIn`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.refresh", skip_all)]
     pub async fn refresh(&self, refresh_token: &str) -> Result<TokenPair, AuthError> {
         let inner = &*self.0;
         let claims = inner
@@ -282,6 +285,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.log_out", skip_all)]
     pub async fn log_out(&self, caller: &CurrentUser) -> Result<(), AuthError> {
         sessions::end(&self.0.store, caller.session(), caller.user()).await?;
         Ok(())
@@ -291,6 +295,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::Store`]; the guest then keeps the cart.
+    #[tracing::instrument(name = "auth.move_cart", skip_all)]
     pub async fn move_cart(&self, caller: &CurrentUser, guest: Option<Uuid>) -> Result<Moved, AuthError> {
         let Some(guest) = guest else {
             return Ok(Moved::default());
@@ -302,6 +307,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::Store`]; the guest then keeps the wishlist.
+    #[tracing::instrument(name = "auth.move_wishlist", skip_all)]
     pub async fn move_wishlist(&self, caller: &CurrentUser, guest: Option<Uuid>) -> Result<Moved, AuthError> {
         let Some(guest) = guest else {
             return Ok(Moved::default());
@@ -313,6 +319,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.allow_new_guest", skip_all)]
     pub async fn allow_new_guest(&self, device: &ClientInfo) -> Result<(), AuthError> {
         self.0.limits.take_address(Action::NewGuest, device).await
     }
@@ -321,6 +328,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.allow_order", skip_all)]
     pub async fn allow_order(&self, caller: &CurrentUser) -> Result<(), AuthError> {
         self.0.limits.take_user(Action::Order, caller.user()).await
     }
@@ -329,6 +337,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.allow_top_up", skip_all)]
     pub async fn allow_top_up(&self, caller: &CurrentUser) -> Result<(), AuthError> {
         self.0.limits.take_user(Action::TopUp, caller.user()).await
     }
@@ -338,6 +347,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.allow_export", skip_all)]
     pub async fn allow_export(&self, caller: &CurrentUser) -> Result<OpenExport, AuthError> {
         self.0.limits.take_export(caller.user()).await.map(OpenExport)
     }
@@ -352,6 +362,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.try_promo_code", skip_all)]
     pub async fn try_promo_code(&self, caller: &CurrentUser, device: &ClientInfo) -> Result<PromoAttempt, AuthError> {
         let taken = (self.0.limits).take_guess(Action::PromoCode, device, caller.user());
         Ok(PromoAttempt(taken.await?))
@@ -368,6 +379,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`AuthError::RateLimited`], [`AuthError::Store`].
+    #[tracing::instrument(name = "auth.allow_picture", skip_all)]
     pub async fn allow_picture(&self, caller: &CurrentUser) -> Result<(), AuthError> {
         self.0.limits.take_user(Action::Picture, caller.user()).await
     }

@@ -17,6 +17,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError`].
+    #[tracing::instrument(name = "shop.change_profile", skip_all)]
     pub async fn change_profile(
         &self,
         caller: &CurrentUser,
@@ -31,6 +32,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError`].
+    #[tracing::instrument(name = "shop.set_picture", skip_all)]
     pub async fn set_picture(
         &self,
         caller: &CurrentUser,
@@ -46,6 +48,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError`].
+    #[tracing::instrument(name = "shop.remove_picture", skip_all)]
     pub async fn remove_picture(&self, caller: &CurrentUser) -> Result<(), ShopError> {
         Ok(accounts::remove_avatar(self.store(), caller.user()).await?)
     }
@@ -54,6 +57,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError`].
+    #[tracing::instrument(name = "shop.picture", skip_all)]
     pub async fn picture(&self, id: Uuid) -> Result<Option<Vec<u8>>, ShopError> {
         Ok(accounts::avatar(self.store(), id).await?)
     }
@@ -62,6 +66,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Refused`] with the database's error.
+    #[tracing::instrument(name = "shop.logins", skip_all)]
     pub async fn logins(&self, caller: &CurrentUser) -> Result<Vec<LoginRecord>, ShopError> {
         Ok(accounts::login_history(self.store(), caller.user(), MOST_LOGINS).await?)
     }

@@ -17,6 +17,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError`]; then nothing changes and no guest is created.
+    #[tracing::instrument(name = "shop.add_to_cart", skip_all, fields(%game))]
     pub async fn add_to_cart(
         &self,
         principal: Principal,
@@ -38,6 +39,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError`]; then nothing changes and no guest is created.
+    #[tracing::instrument(name = "shop.set_in_cart", skip_all, fields(%game))]
     pub async fn set_in_cart(
         &self,
         principal: Principal,
@@ -55,6 +57,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Refused`] with the database's error.
+    #[tracing::instrument(name = "shop.remove_from_cart", skip_all, fields(%game))]
     pub async fn remove_from_cart(&self, principal: Principal, game: GameId) -> Result<(), ShopError> {
         carts::remove(self.store(), principal, game).await?;
         Ok(())
@@ -64,6 +67,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Refused`] with the database's error.
+    #[tracing::instrument(name = "shop.clear_cart", skip_all)]
     pub async fn clear_cart(&self, principal: Principal) -> Result<(), ShopError> {
         carts::clear(self.store(), principal).await?;
         Ok(())
@@ -73,6 +77,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Refused`]; then the guest's cart is unchanged.
+    #[tracing::instrument(name = "shop.move_cart", skip_all)]
     pub async fn move_cart(&self, caller: &CurrentUser, guest: Option<Uuid>) -> Result<Moved, ShopError> {
         Ok(self.auth().move_cart(caller, guest).await?)
     }

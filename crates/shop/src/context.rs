@@ -35,6 +35,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError`] when nothing can be read. An invalid token is not an error: see [`RequestContext::signed_in`].
+    #[tracing::instrument(name = "shop.arrive", skip_all)]
     pub async fn arrive(&self, token: Option<&str>, cookie: Option<Uuid>) -> Result<RequestContext, ShopError> {
         let caller = match token {
             Some(token) => match self.caller(token).await {
@@ -65,6 +66,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Refused`] with [`AuthError::NotSignedIn`] for any invalid token; [`ShopError::Read`].
+    #[tracing::instrument(name = "shop.caller", skip_all)]
     pub async fn caller(&self, token: &str) -> Result<CurrentUser, ShopError> {
         self.auth()
             .authenticate(token, |user, session| self.holder(user, session))
@@ -109,6 +111,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Read`].
+    #[tracing::instrument(name = "shop.cart", skip_all)]
     pub async fn cart(&self, principal: Principal) -> Result<CachedJson<Cart>, ShopError> {
         self.cache().catch_up().await?;
         self.cart_of(principal).await
@@ -118,6 +121,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Read`].
+    #[tracing::instrument(name = "shop.wishlist", skip_all)]
     pub async fn wishlist(&self, principal: Principal) -> Result<CachedJson<Wishlist>, ShopError> {
         self.cache().catch_up().await?;
         self.wishlist_of(principal).await
@@ -127,6 +131,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Read`]; [`ShopError::Refused`] when the account no longer exists.
+    #[tracing::instrument(name = "shop.profile", skip_all)]
     pub async fn profile(&self, caller: &CurrentUser) -> Result<ProfileFacts, ShopError> {
         self.cache().catch_up().await?;
         self.profile_of(caller).await
@@ -205,6 +210,7 @@ impl RequestContext {
     ///
     /// # Errors
     /// [`ShopError::Refused`] when the caller is not signed in; [`ShopError`] when the database does not answer.
+    #[tracing::instrument(name = "shop.reads_in", skip_all)]
     pub async fn reads_in(&self, language: Language) -> Result<(), ShopError> {
         let user = self.signed_in()?.user();
         sessions::set_language(self.shop.store(), user, language).await?;

@@ -18,6 +18,7 @@ use lockstep_store::accounts::AccountError;
 use lockstep_store::accounts::export::{LISTS, page, person};
 use lockstep_store::{Stamped, Store, StoreError};
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use crate::{Shop, ShopError};
 
@@ -99,6 +100,7 @@ impl Shop {
     /// # Errors
     /// [`ShopError::Refused`] when the caller has exported too often, has another export in progress, or no longer
     /// exists; [`ShopError::Busy`] while this process runs its maximum number of exports.
+    #[tracing::instrument(name = "shop.export", skip_all)]
     pub async fn export(&self, caller: &CurrentUser) -> Result<Export, ShopError> {
         let Ok(place) = Arc::clone(self.exports()).try_acquire_owned() else {
             return Err(ShopError::Busy);
@@ -117,7 +119,7 @@ impl Shop {
         };
         let (sender, chunks) = mpsc::channel(1);
         let shop = self.clone();
-        tokio::spawn(async move {
+        let writing = async move {
             // The account's slot is held for as long as the task may run; see `LONGEST_EXPORT`.
             let longest = LONGEST_EXPORT.saturating_sub(STALL);
             let writing = write(shop.store(), user, person, &sender, STALL);
@@ -133,7 +135,8 @@ impl Shop {
             if written.is_ok() {
                 drop(tokio::time::timeout(STALL, sender.send(Chunk::End)).await);
             }
-        });
+        };
+        tokio::spawn(writing.in_current_span());
         Ok(Export {
             chunks,
             before: "",

@@ -29,6 +29,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::TopUp`]; [`ShopError::Refused`] when the rate limit is exceeded.
+    #[tracing::instrument(name = "shop.begin_top_up", skip_all)]
     pub async fn begin_top_up(
         &self,
         caller: &CurrentUser,
@@ -45,6 +46,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Adjust`]; then nothing changes.
+    #[tracing::instrument(name = "shop.adjust_balance", skip_all)]
     pub async fn adjust_balance(
         &self,
         admin: &Admin,
@@ -62,6 +64,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Refund`]; then nothing changes.
+    #[tracing::instrument(name = "shop.refund", skip_all)]
     pub async fn refund(
         &self,
         admin: &Admin,
@@ -79,6 +82,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Cancel`]; then nothing changes.
+    #[tracing::instrument(name = "shop.cancel_order", skip_all, fields(%order))]
     pub async fn cancel_order(
         &self,
         admin: &Admin,
@@ -117,6 +121,7 @@ impl RequestContext {
     ///
     /// # Errors
     /// [`ShopError::Refused`] when the caller is not signed in, or the account no longer exists.
+    #[tracing::instrument(name = "shop.balance", skip_all)]
     pub async fn balance(&self) -> Result<Balance, ShopError> {
         let user = self.signed_in()?.user();
         let read = self
@@ -132,6 +137,7 @@ impl RequestContext {
     ///
     /// # Errors
     /// [`ShopError::Refused`] when the caller is not signed in; [`ShopError::Read`].
+    #[tracing::instrument(name = "shop.transactions", skip_all)]
     pub async fn transactions(&self, slice: Slice) -> Result<Vec<TransactionView>, ShopError> {
         self.shop().transactions_of(self.signed_in()?.user(), slice).await
     }
@@ -140,6 +146,7 @@ impl RequestContext {
     ///
     /// # Errors
     /// [`ShopError::NotFound`] when it does not exist or belongs to another user.
+    #[tracing::instrument(name = "shop.top_up", skip_all, fields(top_up = %id))]
     pub async fn top_up(&self, id: TopUpId) -> Result<TopUpView, ShopError> {
         let user = self.signed_in()?.user();
         self.shop()
@@ -153,6 +160,7 @@ impl RequestContext {
     ///
     /// # Errors
     /// [`ShopError::Refused`] when the caller is not signed in; [`ShopError`] when the database does not answer.
+    #[tracing::instrument(name = "shop.top_ups_in_review", skip_all)]
     pub async fn top_ups_in_review(&self) -> Result<Vec<TopUpView>, ShopError> {
         let user = self.signed_in()?.user();
         Ok(self.shop().payments().in_review(user).await?)

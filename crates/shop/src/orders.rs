@@ -101,6 +101,7 @@ impl Shop {
     /// # Errors
     /// [`ShopError::Place`] when the order is not possible, [`ShopError::Refused`] when too many promo codes were
     /// tried.
+    #[tracing::instrument(name = "shop.quote", skip_all)]
     pub async fn quote(
         &self,
         caller: &CurrentUser,
@@ -137,6 +138,7 @@ impl Shop {
     /// # Errors
     /// [`ShopError::Place`] when the order is not possible, [`ShopError::Refused`] when the rate limit is exceeded;
     /// then nothing changes.
+    #[tracing::instrument(name = "shop.place_order", skip_all)]
     pub async fn place_order(
         &self,
         caller: &CurrentUser,
@@ -230,6 +232,7 @@ impl RequestContext {
     ///
     /// # Errors
     /// [`ShopError::Refused`] when the caller is not signed in; [`ShopError::Read`].
+    #[tracing::instrument(name = "shop.orders", skip_all)]
     pub async fn orders(&self, slice: Slice) -> Result<Vec<OrderView>, ShopError> {
         self.shop().orders_of(self.signed_in()?.user(), slice).await
     }
@@ -239,6 +242,7 @@ impl RequestContext {
     /// # Errors
     /// [`ShopError::NotFound`] when it does not exist or belongs to another user; [`ShopError::Refused`] when the
     /// caller is not signed in; [`ShopError::Read`].
+    #[tracing::instrument(name = "shop.order", skip_all, fields(order = %id))]
     pub async fn order(&self, id: OrderId, seen: Seen) -> Result<OrderView, ShopError> {
         let mut order = self.order_without_keys(id).await?;
         self.shop().open_keys(&mut order, seen).await?;
@@ -249,6 +253,7 @@ impl RequestContext {
     ///
     /// # Errors
     /// [`ShopError::Refused`] when the caller is not signed in; [`ShopError`] when the database does not answer.
+    #[tracing::instrument(name = "shop.order_by_number", skip_all)]
     pub async fn order_by_number(&self, number: &str) -> Result<Option<OrderId>, ShopError> {
         let (user, number) = (self.signed_in()?.user(), number.to_owned());
         let found = self
@@ -266,6 +271,7 @@ impl RequestContext {
     ///
     /// # Errors
     /// As [`order`](Self::order).
+    #[tracing::instrument(name = "shop.order_without_keys", skip_all, fields(order = %id))]
     pub async fn order_without_keys(&self, id: OrderId) -> Result<OrderView, ShopError> {
         self.shop()
             .order_of(self.signed_in()?.user(), id)
@@ -277,6 +283,7 @@ impl RequestContext {
     ///
     /// # Errors
     /// [`ShopError::NotFound`] when it does not exist, belongs to another user, or cannot be decrypted.
+    #[tracing::instrument(name = "shop.key_file", skip_all, fields(%order, %key))]
     pub async fn key_file(&self, order: OrderId, key: KeyId) -> Result<KeyFile, ShopError> {
         let user = self.signed_in()?.user();
         let shop = self.shop();

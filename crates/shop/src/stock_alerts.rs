@@ -13,6 +13,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Refused`]: the game does not exist, is in stock, or the caller has too many alerts.
+    #[tracing::instrument(name = "shop.wait_for", skip_all, fields(%game))]
     pub async fn wait_for(&self, caller: &CurrentUser, game: GameId) -> Result<(), ShopError> {
         Ok(stock_alerts::add(self.store(), caller.user(), game, self.limits()).await?)
     }
@@ -21,6 +22,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Refused`] with the database's error.
+    #[tracing::instrument(name = "shop.wait_no_longer", skip_all, fields(%game))]
     pub async fn wait_no_longer(&self, caller: &CurrentUser, game: GameId) -> Result<(), ShopError> {
         Ok(stock_alerts::remove(self.store(), caller.user(), game).await?)
     }
@@ -31,6 +33,7 @@ impl RequestContext {
     ///
     /// # Errors
     /// [`ShopError::Refused`] when the caller is not signed in, or with the database's error.
+    #[tracing::instrument(name = "shop.stock_alerts", skip_all)]
     pub async fn stock_alerts(&self) -> Result<Vec<StockAlert>, ShopError> {
         let user = self.signed_in()?.user();
         let read = self

@@ -118,6 +118,7 @@ impl RequestContext {
     /// # Errors
     /// [`ShopError::NotFound`] when it does not exist or belongs to another user; [`ShopError::Busy`] when there are
     /// too many watchers.
+    #[tracing::instrument(name = "shop.watch_order", skip_all, fields(order = %id))]
     pub async fn watch_order(&self, id: OrderId) -> Result<OrderWatch, ShopError> {
         let session = self.signed_in()?.session();
         let user = self.order_without_keys(id).await?.user_id;

@@ -14,6 +14,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError`]; then nothing changes and no guest is created.
+    #[tracing::instrument(name = "shop.add_to_wishlist", skip_all, fields(%game))]
     pub async fn add_to_wishlist(
         &self,
         principal: Principal,
@@ -28,6 +29,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Refused`] with the database's error.
+    #[tracing::instrument(name = "shop.remove_from_wishlist", skip_all, fields(%game))]
     pub async fn remove_from_wishlist(&self, principal: Principal, game: GameId) -> Result<(), ShopError> {
         wishlists::remove(self.store(), principal, game).await?;
         Ok(())
@@ -37,6 +39,7 @@ impl Shop {
     ///
     /// # Errors
     /// [`ShopError::Refused`]; then the guest's wishlist is unchanged.
+    #[tracing::instrument(name = "shop.move_wishlist", skip_all)]
     pub async fn move_wishlist(&self, caller: &CurrentUser, guest: Option<Uuid>) -> Result<Moved, ShopError> {
         Ok(self.auth().move_wishlist(caller, guest).await?)
     }
