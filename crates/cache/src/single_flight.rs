@@ -12,6 +12,7 @@ use lockstep_domain::CacheKey;
 use lockstep_store::{Stamped, Store, StoreError};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use crate::config::Mutant;
 use crate::entry::{Entry, Payload, Proof, tag_hashes};
@@ -99,7 +100,7 @@ where
     drop(flights);
     let (landed, load) = landed;
     let (inner, key) = (Arc::clone(inner), key.clone());
-    tokio::spawn(async move {
+    let loading = async move {
         let outcome = {
             let _boarding = InFlightGuard {
                 flights: &inner.flights,
@@ -108,7 +109,9 @@ where
             fetch(&inner, &key, load).await
         };
         landed.send_replace(Some(outcome));
-    });
+    };
+    // In the trace of the first request that waits for it.
+    tokio::spawn(loading.in_current_span());
     flight
 }
 

@@ -11,6 +11,7 @@ use lockstep_store::fulfilment::keys::{self, Arrived, Recorded};
 use lockstep_store::fulfilment::unreadable::{self, Unreadable};
 use lockstep_store::fulfilment::{self as records, Unit};
 use lockstep_store::{StoreError, Tx, failpoint, mutants};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::reading::{self, Stop};
@@ -49,7 +50,8 @@ impl Fulfilment {
         failpoint!("fetching.intent.after");
         // In a separate task, so that the answer is read to its end and stored even if this task is dropped.
         let (this, of) = (self.clone(), unit.clone());
-        let reading = tokio::spawn(async move { this.read_key(&of, &id).await });
+        let reading = async move { this.read_key(&of, &id).await };
+        let reading = tokio::spawn(reading.in_current_span());
         match reading.await {
             Ok(result) => result,
             Err(failure) => {

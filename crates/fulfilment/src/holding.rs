@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use lockstep_domain::ids::UnitId;
 use lockstep_store::fulfilment::{self as records, Lease, Unit};
-use lockstep_store::{StoreError, failpoint};
+use lockstep_store::{StoreError, failpoint, traces};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::unit::Next;
 use crate::{Counted, Fulfilment};
@@ -30,9 +31,18 @@ impl Fulfilment {
         self.in_hand().insert(lease.unit);
         let _guard = ProgressGuard(self, lease.unit);
         tokio::select! {
-            () = self.run_steps(unit, stop) => {}
+            () = self.run_in_trace(unit, stop) => {}
             () = self.renew_lease(lease) => {}
         }
+    }
+
+    /// Runs the unit's steps in the trace in which its order was placed.
+    async fn run_in_trace(&self, unit: Unit, stop: &CancellationToken) {
+        let span = tracing::info_span!("fulfilment.unit", unit = %unit.lease.unit, order = %unit.order);
+        if let Some(parent) = traces::of_order(&self.0.store, unit.order).await {
+            lockstep_telemetry::continue_trace(&span, parent);
+        }
+        self.run_steps(unit, stop).instrument(span).await;
     }
 
     /// Renews the lease forever. A renewal may fail: fencing protects what the holder writes.

@@ -217,6 +217,11 @@ impl Shared {
                 .uri()
                 .path_and_query()
                 .map_or_else(String::new, ToString::to_string),
+            traceparent: request
+                .headers()
+                .get("traceparent")
+                .and_then(|sent| sent.to_str().ok())
+                .map(str::to_owned),
             status: match &outcome {
                 Outcome::Answer(answer) => Some(answer.status.as_u16()),
                 Outcome::Cut => None,

@@ -34,6 +34,8 @@ pub struct RequestRecord {
     pub method: String,
     /// Path and query as sent.
     pub target: String,
+    /// The W3C trace context as sent.
+    pub traceparent: Option<String>,
     /// The HTTP status that was or will be sent; `None` if the connection was closed instead.
     pub status: Option<u16>,
     /// When the answer was handed to the connection; `None` while it is held back, if the caller disconnected before

@@ -14,11 +14,12 @@ use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::UserId;
 use lockstep_store::accounts::{self, NewCode};
 use lockstep_store::mail::{self, Claimed, NotReadable, Room};
-use lockstep_store::sessions;
 use lockstep_store::{Store, StoreError};
+use lockstep_store::{sessions, traces};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::render::{self, EmailBranding};
@@ -263,8 +264,16 @@ impl EmailWorker {
         }
     }
 
-    /// Delivers one e-mail and records the outcome.
+    /// Delivers one e-mail and records the outcome, in the trace of what the e-mail is about.
     async fn deliver_and_record(&self, claimed: &Claimed) -> Fate {
+        let span = tracing::info_span!("mail.send", letter = %claimed.id);
+        if let Some(parent) = traces::of_email(&self.store, claimed.id).await {
+            lockstep_telemetry::continue_trace(&span, parent);
+        }
+        self.attempt(claimed).instrument(span).await
+    }
+
+    async fn attempt(&self, claimed: &Claimed) -> Fate {
         let email = match &claimed.letter {
             Ok(email) => email,
             Err(why) => return self.leave(claimed, *why).await,

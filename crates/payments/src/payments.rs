@@ -11,8 +11,9 @@ use lockstep_store::deliveries::{self, Reason, Source, Unused};
 use lockstep_store::top_ups::{
     self, BeginError, Begun, NewTopUp, Outcome, OutsideError, OutsideOutcome, PaymentEvent, TopUp, Which,
 };
-use lockstep_store::{Store, StoreError};
+use lockstep_store::{Store, StoreError, traces};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::provider::{Delivered, DeliveryError, Provider, ProviderError};
 use crate::relay::{self, Relay, RelayError};
@@ -214,7 +215,8 @@ impl Payments {
                 Begun::Ask { top_up, is_first } => {
                     let this = self.clone();
                     // In a task of its own, so that the response is recorded even if the caller disconnects.
-                    let asking = tokio::spawn(async move { this.create_checkout(top_up, is_first).await });
+                    let asking = async move { this.create_checkout(top_up, is_first).await };
+                    let asking = tokio::spawn(asking.in_current_span());
                     match asking.await.unwrap_or(Err(TopUpError::UnderWay)) {
                         Err(TopUpError::Provider(ProviderError::InProgress(_))) if new.key.is_some() => {}
                         answer => return answer,
@@ -463,7 +465,11 @@ impl Payments {
                 }
                 for top_up in due {
                     asked += 1;
-                    match self.ask_about(provider, top_up).await? {
+                    let span = tracing::info_span!("payments.ask", top_up = %top_up.id);
+                    if let Some(parent) = traces::of_top_up(&self.0.store, top_up.id).await {
+                        lockstep_telemetry::continue_trace(&span, parent);
+                    }
+                    match self.ask_about(provider, top_up).instrument(span).await? {
                         None => unanswered += 1,
                         Some(outcome) => {
                             unanswered = 0;

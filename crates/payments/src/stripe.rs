@@ -15,6 +15,7 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tracing::Instrument as _;
 
 use crate::provider::{CheckoutSession, Delivered, DeliveryError, Provider, ProviderError};
 use crate::signature::verify;
@@ -127,7 +128,7 @@ impl Stripe {
             // The same top-up always gets the same session.
             .header("Idempotency-Key", format!("top-up-{id}"))
             .form(&form);
-        let session = self.send(request).await?;
+        let session = self.send("create_session", request).await?;
         let url = session
             .url
             .filter(|url| url.starts_with("https://") || url.starts_with("http://"))
@@ -138,7 +139,21 @@ impl Stripe {
         })
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Session, ProviderError> {
+    /// Sends a request in a span named `stripe.{call}`, which Stripe is told of.
+    async fn send(&self, call: &str, request: reqwest::RequestBuilder) -> Result<Session, ProviderError> {
+        let span = lockstep_telemetry::call_span(format_args!("stripe.{call}"));
+        let request = match lockstep_telemetry::of_span(&span) {
+            Some(parent) => request.header(lockstep_telemetry::HEADER, parent.to_string()),
+            None => request,
+        };
+        let answer = self.exchange(request).instrument(span.clone()).await;
+        if answer.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
+        answer
+    }
+
+    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Session, ProviderError> {
         let lost = |error: reqwest::Error| ProviderError::Unavailable(error.without_url().to_string());
         let mut response = request
             .bearer_auth(self.config.secret_key.expose())
@@ -184,8 +199,8 @@ impl Stripe {
         Ok(self.url(&format!("/v1/checkout/sessions/{reference}")))
     }
 
-    async fn ask(&self, request: reqwest::RequestBuilder) -> Result<ProviderPaymentStatus, ProviderError> {
-        self.send(request)
+    async fn ask(&self, call: &str, request: reqwest::RequestBuilder) -> Result<ProviderPaymentStatus, ProviderError> {
+        self.send(call, request)
             .await?
             .word()
             .ok_or_else(|| ProviderError::Unreadable("an unknown state of a session".into()))
@@ -212,13 +227,16 @@ impl Provider for Stripe {
         _top_up: &'p TopUp,
         reference: &'p str,
     ) -> BoxFuture<'p, Result<ProviderPaymentStatus, ProviderError>> {
-        Box::pin(async move { self.ask(self.http.get(self.session_url(reference)?)).await })
+        Box::pin(async move {
+            let request = self.http.get(self.session_url(reference)?);
+            self.ask("read_session", request).await
+        })
     }
 
     fn reach(&self) -> BoxFuture<'_, Result<(), ProviderError>> {
         Box::pin(async move {
             // No such session exists; a response that says so proves that the credentials were accepted.
-            match self.send(self.http.get(self.session_url("cs_none")?)).await {
+            match self.send("reach", self.http.get(self.session_url("cs_none")?)).await {
                 Ok(_) | Err(ProviderError::Refused(_)) => Ok(()),
                 Err(error) => Err(error),
             }
@@ -232,7 +250,7 @@ impl Provider for Stripe {
     ) -> BoxFuture<'p, Result<ProviderPaymentStatus, ProviderError>> {
         Box::pin(async move {
             let request = self.http.post(format!("{}/expire", self.session_url(reference)?));
-            match self.ask(request).await {
+            match self.ask("expire_session", request).await {
                 // Only an open session can be expired: this one already has its final status.
                 Err(ProviderError::Refused(_)) => self.look_up(top_up, reference).await,
                 answer => answer,

@@ -6,8 +6,10 @@
 
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
+use lockstep_telemetry::call_span;
 use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Describe, Either, Error, Execute, Executor, PgPool, Postgres, SqlStr};
+use tracing::Instrument as _;
 
 use crate::Store;
 use crate::error::is_conflict;
@@ -26,6 +28,14 @@ impl Store {
 
 type Step = Either<PgQueryResult, PgRow>;
 
+/// The name in the first line of a statement, `-- store.aggregate.verb`, without the crate's.
+fn name(sql: &str) -> &str {
+    let first = sql.trim_start().lines().next().unwrap_or_default();
+    first
+        .strip_prefix("-- ")
+        .map_or("statement", |name| name.strip_prefix("store.").unwrap_or(name))
+}
+
 /// Sends one statement and collects its whole result.
 async fn send<'q>(pool: &PgPool, mut statement: impl Execute<'q, Postgres>) -> Result<Vec<Step>, Error> {
     let arguments = statement.take_arguments().map_err(Error::Encode)?;
@@ -37,7 +47,8 @@ async fn send<'q>(pool: &PgPool, mut statement: impl Execute<'q, Postgres>) -> R
             Some(arguments) => pool.fetch_many(sqlx::query_with(sql.clone(), arguments).persistent(persistent)),
             None => pool.fetch_many(sqlx::raw_sql(sql.clone())),
         };
-        match steps.try_collect().await {
+        let span = call_span(format_args!("db.{}", name(sql.as_str())));
+        match steps.try_collect().instrument(span).await {
             Err(error) if conflicts < MAX_CONFLICTS && is_conflict(&error) => {
                 conflicts += 1;
                 let statement = sql.as_str().lines().next().unwrap_or_default();

@@ -43,6 +43,7 @@ pub mod stock_alerts;
 mod suitable;
 pub mod sync;
 pub mod top_ups;
+pub mod traces;
 mod transaction;
 mod trust;
 pub mod wishlists;

@@ -1,11 +1,16 @@
 //! The two ways to access the database: a stamped read, and a transaction that cannot be left open.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use futures_core::future::BoxFuture;
+use lockstep_telemetry::call_span;
 use sqlx::{PgConnection, PgPool, Row as _};
+use tracing::Instrument as _;
 
 use crate::error::{Result, StoreError};
 use crate::snapshot::{NotASnapshot, Snapshot, Stamped};
-use crate::{Store, Subject, mail};
+use crate::{Store, Subject, mail, traces};
 
 /// How often a transaction, or a statement outside one, is retried after a serialisation failure or a deadlock.
 pub(crate) const MAX_CONFLICTS: u32 = 5;
@@ -55,6 +60,17 @@ impl Store {
     where
         E: From<StoreError>,
     {
+        let span = call_span(format_args!("db.{}.read", Kind(PhantomData::<T>)));
+        self.read_stamped(body).instrument(span).await
+    }
+
+    async fn read_stamped<T, E>(
+        &self,
+        body: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>>,
+    ) -> Result<Stamped<T>, E>
+    where
+        E: From<StoreError>,
+    {
         let mut tx = begin(&self.reads, "begin isolation level repeatable read read only").await?;
         let result = async {
             let stamp = current_snapshot(tx.conn()).await?;
@@ -97,6 +113,19 @@ impl Store {
         &self,
         name: &'static str,
         about: &[Subject<'_>],
+        body: impl for<'t> FnMut(&'t mut Tx) -> BoxFuture<'t, Result<T, E>>,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError> + AsStoreError,
+    {
+        let span = call_span(format_args!("db.{name}"));
+        self.repeat_tx(name, about, body).instrument(span).await
+    }
+
+    async fn repeat_tx<T, E>(
+        &self,
+        name: &'static str,
+        about: &[Subject<'_>],
         mut body: impl for<'t> FnMut(&'t mut Tx) -> BoxFuture<'t, Result<T, E>>,
     ) -> Result<T, E>
     where
@@ -106,6 +135,9 @@ impl Store {
         let mut conflicts = 0;
         loop {
             let mut tx = begin(&self.pool, "begin").await?;
+            if let Some(parent) = lockstep_telemetry::current() {
+                traces::set(tx.conn(), parent).await?;
+            }
             tx.seal = self.seal.clone();
             let result = match body(&mut tx).await {
                 // The first statement fails if `body` ignored a failed statement: PostgreSQL answers the commit of such
@@ -136,6 +168,19 @@ impl Store {
                 result => return result,
             }
         }
+    }
+}
+
+/// What a stamped read returns, as a word for its span: `cart` for `Option<Cart>`.
+struct Kind<T>(PhantomData<T>);
+
+impl<T> fmt::Display for Kind<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = std::any::type_name::<T>();
+        let last = name.rsplit("::").next().unwrap_or(name);
+        let word = last.split(|letter: char| !letter.is_alphanumeric()).next();
+        let word = word.filter(|word| !word.is_empty()).unwrap_or("rows");
+        f.write_str(&word.to_lowercase())
     }
 }
 

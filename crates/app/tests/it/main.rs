@@ -17,4 +17,5 @@ mod program;
 mod serve;
 mod settings;
 mod surroundings;
+mod traces;
 mod volume;

@@ -9,6 +9,7 @@ use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use super::answers::{Answer, BodyEnd, SMALL_LIMIT, body_limit, clock_ahead, not_answered, read};
 use super::patience::Patience;
@@ -212,7 +213,11 @@ impl Inner {
     /// Sends exactly one HTTP request and records its duration.
     async fn exchange(&self, request: &Request, authorization: &Authorization) -> Result<Answer, Error> {
         let began = Instant::now();
-        let result = self.round_trip(request, authorization).await;
+        let span = lockstep_telemetry::call_span(format_args!("g2a.{}", request.call.name()));
+        let result = self.round_trip(request, authorization).instrument(span.clone()).await;
+        if result.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
         if !matches!(result, Err(Error::NotSent { .. })) {
             metrics::histogram!("g2a_call_seconds", "call" => request.call.name()).record(began.elapsed());
         }
@@ -231,6 +236,9 @@ impl Inner {
         let mut http = client
             .request(request.method.clone(), url)
             .header(AUTHORIZATION, authorization.header.clone());
+        if let Some(parent) = lockstep_telemetry::current() {
+            http = http.header(lockstep_telemetry::HEADER, parent.to_string());
+        }
         if !request.query.is_empty() {
             http = http.query(&request.query);
         }

@@ -40,6 +40,16 @@ rules! {
     an_external_order_id_is_unique: "orders_external_order_id_key"
         refuses ["update orders set external_order_id = 'same'"]
         allows ["update orders set external_order_id = null", "update orders set external_order_id = id::text"]
+    a_trace_context_is_one: "trace_parent_form"
+        refuses [
+            "update orders set traceparent = ''",
+            "update orders set traceparent = '00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01'",
+            "set local lockstep.traceparent = 'x'; insert into orders (user_id, subtotal, total) values ({user}, 0, 0)",
+        ]
+        allows [
+            "update orders set traceparent = null",
+            "update mail_outbox set traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'",
+        ]
     an_order_number_is_unique: "orders_number_key"
         refuses ["update orders set number = '7ZK3M0Q9XA'"]
         allows ["update orders set number = '7ZK3M0Q9XA' where id = {order}"]
