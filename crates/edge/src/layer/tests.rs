@@ -1,6 +1,5 @@
 //! The layer around a router of made-up routes.
 
-use std::io::Write as _;
 use std::sync::Mutex;
 
 use axum::Router;
