@@ -68,15 +68,15 @@ impl Surface for ApiSurface {
     }
 
     /// Answers a CORS preflight, and refuses what no handler may see.
-    fn admit(&self, request: &Request<Body>) -> Result<(), Response> {
+    fn answer_early(&self, request: &Request<Body>) -> Option<Response> {
         if Cors::is_preflight(request.method(), request.headers()) {
             let allowed = request
                 .headers()
                 .get(header::ORIGIN)
                 .and_then(|origin| self.cors.preflight(origin));
-            return Err(allowed.unwrap_or_else(|| ApiError::OriginRefused.into_response()));
+            return Some(allowed.unwrap_or_else(|| ApiError::OriginRefused.into_response()));
         }
-        self.check(request).map_err(ApiError::into_response)
+        self.check(request).err().map(ApiError::into_response)
     }
 
     fn time_limit(&self, _request: &Request<Body>) -> Duration {

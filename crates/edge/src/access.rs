@@ -53,7 +53,7 @@ pub(crate) fn log(answered: &Answered<'_>) {
     } else {
         &ORDINARY
     };
-    let Some(skipped) = limiter.admit(second(), MOST) else {
+    let Some(left_out) = limiter.admit(second(), MOST) else {
         metrics::counter!("lockstep_access_log_lines_skipped_total").increment(1);
         return;
     };
@@ -66,7 +66,7 @@ pub(crate) fn log(answered: &Answered<'_>) {
         ms = Duration::from_micros(micros).div_duration_f64(Duration::from_millis(1)),
         bytes,
         request_id = id.as_str(),
-        skipped,
+        skipped = (left_out > 0).then_some(left_out),
         "{} {} {}",
         series.method(),
         series.route(),
@@ -95,12 +95,12 @@ impl Limiter {
         }
     }
 
-    /// Whether this second has room for a line; `Some(Some(n))` if `n` lines were left out before it.
-    fn admit(&self, second: u64, most: u64) -> Option<Option<u64>> {
-        let mut skipped = None;
+    /// Whether this second has room for a line; the number of lines left out before it, if it has.
+    fn admit(&self, second: u64, most: u64) -> Option<u64> {
+        let mut skipped = 0;
         if self.second.swap(second, Ordering::Relaxed) != second {
             let before = self.lines.swap(0, Ordering::Relaxed);
-            skipped = before.checked_sub(most).filter(|lines| *lines > 0);
+            skipped = before.saturating_sub(most);
         }
         (self.lines.fetch_add(1, Ordering::Relaxed) < most).then_some(skipped)
     }
@@ -113,12 +113,12 @@ mod tests {
     #[test]
     fn a_second_has_room_for_so_many_lines_and_the_next_tells_of_the_rest() {
         let limiter = Limiter::new();
-        assert_eq!(limiter.admit(7, 2), Some(None));
-        assert_eq!(limiter.admit(7, 2), Some(None));
+        assert_eq!(limiter.admit(7, 2), Some(0));
+        assert_eq!(limiter.admit(7, 2), Some(0));
         for _ in 0..3 {
             assert_eq!(limiter.admit(7, 2), None);
         }
-        assert_eq!(limiter.admit(8, 2), Some(Some(3)));
-        assert_eq!(limiter.admit(9, 2), Some(None));
+        assert_eq!(limiter.admit(8, 2), Some(3));
+        assert_eq!(limiter.admit(9, 2), Some(0));
     }
 }

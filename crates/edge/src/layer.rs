@@ -54,12 +54,9 @@ pub trait Surface: Send + Sync + 'static {
     /// Reads what [`finish`](Self::finish) needs.
     fn read(&self, request: &Request<Body>) -> Self::Read;
 
-    /// Answers a request that needs no handler, or may not have one.
-    ///
-    /// # Errors
-    /// The answer.
-    fn admit(&self, _request: &Request<Body>) -> Result<(), Response> {
-        Ok(())
+    /// Answers a request that needs no handler, or may not have one; `None` passes it on.
+    fn answer_early(&self, _request: &Request<Body>) -> Option<Response> {
+        None
     }
 
     /// How long the handler may take until its answer begins.
@@ -175,11 +172,15 @@ where
         let span = span(&series, &id, &request);
         let read = shared.surface.read(&request);
         // The handler is called here and not in the future below, which would require a clone of the service.
-        let admitted: Result<_, Response> = span.in_scope(|| {
-            shared.surface.admit(&request)?;
-            let place = Place::take(&shared).ok_or_else(|| shared.surface.failed(Failure::Busy))?;
+        let admitted = span.in_scope(|| {
+            if let Some(response) = shared.surface.answer_early(&request) {
+                return Admitted::Answered(response);
+            }
+            let Some(place) = Place::take(&shared) else {
+                return Admitted::Answered(shared.surface.failed(Failure::Busy));
+            };
             let limit = shared.surface.time_limit(&request);
-            Ok((place, limit, self.inner.call(request)))
+            Admitted::Through(place, limit, self.inner.call(request))
         });
         let answering = answer(Arc::clone(&shared), admitted, read, id.clone()).instrument(span.clone());
         Box::pin(async move {
@@ -208,15 +209,23 @@ where
     }
 }
 
+/// A request at the door.
+enum Admitted<F, H> {
+    /// Passed on to its handler, which may take so long.
+    Through(Place<F>, Duration, H),
+    /// Answered without it.
+    Answered(Response),
+}
+
 /// The handler's answer, or the one in its place.
 async fn answer<F: Surface>(
     shared: Arc<Shared<F>>,
-    admitted: Result<(Place<F>, Duration, impl Future<Output = Result<Response, Infallible>>), Response>,
+    admitted: Admitted<F, impl Future<Output = Result<Response, Infallible>>>,
     read: F::Read,
     id: RequestId,
 ) -> Response {
     let response = match admitted {
-        Ok((_place, limit, handler)) => {
+        Admitted::Through(_place, limit, handler) => {
             // The handler is not used again after a panic, so no half-changed state is visible.
             match in_time(AssertUnwindSafe(handler).catch_unwind(), limit).await {
                 Some(Ok(Ok(response))) => response,
@@ -225,7 +234,7 @@ async fn answer<F: Surface>(
                 None => shared.surface.failed(Failure::TimedOut),
             }
         }
-        Err(response) => response,
+        Admitted::Answered(response) => response,
     };
     shared.surface.finish(read, &id, response)
 }

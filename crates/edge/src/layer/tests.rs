@@ -22,11 +22,8 @@ impl Surface for Plain {
 
     fn read(&self, _request: &Request<Body>) {}
 
-    fn admit(&self, request: &Request<Body>) -> Result<(), Response> {
-        if request.headers().contains_key("x-refused") {
-            return Err(StatusCode::FORBIDDEN.into_response());
-        }
-        Ok(())
+    fn answer_early(&self, request: &Request<Body>) -> Option<Response> {
+        (request.uri().path() == "/refused").then(|| StatusCode::FORBIDDEN.into_response())
     }
 
     fn time_limit(&self, _request: &Request<Body>) -> Duration {
@@ -111,6 +108,7 @@ async fn every_answer_has_the_id_and_the_security_headers() {
             ("POST", "/quick"),
             ("GET", "/no/such/route"),
             ("GET", "/panics"),
+            ("GET", "/refused"),
         ] {
             let (status, headers, _) = ask(&router, method, path).await;
             let told = format!("{method} {path} {status}");
