@@ -148,7 +148,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in "\\PC{0,60}") {
-            drop(text.parse::<TraceParent>());
+            prop_assert!(text.parse::<TraceParent>().is_err() || text.len() >= LENGTH);
         }
     }
 }
