@@ -4,12 +4,10 @@
 //! deletes the alert. [`sweep`] notifies those whom the trigger missed: users beyond the trigger's limit per change,
 //! and those who subscribed at the same moment as the change.
 
-use chrono::{DateTime, Utc};
 use lockstep_domain::cart::{CartLimits, Principal, StockAlert};
 use lockstep_domain::ids::{GameId, UserId};
-use sqlx::Row as _;
 
-use crate::carts::{mini_game, mini_game_columns};
+use crate::carts::{mini_game, query_mini_games};
 use crate::guests::{self, ShopperError};
 use crate::{Result, Store, Tx};
 
@@ -18,22 +16,21 @@ use crate::{Result, Store, Tx};
 /// # Errors
 /// [`StoreError`](crate::StoreError).
 pub async fn list(tx: &mut Tx, user: UserId) -> Result<Vec<StockAlert>> {
-    let rows = sqlx::query(concat!(
+    let rows = query_mini_games!(
         "-- store.stock_alerts.list
         select a.created_at, ",
-        mini_game_columns!(),
         " from stock_alerts a join games g on g.id = a.game_id
-         where a.user_id = $1 order by a.created_at desc, a.game_id"
-    ))
-    .bind(user.0)
+         where a.user_id = $1 order by a.created_at desc, a.game_id",
+        user.0,
+    )
     .fetch_all(tx.conn())
     .await?;
-    rows.iter()
+    rows.into_iter()
         .map(|row| {
-            let game = mini_game(row)?;
+            let game = mini_game!(row);
             Ok(StockAlert {
                 game_id: game.id,
-                created_at: row.try_get::<DateTime<Utc>, _>("created_at")?,
+                created_at: row.created_at,
                 game,
             })
         })
