@@ -178,7 +178,7 @@ async fn copies(tx: &mut Tx, orders: &[Uuid]) -> Result<(HashMap<Uuid, Vec<Order
             refund_reason: row.refunded_for.as_deref().map(refund_reason_of).transpose()?,
             key_id: row.key_id,
         });
-        // A key's columns are null together: without a key.
+        // Without a key, all its columns are null.
         if let (Some(id), Some(is_file), Some(activated)) = (row.key_id, row.is_file, row.activated) {
             keys.entry(order).or_default().push(KeyView {
                 id,
