@@ -22,34 +22,9 @@ const MUTANTS: &[Mutant] = &[
         test: "buying::three_units_take_three_payments_and_yield_three_keys",
     },
     Mutant {
-        name: "refund-once",
-        mistake: "an order's refunds share one unique reference, so the second is refused",
-        test: "buying::undeliverable_orders_fail_and_are_refunded_in_full",
-    },
-    Mutant {
-        name: "complete-without-refund",
-        mistake: "what is not delivered of a completed order is not refunded",
-        test: "buying::sold_out_units_are_refunded_and_the_game_marked_out_of_stock",
-    },
-    Mutant {
         name: "pay-above-price",
         mistake: "the price in G2A's answer is not looked at before paying",
         test: "buying::orders_above_the_maximum_cost_are_not_paid_and_the_price_corrected",
-    },
-    Mutant {
-        name: "fence-keys",
-        mistake: "a key is stored only while its unit waits for it",
-        test: "money::fenced_workers_change_no_state_but_their_keys_are_kept",
-    },
-    Mutant {
-        name: "balance-outside",
-        mistake: "the balance is looked at before the transaction that takes from it",
-        test: "orders::a_balance_for_three_orders_pays_for_three_of_ten",
-    },
-    Mutant {
-        name: "promo-outside",
-        mistake: "the use of a promo code is counted after the order stands",
-        test: "orders::a_code_with_two_uses_serves_two_of_ten_orders",
     },
 ];
 

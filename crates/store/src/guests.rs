@@ -59,15 +59,6 @@ pub async fn sweep(store: &Store) -> Result<u64> {
     Ok(done.rows_affected())
 }
 
-/// Whether the owner `$1` of a cart or wishlist still exists; `$2` marks a guest.
-macro_rules! owner_lives {
-    () => {
-        "case when $2 then exists (select 1 from guest_sessions where id = $1 and expires_at > now())
-              else exists (select 1 from users where id = $1 and deleted_at is null) end"
-    };
-}
-pub(crate) use owner_lives;
-
 /// Returns the principal as a writer: locks the shopper's row until the transaction ends, which serialises the writes of
 /// one shopper, and creates a guest for a principal who is not one yet.
 pub(crate) async fn writer(tx: &mut Tx, principal: Principal) -> Result<Option<Writer>> {

@@ -69,19 +69,6 @@ pub(crate) fn order_status(row: &PgRow, column: &str) -> Result<OrderStatus> {
     named(row, column, &OrderStatus::ALL, OrderStatus::as_str)
 }
 
-/// A unit's `state`.
-pub(crate) fn unit_state(row: &PgRow, column: &str) -> Result<UnitState> {
-    named(row, column, &UnitState::ALL, UnitState::as_str)
-}
-
-/// Why an order unit was refunded, if it was.
-pub(crate) fn refund_reason_or_null(row: &PgRow, column: &str) -> Result<Option<RefundReason>> {
-    match row.try_get::<Option<&str>, _>(column)? {
-        Some(_) => named(row, column, &RefundReason::ALL, RefundReason::as_str).map(Some),
-        None => Ok(None),
-    }
-}
-
 /// A `payment_status::text`.
 pub(crate) fn payment_status(row: &PgRow, column: &str) -> Result<PaymentStatus> {
     named(row, column, &PaymentStatus::ALL, PaymentStatus::as_str)
@@ -111,4 +98,62 @@ pub(crate) fn transaction_type(row: &PgRow, column: &str) -> Result<TransactionT
             TransactionType::Refund => "REFUND",
         },
     )
+}
+
+/// A `numeric(12,2)`.
+pub(crate) fn money_of(amount: Decimal) -> Result<Money> {
+    to_money(amount)
+}
+
+/// An `integer` that the schema constrains to positive values.
+pub(crate) fn count_of(number: i32) -> Result<u32> {
+    u32::try_from(number).map_err(|_| StoreError::Schema(format!("unexpected number {number}")))
+}
+
+/// A `count(*)`.
+pub(crate) fn how_many_of(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+/// The name under which a user wants to be addressed.
+pub(crate) fn nickname_of(nickname: Option<String>) -> String {
+    nickname.unwrap_or_else(|| DEFAULT_NICKNAME.to_owned())
+}
+
+/// The element of `all` with this name.
+fn one_of<T: Copy>(text: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T> {
+    all.iter()
+        .copied()
+        .find(|one| name(*one) == text)
+        .ok_or_else(|| StoreError::Schema(format!("unexpected {} {text:?}", std::any::type_name::<T>())))
+}
+
+/// An `order_status::text`.
+pub(crate) fn order_status_of(text: &str) -> Result<OrderStatus> {
+    one_of(text, &OrderStatus::ALL, OrderStatus::as_str)
+}
+
+/// A unit's `state`.
+pub(crate) fn unit_state_of(text: &str) -> Result<UnitState> {
+    one_of(text, &UnitState::ALL, UnitState::as_str)
+}
+
+/// Why an order unit was refunded.
+pub(crate) fn refund_reason_of(text: &str) -> Result<RefundReason> {
+    one_of(text, &RefundReason::ALL, RefundReason::as_str)
+}
+
+/// A `payment_status::text`.
+pub(crate) fn payment_status_of(text: &str) -> Result<PaymentStatus> {
+    one_of(text, &PaymentStatus::ALL, PaymentStatus::as_str)
+}
+
+/// A `transaction_type::text`.
+pub(crate) fn transaction_type_of(text: &str) -> Result<TransactionType> {
+    match text {
+        "TOP_UP" => Ok(TransactionType::TopUp),
+        "PURCHASE" => Ok(TransactionType::Purchase),
+        "REFUND" => Ok(TransactionType::Refund),
+        _ => Err(StoreError::Schema(format!("unexpected type of booking {text:?}"))),
+    }
 }
