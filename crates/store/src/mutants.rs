@@ -27,12 +27,15 @@ mod old {
         store
             .tx("mutants.has_balance", move |tx| {
                 Box::pin(async move {
-                    sqlx::query_scalar("select exists (select from users where id = $1 and balance >= $2)")
-                        .bind(user.0)
-                        .bind(total.decimal())
-                        .fetch_one(tx.conn())
-                        .await
-                        .map_err(StoreError::from)
+                    sqlx::query_scalar!(
+                        r#"-- store.mutants.has_balance
+                        select exists (select from users where id = $1 and balance >= $2) as "enough!""#,
+                        user.0,
+                        total.decimal()
+                    )
+                    .fetch_one(tx.conn())
+                    .await
+                    .map_err(StoreError::from)
                 })
             })
             .await
@@ -45,11 +48,12 @@ mod old {
             .tx("mutants.count_promo_code", move |tx| {
                 let code = code.clone();
                 Box::pin(async move {
-                    sqlx::query(
-                        "update promo_codes set used_count = used_count + 1
-                          where code = $1 and (max_uses is null or used_count < max_uses)",
+                    sqlx::query!(
+                        "-- store.mutants.count_promo_code
+                        update promo_codes set used_count = used_count + 1
+                         where code = $1 and (max_uses is null or used_count < max_uses)",
+                        code
                     )
-                    .bind(code)
                     .execute(tx.conn())
                     .await?;
                     Ok(())
