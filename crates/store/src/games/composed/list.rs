@@ -15,7 +15,7 @@ use sqlx::types::Uuid;
 use sqlx::{Postgres, QueryBuilder, Row as _};
 
 use super::search::{self, Text};
-use super::{Detail, views};
+use crate::games::{Detail, views};
 use crate::{Result, Tx};
 
 /// Maximum length of a filtered list, and maximum of its total.
@@ -115,22 +115,22 @@ impl<'q> Filter<'q> {
         let mut platforms = None;
         if !query.genres.is_empty() {
             genres = Some(
-                sqlx::query_scalar(
+                sqlx::query_scalar!(
                     "-- store.games.filter_genres
                     select id from genres where slug = any($1) or lower(name) = any($1)",
+                    &lowered(&query.genres)
                 )
-                .bind(lowered(&query.genres))
                 .fetch_all(tx.conn())
                 .await?,
             );
         }
         if !query.platforms.is_empty() {
             platforms = Some(
-                sqlx::query_scalar(
+                sqlx::query_scalar!(
                     "-- store.games.filter_platforms
                     select id from platforms where slug = any($1) or lower(name) = any($1)",
+                    &lowered(&query.platforms)
                 )
-                .bind(lowered(&query.platforms))
                 .fetch_all(tx.conn())
                 .await?,
             );
@@ -320,11 +320,11 @@ impl<'q> Filter<'q> {
 
     /// The total that the database maintains for an open filter.
     async fn kept_total(&self, tx: &mut Tx) -> Result<i64> {
-        Ok(sqlx::query_scalar(
-            "-- store.games.kept_total
-            select sum(case when $1 then buyable else listed end)::bigint from catalog_totals",
+        Ok(sqlx::query_scalar!(
+            r#"-- store.games.kept_total
+            select sum(case when $1 then buyable else listed end)::bigint as "total!" from catalog_totals"#,
+            self.query.in_stock_only
         )
-        .bind(self.query.in_stock_only)
         .fetch_one(tx.conn())
         .await?)
     }
@@ -401,10 +401,12 @@ async fn gather(
 
 /// Allows or forbids a plan type for the rest of the transaction.
 async fn allow_bitmaps(tx: &mut Tx, allowed: bool) -> Result<()> {
-    sqlx::query("-- store.games.allow_bitmaps\nselect set_config('enable_bitmapscan', $1, true)")
-        .bind(if allowed { "on" } else { "off" })
-        .execute(tx.conn())
-        .await?;
+    sqlx::query_scalar!(
+        "-- store.games.allow_bitmaps\nselect set_config('enable_bitmapscan', $1, true)",
+        if allowed { "on" } else { "off" }
+    )
+    .fetch_one(tx.conn())
+    .await?;
     Ok(())
 }
 

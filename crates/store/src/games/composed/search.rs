@@ -16,7 +16,7 @@ use sqlx::types::Uuid;
 use sqlx::{Postgres, QueryBuilder, Row as _};
 
 use super::list::{Filter, Window, order_by, push_window};
-use super::{Detail, views};
+use crate::games::{Detail, views};
 use crate::{Result, Tx};
 
 /// Maximum number of games a search finds, and maximum of its total.
@@ -76,32 +76,32 @@ pub async fn suggest(tx: &mut Tx, text: &str, limit: u32) -> Result<Vec<Suggesti
     let all = every_listed_game();
     let filter = Filter::resolve(tx, &all).await?;
     let found = find(tx, &text, &filter, None, Window::first(limit), Where::Title).await?;
-    let rows = sqlx::query(
-        "-- store.games.suggest
-        select g.id, g.title, g.image, g.slug, wanted.score
+    let rows = sqlx::query!(
+        r#"-- store.games.suggest
+        select g.id, g.title, g.image, g.slug, wanted.score as "score!"
           from unnest($1::uuid[], $2::numeric[]) with ordinality as wanted (id, score, place)
           join games g on g.id = wanted.id
-         order by wanted.place",
+         order by wanted.place"#,
+        &found.ids,
+        &found.scores
     )
-    .bind(&found.ids)
-    .bind(&found.scores)
     .fetch_all(tx.conn())
     .await?;
-    rows.iter()
+    Ok(rows
+        .into_iter()
         .map(|row| {
-            let text: String = row.try_get("title")?;
-            let title = Title::new(&text);
-            Ok(Suggestion {
-                id: GameId(row.try_get("id")?),
+            let title = Title::new(&row.title);
+            Suggestion {
+                id: GameId(row.id),
                 name: title.name().to_owned(),
                 offer: Offer::of(&title),
-                title: text,
-                image: row.try_get("image")?,
-                slug: row.try_get("slug")?,
-                relevance_score: row.try_get("score")?,
-            })
+                title: row.title,
+                image: row.image,
+                slug: row.slug,
+                relevance_score: row.score,
+            }
         })
-        .collect()
+        .collect())
 }
 
 fn every_listed_game() -> CatalogQuery {
@@ -131,10 +131,14 @@ impl Text {
         if !typed.chars().any(char::is_alphanumeric) {
             return Ok(None);
         }
-        let folded: String = sqlx::query_scalar("-- store.games.search_fold\nselect search_fold($1)")
-            .bind(typed)
-            .fetch_one(tx.conn())
-            .await?;
+        // It returns null for null alone.
+        let folded = sqlx::query_scalar!(
+            r#"-- store.games.search_fold
+            select search_fold($1) as "folded!""#,
+            typed
+        )
+        .fetch_one(tx.conn())
+        .await?;
         Ok(Self::parse(&folded))
     }
 
@@ -299,14 +303,16 @@ pub(super) async fn find(
     if typed.titles >= ENOUGH || text.plain.chars().count() < SHORT_TEXT {
         return Ok(typed.found);
     }
-    sqlx::query("-- store.games.search_similarity\nselect set_config('pg_trgm.word_similarity_threshold', $1, true)")
-        .bind(if typed.titles > 0 {
+    sqlx::query_scalar!(
+        "-- store.games.search_similarity\nselect set_config('pg_trgm.word_similarity_threshold', $1, true)",
+        if typed.titles > 0 {
             SIMILARITY_BESIDE
         } else {
             SIMILARITY
-        })
-        .execute(tx.conn())
-        .await?;
+        }
+    )
+    .fetch_one(tx.conn())
+    .await?;
     Ok(query_window(tx, text, filter, sort, window, place, true).await?.found)
 }
 

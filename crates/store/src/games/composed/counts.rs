@@ -18,7 +18,7 @@ use crate::{Result, Tx};
 /// Maximum number of games that are counted.
 const MAX_COUNTED: i64 = 50_000;
 /// Maximum number of values returned per filter: as many as exist, where few different questions can be asked.
-const MAX_VALUES: i64 = super::facets::MAX_VALUES;
+const MAX_VALUES: i64 = crate::games::facets::MAX_VALUES;
 /// The same for searches and price ranges, which are free text: each is kept, and none should take much room.
 const MAX_VALUES_OF_FREE_TEXT: i64 = 300;
 
