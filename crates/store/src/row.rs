@@ -1,4 +1,4 @@
-//! Decodes columns into domain types.
+//! Converts columns into domain types.
 
 use std::time::Duration;
 
@@ -7,29 +7,12 @@ use lockstep_domain::account::{DEFAULT_NICKNAME, Role};
 use lockstep_domain::order::{OrderStatus, RefundReason, TransactionType, UnitState};
 use lockstep_domain::purchase::PaymentStatus;
 use rust_decimal::Decimal;
-use sqlx::postgres::PgRow;
-use sqlx::{ColumnIndex, Row as _};
 
 use crate::{Result, StoreError};
 
 /// A `numeric(12,2)`.
-pub(crate) fn money(row: &PgRow, column: &str) -> Result<Money> {
-    money_of(row.try_get::<Decimal, _>(column)?)
-}
-
-/// A `numeric(12,2)` that may be null.
-pub(crate) fn money_or_null(row: &PgRow, column: &str) -> Result<Option<Money>> {
-    row.try_get::<Option<Decimal>, _>(column)?.map(money_of).transpose()
-}
-
-/// A `numeric(12,2)`.
 pub(crate) fn money_of(amount: Decimal) -> Result<Money> {
     Money::new(amount).map_err(|error| StoreError::Schema(format!("unexpected amount of money: {error}")))
-}
-
-/// A `role::text`.
-pub(crate) fn role(row: &PgRow, column: &str) -> Result<Role> {
-    role_of(row.try_get(column)?)
 }
 
 /// A `role::text`.
@@ -38,12 +21,6 @@ pub(crate) fn role_of(name: &str) -> Result<Role> {
 }
 
 /// An `integer` that the schema constrains to positive values.
-pub(crate) fn count(row: &PgRow, column: &str) -> Result<u32> {
-    let number: i32 = row.try_get(column)?;
-    u32::try_from(number).map_err(|_| StoreError::Schema(format!("unexpected {column} {number}")))
-}
-
-/// An `integer` that the schema constrains to positive values.
 pub(crate) fn count_of(number: i32) -> Result<u32> {
     u32::try_from(number).map_err(|_| StoreError::Schema(format!("unexpected number {number}")))
 }
@@ -51,11 +28,6 @@ pub(crate) fn count_of(number: i32) -> Result<u32> {
 /// A `count(*)`.
 pub(crate) fn how_many_of(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
-}
-
-/// A `count(*)`.
-pub(crate) fn how_many(row: &PgRow, column: impl ColumnIndex<PgRow>) -> Result<u64> {
-    row.try_get::<i64, _>(column).map(how_many_of).map_err(StoreError::from)
 }
 
 /// An `extract(epoch from …)` with millisecond resolution; negative values become zero.
@@ -64,22 +36,12 @@ pub(crate) fn span(seconds: Decimal) -> Duration {
 }
 
 /// The name under which a user wants to be addressed.
-pub(crate) fn nickname(row: &PgRow) -> Result<String> {
-    row.try_get("nickname").map(nickname_of).map_err(StoreError::from)
-}
-
-/// The name under which a user wants to be addressed.
 pub(crate) fn nickname_of(nickname: Option<String>) -> String {
     nickname.unwrap_or_else(|| DEFAULT_NICKNAME.to_owned())
 }
 
-/// The element of `all` whose name is in `column`.
-fn named<T: Copy>(row: &PgRow, column: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T> {
-    named_of(column, row.try_get(column)?, all, name)
-}
-
 /// The element of `all` whose name is `text`, for a column that holds `what`.
-fn named_of<T: Copy>(what: &str, text: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T> {
+fn named<T: Copy>(what: &str, text: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T> {
     all.iter()
         .copied()
         .find(|one| name(*one) == text)
@@ -88,101 +50,22 @@ fn named_of<T: Copy>(what: &str, text: &str, all: &[T], name: impl Fn(T) -> &'st
 
 /// An `order_status::text`.
 pub(crate) fn order_status_of(text: &str) -> Result<OrderStatus> {
-    named_of("order status", text, &OrderStatus::ALL, OrderStatus::as_str)
-}
-
-/// An `order_status::text`.
-pub(crate) fn order_status(row: &PgRow, column: &str) -> Result<OrderStatus> {
-    named(row, column, &OrderStatus::ALL, OrderStatus::as_str)
-}
-
-/// A `payment_status::text`.
-pub(crate) fn payment_status_of(text: &str) -> Result<PaymentStatus> {
-    named_of("payment status", text, &PaymentStatus::ALL, PaymentStatus::as_str)
-}
-
-/// A `payment_status::text`.
-pub(crate) fn payment_status(row: &PgRow, column: &str) -> Result<PaymentStatus> {
-    named(row, column, &PaymentStatus::ALL, PaymentStatus::as_str)
-}
-
-/// A `payment_status::text` that may be null.
-pub(crate) fn payment_status_or_null(row: &PgRow, column: &str) -> Result<Option<PaymentStatus>> {
-    match row.try_get::<Option<&str>, _>(column)? {
-        Some(_) => payment_status(row, column).map(Some),
-        None => Ok(None),
-    }
-}
-
-/// A `transaction_type::text`.
-pub(crate) fn transaction_type(row: &PgRow, column: &str) -> Result<TransactionType> {
-    transaction_type_of(row.try_get(column)?)
-}
-
-/// A `transaction_type::text`.
-pub(crate) fn transaction_type_of(text: &str) -> Result<TransactionType> {
-    named_of(
-        "type of transaction",
-        text,
-        &[
-            TransactionType::TopUp,
-            TransactionType::Purchase,
-            TransactionType::Refund,
-        ],
-        |kind| match kind {
-            TransactionType::TopUp => "TOP_UP",
-            TransactionType::Purchase => "PURCHASE",
-            TransactionType::Refund => "REFUND",
-        },
-    )
-}
-
-/// A `numeric(12,2)`.
-pub(crate) fn money_of(amount: Decimal) -> Result<Money> {
-    to_money(amount)
-}
-
-/// An `integer` that the schema constrains to positive values.
-pub(crate) fn count_of(number: i32) -> Result<u32> {
-    u32::try_from(number).map_err(|_| StoreError::Schema(format!("unexpected number {number}")))
-}
-
-/// A `count(*)`.
-pub(crate) fn how_many_of(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
-}
-
-/// The name under which a user wants to be addressed.
-pub(crate) fn nickname_of(nickname: Option<String>) -> String {
-    nickname.unwrap_or_else(|| DEFAULT_NICKNAME.to_owned())
-}
-
-/// The element of `all` with this name.
-fn one_of<T: Copy>(text: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T> {
-    all.iter()
-        .copied()
-        .find(|one| name(*one) == text)
-        .ok_or_else(|| StoreError::Schema(format!("unexpected {} {text:?}", std::any::type_name::<T>())))
-}
-
-/// An `order_status::text`.
-pub(crate) fn order_status_of(text: &str) -> Result<OrderStatus> {
-    one_of(text, &OrderStatus::ALL, OrderStatus::as_str)
+    named("order status", text, &OrderStatus::ALL, OrderStatus::as_str)
 }
 
 /// A unit's `state`.
 pub(crate) fn unit_state_of(text: &str) -> Result<UnitState> {
-    one_of(text, &UnitState::ALL, UnitState::as_str)
+    named("state of a unit", text, &UnitState::ALL, UnitState::as_str)
 }
 
 /// Why an order unit was refunded.
 pub(crate) fn refund_reason_of(text: &str) -> Result<RefundReason> {
-    one_of(text, &RefundReason::ALL, RefundReason::as_str)
+    named("reason of a refund", text, &RefundReason::ALL, RefundReason::as_str)
 }
 
 /// A `payment_status::text`.
 pub(crate) fn payment_status_of(text: &str) -> Result<PaymentStatus> {
-    one_of(text, &PaymentStatus::ALL, PaymentStatus::as_str)
+    named("payment status", text, &PaymentStatus::ALL, PaymentStatus::as_str)
 }
 
 /// A `transaction_type::text`.
@@ -191,6 +74,6 @@ pub(crate) fn transaction_type_of(text: &str) -> Result<TransactionType> {
         "TOP_UP" => Ok(TransactionType::TopUp),
         "PURCHASE" => Ok(TransactionType::Purchase),
         "REFUND" => Ok(TransactionType::Refund),
-        _ => Err(StoreError::Schema(format!("unexpected type of booking {text:?}"))),
+        _ => Err(StoreError::Schema(format!("unexpected type of transaction {text:?}"))),
     }
 }
