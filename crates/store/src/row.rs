@@ -14,21 +14,26 @@ use crate::{Result, StoreError};
 
 /// A `numeric(12,2)`.
 pub(crate) fn money(row: &PgRow, column: &str) -> Result<Money> {
-    to_money(row.try_get::<Decimal, _>(column)?)
+    money_of(row.try_get::<Decimal, _>(column)?)
 }
 
 /// A `numeric(12,2)` that may be null.
 pub(crate) fn money_or_null(row: &PgRow, column: &str) -> Result<Option<Money>> {
-    row.try_get::<Option<Decimal>, _>(column)?.map(to_money).transpose()
+    row.try_get::<Option<Decimal>, _>(column)?.map(money_of).transpose()
 }
 
-fn to_money(amount: Decimal) -> Result<Money> {
+/// A `numeric(12,2)`.
+pub(crate) fn money_of(amount: Decimal) -> Result<Money> {
     Money::new(amount).map_err(|error| StoreError::Schema(format!("unexpected amount of money: {error}")))
 }
 
 /// A `role::text`.
 pub(crate) fn role(row: &PgRow, column: &str) -> Result<Role> {
-    let name: &str = row.try_get(column)?;
+    role_of(row.try_get(column)?)
+}
+
+/// A `role::text`.
+pub(crate) fn role_of(name: &str) -> Result<Role> {
     Role::from_name(name).ok_or_else(|| StoreError::Schema(format!("unexpected role {name:?}")))
 }
 
@@ -38,9 +43,19 @@ pub(crate) fn count(row: &PgRow, column: &str) -> Result<u32> {
     u32::try_from(number).map_err(|_| StoreError::Schema(format!("unexpected {column} {number}")))
 }
 
+/// An `integer` that the schema constrains to positive values.
+pub(crate) fn count_of(number: i32) -> Result<u32> {
+    u32::try_from(number).map_err(|_| StoreError::Schema(format!("unexpected number {number}")))
+}
+
+/// A `count(*)`.
+pub(crate) fn how_many_of(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
 /// A `count(*)`.
 pub(crate) fn how_many(row: &PgRow, column: impl ColumnIndex<PgRow>) -> Result<u64> {
-    Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
+    row.try_get::<i64, _>(column).map(how_many_of).map_err(StoreError::from)
 }
 
 /// An `extract(epoch from …)` with millisecond resolution; negative values become zero.
@@ -50,18 +65,25 @@ pub(crate) fn span(seconds: Decimal) -> Duration {
 
 /// The name under which a user wants to be addressed.
 pub(crate) fn nickname(row: &PgRow) -> Result<String> {
-    Ok(row
-        .try_get::<Option<String>, _>("nickname")?
-        .unwrap_or_else(|| DEFAULT_NICKNAME.to_owned()))
+    row.try_get("nickname").map(nickname_of).map_err(StoreError::from)
+}
+
+/// The name under which a user wants to be addressed.
+pub(crate) fn nickname_of(nickname: Option<String>) -> String {
+    nickname.unwrap_or_else(|| DEFAULT_NICKNAME.to_owned())
 }
 
 /// The element of `all` whose name is in `column`.
 fn named<T: Copy>(row: &PgRow, column: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T> {
-    let text: &str = row.try_get(column)?;
+    named_of(column, row.try_get(column)?, all, name)
+}
+
+/// The element of `all` whose name is `text`, for a column that holds `what`.
+fn named_of<T: Copy>(what: &str, text: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T> {
     all.iter()
         .copied()
         .find(|one| name(*one) == text)
-        .ok_or_else(|| StoreError::Schema(format!("unexpected {column} {text:?}")))
+        .ok_or_else(|| StoreError::Schema(format!("unexpected {what} {text:?}")))
 }
 
 /// An `order_status::text`.
@@ -97,9 +119,14 @@ pub(crate) fn payment_status_or_null(row: &PgRow, column: &str) -> Result<Option
 
 /// A `transaction_type::text`.
 pub(crate) fn transaction_type(row: &PgRow, column: &str) -> Result<TransactionType> {
-    named(
-        row,
-        column,
+    transaction_type_of(row.try_get(column)?)
+}
+
+/// A `transaction_type::text`.
+pub(crate) fn transaction_type_of(text: &str) -> Result<TransactionType> {
+    named_of(
+        "type of transaction",
+        text,
         &[
             TransactionType::TopUp,
             TransactionType::Purchase,
