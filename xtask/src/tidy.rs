@@ -33,7 +33,6 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "lockstep-domain",
             "lockstep-store",
-            "lockstep-vault",
             "lockstep-auth",
             "lockstep-payments",
             "lockstep-cache",
