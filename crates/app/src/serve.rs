@@ -67,6 +67,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         None
     };
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
+    figures::register_rare_events();
     let figures = figures::bind(config.metrics).await?;
     let closing = Shutdown::new(config.shutdown, config.drain);
     let stop = closing.stop.clone();

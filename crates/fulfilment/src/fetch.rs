@@ -91,7 +91,7 @@ impl Fulfilment {
         };
         match rules::after_key(seen, has_tries) {
             Fetching::Done => {
-                metrics::counter!("fulfil_units_total", "end" => "delivered").increment(1);
+                metrics::counter!("lockstep_fulfilment_units_total", "end" => "delivered").increment(1);
                 Ok(Next::Yield)
             }
             Fetching::NotYet => {
@@ -172,7 +172,7 @@ impl Fulfilment {
             incidents::add(tx, &incident).await
         })?;
         failpoint!("lost.after");
-        metrics::counter!("fulfil_keys_lost_total").increment(1);
+        metrics::counter!("lockstep_fulfilment_keys_lost_total").increment(1);
         Ok(())
     }
 
@@ -323,7 +323,7 @@ impl Fulfilment {
             incidents::add(tx, &incident).await.map(|()| kept)
         })?;
         failpoint!("unreadable.after");
-        metrics::counter!("fulfil_keys_unreadable_total").increment(1);
+        metrics::counter!("lockstep_fulfilment_keys_unreadable_total").increment(1);
         if let Some(game) = &kept.stopped {
             tracing::error!(
                 game,

@@ -344,7 +344,7 @@ impl Fulfilment {
                 self.0.settings.request_lifetime.as_secs()
             ),
         }
-        metrics::counter!("database_clock_steps_total").increment(1);
+        metrics::counter!("lockstep_database_clock_steps_total").increment(1);
         self.0.renew.notify_waiters();
         self.resume_waits().await
     }

@@ -78,7 +78,7 @@ impl Fulfilment {
         .await)?;
         failpoint!("begin.own.after");
         if sold.is_some() {
-            metrics::counter!("fulfil_units_total", "end" => "own_stock").increment(1);
+            metrics::counter!("lockstep_fulfilment_units_total", "end" => "own_stock").increment(1);
             return Ok(Next::Yield);
         }
         if unit.product.is_none() {
@@ -290,7 +290,7 @@ impl Fulfilment {
                 )
                 .await)?;
                 failpoint!("paid.after");
-                metrics::counter!("fulfil_payments_total").increment(1);
+                metrics::counter!("lockstep_fulfilment_payments_total").increment(1);
                 Ok(Next::Continue)
             }
             Paying::NotPaid => {
@@ -446,7 +446,7 @@ impl Fulfilment {
         .await)?;
         failpoint!("refund.after");
         tracing::info!(unit = %lease.unit, order = %unit.order, "refunded a copy: {why}");
-        metrics::counter!("fulfil_units_total", "end" => "refunded").increment(1);
+        metrics::counter!("lockstep_fulfilment_units_total", "end" => "refunded").increment(1);
         Ok(Next::Yield)
     }
 

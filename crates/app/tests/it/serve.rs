@@ -266,6 +266,8 @@ async fn metrics_are_served_at_their_configured_address() {
             .status(),
         404
     );
+    // Rare events are counted from zero, so that the first one raises an alert.
+    assert!(output.contains("lockstep_fulfilment_keys_lost_total 0\n"), "{output}");
     store.signal("TERM").await;
     assert!(store.ended().await.success());
 

@@ -214,7 +214,7 @@ impl Inner {
         let began = Instant::now();
         let result = self.round_trip(request, authorization).await;
         if !matches!(result, Err(Error::NotSent { .. })) {
-            metrics::histogram!("g2a_call_seconds", "call" => request.call.name()).record(began.elapsed());
+            metrics::histogram!("lockstep_g2a_call_seconds", "call" => request.call.name()).record(began.elapsed());
         }
         result
     }
