@@ -43,7 +43,7 @@ pub(crate) async fn bind(metrics: Metrics) -> Result<Option<TcpListener>> {
     };
     match TcpListener::bind(address).await {
         Ok(listener) => {
-            tracing::info!("figures for Prometheus are at http://{address}/metrics");
+            tracing::info!("metrics are served at http://{address}/metrics");
             Ok(Some(listener))
         }
         Err(error) if is_chosen => Err(error).with_context(|| {
@@ -52,7 +52,7 @@ pub(crate) async fn bind(metrics: Metrics) -> Result<Option<TcpListener>> {
         Err(error) => {
             tracing::warn!(
                 %error,
-                "there are no figures for Prometheus: {address} cannot be listened on; choose another address with \
+                "no metrics are served: cannot listen on {address}; choose another address with \
                  LOCKSTEP_METRICS_BIND"
             );
             Ok(None)
@@ -84,7 +84,7 @@ pub(crate) async fn watch_mail(store: Store, stop: CancellationToken) {
             }
             Err(error) => tracing::debug!(
                 error = &error as &dyn std::error::Error,
-                "could not look at the e-mails"
+                "could not read the e-mail queue"
             ),
         }
     }

@@ -253,7 +253,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         );
         let serving = async {
             if let Err(error) = serving.await {
-                tracing::error!(%error, "serving broke off");
+                tracing::error!(%error, "the HTTP server task failed");
             }
         };
         closing
@@ -271,12 +271,15 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
     if let Some((fulfilment, running)) = buying {
         let ended = async {
             if let Err(error) = running.await {
-                tracing::error!(%error, "buying broke off");
+                tracing::error!(%error, "the fulfilment task failed");
             }
         };
         let what = || {
             let now = fulfilment.under_way();
-            format!("buying (copies in hand: {}, keys being read: {})", now.units, now.keys)
+            format!(
+                "buying (units in progress: {}, keys being read: {})",
+                now.units, now.keys
+            )
         };
         closing.bound(ended, what).await;
     }
@@ -367,7 +370,7 @@ fn payments(config: &Config, store: &Store, keys: &Keys) -> Result<Payments> {
             )))
         }
         PaymentProvider::None => {
-            tracing::warn!("no payment provider is configured: nobody can top up; set STRIPE_SECRET_KEY");
+            tracing::warn!("no payment provider is configured: top-ups are disabled; set STRIPE_SECRET_KEY");
             None
         }
     };

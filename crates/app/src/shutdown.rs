@@ -65,7 +65,7 @@ impl Shutdown {
         }
         let limit = self.limit;
         tracing::info!(
-            "closing within {} s; press Ctrl-C again to stop at once",
+            "shutting down within {} s; press Ctrl-C again to stop at once",
             limit.as_secs()
         );
         self.stop.cancel();
@@ -74,13 +74,16 @@ impl Shutdown {
             thread::sleep(limit);
             // A log that is not read may block its writer.
             drop(thread::Builder::new().spawn(move || {
-                tracing::error!("not closed after {} s; ended as it is", limit.as_secs());
+                tracing::error!(
+                    "shutdown took longer than {} s; exiting with work unfinished",
+                    limit.as_secs()
+                );
             }));
             thread::sleep(Duration::from_millis(100));
             exit();
         });
         if let Err(error) = backstop {
-            tracing::warn!(%error, "nothing watches the time that closing takes");
+            tracing::warn!(%error, "the shutdown watchdog could not be started");
         }
         let (doors, drain) = (self.doors.clone(), self.drain);
         tokio::spawn(async move {
@@ -120,7 +123,7 @@ impl Shutdown {
     fn say_cut(&self, what: &str) {
         self.cut.store(true, Ordering::Relaxed);
         let after = self.asked.get().map_or(0, |asked| asked.elapsed().as_secs());
-        tracing::warn!("still under way {after} s after the signal, and cut: {what}; it is taken up at the next start");
+        tracing::warn!("unfinished {after} s after the signal, and aborted: {what}; it continues at the next start");
     }
 
     /// Whether something was aborted.

@@ -311,7 +311,7 @@ impl Fulfilment {
         for worker in dead {
             let freed = records::release_worker(&self.0.store, *worker).await?;
             if freed > 0 {
-                tracing::info!(freed, "took up {freed} unit(s) that a worker had left");
+                tracing::info!(freed, "resumed {freed} unit(s) of a worker that ended");
             }
             failpoint!("recover.released");
         }
@@ -334,12 +334,12 @@ impl Fulfilment {
             None => return Ok(()),
             Some(Step::Back(by)) => tracing::warn!(
                 seconds = by.as_secs(),
-                "the database's clock was set back by {} s; what waits goes on from now",
+                "the database's clock was set back by {} s; waits continue from now",
                 by.as_secs()
             ),
             Some(Step::Forward(by)) => tracing::warn!(
                 seconds = by.as_secs(),
-                "the database's clock was set forward by {} s, or this machine slept; nothing is decided by its age for {} s",
+                "the database's clock was set forward by {} s, or this machine was suspended; no decision uses an age for {} s",
                 by.as_secs(),
                 self.0.settings.request_lifetime.as_secs()
             ),
@@ -355,7 +355,7 @@ impl Fulfilment {
             tracing::warn!(
                 units = moved.units,
                 others = moved.others,
-                "waits that had begun in the future begin now: {} copies of orders, {} others",
+                "restarted waits that began in the future: {} order units, {} others",
                 moved.units,
                 moved.others
             );

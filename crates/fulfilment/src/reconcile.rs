@@ -144,7 +144,7 @@ pub async fn reconcile(
                 found.push(Difference::new(what, Remedy::RunWorker));
             }
             if aside > 0 {
-                let what = format!("{aside} file(s) that no secret opens were put aside in the spool {place}");
+                let what = format!("{aside} file(s) that no secret opens were set aside in the spool {place}");
                 found.push(Difference::new(what, Remedy::Person));
             }
         }
@@ -179,7 +179,7 @@ fn compare(remembered: &Remembered, seen: DetailsOutcome) -> Option<Difference> 
     let told = |what: &str, remedy| Some(Difference::new(what, remedy).about(remembered));
     match seen {
         DetailsOutcome::Paid if !is_open && remembered.pay_asked_at.is_none() => told(
-            "G2A says that an order is paid which nobody here asked to pay",
+            "G2A reports an order as paid that this shop did not pay",
             Remedy::Person,
         ),
         DetailsOutcome::Paid if !is_open => told(
@@ -201,7 +201,7 @@ fn compare(remembered: &Remembered, seen: DetailsOutcome) -> Option<Difference> 
             Remedy::LookAgain,
         ),
         _ if is_open && overdue && !remembered.is_held => told(
-            "due for more than ten minutes, and nobody works on it",
+            "due for more than ten minutes, and claimed by no worker",
             Remedy::RunWorker,
         ),
         _ => None,

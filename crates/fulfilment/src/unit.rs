@@ -322,7 +322,7 @@ impl Fulfilment {
                 let why = answer
                     .as_ref()
                     .err()
-                    .map_or_else(|| "G2A says neither yes nor no".to_owned(), Error::to_string);
+                    .map_or_else(|| "G2A gives no definite answer".to_owned(), Error::to_string);
                 if mutants::make("buy-again") {
                     commit!(inner, "fulfil.give_up", [why], |tx, _l| {
                         records::give_up(tx, lease, Duration::ZERO, &why).await
@@ -445,7 +445,7 @@ impl Fulfilment {
         )
         .await)?;
         failpoint!("refund.after");
-        tracing::info!(unit = %lease.unit, order = %unit.order, "refunded a copy: {why}");
+        tracing::info!(unit = %lease.unit, order = %unit.order, "refunded a unit: {why}");
         metrics::counter!("lockstep_fulfilment_units_total", "end" => "refunded").increment(1);
         Ok(Next::Yield)
     }

@@ -243,7 +243,7 @@ impl Payments {
                     Some(known) if !known.is_closing => Ok(known.view()),
                     Some(_) => Err(BeginError::NoSuchUser.into()),
                     None => {
-                        tracing::error!(top_up = %top_up.id, "the provider knows a top-up by two names");
+                        tracing::error!(top_up = %top_up.id, "the provider has two references for one top-up");
                         Err(TopUpError::UnderWay)
                     }
                 }
@@ -437,8 +437,8 @@ impl Payments {
     async fn look(&self) {
         match self.ask_about_silent().await {
             Ok(0) => {}
-            Ok(credited) => tracing::info!(credited, "credited {credited} top-ups that no webhook had told of"),
-            Err(error) => tracing::warn!(%error, "could not look for top-ups without a word; it is tried again"),
+            Ok(credited) => tracing::info!(credited, "credited {credited} top-ups that no webhook had reported"),
+            Err(error) => tracing::warn!(%error, "could not look for unconfirmed top-ups; it is retried"),
         }
         if let Ok((waiting, _)) = top_ups::waiting_for_staff(&self.0.store).await {
             metrics::gauge!("lockstep_top_ups_waiting_for_staff")
@@ -474,7 +474,7 @@ impl Payments {
             }
         }
         for id in top_ups::without_end(&self.0.store).await? {
-            tracing::error!(top_up = %id, "the payment provider reported no end of a top-up in time: staff has to look at it");
+            tracing::error!(top_up = %id, "the payment provider reported no end of a top-up in time: staff have to review it");
         }
         Ok(credited)
     }
@@ -509,7 +509,7 @@ impl Payments {
                 Ok(Some(self.apply(&said).await?))
             }
             Err(error) => {
-                tracing::warn!(provider = provider.name(), top_up = %top_up.id, %error, "could not ask about a top-up");
+                tracing::warn!(provider = provider.name(), top_up = %top_up.id, %error, "could not query a top-up");
                 top_ups::unanswered(&self.0.store, top_up.id, &error.to_string()).await?;
                 Ok(None)
             }
@@ -524,9 +524,11 @@ impl Payments {
             Outcome::Mismatch => tracing::error!(
                 provider = said.provider,
                 which = ?said.which,
-                "another amount or currency was paid than intended: nothing is credited before staff has settled it (`lockstep reconcile`)"
+                "another amount or currency was paid than intended: nothing is credited until staff have settled it (`lockstep reconcile`)"
             ),
-            Outcome::Unknown => tracing::warn!(provider = said.provider, which = ?said.which, "a payment of nobody"),
+            Outcome::Unknown => {
+                tracing::warn!(provider = said.provider, which = ?said.which, "a payment for an unknown top-up")
+            }
             outcome => tracing::debug!(provider = said.provider, outcome = outcome.name(), "a payment event"),
         }
         Ok(outcome)

@@ -126,7 +126,7 @@ async fn list(database: &Database, output: Output) -> Result<()> {
 
 async fn admin(database: &Database, by: &By) -> Result<UserId> {
     let found = unreadable::admin(&database.store, by.email.trim()).await?;
-    found.ok_or_else(|| anyhow!("{} is no admin; this goes on record in an admin's name", by.email))
+    found.ok_or_else(|| anyhow!("{} is no admin; this is recorded in an admin's name", by.email))
 }
 
 fn from_stdin() -> Result<String> {

@@ -119,15 +119,15 @@ fn in_words(found: &[Difference], left: usize, fix: bool) -> String {
         lines.push(format!(
             "      → {}",
             match one.remedy {
-                Remedy::LookAgain if one.fixed => "the worker looks at it next",
+                Remedy::LookAgain if one.fixed => "the worker processes it next",
                 Remedy::LookAgain if fix => {
-                    "it is due, or a worker has it in hand: let `lockstep serve` or `lockstep worker` run, then look again"
+                    "it is due, or a worker has claimed it: let `lockstep serve` or `lockstep worker` run, then check again"
                 }
-                Remedy::LookAgain => "`lockstep reconcile --fix` has the worker look at it at once",
+                Remedy::LookAgain => "`lockstep reconcile --fix` makes the worker process it at once",
                 Remedy::Settle if one.fixed => "it is settled",
                 Remedy::Settle => "`lockstep reconcile --fix` settles it",
                 Remedy::RunWorker => "start `lockstep serve` or `lockstep worker` with this data folder",
-                Remedy::Person => "a person has to look at it: the account at G2A or at the payment provider, and the order's history in the console",
+                Remedy::Person => "staff have to review it: the account at G2A or at the payment provider, and the order's history in the console",
                 Remedy::None => "it was dealt with; close it in the console when it is understood",
             }
         ));

@@ -99,7 +99,7 @@ fn ended_well(report: &Report) -> Result<()> {
         RunStatus::Completed => Ok(()),
         RunStatus::Failed => bail!("the synchronisation failed: {reason}"),
         RunStatus::Interrupted | RunStatus::Running => Err(anyhow!(TryLater(format!(
-            "the synchronisation was interrupted ({reason}); run it again and it goes on"
+            "the synchronisation was interrupted ({reason}); run it again to continue"
         )))),
     }
 }

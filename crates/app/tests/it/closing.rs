@@ -97,7 +97,7 @@ async fn shutdown_with_a_frozen_database_is_in_time_and_restart_works() {
     signal_all("CONT", &server).await;
     drop(waiting.await);
     assert_eq!(code, Some(1), "{log}");
-    assert!(log.contains("closing within 6 s"), "{log}");
+    assert!(log.contains("shutting down within 6 s"), "{log}");
     assert!(!log.contains("keys being read: 1"), "none was: {log}");
     // The server was stopped with its owner, and the next one waits for it to end.
     let again = Running::start(&mut start()).await;

@@ -77,7 +77,7 @@ pub enum PlaceError {
         title: String,
     },
     /// The total has risen since it was shown to the shopper.
-    #[error("The price has risen from {expected} to {total} EUR; please look at your order again")]
+    #[error("The price has risen from {expected} to {total} EUR; check your order again")]
     PriceRisen {
         /// The total that was shown.
         expected: Money,

@@ -319,7 +319,7 @@ async fn credit(tx: &mut Tx, top_up: &TopUp) -> Result<()> {
 }
 
 /// The note on a paid intent whose owner deleted the account.
-const OF_NOBODY: &str = "paid after its owner had deleted the account: nobody can spend it, it has to be paid back";
+const OF_NOBODY: &str = "paid after its owner had deleted the account: it cannot be spent and has to be paid back";
 
 /// A payment to book for a user.
 pub(super) struct Booking<'a> {

@@ -52,7 +52,7 @@ async fn unsuitable_databases_are_refused_with_a_remedy() {
         ),
         (
             "encoding 'UTF8' locale 'POSIX'",
-            "knows no letters but a to z",
+            "knows only the letters a to z",
             "template template0",
         ),
     ] {

@@ -33,7 +33,7 @@ pub(super) async fn look(database: &Database, findings: &mut Vec<Finding>) {
                     stop.reason
                 );
                 let product = stop.product.unwrap_or_default();
-                let remedy = format!("when G2A has mended it: `lockstep keys aside buy-again {product}`");
+                let remedy = format!("when G2A has fixed it: `lockstep keys aside buy-again {product}`");
                 findings.push(Finding::wrong("buying", seen, remedy));
             }
         }

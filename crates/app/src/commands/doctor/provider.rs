@@ -24,7 +24,7 @@ pub(super) async fn look(config: &Config) -> Finding {
         }
         PaymentProvider::None => {
             let remedy = "set STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET";
-            return Finding::note("provider", "none: nobody can top up", remedy);
+            return Finding::note("provider", "none: top-ups are disabled", remedy);
         }
     };
     let stripe = Stripe::new(StripeConfig {
