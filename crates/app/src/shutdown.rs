@@ -47,12 +47,12 @@ impl Shutdown {
 
     /// The first signal requests a graceful shutdown, the second exits at once.
     pub(crate) async fn watch_signals(self) {
-        if let Err(error) = told_to_stop().await {
+        if let Err(error) = stop_signal().await {
             tracing::warn!("cannot listen for signals: {error:#}");
             return;
         }
         self.begin();
-        if told_to_stop().await.is_ok() {
+        if stop_signal().await.is_ok() {
             tracing::warn!("stopped at once");
             exit();
         }
@@ -139,7 +139,7 @@ fn exit() -> ! {
 }
 
 /// Waits for SIGINT or SIGTERM.
-pub(crate) async fn told_to_stop() -> Result<()> {
+pub(crate) async fn stop_signal() -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("signals")?;
     tokio::select! {

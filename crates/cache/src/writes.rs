@@ -47,7 +47,7 @@ impl Writes {
     }
 
     /// The state for operators.
-    pub(crate) fn told(&self) -> RedisWrites {
+    pub(crate) fn status(&self) -> RedisWrites {
         let state = self.state();
         match &state.refused {
             Some((since, reason)) => RedisWrites::Refused {
@@ -159,7 +159,7 @@ mod tests {
         writes.state().taken_since = clock::now().saturating_sub(clock::nanos(CALM));
         assert!(writes.take());
         assert!(writes.are_taken());
-        assert_eq!(writes.told(), RedisWrites::Taken);
+        assert_eq!(writes.status(), RedisWrites::Taken);
     }
 
     #[test]

@@ -187,7 +187,7 @@ impl std::fmt::Debug for Fulfilment {
 }
 
 /// What e-mails may contain under these settings.
-pub fn emails(keys: &Keys, keys_in_emails: bool) -> EmailSettings {
+pub fn email_settings(keys: &Keys, keys_in_emails: bool) -> EmailSettings {
     let keys = keys.clone();
     let open = move |id: KeyId, sealed: &[u8]| {
         let plain = keys.open(&records::keys::place(id), sealed).ok()?;
@@ -206,7 +206,7 @@ impl Fulfilment {
     pub fn open(store: Store, client: Client, keys: Keys, folder: &Path, settings: Settings) -> io::Result<Self> {
         let (spool, dead) = Spool::open(folder, keys.clone())?;
         Ok(Self(Arc::new(Inner {
-            emails: emails(&keys, settings.keys_in_emails),
+            emails: email_settings(&keys, settings.keys_in_emails),
             store,
             client,
             keys,

@@ -196,7 +196,7 @@ impl Fulfilment {
                 failpoint!("ordering.anew.after");
                 Ok(Next::Yield)
             }
-            AfterCreate::Refund => self.refund(unit, rules::told(seen), &why).await,
+            AfterCreate::Refund => self.refund(unit, rules::refund_reason(seen), &why).await,
         }
     }
 

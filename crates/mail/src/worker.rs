@@ -217,8 +217,8 @@ impl EmailWorker {
 
     /// Claims e-mails for the free connections; during a pause of ordinary e-mails only urgent ones.
     async fn claim(&self, in_hand: &InHand, rests: bool) -> Result<Vec<Claimed>, StoreError> {
-        for (letter, kind) in mail::drop_late(&self.store).await? {
-            tracing::warn!(%letter, kind, "an e-mail was dropped: its code or link expired before it could be sent");
+        for (email, kind) in mail::drop_late(&self.store).await? {
+            tracing::warn!(%email, kind, "an e-mail was dropped: its code or link expired before it could be sent");
         }
         let (all, ordinary) = in_hand.with(|all| {
             let ordinary = all.values().filter(|(_, is_urgent)| !is_urgent).count();

@@ -301,15 +301,15 @@ impl Payments {
     ) -> Result<WebhookOutcome, WebhookError> {
         let provider = self.0.provider.as_deref().ok_or(WebhookError::NotSigned)?;
         match provider.read(signature, body, now) {
-            Ok(Delivered::PaymentEvent(said)) => {
-                let outcome = self.apply(&said).await?;
+            Ok(Delivered::PaymentEvent(event)) => {
+                let outcome = self.apply(&event).await?;
                 if outcome == Outcome::Unknown {
                     let unused = Unused {
                         source: Source::Payments,
                         reason: Reason::NotOurs,
                         detail: Some("there is no such top-up".to_owned()),
-                        event_id: said.event,
-                        kind: Some(said.kind),
+                        event_id: event.event,
+                        kind: Some(event.kind),
                     };
                     self.store_unused(&unused, body).await?;
                 }
@@ -499,14 +499,14 @@ impl Payments {
         };
         match answer {
             Ok(word) => {
-                let said = PaymentEvent {
+                let event = PaymentEvent {
                     provider: provider.name(),
                     event: None,
                     kind: "asked".into(),
                     which: Which::Id(top_up.id),
                     word,
                 };
-                Ok(Some(self.apply(&said).await?))
+                Ok(Some(self.apply(&event).await?))
             }
             Err(error) => {
                 tracing::warn!(provider = provider.name(), top_up = %top_up.id, %error, "could not query a top-up");
@@ -516,20 +516,20 @@ impl Payments {
         }
     }
 
-    async fn apply(&self, said: &PaymentEvent) -> Result<Outcome, StoreError> {
-        let outcome = top_ups::apply(&self.0.store, said).await?;
-        metrics::counter!("lockstep_payment_events_total", "provider" => said.provider, "outcome" => outcome.name())
+    async fn apply(&self, event: &PaymentEvent) -> Result<Outcome, StoreError> {
+        let outcome = top_ups::apply(&self.0.store, event).await?;
+        metrics::counter!("lockstep_payment_events_total", "provider" => event.provider, "outcome" => outcome.name())
             .increment(1);
         match outcome {
             Outcome::Mismatch => tracing::error!(
-                provider = said.provider,
-                which = ?said.which,
+                provider = event.provider,
+                which = ?event.which,
                 "another amount or currency was paid than intended: nothing is credited until staff have settled it (`lockstep reconcile`)"
             ),
             Outcome::Unknown => {
-                tracing::warn!(provider = said.provider, which = ?said.which, "a payment for an unknown top-up")
+                tracing::warn!(provider = event.provider, which = ?event.which, "a payment for an unknown top-up")
             }
-            outcome => tracing::debug!(provider = said.provider, outcome = outcome.name(), "a payment event"),
+            outcome => tracing::debug!(provider = event.provider, outcome = outcome.name(), "a payment event"),
         }
         Ok(outcome)
     }

@@ -26,7 +26,7 @@ pub enum Verdict {
     /// An existing shop continues with reduced function; a new one is refused.
     RefusedWhenNew,
     /// A shop can use it, with a missing feature.
-    Told,
+    Limited,
 }
 
 impl std::fmt::Display for Unsuitable {
@@ -82,7 +82,7 @@ impl Store {
                          Greek titles are not found"
                     ),
                     cure: anew,
-                    verdict: Verdict::Told,
+                    verdict: Verdict::Limited,
                 });
             }
         } else {

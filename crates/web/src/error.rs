@@ -182,7 +182,7 @@ struct ErrorPage {
 }
 
 /// Renders the page of `error`.
-pub(crate) fn tell(state: &WebState, visit: &Preferences, error: &PageError) -> Response {
+pub(crate) fn respond(state: &WebState, visit: &Preferences, error: &PageError) -> Response {
     let words = visit.language;
     let (title, advice) = match error {
         PageError::NotFound => (words.text("error.404.title"), words.text("error.404.advice").to_owned()),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use lockstep_domain::Money;
 use lockstep_domain::ids::TopUpId;
-use lockstep_fulfilment::{Difference, Remedy, emails, machine, reconcile};
+use lockstep_fulfilment::{Difference, Remedy, email_settings, machine, reconcile};
 use lockstep_store::Store;
 use lockstep_store::top_ups::{self, SettleError};
 
@@ -83,7 +83,7 @@ pub(crate) async fn run(config: &Config, output: Output, fix: bool) -> Result<Ex
     let database = Database::open(config, Use::Join).await?;
     let secrets = Secrets::open(config, &database.store).await?;
     let supplier = Supplier::connect(config, &database.store).await?;
-    let emails = emails(&secrets.keys, config.fulfilment.keys_in_emails);
+    let emails = email_settings(&secrets.keys, config.fulfilment.keys_in_emails);
     let found = reconcile(&database.store, &supplier.client, &spool_folder(config), &emails, fix).await;
     let payments = to_review(&database.store).await;
     supplier.close().await;

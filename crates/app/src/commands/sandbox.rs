@@ -51,7 +51,7 @@ pub(crate) async fn run(request: Request) -> Result<()> {
         credentials.email,
         credentials.secret,
     );
-    crate::shutdown::told_to_stop().await?;
+    crate::shutdown::stop_signal().await?;
     sandbox.shutdown().await;
     Ok(())
 }

@@ -77,7 +77,7 @@ async fn go(config: &Config, database: &Database, supplier: &Supplier, what: Wha
     let watcher = tokio::spawn(show_progress(context.progress(), output.is_json()));
     let interrupted = stop.clone();
     let signals = tokio::spawn(async move {
-        if crate::shutdown::told_to_stop().await.is_ok() {
+        if crate::shutdown::stop_signal().await.is_ok() {
             interrupted.cancel();
         }
     });

@@ -31,7 +31,7 @@ fn serve(db: &TestDb, g2a: &Sandbox, data: &Path) -> Command {
 
 /// Stops the store; returns its exit code and its log, and checks its time limit.
 async fn end(store: Running) -> (Option<i32>, String) {
-    let log = store.said();
+    let log = store.log();
     let asked = Instant::now();
     store.signal("TERM").await;
     let code = store.ended().await.code();

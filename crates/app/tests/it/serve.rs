@@ -181,7 +181,7 @@ async fn restart_after_a_kill_is_not_hindered() {
 
 /// Waits until the log contains `words`.
 async fn wait_for_log(store: &Running, words: &str) {
-    let (log, started) = (store.said(), Instant::now());
+    let (log, started) = (store.log(), Instant::now());
     while !log.lock().unwrap().contains(words) {
         assert!(
             started.elapsed() < DEADLINE,

@@ -90,10 +90,10 @@ pub(super) async fn set_password(
     .execute(tx.conn())
     .await?;
     let email: String = row.try_get("email")?;
-    let letter = EmailTemplate::PasswordChanged {
+    let template = EmailTemplate::PasswordChanged {
         nickname: nickname(&row)?,
     };
-    mail::enqueue(tx, id, &email, &letter, NOTICE).await?;
+    mail::enqueue(tx, id, &email, &template, NOTICE).await?;
     Ok(())
 }
 
@@ -118,12 +118,12 @@ pub async fn send_reset(store: &Store, email: &Email, code: &NewCode) -> Result<
                 let Some(row) = row else { return Ok(()) };
                 let user = UserId(row.try_get("id")?);
                 put_code(tx, user, email.as_str(), "RESET_PASSWORD", &code).await?;
-                let letter = EmailTemplate::Reset {
+                let template = EmailTemplate::Reset {
                     nickname: nickname(&row)?,
                     token: code.text.clone(),
                     minutes: code.minutes(),
                 };
-                mail::enqueue(tx, user, email.as_str(), &letter, code.lifetime).await
+                mail::enqueue(tx, user, email.as_str(), &template, code.lifetime).await
             })
         })
         .await

@@ -240,13 +240,13 @@ pub(super) async fn drop_strangers_totp(tx: &mut Tx, id: UserId) -> Result<()> {
 }
 
 /// Queues an e-mail to the owner.
-async fn notify(tx: &mut Tx, id: UserId, letter: impl FnOnce(String) -> EmailTemplate + Send) -> Result<()> {
+async fn notify(tx: &mut Tx, id: UserId, template: impl FnOnce(String) -> EmailTemplate + Send) -> Result<()> {
     let row = sqlx::query("-- store.accounts.notify\nselect email, nickname from users where id = $1")
         .bind(id.0)
         .fetch_one(tx.conn())
         .await?;
     let email: String = row.try_get("email")?;
-    mail::enqueue(tx, id, &email, &letter(nickname(&row)?), NOTICE).await
+    mail::enqueue(tx, id, &email, &template(nickname(&row)?), NOTICE).await
 }
 
 fn bytes(hashes: &[RecoveryHash]) -> Vec<Vec<u8>> {

@@ -235,7 +235,7 @@ async fn place_once(
     failpoint!("checkout.written");
     settle_cart_and_money(tx, &order, checkout).await?;
     failpoint!("checkout.booked");
-    let letter = EmailTemplate::OrderReceived {
+    let template = EmailTemplate::OrderReceived {
         nickname: payer.nickname,
         order: order.id.to_string(),
         number: Some(order.number.clone()),
@@ -251,7 +251,7 @@ async fn place_once(
             })
             .collect(),
     };
-    mail::enqueue(tx, user, &payer.email, &letter, NOTICE).await?;
+    mail::enqueue(tx, user, &payer.email, &template, NOTICE).await?;
     failpoint!("checkout.commit.before");
     Ok(Placed::Now(Box::new(order)))
 }

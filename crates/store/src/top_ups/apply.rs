@@ -103,25 +103,25 @@ impl Outcome {
 ///
 /// # Errors
 /// [`StoreError`]; then nothing has changed, and the provider has to repeat the report.
-pub async fn apply(store: &Store, said: &PaymentEvent) -> Result<Outcome> {
-    let said = std::sync::Arc::new(said.clone());
+pub async fn apply(store: &Store, event: &PaymentEvent) -> Result<Outcome> {
+    let event = std::sync::Arc::new(event.clone());
     store
         .tx("top_ups.apply", move |tx| {
-            let said = std::sync::Arc::clone(&said);
-            Box::pin(async move { apply_once(tx, &said).await })
+            let event = std::sync::Arc::clone(&event);
+            Box::pin(async move { apply_once(tx, &event).await })
         })
         .await
 }
 
-async fn apply_once(tx: &mut Tx, said: &PaymentEvent) -> Result<Outcome> {
-    let Some(top_up) = find(tx, said).await? else {
+async fn apply_once(tx: &mut Tx, event: &PaymentEvent) -> Result<Outcome> {
+    let Some(top_up) = find(tx, event).await? else {
         return Ok(Outcome::Unknown);
     };
-    if taken_before(tx, said).await? {
+    if taken_before(tx, event).await? {
         return Ok(Outcome::Repeated);
     }
     let open = matches!(top_up.status, PaymentStatus::Pending | PaymentStatus::Processing);
-    let outcome = match &said.word {
+    let outcome = match &event.word {
         ProviderPaymentStatus::Paid { .. } if top_up.status == PaymentStatus::Completed => Outcome::Nothing,
         ProviderPaymentStatus::Paid { amount, currency } if *amount == top_up.amount && currency == "EUR" => {
             credit(tx, &top_up).await?;
@@ -150,15 +150,15 @@ async fn apply_once(tx: &mut Tx, said: &PaymentEvent) -> Result<Outcome> {
         | ProviderPaymentStatus::Declined
         | ProviderPaymentStatus::Lapsed => Outcome::Nothing,
     };
-    ended(tx, &top_up, &said.word).await?;
-    if let Some(event) = &said.event {
+    ended(tx, &top_up, &event.word).await?;
+    if let Some(id) = &event.event {
         sqlx::query(
             "-- store.top_ups.apply.event
             insert into payment_events (provider, event_id, kind, top_up_id, outcome) values ($1, $2, $3, $4, $5)",
         )
-        .bind(said.provider)
-        .bind(event)
-        .bind(&said.kind)
+        .bind(event.provider)
+        .bind(id)
+        .bind(&event.kind)
         .bind(top_up.id.0)
         .bind(outcome.name())
         .execute(tx.conn())
@@ -168,8 +168,8 @@ async fn apply_once(tx: &mut Tx, said: &PaymentEvent) -> Result<Outcome> {
 }
 
 /// Finds the intent and locks it until the transaction ends: reports about it are serialised.
-async fn find(tx: &mut Tx, said: &PaymentEvent) -> Result<Option<TopUp>> {
-    let (id, reference) = match &said.which {
+async fn find(tx: &mut Tx, event: &PaymentEvent) -> Result<Option<TopUp>> {
+    let (id, reference) = match &event.which {
         Which::Id(id) => (Some(*id), None),
         Which::Reference(reference) => (None, Some(reference)),
         Which::Named { id, reference } => (Some(*id), Some(reference)),
@@ -180,14 +180,14 @@ async fn find(tx: &mut Tx, said: &PaymentEvent) -> Result<Option<TopUp>> {
             columns!(),
             " from top_ups where provider = $1 and id = $2 for no key update"
         ))
-        .bind(said.provider)
+        .bind(event.provider)
         .bind(id.0),
         None => sqlx::query(concat!(
             "-- store.top_ups.apply.find\nselect ",
             columns!(),
             " from top_ups where provider = $1 and reference = $2 for no key update"
         ))
-        .bind(said.provider)
+        .bind(event.provider)
         .bind(reference),
     };
     let row = query.fetch_optional(tx.conn()).await?;
@@ -210,12 +210,12 @@ async fn find(tx: &mut Tx, said: &PaymentEvent) -> Result<Option<TopUp>> {
     Ok(Some(found))
 }
 
-async fn taken_before(tx: &mut Tx, said: &PaymentEvent) -> Result<bool> {
-    let Some(event) = &said.event else { return Ok(false) };
+async fn taken_before(tx: &mut Tx, event: &PaymentEvent) -> Result<bool> {
+    let Some(id) = &event.event else { return Ok(false) };
     Ok(
         sqlx::query("-- store.top_ups.apply.taken\nselect 1 from payment_events where provider = $1 and event_id = $2")
-            .bind(said.provider)
-            .bind(event)
+            .bind(event.provider)
+            .bind(id)
             .fetch_optional(tx.conn())
             .await?
             .is_some(),
@@ -353,12 +353,12 @@ pub(super) async fn book(tx: &mut Tx, booking: &Booking<'_>) -> Result<bool> {
     if row.try_get::<bool, _>("deleted")? {
         return Ok(false);
     }
-    let letter = EmailTemplate::TopUp {
+    let template = EmailTemplate::TopUp {
         nickname: nickname(&row)?,
         amount: booking.amount,
         balance: money(&row, "balance")?,
     };
     let email: String = row.try_get("email")?;
-    mail::enqueue(tx, booking.user.into(), &email, &letter, NOTICE).await?;
+    mail::enqueue(tx, booking.user.into(), &email, &template, NOTICE).await?;
     Ok(true)
 }
