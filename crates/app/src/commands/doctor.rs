@@ -92,7 +92,7 @@ pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>
         if config.production {
             "production"
         } else {
-            "development: what is not set has a default"
+            "development: settings that are not set have a default"
         },
     )];
     if config.production {
@@ -166,7 +166,7 @@ fn look_at_operator(config: &Config) -> Finding {
         [] => Finding::well("operator", "the pages say who runs the shop"),
         missing => Finding::note(
             "operator",
-            "the pages do not say everything that a shop in Europe has to say",
+            "the pages lack information that a shop in Europe has to give",
             format!("set {}", missing.join(", ")),
         ),
     }

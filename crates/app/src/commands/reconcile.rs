@@ -61,7 +61,7 @@ pub(crate) async fn credit(config: &Config, output: Output, id: TopUpId, amount:
     let done = top_ups::credit_by_staff(&database.store, id, amount, &machine()).await;
     database.close().await;
     let done = match done {
-        Err(SettleError::AmountUnknown(why)) => bail!("{why}; say how much with `--amount EUR`"),
+        Err(SettleError::AmountUnknown(why)) => bail!("{why}; give the amount with `--amount EUR`"),
         done => done?,
     };
     let credited = done.credited.unwrap_or(done.amount);
@@ -128,7 +128,7 @@ fn in_words(found: &[Difference], left: usize, fix: bool) -> String {
                 Remedy::Settle => "`lockstep reconcile --fix` settles it",
                 Remedy::RunWorker => "start `lockstep serve` or `lockstep worker` with this data folder",
                 Remedy::Person => "staff have to review it: the account at G2A or at the payment provider, and the order's history in the console",
-                Remedy::None => "it was dealt with; close it in the console when it is understood",
+                Remedy::None => "it was compensated; close it in the console when its cause is known",
             }
         ));
     }

@@ -135,7 +135,7 @@ async fn pending_key_call_is_aborted_by_name_and_resumed_at_restart() {
     until("its key is asked for", async || control.held().len() == 1).await;
     let (code, log) = end(store).await;
     assert_eq!(code, Some(1), "{log}");
-    assert!(log.contains("copies in hand: 1, keys being read: 1"), "{log}");
+    assert!(log.contains("units in progress: 1, keys being read: 1"), "{log}");
     let again = Running::start(&mut serve(&db, &g2a, folder.path())).await;
     until("it is delivered", async || {
         db.count("orders where status = 'COMPLETED'").await == 1

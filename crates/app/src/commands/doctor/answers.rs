@@ -15,7 +15,7 @@ pub(super) async fn look(database: &Database, findings: &mut Vec<Finding>) {
         Ok(answers) => findings.push(Finding::note(
             "key answers",
             format!(
-                "{} answer(s) of G2A hold no readable key and wait for a decision",
+                "{} answer(s) of G2A contain no readable key and wait for a decision",
                 answers.len()
             ),
             "`lockstep keys aside list`, then `show`, `accept` or `discard`",
