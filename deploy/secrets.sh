@@ -39,7 +39,11 @@ lockstep_key_secret = "$(random)"
 # smtp_url = "smtps://user:password@mail.example:465"
 # lockstep_mail_from = "Shop <shop@shop.example>"
 TOML
-    chown 10001:10001 "$folder/lockstep.toml.new"
+    if [ "$(id -u)" = 0 ]; then
+        chown 10001:10001 "$folder/lockstep.toml.new"
+    else
+        echo "not root: give $folder/lockstep.toml to the user 10001 before you start the containers" >&2
+    fi
     mv "$folder/lockstep.toml.new" "$folder/lockstep.toml"
     echo "wrote $folder/lockstep.toml and $folder/postgres-password"
 fi

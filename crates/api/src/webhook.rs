@@ -109,7 +109,7 @@ pub(crate) async fn g2a(
             );
             metrics::counter!("lockstep_webhook_events_unusable_total").increment(1);
             deliveries::keep(&api.store, &unused, &body).await?;
-            return Ok(answer("Event kept; it could not be used"));
+            return Ok(answer("Event stored; it could not be used"));
         }
     };
     failpoint!("webhook.before");
@@ -124,7 +124,7 @@ pub(crate) async fn g2a(
     Ok(answer(match taken {
         Taken::Applied(_) => "Webhook processed",
         Taken::Repeated => "Event already processed",
-        Taken::Kept => "Event kept until its order is known",
+        Taken::Kept => "Event stored until its order is known",
     }))
 }
 

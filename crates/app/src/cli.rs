@@ -422,6 +422,7 @@ mod tests {
             }
         }
         assert!(help_of(&["sync", "--help"]).contains("--dry-run"));
+        assert!(help_of(&["settings", "--help"]).starts_with("Print a sample lockstep.toml"));
         for words in [&["help", "settings"][..], &["settings", "--help"]] {
             let help = help_of(words);
             let all = Settings::arguments_of(clap::Command::new("all"));

@@ -105,7 +105,7 @@ pub enum WebhookOutcome {
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
     /// Not signed, or no signing secret is configured.
-    #[error("the delivery is not signed, or not by whom it has to be")]
+    #[error("the delivery has no valid signature")]
     NotSigned,
     /// Signed, but not JSON.
     #[error("the delivery is not JSON")]

@@ -54,7 +54,7 @@ pub struct Torn;
 enum Ended {
     #[error("its client disconnected")]
     ReaderGone,
-    #[error("its reader took nothing for {} s", .0.as_secs())]
+    #[error("its client read nothing for {} s", .0.as_secs())]
     ReaderStalled(Duration),
     #[error("it was not done after {} s", .0.as_secs())]
     TooLong(Duration),
