@@ -50,7 +50,7 @@ pub(crate) fn command() -> clap::Command {
         .mut_subcommands(pointing_to_settings)
         .mut_subcommand("settings", |command| {
             // The description of the table would replace that of the command.
-            let about = command.get_about().cloned();
+            let about = command.get_about().cloned().unwrap_or_default();
             Settings::arguments_of(command).about(about)
         })
 }
