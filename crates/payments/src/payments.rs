@@ -527,7 +527,7 @@ impl Payments {
                 "another amount or currency was paid than intended: nothing is credited until staff have settled it (`lockstep reconcile`)"
             ),
             Outcome::Unknown => {
-                tracing::warn!(provider = event.provider, which = ?event.which, "a payment for an unknown top-up")
+                tracing::warn!(provider = event.provider, which = ?event.which, "a payment for an unknown top-up");
             }
             outcome => tracing::debug!(provider = event.provider, outcome = outcome.name(), "a payment event"),
         }
