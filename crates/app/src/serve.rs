@@ -67,6 +67,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         None
     };
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
+    figures::register_rare_events();
     let figures = figures::bind(config.metrics).await?;
     let closing = Shutdown::new(config.shutdown, config.drain);
     let stop = closing.stop.clone();
@@ -252,7 +253,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
         );
         let serving = async {
             if let Err(error) = serving.await {
-                tracing::error!(%error, "serving broke off");
+                tracing::error!(%error, "the HTTP server task failed");
             }
         };
         closing
@@ -270,12 +271,15 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
     if let Some((fulfilment, running)) = buying {
         let ended = async {
             if let Err(error) = running.await {
-                tracing::error!(%error, "buying broke off");
+                tracing::error!(%error, "the fulfilment task failed");
             }
         };
         let what = || {
             let now = fulfilment.under_way();
-            format!("buying (copies in hand: {}, keys being read: {})", now.units, now.keys)
+            format!(
+                "buying (units in progress: {}, keys being read: {})",
+                now.units, now.keys
+            )
         };
         closing.bound(ended, what).await;
     }
@@ -366,7 +370,7 @@ fn payments(config: &Config, store: &Store, keys: &Keys) -> Result<Payments> {
             )))
         }
         PaymentProvider::None => {
-            tracing::warn!("no payment provider is configured: nobody can top up; set STRIPE_SECRET_KEY");
+            tracing::warn!("no payment provider is configured: top-ups are disabled; set STRIPE_SECRET_KEY");
             None
         }
     };

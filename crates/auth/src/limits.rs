@@ -235,7 +235,7 @@ impl Limits {
         if self.on
             && let Err(error) = limits::give_back(&self.store, limit).await
         {
-            tracing::warn!(%error, "an attempt could not be given back");
+            tracing::warn!(%error, "an attempt could not be refunded to its rate limit");
         }
     }
 }

@@ -199,9 +199,9 @@ impl Auth {
         match tokio::time::timeout(WORTH, renewed).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::debug!(user = %account.id, %error, "the hash of a password could not be renewed");
+                tracing::debug!(user = %account.id, %error, "a password could not be rehashed");
             }
-            Err(_) => tracing::debug!(user = %account.id, "there is no time to renew the hash of a password now"),
+            Err(_) => tracing::debug!(user = %account.id, "no time to rehash a password now"),
         }
     }
 

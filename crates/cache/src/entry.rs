@@ -92,7 +92,7 @@ pub struct Entry {
     /// The tags that its key does not imply, as text; `None` if only their hashes are known.
     pub(crate) shown: Option<Box<[String]>>,
     gzip: OnceLock<Option<Bytes>>,
-    said: OnceLock<Arc<dyn Any + Send + Sync>>,
+    parsed: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 /// The data that decides whether a value is still valid.
@@ -129,7 +129,7 @@ impl Entry {
             in_redis: AtomicU64::new(0),
             shown,
             gzip: OnceLock::new(),
-            said: OnceLock::new(),
+            parsed: OnceLock::new(),
         }
     }
 
@@ -153,19 +153,19 @@ impl Entry {
     ///
     /// # Errors
     /// Returns the errors of `read`.
-    pub fn said<T, E>(&self, read: impl FnOnce(&[u8]) -> Result<T, E>) -> Result<Arc<T>, E>
+    pub fn parsed<T, E>(&self, read: impl FnOnce(&[u8]) -> Result<T, E>) -> Result<Arc<T>, E>
     where
         T: Any + Send + Sync,
     {
-        if let Some(said) = self.said.get()
-            && let Ok(said) = Arc::clone(said).downcast()
+        if let Some(parsed) = self.parsed.get()
+            && let Ok(parsed) = Arc::clone(parsed).downcast()
         {
-            return Ok(said);
+            return Ok(parsed);
         }
-        let said = Arc::new(read(&self.body)?);
+        let parsed = Arc::new(read(&self.body)?);
         // A concurrent caller that stored its result first parsed the same body.
-        let _first: Result<(), _> = self.said.set(Arc::clone(&said) as Arc<dyn Any + Send + Sync>);
-        Ok(said)
+        let _first: Result<(), _> = self.parsed.set(Arc::clone(&parsed) as Arc<dyn Any + Send + Sync>);
+        Ok(parsed)
     }
 
     /// Time since the value was read from PostgreSQL. A value that is hours old can still be current.

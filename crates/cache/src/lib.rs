@@ -265,7 +265,7 @@ impl Inner {
         Status {
             redis: self.redis.as_ref().map_or(RedisState::Off, Redis::state),
             redis_writes: match &self.redis {
-                Some(redis) if redis.state() == RedisState::Up => redis.accepts.told(),
+                Some(redis) if redis.state() == RedisState::Up => redis.accepts.status(),
                 _ => RedisWrites::Taken,
             },
             lease_age: (known_at != 0).then(|| Duration::from_nanos(now.saturating_sub(known_at))),

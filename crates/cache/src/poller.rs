@@ -164,7 +164,7 @@ impl Inner {
         if anew && seen.last != Snapshot::ORIGIN {
             // The request used transaction numbers of another database.
             tracing::warn!(
-                "this is another database now (restored, promoted, or recovered from a crash); all copies are forgotten"
+                "the database was replaced (restored, promoted, or recovered from a crash); all copies are discarded"
             );
             *seen = Seen {
                 last: Snapshot::ORIGIN,
@@ -192,14 +192,13 @@ impl Inner {
         match self.poller.log.forget_foreign_ids().await {
             Ok(forgotten) if forgotten.is_something() => tracing::warn!(
                 rows = forgotten.rows,
-                "forgot the transaction ids of another server, which came with a restored backup; copies are served again"
+                "discarded the transaction ids of another server, which came with a restored backup; copies are served again"
             ),
             // Another process has done it.
             Ok(_) => {}
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "the invalidation log holds transaction ids of another server, which came with a restored backup; no copies are \
-                 served until they are forgotten: {error}"
+                "the invalidation log holds transaction ids of another server, which came with a restored backup; no copies are served until they are discarded: {error}"
             ),
         }
     }
@@ -266,7 +265,7 @@ async fn wake_others(inner: &Inner) {
         commits.mark_unchanged();
         let (_, woken) = tokio::join!(inner.catch_up(), inner.poller.log.wake_all());
         if let Err(error) = woken {
-            tracing::debug!("the other processes were not woken: {error}");
+            tracing::debug!("could not notify the other processes: {error}");
         }
     }
 }

@@ -110,7 +110,7 @@ impl Log {
             let moved = fs::copy(&self.path, self.path.with_extension("old"))
                 .and_then(|_| OpenOptions::new().write(true).open(&self.path)?.set_len(0));
             if let Err(error) = moved {
-                tracing::warn!(%error, "could not shorten {}", self.path.display());
+                tracing::warn!(%error, "could not truncate {}", self.path.display());
             }
         }
     }

@@ -117,7 +117,7 @@ fn supervise(launch: &Launch, tell: &Sender<Result<(), Error>>, stopped: &Receiv
         }
         launch.log.bound();
         if let Some(status) = child.try_wait().map_err(Error::io("wait for", &launch.program))? {
-            tracing::error!("PostgreSQL ended by itself ({status}); starting it again");
+            tracing::error!("PostgreSQL exited unexpectedly ({status}); restarting it");
             match launch.restart(stopped) {
                 Some(again) => child = again,
                 None => return Ok(()),
@@ -240,10 +240,10 @@ impl Launch {
         loop {
             match self.start(stopped) {
                 Ok(child) => {
-                    tracing::info!("PostgreSQL is back");
+                    tracing::info!("PostgreSQL is running again");
                     return Some(child);
                 }
-                Err(error) => tracing::error!("could not bring PostgreSQL back: {error}"),
+                Err(error) => tracing::error!("could not restart PostgreSQL: {error}"),
             }
             if stop_requested(stopped, pause) {
                 return None;

@@ -53,7 +53,7 @@ impl Fulfilment {
         match reading.await {
             Ok(result) => result,
             Err(failure) => {
-                tracing::error!(%failure, "reading a key broke off");
+                tracing::error!(%failure, "the task that reads a key failed");
                 self.rest(unit, self.backoff(unit.attempts), Some("reading the key broke off"))
                     .await?;
                 Ok(Next::Yield)
@@ -91,7 +91,7 @@ impl Fulfilment {
         };
         match rules::after_key(seen, has_tries) {
             Fetching::Done => {
-                metrics::counter!("fulfil_units_total", "end" => "delivered").increment(1);
+                metrics::counter!("lockstep_fulfilment_units_total", "end" => "delivered").increment(1);
                 Ok(Next::Yield)
             }
             Fetching::NotYet => {
@@ -172,7 +172,7 @@ impl Fulfilment {
             incidents::add(tx, &incident).await
         })?;
         failpoint!("lost.after");
-        metrics::counter!("fulfil_keys_lost_total").increment(1);
+        metrics::counter!("lockstep_fulfilment_keys_lost_total").increment(1);
         Ok(())
     }
 
@@ -195,8 +195,8 @@ impl Fulfilment {
         };
         match tokio::task::spawn_blocking(put).await {
             Ok(Ok(spooled)) => *answer = spooled,
-            Ok(Err(error)) => tracing::debug!(%error, "an answer could not be put on disk"),
-            Err(error) => tracing::error!(%error, "writing into the spool broke off"),
+            Ok(Err(error)) => tracing::debug!(%error, "an answer could not be written to disk"),
+            Err(error) => tracing::error!(%error, "the task that writes to the spool failed"),
         }
     }
 
@@ -290,7 +290,7 @@ impl Fulfilment {
         };
         failpoint!("record.after");
         if let Err(error) = inner.spool.remove(answer) {
-            tracing::warn!(%error, "a recorded answer is still in the spool; it will be recorded once more, to no effect");
+            tracing::warn!(%error, "a recorded answer could not be removed from the spool; it will be recorded again, without effect");
         }
         failpoint!("record.removed");
         Ok(KeyAnswer::Seen(match recorded {
@@ -313,7 +313,7 @@ impl Fulfilment {
         };
         let incident = Incident::new(
             "KEY_UNREADABLE",
-            "an answer holds no readable key and is kept, sealed: `lockstep keys aside` shows it",
+            "an answer contains no readable key and is stored, sealed: `lockstep keys aside` shows it",
         );
         let incident = incident.of(answer.unit).order(&answer.g2a_order_id);
         let patience = inner.settings.unreadable;
@@ -323,16 +323,16 @@ impl Fulfilment {
             incidents::add(tx, &incident).await.map(|()| kept)
         })?;
         failpoint!("unreadable.after");
-        metrics::counter!("fulfil_keys_unreadable_total").increment(1);
+        metrics::counter!("lockstep_fulfilment_keys_unreadable_total").increment(1);
         if let Some(game) = &kept.stopped {
             tracing::error!(
                 game,
-                "too many answers of G2A hold no readable key: this game is not bought until a person lifts that, or for {} h",
+                "too many G2A answers contain no readable key: this game is not bought until staff allow it, or for {} h",
                 patience.stop.as_secs() / 3600
             );
         }
         if let Err(error) = inner.spool.remove(answer) {
-            tracing::warn!(%error, "a kept answer is still in the spool; it will be kept once more, to no effect");
+            tracing::warn!(%error, "a stored answer could not be removed from the spool; it will be stored again, without effect");
         }
         Ok(KeyAnswer::Unreadable {
             times: kept.of_this_order,

@@ -64,7 +64,7 @@ impl Fulfilment {
                 Ok(Next::Yield) => return,
                 Ok(Next::Continue) => None,
                 Err(StoreError::Fenced) => {
-                    tracing::debug!(unit = %unit.lease.unit, "somebody else has this unit now");
+                    tracing::debug!(unit = %unit.lease.unit, "another worker holds this unit now");
                     return;
                 }
                 Err(error) => Some(error),
@@ -160,7 +160,7 @@ impl Fulfilment {
                 tracing::warn!(
                     unit = %unit.lease.unit,
                     error = &error as &dyn std::error::Error,
-                    "a copy could not be handed back; it is looked at again when its lease is over"
+                    "a unit could not be released; it is claimed again when its lease expires"
                 );
                 return;
             }

@@ -78,7 +78,7 @@ impl Fulfilment {
         .await)?;
         failpoint!("begin.own.after");
         if sold.is_some() {
-            metrics::counter!("fulfil_units_total", "end" => "own_stock").increment(1);
+            metrics::counter!("lockstep_fulfilment_units_total", "end" => "own_stock").increment(1);
             return Ok(Next::Yield);
         }
         if unit.product.is_none() {
@@ -196,7 +196,7 @@ impl Fulfilment {
                 failpoint!("ordering.anew.after");
                 Ok(Next::Yield)
             }
-            AfterCreate::Refund => self.refund(unit, rules::told(seen), &why).await,
+            AfterCreate::Refund => self.refund(unit, rules::refund_reason(seen), &why).await,
         }
     }
 
@@ -290,7 +290,7 @@ impl Fulfilment {
                 )
                 .await)?;
                 failpoint!("paid.after");
-                metrics::counter!("fulfil_payments_total").increment(1);
+                metrics::counter!("lockstep_fulfilment_payments_total").increment(1);
                 Ok(Next::Continue)
             }
             Paying::NotPaid => {
@@ -322,7 +322,7 @@ impl Fulfilment {
                 let why = answer
                     .as_ref()
                     .err()
-                    .map_or_else(|| "G2A says neither yes nor no".to_owned(), Error::to_string);
+                    .map_or_else(|| "G2A gives no definite answer".to_owned(), Error::to_string);
                 if mutants::make("buy-again") {
                     commit!(inner, "fulfil.give_up", [why], |tx, _l| {
                         records::give_up(tx, lease, Duration::ZERO, &why).await
@@ -445,8 +445,8 @@ impl Fulfilment {
         )
         .await)?;
         failpoint!("refund.after");
-        tracing::info!(unit = %lease.unit, order = %unit.order, "refunded a copy: {why}");
-        metrics::counter!("fulfil_units_total", "end" => "refunded").increment(1);
+        tracing::info!(unit = %lease.unit, order = %unit.order, "refunded a unit: {why}");
+        metrics::counter!("lockstep_fulfilment_units_total", "end" => "refunded").increment(1);
         Ok(Next::Yield)
     }
 

@@ -146,7 +146,7 @@ impl EmailTransport {
                     })
                     .singlepart(SinglePart::html(written.html.clone())),
             )
-            .map_err(|_| EmailTransportError::Refused("the letter cannot be put into a message".into()))?;
+            .map_err(|_| EmailTransportError::Refused("the e-mail cannot be encoded".into()))?;
         match self {
             Self::Smtp { transport, .. } => match tokio::time::timeout(TIMEOUT * 2, transport.send(message)).await {
                 Ok(Ok(_)) => Ok(()),

@@ -167,7 +167,7 @@ impl EmailWorker {
                         });
                     }
                 }
-                Err(error) => tracing::warn!(%error, "letters wait: the queue cannot be read"),
+                Err(error) => tracing::warn!(%error, "e-mails wait: the outbox cannot be read"),
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -217,8 +217,8 @@ impl EmailWorker {
 
     /// Claims e-mails for the free connections; during a pause of ordinary e-mails only urgent ones.
     async fn claim(&self, in_hand: &InHand, rests: bool) -> Result<Vec<Claimed>, StoreError> {
-        for (letter, kind) in mail::drop_late(&self.store).await? {
-            tracing::warn!(%letter, kind, "a letter was dropped: what it says had run out before it could be sent");
+        for (email, kind) in mail::drop_late(&self.store).await? {
+            tracing::warn!(%email, kind, "an e-mail was dropped: its code or link expired before it could be sent");
         }
         let (all, ordinary) = in_hand.with(|all| {
             let ordinary = all.values().filter(|(_, is_urgent)| !is_urgent).count();
@@ -258,7 +258,7 @@ impl EmailWorker {
             if !leases.is_empty()
                 && let Err(error) = mail::renew(&self.store, &leases, self.sending.lease).await
             {
-                tracing::warn!(%error, "the leases of letters in hand could not be prolonged");
+                tracing::warn!(%error, "the leases of claimed e-mails could not be renewed");
             }
         }
     }
@@ -282,7 +282,7 @@ impl EmailWorker {
             match noted {
                 Ok(_) => break,
                 Err(error) if attempt == NOTED_WITHIN => {
-                    tracing::warn!(letter = %claimed.id, %error, "what came of a letter could not be noted: it is tried again");
+                    tracing::warn!(email = %claimed.id, %error, "the result of a delivery could not be recorded: it is retried");
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(100) * attempt * attempt).await,
             }
@@ -290,11 +290,11 @@ impl EmailWorker {
         match outcome {
             Ok(()) => Fate::Sent,
             Err(error) if retry_in.is_some() => {
-                tracing::warn!(letter = %claimed.id, attempts = claimed.attempts, %error, "a letter has to wait");
+                tracing::warn!(email = %claimed.id, attempts = claimed.attempts, %error, "an e-mail is delayed");
                 Fate::Later
             }
             Err(error) => {
-                tracing::error!(letter = %claimed.id, attempts = claimed.attempts, %error, "a letter was given up");
+                tracing::error!(email = %claimed.id, attempts = claimed.attempts, %error, "an e-mail was given up");
                 Fate::GivenUp
             }
         }
@@ -303,10 +303,10 @@ impl EmailWorker {
     /// Releases an e-mail that this worker cannot read to other workers.
     async fn leave(&self, claimed: &Claimed, why: NotReadable) -> Fate {
         match mail::leave(&self.store, claimed, why).await {
-            Ok(true) => tracing::warn!(letter = %claimed.id, "an e-mail {why}"),
+            Ok(true) => tracing::warn!(email = %claimed.id, "an e-mail {why}"),
             Ok(false) => {}
             // Its lease expires.
-            Err(error) => tracing::warn!(letter = %claimed.id, %error, "an e-mail {why}"),
+            Err(error) => tracing::warn!(email = %claimed.id, %error, "an e-mail {why}"),
         }
         Fate::Left
     }
@@ -320,7 +320,7 @@ impl EmailWorker {
         };
         let email = &self.current(claimed, email).await?;
         let written = render::write(email, language, &self.head)
-            .map_err(|_| EmailTransportError::Refused("the letter could not be written".into()))?;
+            .map_err(|_| EmailTransportError::Refused("the e-mail could not be rendered".into()))?;
         self.delivery.deliver(claimed, &written).await
     }
 }

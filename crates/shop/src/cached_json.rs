@@ -67,11 +67,11 @@ pub(crate) fn data<T: DeserializeOwned>(entry: &Entry) -> Result<Option<T>, Shop
 }
 
 /// The same for a small answer that many requests read: it is parsed once for all of them.
-pub(crate) fn said<T: DeserializeOwned + Send + Sync + 'static>(entry: &Entry) -> Result<Option<Arc<T>>, ShopError> {
+pub(crate) fn parsed<T: DeserializeOwned + Send + Sync + 'static>(entry: &Entry) -> Result<Option<Arc<T>>, ShopError> {
     if !entry.found {
         return Ok(None);
     }
     entry
-        .said(|body| Ok(serde_json::from_slice::<Answer<T>>(body)?.data))
+        .parsed(|body| Ok(serde_json::from_slice::<Answer<T>>(body)?.data))
         .map(Some)
 }

@@ -14,7 +14,7 @@ use lockstep_store::sessions::{self, CachedSession, TokenUser};
 use lockstep_store::{accounts, carts, wishlists};
 use uuid::Uuid;
 
-use crate::cached_json::{payload, said};
+use crate::cached_json::{parsed, payload};
 use crate::guests::Guest;
 use crate::{CachedJson, Shop, ShopError};
 
@@ -48,7 +48,7 @@ impl Shop {
             (None, Some(cookie)) => Some(self.guest(cookie).await?),
             _ => None,
         };
-        if caller.is_none() && guest.is_some_and(|guest| guest != Guest::Nobody) {
+        if caller.is_none() && guest.is_some_and(|guest| guest != Guest::Unknown) {
             self.cache().catch_up().await?;
         }
         Ok(RequestContext {
@@ -102,7 +102,7 @@ impl Shop {
                 Ok(found.map(|_| payload))
             })
             .await?;
-        Ok(said::<CachedSession>(&entry)?.map(Arc::unwrap_or_clone))
+        Ok(parsed::<CachedSession>(&entry)?.map(Arc::unwrap_or_clone))
     }
 
     /// A principal's cart, including everything written before the call.
@@ -190,7 +190,7 @@ impl Shop {
                 Ok(found.map(|_| payload))
             })
             .await?;
-        said::<ProfileFacts>(&entry)?
+        parsed::<ProfileFacts>(&entry)?
             .map(Arc::unwrap_or_clone)
             .ok_or(ShopError::Refused(AuthError::Account(accounts::AccountError::NotFound)))
     }

@@ -45,7 +45,7 @@ pub enum ShopError {
     #[error("Too many at once, try again later")]
     Busy,
     /// A cached answer does not have the expected form (a bug).
-    #[error("a remembered answer cannot be understood")]
+    #[error("a stored answer cannot be read")]
     Unreadable(#[from] serde_json::Error),
 }
 

@@ -52,9 +52,9 @@ pub struct Torn;
 /// Why an export ended early.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
-    #[error("its reader went away")]
+    #[error("its client disconnected")]
     ReaderGone,
-    #[error("its reader took nothing for {} s", .0.as_secs())]
+    #[error("its client read nothing for {} s", .0.as_secs())]
     ReaderStalled(Duration),
     #[error("it was not done after {} s", .0.as_secs())]
     TooLong(Duration),

@@ -84,7 +84,7 @@ invariants! {
           where t.listed <> g.listed or t.buyable <> g.buyable",
     "search": "every game can be found by its words" =>
         "select count(*) from games g where not exists (select 1 from game_search s where s.game_id = g.id)",
-    "user_totals": "what a profile tells of its user's orders is right" =>
+    "user_totals": "the totals in every profile match the user's orders" =>
         "select count(*) from (select user_id, count(*) as orders,
                     coalesce(sum(discount) filter (where status = 'COMPLETED'), 0) as saved from orders group by user_id) o
             full join user_totals t on t.user_id = o.user_id

@@ -127,7 +127,7 @@ impl Store {
         reach::check(url)?;
         let connect: PgConnectOptions = url.parse().map_err(|_| {
             StoreError::Address(
-                "its parts cannot be told apart; percent-encode @ : / # ? and % in user and password".to_owned(),
+                "its parts are ambiguous; percent-encode @ : / # ? and % in user and password".to_owned(),
             )
         })?;
         let connect = connect

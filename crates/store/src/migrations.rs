@@ -45,7 +45,7 @@ impl Store {
             let refuses = |verdict| match verdict {
                 Verdict::Refused => true,
                 Verdict::RefusedWhenNew => is_new,
-                Verdict::Told => false,
+                Verdict::Limited => false,
             };
             if let Some(unsuitable) = against.into_iter().find(|one| refuses(one.verdict)) {
                 return Err(StoreError::Unsuitable(unsuitable));

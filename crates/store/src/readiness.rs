@@ -76,11 +76,11 @@ impl Store {
                 }
                 if !was_well {
                     trust::lose();
-                    tracing::info!("the database takes writes again");
+                    tracing::info!("the database accepts writes again");
                 }
             }
             Some(reason) if was_well => {
-                tracing::warn!("the database takes no writes: {reason}; what can be read goes on, orders wait");
+                tracing::warn!("the database accepts no writes: {reason}; reads continue, orders wait");
             }
             Some(_) => {}
         }
@@ -110,7 +110,7 @@ impl Store {
                 .execute(tx.conn())
                 .await;
             if let Err(error) = given_back {
-                tracing::debug!(%error, "the room that a probe took was not given back");
+                tracing::debug!(%error, "the space that a probe allocated was not released");
             }
         }
         tx.finish(true);

@@ -24,7 +24,7 @@ pub enum Verdict {
     /// An existing shop continues with reduced function; a new one is refused.
     RefusedWhenNew,
     /// A shop can use it, with a missing feature.
-    Told,
+    Limited,
 }
 
 impl std::fmt::Display for Unsuitable {
@@ -66,7 +66,7 @@ impl Store {
             if !knows_letters {
                 found.push(Unsuitable {
                     what: format!(
-                        "the database {name} has the character class {ctype}, which knows no letters but a to z: a search would \
+                        "the database {name} has the character class {ctype}, which knows only the letters a to z: a search would \
                          never find Cyrillic, Greek or accented titles"
                     ),
                     cure: anew,
@@ -75,11 +75,11 @@ impl Store {
             } else if !self.trigrams_know_letters().await? {
                 found.push(Unsuitable {
                     what: format!(
-                        "in the database {name} pg_trgm knows no letters but a to z (LC_CTYPE is {ctype}): misspelt Cyrillic or \
+                        "in the database {name} pg_trgm knows only the letters a to z (LC_CTYPE is {ctype}): misspelt Cyrillic or \
                          Greek titles are not found"
                     ),
                     cure: anew,
-                    verdict: Verdict::Told,
+                    verdict: Verdict::Limited,
                 });
             }
         } else {

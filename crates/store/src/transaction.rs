@@ -132,7 +132,7 @@ impl Store {
                     tracing::debug!(
                         transaction = name,
                         conflicts,
-                        "running transaction {name} again after a conflict"
+                        "retrying transaction {name} after a conflict"
                     );
                 }
                 result => return result,

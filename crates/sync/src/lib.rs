@@ -155,7 +155,7 @@ pub async fn run(cx: &Context, what: What, reason: &str, stop: CancellationToken
     let result = run_alone(cx, what, reason, &stop).await;
     if let Err(error) = lock.release().await {
         // The connection is lost, and the lock with it.
-        tracing::debug!(%error, "the lock of the synchronisation was lost before it was given back");
+        tracing::debug!(%error, "the lock of the synchronisation was lost before it was released");
     }
     result
 }
@@ -181,7 +181,7 @@ async fn run_alone(cx: &Context, what: What, reason: &str, stop: &CancellationTo
         })
         .await?;
     let fence = begun.fence;
-    tracing::info!(run.id = %fence.run, kind = kind.as_str(), resumes = begun.resumes, "synchronisation begins");
+    tracing::info!(run.id = %fence.run, kind = kind.as_str(), resumes = begun.resumes, "synchronisation started");
 
     let mut pass = Pass::new(cx, kind, since, begun);
     let work = async {

@@ -82,7 +82,7 @@ pub(crate) async fn edge(State(state): State<Arc<WebState>>, request: Request, n
         PageError::Offline.into_response()
     };
     if let Some(reason) = response.extensions_mut().remove::<PageError>() {
-        response = error::tell(&state, &visit, &reason);
+        response = error::respond(&state, &visit, &reason);
     }
     let headers = response.headers_mut();
     headers.reserve(12);

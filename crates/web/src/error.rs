@@ -100,7 +100,10 @@ impl PageError {
         if error.is_account_deleted() {
             return Self::SignedOut;
         }
-        tracing::error!(error = &**error as &dyn std::error::Error, "a page could not be made");
+        tracing::error!(
+            error = &**error as &dyn std::error::Error,
+            "a page could not be rendered"
+        );
         Self::Internal
     }
 }
@@ -119,7 +122,7 @@ impl From<ShopError> for PageError {
             error => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "a page did not expect a refusal"
+                    "a page got an unexpected refusal"
                 );
                 Self::Internal
             }
@@ -143,7 +146,7 @@ impl From<AuthError> for PageError {
             AuthError::Shopper(ShopperError::TooManyGames { .. }) => Self::BadRequest,
             AuthError::Forbidden | AuthError::AdminNeedsSecondFactor => Self::Forbidden,
             error => {
-                tracing::error!(code = error.code(), "a page did not expect {}", error.code());
+                tracing::error!(code = error.code(), "a page got an unexpected {}", error.code());
                 Self::Internal
             }
         }
@@ -161,7 +164,7 @@ impl From<serde_json::Error> for PageError {
     fn from(error: serde_json::Error) -> Self {
         tracing::error!(
             error = &error as &dyn std::error::Error,
-            "a cached answer has another form than expected"
+            "a cached answer has an unexpected form"
         );
         Self::Internal
     }
@@ -179,7 +182,7 @@ struct ErrorPage {
 }
 
 /// Renders the page of `error`.
-pub(crate) fn tell(state: &WebState, visit: &Preferences, error: &PageError) -> Response {
+pub(crate) fn respond(state: &WebState, visit: &Preferences, error: &PageError) -> Response {
     let words = visit.language;
     let (title, advice) = match error {
         PageError::NotFound => (words.text("error.404.title"), words.text("error.404.advice").to_owned()),

@@ -110,7 +110,7 @@ impl Language {
     /// The text under a key. A missing key is shown as the key, and fails a test.
     pub(crate) fn text(self, key: &str) -> &'static str {
         self.find(key).unwrap_or_else(|| {
-            tracing::error!(key, language = self.code(), "there is no text {key:?}");
+            tracing::error!(key, language = self.code(), "missing text {key:?}");
             "…"
         })
     }

@@ -123,7 +123,7 @@ pub(crate) struct WebState {
     pub(crate) shop: Shop,
     pub(crate) supply: watch::Receiver<Supply>,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) shelf: PageCache,
+    pub(crate) page_cache: PageCache,
     pub(crate) pictures: Arc<Proxy>,
     /// One permit per page that may be made at once.
     pub(crate) places: Semaphore,
@@ -141,7 +141,7 @@ pub fn router(parts: Parts) -> Router {
         shop: parts.shop,
         supply: parts.supply,
         settings: Arc::new(settings),
-        shelf: PageCache::default(),
+        page_cache: PageCache::default(),
         places: Semaphore::new(MAX_IN_FLIGHT),
     });
     let own = pages::own_routes().layer(middleware::from_fn_with_state(Arc::clone(&state), session::arrive));

@@ -53,8 +53,7 @@ pub(crate) async fn create(config: &Config, output: Output, email: &str) -> Resu
                     format!("{email} had an account and is an admin now; the password is still the same.")
                 }
                 AdminMade::Reclaimed => format!(
-                    "{email} is an admin now. Somebody had registered this address without proving that it is theirs: \
-                     the account has another password now, and nobody is signed in to it."
+                    "{email} is an admin now. This address was registered without being verified: the account has a new password, and all its sessions are ended."
                 ),
             };
             if let Some(password) = shown {
@@ -90,7 +89,7 @@ pub(crate) async fn reset_second_factor(config: &Config, output: Output, email: 
         &serde_json::json!({ "email": email.as_str(), "reset": reset }),
         || {
             if reset {
-                format!("{email} logs in with the password alone now and was told so by e-mail. All their devices are logged out.")
+                format!("{email} logs in with the password alone now and has got an e-mail about it. All their sessions are ended.")
             } else {
                 format!("{email} has no second factor; nothing was changed.")
             }

@@ -92,7 +92,7 @@ pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>
         if config.production {
             "production"
         } else {
-            "development: what is not set has a default"
+            "development: settings that are not set have a default"
         },
     )];
     if config.production {
@@ -166,7 +166,7 @@ fn look_at_operator(config: &Config) -> Finding {
         [] => Finding::well("operator", "the pages say who runs the shop"),
         missing => Finding::note(
             "operator",
-            "the pages do not say everything that a shop in Europe has to say",
+            "the pages lack information that a shop in Europe has to give",
             format!("set {}", missing.join(", ")),
         ),
     }
@@ -251,7 +251,7 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
         );
         findings.push(match &run.stopped_by {
             Some(reason) if reason == lockstep_sync::ON_PURPOSE => {
-                Finding::well("latest run", format!("{seen}: {reason}; it goes on where it stopped"))
+                Finding::well("latest run", format!("{seen}: {reason}; it continues where it stopped"))
             }
             Some(reason) => Finding::wrong(
                 "latest run",
@@ -300,7 +300,7 @@ async fn look_at_buying(database: &Database, findings: &mut Vec<Finding>) {
     }
     if let Ok(open) = incidents::open(&database.store).await {
         for (kind, count) in open {
-            let remedy = "each was made good by a rule; look at it in the console, or in the table `incidents`";
+            let remedy = "each was compensated by a rule; review it in the console, or in the table `incidents`";
             findings.push(Finding::note(
                 "incidents",
                 format!("{count} of the kind {kind}"),

@@ -445,7 +445,7 @@ async fn production_refuses_unsafe_settings() {
     };
     let printed = doctor(0o644).await;
     assert!(
-        printed.contains("can be read by every user of this machine and holds JWT_SECRET"),
+        printed.contains("can be read by every user of this machine and contains JWT_SECRET"),
         "{printed}"
     );
     assert!(!doctor(0o640).await.contains("can be read by every user"));

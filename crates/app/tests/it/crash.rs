@@ -348,7 +348,7 @@ async fn dies_at(number: u64, accident: Accident, met: &mut BTreeSet<String>) ->
     assert!(open.is_empty(), "{context}: {open:?}");
     // A recorded answer may still be in the spool: its worker was killed as soon as the order had ended.
     let (_, aside) = lockstep_fulfilment::Spool::count(&folder.path().join("spool")).unwrap();
-    assert_eq!(aside, 0, "{context}: answers were put aside");
+    assert_eq!(aside, 0, "{context}: answers were set aside");
     let errors = std::fs::read_to_string(folder.path().join("errors")).unwrap();
     assert!(!errors.contains("spool"), "{context}: {errors}");
     died

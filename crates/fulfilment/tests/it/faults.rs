@@ -391,5 +391,5 @@ async fn concurrent_buyers_get_their_keys_and_no_file_is_set_aside() {
     assert_eq!(ledger.keys_delivered, u64::from(3 * BUYERS));
     assert_eq!(shop.incidents().await, Vec::<String>::new());
     let spool = lockstep_fulfilment::Spool::count(&shop.folder.path().join("spool")).unwrap();
-    assert_eq!(spool, (0, 0), "nothing waits, nothing was put aside");
+    assert_eq!(spool, (0, 0), "nothing waits, nothing was set aside");
 }

@@ -57,7 +57,7 @@ impl Inner {
                 call = request.call.name(),
                 attempt,
                 ?wait,
-                "repeating a call to G2A: {error}"
+                "retrying a call to G2A: {error}"
             );
             tokio::time::sleep(wait).await;
             attempt += 1;
@@ -134,9 +134,12 @@ impl Inner {
     }
 
     async fn pause_all_calls(&self, wait: Duration) {
-        tracing::warn!(wait_s = wait.as_secs(), "G2A asks to slow down: no calls for {wait:?}");
+        tracing::warn!(
+            wait_s = wait.as_secs(),
+            "G2A's rate limit is reached: no calls for {wait:?}"
+        );
         if self.within_budget_timeout(self.budget.penalise(wait)).await.is_err() {
-            tracing::warn!("the shared request budget could not be told to pause");
+            tracing::warn!("the shared request budget could not be paused");
         }
     }
 
@@ -214,7 +217,7 @@ impl Inner {
         let began = Instant::now();
         let result = self.round_trip(request, authorization).await;
         if !matches!(result, Err(Error::NotSent { .. })) {
-            metrics::histogram!("g2a_call_seconds", "call" => request.call.name()).record(began.elapsed());
+            metrics::histogram!("lockstep_g2a_call_seconds", "call" => request.call.name()).record(began.elapsed());
         }
         result
     }
@@ -300,7 +303,7 @@ impl Admission<'_> {
         let change = self.inner.breaker().finish(ticket, ending, Instant::now());
         let base_url = &self.inner.config.base_url;
         match change {
-            Some(Change::Opened) => tracing::warn!(base_url, "G2A does not answer; calls are held back"),
+            Some(Change::Opened) => tracing::warn!(base_url, "G2A does not answer; the circuit breaker is open"),
             Some(Change::Closed) => tracing::info!(base_url, "G2A answers again"),
             None => {}
         }

@@ -88,10 +88,10 @@ pub(super) async fn set_password(
     )
     .execute(tx.conn())
     .await?;
-    let letter = EmailTemplate::PasswordChanged {
+    let template = EmailTemplate::PasswordChanged {
         nickname: nickname_of(row.nickname),
     };
-    mail::enqueue(tx, id, &row.email, &letter, NOTICE).await?;
+    mail::enqueue(tx, id, &row.email, &template, NOTICE).await?;
     Ok(())
 }
 
@@ -116,12 +116,12 @@ pub async fn send_reset(store: &Store, email: &Email, code: &NewCode) -> Result<
                 let Some(row) = row else { return Ok(()) };
                 let user = UserId(row.id);
                 put_code(tx, user, email.as_str(), "RESET_PASSWORD", &code).await?;
-                let letter = EmailTemplate::Reset {
+                let template = EmailTemplate::Reset {
                     nickname: nickname_of(row.nickname),
                     token: code.text.clone(),
                     minutes: code.minutes(),
                 };
-                mail::enqueue(tx, user, email.as_str(), &letter, code.lifetime).await
+                mail::enqueue(tx, user, email.as_str(), &template, code.lifetime).await
             })
         })
         .await

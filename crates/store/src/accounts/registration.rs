@@ -47,14 +47,14 @@ pub async fn register(
                 insert(tx, &new, Role::User, false).await?;
                 sessions::begin(tx, new.id, &session, &device).await?;
                 note_login(tx, Some(new.id), true, &device).await?;
-                let letter = EmailTemplate::Welcome {
+                let template = EmailTemplate::Welcome {
                     nickname: new.nickname.clone().unwrap_or_else(|| DEFAULT_NICKNAME.to_owned()),
                     code: Some(code.text.clone()),
                     minutes: code.minutes(),
                 };
                 put_code(tx, new.id, new.email.as_str(), "VERIFY_EMAIL", &code).await?;
                 // It is sent even after its code has expired: `current_welcome` gives it another.
-                mail::enqueue(tx, new.id, new.email.as_str(), &letter, NOTICE).await?;
+                mail::enqueue(tx, new.id, new.email.as_str(), &template, NOTICE).await?;
                 Ok(())
             })
         })

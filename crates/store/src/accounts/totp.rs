@@ -237,14 +237,14 @@ pub(super) async fn drop_strangers_totp(tx: &mut Tx, id: UserId) -> Result<()> {
 }
 
 /// Queues an e-mail to the owner.
-async fn notify(tx: &mut Tx, id: UserId, letter: impl FnOnce(String) -> EmailTemplate + Send) -> Result<()> {
+async fn notify(tx: &mut Tx, id: UserId, template: impl FnOnce(String) -> EmailTemplate + Send) -> Result<()> {
     let row = sqlx::query!(
         "-- store.accounts.notify\nselect email, nickname from users where id = $1",
         id.0
     )
     .fetch_one(tx.conn())
     .await?;
-    mail::enqueue(tx, id, &row.email, &letter(nickname_of(row.nickname)), NOTICE).await
+    mail::enqueue(tx, id, &row.email, &template(nickname_of(row.nickname)), NOTICE).await
 }
 
 fn bytes(hashes: &[RecoveryHash]) -> Vec<Vec<u8>> {

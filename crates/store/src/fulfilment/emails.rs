@@ -82,13 +82,13 @@ pub(super) async fn tell(tx: &mut Tx, order: OrderId, user: UserId, emails: &Ema
     let (email, nickname, number) = (&first.email, &first.nickname, &first.number);
     let order = order.to_string();
     if !copies.is_empty() {
-        let letter = EmailTemplate::KeysReady {
+        let template = EmailTemplate::KeysReady {
             nickname: nickname.clone(),
             order: order.clone(),
             number: Some(number.clone()),
             copies,
         };
-        crate::mail::enqueue(tx, user, email, &letter, GOOD_FOR).await?;
+        crate::mail::enqueue(tx, user, email, &template, GOOD_FOR).await?;
         sqlx::query!(
             "-- store.fulfilment.tell.reveals
             insert into key_reveals (game_key_id, user_id, how) select id, $2, 'MAIL' from unnest($1::uuid[]) id",
@@ -99,14 +99,14 @@ pub(super) async fn tell(tx: &mut Tx, order: OrderId, user: UserId, emails: &Ema
         .await?;
     }
     if amount > Money::ZERO {
-        let letter = EmailTemplate::Refund {
+        let template = EmailTemplate::Refund {
             nickname: nickname.clone(),
             order,
             number: Some(number.clone()),
             amount,
             copies: returned,
         };
-        crate::mail::enqueue(tx, user, email, &letter, GOOD_FOR).await?;
+        crate::mail::enqueue(tx, user, email, &template, GOOD_FOR).await?;
     }
     Ok(())
 }

@@ -123,7 +123,7 @@ pub async fn raise_alarm(store: &Store, kind: &'static str, detail: &str, retry_
     if new {
         tracing::error!(
             kind,
-            "nothing can be bought at G2A: {detail}; orders wait until that is mended"
+            "nothing can be bought at G2A: {detail}; orders wait until it is fixed"
         );
     }
     Ok(())

@@ -76,7 +76,7 @@ pub enum PlaceError {
         title: String,
     },
     /// The total has risen since it was shown to the shopper.
-    #[error("The price has risen from {expected} to {total} EUR; please look at your order again")]
+    #[error("The price has risen from {expected} to {total} EUR; check your order again")]
     PriceRisen {
         /// The total that was shown.
         expected: Money,
@@ -220,7 +220,7 @@ async fn place_once(
     failpoint!("checkout.written");
     settle_cart_and_money(tx, &order, checkout).await?;
     failpoint!("checkout.booked");
-    let letter = EmailTemplate::OrderReceived {
+    let template = EmailTemplate::OrderReceived {
         nickname: payer.nickname,
         order: order.id.to_string(),
         number: Some(order.number.clone()),
@@ -236,7 +236,7 @@ async fn place_once(
             })
             .collect(),
     };
-    mail::enqueue(tx, user, &payer.email, &letter, NOTICE).await?;
+    mail::enqueue(tx, user, &payer.email, &template, NOTICE).await?;
     failpoint!("checkout.commit.before");
     Ok(Placed::Now(Box::new(order)))
 }

@@ -102,25 +102,25 @@ impl Outcome {
 ///
 /// # Errors
 /// [`StoreError`]; then nothing has changed, and the provider has to repeat the report.
-pub async fn apply(store: &Store, said: &PaymentEvent) -> Result<Outcome> {
-    let said = std::sync::Arc::new(said.clone());
+pub async fn apply(store: &Store, event: &PaymentEvent) -> Result<Outcome> {
+    let event = std::sync::Arc::new(event.clone());
     store
         .tx("top_ups.apply", move |tx| {
-            let said = std::sync::Arc::clone(&said);
-            Box::pin(async move { apply_once(tx, &said).await })
+            let event = std::sync::Arc::clone(&event);
+            Box::pin(async move { apply_once(tx, &event).await })
         })
         .await
 }
 
-async fn apply_once(tx: &mut Tx, said: &PaymentEvent) -> Result<Outcome> {
-    let Some(top_up) = find(tx, said).await? else {
+async fn apply_once(tx: &mut Tx, event: &PaymentEvent) -> Result<Outcome> {
+    let Some(top_up) = find(tx, event).await? else {
         return Ok(Outcome::Unknown);
     };
-    if taken_before(tx, said).await? {
+    if taken_before(tx, event).await? {
         return Ok(Outcome::Repeated);
     }
     let open = matches!(top_up.status, PaymentStatus::Pending | PaymentStatus::Processing);
-    let outcome = match &said.word {
+    let outcome = match &event.word {
         ProviderPaymentStatus::Paid { .. } if top_up.status == PaymentStatus::Completed => Outcome::Nothing,
         ProviderPaymentStatus::Paid { amount, currency } if *amount == top_up.amount && currency == "EUR" => {
             credit(tx, &top_up).await?;
@@ -149,14 +149,14 @@ async fn apply_once(tx: &mut Tx, said: &PaymentEvent) -> Result<Outcome> {
         | ProviderPaymentStatus::Declined
         | ProviderPaymentStatus::Lapsed => Outcome::Nothing,
     };
-    ended(tx, &top_up, &said.word).await?;
-    if let Some(event) = &said.event {
+    ended(tx, &top_up, &event.word).await?;
+    if let Some(id) = &event.event {
         sqlx::query!(
             "-- store.top_ups.apply.event
             insert into payment_events (provider, event_id, kind, top_up_id, outcome) values ($1, $2, $3, $4, $5)",
-            said.provider,
-            event,
-            said.kind,
+            event.provider,
+            id,
+            event.kind,
             top_up.id.0,
             outcome.name()
         )
@@ -167,8 +167,8 @@ async fn apply_once(tx: &mut Tx, said: &PaymentEvent) -> Result<Outcome> {
 }
 
 /// Finds the intent and locks it until the transaction ends: reports about it are serialised.
-async fn find(tx: &mut Tx, said: &PaymentEvent) -> Result<Option<TopUp>> {
-    let (id, reference) = match &said.which {
+async fn find(tx: &mut Tx, event: &PaymentEvent) -> Result<Option<TopUp>> {
+    let (id, reference) = match &event.which {
         Which::Id(id) => (Some(*id), None),
         Which::Reference(reference) => (None, Some(reference)),
         Which::Named { id, reference } => (Some(*id), Some(reference)),
@@ -178,7 +178,7 @@ async fn find(tx: &mut Tx, said: &PaymentEvent) -> Result<Option<TopUp>> {
             query_top_ups!(
                 "-- store.top_ups.apply.find_ours\nselect ",
                 " from top_ups where provider = $1 and id = $2 for no key update",
-                said.provider,
+                event.provider,
                 id.0,
             )
             .fetch_optional(tx.conn())
@@ -188,7 +188,7 @@ async fn find(tx: &mut Tx, said: &PaymentEvent) -> Result<Option<TopUp>> {
             query_top_ups!(
                 "-- store.top_ups.apply.find\nselect ",
                 " from top_ups where provider = $1 and reference = $2 for no key update",
-                said.provider,
+                event.provider,
                 reference,
             )
             .fetch_optional(tx.conn())
@@ -216,12 +216,12 @@ async fn find(tx: &mut Tx, said: &PaymentEvent) -> Result<Option<TopUp>> {
     Ok(Some(found))
 }
 
-async fn taken_before(tx: &mut Tx, said: &PaymentEvent) -> Result<bool> {
-    let Some(event) = &said.event else { return Ok(false) };
+async fn taken_before(tx: &mut Tx, event: &PaymentEvent) -> Result<bool> {
+    let Some(id) = &event.event else { return Ok(false) };
     Ok(sqlx::query_scalar!(
         "-- store.top_ups.apply.taken\nselect 1 as one from payment_events where provider = $1 and event_id = $2",
-        said.provider,
-        event
+        event.provider,
+        id
     )
     .fetch_optional(tx.conn())
     .await?
@@ -325,7 +325,7 @@ async fn credit(tx: &mut Tx, top_up: &TopUp) -> Result<()> {
 }
 
 /// The note on a paid intent whose owner deleted the account.
-const OF_NOBODY: &str = "paid after its owner had deleted the account: nobody can spend it, it has to be paid back";
+const OF_NOBODY: &str = "paid after its owner had deleted the account: it cannot be spent and has to be paid back";
 
 /// A payment to book for a user.
 pub(super) struct Booking<'a> {
@@ -359,11 +359,11 @@ pub(super) async fn book(tx: &mut Tx, booking: &Booking<'_>) -> Result<bool> {
     if row.deleted {
         return Ok(false);
     }
-    let letter = EmailTemplate::TopUp {
+    let template = EmailTemplate::TopUp {
         nickname: nickname_of(row.nickname),
         amount: booking.amount,
         balance: money_of(row.balance)?,
     };
-    mail::enqueue(tx, booking.user.into(), &row.email, &letter, NOTICE).await?;
+    mail::enqueue(tx, booking.user.into(), &row.email, &template, NOTICE).await?;
     Ok(true)
 }

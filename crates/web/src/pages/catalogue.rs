@@ -147,13 +147,15 @@ pub(crate) async fn catalogue(State(state): State<Arc<WebState>>, visit: Prefere
     }
     let made_of = fingerprint(&[&page.etag, &options.etag, &facets.etag, &moment(&state)]);
     let address = asked.address();
-    let finished = state.shelf.get(format!("{address}:{}", visit.variant()), made_of, || {
-        let page: Answer<Page<Game>> = serde_json::from_slice(&page.body)?;
-        let options: Answer<FilterOptions> = serde_json::from_slice(&options.body)?;
-        let counts: FacetCounts = serde_json::from_slice(&facets.body)?;
-        let layout = Layout::new(&state, &visit);
-        Ok(draw(layout, &asked, page.data, &options.data, &counts).render()?)
-    })?;
+    let finished = state
+        .page_cache
+        .get(format!("{address}:{}", visit.variant()), made_of, || {
+            let page: Answer<Page<Game>> = serde_json::from_slice(&page.body)?;
+            let options: Answer<FilterOptions> = serde_json::from_slice(&options.body)?;
+            let counts: FacetCounts = serde_json::from_slice(&facets.body)?;
+            let layout = Layout::new(&state, &visit);
+            Ok(draw(layout, &asked, page.data, &options.data, &counts).render()?)
+        })?;
     Ok(finished.serve(&visit))
 }
 

@@ -165,7 +165,7 @@ pub(crate) async fn game(
     let (similar, editions) = tokio::try_join!(similar, editions)?;
     let made_of = fingerprint(&[&entry.etag, &similar.etag, &editions.etag, &moment(&state)]);
     let page = state
-        .shelf
+        .page_cache
         .get(format!("game:{slug}:{}", visit.variant()), made_of, || {
             let game: Answer<Game> = serde_json::from_slice(&entry.body)?;
             let similar: Answer<Vec<Game>> = serde_json::from_slice(&similar.body)?;

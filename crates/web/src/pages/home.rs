@@ -105,7 +105,7 @@ pub(crate) async fn home(State(state): State<Arc<WebState>>, visit: Preferences)
         })
         .await?;
     let made_of = fingerprint(&[&entry.etag, &moment(&state)]);
-    let page = state.shelf.get(format!("home:{}", visit.variant()), made_of, || {
+    let page = state.page_cache.get(format!("home:{}", visit.variant()), made_of, || {
         let home: Home = serde_json::from_slice(&entry.body)?;
         Ok(draw(&state, &visit, &home).render()?)
     })?;

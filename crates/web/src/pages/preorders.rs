@@ -29,14 +29,16 @@ pub(crate) async fn preorders(State(state): State<Arc<WebState>>, visit: Prefere
     })
     .await?;
     let made_of = fingerprint(&[&entry.etag, &moment(&state)]);
-    let page = state.shelf.get(format!("preorders:{}", visit.variant()), made_of, || {
-        let games: Answer<Vec<Game>> = serde_json::from_slice(&entry.body)?;
-        let tiles: Vec<Tile> = games.data.into_iter().map(Tile::from).collect();
-        let template = Preorders {
-            cards: Card::all(visit.language, &tiles),
-            layout: Layout::new(&state, &visit).canonical("/preorders".to_owned()),
-        };
-        Ok(template.render()?)
-    })?;
+    let page = state
+        .page_cache
+        .get(format!("preorders:{}", visit.variant()), made_of, || {
+            let games: Answer<Vec<Game>> = serde_json::from_slice(&entry.body)?;
+            let tiles: Vec<Tile> = games.data.into_iter().map(Tile::from).collect();
+            let template = Preorders {
+                cards: Card::all(visit.language, &tiles),
+                layout: Layout::new(&state, &visit).canonical("/preorders".to_owned()),
+            };
+            Ok(template.render()?)
+        })?;
     Ok(page.serve(&visit))
 }

@@ -15,7 +15,7 @@ pub(super) async fn look(database: &Database, findings: &mut Vec<Finding>) {
         Ok(answers) => findings.push(Finding::note(
             "key answers",
             format!(
-                "{} answer(s) of G2A hold no readable key and wait for a decision",
+                "{} answer(s) of G2A contain no readable key and wait for a decision",
                 answers.len()
             ),
             "`lockstep keys aside list`, then `show`, `accept` or `discard`",
@@ -33,7 +33,7 @@ pub(super) async fn look(database: &Database, findings: &mut Vec<Finding>) {
                     stop.reason
                 );
                 let product = stop.product.unwrap_or_default();
-                let remedy = format!("when G2A has mended it: `lockstep keys aside buy-again {product}`");
+                let remedy = format!("when G2A has fixed it: `lockstep keys aside buy-again {product}`");
                 findings.push(Finding::wrong("buying", seen, remedy));
             }
         }

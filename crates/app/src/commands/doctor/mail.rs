@@ -20,7 +20,7 @@ pub(super) async fn look(store: &Store, findings: &mut Vec<Finding>) {
         Some(since) if Utc::now() - since > mail::LATE => findings.push(Finding::wrong(
             "e-mail",
             format!("{owed} waiting, the oldest since {}", since.format("%Y-%m-%d %H:%M UTC")),
-            "is `lockstep serve` or `lockstep worker` running, and does the server of SMTP_URL take e-mails? `last_error` in the table `mail_outbox` has its words",
+            "is `lockstep serve` or `lockstep worker` running, and does the server of SMTP_URL accept e-mails? `last_error` in the table `mail_outbox` has its answer",
         )),
         _ => findings.push(Finding::well("e-mail", format!("{owed} waiting"))),
     }
@@ -28,7 +28,7 @@ pub(super) async fn look(store: &Store, findings: &mut Vec<Finding>) {
         findings.push(Finding::note(
             "e-mail",
             format!("{given_up} given up in the last seven days"),
-            "`last_error` in the table `mail_outbox` says why",
+            "`last_error` in the table `mail_outbox` has the reason",
         ));
     }
 }

@@ -24,7 +24,10 @@ pub(super) async fn look(config: &Config, database: &Database, findings: &mut Ve
         findings.push(Finding::well("promo codes", format!("{} usable", usable.len())));
     }
     for (code, why) in below {
-        let remedy = format!("end it with `lockstep promo end {}`, or make one with less", code.code);
+        let remedy = format!(
+            "end it with `lockstep promo end {}`, or create one with a smaller discount",
+            code.code
+        );
         findings.push(Finding::note("promo codes", format!("{}: {why}", code.code), remedy));
     }
 }

@@ -41,7 +41,7 @@ pub(super) async fn look(config: &Config, database: &Database, findings: &mut Ve
             format!(
                 "{left} wait for a worker that can read them: of a newer version, or with the secret that sealed them"
             ),
-            "start a worker of the newest version that ran; `last_error` in the table `mail_outbox` says which it is",
+            "start a worker of the newest version that ran; `last_error` in the table `mail_outbox` names it",
         )),
         Err(error) => findings.push(Finding::wrong("e-mail", error.to_string(), "try again")),
     }

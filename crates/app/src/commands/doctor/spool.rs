@@ -22,7 +22,7 @@ pub(super) async fn look(config: &Config, database: &Database, findings: &mut Ve
                     stop.since.format("%Y-%m-%d %H:%M UTC"),
                     stop.reason
                 );
-                let remedy = "make room on that disk, or the folder writable; buying goes on by itself";
+                let remedy = "free space on that disk, or make the folder writable; buying continues by itself";
                 findings.push(Finding::wrong(WHAT, seen, remedy));
             }
         }
@@ -32,7 +32,7 @@ pub(super) async fn look(config: &Config, database: &Database, findings: &mut Ve
         findings.push(Finding::wrong(
             WHAT,
             format!("{} on {here} cannot be written: {error}", folder.display()),
-            "make room on the disk, or the folder writable for this user",
+            "free space on the disk, or make the folder writable for this user",
         ));
     }
     match Spool::count(&folder) {
@@ -40,10 +40,10 @@ pub(super) async fn look(config: &Config, database: &Database, findings: &mut Ve
         Ok((waiting, aside)) => findings.push(Finding::note(
             WHAT,
             format!(
-                "{waiting} answer(s) with keys wait in {} on {here}, {aside} file(s) that cannot be opened were put aside",
+                "{waiting} answer(s) with keys wait in {} on {here}, {aside} file(s) that cannot be opened were set aside",
                 folder.display()
             ),
-            "a worker with this data folder records them; what was put aside needs a person, and perhaps an older secret",
+            "a worker with this data folder records them; what was set aside needs a review by staff, and perhaps an older secret",
         )),
         Err(error) => findings.push(Finding::wrong(
             WHAT,
