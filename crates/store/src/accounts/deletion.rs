@@ -57,7 +57,7 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
         .ok_or(AccountError::NotFound)?;
     let row = sqlx::query(
         "-- store.accounts.delete.look
-        select u.email, u.nickname, u.language, u.balance <> 0 as has_balance,
+        select u.email, u.email_verified, u.nickname, u.language, u.balance <> 0 as has_balance,
                exists (select 1 from orders o where o.user_id = u.id and o.status in ('PENDING', 'PROCESSING')) as under_way,
                exists (select 1 from top_ups p where p.user_id = u.id and p.status = 'PROCESSING') as is_paying,
                exists (select 1 from orders o where o.user_id = u.id)
@@ -83,6 +83,18 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
         nickname: nickname(&row)?,
         language: row.try_get("language")?,
     };
+    // What payment services reported about the person without an effect: the rows stay, their content is erased. An
+    // address that was never proved to be theirs says nothing about who they are.
+    let proved: Option<&str> = row.try_get::<bool, _>("email_verified")?.then_some(&email);
+    sqlx::query(
+        "-- store.accounts.delete.deliveries
+        update unused_deliveries set body = '', payers = '{}', user_id = null
+         where user_id = $1 or payers @> array[$2]",
+    )
+    .bind(id.0)
+    .bind(proved)
+    .execute(tx.conn())
+    .await?;
     if !row.try_get::<bool, _>("has_records")? {
         sqlx::query("-- store.accounts.delete\ndelete from users where id = $1")
             .bind(id.0)
@@ -113,9 +125,6 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
         update transactions set gateway_response = gateway_response - array['email', 'name', 'surname']
          where user_id = $1 and jsonb_typeof(gateway_response) = 'object'
            and gateway_response ?| array['email', 'name', 'surname']",
-        // The same for deliveries without effect: the row stays, its content is erased.
-        "-- store.accounts.delete.deliveries
-        update unused_deliveries set body = convert_to(id::text, 'UTF8'), user_id = null where user_id = $1",
         // A well-formed hash without a known password; log-ins do not read the row anyway.
         "-- store.accounts.delete.anonymise
         update users set email = 'deleted-' || id || '@deleted.invalid', nickname = null, first_name = null,

@@ -397,6 +397,10 @@ const QUERIES: &[(&str, &str)] = &[
         "select id from unused_deliveries where user_id = (select id from users limit 1) order by received_at, id limit 200",
     ),
     (
+        "unused_deliveries_payers_idx",
+        "select id from unused_deliveries where payers @> array['7@example.org']",
+    ),
+    (
         "payment_events_taken_once",
         "select 1 from payment_events where provider = 'test' and event_id = 'e7'",
     ),
@@ -487,8 +491,8 @@ async fn populate(db: &TestDb) {
          insert into top_ups (user_id, amount, method, provider, reference, status, not_before)
          select id, 1, 'card', 'test', id::text || n, case when n = 1 then 'PENDING' else 'FAILED' end::payment_status, now() + n * interval '1 minute'
            from users, generate_series(1, 15) n;
-         insert into unused_deliveries (source, reason, body, received_at)
-         select 'g2a', 'NOT_OURS', n::text::bytea, now() - n * interval '1 minute' from generate_series(1, 3000) n;
+         insert into unused_deliveries (source, reason, body, payers, received_at)
+         select 'g2a', 'NOT_OURS', n::text::bytea, array[n || '@example.org'], now() - n * interval '1 minute' from generate_series(1, 3000) n;
          insert into payment_events (provider, event_id, kind, top_up_id, outcome, received_at)
          select 'test', id::text, 'k', id, 'nothing', created_at + random() * interval '1 day' from top_ups;
          insert into game_slugs (slug, game_id) select 'old-' || slug, id from games;
