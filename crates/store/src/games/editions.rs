@@ -62,9 +62,12 @@ pub async fn editions(tx: &mut Tx, id: GameId) -> Result<Vec<Game>> {
     .bind(COMPARED)
     .fetch_all(tx.conn())
     .await?;
+    // The folded names below lack the signs in which names may differ.
+    let signs = title::signs(name);
     let (ids, names): (Vec<Uuid>, Vec<String>) = near
         .iter()
         .map(|(id, text, region)| (*id, name_of(text, region.as_deref()).to_owned()))
+        .filter(|(_, near)| title::signs(near) == signs)
         .unzip();
     let same: Vec<Uuid> = sqlx::query_scalar(
         "-- store.games.editions
