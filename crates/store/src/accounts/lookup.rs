@@ -102,17 +102,21 @@ fn account(row: &PgRow) -> Result<Account> {
     })
 }
 
-/// The account with this address, and whether there was a recent log-in to it from the device's network.
+/// The account with this address, whichever way its accents are typed, and whether there was a recent log-in to it from the device's network.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn by_email(store: &Store, email: &Email, device: &ClientInfo) -> Result<Option<(Account, bool)>> {
-    let row = sqlx::query(select_account!("store.accounts.by_email", "u.email = $1"))
-        .bind(email.as_str())
-        .bind(device.network())
-        .bind(KNOWN_FOR_DAYS)
-        .fetch_optional(store.alone())
-        .await?;
+    // Two accounts of the existing shop may differ in nothing else: the one as typed goes first.
+    let row = sqlx::query(select_account!(
+        "store.accounts.by_email",
+        "u.email = any ($1) order by array_position($1, u.email) limit 1"
+    ))
+    .bind(email.spellings())
+    .bind(device.network())
+    .bind(KNOWN_FOR_DAYS)
+    .fetch_optional(store.alone())
+    .await?;
     row.map(|row| Ok((account(&row)?, row.try_get("known_place")?)))
         .transpose()
 }

@@ -97,7 +97,8 @@ pub(super) async fn set_password(
     Ok(())
 }
 
-/// Queues an e-mail with a password reset link to the account with this address; does nothing if there is none. Earlier
+/// Queues an e-mail with a password reset link to the account with this address, whichever way its accents are typed;
+/// does nothing if there is none. Earlier
 /// links stay valid. The result does not show whether the account exists.
 ///
 /// # Errors
@@ -110,20 +111,22 @@ pub async fn send_reset(store: &Store, email: &Email, code: &NewCode) -> Result<
             Box::pin(async move {
                 let row = sqlx::query(
                     "-- store.accounts.send_reset.look
-                    select id, nickname from users where email = $1 and deleted_at is null for key share",
+                    select id, email, nickname from users where email = any ($1) and deleted_at is null
+                     order by array_position($1, email) limit 1 for key share",
                 )
-                .bind(email.as_str())
+                .bind(email.spellings())
                 .fetch_optional(tx.conn())
                 .await?;
                 let Some(row) = row else { return Ok(()) };
                 let user = UserId(row.try_get("id")?);
-                put_code(tx, user, email.as_str(), "RESET_PASSWORD", &code).await?;
+                let email: String = row.try_get("email")?;
+                put_code(tx, user, &email, "RESET_PASSWORD", &code).await?;
                 let letter = EmailTemplate::Reset {
                     nickname: nickname(&row)?,
                     token: code.text.clone(),
                     minutes: code.minutes(),
                 };
-                mail::enqueue(tx, user, email.as_str(), &letter, code.lifetime).await
+                mail::enqueue(tx, user, &email, &letter, code.lifetime).await
             })
         })
         .await
