@@ -199,7 +199,8 @@ fn emails_of_text(text: &str, found: &mut Vec<String>) {
     let words = text.split(|letter: char| letter.is_whitespace() || "\"<>()[]{},;:=&?/\\".contains(letter));
     for word in std::iter::once(text).chain(words.filter(|word| word.contains('@'))) {
         // A sentence may end with an address.
-        let email = Email::of_existing_account(word).or_else(|_| Email::of_existing_account(word.trim_end_matches('.')));
+        let email =
+            Email::of_existing_account(word).or_else(|_| Email::of_existing_account(word.trim_end_matches('.')));
         if let Ok(email) = email
             && found.len() < MAX_EMAILS
             && !found.iter().any(|known| known == email.as_str())
@@ -310,10 +311,16 @@ mod tests {
         ] {
             assert_eq!(emails_in(body.as_bytes()), ["ada.quill@example.org"], "{body}");
         }
-        assert_eq!(emails_in(br#"{"a":"a.d.a+x@gmail.com","b":"ada@gmail.com"}"#), ["ada@gmail.com"]);
+        assert_eq!(
+            emails_in(br#"{"a":"a.d.a+x@gmail.com","b":"ada@gmail.com"}"#),
+            ["ada@gmail.com"]
+        );
         let quoted = r#"{"email":"\"ada quill\"@example.org"}"#;
         assert_eq!(emails_in(quoted.as_bytes()), [r#""ada quill"@example.org"#]);
-        assert_eq!(emails_in("{\"email\":\"zo\\u00eb@m\u{fc}nchen.de\"}".as_bytes()), ["zo\u{eb}@m\u{fc}nchen.de"]);
+        assert_eq!(
+            emails_in("{\"email\":\"zo\\u00eb@m\u{fc}nchen.de\"}".as_bytes()),
+            ["zo\u{eb}@m\u{fc}nchen.de"]
+        );
         for body in ["", "@", r#"{"email":"ada"}"#, "\u{0}@\u{0}"] {
             assert!(emails_in(body.as_bytes()).is_empty(), "{body:?}");
         }

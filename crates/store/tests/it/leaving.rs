@@ -255,7 +255,10 @@ async fn what_a_payment_service_says_of_an_address_is_its_owners() {
     .fetch_all(&world.db.sql)
     .await
     .unwrap();
-    assert_eq!(left, [(2, false, vec![]), (1, true, vec!["rob@example.org".to_owned()])]);
+    assert_eq!(
+        left,
+        [(2, false, vec![]), (1, true, vec!["rob@example.org".to_owned()])]
+    );
 }
 
 /// An account without records is deleted completely; what was said of it is erased all the same.
@@ -296,7 +299,10 @@ async fn deliveries_that_arrive_during_the_deletion_leave_nothing_of_the_payer()
             panic!("{begun:?}")
         };
         let said = (0..20).map(|n| {
-            let body = format!("{{\"n\":{n},\"top_up\":\"{}\",\"email\":\"bob@example.org\"}}", top_up.id);
+            let body = format!(
+                "{{\"n\":{n},\"top_up\":\"{}\",\"email\":\"bob@example.org\"}}",
+                top_up.id
+            );
             async move {
                 let unused = Unused {
                     source: Source::Payments,
