@@ -44,7 +44,7 @@ async fn games_whose_names_differ_in_a_sign_are_not_editions_of_one() {
     shop.put(&[
         offer("Learn Z++ (PC) - Steam Key - GLOBAL", "GLOBAL", 1999),
         offer("Learn Z++ Deluxe Edition (PC) - Steam Key - EUROPE", "EUROPE", 1499),
-        offer("Learn Z# (PC) - Steam Key - GLOBAL", "GLOBAL", 999),
+        offer("Learn Z# (PC) - Steam Key - GLOBAL", "GLOBAL", 999).with(|game| game.slug = "learn-z-sharp".to_owned()),
         offer("Learn Z (PC) - Steam Key - GLOBAL", "GLOBAL", 899),
     ])
     .await;
