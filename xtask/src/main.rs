@@ -33,7 +33,6 @@ cargo xtask COMMAND
   coverage [ARGS]  which lines the tests reach, into target/llvm-cov/html
   screenshots  write every page at 390 and 1440 px, light and dark, into target/screenshots
   lint         fmt, sqlx --check, clippy, tidy, docs, unused, deny
-  sqlx [--check]  renew (or compare) crates/store/.sqlx after a change of SQL
   unused       dependencies that no code uses
   deny         what it is built from, held against deny.toml (bans, licences, sources; known weaknesses where the
                database of them can be had)

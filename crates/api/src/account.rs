@@ -151,7 +151,7 @@ fn still_signed_in(error: AuthError) -> ApiError {
         ApiError::Refused { code, retry_after, .. } if refused => ApiError::Refused {
             status: StatusCode::BAD_REQUEST,
             code,
-            message: "Wrong code of the authenticator".into(),
+            message: "The code of the authenticator app is wrong".into(),
             retry_after,
         },
         error => error,
@@ -254,7 +254,7 @@ pub(crate) async fn confirm_second_factor(State(api): Api, member: SignedInUser,
         .await
         .map_err(still_signed_in)?;
     answer::message_with(
-        "From now on logging in needs a code of your authenticator",
+        "Two-factor authentication is on. Keep the recovery codes in a safe place.",
         RecoveryCodes { recovery_codes },
     )
 }
@@ -277,7 +277,10 @@ pub(crate) async fn new_recovery_codes(State(api): Api, member: SignedInUser, bo
         .new_recovery_codes(&member.caller, &password, &code, &member.device)
         .await
         .map_err(still_signed_in)?;
-    answer::message_with("These are your new recovery codes", RecoveryCodes { recovery_codes })
+    answer::message_with(
+        "New recovery codes created. The earlier ones no longer work.",
+        RecoveryCodes { recovery_codes },
+    )
 }
 
 /// Turns two-factor authentication off.
@@ -296,7 +299,7 @@ pub(crate) async fn remove_second_factor(State(api): Api, member: SignedInUser, 
         .remove_second_factor(&member.caller, &password, &code, &member.device)
         .await
         .map_err(still_signed_in)?;
-    answer::message(StatusCode::OK, "Logging in needs no code any more")
+    answer::message(StatusCode::OK, "Two-factor authentication is off")
 }
 
 /// Exports everything stored about the user as a file.

@@ -194,7 +194,7 @@ pub(crate) async fn cancel(
     let cancelled = api.shop.cancel_order(&admin, order, reason, key.as_ref()).await?;
     let message = match cancelled.kept {
         0 => "The order is cancelled and refunded",
-        _ => "What was not bought yet is cancelled and refunded; the rest goes its way",
+        _ => "The units that were not bought yet are cancelled and refunded. The others will be delivered.",
     };
     answer::message_with(
         message,

@@ -8,7 +8,7 @@ use chrono::Utc;
 use http::{HeaderMap, StatusCode};
 use lockstep_auth::{SignedIn, cookies};
 use lockstep_domain::account::{
-    AuthData, Credentials, EMAIL_INVALID, Email, FieldError, Profile, Registration, TokenPair,
+    AuthData, Credentials, EMAIL_INVALID, Email, FieldError, Profile, Registration, TokenPair, avatar_address,
 };
 use lockstep_domain::cart::Moved;
 use lockstep_domain::catalogue::Answer;
@@ -121,9 +121,12 @@ struct MovedIn {
     wishlist: Option<Moved>,
 }
 
-fn auth_data(signed_in: SignedIn, guest: Option<Uuid>) -> CameIn {
+fn auth_data(api: &ApiState, signed_in: SignedIn, guest: Option<Uuid>) -> CameIn {
+    let mut data = signed_in.data;
+    let stored = data.user.avatar.take();
+    data.user.avatar = stored.map(|stored| avatar_address(&stored, &api.settings.public_url));
     CameIn {
-        data: signed_in.data,
+        data,
         moved: guest.map(|_| MovedIn {
             cart: signed_in.moved.cart,
             wishlist: signed_in.moved.wishlist,
@@ -148,7 +151,7 @@ pub(crate) async fn register(State(api): Api, from: From, body: Body) -> Answere
         .auth()
         .register(registration, &from.device, from.cookie)
         .await?;
-    answer::data(StatusCode::CREATED, &auth_data(signed_in, from.cookie))
+    answer::data(StatusCode::CREATED, &auth_data(&api, signed_in, from.cookie))
 }
 
 /// Logs a user in.
@@ -167,7 +170,7 @@ pub(crate) async fn login(State(api): Api, from: From, headers: HeaderMap, body:
     let named = || headers.get("x-session-id")?.to_str().ok().and_then(uuid);
     let guest = from.cookie.or_else(named);
     let signed_in = api.shop.auth().log_in(&credentials, &from.device, guest).await?;
-    answer::data(StatusCode::OK, &auth_data(signed_in, guest))
+    answer::data(StatusCode::OK, &auth_data(&api, signed_in, guest))
 }
 
 /// Ends the session.
@@ -198,8 +201,9 @@ pub(crate) async fn refresh(State(api): Api, body: Body) -> Answered {
 /// Returns the profile of the signed-in user.
 #[utoipa::path(get, path = "/api/auth/me", tag = "auth", operation_id = "getMe", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Profile>), (status = 401, description = "Not signed in")))]
-pub(crate) async fn me(member: SignedInUser) -> Answered {
-    answer::data(StatusCode::OK, &member.context.profile().await?.at(Utc::now()))
+pub(crate) async fn me(State(api): Api, member: SignedInUser) -> Answered {
+    let facts = member.context.profile().await?;
+    answer::data(StatusCode::OK, &facts.at(Utc::now(), &api.settings.public_url))
 }
 
 /// Sends a link to set a new password.
@@ -214,7 +218,7 @@ pub(crate) async fn forgot_password(State(api): Api, from: From, body: Body) -> 
     api.shop.auth().forgot_password(&email, &from.device).await?;
     answer::message(
         StatusCode::OK,
-        "If there is an account with this address, a link to set a new password is on its way",
+        "If there is an account with this address, we have sent a link to set a new password",
     )
 }
 
@@ -229,21 +233,24 @@ pub(crate) async fn reset_password(State(api): Api, from: From, body: Body) -> A
     let (token, password) = (form.text("token"), form.text("newPassword"));
     form.finish(Ok(()))?;
     api.shop.auth().reset_password(token, password, &from.device).await?;
-    answer::message(StatusCode::OK, "Your password was set; log in with it")
+    answer::message(
+        StatusCode::OK,
+        "Your password has been changed. Log in with the new one.",
+    )
 }
 
 /// Sends a new verification code to the signed-in user.
 ///
 /// The previous code becomes invalid.
 #[utoipa::path(post, path = "/api/auth/send-verification-code", tag = "auth", operation_id = "sendVerificationCode", security(("bearer" = [])), responses(
-    (status = 200, body = Message), (status = 401, description = "Not signed in"),
-    (status = 409, description = "The e-mail address is already verified"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
+    (status = 200, body = Message), (status = 400, description = "No e-mail can be sent to the address of the account"),
+    (status = 401, description = "Not signed in"), (status = 409, description = "The e-mail address is already verified"), (status = 429, description = "Too many attempts; retry after `Retry-After` seconds")))]
 pub(crate) async fn send_verification_code(State(api): Api, member: SignedInUser) -> Answered {
     api.shop
         .auth()
         .send_verification(&member.caller, &member.device)
         .await?;
-    answer::message(StatusCode::OK, "A code is on its way")
+    answer::message(StatusCode::OK, "We have sent you a new code")
 }
 
 /// Verifies the e-mail address of the signed-in user with the code sent to it.
@@ -256,7 +263,7 @@ pub(crate) async fn verify_email(State(api): Api, visit: ClientPrincipal, body: 
         return Err(ApiError::Fields(vec![FieldError {
             path: "code",
             code: "required",
-            msg: "Addresses are proved by the code of six digits that was sent, not by a token",
+            msg: "Send the six-digit code of the e-mail as `code`; a token is not accepted",
         }]));
     }
     let caller = visit.context.signed_in()?;

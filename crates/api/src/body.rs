@@ -108,7 +108,7 @@ impl<'b> Form<'b> {
         let value = self.get(path)?;
         let text = value.as_str();
         if text.is_none() {
-            self.fault(path, "wrong_type", "This field must be a text");
+            self.fault(path, "wrong_type", "This field must be a string");
         }
         text
     }

@@ -111,7 +111,7 @@ pub(crate) async fn set(State(api): Api, Path(game): Path<String>, visit: Client
     form.finish(Ok(()))?;
     let principal = visit.context.principal();
     let writer = api.shop.set_in_cart(principal, game, quantity, &visit.device).await?;
-    let answer = answer::message(StatusCode::OK, "The cart is changed")?;
+    let answer = answer::message(StatusCode::OK, "The cart has been updated")?;
     Ok(answer::with_cookie(answer, visit.after(writer, &api.settings)))
 }
 
@@ -124,7 +124,7 @@ pub(crate) async fn set(State(api): Api, Path(game): Path<String>, visit: Client
 pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: ClientPrincipal) -> Answered {
     let game = game_id(&game)?;
     api.shop.remove_from_cart(visit.context.principal(), game).await?;
-    let answer = answer::message(StatusCode::OK, "Taken out of the cart")?;
+    let answer = answer::message(StatusCode::OK, "Removed from the cart")?;
     Ok(answer::with_cookie(answer, visit.renewed(&api.settings)))
 }
 
@@ -135,7 +135,7 @@ pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: Cli
     (status = 200, body = MessageWith<Moved>), (status = 401, description = "Not signed in")))]
 pub(crate) async fn migrate(State(api): Api, member: SignedInUser) -> Answered {
     let moved = api.shop.move_cart(&member.caller, member.context.cookie()).await?;
-    answer::message_with("The cart is moved", moved)
+    answer::message_with("The cart was moved to your account", moved)
 }
 
 /// Parses the game ID of a path.

@@ -378,7 +378,7 @@ mod tests {
         let router = Router::new().route("/x", get(|| async { std::future::pending::<()>().await }));
         let (status, body, _) = answer(settings, router).await;
         assert_eq!(status, 504);
-        assert_eq!(body, failure("The answer took too long, please try again", "timeout"));
+        assert_eq!(body, failure("The request took too long. Try again.", "timeout"));
     }
 
     #[tokio::test]

@@ -49,7 +49,7 @@ pub(crate) enum ApiError {
         retry_after: Option<Duration>,
     },
     /// The total has risen since the client read it.
-    #[error("The price has risen from {expected} to {total} EUR; check your order again")]
+    #[error("The price has risen from {expected} to {total} EUR. Check your order and confirm the new price.")]
     PriceRisen {
         /// The total that the client sent.
         expected: Money,
@@ -78,16 +78,16 @@ pub(crate) enum ApiError {
     #[error("Invalid signature")]
     BadSignature,
     /// The data cannot be read at the moment.
-    #[error("The store is not available at the moment, please try again")]
+    #[error("The shop is not available at the moment. Try again in a few seconds.")]
     Unavailable,
     /// Another transaction holds a lock on the rows to be changed.
-    #[error("This is being updated at the moment. Try again in a moment.")]
+    #[error("This is being changed at the moment. Try again in a few seconds.")]
     Locked,
     /// Too many concurrent requests.
-    #[error("The store is too busy at the moment, please try again")]
+    #[error("The shop is too busy at the moment. Try again in a few seconds.")]
     Busy,
     /// The request exceeded its time limit.
-    #[error("The answer took too long, please try again")]
+    #[error("The request took too long. Try again.")]
     TimedOut,
     /// A bug. The log has its cause under the request ID.
     #[error("Internal Server Error")]

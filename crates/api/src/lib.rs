@@ -99,6 +99,8 @@ pub struct Settings {
     pub trusted_proxies: usize,
     /// Secret that signs webhooks about G2A orders.
     pub webhook_secret: Secret,
+    /// Where the shop is for its users (`https://shop.example`), without a slash at its end.
+    pub public_url: String,
     /// Whether this router serves `/metrics`; otherwise only [`metrics_router`] does.
     pub serves_metrics: bool,
 }
@@ -113,6 +115,7 @@ impl Default for Settings {
             trusted_proxies: 0,
             // A random secret that no sender knows: every webhook is refused until the operator sets one.
             webhook_secret: Secret::new(hex::encode(rand::random::<[u8; 32]>())),
+            public_url: "http://127.0.0.1:8080".to_owned(),
             serves_metrics: true,
         }
     }

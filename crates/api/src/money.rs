@@ -110,7 +110,7 @@ pub(crate) async fn top_up(State(api): Api, member: SignedInUser, Key(key): Key,
         return Err(ApiError::refused(
             StatusCode::BAD_REQUEST,
             "currency_not_supported",
-            &"Balances are kept in EUR",
+            &"Amounts must be in EUR",
         ));
     }
     let view = api

@@ -58,7 +58,7 @@ impl From<TopUpError> for ApiError {
                 return Self::refused(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "payment_provider_unavailable",
-                    &"The payment provider does not take payments at the moment, please try again",
+                    &"Payments are not available at the moment. Try again in a few minutes.",
                 );
             }
         };
@@ -104,7 +104,7 @@ impl From<NotRefundable> for ApiError {
             NotRefundable::Bought => Self::refused(
                 StatusCode::BAD_REQUEST,
                 "not_cancellable",
-                &"This order is delivered; refund it instead",
+                &"This order is already delivered. Refund it instead.",
             ),
             NotRefundable::Refunded => Self::refused(
                 StatusCode::BAD_REQUEST,

@@ -77,8 +77,9 @@ struct FlatWish {
 /// Returns the profile of the signed-in user.
 #[utoipa::path(get, path = "/api/user/profile", tag = "user", operation_id = "getProfile", security(("bearer" = [])), responses(
     (status = 200, body = Answer<Profile>), (status = 401, description = "Not signed in")))]
-pub(crate) async fn profile(member: SignedInUser) -> Answered {
-    answer::data(StatusCode::OK, &member.context.profile().await?.at(Utc::now()))
+pub(crate) async fn profile(State(api): Api, member: SignedInUser) -> Answered {
+    let facts = member.context.profile().await?;
+    answer::data(StatusCode::OK, &facts.at(Utc::now(), &api.settings.public_url))
 }
 
 /// Changes the given names and picture.
@@ -91,10 +92,12 @@ pub(crate) async fn change_profile(State(api): Api, member: SignedInUser, body: 
     let mut form = body.form();
     let nickname = form.changed_text("nickname");
     let (first, last) = (form.changed_text("firstName"), form.changed_text("lastName"));
-    let avatar = form.changed_text("avatar");
+    let known = member.context.profile().await?;
+    // The address as it was served: a picture of this shop is not always at an https address.
+    let avatar = form.changed_text("avatar").filter(|sent| !known.has_avatar(sent));
     let change = form.finish(ProfileChange::check(nickname, first, last, avatar))?;
     let facts = api.shop.change_profile(&member.caller, &change).await?;
-    answer::data(StatusCode::OK, &facts.at(Utc::now()))
+    answer::data(StatusCode::OK, &facts.at(Utc::now(), &api.settings.public_url))
 }
 
 /// Sets a new password.
@@ -114,7 +117,7 @@ pub(crate) async fn change_password(State(api): Api, member: SignedInUser, body:
         .await?;
     answer::message(
         StatusCode::OK,
-        "Your password is changed; your other devices are logged out",
+        "Your password has been changed and your other devices are logged out",
     )
 }
 
@@ -171,7 +174,7 @@ pub(crate) async fn add_wish(State(api): Api, Path(game): Path<String>, visit: C
 pub(crate) async fn remove_wish(State(api): Api, Path(game): Path<String>, member: SignedInUser) -> Answered {
     let game = game_id(&game)?;
     api.shop.remove_from_wishlist(member.caller.principal(), game).await?;
-    answer::message(StatusCode::OK, "Taken off the wishlist")
+    answer::message(StatusCode::OK, "Removed from the wishlist")
 }
 
 /// Moves the guest's wishlist to the user (alias of `/api/wishlist/migrate`).

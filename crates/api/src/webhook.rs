@@ -99,7 +99,7 @@ pub(crate) async fn g2a(
         Read::Event(event) => {
             let unused = unused(Reason::KindNotHandled, Some(event.event_id), Some(event.kind));
             deliveries::keep(&api.store, &unused, &body).await?;
-            return Ok(answer("Event type is not handled"));
+            return Ok(answer("This event type is not handled"));
         }
         Read::Unusable(unused) => {
             tracing::warn!(
@@ -109,7 +109,7 @@ pub(crate) async fn g2a(
             );
             metrics::counter!("lockstep_webhook_events_unusable_total").increment(1);
             deliveries::keep(&api.store, &unused, &body).await?;
-            return Ok(answer("Event stored; it could not be used"));
+            return Ok(answer("Event stored without an effect; `lockstep events` shows it"));
         }
     };
     failpoint!("webhook.before");

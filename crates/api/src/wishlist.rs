@@ -89,7 +89,7 @@ pub(crate) async fn put(api: &ApiState, visit: &ClientPrincipal, game: GameId) -
 pub(crate) async fn remove(State(api): Api, Path(game): Path<String>, visit: ClientPrincipal) -> Answered {
     let game = game_id(&game)?;
     api.shop.remove_from_wishlist(visit.context.principal(), game).await?;
-    let answer = answer::message(StatusCode::OK, "Taken off the wishlist")?;
+    let answer = answer::message(StatusCode::OK, "Removed from the wishlist")?;
     Ok(answer::with_cookie(answer, visit.renewed(&api.settings)))
 }
 
@@ -116,5 +116,5 @@ pub(crate) async fn migrate(State(api): Api, member: SignedInUser) -> Answered {
 /// Moves the guest's wishlist to the caller and builds the response.
 pub(crate) async fn moved(api: &ApiState, member: &SignedInUser) -> Answered {
     let moved = api.shop.move_wishlist(&member.caller, member.context.cookie()).await?;
-    answer::message_with("The wishlist is moved", moved)
+    answer::message_with("The wishlist was moved to your account", moved)
 }

@@ -387,6 +387,11 @@ pub(crate) struct By {
     pub(crate) email: String,
 }
 
+/// Whether a command line that could not be read asks for JSON.
+pub(crate) fn asks_for_json(line: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    line.take_while(|word| word != "--").any(|word| word == "--json")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

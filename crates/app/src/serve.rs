@@ -220,6 +220,7 @@ pub(crate) async fn run(config: &Config, parts: Parts) -> Result<ExitCode> {
                 cors_origins: config.cors_origins.clone(),
                 trusted_proxies: config.trusted_proxies,
                 webhook_secret: Secret::new(config.webhook_secret.expose()),
+                public_url: config.public_url.clone(),
                 serves_metrics: config.metrics == Metrics::Pages,
                 ..lockstep_api::Settings::default()
             }),

@@ -2,7 +2,7 @@
 //! operator.
 
 use chrono::Utc;
-use lockstep_domain::account::{Email, NewPassword, Role};
+use lockstep_domain::account::{EMAIL_UNREACHABLE, Email, NewPassword, Role};
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::secret::Secret;
 use lockstep_store::accounts::totp::Proof;
@@ -84,8 +84,12 @@ impl Auth {
     /// does.
     ///
     /// # Errors
-    /// [`AuthError::RateLimited`] (the same with and without an account), [`AuthError::Store`].
+    /// [`AuthError::Invalid`] when no e-mail can be sent to such an address, [`AuthError::RateLimited`] (both the same with
+    /// and without an account), [`AuthError::Store`].
     pub async fn forgot_password(&self, email: &Email, device: &ClientInfo) -> Result<(), AuthError> {
+        if !email.takes_mail() {
+            return Err(AuthError::Invalid(vec![EMAIL_UNREACHABLE]));
+        }
         let inner = &*self.0;
         inner
             .limits
@@ -128,8 +132,12 @@ impl Auth {
     /// Sends the caller a new verification code; the previous one becomes invalid.
     ///
     /// # Errors
-    /// [`AuthError::Account`] with [`AccountError::AlreadyVerified`], [`AuthError::RateLimited`], [`AuthError::Store`].
+    /// [`AuthError::Invalid`] when no e-mail can be sent to the caller's address, [`AuthError::Account`] with
+    /// [`AccountError::AlreadyVerified`], [`AuthError::RateLimited`], [`AuthError::Store`].
     pub async fn send_verification(&self, caller: &CurrentUser, device: &ClientInfo) -> Result<(), AuthError> {
+        if !Email::of_existing_account(caller.email()).is_ok_and(|email| email.takes_mail()) {
+            return Err(AuthError::Invalid(vec![EMAIL_UNREACHABLE]));
+        }
         let inner = &*self.0;
         inner
             .limits

@@ -13,13 +13,13 @@ use crate::password::HashError;
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     /// Too many attempts from this address or on this account (429).
-    #[error("Too many attempts, try again later")]
+    #[error("Too many attempts. Try again later.")]
     RateLimited {
         /// Wait before the next attempt, for `Retry-After`; whole seconds, at least one.
         retry_after: Duration,
     },
     /// More logins than the hashing threads can process (503).
-    #[error("Too many log-ins at the moment, try again")]
+    #[error("Too many users are logging in at the moment. Try again in a few seconds.")]
     Busy,
     /// Invalid fields (400; message of the HTTP contract, `docs/http-api.md`).
     #[error("Validation failed")]
@@ -28,10 +28,10 @@ pub enum AuthError {
     #[error("Unauthorized: wrong e-mail or password")]
     WrongCredentials,
     /// The password is right, and a second factor is required (401).
-    #[error("Unauthorized: a code of the authenticator is needed")]
+    #[error("Unauthorized: enter the code of your authenticator app")]
     SecondFactorNeeded,
     /// The code of the second factor is wrong or was used before (401).
-    #[error("Unauthorized: wrong code of the authenticator")]
+    #[error("Unauthorized: the code of the authenticator app is wrong")]
     SecondFactorWrong,
     /// No valid token: missing, forged, expired, or of an ended session (401).
     #[error("Unauthorized")]
@@ -40,7 +40,7 @@ pub enum AuthError {
     #[error("Forbidden")]
     Forbidden,
     /// An administrator who must set up or give a second factor first (403).
-    #[error("Forbidden: an admin needs a second factor")]
+    #[error("Forbidden: administrators need two-factor authentication. Set it up, then log in with it.")]
     AdminNeedsSecondFactor,
     /// An account with this address exists (409; the front-end matches `already exists`).
     #[error("User with this email already exists")]
@@ -49,16 +49,16 @@ pub enum AuthError {
     #[error("Current password is incorrect")]
     WrongPassword,
     /// The reset link is invalid or has expired (400).
-    #[error("This link is not valid any more, ask for a new one")]
+    #[error("This link is no longer valid. Request a new one.")]
     LinkNotValid,
     /// The verification code is wrong (400).
-    #[error("Wrong code")]
+    #[error("This code is wrong. Check it and enter it again.")]
     WrongCode {
         /// Remaining attempts; at zero, a new code must be requested.
         left: u32,
     },
     /// There is no valid verification code: expired, used, or never requested (400).
-    #[error("This code is not valid any more, ask for a new one")]
+    #[error("This code is no longer valid. Request a new one.")]
     CodeNotValid,
     /// A change to an account is refused.
     #[error(transparent)]
@@ -95,7 +95,7 @@ impl AuthError {
             Self::Account(error) => match error {
                 AccountError::EmailTaken => "email_taken",
                 AccountError::NotFound => "account_not_found",
-                AccountError::Outdated => "try_again",
+                AccountError::Outdated => "account_changed",
                 AccountError::AlreadyVerified => "already_verified",
                 AccountError::SecondFactorExists => "second_factor_exists",
                 AccountError::LastAdmin => "last_admin",

@@ -138,7 +138,8 @@ impl Limits {
     /// The key is a keyed hash: the table of limits does not reveal whose accounts are attacked.
     fn account(&self, action: Action, subject: Subject<'_>, place: Option<&str>) -> Limit {
         let hash = match subject {
-            Subject::Address(email) => self.keys.hash("limit", &[b"email", email.as_str().as_bytes()]),
+            // One account, however its accents are typed.
+            Subject::Address(email) => self.keys.hash("limit", &[b"email", email.composed().as_bytes()]),
             Subject::User(user) => self.keys.hash("limit", &[b"user", user.0.as_bytes()]),
         };
         let hash = hex::encode(hash.get(..16).unwrap_or_default());

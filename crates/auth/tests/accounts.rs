@@ -1140,6 +1140,9 @@ async fn existing_customers_can_log_in_and_their_hash_is_renewed() {
         ("a.@hotmail.com", "a.+c@hotmail.com", PASSWORD),
         ("grace@example.com", "grace@example.com", long.as_str()),
         ("yves@example.com", "yves@example.com", apart),
+        ("mu\u{308}ller@example.com", "m\u{fc}ller@example.com", PASSWORD),
+        ("g\u{f6}ran@example.com", "go\u{308}ran@example.com", PASSWORD),
+        ("\"\"@example.com", "\"\"@example.com", PASSWORD),
     ]
     .into_iter()
     .enumerate()
@@ -1178,6 +1181,28 @@ async fn existing_customers_can_log_in_and_their_hash_is_renewed() {
         .await
         .unwrap();
     assert_eq!(shop.email_count("reset").await, 1);
+    // However its accents are typed, to the address as it is stored.
+    for typed in ["m\u{fc}ller@example.com", "mu\u{308}ller@example.com"] {
+        let email = Email::of_existing_account(typed).unwrap();
+        shop.auth.forgot_password(&email, &home()).await.unwrap();
+    }
+    let to: i64 = shop
+        .one("select count(*) from mail_outbox where kind = 'reset' and recipient = U&'mu\\0308ller@example.com'")
+        .await;
+    assert_eq!(to, 2);
+    // Nothing is promised where no e-mail can go.
+    for nowhere in ["\"\"@example.com", "a.@hotmail.com"] {
+        let email = Email::of_existing_account(nowhere).unwrap();
+        let refused = shop.auth.forgot_password(&email, &home()).await;
+        assert!(
+            matches!(&refused, Err(AuthError::Invalid(errors)) if errors[0].code == "email_unreachable"),
+            "{refused:?}"
+        );
+    }
+    let nobody = shop.log_in("\"\"@example.com", PASSWORD, &home()).await.unwrap();
+    let refused = shop.auth.send_verification(&shop.caller(&nobody).await, &home()).await;
+    assert!(matches!(refused, Err(AuthError::Invalid(_))), "{refused:?}");
+    assert_eq!(shop.email_count("reset").await, 3);
     assert!(Registration::check("neu@m\u{fc}nchen.de", PASSWORD, None, None, None).is_err());
 }
 

@@ -327,8 +327,8 @@ impl Fulfilment {
         if let Some(game) = &kept.stopped {
             tracing::error!(
                 game,
-                "too many G2A answers contain no readable key: this game is not bought until staff allow it, or for {} h",
-                patience.stop.as_secs() / 3600
+                "too many G2A answers contain no readable key: this game is not bought until staff allow it, or for {}",
+                in_words(patience.stop)
             );
         }
         if let Err(error) = inner.spool.remove(answer) {
@@ -363,4 +363,32 @@ enum KeyAnswer {
         /// Number of such answers for this order.
         times: u32,
     },
+}
+
+/// A duration in its largest unit that loses nothing.
+fn in_words(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds >= 3600 && seconds.is_multiple_of(3600) => format!("{} h", seconds / 3600),
+        seconds if seconds >= 60 && seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_told_in_the_unit_that_fits() {
+        for (seconds, words) in [
+            (0, "0 s"),
+            (30, "30 s"),
+            (90, "90 s"),
+            (1_800, "30 min"),
+            (5_400, "90 min"),
+            (86_400, "24 h"),
+        ] {
+            assert_eq!(in_words(Duration::from_secs(seconds)), words);
+        }
+    }
 }

@@ -60,7 +60,7 @@ impl Default for Limits {
 #[derive(Debug, thiserror::Error)]
 pub enum TopUpError {
     /// No provider is configured.
-    #[error("Topping up is not possible: no payment provider is configured")]
+    #[error("Top-ups are not available: this shop has no payment provider")]
     NoProvider,
     /// The amount is outside the limits.
     #[error("The amount must be from {least} to {most} EUR")]
@@ -80,7 +80,7 @@ pub enum TopUpError {
     #[error(transparent)]
     Provider(#[from] ProviderError),
     /// A call to the provider is in progress; the same request with the same key gets its response.
-    #[error("The payment provider has not answered yet, please try again in a moment")]
+    #[error("The payment provider has not answered yet. Try again in a few seconds.")]
     UnderWay,
 }
 

@@ -42,7 +42,7 @@ pub enum ShopError {
     #[error(transparent)]
     Adjust(#[from] AdjustError),
     /// Too many requests at once.
-    #[error("Too many at once, try again later")]
+    #[error("Too many of these requests are in progress. Try again in a few seconds.")]
     Busy,
     /// A cached answer does not have the expected form (a bug).
     #[error("a stored answer cannot be read")]

@@ -158,25 +158,25 @@ impl From<Writer> for CartOwner {
 #[derive(Debug, thiserror::Error)]
 pub enum ShopperError {
     /// No such game in the shop.
-    #[error("game not found")]
+    #[error("Game not found")]
     NoSuchGame,
     /// The game cannot be bought at the moment.
-    #[error("game is out of stock")]
+    #[error("Game is out of stock")]
     OutOfStock,
     /// The game can be bought, so there is no alert to wait for.
-    #[error("game is in stock")]
+    #[error("This game is in stock. Add it to the cart.")]
     InStock,
     /// A quantity that is not positive.
-    #[error("quantity must be a positive whole number")]
+    #[error("quantity must be a whole number from 1")]
     NotPositive,
     /// The quantity exceeds the maximum of one item.
-    #[error("at most {most} copies of one game fit into a cart")]
+    #[error("At most {most} copies of one game fit into a cart")]
     TooManyCopies {
         /// The maximum.
         most: u32,
     },
     /// The number of games exceeds the maximum.
-    #[error("at most {most} games fit")]
+    #[error("At most {most} games fit. Remove one first.")]
     TooManyGames {
         /// The maximum.
         most: u32,
@@ -185,7 +185,7 @@ pub enum ShopperError {
     #[error("This Idempotency-Key was used for another request")]
     KeyReused,
     /// The account does not exist (deleted while its token was still in use).
-    #[error("account not found")]
+    #[error("Account not found")]
     NoSuchShopper,
     /// The database failed.
     #[error(transparent)]

@@ -116,7 +116,7 @@ pub enum AdjustError {
         balance: Money,
     },
     /// The balance would exceed the maximum of an account.
-    #[error("The balance would be more than an account can hold")]
+    #[error("The balance would exceed the maximum of an account")]
     TooMuch,
     /// The idempotency key was used for another adjustment.
     #[error("This Idempotency-Key was used for another request")]

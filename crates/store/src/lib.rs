@@ -46,6 +46,7 @@ pub mod top_ups;
 mod transaction;
 mod trust;
 mod uncached;
+mod unfinished;
 pub mod wishlists;
 
 /// Maximum number of rows that one call of a `sweep` removes: call it again while it returns this number.

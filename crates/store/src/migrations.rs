@@ -4,7 +4,7 @@ use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 
 use crate::suitable::Verdict;
-use crate::{Result, Store, StoreError};
+use crate::{Result, Store, StoreError, unfinished};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -32,7 +32,8 @@ impl Store {
         .await?)
     }
 
-    /// Applies pending migrations and returns them. Concurrent calls wait for each other.
+    /// Applies pending migrations and returns them. Concurrent calls wait for each other. Indexes whose build was
+    /// interrupted are built again.
     ///
     /// # Errors
     /// [`StoreError::Schema`] when the database is newer than this program or an applied file was edited;
@@ -56,6 +57,11 @@ impl Store {
         sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0")
             .execute(&mut conn)
             .await?;
+        unfinished::lock(&mut conn).await?;
+        // Another process may have applied them meanwhile.
+        let Status { pending, .. } = self.migration_status().await?;
+        let is_pending = |version| pending.iter().any(|(pending, _)| *pending == version);
+        unfinished::clear(&mut conn, MIGRATIONS.iter().filter(|one| is_pending(one.version))).await?;
         MIGRATIONS
             .run_direct(None, &mut conn, false)
             .await
@@ -66,7 +72,7 @@ impl Store {
                 error => StoreError::Schema(error.to_string()),
             })?;
         conn.close().await?;
-        Ok(before.pending)
+        Ok(pending)
     }
 
     /// Compares the database with what this program knows.

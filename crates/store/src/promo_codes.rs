@@ -24,8 +24,7 @@ pub struct NewPromoCode {
 }
 
 /// A code and its usage.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PromoCode {
     /// The code.
     pub code: String,

@@ -120,13 +120,13 @@ pub struct NewTopUp {
 #[derive(Debug, thiserror::Error)]
 pub enum BeginError {
     /// The user has too many unpaid intents.
-    #[error("Too many payments are open; finish or wait for one of them")]
+    #[error("Too many payments are open. Finish one of them first.")]
     TooManyOpen,
     /// The idempotency key was used for another intent.
     #[error("This Idempotency-Key was used for another request")]
     KeyReused,
     /// The account does not exist.
-    #[error("account not found")]
+    #[error("Account not found")]
     NoSuchUser,
     /// The database failed.
     #[error(transparent)]

@@ -85,6 +85,12 @@ impl Finding {
     }
 }
 
+/// The remedy when the database did not answer a check.
+const NO_ANSWER: &str = "look into PostgreSQL's log and correct what it names, then run `lockstep doctor` again";
+/// The remedy when there is no database to check.
+const NO_DATABASE: &str =
+    "start PostgreSQL or correct DATABASE_URL; without one, name the folder of the private database with --data-dir";
+
 /// Runs the checks and prints the findings; exits with 1 if something is wrong. Sends a test e-mail to `send_mail`.
 pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>) -> Result<ExitCode> {
     let mut findings = vec![Finding::well(
@@ -128,7 +134,7 @@ pub(crate) async fn run(config: &Config, output: Output, send_mail: Option<&str>
             }
             database.close().await;
         }
-        Err(error) => findings.push(Finding::wrong("database", format!("{error:#}"), "see the message")),
+        Err(error) => findings.push(Finding::wrong("database", format!("{error:#}"), NO_DATABASE)),
     }
     let wrong = findings.iter().filter(|finding| finding.state == State::Wrong).count();
     output.list(&findings, || in_words(&findings, wrong))?;
@@ -205,7 +211,7 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
         Ok(broken) if broken.is_empty() => findings.push(Finding::well("invariants", "all hold")),
         Ok(broken) => {
             for invariant in broken {
-                let remedy = "write down what happened before this; the database should have refused it";
+                let remedy = "report it with what happened before; the database should have refused it";
                 findings.push(Finding::wrong(
                     "invariants",
                     format!("{}: {} row(s)", invariant.name, invariant.rows),
@@ -213,7 +219,7 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
                 ));
             }
         }
-        Err(error) => findings.push(Finding::wrong("invariants", error.to_string(), "try again")),
+        Err(error) => findings.push(Finding::wrong("invariants", error.to_string(), NO_ANSWER)),
     }
     match freshness(&database.store).await {
         Ok(known) => findings.push(match known.latest() {
@@ -238,7 +244,7 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
                 format!("price and stock complete as of {}", at.format("%H:%M:%S UTC")),
             ),
         }),
-        Err(error) => findings.push(Finding::wrong("catalogue", error.to_string(), "try again")),
+        Err(error) => findings.push(Finding::wrong("catalogue", error.to_string(), NO_ANSWER)),
     }
     if let Ok(runs) = database.store.read(|tx| Box::pin(recent_runs(tx, 1))).await
         && let Some(run) = runs.value.first()
@@ -256,7 +262,7 @@ async fn look_at_data(database: &Database, findings: &mut Vec<Finding>) {
             Some(reason) => Finding::wrong(
                 "latest run",
                 format!("{seen}: {reason}"),
-                "mend the reason; it is taken up again by itself",
+                "remove the reason that it names; the next run takes it up by itself",
             ),
             None => Finding::well("latest run", seen),
         });
@@ -281,7 +287,7 @@ async fn look_at_buying(database: &Database, findings: &mut Vec<Finding>) {
                 ));
             }
         }
-        Err(error) => findings.push(Finding::wrong("buying", error.to_string(), "try again")),
+        Err(error) => findings.push(Finding::wrong("buying", error.to_string(), NO_ANSWER)),
     }
     if let Ok(load) = lockstep_store::fulfilment::waiting(&database.store).await {
         let seen = format!(

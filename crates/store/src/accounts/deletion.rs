@@ -60,7 +60,7 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
     .ok_or(AccountError::NotFound)?;
     let row = sqlx::query!(
         r#"-- store.accounts.delete.look
-        select u.email, u.nickname, u.language, u.balance <> 0 as "has_balance!",
+        select u.email, u.email_verified, u.nickname, u.language, u.balance <> 0 as "has_balance!",
                exists (select 1 from orders o where o.user_id = u.id and o.status in ('PENDING', 'PROCESSING')) as "under_way!",
                exists (select 1 from top_ups p where p.user_id = u.id and p.status = 'PROCESSING') as "is_paying!",
                exists (select 1 from orders o where o.user_id = u.id)
@@ -85,6 +85,18 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
         nickname: nickname_of(row.nickname),
         language: row.language,
     };
+    // What payment services reported about the person without an effect: the rows stay, their content is erased. An
+    // address that was never proved to be theirs says nothing about who they are.
+    let proved = row.email_verified.then_some(row.email.as_str());
+    sqlx::query!(
+        "-- store.accounts.delete.deliveries
+        update unused_deliveries set body = '', payers = '{}', user_id = null
+         where user_id = $1 or payers @> array[$2::text]",
+        id.0,
+        proved
+    )
+    .execute(tx.conn())
+    .await?;
     if !row.has_records {
         sqlx::query!("-- store.accounts.delete\ndelete from users where id = $1", id.0)
             .execute(tx.conn())
@@ -120,9 +132,6 @@ async fn delete_in(tx: &mut Tx, id: UserId, give_up_balance: bool) -> Result<Del
         update transactions set gateway_response = gateway_response - array['email', 'name', 'surname']
          where user_id = $1 and jsonb_typeof(gateway_response) = 'object'
            and gateway_response ?| array['email', 'name', 'surname']",
-        // The same for deliveries without effect: the row stays, its content is erased.
-        "-- store.accounts.delete.deliveries
-        update unused_deliveries set body = convert_to(id::text, 'UTF8'), user_id = null where user_id = $1",
         // A well-formed hash without a known password; log-ins do not read the row anyway.
         "-- store.accounts.delete.anonymise
         update users set email = 'deleted-' || id || '@deleted.invalid', nickname = null, first_name = null,

@@ -117,14 +117,16 @@ pub const LISTS: [List; 12] = [
            from top_ups p
           where p.user_id = $1 and (p.created_at, p.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
     ),
-    // What a payment provider reported of a top-up without effect; bytes outside ASCII as `\\ooo`.
+    // What a payment provider reported without effect of a top-up of theirs, or of a payer with their proved e-mail
+    // address; bytes outside ASCII as `\\ooo`.
     list!(
         "paymentEvents",
         "deliveries",
-        "select to_jsonb(d) - array['body', 'digest'] || jsonb_build_object('body', encode(d.body, 'escape')) as line,
+        "select to_jsonb(d) - array['body', 'digest', 'payers'] || jsonb_build_object('body', encode(d.body, 'escape')) as line,
                 d.received_at as at, d.id
            from unused_deliveries d
-          where d.user_id = $1 and (d.received_at, d.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
+          where (d.user_id = $1 or d.payers @> array[(select email from users where id = $1 and email_verified)])
+            and (d.received_at, d.id) > (coalesce($2::timestamptz, '-infinity'), $3)"
     ),
     list!(
         "keyReveals",

@@ -106,16 +106,18 @@ macro_rules! select_account {
     };
 }
 
-/// The account with this address, and whether there was a recent log-in to it from the device's network.
+/// The account with this address, whichever way its accents are typed, and whether there was a recent log-in to it from
+/// the device's network.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn by_email(store: &Store, email: &Email, device: &ClientInfo) -> Result<Option<(Account, bool)>> {
+    // Two accounts of the existing shop may differ in nothing else: the one as typed goes first.
     select_account!(
         store,
         "store.accounts.by_email",
-        "u.email = $1",
-        email.as_str(),
+        "u.email = any ($1) order by array_position($1::text[], u.email) limit 1",
+        &email.spellings()[..],
         device.network()
     )
 }

@@ -95,7 +95,8 @@ pub(super) async fn set_password(
     Ok(())
 }
 
-/// Queues an e-mail with a password reset link to the account with this address; does nothing if there is none. Earlier
+/// Queues an e-mail with a password reset link to the account with this address, whichever way its accents are typed;
+/// does nothing if there is none. Earlier
 /// links stay valid. The result does not show whether the account exists.
 ///
 /// # Errors
@@ -108,20 +109,21 @@ pub async fn send_reset(store: &Store, email: &Email, code: &NewCode) -> Result<
             Box::pin(async move {
                 let row = sqlx::query!(
                     "-- store.accounts.send_reset.look
-                    select id, nickname from users where email = $1 and deleted_at is null for key share",
-                    email.as_str()
+                    select id, email, nickname from users where email = any ($1) and deleted_at is null
+                     order by array_position($1::text[], email) limit 1 for key share",
+                    &email.spellings()[..]
                 )
                 .fetch_optional(tx.conn())
                 .await?;
                 let Some(row) = row else { return Ok(()) };
                 let user = UserId(row.id);
-                put_code(tx, user, email.as_str(), "RESET_PASSWORD", &code).await?;
+                put_code(tx, user, &row.email, "RESET_PASSWORD", &code).await?;
                 let template = EmailTemplate::Reset {
                     nickname: nickname_of(row.nickname),
                     token: code.text.clone(),
                     minutes: code.minutes(),
                 };
-                mail::enqueue(tx, user, email.as_str(), &template, code.lifetime).await
+                mail::enqueue(tx, user, &row.email, &template, code.lifetime).await
             })
         })
         .await

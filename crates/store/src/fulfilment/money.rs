@@ -42,7 +42,7 @@ pub struct Cancelled {
 #[derive(Debug, thiserror::Error)]
 pub enum NotRefundable {
     /// The id does not exist.
-    #[error("there is no such order")]
+    #[error("Order not found")]
     Unknown,
     /// The key was delivered, or may have been: G2A was asked for it or for the payment.
     #[error("the key was delivered or is being bought")]

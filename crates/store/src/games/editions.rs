@@ -64,9 +64,12 @@ pub async fn editions(tx: &mut Tx, id: GameId) -> Result<Vec<Game>> {
     )
     .fetch_all(tx.conn())
     .await?;
+    // The folded names below lack the signs in which names may differ.
+    let signs = title::signs(name);
     let (ids, names): (Vec<Uuid>, Vec<String>) = near
         .iter()
         .map(|game| (game.id, name_of(&game.title, game.region.as_deref()).to_owned()))
+        .filter(|(_, near)| title::signs(near) == signs)
         .unzip();
     let same = sqlx::query_scalar!(
         "-- store.games.editions

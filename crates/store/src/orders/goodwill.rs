@@ -36,10 +36,10 @@ pub enum GoodwillError {
     #[error("Transaction not found")]
     NotFound,
     /// Only the purchase of an order can be refunded to the balance.
-    #[error("This transaction cannot be refunded: only a completed purchase of an order can")]
+    #[error("Only a completed purchase can be refunded")]
     NotAPurchase,
     /// No delivered units to refund; pending ones are cancelled instead.
-    #[error("Nothing of this order has been delivered yet; cancel it instead")]
+    #[error("Nothing of this order has been delivered yet. Cancel it instead.")]
     NothingDelivered,
     /// The full amount was already refunded.
     #[error("This order has already been refunded")]

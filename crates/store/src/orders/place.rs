@@ -76,7 +76,7 @@ pub enum PlaceError {
         title: String,
     },
     /// The total has risen since it was shown to the shopper.
-    #[error("The price has risen from {expected} to {total} EUR; check your order again")]
+    #[error("The price has risen from {expected} to {total} EUR. Check your order and confirm the new price.")]
     PriceRisen {
         /// The total that was shown.
         expected: Money,
@@ -90,13 +90,13 @@ pub enum PlaceError {
         total: Money,
     },
     /// The order's total exceeds the chargeable maximum.
-    #[error("The order adds up to more than can be charged")]
+    #[error("The total of this order is too high. Order fewer copies.")]
     TooMuch,
     /// The idempotency key was used for another order.
     #[error("This Idempotency-Key was used for another request")]
     KeyReused,
     /// The account does not exist.
-    #[error("account not found")]
+    #[error("Account not found")]
     NoSuchUser,
     /// The database failed.
     #[error(transparent)]

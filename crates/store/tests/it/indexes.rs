@@ -156,9 +156,10 @@ indexes! {
     top_ups_transaction_id_key           Constraint;
     top_ups_due_idx                      By("store.top_ups.due", &["'test'", "10", "60"]);
     top_ups_review_idx                   By("store.top_ups.to_review", &["10"]);
-    unused_deliveries_once               By("store.deliveries.keep", &["'g2a'", "'NOT_OURS'", "null", "null", "null", "'x'", "null"]);
+    unused_deliveries_once               By("store.deliveries.keep", &["'g2a'", "'NOT_OURS'", "null", "null", "null", "'x'", "null", "null"]);
     unused_deliveries_received_idx       By("store.deliveries.latest", &["true", "200"]);
     unused_deliveries_user_id_idx        By("store.accounts.export.deliveries", EXPORT);
+    unused_deliveries_payers_idx         By("store.accounts.delete.deliveries", &[USER, "'7@example.org'"]);
     payment_events_taken_once            By("store.top_ups.apply.taken", &["'test'", "'e7'"]);
     payment_events_top_up_id_idx         Reference;
     payment_events_received_at_idx       By("store.top_ups.sweep", &["1000"]);
@@ -215,8 +216,8 @@ async fn populate(db: &TestDb) {
          insert into top_ups (user_id, amount, method, provider, reference, status, not_before)
          select id, 1, 'card', 'test', id::text || n, case when n = 1 then 'PENDING' else 'FAILED' end::payment_status, now() + n * interval '1 minute'
            from users, generate_series(1, 15) n;
-         insert into unused_deliveries (source, reason, body, received_at)
-         select 'g2a', 'NOT_OURS', n::text::bytea, now() - n * interval '1 minute' from generate_series(1, 3000) n;
+         insert into unused_deliveries (source, reason, body, payers, received_at)
+         select 'g2a', 'NOT_OURS', n::text::bytea, array[n || '@example.org'], now() - n * interval '1 minute' from generate_series(1, 3000) n;
          insert into payment_events (provider, event_id, kind, top_up_id, outcome, received_at)
          select 'test', id::text, 'k', id, 'nothing', created_at + random() * interval '1 day' from top_ups;
          insert into game_slugs (slug, game_id) select 'old-' || slug, id from games;

@@ -98,6 +98,15 @@ rules! {
     the_bytes_of_a_delivery_are_bounded: "unused_deliveries_body_bounded"
         refuses ["insert into unused_deliveries (source, reason, body) values ('g2a', 'NOT_OURS', convert_to(repeat('x', 4194305), 'utf8'))"]
         allows ["insert into unused_deliveries (source, reason, body) values ('g2a', 'NOT_OURS', '')"]
+    the_payers_of_a_delivery_are_bounded: "unused_deliveries_payers_bounded"
+        refuses ["insert into unused_deliveries (source, reason, body, payers) values ('g2a', 'NOT_OURS', 'b', array_fill('a@b.cd'::text, array[33]))"]
+        allows ["insert into unused_deliveries (source, reason, body, payers) values ('g2a', 'NOT_OURS', 'b', array_fill('a@b.cd'::text, array[32]))"]
+    a_digest_is_of_the_body: "unused_deliveries_digest_of_the_body"
+        refuses ["insert into unused_deliveries (source, reason, body, digest) values ('g2a', 'NOT_OURS', 'b', sha256('c'))"]
+        allows [
+            "insert into unused_deliveries (source, reason, body, digest) values ('g2a', 'NOT_OURS', '', sha256('c'))",
+            "insert into unused_deliveries (source, reason, body) values ('g2a', 'NOT_OURS', 'b'); update unused_deliveries set body = ''",
+        ]
     a_delivery_came_at_least_once: "unused_deliveries_times_positive"
         refuses ["insert into unused_deliveries (source, reason, body, times) values ('g2a', 'NOT_OURS', 'b', 0)"]
         allows ["insert into unused_deliveries (source, reason, body, times) values ('g2a', 'NOT_OURS', 'b', 2)"]

@@ -21,7 +21,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use super::fetch::{FetchError, Fetcher};
 use super::keep::Keep;
-use super::shrink::{Unreadable, shrink, square};
+use super::shrink::{NoSquare, Unreadable, shrink, square};
 use super::upload::NoPicture;
 use super::{COVER_WIDTHS, GALLERY_WIDTHS, THUMB_WIDTH, name_of};
 use crate::assets::FOR_EVER;
@@ -158,7 +158,10 @@ impl Proxy {
         })
         .await
         .map_err(|_| NoPicture::Unreadable)?
-        .map_err(|Unreadable| NoPicture::Unreadable)
+        .map_err(|error| match error {
+            NoSquare::Incomplete => NoPicture::Incomplete,
+            NoSquare::Unreadable => NoPicture::Unreadable,
+        })
     }
 
     async fn make(&self, address: &str, widths: &[u32]) -> Result<Vec<(u32, Bytes)>, Missing> {

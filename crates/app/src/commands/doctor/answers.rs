@@ -3,7 +3,7 @@
 
 use lockstep_store::fulfilment::unreadable;
 
-use super::Finding;
+use super::{Finding, NO_ANSWER};
 use crate::database::Database;
 
 /// Maximum number that is counted.
@@ -20,7 +20,7 @@ pub(super) async fn look(database: &Database, findings: &mut Vec<Finding>) {
             ),
             "`lockstep keys aside list`, then `show`, `accept` or `discard`",
         )),
-        Err(error) => findings.push(Finding::wrong("key answers", error.to_string(), "try again")),
+        Err(error) => findings.push(Finding::wrong("key answers", error.to_string(), NO_ANSWER)),
     }
     match unreadable::game_stops(&database.store).await {
         Ok(stops) => {
@@ -37,6 +37,6 @@ pub(super) async fn look(database: &Database, findings: &mut Vec<Finding>) {
                 findings.push(Finding::wrong("buying", seen, remedy));
             }
         }
-        Err(error) => findings.push(Finding::wrong("buying", error.to_string(), "try again")),
+        Err(error) => findings.push(Finding::wrong("buying", error.to_string(), NO_ANSWER)),
     }
 }

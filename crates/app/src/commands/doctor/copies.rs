@@ -2,7 +2,7 @@
 
 use lockstep_store::Store;
 
-use super::Finding;
+use super::{Finding, NO_ANSWER};
 
 pub(super) async fn look(store: &Store) -> Finding {
     match store.has_foreign_ids().await {
@@ -13,6 +13,6 @@ pub(super) async fn look(store: &Store) -> Finding {
              is served, every answer is read from the database",
             "a running store discards them within seconds; without one, `lockstep migrate` does",
         ),
-        Err(error) => Finding::wrong("copies", error.to_string(), "try again"),
+        Err(error) => Finding::wrong("copies", error.to_string(), NO_ANSWER),
     }
 }

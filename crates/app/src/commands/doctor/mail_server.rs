@@ -54,9 +54,11 @@ pub(super) async fn look(config: &Config, send_to: Option<&str>, findings: &mut 
 fn judge(place: &str, done: &str, result: Result<(), EmailTransportError>) -> Finding {
     match result {
         Ok(()) => Finding::well("mail server", format!("{place} {done}")),
-        Err(EmailTransportError::Address(what)) => {
-            Finding::wrong("mail server", format!("{what} is no e-mail address"), "correct it")
-        }
+        Err(EmailTransportError::Address(what)) => Finding::wrong(
+            "mail server",
+            format!("{what} is no e-mail address"),
+            "correct LOCKSTEP_MAIL_FROM, or the address after --send-mail",
+        ),
         Err(EmailTransportError::Refused(why)) => Finding::wrong(
             "mail server",
             format!("{place} refuses: {why}"),

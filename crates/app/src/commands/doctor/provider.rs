@@ -46,7 +46,10 @@ pub(super) async fn look(config: &Config) -> Finding {
                 "check STRIPE_API_URL, and that this machine can reach it",
             ),
         }),
-        Err(error) => Err((error.to_string(), "see the message")),
+        Err(error) => Err((
+            error.to_string(),
+            "correct STRIPE_API_URL, STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET",
+        )),
     };
     match reached {
         Ok(()) => Finding::well("provider", "Stripe answers and accepts the key"),

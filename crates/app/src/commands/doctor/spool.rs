@@ -3,7 +3,7 @@
 use lockstep_fulfilment::Spool;
 use lockstep_store::fulfilment::stops;
 
-use super::Finding;
+use super::{Finding, NO_ANSWER};
 use crate::commands::reconcile::spool_folder;
 use crate::config::Config;
 use crate::database::Database;
@@ -26,7 +26,7 @@ pub(super) async fn look(config: &Config, database: &Database, findings: &mut Ve
                 findings.push(Finding::wrong(WHAT, seen, remedy));
             }
         }
-        Err(error) => findings.push(Finding::wrong(WHAT, error.to_string(), "try again")),
+        Err(error) => findings.push(Finding::wrong(WHAT, error.to_string(), NO_ANSWER)),
     }
     if let Err(error) = Spool::is_writable(&folder) {
         findings.push(Finding::wrong(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
-use lockstep_domain::account::ProfileFacts;
+use lockstep_domain::account::{AVATARS, ProfileFacts};
 use uuid::Uuid;
 
 use super::profile;
@@ -19,20 +19,13 @@ use crate::pictures::upload::Upload;
 use crate::session::SignedInUser;
 use crate::visit::Preferences;
 
-/// Path of uploaded pictures.
-const PLACE: &str = "/avatars/";
-
 /// Browsers may cache it for a day. Shared caches may not: a removed picture must disappear.
 const KEEP: HeaderValue = HeaderValue::from_static("private, max-age=86400, immutable");
 
-/// The path of the reader's picture, if it was uploaded here: its address ends in the id of a stored picture. It begins
-/// with the public URL of the time of the upload, which may have changed.
+/// The path of the reader's picture, if it was uploaded here and is still stored.
 pub(super) async fn uploaded<'f>(state: &WebState, facts: &'f ProfileFacts) -> Result<Option<&'f str>, PageError> {
-    let place = facts
-        .avatar
-        .as_deref()
-        .and_then(|address| address.rfind(PLACE).map(|at| address.split_at(at).1));
-    let Some((path, id)) = place.and_then(|path| Some((path, id_in(path.strip_prefix(PLACE)?)?))) else {
+    let path = facts.avatar.as_deref();
+    let Some((path, id)) = path.and_then(|path| Some((path, id_in(path.strip_prefix(AVATARS)?)?))) else {
         return Ok(None);
     };
     Ok(state.shop.picture(id).await?.map(|_| path))
@@ -58,8 +51,7 @@ pub(crate) async fn set(
             };
             match made {
                 Ok(image) => {
-                    let address = |id| format!("{}{PLACE}{id}.webp", state.settings.public_url);
-                    state.shop.set_picture(&member.caller, &image, address).await?;
+                    state.shop.set_picture(&member.caller, &image).await?;
                     return Ok(forms::done("/account/profile?done=picture"));
                 }
                 Err(why) => form.wrong("picture", visit.language.text(why.text())),

@@ -92,6 +92,7 @@ pub(crate) async fn change(
     // An empty address leaves an uploaded picture unchanged: it has its own button.
     let is_uploaded = picture::uploaded(&state, &facts).await?.is_some();
     let avatar = Some(form.value("avatar")).filter(|address| !address.is_empty() || !is_uploaded);
+    let avatar = avatar.filter(|address| !facts.has_avatar(address));
     let checked = ProfileChange::check(
         Some(form.value("nickname")),
         Some(form.value("firstName")),
