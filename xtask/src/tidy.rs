@@ -1,5 +1,5 @@
 //! House rules that the compiler does not know: which crate may use which, who may talk SQL or Redis, which names are
-//! retired, and that every module says why it exists.
+//! retired, that every module says why it exists, and that modules do not use each other in circles.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,9 +12,13 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("lockstep-domain", &[]),
     ("lockstep-embedded-postgres", &[]),
+    ("lockstep-failpoint", &[]),
     ("lockstep-g2a", &["lockstep-domain"]),
     ("lockstep-g2a-sandbox", &["lockstep-domain"]),
-    ("lockstep-store", &["lockstep-domain", "lockstep-vault"]),
+    (
+        "lockstep-store",
+        &["lockstep-domain", "lockstep-failpoint", "lockstep-vault"],
+    ),
     ("lockstep-vault", &[]),
     (
         "lockstep-auth",
@@ -25,13 +29,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lockstep-sync", &["lockstep-domain", "lockstep-g2a", "lockstep-store"]),
     (
         "lockstep-fulfilment",
-        &["lockstep-domain", "lockstep-g2a", "lockstep-store", "lockstep-vault"],
+        &[
+            "lockstep-domain",
+            "lockstep-failpoint",
+            "lockstep-g2a",
+            "lockstep-store",
+            "lockstep-vault",
+        ],
     ),
     ("lockstep-payments", &["lockstep-domain", "lockstep-store"]),
     (
         "lockstep-shop",
         &[
             "lockstep-domain",
+            "lockstep-failpoint",
             "lockstep-store",
             "lockstep-vault",
             "lockstep-auth",
@@ -39,6 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-cache",
         ],
     ),
+    ("lockstep-request", &["lockstep-domain", "lockstep-auth"]),
     (
         "lockstep-admin",
         &["lockstep-domain", "lockstep-store", "lockstep-auth"],
@@ -47,22 +59,15 @@ const ARROWS: &[(&str, &[&str])] = &[
         "lockstep-api",
         &[
             "lockstep-domain",
-            "lockstep-store",
             "lockstep-auth",
-            "lockstep-cache",
+            "lockstep-request",
             "lockstep-shop",
             "lockstep-admin",
         ],
     ),
     (
         "lockstep-web",
-        &[
-            "lockstep-domain",
-            "lockstep-store",
-            "lockstep-auth",
-            "lockstep-cache",
-            "lockstep-shop",
-        ],
+        &["lockstep-domain", "lockstep-auth", "lockstep-request", "lockstep-shop"],
     ),
     (
         "lockstep-testkit",
@@ -94,6 +99,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-fulfilment",
             "lockstep-payments",
             "lockstep-shop",
+            "lockstep-admin",
             "lockstep-api",
             "lockstep-web",
         ],
@@ -114,6 +120,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-fulfilment",
             "lockstep-payments",
             "lockstep-shop",
+            "lockstep-admin",
             "lockstep-api",
             "lockstep-web",
             "lockstep-testkit",
@@ -132,6 +139,25 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("xtask", &["lockstep-embedded-postgres"]),
+];
+
+/// Crates whose modules must not use each other in a circle.
+const WITHOUT_CIRCLES: &[&str] = &[
+    "admin",
+    "api",
+    "app",
+    "auth",
+    "cache",
+    "embedded-postgres",
+    "failpoint",
+    "fulfilment",
+    "mail",
+    "request",
+    "shop",
+    "sync",
+    "testkit",
+    "vault",
+    "web",
 ];
 
 /// External crates that only certain crates of ours may use in the product.
@@ -157,6 +183,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     let mut breaches = Vec::new();
     arrows(&metadata, &mut breaches);
     sources(root, &mut breaches)?;
+    circles(root, &mut breaches)?;
     if breaches.is_empty() {
         return Ok(());
     }
@@ -295,6 +322,26 @@ fn sources(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
             if source.contains(unfinished) && !shown.starts_with("xtask") {
                 breaches.push(format!("{shown} contains {unfinished}"));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Circles between the modules of a crate.
+fn circles(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
+    for name in WITHOUT_CIRCLES {
+        let folder = root.join("crates").join(name).join("src");
+        let mut paths = Vec::new();
+        rust_files(&folder, &mut paths)?;
+        let files = paths
+            .into_iter()
+            .map(|path| Ok((path.clone(), std::fs::read_to_string(path)?)))
+            .collect::<Result<Vec<_>>>()?;
+        for circle in crate::circles::in_crate(&folder, &files) {
+            breaches.push(format!(
+                "crates/{name}: these modules use each other in a circle: {}",
+                circle.join(", ")
+            ));
         }
     }
     Ok(())

@@ -53,7 +53,7 @@ pub(crate) fn mini_game(row: &PgRow) -> Result<MiniGame> {
 }
 
 /// The cart of `owner`, newest item first; empty if the guest does not exist or has expired. Cache it under
-/// [`CartOwner::cart_key`] with [`Cart::tags`].
+/// `ValueKey::cart` with [`Cart::tags`].
 ///
 /// # Errors
 /// [`StoreError`].

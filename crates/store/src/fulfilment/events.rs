@@ -7,11 +7,12 @@
 //! (migration 0110), so the cost of finding events to apply does not depend on the number of kept events or of orders.
 
 use lockstep_domain::ids::OrderId;
+use lockstep_failpoint::failpoint;
 use sqlx::Row as _;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::{Result, Store, Tx, failpoint};
+use crate::{Result, Store, Tx};
 
 /// An event with a verified signature.
 #[derive(Debug, Clone, PartialEq)]
