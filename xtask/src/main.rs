@@ -9,6 +9,7 @@
 
 mod bench;
 mod browser;
+mod circles;
 mod debian;
 mod deny;
 mod deploy;

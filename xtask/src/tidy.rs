@@ -1,5 +1,6 @@
 //! House rules that the compiler does not know: which crate may use which, who may talk SQL or Redis, which names are
-//! retired, that every module says why it exists, and that files for containers and dashboards name what exists.
+//! retired, that every module says why it exists, that modules do not use each other in circles, and that files for
+//! containers and dashboards name what exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,9 +15,13 @@ use crate::deploy;
 const ARROWS: &[(&str, &[&str])] = &[
     ("lockstep-domain", &[]),
     ("lockstep-embedded-postgres", &[]),
+    ("lockstep-failpoint", &[]),
     ("lockstep-g2a", &["lockstep-domain"]),
     ("lockstep-g2a-sandbox", &["lockstep-domain"]),
-    ("lockstep-store", &["lockstep-domain", "lockstep-vault"]),
+    (
+        "lockstep-store",
+        &["lockstep-domain", "lockstep-failpoint", "lockstep-vault"],
+    ),
     ("lockstep-vault", &[]),
     (
         "lockstep-auth",
@@ -27,19 +32,27 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lockstep-sync", &["lockstep-domain", "lockstep-g2a", "lockstep-store"]),
     (
         "lockstep-fulfilment",
-        &["lockstep-domain", "lockstep-g2a", "lockstep-store", "lockstep-vault"],
+        &[
+            "lockstep-domain",
+            "lockstep-failpoint",
+            "lockstep-g2a",
+            "lockstep-store",
+            "lockstep-vault",
+        ],
     ),
     ("lockstep-payments", &["lockstep-domain", "lockstep-store"]),
     (
         "lockstep-shop",
         &[
             "lockstep-domain",
+            "lockstep-failpoint",
             "lockstep-store",
             "lockstep-auth",
             "lockstep-payments",
             "lockstep-cache",
         ],
     ),
+    ("lockstep-request", &["lockstep-domain", "lockstep-auth"]),
     (
         "lockstep-admin",
         &["lockstep-domain", "lockstep-store", "lockstep-auth"],
@@ -48,22 +61,15 @@ const ARROWS: &[(&str, &[&str])] = &[
         "lockstep-api",
         &[
             "lockstep-domain",
-            "lockstep-store",
             "lockstep-auth",
-            "lockstep-cache",
+            "lockstep-request",
             "lockstep-shop",
             "lockstep-admin",
         ],
     ),
     (
         "lockstep-web",
-        &[
-            "lockstep-domain",
-            "lockstep-store",
-            "lockstep-auth",
-            "lockstep-cache",
-            "lockstep-shop",
-        ],
+        &["lockstep-domain", "lockstep-auth", "lockstep-request", "lockstep-shop"],
     ),
     (
         "lockstep-testkit",
@@ -95,6 +101,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-fulfilment",
             "lockstep-payments",
             "lockstep-shop",
+            "lockstep-admin",
             "lockstep-api",
             "lockstep-web",
         ],
@@ -115,6 +122,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lockstep-fulfilment",
             "lockstep-payments",
             "lockstep-shop",
+            "lockstep-admin",
             "lockstep-api",
             "lockstep-web",
             "lockstep-testkit",
@@ -133,6 +141,25 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("xtask", &["lockstep-embedded-postgres"]),
+];
+
+/// Crates whose modules must not use each other in a circle.
+const WITHOUT_CIRCLES: &[&str] = &[
+    "admin",
+    "api",
+    "app",
+    "auth",
+    "cache",
+    "embedded-postgres",
+    "failpoint",
+    "fulfilment",
+    "mail",
+    "request",
+    "shop",
+    "sync",
+    "testkit",
+    "vault",
+    "web",
 ];
 
 /// External crates that only certain crates of ours may use in the product.
@@ -159,6 +186,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     let mut breaches = Vec::new();
     arrows(&metadata, &mut breaches);
     sources(root, &mut breaches)?;
+    circles(root, &mut breaches)?;
     if breaches.is_empty() {
         return Ok(());
     }
@@ -304,6 +332,26 @@ fn sources(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
         }
     }
     deploy::check(root, &product, breaches)
+}
+
+/// Circles between the modules of a crate.
+fn circles(root: &Path, breaches: &mut Vec<String>) -> Result<()> {
+    for name in WITHOUT_CIRCLES {
+        let folder = root.join("crates").join(name).join("src");
+        let mut paths = Vec::new();
+        rust_files(&folder, &mut paths)?;
+        let files = paths
+            .into_iter()
+            .map(|path| Ok((path.clone(), std::fs::read_to_string(path)?)))
+            .collect::<Result<Vec<_>>>()?;
+        for circle in crate::circles::in_crate(&folder, &files) {
+            breaches.push(format!(
+                "crates/{name}: these modules use each other in a circle: {}",
+                circle.join(", ")
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Pools to which a statement is given directly.

@@ -24,11 +24,9 @@ use tower::{Layer, Service};
 
 use crate::Settings;
 use crate::cors::Cors;
-use crate::error::ApiError;
+use crate::error::{ApiError, MAX_BODY};
 use crate::params::is_encoded_well;
 
-/// Maximum size of a request body in bytes.
-pub(crate) const MAX_BODY: u64 = 100 * 1024;
 /// Requests that take longer are logged.
 const SLOW: Duration = Duration::from_secs(1);
 

@@ -1,8 +1,7 @@
 //! The JSON API: the public catalogue, accounts, carts, orders, money, the back office, health checks and the OpenAPI
 //! document.
 //!
-//! Public data flows `client → edge → handler → cache → store`; a user's own data flows `handler → shop`. A handler
-//! parses the request, asks for one response and serves its bytes; it never calls G2A. Everything that applies to every
+//! Data flows `client → edge → handler → shop`. A handler parses the request, asks for one response and serves its bytes; it never calls G2A. Everything that applies to every
 //! request (request ID, CORS, limits, headers, metrics, the error envelope) happens in one layer around all handlers
 //! (`edge`): a cached response is so cheap that a stack of middleware would cost more than the response itself.
 
@@ -38,10 +37,9 @@ use axum::extract::State;
 use axum::middleware::map_response;
 use axum::routing::{MethodRouter, any, get, post};
 use chrono::{DateTime, Utc};
-use lockstep_cache::Cache;
+use lockstep_admin::BackOffice;
 use lockstep_domain::secret::Secret;
 use lockstep_shop::Shop;
-use lockstep_store::Store;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -52,13 +50,10 @@ pub use docs::openapi;
 /// The services and settings that the API's handlers use.
 #[derive(Clone)]
 pub struct ApiState {
-    /// Serves cached public responses.
-    pub cache: Cache,
-    /// Runs the use cases of customers: accounts, carts, orders, money.
+    /// Answers about the catalogue, and the use cases of customers: accounts, carts, orders, money.
     pub shop: Shop,
-    /// The database. Handlers use it directly only for health checks, the back office, and webhook deliveries kept for
-    /// review.
-    pub store: Store,
+    /// The use cases of staff.
+    pub office: BackOffice,
     /// Operator settings.
     pub settings: Arc<Settings>,
     /// Renders the body of `/metrics` in the Prometheus text format.

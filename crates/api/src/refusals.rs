@@ -3,11 +3,9 @@
 
 use http::StatusCode;
 use lockstep_domain::checkout::CheckoutFault;
-use lockstep_shop::{TopUpError, WebhookError};
-use lockstep_store::fulfilment::NotRefundable;
-use lockstep_store::ledger::AdjustError;
-use lockstep_store::orders::{GoodwillError, PlaceError};
-use lockstep_store::top_ups::{BeginError, OutsideError};
+use lockstep_shop::{
+    AdjustError, BeginError, GoodwillError, NotRefundable, OutsideError, PlaceError, TopUpError, WebhookError,
+};
 
 use crate::error::ApiError;
 

@@ -20,9 +20,7 @@ use hmac::{Hmac, Mac as _};
 use http::HeaderMap;
 use lockstep_domain::json::mended;
 use lockstep_domain::secret::Secret;
-use lockstep_store::deliveries::{self, Reason, Source, Unused};
-use lockstep_store::failpoint;
-use lockstep_store::fulfilment::events::{self, Event, Taken};
+use lockstep_shop::supplier_events::{Event, Reason, Source, Taken, Unused};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -98,7 +96,7 @@ pub(crate) async fn g2a(
         Read::Event(event) if TYPES.contains(&event.kind.as_str()) => event,
         Read::Event(event) => {
             let unused = unused(Reason::KindNotHandled, Some(event.event_id), Some(event.kind));
-            deliveries::keep(&api.store, &unused, &body).await?;
+            api.shop.keep_delivery(&unused, &body).await?;
             return Ok(answer("This event type is not handled"));
         }
         Read::Unusable(unused) => {
@@ -108,20 +106,11 @@ pub(crate) async fn g2a(
                 unused.detail.as_deref().unwrap_or_default()
             );
             metrics::counter!("lockstep_webhook_events_unusable_total").increment(1);
-            deliveries::keep(&api.store, &unused, &body).await?;
+            api.shop.keep_delivery(&unused, &body).await?;
             return Ok(answer("Event stored without an effect; `lockstep events` shows it"));
         }
     };
-    failpoint!("webhook.before");
-    let taken = api
-        .store
-        .tx("webhook.take", move |tx| {
-            let event = event.clone();
-            Box::pin(async move { events::take(tx, &event).await })
-        })
-        .await?;
-    failpoint!("webhook.after");
-    Ok(answer(match taken {
+    Ok(answer(match api.shop.take_supplier_event(event).await? {
         Taken::Applied(_) => "Webhook processed",
         Taken::Repeated => "Event already processed",
         Taken::Kept => "Event stored until its order is known",

@@ -4,6 +4,7 @@
 //! called wrongly, and 75 if trying again later is the remedy. A store that was stopped and had to abort something
 //! exits with 1.
 
+mod accounts;
 mod cli;
 mod clock;
 mod commands;

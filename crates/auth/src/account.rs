@@ -37,11 +37,11 @@ impl Auth {
         until: Instant,
     ) -> Result<Account, AuthError> {
         let inner = &*self.0;
-        inner.limits.take_address(Action::Password, device).await?;
+        inner.limits.take_address(Action::PASSWORD, device).await?;
         let subject = Subject::User(caller.user());
         let taken = inner
             .limits
-            .take_account(Action::Password, device, subject, false)
+            .take_account(Action::PASSWORD, device, subject, false)
             .await?;
         let account = accounts::by_id(&inner.store, caller.user()).await?;
         let hash = account.as_ref().map(|account| &account.password_hash);
@@ -93,7 +93,7 @@ impl Auth {
         let inner = &*self.0;
         inner
             .limits
-            .take(Action::AskForReset, device, Subject::Address(email))
+            .take(Action::ASK_FOR_RESET, device, Subject::Address(email))
             .await?;
         // An account costs more work than none. Both cases respond after the same time, which is longer than that work
         // takes.
@@ -112,7 +112,7 @@ impl Auth {
     /// [`AuthError::Store`].
     pub async fn reset_password(&self, token: &str, new: &str, device: &ClientInfo) -> Result<(), AuthError> {
         let inner = &*self.0;
-        inner.limits.take_address(Action::UseReset, device).await?;
+        inner.limits.take_address(Action::USE_RESET, device).await?;
         for hash in code::reset_hashes(&inner.keys, token) {
             let Some((_, email)) = accounts::reset_owner(&inner.store, &hash).await? else {
                 continue;
@@ -141,7 +141,7 @@ impl Auth {
         let inner = &*self.0;
         inner
             .limits
-            .take(Action::AskForVerification, device, Subject::User(caller.user()))
+            .take(Action::ASK_FOR_VERIFICATION, device, Subject::User(caller.user()))
             .await?;
         accounts::send_verification(
             &inner.store,
@@ -160,7 +160,7 @@ impl Auth {
         let inner = &*self.0;
         inner
             .limits
-            .take(Action::Verify, device, Subject::User(caller.user()))
+            .take(Action::VERIFY, device, Subject::User(caller.user()))
             .await?;
         let attempt = accounts::spend_attempt(&inner.store, caller.user())
             .await?
@@ -207,7 +207,7 @@ impl Auth {
         let inner = &*self.0;
         inner
             .limits
-            .take(Action::SecondFactor, device, Subject::User(caller.user()))
+            .take(Action::SECOND_FACTOR, device, Subject::User(caller.user()))
             .await?;
         let account = accounts::by_id(&inner.store, caller.user())
             .await?
@@ -266,7 +266,7 @@ impl Auth {
         let inner = &*self.0;
         inner
             .limits
-            .take(Action::SecondFactor, device, Subject::User(account.id))
+            .take(Action::SECOND_FACTOR, device, Subject::User(account.id))
             .await?;
         match account.second_factor() {
             None => Ok(None),

@@ -5,7 +5,6 @@ use std::time::Duration;
 use lockstep_domain::account::{FieldError, PasswordFault};
 use lockstep_store::StoreError;
 use lockstep_store::accounts::AccountError;
-use lockstep_store::guests::ShopperError;
 
 use crate::password::HashError;
 
@@ -63,9 +62,6 @@ pub enum AuthError {
     /// A change to an account is refused.
     #[error(transparent)]
     Account(AccountError),
-    /// A change to a cart or wishlist is refused.
-    #[error(transparent)]
-    Shopper(ShopperError),
     /// The database failed (503 if it is unavailable).
     #[error(transparent)]
     Store(StoreError),
@@ -104,17 +100,6 @@ impl AuthError {
                 AccountError::HasBalance => "has_balance",
                 AccountError::Store(_) => "unavailable",
             },
-            Self::Shopper(error) => match error {
-                ShopperError::NoSuchGame => "game_not_found",
-                ShopperError::OutOfStock => "out_of_stock",
-                ShopperError::InStock => "in_stock",
-                ShopperError::NotPositive => "quantity_not_positive",
-                ShopperError::TooManyCopies { .. } => "too_many_copies",
-                ShopperError::TooManyGames { .. } => "too_many_games",
-                ShopperError::KeyReused => "idempotency_key_reused",
-                ShopperError::NoSuchShopper => "account_not_found",
-                ShopperError::Store(_) => "unavailable",
-            },
             Self::Store(_) => "unavailable",
             Self::Internal => "internal",
         }
@@ -133,15 +118,6 @@ impl From<AccountError> for AuthError {
             AccountError::EmailTaken => Self::EmailTaken,
             AccountError::Store(error) => Self::Store(error),
             error => Self::Account(error),
-        }
-    }
-}
-
-impl From<ShopperError> for AuthError {
-    fn from(error: ShopperError) -> Self {
-        match error {
-            ShopperError::Store(error) => Self::Store(error),
-            error => Self::Shopper(error),
         }
     }
 }

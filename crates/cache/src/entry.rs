@@ -10,7 +10,6 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use lockstep_store::Snapshot;
-use serde::Serialize;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::clock;
@@ -36,14 +35,6 @@ impl Payload {
         }
     }
 
-    /// Creates a payload from `value`, serialised as JSON.
-    ///
-    /// # Errors
-    /// Fails if `value` has no JSON form (a map whose keys are not text).
-    pub fn json(value: &impl Serialize) -> Result<Self, serde_json::Error> {
-        Ok(Self::bytes(serde_json::to_vec(value)?.into()))
-    }
-
     /// Creates the payload for a missing row, so that the absence is cached too.
     pub fn missing() -> Self {
         Self {
@@ -62,7 +53,7 @@ impl Payload {
         self
     }
 
-    /// TagInvalidations a value whose body can differ for the same rows (random picks, time of day), so that a difference is not a
+    /// Marks a value whose body can differ for the same rows (random picks, time of day), so that a difference is not a
     /// violation. Such a value may be as old as its TTL; the rows that it shows are still current.
     #[must_use]
     pub fn not_repeatable(mut self) -> Self {
@@ -199,8 +190,11 @@ pub(crate) fn tag_hashes(tags: impl IntoIterator<Item = String>) -> Box<[u64]> {
     hashes.into()
 }
 
+/// Raised with every change of the form of a body within a release.
+const BODY_FORM: u32 = 2;
+
 /// Hashes a database's identity together with this release; never 0. The release is included because another release
 /// may write other bodies under the same key.
 pub(crate) fn identity_hash(identity: &str) -> u64 {
-    xxh3_64(format!("{identity} {}", env!("CARGO_PKG_VERSION")).as_bytes()).max(1)
+    xxh3_64(format!("{identity} {} {BODY_FORM}", env!("CARGO_PKG_VERSION")).as_bytes()).max(1)
 }

@@ -25,6 +25,7 @@ mod redis;
 mod single_flight;
 mod status;
 mod tally;
+mod value;
 mod writes;
 
 use std::collections::BTreeSet;
@@ -43,6 +44,7 @@ use tokio_util::task::TaskTracker;
 pub use config::{Config, ConfigError, Mutant};
 pub use entry::{Entry, Payload};
 pub use status::{Counters, RedisState, RedisWrites, Status};
+pub use value::Cached;
 
 use consistency::ConsistencyChecker;
 use invalidation_index::InvalidationIndex;
@@ -60,6 +62,15 @@ pub enum ReadError {
     /// PostgreSQL returned an error that a retry does not fix. All waiters of the load share it.
     #[error("the answer could not be read")]
     Load(#[source] Arc<StoreError>),
+    /// A cached answer does not have the form of its value (a bug).
+    #[error("a cached answer has another form than expected")]
+    Unreadable(#[source] Arc<serde_json::Error>),
+}
+
+impl From<serde_json::Error> for ReadError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Unreadable(Arc::new(error))
+    }
 }
 
 impl From<StoreError> for ReadError {

@@ -5,7 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::log::LogTail;
+use crate::log_tail::LogTail;
 
 /// Why the private PostgreSQL could not be found, started, joined or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -111,9 +111,12 @@ pub enum Error {
     /// No candidate for the socket folder has a path that is short enough and can be written as text.
     #[error(
         "no folder for PostgreSQL's socket: a path of at most {} bytes is needed, and neither the data folder nor the system's folder for temporary files gives one",
-        crate::connection::LONGEST_SOCKET_FOLDER
+        .longest
     )]
-    NoSocketFolder,
+    NoSocketFolder {
+        /// The longest path that fits, in bytes.
+        longest: usize,
+    },
     /// A name in `Options::settings` is not the name of a setting, or a value cannot be passed to the server.
     #[error("`{name}` cannot be passed to PostgreSQL as a setting")]
     BadSetting {

@@ -19,9 +19,9 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::process::{Signal, geteuid};
 
 use crate::account::Account;
-use crate::binaries::Installation;
 use crate::connection::SUPERUSER;
 use crate::error::Error;
+use crate::installation::Installation;
 use crate::letters::{self, Letters};
 use crate::log::Log;
 use crate::{Durability, process};

@@ -18,7 +18,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::account::Account;
 use crate::error::Error;
-use crate::log::{Log, LogTail};
+use crate::log::Log;
+use crate::log_tail::LogTail;
 use crate::process;
 
 /// Time limit of a start. It usually takes far less than a second; after a crash PostgreSQL first replays at most 1 GB

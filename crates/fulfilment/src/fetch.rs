@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_domain::ids::KeyId;
+use lockstep_failpoint::failpoint;
 use lockstep_g2a::{Error, parse_key};
 use lockstep_store::fulfilment::incidents::{self, Incident};
 use lockstep_store::fulfilment::keys::{self, Arrived, Recorded};
 use lockstep_store::fulfilment::unreadable::{self, Unreadable};
 use lockstep_store::fulfilment::{self as records, Unit};
-use lockstep_store::{StoreError, Tx, failpoint, mutants};
+use lockstep_store::{StoreError, Tx, mutants};
 use uuid::Uuid;
 
 use crate::reading::{self, Stop};

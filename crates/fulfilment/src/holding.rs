@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use lockstep_domain::ids::UnitId;
+use lockstep_failpoint::failpoint;
+use lockstep_store::StoreError;
 use lockstep_store::fulfilment::{self as records, Lease, Unit};
-use lockstep_store::{StoreError, failpoint};
 use tokio_util::sync::CancellationToken;
 
 use crate::unit::Next;

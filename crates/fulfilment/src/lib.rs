@@ -29,14 +29,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lockstep_domain::Money;
+use lockstep_domain::backoff::exponential;
 use lockstep_domain::ids::{KeyId, UnitId};
 use lockstep_domain::price::Pricing;
 use lockstep_domain::secret::Secret;
+use lockstep_failpoint::failpoint;
 use lockstep_g2a::Client;
 use lockstep_store::clock::{self, ClockWatch, Step};
 use lockstep_store::fulfilment::unreadable::Patience;
 use lockstep_store::fulfilment::{self as records, EmailSettings, Unit};
-use lockstep_store::{Store, StoreError, failpoint};
+use lockstep_store::{Store, StoreError};
 use lockstep_vault::Keys;
 use rand::Rng as _;
 use tokio::sync::Notify;
@@ -462,7 +464,7 @@ impl Fulfilment {
     /// Exponential backoff with a cap, reduced at random by up to a quarter.
     fn backoff(&self, attempts: u32) -> Duration {
         let (base, cap) = self.0.settings.backoff;
-        let full = base.saturating_mul(1_u32 << attempts.min(16)).min(cap);
+        let full = exponential(base, attempts, cap);
         full.mul_f64(rand::rng().random_range(0.75..=1.0))
     }
 }

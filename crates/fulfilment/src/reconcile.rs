@@ -9,10 +9,11 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use lockstep_domain::ids::{OrderId, UnitId};
 use lockstep_domain::order::UnitState;
+use lockstep_failpoint::failpoint;
 use lockstep_g2a::Client;
 use lockstep_store::fulfilment::review::{self, Remembered};
 use lockstep_store::fulfilment::{EmailSettings, incidents, unreadable};
-use lockstep_store::{Store, StoreError, failpoint};
+use lockstep_store::{Store, StoreError};
 use serde::Serialize;
 
 use crate::reading;

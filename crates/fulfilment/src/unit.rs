@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use lockstep_domain::Money;
 use lockstep_domain::order::{RefundReason, UnitState};
+use lockstep_failpoint::failpoint;
 use lockstep_g2a::{Code, CreatedOrder, Error, NewOrder};
 use lockstep_store::fulfilment::incidents::{self, Incident};
 use lockstep_store::fulfilment::{self as records, Unit, keys, unreadable};
-use lockstep_store::{StoreError, Tx, failpoint, mutants};
+use lockstep_store::{StoreError, Tx, mutants};
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::reading::{self, Stop};

@@ -27,12 +27,12 @@ use crate::breaker::{Breaker, Health};
 use crate::budget::Budget;
 use crate::config::{Auth, Config, ConfigError};
 use crate::error::{BadAnswer, Call, Error};
-use crate::secret::SecretText;
 use crate::wire::{
     CreatedOrder, OrderDetails, Payment, Product, ProductPage, parse_created_order, parse_order_details, parse_payment,
     parse_product_page,
 };
 use answers::BodyEnd;
+use lockstep_domain::Secret;
 use requests::{Request, argument};
 
 pub use answers::RawKeyAnswer;
@@ -65,8 +65,8 @@ enum Signer {
     Bearer {
         tokens: TokenCache,
         token_url: String,
-        client_id: SecretText,
-        client_secret: SecretText,
+        client_id: Secret,
+        client_secret: Secret,
     },
 }
 

@@ -10,6 +10,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use lockstep_domain::backoff::exponential;
 use lockstep_domain::email_template::EmailTemplate;
 use lockstep_domain::ids::UserId;
 use lockstep_store::accounts::{self, NewCode};
@@ -349,8 +350,8 @@ fn retry_in(error: &EmailTransportError, attempts: u32) -> Option<Duration> {
         EmailTransportError::Refused(_) => MOST_REFUSALS,
         EmailTransportError::Later(_) => MOST_ATTEMPTS,
     };
-    let wait = Duration::from_secs(30).saturating_mul(2u32.saturating_pow(attempts.saturating_sub(1)));
-    (attempts < most).then(|| wait.min(LONGEST_WAIT))
+    let wait = exponential(Duration::from_secs(30), attempts.saturating_sub(1), LONGEST_WAIT);
+    (attempts < most).then_some(wait)
 }
 
 #[cfg(test)]

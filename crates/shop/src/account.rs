@@ -53,7 +53,7 @@ impl Shop {
     /// The caller's latest log-ins and attempts, newest first.
     ///
     /// # Errors
-    /// [`ShopError::Refused`] with the database's error.
+    /// [`ShopError::Store`].
     pub async fn logins(&self, caller: &CurrentUser) -> Result<Vec<LoginRecord>, ShopError> {
         Ok(accounts::login_history(self.store(), caller.user(), MOST_LOGINS).await?)
     }

@@ -63,7 +63,7 @@ impl Shop {
             Principal::Guest(Some(cookie)) => self.guest(cookie).await? == Guest::Unknown,
         };
         if is_new {
-            self.auth().allow_new_guest(device).await?;
+            self.allow_new_guest(device).await?;
         }
         Ok(())
     }

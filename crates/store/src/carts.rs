@@ -60,7 +60,7 @@ macro_rules! mini_game {
 pub(crate) use mini_game;
 
 /// The cart of `owner`, newest item first; empty if the guest does not exist or has expired. Cache it under
-/// [`CartOwner::cart_key`] with [`Cart::tags`].
+/// `ValueKey::cart` with [`Cart::tags`].
 ///
 /// # Errors
 /// [`StoreError`].

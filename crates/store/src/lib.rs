@@ -14,7 +14,6 @@ pub mod clock;
 pub mod deliveries;
 pub mod doctor;
 mod error;
-pub mod failpoint;
 mod foreign_ids;
 pub mod fulfilment;
 pub mod games;

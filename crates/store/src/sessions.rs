@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use lockstep_domain::account::Role;
+use lockstep_domain::cached::CachedValue;
 use lockstep_domain::ids::{SessionId, UserId};
 use lockstep_domain::language::Language;
 use serde::{Deserialize, Serialize};
@@ -148,6 +149,8 @@ pub struct CachedSession {
     /// When it was last used, to within a few minutes.
     pub last_used_at: DateTime<Utc>,
 }
+
+impl CachedValue for CachedSession {}
 
 impl CachedSession {
     /// The session's user at `now`, or `None` if it has expired.

@@ -12,7 +12,7 @@ use crate::row::money_of;
 use crate::{Result, Store, Subject, Tx};
 
 /// The wishlist of `owner`, newest first; empty if the guest does not exist or has expired. Cache it under
-/// [`CartOwner::wishlist_key`] with [`Wishlist::tags`].
+/// `ValueKey::wishlist` with [`Wishlist::tags`].
 ///
 /// # Errors
 /// [`StoreError`](crate::StoreError).

@@ -12,7 +12,8 @@ use axum::response::{IntoResponse as _, Response};
 use futures::FutureExt as _;
 
 use crate::WebState;
-use crate::error::{self, PageError};
+use crate::error::PageError;
+use crate::error_page;
 use crate::pictures::upload;
 use crate::visit::{LANGUAGE_COOKIE, Preferences, preference};
 
@@ -82,7 +83,7 @@ pub(crate) async fn edge(State(state): State<Arc<WebState>>, request: Request, n
         PageError::Offline.into_response()
     };
     if let Some(reason) = response.extensions_mut().remove::<PageError>() {
-        response = error::respond(&state, &visit, &reason);
+        response = error_page::respond(&state, &visit, &reason);
     }
     let headers = response.headers_mut();
     headers.reserve(12);

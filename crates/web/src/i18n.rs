@@ -133,10 +133,7 @@ impl Language {
     /// The text for a number of something.
     pub(crate) fn count(self, key: &str, number: u64) -> String {
         let form = if number == 1 { "one" } else { "other" };
-        filled(
-            self.text(&format!("{key}.{form}")),
-            &[&crate::format::number(self, number)],
-        )
+        filled(self.text(&format!("{key}.{form}")), &[&self.form().number(number)])
     }
 }
 

@@ -11,10 +11,10 @@ use lockstep_store::accounts::{AccountError, AdminMade};
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
+use crate::accounts;
 use crate::config::Config;
 use crate::database::{Database, Use};
 use crate::output::Output;
-use crate::serve;
 
 /// Length of a generated password: 24 of 58 characters are 140 bits.
 const LENGTH: usize = 24;
@@ -73,7 +73,7 @@ pub(crate) async fn reset_second_factor(config: &Config, output: Output, email: 
     let email = Email::parse(email).map_err(|error| anyhow!("{email:?} is {error}"))?;
     let database = Database::open(config, Use::Join).await?;
     let reset = async {
-        let auth = serve::open_auth(config, &database.store).await?;
+        let auth = accounts::open(config, &database.store).await?;
         auth.reset_second_factor(&email, &machine())
             .await
             .map_err(|error| match error {
@@ -99,7 +99,7 @@ pub(crate) async fn reset_second_factor(config: &Config, output: Output, email: 
 
 async fn make(config: &Config, database: &Database, email: &Email, password: &str) -> Result<AdminMade> {
     database.be_up_to_date().await?;
-    let auth = serve::open_auth(config, &database.store).await?;
+    let auth = accounts::open(config, &database.store).await?;
     auth.create_admin(email, password).await.map_err(|error| match error {
         AuthError::Invalid(faults) => anyhow!(
             "{}",

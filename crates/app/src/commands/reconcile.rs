@@ -1,7 +1,6 @@
 //! `lockstep reconcile`: compares orders, money, keys, the spool and G2A, prints each difference with its remedy, and
 //! with `--fix` repairs what is safe to repair.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -17,11 +16,6 @@ use crate::database::{Database, Use};
 use crate::output::Output;
 use crate::secrets::Secrets;
 use crate::supplier::Supplier;
-
-/// The folder that holds answers with keys until they are recorded.
-pub(crate) fn spool_folder(config: &Config) -> PathBuf {
-    config.data_dir.join("spool")
-}
 
 /// Maximum number of top-ups that are listed for staff; there are few.
 const MOST_TOP_UPS: u32 = 100;
@@ -84,7 +78,7 @@ pub(crate) async fn run(config: &Config, output: Output, fix: bool) -> Result<Ex
     let secrets = Secrets::open(config, &database.store).await?;
     let supplier = Supplier::connect(config, &database.store).await?;
     let emails = email_settings(&secrets.keys, config.fulfilment.keys_in_emails);
-    let found = reconcile(&database.store, &supplier.client, &spool_folder(config), &emails, fix).await;
+    let found = reconcile(&database.store, &supplier.client, &config.spool_folder(), &emails, fix).await;
     let payments = to_review(&database.store).await;
     supplier.close().await;
     database.close().await;

@@ -384,7 +384,7 @@ fn last_line(log: &Path) -> Option<String> {
 fn named_places() -> BTreeSet<String> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut names = BTreeSet::new();
-    for file in std::fs::read_dir(crates.join("fulfil/src")).unwrap() {
+    for file in std::fs::read_dir(crates.join("fulfilment/src")).unwrap() {
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap_or_default();
         names.extend(
             text.split("failpoint!(\"")

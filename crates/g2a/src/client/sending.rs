@@ -19,8 +19,8 @@ use crate::breaker::{Breaker, Change, Ending, Ticket};
 use crate::budget::{BudgetError, CallClass};
 use crate::error::{Call, Code, Error, Lost, NotSent, Repeat, TokenFailure};
 use crate::retry::backoff;
-use crate::secret::SecretText;
 use crate::wire::{error_code, parse_token};
+use lockstep_domain::Secret;
 
 impl Inner {
     /// Sends a read, and retries while the error allows it and attempts and time are left.
@@ -185,9 +185,9 @@ impl Inner {
     async fn fetch_token(
         &self,
         token_url: &str,
-        client_id: &SecretText,
-        client_secret: &SecretText,
-    ) -> Result<(SecretText, Option<u64>), TokenFailure> {
+        client_id: &Secret,
+        client_secret: &Secret,
+    ) -> Result<(Secret, Option<u64>), TokenFailure> {
         let form = [
             ("grant_type", "client_credentials"),
             ("client_id", client_id.expose()),

@@ -7,9 +7,10 @@
 //! (migration 0110), so the cost of finding events to apply does not depend on the number of kept events or of orders.
 
 use lockstep_domain::ids::OrderId;
+use lockstep_failpoint::failpoint;
 use uuid::Uuid;
 
-use crate::{Result, Store, Tx, failpoint};
+use crate::{Result, Store, Tx};
 
 /// An event with a verified signature.
 #[derive(Debug, Clone, PartialEq)]

@@ -14,11 +14,12 @@ use lockstep_domain::email_template::{EmailTemplate, OrderedLine};
 use lockstep_domain::ids::{GameId, OrderId, UserId};
 use lockstep_domain::order::OrderStatus;
 use lockstep_domain::purchase::{OrderItem, OrderUnit, OrderUnitStatus, OrderView, OrderedGame, PaymentStatus};
+use lockstep_failpoint::failpoint;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use crate::row::{money_of, nickname_of};
-use crate::{AsStoreError, Result, Store, StoreError, Subject, Tx, failpoint, guests, mail};
+use crate::{AsStoreError, Result, Store, StoreError, Subject, Tx, guests, mail};
 
 /// How long an order confirmation is worth sending.
 const NOTICE: Duration = Duration::from_hours(72);

@@ -4,7 +4,6 @@ use lockstep_fulfilment::Spool;
 use lockstep_store::fulfilment::stops;
 
 use super::{Finding, NO_ANSWER};
-use crate::commands::reconcile::spool_folder;
 use crate::config::Config;
 use crate::database::Database;
 
@@ -12,7 +11,7 @@ const WHAT: &str = "spool";
 
 /// Reports waiting files, files that were put aside, and workers that cannot write.
 pub(super) async fn look(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
-    let folder = spool_folder(config);
+    let folder = config.spool_folder();
     let here = lockstep_fulfilment::machine();
     match stops::all(&database.store).await {
         Ok(stops) => {

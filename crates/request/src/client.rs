@@ -1,5 +1,5 @@
-//! Client address and user agent of a request, as far as they can be trusted. Defined once, so that rate limits and
-//! login histories see the same client in the API and on the pages.
+//! Client address and user agent of a request, as far as they can be trusted. Rate limits and login histories see the
+//! same client in the API and on the pages.
 //!
 //! Any client can send an `X-Forwarded-For` header, and every proxy appends the address of its peer. With `proxies`
 //! trusted proxies, the entry that many places from the end is what the outermost of them saw; the client may have
@@ -7,14 +7,22 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use axum::extract::ConnectInfo;
 use http::header::{self, HeaderMap, HeaderName};
-use lockstep_store::sessions::ClientInfo;
+use http::request::Parts;
+use lockstep_auth::ClientInfo;
+use lockstep_domain::language::Language;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Returns address and user agent of a request that arrived from `peer` through `proxies` trusted proxies. If these
-/// wrote no address, that of the connection is used.
-pub fn device(headers: &HeaderMap, peer: Option<IpAddr>, proxies: usize) -> ClientInfo {
+/// Returns the client of a request that arrived through `proxies` trusted proxies; `language` is the one in which its
+/// user reads. If the proxies wrote no address, that of the connection is used.
+pub fn client_info(parts: &Parts, proxies: usize, language: Option<Language>) -> ClientInfo {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    device(&parts.headers, peer.map(|ConnectInfo(peer)| peer.ip()), proxies).reading(language)
+}
+
+fn device(headers: &HeaderMap, peer: Option<IpAddr>, proxies: usize) -> ClientInfo {
     let user_agent = headers
         .get(header::USER_AGENT)
         .map(|agent| String::from_utf8_lossy(agent.as_bytes()));

@@ -11,7 +11,7 @@
 macro_rules! failpoint {
     ($name:literal) => {
         #[cfg(debug_assertions)]
-        $crate::failpoint::reached($name);
+        $crate::reached($name);
     };
 }
 
