@@ -8,7 +8,7 @@ use lockstep_domain::order::{RefundReason, UnitState};
 use lockstep_g2a::{Code, CreatedOrder, Error, NewOrder};
 use lockstep_store::fulfilment::incidents::{self, Incident};
 use lockstep_store::fulfilment::{self as records, Unit, keys, unreadable};
-use lockstep_store::{StoreError, Tx, failpoint, mutants};
+use lockstep_store::{StoreError, Tx, failpoint};
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::reading::{self, Stop};
@@ -128,7 +128,7 @@ impl Fulfilment {
                 format!("G2A wants to be paid in {}", created.currency),
             ),
             Ok(created) => match cents_up(created.price) {
-                Some(price) if price <= floor || mutants::make("pay-above-price") => {
+                Some(price) if price <= floor => {
                     (CreateOutcome::Created, Some((created, price)), String::new())
                 }
                 Some(price) => {
@@ -323,12 +323,6 @@ impl Fulfilment {
                     .as_ref()
                     .err()
                     .map_or_else(|| "G2A says neither yes nor no".to_owned(), Error::to_string);
-                if mutants::make("buy-again") {
-                    commit!(inner, "fulfil.give_up", [why], |tx, _l| {
-                        records::give_up(tx, lease, Duration::ZERO, &why).await
-                    })?;
-                    return Ok(Next::Yield);
-                }
                 if answer.as_ref().err().and_then(Error::code) == Some(&Code::PaymentTooLate) {
                     let wait = inner.settings.request_lifetime;
                     failpoint!("too_late.before");
