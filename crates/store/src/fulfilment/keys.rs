@@ -14,7 +14,7 @@ use super::emails::EmailSettings;
 use super::incidents::{self, Incident};
 use super::money::{Settled, set_status, settle};
 use super::queue::{Lease, held, lock_order_of};
-use crate::{Result, Store, Tx, mutants};
+use crate::{Result, Store, Tx};
 
 /// Purpose of the key hash.
 pub const HASH: &str = "game-key";
@@ -60,18 +60,6 @@ pub enum Recorded {
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable): then the caller has to retry.
 pub async fn record(tx: &mut Tx, key: &Arrived, emails: &EmailSettings) -> Result<Recorded> {
     let order = lock_order_of(tx, key.unit).await?;
-    if mutants::make("fence-keys") {
-        let waits: bool = sqlx::query_scalar(
-            "select state = 'FETCHING' and g2a_order_id is not distinct from $2 from order_units where id = $1",
-        )
-        .bind(key.unit.0)
-        .bind(&key.g2a_order_id)
-        .fetch_one(tx.conn())
-        .await?;
-        if !waits {
-            return Err(crate::StoreError::Fenced);
-        }
-    }
     let hashes: Vec<&[u8]> = key.hashes.iter().map(<[u8; 32]>::as_slice).collect();
     let inserted = sqlx::query(
         "-- store.fulfilment.record_key

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::emails::{self, EmailSettings};
 use super::queue::{Lease, held, lock_order_of};
 use super::steps::reason;
-use crate::{AsStoreError, Result, StoreError, Tx, mutants};
+use crate::{AsStoreError, Result, StoreError, Tx};
 
 /// An order that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,21 +212,18 @@ async fn book_refund(tx: &mut Tx, unit: UnitId, cause: RefundReason, why: &str) 
             select o.id as order_id, o.user_id, u.price_paid, g.title
               from order_units u join orders o on o.id = u.order_id join games g on g.id = u.game_id where u.id = $1),
         booked as (
-            insert into transactions (id, user_id, order_id, type, amount, status, method, subject, reason, description,
-                                      transaction_hash)
-            select $2, user_id, order_id, 'REFUND', price_paid, 'COMPLETED', 'BALANCE', nullif(left(title, 300), ''), $6,
-                   left(title || ': ' || $3, 500), case when $4 then order_id::text end
-              from owed where price_paid > 0 and not $5),
+            insert into transactions (id, user_id, order_id, type, amount, status, method, subject, reason, description)
+            select $2, user_id, order_id, 'REFUND', price_paid, 'COMPLETED', 'BALANCE', nullif(left(title, 300), ''), $4,
+                   left(title || ': ' || $3, 500)
+              from owed where price_paid > 0),
         returned as (
             update users set balance = balance + price_paid from owed
-             where users.id = owed.user_id and price_paid > 0 and not $5)
+             where users.id = owed.user_id and price_paid > 0)
         select price_paid from owed",
     )
     .bind(unit.0)
     .bind(Uuid::now_v7())
     .bind(reason(why))
-    .bind(mutants::make("refund-once"))
-    .bind(mutants::make("complete-without-refund"))
     .bind(cause.as_str())
     .fetch_one(tx.conn())
     .await?;

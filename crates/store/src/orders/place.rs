@@ -19,7 +19,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::row::{money, nickname};
-use crate::{AsStoreError, Result, Store, StoreError, Subject, Tx, failpoint, guests, mail, mutants};
+use crate::{AsStoreError, Result, Store, StoreError, Subject, Tx, failpoint, guests, mail};
 
 /// How long an order confirmation is worth sending.
 const NOTICE: Duration = Duration::from_hours(72);
@@ -147,20 +147,13 @@ pub async fn place(
     checkout: &Checkout,
     idempotency: Option<&Idempotency>,
 ) -> Result<Placed, PlaceError> {
-    #[cfg(feature = "mutants")]
-    if mutants::make("balance-outside") {
-        let total = quote(store, checkout).await?.total;
-        if !mutants::has_balance(store, user, total).await? {
-            return Err(PlaceError::InsufficientBalance { total });
-        }
-    }
     let asked = Arc::new((checkout.clone(), idempotency.cloned()));
     let about: Vec<Subject<'_>> = [user.into()]
         .into_iter()
         .chain(checkout.items().iter().map(|item| item.game.into()))
         .chain(checkout.promo_code().map(Subject::Named))
         .collect();
-    let placed = store
+    store
         .tx_about("orders.place", &about, move |tx| {
             let asked = Arc::clone(&asked);
             Box::pin(async move { place_once(tx, user, &asked.0, asked.1.as_ref()).await })
@@ -174,14 +167,7 @@ pub async fn place(
                 _ => error,
             },
             _ => error,
-        })?;
-    #[cfg(feature = "mutants")]
-    if mutants::make("promo-outside")
-        && let (Placed::Now(_), Some(code)) = (&placed, checkout.promo_code())
-    {
-        mutants::count_promo_code(store, code).await?;
-    }
-    Ok(placed)
+        })
 }
 
 /// The current price of an order with its promo code. Nothing is written or reserved: the expected total of the order
@@ -393,12 +379,11 @@ struct Payer {
 async fn take(tx: &mut Tx, user: UserId, total: Money) -> Result<Payer, PlaceError> {
     let row = sqlx::query(
         "-- store.orders.place.take
-        update users set balance = balance - $2 where id = $1 and (balance >= $2 or $3) and deleted_at is null
+        update users set balance = balance - $2 where id = $1 and balance >= $2 and deleted_at is null
         returning email, nickname",
     )
     .bind(user.0)
     .bind(total.decimal())
-    .bind(mutants::make("balance-outside"))
     .fetch_optional(tx.conn())
     .await?
     .ok_or(PlaceError::InsufficientBalance { total })?;
@@ -430,7 +415,7 @@ async fn write(
     .bind(bill.discount.decimal())
     .bind(bill.total.decimal())
     .bind(BALANCE)
-    .bind(checkout.promo_code().filter(|_| !mutants::make("promo-outside")))
+    .bind(checkout.promo_code())
     .bind(idempotency.map(Idempotency::as_str))
     .bind(idempotency.map(|_| checkout.digest().to_vec()))
     .fetch_one(tx.conn())
