@@ -78,7 +78,13 @@ fn build(tree: &Path, target: &Path, all: &[Planted]) -> Result<Programs> {
     cargo
         .current_dir(tree)
         .env("CARGO_TARGET_DIR", target)
-        .args(["test", "--workspace", "--no-run", "--message-format", "json-render-diagnostics"])
+        .args([
+            "test",
+            "--workspace",
+            "--no-run",
+            "--message-format",
+            "json-render-diagnostics",
+        ])
         .stderr(std::process::Stdio::inherit());
     let wanted: BTreeSet<&str> = tests(all).map(|test| test.program.as_str()).collect();
     for program in wanted {
@@ -108,7 +114,11 @@ fn build(tree: &Path, target: &Path, all: &[Planted]) -> Result<Programs> {
     }
     for test in tests(all) {
         if !programs.contains_key(&test.program()) {
-            bail!("there is no test program crates/{}/tests/{}", test.of_crate, test.program);
+            bail!(
+                "there is no test program crates/{}/tests/{}",
+                test.of_crate,
+                test.program
+            );
         }
     }
     Ok(programs)
@@ -266,13 +276,19 @@ mod tests {
     #[test]
     fn results_keep_their_order() {
         let all: Vec<u32> = (0..50).collect();
-        assert_eq!(in_parallel(&all, |one| one * 2), (0..100).step_by(2).collect::<Vec<_>>());
+        assert_eq!(
+            in_parallel(&all, |one| one * 2),
+            (0..100).step_by(2).collect::<Vec<_>>()
+        );
     }
 
     /// A patch that no longer applies shows at once, not only in `cargo xtask mutants`.
     #[test]
     fn every_patch_applies() {
         let root = crate::root();
+        if !root.join(".git").exists() {
+            return; // An archive of the sources: `cargo xtask mutants` needs the repository, too.
+        }
         let all = patch::all(&root.join("xtask/mutants")).unwrap();
         assert!(all.len() >= 20, "{}", all.len());
         let scratch = tempfile::tempdir().unwrap();

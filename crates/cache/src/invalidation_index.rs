@@ -235,6 +235,7 @@ mod tests {
     use super::*;
     use lockstep_store::invalidation::Invalidation;
     use proptest::prelude::*;
+    use proptest::strategy::ValueTree as _;
 
     const DATABASE: &str = "one";
     const MOST_ROWS: usize = 6;
@@ -308,8 +309,13 @@ mod tests {
         ]
     }
 
-    /// Runs a history and returns the entries that were accepted although they lack a known change.
-    fn wrongly_accepted(steps: Vec<Step>, tags_a_generation: usize) -> Vec<String> {
+    /// Runs a history and returns the entries that were accepted although they lack a known change. Entries carry what
+    /// `stamped` makes of the snapshot in which they were read.
+    fn wrongly_accepted(
+        steps: Vec<Step>,
+        tags_a_generation: usize,
+        stamped: impl Fn(&Snapshot) -> Snapshot,
+    ) -> Vec<String> {
         let mut index = InvalidationIndex::new(Duration::from_millis(250));
         index.tags_a_generation = tags_a_generation;
         let mut database = Database {
@@ -318,7 +324,7 @@ mod tests {
         };
         let mut last = Snapshot::ORIGIN;
         let mut anew = true;
-        let mut copies: Vec<(Proof, Vec<u8>)> = Vec::new();
+        let mut copies: Vec<(Proof, Snapshot, Vec<u8>)> = Vec::new();
         let mut wrong = Vec::new();
         for step in steps {
             match step {
@@ -335,13 +341,14 @@ mod tests {
                     database.running.remove(which.index(database.running.len()));
                 }
                 Step::Load(tags) => {
+                    let seen = database.snapshot();
                     let proof = Proof {
-                        stamp: database.snapshot(),
+                        stamp: stamped(&seen),
                         tags: tags.iter().map(|tag| tag_hash(&tag.to_string())).collect(),
                         identity: identity_hash(DATABASE),
                         repeatable: true,
                     };
-                    copies.push((proof, tags));
+                    copies.push((proof, seen, tags));
                 }
                 Step::Poll => {
                     let look = database.look(&last);
@@ -355,9 +362,9 @@ mod tests {
                 }
                 Step::Commit(_) | Step::Abort(_) | Step::Prune(_) => {}
             }
-            for (proof, tags) in &copies {
+            for (proof, seen, tags) in &copies {
                 let misses = |(xid, changed): &&(u64, Vec<u8>)| {
-                    last.sees(*xid) && !proof.stamp.sees(*xid) && changed.iter().any(|tag| tags.contains(tag))
+                    last.sees(*xid) && !seen.sees(*xid) && changed.iter().any(|tag| tags.contains(tag))
                 };
                 if let (Ok(_), Some(missed)) = (index.check(proof), database.history.iter().find(misses)) {
                     wrong.push(format!("{proof:?} lacks {missed:?}, known since {last}"));
@@ -374,7 +381,7 @@ mod tests {
             steps in prop::collection::vec(step(), 1..120),
             tags_a_generation in prop_oneof![Just(1_usize), Just(2), Just(4), Just(1000)],
         ) {
-            prop_assert_eq!(wrongly_accepted(steps, tags_a_generation), Vec::<String>::new());
+            prop_assert_eq!(wrongly_accepted(steps, tags_a_generation, Snapshot::clone), Vec::<String>::new());
         }
 
         #[test]
@@ -397,6 +404,22 @@ mod tests {
                 prop_assert!(marks.allow(&stamp));
             }
         }
+    }
+
+    #[test]
+    fn the_model_detects_stamps_that_forget_running_transactions() {
+        let forgetful = |seen: &Snapshot| Snapshot {
+            xmin: seen.xmax,
+            xmax: seen.xmax,
+            running: Vec::new(),
+        };
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let strategy = prop::collection::vec(step(), 60..120);
+        let found = (0..500).any(|_| {
+            let steps = strategy.new_tree(&mut runner).unwrap().current();
+            !wrongly_accepted(steps, 1000, forgetful).is_empty()
+        });
+        assert!(found);
     }
 
     fn look(snapshot: &str, news: &[(u64, &[&str])]) -> LogDelta {

@@ -44,9 +44,7 @@ fn counted(
     db: &TestDb,
     game: GameId,
     count: &Arc<AtomicU64>,
-) -> impl FnOnce(Store) -> futures::future::BoxFuture<'static, Result<Stamped<Payload>, StoreError>>
-+ Send
-+ 'static {
+) -> impl FnOnce(Store) -> futures::future::BoxFuture<'static, Result<Stamped<Payload>, StoreError>> + Send + 'static {
     let (sql, count) = (db.sql.clone(), Arc::clone(count));
     move |_| {
         count.fetch_add(1, Ordering::Relaxed);
@@ -768,7 +766,9 @@ async fn a_failed_load_is_not_shared_with_later_readers() {
     let game = insert_games(&db, 1).await[0];
     let cache = cache_without_redis(&db).await;
     let failed = cache
-        .read(CacheKey::Game(game), |_| async { Err(StoreError::Schema("once".into())) })
+        .read(CacheKey::Game(game), |_| async {
+            Err(StoreError::Schema("once".into()))
+        })
         .await;
     assert!(matches!(failed, Err(ReadError::Load(_))), "{failed:?}");
     assert_eq!(price(&cache, &db.sql, game).await, Some(1));

@@ -128,9 +128,7 @@ impl Fulfilment {
                 format!("G2A wants to be paid in {}", created.currency),
             ),
             Ok(created) => match cents_up(created.price) {
-                Some(price) if price <= floor => {
-                    (CreateOutcome::Created, Some((created, price)), String::new())
-                }
+                Some(price) if price <= floor => (CreateOutcome::Created, Some((created, price)), String::new()),
                 Some(price) => {
                     self.correct_price(unit, created, price).await?;
                     (

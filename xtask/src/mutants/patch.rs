@@ -111,7 +111,10 @@ mod tests {
         let [first, second] = planted.tests.as_slice() else {
             panic!("{planted:?}")
         };
-        assert_eq!((first.program(), first.name.as_str()), (("store".into(), "it".into()), "a::b"));
+        assert_eq!(
+            (first.program(), first.name.as_str()),
+            (("store".into(), "it".into()), "a::b")
+        );
         assert_eq!(second.program(), ("cache".into(), "chaos".into()));
     }
 
