@@ -191,8 +191,8 @@ impl Chaos {
     }
 }
 
-/// Runs until the first violation, or for `time`.
-async fn run(time: Duration) -> Arc<Chaos> {
+/// Runs until the first violation, or for [`LONG`].
+async fn run() -> Arc<Chaos> {
     let db = TestDb::new().await;
     let mut redis = TestRedis::start().await;
     let games = insert_games(&db, GAMES).await;
@@ -237,7 +237,7 @@ async fn run(time: Duration) -> Arc<Chaos> {
     tasks.spawn(async move { listeners.cut_listeners().await });
     let redis_and = Arc::clone(&chaos);
     tasks.spawn(async move { redis_and.disturb_redis(&mut redis).await });
-    let end = Instant::now() + time;
+    let end = Instant::now() + LONG;
     while Instant::now() < end && chaos.violations.load(Ordering::Relaxed) == 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -253,7 +253,7 @@ async fn run(time: Duration) -> Arc<Chaos> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_read_is_older_than_the_lease_under_any_fault() {
-    let chaos = run(LONG).await;
+    let chaos = run().await;
     let mut total = lockstep_cache::Counters::default();
     for cache in &chaos.caches {
         let counters = cache.status().counters;
