@@ -46,7 +46,7 @@ pub(crate) fn run(root: &Path, names: &[String]) -> Result<()> {
     if let Some(unknown) = names.iter().find(|name| all.iter().all(|one| one.name != **name)) {
         bail!("there is no xtask/mutants/{unknown}.patch");
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let target = root.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
     let folder = target.join("mutants");
     let tree = copy::make(root, &folder, &all)?;
     let programs = build(&tree, &target, &all)?;
