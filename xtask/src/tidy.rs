@@ -136,7 +136,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// External crates that only certain crates of ours may use in the product.
 const KEPT: &[(&str, &[&str])] = &[
-    ("sqlx", &["lockstep-store", "lockstep-testkit"]),
+    // xtask applies the migrations before the store can be compiled.
+    ("sqlx", &["lockstep-store", "lockstep-testkit", "xtask"]),
     ("redis", &["lockstep-cache", "lockstep-testkit"]),
     (
         "reqwest",

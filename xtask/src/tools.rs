@@ -38,6 +38,13 @@ pub(crate) fn prepare(root: &Path) -> Result<Tools> {
     })
 }
 
+/// Starts PostgreSQL alone.
+pub(crate) fn postgres(root: &Path) -> Result<ThrowAway> {
+    let folder = root.join(".test-tools");
+    std::fs::create_dir_all(&folder)?;
+    ThrowAway::start(&folder)
+}
+
 /// Finds or fetches a redis-server program.
 pub(crate) fn redis_server(root: &Path) -> Result<PathBuf> {
     let folder = root.join(".test-tools");

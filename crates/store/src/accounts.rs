@@ -108,12 +108,12 @@ fn one(done: &PgQueryResult, otherwise: AccountError) -> Result<(), AccountError
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn sweep_codes(store: &Store) -> Result<u64> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.accounts.sweep.codes
         delete from one_time_codes where id in (
             select id from one_time_codes where expires_at <= now() order by expires_at limit $1 for update skip locked)",
+        i64::from(crate::SWEEP)
     )
-    .bind(i64::from(crate::SWEEP))
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
@@ -124,13 +124,13 @@ pub async fn sweep_codes(store: &Store) -> Result<u64> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn sweep_logins(store: &Store) -> Result<u64> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.accounts.sweep.logins
         delete from login_history where id in (
             select id from login_history where created_at < now() - interval '180 days'
              order by created_at limit $1 for update skip locked)",
+        i64::from(crate::SWEEP)
     )
-    .bind(i64::from(crate::SWEEP))
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected())
@@ -141,13 +141,13 @@ pub async fn sweep_logins(store: &Store) -> Result<u64> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn sweep_attempts(store: &Store) -> Result<u64> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.accounts.sweep.attempts
         delete from login_history where id in (
             select id from login_history where user_id is null and created_at < now() - interval '7 days'
              order by created_at limit $1 for update skip locked)",
+        i64::from(crate::SWEEP)
     )
-    .bind(i64::from(crate::SWEEP))
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected())

@@ -5,7 +5,6 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::{Result, Store};
@@ -118,7 +117,7 @@ pub async fn keep(store: &Store, unused: &Unused, body: &[u8]) -> Result<()> {
         let letters = text?.chars().filter(|letter| !letter.is_control());
         Some(letters.take(most).collect::<String>())
     };
-    sqlx::query(
+    sqlx::query!(
         "-- store.deliveries.keep
         insert into unused_deliveries as u (source, reason, detail, event_id, kind, body, user_id)
         values ($1, $2, $3, $4, $5, $6, (
@@ -127,14 +126,14 @@ pub async fn keep(store: &Store, unused: &Unused, body: &[u8]) -> Result<()> {
         on conflict on constraint unused_deliveries_once
         do update set times = least(u.times::bigint + 1, 2147483647)::integer, last_at = now(),
                       user_id = coalesce(u.user_id, excluded.user_id)",
+        unused.source.as_str(),
+        unused.reason.as_str(),
+        text(unused.detail.as_deref(), MAX_DETAIL),
+        text(unused.event_id.as_deref(), MAX_EVENT_ID),
+        text(unused.kind.as_deref(), MAX_KIND),
+        body,
+        &ids_in(body)
     )
-    .bind(unused.source.as_str())
-    .bind(unused.reason.as_str())
-    .bind(text(unused.detail.as_deref(), MAX_DETAIL))
-    .bind(text(unused.event_id.as_deref(), MAX_EVENT_ID))
-    .bind(text(unused.kind.as_deref(), MAX_KIND))
-    .bind(body)
-    .bind(ids_in(body))
     .execute(store.alone())
     .await?;
     Ok(())
@@ -156,31 +155,16 @@ fn ids_in(body: &[u8]) -> Vec<Uuid> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn latest(store: &Store, all: bool, most: u32) -> Result<Vec<Kept>> {
-    sqlx::query(
-        "-- store.deliveries.latest
-        select id, source, reason, detail, event_id, kind, times, received_at, last_at, octet_length(body) as bytes
-          from unused_deliveries where $1 or reason <> 'KIND_NOT_HANDLED' order by received_at desc limit $2",
+    Ok(sqlx::query_as!(
+        Kept,
+        r#"-- store.deliveries.latest
+        select id, source, reason, detail, event_id, kind, times, received_at, last_at, octet_length(body) as "bytes!"
+          from unused_deliveries where $1 or reason <> 'KIND_NOT_HANDLED' order by received_at desc limit $2"#,
+        all,
+        i64::from(most)
     )
-    .bind(all)
-    .bind(i64::from(most))
     .fetch_all(store.alone())
-    .await?
-    .iter()
-    .map(|row| {
-        Ok(Kept {
-            id: row.try_get("id")?,
-            source: row.try_get("source")?,
-            reason: row.try_get("reason")?,
-            detail: row.try_get("detail")?,
-            event_id: row.try_get("event_id")?,
-            kind: row.try_get("kind")?,
-            times: row.try_get("times")?,
-            received_at: row.try_get("received_at")?,
-            last_at: row.try_get("last_at")?,
-            bytes: row.try_get("bytes")?,
-        })
-    })
-    .collect()
+    .await?)
 }
 
 /// The body of one delivery as received.
@@ -188,12 +172,12 @@ pub async fn latest(store: &Store, all: bool, most: u32) -> Result<Vec<Kept>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn body(store: &Store, id: Uuid) -> Result<Option<Vec<u8>>> {
-    Ok(
-        sqlx::query_scalar("-- store.deliveries.body\nselect body from unused_deliveries where id = $1")
-            .bind(id)
-            .fetch_optional(store.alone())
-            .await?,
+    Ok(sqlx::query_scalar!(
+        "-- store.deliveries.body\nselect body from unused_deliveries where id = $1",
+        id
     )
+    .fetch_optional(store.alone())
+    .await?)
 }
 
 /// Number of deliveries of the last seven days that had no effect, by reason, without kinds that the shop does not
@@ -202,16 +186,14 @@ pub async fn body(store: &Store, id: Uuid) -> Result<Option<Vec<u8>>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn of_the_week(store: &Store) -> Result<Vec<(String, i64)>> {
-    sqlx::query(
-        "-- store.deliveries.of_the_week
-        select reason, count(*) as count from unused_deliveries
-         where received_at > now() - interval '7 days' and reason <> 'KIND_NOT_HANDLED' group by reason order by reason",
+    let rows = sqlx::query!(
+        r#"-- store.deliveries.of_the_week
+        select reason, count(*) as "count!" from unused_deliveries
+         where received_at > now() - interval '7 days' and reason <> 'KIND_NOT_HANDLED' group by reason order by reason"#
     )
     .fetch_all(store.alone())
-    .await?
-    .iter()
-    .map(|row| Ok((row.try_get("reason")?, row.try_get("count")?)))
-    .collect()
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.reason, row.count)).collect())
 }
 
 /// Deletes deliveries of kinds that the shop does not handle after three days and the others after 90; returns how
@@ -220,15 +202,15 @@ pub async fn of_the_week(store: &Store) -> Result<Vec<(String, i64)>> {
 /// # Errors
 /// [`StoreError::Unavailable`](crate::StoreError::Unavailable).
 pub async fn sweep(store: &Store) -> Result<u64> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.deliveries.sweep
         delete from unused_deliveries where id in (
             select id from unused_deliveries
              where received_at < now() - interval '3 days'
                and (reason = 'KIND_NOT_HANDLED' or received_at < now() - interval '90 days')
              order by received_at limit $1 for update skip locked)",
+        i64::from(crate::SWEEP)
     )
-    .bind(i64::from(crate::SWEEP))
     .execute(store.alone())
     .await?;
     Ok(done.rows_affected())

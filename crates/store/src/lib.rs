@@ -44,6 +44,7 @@ pub mod sync;
 pub mod top_ups;
 mod transaction;
 mod trust;
+mod uncached;
 pub mod wishlists;
 
 /// Maximum number of rows that one call of a `sweep` removes: call it again while it returns this number.

@@ -23,9 +23,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn has_no_schema(&self) -> Result<bool> {
-        Ok(sqlx::query_scalar(
-            "-- store.has_no_schema
-            select not exists (select from pg_class where relkind in ('r', 'p') and relnamespace = 'public'::regnamespace)",
+        Ok(sqlx::query_scalar!(
+            r#"-- store.has_no_schema
+            select not exists (
+                select from pg_class where relkind in ('r', 'p') and relnamespace = 'public'::regnamespace) as "none!""#
         )
         .fetch_one(self.alone())
         .await?)
@@ -73,13 +74,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::Schema`] when the database holds versions this program does not know.
     pub async fn migration_status(&self) -> Result<Status> {
-        let exists: bool =
-            sqlx::query_scalar("-- store.migrations.exists\nselect to_regclass('_sqlx_migrations') is not null")
-                .fetch_one(self.alone())
-                .await?;
-        let applied: Vec<i64> = if exists {
-            sqlx::query_scalar(
-                "-- store.migrations.applied\nselect version from _sqlx_migrations where success order by version",
+        let exists = sqlx::query_scalar!(
+            r#"-- store.migrations.exists
+            select to_regclass('_sqlx_migrations') is not null as "exists!""#
+        )
+        .fetch_one(self.alone())
+        .await?;
+        let applied = if exists {
+            sqlx::query_scalar!(
+                "-- store.migrations.applied\nselect version from _sqlx_migrations where success order by version"
             )
             .fetch_all(self.alone())
             .await?

@@ -1,5 +1,7 @@
 //! Checks whether the database accepts writes. Reads prove little: a database that is read-only, or whose disk is full,
 //! answers every query and accepts no order.
+//!
+//! The probe uses the simple protocol (`raw_sql`): it must work on any connection, and sends several statements at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

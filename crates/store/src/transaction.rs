@@ -1,7 +1,9 @@
 //! The two ways to access the database: a stamped read, and a transaction that cannot be left open.
+//!
+//! Transactions begin and end with the simple protocol (`raw_sql`), where several commands fit in one message.
 
 use futures_core::future::BoxFuture;
-use sqlx::{PgConnection, PgPool, Row as _};
+use sqlx::{PgConnection, PgPool};
 
 use crate::error::{Result, StoreError};
 use crate::snapshot::{NotASnapshot, Snapshot, Stamped};
@@ -208,10 +210,12 @@ impl AsStoreError for StoreError {
 }
 
 pub(crate) async fn current_snapshot(conn: &mut PgConnection) -> Result<Snapshot> {
-    let row = sqlx::query("-- store.snapshot\nselect pg_current_snapshot()::text")
-        .fetch_one(conn)
-        .await?;
-    let text: String = row.try_get(0)?;
+    let text = sqlx::query_scalar!(
+        r#"-- store.snapshot
+        select pg_current_snapshot()::text as "snapshot!""#
+    )
+    .fetch_one(conn)
+    .await?;
     text.parse()
         .map_err(|NotASnapshot| StoreError::Schema(format!("unexpected snapshot {text:?}")))
 }

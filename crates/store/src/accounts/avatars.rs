@@ -27,12 +27,12 @@ pub async fn set_avatar(
             Box::pin(async move {
                 // Changing the address deletes the previous picture (`avatars_forget`).
                 set_address(tx, user, Some(&address)).await?;
-                sqlx::query(
+                sqlx::query!(
                     "-- store.accounts.set_avatar\ninsert into avatars (user_id, id, image) values ($1, $2, $3)",
+                    user.0,
+                    id,
+                    &*image
                 )
-                .bind(user.0)
-                .bind(id)
-                .bind(&*image)
                 .execute(tx.conn())
                 .await?;
                 Ok(())
@@ -54,12 +54,12 @@ pub async fn remove_avatar(store: &Store, user: UserId) -> Result<(), AccountErr
 }
 
 async fn set_address(tx: &mut Tx, user: UserId, address: Option<&str>) -> Result<(), AccountError> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "-- store.accounts.set_avatar_address
         update users set avatar = $2 where id = $1 and deleted_at is null",
+        user.0,
+        address
     )
-    .bind(user.0)
-    .bind(address)
     .execute(tx.conn())
     .await?;
     one(&done, AccountError::NotFound)
@@ -71,8 +71,7 @@ async fn set_address(tx: &mut Tx, user: UserId, address: Option<&str>) -> Result
 /// [`StoreError`](crate::StoreError).
 pub async fn avatar(store: &Store, id: Uuid) -> Result<Option<Vec<u8>>> {
     Ok(
-        sqlx::query_scalar("-- store.accounts.avatar\nselect image from avatars where id = $1")
-            .bind(id)
+        sqlx::query_scalar!("-- store.accounts.avatar\nselect image from avatars where id = $1", id)
             .fetch_optional(store.alone())
             .await?,
     )

@@ -62,19 +62,19 @@ pub async fn register(
 }
 
 pub(super) async fn insert(tx: &mut Tx, new: &NewAccount, role: Role, verified: bool) -> Result<(), AccountError> {
-    sqlx::query(
+    sqlx::query!(
         "-- store.accounts.insert
         insert into users (id, email, password_hash, nickname, first_name, last_name, role, email_verified)
         values ($1, $2, $3, coalesce($4, 'Newbie Guy'), $5, $6, $7::text::role, $8)",
+        new.id.0,
+        new.email.as_str(),
+        new.password_hash.expose(),
+        new.nickname.as_deref(),
+        new.first_name.as_deref(),
+        new.last_name.as_deref(),
+        role.name(),
+        verified
     )
-    .bind(new.id.0)
-    .bind(new.email.as_str())
-    .bind(new.password_hash.expose())
-    .bind(&new.nickname)
-    .bind(&new.first_name)
-    .bind(&new.last_name)
-    .bind(role.name())
-    .bind(verified)
     .execute(tx.conn())
     .await?;
     Ok(())
