@@ -10,11 +10,12 @@
 mod bench;
 mod browser;
 mod circles;
+mod crash;
 mod debian;
 mod deny;
 mod deploy;
+mod mutants;
 mod openapi;
-mod proofs;
 mod quality;
 mod soak;
 mod sqlx;
@@ -45,7 +46,8 @@ cargo xtask COMMAND
                --accident NAME for one kind of accident only)
   soak [ARGS]  two instances, many buyers, and faults drawn from a seed (ARGS: --minutes N, --seed S, --volume small|full,
                --json FILE, --plan to see the schedule only; see docs/operations.md)
-  mutants      put the old store's mistakes in, one by one, and show the test that finds each
+  mutants [ARGS] plant the mistakes of xtask/mutants in a copy, one at a time, and show the test that finds each
+               (ARGS: names, for these only)
   bench [ARGS] how fast it is on this machine (ARGS: names, --quick, --json FILE; see docs/performance.md)
 ";
 
@@ -65,12 +67,12 @@ fn main() -> ExitCode {
         "deny" => deny::check(&root()),
         "openapi" => openapi::check(&root()),
         "bench" => bench::run(&root(), &rest),
-        "crash" => proofs::crash(&rest),
+        "crash" => crash::run(&rest),
         "soak" => soak::run(&root(), &rest),
-        "mutants" => proofs::mutants(),
+        "mutants" => mutants::run(&root(), &rest),
         "ci" => test(&rest)
             .and_then(|()| soak::run(&root(), &["--minutes".to_owned(), "2".to_owned()]))
-            .and_then(|()| proofs::mutants())
+            .and_then(|()| mutants::run(&root(), &[]))
             .and_then(|()| openapi::check(&root()))
             .and_then(|()| lint()),
         _ => {
@@ -195,19 +197,6 @@ fn run(command: &mut Command) -> Result<()> {
         bail!("{} failed ({status})", shown(command));
     }
     Ok(())
-}
-
-/// Runs a command and returns its output, whether it succeeds or fails.
-fn output_of(command: &mut Command) -> Result<String> {
-    eprintln!("$ {}", shown(command));
-    let output = command
-        .output()
-        .with_context(|| format!("could not start {}", shown(command)))?;
-    Ok(format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    ))
 }
 
 fn shown(command: &Command) -> String {

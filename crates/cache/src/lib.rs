@@ -41,7 +41,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use config::{Config, ConfigError, Mutant};
+pub use config::{Config, ConfigError};
 pub use entry::{Entry, Payload};
 pub use status::{Counters, RedisState, RedisWrites, Status};
 pub use value::Cached;
@@ -123,7 +123,7 @@ impl Cache {
             .weigher(|_, entry: &Arc<Entry>| entry.weight())
             .build_with_hasher(RandomState::default());
         let inner = Arc::new(Inner {
-            index: InvalidationIndex::new(config.lease, config.mutant()),
+            index: InvalidationIndex::new(config.lease),
             poller: Poller::new(&store),
             news: watch::Sender::new(0),
             l1,
@@ -243,20 +243,11 @@ impl Cache {
         self.0.stop.cancel();
         self.0.tasks.wait().await;
     }
-
-    /// Stops this process's polls of the log for `time`, like a machine that is suspended.
-    #[cfg(feature = "mutants")]
-    pub async fn stand_still(&self, time: Duration) {
-        self.0.poller.stand_still(time).await;
-    }
 }
 
 impl Inner {
     /// Returns this process's entry if it is proven current at `now`.
     fn valid_local_entry(&self, key: &CacheKey, now: u64) -> Option<Arc<Entry>> {
-        if self.config.mutant() == Mutant::CacheAside {
-            return None;
-        }
         let entry = self.l1.get(key)?;
         if now >= entry.expires {
             return None;

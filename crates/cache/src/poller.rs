@@ -75,13 +75,6 @@ impl Poller {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    #[cfg(feature = "mutants")]
-    pub(crate) async fn stand_still(&self, time: Duration) {
-        let _ended = Ended(&self.ended);
-        let _seen = self.seen.lock().await;
-        sleep(time).await;
-    }
-
     /// The error of a poll that began after `asked` and failed.
     fn failure_since(&self, asked: u64) -> Option<ReadError> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,7 +13,6 @@ use lockstep_store::{Stamped, Store, StoreError};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::config::Mutant;
 use crate::entry::{Entry, Payload, Proof, tag_hashes};
 use crate::envelope::{self, Sealed};
 use crate::fill;
@@ -229,9 +228,7 @@ async fn from_redis(inner: &Inner, key: &CacheKey) -> (Option<LoadedValue>, bool
 
 /// Stores an entry in this process.
 fn keep(inner: &Inner, key: &CacheKey, entry: &Arc<Entry>) {
-    if inner.config.mutant() != Mutant::CacheAside {
-        inner.l1.insert(key.clone(), Arc::clone(entry));
-    }
+    inner.l1.insert(key.clone(), Arc::clone(entry));
 }
 
 fn ttl(key: &CacheKey, found: bool) -> Duration {

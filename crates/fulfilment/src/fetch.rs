@@ -11,7 +11,7 @@ use lockstep_store::fulfilment::incidents::{self, Incident};
 use lockstep_store::fulfilment::keys::{self, Arrived, Recorded};
 use lockstep_store::fulfilment::unreadable::{self, Unreadable};
 use lockstep_store::fulfilment::{self as records, Unit};
-use lockstep_store::{StoreError, Tx, mutants};
+use lockstep_store::{StoreError, Tx};
 use uuid::Uuid;
 
 use crate::reading::{self, Stop};
@@ -66,10 +66,7 @@ impl Fulfilment {
         let (inner, lease) = (&self.0, unit.lease);
         let _counted = Counted::one(&inner.reading);
         failpoint!("fetching.call.before");
-        let mut answer = inner.client.key_bytes(id).await;
-        if mutants::make("read-key-again") {
-            answer = inner.client.key_bytes(id).await;
-        }
+        let answer = inner.client.key_bytes(id).await;
         failpoint!("fetching.call.after");
         let mut has_tries = unit.attempts + 1 < inner.settings.unsure_tries;
         let (seen, why) = match answer {

@@ -9,7 +9,7 @@ use lockstep_failpoint::failpoint;
 use lockstep_g2a::{Code, CreatedOrder, Error, NewOrder};
 use lockstep_store::fulfilment::incidents::{self, Incident};
 use lockstep_store::fulfilment::{self as records, Unit, keys, unreadable};
-use lockstep_store::{StoreError, Tx, mutants};
+use lockstep_store::{StoreError, Tx};
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::reading::{self, Stop};
@@ -129,9 +129,7 @@ impl Fulfilment {
                 format!("G2A wants to be paid in {}", created.currency),
             ),
             Ok(created) => match cents_up(created.price) {
-                Some(price) if price <= floor || mutants::make("pay-above-price") => {
-                    (CreateOutcome::Created, Some((created, price)), String::new())
-                }
+                Some(price) if price <= floor => (CreateOutcome::Created, Some((created, price)), String::new()),
                 Some(price) => {
                     self.correct_price(unit, created, price).await?;
                     (
@@ -324,12 +322,6 @@ impl Fulfilment {
                     .as_ref()
                     .err()
                     .map_or_else(|| "G2A gives no definite answer".to_owned(), Error::to_string);
-                if mutants::make("buy-again") {
-                    commit!(inner, "fulfil.give_up", [why], |tx, _l| {
-                        records::give_up(tx, lease, Duration::ZERO, &why).await
-                    })?;
-                    return Ok(Next::Yield);
-                }
                 if answer.as_ref().err().and_then(Error::code) == Some(&Code::PaymentTooLate) {
                     let wait = inner.settings.request_lifetime;
                     failpoint!("too_late.before");

@@ -26,7 +26,6 @@ pub mod ledger;
 pub mod limits;
 pub mod mail;
 pub mod migrations;
-pub mod mutants;
 pub mod orders;
 pub mod pooler;
 pub mod pools;
