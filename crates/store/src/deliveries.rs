@@ -131,7 +131,7 @@ pub async fn keep(store: &Store, unused: &Unused, body: &[u8]) -> Result<()> {
                             union all select id from users where email = any ($8))
              order by o.id for key share of o)
         insert into unused_deliveries as u (source, reason, detail, event_id, kind, body, digest, payers, user_id)
-        select $1, $2, $3, $4, $5, case when late.is_late then '' else $6 end, sha256($6),
+        select $1, $2, $3, $4, $5, case when late.is_late then '' else $6::bytea end, sha256($6),
                case when late.is_late then '{}' else $8 end,
                (select o.id from persons o join top_ups p on p.user_id = o.id
                  where p.id = any ($7) and not late.is_late limit 1)

@@ -130,10 +130,12 @@ pub(crate) async fn catalogue(State(state): State<Arc<WebState>>, visit: Prefere
     }
     let made_of = fingerprint(&[page.etag(), options.etag(), counts.etag(), &moment(&state)]);
     let address = asked.address();
-    let finished = state.page_cache.get(format!("{address}:{}", visit.variant()), made_of, || {
-        let layout = Layout::new(&state, &visit);
-        Ok(draw(layout, &asked, page.value()?, &options.value()?, &counts.value()?).render()?)
-    })?;
+    let finished = state
+        .page_cache
+        .get(format!("{address}:{}", visit.variant()), made_of, || {
+            let layout = Layout::new(&state, &visit);
+            Ok(draw(layout, &asked, page.value()?, &options.value()?, &counts.value()?).render()?)
+        })?;
     Ok(finished.serve(&visit))
 }
 

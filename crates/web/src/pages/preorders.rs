@@ -24,13 +24,15 @@ struct Preorders {
 pub(crate) async fn preorders(State(state): State<Arc<WebState>>, visit: Preferences) -> Result<Response, PageError> {
     let games = state.shop.catalogue().preorders().await?;
     let made_of = fingerprint(&[games.etag(), &moment(&state)]);
-    let page = state.page_cache.get(format!("preorders:{}", visit.variant()), made_of, || {
-        let tiles: Vec<Tile> = games.value()?.into_iter().map(Tile::from).collect();
-        let template = Preorders {
-            cards: Card::all(visit.language, &tiles),
-            layout: Layout::new(&state, &visit).canonical("/preorders".to_owned()),
-        };
-        Ok(template.render()?)
-    })?;
+    let page = state
+        .page_cache
+        .get(format!("preorders:{}", visit.variant()), made_of, || {
+            let tiles: Vec<Tile> = games.value()?.into_iter().map(Tile::from).collect();
+            let template = Preorders {
+                cards: Card::all(visit.language, &tiles),
+                layout: Layout::new(&state, &visit).canonical("/preorders".to_owned()),
+            };
+            Ok(template.render()?)
+        })?;
     Ok(page.serve(&visit))
 }
