@@ -66,7 +66,7 @@ impl<T: CachedValue> Cached<T> {
     /// # Errors
     /// [`ReadError::Unreadable`], a bug.
     pub fn part<P: Any + Send + Sync>(&self, read: impl FnOnce(T) -> P) -> Result<Arc<P>, ReadError> {
-        Ok(self.entry.said(|body| T::parse(body).map(read))?)
+        Ok(self.entry.parsed(|body| T::parse(body).map(read))?)
     }
 }
 

@@ -209,10 +209,10 @@ async fn authenticators_work_after_the_documented_secret_rotation() {
 
     let before = accounts(&db, &old);
     let registration = Registration::check("ada@example.com", password.expose(), None, None, None).unwrap();
-    let ada = before.register(registration, &here, None).await.unwrap();
-    let (user, session) = (ada.data.user.id, uuid_of_session(&db).await);
+    let ada = before.register(registration, &here).await.unwrap();
+    let (user, session) = (ada.user.id, uuid_of_session(&db).await);
     let caller = before
-        .authenticate(ada.data.tokens.token.expose(), async |_, _| {
+        .authenticate(ada.tokens.token.expose(), async |_, _| {
             let found = db
                 .store
                 .read(move |tx| Box::pin(sessions::remember(tx, session, user)))
@@ -253,7 +253,7 @@ async fn authenticators_work_after_the_documented_secret_rotation() {
     // The old secret is lost for good.
     let after = accounts(&db, &new);
     let credentials = Credentials::check("ada@example.com", password.expose(), Some(code(30).expose())).unwrap();
-    after.log_in(&credentials, &here, None).await.unwrap();
+    after.log_in(&credentials, &here).await.unwrap();
     let output = doctor(&old).await;
     assert!(
         output.contains("no secret of LOCKSTEP_KEY_SECRET opens 1 second factor(s)"),
