@@ -346,12 +346,7 @@ async fn role_changes_apply_to_the_next_request_and_one_admin_remains() {
         AdminMade::Created
     );
     assert_eq!(
-        shop.log_in("root@example.com", OTHER, &home())
-            .await
-            .unwrap()
-            .data
-            .user
-            .role,
+        shop.log_in("root@example.com", OTHER, &home()).await.unwrap().user.role,
         Role::Admin
     );
 }

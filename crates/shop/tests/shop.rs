@@ -222,21 +222,14 @@ async fn account_emails_are_delivered_to_the_folder() {
     let shop = process(&db, Config::default()).await;
     let device = |address: &str| ClientInfo::new(Some(address.parse().unwrap()), Some("Browser/1.0"));
     let registration = Registration::check("ada@example.com", PASSWORD, Some("Ada"), None, None).unwrap();
-    let signed_in = shop
-        .auth()
-        .register(registration, &device("203.0.113.7"), None)
-        .await
-        .unwrap();
+    let signed_in = shop.register(registration, &device("203.0.113.7"), None).await.unwrap();
     let caller = caller(&shop, &signed_in).await;
     shop.auth()
         .send_verification(&caller, &device("203.0.113.7"))
         .await
         .unwrap();
     let credentials = Credentials::check("ada@example.com", PASSWORD, None).unwrap();
-    shop.auth()
-        .log_in(&credentials, &device("198.51.100.7"), None)
-        .await
-        .unwrap();
+    shop.log_in(&credentials, &device("198.51.100.7"), None).await.unwrap();
     let old = lockstep_domain::secret::Secret::new(PASSWORD);
     shop.auth()
         .change_password(&caller, &old, "Another-Horse-2", &device("203.0.113.7"))
